@@ -318,7 +318,7 @@ def test_a193_what_nobody_may_answer_is_refused_and_not_held(here: Holding) -> N
     assert code_of(here.world.ask(here.task)) == "no-approver"
 
 
-@pytest.mark.parametrize("lifter", ["evidence:ticket", "step-up:acr"])
+@pytest.mark.parametrize("lifter", ["evidence:ticket", "evidence:words"])
 def test_what_can_not_be_given_here_is_refused_and_not_held(lifter: str) -> None:
     here = Holding(MemoryStore(), hold_policy(lifter))
     assert code_of(here.world.ask(here.task)) == "not-liftable"

@@ -248,6 +248,10 @@ class ApprovalAnswer(Message, frozen=True):
     received: int
     retries: int = 0
     """How many retries it covers."""
+    acr: str = ""
+    """How the person had signed in who brought it, in their issuer's words; empty where that is not known."""
+    authenticated: int = 0
+    """When they had, in microseconds; 0 where that is not known."""
 
 
 class ApprovalDetail(Message, frozen=True, tag="approval-detail", tag_field="is"):

@@ -12,6 +12,7 @@ from taskbound.core.approval import (
     OPEN,
     Answer,
     AnswerKind,
+    AnswerSignIn,
     ApprovalState,
     First,
     Operand,
@@ -227,6 +228,22 @@ def test_holds_of_an_act_are_those_open_denied_or_narrowed_oldest_first_with_the
         ("tsk_1", "d3"): (approval(7, act="d3", state=ApprovalState.NARROWED),),
     }
     assert store.write(lambda tx: tx.approvals.lock_holds(SPACE, ())) == {}
+
+
+def test_how_a_person_had_signed_in_stands_with_their_answer(store: Store) -> None:
+    ask(store, approval(1))
+    known = (
+        replace(answer("bob"), sign_in=AnswerSignIn(acr="urn:x:mfa", at=Instant(7), token="tok_1")),
+        replace(answer("carl", received=2), sign_in=AnswerSignIn(acr="", at=Instant(0), session="ses_1")),
+        answer("dora", received=3),
+    )
+    for one in known:
+        store.write(partial(give, one))
+    found = read(store, lambda seen: seen.approvals.approval(SPACE, "apr_1"))
+    locked = store.write(lambda tx: tx.approvals.lock_approval(SPACE, "apr_1"))
+    assert found is not None
+    assert locked is not None
+    assert found.answers == locked.answers == known
 
 
 def test_what_narrows_a_question_is_found_by_its_digest_in_its_namespace(store: Store) -> None:

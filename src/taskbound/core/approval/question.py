@@ -10,7 +10,8 @@
    namespace believes, `evidence:jws.ISSUER` of this one. What else a policy may name can't be given here, and
    refuses: what a person only states, such as a ticket, lifts nothing.
 3. All lifters of a hold are needed, each with its own number of humans; one human may count for several
-   of them.
+   of them. `step-up:ACR@SECONDS` asks nobody more: it says how whoever says yes has to have signed in
+   (`policy.step_up`), each of them. Where no other lifter asks a person, it is the requester's own word.
 4. The question of a narrowed action names the one that it narrows, by digest; so it stands in its own, of the
    second version. All others are of the first, as they were before there was narrowing.
 5. The question of a step of a plan names the plan and its place in it, and is of the third version.
@@ -33,10 +34,14 @@ from taskbound.core.action import canonical, parse_object
 from taskbound.core.approval.errors import UnliftableError, UnreadableQuestionError
 from taskbound.core.approval.operand import Operand, parse_operand
 from taskbound.core.errors import MalformedError
+from taskbound.core.policy.step_up import parse_step_up
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
+    from taskbound.core.policy.step_up import StepUp
 
 __all__ = [
     "AGENT",
@@ -46,8 +51,10 @@ __all__ = [
     "Need",
     "NeedKind",
     "Question",
+    "needs_of",
     "parse_lifter",
     "parse_question",
+    "steps_of",
 ]
 
 APPROVAL_VERSION: Final = 1
@@ -103,6 +110,25 @@ def parse_lifter(lifter: str) -> Need:
     if found is None:
         raise UnliftableError(f"a policy holds it until `{lifter}`, which can't be given here")
     return Need(lifter=lifter, kind=NeedKind.APPROVAL, group=found[1], quorum=int(found[2] or 1))
+
+
+def needs_of(lifters: Iterable[str]) -> tuple[Need, ...]:
+    """What these lifters need, all of it (rule 3).
+
+    Raises:
+        UnliftableError: One is nothing that can be given here.
+    """
+    named = tuple(lifters)
+    steps = [one for one in named if parse_step_up(one) is not None]
+    needs = tuple(parse_lifter(one) for one in named if one not in steps)
+    if steps and all(need.kind is NeedKind.EVIDENCE for need in needs):
+        return (*needs, Need(lifter=steps[0], kind=NeedKind.CONFIRMATION))
+    return needs
+
+
+def steps_of(lifters: Iterable[str]) -> tuple[StepUp, ...]:
+    """How whoever says yes has to have signed in, by these lifters: each of it (rule 3)."""
+    return tuple(step for step in map(parse_step_up, lifters) if step is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +194,12 @@ class Question:
     @property
     def needs(self) -> tuple[Need, ...]:
         """What lifts it, all of it (rule 3)."""
-        return tuple(parse_lifter(one) for one in self.lifters)
+        return needs_of(self.lifters)
+
+    @property
+    def steps(self) -> tuple[StepUp, ...]:
+        """How whoever says yes has to have signed in (rule 3)."""
+        return steps_of(self.lifters)
 
     @property
     def answered(self) -> Question:

@@ -13,6 +13,10 @@
 5. A denial by anyone who could have approved or confirmed is final.
 6. Evidence is no person's word: an issuer's token about exactly this question counts while it is proven, by
    the issuers of now. Nobody denies it; who asked for the task takes the question back.
+7. Where a sign-in is asked for, each yes counts by the one that its person had when it came, which lasts
+   still: as well, and as lately before it, as is asked for. A no needs none. An answer that came with no
+   sign-in has none: neither an account and its process nor a key that signs says how somebody signed in.
+8. Nobody is asked who has no account at an issuer of people, and so could never sign in.
 """
 
 from __future__ import annotations
@@ -24,25 +28,47 @@ from taskbound.core.approval.errors import BadStatementError, NoApproverError, N
 from taskbound.core.approval.question import AGENT, NeedKind
 from taskbound.core.approval.statement import AnswerKind, parse_statement
 from taskbound.core.identity import PersonState
+from taskbound.core.policy.step_up import SignIn, StepUpError, asked_words, unmet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from taskbound.core.approval.question import Need, Question
     from taskbound.core.clock import Instant
     from taskbound.core.identity import Group, Person
+    from taskbound.core.policy.step_up import StepUp
 
 __all__ = [
     "Answer",
+    "AnswerSignIn",
     "Circle",
     "askable",
     "missing",
     "require_askable",
     "require_entitled",
+    "require_signed_in",
     "require_wanted",
     "retries_covered",
     "yes_of",
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerSignIn:
+    """How a person had signed in who brought their answer, and what that rests on (rule 7)."""
+
+    acr: str
+    """In their issuer's words; empty where it did not say."""
+    at: Instant
+    token: str = ""
+    """The token of theirs that said so; empty where a browser showed its session."""
+    session: str = ""
+    """The session that it rests on; empty where it rests on none."""
+
+    @property
+    def sign_in(self) -> SignIn:
+        """As rules about sign-ins take it."""
+        return SignIn(acr=self.acr, at=self.at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +85,8 @@ class Answer:
     received: Instant
     statement: bytes
     signature: bytes
+    sign_in: AnswerSignIn | None = None
+    """None for an answer that came with none (rule 7)."""
 
 
 def retries_covered(answer: Answer) -> int:
@@ -92,6 +120,8 @@ class Circle:
     """The human behind a person's name."""
     tools: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Of an amendment: those who approve for each tool for which anybody was named."""
+    signs_in: Callable[[str], bool] = field(default=lambda _: False)
+    """Whether the person of this name has an account at an issuer at which people sign in (rule 8)."""
 
 
 def askable(need: Need, circle: Circle) -> frozenset[str]:
@@ -114,8 +144,13 @@ def _present(names: Collection[str], circle: Circle) -> frozenset[str]:
     return frozenset(one for one in names if one in known and known[one].state is PersonState.PRESENT)
 
 
-def require_askable(needs: Iterable[Need], circle: Circle) -> None:
+def require_askable(needs: Iterable[Need], circle: Circle, steps: Sequence[StepUp] = ()) -> None:
     """Go on only when enough humans could lift the hold: what nobody can answer is refused, not held.
+
+    Args:
+        needs: What lifts it.
+        circle: Who may answer, now.
+        steps: How they have to have signed in.
 
     Raises:
         NoApproverError: Too few could.
@@ -125,10 +160,14 @@ def require_askable(needs: Iterable[Need], circle: Circle) -> None:
             if not any(_vouches(issuer, need) for issuer in circle.issuers):
                 raise NoApproverError(f"`{need.lifter}` needs an issuer whose signed word counts")
             continue
-        could = {circle.human(name) for name in askable(need, circle)}
+        able = askable(need, circle)
+        could = {circle.human(name) for name in able if not steps or circle.signs_in(name)}  # 8
         if len(could) < need.quorum:
+            unlinked = len({circle.human(name) for name in able}) >= need.quorum
             raise NoApproverError(
                 f"`{need.lifter}` needs {need.quorum}, and {len(could) or 'nobody'} may answer it"
+                f"{' and has an account to sign in with' if unlinked else ''}",
+                remedy="link accounts of theirs at an issuer of people" if unlinked else "",
             )
 
 
@@ -145,8 +184,32 @@ def require_entitled(kind: AnswerKind, person: str, needs: Iterable[Need], circl
         raise NotEntitledError(f"`{person}` can {' or '.join(sorted(wanted))} this, and not {kind.value} it")
 
 
+def require_signed_in(
+    kind: AnswerKind, steps: Sequence[StepUp], signed: AnswerSignIn | None, now: Instant
+) -> None:
+    """Go on only when an answer of this kind comes now with the sign-in that is asked for (rule 7).
+
+    Raises:
+        StepUpError: It does not, and how to sign in.
+    """
+    if kind is AnswerKind.DENY:
+        return
+    left = unmet(steps, signed.sign_in if signed is not None else None, now)
+    if left:
+        raise StepUpError(
+            "a yes to this needs another sign-in",
+            steps=left,
+            remedy="sign in as it says, and answer over the API with the token that you get by that; "
+            "a terminal and a passkey's page know of no sign-in, and can deny",
+        )
+
+
 def missing(
-    needs: Iterable[Need], answers: Iterable[Answer], circle: Circle, standing: Collection[str]
+    needs: Iterable[Need],
+    answers: Iterable[Answer],
+    circle: Circle,
+    standing: Collection[str],
+    steps: Sequence[StepUp] = (),
 ) -> str:
     """What is missing until the hold is lifted, in words; empty when nothing is (rule 4).
 
@@ -155,8 +218,10 @@ def missing(
         answers: All of them.
         circle: Who may answer, now.
         standing: Ids of the keys whose word counts now, and digests of the tokens that are proven now.
+        steps: How whoever said yes has to have signed in (rule 7); answers have only what lasts of that.
     """
     said = [one for one in answers if one.key in standing]
+    how = f", signed in {asked_words(steps)}" if steps else ""
     for need in needs:
         if need.kind is NeedKind.EVIDENCE:
             if not any(one.kind is AnswerKind.EVIDENCE and _vouches(one.person, need) for one in said):
@@ -166,11 +231,17 @@ def missing(
         humans = {
             circle.human(one.person)
             for one in said
-            if one.kind.value == need.kind.value and one.person in can
+            if one.kind.value == need.kind.value and one.person in can and _meets(one, steps)
         }
         if len(humans) < need.quorum:
-            return f"`{need.lifter}` has {len(humans)} of {need.quorum}"
+            return f"`{need.lifter}` has {len(humans)} of {need.quorum}{how}"
     return ""
+
+
+def _meets(answer: Answer, steps: Sequence[StepUp]) -> bool:
+    """Whether an answer came with the sign-in that is asked for; its age is that of when it came (rule 7)."""
+    signed = answer.sign_in.sign_in if answer.sign_in is not None else None
+    return not unmet(steps, signed, answer.received)
 
 
 def require_wanted(issuer: str, needs: Iterable[Need]) -> None:

@@ -1,9 +1,11 @@
-"""Signing in anew for an operation, where a policy asks for it: `@hold("step-up:ACR@SECONDS")` (RFC 9470).
+"""Signing in anew where a policy asks for it: `@hold("step-up:ACR@SECONDS")` (RFC 9470).
 
 1. `ACR` is how the person signed in, in their issuer's words, compared whole; `SECONDS` how long ago at most.
    One of the two may be left out, and says nothing then.
 2. A sign-in that nobody knows of meets nothing, and neither does one that is said to be still to come.
 3. Each that is asked for is to be met. What is told of those that are not: all ways, and the shortest time.
+4. About an operation it is who asks for it that has to have signed in so; about a call, whoever says yes to
+   it (`approval.quorum`), when they say so.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
 
-__all__ = ["STEP_UP", "SignIn", "StepUp", "StepUpError", "parse_step_up", "unmet"]
+__all__ = ["STEP_UP", "SignIn", "StepUp", "StepUpError", "asked_words", "parse_step_up", "unmet"]
 
 STEP_UP: Final = "step-up:(?:[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127})?(?:@[1-9][0-9]{0,5})?(?<!:)"
 """What such a lifter looks like."""
@@ -51,17 +53,27 @@ class StepUpError(DeniedError):
     code = "step-up"
     remedy = "sign in as it says, and ask again with the token that you get by that"
 
-    def __init__(self, message: str, *, steps: Sequence[StepUp], where: str = "") -> None:
+    def __init__(self, message: str, *, steps: Sequence[StepUp], where: str = "", remedy: str = "") -> None:
         """Say so, and how (rule 3)."""
-        acr = " ".join(dict.fromkeys(one.acr for one in steps if one.acr))
-        within = min((one.within for one in steps if one.within), default=0)
-        how = [f"as `{acr}`"] if acr else []
-        how += [f"at most {within} seconds ago"] if within else []
-        super().__init__(f"{message}: signed in {', '.join(how)}", where=where)
+        super().__init__(f"{message}: signed in {asked_words(steps)}", where=where, remedy=remedy)
+        acr, within = _asked(steps)
         self.acr = acr
         """The ways to sign in, by a space between two; empty for any."""
         self.within = within
         """How long ago at most, seconds; 0 for any time."""
+
+
+def asked_words(steps: Sequence[StepUp]) -> str:
+    """How somebody is to have signed in, in words (rule 3)."""
+    acr, within = _asked(steps)
+    how = [f"as `{acr}`"] if acr else []
+    how += [f"at most {within} seconds ago"] if within else []
+    return ", ".join(how)
+
+
+def _asked(steps: Sequence[StepUp]) -> tuple[str, int]:
+    acr = " ".join(dict.fromkeys(one.acr for one in steps if one.acr))
+    return acr, min((one.within for one in steps if one.within), default=0)
 
 
 def parse_step_up(lifter: str) -> StepUp | None:

@@ -42,7 +42,7 @@ from taskbound.flows.approval.proof.signed import answered_event, judge, verify_
 from taskbound.flows.approval.questions import Questions
 
 if TYPE_CHECKING:
-    from taskbound.core.approval import Answer, Question
+    from taskbound.core.approval import Answer, AnswerSignIn, Question
     from taskbound.core.approval.fatigue import Pace
     from taskbound.flows.approval.proof.signed import Signed
     from taskbound.flows.means import Actor, Means
@@ -65,8 +65,10 @@ class Approvals:
         self._means = means
         self._questions = Questions(means)
 
-    def answer(self, namespace: str, raw: bytes, signature: bytes) -> Answered:
-        """Take a signed answer; what becomes of the question.
+    def answer(
+        self, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
+    ) -> Answered:
+        """Take a signed answer, whose person had signed in so; what becomes of the question.
 
         Raises:
             BadStatementError: The bytes are no answer.
@@ -75,7 +77,7 @@ class Approvals:
             ApprovalOverError: It is not open any more.
             DeniedError: The answer does not count.
         """
-        signed = verify_signed(self._means, namespace, raw, signature)
+        signed = verify_signed(self._means, namespace, raw, signature, sign_in)
         if signed.statement.kind is AnswerKind.NARROW:
             raise BadStatementError("a narrowing is brought with the action that it names")
         hasty: list[tuple[Question, Answer, Pace]] = []

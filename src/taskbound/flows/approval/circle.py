@@ -5,6 +5,8 @@
    nothing either.
 2. In a transaction persons, groups, keys and issuers are read under lock, so that who loses a role while it
    commits waits, or is seen to have lost it (A181).
+3. Where a sign-in is asked for, what lasts of those that answers came with is looked up where they are
+   (`proof.signed_in`).
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from taskbound.core.action import Action, Frame
 from taskbound.core.approval import Circle, Ground, Question, missing
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import require_active
+from taskbound.core.identity.oidc import IssuerUse
 from taskbound.core.identity.person import human_of
 from taskbound.core.identity.person_key import why_not_standing
 from taskbound.core.task import ENDED
 from taskbound.flows.approval.proof.kept import proven, signed
+from taskbound.flows.approval.proof.signed_in import lasting
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -46,6 +50,8 @@ class People:
     groups: tuple[Group, ...]
     keys: Mapping[str, PersonKey]
     issuers: tuple[Issuer, ...]
+    reads: Snapshot
+    """Where they were read, and sign-ins are looked up (rule 3)."""
 
     def lacking(
         self,
@@ -65,7 +71,16 @@ class People:
         counted = signed(question, answers, keys, means.signatures, plan=plan)
         if isinstance(question, Question):  # no issuer vouches for an amendment
             counted += proven(question, answers, self.issuers, check=means.tokens, now=now)
-        return missing(question.needs, counted, circle, {one.key for one in counted})
+            if question.steps:
+                counted = lasting(self.reads, question.namespace, counted, now)  # 3
+        standing = {one.key for one in counted}
+        steps = question.steps if isinstance(question, Question) else ()
+        return missing(question.needs, counted, circle, standing, steps)
+
+    def signed_out(self, question: Question, answers: Sequence[Answer], now: Instant) -> bool:
+        """Whether a sign-in has ended that this question asks for and that one of these answers came with."""
+        given = tuple(one for one in answers if one.sign_in is not None)
+        return bool(question.steps) and lasting(self.reads, question.namespace, given, now) != given
 
     def circles(
         self, snapshot: Snapshot, namespace: str, held: Collection[tuple[str, str]]
@@ -95,7 +110,18 @@ class People:
             controllers=frozenset(name for name, one in self.persons.items() if one.uid in accounts),  # 1
             issuers=frozenset(one.name for one in self.issuers),
             human=lambda name: human_of(name, self.persons),
+            signs_in=lambda name: _signs_in(snapshot, task.namespace, name),
         )
+
+
+def _signs_in(snapshot: Snapshot, namespace: str, person: str) -> bool:
+    """Whether this person has an account at an issuer of people that is known."""
+    issuers = {
+        one.name for one in snapshot.workloads.identity_issuers(namespace) if one.use is IssuerUse.PEOPLE
+    }
+    return any(
+        one.person == person and one.issuer in issuers for one in snapshot.accounts.accounts(namespace)
+    )
 
 
 def see_people(snapshot: Snapshot, namespace: str, now: Instant) -> People:
@@ -107,6 +133,7 @@ def see_people(snapshot: Snapshot, namespace: str, now: Instant) -> People:
         groups=tuple(one.at(now) for one in reads.groups(namespace)),
         keys=keys,
         issuers=reads.issuers(namespace),
+        reads=snapshot,
     )
 
 
@@ -115,7 +142,8 @@ def lock_people(tx: Transaction, namespace: str, now: Instant) -> People:
     persons, groups = tx.identities.lock_grantors(namespace)
     keys = {one.id: one for one in tx.identities.lock_person_keys(namespace)}
     known = tuple(one.at(now) for one in groups)
-    return People(persons=persons, groups=known, keys=keys, issuers=tx.identities.lock_issuers(namespace))
+    issuers = tx.identities.lock_issuers(namespace)
+    return People(persons=persons, groups=known, keys=keys, issuers=issuers, reads=tx)
 
 
 def _line(tree: Sequence[Task], task: str) -> tuple[Task, ...]:

@@ -34,11 +34,13 @@ from taskbound.core.approval import (
     differing,
     require_entitled,
     require_narrower,
+    require_signed_in,
     yes_of,
 )
 from taskbound.core.audit import ApprovalNarrowed
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Hold, Narrows, Refuse, Settled
+from taskbound.core.policy.step_up import StepUpError
 from taskbound.core.tool import parse_definition
 from taskbound.flows.approval.circle import ground_of
 from taskbound.flows.approval.ending import changed_event, end_approvals, tell
@@ -52,7 +54,7 @@ from taskbound.flows.decision.writing import Pending
 from taskbound.ports.approval import ApprovalChange
 
 if TYPE_CHECKING:
-    from taskbound.core.approval import Change
+    from taskbound.core.approval import AnswerSignIn, Change
     from taskbound.core.audit import Event
     from taskbound.flows.approval import Told
     from taskbound.flows.approval.look.looking import Sight
@@ -98,7 +100,13 @@ class Narrowings:
         self._evaluator = Evaluator(views, means.policy, means.operands, means.tokens)
 
     def narrow(
-        self, namespace: str, raw: bytes, signature: bytes, arguments: bytes, sight: Sight | None = None
+        self,
+        namespace: str,
+        raw: bytes,
+        signature: bytes,
+        arguments: bytes,
+        sight: Sight | None = None,
+        sign_in: AnswerSignIn | None = None,
     ) -> NarrowedTo | Unseen:
         """Answer a question with the held action's tool and these arguments, of which this was seen.
 
@@ -113,7 +121,7 @@ class Narrowings:
             ContendedError: What it depends on kept changing.
             DeniedError: The answer does not count, or names another action than these arguments make.
         """
-        signed = verify_signed(self._means, namespace, raw, signature)
+        signed = verify_signed(self._means, namespace, raw, signature, sign_in)
         if signed.statement.kind is not AnswerKind.NARROW:
             raise BadStatementError("what was signed is no narrowing")
         for _ in range(_ROUNDS):
@@ -223,8 +231,9 @@ class Narrowings:
         answers = asked.answers
         try:
             require_entitled(yes, signed.by[0], question.needs, judged.circle)
-        except NotEntitledError:
-            pass  # policy asks others about the narrower one
+            require_signed_in(yes, question.steps, signed.sign_in, now)
+        except (NotEntitledError, StepUpError):
+            pass  # policy asks others about the narrower one, or for another sign-in
         else:
             answers = (*answers, signed.answer(yes, now))
             tx.approvals.put_answer(question.namespace, question.id, answers[-1])

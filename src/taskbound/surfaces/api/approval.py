@@ -17,6 +17,7 @@ from taskbound.core.approval import (
 )
 from taskbound.core.approval.amendment import AmendmentState
 from taskbound.core.errors import DeniedError, UnavailableError
+from taskbound.core.policy.step_up import StepUpError
 from taskbound.flows.approval.circle import see_people
 from taskbound.flows.approval.fatigue.display import note_display
 from taskbound.flows.approval.fatigue.limits import set_limits
@@ -24,6 +25,7 @@ from taskbound.flows.approval.fatigue.measure import measure
 from taskbound.flows.approval.look.looking import Unseen
 from taskbound.flows.approval.proof.evidence import give_evidence
 from taskbound.flows.approval.proof.kept import subject_of
+from taskbound.flows.approval.proof.signed_in import signed_in_by
 from taskbound.surfaces.api.amendment import amendment_rows, answer_amendment, is_amendment
 from taskbound.surfaces.api.filters import BadFilterError
 from taskbound.surfaces.api.page.brought import require_brought
@@ -55,6 +57,7 @@ __all__ = [
     "narrow_approval",
     "prove_approval",
     "show_approval",
+    "stepped",
     "withdraw_approval",
 ]
 
@@ -129,15 +132,35 @@ async def answer_approval(daemon: Daemon, connection: Connection, ask: wire.Answ
     def work() -> Answer:
         daemon.require_person(connection)
         raw, signature = ask.statement.encode(), ask.signature.encode()
-        if parse_statement(raw).subject is Subject.AMENDMENT:
+        said = parse_statement(raw)
+        if said.subject is Subject.AMENDMENT:
             return answer_amendment(daemon, connection, raw, signature)
-        told, lacking = daemon.approvals.answer(connection.namespace, raw, signature)
+        sign_in = signed_in_by(daemon.means, connection.principal, said.person)
+        told, lacking = daemon.approvals.answer(connection.namespace, raw, signature, sign_in)
         daemon.tell_held_soon([told])
         return wire.ApprovalSaid(
             approval=told.approval, action=told.action, state=told.state.value, missing=lacking
         )
 
-    return await daemon.first(work)
+    try:
+        return await daemon.first(work)
+    except StepUpError as error:
+        raise await stepped(daemon, connection, "approval:answer", ask.statement, error) from error
+
+
+async def stepped(
+    daemon: Daemon, connection: Connection, operation: str, statement: str, error: StepUpError
+) -> DeniedError:
+    """What is said to who has not signed in as their answer needs it, which is recorded."""
+    space, about = connection.namespace, parse_statement(statement.encode()).question
+
+    def bundle() -> str:
+        with daemon.means.store.read() as snapshot:
+            one = snapshot.approvals.approval(space, about)
+            steps = snapshot.approvals.steps_of(space, {about}) if one is None else (one,)
+        return next((each.question.bundle for each in steps), "")
+
+    return await daemon.authority.step_up(connection, operation, (about, await daemon.read(bundle)), error)
 
 
 async def prove_approval(daemon: Daemon, connection: Connection, ask: wire.ProveApproval) -> Answer:
@@ -209,14 +232,18 @@ async def narrow_approval(daemon: Daemon, connection: Connection, ask: wire.Narr
     def work(sight: Sight | None) -> NarrowedTo | Unseen:
         daemon.require_person(connection)
         raw, signature, less = ask.statement.encode(), ask.signature.encode(), ask.arguments.encode()
-        done = daemon.narrowings.narrow(connection.namespace, raw, signature, less, sight)
+        sign_in = signed_in_by(daemon.means, connection.principal, parse_statement(raw).person)
+        done = daemon.narrowings.narrow(connection.namespace, raw, signature, less, sight, sign_in)
         if not isinstance(done, Unseen):
             daemon.tell_held_soon([done.held])
         return done
 
-    done = await daemon.looking.until_seen(
-        (connection.namespace, connection.asker), lambda sight: daemon.first(lambda: work(sight))
-    )
+    try:
+        done = await daemon.looking.until_seen(
+            (connection.namespace, connection.asker), lambda sight: daemon.first(lambda: work(sight))
+        )
+    except StepUpError as error:
+        raise await stepped(daemon, connection, "approval:narrow", ask.statement, error) from error
     return wire.ApprovalSaid(
         approval=done.instead.approval,
         action=done.instead.action,
@@ -313,6 +340,8 @@ def detail_of(means: Means, snapshot: Snapshot, one: StoredApproval) -> wire.App
                 key=given.key,
                 received=given.received,
                 retries=retries_covered(given),
+                acr="" if given.sign_in is None else given.sign_in.acr,
+                authenticated=0 if given.sign_in is None else given.sign_in.at,
             )
             for given in one.answers
         ),

@@ -30,7 +30,13 @@ from taskbound.core.audit import OperationRefused
 from taskbound.core.decision import TooManyRefusalsError
 from taskbound.core.identity.person import PeerProof, PersonState
 from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof
-from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError
+from taskbound.core.policy.operation import (
+    Allowed,
+    Barred,
+    OperationForbiddenError,
+    OperationRequest,
+    Resource,
+)
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.policy.step_up import StepUpError
 from taskbound.flows.decision.refusals import PERSON
@@ -42,7 +48,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.errors import DeniedError
     from taskbound.core.policy import InForce
-    from taskbound.core.policy.operation import Operation, OperationRequest, OperationVerdict
+    from taskbound.core.policy.operation import Operation, OperationVerdict
     from taskbound.flows.policy.held import Basis
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
@@ -236,6 +242,29 @@ class Authority:
             del self._steps[next(iter(self._steps))]
         self._steps[key] = proof.token
         return error
+
+    async def step_up(
+        self, connection: Connection, operation: str, about: tuple[str, str], error: StepUpError
+    ) -> DeniedError:
+        """What is said to who has to sign in anew for an answer; recorded as a refusal (rules 2 and 6).
+
+        Args:
+            connection: Who brings the answer.
+            operation: By which operation.
+            about: The id of what is answered, and the digest of the bundle that it was asked under.
+            error: How they have to sign in.
+        """
+        known = OPERATIONS[operation]
+        request = OperationRequest(
+            principal=await self._aside(partial(self.principal_of, connection)),
+            groups=(),
+            operation=known,
+            resource=Resource(about=known.about, name=about[0]),
+            facts={},
+        )
+        barred = Barred(code=error.code, policies=(), details=(), bundle=about[1])
+        await self._daemon.first(partial(self._record, barred, request))
+        return self._challenged(error, request)
 
     async def _aside(self, work: Callable[[], T]) -> T:
         """What this work returns or raises; done in threads that do nothing else (rule 5)."""

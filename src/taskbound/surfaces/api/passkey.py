@@ -27,6 +27,7 @@ from taskbound.core.approval import (
     UnknownApprovalError,
     render_statement,
     require_showable,
+    require_signed_in,
     yes_of,
 )
 from taskbound.core.approval.sheet import Sheet, render_sheet
@@ -148,6 +149,8 @@ async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApprova
             _require_open(found)
         if found.question.digest != ask.digest:
             raise OtherQuestionError("what is asked is not what was seen: the digest is another one")
+        said = AnswerKind.DENY if ask.deny else AnswerKind.APPROVE
+        require_signed_in(said, found.question.steps, None, daemon.means.clock.now())  # no page knows of any
         return _Answering(daemon, opener, found.question.id, own, ask)
 
     return await _opened(daemon, await daemon.first(look), ask.network)

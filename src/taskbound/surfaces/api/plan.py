@@ -6,13 +6,15 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from taskbound.core.approval import OPEN, ApprovalState, UnknownApprovalError, askable
+from taskbound.core.approval import OPEN, ApprovalState, UnknownApprovalError, askable, parse_statement
 from taskbound.core.errors import DeniedError, UnavailableError
+from taskbound.core.policy.step_up import StepUpError
 from taskbound.flows.approval.circle import see_people
 from taskbound.flows.approval.fatigue.display import note_display_of_plan
 from taskbound.flows.approval.plan.whole import see_whole
+from taskbound.flows.approval.proof.signed_in import signed_in_by
 from taskbound.flows.decision import Proposer, Step
-from taskbound.surfaces.api.approval import detail_of
+from taskbound.surfaces.api.approval import detail_of, stepped
 from taskbound.surfaces.api.page.brought import require_brought
 from taskbound.wire import approval as wire
 
@@ -88,11 +90,15 @@ async def answer_plan(daemon: Daemon, connection: Connection, ask: wire.AnswerPl
     def work() -> Answer:
         daemon.require_person(connection)
         raw, signature = ask.statement.encode(), ask.signature.encode()
-        said = daemon.plans.answer(connection.namespace, raw, signature)
+        sign_in = signed_in_by(daemon.means, connection.principal, parse_statement(raw).person)
+        said = daemon.plans.answer(connection.namespace, raw, signature, sign_in)
         daemon.tell_held_soon(said.told)
         return wire.PlanSaid(plan=said.plan, state=said.state.value, missing=said.missing, denied=said.denied)
 
-    return await daemon.first(work)
+    try:
+        return await daemon.first(work)
+    except StepUpError as error:
+        raise await stepped(daemon, connection, "approval:answer-plan", ask.statement, error) from error
 
 
 def plan_of(means: Means, snapshot: Snapshot, whole: Whole) -> wire.PlanDetail:

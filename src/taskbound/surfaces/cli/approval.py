@@ -23,10 +23,11 @@ from taskbound.core.approval import (
     parse_statement,
     render_statement,
     require_showable,
+    require_signed_in,
     yes_of,
 )
 from taskbound.core.approval.sheet import Sheet, render_sheet
-from taskbound.core.clock import Instant
+from taskbound.core.clock import Instant, render_instant
 from taskbound.surfaces.cli.amendment import (
     amendment_statement,
     answer_amendment,
@@ -344,6 +345,7 @@ def _answer(
         _require_said(text, statement_file, (kind, question, _digest(found, question, less)), retries)
         signed = _read(signature)
     elif key and not statement_file and not signature:
+        require_signed_in(kind, question.steps, None, Instant(0))  # before anybody signs what is refused
         own = own_key(session, key)
         _print(session, found, question)
         _print_less(session, less)
@@ -382,7 +384,9 @@ def _require_said(text: str, name: str, wanted: tuple[AnswerKind, Question, str]
 
 def _answered(one: ApprovalAnswer) -> str:
     covers = f", retries covered: {one.retries}" if one.retries else ""
-    return f"{one.kind} by {one.person}{covers}"
+    way = f" as {shown(one.acr)}" if one.acr else ""
+    signed_in = f", signed in{way} {render_instant(Instant(one.authenticated))}" if one.authenticated else ""
+    return f"{one.kind} by {one.person}{covers}{signed_in}"
 
 
 def _told(said: ApprovalSaid) -> str:

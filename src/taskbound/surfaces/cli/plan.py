@@ -18,6 +18,7 @@ from taskbound.core.approval import (
     parse_statement,
     render_statement,
     require_showable,
+    require_signed_in,
     yes_of,
 )
 from taskbound.core.approval.sheet import Sheet, plan_sheet_of, render_plan_sheet
@@ -107,6 +108,7 @@ def answer_plan(session: Session, name: str, brought: tuple[str, str, str], *, k
             raise BadInputError(f"`{shown(statement_file)}` says something else than the command")
         signed = _read_file(signature)
     elif key and not statement_file and not signature:
+        require_signed_in(kind, questions[0].steps, None, Instant(0))  # before anybody signs what is refused
         own = own_key(session, key)
         _print(session, found, plan, questions)
         said_kind = yes_of(questions[0], own.person) if kind is AnswerKind.APPROVE else kind

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.postgres.server.link import write_texts
 from taskbound.adapters.store.sql.approval import (
+    ANSWER_COLUMNS,
     COLUMNS,
     PLAN_COLUMNS,
     SqlApprovals,
@@ -52,10 +53,10 @@ _LOCK_LAST_USED: Final = f"""{_LOCK} AND a.task = $2 AND a.act = $3 AND a.state 
 _LOCK_OPEN: Final = f"""{_LOCK} AND a.task = ANY($2::text[]) AND a.state IN ('pending', 'approved')
     ORDER BY a.id FOR NO KEY UPDATE OF a
 """
-_ANSWERS: Final = """
-    SELECT approval, kind, person, person_key, at, received, statement, signature FROM approval_answers
+_ANSWERS: Final = f"""
+    SELECT {ANSWER_COLUMNS} FROM approval_answers
     WHERE namespace = $1 AND approval = ANY($2::text[]) ORDER BY received, person, kind
-"""
+"""  # noqa: S608  # our own columns
 
 
 class PostgresApprovals(SqlApprovals):

@@ -13,7 +13,14 @@ from sqlalchemy import insert
 from taskbound.adapters.store.sql.rows.columns import json_texts
 from taskbound.adapters.store.sql.rows.statement import Statement
 from taskbound.adapters.store.sql.schema import approval_answers, approval_plans, approvals
-from taskbound.core.approval import Answer, AnswerKind, ApprovalState, parse_plan, parse_question
+from taskbound.core.approval import (
+    Answer,
+    AnswerKind,
+    AnswerSignIn,
+    ApprovalState,
+    parse_plan,
+    parse_question,
+)
 from taskbound.core.approval.fatigue import ApprovalLimits, Display
 from taskbound.core.clock import Instant
 from taskbound.ports.approval import StoredApproval, StoredPlan, Waiter
@@ -24,7 +31,15 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link, Value
     from taskbound.ports.approval import ApprovalChange, PlanChange
 
-__all__ = ["COLUMNS", "PLAN_COLUMNS", "SqlApprovals", "read_answer", "read_approval", "read_plan"]
+__all__ = [
+    "ANSWER_COLUMNS",
+    "COLUMNS",
+    "PLAN_COLUMNS",
+    "SqlApprovals",
+    "read_answer",
+    "read_approval",
+    "read_plan",
+]
 
 COLUMNS: Final = (
     "a.question, a.state, a.connection, a.request, a.waits, a.finished, a.reason,"
@@ -60,8 +75,12 @@ _PAGE: Final = f"SELECT {COLUMNS} FROM approvals a WHERE a.namespace = ?"  # noq
 _BEFORE: Final = (
     " AND (a.asked, a.id) < (SELECT b.asked, b.id FROM approvals b WHERE b.namespace = ? AND b.id = ?)"
 )
+ANSWER_COLUMNS: Final = (
+    "approval, kind, person, person_key, at, received, statement, signature,"
+    " acr, authenticated, token, session"
+)
 _ANSWERS: Final = (
-    "SELECT approval, kind, person, person_key, at, received, statement, signature FROM approval_answers"
+    f"SELECT {ANSWER_COLUMNS} FROM approval_answers"  # noqa: S608  # our own columns
     " WHERE namespace = ? AND approval IN (SELECT value FROM json_each(?)) ORDER BY received, person, kind"
 )
 _DISPLAYS: Final = (
@@ -271,6 +290,10 @@ class SqlApprovals:
             received=answer.received,
             statement=answer.statement,
             signature=answer.signature,
+            acr="" if answer.sign_in is None else answer.sign_in.acr,
+            authenticated=0 if answer.sign_in is None else answer.sign_in.at,
+            token="" if answer.sign_in is None else answer.sign_in.token,
+            session="" if answer.sign_in is None else answer.sign_in.session,
         )
         self._link.change(_ANSWER.text, values)
 
@@ -366,8 +389,12 @@ def read_answer(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     received: int,
     statement: bytes,
     signature: bytes,
+    acr: str = "",
+    authenticated: int = 0,
+    token: str = "",
+    session: str = "",
 ) -> tuple[str, Answer]:
-    """An answer and the approval that it is to, from its columns."""
+    """An answer and what it is to, from its columns; one to an amendment has none of a sign-in."""
     answer = Answer(
         kind=AnswerKind(kind),
         person=person,
@@ -376,6 +403,9 @@ def read_answer(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         received=Instant(received),
         statement=bytes(statement),
         signature=bytes(signature),
+        sign_in=AnswerSignIn(acr=acr, at=Instant(authenticated), token=token, session=session)
+        if token or session
+        else None,
     )
     return approval, answer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval.question import NeedKind
 from taskbound.core.approval.sheet.values import BadSheetError, PlanSheetOf, SheetNeed, SheetOf, SheetOperand
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from taskbound.core.approval.question import Need, Question
 
 __all__ = ["plan_sheet_of", "sheet_of"]
+
+_EACH: Final = "whoever says yes"
+"""Of whom a sign-in is asked that stands beside other lifters."""
 
 
 def sheet_of(  # noqa: PLR0913 -- what is not in the question, each thing by its name
@@ -68,7 +71,7 @@ def sheet_of(  # noqa: PLR0913 -- what is not in the question, each thing by its
         scope=question.scope,
         edition=question.edition,
         policies=policies,
-        needs=tuple(_need(one, question.requester) for one in question.needs),
+        needs=_needs(question),
         bundle=question.bundle,
         asked=question.asked,
         deadline=question.deadline,
@@ -89,6 +92,17 @@ def _about(question: Question, action: Action) -> str:
 
 def _operand(one: Operand) -> SheetOperand:
     return SheetOperand(kind=one.kind.value, place=one.place, found=one.found)
+
+
+def _needs(question: Question) -> tuple[SheetNeed, ...]:
+    """What lifts it; a sign-in that is asked of whoever says yes is said for itself."""
+    needs = question.needs
+    named = {one.lifter for one in needs}
+    most = max((need.quorum for need in needs), default=1)
+    return (
+        *(_need(one, question.requester) for one in needs),
+        *(SheetNeed(lifter=one, persons=most, who=_EACH) for one in question.lifters if one not in named),
+    )
 
 
 def _need(need: Need, requester: str) -> SheetNeed:

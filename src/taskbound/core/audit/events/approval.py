@@ -103,6 +103,10 @@ class ApprovalAnswered:
     """Characters of the sheet that was shown."""
     hasty: bool = False
     """Whether it is a yes that came sooner than anybody can read."""
+    acr: str = ""
+    """How the person had signed in who brought it, in their issuer's words; empty where that is not known."""
+    authenticated: int = 0
+    """When they had, in µs; 0 where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

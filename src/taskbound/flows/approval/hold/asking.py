@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.approval import Question, parse_lifter, require_askable, require_showable
+from taskbound.core.approval import Question, needs_of, require_askable, require_showable, steps_of
 from taskbound.core.approval.sheet import sheet_of
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Holding
@@ -76,7 +76,8 @@ def why_not_asked(
             return final
         if verdict.blocked is not None:
             raise verdict.blocked
-        require_askable([parse_lifter(one) for one in verdict.hold.lifters], circle)
+        lifters = verdict.hold.lifters
+        require_askable(needs_of(lifters), circle, steps_of(lifters))
         question = question_of(proposal, task, verdict, (proposal.id, proposal.id), now)
         require_showable(sheet_of(question, proposal.action, policies=verdict.hold.policies))
     except TaskboundError as error:

@@ -4,6 +4,8 @@
    of an approved one, whether those who approved may still do so. Where that is not so the hold is ended.
 2. Of the steps of a plan that are left each is judged, and the next one also by what the call that presents
    it found.
+3. Whoever answered and is signed in no more, where that was asked for, can't answer this question again: it
+   is asked anew, of everybody.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.approval import ApprovalState
 from taskbound.core.decision import Holding, OpenHold
-from taskbound.flows.approval.hold.fates import fate_of, other_wish
+from taskbound.flows.approval.hold.fates import SIGNED_OUT, fate_of, other_wish
 from taskbound.flows.approval.hold.outliving import waits_until
 
 if TYPE_CHECKING:
@@ -62,7 +64,10 @@ class Bench:
         circle, task = self.circles[question.task, question.tool], self.tasks[question.task]
         lacking = self.people.lacking(question, one.answers, circle, self.means, self.now, plan=one.plan)
         self.lacks[question.id] = lacking
-        return fate_of(one, task, self.bundle, lacking, self.now)
+        fate = fate_of(one, task, self.bundle, lacking, self.now)
+        if fate is None and self.people.signed_out(question, one.answers, self.now):
+            return SIGNED_OUT  # 3
+        return fate
 
     def open(self, one: StoredApproval) -> OpenHold:
         """The hold, of a question that was judged."""

@@ -43,7 +43,7 @@ from taskbound.ports.approval import ApprovalChange
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.core.approval import Answer
+    from taskbound.core.approval import Answer, AnswerSignIn
     from taskbound.core.approval.fatigue import Pace
     from taskbound.core.audit import Event
     from taskbound.flows.approval.ending import Told
@@ -80,8 +80,10 @@ class Plans:
         self._means = means
         self._questions = Questions(means)
 
-    def answer(self, namespace: str, raw: bytes, signature: bytes) -> PlanSaid:
-        """Take a signed answer to a plan.
+    def answer(
+        self, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
+    ) -> PlanSaid:
+        """Take a signed answer to a plan, whose person had signed in so.
 
         Raises:
             BadStatementError: The bytes are no answer to a plan.
@@ -90,7 +92,7 @@ class Plans:
             ApprovalOverError: It is not open any more.
             DeniedError: A yes does not count for every step that is left, or a denial for none of them.
         """
-        signed = verify_signed(self._means, namespace, raw, signature)
+        signed = verify_signed(self._means, namespace, raw, signature, sign_in)
         if signed.statement.subject is not Subject.PLAN:
             raise BadStatementError("what was signed is no answer to a plan")
         hasty: list[tuple[StoredPlan, Answer, Pace]] = []
@@ -123,7 +125,7 @@ class Plans:
             return self._end(tx, whole, fate)
         require_answers(statement, stored.plan, now)  # 1
         people, key = lock_signer(tx, namespace, signed, now)
-        judged = judge_steps(tx, whole.left, signed, people, key)  # 2
+        judged = judge_steps(tx, whole.left, signed, people, key, now)  # 2
         count_on(tx, self._means.signatures, key, signed.signature)
         answer = signed.answer(statement.kind, now)
         for one, _ in judged:

@@ -4,6 +4,8 @@
    locked; what counts is judged under lock, by what is true now.
 2. A step of a plan is answered with the plan and not by itself. Who says yes to the plan must be one whose
    answer counts for each of its steps that are left, by the same judgement; who denies it, for one of them.
+3. Where the question asks for a sign-in, a yes counts only when it comes with one that lasts and meets it.
+   That is judged again whenever the answer is (`circle`).
 """
 
 from __future__ import annotations
@@ -23,17 +25,19 @@ from taskbound.core.approval import (
     parse_statement,
     require_answers,
     require_entitled,
+    require_signed_in,
     yes_of,
 )
 from taskbound.core.approval.fatigue import Pace
 from taskbound.core.audit import ApprovalAnswered
 from taskbound.core.identity.person_key import NotStandingError, require_standing
 from taskbound.flows.approval.circle import lock_people
+from taskbound.flows.approval.proof.signed_in import lasts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.core.approval import Circle, Statement
+    from taskbound.core.approval import AnswerSignIn, Circle, Statement
     from taskbound.core.clock import Instant
     from taskbound.core.identity.person_key import PersonKey
     from taskbound.flows.approval.circle import People
@@ -63,6 +67,8 @@ class Signed:
     key: PersonKey
     raw: bytes
     signature: bytes
+    sign_in: AnswerSignIn | None = None
+    """How that person had signed in who brings it (rule 3); None where that is not known."""
 
     @property
     def by(self) -> tuple[str, str]:
@@ -79,6 +85,7 @@ class Signed:
             received=now,
             statement=self.raw,
             signature=self.signature,
+            sign_in=self.sign_in,
         )
 
 
@@ -91,8 +98,10 @@ class Judged:
     key: PersonKey
 
 
-def verify_signed(means: Means, namespace: str, raw: bytes, signature: bytes) -> Signed:
-    """The statement that these bytes are, by whose key they are signed.
+def verify_signed(
+    means: Means, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
+) -> Signed:
+    """The statement that these bytes are, by whose key they are signed, and how its person had signed in.
 
     Raises:
         BadStatementError: The bytes are no answer.
@@ -107,7 +116,7 @@ def verify_signed(means: Means, namespace: str, raw: bytes, signature: bytes) ->
     if key is None or key.person != statement.person:
         raise NotStandingError(f"`{statement.person}` has no key `{statement.key}`")
     means.signatures.verify(key, raw, signature)  # 1
-    return Signed(statement=statement, key=key, raw=raw, signature=signature)
+    return Signed(statement=statement, key=key, raw=raw, signature=signature, sign_in=sign_in)
 
 
 def require_alone(one: StoredApproval) -> None:
@@ -133,7 +142,7 @@ def judge(tx: Transaction, one: StoredApproval, signed: Signed, now: Instant) ->
     require_alone(one)
     require_answers(signed.statement, one.question, now)
     people, key = lock_signer(tx, one.question.namespace, signed, now)
-    return _judge_one(tx, one, signed, people, key)
+    return _judge_one(tx, one, signed, people, key, now)
 
 
 def lock_signer(tx: Transaction, namespace: str, signed: Signed, now: Instant) -> tuple[People, PersonKey]:
@@ -152,7 +161,12 @@ def lock_signer(tx: Transaction, namespace: str, signed: Signed, now: Instant) -
 
 
 def judge_steps(
-    tx: Transaction, left: Sequence[StoredApproval], signed: Signed, people: People, key: PersonKey
+    tx: Transaction,
+    left: Sequence[StoredApproval],
+    signed: Signed,
+    people: People,
+    key: PersonKey,
+    now: Instant,
 ) -> list[tuple[StoredApproval, Judged]]:
     """Those of these steps of a plan for which the statement counts: of a yes all of them (rule 2).
 
@@ -163,7 +177,7 @@ def judge_steps(
     without: list[NotEntitledError] = []
     for one in left:
         try:
-            found.append((one, _judge_one(tx, one, signed, people, key)))
+            found.append((one, _judge_one(tx, one, signed, people, key, now)))
         except NotEntitledError as error:
             if signed.statement.kind is not AnswerKind.DENY:
                 raise
@@ -174,9 +188,9 @@ def judge_steps(
 
 
 def _judge_one(
-    tx: Transaction, one: StoredApproval, signed: Signed, people: People, key: PersonKey
+    tx: Transaction, one: StoredApproval, signed: Signed, people: People, key: PersonKey, now: Instant
 ) -> Judged:
-    """Go on only when what this person says counts for this question (rules 1 and 2).
+    """Go on only when what this person says counts for this question (rules 1, 2 and 3).
 
     Raises:
         DeniedError: It does not.
@@ -192,6 +206,10 @@ def _judge_one(
     human = circle.human(statement.person)
     if any(circle.human(past.person) == human and past.kind is statement.kind for past in one.answers):
         raise AlreadyAnsweredError(f"`{statement.person}` has answered already")
+    sign_in = signed.sign_in
+    if sign_in is not None and not lasts(tx, namespace, statement.person, sign_in, now):
+        sign_in = None
+    require_signed_in(kind, one.question.steps, sign_in, now)  # 3
     return Judged(people=people, circle=circle, key=key)
 
 
@@ -213,4 +231,6 @@ def answered_event(
         taken=pace.taken,
         length=pace.length,
         hasty=pace.hasty,
+        acr="" if signed.sign_in is None else signed.sign_in.acr,
+        authenticated=0 if signed.sign_in is None else signed.sign_in.at,
     )

@@ -9,6 +9,7 @@ from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, text
 from taskbound.adapters.store.sql.schema.columns import (
     METADATA,
     TEXT,
+    WHOLE,
     bytes_column,
     partial_index,
     text_column,
@@ -80,6 +81,10 @@ approval_answers: Final = Table(
     whole_column("received"),
     bytes_column("statement"),
     bytes_column("signature"),
+    Column("acr", TEXT, nullable=False, server_default=text("''")),
+    Column("authenticated", WHOLE, nullable=False, server_default=text("0")),
+    Column("token", TEXT, nullable=False, server_default=text("''")),
+    Column("session", TEXT, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("namespace", "approval", "person", "kind"),
     sqlite_strict=True,
 )

@@ -1,0 +1,98 @@
+"""Answers over the network to calls that are held until somebody has signed in as policy asks (RFC 9470)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+from taskbound.core.approval import AnswerKind
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.identity.oidc import parse_identity_issuer
+from taskbound.flows.identity.account import link_account
+from taskbound.flows.identity.issuers import add_identity_issuer
+from taskbound.wire.approval import AnswerApproval
+from tests.peers.holding import Answerers, hold_policy
+from tests.surfaces.api.test_authority import code
+from tests.surfaces.api.test_operations import station
+from tests.surfaces.network.holding import Holding, held
+from tests.world import ANN, code_of, id_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.surfaces.network.serving import Answer
+    from tests.world import World
+
+POLICY = hold_policy("step-up:mfa@300")
+ANSWERS = "/v1/approvals/answer"
+
+
+class Asked(Answerers):
+    """A payment of Ann's agent, which waits for her word with a sign-in."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        corp = parse_identity_issuer(
+            "default", "corp", issuer="https://corp.example", audience="us", use="people"
+        )
+        add_identity_issuer(world.means, corp, actor=ANN, owns=True)
+        link_account(world.means, "default", "ann", issuer="corp", subject="s-ann", actor=ANN, owns=True)
+        world.clock.advance(25 * 3600)
+        self.task = world.start()
+        answer = world.ask(self.task)
+        assert code_of(answer) == "hold"
+        self.action = id_of(answer)
+
+    def answer(self, kind: AnswerKind = AnswerKind.CONFIRM) -> AnswerApproval:
+        raw = self.statement(self.action, "ann", kind)
+        return AnswerApproval(statement=raw.decode(), signature=self.devices["ann"][1].sign(raw).decode())
+
+
+def brought(one: Holding, asked: Asked, *, acr: str, ago: int, **more: object) -> Answer:
+    ask = asked.answer()
+    body = {"statement": ask.statement, "signature": ask.signature, **more}
+    token = one.person(acr=acr, authenticated=Instant(one.world.clock.now() - seconds(ago)))
+    return one.ask("POST", ANSWERS, token, json.dumps(body).encode())
+
+
+def test_who_answers_over_the_network_is_told_how_to_sign_in_and_may_then(tmp_path: Path) -> None:
+    def work(one: Holding) -> None:
+        asked = Asked(one.world)
+        answer = brought(one, asked, acr="mfa", ago=301)
+        assert (answer.status, answer.code) == (401, "step-up"), answer.body
+        for said in ('error="insufficient_user_authentication"', 'acr_values="mfa"', 'max_age="300"'):
+            assert said in answer.headers["www-authenticate"]
+        (refused,) = one.world.events("operation-refused")
+        assert (refused["operation"], refused["code"], refused["by"]) == (
+            "approval:answer",
+            "step-up",
+            "Person ann",
+        )
+        assert refused["bundle"] == asked.approval(asked.action).question.bundle
+        made_up = brought(one, asked, acr="pwd", ago=1, acr_values="mfa")
+        assert (made_up.status, made_up.code) == (400, "bad-body"), (
+            made_up.body
+        )  # nobody says it beside a token
+        again = brought(one, asked, acr="pwd", ago=1)
+        assert (again.status, again.code) == (403, "operation-forbidden")  # no circle of sign-ins
+        done = brought(one, asked, acr="mfa", ago=1)
+        assert (done.status, json.loads(done.body)["state"]) == (200, "approved"), done.body
+        assert code_of(one.world.ask(asked.task)) == "permit"
+
+    held(tmp_path, work, policy=POLICY)
+
+
+def test_a_terminal_and_a_passkeys_page_say_that_they_know_of_no_sign_in(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=POLICY) as place:
+            asked = Asked(place.world)
+            client = await place.client()
+            assert await code(client, asked.answer()) == "step-up"
+            (refused,) = place.world.events("operation-refused")
+            assert (refused["operation"], refused["code"]) == ("approval:answer", "step-up")
+            assert asked.state(asked.action) == ("held", "pending")
+            assert await code(client, asked.answer(AnswerKind.DENY)) == ""
+            assert asked.state(asked.action) == ("refused", "denied")
+
+    asyncio.run(story())
