@@ -24,6 +24,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -41,6 +42,7 @@ __all__ = [
     "excepted",
     "judge",
     "left_out",
+    "listed",
     "read",
     "required",
     "run_authorization",
@@ -66,6 +68,7 @@ _WORST: Final = ("FAILURE", "WARNING", "SUCCESS", "SKIPPED", "INFO")
 _HOLDS: Final = frozenset({"SUCCESS", "INFO"})
 _FOLDER: Final = re.compile(r"^(?:server-)?(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z$")
 """A scenario's folder, in another one where its name has a slash."""
+_LISTED: Final = re.compile(r"  - (?P<scenario>\S+) \[(?P<revisions>[^\]]*)\]")
 _AUTHORIZATION: Final = "authorization-server-"
 """What the folders of scenarios of authorization servers begin with."""
 
@@ -104,6 +107,28 @@ def required(revision: str, leg: Leg) -> frozenset[str]:
     listed = yaml.safe_load((PLACE / "requirements" / f"{revision}.yaml").read_text(encoding="utf-8"))
     beside = [one["scenario"] for one in listed["not_scored"] if one["leg"] == leg]
     return frozenset([*listed[leg], *beside])
+
+
+def listed(kind: str, revision: str) -> frozenset[str]:
+    """Every scenario that the suite has for a revision: of `Server`, `Client` or `Authorization server`.
+
+    Its frozen lists name none of authorization servers, and what a later version of it adds is to be noticed.
+    """
+    found: dict[str, set[str]] = {}
+    of: set[str] = set()
+    for line in _list().splitlines():
+        if line.endswith(":") and not line.startswith(" "):
+            of = found.setdefault(line.partition(" scenarios ")[0], set())
+        elif (named := _LISTED.fullmatch(line)) is not None and revision in named["revisions"].split(","):
+            of.add(named["scenario"])
+    return frozenset(found[kind])
+
+
+@cache
+def _list() -> str:
+    """The suite's own list of what it has."""
+    ran = subprocess.run([*command(), "list"], capture_output=True, text=True, timeout=SECONDS, check=True)
+    return ran.stdout
 
 
 def _table() -> Mapping[str, Any]:

@@ -17,11 +17,12 @@ from taskbound.flows.token import resource_of
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from taskbound.wire.authorization import AddClient, AskedDetail, ClientRow, ConsentToClient, LookAtAsked
 from taskbound.wiring.home import find_socket, make_home
-from tests.conformance.suite import REVISIONS, judge, run_authorization
+from tests.conformance.suite import REVISIONS, judge, listed, run_authorization
 from tests.surfaces.network.serving import api
 from tests.wiring.running import AGENT, client, daemon, settle_in, status, until
 
 SCENARIOS = frozenset({"authorization-server-metadata-endpoint", "authorization-code-grant"})
+"""All that there are: the suite has none of refresh tokens, of revocation, or of clients with a document."""
 
 
 @dataclass
@@ -80,3 +81,12 @@ def test_the_api_is_the_authorization_server_that_the_suite_asks_for(tmp_path: P
             )
             wrong = judge(found, SCENARIOS, [])
             assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_no_scenario_of_authorization_servers_is_left_out_and_none_is_of_a_servers_own_metadata(
+    revision: str,
+) -> None:
+    assert listed("Authorization server", revision) == SCENARIOS
+    about = {one for one in listed("Server", revision) if "auth" in one or "protected-resource" in one}
+    assert about == set()  # what a server says of whom to ask is looked at by none: tests of our own do

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.token.authorization.client import ClientId, parse_client_id
 from taskbound.core.token.authorization.errors import BadClientRequestError, BadRedirectError
 from taskbound.flows.token import Askings, Descriptions
-from taskbound.flows.token.describing import FRESH, PAUSE
+from taskbound.flows.token.describing import FRESH
 from tests.client_world import BASE, CALLBACK, CHALLENGE, RESOURCE, SPACE, settled
 from tests.peers.rawhttp import Authority, RawHttp
 from tests.world import World, WorldClock
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
+    from taskbound.core.clock import Instant
     from taskbound.core.token.authorization.client import Client
     from taskbound.ports.store import Store
     from tests.peers.rawhttp import Asked, Say
@@ -116,17 +118,52 @@ def test_a_client_is_what_its_document_says_and_is_known_for_a_while(
     played(tmp_path, story, monkeypatch)
 
 
-def test_a_document_that_is_none_is_not_asked_for_again_at_once(
+def test_that_there_was_no_document_is_not_kept_for_who_asks_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story(maker: Maker) -> None:
         maker.status = 404
         assert await maker.refused() == "client-unreachable"
         maker.status = 200
-        assert await maker.refused() == "client-unreachable"
-        assert len(maker.there.asked) == 1
-        maker.clock.advance(PAUSE // 1_000_000)
+        maker.publish(client_secret="hunter2")
+        assert await maker.refused() == "bad-client-document"
+        maker.publish()
         assert (await maker.client()).name == "Desk"
+        assert len(maker.there.asked) == 3
+
+    played(tmp_path, story, monkeypatch)
+
+
+def test_who_asks_at_once_for_the_same_client_hears_what_one_fetch_brought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(maker: Maker) -> None:
+        looked = threading.Semaphore(0)
+
+        class Seen(WorldClock):
+            def now(self) -> Instant:
+                try:
+                    return super().now()
+                finally:
+                    looked.release()
+
+        maker.clock = Seen()
+        maker.descriptions = Descriptions(HttpDocuments(look=_loopback), maker.clock, private=(HOST,))
+
+        async def slow(asked: Asked, say: Say) -> bool:
+            del asked
+            first = len(maker.there.asked) == 1
+            for _ in range(
+                5 if first else 0
+            ):  # the first looks twice, and each of the others once before it waits
+                await asyncio.to_thread(looked.acquire)
+            maker.clock.advance(1)
+            await say.answer(404)
+            return True
+
+        maker.there.does = slow
+        assert await asyncio.gather(*(maker.refused() for _ in range(4))) == ["client-unreachable"] * 4
+        assert len(maker.there.asked) == 1
 
     played(tmp_path, story, monkeypatch)
 

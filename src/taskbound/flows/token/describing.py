@@ -5,8 +5,9 @@
    nothing followed, no address that is not public but of hosts that whoever runs the daemon named.
 2. Nobody reaches others through us: of one address that asks, and of one host that is asked, there are so
    many fetches in a minute, and so many of all together. Who asks at once for the same client waits for one.
-3. A document is known for `FRESH`, and that there was none for `PAUSE`: of so many clients. No error has
-   anything of what was answered.
+3. A document is known for `FRESH`: of so many clients. That there was none, or a bad one, is told to those
+   who waited for it and is not kept (the draft's §5.2): whoever mends a document is known with the next
+   request. No error has anything of what was answered.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.clock import minutes, seconds
+from taskbound.core.clock import minutes
 from taskbound.core.errors import TaskboundError
 from taskbound.core.token.authorization.client import parse_client_document
 from taskbound.core.token.authorization.errors import (
@@ -34,10 +35,9 @@ if TYPE_CHECKING:
     from taskbound.ports.clock import Clock
     from taskbound.ports.identity import Documents
 
-__all__ = ["FRESH", "PAUSE", "Descriptions"]
+__all__ = ["FRESH", "Descriptions"]
 
 FRESH: Final = minutes(5)
-PAUSE: Final = seconds(30)
 _MOST: Final = 256
 """Clients that are known; beyond that the first ones are forgotten."""
 _MINUTE: Final = minutes(1)
@@ -52,8 +52,10 @@ _NETWORK: Final = 64
 class _Kept:
     lock: threading.Lock = field(default_factory=threading.Lock)
     client: Client | None = None
-    failure: TaskboundError | None = None
-    tried: Instant | None = None
+    known: Instant | None = None
+    """Since when it is."""
+    failure: tuple[TaskboundError, Instant] | None = None
+    """Why the last fetch brought none, and when that was known."""
 
 
 class Descriptions:
@@ -87,17 +89,20 @@ class Descriptions:
             BadClientDocumentError: It can't be believed.
         """
         kept = self._of(client.text)
+        asked = self._clock.now()
         with kept.lock:
             now = self._clock.now()
-            if kept.tried is None or now - kept.tried >= (FRESH if kept.failure is None else PAUSE):
-                self._count(_asker(address), client.host, now)
-                kept.client, kept.failure, kept.tried = None, None, now
-                try:
-                    kept.client = self._fetched(client)
-                except TaskboundError as error:
-                    kept.failure = error
-            if kept.client is None:
-                raise kept.failure or ClientUnreachableError("the client's document is not there")
+            if kept.client is not None and kept.known is not None and now - kept.known < FRESH:
+                return kept.client
+            if kept.failure is not None and asked < kept.failure[1]:
+                raise kept.failure[0]  # 2: it waited for this very fetch
+            self._count(_asker(address), client.host, now)
+            kept.client, kept.failure = None, None
+            try:
+                kept.client, kept.known = self._fetched(client), now
+            except TaskboundError as error:
+                kept.failure = error, self._clock.now()
+                raise
             return kept.client
 
     def _fetched(self, client: ClientId) -> Client:
