@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from taskbound.surfaces.gateway.link import Timings
-from taskbound.wire.action import Decide, Malformed
-from taskbound.wire.connection import Bind, Done, Fault, Open, Seated, ShowProof
+from taskbound.wire.action import Decide, Malformed, Outcome
+from taskbound.wire.connection import Bind, Done, Fault, Open, ShowProof
 from taskbound.wire.tool import ReachTools, ToolRows
 from tests.peers.commands import echo
-from tests.peers.daemon import FAR
-from tests.surfaces.gateway.http.fronting import OTHER, TOKEN, Near, near
+from tests.surfaces.gateway.http.fronting import OTHER, TOKEN, Clock, Near, near
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from taskbound.surfaces.gateway.http.seat import Seat
-    from tests.peers.daemon import Held
     from tests.surfaces.gateway.http.fronting import Wire
 
 LIST = {"method": "tools/list"}
@@ -28,23 +26,13 @@ LISTEN = {"method": "subscriptions/listen", "params": {"notifications": {"toolsL
 PATIENT = Timings(grace=100.0, ping=0.2, cancel=0.15, leave=5.0)
 
 
-class Clock:
-    """The loop's own, which goes on at once when a test says so."""
-
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._steady, self._passed = loop.time, 0.0
-        loop.time = self  # type: ignore[method-assign]  # nothing that is waited for takes its time
-
-    def __call__(self) -> float:
-        return self._steady() + self._passed
-
-    def pass_by(self, seconds: float) -> None:
-        self._passed += seconds
-
-
 def seat_of(there: Near, task: str = "tsk_1") -> Seat:
     return there.front._seats[task]  # noqa: SLF001 -- what is kept is the point
+
+
+def running(there: Near) -> bool:
+    """Whether a server of any seat runs."""
+    return there.front.runs_servers
 
 
 def idle(there: Near) -> bool:
@@ -160,120 +148,40 @@ def test_a_seat_of_which_a_token_was_shown_just_now_is_in_use(tmp_path: Path) ->
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("how", ["a stream that its client leaves", "a stream that is closed", "a call"])
-def test_a_session_was_used_until_what_was_open_in_it_ended(tmp_path: Path, how: str) -> None:
+def test_a_failure_of_the_front_itself_is_answered_and_is_one_request_s_alone(tmp_path: Path) -> None:
+    def broken() -> NoReturn:
+        raise ZeroDivisionError
+
     async def story() -> None:
-        clock = Clock()
-        fresh = 1000.0 if "leaves" in how else 5.0
-        async with near(tmp_path, echo(), session_idle=20.0, fresh=fresh, timings=PATIENT) as there:
-            session = await there.initialize(TOKEN)
-            ping = there.legacy(TOKEN, {"id": 2, "method": "ping"}, session)
-            (kept,) = seat_of(there).sessions.all
-            with there.daemon.holding(Decide) as held:
-                async with await there.wire() as wire:
-                    if how == "a call":
-                        params = {"name": "echo__echo", "arguments": {"text": "a"}}
-                        message = {"id": 1, "method": "tools/call", "params": params}
-                        wire.send(there.legacy(TOKEN, message, session))
-                        one = await held.next()
-                        clock.pass_by(25)
-                        one.answer(there.daemon.permit(one.ask))
-                        assert (await wire.answer()).text == "a"
-                    else:
-                        wire.send(old_stream(there, session))
-                        await wire.head()
-                        clock.pass_by(25)
-                        if "closed" in how:
-                            assert await wire.event() is None
-            await there.until(lambda: kept.outside is None)
-            assert (await there.send(ping)).status == 200
-            clock.pass_by(25)
-            assert (await there.send(ping)).status == 404
+        async with near(tmp_path) as there:
+            there.front._door._certified = broken  # noqa: SLF001 -- what wiring gives
+            path = "/.well-known/oauth-protected-resource/mcp/coder"
+            found = await there.send(there.raw("", b"", verb="GET", path=path, without=("Authorization",)))
+            assert (found.status, found.json["error"]["code"]) == (503, -32603)
+            assert (await there.send(there.modern(TOKEN, LIST))).status == 200
 
     asyncio.run(story())
 
 
-def named(ask: ShowProof) -> Seated:
-    text = ask.shown.authorization.removeprefix("Bearer ")
-    return Seated(task="tsk_1", token=f"tok_{text}", until=FAR)
-
-
-async def opening(there: Near, stack: AsyncExitStack, held: Any) -> tuple[list[Wire], Held]:
-    """Two requests of one task with different tokens, which wait for its connection."""
-    there.daemon.on[ShowProof] = named
-    wires = [await begun(there, stack, there.modern("one", LIST))]
-    first: Held = await held.next()
-    wires.append(await begun(there, stack, there.modern("two", LIST)))
-    await there.until(lambda: seat_of(there).holds("two"))
-    return wires, first
-
-
-def test_a_token_that_is_refused_as_a_seat_opens_spoils_it_for_no_other_one(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with near(tmp_path) as there, AsyncExitStack() as stack:
-            await there.front._door.reached()  # noqa: SLF001 -- only the seat's opening is to be held
-            with there.daemon.holding(Open) as held:
-                wires, first = await opening(there, stack, held)
-            first.answer(Fault(code="token-revoked", message="no", family="denied"))
-            assert [(await one.answer()).status for one in wires] == [200, 200]
-            assert [one.token for one in there.daemon.asks if isinstance(one, Open)] == ["", "one", "two"]
-
-    asyncio.run(story())
-
-
-def test_a_token_with_which_a_connection_was_refused_is_not_tried_again_once_there_is_another(
+def test_a_daemon_that_answers_with_something_else_or_too_late_is_lost_and_another_connection_is_made(
     tmp_path: Path,
 ) -> None:
     async def story() -> None:
-        async with near(tmp_path, check=60.0) as there:
-            ends = {"long": 3, "short": 2}
-
-            def seated(ask: ShowProof) -> Seated:
-                text = ask.shown.authorization.removeprefix("Bearer ")
-                return Seated(task="tsk_1", token=f"tok_{text}", until=ends[text])
-
-            there.daemon.on[ShowProof] = seated
-            assert (await there.send(there.modern("long", LIST))).status == 200
-            there.daemon.on[Open] = lambda ask: (
-                Fault(code="token-revoked", message="no", family="denied") if ask.token == "long" else None
-            )
-            before = there.daemon.count(Open)
-            there.daemon.drop()
-            await there.until(
-                lambda: there.daemon.count(Open) > before + 1
-            )  # again and again: there is no other
-            assert (await there.send(there.modern("short", LIST))).status == 200
-            tried = [one.token for one in there.daemon.asks if isinstance(one, Open) and one.token]
-            assert tried[tried.index("short") :] == ["short"]
-            assert tried.count("long") == len(tried) - 1
-
-    asyncio.run(story())
-
-
-def test_a_task_that_is_over_as_its_seat_opens_is_asked_about_with_no_other_token(tmp_path: Path) -> None:
-    async def story() -> None:
+        clock = Clock()
         async with near(tmp_path) as there, AsyncExitStack() as stack:
-            await there.front._door.reached()  # noqa: SLF001 -- only the seat's opening is to be held
-            with there.daemon.holding(Open) as held:
-                wires, first = await opening(there, stack, held)
-            first.answer(ended(first.ask))
-            found = [await one.answer() for one in wires]
-            assert [(one.status, one.code) for one in found] == [(401, "task-ended")] * 2
-            assert [one.token for one in there.daemon.asks if isinstance(one, Open)] == ["", "one"]
-
-    asyncio.run(story())
-
-
-def test_who_leaves_while_a_seat_opens_takes_nobody_along(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with near(tmp_path) as there, AsyncExitStack() as stack:
-            await there.front._door.reached()  # noqa: SLF001 -- only the seat's opening is to be held
-            with there.daemon.holding(Open) as held:
-                wires, first = await opening(there, stack, held)
-                wires[0].writer.close()
-                await there.until(lambda: len(there.front._work) == 1)  # noqa: SLF001 -- that one waits on is the point
-            first.answer(there.daemon.answer(first.ask))
-            assert (await wires[1].answer()).status == 200
+            there.daemon.on[ShowProof] = lambda _: Done()
+            found = await there.send(there.modern(TOKEN, LIST))
+            assert (found.status, found.code) == (503, "daemon-lost")
+            with there.daemon.holding(ShowProof) as held:
+                wire = await begun(there, stack, there.modern(TOKEN, LIST))
+                await held.next()
+                clock.pass_by(5.1)
+                found = await wire.answer()
+                assert (found.status, found.code) == (503, "daemon-lost")
+            del there.daemon.on[ShowProof]
+            assert (await there.send(there.modern(TOKEN, LIST))).status == 200
+            assert [one.role for one in there.daemon.opened] == ["front", "front", "gateway"]
+            await there.until(lambda: len(there.daemon._links) == 2)  # noqa: SLF001 -- that the first is closed
 
     asyncio.run(story())
 
@@ -311,6 +219,7 @@ def test_a_modern_client_that_leaves_before_its_call_began_has_called_nothing(tm
                 one.answer(there.daemon.answer(one.ask))
             await there.until(lambda: idle(there))
             assert (await there.call(TOKEN, "echo__echo", {"text": "b"})).text == "b"
+            assert there.daemon.count(Bind) == 2, "what is found out for all goes on"
             assert [bytes(one.arguments) for one in there.daemon.asks if isinstance(one, Decide)] == [
                 b'{"text":"b"}'
             ]
@@ -407,6 +316,7 @@ def test_a_front_that_is_closed_opens_no_seat_for_what_it_was_asked_before(tmp_p
     async def story() -> None:
         async with near(tmp_path, echo()) as there, AsyncExitStack() as stack:
             assert (await there.call(TOKEN, "echo__echo", {"text": "a"})).text == "a"
+            assert running(there)
             with there.daemon.holding(ShowProof) as held:
                 await begun(there, stack, there.modern(OTHER, LIST))
                 one = await held.next()
@@ -414,7 +324,24 @@ def test_a_front_that_is_closed_opens_no_seat_for_what_it_was_asked_before(tmp_p
                 await there.until(lambda: not there.front._connections)  # noqa: SLF001 -- that it is closing is the point
                 one.answer(there.daemon.answer(one.ask))
                 await closing
-            assert not there.front.runs_servers
+            assert not running(there)
             assert [one.token for one in there.daemon.opened] == ["", TOKEN]
+            await there.until(lambda: not there.daemon._links)  # noqa: SLF001 -- that no connection is left
+
+    asyncio.run(story())
+
+
+def test_a_front_that_is_closed_waits_for_seats_that_were_given_up_before(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, echo(), check=0.02, fresh=100.0) as there, AsyncExitStack() as stack:
+            with there.daemon.holding(Outcome) as held:
+                await begun(there, stack, there.calling(TOKEN, "echo__echo", {"text": "a"}))
+                await held.next()
+                seat = seat_of(there)
+                there.daemon.on[Bind] = ended
+                await there.until(lambda: seat.over is not None)
+            assert running(there)
+            await there.front.close()
+            assert not seat.gateway.runs_servers
 
     asyncio.run(story())

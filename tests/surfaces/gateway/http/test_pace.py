@@ -1,9 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
+
+from taskbound.sdk.client import DaemonLostError
+from taskbound.surfaces.gateway.http.bounds import FrontBounds
+from taskbound.surfaces.gateway.http.pace import Pace
+from taskbound.surfaces.http.errors import TooManyRequestsError
 from taskbound.wire.connection import Fault, Open, Seated, ShowProof
 from tests.peers.daemon import FAR, Held
 from tests.surfaces.gateway.http.fronting import OTHER, TOKEN, Answer, Near, Wire, near
@@ -193,6 +200,27 @@ def test_where_the_first_finds_no_daemon_those_who_waited_do_not_find_it_one_aft
     asyncio.run(story())
 
 
+def test_a_network_is_counted_as_one_address_and_is_forgotten_once_nothing_of_it_is_asked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def story() -> None:
+        pace = Pace(FrontBounds(burst=1, rate=0.001, strange_each=1), lambda: 0.0)
+        pace.take("2001:db8::1")
+        with pytest.raises(TooManyRequestsError):
+            pace.take("2001:db8::2")
+        pace.take("2001:db8:0:1::1")
+        with pace.question("2001:db8::1", "a", known=False), pytest.raises(TooManyRequestsError):
+            pace.question("2001:db8::2", "b", known=False).__enter__()
+        with pytest.raises(DaemonLostError), pace.question("2001:db8::1", "a", known=False):
+            raise DaemonLostError("it hangs")
+        kept = (pace._each, pace._each_strange, pace._first)  # noqa: SLF001 -- that nothing is kept is the point
+        assert [len(one) for one in kept] == [0, 0, 0]
+        gc.collect()  # what nobody waited for is not logged as forgotten
+
+    asyncio.run(story())
+    assert not caplog.records
+
+
 def test_another_address_with_the_same_token_waits_for_nobody(tmp_path: Path) -> None:
     async def story() -> None:
         async with near(tmp_path) as there, AsyncExitStack() as stack:
@@ -202,9 +230,12 @@ def test_another_address_with_the_same_token_waits_for_nobody(tmp_path: Path) ->
                 asks = [await held.next(), await held.next()]
                 wires += [await asked(there, stack, OTHER, 1)]  # nor does another token of the address
                 asks.append(await held.next())
-            for one in asks:
+            asks[1].answer(judged(asks[1].ask))
+            assert (await wires[1].answer()).status == 200
+            assert (await answered(there, TOKEN, 1)).status == 200  # its task is served: it is no stranger's
+            for one in (asks[0], asks[2]):
                 one.answer(judged(one.ask))
-            assert [(await one.answer()).status for one in wires] == [200, 200, 401]
+            assert [(await one.answer()).status for one in (wires[0], wires[2])] == [200, 401]
 
     asyncio.run(story())
 

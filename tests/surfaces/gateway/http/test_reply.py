@@ -105,6 +105,16 @@ def test_who_takes_no_stream_hears_the_answer_alone_and_who_takes_nothing_else_h
     asyncio.run(story())
 
 
+def test_an_answer_in_a_stream_that_was_begun_begins_no_other() -> None:
+    async def story() -> None:
+        seen, reply = made(json=False, stream=True)
+        reply.begin()
+        reply.answer(LINE)
+        assert [status for status, _ in seen.heads] == [200]
+
+    asyncio.run(story())
+
+
 def test_who_would_rather_have_a_stream_has_one_and_an_end_without_an_answer_is_one() -> None:
     for eager, line in ((True, LINE), (False, b"")):
         seen, reply = made(stream=True, eager=eager)

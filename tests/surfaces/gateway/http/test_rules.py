@@ -11,8 +11,9 @@ import pytest
 from taskbound.core.action.canonical import JsonValue
 from taskbound.core.tool.mirror import parse_mirrors
 from taskbound.surfaces.gateway.http.errors import HeaderMismatchError
-from taskbound.surfaces.gateway.http.rules import require_mirrored
-from taskbound.wire.mcp.era import MODERN
+from taskbound.surfaces.gateway.http.rules import require_era, require_mirrored
+from taskbound.wire.mcp.era import LEGACY, MODERN
+from taskbound.wire.mcp.message import Notice, Request, parse_message
 from tests.peers.commands import echo
 from tests.surfaces.gateway.http.fronting import META, TOKEN, Near, near
 
@@ -159,6 +160,10 @@ SCHEMA: JsonValue = {
         ({"mcp-param-region": "=?base64?ZXU="}, {"region": "=?base64?ZXU="}, True),
         ({"mcp-param-region": "ZXU=?="}, {"region": "ZXU=?="}, True),
         ({"mcp-param-region": "=?base64?="}, {"region": "=?base64?="}, True),
+        ({"mcp-param-region": "nine-longZXU=?="}, {"region": "nine-longZXU=?="}, True),
+        ({"mcp-param-region": "=?base64?ZX!U=?="}, {"region": "eu"}, False),
+        ({"mcp-param-region": "\xe9"}, {"region": "\xe9"}, False),
+        ({"mcp-param-count": "7" * 5_000}, {"count": 7}, False),
         ({"mcp-param-region": "7"}, {"region": 7}, True),
         ({"mcp-param-region": "7"}, {"region": {"a": 7}}, False),
         ({"mcp-param-count": "7"}, {"count": 7}, True),
@@ -166,6 +171,10 @@ SCHEMA: JsonValue = {
         ({"mcp-param-count": "-7"}, {"count": -7}, True),
         ({"mcp-param-count": "7"}, {"count": 7.0}, True),
         ({"mcp-param-count": "7.0"}, {"count": 7}, False),
+        ({"mcp-param-count": "8"}, {"count": 7}, False),
+        ({"mcp-param-count": "7.0"}, {"count": 7.0}, False),
+        ({"mcp-param-count": "8"}, {"count": 7.0}, False),
+        ({"mcp-param-count": "7.5"}, {"count": 7.5}, False),
         ({"mcp-param-count": "\u0667"}, {"count": 7}, False),
         ({"mcp-param-count": "1"}, {"count": True}, False),
         ({"mcp-param-dry": "true"}, {"deep": {"dry": True}}, True),
@@ -188,6 +197,46 @@ def test_a_mirrored_argument_is_held_against_its_header(
     else:
         with pytest.raises(HeaderMismatchError):
             held()
+
+
+def era(headers: dict[str, str], **message: Any) -> bool:
+    found = parse_message(json.dumps({"jsonrpc": "2.0"} | message).encode())
+    assert isinstance(found, Request | Notice)
+    return require_era(headers, found)
+
+
+def test_a_revision_is_that_of_the_header_where_the_body_names_none() -> None:
+    for version in ("", *LEGACY):
+        assert not era({"mcp-protocol-version": version} if version else {}, id=1, method="tools/list")
+    told = {"mcp-protocol-version": MODERN, "mcp-method": "notifications/cancelled"}
+    assert era(told, method="notifications/cancelled")  # a notice needs no `_meta`
+    with pytest.raises(HeaderMismatchError):
+        era(told, method="notifications/initialized")
+
+
+def test_a_header_is_held_against_a_name_and_not_against_what_can_be_none() -> None:
+    told = {"mcp-protocol-version": MODERN, "mcp-method": "tools/call"}
+    assert era(told, id=1, method="tools/call", params={"name": 5, "_meta": META})  # it is refused as a call
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("tools/call", "name"),
+        ("prompts/get", "name"),
+        ("resources/read", "uri"),
+        ("tasks/get", "taskId"),
+        ("tasks/update", "taskId"),
+        ("tasks/cancel", "taskId"),
+    ],
+)
+def test_what_a_method_is_about_stands_in_the_header(method: str, name: str) -> None:
+    told = {"mcp-protocol-version": MODERN, "mcp-method": method}
+    params = {name: "this", "_meta": META}
+    assert era(told | {"mcp-name": "this"}, id=1, method=method, params=params)
+    for wrong in ({}, {"mcp-name": "that"}):
+        with pytest.raises(HeaderMismatchError):
+            era(told | wrong, id=1, method=method, params=params)
 
 
 def test_a_call_is_held_against_the_schema_that_was_pinned(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from taskbound.surfaces.gateway.http.seat import Held
 from taskbound.wire.action import Decide, Outcome
 from taskbound.wire.connection import Bind, Bound, Fault, Open, Seated, ShowProof, TaskPush
 from taskbound.wire.mcp.era import MODERN
@@ -96,6 +97,37 @@ def test_a_seat_keeps_the_sixteen_tokens_that_hold_longest(tmp_path: Path) -> No
                 assert (await there.send(there.modern(str(number), LIST))).status == 200
             (seat,) = there.front._seats.values()  # noqa: SLF001 -- what is kept is the point
             assert [number for number in range(20) if seat.holds(str(number))] == list(range(16))
+
+    asyncio.run(story())
+
+
+def test_a_token_that_is_held_does_not_show_its_text() -> None:
+    held = Held(text="the.secret", name="tok_1", until=1)
+    assert (repr(held), f"{held}") == ("Held('tok_1')", "Held('tok_1')")
+
+
+def test_a_daemon_that_is_lost_has_refused_no_token(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there:
+            ends = {"first": 1, "second": 3, "third": 2}
+
+            def seated(ask: ShowProof) -> Seated:
+                text = ask.shown.authorization.removeprefix("Bearer ")
+                return Seated(task="tsk_1", token=f"tok_{text}", until=ends[text])
+
+            there.daemon.on[ShowProof] = seated
+            for token in ends:
+                assert (await there.send(there.modern(token, LIST))).status == 200
+            tried: list[str] = []
+
+            def lost(ask: Open) -> None:
+                tried.append(ask.token)
+                there.daemon.drop()
+
+            there.daemon.on[Open] = lost
+            there.daemon.drop()
+            await there.until(lambda: len(tried) > 2)
+            assert set(tried) == {"second"}
 
     asyncio.run(story())
 

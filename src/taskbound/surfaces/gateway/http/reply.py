@@ -64,9 +64,9 @@ class Reply(http.Reply):
         """Where the client is."""
         self.token = ""
         """The name of the token that the request came with, once it is known."""
-        self._json = head is None or head.json
         self._stream = head is not None and head.stream
-        self._eager = head is not None and head.eager
+        self._rather = head is not None and (head.eager or not head.json)
+        """Whether the client would rather have a stream than a document, or takes nothing else."""
         self._alive = alive
         self._streaming = False
         self._timer: asyncio.TimerHandle | None = None
@@ -95,7 +95,7 @@ class Reply(http.Reply):
         """Give the answer, one JSON document; without one only the end."""
         if self._over:
             return
-        streams = self._stream and (self._eager or not self._json or not line)
+        streams = self._stream and (self._rather or not line)
         events: list[h11.Event] = []
         if streams and status == _OK and not self._streaming:
             self._streaming = True

@@ -133,7 +133,6 @@ class Seat:
         self._proof: asyncio.Future[Opened] = loop.create_future()
         self._free = asyncio.Event()
         self._free.set()
-        self._holds: set[str] = set()
         self._slow = 0
         self._numbers = 0
         self._open: dict[int, Exchange] = {}
@@ -173,8 +172,7 @@ class Seat:
             raise self.over
 
     async def closed(self) -> None:
-        """Give the seat up, and wait until its servers have ended."""
-        self._give_up(DaemonLostError("the front is being closed"))
+        """Wait until its servers have ended; nobody asks for anything any more."""
         self.gateway.left(None)
         for one in self._tasks[1:]:
             one.cancel()
@@ -193,7 +191,6 @@ class Seat:
         if self.over is not None:
             raise self.over
         self._numbers += 1
-        self._used = self._loop.time()
         made = Exchange(
             number=self._numbers,
             id=message.id,
@@ -228,11 +225,9 @@ class Seat:
         self._used = self._loop.time()
         self._open.pop(exchange.number, None)
         session = exchange.session
-        if session is None:
-            return
-        session.used = self._used
-        if session.open.get(exchange.id) == exchange.number:
-            del session.open[exchange.id]
+        if session is not None:
+            session.used = self._used
+            session.open.pop(exchange.id, None)
 
     def _paced(self, slow: bool) -> None:  # noqa: FBT001 -- what a reply says of its client
         self._slow += 1 if slow else -1
@@ -277,7 +272,6 @@ class Seat:
 
     def hear(self, session: Session, reply: Reply) -> None:
         """Say on this stream what belongs to no request of a session (rule 6)."""
-        self._used = self._loop.time()
         older, session.outside = session.outside, reply
         if older is not None:
             older.answer(b"")
@@ -322,15 +316,14 @@ class Seat:
         return exchange.token if exchange is not None else ""
 
     def hold(self, why: str) -> None:
-        """Take no further request until this is released."""
-        self._holds.add(why)
+        """Take no further request until this is released: by its reports alone a seat is held."""
+        del why
         self._free.clear()
 
     def release(self, why: str) -> None:
         """Take requests again."""
-        self._holds.discard(why)
-        if not self._holds:
-            self._free.set()
+        del why
+        self._free.set()
 
     def task_over(self, words: str) -> None:
         """The task has ended (rule 4)."""
@@ -379,7 +372,6 @@ class Seat:
 
     async def _watch(self) -> None:
         """Look again and again (rules 4 and 5)."""
-        await asyncio.wait([self._proof])
         while self.over is None:
             try:
                 found = await self.gateway.confirm(self._tokens())

@@ -1,0 +1,87 @@
+"""A seat looks again and again whether its task goes on, and what follows from what it sees, or does not."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from taskbound.wire.connection import Bind, Fault, TaskPush
+from tests.surfaces.gateway.http.fronting import TOKEN, Clock, Near, near
+from tests.surfaces.gateway.http.test_giving_up import LIST, LISTEN, PATIENT, begun, old_stream, seat_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def looked(there: Near, times: int = 3) -> None:
+    """Wait until it has looked so often once more."""
+    before = there.daemon.count(Bind)
+    await there.until(lambda: there.daemon.count(Bind) >= before + times)
+
+
+def test_a_look_that_is_refused_for_another_reason_ends_no_seat(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, check=0.02) as there:
+            assert (await there.send(there.modern(TOKEN, LIST))).status == 200
+            there.daemon.on[Bind] = lambda _: Fault(code="store-failed", message="no", family="unavailable")
+            looks = there.daemon.count(Bind)
+            await there.until(lambda: there.daemon.count(Bind) > looks + 3)
+            assert seat_of(there).over is None
+
+    asyncio.run(story())
+
+
+def test_a_look_that_finds_no_daemon_is_not_the_last_one(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, check=0.02) as there:
+            assert (await there.send(there.modern(TOKEN, LIST))).status == 200
+            there.daemon.on[Bind] = lambda _: there.daemon.drop()
+            await looked(there, 6)  # each is asked twice
+            del there.daemon.on[Bind]
+            await looked(there, 6)
+            assert seat_of(there).over is None
+
+    asyncio.run(story())
+
+
+def test_a_stream_stays_as_long_as_each_look_says_that_the_task_goes_on(tmp_path: Path) -> None:
+    async def story() -> None:
+        clock = Clock()
+        async with (
+            near(tmp_path, check=0.02, fresh=10.0, timings=PATIENT) as there,
+            AsyncExitStack() as stack,
+        ):
+            wire = await begun(there, stack, there.modern(TOKEN, LISTEN))
+            await wire.head()
+            await wire.event()
+            for _ in range(3):
+                await looked(there)
+                clock.pass_by(6)
+            there.daemon.push(TaskPush(task="tsk_1", state="running"))
+            assert await wire.event() is not None
+
+    asyncio.run(story())
+
+
+def test_a_seat_whose_stream_somebody_hears_is_in_use(tmp_path: Path) -> None:
+    async def story() -> None:
+        clock = Clock()
+        bounds: dict[str, Any] = {"check": 0.02, "seat_idle": 20.0, "fresh": 1000.0}
+        async with near(tmp_path, timings=PATIENT, **bounds) as there:
+            session = await there.initialize(TOKEN)
+            seat = seat_of(there)
+            async with await there.wire() as wire:
+                wire.send(old_stream(there, session))
+                await wire.head()
+                clock.pass_by(25)
+                await looked(there)
+                assert seat.over is None
+            (kept,) = seat.sessions.all
+            await there.until(lambda: kept.outside is None)
+            await looked(there)
+            assert seat.over is None, "it was used until then"
+            clock.pass_by(25)
+            await there.until(lambda: seat.over is not None)
+
+    asyncio.run(story())
