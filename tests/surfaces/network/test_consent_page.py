@@ -263,9 +263,24 @@ def test_a_form_that_is_sent_twice_starts_one_task_and_is_answered_once(there: S
     told = {**form, "answer": "consent", "choice": "template:daily", "purpose": "once"}
     before = tasks(there)
     assert found.browser.ask(url, told).status == 200
-    refused(found.browser.ask(url, told), "consent-answered")
+    again = found.browser.ask(url, told)
+    refused(again, "consent-answered")
+    way = urlsplit(found.url).path
+    assert f'<meta http-equiv="refresh" content="0; url={way}">' in again.text  # only this page is seen
     assert len(tasks(there) - before) == 1
     assert "code" in found.sent()
+    ended = found.look()
+    refused(ended, "consent-answered")
+    assert 'http-equiv="refresh"' not in ended.text
+
+
+def test_whose_answer_is_refused_can_go_back_to_the_page(there: SignIns) -> None:
+    found = visit(there)
+    page = found.answer(choice="task:tsk_none")
+    refused(page, "no-task")
+    assert f'<a href="{urlsplit(found.url).path}">' in page.text
+    assert 'http-equiv="refresh"' not in page.text
+    assert found.is_open
 
 
 @pytest.mark.parametrize("how", ["session", "account", "person"])

@@ -103,7 +103,12 @@ def answered_page(path: str) -> bytes:
 <h1>You have answered</h1>
 <p><a href="{_text(path)}">Go on</a></p>
 </main>"""
-    return _page(body, f'<meta http-equiv="refresh" content="0; url={_text(path)}">')
+    return _page(body, _at_once(path))
+
+
+def _at_once(path: str) -> str:
+    """What has a page go on by itself."""
+    return f'<meta http-equiv="refresh" content="0; url={_text(path)}">'
 
 
 def _what(asking: Asking) -> str:
@@ -192,12 +197,21 @@ def _unmet(choosing: Choosing, path: str) -> str:
 </form>"""
 
 
-def problem_page(problem: Problem) -> bytes:
-    """The page that says why nothing is asked."""
+def problem_page(problem: Problem, *, path: str = "", answered: bool = False) -> bytes:
+    """The page that says why nothing is asked, or nothing was answered.
+
+    Args:
+        problem: Why.
+        path: The page that the person came from, and can go back to; empty where there is none.
+        answered: Whether that one was answered before: then it goes on there by itself, to what came of it.
+    """
     advice = f"\n<p>{_text(problem.advice)}</p>" if problem.advice else ""
+    back = f'\n<p><a href="{_text(path)}">Back to what is asked</a></p>' if path else ""
     return _page(
-        f"\n<main>\n<h1>This can not go on</h1>\n<p>{_text(problem.detail)}</p>{advice}\n"
-        f"<p><code>[{_text(problem.code)}]</code></p>\n</main>"
+        f"\n<main>\n<h1>{'This was answered before' if answered else 'This can not go on'}</h1>\n"
+        f"<p>{_text(problem.detail)}</p>{advice}{back}\n"
+        f"<p><code>[{_text(problem.code)}]</code></p>\n</main>",
+        _at_once(path) if answered else "",
     )
 
 

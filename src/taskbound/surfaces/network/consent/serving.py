@@ -7,7 +7,8 @@
    begins a second time by that.
 3. Everything that is shown here is a page, a refusal too.
 4. What is answered on a page is posted by that page, and goes on whole; who answers, and whether it is their
-   page's form, the daemon finds out.
+   page's form, the daemon finds out. Who is refused can go back to the page. Who answered before, and presses
+   twice, is led to what came of it: else the client would never hear of the first time.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from taskbound.core.errors import TaskboundError
+from taskbound.core.token.authorization.errors import AnsweredError
 from taskbound.surfaces.network.browser import Cookies, require_posted
 from taskbound.surfaces.network.consent.browser import (
     ASK,
@@ -185,7 +187,7 @@ class ConsentPages:
         if isinstance(answer, Done):
             reply.give(answered_page(head.path), kind=KIND, headers=HEADERS)
         else:
-            _show(_fault(answer), reply)
+            _show(_fault(answer), reply, path=head.path)
 
     def _shown(self, head: Head, reply: Reply) -> Shown:
         """What a browser showed, with who is signed in there."""
@@ -220,10 +222,12 @@ def _go(there: str, reply: Reply, *headers: tuple[str, str]) -> None:
     reply.give(b"", kind=KIND, status=_ON, headers=(("Location", there), *HEADERS, *headers))
 
 
-def _show(error: TaskboundError | Fault, reply: Reply) -> None:
+def _show(error: TaskboundError | Fault, reply: Reply, *, path: str = "") -> None:
+    """Show a refusal; `path` is the page whose form was refused (rule 4)."""
     refusal = problem_of(error, "")
     told = [one for one in refusal.headers if one[0] != "WWW-Authenticate"]
-    body = problem_page(refusal.problem)
+    answered = path != "" and error.code == AnsweredError.code
+    body = problem_page(refusal.problem, path=path, answered=answered)
     reply.give(body, kind=KIND, status=refusal.problem.status, headers=(*told, *HEADERS))
 
 
