@@ -260,6 +260,19 @@ def test_who_says_yes_to_a_plan_has_to_have_signed_in_so_and_who_denies_it_need_
     assert here.sign(here.propose(LAST, FIRST), "carl", AnswerKind.DENY).state is ApprovalState.DENIED
 
 
+def test_a_narrower_call_that_policy_asks_a_sign_in_for_is_not_approved_by_the_narrowing() -> None:
+    small = (
+        '@id("small") @hold("step-up:mfa")'
+        ' forbid (principal, action == Taskbound::Action::"bank__pay", resource)'
+        ' when { context.arguments.amount == decimal("5.0") };'
+    )
+    here = Stepping(MemoryStore(), hold_policy("approval:finance") + small)
+    done = here.narrow(held(here), "bob", {"amount": 5, "to": "bob"})
+    assert done.instead.state is PENDING
+    assert "signed in as `mfa`" in done.missing
+    assert here.say_by(done.instead.action, "bob", here.sign_in("bob"))[0].state is APPROVED
+
+
 class Issued:
     """Persons' tokens of the same world."""
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from taskbound.wire.action import Changed
 from taskbound.wire.amendment import AmendmentRow
 from taskbound.wire.frame import Message
+from taskbound.wire.network import PageAsk
 
 __all__ = [
     "AgentLoad",
     "AnswerApproval",
+    "AnswerOnPage",
     "AnswerPlan",
     "ApprovalAnswer",
     "ApprovalDetail",
     "ApprovalLimits",
+    "ApprovalPage",
     "ApprovalRow",
     "ApprovalRows",
     "ApprovalSaid",
@@ -21,9 +24,11 @@ __all__ = [
     "LeaveHold",
     "LimitApprovals",
     "ListApprovals",
+    "LookAtApproval",
     "MeasureApprovals",
     "NarrowApproval",
     "OpenApproval",
+    "PageStatement",
     "PersonLoad",
     "PlanDetail",
     "PlanProposed",
@@ -108,6 +113,45 @@ class OpenApproval(Message, frozen=True, tag="approval:open", tag_field="op"):
     """What the system calls the network that the asker is in, so that no page is served in another one."""
     retries: int = 0
     """How many retries the answer is to cover, 0 to 3; a denial covers none."""
+
+
+class LookAtApproval(PageAsk, frozen=True, tag="approval:look", tag_field="op"):
+    """Ask what whoever is signed in with a browser can see of a question, and sign."""
+
+    approval: str = ""
+
+
+class AnswerOnPage(PageAsk, frozen=True, tag="approval:say", tag_field="op"):
+    """Bring a signed answer on the page of its question, for whoever is signed in with the browser."""
+
+    statement: str = ""
+    signature: str = ""
+    """SSHSIG, armored."""
+
+
+class PageStatement(Message, frozen=True):
+    """What a key of the person can sign about a question."""
+
+    key: str
+    text: str
+
+
+class ApprovalPage(Message, frozen=True, tag="approval-page", tag_field="is"):
+    """What a page shows of a question."""
+
+    person: str
+    """Who is signed in with the browser; empty for nobody, who sees nothing else."""
+    acr: str
+    """How they have to sign in first, by a space between two; empty for any way."""
+    within: int
+    """How long ago at most, seconds; 0 for any time."""
+    met: bool
+    """Whether they have."""
+    state: str = ""
+    sheet: str = ""
+    missing: str = ""
+    statements: tuple[PageStatement, ...] = ()
+    """A yes, by each OpenSSH key of theirs that counts now."""
 
 
 class ProveApproval(Message, frozen=True, tag="approval:prove", tag_field="op"):

@@ -117,6 +117,8 @@ Ask: TypeAlias = (
     | authorization.AskConsent
     | authorization.AwaitConsent
     | authorization.LookAtAsked
+    | approval.LookAtApproval
+    | approval.AnswerOnPage
     | authorization.LookInPage
     | authorization.AnswerInPage
     | authorization.ConsentToClient
@@ -217,6 +219,7 @@ Answer: TypeAlias = (
     | approval.ApprovalRows
     | approval.ApprovalDetail
     | approval.ApprovalSaid
+    | approval.ApprovalPage
     | approval.PlanDetail
     | approval.PlanProposed
     | approval.PlanSaid

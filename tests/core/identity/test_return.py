@@ -5,7 +5,9 @@ import pytest
 from taskbound.core.identity.sign_in import BadReturnError, parse_return
 
 
-@pytest.mark.parametrize("place", ["/sign-in", "/oauth/authorize?a=b", "/oauth/authorize/ask_1aq7"])
+@pytest.mark.parametrize(
+    "place", ["/sign-in", "/oauth/authorize?a=b", "/oauth/authorize/ask_1aq7", "/approvals/apr_1a"]
+)
 def test_a_browser_goes_back_to_pages_of_ours(place: str) -> None:
     assert parse_return(place) == place
 
@@ -15,6 +17,14 @@ def test_a_browser_goes_back_to_pages_of_ours(place: str) -> None:
     [
         "/oauth/authorize/ask_1/state",
         "/oauth/authorize/ask_1?x=1",
+        *(
+            "/approvals",
+            "/approvals/",
+            "/approvals/pln_1",
+            "/approvals/apr_1?x=1",
+            "/approvals/apr_1/..",
+            "//approvals/apr_1",
+        ),
         "/oauth/authorize/ask_1\n",
         "/oauth/authorize/ask_",
         "/oauth/authorize/../token",

@@ -6,15 +6,21 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from taskbound.core.approval import AnswerKind
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.identity.oidc import parse_identity_issuer
 from taskbound.flows.identity.account import link_account
 from taskbound.flows.identity.issuers import add_identity_issuer
+from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire.approval import AnswerApproval
 from tests.peers.holding import Answerers, hold_policy
+from tests.peers.passkey import Passkeys
+from tests.surfaces.api import visitor
 from tests.surfaces.api.test_authority import code
 from tests.surfaces.api.test_operations import station
+from tests.surfaces.api.visitor import enroll
 from tests.surfaces.network.holding import Holding, held
 from tests.world import ANN, code_of, id_of
 
@@ -28,16 +34,21 @@ POLICY = hold_policy("step-up:mfa@300")
 ANSWERS = "/v1/approvals/answer"
 
 
+def link_ann(world: World) -> None:
+    """Ann has an account to sign in with."""
+    corp = parse_identity_issuer(
+        "default", "corp", issuer="https://corp.example", audience="us", use="people"
+    )
+    add_identity_issuer(world.means, corp, actor=ANN, owns=True)
+    link_account(world.means, "default", "ann", issuer="corp", subject="s-ann", actor=ANN, owns=True)
+
+
 class Asked(Answerers):
     """A payment of Ann's agent, which waits for her word with a sign-in."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        corp = parse_identity_issuer(
-            "default", "corp", issuer="https://corp.example", audience="us", use="people"
-        )
-        add_identity_issuer(world.means, corp, actor=ANN, owns=True)
-        link_account(world.means, "default", "ann", issuer="corp", subject="s-ann", actor=ANN, owns=True)
+        link_ann(world)
         world.clock.advance(25 * 3600)
         self.task = world.start()
         answer = world.ask(self.task)
@@ -83,7 +94,7 @@ def test_who_answers_over_the_network_is_told_how_to_sign_in_and_may_then(tmp_pa
     held(tmp_path, work, policy=POLICY)
 
 
-def test_a_terminal_and_a_passkeys_page_say_that_they_know_of_no_sign_in(tmp_path: Path) -> None:
+def test_a_terminal_knows_of_no_sign_in_and_denies_all_the_same(tmp_path: Path) -> None:
     async def story() -> None:
         async with station(tmp_path, policy=POLICY) as place:
             asked = Asked(place.world)
@@ -93,6 +104,24 @@ def test_a_terminal_and_a_passkeys_page_say_that_they_know_of_no_sign_in(tmp_pat
             assert (refused["operation"], refused["code"]) == ("approval:answer", "step-up")
             assert asked.state(asked.action) == ("held", "pending")
             assert await code(client, asked.answer(AnswerKind.DENY)) == ""
+            assert asked.state(asked.action) == ("refused", "denied")
+
+    asyncio.run(story())
+
+
+def test_no_passkeys_page_is_opened_for_a_yes_that_it_could_not_give(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=POLICY) as place:
+            client, device = await place.client(), Passkeys()
+            await enroll(client, device)
+            link_ann(place.world)
+            asked = visitor.Asked(place, client, device)
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await asked.visit()
+            assert refused.value.fault.code == "step-up"
+            page = await asked.visit(deny=True)
+            statement = visitor.statement_of(await page.begin(), "deny")
+            assert (await page.sign(device, "deny", statement))[0] == 200
             assert asked.state(asked.action) == ("refused", "denied")
 
     asyncio.run(story())

@@ -199,8 +199,8 @@ def require_signed_in(
         raise StepUpError(
             "a yes to this needs another sign-in",
             steps=left,
-            remedy="sign in as it says, and answer over the API with the token that you get by that; "
-            "a terminal and a passkey's page know of no sign-in, and can deny",
+            remedy="sign in as it says, and answer over the API with the token that you get by that, or on "
+            "its page `/approvals/ID`; a terminal and a passkey's page know of no sign-in, and can deny",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval import (
@@ -36,6 +37,7 @@ from taskbound.wire.connection import Done
 if TYPE_CHECKING:
     from taskbound.core.approval.fatigue import ApprovalLimits
     from taskbound.core.clock import Instant
+    from taskbound.core.identity.proof import Principal
     from taskbound.flows.approval.look.looking import Sight
     from taskbound.flows.decision.narrowing import NarrowedTo
     from taskbound.flows.means import Means
@@ -145,14 +147,15 @@ async def answer_approval(daemon: Daemon, connection: Connection, ask: wire.Answ
     try:
         return await daemon.first(work)
     except StepUpError as error:
-        raise await stepped(daemon, connection, "approval:answer", ask.statement, error) from error
+        who = await daemon.read(partial(daemon.authority.principal_of, connection))
+        raise await stepped(daemon, who, "approval:answer", ask.statement, error) from error
 
 
 async def stepped(
-    daemon: Daemon, connection: Connection, operation: str, statement: str, error: StepUpError
+    daemon: Daemon, principal: Principal, operation: str, statement: str, error: StepUpError
 ) -> DeniedError:
     """What is said to who has not signed in as their answer needs it, which is recorded."""
-    space, about = connection.namespace, parse_statement(statement.encode()).question
+    space, about = principal.namespace, parse_statement(statement.encode()).question
 
     def bundle() -> str:
         with daemon.means.store.read() as snapshot:
@@ -160,7 +163,7 @@ async def stepped(
             steps = snapshot.approvals.steps_of(space, {about}) if one is None else (one,)
         return next((each.question.bundle for each in steps), "")
 
-    return await daemon.authority.step_up(connection, operation, (about, await daemon.read(bundle)), error)
+    return await daemon.authority.step_up(principal, operation, (about, await daemon.read(bundle)), error)
 
 
 async def prove_approval(daemon: Daemon, connection: Connection, ask: wire.ProveApproval) -> Answer:
@@ -243,7 +246,8 @@ async def narrow_approval(daemon: Daemon, connection: Connection, ask: wire.Narr
             (connection.namespace, connection.asker), lambda sight: daemon.first(lambda: work(sight))
         )
     except StepUpError as error:
-        raise await stepped(daemon, connection, "approval:narrow", ask.statement, error) from error
+        who = await daemon.read(partial(daemon.authority.principal_of, connection))
+        raise await stepped(daemon, who, "approval:narrow", ask.statement, error) from error
     return wire.ApprovalSaid(
         approval=done.instead.approval,
         action=done.instead.action,

@@ -244,19 +244,19 @@ class Authority:
         return error
 
     async def step_up(
-        self, connection: Connection, operation: str, about: tuple[str, str], error: StepUpError
+        self, principal: Principal, operation: str, about: tuple[str, str], error: StepUpError
     ) -> DeniedError:
         """What is said to who has to sign in anew for an answer; recorded as a refusal (rules 2 and 6).
 
         Args:
-            connection: Who brings the answer.
+            principal: Who brings the answer.
             operation: By which operation.
             about: The id of what is answered, and the digest of the bundle that it was asked under.
             error: How they have to sign in.
         """
         known = OPERATIONS[operation]
         request = OperationRequest(
-            principal=await self._aside(partial(self.principal_of, connection)),
+            principal=principal,
             groups=(),
             operation=known,
             resource=Resource(about=known.about, name=about[0]),

@@ -26,11 +26,9 @@ from taskbound.core.approval import (
     Statement,
     UnknownApprovalError,
     render_statement,
-    require_showable,
     require_signed_in,
     yes_of,
 )
-from taskbound.core.approval.sheet import Sheet, render_sheet
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.core.identity.enrollment import enrollment_statement
 from taskbound.core.identity.passkey import PasskeyUnreadableError
@@ -42,7 +40,7 @@ from taskbound.flows.identity.person_key import NotKeyHolderError, require_key
 from taskbound.flows.means import Actor
 from taskbound.surfaces.api.people import detail_of
 from taskbound.surfaces.api.plan_page import DenyingPlan, require_denial
-from taskbound.surfaces.api.sheets import sheet_for
+from taskbound.surfaces.api.sheets import sheet_text
 from taskbound.wire.approval import AnswerApproval, ShowApproval
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.page import PageChoice, PageMake, PageShown, PageTaken, parse_part
@@ -317,7 +315,7 @@ class _Answering:
                 if found is None:
                     raise UnknownApprovalError(f"no approval is named `{self._question}`")
                 _require_open(found)
-                return found.question, _sheet(snapshot, found)
+                return found.question, sheet_text(snapshot, found)
 
         await self._daemon.authority.authorize(
             self._opener, "approval:show", ShowApproval(approval=self._question)
@@ -407,21 +405,6 @@ def _passkey(snapshot: Snapshot, namespace: str, actor: Actor, named: str, now: 
 def _require_open(found: StoredApproval) -> None:
     if found.state not in OPEN:
         raise ApprovalOverError(f"the question is over: it is {found.state.value}")
-
-
-def _sheet(snapshot: Snapshot, found: StoredApproval) -> str:
-    """What `taskbound approval show` writes of it (rule 2).
-
-    Raises:
-        TooLongToShowError: It can't be shown whole.
-    """
-    sheet = sheet_for(snapshot, found)
-    match render_sheet(sheet):
-        case Sheet(text=text):
-            return text
-        case _:
-            require_showable(sheet)
-            raise UnknownApprovalError("the question has no sheet")
 
 
 def _to_sign(progress: Progress, by: PersonKey, title: str, text: str) -> PageShown:

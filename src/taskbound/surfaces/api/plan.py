@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from taskbound.core.approval import OPEN, ApprovalState, UnknownApprovalError, askable, parse_statement
@@ -98,7 +99,8 @@ async def answer_plan(daemon: Daemon, connection: Connection, ask: wire.AnswerPl
     try:
         return await daemon.first(work)
     except StepUpError as error:
-        raise await stepped(daemon, connection, "approval:answer-plan", ask.statement, error) from error
+        who = await daemon.read(partial(daemon.authority.principal_of, connection))
+        raise await stepped(daemon, who, "approval:answer-plan", ask.statement, error) from error
 
 
 def plan_of(means: Means, snapshot: Snapshot, whole: Whole) -> wire.PlanDetail:

@@ -6,15 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import Action, Frame
-from taskbound.core.approval import UnknownApprovalError
-from taskbound.core.approval.sheet import sheet_of
+from taskbound.core.approval import UnknownApprovalError, require_showable
+from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
 
 if TYPE_CHECKING:
     from taskbound.core.approval.sheet import SheetOf
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Snapshot
 
-__all__ = ["sheet_for"]
+__all__ = ["sheet_for", "sheet_text"]
 
 
 def sheet_for(snapshot: Snapshot, found: StoredApproval) -> SheetOf:
@@ -47,3 +47,18 @@ def sheet_for(snapshot: Snapshot, found: StoredApproval) -> SheetOf:
         policies=kept.policies,
     )
     return replace(sheet, owner=tool.owner if tool is not None else "")
+
+
+def sheet_text(snapshot: Snapshot, found: StoredApproval) -> str:
+    """What `taskbound approval show` writes of it.
+
+    Raises:
+        TooLongToShowError: It can't be shown whole.
+    """
+    sheet = sheet_for(snapshot, found)
+    match render_sheet(sheet):
+        case Sheet(text=text):
+            return text
+        case _:
+            require_showable(sheet)
+            raise UnknownApprovalError("the question has no sheet")

@@ -4,6 +4,7 @@
 2. It is ASCII with strict percent-encoding of UTF-8 without control characters. A name stands once, whatever
    it means (RFC 6749 §3.2); a name without a value is as if it were left out (§3.1).
 3. So many bytes and names are read, and no more.
+4. What a person pastes may have lines, where it is a form of our own page: in one parameter that is named.
 """
 
 from __future__ import annotations
@@ -35,13 +36,16 @@ class BadFormError(MalformedError):
     remedy = "post `application/x-www-form-urlencoded`, each parameter once, and none in the URL"
 
 
-def read_form(headers: Mapping[str, str], query: Mapping[str, str], body: bytes) -> dict[str, str]:
+def read_form(
+    headers: Mapping[str, str], query: Mapping[str, str], body: bytes, lined: str = ""
+) -> dict[str, str]:
     """The parameters of a form (rules 1 to 3).
 
     Args:
         headers: Of the request, by names in lower case.
         query: What its URL says beside the path.
         body: Its body.
+        lined: The one parameter that may have lines, which end with a line feed then (rule 4).
 
     Raises:
         BadFormError: By the first rule that is broken.
@@ -58,14 +62,15 @@ def read_form(headers: Mapping[str, str], query: Mapping[str, str], body: bytes)
     found: dict[str, str] = {}
     for part in parts:
         raw, _, rest = part.partition(b"=")
-        name, value = _decode(raw), _decode(rest)
+        name = _decode(raw)
+        value = _decode(rest, lined=bool(lined) and name == lined)
         if not name or name in found:
             raise BadFormError("a parameter has no name, or stands twice")  # 2
         found[name] = value
     return {name: value for name, value in found.items() if value}
 
 
-def _decode(raw: bytes) -> str:
+def _decode(raw: bytes, *, lined: bool = False) -> str:
     if _PART.fullmatch(raw) is None:
         raise BadFormError("the form is not percent-encoded ASCII")
     plain = _ENCODED.sub(lambda seen: bytes([int(seen[1], 16)]), raw.replace(b"+", b" "))
@@ -73,6 +78,8 @@ def _decode(raw: bytes) -> str:
         text = plain.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadFormError("the form is no UTF-8") from error
-    if _CONTROL.search(text):
+    if lined:
+        text = text.replace("\r\n", "\n")  # 4
+    if _CONTROL.search(text.replace("\n", "") if lined else text):
         raise BadFormError("the form has a control character")
     return text

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.network.link import Link
     from taskbound.wire.network import PageAsk
 
-__all__ = ["STYLE", "STYLE_PATH", "Found", "SignInPages", "find_page", "render"]
+__all__ = ["STYLE", "STYLE_PATH", "Found", "SignInPages", "find_page", "render", "space_of", "text_of", "why"]
 
 _log = logging.getLogger(__name__)
 STYLE_PATH: Final = "/pages.css"
@@ -65,6 +65,7 @@ _WAITS: Final = 60.0
 """Seconds that the daemon may take, where it waits for an issuer."""
 _SOON: Final = 15.0
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
+_APPROVAL: Final = re.compile(r"apr_[a-z0-9_]{1,60}", re.ASCII)
 _TAG: Final = re.compile(r"[A-Za-z0-9_-]{12}", re.ASCII)
 _AGE: Final = re.compile(r"[0-9]{1,8}", re.ASCII)
 _WANTED: Final = frozenset({"return", "namespace", "max_age", "acr"})
@@ -78,6 +79,7 @@ class Found:
     """As `routes.PAGES` has it."""
     verb: str
     issuer: str = ""
+    approval: str = ""
 
 
 def find_page(path: str) -> Found | None:
@@ -87,6 +89,8 @@ def find_page(path: str) -> Found | None:
             return Found(path="/sign-in", verb="GET")
         case ["", "sign-out"]:
             return Found(path="/sign-out", verb="POST")
+        case ["", "approvals", approval] if _APPROVAL.fullmatch(approval):
+            return Found(path="/approvals/{approval}", verb="GET, POST", approval=approval)
         case ["", "sign-in", issuer] if _NAME.fullmatch(issuer):
             return Found(path="/sign-in/{issuer}", verb="GET", issuer=issuer)
         case ["", "sign-in", "callback", issuer] if _NAME.fullmatch(issuer):
@@ -146,7 +150,7 @@ class SignInPages:
         parts = [_who(answer, namespace)] if answer.person else []
         if answer.issuers:
             links = (
-                f'<li><a href="/sign-in/{escape(one)}{escape(told)}">{_text(one)}</a></li>'
+                f'<li><a href="/sign-in/{escape(one)}{escape(told)}">{text_of(one)}</a></li>'
                 for one in answer.issuers
             )
             parts.append(f"<p>Sign in at:</p><ul>{''.join(links)}</ul>")
@@ -177,7 +181,7 @@ class SignInPages:
         state = query.get("state", "")
         held = _held(state)
         ask = TakeSignIn(
-            namespace=_space(state),
+            namespace=space_of(state),
             issuer=issuer,
             state=state,
             code=query.get("code", ""),
@@ -197,7 +201,7 @@ class SignInPages:
         """Sign whoever it is out of this browser."""
         require_posted(head.headers, self._origin)
         form = read_form(head.headers, query, body)
-        namespace = _space(self._cookies.read(head.headers, "session"))
+        namespace = space_of(self._cookies.read(head.headers, "session"))
         if set(form) - {"namespace"}:
             raise BadQueryError("the form has a field that nobody here reads")
         answer = await self._ask(EndSignIn(namespace=namespace), head, reply, _SOON)
@@ -226,7 +230,7 @@ class SignInPages:
     def _refuse(self, error: TaskboundError | Fault, reply: Reply, *headers: tuple[str, str]) -> None:
         status = problem_of(error, "").problem.status
         reply.give(
-            render("That did not work", _why(error)),
+            render("That did not work", why(error)),
             kind=_HTML,
             status=_FORBIDDEN if status == _MISSING else status,
             headers=(*headers, *headers_of()),
@@ -238,20 +242,21 @@ def render(title: str, body: str) -> bytes:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f'<title>{_text(title)} · Taskbound</title><link rel="stylesheet" href="{STYLE_PATH}"></head>'
-        f"<body><h1>{_text(title)}</h1>{body}</body></html>\n"
+        f'<title>{text_of(title)} · Taskbound</title><link rel="stylesheet" href="{STYLE_PATH}"></head>'
+        f"<body><h1>{text_of(title)}</h1>{body}</body></html>\n"
     ).encode()
 
 
-def _text(text: str) -> str:
+def text_of(text: str) -> str:
     """A text as it stands in a page (rule 4): what can't be seen is written out, then markup."""
     return escape(escape_text(text))
 
 
-def _why(error: TaskboundError | Fault) -> str:
-    advice = f"<p>{_text(error.advice)}</p>" if error.advice else ""
+def why(error: TaskboundError | Fault) -> str:
+    """What a page says of a refusal."""
+    advice = f"<p>{text_of(error.advice)}</p>" if error.advice else ""
     return (
-        f'<p class="why">{_text(error.message)} <code>[{_text(error.code)}]</code></p>{advice}'
+        f'<p class="why">{text_of(error.message)} <code>[{text_of(error.code)}]</code></p>{advice}'
         '<p><a href="/sign-in">Sign in</a></p>'
     )
 
@@ -259,7 +264,7 @@ def _why(error: TaskboundError | Fault) -> str:
 def _who(shown: SignInShown, namespace: str) -> str:
     minutes = max(1, shown.seconds // 60)
     return (
-        f"<p>You are signed in as <strong>{_text(shown.person)}</strong> by {_text(shown.issuer)},"
+        f"<p>You are signed in as <strong>{text_of(shown.person)}</strong> by {text_of(shown.issuer)},"
         f" for {minutes} minutes more.</p>"
         f'<form method="post" action="/sign-out"><input type="hidden" name="namespace"'
         f' value="{escape(namespace)}"><button>Sign out</button></form>'
@@ -298,7 +303,8 @@ def _held(state: str) -> str:
     return f"began-{tag}" if _TAG.fullmatch(tag) else ""
 
 
-def _space(text: str) -> str:
+def space_of(text: str) -> str:
+    """The namespace that a browser's secret begins with; `default` without."""
     found = text.partition(".")[0]
     return found if _NAME.fullmatch(found) else "default"
 

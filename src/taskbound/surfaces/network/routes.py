@@ -277,6 +277,8 @@ BESIDE: Final[Mapping[str, str]] = {"action:malformed": "/v1/actions"}
 
 
 PAGES: Final[Mapping[str, str]] = {
+    "approval:look": "/approvals/{approval}",
+    "approval:say": "/approvals/{approval}",
     "sign-in:begin": "/sign-in/{issuer}",
     "sign-in:end": "/sign-out",
     "sign-in:show": "/sign-in",

@@ -27,6 +27,7 @@ from taskbound.core.identity.errors import NoProofError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.network import acting, oauth, pages
 from taskbound.surfaces.network.answer import Reply
+from taskbound.surfaces.network.approving import ApprovalPages
 from taskbound.surfaces.network.asking import read_ask
 from taskbound.surfaces.network.consent.serving import FILES, ConsentPages, label_of
 from taskbound.surfaces.network.errors import BadQueryError
@@ -103,6 +104,7 @@ class Server:
         self._plugs = plugs
         self._pages = ConsentPages(plugs.link, plugs.origin)
         self._sign_in = SignInPages(plugs.link, plugs.origin)
+        self._approvals = ApprovalPages(plugs.link, plugs.origin)
         self._known = Known(
             origin=plugs.origin,
             hosts=plugs.hosts,
@@ -206,6 +208,8 @@ class Server:
         found = pages.find_page(head.path)
         if found is None:
             await self._pages.serve(head, body, reply)
+        elif found.approval:
+            await self._approvals.serve(head, found.approval, body, reply)
         else:
             await self._sign_in.serve(head, found, body, reply)
 

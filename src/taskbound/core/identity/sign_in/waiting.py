@@ -69,6 +69,8 @@ _SHOWN: Final = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _WITH_QUERY: Final = "/oauth/authorize"
 _ASKED: Final = re.compile(rf"{_WITH_QUERY}/ask_[a-z0-9_]{{1,60}}", re.ASCII)
 """The page of a client's request that waits there."""
+_APPROVAL: Final = re.compile(r"/approvals/apr_[a-z0-9_]{1,60}", re.ASCII)
+"""The page of a question."""
 _RETURNS: Final = frozenset({"/sign-in", _WITH_QUERY})
 
 
@@ -143,7 +145,7 @@ def parse_return(text: str) -> str:
         BadReturnError: It is none of them.
     """
     path, mark, query = text.partition("?")
-    if _ASKED.fullmatch(text):
+    if _ASKED.fullmatch(text) or _APPROVAL.fullmatch(text):
         return text
     if path not in _RETURNS or (mark and path != _WITH_QUERY) or _QUERY.fullmatch(query) is None:
         raise BadReturnError("nobody is sent there after a sign-in", where="return")
