@@ -6,7 +6,12 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-from taskbound.wire.connection import Bind, Fault, TaskPush
+import pytest
+
+from taskbound.wire.action import Decide
+from taskbound.wire.connection import Bind, Bound, Fault, TaskPush
+from tests.peers.commands import echo
+from tests.peers.daemon import FAR
 from tests.surfaces.gateway.http.fronting import TOKEN, Clock, Near, near
 from tests.surfaces.gateway.http.test_giving_up import LIST, LISTEN, PATIENT, begun, old_stream, seat_of
 
@@ -64,7 +69,8 @@ def test_a_stream_stays_as_long_as_each_look_says_that_the_task_goes_on(tmp_path
     asyncio.run(story())
 
 
-def test_a_seat_whose_stream_somebody_hears_is_in_use(tmp_path: Path) -> None:
+@pytest.mark.parametrize("legacy", [True, False])
+def test_a_seat_whose_stream_somebody_hears_is_in_use(tmp_path: Path, *, legacy: bool) -> None:
     async def story() -> None:
         clock = Clock()
         bounds: dict[str, Any] = {"check": 0.02, "seat_idle": 20.0, "fresh": 1000.0}
@@ -72,16 +78,53 @@ def test_a_seat_whose_stream_somebody_hears_is_in_use(tmp_path: Path) -> None:
             session = await there.initialize(TOKEN)
             seat = seat_of(there)
             async with await there.wire() as wire:
-                wire.send(old_stream(there, session))
+                wire.send(old_stream(there, session) if legacy else there.modern(TOKEN, LISTEN))
                 await wire.head()
                 clock.pass_by(25)
                 await looked(there)
                 assert seat.over is None
-            (kept,) = seat.sessions.all
-            await there.until(lambda: kept.outside is None)
+            await there.until(lambda: not there.front._connections)  # noqa: SLF001 -- that it left is the point
             await looked(there)
             assert seat.over is None, "it was used until then"
             clock.pass_by(25)
             await there.until(lambda: seat.over is not None)
+
+    asyncio.run(story())
+
+
+def test_a_seat_in_which_a_call_is_open_is_in_use_until_it_ends(tmp_path: Path) -> None:
+    async def story() -> None:
+        clock = Clock()
+        bounds: dict[str, Any] = {"check": 0.02, "seat_idle": 20.0}
+        async with near(tmp_path, echo(), timings=PATIENT, **bounds) as there, AsyncExitStack() as stack:
+            with there.daemon.holding(Decide) as held:
+                wire = await begun(there, stack, there.calling(TOKEN, "echo__echo", {"text": "a"}))
+                one = await held.next()
+            clock.pass_by(25)
+            await looked(there)
+            one.answer(there.daemon.permit(one.ask))
+            assert (await wire.answer()).text == "a"
+            await looked(there)
+            assert seat_of(there).over is None, "it was used until then"
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_the_tokens_of_all_that_is_open_are_asked_about(tmp_path: Path, *, legacy: bool) -> None:
+    def over(ask: Bind) -> Bound:
+        return Bound(task="tsk_1", purpose="", deadline=FAR, expired=ask.tokens)
+
+    async def story() -> None:
+        async with near(tmp_path, check=0.02) as there, await there.wire() as wire:
+            session = await there.initialize(TOKEN)
+            wire.send(old_stream(there, session) if legacy else there.modern(TOKEN, LISTEN))
+            await wire.head()
+            await looked(there)
+            there.daemon.on[Bind] = over
+            while await wire.event() is not None:
+                pass
+            asked = [one.tokens for one in there.daemon.asks if isinstance(one, Bind)]
+            assert set(asked) == {(), ("tok_tsk_1",)}
 
     asyncio.run(story())
