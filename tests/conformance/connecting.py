@@ -173,9 +173,10 @@ class Place:
         return f"{self.origin}/mcp/helper"
 
     def until_ready(self) -> None:
-        """Wait until tokens are given."""
+        """Wait until tokens are given and taken."""
         until(lambda: self.installation.status().signer == "reachable", "the signer is there")
         until(lambda: answers(f"{self.issuer}/readyz"), "the API is there")
+        until(lambda: self.origin in self.installation.status().fronts, "the front is there")
 
 
 def answers(address: str) -> bool:
