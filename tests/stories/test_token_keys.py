@@ -18,7 +18,7 @@ from taskbound.flows.token.keys import TokenKeys
 from taskbound.flows.token.published import Published
 from taskbound.flows.token.signing import UnknownStatusListError
 from tests.token_world import ISSUER, TokenWorld, Watched, claims_in, part
-from tests.world import ANN, World
+from tests.world import ANN, CEILING, World, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,6 +135,14 @@ def test_a_revoked_next_key_is_replaced_and_a_revoked_retired_one_is_not(here: T
     there = kids(here)
     here.keys.revoke(there["retired"], ANN, why="lost")
     assert (kids(here)["current"], kids(here)["next"]) == (there["current"], there["next"])
+
+
+def test_the_first_keys_are_made_also_where_its_agent_changes_while_the_first_token_is_issued(
+    here: TokenWorld,
+) -> None:
+    task = here.world.settle_in()
+    here.world.meanwhile(lambda: here.world.agents.set_ceiling("default", "coder", scope_of(CEILING), ANN))
+    assert here.verify(here.issue(task).text).token.key == here.kid(TokenKeyState.CURRENT)
 
 
 def test_of_two_daemons_that_rotate_at_once_one_key_is_current_and_one_is_next(

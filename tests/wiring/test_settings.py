@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from taskbound.core.identity.spiffe import BadTrustDomainError
 from taskbound.wiring.address import BadAddressError
 from taskbound.wiring.home import ForeignHomeError, make_home, require_own_home
 from taskbound.wiring.settings import BadSettingError, Settings, read_settings, unknown_variables
@@ -57,6 +58,15 @@ def test_the_daemon_is_told_whose_documents_may_be_in_a_network_of_ones_own(tmp_
     for wrong in ("https://apps.corp.example", "Apps.example", "a,b", "-x", "a..b"):
         with pytest.raises(BadAddressError, match="in lower case"):
             read_settings(written(tmp_path, f'private_clients = "{wrong}"\n'), {})
+
+
+def test_the_daemon_is_told_for_whom_transaction_tokens_are(tmp_path: Path) -> None:
+    command = daemon_command(written(tmp_path, 'trust_domain = "corp.example"\n'))
+    assert command[command.index("--trust-domain") + 1] == "corp.example"
+    assert "--trust-domain" not in daemon_command(written(tmp_path, ""))
+    for wrong in ("spiffe://corp.example", "Corp.example", "corp.example/", " ", "a,b"):
+        with pytest.raises(BadTrustDomainError, match="is no trust domain"):
+            read_settings(written(tmp_path, f'trust_domain = "{wrong}"\n'), {})
 
 
 def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:

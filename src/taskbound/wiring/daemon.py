@@ -43,6 +43,7 @@ from taskbound.adapters.policy.cedar import ApartLanguage, base_bundle
 from taskbound.core.decision import Allowance
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.core.identity.proof import WorkloadKind
+from taskbound.core.identity.spiffe import parse_trust_domain
 from taskbound.flows.audit.sequencing import Sequencer, open_writer
 from taskbound.flows.means import Means
 from taskbound.flows.policy import Policies
@@ -334,7 +335,7 @@ def _place(home: Path, told: argparse.Namespace) -> Place:
         pid=os.getpid(),
         owner_uid=os.geteuid(),
         gateways=frozenset(told.gateway),
-        trust_domain=told.trust_domain,
+        trust_domain=parse_trust_domain(told.trust_domain) if told.trust_domain else "",
         allowance=Allowance(burst=told.refusals_burst, rate=told.refusals_rate),
         pace=Allowance(burst=told.asks_burst, rate=told.asks_rate),
         egress=told.egress,

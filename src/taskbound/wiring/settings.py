@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
 from taskbound.core.errors import MalformedError
+from taskbound.core.identity.spiffe import parse_trust_domain
 from taskbound.wiring.address import parse_hosts, parse_origin
 from taskbound.wiring.home import require_reachable_home
 
@@ -90,6 +91,8 @@ class Settings:
     """Where spans of requests are sent by OTLP/HTTP, `http://HOST:PORT` or `https://…`; nowhere if empty."""
     gateway_origin: str = "http://127.0.0.1:8701"
     """How the gateway over HTTP is known outside, `https://HOST[:PORT]`: tokens for it name it."""
+    trust_domain: str = ""
+    """For whom transaction tokens are, such as `corp.example`; the host of the API's name if empty."""
     private_clients: str = ""
     """Hosts, with a space between two, whose documents of clients may be at addresses of your own network."""
     gateway_tls_certificate: str = ""
@@ -108,6 +111,7 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
     Raises:
         BadSettingError: Anything of rules 2 and 3.
         BadAddressError: An origin that is none.
+        BadTrustDomainError: A trust domain that is none.
         ForeignHomeError: The directory is another account's (rule 5).
     """
     told: dict[str, object] = dict(_from_file(home / FILE))
@@ -134,6 +138,8 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
             raise BadSettingError(f"`{name}` is an absolute path, not `{path}`", where=name)
     if words["store"]:
         require_store(words["store"])
+    if words["trust_domain"]:
+        parse_trust_domain(words["trust_domain"])
     words["private_clients"] = " ".join(parse_hosts(words["private_clients"], where="private_clients"))
     if words["traces"]:
         words["traces"] = parse_origin(words["traces"], secured=False, where="traces")

@@ -77,6 +77,7 @@ def daemon_command(home: Path, *, api: str = "") -> tuple[str, ...]:
     issuer = _issuer(settings, api or settings.api_address)
     named = (*(("--issuer", issuer) if issuer else ()), "--gateway-origin", settings.gateway_origin)
     named += ("--private-clients", settings.private_clients) if settings.private_clients else ()
+    named += ("--trust-domain", settings.trust_domain) if settings.trust_domain else ()
     module = ("-m", "taskbound.wiring.daemon")
     store = ("--store", settings.store) if settings.store else ()
     level = ("--log-level", settings.log_level)

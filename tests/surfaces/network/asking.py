@@ -160,12 +160,14 @@ class Asking:
 
 
 @contextmanager
-def asking(folder: Path, *flags: str, tls: Authority | None = None) -> Iterator[Asking]:
-    """A daemon with a signer of its own, an API before it, and an agent with a task."""
+def asking(
+    folder: Path, *flags: str, tls: Authority | None = None, told: tuple[str, ...] = ()
+) -> Iterator[Asking]:
+    """A daemon with a signer of its own (*told* is its own), an API before it, and an agent with a task."""
     home = folder / "home"
     make_home(home)
     with (
-        daemon(home, "--issuer", ISSUER) as process,
+        daemon(home, "--issuer", ISSUER, *told) as process,
         api(
             find_socket(home), "--origin", ISSUER, *flags, tls=None if tls is None else client_context(tls)
         ) as there,

@@ -225,7 +225,8 @@ class Tokens:
 
     def _issue(self, namespace: str, draft: Callable[[Snapshot], Draft], actor: Actor) -> Issued:
         """Write the row and its record, and have it signed (rules 4 and 5)."""
-        for turn in range(_TRIES):
+        tended = False
+        for _ in range(_TRIES):
             with self._means.store.read() as snapshot:
                 drawn = draft(snapshot)
             try:
@@ -233,9 +234,10 @@ class Tokens:
             except ConflictError:
                 continue
             except NoTokenKeyError:
-                if turn:
+                if tended:
                     raise
                 self._keys.tend()  # 6
+                tended = True
                 continue
             return Issued(token=token, text=self._signed(namespace, token, actor))
         raise NoStatusPlaceError("what the token rests on kept changing, or its status list is full")
