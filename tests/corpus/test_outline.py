@@ -1,4 +1,4 @@
-"""The outlines of G2, G9 and G10, clause by clause: rows of the corpus, tests, or why there is none.
+"""The outlines of G2, G7 to G10 and invariants D, clause by clause: rows, tests, or why there is none.
 
 `outline.jsonl` has one clause a line: ``{number, clause}`` and ``rows``, ``tests`` or ``reason``. What can't
 be played because something isn't built has ``until``: the pattern of a file's path. Once such a file is
@@ -29,8 +29,16 @@ G10 = {case.id: case.twin_of for case in cases()}
 G9 = {case.id: case.twin_of for case in g9.cases()}
 G9 |= {row["id"]: row.get("twin_of", "") for name in g9.FILES for row in g9.rows(name)}
 HARMLESS = {case.id for case in g9.cases() if case.expect == "ok"}
-ROWS = G2 | G9 | G10
-NUMBERS = [f"A{number:03}" for number in (*range(33, 55), *range(158, 199))]
+TOKENS = {
+    row["id"]: row.get("twin_of", "")
+    for name in ("g7", "g7-kinds", "g8")
+    for row in map(json.loads, (FOLDER / f"{name}.jsonl").read_text(encoding="ascii").splitlines())
+}
+ROWS = G2 | G9 | G10 | TOKENS
+INVARIANTS = [f"I-{number}" for number in range(38, 46)]
+WHOLE = [f"A{number:03}" for number in (*range(33, 55), *range(158, 199))]
+"""Of these each row is of a clause; of tokens, which have over a thousand, a clause names some."""
+NUMBERS = sorted([*WHOLE, *(f"A{number}" for number in range(122, 158)), *INVARIANTS])
 
 
 def of(clause: dict[str, Any]) -> str:
@@ -51,7 +59,7 @@ def test_each_clause_is_played_or_says_why_not(clause: dict[str, Any]) -> None:
         assert not list(ROOT.glob(clause["until"])), "it is built: play it"
     twins = set(ROWS.values())
     for row in clause.get("rows", ()):
-        assert row.startswith(clause["number"])
+        assert row.startswith(clause["number"]) or clause["number"] in INVARIANTS
         assert ROWS[row] == "", "a twin is no row of its own"
         assert row in twins, "each row has a benign twin"
     for test in clause.get("tests", ()):
@@ -61,6 +69,6 @@ def test_each_clause_is_played_or_says_why_not(clause: dict[str, Any]) -> None:
 
 def test_each_row_of_the_outlines_is_of_a_clause() -> None:
     named = {row for clause in CLAUSES for row in clause.get("rows", ())}
-    rows = {name for name, twin_of in ROWS.items() if not twin_of and name[:4] in NUMBERS}
+    rows = {name for name, twin_of in ROWS.items() if not twin_of and name[:4] in WHOLE}
     rows -= HARMLESS  # what has no fault, and stands beside those that have
     assert rows <= named

@@ -103,6 +103,28 @@ def test_g8_what_was_shown_once_is_not_shown_again_and_the_clock_is_ours(tmp_pat
     held(tmp_path, work)
 
 
+def test_a139_a_token_counts_in_one_authorization_and_nowhere_else(tmp_path: Path) -> None:
+    def work(one: Holding) -> None:
+        token = one.person()
+
+        def ask(target: str, **changes: str) -> tuple[int, str]:
+            shown = one.shown("GET", target, token)
+            answer = one.say("GET", target, **{**shown, **changes})
+            return answer.status, answer.code
+
+        assert ask("/v1/status")[0] == 200
+        assert ask(f"/v1/status?access_token={token}", Authorization="") == (401, "no-proof")
+        assert ask(f"/v1/status?access_token={token}") == (400, "bad-query")
+        assert ask("/v1/status", Authorization="", Cookie=f"access_token={token}") == (401, "no-proof")
+        assert ask("/v1/status", Cookie=f"access_token={token}")[0] == 200  # which is not looked at
+        twice = f"DPoP {token}\r\nAuthorization: DPoP {token}"
+        assert ask("/v1/status", Authorization=twice) == (400, "bad-http")
+        assert ask("/v1/status", Authorization=f"DPoP {token}, DPoP {token}") == (401, "bad-proof")
+        assert token not in one.there.process.words
+
+    held(tmp_path, work)
+
+
 def test_a_bound_token_is_nobodys_without_its_key_and_never_a_bearer(tmp_path: Path) -> None:
     def work(one: Holding) -> None:
         token = one.person()
