@@ -7,6 +7,7 @@ import socket
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from functools import partial
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -92,6 +93,16 @@ def downstream(check: Callable[[Any, bytes], Any]) -> Iterator[str]:
             thread.join()
 
 
+def sent(address: str, body: bytes, token: str | None) -> tuple[int, Any]:
+    """What a system answers to this body with this transaction token, or none."""
+    request = Request(address, body, {} if token is None else {"Txn-Token": token})  # noqa: S310 - our own
+    try:
+        with urlopen(request, timeout=20) as answer:  # noqa: S310 - our own
+            return answer.status, json.load(answer)
+    except HTTPError as error:
+        return error.code, error.read().decode()
+
+
 def test_a_system_downstream_takes_the_one_request_that_was_permitted_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,14 +132,7 @@ def test_a_system_downstream_takes_the_one_request_that_was_permitted_and_no_oth
         key = ECKey.import_key(cast("EllipticCurvePrivateKey", CLIENT.private))
         taskbound = point["Taskbound"](origin, task_token, key)
 
-        def send(body: bytes, token: str | None) -> tuple[int, Any]:
-            request = Request(address, body, {} if token is None else {"Txn-Token": token})  # noqa: S310 - our own
-            try:
-                with urlopen(request, timeout=20) as answer:  # noqa: S310 - our own
-                    return answer.status, json.load(answer)
-            except HTTPError as error:
-                return error.code, error.read().decode()
-
+        send = partial(sent, address)
         body = b'{"say":"hello"}'
         plain = {"tool": "echo__say", "arguments": {"text": "hello"}, "token": True}
         told = {**plain, "content_digest": f"sha-256=:{b64encode(sha256(body).digest()).decode()}:"}
