@@ -68,7 +68,7 @@ def test_the_guides_program_acts_on_what_is_permitted_and_tells_what_came_of_it(
 def downstream(check: Callable[[Any, bytes], Any]) -> Iterator[str]:
     """A system that does what it is sent where the guide's check lets it."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Checking(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             try:
@@ -83,7 +83,7 @@ def downstream(check: Callable[[Any, bytes], Any]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Checking) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
