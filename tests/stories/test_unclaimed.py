@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.core.task import TaskState
-from taskbound.flows.task import TaskOrder
+from taskbound.core.task import TaskState, Template
+from taskbound.flows.task import TaskOrder, save_template
 from taskbound.flows.token.orders import PersonTokenOrder
 from tests.client_world import SPACE, TASK, settled
 from tests.stories.test_token_exchange import DETAILS, agent, exchange, handed, refused
 from tests.token_world import ISSUER, KEY, OTHER_KEY, claims_in
-from tests.world import ANN, World, id_of, scope_of
+from tests.world import ANN, SCOPE, World, id_of, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,15 +30,22 @@ def killed() -> None:
     raise Killed
 
 
-def begins(here: TokenWorld, how: str) -> Callable[[], str]:
+def begins(here: TokenWorld, how: str, *, anew: bool = True) -> Callable[[], str]:
     """An exchange that begins a task: in a person's name, or as a part of another's task; the task's id."""
-    _, token = handed(here)
+    token = handed(here)[1] if anew else meant(here)
     if how == "handed on":
         helper = agent(here, "helper")
         return lambda: exchange(here, helper, token, OTHER_KEY, authorization_details=DETAILS).task
     order = PersonTokenOrder(namespace="default", person="ann", audience=ISSUER, binding=KEY)
     person = here.tokens.issue_person_token(order, ANN).text
     return lambda: exchange(here, agent(here), person, authorization_details=DETAILS).task
+
+
+def meant(here: TokenWorld) -> str:
+    """A token of the first task, to be handed on."""
+    with here.means.store.read() as snapshot:
+        first = snapshot.tasks.tasks("default")[-1]
+    return here.issue(first, audience=ISSUER, may_act="agent:helper").text
 
 
 def newest(world: World) -> Task:
@@ -84,6 +91,30 @@ def test_a_task_whose_token_came_is_nobody_elses_to_end(here: TokenWorld, how: s
     here.world.clock.advance(120)
     assert swept(here.world) == []
     assert newest(here.world).state is TaskState.RUNNING
+
+
+@pytest.mark.parametrize("how", ["in a person's name", "handed on"])
+def test_a_token_that_is_lost_on_its_way_ends_its_task_by_the_heartbeat_of_its_template_alone(
+    here: TokenWorld, how: str
+) -> None:
+    handed(here)
+    save_template(here.means, template(heartbeat=60, grace=300), ANN)
+    lost = begins(here, how, anew=False)()
+    used = (
+        [begins(here, how, anew=False)()] if how == "in a person's name" else []
+    )  # a part takes all there is
+    ended: list[str] = []
+    for _ in range(13):
+        here.world.clock.advance(30)
+        here.world.watch.hear({"default": used})  # as each request with its token does
+        ended += [one.task for one in here.world.watch.look() if one.state is TaskState.EXPIRED]
+    assert ended == [lost]
+    assert swept(here.world) == []
+
+
+def template(**more: int) -> Template:
+    plain: dict[str, Any] = {"namespace": "default", "name": "pay", "seconds": 1800, "purpose": "pay"}
+    return Template(scope=scope_of(SCOPE), **plain | more)
 
 
 def test_a_part_that_nobody_got_a_token_of_gives_back_what_it_took(here: TokenWorld) -> None:

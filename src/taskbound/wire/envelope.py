@@ -28,7 +28,7 @@ from taskbound.wire import (
     workload,
 )
 from taskbound.wire.frame import Message
-from taskbound.wire.network import Agree, ClientAuthorities, ShowClientAuthorities, Shown
+from taskbound.wire.network import Agree, ClientAuthorities, ShowClientAuthorities, Shown, TellRefused
 
 __all__ = ["Answer", "Ask", "Push", "Reply", "Said", "ask_decoder", "said_decoder"]
 
@@ -108,6 +108,7 @@ Ask: TypeAlias = (
     | oauth.ShowStatusList
     | Agree
     | ShowClientAuthorities
+    | TellRefused
     | authorization.AddClient
     | authorization.RemoveClient
     | authorization.ListClients

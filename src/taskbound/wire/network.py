@@ -12,7 +12,15 @@ from __future__ import annotations
 from taskbound.core.errors import DeniedError
 from taskbound.wire.frame import Message
 
-__all__ = ["Agree", "ClientAuthorities", "OtherOriginError", "PageAsk", "ShowClientAuthorities", "Shown"]
+__all__ = [
+    "Agree",
+    "ClientAuthorities",
+    "OtherOriginError",
+    "PageAsk",
+    "ShowClientAuthorities",
+    "Shown",
+    "TellRefused",
+]
 
 
 class OtherOriginError(DeniedError):
@@ -71,6 +79,17 @@ class ClientAuthorities(Message, frozen=True, tag="client-authorities", tag_fiel
     """Another one where they are others."""
     certificates: tuple[str, ...] | None = None
     """Each DER in Base64; none where they are those that are known."""
+
+
+class TellRefused(Message, frozen=True, tag="network:refused", tag_field="op"):
+    """Record that requests were refused before they were whole: nobody is proven by what is told here."""
+
+    code: str
+    """Of the error that each was answered with."""
+    operation: str = ""
+    """What was asked for; empty where that is not known."""
+    times: int = 1
+    """How many."""
 
 
 class PageAsk(Message, frozen=True):

@@ -21,6 +21,7 @@ from tests.corpus.edges import Case, cases
 from tests.surfaces.network.edge import Edge, parts
 from tests.surfaces.network.holding import held
 from tests.surfaces.network.serving import Answer
+from tests.wiring.running import until
 from tests.world import ANN
 
 CASES = cases()
@@ -36,6 +37,7 @@ def test_each_case_stands_once_names_an_error_of_the_reference_and_is_never_ours
         assert f"`{one.expect}`" in known, one
         assert 400 <= one.status < 500, one
         assert one.records == (one.error == "invalid_client"), one
+        assert one.edge == (one.status in {413, 431}), one
 
 
 class Tried:
@@ -112,6 +114,7 @@ class Tried:
         self.happen(case, text, agent)
         world.clock.advance(case.wait)
         records, proofs = len(world.records()), len(world.events("proof-refused"))
+        edges = len(world.events("request-refused")) + case.edge
         self.log.clear()
         answer = self.send(case.what, case, text, agent, right=False)
         edge.behaviour = ""
@@ -119,9 +122,13 @@ class Tried:
         assert self.code(answer) == case.expect, (case, answer.body, self.codes())
         if case.error:
             assert answer.json["error"] == case.error, (case, answer.body)
+        until(lambda: len(world.events("request-refused")) >= edges, f"{case} is recorded")
+        assert [one["code"] for one in world.events("request-refused")[edges - case.edge :]] == [
+            case.expect
+        ] * case.edge, case
         told = world.events("proof-refused")[proofs:]
         assert [one["code"] for one in told] == [case.expect] * case.records, case
-        assert len(world.records()) == records + case.records, case
+        assert len(world.records()) == records + case.records + case.edge, case
 
     def happen(self, case: Case, text: str, agent: str) -> None:
         """What happens before it is shown."""

@@ -72,8 +72,8 @@ class Quota:
         self._allowance = allowance or Allowance()
         self._buckets: dict[tuple[str, str], _Bucket] = {}
 
-    def require(self, namespace: str, agent: str, now: Instant, *, code: str = "") -> None:
-        """Go on only when another refusal would be recorded (rule 2); else count this one under its code.
+    def require(self, namespace: str, agent: str, now: Instant, *, code: str = "", times: int = 1) -> None:
+        """Go on only when another refusal would be recorded (rule 2); else count so many under their code.
 
         Raises:
             TooManyRefusalsError: None would.
@@ -86,7 +86,7 @@ class Quota:
         word = code or TooManyRefusalsError.code
         if word not in bucket.counts and len(bucket.counts) >= _CODES:
             word = _OTHER
-        bucket.counts[word] = bucket.counts.get(word, 0) + 1
+        bucket.counts[word] = bucket.counts.get(word, 0) + times
         raise TooManyRefusalsError("too much that was asked for was refused; this was not decided")
 
     def take(self, namespace: str, agent: str, now: Instant) -> None:

@@ -63,13 +63,13 @@ class Refusals:
                 self.take(calls[place].namespace, calls[place].agent)  # 2
         return tuple(answers[place] for place in range(len(calls)))
 
-    def require(self, namespace: str, agent: str, *, code: str = "") -> None:
-        """Go on only when a refusal of this agent would be recorded; else count it.
+    def require(self, namespace: str, agent: str, *, code: str = "", times: int = 1) -> None:
+        """Go on only when a refusal of this agent would be recorded; else count it, or so many.
 
         Raises:
             TooManyRefusalsError: It would not.
         """
-        self._quota.require(*self._holder(namespace, agent), self._means.clock.now(), code=code)
+        self._quota.require(*self._holder(namespace, agent), self._means.clock.now(), code=code, times=times)
 
     def take(self, namespace: str, agent: str) -> None:
         """A refusal of this agent was recorded."""

@@ -187,6 +187,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_network.ShowClientAuthorities: _operation(
         "api:network:authorities", Right.ANYONE, serving.show_authorities
     ),
+    wire_network.TellRefused: _operation("api:network:refused", Right.ANYONE, serving.note_refused),
     wire_people.ConfirmPersonKey: _operation("api:person-key:confirm", _O, passkey.confirm_key),
     wire_people.ListPersonKeys: _operation("api:person-key:list", _R, people.list_keys),
     wire_people.OpenEnrollment: _operation("api:person-key:open", _O, passkey.open_enrollment),

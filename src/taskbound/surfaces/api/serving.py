@@ -7,6 +7,9 @@
    that proves, with a name and a record where it proves nothing. Other files beside them are the process's.
 3. So many authorities are told at most. What is left out is said. Who stands before gateways asks for them
    too: tokens are bound to certificates there as well.
+4. What one refused by itself leaves a record: a code and an operation of ours, and how many. It is believed
+   about that much, and proves nobody. These records share the allowance of whoever is nobody
+   (`flows.decision.refusals`, rule 3): strangers fill no journal, and what is beyond is counted there.
 """
 
 from __future__ import annotations
@@ -16,8 +19,13 @@ from base64 import b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.audit import RequestRefused
+from taskbound.core.decision import TooManyRefusalsError
+from taskbound.core.errors import MalformedError
+from taskbound.core.policy.operations import OPERATIONS
 from taskbound.surfaces.api.fronts import require_front
 from taskbound.surfaces.api.network import require_api
+from taskbound.surfaces.http.errors import CODES
 from taskbound.wire import network as wire
 from taskbound.wire.connection import Done
 
@@ -26,9 +34,11 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["agree", "show_authorities"]
+__all__ = ["agree", "note_refused", "show_authorities"]
 
 _log = logging.getLogger(__name__)
+_NAMES: Final = frozenset(OPERATIONS)
+_TIMES: Final = 10**9
 _MOST: Final = 1_024
 """Authorities that are told (rule 3)."""
 _LONGEST: Final = 2_097_152
@@ -50,16 +60,47 @@ async def agree(daemon: Daemon, connection: Connection, ask: wire.Agree) -> Answ
     return Done()
 
 
+async def note_refused(daemon: Daemon, connection: Connection, ask: wire.TellRefused) -> Answer:
+    """One record of what the process refused (rule 4).
+
+    Raises:
+        UnprovenError: It is told by somebody else than a process that listens.
+        MalformedError: It names no error or operation of ours.
+    """
+    _require_listener(daemon, connection)
+    if ask.code not in CODES or (ask.operation and ask.operation not in _NAMES):
+        raise MalformedError("what was refused names no error or operation of ours")
+    if not 1 <= ask.times <= _TIMES:
+        raise MalformedError("what was refused was so many times, which can't be")
+    event = RequestRefused(surface=connection.role, code=ask.code, operation=ask.operation, times=ask.times)
+
+    def work() -> None:
+        means, space = daemon.means, connection.namespace
+        try:
+            daemon.refusals.require(space, "", code=ask.code, times=ask.times)
+        except TooManyRefusalsError:
+            return
+        daemon.refusals.take(space, "")
+        means.store.write(lambda tx: tx.audit.append(space, means.writer, [event], means.clock.now()))
+
+    await daemon.first(work)
+    return Done()
+
+
+def _require_listener(daemon: Daemon, connection: Connection) -> None:
+    if connection.role == "front":
+        require_front(daemon, connection)
+    else:
+        require_api(daemon, connection)
+
+
 async def show_authorities(daemon: Daemon, connection: Connection, ask: wire.ShowClientAuthorities) -> Answer:
     """Who issues the certificates of workloads (rules 2 and 3).
 
     Raises:
         UnprovenError: It is asked by somebody else than a process that listens.
     """
-    if connection.role == "front":
-        require_front(daemon, connection)
-    else:
-        require_api(daemon, connection)
+    _require_listener(daemon, connection)
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:

@@ -14,6 +14,8 @@
 7. What a head may say, and what an answer looks like, is the server's own; a refusal of what could not be
    read is written by the server's own answer too. Of a HEAD's answer the body is left out here.
 8. Where the client is, and which certificates it showed within TLS, is told as it is.
+9. Of a request that was refused before it was whole the server is told once that is answered, with what its
+   head asked for where that was whole. One whose client went away was answered nothing: it asked for nothing.
 """
 
 from __future__ import annotations
@@ -107,6 +109,14 @@ class Server(Protocol[H, R]):
     def take(self, head: H, body: bytes, reply: R) -> None:
         """A whole request, to be answered once."""
 
+    def refused(self, error: TaskboundError, asked: tuple[str, str] | None) -> None:
+        """A request was refused before it was whole (rule 9).
+
+        Args:
+            error: What it was answered with.
+            asked: The method and the target of its head, as they were written; None where there was no head.
+        """
+
 
 class _Phase(Enum):
     IDLE = "between two requests"
@@ -129,6 +139,8 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         self._raw = bytearray()
         self._wire = h11.Connection(h11.SERVER, max_incomplete_event_size=self._bounds.head)
         self._head: H | None = None
+        self._asked: tuple[str, str] | None = None
+        """What the head asks for, once it is whole (rule 9)."""
         self._reserved = 0
         self._reply: R | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -174,6 +186,7 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
     def _heading(self, data: bytes) -> None:
         if self._phase is _Phase.IDLE:
             self._phase = _Phase.HEAD
+            self._asked = None
             self._wait(self._bounds.head_seconds, SlowClientError("the head did not arrive in time"))
         self._raw += data
         end = self._raw.find(_END)
@@ -200,12 +213,11 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         if not isinstance(request, h11.Request) or request.http_version != b"1.1":
             raise BadHttpError("the head is no request of HTTP/1.1")
         self._bare = request.method == b"HEAD"
+        self._asked = request.method.decode("ascii", "replace"), request.target.decode("ascii", "replace")
         fields: Sequence[tuple[bytes, bytes]] = list(request.headers)
         if len(fields) > self._bounds.headers:
             raise HeadTooLargeError(f"the head has over {self._bounds.headers} headers")
-        head = self._server.read(
-            request.method.decode("ascii", "replace"), request.target.decode("ascii", "replace"), fields
-        )
+        head = self._server.read(*self._asked, fields)
         if not self._server.reserve(head.length):
             raise FrontFullError("so much is being read that nothing more is taken")
         self._reserved = head.length
@@ -250,6 +262,7 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         ):
             self._transport.write_eof()
         self._wait(self._bounds.linger, None)
+        self._server.refused(error, self._asked)  # 9
 
     @property
     def address(self) -> str:

@@ -17,7 +17,7 @@ from taskbound.core.errors import MalformedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BadFormError", "read_form"]
+__all__ = ["LONGEST", "BadFormError", "read_form"]
 
 _TYPE: Final = re.compile(
     r'application/x-www-form-urlencoded(?:[ \t]*;[ \t]*charset="?utf-8"?)?', re.ASCII | re.IGNORECASE
@@ -25,7 +25,8 @@ _TYPE: Final = re.compile(
 _PART: Final = re.compile(rb"(?:[A-Za-z0-9._~!$'()*,;:@/?+-]|%[0-9A-Fa-f]{2})*")
 _ENCODED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_LONGEST: Final = 65_536
+LONGEST: Final = 65_536
+"""Bytes of a form."""
 _MOST: Final = 32
 
 
@@ -54,8 +55,8 @@ def read_form(
         raise BadFormError("an endpoint of OAuth takes nothing from the URL")  # 1
     if _TYPE.fullmatch(headers.get("content-type", "")) is None or "content-encoding" in headers:
         raise BadFormError("the body is not declared to be a plain form")  # 1
-    if len(body) > _LONGEST:
-        raise BadFormError(f"a form has at most {_LONGEST} bytes")  # 3
+    if len(body) > LONGEST:
+        raise BadFormError(f"a form has at most {LONGEST} bytes")  # 3
     parts = body.split(b"&") if body else []
     if len(parts) > _MOST:
         raise BadFormError(f"a form has at most {_MOST} parameters")  # 3

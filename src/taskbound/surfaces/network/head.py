@@ -5,7 +5,7 @@
    never encoded, no segment is a dot or two, and no parameter stands twice.
 3. The body of whatever is no GET is JSON as it is, or nothing; of a GET there is none. The answer is JSON,
    unless it is a document of another kind. What is posted to OAuth's endpoints is read there (`form`), and
-   what a browser brings to a page too (`consent`).
+   what a browser brings to a page too (`consent`); of those no more is taken than a form may have.
 4. A proof stands in its header, and nowhere else (A139).
 """
 
@@ -15,9 +15,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.http.errors import BadHttpError, NotAcceptableError, UnknownPathError, VerbError
 from taskbound.surfaces.http.head import accepted, once, read_length, require_json, require_own
 from taskbound.surfaces.network.errors import BadQueryError
+from taskbound.surfaces.network.form import LONGEST
+from taskbound.surfaces.network.oauth import ENDPOINTS
 from taskbound.surfaces.network.routes import find
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.network.routes import Found
 
-__all__ = ["Head", "Known", "read_head", "read_pairs"]
+__all__ = ["Head", "Known", "operation_of", "read_head", "read_pairs"]
 
 _MINE: Final = frozenset(
     {
@@ -129,7 +132,7 @@ def read_head(
             raise VerbError("a form is posted", allow="POST")
     else:
         found = find(verb, _segments(path))
-    length = read_length(headers, most)
+    length = read_length(headers, min(most, LONGEST) if taken or path in known.forms else most)  # 3
     reads = verb in {"GET", "HEAD"}
     if reads and length:
         raise BadHttpError("a request that reads has no body")  # 3
@@ -165,6 +168,18 @@ def _segments(path: str) -> tuple[str, ...]:
     if any("/" in one or one in {".", ".."} for one in found):
         raise UnknownPathError("nothing is served at this path")
     return found
+
+
+def operation_of(verb: str, target: str) -> str:
+    """The operation that a request asks for by its method and path; empty where it asks for none."""
+    path = target.partition("?")[0]
+    form = ENDPOINTS.get(path)
+    if form is not None:
+        return str(form.__struct_config__.tag) if verb == "POST" else ""
+    try:
+        return find(verb, _segments(path)).route.operation
+    except TaskboundError:
+        return ""
 
 
 def _query(text: str) -> dict[str, str]:

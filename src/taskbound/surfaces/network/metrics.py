@@ -1,7 +1,7 @@
 """What the API counts, in the text that Prometheus reads (version 0.0.4 of its format).
 
 1. A label is a route or a status, and never what a client chose: no request makes a new series.
-2. No client library: the API's process holds what passes through it alone, and counts five things.
+2. No client library: the API's process holds what passes through it alone, and counts six things.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ class Metrics:
         """Open now."""
         self.opened = 0
         """Since the start."""
+        self.untold = 0
+        """Refusals that the daemon did not confirm to have recorded."""
 
     def count(self, verb: str, route: str, status: int, seconds: float) -> None:
         """One request was answered; the route is the path's pattern, empty where none was found."""
@@ -63,5 +65,8 @@ class Metrics:
             "# HELP taskbound_api_connections_total Connections that were taken.",
             "# TYPE taskbound_api_connections_total counter",
             f"taskbound_api_connections_total {self.opened}",
+            "# HELP taskbound_api_untold_total Refusals of which the daemon took no word.",
+            "# TYPE taskbound_api_untold_total counter",
+            f"taskbound_api_untold_total {self.untold}",
         ]
         return "".join(f"{line}\n" for line in lines).encode("ascii")

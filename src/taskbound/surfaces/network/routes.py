@@ -243,6 +243,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "connection:ping": "`/readyz` asks it",
     "network:agree": _LISTENS,
     "network:authorities": _LISTENS,
+    "network:refused": "told by the process that listens, in its own name, of what it refused by itself",
     "person-key:confirm": _PAGE,
     "person-key:open": _PAGE,
     "person-key:open-vouching": _PAGE,

@@ -1,6 +1,8 @@
 """The API's server: each request becomes one question to the daemon, and its answer one answer.
 
-1. What is refused before anything is asked leaves no trace but a count. What was asked leaves the daemon's.
+1. What is refused before anything is asked leaves a count, and no other trace. Only of a head or a body over
+   its limit the daemon is told (`http.telling`), and of a request for an action that is not whole. What was
+   asked leaves the daemon's.
 2. What a client shows goes to the daemon whole, and is kept nowhere.
 3. Lists are told page by page, with a cursor where another page follows.
 4. Whether the process lives is told to everybody, whether the daemon answers too; what is counted to this
@@ -16,6 +18,7 @@ import asyncio
 import logging
 from base64 import b64encode
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -25,13 +28,15 @@ from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.identity.answered import BadRequestKeyError
 from taskbound.core.identity.errors import NoProofError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
+from taskbound.surfaces.http.errors import SlowClientError
+from taskbound.surfaces.http.telling import OVERSIZED, PATIENCE, Telling
 from taskbound.surfaces.network import acting, oauth, pages
 from taskbound.surfaces.network.answer import Reply
 from taskbound.surfaces.network.approving import ApprovalPages
 from taskbound.surfaces.network.asking import read_ask
 from taskbound.surfaces.network.consent.serving import FILES, ConsentPages, label_of
 from taskbound.surfaces.network.errors import BadQueryError
-from taskbound.surfaces.network.head import Known, read_head
+from taskbound.surfaces.network.head import Known, operation_of, read_head
 from taskbound.surfaces.network.metrics import KIND, Metrics
 from taskbound.surfaces.network.openapi import describe
 from taskbound.surfaces.network.pages import SignInPages
@@ -74,6 +79,7 @@ DOCUMENTS: Final = frozenset(
 )
 """What is read and is no operation."""
 _Rows: TypeAlias = ActionRows | AdmissionRows | ApprovalRows | TaskRows | TokenRows
+_ACTS: Final = "action:ask"
 _STATUS_LIST: Final = "application/statuslist+jwt"
 _SIGNS: Final = 15.0
 """Seconds that the daemon may take with a form, or with what it may have to have signed."""
@@ -102,6 +108,7 @@ class Server:
     def __init__(self, plugs: Plugs) -> None:
         """Serve nobody yet."""
         self._plugs = plugs
+        self._telling = Telling(partial(plugs.link.ask, shown=None, patience=PATIENCE))
         self._pages = ConsentPages(plugs.link, plugs.origin)
         self._sign_in = SignInPages(plugs.link, plugs.origin)
         self._approvals = ApprovalPages(plugs.link, plugs.origin)
@@ -128,6 +135,7 @@ class Server:
         for task in tuple(self._work):
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
+        await self._telling.close()
         self._plugs.link.close()
 
     # --- connections -----------------------------------------------------------------------------
@@ -177,6 +185,13 @@ class Server:
         reply.address, reply.chain = connection.address, connection.certificates
         return reply
 
+    def refused(self, error: TaskboundError, asked: tuple[str, str] | None) -> None:
+        """A request was refused before it was whole (rule 1)."""
+        operation = "" if asked is None else operation_of(*asked)
+        unread = isinstance(error, MalformedError | SlowClientError)
+        if error.code in OVERSIZED or (operation == _ACTS and unread):
+            self._telling.refused(error.code, operation)
+
     def take(self, head: Head, body: bytes, reply: Reply) -> None:
         """Answer a whole request."""
         task = asyncio.get_running_loop().create_task(self._take(head, body, reply))
@@ -225,7 +240,7 @@ class Server:
         if paged:
             query = self._from_cursor(found.route.path, query)
         shown = self._shown(head, reply)
-        if found.route.operation == "action:ask":
+        if found.route.operation == _ACTS:
             ask = await self._action(found, query, body, shown)
         else:
             ask = read_ask(found, query, body)
@@ -336,6 +351,7 @@ class Server:
             if not isinstance(answer, StatusReport):
                 reply.refuse(answer if isinstance(answer, Fault) else TaskboundError("no status was told"))
                 return
+        self.metrics.untold = self._telling.untold
         reply.give(self.metrics.text(), kind=KIND)
 
 

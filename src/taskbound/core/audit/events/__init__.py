@@ -69,7 +69,7 @@ from taskbound.core.audit.events.policy import (
     PolicyRefused,
     PolicyRolledBack,
 )
-from taskbound.core.audit.events.refused import OutcomeRefused
+from taskbound.core.audit.events.refused import OutcomeRefused, RequestRefused
 from taskbound.core.audit.events.secret import UpstreamSecretSet, UpstreamTokenTold
 from taskbound.core.audit.events.standing import (
     AgentCeilingChanged,
@@ -171,6 +171,7 @@ __all__ = [
     "PolicyRefused",
     "PolicyRolledBack",
     "RefusalsDropped",
+    "RequestRefused",
     "RunRegistered",
     "TaskAccounted",
     "TaskAmended",
@@ -248,6 +249,7 @@ Event: TypeAlias = (
     | ActionRefusedMalformed
     | ActionUndecided
     | RefusalsDropped
+    | RequestRefused
     | ActionDecided
     | ActionOutcome
     | OutcomeRefused

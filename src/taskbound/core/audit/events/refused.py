@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-__all__ = ["OutcomeRefused"]
+__all__ = ["OutcomeRefused", "RequestRefused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,3 +23,17 @@ class OutcomeRefused:
     """Whose permit it is."""
     token: str = ""
     """The task token that it was told with; empty where a gateway told it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRefused:
+    """A process that listens to a network refused requests before they were whole; they prove nobody."""
+
+    kind: ClassVar[str] = "request-refused"
+    surface: str
+    """Which one: `api` or `front`."""
+    code: str
+    operation: str
+    """What was asked for, such as `action:ask`; empty where that is not known."""
+    times: int
+    """How many: more than one where they came faster than they were told."""

@@ -7,7 +7,7 @@
    would find it one after another.
 3. The front is what its settings say it is, and a daemon that knows it by another name refuses it. Who issues
    tokens the daemon says, and whose certificates TLS asks for. That is asked again and again, and starts no
-   daemon.
+   daemon; nor does what is told of strangers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from taskbound.sdk.client import AsyncClient
     from taskbound.surfaces.gateway.link import Connect
     from taskbound.wire.envelope import Answer, Push
-    from taskbound.wire.network import ShowClientAuthorities, Shown
+    from taskbound.wire.network import ShowClientAuthorities, Shown, TellRefused
 
 __all__ = ["Door"]
 
@@ -86,7 +86,13 @@ class Door:
             client = await self._reached(self._there)
         return await self._asked(client, ask)
 
-    async def _asked(self, client: AsyncClient, ask: ShowProof | ShowClientAuthorities) -> Answer:
+    async def tell(self, ask: TellRefused) -> Answer:
+        """Tell a daemon that is there what was refused here (rule 3); raises as `show`."""
+        return await self._asked(await self._reached(self._there), ask)
+
+    async def _asked(
+        self, client: AsyncClient, ask: ShowProof | ShowClientAuthorities | TellRefused
+    ) -> Answer:
         try:
             return await client.ask_any(ask, patience=_PATIENCE)
         except DaemonLostError:

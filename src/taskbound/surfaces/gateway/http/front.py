@@ -13,6 +13,8 @@
 6. A legacy client may open one stream for what belongs to no request (GET); a modern one asks for streams.
 7. What a client has to know of an agent's gateway is published for every name that an agent can have: nobody
    learns from it which there are (RFC 9728 §2).
+8. Of a head or a body over its limit the daemon is told (`http.telling`), and of nothing else that is refused
+   before it is read: what a message asks for is in its body.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from taskbound.surfaces.gateway.http.rules import require_era, require_mirrored,
 from taskbound.surfaces.gateway.http.seat import Held, Seat
 from taskbound.surfaces.gateway.methods import needs_id
 from taskbound.surfaces.http.errors import FrontFullError, NotAcceptableError, VerbError
+from taskbound.surfaces.http.telling import OVERSIZED, Telling
 from taskbound.wire.mcp.era import LATEST_LEGACY, MODERN
 from taskbound.wire.mcp.errors import BadIdError, NotAMessageError
 from taskbound.wire.mcp.message import Notice, Request, parse_message
@@ -89,6 +92,8 @@ class Front:
         self._pace = Pace(bounds, time.monotonic)
         self._leaving: set[Seat] = set()
         self._work: set[asyncio.Task[None]] = set()
+        self.telling = Telling(door.tell)
+        """Tells the daemon what is refused here (rule 8)."""
 
     async def close(self) -> None:
         """Serve nobody any more, and end every server."""
@@ -98,6 +103,7 @@ class Front:
             task.cancel()  # none of it opens another seat
         every = {*self._seats.values(), *self._leaving}
         await asyncio.gather(*(one.closed() for one in every))
+        await self.telling.close()
         self._door.close()
 
     @property
@@ -140,6 +146,12 @@ class Front:
         made = Reply(connection, head, alive=self.bounds.alive, origin=self._door.origin)
         made.address, made.chain = connection.address, connection.certificates
         return made
+
+    def refused(self, error: TaskboundError, asked: tuple[str, str] | None) -> None:
+        """A request was refused before it was whole (rule 8)."""
+        del asked
+        if error.code in OVERSIZED:
+            self.telling.refused(error.code, "")
 
     def take(self, head: Head, body: bytes, reply: Reply) -> None:
         """Answer a whole request."""
