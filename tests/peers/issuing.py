@@ -32,7 +32,7 @@ class Issuing(RawHttp):
     def __init__(self, *, takes: Does | None = None, context: ssl.SSLContext | None = None) -> None:
         """Give tokens numbered from 1, unless `takes` answers a request."""
         super().__init__(does=self._issue, context=context)
-        self._takes = takes
+        self.takes = takes
         self.given = 0
         self.revoke_status = 200
         self.says: dict[str, Any] = {}
@@ -65,7 +65,7 @@ class Issuing(RawHttp):
         return f"token-{number}-of-the-issuer"
 
     async def _issue(self, asked: Asked, say: Say) -> bool:
-        if self._takes is not None and await self._takes(asked, say):
+        if self.takes is not None and await self.takes(asked, say):
             return True
         if asked.target == "/token":
             self.given += 1

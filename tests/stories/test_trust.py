@@ -377,6 +377,39 @@ def test_a_source_that_fails_in_any_way_holds_up_no_other_one(
         trusting.stop()
 
 
+def test_sources_whose_names_are_looked_up_without_end_hold_up_no_other_one(world: World) -> None:
+    held, begun, found = threading.Event(), threading.Semaphore(0), threading.Semaphore(0)
+
+    class Looking:
+        """Looks a name up in a thread, as the loop does; the name of a domain of `slow` is not found."""
+
+        async def states(self, trust: Trust) -> AsyncGenerator[Bundle, None]:
+            def look() -> None:
+                if trust.domain != "other.example":
+                    begun.release()
+                    held.wait(20)
+
+            await asyncio.get_running_loop().run_in_executor(None, look)
+            yield parse_bundle(OTHER.bundle())
+            found.release()
+            await asyncio.Event().wait()
+
+    for number in range(MOST_DOMAINS):
+        believe(world, f"slow-{number}.example")
+    sources = Sources()
+    trusting = Trusting(world.means, sources, made=lambda _: Looking())
+    trusting.start()
+    try:
+        assert all(begun.acquire(timeout=20) for _ in range(MOST_DOMAINS))
+        trust = parse_trust("acme", "other.example", source="file", place="/other.json")
+        add_trust(world.means, trust, bootstrap=b"", actor=ANN, owns=True)
+        sources.look()
+        assert found.acquire(timeout=20)
+    finally:
+        held.set()
+        trusting.stop()
+
+
 def test_two_daemons_take_the_same_bundle_once(stores: tuple[Store, Store]) -> None:
     first = World(store=stores[0])
     second = World(store=stores[1], clock=first.clock, chance=first.chance)

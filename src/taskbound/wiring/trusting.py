@@ -7,7 +7,8 @@
    after 1, 2, 4 … seconds, half a minute at most and often enough for the bound; one that refuses, after as
    long as it is asked anyway.
 3. A source that fails, hangs or says nonsense holds up no other, no decision, and not the daemon's end:
-   that waits two seconds for this thread.
+   that waits two seconds for this thread. Names are looked up in threads, as the system has no other way:
+   `_NAMES` of them, one for each source that may hang in that.
 4. Nothing of a source is loaded before a domain has it.
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +42,8 @@ _LOOK: Final = 5.0
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
 _END: Final = 2.0
+_NAMES: Final = 64
+"""Domains whose sources' names may be looked up at once (rule 3): those of two full namespaces."""
 _PART: Final = 6
 
 
@@ -95,6 +99,7 @@ class Trusting:
     async def _follow_all(self) -> None:
         self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
         self._changed = asyncio.Event()
+        self._loop.set_default_executor(ThreadPoolExecutor(_NAMES, thread_name_prefix="names"))  # 3
         self._begun.set()
         followed: dict[tuple[object, ...], asyncio.Task[None]] = {}
         while True:

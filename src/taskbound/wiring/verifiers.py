@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from taskbound.core.identity.sign_in import SaidOfPerson
     from taskbound.core.identity.trust import Bundle
     from taskbound.ports.identity import (
+        AskingVerifier,
+        Awaited,
         Documents,
         PublicHalf,
         RelyingParty,
         Signatures,
         Svids,
-        Verifier,
         Wanted,
     )
     from taskbound.ports.store import Store
@@ -173,8 +174,16 @@ class LaterOidc:
         """
         return self._own.verify(namespace, credential, now)
 
+    def awaited(self, namespace: str, credential: Credential, now: Instant) -> Awaited | None:
+        """What an issuer has to be asked for before a token can be verified."""
+        return self._own.awaited(namespace, credential, now)
+
+    def ask(self, awaited: Awaited) -> None:
+        """Ask for it; may wait for the issuer."""
+        self._own.ask(awaited)
+
     @cached_property
-    def _own(self) -> Verifier:
+    def _own(self) -> AskingVerifier:
         from taskbound.adapters.identity.oidc import IssuerKeys, OidcVerifier  # noqa: PLC0415 -- with what it needs
         from taskbound.adapters.upstream.mcp.http.document import HttpDocuments  # noqa: PLC0415 -- TLS, 4 MB
 

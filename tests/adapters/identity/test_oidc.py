@@ -17,6 +17,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.credential import Credential
 from taskbound.core.identity.oidc import IdentityIssuer, IssuerUse
 from taskbound.core.identity.proof import WorkloadKind
+from taskbound.ports.identity import Need
 from tests.peers.issuing import Issuing
 from tests.peers.provider import provider
 from tests.tokens import NOW, Signer, es256
@@ -70,7 +71,13 @@ class Trusting:
 
     async def verify(self, token: str, space: str = SPACE) -> Shown:
         shown = Credential(kind=WorkloadKind.OIDC, raw=token.encode())
-        return await asyncio.to_thread(self.verifier.verify, space, shown, self.now)
+        return await asyncio.to_thread(self._verified, space, shown)
+
+    def _verified(self, space: str, shown: Credential) -> Shown:
+        awaited = self.verifier.awaited(space, shown, self.now)
+        if awaited is not None:
+            self.verifier.ask(awaited)
+        return self.verifier.verify(space, shown, self.now)
 
     async def refused(self, token: str = "", space: str = SPACE) -> str:
         with pytest.raises(TaskboundError) as caught:
@@ -255,6 +262,40 @@ def test_an_issuer_rotates_its_keys_and_nobody_here_is_told() -> None:
         trusting.now = Instant(START + PAUSE)
         await trusting.verify(trusting.token(SECOND))
         assert await trusting.refused(trusting.token(FIRST)) == "token-key"
+
+    played(story)
+
+
+def test_who_has_to_wait_for_an_issuer_is_told_without_waiting_while_it_hangs() -> None:
+    hangs, free = asyncio.Event(), asyncio.Event()
+
+    async def hang(_asked: Asked, _say: Say) -> bool:
+        hangs.set()
+        await free.wait()
+        return False
+
+    async def story(there: Issuing) -> None:
+        trusting = Trusting(there)
+
+        def need(by: Signer, after: int) -> Need | None:
+            trusting.now = Instant(START + after)
+            shown = Credential(kind=WorkloadKind.OIDC, raw=trusting.token(by).encode())
+            found = trusting.verifier.awaited(SPACE, shown, trusting.now)
+            return None if found is None else found.need
+
+        assert need(FIRST, 0) is Need.ANSWER
+        await trusting.verify(trusting.token())
+        assert (need(FIRST, 1), need(SECOND, PAUSE - 1), need(SECOND, PAUSE)) == (None, None, Need.ANSWER)
+        there.takes = hang
+        made_up = asyncio.ensure_future(trusting.verify(trusting.token(SECOND)))
+        await hangs.wait()
+        assert (need(FIRST, FRESH - 1), need(SECOND, PAUSE + 1)) == (None, Need.ANSWER)
+        assert (need(FIRST, FRESH), need(FIRST, STALE - 1)) == (Need.NEWS, Need.NEWS)
+        assert need(FIRST, STALE) is Need.ANSWER
+        trusting.publish(FIRST, SECOND)
+        free.set()
+        await made_up
+        assert (need(FIRST, PAUSE + 1), need(SECOND, PAUSE + 1)) == (None, None)
 
     played(story)
 

@@ -30,7 +30,7 @@ OLD, NEXT = es256("of-june", seed=41), es256("of-july", seed=42)
 class Forge:
     """An issuer whose jobs are an agent, before a real API, and a daemon within the test."""
 
-    def __init__(self, act: Acting, there: Discovery) -> None:
+    def __init__(self, act: Acting, there: Discovery, *, patience: float = 20.0) -> None:
         self.act, self.there, self.task = act, there, running(act.one)
         means, daemon = act.world.means, act.one.place.daemon
         issuer = parse_identity_issuer(
@@ -41,7 +41,7 @@ class Forge:
             "default", "coder", kind="oidc", issuer="forge", subjects=(), claims=[("/repository_id", "74")]
         )
         add_selector(means, job, actor=ANN, owns=True)
-        keys = IssuerKeys(HttpDocuments(patience=5.0))
+        keys = IssuerKeys(HttpDocuments(patience=patience))
         daemon.proofs = Proofs(means, {WorkloadKind.OIDC: OidcVerifier(means.store, keys, JoserfcCheck())})
 
     def publish(self, *keys: Signer) -> None:

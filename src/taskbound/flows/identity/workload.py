@@ -5,7 +5,9 @@
 2. The agent is active, and somebody still answers for it (law 9).
 3. Each refused credential leaves one record, within an allowance; beyond it they are counted, by code.
    Whoever proves nobody shares one allowance, and takes nothing from agents that prove themselves.
-4. A record holds the digest of what was shown, and no part of it.
+4. Proving waits for no issuer: what one has to be asked for before is told, and asked for, apart from it. A
+   proof whose issuer was not asked is refused by what is known.
+5. A record holds the digest of what was shown, and no part of it.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from taskbound.core.identity import UnknownIdentityError, UnprovenError, require
 from taskbound.core.identity.agent_key import selector_of_key
 from taskbound.core.identity.proof import Principal, PrincipalKind, WorkloadKind, WorkloadProof
 from taskbound.core.identity.selector import select_agent
+from taskbound.ports.identity import AskingVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.credential import Credential
     from taskbound.core.identity.selector import Selector, Shown
     from taskbound.flows.means import Means
-    from taskbound.ports.identity import Verifier
+    from taskbound.ports.identity import Awaited, Verifier
     from taskbound.ports.store import Snapshot
 
 __all__ = ["Proofs"]
@@ -40,7 +43,7 @@ _NOBODY: Final = ("default", "")
 
 
 class Proofs:
-    """Proves agents; used from any thread, as a verifier may wait."""
+    """Proves agents; used from any thread."""
 
     def __init__(
         self, means: Means, verifiers: Mapping[WorkloadKind, Verifier], allowance: Allowance | None = None
@@ -88,6 +91,19 @@ class Proofs:
         )
         return Principal(kind=PrincipalKind.AGENT, namespace=namespace, name=agent.name, proof=proof)
 
+    def awaited(self, namespace: str, credential: Credential) -> Awaited | None:
+        """What an issuer has to be asked for before this can be proven; None for nothing (rule 4)."""
+        verifier = self._verifiers.get(credential.kind)
+        if not isinstance(verifier, AskingVerifier):
+            return None
+        return verifier.awaited(namespace, credential, self._means.clock.now())
+
+    def ask(self, kind: WorkloadKind, awaited: Awaited) -> None:
+        """Ask for it; waits for the issuer, and whether it failed is told by proving (rule 4)."""
+        verifier = self._verifiers[kind]
+        if isinstance(verifier, AskingVerifier):
+            verifier.ask(awaited)
+
     def tell(self, *, final: bool = False) -> None:
         """Record what was counted in windows that have ended (rule 3)."""
         with self._lock:
@@ -115,7 +131,7 @@ class Proofs:
             self._quota.take(*holder, now)
         event = ProofRefused(
             form=credential.kind.value, code=error.code, digest=credential.digest, agent=agent
-        )  # 4
+        )  # 5
         self._record(namespace, event)
 
     def _record(self, namespace: str, event: Event) -> None:

@@ -8,12 +8,21 @@ from taskbound.ports.identity.custody import Custody
 from taskbound.ports.identity.documents import Documents, Forms, IssuerUnreachableError
 from taskbound.ports.identity.identities import IdentityReads, IdentityWrites, PublicHalf, Signatures
 from taskbound.ports.identity.trust import BundleSource, Svids, TrustReads, TrustWrites
-from taskbound.ports.identity.workload import Verifier, WorkloadReads, WorkloadWrites
+from taskbound.ports.identity.workload import (
+    AskingVerifier,
+    Awaited,
+    Need,
+    Verifier,
+    WorkloadReads,
+    WorkloadWrites,
+)
 
 __all__ = [
     "AccountReads",
     "AccountWrites",
     "AnsweredWrites",
+    "AskingVerifier",
+    "Awaited",
     "BundleSource",
     "Custody",
     "Documents",
@@ -21,6 +30,7 @@ __all__ = [
     "IdentityReads",
     "IdentityWrites",
     "IssuerUnreachableError",
+    "Need",
     "PublicHalf",
     "RelyingParty",
     "Signatures",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
@@ -12,7 +14,30 @@ if TYPE_CHECKING:
     from taskbound.core.identity.proof import WorkloadKind
     from taskbound.core.identity.selector import Selector, Shown
 
-__all__ = ["Verifier", "WorkloadReads", "WorkloadWrites"]
+__all__ = ["AskingVerifier", "Awaited", "Need", "Verifier", "WorkloadReads", "WorkloadWrites"]
+
+
+class Need(Enum):
+    """Whether an issuer has to be asked before a credential can be verified."""
+
+    NOTHING = "nothing"
+    """What is known is enough, and new enough."""
+    NEWS = "news"
+    """What is known is old, and counts where the issuer does not answer."""
+    ANSWER = "answer"
+    """Without an answer it is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaited:
+    """What an issuer has to be asked for before a credential can be verified."""
+
+    issuer: IdentityIssuer
+    kid: str
+    """Which key it is signed with."""
+    need: Need
+    asked: Instant
+    """When it was shown."""
 
 
 class Verifier(Protocol):
@@ -22,8 +47,26 @@ class Verifier(Protocol):
         """What it says, as its issuer said it: to us, of now, and by one whom this namespace trusts.
 
         MUST raise `MalformedError`, `DeniedError` or `UnavailableError` otherwise, with nothing of the
-        credential in the text. What it does not say: whose the credential is. It may wait for an issuer's
-        keys, so it is asked for where waiting harms nobody.
+        credential in the text. What it does not say: whose the credential is. It MUST NOT wait for anybody:
+        whose issuer has to be asked first is an `AskingVerifier`.
+        """
+
+
+@runtime_checkable
+class AskingVerifier(Verifier, Protocol):
+    """A verifier that believes what issuers have to be asked for."""
+
+    def awaited(self, namespace: str, credential: Credential, now: Instant) -> Awaited | None:
+        """What has to be asked for before this can be verified; None for nothing.
+
+        MUST NOT wait, and MUST name no issuer whose word doesn't count in this namespace, whatever the
+        credential says. What can't be read needs nothing: verifying refuses it.
+        """
+
+    def ask(self, awaited: Awaited) -> None:
+        """Ask for it; returns when the issuer has answered or failed, however long that takes.
+
+        MUST keep why it failed, so that verifying says that.
         """
 
 

@@ -40,10 +40,11 @@ if TYPE_CHECKING:
     from taskbound.core.token import Claim
     from taskbound.flows.identity.workload import Proofs
     from taskbound.flows.means import Means
+    from taskbound.ports.identity import Awaited
     from taskbound.wire.jose.dpop import DpopProof
     from taskbound.wire.network import Shown
 
-__all__ = ["ClientKey", "leaf_of", "prove_client", "read_key", "require_namespace", "waits"]
+__all__ = ["ClientKey", "awaited", "leaf_of", "prove_client", "read_key", "require_namespace"]
 
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:"
 _ASSERTIONS: Final = {
@@ -112,9 +113,13 @@ def prove_client(means: Means, proofs: Proofs, form: Mapping[str, str], shown: S
     return principal
 
 
-def waits(form: Mapping[str, str]) -> bool:
-    """Whether what a form proves its client by may have an issuer asked for its keys."""
-    return "actor_token" in form and _kind_of(form["actor_token"]) is WorkloadKind.OIDC
+def awaited(means: Means, proofs: Proofs, form: Mapping[str, str], shown: Shown) -> Awaited | None:
+    """What an issuer has to be asked for before a form can prove its client; None for nothing.
+
+    Raises:
+        UnprovenError: As `prove_client`.
+    """
+    return proofs.awaited(require_namespace(means, form), _credential(form, shown))
 
 
 def require_namespace(means: Means, form: Mapping[str, str]) -> str:

@@ -24,13 +24,12 @@
     for a proof that is shown again: whoever saw a request can't use its sender's bucket up. What nothing
     proves has none: anybody could empty it.
 11. A token that is good and of the wrong kind for what is asked is told which scope would reach it.
-12. Issuers of workloads are waited for in threads of their own, and by so many at once: who shows tokens of a
-    slow one, as any stranger can, keeps nobody waiting but others who show such tokens.
+12. Issuers of workloads are each waited for by itself (`issuers`): who shows tokens of a slow one, as any
+    stranger can, keeps nobody waiting but others who show tokens of that one. Proving waits for nobody.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -42,7 +41,7 @@ from taskbound.core.decision.holder import AFAR
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import PeerProof, UnprovenError, parse_name
 from taskbound.core.identity.errors import NoProofError
-from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof
+from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof, WorkloadKind
 from taskbound.core.policy.operation import Right
 from taskbound.core.token import OtherKindError, require_first
 from taskbound.core.token.claim import ClaimKind
@@ -53,12 +52,13 @@ from taskbound.flows.token.shown import Request, read_shown
 from taskbound.flows.token.standing import require_token_stands
 from taskbound.surfaces.api.afar import Afar
 from taskbound.surfaces.api.client_grants import ClientGrants, is_public, public_client
-from taskbound.surfaces.api.client_proof import leaf_of, prove_client, read_key, require_namespace, waits
+from taskbound.surfaces.api.client_proof import awaited, leaf_of, prove_client, read_key, require_namespace
 from taskbound.surfaces.api.connection import Connection
 from taskbound.surfaces.api.errors import fault_of
+from taskbound.surfaces.api.issuers import Issuers
 from taskbound.surfaces.api.peer import Peer
 from taskbound.surfaces.api.tracing import Tracing
-from taskbound.surfaces.api.worker import Lane, OverloadedError
+from taskbound.surfaces.api.worker import Lane
 from taskbound.surfaces.http.rate import Buckets
 from taskbound.wire.authorization import AskConsent, AwaitConsent
 from taskbound.wire.connection import Fault, Ping
@@ -66,7 +66,7 @@ from taskbound.wire.network import Agree, PageAsk, ShowClientAuthorities, TellRe
 from taskbound.wire.oauth import PUBLIC, AskToken, ClientForm, GiveBackToken, ShowStatusList, ShowTokenJwks
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from taskbound.core.errors import DeniedError
     from taskbound.core.token import Claim, Use
@@ -107,9 +107,6 @@ _OWN: Final = (
 )
 """What the process asks in its own name (rule 2)."""
 _DESCRIBERS: Final = 2
-_PROVERS: Final = 4
-_MOST_PROVEN: Final = 64
-"""Who may wait for issuers of workloads at once (rule 12)."""
 FRESH: Final = 1.0
 """Seconds after which it is looked at again whether its process stands beneath a run (rule 1)."""
 _NOBODY: Final = Peer(proof=PeerProof(uid=-(2**31), pid=0, started=0), ancestry=())
@@ -144,7 +141,8 @@ class Network:
         """What such clients' documents say; none where nothing fetches them."""
         self.describers, self.describing = ThreadPoolExecutor(_DESCRIBERS, thread_name_prefix="clients"), 0
         """Where hosts are waited for, and how many are; the number in the loop."""
-        self._provers, self._proving = ThreadPoolExecutor(_PROVERS, thread_name_prefix="workloads"), 0
+        self.issuers = Issuers()
+        """Issuers of workloads that are asked (rule 12)."""
         allowance = place.pace
         self.paces = Buckets(burst=allowance.burst, each_second=allowance.rate, clock=time.monotonic)
         """How often each principal may ask."""
@@ -172,28 +170,6 @@ class Network:
             require_first(await self.claims.put(claim), ClaimKind.DPOP)
         if proven:
             self.paces.take(who, named=named)
-
-    async def prove(
-        self,
-        form: Mapping[str, str],
-        work: Callable[[], Principal],
-        read: Callable[..., Awaitable[Principal]],
-    ) -> Principal:
-        """Whom this work proves by this form; `read` does it, unless it may wait for an issuer (rule 12).
-
-        Raises:
-            OverloadedError: Too many wait for issuers already.
-            TaskboundError: What the work raises.
-        """
-        if not waits(form):
-            return await read(work)
-        if self._proving >= _MOST_PROVEN:
-            raise OverloadedError(f"{_MOST_PROVEN} requests wait for issuers of workloads")
-        self._proving += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._provers, work)
-        finally:
-            self._proving -= 1
 
     def require_person(self, principal: Principal) -> Actor:
         """Who has shown a person's token, which holds now as well: right before what it does (rule 6).
@@ -300,8 +276,9 @@ async def _client(
     except TaskboundError as error:
         return replace(fault_of(error, operation=operation), where="DPoP")
     try:
-        work = partial(_client_of, daemon, carrier, ask, shown)
-        principal = await daemon.network.prove(dict(ask.form), work, daemon.read)
+        if not _is_public(ask, shown):
+            await _ask_issuer(daemon, dict(ask.form), shown)
+        principal = await daemon.read(partial(_client_of, daemon, carrier, ask, shown))
     except BadExchangeError as error:
         return fault_of(error, operation=operation)
     except TaskboundError as error:
@@ -316,10 +293,26 @@ async def _client(
     return seat
 
 
+async def _ask_issuer(daemon: Daemon, form: Mapping[str, str], shown: Shown) -> None:
+    """Have the issuer asked whose keys the form's proof needs, if any (rule 12)."""
+    if "actor_token" not in form:
+        return
+    found = await daemon.read(partial(awaited, daemon.means, daemon.proofs, form, shown))
+    if found is not None:
+        await daemon.network.issuers.ask(found, partial(daemon.proofs.ask, WorkloadKind.OIDC, found))
+
+
+def _is_public(ask: ClientForm, shown: Shown) -> bool:
+    """Whether nothing but what it brings proves a form's client (rule 7)."""
+    form = dict(ask.form)
+    if isinstance(ask, AskToken) and form.get("grant_type") in PUBLIC:
+        return True
+    return isinstance(ask, GiveBackToken) and is_public(form, shown)
+
+
 def _client_of(daemon: Daemon, carrier: Connection, ask: ClientForm, shown: Shown) -> Principal:
     form = dict(ask.form)
-    granting = isinstance(ask, AskToken) and form.get("grant_type") in PUBLIC
-    if granting or (isinstance(ask, GiveBackToken) and is_public(form, shown)):
+    if _is_public(ask, shown):
         return public_client(carrier, require_namespace(daemon.means, form), form, shown)
     return prove_client(daemon.means, daemon.proofs, form, shown)
 

@@ -5,25 +5,28 @@
 2. However many tokens ask, an issuer is asked once in `PAUSE` at most: who invents names of keys has nobody
    asked.
 3. Where a fetch fails, the keys of before count until they are `STALE`; from then on nothing of the issuer
-   is believed.
+   is believed. So they do for whoever does not wait until a fetch has ended.
 4. Keys that were written down are never fetched, and never older.
 5. What is kept is of one row: an issuer that was changed begins anew.
+6. An issuer is asked once at a time. What is known is told without waiting for that, and whether that is
+   enough (`need`): a name of a key that somebody made up keeps nobody waiting whose key is known.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.identity.oidc.metadata import find_keys
 from taskbound.core.clock import Instant, hours, minutes, seconds
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool.name import shown
-from taskbound.ports.identity import IssuerUnreachableError
+from taskbound.ports.identity import IssuerUnreachableError, Need
 from taskbound.wire.jose import parse_foreign_jwks
 
 if TYPE_CHECKING:
+    from taskbound.core.clock import Duration
     from taskbound.core.identity.oidc import IdentityIssuer
     from taskbound.ports.identity import Documents
     from taskbound.wire.jose import Jwk
@@ -37,13 +40,27 @@ _MOST: Final = 256
 """Issuers whose keys are kept; beyond that the first ones are forgotten."""
 
 
-@dataclass(slots=True)
-class _Kept:
-    lock: threading.Lock = field(default_factory=threading.Lock)
+@dataclass(frozen=True, slots=True)
+class _Said:
     keys: tuple[Jwk, ...] = ()
     fetched: Instant | None = None
-    tried: Instant | None = None
     failure: TaskboundError | None = None
+
+    def fresh(self, bound: Duration, now: Instant) -> bool:
+        return self.fetched is not None and now - self.fetched < bound
+
+    def has(self, kid: str) -> bool:
+        return not kid or any(one.kid == kid for one in self.keys)
+
+
+@dataclass(slots=True)
+class _Kept:
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    """Who asks the issuer (rule 6)."""
+    said: _Said = _Said()
+    tried: Instant | None = None
+    asked: bool = False
+    """Whether somebody asks it now."""
 
 
 class IssuerKeys:
@@ -62,15 +79,44 @@ class IssuerKeys:
             UnavailableError: There are none now that are fresh enough.
             MalformedError: What it publishes can't be read.
         """
+        self.ask(issuer, kid, now)
+        return self.known(issuer, now)
+
+    def known(self, issuer: IdentityIssuer, now: Instant) -> tuple[Jwk, ...]:
+        """The issuer's keys as they are known; waits for nobody, and raises as `keys`."""
         if issuer.keys:
             return parse_foreign_jwks(issuer.keys)  # 4
+        said = self._of(issuer).said
+        if said.fresh(STALE, now):
+            return said.keys
+        raise said.failure or IssuerUnreachableError(
+            f"the keys of `{shown(issuer.issuer)}` are too old to be believed"
+        )  # 3
+
+    def need(self, issuer: IdentityIssuer, kid: str, now: Instant) -> Need:
+        """Whether the issuer has to be asked before a key of this id can be told; waits for nobody."""
+        if issuer.keys:
+            return Need.NOTHING  # 4
         kept = self._of(issuer)
-        with kept.lock:
+        if not kept.asked and not self._wants(kept, kid, now):
+            return Need.NOTHING
+        said = kept.said
+        if not said.has(kid) or not said.fresh(STALE, now):
+            return Need.ANSWER
+        return Need.NOTHING if said.fresh(FRESH, now) else Need.NEWS  # 6
+
+    def ask(self, issuer: IdentityIssuer, kid: str, now: Instant) -> None:
+        """Ask the issuer where that has to be (rules 1 and 2); may wait for it."""
+        if issuer.keys:
+            return  # 4
+        kept = self._of(issuer)
+        with kept.turn:
             if self._wants(kept, kid, now):
-                self._fetch(issuer, kept, now)
-            if kept.fetched is not None and now - kept.fetched < STALE:
-                return kept.keys
-            raise _unreachable(issuer, kept)  # 3
+                kept.asked = True
+                try:
+                    self._fetch(issuer, kept, now)
+                finally:
+                    kept.asked = False
 
     def _of(self, issuer: IdentityIssuer) -> _Kept:
         with self._lock:
@@ -84,8 +130,7 @@ class IssuerKeys:
     def _wants(self, kept: _Kept, kid: str, now: Instant) -> bool:
         if kept.tried is not None and now - kept.tried < PAUSE:
             return False  # 2
-        fresh = kept.fetched is not None and now - kept.fetched < FRESH
-        return not fresh or (kid != "" and all(one.kid != kid for one in kept.keys))  # 1
+        return not kept.said.fresh(FRESH, now) or not kept.said.has(kid)  # 1
 
     def _fetch(self, issuer: IdentityIssuer, kept: _Kept, now: Instant) -> None:
         kept.tried = now
@@ -93,14 +138,6 @@ class IssuerKeys:
             body = self._documents.fetch(find_keys(issuer, self._documents), private=issuer.private)
             if body is None:
                 raise IssuerUnreachableError(f"`{shown(issuer.issuer)}` has no keys where it says they are")
-            kept.keys = parse_foreign_jwks(body)
+            kept.said = _Said(keys=parse_foreign_jwks(body), fetched=now)
         except TaskboundError as error:
-            kept.failure = error
-            return
-        kept.fetched, kept.failure = now, None
-
-
-def _unreachable(issuer: IdentityIssuer, kept: _Kept) -> TaskboundError:
-    if kept.failure is not None:
-        return kept.failure
-    return IssuerUnreachableError(f"the keys of `{shown(issuer.issuer)}` are too old to be believed")
+            kept.said = replace(kept.said, failure=error)

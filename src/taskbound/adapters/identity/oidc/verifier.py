@@ -4,7 +4,9 @@
    namespace that it names for workloads, for the one audience that was written down for it.
 2. Which issuers are asked for keys was said by whoever owns the data directory: a token chooses among
    those, and no other address.
-3. A workload shows the same token as often as it likes while it lives: what is issued for it is bound to a
+3. Verifying waits for nobody: it takes the keys as they are known. What has to be asked for before is told,
+   and asked for, apart from that.
+4. A workload shows the same token as often as it likes while it lives: what is issued for it is bound to a
    key.
 """
 
@@ -12,17 +14,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from taskbound.core.errors import MalformedError
 from taskbound.core.identity.oidc import IssuerUse, UnknownIdentityIssuerError
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import Shown
+from taskbound.ports.identity import Awaited, Need
 from taskbound.wire.jose import WORKLOAD_TOKEN, TokenEncodingError, Trust, parse_jws, verify_jws
 
 if TYPE_CHECKING:
     from taskbound.adapters.identity.oidc.keys import IssuerKeys
     from taskbound.core.clock import Instant
     from taskbound.core.identity.credential import Credential
+    from taskbound.core.identity.oidc import IdentityIssuer
     from taskbound.ports.store import Store
     from taskbound.wire.jose import SignatureCheck
+    from taskbound.wire.jose.gate import UnverifiedJws
 
 __all__ = ["OidcVerifier"]
 
@@ -43,8 +49,36 @@ class OidcVerifier:
             MalformedError: It can't be read.
             UnknownIdentityIssuerError: It is by nobody whose word counts here.
             DeniedError: It is not believed.
-            UnavailableError: The issuer's keys are not to be had.
+            UnavailableError: The issuer's keys are not known.
         """
+        unverified, issuer = self._read(namespace, credential)
+        keys = self._keys.known(issuer, now)  # 3
+        trust = Trust(issuer=issuer.issuer, audience=issuer.audience, keys=keys)
+        said = verify_jws(unverified, trust=trust, check=self._check, now=now).claims  # 1
+        return Shown(
+            kind=WorkloadKind.OIDC,
+            issuer=issuer.name,
+            subject=said.subject,
+            claims=said.rest,
+            until=said.expires,
+        )
+
+    def awaited(self, namespace: str, credential: Credential, now: Instant) -> Awaited | None:
+        """What has to be asked for before this can be verified; nothing where it is refused anyway."""
+        try:
+            unverified, issuer = self._read(namespace, credential)
+        except (MalformedError, UnknownIdentityIssuerError):
+            return None
+        kid = unverified.header.kid
+        need = self._keys.need(issuer, kid, now)
+        return None if need is Need.NOTHING else Awaited(issuer=issuer, kid=kid, need=need, asked=now)
+
+    def ask(self, awaited: Awaited) -> None:
+        """Ask the issuer for its keys; what it failed by is told by verifying."""
+        self._keys.ask(awaited.issuer, awaited.kid, awaited.asked)
+
+    def _read(self, namespace: str, credential: Credential) -> tuple[UnverifiedJws, IdentityIssuer]:
+        """What a token says, unverified, and the issuer that it names (rule 2)."""
         try:
             text = credential.raw.decode("ascii")
         except UnicodeDecodeError:
@@ -57,14 +91,5 @@ class OidcVerifier:
         if issuer is None:
             raise UnknownIdentityIssuerError(
                 "the token is by an issuer whose word proves no workload here", where="iss"
-            )  # 2
-        keys = self._keys.keys(issuer, unverified.header.kid, now)
-        trust = Trust(issuer=issuer.issuer, audience=issuer.audience, keys=keys)
-        said = verify_jws(unverified, trust=trust, check=self._check, now=now).claims  # 1
-        return Shown(
-            kind=WorkloadKind.OIDC,
-            issuer=issuer.name,
-            subject=said.subject,
-            claims=said.rest,
-            until=said.expires,
-        )
+            )
+        return unverified, issuer
