@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from taskbound.flows.token import PersonTokenOrder, resource_of
+from taskbound.flows.token import PersonTokenOrder, TransactionTokenOrder, resource_of
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from tests.surfaces.api.test_fronts import RESOURCE, Front, played
 from tests.surfaces.api.test_operations import station
 from tests.surfaces.network.holding import binding
+from tests.token_world import CODER
 from tests.world import ANN
 
 
@@ -52,11 +53,21 @@ def test_a_token_for_the_gateway_of_an_agent_whose_it_is_not_opens_nothing_there
 
 def test_a_token_of_another_kind_opens_no_seat_and_is_called_so(tmp_path: Path) -> None:
     async def story(one: Front) -> None:
-        order = PersonTokenOrder(namespace="default", person="ann", audience=RESOURCE, binding=binding())
-        token = one.tokens.tokens.issue_person_token(order, ANN).text
-        with pytest.raises(RefusedByDaemonError) as caught:
-            await one.seat(token)
-        assert caught.value.fault.code == "other-token-kind"
+        person = PersonTokenOrder(namespace="default", person="ann", audience=RESOURCE, binding=binding())
+        asked = one.world.ask(one.task)
+        action = TransactionTokenOrder(
+            namespace="default",
+            task=one.task.id,
+            agent="coder",
+            action=asked.proposal.id,  # type: ignore[union-attr] # it is permitted
+        )
+        for token in (
+            one.tokens.tokens.issue_person_token(person, ANN).text,
+            one.tokens.tokens.issue_transaction_token(action, CODER).text,
+        ):
+            with pytest.raises(RefusedByDaemonError) as caught:
+                await one.seat(token)
+            assert caught.value.fault.code == "other-token-kind"
 
     played(tmp_path, story)
 

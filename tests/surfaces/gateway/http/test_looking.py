@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.wire.action import Decide
-from taskbound.wire.connection import Bind, Bound, Fault, TaskPush
+from taskbound.wire.connection import Bind, Bound, Fault, Seated, ShowProof, TaskPush
 from tests.peers.commands import echo
 from tests.peers.daemon import FAR
 from tests.surfaces.gateway.http.fronting import TOKEN, Clock, Near, near
@@ -126,5 +126,42 @@ def test_the_tokens_of_all_that_is_open_are_asked_about(tmp_path: Path, *, legac
                 pass
             asked = [one.tokens for one in there.daemon.asks if isinstance(one, Bind)]
             assert set(asked) == {(), ("tok_tsk_1",)}
+
+    asyncio.run(story())
+
+
+def test_the_end_of_a_token_closes_no_stream_of_a_session_that_came_with_another(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, check=0.02) as there, AsyncExitStack() as stack:
+            there.daemon.on[ShowProof] = lambda ask: Seated(
+                task="tsk_1", token=f"tok_{ask.shown.authorization.removeprefix('Bearer ')}", until=FAR
+            )
+            sessions = [await there.initialize(token) for token in ("one", "two")]
+            wires = []
+            for token, session in zip(("one", "two"), sessions, strict=True):
+                wires.append(await begun(there, stack, old_stream(there, session, token)))
+                await wires[-1].head()
+            there.daemon.on[Bind] = lambda _: Bound(
+                task="tsk_1", purpose="", deadline=FAR, expired=("tok_one",)
+            )
+            assert await wires[0].event() is None
+            await looked(there)
+            first, second = seat_of(there).sessions.all
+            assert (first.outside is None, second.outside is None) == (True, False)
+
+    asyncio.run(story())
+
+
+def test_a_result_that_speaks_of_an_error_is_none(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there, await there.wire() as wire:
+            wire.send(there.modern(TOKEN, LISTEN))
+            await wire.head()
+            await wire.event()
+            line = b'{"jsonrpc":"2.0","id":1,"result":{"error":{"code":-32601}}}\n'
+            seat_of(there).answer(line, 1)  # as a server's could be
+            found = await wire.event()
+            assert found is not None
+            assert found["result"]["error"]["code"] == -32601
 
     asyncio.run(story())

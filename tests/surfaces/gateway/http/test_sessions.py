@@ -108,7 +108,24 @@ def test_a_refusal_within_a_session_is_no_status_and_a_stream_is_not_come_back_t
             session = await there.initialize(TOKEN)
             found = await there.send(there.legacy(TOKEN, {"id": 1, "method": "unknown/method"}, session))
             assert (found.status, found.json["error"]["code"]) == (200, -32601)
+            listen = {"id": 1, "method": "subscriptions/listen", "params": {"notifications": {}}}
+            found = await there.send(there.legacy(TOKEN, listen, session, Accept="application/json"))
+            assert (found.status, found.json["error"]["code"]) == (200, -32601)
             back = there.raw(TOKEN, b"", verb="GET", Mcp_Session_Id=session, Last_Event_ID="1")
             assert (await there.send(back)).status == 405
+
+    asyncio.run(story())
+
+
+def test_a_call_that_is_refused_before_it_is_one_is_answered_by_its_id_and_recorded(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there:
+            call = {"id": 7, "method": "tools/call", "params": {"name": "echo__echo", "arguments": {}}}
+            found = await there.send(there.legacy(TOKEN, call, "nobody-s"))
+            assert (found.status, found.code, found.json["id"]) == (404, "unknown-session", 7)
+            twice = b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"a":1,"a":2}}'
+            found = await there.send(there.raw(TOKEN, twice))
+            assert (found.status, found.code, found.json["id"]) == (400, "duplicate-key", 7)
+            await there.until(lambda: there.refused == ["unknown-session", "duplicate-key"])
 
     asyncio.run(story())

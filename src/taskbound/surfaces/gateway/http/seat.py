@@ -275,14 +275,13 @@ class Seat:
         older, session.outside = session.outside, reply
         if older is not None:
             older.answer(b"")
-        reply.on_lost = lambda: self._unheard(session, reply)
+        reply.on_lost = lambda: self._unheard(session)  # one whose place was taken is over
         reply.on_slow = self._paced
         reply.begin()
 
-    def _unheard(self, session: Session, reply: Reply) -> None:
+    def _unheard(self, session: Session) -> None:
         self._used = session.used = self._loop.time()
-        if session.outside is reply:
-            session.outside = None
+        session.outside = None
 
     def _session_over(self, session: Session) -> None:
         """A session is over, and all that its client wanted to hear."""
@@ -406,12 +405,10 @@ class Seat:
     def _let_go(self, found: Bound) -> None:
         """Close what was opened with tokens that are over (rule 4)."""
         over = frozenset(found.expired).union(found.ended)
-        if not over:
-            return
         for one in tuple(self._open.values()):
             if one.token in over and (one.stream or one.token in found.ended):
                 self.gateway.cancel(one.number)
-                if self._open.get(one.number) is one and one.stream:
+                if one.stream:
                     self._close(one)
                     one.reply.answer(b"")
         for session in self.sessions.all:
