@@ -264,6 +264,9 @@ def test_law_10_a_stream_is_closed_in_its_time_whatever_is_waited_for(
             wire.patience = 5.0
             while await wire.event() is not None:
                 pass
+            seat = seat_of(there)
+            kept = (seat._open, seat.gateway._requests._listening)  # noqa: SLF001 -- that nothing is kept is the point
+            assert kept == ({}, {})
             there.daemon.drop()  # nobody has to wait for what was asked
 
     asyncio.run(story())
@@ -327,6 +330,22 @@ def test_a_front_that_is_closed_opens_no_seat_for_what_it_was_asked_before(tmp_p
             assert not running(there)
             assert [one.token for one in there.daemon.opened] == ["", TOKEN]
             await there.until(lambda: not there.daemon._links)  # noqa: SLF001 -- that no connection is left
+
+    asyncio.run(story())
+
+
+def test_what_was_called_before_a_seat_was_given_up_is_answered(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, echo(), check=0.02) as there, AsyncExitStack() as stack:
+            with there.daemon.holding(Outcome) as held:
+                wire = await begun(there, stack, there.calling(TOKEN, "echo__echo", {"text": "a"}))
+                one = await held.next()
+                seat = seat_of(there)
+                there.daemon.on[Bind] = ended
+                await there.until(lambda: seat.over is not None)
+                await there.until(lambda: wire.reader.at_eof() or there.front._leaving == {seat})  # noqa: SLF001 -- as it ends
+                one.answer(there.daemon.answer(one.ask))
+            assert (await wire.answer()).text == "a"
 
     asyncio.run(story())
 
