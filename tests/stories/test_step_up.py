@@ -311,11 +311,13 @@ def test_a_token_lends_its_sign_in_to_its_own_person_alone_while_nobody_revokes_
     assert signed_in_by(means, issued.principal("bob", at=0), "bob") is None
     signed = signed_in_by(means, bobs, "bob")
     assert isinstance(bobs.proof, TokenProof)
+    weak = signed_in_by(means, issued.principal("bob", acr="pwd"), "bob")
     assert signed is not None
+    assert weak is not None
     assert (signed.acr, signed.token) == ("mfa", bobs.proof.token)
     action = held(one)
     with pytest.raises(StepUpError):
-        one.say_by(action, "bob", replace(signed, acr="phr"))  # says something else than its token does
+        one.say_by(action, "bob", replace(weak, acr="mfa"))  # says something else than its token does
     assert one.say_by(action, "bob", signed)[0].state is APPROVED
     one.world.clock.advance(1800)  # the token is long over
     revoke_token(means, "default", signed.token, ANN, owns=True, why="stolen")

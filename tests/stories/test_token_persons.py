@@ -8,7 +8,7 @@ import pytest
 
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.errors import TaskboundError
-from taskbound.core.identity.proof import Binding, BindingKind
+from taskbound.core.identity.proof import Binding, BindingKind, Principal, PrincipalKind, TokenProof
 from taskbound.core.identity.sign_in import Session
 from taskbound.core.token import (
     ForeignTokenError,
@@ -27,6 +27,7 @@ from taskbound.core.token.authorization.errors import (
     ReusedCodeError,
     SignInDemandedError,
 )
+from taskbound.flows.approval.proof.signed_in import lasts, signed_in_by
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.token import (
@@ -301,3 +302,26 @@ def test_no_task_s_token_rests_on_what_lets_a_client_act_as_a_person(office: Off
         AdmissionEndedError,
         lambda: office.tokens.issue(office.desk.task, parent=given.admission.id),
     )
+
+
+@pytest.mark.parametrize("what", ["admission", "session"])
+def test_a_token_of_a_client_lends_its_sign_in_until_somebody_ends_what_it_rests_on(
+    what: str, office: Office
+) -> None:
+    given = office.bring(office.code(office.sign_in()))
+    proof = TokenProof(token=given.issued.token.id, binding=KEY)
+    ann = Principal(kind=PrincipalKind.PERSON, namespace=SPACE, name="ann", proof=proof)
+    signed = signed_in_by(office.means, ann, "ann")
+    assert signed is not None
+    assert (signed.acr, signed.token, signed.session) == ("mfa", proof.token, "ses_1")
+    office.tokens.world.clock.advance(1800)  # its own five minutes are over
+    with office.means.store.read() as snapshot:
+        assert lasts(snapshot, SPACE, "ann", signed, office.now)
+        assert not lasts(snapshot, SPACE, "eve", signed, office.now)
+        assert not lasts(snapshot, SPACE, "eve", signed, office.now)
+    if what == "admission":
+        end_admission(office.means, SPACE, given.admission.id, ANN, owns=False, why="over")
+    else:
+        office.means.store.write(lambda tx: tx.accounts.drop_session(SPACE, "ses_1"))
+    with office.means.store.read() as snapshot:
+        assert not lasts(snapshot, SPACE, "ann", signed, office.now)

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from taskbound.core.approval import AnswerKind
 from taskbound.core.clock import Instant, hours, seconds
 from taskbound.core.identity.sign_in import Session, secret_digest
 from taskbound.flows.identity import register_person
@@ -145,6 +146,8 @@ def test_what_is_posted_from_elsewhere_or_by_another_person_lifts_nothing(tmp_pa
         raw, signature = ask.statement.encode(), ask.signature.encode()
         for origin in ("https://evil.example", "null"):
             assert browser.post(raw, signature, Origin=origin).status == 403
+        for site in ("same-site", "cross-site"):
+            assert browser.post(raw, signature, **{"Sec-Fetch-Site": site}).status == 403
         framed = browser.get(**{"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Mode": "navigate"})
         assert framed.status >= 400
         register_person(one.world.means, "default", "bob", uid=1001, actor=ANN)
@@ -155,6 +158,10 @@ def test_what_is_posted_from_elsewhere_or_by_another_person_lifts_nothing(tmp_pa
         assert (lent.status, "[step-up]" in text(lent)) == (403, True), text(lent)
         assert "<form" not in text(bob.get())  # nor is he asked
         assert asked.state(asked.action) == ("held", "pending")
+        no = asked.answer(AnswerKind.DENY)
+        assert bob.post(no.statement.encode(), no.signature.encode()).status == 200
+        (said,) = one.world.events("approval-answered")
+        assert (said["person"], said.get("acr", ""), said.get("authenticated", 0)) == ("ann", "", 0)
 
     held(tmp_path, work, policy=POLICY)
 
