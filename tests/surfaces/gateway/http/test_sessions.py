@@ -129,3 +129,21 @@ def test_a_call_that_is_refused_before_it_is_one_is_answered_by_its_id_and_recor
             await there.until(lambda: there.refused == ["unknown-session", "duplicate-key"])
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("request_id", [True, [1], {"id": 1}, None])
+def test_a_cancel_of_what_is_no_id_cancels_nothing(tmp_path: Path, request_id: object) -> None:
+    async def story() -> None:
+        async with near(tmp_path, echo()) as there, AsyncExitStack() as stack:
+            session = await there.initialize(TOKEN)
+            params = {"name": "echo__echo", "arguments": {"text": "a"}}
+            message = {"id": 1, "method": "tools/call", "params": params}
+            with there.daemon.holding(Decide) as held:
+                wire = await begun(there, stack, there.legacy(TOKEN, message, session))
+                one = await held.next()
+                cancel = {"method": "notifications/cancelled", "params": {"requestId": request_id}}
+                assert (await there.send(there.legacy(TOKEN, cancel, session))).status == 202
+                one.answer(there.daemon.permit(one.ask))
+            assert (await wire.answer()).text == "a"
+
+    asyncio.run(story())
