@@ -170,6 +170,6 @@ def _settle(act: Acting) -> None:
     daemon = act.one.place.daemon
     daemon.agent_keys, daemon.log_key = act.keys, "log"
     daemon.token.keys, daemon.token.published = act.one.tokens.keys, act.one.tokens.published
-    daemon.network.paces = Buckets(burst=10**9, each_second=1.0, clock=time.monotonic)
+    daemon.network.showings.paces = Buckets(burst=10**9, each_second=1.0, clock=time.monotonic)
     gone = act.one.ask("DELETE", "/v1/upstreams/bank", act.one.person())
     assert gone.status == 200, gone.body

@@ -21,7 +21,9 @@ WIDE = ("--burst", "100000", "--rate", "100000")
 
 def slow(act: Acting, burst: int) -> None:
     """Buckets of this size, which fill by one in a thousand seconds."""
-    act.one.place.daemon.network.paces = Buckets(burst=burst, each_second=0.001, clock=time.monotonic)
+    act.one.place.daemon.network.showings.paces = Buckets(
+        burst=burst, each_second=0.001, clock=time.monotonic
+    )
 
 
 def test_who_asks_too_often_is_told_to_wait_and_takes_nothing_from_others(tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.jose.dpop import BoundToken, DpopRequest, read_dpop, token_hash
 
 if TYPE_CHECKING:
+    from taskbound.core.identity.proof import Principal
     from taskbound.core.token import Claim
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Means, OneLook
     from taskbound.flows.token.verifying import Stands, Verification, Verified
 
 __all__ = ["BadProofError", "Request", "Shower", "read_shown", "require_task_kind"]
@@ -70,8 +71,13 @@ class Shower:
     claim: Claim | None
     """The proof's (rule 4); none without one."""
 
+    @property
+    def principal(self) -> Principal:
+        """Who that is."""
+        return self.verified.principal
 
-def read_shown(
+
+def read_shown(  # noqa: PLR0913 - a request, and what is asked of the token that it shows
     means: Means,
     verification: Verification,
     request: Request,
@@ -79,6 +85,7 @@ def read_shown(
     audience: str,
     namespace: str = "",
     stands: Stands = require_token_stands,
+    one_look: OneLook | None = None,
 ) -> Shower:
     """Who shows a token; its proof is still to be used.
 
@@ -89,6 +96,7 @@ def read_shown(
         audience: The resource that was asked.
         namespace: The only one that the token may be of; empty for any.
         stands: What has to be so of the token's row.
+        one_look: What is looked at together with it; None for nothing.
 
     Raises:
         BadProofError: It is none of rule 1, or comes with what does not belong to it.
@@ -108,6 +116,7 @@ def read_shown(
             shown=_certificate(means, request),
             namespace=namespace,
             stands=stands,
+            one_look=one_look,
         )
         return Shower(verified=verified, claim=None)
     proof = read_dpop(
@@ -121,12 +130,12 @@ def read_shown(
         now=means.clock.now(),
     )  # 2
     shown = Binding(kind=BindingKind.DPOP, thumbprint=proof.jkt)
-    verified = verification.verify(text, audience=audience, shown=shown, namespace=namespace, stands=stands)
-    space = verified.principal.namespace
-    return Shower(
-        verified=verified,
-        claim=claim_of(space, ClaimKind.DPOP, proof.jkt, proof.id, until=proof.until),
+    verified = verification.verify(
+        text, audience=audience, shown=shown, namespace=namespace, stands=stands, one_look=one_look
     )
+    space = verified.principal.namespace
+    claim = claim_of(space, ClaimKind.DPOP, proof.jkt, proof.id, until=proof.until)
+    return Shower(verified=verified, claim=claim)
 
 
 def require_task_kind(authorization: str) -> None:

@@ -4,7 +4,8 @@
    store has.
 2. The row is the token's: what was signed is what the row's digest is of.
 3. It holds now (`standing`): its row, its key, its task with all ancestors, its agent, the switch. That is
-   read each time, and nothing of it is remembered.
+   read each time, and nothing of it is remembered, but within one snapshot: what is shown together is looked
+   at together (`OneLook`).
 4. Who shows it has the key that it is bound to. The caller has verified the proof, and says which key that
    was.
 5. What is remembered is the signature alone, by the digest of the text and by the audience: a token of ours
@@ -17,7 +18,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.identity.proof import Binding
     from taskbound.core.token import Token
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Means, OneLook
     from taskbound.flows.token.orders import Issuing
     from taskbound.ports.store import Snapshot
     from taskbound.wire.jose import Jwk, Jws, UnverifiedJws
@@ -94,6 +95,7 @@ class Verification:
         shown: Binding | None,
         namespace: str = "",
         stands: Stands = require_token_stands,
+        one_look: OneLook | None = None,
     ) -> Verified:
         """Who shows an access token (rules 1 to 4).
 
@@ -104,12 +106,17 @@ class Verification:
                 proof (`ath`); None for none.
             namespace: The only one that it may be of; empty for any.
             stands: What has to be so of its row.
+            one_look: What is looked at together with it; None for nothing.
 
         Raises:
             MalformedError: It is no token of such a kind.
             DeniedError: It proves nothing now, and why.
         """
-        verified = self._verified(text, audience, namespace, stands)
+        if one_look is None:
+            verified = self._verified(text, audience, namespace, stands)
+        else:
+            look = partial(self._look, text, self.read(text), audience, namespace, stands)
+            verified = one_look.once((text, audience, namespace, stands), look)
         row = verified.token
         if row.binding is not None and row.binding != shown:
             raise UnboundTokenError("the token was shown without the key that it is bound to")  # 4
@@ -119,14 +126,19 @@ class Verification:
         """The token, that holds now, whoever shows it (rules 1 to 3)."""
         jws = self.read(text)
         with self._means.store.read() as snapshot:
-            row = _row(snapshot, jws)
-            now = self._means.clock.now()
-            believed = self._believe(snapshot, text, jws, audience, now)
-            if row is None or (namespace and row.namespace != namespace):
-                raise UnknownTokenError("nobody here issued that token")
-            if row.digest != believed.payload_digest or KINDS_OF_FORM[row.form] is not believed.kind:
-                raise TokenAlteredError("the token is not what its row says")  # 2
-            stands(snapshot, row, now)  # 3
+            return self._look(text, jws, audience, namespace, stands, snapshot)
+
+    def _look(
+        self, text: str, jws: UnverifiedJws, audience: str, namespace: str, stands: Stands, snapshot: Snapshot
+    ) -> Verified:
+        row = _row(snapshot, jws)
+        now = self._means.clock.now()
+        believed = self._believe(snapshot, text, jws, audience, now)
+        if row is None or (namespace and row.namespace != namespace):
+            raise UnknownTokenError("nobody here issued that token")
+        if row.digest != believed.payload_digest or KINDS_OF_FORM[row.form] is not believed.kind:
+            raise TokenAlteredError("the token is not what its row says")  # 2
+        stands(snapshot, row, now)  # 3
         return Verified(principal=_principal(row), token=row)
 
     def verify_subject(self, text: str, *, namespace: str) -> Verified:

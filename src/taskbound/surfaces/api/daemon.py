@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -17,7 +18,7 @@ from taskbound.flows.approval.fatigue.limits import tell_paused
 from taskbound.flows.approval.plan.together import Plans
 from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Refusals, Views
 from taskbound.flows.identity import Agents, Deliveries, require_person
-from taskbound.flows.means import Actor
+from taskbound.flows.means import Actor, OneLook
 from taskbound.flows.policy import Bundles
 from taskbound.flows.policy.held import with_held_store
 from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, keep_account
@@ -298,8 +299,12 @@ class Daemon:
         if connection.role != "gateway" and not connection.token:
             raise UnprovenError("only a gateway asks for actions, and an agent with a token of its task")
 
-    def bind(self, connection: Connection) -> str:
+    def bind(self, connection: Connection, one_look: OneLook | None = None) -> str:
         """The task that the connection belongs to, from now on if it did not before; in the worker's thread.
+
+        Args:
+            connection: Whose task.
+            one_look: What is looked at together with it; None for nothing.
 
         Raises:
             DeniedError: There is none, or the end of the last one has to be told first.
@@ -310,7 +315,8 @@ class Daemon:
             return connection.task
         if (ending := connection.take_ending()) is not None:
             raise ending
-        task = task_of(self, connection)
+        with nullcontext(one_look) if one_look is not None else OneLook(self.means.store) as look:
+            task = task_of(self, connection, look)
         if connection.task != task.id:
             keep_account(self.means, task, connection.peer.proof.uid)
             connection.task = task.id
@@ -434,7 +440,9 @@ class Daemon:
             return snapshot.tasks.registered(self.boot)
 
     def _decide(self, asked: Sequence[Asked]) -> Sequence[Answer | Unseen]:
-        answers = self.refusals.decide([self._call(one) for one in asked])
+        with OneLook(self.means.store) as one_look:
+            calls = [self._call(one, one_look) for one in asked]
+        answers = self.refusals.decide(calls)
         self.turns.note(answers)
         if paused := self.decisions.take_paused():
             self.loop.call_soon_threadsafe(self._tell_paused, paused)
@@ -448,13 +456,13 @@ class Daemon:
         except OverloadedError:
             _log.warning("no monitor is told that tasks were paused: %s", [one.task for one in paused])
 
-    def _call(self, asked: Asked) -> Call:
+    def _call(self, asked: Asked, one_look: OneLook) -> Call:
         connection, ask = asked.connection, asked.ask
         unbound: TaskboundError | None = None
         task, proof = connection.seat, connection.proof
         try:
-            proof = proof_of(self, connection, ask.token)
-            task = self.bind(connection)
+            proof = proof_of(self, connection, ask.token, one_look)
+            task = self.bind(connection, one_look)
         except TaskboundError as error:
             unbound = error
         return Call(

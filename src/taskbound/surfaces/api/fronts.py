@@ -15,15 +15,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.identity import UnprovenError
 from taskbound.core.identity.proof import TokenProof
 from taskbound.core.task import NoTaskError, require_going
-from taskbound.core.token import TokenEndedError, UnknownTokenError, require_first
-from taskbound.core.token.claim import ClaimKind
+from taskbound.core.token import TokenEndedError, UnknownTokenError
 from taskbound.flows.task import bind
 from taskbound.flows.token import resource_of
 from taskbound.flows.token.shown import Request, read_shown, require_task_kind
@@ -38,6 +36,8 @@ if TYPE_CHECKING:
 
     from taskbound.core.task import Task
     from taskbound.core.token import Token
+    from taskbound.flows.means import OneLook
+    from taskbound.flows.token.shown import Shower
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.surfaces.api.peer import Peer
@@ -110,22 +110,23 @@ async def _shown(daemon: Daemon, connection: Connection, ask: ShowProof) -> Seat
         dpop=ask.shown.dpop,
         certificate=leaf_of(ask.shown),
     )
-    read = partial(
-        read_shown,
-        daemon.means,
-        daemon.token.verification,
-        request,
-        audience=resource,
-        namespace=connection.namespace,
-        stands=require_token_goes_on,
-    )
+
+    def read(one_look: OneLook) -> Shower:
+        return read_shown(
+            daemon.means,
+            daemon.token.verification,
+            request,
+            audience=resource,
+            namespace=connection.namespace,
+            stands=require_token_goes_on,
+            one_look=one_look,
+        )
+
     try:
-        found = await daemon.read(read)
+        found = await daemon.network.showings.prove(read, paced=False)
     except TaskboundError:
         require_task_kind(request.authorization)
         raise
-    if found.claim is not None:
-        require_first(await daemon.network.claims.put(found.claim), ClaimKind.DPOP)
     token = found.verified.token
     if token.agent != ask.agent:
         raise UnknownTokenError("the token is of another agent")
@@ -158,7 +159,7 @@ def seat(daemon: Daemon, ask: Open, name: str, peer: Peer, push: Callable[[Push]
     return made
 
 
-def task_of(daemon: Daemon, connection: Connection) -> Task:
+def task_of(daemon: Daemon, connection: Connection, one_look: OneLook) -> Task:
     """The task of a connection (rules 4 and 5); in the worker's thread.
 
     Raises:
@@ -172,16 +173,19 @@ def task_of(daemon: Daemon, connection: Connection) -> Task:
             boot=daemon.boot,
             ancestry=connection.peer.ancestry,
         )
-    with daemon.means.store.read() as snapshot:
+
+    def look(snapshot: Snapshot) -> Task:
         found = snapshot.tasks.task(connection.namespace, connection.seat)
         heads = snapshot.tasks.heads(connection.namespace, {connection.seat})
-    if found is None:
-        raise NoTaskError(f"no task is named `{connection.seat}`")
-    require_going(found.id, heads, daemon.means.clock.now())
-    return found
+        if found is None:
+            raise NoTaskError(f"no task is named `{connection.seat}`")
+        require_going(found.id, heads, daemon.means.clock.now())
+        return found
+
+    return one_look.once((task_of, connection.namespace, connection.seat), look)
 
 
-def proof_of(daemon: Daemon, connection: Connection, token: str) -> str:
+def proof_of(daemon: Daemon, connection: Connection, token: str, one_look: OneLook) -> str:
     """How records call who asks: by the token that a call on a seat came with (rule 5).
 
     Whether it holds the call's commit says (`flows.decision.tokens`).
@@ -191,9 +195,12 @@ def proof_of(daemon: Daemon, connection: Connection, token: str) -> str:
     """
     if connection.role != "gateway" or not connection.seat:
         return connection.proof
-    with daemon.means.store.read() as snapshot:
+
+    def look(snapshot: Snapshot) -> str:
         row = _own(daemon, snapshot, connection, token)
-    return TokenProof(token=row.id, binding=row.binding, task=row.task).words
+        return TokenProof(token=row.id, binding=row.binding, task=row.task).words
+
+    return one_look.once((proof_of, connection.name, token), look)
 
 
 def over_of(

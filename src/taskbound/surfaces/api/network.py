@@ -20,9 +20,7 @@
 9. A page asks in its process' name, with what its browser showed: who is signed in there is its own to find
    out (`SignIns.person`). Nothing else is shown a browser's cookie.
 10. Whoever was proven has a bucket of their own, whatever addresses they come from: one who asks without end
-    takes nothing from others. An empty one refuses before the proof is used, which is a write. Nobody pays
-    for a proof that is shown again: whoever saw a request can't use its sender's bucket up. What nothing
-    proves has none: anybody could empty it.
+    takes nothing from others (`showing`). What nothing proves has none: anybody could empty it.
 11. A token that is good and of the wrong kind for what is asked is told which scope would reach it.
 12. Issuers of workloads are each waited for by itself (`issuers`): who shows tokens of a slow one, as any
     stranger can, keeps nobody waiting but others who show tokens of that one. Proving waits for nobody.
@@ -30,7 +28,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -43,11 +40,10 @@ from taskbound.core.identity import PeerProof, UnprovenError, parse_name
 from taskbound.core.identity.errors import NoProofError
 from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof, WorkloadKind
 from taskbound.core.policy.operation import Right
-from taskbound.core.token import OtherKindError, require_first
-from taskbound.core.token.claim import ClaimKind
+from taskbound.core.token import OtherKindError
 from taskbound.core.token.exchange import BadExchangeError
 from taskbound.flows.identity import require_personal
-from taskbound.flows.token import Askings, use_claims
+from taskbound.flows.token import Askings
 from taskbound.flows.token.shown import Request, read_shown
 from taskbound.flows.token.standing import require_token_stands
 from taskbound.surfaces.api.afar import Afar
@@ -57,9 +53,8 @@ from taskbound.surfaces.api.connection import Connection
 from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.issuers import Issuers
 from taskbound.surfaces.api.peer import Peer
+from taskbound.surfaces.api.showing import Showings
 from taskbound.surfaces.api.tracing import Tracing
-from taskbound.surfaces.api.worker import Lane
-from taskbound.surfaces.http.rate import Buckets
 from taskbound.wire.authorization import AskConsent, AwaitConsent
 from taskbound.wire.connection import Fault, Ping
 from taskbound.wire.network import Agree, PageAsk, ShowClientAuthorities, TellRefused
@@ -69,7 +64,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.core.errors import DeniedError
-    from taskbound.core.token import Claim, Use
     from taskbound.flows.decision import Doubts
     from taskbound.flows.means import Actor, Means
     from taskbound.flows.task import Tasks
@@ -127,8 +121,8 @@ class Network:
         """The account of the process before agents' gateways (`fronts`)."""
         self.gateway_origin = place.gateway_origin
         """How the gateway over HTTP is known outside."""
-        self.claims: Lane[Claim, Use] = Lane(worker, partial(use_claims, means), small=lambda _: True)
-        """Uses proofs, those that come together at once."""
+        self.showings = Showings(means, worker, place.pace)
+        """Proves what requests show, and uses it up (rule 10)."""
         self.grants = ClientGrants(means, tokens)
         """Gives tokens to clients that people use."""
         self.askings = Askings(means, tasks)
@@ -143,9 +137,6 @@ class Network:
         """Where hosts are waited for, and how many are; the number in the loop."""
         self.issuers = Issuers()
         """Issuers of workloads that are asked (rule 12)."""
-        allowance = place.pace
-        self.paces = Buckets(burst=allowance.burst, each_second=allowance.rate, clock=time.monotonic)
-        """How often each principal may ask."""
         self.tracing = Tracing()
         """Tells what takes how long, where somebody collects that."""
         self._means = means
@@ -154,22 +145,6 @@ class Network:
         """The tasks whose agents were heard of since the last time; in the loop."""
         heard, self.heard = frozenset(self.heard), set()
         return heard
-
-    async def use(self, principal: Principal, claim: Claim | None) -> None:
-        """Count one more request of whoever was proven, and use the proof that it came with (rule 10).
-
-        Raises:
-            TooManyRequestsError: They have asked too often; the proof is not used by that.
-            ReplayedError: It was used before, and they pay nothing for it.
-        """
-        who, named = (principal.namespace, principal.kind, principal.name), f"`{principal.name}`"
-        proven = principal.kind is not PrincipalKind.SERVICE
-        if proven:
-            self.paces.require(who, named=named)
-        if claim is not None:
-            require_first(await self.claims.put(claim), ClaimKind.DPOP)
-        if proven:
-            self.paces.take(who, named=named)
 
     def require_person(self, principal: Principal) -> Actor:
         """Who has shown a person's token, which holds now as well: right before what it does (rule 6).
@@ -238,10 +213,13 @@ async def _seat(daemon: Daemon, connection: Connection, shown: Shown | None) -> 
         dpop=shown.dpop,
         certificate=leaf_of(shown),
     )
-    read = partial(read_shown, daemon.means, daemon.token.verification, request, audience=network.issuer)
-    found = await daemon.read(read)
-    await network.use(found.verified.principal, found.claim)  # 10
-    principal = found.verified.principal
+    principal = (
+        await network.showings.prove(
+            lambda one_look: read_shown(
+                daemon.means, daemon.token.verification, request, audience=network.issuer, one_look=one_look
+            )
+        )
+    ).principal  # 10
     proof = principal.proof
     if isinstance(proof, TokenProof) and proof.task:
         network.heard.add((principal.namespace, proof.task))
@@ -285,7 +263,7 @@ async def _client(
         return fault_of(error, operation=operation, unproven=True)
     claim = key.claim(principal.namespace) if principal.kind is PrincipalKind.AGENT else None
     try:
-        await daemon.network.use(principal, claim)  # 10
+        await daemon.network.showings.use(principal, claim)  # 10
     except TaskboundError as error:
         return replace(fault_of(error, operation=operation), where="DPoP")
     seat = _seat_of(carrier, principal)

@@ -13,6 +13,7 @@ Rules (RFC 3986), in the order in which they are applied:
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from taskbound.wire.jose.errors import BadUriError
@@ -31,8 +32,11 @@ _ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}", re.ASCII)
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]", re.ASCII)
 _PORTS: Final = {"http": "80", "https": "443"}
 _LAST_PORT: Final = 65_535
+_KEPT: Final = 256
+"""Texts whose spelling is remembered: a client asks the same addresses again and again."""
 
 
+@lru_cache(maxsize=_KEPT)
 def normalize_uri(text: str) -> str:
     """The URI in its one spelling, without query and fragment.
 
