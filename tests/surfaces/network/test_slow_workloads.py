@@ -198,11 +198,7 @@ def test_who_is_proven_by_nothing_but_what_they_bring_has_no_issuer_asked(tmp_pa
         with discovery(OLD) as there, stalled() as (slow, asked):
             Forge(act, there, patience=1.0)
             distrust(act, "slow", slow)
-            brought = {
-                "grant_type": "authorization_code",
-                "code": "c",
-                "actor_token": there.token(iss=slow)["actor_token"],
-            }
+            brought = {"grant_type": "authorization_code", "code": "c", **there.token(iss=slow)}
             answer = act.post("/oauth/token", brought, DPoP=act.dpop())
             assert answer.status in {400, 401}
             assert not asked.is_set()
