@@ -77,6 +77,8 @@ class TokenWorld:
         self.published = Published(self.means, self.signer)
         self.refused: list[tuple[Barred, OperationRequest, str]] = []
         """What the rules refused within an exchange, and to which agent."""
+        self.unbelieved: list[tuple[str, str, str]] = []
+        """What was shown and worth nothing: its form, itself, and why."""
 
     def close(self) -> None:
         self.folder.close()

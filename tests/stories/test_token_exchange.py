@@ -70,6 +70,7 @@ def exchange(
         delegations=here.world.delegations,
         targets=lambda _: [API],
         refused=lambda verdict, request, name: here.refused.append((verdict, request, name)),
+        unbelieved=lambda _, form, shown, error: here.unbelieved.append((form, shown, error.code)),
     )
     return exchanges.exchange(form, principal, binding)
 

@@ -8,11 +8,15 @@
 4. Proving waits for no issuer: what one has to be asked for before is told, and asked for, apart from it. A
    proof whose issuer was not asked is refused by what is known.
 5. A record holds the digest of what was shown, and no part of it.
+4. A record holds the digest of what was shown, and no part of it.
+5. A token of ours that is refused, or the proof of a key that came with it, leaves the same record: whoever
+   replays one, or has it without its key, is looked for in the log.
 """
 
 from __future__ import annotations
 
 import threading
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit.events import RefusalsDropped
@@ -103,6 +107,25 @@ class Proofs:
         verifier = self._verifiers[kind]
         if isinstance(verifier, AskingVerifier):
             verifier.ask(awaited)
+
+    def refuse(self, namespace: str, form: str, shown: str, error: TaskboundError) -> None:
+        """Record that something of ours was shown, and proves nobody (rule 5).
+
+        Args:
+            namespace: Whose log has it.
+            form: `token`, or `dpop` where it was a proof alone.
+            shown: What was shown; its digest is kept.
+            error: Why it was refused.
+        """
+        digest = sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()
+        now = self._means.clock.now()
+        with self._lock:
+            try:
+                self._quota.require(*_NOBODY, now, code=error.code)
+            except TooManyRefusalsError:  # 3
+                return
+            self._quota.take(*_NOBODY, now)
+        self._record(namespace, ProofRefused(form=form, code=error.code, digest=digest))  # 4
 
     def tell(self, *, final: bool = False) -> None:
         """Record what was counted in windows that have ended (rule 3)."""

@@ -16,15 +16,16 @@
 6. Scope and target are what is asked for or nothing is issued (`core.token.exchange`).
 7. A task that was begun for a token ends when the token can't be issued: it would run for nobody. Where we
    are killed before, whoever looks next ends it (`flows.task.unclaimed`).
+8. A subject token that is worth nothing, or not meant for who shows it, leaves one record.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, seconds
-from taskbound.core.errors import TaskboundError
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof, WorkloadProof
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.task import NoTaskError, NotInChargeError, TaskEvent
@@ -56,7 +57,7 @@ from taskbound.flows.token.orders import Exchanged, TaskTokenOrder, TransactionT
 from taskbound.flows.token.standing import person_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from taskbound.core.identity.proof import Binding
     from taskbound.core.policy.operation import Barred, OperationRequest
@@ -88,6 +89,7 @@ class Exchanges:
         delegations: Hands,
         targets: Callable[[Principal], Collection[str]],
         refused: Callable[[Barred, OperationRequest, str], None],
+        unbelieved: Callable[[str, str, str, TaskboundError], None],
     ) -> None:
         """Keep what to work with.
 
@@ -99,6 +101,7 @@ class Exchanges:
             delegations: Hands parts of tasks on.
             targets: The resources that an agent can have tokens for, beside our own issuer.
             refused: Records what the rules refuse to a person in whose name this agent asks.
+            unbelieved: Records what is shown and worth nothing (`flows.identity.Proofs.refuse`).
         """
         self._means = means
         self._tokens = tokens
@@ -107,6 +110,7 @@ class Exchanges:
         self._delegations = delegations
         self._targets = targets
         self._refused = refused
+        self._unbelieved = unbelieved
 
     def exchange(
         self, form: Mapping[str, Sequence[str]], principal: Principal, binding: Binding | None
@@ -123,7 +127,8 @@ class Exchanges:
             DeniedError: It is refused, and why; `core.token.exchange.oauth_error` has OAuth's word.
             UnavailableError: It can't be done now.
         """
-        asked = parse_exchange(form)
+        with self._recorded(principal, "".join(form.get("subject_token", ())[:1])):
+            asked = parse_exchange(form)
         require_bound(binding)  # 5
         if principal.kind is not PrincipalKind.AGENT:
             raise BadExchangeError("a token is exchanged by an agent")
@@ -175,14 +180,25 @@ class Exchanges:
         """
         if asked.subject_type == TASK_REFERENCE:
             return asked.subject, None, None
-        subject = self._verification.verify_subject(asked.subject, namespace=principal.namespace).token
-        require_meant(subject, principal.name, binding)  # 2
-        require_as_firm(binding, subject.binding)  # 5
+        with self._recorded(principal, asked.subject):
+            subject = self._verification.verify_subject(asked.subject, namespace=principal.namespace).token
+            require_meant(subject, principal.name, binding)  # 2
+            require_as_firm(binding, subject.binding)  # 5
         if subject.form is TokenForm.TASK and subject.agent == principal.name:
             return subject.task, subject, None
         begin = self._started if subject.form is TokenForm.PERSON else self._handed_on
         task, begun = begin(asked, principal, subject)
         return task, subject, begun
+
+    @contextmanager
+    def _recorded(self, principal: Principal, subject: str) -> Iterator[None]:
+        """A subject token that is refused meanwhile leaves one record (rule 8)."""
+        try:
+            yield
+        except (DeniedError, MalformedError) as error:
+            if subject:
+                self._unbelieved(principal.namespace, "token", subject, error)
+            raise
 
     def _started(self, asked: Exchange, principal: Principal, subject: Token) -> tuple[str, Actor]:
         details = parse_details(asked.details)
@@ -242,7 +258,8 @@ class Exchanges:
         name, content = parse_request_details(asked.request_details)
         task, held = asked.subject, None
         if asked.subject_type == ACCESS_TOKEN:
-            subject = self._verification.verify_subject(asked.subject, namespace=principal.namespace).token
+            with self._recorded(principal, asked.subject):
+                subject = self._verification.verify_subject(asked.subject, namespace=principal.namespace).token
             if subject.form is not TokenForm.TASK or subject.agent != principal.name:
                 raise NotOpenError(f"`{name}` is no open action of that task")
             task, held = subject.task, subject

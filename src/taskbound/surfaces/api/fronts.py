@@ -11,6 +11,7 @@
 5. Each call names the token that it came with. That one's row is looked at again, at whichever daemon: once
    it is revoked, over, or its admission or task is, it brings nothing more. A seat outlives its tokens, and
    not its task.
+6. A token that is refused leaves one record, as it does at the API (`network`, rule 13).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from taskbound.flows.token.standing import require_token_goes_on
 from taskbound.surfaces.api.client_proof import leaf_of
 from taskbound.surfaces.api.connection import Connection
 from taskbound.surfaces.api.errors import fault_of
+from taskbound.surfaces.api.unbelieved import note_unbelieved
 from taskbound.wire.connection import Seated
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ async def show_proof(daemon: Daemon, connection: Connection, ask: ShowProof) -> 
     try:
         return await _shown(daemon, connection, ask)
     except TaskboundError as error:
+        await note_unbelieved(daemon, connection.namespace, "token", ask.shown.authorization, error)  # 6
         return fault_of(error, operation="connection:show", unproven=True)
 
 

@@ -24,6 +24,8 @@
 11. A token that is good and of the wrong kind for what is asked is told which scope would reach it.
 12. Issuers of workloads are each waited for by itself (`issuers`): who shows tokens of a slow one, as any
     stranger can, keeps nobody waiting but others who show tokens of that one. Proving waits for nobody.
+13. A token of ours, or the proof that it comes with, that is refused leaves one record, within the allowance
+    of whoever is nobody: one that is replayed, or shown without its key, is somebody's attack on somebody.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from taskbound.core.identity import PeerProof, UnprovenError, parse_name
 from taskbound.core.identity.errors import NoProofError
 from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof, WorkloadKind
 from taskbound.core.policy.operation import Right
-from taskbound.core.token import OtherKindError
+from taskbound.core.token import DEFAULT_NAMESPACE, OtherKindError
 from taskbound.core.token.exchange import BadExchangeError
 from taskbound.flows.identity import require_personal
 from taskbound.flows.token import Askings
@@ -55,6 +57,7 @@ from taskbound.surfaces.api.issuers import Issuers
 from taskbound.surfaces.api.peer import Peer
 from taskbound.surfaces.api.showing import Showings
 from taskbound.surfaces.api.tracing import Tracing
+from taskbound.surfaces.api.unbelieved import note_unbelieved
 from taskbound.wire.authorization import AskConsent, AwaitConsent
 from taskbound.wire.connection import Fault, Ping
 from taskbound.wire.network import Agree, PageAsk, ShowClientAuthorities, TellRefused
@@ -199,6 +202,8 @@ async def prove(daemon: Daemon, connection: Connection, said: Said, operation: s
     try:
         return await _seat(daemon, connection, shown)
     except TaskboundError as error:
+        if shown is not None:
+            await note_unbelieved(daemon, DEFAULT_NAMESPACE, "token", shown.authorization, error)
         return fault_of(error, operation=operation, unproven=True)
 
 
@@ -252,6 +257,7 @@ async def _client(
     try:
         key = await daemon.read(partial(read_key, daemon.means, shown))
     except TaskboundError as error:
+        await note_unbelieved(daemon, DEFAULT_NAMESPACE, "dpop", shown.dpop, error)
         return replace(fault_of(error, operation=operation), where="DPoP")
     try:
         if not _is_public(ask, shown):
@@ -265,6 +271,7 @@ async def _client(
     try:
         await daemon.network.showings.use(principal, claim)  # 10
     except TaskboundError as error:
+        await note_unbelieved(daemon, principal.namespace, "dpop", shown.dpop, error)
         return replace(fault_of(error, operation=operation), where="DPoP")
     seat = _seat_of(carrier, principal)
     seat.binding, seat.client = key.binding, True

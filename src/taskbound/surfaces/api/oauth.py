@@ -30,6 +30,7 @@ from taskbound.wire.connection import Done
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from taskbound.core.errors import TaskboundError
     from taskbound.core.identity.proof import Principal
     from taskbound.core.policy.operation import Barred, OperationRequest
     from taskbound.core.task import Task, TaskEvent
@@ -78,6 +79,10 @@ class _InWorker:
         work = partial(daemon.authority.record, verdict, request, agent=agent)
         Context().run(asyncio.run_coroutine_threadsafe, daemon.first(work), daemon.loop).result()
 
+    def unbelieved(self, namespace: str, form: str, shown: str, error: TaskboundError) -> None:
+        """Record what was shown and is worth nothing, outside of what the operation is authorized by."""
+        Context().run(self._daemon.proofs.refuse, namespace, form, shown, error)
+
     def _wait(self, work: Callable[[], Task]) -> Task:
         daemon = self._daemon
         return asyncio.run_coroutine_threadsafe(daemon.first(work), daemon.loop).result()
@@ -94,6 +99,7 @@ def exchanges(daemon: Daemon) -> Exchanges:
         delegations=worker,
         targets=lambda principal: (resource_of(daemon.network.gateway_origin, principal.name),),
         refused=worker.refused,
+        unbelieved=worker.unbelieved,
     )
 
 
