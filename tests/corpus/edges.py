@@ -12,8 +12,8 @@
    another), *long* (so many are added within the claims), *wait* (seconds until it is shown), *early*
    (seconds that it was made too soon), *again* (it was shown before), *world* (what happens between:
    ``task-ended`` …), *issuer* (how the one behaves that publishes keys).
-4. *records* is how many `proof-refused` stay: 1 where a credential, a token or a proof is refused (0057, 5); *edge*
-   how many `request-refused`: 1 where the process that listens read no more of the request (0065, 11).
+4. *records* is how many `proof-refused` stay: 1 where a credential, a token or a proof is refused (0057, 5);
+   *edge* how many `request-refused`: 1 where the process that listens read no more of the request (0065, 11).
 
 The benign twin of a case is the same credential without the fault, which passes right before.
 """

@@ -8,8 +8,7 @@
 4. Proving waits for no issuer: what one has to be asked for before is told, and asked for, apart from it. A
    proof whose issuer was not asked is refused by what is known.
 5. A record holds the digest of what was shown, and no part of it.
-4. A record holds the digest of what was shown, and no part of it.
-5. A token of ours that is refused, or the proof of a key that came with it, leaves the same record: whoever
+6. A token of ours that is refused, or the proof of a key that came with it, leaves the same record: whoever
    replays one, or has it without its key, is looked for in the log.
 """
 
@@ -109,7 +108,7 @@ class Proofs:
             verifier.ask(awaited)
 
     def refuse(self, namespace: str, form: str, shown: str, error: TaskboundError) -> None:
-        """Record that something of ours was shown, and proves nobody (rule 5).
+        """Record that something of ours was shown, and proves nobody (rule 6).
 
         Args:
             namespace: Whose log has it.
@@ -125,7 +124,7 @@ class Proofs:
             except TooManyRefusalsError:  # 3
                 return
             self._quota.take(*_NOBODY, now)
-        self._record(namespace, ProofRefused(form=form, code=error.code, digest=digest))  # 4
+        self._record(namespace, ProofRefused(form=form, code=error.code, digest=digest))  # 5
 
     def tell(self, *, final: bool = False) -> None:
         """Record what was counted in windows that have ended (rule 3)."""

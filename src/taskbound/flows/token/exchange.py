@@ -259,7 +259,9 @@ class Exchanges:
         task, held = asked.subject, None
         if asked.subject_type == ACCESS_TOKEN:
             with self._recorded(principal, asked.subject):
-                subject = self._verification.verify_subject(asked.subject, namespace=principal.namespace).token
+                subject = self._verification.verify_subject(
+                    asked.subject, namespace=principal.namespace
+                ).token
             if subject.form is not TokenForm.TASK or subject.agent != principal.name:
                 raise NotOpenError(f"`{name}` is no open action of that task")
             task, held = subject.task, subject

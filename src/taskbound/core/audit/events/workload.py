@@ -51,7 +51,7 @@ class ProofRefused:
 
     kind: ClassVar[str] = "proof-refused"
     form: str
-    """`x509-svid`, `jwt-svid`, `oidc` or `key`; `token` where it was one of ours, `dpop` where a proof of a key was alone."""
+    """`x509-svid`, `jwt-svid`, `oidc`, `key`; `token` of one of ours, `dpop` of a proof that came alone."""
     code: str
     digest: str
     """SHA-256 of what was shown."""
