@@ -202,7 +202,14 @@ CASES: dict[str, tuple[Case, str]] = {
 def test_a169_a_token_is_refused_by_name(tmp_path: Path, what: str) -> None:
     async def story(one: Front) -> None:
         case, code = CASES[what]
-        assert await one.show(case(one)) == code
+        shown = case(one)
+        assert await one.show(shown) == code
+        digest = sha256(shown.authorization.encode()).hexdigest()
+        owed = (
+            [("token", code, digest)] if shown.authorization else []
+        )  # where nothing was shown nobody is looked for
+        left = one.world.events("proof-refused")
+        assert [(event["form"], event["code"], event["digest"]) for event in left] == owed
 
     played(tmp_path, story)
 
