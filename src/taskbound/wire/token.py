@@ -69,7 +69,7 @@ class TokenRow(Message, frozen=True, tag="token-row", tag_field="is"):
     form: str
     """`task`, `person` or `transaction`."""
     state: str
-    """`issued`, `revoked` or `expired`."""
+    """`issued`, `revoked` or `expired`; `ended` where what it rests on is over or may do nothing now."""
     task: str
     agent: str
     subject: str
@@ -87,6 +87,7 @@ class TokenRow(Message, frozen=True, tag="token-row", tag_field="is"):
     action: str
     revoked: int | None
     why: str
+    """Why it was revoked, or is worth nothing."""
     may_act: str
     """The agent that it is handed on to, as tokens call it; empty for none."""
 

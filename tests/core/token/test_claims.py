@@ -154,6 +154,7 @@ UNSAID = {
     "digest",
     "record",
     "revoked",
+    "unsigned",
     "why",
 }
 

@@ -43,8 +43,8 @@ SIZE: Final = 1 << 20
 """Places of a list: 256 KiB before it is compressed."""
 LIFE: Final = 60
 """Seconds for which a list is believed (rule 4)."""
-TTL: Final = 10
-"""Seconds after which it is fetched again (rule 4)."""
+TTL: Final = 5
+"""Seconds after which it is fetched again (rule 4): nobody who reads lists alone is later (I-43)."""
 _WINDOW: Final = minutes(15)
 _AHEAD: Final = seconds(3600)
 """How long before its window a list is published already."""

@@ -1,6 +1,7 @@
 """Operations on tokens and on the keys that sign them; and what issues and verifies them, for every surface.
 
-1. Whoever may read lists them; a row says what a token is for, and never its text, which nobody keeps.
+1. Whoever may read lists them; a row says what a token is for, and never its text, which nobody keeps. Of
+   what the token rests on it says what whoever shows it is told.
 2. A person revokes what is theirs (`flows.token.revoking`). Keys are rotated and revoked by the account that
    owns the data directory: they sign for all namespaces.
 """
@@ -12,17 +13,19 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from taskbound.core.errors import TaskboundError
+from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.identity import NotOwnerError
 from taskbound.core.token import (
     DEFAULT_NAMESPACE,
     NEVER,
     KeysElsewhereError,
+    TokenState,
     UnknownTokenError,
     is_published,
     state_of,
 )
 from taskbound.flows.token import Published, TokenKeys, Tokens, Verification, revoke_token
+from taskbound.flows.token.standing import require_token_stands
 from taskbound.surfaces.api.authority import apart, at_once
 from taskbound.surfaces.api.tracing import TracedSigner
 from taskbound.wire import token as wire
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from taskbound.core.token import IssuingKey, Token
     from taskbound.flows.means import Actor, Means
     from taskbound.flows.token import Issuing
+    from taskbound.ports.store import Snapshot
     from taskbound.ports.token import TokenSigner
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
@@ -93,7 +97,7 @@ async def list_tokens(daemon: Daemon, connection: Connection, ask: wire.ListToke
             found = snapshot.tokens.tokens(
                 connection.namespace, task=ask.task, agent=ask.agent, limit=limit + 1, before=ask.before
             )
-        rows = tuple(_row(one, now) for one in found[:limit])
+            rows = tuple(_row(snapshot, one, now) for one in found[:limit])
         return wire.TokenRows(rows=rows, more=len(found) > limit)
 
     return await daemon.read(read)
@@ -105,9 +109,9 @@ async def show_token(daemon: Daemon, connection: Connection, ask: wire.ShowToken
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             found = snapshot.tokens.token(connection.namespace, ask.token)
-        if found is None:
-            raise UnknownTokenError(f"no token is named `{ask.token}`")
-        return _row(found, daemon.means.clock.now())
+            if found is None:
+                raise UnknownTokenError(f"no token is named `{ask.token}`")
+            return _row(snapshot, found, daemon.means.clock.now())
 
     return await daemon.read(read)
 
@@ -172,12 +176,18 @@ def _require_owner(actor: Actor, owns: bool) -> Actor:  # noqa: FBT001 - the pai
     return actor
 
 
-def _row(token: Token, now: Instant) -> wire.TokenRow:
-    binding = token.binding
+def _row(snapshot: Snapshot, token: Token, now: Instant) -> wire.TokenRow:
+    """A token as people see it: also where what it rests on is over, and nobody had to revoke it (rule 1)."""
+    binding, state, why = token.binding, state_of(token, now).value, token.why
+    try:
+        require_token_stands(snapshot, token, now)
+    except DeniedError as error:
+        if state == TokenState.ISSUED.value:
+            state, why = "ended", error.message
     return wire.TokenRow(
         token=token.id,
         form=token.form.value,
-        state=state_of(token, now).value,
+        state=state,
         task=token.task,
         agent=token.agent,
         subject=token.subject,
@@ -190,7 +200,7 @@ def _row(token: Token, now: Instant) -> wire.TokenRow:
         parent=token.parent,
         action=token.action,
         revoked=None if token.revoked == NEVER else token.revoked,
-        why=token.why,
+        why=why,
         may_act=token.may_act,
     )
 

@@ -393,6 +393,6 @@ def _resource(origin: str) -> dict[str, object]:
         "dpop_bound_access_tokens_required": True,
         "dpop_signing_alg_values_supported": ["ES256"],
         "tls_client_certificate_bound_access_tokens": True,
-        "scopes_supported": ["operations"],
+        "scopes_supported": ["operations", "task"],
         "resource_name": "Taskbound",
     }
