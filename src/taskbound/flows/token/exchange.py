@@ -21,11 +21,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, seconds
-from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
+from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof, WorkloadProof
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.task import NoTaskError, NotInChargeError, TaskEvent
@@ -55,9 +56,10 @@ from taskbound.flows.task import ChildOrder, TaskOrder
 from taskbound.flows.token.beginning import actor_of, in_name_of
 from taskbound.flows.token.orders import Exchanged, TaskTokenOrder, TransactionTokenOrder
 from taskbound.flows.token.standing import person_of
+from taskbound.flows.token.unbelieved import told_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from taskbound.core.identity.proof import Binding
     from taskbound.core.policy.operation import Barred, OperationRequest
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from taskbound.flows.token.beginning import Hands, Starts
     from taskbound.flows.token.issuing import Tokens
     from taskbound.flows.token.orders import Issued
+    from taskbound.flows.token.unbelieved import Unbelieved
     from taskbound.flows.token.verifying import Verification
 
 __all__ = ["Exchanges"]
@@ -89,7 +92,7 @@ class Exchanges:
         delegations: Hands,
         targets: Callable[[Principal], Collection[str]],
         refused: Callable[[Barred, OperationRequest, str], None],
-        unbelieved: Callable[[str, str, str, TaskboundError], None],
+        unbelieved: Unbelieved,
     ) -> None:
         """Keep what to work with.
 
@@ -110,7 +113,7 @@ class Exchanges:
         self._delegations = delegations
         self._targets = targets
         self._refused = refused
-        self._unbelieved = unbelieved
+        self._told = partial(told_of, unbelieved)
 
     def exchange(
         self, form: Mapping[str, Sequence[str]], principal: Principal, binding: Binding | None
@@ -127,7 +130,7 @@ class Exchanges:
             DeniedError: It is refused, and why; `core.token.exchange.oauth_error` has OAuth's word.
             UnavailableError: It can't be done now.
         """
-        with self._recorded(principal, "".join(form.get("subject_token", ())[:1])):
+        with self._told(principal, "".join(form.get("subject_token", ())[:1])):
             asked = parse_exchange(form)
         require_bound(binding)  # 5
         if principal.kind is not PrincipalKind.AGENT:
@@ -180,7 +183,7 @@ class Exchanges:
         """
         if asked.subject_type == TASK_REFERENCE:
             return asked.subject, None, None
-        with self._recorded(principal, asked.subject):
+        with self._told(principal, asked.subject):
             subject = self._verification.verify_subject(asked.subject, namespace=principal.namespace).token
             require_meant(subject, principal.name, binding)  # 2
             require_as_firm(binding, subject.binding)  # 5
@@ -189,16 +192,6 @@ class Exchanges:
         begin = self._started if subject.form is TokenForm.PERSON else self._handed_on
         task, begun = begin(asked, principal, subject)
         return task, subject, begun
-
-    @contextmanager
-    def _recorded(self, principal: Principal, subject: str) -> Iterator[None]:
-        """A subject token that is refused meanwhile leaves one record (rule 8)."""
-        try:
-            yield
-        except (DeniedError, MalformedError) as error:
-            if subject:
-                self._unbelieved(principal.namespace, "token", subject, error)
-            raise
 
     def _started(self, asked: Exchange, principal: Principal, subject: Token) -> tuple[str, Actor]:
         details = parse_details(asked.details)
@@ -258,7 +251,7 @@ class Exchanges:
         name, content = parse_request_details(asked.request_details)
         task, held = asked.subject, None
         if asked.subject_type == ACCESS_TOKEN:
-            with self._recorded(principal, asked.subject):
+            with self._told(principal, asked.subject):
                 subject = self._verification.verify_subject(
                     asked.subject, namespace=principal.namespace
                 ).token
