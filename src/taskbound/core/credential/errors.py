@@ -1,0 +1,56 @@
+"""What is wrong with a credential, or with asking for one."""
+
+from __future__ import annotations
+
+from taskbound.core.errors import DeniedError, MalformedError
+
+__all__ = [
+    "BadCredentialLifeError",
+    "BadMarkError",
+    "ForeignNameError",
+    "HandOutOverError",
+    "LeaseHeldError",
+    "LeaseLostError",
+]
+
+
+class BadMarkError(MalformedError):
+    """That can't mark the names of an installation."""
+
+    code = "bad-mark"
+    remedy = "a mark is made once, by the first daemon of a store, and is 8 characters of a-z and 2-7"
+
+
+class ForeignNameError(DeniedError):
+    """A target shows a name that is not of this installation's making."""
+
+    code = "foreign-name"
+    remedy = "leave it alone: only what this installation minted is swept"
+
+
+class BadCredentialLifeError(MalformedError):
+    """A credential can't live so long, or not at all."""
+
+    code = "bad-credential-life"
+    remedy = "ask for fewer seconds than its kind allows; it ends with its task in any case"
+
+
+class HandOutOverError(DeniedError):
+    """A secret was not acknowledged in time, and is worth nothing any more."""
+
+    code = "hand-out-over"
+    remedy = "ask for the credential anew, and acknowledge it within 10 seconds"
+
+
+class LeaseHeldError(DeniedError):
+    """Another worker has the credential in hand."""
+
+    code = "lease-held"
+    remedy = "take the next one that is due"
+
+
+class LeaseLostError(DeniedError):
+    """Who tells of a credential has it in hand no more."""
+
+    code = "lease-lost"
+    remedy = "let go of it: whoever has it now looks at the target anew"

@@ -1,0 +1,166 @@
+"""What happens to a credential, as a whole row: each event with all that changes by it.
+
+1. Every move checks the state (`state`) and sets what is due next (`due`); one that a broker tells of checks
+   its lease first (`lease`), and lets go of it.
+2. The end of a credential takes it out of every hand: whoever was minting it is told so by the next thing
+   that it tells. Where a mint was under way, it may still arrive (I-12).
+3. A revocation that failed stays what it is, with one more attempt and what it met.
+4. A secret that was not acknowledged in time is nobody's, also where the row's end is not written yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from taskbound.core.clock import Instant
+from taskbound.core.credential.due import due_of
+from taskbound.core.credential.errors import HandOutOverError
+from taskbound.core.credential.lease import LATE, let_go, require_lease, take_lease
+from taskbound.core.credential.state import CredentialEvent, advance
+from taskbound.core.credential.values import NEVER, handed_out_until
+
+if TYPE_CHECKING:
+    from taskbound.core.credential.values import Credential
+
+__all__ = [
+    "acknowledge",
+    "begin_mint",
+    "begin_revocation",
+    "end_credential",
+    "fail_revocation",
+    "leave_credential",
+    "prove_gone",
+    "prove_still_gone",
+    "reappear",
+    "renew_credential",
+    "show_credential",
+]
+
+
+def begin_mint(credential: Credential, now: Instant) -> Credential:
+    """A broker takes it in hand to mint it.
+
+    Raises:
+        LeaseHeldError: Another one has it in hand.
+        WrongStateError: It is not journaled.
+    """
+    moved = _move(take_lease(credential, now), CredentialEvent.MINT)
+    return _due(replace(moved, late=Instant(moved.lease.until + LATE)), now)
+
+
+def show_credential(credential: Credential, fence: int, now: Instant) -> Credential:
+    """The target shows what the holder of this lease minted, whose secret is sealed.
+
+    Raises:
+        LeaseLostError: That is nobody who has it in hand.
+        WrongStateError: It is not being minted.
+    """
+    require_lease(credential, fence, now)
+    moved = _move(let_go(credential), CredentialEvent.SHOW)
+    return _due(replace(moved, shown=now, late=NEVER), now)
+
+
+def acknowledge(credential: Credential, now: Instant) -> Credential:
+    """Who asked says to have the secret; once more changes nothing.
+
+    Raises:
+        HandOutOverError: That comes too late (rule 4).
+        WrongStateError: It is not active.
+    """
+    moved = _move(credential, CredentialEvent.ACKNOWLEDGE)
+    if not credential.acknowledged and now >= handed_out_until(credential):
+        raise HandOutOverError(f"the secret of `{credential.id}` was not acknowledged in time")
+    return _due(replace(moved, acknowledged=True), now)
+
+
+def renew_credential(credential: Credential, ends: Instant, now: Instant) -> Credential:
+    """A decision lets it live until then, and the target was told so; it never ends earlier by that.
+
+    Raises:
+        WrongStateError: It is not active.
+    """
+    moved = _move(credential, CredentialEvent.RENEW)
+    return _due(replace(moved, ends=max(ends, credential.ends)), now)
+
+
+def end_credential(credential: Credential, why: str, now: Instant) -> Credential:
+    """It is over, for this reason (rule 2).
+
+    Raises:
+        WrongStateError: It is being revoked, or was.
+    """
+    moved = _move(let_go(credential), CredentialEvent.END)
+    return _due(replace(moved, ended=now, why=why, attempts=0), now)
+
+
+def begin_revocation(credential: Credential, now: Instant) -> Credential:
+    """A broker takes it in hand to revoke it; once its lease is over another one may.
+
+    Raises:
+        LeaseHeldError: Another one has it in hand.
+        WrongStateError: It is not being revoked.
+    """
+    return _due(_move(take_lease(credential, now), CredentialEvent.TRY), now)
+
+
+def fail_revocation(credential: Credential, fence: int, trouble: str, now: Instant) -> Credential:
+    """The target could not be brought to it this time (rule 3).
+
+    Raises:
+        LeaseLostError: That is nobody who has it in hand.
+        WrongStateError: It is not being revoked.
+    """
+    require_lease(credential, fence, now)
+    moved = _move(let_go(credential), CredentialEvent.FAIL)
+    return _due(replace(moved, attempts=credential.attempts + 1, trouble=trouble), now)
+
+
+def prove_gone(credential: Credential, fence: int, now: Instant) -> Credential:
+    """The target shows that nothing of it is there.
+
+    Raises:
+        LeaseLostError: That is nobody who has it in hand.
+        WrongStateError: It is not being revoked.
+    """
+    require_lease(credential, fence, now)
+    return _due(replace(_move(let_go(credential), CredentialEvent.GONE), trouble=""), now)
+
+
+def prove_still_gone(credential: Credential, now: Instant) -> Credential:
+    """The target shows nothing of it still; it isn't looked at again once no mint can arrive any more.
+
+    Raises:
+        WrongStateError: It is not gone.
+    """
+    moved = _move(credential, CredentialEvent.GONE)
+    return _due(replace(moved, late=NEVER if now >= credential.late else credential.late), now)
+
+
+def leave_credential(credential: Credential, fence: int, until: Instant, now: Instant) -> Credential:
+    """The target has no means to end what is open; it ends by itself at this instant.
+
+    Raises:
+        LeaseLostError: That is nobody who has it in hand.
+        WrongStateError: It is not being revoked.
+    """
+    require_lease(credential, fence, now)
+    return _due(replace(_move(let_go(credential), CredentialEvent.LEAVE), ends=until), now)
+
+
+def reappear(credential: Credential, now: Instant) -> Credential:
+    """The target shows what was gone: it is revoked again.
+
+    Raises:
+        WrongStateError: It was never gone.
+    """
+    moved = _move(credential, CredentialEvent.REAPPEAR)
+    return _due(replace(moved, ended=now, attempts=0), now)
+
+
+def _move(credential: Credential, event: CredentialEvent) -> Credential:
+    return replace(credential, state=advance(credential.state, event))
+
+
+def _due(credential: Credential, now: Instant) -> Credential:
+    return replace(credential, due=due_of(credential, now))  # 1

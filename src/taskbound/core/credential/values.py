@@ -1,0 +1,131 @@
+"""What a credential is: a row, which the target has never seen whole.
+
+1. What was asked for and permitted never changes: target, kind, arguments, task, action. State, end, lease
+   and what is due do.
+2. A credential ends with its task at the latest, and in the target by itself within `GRACE` of that, also
+   when every process of ours is gone (I-03). What the target is told is never earlier than the row's end: a
+   clock that is ahead there would cut short what was granted.
+3. It is nobody's until who asked has acknowledged it, within `HANDED_OUT_WITHIN` (K10): a secret that nobody
+   says to have may be anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.credential.errors import BadCredentialLifeError
+
+if TYPE_CHECKING:
+    from taskbound.core.credential.state import CredentialState
+
+__all__ = [
+    "GRACE",
+    "HANDED_OUT_WITHIN",
+    "NEVER",
+    "SHORTEST",
+    "Credential",
+    "Lease",
+    "end_in_target",
+    "end_of",
+    "handed_out_until",
+]
+
+NEVER: Final = Instant(0)
+"""The instant of what has not happened, and of what is not due."""
+GRACE: Final = seconds(60)
+"""How long after the row's end a target may still let somebody in (rule 2)."""
+HANDED_OUT_WITHIN: Final = seconds(10)
+"""How long a secret waits for its acknowledgement (rule 3)."""
+SHORTEST: Final = 1
+"""Seconds: what lives for less is not minted."""
+_SECOND: Final = seconds(1)
+_SKEW: Final = seconds(30)
+"""How far a target's clock may be ahead of ours without cutting short what was granted (rule 2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Who has a credential in hand, and until when (`lease`)."""
+
+    fence: int = 0
+    """A number that grows with each lease of the credential; 0 before the first."""
+    until: Instant = NEVER
+    """When whoever has it must have let go; `NEVER` where nobody has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """One credential as it stands."""
+
+    namespace: str
+    id: str
+    """`crd_` and 35 characters; the target's name for it is computed from it (`name`)."""
+    target: str
+    kind: str
+    """The kind of credential, as the target's file declares it."""
+    identity: str
+    """Digest of the target's identity at the permit, 64 hexadecimal digits: another target is another one."""
+    task: str
+    agent: str
+    action: str
+    """The action that was permitted; empty of what a sweep found without a row."""
+    arguments: bytes
+    """Canonical JSON of what was asked for and permitted."""
+    recipient: str
+    """The X25519 public key that its secret is sealed to, 43 characters of base64url."""
+    state: CredentialState
+    made: Instant
+    ends: Instant
+    """When it ends (rule 2)."""
+    due: Instant
+    """When it has to be looked at next; `NEVER` of what is over."""
+    lease: Lease = Lease()
+    shown: Instant = NEVER
+    """When the target showed it, and its secret was sealed."""
+    acknowledged: bool = False
+    """Whether who asked has said to have its secret (rule 3)."""
+    ended: Instant = NEVER
+    """When its end was written: the beginning of what may become overdue."""
+    why: str = ""
+    """Why it ended."""
+    attempts: int = 0
+    """How often its revocation was tried in vain. Nothing but waits and screens depend on it."""
+    trouble: str = ""
+    """What the last attempt met, in our words; never a target's secret."""
+    late: Instant = NEVER
+    """Until when a mint that was lost may still arrive in the target; `NEVER` where none can."""
+    record: int = 0
+    """The number of the record of its beginning (`AuditReads.numbered`)."""
+
+
+def end_of(asked: int, most: int, now: Instant, *ends: Instant) -> Instant:
+    """When a credential that is asked for now ends (rule 2).
+
+    Args:
+        asked: Seconds; 0 asks for as many as may be.
+        most: Seconds that its kind may live.
+        now: When.
+        ends: What it can't outlive: the deadlines of its task and of that one's ancestors.
+
+    Raises:
+        BadCredentialLifeError: More was asked for than the kind allows, or less than a second is left.
+    """
+    if not 0 <= asked <= most:
+        raise BadCredentialLifeError(f"such a credential lives {SHORTEST} to {most} seconds")
+    end = min([Instant(now + seconds(asked or most)), *ends])
+    if end - now < _SECOND:
+        raise BadCredentialLifeError("less than a second is left of the task")
+    return end
+
+
+def end_in_target(ends: Instant) -> Instant:
+    """What the target is told as the end, in whole seconds: later than the row's, within `GRACE` (rule 2)."""
+    later = ends + _SKEW + _SECOND - 1
+    return Instant(later - later % _SECOND)
+
+
+def handed_out_until(credential: Credential) -> Instant:
+    """Until when its secret waits for its acknowledgement (rule 3)."""
+    return Instant(credential.shown + HANDED_OUT_WITHIN)

@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.credential import (
+    GRACE,
+    LEASE,
+    LONGEST_WAIT,
+    NEVER,
+    OVERDUE,
+    BadCredentialLifeError,
+    Credential,
+    CredentialState,
+    HandOutOverError,
+    LeaseHeldError,
+    LeaseLostError,
+    Step,
+    acknowledge,
+    age_of,
+    begin_mint,
+    begin_revocation,
+    end_credential,
+    end_in_target,
+    end_of,
+    fail_revocation,
+    is_overdue,
+    leave_credential,
+    prove_gone,
+    prove_still_gone,
+    reappear,
+    renew_credential,
+    show_credential,
+    step_of,
+)
+from taskbound.core.transition import WrongStateError
+from tests.core.credential.crediting import BEGAN, later, made
+
+S = CredentialState
+
+
+def active(at: float = 1) -> Credential:
+    minting = begin_mint(made(), later(at))
+    return show_credential(minting, minting.lease.fence, later(at))
+
+
+def revoking(at: float = 2) -> Credential:
+    return end_credential(acknowledge(active(), later(1)), "the task ended", later(at))
+
+
+# --- ends ------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 4000), st.integers(1, 3600), st.integers(-5, 4000))
+def test_i03_a_credential_ends_with_its_task_and_its_kind_at_the_latest(
+    asked: int, most: int, left: int
+) -> None:
+    deadline = later(left)
+    try:
+        ends = end_of(asked, most, BEGAN, deadline)
+    except BadCredentialLifeError:
+        assert asked > most or left < 1
+        return
+    assert BEGAN + seconds(1) <= ends <= min(deadline, later(asked or most), later(most))
+
+
+@given(st.integers(0, 10**15))
+def test_i03_a_target_is_told_a_later_end_in_whole_seconds_and_within_the_grace(micro: int) -> None:
+    ends = Instant(BEGAN + micro)
+    told = end_in_target(ends)
+    assert told % seconds(1) == 0
+    assert ends + seconds(30) <= told <= ends + GRACE
+
+
+def test_no_life_is_asked_for_backwards() -> None:
+    with pytest.raises(BadCredentialLifeError):
+        end_of(-1, 60, BEGAN)
+
+
+# --- minting ---------------------------------------------------------------------------------
+
+
+def test_a_row_is_minted_at_once_and_not_after_ten_seconds() -> None:
+    assert step_of(made(), BEGAN) is Step.MINT
+    assert step_of(made(), later(9.9)) is Step.MINT
+    assert step_of(made(), later(10)) is Step.END
+
+
+def test_k7_a_mint_whose_lease_is_over_ends() -> None:
+    minting = begin_mint(made(), BEGAN)
+    assert step_of(minting, later(9.9)) is None
+    assert step_of(minting, later(10)) is Step.END
+    with pytest.raises(LeaseLostError):
+        show_credential(minting, minting.lease.fence, later(10))
+
+
+def test_i55_who_was_stopped_tells_nothing_any_more() -> None:
+    first = begin_revocation(revoking(), later(2))
+    second = begin_revocation(first, Instant(first.lease.until))
+    assert second.lease.fence == first.lease.fence + 1
+    for told in (prove_gone, lambda *of: fail_revocation(of[0], of[1], "x", of[2])):
+        with pytest.raises(LeaseLostError):
+            told(second, first.lease.fence, Instant(first.lease.until))
+
+
+def test_one_worker_has_it_in_hand() -> None:
+    taken = begin_revocation(revoking(), later(2))
+    with pytest.raises(LeaseHeldError):
+        begin_revocation(taken, later(2))
+    assert step_of(taken, later(11.9)) is None
+    assert step_of(taken, later(12)) is Step.REVOKE
+
+
+def test_i12_a_mint_that_comes_after_the_end_is_told_no_and_may_still_arrive() -> None:
+    minting = begin_mint(made(), BEGAN)
+    ended = end_credential(minting, "the task ended", later(1))
+    assert step_of(ended, later(1)) is Step.REVOKE
+    with pytest.raises(LeaseLostError):
+        show_credential(ended, minting.lease.fence, later(1))
+    taken = begin_revocation(ended, later(1))
+    gone = prove_gone(taken, taken.lease.fence, later(2))
+    assert gone.state is S.REVOKED
+    assert step_of(gone, later(69.9)) is None
+    assert step_of(gone, later(70)) is Step.LOOK  # the lease's ten seconds, and sixty
+    assert prove_still_gone(gone, later(69)).due == gone.due
+    assert prove_still_gone(gone, later(70)).due == NEVER
+
+
+def test_what_was_shown_and_revoked_is_over() -> None:
+    taken = begin_revocation(revoking(), later(2))
+    gone = prove_gone(taken, taken.lease.fence, later(2))
+    assert (gone.state, gone.due) == (S.REVOKED, NEVER)
+
+
+# --- handing out -----------------------------------------------------------------------------
+
+
+def test_k10_what_nobody_acknowledges_within_ten_seconds_ends() -> None:
+    row = active(at=1)
+    assert step_of(row, later(10.9)) is None
+    assert step_of(row, later(11)) is Step.END
+    with pytest.raises(HandOutOverError):
+        acknowledge(row, later(11))
+    had = acknowledge(row, later(10.9))
+    assert step_of(had, later(299)) is None
+    assert step_of(had, later(300)) is Step.END
+    assert acknowledge(had, later(200)) == had
+
+
+def test_a_short_credential_ends_before_its_hand_out_does() -> None:
+    minting = begin_mint(made(ends=later(3)), BEGAN)
+    assert step_of(show_credential(minting, 1, BEGAN), later(3)) is Step.END
+
+
+@pytest.mark.parametrize("state", sorted(set(S) - {S.ACTIVE}, key=lambda one: one.value))
+def test_only_what_is_active_is_acknowledged_or_renewed(state: CredentialState) -> None:
+    row = made(state=state)
+    with pytest.raises(WrongStateError):
+        acknowledge(row, BEGAN)
+    with pytest.raises(WrongStateError):
+        renew_credential(row, later(400), BEGAN)
+
+
+def test_i09_a_renewal_moves_the_end_and_never_to_an_earlier_one() -> None:
+    had = acknowledge(active(), later(1))
+    assert step_of(renew_credential(had, later(400), later(2)), later(399)) is None
+    assert renew_credential(had, later(5), later(2)).ends == had.ends
+
+
+# --- revoking --------------------------------------------------------------------------------
+
+
+def test_i06_a_revocation_is_tried_for_ever_and_at_most_five_seconds_apart() -> None:
+    row, now = revoking(), later(2)
+    waits = []
+    for _ in range(40_000):  # 55 hours and more
+        assert step_of(row, now) is Step.REVOKE
+        row = begin_revocation(row, now)
+        row = fail_revocation(row, row.lease.fence, "the target can't be reached", now)
+        waits.append(row.due - now)
+        now = Instant(row.due)
+    assert waits[:5] == [seconds(1) // 2, seconds(1), seconds(2), seconds(4), seconds(5)]
+    assert set(waits[4:]) == {LONGEST_WAIT}
+    assert is_overdue(row, now)
+    assert age_of(row, now) > seconds(48 * 3600)
+    row = begin_revocation(row, now)
+    assert prove_gone(row, row.lease.fence, now).state is S.REVOKED
+
+
+def test_it_is_overdue_after_a_minute_and_has_no_age_before_and_after() -> None:
+    row = revoking(at=2)
+    assert not is_overdue(row, later(61.9))
+    assert is_overdue(row, later(62))
+    assert seconds(60) == OVERDUE
+    taken = begin_revocation(row, later(70))
+    assert not is_overdue(prove_gone(taken, taken.lease.fence, later(70)), later(1000))
+    assert age_of(active(), later(100)) == 0
+
+
+def test_what_can_not_be_ended_ends_by_itself_at_a_known_instant() -> None:
+    taken = begin_revocation(revoking(), later(2))
+    left = leave_credential(taken, taken.lease.fence, later(360), later(2))
+    assert (left.state, left.ends, left.due) == (S.UNSUPPORTED, later(360), NEVER)
+    assert step_of(replace(left, due=BEGAN), later(400)) is None
+
+
+def test_f14_what_a_target_shows_again_is_revoked_again_with_an_age_of_its_own() -> None:
+    taken = begin_revocation(revoking(), later(2))
+    gone = prove_gone(taken, taken.lease.fence, later(2))
+    back = reappear(gone, later(9000))
+    assert (back.state, step_of(back, later(9000)), age_of(back, later(9001))) == (
+        S.REVOKING,
+        Step.REVOKE,
+        seconds(1),
+    )
+
+
+# --- any order of events ---------------------------------------------------------------------
+
+
+class Life(RuleBasedStateMachine):
+    """One row, two brokers that may be stopped for any time, a target of one name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.row = made()
+        self.now = BEGAN
+        self.there = False
+        self.late: list[tuple[int, Instant]] = []
+        """Mints that are on their way: fence, and until when the target takes them."""
+        self.hands: dict[str, int] = {}
+        self.secret = False
+
+    @rule(much=st.sampled_from([0.1, 1, 5, 10, 61, 400]))
+    def time_passes(self, much: float) -> None:
+        self.now = Instant(self.now + round(much * seconds(1)))
+        self.late = [one for one in self.late if one[1] > self.now]
+        if step_of(self.row, self.now) is Step.END:
+            self.row = end_credential(self.row, "over", self.now)
+
+    @rule(why=st.just("the task ended"))
+    def task_ends(self, why: str) -> None:
+        try:
+            self.row = end_credential(self.row, why, self.now)
+        except WrongStateError:
+            assert self.row.state in {S.REVOKING, S.REVOKED, S.UNSUPPORTED}
+
+    @rule(who=st.sampled_from("ab"))
+    def broker_takes_it(self, who: str) -> None:
+        step = step_of(self.row, self.now)
+        if step is Step.MINT:
+            self.row = begin_mint(self.row, self.now)
+            self.late.append((self.row.lease.fence, Instant(self.row.lease.until + seconds(60))))
+            self.hands[who] = self.row.lease.fence
+        elif step is Step.REVOKE:
+            self.row = begin_revocation(self.row, self.now)
+            self.hands[who] = self.row.lease.fence
+        elif step is Step.LOOK:
+            self.row = reappear(self.row, self.now) if self.there else prove_still_gone(self.row, self.now)
+
+    @precondition(lambda self: self.late)
+    @rule()
+    def mint_arrives(self) -> None:
+        fence, _ = self.late.pop()
+        self.there = True
+        try:
+            self.row = show_credential(self.row, fence, self.now)
+        except (LeaseLostError, WrongStateError):
+            return
+        self.secret = True
+
+    @precondition(lambda self: self.row.state is S.REVOKING)
+    @rule(who=st.sampled_from("ab"), how=st.sampled_from(["gone", "trouble"]))
+    def broker_tells(self, who: str, how: str) -> None:
+        if who not in self.hands:
+            return
+        self.there = self.there and how != "gone"  # done in the target, whether it is believed or not
+        try:
+            if how == "gone":
+                self.row = prove_gone(self.row, self.hands[who], self.now)
+            else:
+                self.row = fail_revocation(self.row, self.hands[who], how, self.now)
+        except LeaseLostError:
+            assert self.hands[who] < self.row.lease.fence or self.now >= self.row.lease.until
+
+    @invariant()
+    def nothing_in_the_target_is_forgotten(self) -> None:
+        if self.there and self.row.state is S.REVOKED:
+            assert self.row.due != NEVER  # it is looked at again
+
+    @invariant()
+    def nothing_is_handed_out_of_what_is_not_there(self) -> None:
+        if self.row.state is S.ACTIVE:
+            assert self.there
+            assert self.secret
+
+    @invariant()
+    def whatever_is_not_over_is_due(self) -> None:
+        if self.row.state not in {S.REVOKED, S.UNSUPPORTED}:
+            assert NEVER < self.row.due <= max(self.now + LEASE + LONGEST_WAIT, self.row.ends)
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
