@@ -1,0 +1,1 @@
+"""What mints credentials, by the system that they are for (`ports.target`)."""

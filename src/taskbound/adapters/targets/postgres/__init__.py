@@ -1,0 +1,9 @@
+"""PostgreSQL as a target: logins in group roles, ended as it was measured that they end (`ports.target`)."""
+
+from __future__ import annotations
+
+from taskbound.adapters.targets.postgres.link import PostgresAdmin
+from taskbound.adapters.targets.postgres.schema import CONTEXT
+from taskbound.adapters.targets.postgres.target import PostgresTarget
+
+__all__ = ["CONTEXT", "PostgresAdmin", "PostgresTarget"]

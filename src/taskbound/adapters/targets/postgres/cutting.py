@@ -1,0 +1,127 @@
+"""Ending logins, in the order in which each step was measured to hold (reliability, section 2).
+
+1. First it can't log in any more, and that is committed: a client that reconnects in a loop outlives every
+   other order. `VALID UNTIL` and `NOLOGIN` end no session, and neither does `DROP ROLE` where the session
+   took on its group before.
+2. Then its sessions are ended until none is left; they are found by the number of who logged in, which
+   nothing in a session changes.
+3. What it prepared is rolled back: a prepared transaction outlives its session, with all its locks.
+4. What it owns goes to the admin, with what is in it: nothing that a task made is thrown away by its end. A
+   database that the admin can't enter is one where it stays; then the login is not gone yet, and can do
+   nothing.
+5. It is dropped, and then looked for again: the role, its sessions by number (one that was let in before
+   step 1 may be seen only now), and what it prepared.
+6. Each step is found done or not, never remembered: a call that was cut off anywhere is gone on with.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from psycopg import sql
+
+from taskbound.adapters.targets.postgres.link import linked, named
+from taskbound.ports.target import Gone, Shown, TargetUnavailableError
+
+if TYPE_CHECKING:
+    from taskbound.adapters.targets.postgres.link import Link, PostgresAdmin
+    from taskbound.core.target import PostgresPlace
+
+__all__ = ["end_login", "look_at_login"]
+
+_PAUSE: Final = 0.01
+"""Seconds between two looks at sessions."""
+_LOOKS: Final = 3
+"""How often a session of who is dropped is looked for."""
+_OID: Final = "SELECT oid FROM pg_roles WHERE rolname = %s"
+_SESSIONS: Final = """
+SELECT count(*), count(*) FILTER (WHERE pg_terminate_backend(pid))
+FROM pg_stat_activity WHERE usesysid = %s::oid
+"""
+_OPEN: Final = "SELECT count(*) FROM pg_stat_activity WHERE usesysid = %s::oid"
+_PREPARED: Final = "SELECT gid, database FROM pg_prepared_xacts WHERE owner = %s"
+_OWNED: Final = """
+SELECT DISTINCT d.datname FROM pg_shdepend s
+LEFT JOIN pg_database d ON d.oid = s.dbid
+WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s::oid
+"""
+_HAS_CONTEXTS: Final = "SELECT to_regclass('taskbound.contexts') IS NOT NULL"
+
+
+def end_login(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str) -> Gone:
+    """End it; raises as `link.linked`, and `TargetUnavailableError` where something of it is left."""
+    cut, notes = 0, []
+    found = link.run(_OID, (name,))
+    if found:
+        oid = found[0][0]
+        link.run(sql.SQL("ALTER ROLE {} NOLOGIN CONNECTION LIMIT 0").format(named(name)))  # 1
+        cut = _end_sessions(link, oid)  # 2
+        notes += _roll_back(link, place, admin, name)  # 3
+        notes += _hand_over(link, place, admin, name, oid)  # 4
+        with link.connection.transaction():
+            if link.run(_HAS_CONTEXTS) == [(True,)]:
+                link.run("DELETE FROM taskbound.contexts WHERE login = %s", (name,))
+            link.run(sql.SQL("DROP ROLE {}").format(named(name)))  # 5
+        for _ in range(_LOOKS):
+            cut += _end_sessions(link, oid)
+            threading.Event().wait(_PAUSE)
+    shown = look_at_login(link, name)
+    if shown.exists or shown.open:
+        raise TargetUnavailableError("the database still shows something of the login")
+    return Gone(cut=cut, notes=tuple(notes))
+
+
+def look_at_login(link: Link, name: str) -> Shown:
+    """What is there under the name; raises as `link.linked`."""
+    found = link.run(_OID, (name,))
+    prepared = link.run(_PREPARED, (name,))
+    contexts: list[tuple[object, ...]] = []
+    if link.run(_HAS_CONTEXTS) == [(True,)]:
+        contexts = link.run("SELECT 1 FROM taskbound.contexts WHERE login = %s", (name,))
+    count = link.run(_OPEN, (found[0][0],))[0][0] if found else 0
+    return Shown(exists=bool(found or prepared or contexts), open=count)
+
+
+def _end_sessions(link: Link, oid: int) -> int:
+    """End them until none is left; how many."""
+    cut = 0
+    while True:
+        there, asked = link.run(_SESSIONS, (oid,))[0]
+        if not there:
+            return cut
+        cut = max(cut, asked)
+        if link.left < _PAUSE:
+            raise TargetUnavailableError("sessions of the login don't end")
+        threading.Event().wait(_PAUSE)
+
+
+def _roll_back(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str) -> list[str]:
+    prepared = link.run(_PREPARED, (name,))
+    if not prepared:
+        return []
+    for gid, database in prepared:
+        with linked(place, admin.user, admin.password, patience=link.left, database=database) as there:
+            _join(there, name)
+            there.run(sql.SQL("SET ROLE {}").format(named(name)))
+            there.run(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
+    return [f"{len(prepared)} prepared transactions were rolled back"]
+
+
+def _hand_over(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str, oid: int) -> list[str]:
+    databases = [database or place.database for (database,) in link.run(_OWNED, (oid,))]
+    notes = []
+    for database in sorted(set(databases)):
+        with linked(place, admin.user, admin.password, patience=link.left, database=database) as there:
+            _join(there, name)
+            with there.connection.transaction():
+                there.run(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(named(name)))
+                there.run(sql.SQL("DROP OWNED BY {}").format(named(name)))  # rights alone are left of it
+        notes.append(f"what it owned in `{database}` is the admin's")
+    return notes
+
+
+def _join(link: Link, name: str) -> None:
+    """Have the admin act for it; a superuser may anyway."""
+    if link.run("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") != [(True,)]:
+        link.run(sql.SQL("GRANT {} TO CURRENT_USER").format(named(name)))

@@ -1,0 +1,115 @@
+"""Making logins: in one transaction, in one group, with an end of its own.
+
+1. A login has a password that was made here, in 256 bits, and is sent as its SCRAM verifier: neither the
+   statement nor the server's log has it.
+2. It has none of the attributes that reach beyond rights on objects, and neither has its group, nor any role
+   that the group is in: membership alone would pass them on to whoever may `SET ROLE`.
+3. Where the server knows how (16 and later), a login can't become its group: what it makes is its own, and
+   is seen.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from psycopg import sql
+
+from taskbound.adapters.targets.postgres.link import linked, named
+from taskbound.ports.target import Minted, TargetRefusedError, TargetUnavailableError
+
+if TYPE_CHECKING:
+    from taskbound.adapters.targets.postgres.link import Link
+    from taskbound.core.clock import Instant
+    from taskbound.core.target import PostgresKind, PostgresPlace
+    from taskbound.ports.target import MintOrder
+
+__all__ = ["make_login", "prolong_login", "use_login"]
+
+_SECRET: Final = 32
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SET_FALSE: Final = 160_000
+"""The server's version that knows rule 3."""
+_BEYOND: Final = """
+WITH RECURSIVE above(oid) AS (
+    SELECT oid FROM pg_roles WHERE rolname = %s
+    UNION SELECT m.roleid FROM pg_auth_members m JOIN above a ON a.oid = m.member
+)
+SELECT r.rolname FROM above a JOIN pg_roles r USING (oid)
+WHERE r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls OR r.rolname = ANY(%s)
+"""
+_ROLES_BEYOND: Final = (
+    "pg_checkpoint",
+    "pg_create_subscription",
+    "pg_execute_server_program",
+    "pg_maintain",
+    "pg_read_server_files",
+    "pg_signal_backend",
+    "pg_write_server_files",
+)
+"""The server's own roles that are no rights on the data of a database."""
+_CREATE: Final = sql.SQL(
+    "CREATE ROLE {name} LOGIN PASSWORD {verifier} VALID UNTIL {ends} CONNECTION LIMIT {most}"
+    " NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT"
+)
+
+
+def make_login(link: Link, place: PostgresPlace, order: MintOrder, kind: PostgresKind) -> Minted:
+    """A login and its password; raises as `link.linked`."""
+    found = link.run("SELECT 1 FROM pg_roles WHERE rolname = %s", (kind.group,))
+    if not found:
+        raise TargetRefusedError(f"the database has no role `{kind.group}`")
+    beyond = [name for (name,) in link.run(_BEYOND, (kind.group, list(_ROLES_BEYOND)))]
+    if beyond:
+        raise TargetRefusedError(
+            f"the role `{beyond[0]}` reaches beyond what a login may have",
+            remedy="put logins in a group that has rights on objects and nothing else",
+        )  # 2
+    password = secrets.token_urlsafe(_SECRET)
+    verifier = link.connection.pgconn.encrypt_password(
+        password.encode(), order.name.encode(), b"scram-sha-256"
+    ).decode()  # 1
+    with link.connection.transaction():
+        link.run(
+            _CREATE.format(
+                name=named(order.name),
+                verifier=sql.Literal(verifier),
+                ends=sql.Literal(_written(order.ends)),
+                most=sql.Literal(kind.connections),
+            )
+        )
+        bounded = link.connection.info.server_version >= _SET_FALSE
+        link.run(
+            sql.SQL("GRANT {group} TO {name}" + (" WITH INHERIT TRUE, SET FALSE" if bounded else "")).format(
+                group=named(kind.group), name=named(order.name)
+            )
+        )  # 3
+        for key in kind.context:
+            link.run(
+                "INSERT INTO taskbound.contexts (login, key, value) VALUES (%s, %s, %s)",
+                (order.name, key, order.context[key]),
+            )
+    where = {"PGHOST": place.host, "PGPORT": str(place.port), "PGDATABASE": place.database}
+    return Minted(open=where | {"PGUSER": order.name}, secret={"PGPASSWORD": password})
+
+
+def use_login(place: PostgresPlace, minted: Minted, *, patience: float) -> None:
+    """Log in as who asked would; raises as `link.linked`."""
+    user, password = minted.open["PGUSER"], minted.secret["PGPASSWORD"]
+    with linked(place, user, password, patience=patience) as link:
+        if link.run("SELECT session_user") != [(user,)]:
+            raise TargetUnavailableError("the database took the login for somebody else")
+
+
+def prolong_login(link: Link, name: str, ends: Instant) -> None:
+    """Let it live until then; raises as `link.linked`."""
+    link.run(
+        sql.SQL("ALTER ROLE {name} VALID UNTIL {ends}").format(
+            name=named(name), ends=sql.Literal(_written(ends))
+        )
+    )
+
+
+def _written(instant: Instant) -> str:
+    return (_EPOCH + timedelta(microseconds=instant)).isoformat()

@@ -1,0 +1,64 @@
+"""PostgreSQL as `ports.target.Target`: one connection of the admin for each call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.targets.postgres.cutting import end_login, look_at_login
+from taskbound.adapters.targets.postgres.link import linked
+from taskbound.adapters.targets.postgres.login import make_login, prolong_login, use_login
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from taskbound.adapters.targets.postgres.link import Link, PostgresAdmin
+    from taskbound.core.clock import Instant
+    from taskbound.core.target import PostgresKind, PostgresPlace
+    from taskbound.ports.target import Gone, Minted, MintOrder, Shown
+
+__all__ = ["PostgresTarget"]
+
+_SWEEP: Final = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s)"
+
+
+class PostgresTarget:
+    """One database with its admin access (`ports.target.Target`)."""
+
+    def __init__(self, place: PostgresPlace, admin: PostgresAdmin) -> None:
+        """Speak to the database at this place as this admin."""
+        self._place = place
+        self._admin = admin
+
+    def mint(self, order: MintOrder, kind: PostgresKind, *, patience: float) -> Minted:
+        """A login in the kind's group."""
+        with self._linked(patience) as link:
+            return make_login(link, self._place, order, kind)
+
+    def renew(self, name: str, ends: Instant, *, patience: float) -> None:
+        """Move its `VALID UNTIL`."""
+        with self._linked(patience) as link:
+            prolong_login(link, name, ends)
+
+    def use(self, minted: Minted, *, patience: float) -> None:
+        """Log in with it."""
+        use_login(self._place, minted, patience=patience)
+
+    def revoke(self, name: str, *, patience: float) -> Gone:
+        """End it (`cutting`)."""
+        with self._linked(patience) as link:
+            return end_login(link, self._place, self._admin, name)
+
+    def look(self, name: str, *, patience: float) -> Shown:
+        """The role, its sessions, what it prepared, its context."""
+        with self._linked(patience) as link:
+            return look_at_login(link, name)
+
+    def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
+        """Roles whose names begin so."""
+        with self._linked(patience) as link:
+            names = link.run(_SWEEP, (prefix,))
+        return (name for (name,) in names)
+
+    def _linked(self, patience: float) -> AbstractContextManager[Link]:
+        return linked(self._place, self._admin.user, self._admin.password, patience=patience)
