@@ -1,7 +1,7 @@
 """What happens to a credential, as a whole row: each event with all that changes by it.
 
-1. Every move checks the state (`state`) and sets what is due next (`due`); one that a broker tells of checks
-   its lease first (`lease`), and lets go of it.
+1. Every move checks the state (`state`), sets what is due next (`due`) and makes the next version of the
+   row; one that a broker tells of checks its lease first (`lease`), and lets go of it.
 2. The end of a credential takes it out of every hand: whoever was minting it is told so by the next thing
    that it tells. Where a mint was under way, it may still arrive (I-12).
 3. A revocation that failed stays what it is, with one more attempt and what it met.
@@ -69,7 +69,9 @@ def acknowledge(credential: Credential, now: Instant) -> Credential:
         WrongStateError: It is not active.
     """
     moved = _move(credential, CredentialEvent.ACKNOWLEDGE)
-    if not credential.acknowledged and now >= handed_out_until(credential):
+    if credential.acknowledged:
+        return credential
+    if now >= handed_out_until(credential):
         raise HandOutOverError(f"the secret of `{credential.id}` was not acknowledged in time")
     return _due(replace(moved, acknowledged=True), now)
 
@@ -163,4 +165,4 @@ def _move(credential: Credential, event: CredentialEvent) -> Credential:
 
 
 def _due(credential: Credential, now: Instant) -> Credential:
-    return replace(credential, due=due_of(credential, now))  # 1
+    return replace(credential, due=due_of(credential, now), version=credential.version + 1)  # 1

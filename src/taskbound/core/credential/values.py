@@ -98,6 +98,8 @@ class Credential:
     """Until when a mint that was lost may still arrive in the target; `NEVER` where none can."""
     record: int = 0
     """The number of the record of its beginning (`AuditReads.numbered`)."""
+    version: int = 1
+    """Grows with each change; a row is written over the one that it was made of, and over no other."""
 
 
 def end_of(asked: int, most: int, now: Instant, *ends: Instant) -> Instant:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from taskbound.ports.action import ActionReads
     from taskbound.ports.approval import ApprovalReads
     from taskbound.ports.audit import AuditReads
+    from taskbound.ports.credential import CredentialReads
     from taskbound.ports.identity import AccountReads, IdentityReads, TrustReads, WorkloadReads
     from taskbound.ports.policy import PolicyReader
     from taskbound.ports.revocation import RevocationReads
@@ -56,6 +57,10 @@ class Snapshot(Protocol):
     @property
     def actions(self) -> ActionReads:
         """Actions and what is known of acts."""
+
+    @property
+    def credentials(self) -> CredentialReads:
+        """Credentials of tasks."""
 
     @property
     def amendments(self) -> AmendmentReads:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from taskbound.ports.action import ActionWrites
     from taskbound.ports.approval import ApprovalWrites
     from taskbound.ports.audit import AuditWrites
+    from taskbound.ports.credential import CredentialWrites
     from taskbound.ports.identity import (
         AccountWrites,
         IdentityWrites,
@@ -66,6 +67,10 @@ class Transaction(Protocol):
     @property
     def actions(self) -> ActionWrites:
         """Actions and what is known of acts."""
+
+    @property
+    def credentials(self) -> CredentialWrites:
+        """Credentials of tasks."""
 
     @property
     def amendments(self) -> AmendmentWrites:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.approval.fatigue import ApprovalLimits, Display
     from taskbound.core.clock import Instant
+    from taskbound.core.credential import Credential
     from taskbound.core.decision import ActHistory, Presented
     from taskbound.core.identity import Agent, Group, Person
     from taskbound.core.identity.account import Account
@@ -158,6 +159,7 @@ class Tables:
     tools: Rows[tuple[str, str], PinnedTool] = field(default_factory=Rows)
     secrets: Rows[tuple[str, str, str], StoredSecret] = field(default_factory=Rows)
     tool_approvers: Rows[tuple[str, str], tuple[str, ...]] = field(default_factory=Rows)
+    credentials: Rows[tuple[str, str], Credential] = field(default_factory=Rows)
     actions: Rows[tuple[str, str], StoredAction] = field(default_factory=Rows)
     priors: Rows[tuple[str, Presented], str] = field(default_factory=Rows)
     acts: Rows[tuple[str, str, str], ActHistory] = field(default_factory=Rows)

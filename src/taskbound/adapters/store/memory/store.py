@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from taskbound.adapters.store.memory.action import MemoryActions
 from taskbound.adapters.store.memory.approval import MemoryApprovals
 from taskbound.adapters.store.memory.audit import MemoryAudit
+from taskbound.adapters.store.memory.credential import MemoryCredentials
 from taskbound.adapters.store.memory.identity import (
     MemoryAccounts,
     MemoryAnswered,
@@ -83,6 +84,11 @@ class MemoryTransaction:
     def actions(self) -> MemoryActions:
         """Actions and what is known of acts."""
         return MemoryActions(self._tables)
+
+    @property
+    def credentials(self) -> MemoryCredentials:
+        """Credentials of tasks."""
+        return MemoryCredentials(self._tables)
 
     @property
     def unclaimed(self) -> MemoryUnclaimed:

@@ -25,6 +25,7 @@ import psycopg
 from taskbound.adapters.store.postgres.action import PostgresActions, PostgresWaiting
 from taskbound.adapters.store.postgres.approval import PostgresApprovals
 from taskbound.adapters.store.postgres.audit import Chains, PostgresAudit
+from taskbound.adapters.store.postgres.credential import PostgresCredentials
 from taskbound.adapters.store.postgres.identity import PostgresIdentities
 from taskbound.adapters.store.postgres.policy import PostgresPolicy
 from taskbound.adapters.store.postgres.revocation import PostgresRevocation
@@ -128,6 +129,11 @@ class PostgresTransaction:
     def authorizations(self) -> PostgresAuthorizations:
         """Clients that people use."""
         return PostgresAuthorizations(self._link)
+
+    @property
+    def credentials(self) -> PostgresCredentials:
+        """Credentials of tasks."""
+        return PostgresCredentials(self._link)
 
     @property
     def unclaimed(self) -> SqlUnclaimed:

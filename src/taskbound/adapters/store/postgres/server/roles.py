@@ -40,6 +40,10 @@ _END: Final = ("state", "finished", "reason")
 _KEY_STEP: Final = ("state", "used", "retired", "revoked", "why")
 _SIGN_IN: Final = ("namespace", "id", "person", "until")
 """What a signer sees of who is signed in: whether they still are."""
+_CREDENTIAL_STEP: Final = (
+    *("state", "ends", "due", "fence", "leased", "shown", "acknowledged", "ended", "why", "attempts"),
+    *("trouble", "late", "version"),
+)
 _PLAN_STEP: Final = ("state", "used", "finished", "reason")
 
 GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
@@ -81,6 +85,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "remainders": _REMOVABLE,
         "heartbeats": _REMOVABLE,
         "unclaimed_tasks": ("SELECT", "INSERT", "DELETE"),
+        "credentials": (*_APPENDED, *(f"UPDATE ({one})" for one in _CREDENTIAL_STEP)),
         "runs": _KEPT,
         "actions": (*_APPENDED, *(f"UPDATE ({one})" for one in (*_OUTCOME, *_LIFT))),
         "acts": _KEPT,

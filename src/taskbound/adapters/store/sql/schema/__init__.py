@@ -45,6 +45,7 @@ from taskbound.adapters.store.sql.schema.columns import (
     text_column,
     whole_column,
 )
+from taskbound.adapters.store.sql.schema.credential import credentials
 from taskbound.adapters.store.sql.schema.group import person_groups
 from taskbound.adapters.store.sql.schema.secret import upstream_secrets
 from taskbound.adapters.store.sql.schema.token import claims, claims_forgotten, token_keys, tokens
@@ -67,6 +68,7 @@ __all__ = [
     "checkpoints",
     "claims",
     "claims_forgotten",
+    "credentials",
     "heartbeats",
     "identity_issuers",
     "issuers",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from taskbound.adapters.store.sql.action import SqlActions, WaitingActions
 from taskbound.adapters.store.sql.approval import SqlApprovals
 from taskbound.adapters.store.sql.audit import Growth, SqlAudit
+from taskbound.adapters.store.sql.credential import SqlCredentials
 from taskbound.adapters.store.sql.identity import (
     SqlAccounts,
     SqlAnswered,
@@ -75,6 +76,11 @@ class SqlTransaction:
     def amendments(self) -> SqlAmendments:
         """Amendments that people are asked about, and their answers."""
         return SqlAmendments(self._link)
+
+    @property
+    def credentials(self) -> SqlCredentials:
+        """Credentials of tasks."""
+        return SqlCredentials(self._link)
 
     @property
     def unclaimed(self) -> SqlUnclaimed:

@@ -1,0 +1,175 @@
+"""Credentials, in rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.store.sql.rows.columns import json_texts
+from taskbound.core.clock import Instant
+from taskbound.core.credential import LIVE, Credential, CredentialState, Lease
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from taskbound.adapters.store.sql.rows.link import Link, Value
+
+__all__ = ["COLUMNS", "LIVING", "SqlCredentials", "read_credential"]
+
+COLUMNS: Final = (
+    "namespace, id, target, kind, identity, task, agent, action, arguments, recipient, state, made, ends,"
+    " due, fence, leased, shown, acknowledged, ended, why, attempts, trouble, late, record, version"
+)
+LIVING: Final = ", ".join(f"'{one.value}'" for one in sorted(LIVE, key=lambda one: one.value))
+"""States, as a statement lists them."""
+_ONE: Final = f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND id = ?"  # noqa: S608 - our own words
+_SOME: Final = (
+    f"SELECT {COLUMNS} FROM credentials WHERE namespace = ?1 AND (?2 = '' OR task = ?2)"  # noqa: S608 - our own words
+    " AND (?3 = '' OR target = ?3) AND (?4 = '' OR agent = ?4)"
+    " AND (?5 = '[]' OR state IN (SELECT value FROM json_each(?5)))"
+    " AND (?6 = '' OR id < ?6) ORDER BY id DESC LIMIT ?7"
+)
+_DUE: Final = (
+    f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND target = ?"  # noqa: S608 - our own words
+    " AND due > 0 AND due <= ? ORDER BY due, id LIMIT ?"
+)
+_OVERDUE: Final = (
+    f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND state = 'revoking'"  # noqa: S608 - our own words
+    " AND ended < ? ORDER BY ended, id LIMIT ?"
+)
+_LIVING: Final = (
+    f"SELECT {COLUMNS} FROM credentials WHERE namespace = ?1"  # noqa: S608 - our own words
+    f" AND task IN (SELECT value FROM json_each(?2)) AND state IN ({LIVING}) ORDER BY id"
+)
+_INSERT: Final = f"INSERT INTO credentials ({COLUMNS}) VALUES ({', '.join('?' * 25)})"  # noqa: S608 - our own words
+_CHANGED: Final = (
+    *("state", "ends", "due", "fence", "leased", "shown", "acknowledged", "ended", "why", "attempts"),
+    *("trouble", "late", "version"),
+)
+_PUT: Final = (
+    f"UPDATE credentials SET {', '.join(f'{one} = ?' for one in _CHANGED)}"  # noqa: S608 - our own words
+    " WHERE namespace = ? AND id = ? AND version = ?"
+)
+
+
+class SqlCredentials:
+    """Reads and writes them through one connection."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        """Go through this link."""
+        self._link = link
+
+    def credential(self, namespace: str, credential: str) -> Credential | None:
+        """The credential of this id."""
+        return self._link.one(read_credential, _ONE, (namespace, credential))
+
+    def credentials(  # noqa: PLR0913 - by what they are looked for, each by its name
+        self,
+        namespace: str,
+        *,
+        task: str = "",
+        target: str = "",
+        agent: str = "",
+        states: Collection[CredentialState] = (),
+        limit: int = 50,
+        before: str = "",
+    ) -> tuple[Credential, ...]:
+        """Those that are looked for, newest first."""
+        wanted = json_texts(sorted({one.value for one in states}))
+        return self._link.all(read_credential, _SOME, (namespace, task, target, agent, wanted, before, limit))
+
+    def due(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
+        """What is due in a target, what was due first before the rest."""
+        return self._link.all(read_credential, _DUE, (namespace, target, now, limit))
+
+    def overdue(self, namespace: str, before: Instant, *, limit: int) -> tuple[Credential, ...]:
+        """What is being revoked since before this instant, the oldest first."""
+        return self._link.all(read_credential, _OVERDUE, (namespace, before, limit))
+
+    def insert_credentials(self, credentials: Collection[Credential]) -> None:
+        """Write new ones."""
+        self._link.change_many(_INSERT, [_row(one) for one in credentials])
+
+    def lock_credential(self, namespace: str, credential: str) -> Credential | None:
+        """The credential; the transaction holds the one lock there is."""
+        return self.credential(namespace, credential)
+
+    def lock_living(self, namespace: str, tasks: Collection[str]) -> tuple[Credential, ...]:
+        """What these tasks have that has not ended, by id."""
+        return self._link.all(read_credential, _LIVING, (namespace, json_texts(sorted(tasks))))
+
+    def put_credential(self, credential: Credential, *, expect: int) -> None:
+        """Write it over the row of this version."""
+        row = credential
+        changed = (
+            *(row.state.value, row.ends, row.due, row.lease.fence, row.lease.until, row.shown),
+            *(int(row.acknowledged), row.ended, row.why, row.attempts, row.trouble, row.late, row.version),
+        )
+        if self._link.change(_PUT, (*changed, row.namespace, row.id, expect)) != 1:
+            self._link.conflict(f"the credential `{row.id}`")
+
+
+def _row(row: Credential) -> tuple[Value, ...]:
+    return (
+        *(row.namespace, row.id, row.target, row.kind, row.identity, row.task, row.agent, row.action),
+        *(row.arguments, row.recipient, row.state.value, row.made, row.ends, row.due),
+        *(row.lease.fence, row.lease.until, row.shown, int(row.acknowledged), row.ended, row.why),
+        *(row.attempts, row.trouble, row.late, row.record, row.version),
+    )
+
+
+def read_credential(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
+    namespace: str,
+    name: str,
+    target: str,
+    kind: str,
+    identity: str,
+    task: str,
+    agent: str,
+    action: str,
+    arguments: bytes,
+    recipient: str,
+    state: str,
+    made: int,
+    ends: int,
+    due: int,
+    fence: int,
+    leased: int,
+    shown: int,
+    acknowledged: int,
+    ended: int,
+    why: str,
+    attempts: int,
+    trouble: str,
+    late: int,
+    record: int,
+    version: int,
+) -> Credential:
+    """The credential of a row."""
+    return Credential(
+        namespace=namespace,
+        id=name,
+        target=target,
+        kind=kind,
+        identity=identity,
+        task=task,
+        agent=agent,
+        action=action,
+        arguments=bytes(arguments),
+        recipient=recipient,
+        state=CredentialState(state),
+        made=Instant(made),
+        ends=Instant(ends),
+        due=Instant(due),
+        lease=Lease(fence=fence, until=Instant(leased)),
+        shown=Instant(shown),
+        acknowledged=bool(acknowledged),
+        ended=Instant(ended),
+        why=why,
+        attempts=attempts,
+        trouble=trouble,
+        late=Instant(late),
+        record=record,
+        version=version,
+    )

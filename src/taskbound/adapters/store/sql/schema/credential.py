@@ -1,0 +1,59 @@
+"""The table of credentials; see the schema.
+
+1. What is due is found by target, and what is over is in no index of it: a target that has been away for days
+   costs the others nothing.
+2. Rows are kept: that something was minted and is gone is what the log says too, and who asks a target for
+   what it has compares it with them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Index, PrimaryKeyConstraint, Table
+
+from taskbound.adapters.store.sql.schema.columns import (
+    METADATA,
+    bytes_column,
+    partial_index,
+    text_column,
+    whole_column,
+)
+
+__all__ = ["credentials"]
+
+credentials: Final = Table(
+    "credentials",
+    METADATA,
+    text_column("namespace"),
+    text_column("id"),
+    text_column("target"),
+    text_column("kind"),
+    text_column("identity"),
+    text_column("task"),
+    text_column("agent"),
+    text_column("action"),
+    bytes_column("arguments"),
+    text_column("recipient"),
+    text_column("state"),
+    whole_column("made"),
+    whole_column("ends"),
+    whole_column("due"),
+    whole_column("fence"),
+    whole_column("leased"),
+    whole_column("shown"),
+    whole_column("acknowledged"),
+    whole_column("ended"),
+    text_column("why"),
+    whole_column("attempts"),
+    text_column("trouble"),
+    whole_column("late"),
+    whole_column("record"),
+    whole_column("version"),
+    PrimaryKeyConstraint("namespace", "id"),
+    Index("credentials_by_task", "namespace", "task", "id"),
+    Index("credentials_by_target", "namespace", "target", "id"),
+    partial_index("credentials_due", "namespace", "target", "due", "id", where="due > 0"),
+    partial_index("credentials_revoking", "namespace", "ended", "id", where="state = 'revoking'"),
+    sqlite_strict=True,
+)

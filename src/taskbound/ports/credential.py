@@ -1,0 +1,61 @@
+"""Credentials in the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from taskbound.core.clock import Instant
+    from taskbound.core.credential import Credential, CredentialState
+
+__all__ = ["CredentialReads", "CredentialWrites"]
+
+
+class CredentialReads(Protocol):
+    """Reads them."""
+
+    def credential(self, namespace: str, credential: str) -> Credential | None:
+        """The credential of this id."""
+
+    def credentials(  # noqa: PLR0913 - by what they are looked for, each by its name
+        self,
+        namespace: str,
+        *,
+        task: str = "",
+        target: str = "",
+        agent: str = "",
+        states: Collection[CredentialState] = (),
+        limit: int = 50,
+        before: str = "",
+    ) -> tuple[Credential, ...]:
+        """Those of a task, a target, an agent, in one of these states; newest first, by id.
+
+        What is empty counts for all. `before` is the id that a page before ended with.
+        """
+
+    def due(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
+        """What is due in a target, what was due first before the rest: answered by an index.
+
+        A target is asked about by itself, so that what waits for one is never in the way of another's.
+        """
+
+    def overdue(self, namespace: str, before: Instant, *, limit: int) -> tuple[Credential, ...]:
+        """What is being revoked since before this instant, the oldest first."""
+
+
+class CredentialWrites(CredentialReads, Protocol):
+    """Writes them."""
+
+    def insert_credentials(self, credentials: Collection[Credential]) -> None:
+        """Write new ones. MUST raise `ConflictError` if one of them is there."""
+
+    def lock_credential(self, namespace: str, credential: str) -> Credential | None:
+        """The credential, which nobody else changes until this transaction is over."""
+
+    def lock_living(self, namespace: str, tasks: Collection[str]) -> tuple[Credential, ...]:
+        """What these tasks have that has not ended, by id; nobody else changes it until this is over."""
+
+    def put_credential(self, credential: Credential, *, expect: int) -> None:
+        """Write it over the row of this version. MUST raise `ConflictError` if that is not the row's."""

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from taskbound.core.clock import Instant
+from taskbound.core.credential import LIVE, NEVER, Credential, CredentialState, Lease
+from taskbound.ports.store import ConflictError
+from tests.contracts.store.rows import NOW, OTHER, SPACE
+
+if TYPE_CHECKING:
+    from taskbound.ports.store import Store
+
+S = CredentialState
+
+
+def row(letter: str, **changes: Any) -> Credential:
+    """A credential, with something of its own in each column."""
+    whole = Credential(
+        namespace=SPACE,
+        id="crd_" + letter * 35,
+        target="orders-db",
+        kind="reader",
+        identity="1" * 64,
+        task="tsk_1",
+        agent="coder",
+        action="act_1",
+        arguments=b'{"tenant":"\\u0000blue"}',
+        recipient="A" * 43,
+        state=S.ACTIVE,
+        made=NOW,
+        ends=Instant(NOW + 300),
+        due=Instant(NOW + 10),
+        lease=Lease(fence=3, until=Instant(NOW + 4)),
+        shown=Instant(NOW + 1),
+        acknowledged=True,
+        ended=Instant(NOW + 5),
+        why="the task ended",
+        attempts=2,
+        trouble="the database says OperationalError",
+        late=Instant(NOW + 70),
+        record=17,
+        version=5,
+    )
+    return replace(whole, **changes)
+
+
+def written(store: Store, *rows: Credential) -> None:
+    store.write(lambda tx: tx.credentials.insert_credentials(rows))
+
+
+def written_over(store: Store, row: Credential, expect: int) -> None:
+    store.write(lambda tx: tx.credentials.put_credential(row, expect=expect))
+
+
+def test_a_row_comes_back_as_it_was_written(store: Store) -> None:
+    rows = [
+        row("a"),
+        row("b", acknowledged=False, lease=Lease(), late=NEVER, action=""),
+        row("a", namespace=OTHER),
+    ]
+    written(store, *rows)
+    with store.read() as seen:
+        for one in rows:
+            assert seen.credentials.credential(one.namespace, one.id) == one
+        assert seen.credentials.credential(OTHER, row("b").id) is None
+
+
+def test_a_row_is_written_over_the_one_that_it_was_made_of(store: Store) -> None:
+    before = row("a")
+    after = replace(
+        before,
+        state=S.REVOKING,
+        ends=Instant(NOW + 400),
+        due=Instant(NOW + 20),
+        lease=Lease(fence=4, until=Instant(NOW + 30)),
+        shown=Instant(NOW + 2),
+        acknowledged=False,
+        ended=Instant(NOW + 6),
+        why="paused",
+        attempts=3,
+        trouble="",
+        late=NEVER,
+        version=6,
+    )
+    written(store, before)
+    written_over(store, after, 5)
+    with store.read() as seen:
+        assert seen.credentials.credential(SPACE, before.id) == after
+    for stale in (5, 7):
+        with pytest.raises(ConflictError):
+            written_over(store, before, stale)
+    with pytest.raises(ConflictError):
+        written_over(store, row("b"), 5)
+    with store.read() as seen:
+        assert seen.credentials.credential(SPACE, before.id) == after
+
+
+def test_an_id_is_written_once(store: Store) -> None:
+    written(store, row("a"))
+    with pytest.raises(ConflictError):
+        written(store, row("b"), row("a", why="another"))
+    with store.read() as seen:
+        assert seen.credentials.credentials(SPACE) == (row("a"),)
+
+
+def test_they_are_found_by_what_they_are_of_newest_first_and_by_pages(store: Store) -> None:
+    rows = [
+        row("a"),
+        row("b", task="tsk_2", state=S.REVOKED),
+        row("c", target="mail", agent="helper"),
+        row("d", state=S.REVOKING),
+    ]
+    written(store, *rows, row("e", namespace=OTHER))
+    first, second, third, fourth = rows
+    with store.read() as seen:
+        of = seen.credentials.credentials
+        assert of(SPACE) == (fourth, third, second, first)
+        assert of(SPACE, task="tsk_1", target="orders-db") == (fourth, first)
+        assert of(SPACE, agent="helper") == (third,)
+        assert of(SPACE, states=(S.REVOKING, S.REVOKED)) == (fourth, second)
+        assert of(SPACE, limit=2) == (fourth, third)
+        assert of(SPACE, limit=2, before=third.id) == (second, first)
+        assert of(SPACE, task="tsk_3") == ()
+
+
+def test_i59_what_is_due_is_asked_for_by_target_and_comes_in_its_order(store: Store) -> None:
+    rows = [
+        row("a", due=Instant(NOW + 9)),
+        row("b", due=Instant(NOW + 5)),
+        row("c", due=Instant(NOW + 5)),
+        row("d", due=NEVER),
+        row("e", due=Instant(NOW + 11)),
+        row("f", due=Instant(NOW + 1), target="mail"),
+        row("g", due=Instant(NOW + 1), namespace=OTHER),
+    ]
+    written(store, *rows)
+    with store.read() as seen:
+        due = seen.credentials.due
+        assert due(SPACE, "orders-db", Instant(NOW + 10), limit=9) == (rows[1], rows[2], rows[0])
+        assert due(SPACE, "orders-db", Instant(NOW + 10), limit=1) == (rows[1],)
+        assert due(SPACE, "orders-db", Instant(NOW + 4), limit=9) == ()
+        assert due(SPACE, "mail", Instant(NOW + 1), limit=9) == (rows[5],)
+
+
+def test_i06_what_is_overdue_comes_oldest_first_whatever_else_there_is(store: Store) -> None:
+    rows = [
+        row("a", state=S.REVOKING, ended=Instant(NOW + 9)),
+        row("b", state=S.REVOKING, ended=Instant(NOW + 5)),
+        row("c", state=S.REVOKED, ended=Instant(NOW + 1)),
+        row("d", state=S.REVOKING, ended=Instant(NOW + 1), namespace=OTHER),
+    ]
+    written(store, *rows)
+    with store.read() as seen:
+        assert seen.credentials.overdue(SPACE, Instant(NOW + 10), limit=9) == (rows[1], rows[0])
+        assert seen.credentials.overdue(SPACE, Instant(NOW + 9), limit=9) == (rows[1],)
+        assert seen.credentials.overdue(SPACE, Instant(NOW + 10), limit=1) == (rows[1],)
+
+
+def test_what_lives_of_some_tasks_is_locked_by_id_and_nothing_else(store: Store) -> None:
+    rows = {state: row(letter, state=state) for letter, state in zip("fedcba", S, strict=True)}
+    written(store, *rows.values(), row("g", task="tsk_2"), row("h", task="tsk_3"), row("i", namespace=OTHER))
+    living = sorted((rows[one] for one in LIVE), key=lambda one: one.id)
+    found = store.write(lambda tx: tx.credentials.lock_living(SPACE, {"tsk_1", "tsk_2"}))
+    assert found == (*living, row("g", task="tsk_2"))
+    assert store.write(lambda tx: tx.credentials.lock_living(SPACE, set())) == ()
+    assert store.write(lambda tx: tx.credentials.lock_credential(SPACE, row("h").id)) == row(
+        "h", task="tsk_3"
+    )
+    assert store.write(lambda tx: tx.credentials.lock_credential(OTHER, row("h").id)) is None
