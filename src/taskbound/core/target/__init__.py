@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from taskbound.core.target.errors import BadKindError, BadTargetError
+from taskbound.core.target.errors import BadKindError, BadTargetError, TargetFileError
+from taskbound.core.target.file import TargetFile, parse_target_file
+from taskbound.core.target.kind import SECONDS, CredentialKind, kind_definition
 from taskbound.core.target.postgres import PostgresKind, PostgresPlace
 
-__all__ = ["BadKindError", "BadTargetError", "PostgresKind", "PostgresPlace"]
+__all__ = [
+    "SECONDS",
+    "BadKindError",
+    "BadTargetError",
+    "CredentialKind",
+    "PostgresKind",
+    "PostgresPlace",
+    "TargetFile",
+    "TargetFileError",
+    "kind_definition",
+    "parse_target_file",
+]

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from taskbound.core.errors import MalformedError
 
-__all__ = ["BadKindError", "BadTargetError"]
+__all__ = ["BadKindError", "BadTargetError", "TargetFileError"]
 
 
 class BadTargetError(MalformedError):
     """Nothing is to be found where a target is said to be."""
 
-    code = "bad-target"
-    remedy = "write where it is as docs/reference/targets.md says"
+    code: ClassVar[str] = "bad-target"
+    remedy: ClassVar[str] = "correct what the target's file says of the place"
 
 
 class BadKindError(MalformedError):
     """A kind of credential is none that such a target can have."""
 
-    code = "bad-credential-kind"
-    remedy = "write the kind as docs/reference/targets.md says"
+    code: ClassVar[str] = "bad-credential-kind"
+    remedy: ClassVar[str] = "correct what the target's file says of this kind"
+
+
+class TargetFileError(MalformedError):
+    """The document is not one target's file."""
+
+    code: ClassVar[str] = "target-file"
+    remedy: ClassVar[str] = "correct it at the place named"

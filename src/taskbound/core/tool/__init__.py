@@ -44,12 +44,14 @@ from taskbound.core.tool.errors import (
 from taskbound.core.tool.identity import IDENTITY_VERSION, PinnedFile, ServerIdentity
 from taskbound.core.tool.method import method_definition
 from taskbound.core.tool.name import (
+    CREDENTIAL,
     MAX_SERVER_NAME,
     MAX_TOOL_NAME,
     METHOD_NAMES,
     QUESTION_NAMES,
     RESERVED_NAMES,
     SEPARATOR,
+    is_reserved,
     join_tool_name,
     look_of,
     parse_own_name,
@@ -69,6 +71,7 @@ from taskbound.core.tool.slot import (
 from taskbound.core.tool.template import MAX_URI, UriTemplate, parse_template
 
 __all__ = [
+    "CREDENTIAL",
     "DEFINITION_VERSION",
     "IDENTITY_VERSION",
     "MAX_DEFINITION",
@@ -115,6 +118,7 @@ __all__ = [
     "compare",
     "compare_list",
     "effect_of",
+    "is_reserved",
     "join_tool_name",
     "look_of",
     "method_definition",

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import Limits, parse_document
 from taskbound.core.tool.errors import BadDefinitionError, TooManyToolsError
-from taskbound.core.tool.name import RESERVED_NAMES, join_tool_name, parse_own_name, require_distinct, shown
+from taskbound.core.tool.name import is_reserved, join_tool_name, parse_own_name, require_distinct, shown
 from taskbound.core.tool.schema import part
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def parse_definition(raw: bytes) -> ToolDefinition:
     name = value.get("name")
     if not isinstance(name, str):
         raise BadDefinitionError("a tool has a `name`")
-    if name not in RESERVED_NAMES:
+    if not is_reserved(name):
         parse_own_name(name)
     _require_types(name, value)  # 2
     part(value)

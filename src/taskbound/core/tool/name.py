@@ -4,9 +4,9 @@
 2. *server* is `[a-z0-9][a-z0-9-]*`, at most 32 characters. It holds no `_`, so the first
    `__` ends it, whatever the tool is called.
 3. *tool* is what the server calls it: letters, digits, `_`, `-` and `.`; it begins with a
-   letter, a digit or `_`. Case matters. Or it is one of `RESERVED_NAMES`: what a server can be asked
-   for beside its tools, and what it may ask of the one who called it (`method`). Each holds a `/`, so
-   no server can call a tool of its own so.
+   letter, a digit or `_`. Case matters. Or it is *reserved*: one of `RESERVED_NAMES`, what a server can be
+   asked for beside its tools, and what it may ask of the one who called it (`method`); or `credential/KIND`,
+   what a target mints (`core.target`). Each holds a `/`, so no server can call a tool of its own so.
 4. In one list no two names are equal, and no two differ only in what is not told apart:
    case, `_` `-` `.` `/` (clients rewrite them), 0 and O, 1, I and l, rn and m.
 """
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "CREDENTIAL",
     "MAX_SERVER_NAME",
     "MAX_TOOL_NAME",
     "METHOD_NAMES",
     "QUESTION_NAMES",
     "RESERVED_NAMES",
     "SEPARATOR",
+    "is_reserved",
     "join_tool_name",
     "look_of",
     "parse_own_name",
@@ -55,11 +57,19 @@ QUESTION_NAMES: Final = frozenset({"elicitation/create", "roots/list", "sampling
 """What a server asks of a client: actions too, under the name of the server that asks (rule 3)."""
 RESERVED_NAMES: Final = METHOD_NAMES | QUESTION_NAMES
 """Names that are MCP's, and no server's to give."""
+CREDENTIAL: Final = "credential/"
+"""What the name of a kind of credential begins with, as a tool of its target."""
 
 _SERVER: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
+_KIND: Final = re.compile(r"credential/[a-z][a-z0-9-]{0,31}")
 _TOOL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _SHOWN: Final = 80
 _ALIKE: Final = str.maketrans({"1": "l", "i": "l", "0": "o", "-": "_", ".": "_", "/": "_"})
+
+
+def is_reserved(tool: str) -> bool:
+    """Whether a tool of this own name is nothing that a server calls so (rule 3)."""
+    return tool in RESERVED_NAMES or _KIND.fullmatch(tool) is not None
 
 
 def parse_tool_name(text: str) -> tuple[str, str]:
@@ -74,7 +84,7 @@ def parse_tool_name(text: str) -> tuple[str, str]:
     if len(text) > MAX_TOOL_NAME:
         raise BadToolNameError(f"a tool's name has at most {MAX_TOOL_NAME} characters, not {len(text)}")
     server, mark, tool = text.partition(SEPARATOR)
-    if not mark or (tool not in RESERVED_NAMES and _TOOL.fullmatch(tool) is None):
+    if not mark or (_TOOL.fullmatch(tool) is None and not is_reserved(tool)):
         raise BadToolNameError(f"`{shown(text)}` is not a name of the shape `server__tool`")
     parse_server_name(server)
     return server, tool

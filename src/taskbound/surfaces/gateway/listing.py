@@ -23,7 +23,7 @@ import msgspec
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import TaskboundError
-from taskbound.core.tool import RESERVED_NAMES, parse_tool_name
+from taskbound.core.tool import is_reserved, parse_tool_name
 from taskbound.surfaces.gateway.eras import crosses, offered
 from taskbound.surfaces.gateway.errors import code_of
 from taskbound.wire.mcp.era import DECISION_KEY, SUBSCRIPTION_KEY
@@ -102,7 +102,7 @@ class Listing:
         self._failed = False
         self._shown = rows.task
         ordered = sorted(rows.rows, key=lambda row: row.name)
-        listed = [row for row in ordered if parse_tool_name(row.name)[1] not in RESERVED_NAMES]
+        listed = [row for row in ordered if not is_reserved(parse_tool_name(row.name)[1])]
         tools = [_shown(row, tasks=tasks) for row in listed]
         refusal = _refusal("no-tools", rows.refusal) if rows.refusal else None
         return offered([one for one in tools if crosses(one, modern=modern)], modern=modern, refusal=refusal)

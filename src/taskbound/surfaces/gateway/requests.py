@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEndedError
-from taskbound.core.tool import METHOD_NAMES, RESERVED_NAMES, parse_tool_name
+from taskbound.core.tool import METHOD_NAMES, is_reserved, parse_tool_name
 from taskbound.surfaces.gateway import answers
 from taskbound.surfaces.gateway.call import Call, Cause
 from taskbound.surfaces.gateway.catalog import LISTS
@@ -385,7 +385,7 @@ class Requests:
         params, ttl = self._as_task(message, again.params, modern=terms.modern)
         tool, arguments = read_call(params)
         server, own = parse_tool_name(tool)
-        if own in RESERVED_NAMES:
+        if is_reserved(own):
             raise NotAToolError(f"`{own}` is asked for by itself, and not as a tool")
         digest = digest_of(CALL, tool, terms.key, arguments)
         if again.state is not None:

@@ -1,0 +1,193 @@
+"""The one way in for a target's file: strict, and naming the place of what is wrong.
+
+1. A file is of one target: its name, what kind of system it is, where that is, who answers for it and who
+   approves, and the kinds of credentials that may be minted there. A member that isn't known refuses.
+2. Nothing of the admin access stands in it: that is sealed to the broker when it is typed.
+3. A target has an owner and at least one approver (law 9).
+4. The target's identity is the digest of what decides where credentials are minted and what they may do:
+   kind, place and kinds of credentials. Who answers for it is no part of that; all that was permitted before
+   a change of the identity was permitted for another target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.action.parse import parse_document
+from taskbound.core.errors import MalformedError
+from taskbound.core.scope.errors import ScopeSyntaxError
+from taskbound.core.scope.place import Place
+from taskbound.core.scope.show import kind_of
+from taskbound.core.target.errors import TargetFileError
+from taskbound.core.target.kind import LONGEST, CredentialKind
+from taskbound.core.target.postgres import MOST_CONNECTIONS, PostgresKind, PostgresPlace
+from taskbound.core.tool.definition import Effect
+from taskbound.core.tool.name import CREDENTIAL, join_tool_name, parse_server_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.core.action.canonical import JsonValue
+
+__all__ = ["IDENTITY_VERSION", "MAX_KINDS", "TargetFile", "parse_target_file"]
+
+T = TypeVar("T")
+
+IDENTITY_VERSION: Final = 1
+"""The version of what stands in an identity's digest."""
+MAX_KINDS: Final = 64
+MAX_APPROVERS: Final = 32
+_POSTGRES: Final = "postgres"
+_EFFECTS: Final = tuple(one.value for one in Effect)
+_PORT: Final = 65_535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetFile:
+    """A target as a file declares it."""
+
+    name: str
+    kind: str
+    """What kind of system it is: `postgres`."""
+    place: PostgresPlace
+    owner: str
+    """The person who answers for it."""
+    approvers: tuple[str, ...]
+    """Persons and groups, sorted."""
+    credentials: tuple[CredentialKind, ...]
+    """By name."""
+    where: bytes
+    """Canonical JSON of kind, place and kinds of credentials: what the identity is made of (rule 4)."""
+
+    def identity(self, namespace: str) -> str:
+        """Its digest in a namespace: 64 lowercase hexadecimal digits (rule 4)."""
+        return sha256(
+            canonical(
+                {
+                    "kind": "target",
+                    "namespace": namespace,
+                    "target": parse_document(self.where),
+                    "version": IDENTITY_VERSION,
+                }
+            )
+        ).hexdigest()
+
+
+def parse_target_file(raw: bytes | JsonValue) -> TargetFile:
+    """The target that is declared here.
+
+    Args:
+        raw: The bytes of one JSON document, or a JSON value.
+
+    Raises:
+        TargetFileError: It declares none; ``where`` names the place.
+    """
+    try:
+        value = parse_document(canonical(parse_document(raw) if isinstance(raw, bytes) else raw))
+    except MalformedError as error:
+        raise TargetFileError(
+            f"the target's file can't be read: {error.message}", where=error.where
+        ) from error
+    if not isinstance(value, dict):
+        raise TargetFileError(f"a target's file must be an object, not {kind_of(value)}")
+    try:
+        return _parse_file(value, Place())
+    except ScopeSyntaxError as error:
+        raise TargetFileError(error.message, where=error.where) from error
+
+
+def _parse_file(value: JsonValue, top: Place) -> TargetFile:
+    members = top.read_object(
+        value, required=("target", "kind", "where", "owner", "approvers", "credentials"), allowed=()
+    )
+    name = top.member("target").read_text(members["target"])
+    _require(top.member("target"), lambda: parse_server_name(name))
+    kind = top.member("kind").read_text(members["kind"])
+    if kind != _POSTGRES:
+        raise top.member("kind").fault("must be a kind of system that credentials are minted in: postgres")
+    place = top.member("credentials")
+    declared = place.read_object(members["credentials"])
+    if not 1 <= len(declared) <= MAX_KINDS:
+        raise place.fault(f"must have 1 to {MAX_KINDS} kinds of credentials")
+    for one in sorted(declared):
+        _require(place.member(one), partial(join_tool_name, name, CREDENTIAL + one))
+    return TargetFile(
+        name=name,
+        kind=kind,
+        place=_parse_place(members["where"], top.member("where")),
+        owner=top.member("owner").read_text(members["owner"]),
+        approvers=_parse_approvers(members["approvers"], top.member("approvers")),
+        credentials=tuple(_parse_kind(one, declared[one], place.member(one)) for one in sorted(declared)),
+        where=canonical(
+            {"credentials": members["credentials"], "kind": members["kind"], "where": members["where"]}
+        ),
+    )
+
+
+def _parse_place(value: JsonValue, place: Place) -> PostgresPlace:
+    members = place.read_object(value, required=("host", "database"), allowed=("port", "roots"))
+    return _require(
+        place,
+        partial(
+            PostgresPlace,
+            host=place.member("host").read_text(members["host"]),
+            database=place.member("database").read_text(members["database"]),
+            port=place.member("port").read_integer(members.get("port", 5432), least=1, most=_PORT),
+            roots=place.member("roots").read_text(members["roots"]) if "roots" in members else "",
+        ),
+    )
+
+
+def _parse_kind(name: str, value: JsonValue, place: Place) -> CredentialKind:
+    members = place.read_object(
+        value, required=("for", "group", "seconds"), allowed=("connections", "context", "effect")
+    )
+    effect = place.member("effect").read_text(members.get("effect", Effect.DESTRUCTIVE.value))
+    if effect not in _EFFECTS:
+        raise place.member("effect").fault(f"must be one of {', '.join(_EFFECTS)}")
+    names = place.member("context").read_list(members.get("context", []), most=MAX_KINDS)
+    texts = [place.member("context").item(i).read_text(one) for i, one in enumerate(names)]
+    grants = _require(
+        place,
+        partial(
+            PostgresKind,
+            group=place.member("group").read_text(members["group"]),
+            connections=place.member("connections").read_integer(
+                members.get("connections", 5), least=1, most=MOST_CONNECTIONS
+            ),
+            context=tuple(texts),
+        ),
+    )
+    return _require(
+        place,
+        partial(
+            CredentialKind,
+            name=name,
+            description=place.member("for").read_text(members["for"]),
+            seconds=place.member("seconds").read_integer(members["seconds"], least=1, most=LONGEST),
+            effect=Effect(effect),
+            grants=grants,
+        ),
+    )
+
+
+def _parse_approvers(value: JsonValue, place: Place) -> tuple[str, ...]:
+    texts = [
+        place.item(number).read_text(one)
+        for number, one in enumerate(place.read_list(value, most=MAX_APPROVERS))
+    ]
+    if not texts or len(set(texts)) != len(texts):
+        raise place.fault("must name at least one who approves, and nobody twice")  # 3
+    return tuple(sorted(texts))
+
+
+def _require(place: Place, make: Callable[[], T]) -> T:
+    """What is made of the members that stand here; where they make nothing, the place is named."""
+    try:
+        return make()
+    except MalformedError as error:
+        raise place.fault(error.message) from error
