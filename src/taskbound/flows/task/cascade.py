@@ -6,6 +6,7 @@
    end.
 3. Nothing is waited for any more.
 4. What people were asked for any of it is withdrawn, and no approval of it can be used.
+5. What any of it has in targets is over.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.audit import TaskChanged
 from taskbound.core.task import ENDED, NoTaskError, Refunds, TaskEvent, move_task, refunds
 from taskbound.flows.approval import end_of_tasks
+from taskbound.flows.credential import end_credentials
 from taskbound.flows.means import Moved
 from taskbound.flows.task.start import words
 
@@ -117,6 +119,7 @@ def end_tree(  # noqa: PLR0913 - how a tree ends, each by its name
     names = {one.id for one in tree}
     withdrawn = end_of_tasks(tx, first.namespace, names, reason="its task has ended", by=actor, now=now)
     ended.events.extend(withdrawn)  # 4
+    ended.events.extend(end_credentials(tx, first.namespace, names, "its task has ended", now))  # 5
     return ended
 
 

@@ -7,6 +7,8 @@
 3. A widening is refused here: it is an approval (design 5), and is asked for and applied in `widen`.
 4. The record of an amendment says what limits have left then. So what was judged before it, for the task or
    for its parent, is judged again, and has its record behind it.
+5. What was minted by what a task could do before another step or a narrower scope is over, whether it is
+   still covered or not: what is needed is asked for again.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from taskbound.core.task.child import require_in_charge
 from taskbound.core.task.spent import spent_words
 from taskbound.core.task.step import enter_step, step_name
 from taskbound.flows.approval import end_of_tasks
+from taskbound.flows.credential import end_credentials
 from taskbound.flows.task.cascade import changed_record, lock_beneath_parent, lock_tree, moved
 from taskbound.flows.task.start import words
 
@@ -73,7 +76,7 @@ class Changes:
         """
 
         def work(tx: Transaction) -> Task:
-            before = lock_tree(tx, namespace, task)[0]
+            before, *beneath = lock_tree(tx, namespace, task)
             now = self._means.clock.now()
             require_live(task, tx.tasks.lock_heads(namespace, {task}), now)
             agent = tx.identities.agent(namespace, before.agent)
@@ -88,7 +91,9 @@ class Changes:
                 proof=actor.proof,
                 learning=after.learning,
             )
-            tx.audit.append(namespace, self._means.writer, [event], now)
+            tree = {task, *(one.id for one in beneath)}
+            over = end_credentials(tx, namespace, tree, "its task is in another step", now)  # 5
+            tx.audit.append(namespace, self._means.writer, [event, *over], now)
             return after
 
         after = self._means.store.write(work)
@@ -173,6 +178,8 @@ def write_amended(
         kept = after.tasks.get(one.id)
         if kept is not None and kept != one:
             tx.tasks.put_task(kept, expect=one.version)
+    if not work.by_approval:
+        events += end_credentials(tx, namespace, after.amended, "what its task may do was narrowed", now)  # 5
     _write_left(tx, namespace, after, work.left)
     parent: Mapping[str, int] = {}
     if above is not None:
@@ -221,6 +228,7 @@ def _end_children(
         ended.append(moved(one, gone.state, why))
     space = before[task].namespace
     events += end_of_tasks(tx, space, after.ended, reason="its task has ended", by=actor, now=now)
+    events += end_credentials(tx, space, after.ended, "its task has ended", now)
     return ended, events
 
 

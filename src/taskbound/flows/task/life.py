@@ -28,6 +28,7 @@ from taskbound.core.task import (
     move_task,
 )
 from taskbound.core.task.heartbeat import await_heartbeat
+from taskbound.flows.credential import end_credentials
 from taskbound.flows.means import Actor
 from taskbound.flows.task.binding import orphaned_runs
 from taskbound.flows.task.cascade import changed_record, end_tree, lock_tree, moved
@@ -222,7 +223,11 @@ class Tasks:
                 tx.tasks.put_heartbeat(watched)
             elif watched is not None:
                 tx.tasks.drop_heartbeat(namespace, task)
-            self._record(tx, [changed_record(before, after, event, actor, reason)], namespace)
+            events: list[Event] = [changed_record(before, after, event, actor, reason)]
+            if after.state is not TaskState.RUNNING:
+                tree = {task, *(one.id for one in beneath)}
+                events += end_credentials(tx, namespace, tree, "its task is paused", self._means.clock.now())
+            self._record(tx, events, namespace)
             why = f"its ancestor {task} is {after.state.value}"
             return [
                 *(moved(one, after.state, why) for one in beneath if one.state is TaskState.RUNNING),  # 5

@@ -16,6 +16,7 @@ from taskbound.core.action import ActionState
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.task import ENDED, TaskEvent, TaskState, move_task
 from taskbound.core.task.heartbeat import MOST, await_grace, await_heartbeat, is_young
+from taskbound.flows.credential import end_credentials
 from taskbound.flows.means import Actor
 from taskbound.flows.task.cascade import changed_record, end_tree, lock_tree, moved
 
@@ -116,7 +117,9 @@ class Watch:
         tx.tasks.put_heartbeat(await_grace(task, now))
         reason = f"nobody was there for {task.heartbeat} seconds"
         event = changed_record(task, after, TaskEvent.MISS_HEARTBEAT, _daemon(), reason)
-        self._record(tx, task, [event])
+        names = {one.id for one in tree}
+        over = end_credentials(tx, task.namespace, names, "its task is paused", now)
+        self._record(tx, task, [event, *over])
         why = f"its ancestor {task.id} is {after.state.value}"
         below = [one for one in beneath if one.state is TaskState.RUNNING and one.state not in ENDED]
         return [*(moved(one, after.state, why) for one in below), moved(after, after.state, reason)]

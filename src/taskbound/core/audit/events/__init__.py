@@ -48,6 +48,7 @@ from taskbound.core.audit.events.authorization import (
     CodeRefused,
     ConsentMistyped,
 )
+from taskbound.core.audit.events.credential import CredentialJournaled, CredentialMoved
 from taskbound.core.audit.events.log import (
     CheckpointSigned,
     Delivery,
@@ -146,6 +147,8 @@ __all__ = [
     "ClientRemoved",
     "CodeRefused",
     "ConsentMistyped",
+    "CredentialJournaled",
+    "CredentialMoved",
     "Delivery",
     "Event",
     "GrantableChanged",
@@ -242,6 +245,8 @@ Event: TypeAlias = (
     | RunRegistered
     | TaskAccounted
     | TaskBearerMade
+    | CredentialJournaled
+    | CredentialMoved
     | TokenIssued
     | TokenRevoked
     | TokenKeyRotated

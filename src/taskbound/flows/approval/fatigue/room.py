@@ -18,6 +18,7 @@ from taskbound.core.decision import PAUSES, Refuse, Settled
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent, TaskState, move_task
 from taskbound.flows.approval.ending import DAEMON
+from taskbound.flows.credential import end_credentials
 from taskbound.flows.means import Moved
 
 if TYPE_CHECKING:
@@ -108,5 +109,7 @@ def _pause(means: Means, namespace: str, name: str, code: str, tx: Transaction) 
         proof=DAEMON[1],
         learning=task.learning,
     )
-    tx.audit.append(namespace, means.writer, [event], means.clock.now())
+    names = {one.id for one in tx.tasks.lock_tree(namespace, name)}
+    over = end_credentials(tx, namespace, names, "its task is paused", means.clock.now())
+    tx.audit.append(namespace, means.writer, [event, *over], means.clock.now())
     return [Moved(namespace=namespace, task=name, state=after.state, reason=reason)]

@@ -1,0 +1,48 @@
+"""Events of credentials; see `core.audit.events`. No event holds a secret, or what a target said in its own words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+__all__ = ["CredentialJournaled", "CredentialMoved"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialJournaled:
+    """A credential was permitted and written down; its target has not been called yet."""
+
+    kind: ClassVar[str] = "credential-journaled"
+    credential: str
+    target: str
+    of: str
+    """The kind of credential, as the target's file declares it."""
+    identity: str
+    """Digest of the target's identity."""
+    task: str
+    agent: str
+    action: str
+    """The action that was permitted."""
+    ends: int
+    recipient: str
+    """The public key that its secret is sealed to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialMoved:
+    """Where a credential stands changed; that an attempt to revoke it failed is no event of its own."""
+
+    kind: ClassVar[str] = "credential-moved"
+    credential: str
+    target: str
+    task: str
+    before: str
+    after: str
+    event: str
+    why: str
+    until: int = 0
+    """When it ends: of one that lives, or that can't be revoked."""
+    cut: int = 0
+    """How many sessions were ended."""
+    notes: tuple[str, ...] = ()
+    """What else was done in the target."""

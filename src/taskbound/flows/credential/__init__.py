@@ -1,0 +1,8 @@
+"""Credentials: written down with their permit, ended with what they rest on."""
+
+from __future__ import annotations
+
+from taskbound.flows.credential.ending import end_credentials, moved_event
+from taskbound.flows.credential.stranded import end_stranded
+
+__all__ = ["end_credentials", "end_stranded", "moved_event"]

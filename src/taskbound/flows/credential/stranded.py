@@ -1,0 +1,65 @@
+"""The end of what lives in targets while what it rests on does not: looked for, after whatever took it.
+
+1. The end of a task takes its credentials in its own transaction (`ending`). What else stops a task's
+   authority (a person who left, the kill switch) is written where it is known, and what rests on it is looked
+   for right after that, and again and again (law 10).
+2. It is judged under the locks of a decision, in their order: kill switch, agents, tasks. What lives again by
+   then is left alone.
+3. Each task is a transaction of its own: one that can't be written keeps no other waiting.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.credential import LIVE
+from taskbound.core.errors import DeniedError
+from taskbound.core.identity import AgentState
+from taskbound.core.revocation import require_not_stopped
+from taskbound.core.task import require_live
+from taskbound.flows.credential.ending import end_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from taskbound.core.credential import Credential
+    from taskbound.flows.means import Means
+    from taskbound.ports.store import Snapshot, Transaction
+
+__all__ = ["end_stranded"]
+
+_PAGE: Final = 500
+
+
+def end_stranded(means: Means, namespace: str) -> int:
+    """End what lives of tasks that may do nothing now; how many credentials that were."""
+    with means.store.read() as snapshot:
+        living = {(one.task, one.agent) for one in _living(snapshot, namespace)}
+    return sum(means.store.write(partial(_end, means, namespace, *one)) for one in sorted(living))  # 3
+
+
+def _living(snapshot: Snapshot, namespace: str) -> Iterator[Credential]:
+    before = ""
+    while page := snapshot.credentials.credentials(namespace, states=LIVE, limit=_PAGE, before=before):
+        yield from page
+        before = page[-1].id
+
+
+def _end(means: Means, namespace: str, task: str, agent: str, tx: Transaction) -> int:
+    now = means.clock.now()
+    try:
+        require_not_stopped(tx.revocation.lock_kill_switch(namespace))  # 2
+        tx.identities.lock_agents(namespace, {agent})
+        known = tx.identities.agent(namespace, agent)
+        if known is None or known.state is not AgentState.ACTIVE:
+            why = f"agent {agent} is not active"
+        else:
+            require_live(task, tx.tasks.lock_heads(namespace, {task}), now)
+            return 0
+    except DeniedError as error:
+        why = error.message
+    events = end_credentials(tx, namespace, {task}, why, now)
+    if events:
+        tx.audit.append(namespace, means.writer, events, now)
+    return len(events)
