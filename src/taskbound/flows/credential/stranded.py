@@ -3,7 +3,7 @@
 1. The end of a task takes its credentials in its own transaction (`ending`). What else stops a task's
    authority (a person who left, the kill switch) is written where it is known, and what rests on it is looked
    for right after that, and again and again (law 10).
-2. It is judged under the locks of a decision, in their order: kill switch, agents, tasks. What lives again by
+2. It is judged under the locks of a decision, in their order: kill switch, tasks. What lives again by
    then is left alone.
 3. Each task is a transaction of its own: one that can't be written keeps no other waiting.
 """
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.credential import LIVE
 from taskbound.core.errors import DeniedError
-from taskbound.core.identity import AgentState
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import require_live
 from taskbound.flows.credential.ending import end_credentials
@@ -35,8 +34,8 @@ _PAGE: Final = 500
 def end_stranded(means: Means, namespace: str) -> int:
     """End what lives of tasks that may do nothing now; how many credentials that were."""
     with means.store.read() as snapshot:
-        living = {(one.task, one.agent) for one in _living(snapshot, namespace)}
-    return sum(means.store.write(partial(_end, means, namespace, *one)) for one in sorted(living))  # 3
+        tasks = sorted({one.task for one in _living(snapshot, namespace)})
+    return sum(means.store.write(partial(_end, means, namespace, task)) for task in tasks)  # 3
 
 
 def _living(snapshot: Snapshot, namespace: str) -> Iterator[Credential]:
@@ -46,20 +45,15 @@ def _living(snapshot: Snapshot, namespace: str) -> Iterator[Credential]:
         before = page[-1].id
 
 
-def _end(means: Means, namespace: str, task: str, agent: str, tx: Transaction) -> int:
+def _end(means: Means, namespace: str, task: str, tx: Transaction) -> int:
     now = means.clock.now()
     try:
         require_not_stopped(tx.revocation.lock_kill_switch(namespace))  # 2
-        tx.identities.lock_agents(namespace, {agent})
-        known = tx.identities.agent(namespace, agent)
-        if known is None or known.state is not AgentState.ACTIVE:
-            why = f"agent {agent} is not active"
-        else:
-            require_live(task, tx.tasks.lock_heads(namespace, {task}), now)
-            return 0
+        require_live(task, tx.tasks.lock_heads(namespace, {task}), now)
     except DeniedError as error:
-        why = error.message
-    events = end_credentials(tx, namespace, {task}, why, now)
+        events = end_credentials(tx, namespace, {task}, error.message, now)
+    else:
+        return 0
     if events:
         tx.audit.append(namespace, means.writer, events, now)
     return len(events)

@@ -1,4 +1,4 @@
-"""Events of credentials; see `core.audit.events`. No event holds a secret, or what a target said in its own words."""
+"""Events of credentials; see `core.audit.events`. No event holds a secret, or the words of a target."""
 
 from __future__ import annotations
 
