@@ -16,11 +16,17 @@ WHOLE: dict[str, Any] = {
     "owner": "ann",
     "approvers": ["finance", "bob"],
     "credentials": {
-        "reader": {"for": "Reads orders of one tenant.", "group": "readers", "seconds": 900, "effect": "read",
-                   "context": ["tenant"], "connections": 2},
+        "reader": {
+            "for": "Reads orders of one tenant.",
+            "group": "readers",
+            "seconds": 900,
+            "effect": "read",
+            "context": ["tenant"],
+            "connections": 2,
+        },
         "clerk": {"for": "Books orders.", "group": "clerks", "seconds": 60},
     },
-}  # fmt: skip
+}
 
 
 def changed(*steps: Any, to: Any = None, without: str = "") -> dict[str, Any]:

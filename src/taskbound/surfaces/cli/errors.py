@@ -41,7 +41,8 @@ SURPRISE: Final = 1
 
 _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
-        already-in-force already-initialized bad-answers
+        already-in-force already-initialized bad-answers bad-credential-kind bad-credential-life bad-mark
+        bad-target target-file
         bad-bundle bad-case bad-client-config bad-definition bad-escape
         bad-evidence bad-filter bad-frame bad-grantable bad-http bad-id bad-input bad-instant bad-issuer
         bad-jsonrpc bad-mcp-task mcp-task-has-ended missing-capability unknown-mcp-task
@@ -78,6 +79,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-address bad-body bad-form bad-page-cursor bad-query bad-request-key bad-tls
     """,
     _DENIED: """
+        foreign-name hand-out-over lease-held lease-lost name-taken target-refused
         operation-forbidden step-up
         already-answered ambiguous-question mcp-task-uncovered other-task
         ambiguous-task amendment-denied amendment-narrows amendment-open
@@ -127,6 +129,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         answer-unknown bad-proof no-proof
     """,
     _UNAVAILABLE: """
+        target-unavailable
         client-secret-file too-many-sign-ins
         client-unreachable too-many-asked too-many-documents
         affected-sqlite ambiguous-commit asks-too-often busy no-room-for-result
