@@ -30,6 +30,10 @@ LATER = (
 OLD = (
     "ALTER TABLE tools DROP COLUMN owner",
     "ALTER TABLE person_groups DROP COLUMN claimed",
+    *(
+        f"ALTER TABLE approval_answers DROP COLUMN {one}"
+        for one in ("acr", "authenticated", "token", "session")
+    ),
     "CREATE TABLE task_bearers (task TEXT)",  # until 0038
     "UPDATE alembic_version SET version_num = '0024'",
     *(f"DROP TABLE {table}" for table in LATER.split(" ")),
