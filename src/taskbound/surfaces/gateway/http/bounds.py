@@ -23,9 +23,9 @@ class FrontBounds(Bounds):
     """Those with tokens that no seat holds."""
     strange_each: int = 48
     """Those with such tokens of one address."""
-    burst: int = 1_000
+    burst: int = 4_000
     """Requests that one address may make at once: all clients of this machine have one."""
-    rate: float = 400.0
+    rate: float = 2_000.0
     """And then so many a second: more than one front serves."""
     strange_burst: int = 200
     """Requests with tokens that no seat holds of one address at once: more than there are seats."""
