@@ -36,7 +36,7 @@ class TargetRefusedError(DeniedError):
     """A target said no to the admin access."""
 
     code = "target-refused"
-    remedy = "give the admin access the rights that `taskbound target test` names, or set it anew"
+    remedy = "give the admin access the rights that it needs in the target"
 
 
 class NameTakenError(DeniedError):
