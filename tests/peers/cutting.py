@@ -32,6 +32,7 @@ class Cutting:
         self._how: How = "before"
         self._left = 0
         self._kept: list[socket.socket] = []
+        self._over = False
         self.messages = 0
         """Pieces that came from clients."""
         threading.Thread(target=self._accept, daemon=True).start()
@@ -48,6 +49,7 @@ class Cutting:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over = True
         self._listening.close()
         for one in self._kept:
             one.close()
@@ -62,9 +64,9 @@ class Cutting:
 
     def _pass_on(self, client: socket.socket) -> None:
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        server.connect(str(self._server / _NAME))
         how: How | None = None
         try:
+            server.connect(str(self._server / _NAME))
             while how is None:
                 for one in select.select([client, server], [], [])[0]:
                     piece = one.recv(1 << 20)
@@ -81,11 +83,11 @@ class Cutting:
         except OSError:
             return
         finally:
-            client.close()
-            if how == "stuck":
+            if how == "stuck" and not self._over:
                 self._kept.append(server)
             else:
                 server.close()
+            client.close()
 
     def _cut(self, piece: bytes) -> How | None:
         self.messages += 1
