@@ -130,11 +130,12 @@ class Asking:
         with client(self.socket) as one:
             one.ask(order, Done)
 
-    def records(self, event: str) -> int:
-        """How many records of this kind there are."""
+    def records(self, event: str, *, but: str = "") -> int:
+        """How many records of this kind there are that have a place, but for those that say this."""
         with client(self.socket) as one:
             page = one.ask(ExportAudit(limit=5000), ExportPage)
-        return sum(f'"{event}"' in str(record) for record in page.records)
+        said = [str(record) for record in page.records]
+        return sum(f'"{event}"' in one and (not but or but not in one) for one in said)
 
     def end(self) -> None:
         """End the task."""

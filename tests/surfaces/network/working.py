@@ -97,8 +97,8 @@ class Working:
         return {"client_assertion_type": JWT_SPIFFE, "client_assertion": self.domain.token(path, **plain)}
 
     def refusals(self) -> int:
-        """How many records of refused proofs there are."""
-        return self.asked.records("proof-refused")
+        """How many records of refused proofs of workloads there are; those of tokens may come later."""
+        return self.asked.records("proof-refused", but='"form":"token"')
 
 
 @contextmanager
