@@ -25,6 +25,8 @@ class PinnedServer:
     """Digest of the server identity."""
     agents: tuple[str, ...]
     version: int = 1
+    is_target: bool = False
+    """Whether it is no server but a target, whose tools are its kinds of credentials (`ports.target`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +80,10 @@ class ToolReads(Protocol):
     """Reads servers and tools of one namespace at a time."""
 
     def server(self, namespace: str, name: str) -> PinnedServer | None:
-        """The server of this name."""
+        """The server, or target, of this name."""
 
     def servers(self, namespace: str) -> tuple[PinnedServer, ...]:
-        """Every server, by name."""
+        """Every server, by name; no target."""
 
     def tool(self, namespace: str, name: str) -> PinnedTool | None:
         """The tool of this name."""

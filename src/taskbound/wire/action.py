@@ -56,6 +56,8 @@ class Decide(Message, frozen=True, tag="action:decide", tag_field="op"):
     """After `ReadFirst`: the action of each reading call, in order; empty where a call got none."""
     token: str = ""
     """The name of the token that the request came with; empty where the client is known by its process."""
+    recipient: str = ""
+    """For a credential: the X25519 public key that its secret is sealed to, 43 characters of base64url."""
 
 
 class Malformed(Message, frozen=True, tag="action:malformed", tag_field="op"):
@@ -86,6 +88,8 @@ class Permitted(Message, frozen=True, tag="permitted", tag_field="is"):
     server: str
     """The pinned server identity's digest that the permit is for."""
     definition: str
+    credential: str = ""
+    """The credential that is written down with it; empty where none was asked for."""
 
 
 class Refused(Message, frozen=True, tag="refused", tag_field="is"):

@@ -27,7 +27,7 @@ class Open(Message, frozen=True, tag="connection:open", tag_field="op"):
     """The first request of every connection: which process speaks, for which agent."""
 
     role: str
-    """One of `gateway`, `front`, `run`, `cli`, `egress`, `api`."""
+    """One of `gateway`, `front`, `run`, `cli`, `egress`, `broker`, `api`."""
     version: str
     namespace: str = "default"
     agent: str = ""

@@ -13,7 +13,9 @@ from taskbound.wire import (
     approval,
     audit,
     authorization,
+    broker,
     connection,
+    credential,
     egress,
     identity,
     oauth,
@@ -21,6 +23,7 @@ from taskbound.wire import (
     policy,
     revocation,
     scope,
+    target,
     task,
     token,
     tool,
@@ -61,6 +64,25 @@ Ask: TypeAlias = (
     | approval.WithdrawApproval
     | approval.LeaveHold
     | action.ReconcileAction
+    | target.AddTarget
+    | target.TestTarget
+    | target.SetAdmin
+    | target.RemoveTarget
+    | target.ListTargets
+    | credential.TakeCredential
+    | credential.AcknowledgeCredential
+    | credential.EndCredential
+    | credential.RevokeCredentials
+    | credential.SweepTargets
+    | credential.ListCredentials
+    | credential.ShowCredential
+    | broker.LeaseCredentials
+    | broker.TellMinted
+    | broker.TellFailed
+    | broker.TellGone
+    | broker.TellLeft
+    | broker.TellSeen
+    | broker.TellSwept
     | tool.AddUpstream
     | tool.RemoveUpstream
     | tool.ListUpstreams
@@ -227,6 +249,14 @@ Answer: TypeAlias = (
     | approval.ApprovalStats
     | approval.ApprovalLimits
     | amendment.AmendmentDetail
+    | target.TargetTesting
+    | target.TargetRows
+    | credential.Handed
+    | credential.RevokingCredentials
+    | credential.CredentialRow
+    | credential.CredentialRows
+    | broker.Orders
+    | broker.Swept
     | tool.UpstreamRows
     | egress.SealedServer
     | egress.Permit
@@ -286,7 +316,7 @@ Answer: TypeAlias = (
 )
 """Everything that the daemon may answer."""
 
-Push: TypeAlias = connection.TaskPush | connection.StopPush | approval.HoldPush
+Push: TypeAlias = connection.TaskPush | connection.StopPush | approval.HoldPush | broker.DuePush
 """Everything that the daemon may say unasked."""
 
 

@@ -33,9 +33,11 @@ from taskbound.core.credential.values import (
     NEVER,
     Credential,
     Lease,
+    credential_of,
     end_in_target,
     end_of,
     handed_out_until,
+    is_canary,
 )
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "age_of",
     "begin_mint",
     "begin_revocation",
+    "credential_of",
     "due_of",
     "end_credential",
     "end_in_target",
@@ -70,6 +73,7 @@ __all__ = [
     "fail_revocation",
     "handed_out_until",
     "id_of",
+    "is_canary",
     "is_leased",
     "is_overdue",
     "leave_credential",

@@ -5,7 +5,9 @@
 2. A credential ends with its task at the latest, and in the target by itself within `GRACE` of that, also
    when every process of ours is gone (I-03). What the target is told is never earlier than the row's end: a
    clock that is ahead there would cut short what was granted.
-3. It is nobody's until who asked has acknowledged it, within `HANDED_OUT_WITHIN` (K10): a secret that nobody
+3. It has the name of its action: an action has one credential at most. What has a kind and no action is a
+   *canary* of a preflight, which nobody asked for and nobody gets; what has neither was found by a sweep.
+4. It is nobody's until who asked has acknowledged it, within `HANDED_OUT_WITHIN` (K10): a secret that nobody
    says to have may be anywhere.
 """
 
@@ -27,9 +29,11 @@ __all__ = [
     "SHORTEST",
     "Credential",
     "Lease",
+    "credential_of",
     "end_in_target",
     "end_of",
     "handed_out_until",
+    "is_canary",
 ]
 
 NEVER: Final = Instant(0)
@@ -37,7 +41,7 @@ NEVER: Final = Instant(0)
 GRACE: Final = seconds(60)
 """How long after the row's end a target may still let somebody in (rule 2)."""
 HANDED_OUT_WITHIN: Final = seconds(10)
-"""How long a secret waits for its acknowledgement (rule 3)."""
+"""How long a secret waits for its acknowledgement (rule 4)."""
 SHORTEST: Final = 1
 """Seconds: what lives for less is not minted."""
 _SECOND: Final = seconds(1)
@@ -70,7 +74,7 @@ class Credential:
     task: str
     agent: str
     action: str
-    """The action that was permitted; empty of what a sweep found without a row."""
+    """The action that was permitted; empty of a canary, and of what a sweep found without a row (rule 3)."""
     arguments: bytes
     """Canonical JSON of what was asked for and permitted."""
     recipient: str
@@ -85,7 +89,7 @@ class Credential:
     shown: Instant = NEVER
     """When the target showed it, and its secret was sealed."""
     acknowledged: bool = False
-    """Whether who asked has said to have its secret (rule 3)."""
+    """Whether who asked has said to have its secret (rule 4)."""
     ended: Instant = NEVER
     """When its end was written: the beginning of what may become overdue."""
     why: str = ""
@@ -122,6 +126,16 @@ def end_of(asked: int, most: int, now: Instant, *ends: Instant) -> Instant:
     return end
 
 
+def credential_of(action: str) -> str:
+    """The id of the credential that this action asks for (rule 3): `crd_…` of `act_…`."""
+    return f"crd_{action.removeprefix('act_')}"
+
+
+def is_canary(credential: Credential) -> bool:
+    """Whether it is a preflight's (rule 3)."""
+    return bool(credential.kind) and not credential.action
+
+
 def end_in_target(ends: Instant) -> Instant:
     """What the target is told as the end, in whole seconds: later than the row's, within `GRACE` (rule 2)."""
     later = ends + _SKEW + _SECOND - 1
@@ -129,5 +143,5 @@ def end_in_target(ends: Instant) -> Instant:
 
 
 def handed_out_until(credential: Credential) -> Instant:
-    """Until when its secret waits for its acknowledgement (rule 3)."""
+    """Until when its secret waits for its acknowledgement (rule 4)."""
     return Instant(credential.shown + HANDED_OUT_WITHIN)

@@ -6,6 +6,7 @@ from taskbound.core.target.errors import BadKindError, BadTargetError, TargetFil
 from taskbound.core.target.file import TargetFile, parse_target_file
 from taskbound.core.target.kind import SECONDS, CredentialKind, kind_definition
 from taskbound.core.target.postgres import PostgresKind, PostgresPlace
+from taskbound.core.target.state import TargetState
 
 __all__ = [
     "SECONDS",
@@ -16,6 +17,7 @@ __all__ = [
     "PostgresPlace",
     "TargetFile",
     "TargetFileError",
+    "TargetState",
     "kind_definition",
     "parse_target_file",
 ]

@@ -5,7 +5,8 @@ Rules:
 1. A slot is written `KIND:NAME`. `environment:NAME` is a variable of a server that is started; `header:NAME`
    and `query:NAME` go with each request to a URL; `argument:TOOL/NAME` is a top-level argument of one of the
    server's own tools. `oauth:client-secret` and `oauth:private-key` are what a client proves itself with
-   where tokens for a URL are given (`oauth.client`). There is one way to write it: headers in small letters.
+   where tokens for a URL are given (`oauth.client`). `admin:access` is no server's: what the broker comes to a
+   target with. There is one way to write it: headers in small letters.
 2. A slot holds what opens something, and nothing that decides what runs or who is spoken to: no variable that
    a loader, a shell or an interpreter takes for code or for a place of code, and none that a tool's
    configuration, a proxy or a list of authorities is taken from. A token of such a tool (`GIT_TOKEN`,
@@ -27,6 +28,7 @@ from taskbound.core.tool.errors import BadSecretError, BadSlotError
 from taskbound.core.tool.name import METHOD_NAMES, parse_own_name, shown
 
 __all__ = [
+    "ADMIN_SLOT",
     "KEY_SLOT",
     "MAX_SECRET",
     "MAX_SLOTS",
@@ -48,6 +50,7 @@ _NAMES: Final = {
     "query": re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}"),
     "argument": re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}"),
     "oauth": re.compile(r"client-secret|private-key"),
+    "admin": re.compile(r"access"),
 }
 _LINES: Final = frozenset({"header", "oauth"})
 _HEADER: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
@@ -116,6 +119,8 @@ class Binding:
 
 SECRET_SLOT: Final = Slot(kind="oauth", name="client-secret")
 KEY_SLOT: Final = Slot(kind="oauth", name="private-key")
+ADMIN_SLOT: Final = Slot(kind="admin", name="access")
+"""Of a target; a server that declares it is refused (`identity`)."""
 
 
 def _decides(name: str) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import AccountReads, IdentityReads, TrustReads, WorkloadReads
     from taskbound.ports.policy import PolicyReader
     from taskbound.ports.revocation import RevocationReads
+    from taskbound.ports.target import TargetReads
     from taskbound.ports.task import AmendmentReads, TaskReads, UnclaimedReads
     from taskbound.ports.token import AuthorizationReads, TokenReads
     from taskbound.ports.tool import ToolReads
@@ -61,6 +62,10 @@ class Snapshot(Protocol):
     @property
     def credentials(self) -> CredentialReads:
         """Credentials of tasks."""
+
+    @property
+    def targets(self) -> TargetReads:
+        """Systems in which credentials are minted."""
 
     @property
     def amendments(self) -> AmendmentReads:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from taskbound.ports.identity.answered import AnsweredWrites
     from taskbound.ports.policy import PolicyWriter
     from taskbound.ports.revocation import RevocationWrites
+    from taskbound.ports.target import TargetWrites
     from taskbound.ports.task import AmendmentWrites, TaskWrites, UnclaimedWrites
     from taskbound.ports.token import (
         AuthorizationWrites,
@@ -67,6 +68,10 @@ class Transaction(Protocol):
     @property
     def actions(self) -> ActionWrites:
         """Actions and what is known of acts."""
+
+    @property
+    def targets(self) -> TargetWrites:
+        """Systems in which credentials are minted."""
 
     @property
     def credentials(self) -> CredentialWrites:

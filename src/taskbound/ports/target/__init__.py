@@ -1,0 +1,31 @@
+"""What is owed by systems in which credentials are minted, and by what keeps them in the store."""
+
+from __future__ import annotations
+
+from taskbound.ports.target.store import StoredTarget, TargetReads, TargetWrites
+from taskbound.ports.target.system import (
+    Gone,
+    Left,
+    Minted,
+    MintOrder,
+    NameTakenError,
+    Shown,
+    Target,
+    TargetRefusedError,
+    TargetUnavailableError,
+)
+
+__all__ = [
+    "Gone",
+    "Left",
+    "MintOrder",
+    "Minted",
+    "NameTakenError",
+    "Shown",
+    "StoredTarget",
+    "Target",
+    "TargetReads",
+    "TargetRefusedError",
+    "TargetUnavailableError",
+    "TargetWrites",
+]

@@ -1,0 +1,137 @@
+"""Credentials: how they are taken by who asked, ended and shown. No message here holds a secret to be read.
+
+Asking for one is an action (`wire.action.Decide`, with a `recipient`); what is here comes after the permit.
+
+1. A secret is sealed to the recipient, the X25519 public key of whoever asked: a JWE as `HANDED_TYPE`. Its
+   protected header names the credential; its plaintext is JSON, `{"open": {…}, "secret": {…}}`, of texts by
+   the name of the variable that programs of the target read.
+2. It is there once, and until it is acknowledged, for 10 seconds at most.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from taskbound.wire.frame import Message
+
+__all__ = [
+    "HANDED_TYPE",
+    "AcknowledgeCredential",
+    "CredentialRow",
+    "CredentialRows",
+    "EndCredential",
+    "Handed",
+    "ListCredentials",
+    "RevokeCredentials",
+    "RevokingCredentials",
+    "ShowCredential",
+    "SweepTargets",
+    "TakeCredential",
+]
+
+HANDED_TYPE: Final = "taskbound-credential+jwe"
+
+
+class TakeCredential(Message, frozen=True, tag="credential:take", tag_field="op"):
+    """Wait for a credential that was permitted on this connection, and take its sealed secret."""
+
+    credential: str
+
+
+class Handed(Message, frozen=True, tag="handed", tag_field="is"):
+    """What was minted, for who asked alone (rule 1)."""
+
+    credential: str
+    sealed: str
+    ends: int
+    """When it ends: instant, µs since the epoch."""
+
+
+class AcknowledgeCredential(Message, frozen=True, tag="credential:acknowledge", tag_field="op"):
+    """Say to have its secret; once more changes nothing. Only on the connection that it was permitted on."""
+
+    credential: str
+
+
+class EndCredential(Message, frozen=True, tag="credential:end", tag_field="op"):
+    """Say to need it no more: it is revoked. Only for the task that it is of."""
+
+    credential: str
+
+
+class RevokeCredentials(Message, frozen=True, tag="credential:revoke", tag_field="op"):
+    """Revoke what lives of this name, of this task or in this target. A person's act."""
+
+    credential: str = ""
+    task: str = ""
+    target: str = ""
+    why: str = ""
+
+
+class RevokingCredentials(Message, frozen=True, tag="revoking", tag_field="is"):
+    """They are being revoked."""
+
+    credentials: tuple[str, ...]
+    more: bool = False
+    """Whether more of them live than are ended by one question."""
+
+
+class SweepTargets(Message, frozen=True, tag="credential:sweep", tag_field="op"):
+    """Have the broker look through a target, or all of them, for what has no row. A person's act."""
+
+    target: str = ""
+
+
+class ListCredentials(Message, frozen=True, tag="credential:list", tag_field="op"):
+    """Ask for credentials, newest first."""
+
+    task: str = ""
+    target: str = ""
+    agent: str = ""
+    states: tuple[str, ...] = ()
+    overdue: bool = False
+    """Only those whose revocation is overdue, the oldest first; nothing else counts then but the target."""
+    limit: int = 50
+    before: str = ""
+    """The last of the page before; empty for the first page."""
+
+
+class ShowCredential(Message, frozen=True, tag="credential:show", tag_field="op"):
+    """Ask for one."""
+
+    credential: str
+
+
+class CredentialRow(Message, frozen=True, tag="credential", tag_field="is"):
+    """One credential as it stands."""
+
+    id: str
+    name: str
+    """What its target calls it."""
+    target: str
+    kind: str
+    """Empty of what a sweep found."""
+    state: Literal["journaled", "minting", "active", "revoking", "revoked", "unsupported"]
+    task: str
+    agent: str
+    action: str
+    arguments: msgspec.Raw
+    made: int
+    ends: int
+    """When it ends; of one that is `unsupported`, until when what is open may go on."""
+    acknowledged: bool = False
+    ended: int | None = None
+    why: str = ""
+    attempts: int = 0
+    trouble: str = ""
+    age: int = 0
+    """Seconds that its revocation has been under way; 0 where none is."""
+    overdue: bool = False
+
+
+class CredentialRows(Message, frozen=True, tag="credentials", tag_field="is"):
+    """Credentials."""
+
+    rows: tuple[CredentialRow, ...]
