@@ -59,7 +59,7 @@ class Server:
         self.start()
         with self.connect("postgres") as admin:
             admin.execute(f"CREATE DATABASE {_TEMPLATE}".encode())
-        upgrade_database(self.url(_TEMPLATE, "owner"), daemon="daemon", signer="signer")
+        upgrade_database(self.url(_TEMPLATE, "owner"), daemon="daemon", signer="signer", broker="broker")
 
     def start(self) -> None:
         """Start it; it answers when this returns."""

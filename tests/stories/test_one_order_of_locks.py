@@ -41,7 +41,8 @@ ORDER: Final = (
     (
         "lock_last_used",
     ),  # of a question that was used: whoever answers that is refused, and locks nothing more
-    ("lock_living",),
+    ("lock_target",),
+    ("lock_credential", "lock_living"),
 )
 PLACE: Final = {name: place for place, names in enumerate(ORDER) for name in names}
 

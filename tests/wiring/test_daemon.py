@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from taskbound.adapters.store.sql import SqlReader
+from taskbound.core.credential import parse_mark
 from taskbound.wiring.home import find_socket, make_home
 from taskbound.wiring.start import answers
+from taskbound.wiring.store import DATABASE
 from tests.wiring.running import (
     client,
     covered,
@@ -263,11 +266,18 @@ def test_a_restored_log_is_signed_anew_under_another_name(home: Path, tmp_path: 
         until(lambda: covered(socket), "the restored log is signed under its new name")
 
 
-def test_the_logs_name_is_made_once_and_kept(home: Path) -> None:
+def mark(home: Path) -> str:
+    """What tells credentials of this directory's store apart."""
+    with SqlReader(home / DATABASE).read() as seen:
+        return parse_mark(seen.targets.mark())
+
+
+def test_the_logs_name_and_the_mark_are_made_once_and_kept(home: Path) -> None:
     with daemon(home):
-        first = (home / "log-origin").read_text(encoding="ascii")
+        first, made = (home / "log-origin").read_text(encoding="ascii"), mark(home)
     with daemon(home):
         assert (home / "log-origin").read_text(encoding="ascii") == first
+    assert mark(home) == made
     assert first.startswith("taskbound.local/log_")
 
 

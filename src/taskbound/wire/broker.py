@@ -1,8 +1,8 @@
 """What the broker asks of the daemon and tells it, and what is asked of the broker itself.
 
-1. The broker reads the store, and finds there what is due. It asks for what it would do next, and gets *orders*:
-   a step, and the fence of a lease (`core.credential.lease`). It does in a target what an order says, and
-   tells what it saw there under that fence.
+1. The broker reads the store, and finds there what is due. It asks for what it would do next, and gets
+   *orders*: a step, and the fence of a lease (`core.credential.lease`). It does in a target what an order
+   says, and tells what it saw there under that fence.
 2. An order to mint is given only while somebody waits at this daemon for the secret.
 3. What the broker is told names rows. What it does is made of the rows, which it reads anew.
 4. On its own socket it says one thing, to whoever may connect: the public key that admin access is sealed to.
@@ -115,7 +115,7 @@ class TellSwept(Message, frozen=True, tag="broker:swept", tag_field="op"):
     """Digest of the target's identity, as it was looked through."""
     names: tuple[str, ...]
     begun: int
-    """The daemon's instant, as it was heard last, when the sweep began: what was journaled later is not meant."""
+    """The daemon's instant, as heard last, when the sweep began: what was journaled later is not meant."""
 
 
 class Swept(Message, frozen=True, tag="swept", tag_field="is"):

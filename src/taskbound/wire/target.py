@@ -1,4 +1,4 @@
-"""Targets: systems in which credentials are minted. No message here holds an admin access that can be read."""
+"""Targets, in which credentials are minted. No message here holds an admin access that can be read."""
 
 from __future__ import annotations
 

@@ -45,6 +45,7 @@ from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.spiffe import parse_trust_domain
 from taskbound.flows.audit.sequencing import Sequencer, open_writer
+from taskbound.flows.credential import open_mark
 from taskbound.flows.means import Means
 from taskbound.flows.policy import Policies
 from taskbound.flows.token import Descriptions
@@ -347,7 +348,7 @@ def _place(home: Path, told: argparse.Namespace) -> Place:
 
 
 def _begin(daemon: Daemon, told: argparse.Namespace) -> None:
-    """Open the writer's chain and what sends spans; give bundles this version's base where that can be."""
+    """Open the writer's chain and what sends spans, see to the mark, and give bundles this version's base."""
     hosts = parse_hosts(told.private_clients, where="--private-clients")
     daemon.network.descriptions = Descriptions(LaterDocuments(), daemon.means.clock, private=hosts)
     spans = open_spans(told.traces, service="taskbound-daemon")
@@ -355,6 +356,7 @@ def _begin(daemon: Daemon, told: argparse.Namespace) -> None:
         daemon.network.tracing.take, daemon.network.tracing.close = spans.take, spans.close
     software = f"taskbound {__version__}"
     open_writer(daemon.means, software=software)
+    open_mark(daemon.means)
     for namespace, why in daemon.bundles.rebase(software):
         _log.warning("in namespace %r the policy bundle in force keeps the base it has: %s", namespace, why)
 

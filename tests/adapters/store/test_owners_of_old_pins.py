@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 LATER = (
     "accounts agent_keys answered browser_sessions claims claims_forgotten credentials identity_issuers"
-    " selectors sign_ins token_admissions token_clients token_keys token_refreshes token_requests tokens"
-    " trusts unclaimed_tasks"
+    " installation selectors sign_ins targets token_admissions token_clients token_keys token_refreshes"
+    " token_requests tokens trusts unclaimed_tasks"
 )
 """Tables that later revisions make."""
 OLD = (
     "ALTER TABLE tools DROP COLUMN owner",
+    "ALTER TABLE servers DROP COLUMN target",
     "ALTER TABLE person_groups DROP COLUMN claimed",
     *(
         f"ALTER TABLE approval_answers DROP COLUMN {one}"

@@ -24,7 +24,9 @@ from tests.contracts.store.rows import (
     tool,
 )
 from tests.contracts.store.test_approval import approval, step
+from tests.contracts.store.test_credential import row as credential
 from tests.contracts.store.test_policy import SECOND, activation, bundle
+from tests.contracts.store.test_target import DB, target
 from tests.contracts.store.test_task_amendment import amendment
 from tests.contracts.store.test_task_amendment import step as moved
 from tests.contracts.store.test_token_authorization import admission
@@ -111,6 +113,22 @@ KEPT: dict[str, Kept] = {
         lambda tx: tx.approvals.lock_holds(SPACE, [("tsk_1", "d1")]),
         lambda tx: tx.approvals.move_approvals(SPACE, [step()]),
     ),
+    "a target": Kept(
+        lambda tx: tx.targets.lock_target(SPACE, DB),
+        lambda tx: tx.targets.put_target(target(version=6), expect=5),
+    ),
+    "a target that goes": Kept(
+        lambda tx: tx.targets.lock_target(SPACE, DB),
+        lambda tx: tx.targets.drop_target(SPACE, DB),
+    ),
+    "a credential": Kept(
+        lambda tx: tx.credentials.lock_credential(SPACE, credential("a").id),
+        lambda tx: tx.credentials.put_credential(credential("a", version=6), expect=5),
+    ),
+    "a credential of a task": Kept(
+        lambda tx: tx.credentials.lock_living(SPACE, ["tsk_1"]),
+        lambda tx: tx.credentials.put_credential(credential("b", version=6), expect=5),
+    ),
     "an amendment": Kept(
         lambda tx: tx.amendments.lock_amendment(SPACE, "amd_1"),
         lambda tx: tx.amendments.move_amendments(SPACE, [moved()]),
@@ -146,6 +164,8 @@ def fill(tx: Transaction) -> None:
     tx.identities.put_group(group(), expect=0)
     tx.identities.put_issuer(issuer(), expect=0)
     tx.actions.put_acts(SPACE, {ACT: ActHistory(attempts=1)})
+    tx.targets.put_target(target(), expect=0)
+    tx.credentials.insert_credentials([credential("b"), credential("a")])
     tx.policy.insert_bundle(bundle(SECOND))
     tx.policy.put_in_force(activation(1), expect=0)
 
@@ -209,6 +229,12 @@ ORDERS: dict[str, Order] = {
     "issuers": Order(lambda tx: tx.identities.lock_issuers(SPACE), "issuers", "name = '1'", "name = '2'"),
     "person keys": Order(
         lambda tx: tx.identities.lock_person_keys(SPACE), "person_keys", "id = '1'", "id = '2'"
+    ),
+    "credentials": Order(
+        lambda tx: tx.credentials.lock_living(SPACE, ["tsk_1"]),
+        "credentials",
+        f"id = '{credential('a').id}'",
+        f"id = '{credential('b').id}'",
     ),
     "tools": Order(lambda tx: tx.tools.lock_tools(SPACE, ["2", "1"]), "tools", "name = '1'", "name = '2'"),
     "tasks": Order(

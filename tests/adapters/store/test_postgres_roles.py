@@ -29,11 +29,16 @@ RESTS = {
     *("approvals", "approval_plans", "approval_answers", "token_admissions"),
 }
 """What a token rests on, which a signer reads anew before it signs one."""
+MINTS = {
+    *("targets", "installation", "credentials", "servers", "tools", "tool_approvers"),
+    *("person_keys", "person_groups", "namespaces"),
+}
+"""What a broker reads besides, before it mints what people signed."""
 APPENDED = ("bundles", "activations", "approval_answers", "task_evidence")
 """What people proposed, decided and said, and the tokens that a task was started with."""
 KEPT = (
     *("bundles_in_force", "person_keys", "namespaces", "person_groups", "kill_switches", "acts", "runs"),
-    "claims_forgotten",
+    *("claims_forgotten", "credentials", "installation"),
 )
 """What moves on and never goes."""
 REMOVED = (
@@ -50,6 +55,7 @@ REMOVED = (
     "unclaimed_tasks",
     "templates",
     "remainders",
+    "targets",
 )
 """What a daemon takes away a row at a time."""
 QUESTION = ("namespace", "id", "action", "task", "act", "asked")
@@ -82,6 +88,8 @@ def name(server: Server) -> Iterator[str]:
         "DELETE FROM taskbound.agents",
         "DELETE FROM taskbound.checkpoints",
         *(f"UPDATE taskbound.approvals SET {one} = {one}" for one in QUESTION),  # noqa: S608  # our own names
+        "UPDATE taskbound.installation SET mark = 'aaaaaaaa'",
+        "UPDATE taskbound.credentials SET task = ''",
         *(f"UPDATE taskbound.{one} SET namespace = namespace" for one in APPENDED),  # noqa: S608  # our own names
         *(f"DELETE FROM taskbound.{one}" for one in (*APPENDED, *KEPT)),  # noqa: S608  # our own names
         *(f"TRUNCATE taskbound.{one}" for one in (*APPENDED, *KEPT, *REMOVED)),
@@ -107,6 +115,27 @@ def test_a_signer_reads_the_log_and_what_tokens_rest_on_and_writes_nothing(
         seen.execute(f"TABLE taskbound.{table}".encode())
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             seen.execute(f"INSERT INTO taskbound.{table} DEFAULT VALUES".encode())
+
+
+@pytest.mark.parametrize("table", sorted(LOG | RESTS | MINTS))
+def test_a_broker_reads_what_is_minted_and_what_that_rests_on_and_writes_nothing(
+    server: Server, name: str, table: str
+) -> None:
+    with server.connect(name, "broker") as seen:
+        seen.execute(f"TABLE taskbound.{table}".encode())
+        for statement in (
+            f"INSERT INTO taskbound.{table} DEFAULT VALUES",
+            f"DELETE FROM taskbound.{table}",  # noqa: S608  # our own names
+            f"SELECT * FROM taskbound.{table} FOR UPDATE",  # noqa: S608  # our own names
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                seen.execute(statement.encode())
+
+
+@pytest.mark.parametrize("table", sorted({one.name for one in METADATA.sorted_tables} - LOG - RESTS - MINTS))
+def test_a_broker_can_not_read_what_is_neither(server: Server, name: str, table: str) -> None:
+    with server.connect(name, "broker") as seen, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        seen.execute(f"TABLE taskbound.{table}".encode())
 
 
 @pytest.mark.parametrize("table", REMOVED)

@@ -134,7 +134,9 @@ def agent(name: str = "coder", *, namespace: str = SPACE, version: int = 1) -> A
     )
 
 
-def server(name: str = "git", *, namespace: str = SPACE, version: int = 1) -> PinnedServer:
+def server(
+    name: str = "git", *, namespace: str = SPACE, version: int = 1, is_target: bool = False
+) -> PinnedServer:
     return PinnedServer(
         namespace=namespace,
         name=name,
@@ -142,6 +144,7 @@ def server(name: str = "git", *, namespace: str = SPACE, version: int = 1) -> Pi
         identity=digest(name),
         agents=("coder", "other"),
         version=version,
+        is_target=is_target,
     )
 
 

@@ -5,8 +5,8 @@ Rules:
 1. A slot is written `KIND:NAME`. `environment:NAME` is a variable of a server that is started; `header:NAME`
    and `query:NAME` go with each request to a URL; `argument:TOOL/NAME` is a top-level argument of one of the
    server's own tools. `oauth:client-secret` and `oauth:private-key` are what a client proves itself with
-   where tokens for a URL are given (`oauth.client`). `admin:access` is no server's: what the broker comes to a
-   target with. There is one way to write it: headers in small letters.
+   where tokens for a URL are given (`oauth.client`). `admin:access` is no server's: what the broker comes to
+   a target with. There is one way to write it: headers in small letters.
 2. A slot holds what opens something, and nothing that decides what runs or who is spoken to: no variable that
    a loader, a shell or an interpreter takes for code or for a place of code, and none that a tool's
    configuration, a proxy or a list of authorities is taken from. A token of such a tool (`GIT_TOKEN`,

@@ -121,12 +121,12 @@ class Pins:
 
 
 def require_server(server: PinnedServer | None, name: str) -> PinnedServer:
-    """Go on only with a server.
+    """Go on only with a server; a target is none (`flows.target`).
 
     Raises:
         UnknownServerError: There is none.
     """
-    if server is None:
+    if server is None or server.is_target:
         raise UnknownServerError(f"no server is named `{name}`")
     return server
 

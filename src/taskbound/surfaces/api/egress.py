@@ -88,7 +88,7 @@ async def show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSeal
             daemon.identify(one)
         with daemon.means.store.read() as snapshot:
             server = snapshot.tools.server(space, ask.server)
-            if server is None:
+            if server is None or server.is_target:
                 raise UnknownServerError(f"no server is named `{ask.server}`")
             tasks = [task for agent, task in seats if not server.agents or agent in server.agents]
             live: tuple[str, ...] = ()

@@ -145,6 +145,7 @@ def _reachable(daemon: Daemon, connection: Connection, task: str) -> tuple[wire.
         replace(tool_row(one), raw=msgspec.Raw(offered(one.definition, hidden[one.server].get(one.name, ()))))
         for one in tools
         if one.state in _SERVED
+        and one.server in servers  # not in a target: what is asked for there is no call
         and (not servers[one.server].agents or connection.agent in servers[one.server].agents)
     )
 

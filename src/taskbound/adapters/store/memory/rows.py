@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.audit import PendingRecord, StoredCheckpoint
     from taskbound.ports.policy import BundleActivation, StoredBundle
+    from taskbound.ports.target import StoredTarget
     from taskbound.ports.task import Run, StoredAmendment
     from taskbound.ports.token import RegisteredClient
     from taskbound.ports.tool import PinnedServer, PinnedTool, StoredSecret
@@ -159,6 +160,8 @@ class Tables:
     tools: Rows[tuple[str, str], PinnedTool] = field(default_factory=Rows)
     secrets: Rows[tuple[str, str, str], StoredSecret] = field(default_factory=Rows)
     tool_approvers: Rows[tuple[str, str], tuple[str, ...]] = field(default_factory=Rows)
+    targets: Rows[tuple[str, str], StoredTarget] = field(default_factory=Rows)
+    installation: Rows[int, str] = field(default_factory=Rows)
     credentials: Rows[tuple[str, str], Credential] = field(default_factory=Rows)
     actions: Rows[tuple[str, str], StoredAction] = field(default_factory=Rows)
     priors: Rows[tuple[str, Presented], str] = field(default_factory=Rows)

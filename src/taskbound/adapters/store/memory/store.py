@@ -20,6 +20,7 @@ from taskbound.adapters.store.memory.identity import (
 from taskbound.adapters.store.memory.policy import MemoryPolicy
 from taskbound.adapters.store.memory.revocation import MemoryRevocation
 from taskbound.adapters.store.memory.rows import Tables
+from taskbound.adapters.store.memory.target import MemoryTargets
 from taskbound.adapters.store.memory.task import MemoryAmendments, MemoryTasks, MemoryUnclaimed
 from taskbound.adapters.store.memory.token import MemoryAuthorizations, MemoryClaims, MemoryTokens
 from taskbound.adapters.store.memory.tool import MemoryTools
@@ -84,6 +85,11 @@ class MemoryTransaction:
     def actions(self) -> MemoryActions:
         """Actions and what is known of acts."""
         return MemoryActions(self._tables)
+
+    @property
+    def targets(self) -> MemoryTargets:
+        """Systems in which credentials are minted."""
+        return MemoryTargets(self._tables)
 
     @property
     def credentials(self) -> MemoryCredentials:

@@ -23,13 +23,14 @@ class MemoryTools:
         self._tables = tables
 
     def server(self, namespace: str, name: str) -> PinnedServer | None:
-        """The server of this name."""
+        """The server, or target, of this name."""
         return self._tables.live().servers.get((namespace, name))
 
     def servers(self, namespace: str) -> tuple[PinnedServer, ...]:
-        """Every server, by name."""
-        found = [one for one in self._tables.live().servers.values() if one.namespace == namespace]
-        return tuple(sorted(found, key=lambda one: one.name))
+        """Every server, by name; no target."""
+        found = self._tables.live().servers.values()
+        mine = [one for one in found if one.namespace == namespace and not one.is_target]
+        return tuple(sorted(mine, key=lambda one: one.name))
 
     def tool(self, namespace: str, name: str) -> PinnedTool | None:
         """The tool of this name."""

@@ -42,6 +42,7 @@ from taskbound.adapters.store.postgres.server.opening import require_numbers, re
 from taskbound.adapters.store.postgres.server.presence import Presence
 from taskbound.adapters.store.postgres.server.seat import Seat
 from taskbound.adapters.store.postgres.server.unsettled import Unsettled
+from taskbound.adapters.store.postgres.target import PostgresTargets
 from taskbound.adapters.store.postgres.task import PostgresAmendments, PostgresTasks
 from taskbound.adapters.store.postgres.token import PostgresAuthorizations, PostgresClaims, PostgresTokens
 from taskbound.adapters.store.postgres.tool import PostgresTools
@@ -129,6 +130,11 @@ class PostgresTransaction:
     def authorizations(self) -> PostgresAuthorizations:
         """Clients that people use."""
         return PostgresAuthorizations(self._link)
+
+    @property
+    def targets(self) -> PostgresTargets:
+        """Systems in which credentials are minted."""
+        return PostgresTargets(self._link)
 
     @property
     def credentials(self) -> PostgresCredentials:

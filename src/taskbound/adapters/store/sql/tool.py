@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, text
 
 from taskbound.adapters.store.sql.rows.columns import json_texts, read_texts
 from taskbound.adapters.store.sql.rows.known import look_up
@@ -23,7 +23,9 @@ __all__ = ["SqlTools", "read_version"]
 
 _SPACE, _NAME, _OF_SERVER = given("namespace"), given("name"), given("server")
 _SERVER: Final = Statement(select(servers).where(servers.c.namespace == _SPACE, servers.c.name == _NAME))
-_SERVERS: Final = Statement(select(servers).where(servers.c.namespace == _SPACE).order_by(servers.c.name))
+_SERVERS: Final = Statement(
+    select(servers).where(servers.c.namespace == _SPACE, text("target = 0")).order_by(servers.c.name)
+)
 _TOOL: Final = Statement(select(tools).where(tools.c.namespace == _SPACE, tools.c.name == _NAME))
 _TOOLS: Final = Statement(select(tools).where(tools.c.namespace == _SPACE).order_by(tools.c.name))
 _TOOLS_OF_SERVER: Final = Statement(
@@ -68,11 +70,11 @@ class SqlTools:
         self._link = link
 
     def server(self, namespace: str, name: str) -> PinnedServer | None:
-        """The server of this name."""
+        """The server, or target, of this name."""
         return self._link.one(_server, _SERVER.text, _SERVER.values(namespace=namespace, name=name))
 
     def servers(self, namespace: str) -> tuple[PinnedServer, ...]:
-        """Every server, by name."""
+        """Every server, by name; no target."""
         return self._link.all(_server, _SERVERS.text, _SERVERS.values(namespace=namespace))
 
     def tool(self, namespace: str, name: str) -> PinnedTool | None:
@@ -114,6 +116,7 @@ class SqlTools:
             identity=server.identity,
             agents=json_texts(server.agents),
             version=server.version,
+            target=int(server.is_target),
         )
 
     def drop_server(self, namespace: str, name: str) -> None:
@@ -180,8 +183,8 @@ def _secret(  # the columns of a row, in order
     )
 
 
-def _server(  # the columns of a row, in order
-    namespace: str, name: str, spec: bytes, identity: str, agents: str, version: int
+def _server(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
+    namespace: str, name: str, spec: bytes, identity: str, agents: str, version: int, target: int
 ) -> PinnedServer:
     return PinnedServer(
         namespace=namespace,
@@ -190,6 +193,7 @@ def _server(  # the columns of a row, in order
         identity=identity,
         agents=read_texts(agents),
         version=version,
+        is_target=bool(target),
     )
 
 

@@ -6,7 +6,8 @@
    change the state of an action and never what was decided, but that a held action may be permitted (a
    trigger of the database sees to that); what people said to a question stays, and so do
    bundles that are kept and how one came in force. It makes no tables.
-3. The signer reads the log, and of a token what it rests on: it writes nothing.
+3. The signer reads the log, and of a token what it rests on; the broker reads that, targets, credentials and
+   what people signed with: they write nothing.
 4. What belongs to nobody here is granted to nobody: the schema has no rights for `PUBLIC`.
 """
 
@@ -21,8 +22,18 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.postgres.server.driver import Connection
 
-__all__ = ["DAEMON", "GROUPS", "SIGNER", "actual_rights", "excess_of", "grant_rights", "wanted_rights"]
+__all__ = [
+    "BROKER",
+    "DAEMON",
+    "GROUPS",
+    "SIGNER",
+    "actual_rights",
+    "excess_of",
+    "grant_rights",
+    "wanted_rights",
+]
 
+BROKER: Final = "taskbound_broker"
 DAEMON: Final = "taskbound_daemon"
 SIGNER: Final = "taskbound_signer"
 
@@ -45,6 +56,21 @@ _CREDENTIAL_STEP: Final = (
     *("trouble", "late", "version"),
 )
 _PLAN_STEP: Final = ("state", "used", "finished", "reason")
+
+_SIGNED: Final[dict[str, tuple[str, ...]]] = dict.fromkeys(
+    (
+        *("records", "places", "tiles", "checkpoints", "numbering", "alembic_version"),
+        *("writers", "tokens", "token_keys", "kill_switches", "agents", "persons", "tasks", "actions"),
+        *("approvals", "approval_plans", "approval_answers", "token_admissions"),
+    ),
+    _READ,
+) | {"browser_sessions": tuple(f"SELECT ({one})" for one in _SIGN_IN)}
+"""What a signer reads."""
+_MINTED: Final = (
+    *("targets", "installation", "credentials", "servers", "tools", "tool_approvers"),
+    *("person_keys", "person_groups", "namespaces"),
+)
+"""What a broker reads beside that."""
 
 GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     DAEMON: {
@@ -85,6 +111,8 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "remainders": _REMOVABLE,
         "heartbeats": _REMOVABLE,
         "unclaimed_tasks": ("SELECT", "INSERT", "DELETE"),
+        "targets": _REMOVABLE,
+        "installation": _APPENDED,
         "credentials": (*_APPENDED, *(f"UPDATE ({one})" for one in _CREDENTIAL_STEP)),
         "runs": _KEPT,
         "actions": (*_APPENDED, *(f"UPDATE ({one})" for one in (*_OUTCOME, *_LIFT))),
@@ -104,29 +132,23 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "numbering": _READ,
         "alembic_version": _READ,
     },
-    SIGNER: dict.fromkeys(
-        (
-            *("records", "places", "tiles", "checkpoints", "numbering", "alembic_version"),
-            *("writers", "tokens", "token_keys", "kill_switches", "agents", "persons", "tasks", "actions"),
-            *("approvals", "approval_plans", "approval_answers", "token_admissions"),
-        ),
-        _READ,
-    )
-    | {"browser_sessions": tuple(f"SELECT ({one})" for one in _SIGN_IN)},
+    SIGNER: _SIGNED,
+    BROKER: _SIGNED | dict.fromkeys(_MINTED, _READ),
 }
 """By group and table: what it may do there (rules 2 and 3)."""
 
 _SEQUENCE: Final = "actions_number_seq"
+_OURS: Final = ", ".join(f"'{one}'" for one in GROUPS)
 _RIGHTS: Final = f"""
     SELECT g.rolname, c.relname, a.privilege_type FROM pg_class c
     CROSS JOIN LATERAL aclexplode(c.relacl) a JOIN pg_roles g ON g.oid = a.grantee
     WHERE c.relnamespace = '{SCHEMA}'::regnamespace AND c.relkind IN ('r', 'p')
-        AND g.rolname IN ('{DAEMON}', '{SIGNER}')
+        AND g.rolname IN ({_OURS})
     UNION ALL
     SELECT g.rolname, c.relname, a.privilege_type || ' (' || k.attname || ')' FROM pg_class c
     JOIN pg_attribute k ON k.attrelid = c.oid
     CROSS JOIN LATERAL aclexplode(k.attacl) a JOIN pg_roles g ON g.oid = a.grantee
-    WHERE c.relnamespace = '{SCHEMA}'::regnamespace AND g.rolname IN ('{DAEMON}', '{SIGNER}')
+    WHERE c.relnamespace = '{SCHEMA}'::regnamespace AND g.rolname IN ({_OURS})
 """  # noqa: S608  # our own constants
 _ROLE: Final = f"""
     SELECT rolsuper, rolcreaterole, rolcreatedb, rolbypassrls,

@@ -26,7 +26,9 @@ from taskbound.adapters.store.postgres.server.opening import (
     require_server,
 )
 from taskbound.adapters.store.postgres.server.roles import (
+    BROKER,
     DAEMON,
+    GROUPS,
     SIGNER,
     actual_rights,
     excess_of,
@@ -50,6 +52,9 @@ _SHIFT: Final = f"""
 """  # noqa: S608  # our own constant
 
 
+_NAMES: Final = ", ".join(f"`{one}`" for one in GROUPS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that was looked at."""
@@ -58,13 +63,14 @@ class Finding:
     text: str
 
 
-def upgrade_database(url: str, *, daemon: str = "", signer: str = "") -> str:
+def upgrade_database(url: str, *, daemon: str = "", signer: str = "", broker: str = "") -> str:
     """Make or upgrade the schema, and grant every process what it needs; the revision.
 
     Args:
         url: The database, as a role that owns it and may make roles.
         daemon: The role that the daemon logs in with; empty to grant it later.
         signer: The same for the signer.
+        broker: The same for the broker.
 
     Raises:
         UnavailableError: The server or the database is not fit, or the role may not.
@@ -84,7 +90,7 @@ def upgrade_database(url: str, *, daemon: str = "", signer: str = "") -> str:
                 connection.execute(f"COMMENT ON SCHEMA {SCHEMA} IS '{MARK.replace(chr(39), chr(39) * 2)}'")
         revision = _migrate(url)
         with connection.transaction():
-            grant_rights(connection, {DAEMON: daemon, SIGNER: signer})
+            grant_rights(connection, {DAEMON: daemon, SIGNER: signer, BROKER: broker})
             connection.execute(_SHIFT)  # 3
         require_numbers(connection)
     except (psycopg.Error, DBAPIError) as error:
@@ -135,7 +141,7 @@ def _look(connection: Connection, url: str) -> list[Finding]:
         for group, table, right in sorted(actual - wanted)
     ]
     if wanted == actual:
-        found.append(Finding(well=True, text=f"`{DAEMON}` and `{SIGNER}` have exactly what they need"))
+        found.append(Finding(well=True, text=f"{_NAMES} have exactly what they need"))
     excess = excess_of(connection)
     role = connection.info.user
     if excess:

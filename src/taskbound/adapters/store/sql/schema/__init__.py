@@ -48,6 +48,7 @@ from taskbound.adapters.store.sql.schema.columns import (
 from taskbound.adapters.store.sql.schema.credential import credentials
 from taskbound.adapters.store.sql.schema.group import person_groups
 from taskbound.adapters.store.sql.schema.secret import upstream_secrets
+from taskbound.adapters.store.sql.schema.target import installation, targets
 from taskbound.adapters.store.sql.schema.token import claims, claims_forgotten, token_keys, tokens
 from taskbound.adapters.store.sql.schema.trust import trusts
 from taskbound.adapters.store.sql.schema.workload import agent_keys, identity_issuers, selectors
@@ -71,6 +72,7 @@ __all__ = [
     "credentials",
     "heartbeats",
     "identity_issuers",
+    "installation",
     "issuers",
     "kill_switches",
     "namespaces",
@@ -83,6 +85,7 @@ __all__ = [
     "runs",
     "selectors",
     "servers",
+    "targets",
     "task_accounts",
     "task_evidence",
     "tasks",
@@ -187,6 +190,7 @@ servers: Final = Table(
     text_column("identity"),
     text_column("agents"),
     whole_column("version"),
+    Column("target", WHOLE, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("namespace", "name"),
     sqlite_strict=True,
 )

@@ -17,6 +17,7 @@ from taskbound.adapters.store.sql.identity import (
 )
 from taskbound.adapters.store.sql.policy import SqlPolicy
 from taskbound.adapters.store.sql.revocation import SqlRevocation
+from taskbound.adapters.store.sql.target import SqlTargets
 from taskbound.adapters.store.sql.task import SqlAmendments, SqlTasks, SqlUnclaimed
 from taskbound.adapters.store.sql.token import SqlAuthorizations, SqlClaims, SqlTokens
 from taskbound.adapters.store.sql.tool import SqlTools
@@ -76,6 +77,11 @@ class SqlTransaction:
     def amendments(self) -> SqlAmendments:
         """Amendments that people are asked about, and their answers."""
         return SqlAmendments(self._link)
+
+    @property
+    def targets(self) -> SqlTargets:
+        """Systems in which credentials are minted."""
+        return SqlTargets(self._link)
 
     @property
     def credentials(self) -> SqlCredentials:

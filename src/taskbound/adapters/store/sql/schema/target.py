@@ -1,0 +1,52 @@
+"""The tables of targets, and of what tells this installation's credentials apart; see the schema.
+
+1. For what is decided a target is a row of `servers`, as any server is. What stands here is what only people,
+   the broker and preflights need of it.
+2. The mark is one for the installation, whatever namespaces it has, and never changes: names in targets are
+   made of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import CheckConstraint, Column, PrimaryKeyConstraint, Table
+
+from taskbound.adapters.store.sql.schema.columns import (
+    METADATA,
+    WHOLE,
+    bytes_column,
+    text_column,
+    whole_column,
+)
+
+__all__ = ["installation", "targets"]
+
+targets: Final = Table(
+    "targets",
+    METADATA,
+    text_column("namespace"),
+    text_column("name"),
+    bytes_column("file"),
+    text_column("identity"),
+    text_column("state"),
+    text_column("sealed"),
+    whole_column("number"),
+    text_column("trouble"),
+    Column("begun", WHOLE, nullable=True),
+    Column("tested", WHOLE, nullable=True),
+    whole_column("version"),
+    PrimaryKeyConstraint("namespace", "name"),
+    sqlite_strict=True,
+)
+
+installation: Final = Table(
+    "installation",
+    METADATA,
+    Column("id", WHOLE, nullable=False, autoincrement=False),
+    text_column("mark"),
+    PrimaryKeyConstraint("id"),
+    CheckConstraint("id = 1", name="there_is_one"),
+    sqlite_strict=True,
+)
+"""One row, or none (rule 2)."""
