@@ -156,7 +156,12 @@ def test_a_database_is_made_and_looked_at_from_the_command_line(
     owner, own = server.url("typed", "owner"), server.url("typed")
     assert typed("db", "check", "--store", own, *home) == 1
     assert "taskbound db upgrade" in capsys.readouterr().out
-    assert typed("db", "upgrade", "--store", owner, "--daemon", "daemon", "--signer", "signer", *home) == 0
+    roles = ("--daemon", "daemon", "--signer", "signer", "--broker", "typed_broker")
+    with server.connect("postgres") as admin:
+        admin.execute("DROP ROLE IF EXISTS typed_broker")
+    assert typed("db", "upgrade", "--store", owner, *roles, *home) == 0
+    with server.connect("typed", "typed_broker") as broker:
+        broker.execute("TABLE taskbound.targets")
     capsys.readouterr()
     assert typed("db", "check", "--store", own, "--json", *home) == 0
     assert json.loads(capsys.readouterr().out)["healthy"] is True

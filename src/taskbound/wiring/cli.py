@@ -262,10 +262,10 @@ def _base_policies() -> str:
     return base_bundle()
 
 
-def _upgrade_store(address: str, daemon: str, signer: str) -> str:
+def _upgrade_store(address: str, daemon: str, signer: str, broker: str) -> str:
     from taskbound.wiring.store import upgrade  # noqa: PLC0415 -- as above
 
-    return upgrade(address, daemon, signer)
+    return upgrade(address, daemon, signer, broker)
 
 
 def _examine_store(address: str) -> Sequence[tuple[bool, str]]:

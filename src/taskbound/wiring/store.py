@@ -82,13 +82,14 @@ def open_reader(database: str, address: str) -> Readable:
     return SqlReader(Path(database))
 
 
-def upgrade(address: str, daemon: str, signer: str) -> str:
+def upgrade(address: str, daemon: str, signer: str, broker: str) -> str:
     """Make or upgrade the tables of a PostgreSQL database; the revision.
 
     Args:
         address: Of the database, as the role that owns it.
         daemon: The role that daemons log in with, made a member; empty for none.
         signer: The same for the signer.
+        broker: The same for the broker.
 
     Raises:
         UnavailableError: It can't be done.
@@ -101,7 +102,7 @@ def upgrade(address: str, daemon: str, signer: str) -> str:
         )
     except ModuleNotFoundError as error:
         raise _missing(error) from error
-    return upgrade_database(address, daemon=daemon, signer=signer)
+    return upgrade_database(address, daemon=daemon, signer=signer, broker=broker)
 
 
 def examine(address: str) -> Sequence[tuple[bool, str]]:

@@ -31,7 +31,15 @@ RESTS = {
 """What a token rests on, which a signer reads anew before it signs one."""
 MINTS = {
     *("targets", "installation", "credentials", "servers", "tools", "tool_approvers"),
-    *("person_keys", "person_groups", "namespaces"),
+    *(
+        "person_keys",
+        "person_groups",
+        "namespaces",
+        "issuers",
+        "identity_issuers",
+        "accounts",
+        "task_accounts",
+    ),
 }
 """What a broker reads besides, before it mints what people signed."""
 APPENDED = ("bundles", "activations", "approval_answers", "task_evidence")

@@ -62,13 +62,16 @@ def upgrade(
     signer: Annotated[
         str, typer.Option("--signer", metavar="ROLE", help="The role of the signer, which only reads.")
     ] = "",
+    broker: Annotated[
+        str, typer.Option("--broker", metavar="ROLE", help="The role of the broker, which only reads.")
+    ] = "",
 ) -> None:
     """Make the tables in an existing database, or bring them to this version, and grant what is needed.
 
-    The address names the role that owns the database; it may make roles. `--daemon` and `--signer` are
-    made if they are not there, without a password, and get no more than each needs.
+    The address names the role that owns the database; it may make roles. `--daemon`, `--signer` and
+    `--broker` are made if they are not there, without a password, and get no more than each needs.
     """
-    revision = session.plugs.upgrade_store(_address(session, store), daemon, signer)
+    revision = session.plugs.upgrade_store(_address(session, store), daemon, signer, broker)
     if session.screen.json:
         session.screen.document(DatabaseUpgraded(revision=revision))
         return

@@ -170,8 +170,8 @@ class Plugs:
     """The language that rules are written in."""
     base_policies: Callable[[], str]
     """The text of the rules that come with Taskbound."""
-    upgrade_store: Callable[[str, str, str], str]
-    """Make or upgrade a database, for a daemon's and a signer's role; the revision."""
+    upgrade_store: Callable[[str, str, str, str], str]
+    """Make or upgrade a database, for a daemon's, a signer's and a broker's role; the revision."""
     examine_store: Callable[[str], Sequence[tuple[bool, str]]]
     """How a database stands: whether each thing is well, and in words."""
     command: Callable[[], tuple[str, ...]]

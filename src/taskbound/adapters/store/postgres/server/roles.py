@@ -68,9 +68,17 @@ _SIGNED: Final[dict[str, tuple[str, ...]]] = dict.fromkeys(
 """What a signer reads."""
 _MINTED: Final = (
     *("targets", "installation", "credentials", "servers", "tools", "tool_approvers"),
-    *("person_keys", "person_groups", "namespaces"),
+    *(
+        "person_keys",
+        "person_groups",
+        "namespaces",
+        "issuers",
+        "identity_issuers",
+        "accounts",
+        "task_accounts",
+    ),
 )
-"""What a broker reads beside that."""
+"""What a broker reads beside that: what it works on, and whose word counts about it."""
 
 GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     DAEMON: {
