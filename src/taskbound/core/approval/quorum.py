@@ -17,6 +17,7 @@
    still: as well, and as lately before it, as is asked for. A no needs none. An answer that came with no
    sign-in has none: neither an account and its process nor a key that signs says how somebody signed in.
 8. Nobody is asked who has no account at an issuer of people, and so could never sign in.
+9. A tool of a target may have groups among those who approve for it: whoever is in them now.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING
 from taskbound.core.approval.errors import BadStatementError, NoApproverError, NotEntitledError
 from taskbound.core.approval.question import AGENT, NeedKind
 from taskbound.core.approval.statement import AnswerKind, parse_statement
-from taskbound.core.identity import PersonState
+from taskbound.core.identity import PersonState, group_named
 from taskbound.core.policy.step_up import SignIn, StepUpError, asked_words, unmet
 
 if TYPE_CHECKING:
@@ -133,10 +134,17 @@ def askable(need: Need, circle: Circle) -> frozenset[str]:
     barred = {circle.human(name) for name in {circle.requester, *circle.kin, *circle.controllers}}
     named = {name for group in circle.groups if group.name == need.group for name in group.everyone}
     if need.tool:
-        named = set(circle.tools.get(need.tool, ()))
+        named = _each(circle.tools.get(need.tool, ()), circle)
     elif need.group == AGENT:
-        named = set(circle.approvers if circle.tool is None else circle.tool)
+        named = set(circle.approvers) if circle.tool is None else _each(circle.tool, circle)
     return frozenset(name for name in _present(named, circle) if circle.human(name) not in barred)
+
+
+def _each(named: Collection[str], circle: Circle) -> set[str]:
+    """The persons who are named, and those who are now in the groups that are (rule 9)."""
+    groups = {group_named(one) for one in named} - {""}
+    members = {name for group in circle.groups if group.name in groups for name in group.everyone}
+    return {one for one in named if not group_named(one)} | members
 
 
 def _present(names: Collection[str], circle: Circle) -> frozenset[str]:

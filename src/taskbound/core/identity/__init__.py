@@ -22,17 +22,20 @@ from taskbound.core.identity.errors import (
     UnprovenError,
 )
 from taskbound.core.identity.person import (
+    OF_GROUP,
     Breadth,
     Grantable,
     Group,
     PeerProof,
     Person,
     PersonState,
+    group_named,
     parse_name,
 )
 
 __all__ = [
     "AGENT_TRANSITIONS",
+    "OF_GROUP",
     "Agent",
     "AgentEvent",
     "AgentState",
@@ -49,6 +52,7 @@ __all__ = [
     "UnknownIdentityError",
     "UnprovenError",
     "acknowledge",
+    "group_named",
     "lacks",
     "move_agent",
     "parse_name",

@@ -7,6 +7,7 @@
 3. Persons who are linked are one human, who counts once.
 4. Who is a member by an issuer's word stands beside those whom people made members, and takes nobody's place:
    either is whole without the other.
+5. Where persons and groups are named side by side a group stands as `group:NAME`, which is no person's name.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Scope
 
 __all__ = [
+    "OF_GROUP",
     "Breadth",
     "Claimed",
     "Grantable",
@@ -31,11 +33,14 @@ __all__ = [
     "PeerProof",
     "Person",
     "PersonState",
+    "group_named",
     "human_of",
     "humans",
     "parse_name",
 ]
 
+OF_GROUP: Final = "group:"
+"""What a group's name begins with beside persons' names (rule 5)."""
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _NAME_LIMIT: Final = 64
 
@@ -122,6 +127,11 @@ class Group:
     def everyone(self) -> tuple[str, ...]:
         """Names of all who are members, by whatever, in order."""
         return tuple(sorted({*self.members, *(one.person for one in self.claimed)}))
+
+
+def group_named(text: str) -> str:
+    """The name of the group that a text names; empty where it names none (rule 5)."""
+    return text.removeprefix(OF_GROUP) if text.startswith(OF_GROUP) else ""
 
 
 def human_of(name: str, persons: Mapping[str, Person]) -> str:

@@ -3,7 +3,8 @@
 1. A file is of one target: its name, what kind of system it is, where that is, who answers for it and who
    approves, and the kinds of credentials that may be minted there. A member that isn't known refuses.
 2. Nothing of the admin access stands in it: that is sealed to the broker when it is typed.
-3. A target has an owner and at least one approver (law 9).
+3. A target has an owner and at least one approver (law 9): a person, or a group as `group:NAME`. A bare name
+   is a person's where there is one, and a group's where there is none; the target is kept with which it was.
 4. The target's identity is the digest of what decides where credentials are minted and what they may do:
    kind, place and kinds of credentials. Who answers for it is no part of that; all that was permitted before
    a change of the identity was permitted for another target.
@@ -17,8 +18,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.core.action.canonical import canonical
-from taskbound.core.action.parse import parse_document
+from taskbound.core.action.parse import parse_document, parse_object
 from taskbound.core.errors import MalformedError
+from taskbound.core.identity import group_named, parse_name
 from taskbound.core.scope.errors import ScopeSyntaxError
 from taskbound.core.scope.place import Place
 from taskbound.core.scope.show import kind_of
@@ -57,11 +59,28 @@ class TargetFile:
     owner: str
     """The person who answers for it."""
     approvers: tuple[str, ...]
-    """Persons and groups, sorted."""
+    """Persons and groups, sorted; a group as `group:NAME`, or by its bare name (rule 3)."""
     credentials: tuple[CredentialKind, ...]
     """By name."""
     where: bytes
     """Canonical JSON of kind, place and kinds of credentials: what the identity is made of (rule 4)."""
+
+    @property
+    def spec(self) -> bytes:
+        """Canonical JSON of kind and place: what stands where a server has how it is started."""
+        whole = parse_object(self.where)
+        return canonical({"kind": whole["kind"], "where": whole["where"]})
+
+    def naming(self, approvers: tuple[str, ...]) -> bytes:
+        """The file as canonical JSON, with these approvers (rule 3)."""
+        return canonical(
+            {
+                **parse_object(self.where),
+                "approvers": list(approvers),
+                "owner": self.owner,
+                "target": self.name,
+            }
+        )
 
     def identity(self, namespace: str) -> str:
         """Its digest in a namespace: 64 lowercase hexadecimal digits (rule 4)."""
@@ -119,7 +138,7 @@ def _parse_file(value: JsonValue, top: Place) -> TargetFile:
         name=name,
         kind=kind,
         place=_parse_place(members["where"], top.member("where")),
-        owner=top.member("owner").read_text(members["owner"]),
+        owner=_parse_person(members["owner"], top.member("owner")),
         approvers=_parse_approvers(members["approvers"], top.member("approvers")),
         credentials=tuple(_parse_kind(one, declared[one], place.member(one)) for one in sorted(declared)),
         where=canonical(
@@ -177,12 +196,21 @@ def _parse_kind(name: str, value: JsonValue, place: Place) -> CredentialKind:
 
 def _parse_approvers(value: JsonValue, place: Place) -> tuple[str, ...]:
     texts = [
-        place.item(number).read_text(one)
+        _parse_person(one, place.item(number), group=True)
         for number, one in enumerate(place.read_list(value, most=MAX_APPROVERS))
     ]
     if not texts or len(set(texts)) != len(texts):
         raise place.fault("must name at least one who approves, and nobody twice")  # 3
     return tuple(sorted(texts))
+
+
+def _parse_person(value: JsonValue, place: Place, *, group: bool = False) -> str:
+    text = place.read_text(value)
+    try:
+        parse_name(group_named(text) or text if group else text, what="a person")
+    except MalformedError as error:
+        raise place.fault(f"must be the name of a person{' or a group' if group else ''}") from error
+    return text
 
 
 def _require(place: Place, make: Callable[[], T]) -> T:

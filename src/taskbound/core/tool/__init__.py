@@ -51,6 +51,7 @@ from taskbound.core.tool.name import (
     QUESTION_NAMES,
     RESERVED_NAMES,
     SEPARATOR,
+    credential_kind,
     is_reserved,
     join_tool_name,
     look_of,
@@ -60,6 +61,7 @@ from taskbound.core.tool.name import (
     require_distinct,
 )
 from taskbound.core.tool.slot import (
+    ADMIN_SLOT,
     MAX_SECRET,
     MAX_SLOTS,
     MIN_SECRET,
@@ -71,6 +73,7 @@ from taskbound.core.tool.slot import (
 from taskbound.core.tool.template import MAX_URI, UriTemplate, parse_template
 
 __all__ = [
+    "ADMIN_SLOT",
     "CREDENTIAL",
     "DEFINITION_VERSION",
     "IDENTITY_VERSION",
@@ -117,6 +120,7 @@ __all__ = [
     "UriTemplate",
     "compare",
     "compare_list",
+    "credential_kind",
     "effect_of",
     "is_reserved",
     "join_tool_name",

@@ -36,6 +36,7 @@ __all__ = [
     "QUESTION_NAMES",
     "RESERVED_NAMES",
     "SEPARATOR",
+    "credential_kind",
     "is_reserved",
     "join_tool_name",
     "look_of",
@@ -70,6 +71,12 @@ _ALIKE: Final = str.maketrans({"1": "l", "i": "l", "0": "o", "-": "_", ".": "_",
 def is_reserved(tool: str) -> bool:
     """Whether a tool of this own name is nothing that a server calls so (rule 3)."""
     return tool in RESERVED_NAMES or _KIND.fullmatch(tool) is not None
+
+
+def credential_kind(tool: str) -> tuple[str, str] | None:
+    """Target and kind of the credential that a tool of this whole name asks for; None where it is none."""
+    target, mark, kind = tool.partition(f"{SEPARATOR}{CREDENTIAL}")
+    return (target, kind) if mark and is_reserved(CREDENTIAL + kind) else None
 
 
 def parse_tool_name(text: str) -> tuple[str, str]:

@@ -38,7 +38,7 @@ from taskbound.core.task import TaskEvent, TaskState, move_task
 from taskbound.flows.identity.person_key import withdrawn
 from taskbound.flows.identity.sessions import drop_accounts
 from taskbound.flows.identity.telling import tell
-from taskbound.flows.identity.tools import let_go_of_tools
+from taskbound.flows.identity.tools import let_go_of_tools, targets_left
 from taskbound.flows.means import Moved
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class People:
         require_self(actor, (name,), owns=owns)
         suspended: list[str] = []
         orphaned: list[str] = []
+        targets: list[str] = []
 
         def work(tx: Transaction) -> list[Moved]:
             tx.accounts.sessions(namespace)  # alone among those who sign in, before any row is locked
@@ -105,6 +106,7 @@ class People:
                     )
             drop_accounts(tx, namespace, lambda one: one.person == name, f"{name} has left", actor, events)
             orphaned[:] = let_go_of_tools(tx, namespace, name, actor, events)
+            targets[:] = targets_left(tx, namespace, name, orphaned)
             suspended[:] = _let_go(tx, namespace, name, actor, events)
             moved = pause_tasks(
                 tx,
@@ -125,6 +127,7 @@ class People:
             "reason": reason,
             "suspended_agents": suspended,
             "tools_without_owner": orphaned,
+            "targets_without_owner": targets,
             "paused_tasks": [one.task for one in moved],
         }
         tell(self._means, namespace, news, also=suspended)  # 5

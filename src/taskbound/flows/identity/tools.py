@@ -2,7 +2,9 @@
 
 1. An owner is taken away under the tool's version: what was evaluated before is evaluated again, in whatever
    daemon. Nobody gets a tool by that.
-2. What an account pinned while the namespace had no persons is the person's whose account that is.
+2. A target is left without an owner with its tools; before it has any, with the owner that its file names.
+   That file stays as it was declared: the tools that come of it then have no owner (`flows.target.testing`).
+3. What an account pinned while the namespace had no persons is the person's whose account that is.
 """
 
 from __future__ import annotations
@@ -11,14 +13,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskbound.core.audit.events import ToolApproversChanged, ToolOwnerChanged
+from taskbound.core.target import TargetState, parse_target_file
+from taskbound.core.tool import credential_kind
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from taskbound.core.audit import Event
     from taskbound.core.identity import Person
     from taskbound.flows.means import Actor
     from taskbound.ports.store import Transaction
 
-__all__ = ["let_go_of_tools", "own_what_was_pinned"]
+__all__ = ["let_go_of_tools", "own_what_was_pinned", "targets_left"]
 
 
 def let_go_of_tools(
@@ -47,8 +53,19 @@ def let_go_of_tools(
     return [pin.name for pin in owned]
 
 
+def targets_left(tx: Transaction, namespace: str, name: str, tools: Collection[str]) -> list[str]:
+    """The names of the targets that this person owned, who leaves with these tools, in order (rule 2)."""
+    found = {asked[0] for asked in map(credential_kind, tools) if asked is not None}
+    declared = {
+        one.name
+        for one in tx.targets.targets(namespace)
+        if one.state is not TargetState.READY and parse_target_file(one.file).owner == name
+    }
+    return sorted(found | declared)
+
+
 def own_what_was_pinned(tx: Transaction, person: Person, actor: Actor) -> list[Event]:
-    """Give a new person the tools that their account pinned before (rule 2); the records of it."""
+    """Give a new person the tools that their account pinned before (rule 3); the records of it."""
     before = f"uid:{person.uid}"
     events: list[Event] = []
     for pin in tx.tools.tools(person.namespace):

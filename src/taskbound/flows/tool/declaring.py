@@ -7,6 +7,7 @@
    a person does), and takes the one argument. It is kept with that tool's definition: under another it is
    void, and what it was declared for is refused until a person has declared it anew.
 5. A role is of an argument that the pinned schema has.
+6. What a kind of credential may do is declared in its target's file, whose identity it is part of.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from taskbound.core.approval import BadProbeError, ProbeKind, parse_probes
 from taskbound.core.approval.answer import parse_reading
 from taskbound.core.approval.check import parse_checks
 from taskbound.core.audit.events import ToolDeclared
-from taskbound.core.tool import Effect, effect_of, parse_definition
+from taskbound.core.tool import CREDENTIAL, Effect, effect_of, parse_definition
 from taskbound.core.tool.file import BadRoleError, parse_roles, role_text
 from taskbound.core.tool.name import shown
-from taskbound.flows.tool.errors import NotIdempotentError
+from taskbound.flows.tool.errors import DeclaredByTargetError, NotIdempotentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -54,6 +55,7 @@ def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedToo
         find: Another pinned tool of the namespace, by name.
 
     Raises:
+        DeclaredByTargetError: It is a kind of credential, and its effect is said.
         NotIdempotentError: It says of itself that it is not idempotent.
         BadProbeError: What is to be looked at is not said as it has to be.
         BadRoleError: What an argument is for is not.
@@ -61,6 +63,8 @@ def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedToo
     definition = parse_definition(pin.definition)
     if said.idempotent and definition.denies_idempotence:
         raise NotIdempotentError(f"`{pin.name}` says of itself that it is not idempotent")  # 2
+    if said.effect is not None and definition.name.startswith(CREDENTIAL):
+        raise DeclaredByTargetError(f"what `{pin.name}` may do is declared in the file of its target")  # 6
     return replace(
         pin,
         idempotent=pin.idempotent if said.idempotent is None else said.idempotent,

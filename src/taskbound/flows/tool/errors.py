@@ -5,6 +5,7 @@ from __future__ import annotations
 from taskbound.core.errors import DeniedError
 
 __all__ = [
+    "DeclaredByTargetError",
     "NotIdempotentError",
     "OtherChangesError",
     "OtherDefinitionError",
@@ -12,6 +13,13 @@ __all__ = [
     "UnknownServerError",
     "UpstreamExistsError",
 ]
+
+
+class DeclaredByTargetError(DeniedError):
+    """A kind of credential is what its target's file says, and what a person may not say beside it."""
+
+    code = "declared-by-target"
+    remedy = "change the target's file, and declare it under another name: it is another target"
 
 
 class UnknownServerError(DeniedError):
@@ -22,10 +30,12 @@ class UnknownServerError(DeniedError):
 
 
 class UpstreamExistsError(DeniedError):
-    """A server of this name is pinned already."""
+    """A server or a target of this name is pinned already."""
 
     code = "upstream-exists"
-    remedy = "remove it first with `taskbound upstream remove`, or give another name"
+    remedy = (
+        "give another name, or remove it first: `taskbound upstream remove`, or of a target `target remove`"
+    )
 
 
 class OtherDefinitionError(DeniedError):

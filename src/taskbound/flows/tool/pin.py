@@ -85,8 +85,10 @@ class Pins:
         )
 
         def work(tx: Transaction) -> None:
-            if tx.tools.server(namespace, name) is not None:
-                raise UpstreamExistsError(f"a server named `{name}` is pinned already")
+            if (there := tx.tools.server(namespace, name)) is not None:
+                raise UpstreamExistsError(
+                    f"a {'target' if there.is_target else 'server'} named `{name}` is pinned already"
+                )
             tx.tools.put_server(server, expect=0)
             events: list[Event] = [_added(server, identity, actor)]
             now = self._means.clock.now()
@@ -104,11 +106,17 @@ class Pins:
         """Take a server and its pins away.
 
         Raises:
-            UnknownServerError: It is not pinned.
+            UnknownServerError: It is not pinned, or is a target.
         """
 
         def work(tx: Transaction) -> None:
-            server = require_server(tx.tools.server(namespace, name), name)
+            server = tx.tools.server(namespace, name)
+            if server is not None and server.is_target:
+                raise UnknownServerError(
+                    f"`{name}` is a target and no server",
+                    remedy=f"take it away with `taskbound target remove {name}`",
+                )
+            server = require_server(server, name)
             tx.tools.drop_server(namespace, name)
             event = UpstreamRemoved(upstream=name, server=server.identity, by=actor.name, proof=actor.proof)
             self._record(tx, namespace, [event])

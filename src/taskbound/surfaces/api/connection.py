@@ -193,6 +193,10 @@ class Connections:
         """Every open egress."""
         return tuple(one for one in self._open.values() if one.role == "egress")
 
+    def brokers(self) -> tuple[Connection, ...]:
+        """Every open broker."""
+        return tuple(one for one in self._open.values() if one.role == "broker")
+
     def gateways(self, *, lost: bool = False) -> tuple[Connection, ...]:
         """Every open gateway; with `lost` those too that may come back."""
         every = (*self._open.values(), *(self._lost.values() if lost else ()))

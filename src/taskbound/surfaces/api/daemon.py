@@ -21,6 +21,7 @@ from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor, OneLook
 from taskbound.flows.policy import Bundles
 from taskbound.flows.policy.held import with_held_store
+from taskbound.flows.target import Targets
 from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, keep_account
 from taskbound.flows.tool import Pins, Sights
 from taskbound.flows.tool.secret import Secrets
@@ -130,6 +131,7 @@ class Daemon:
         self.pins = Pins(means, self.views)
         self.sights = Sights(means, self.views)
         self.secrets = Secrets(means)
+        self.targets = Targets(means, self.views)
         self.trusts, self.egress_wanted = Sources(), threading.Event()
         self.bundles = Bundles(means, self.views)
         self.approvals = Approvals(means)

@@ -48,6 +48,7 @@ from taskbound.surfaces.api import (
     serving,
     sign_in,
     standing,
+    target,
     task,
     token,
     tool,
@@ -70,6 +71,7 @@ from taskbound.wire import people as wire_people
 from taskbound.wire import policy as wire_policy
 from taskbound.wire import revocation as wire_revocation
 from taskbound.wire import scope as wire_scope
+from taskbound.wire import target as wire_target
 from taskbound.wire import task as wire_task
 from taskbound.wire import token as wire_token
 from taskbound.wire import tool as wire_tool
@@ -179,6 +181,11 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_identity.ListGroups: _operation("api:group:list", _R, grantable.list_groups),
     wire_identity.SetMember: _operation("api:group:member", Right.GIVER, grantable.set_member),
     wire_identity.ShowGroup: _operation("api:group:show", _R, grantable.show_group),
+    wire_target.AddTarget: _operation("api:target:add", _O, target.add_target),
+    wire_target.SetAdmin: _operation("api:target:admin", _O, target.set_admin),
+    wire_target.ListTargets: _operation("api:target:list", _R, target.list_targets),
+    wire_target.RemoveTarget: _operation("api:target:remove", _O, target.remove_target),
+    wire_target.TestTarget: _operation("api:target:test", _P, target.test_target),
     wire_task.AddIssuer: _operation("api:issuer:add", Right.GIVER, evidence.put_issuer),
     wire_task.ListIssuers: _operation("api:issuer:list", _R, evidence.list_issuers),
     wire_task.RemoveIssuer: _operation("api:issuer:remove", Right.GIVER, evidence.remove_issuer),

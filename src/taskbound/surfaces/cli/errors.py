@@ -80,6 +80,7 @@ _BY_STATUS: Final[dict[int, str]] = {
     """,
     _DENIED: """
         foreign-name hand-out-over lease-held lease-lost name-taken target-refused
+        declared-by-target target-exists target-in-use target-unknown
         operation-forbidden step-up
         already-answered ambiguous-question mcp-task-uncovered other-task
         ambiguous-task amendment-denied amendment-narrows amendment-open

@@ -26,6 +26,7 @@ from taskbound.wire import (
     people,
     policy,
     scope,
+    target,
     task,
     token,
     tool,
@@ -188,6 +189,7 @@ ROUTES: Final = (
     _of("POST", "tools/{name}/declare", "tool:declare", Done),
     _of("PUT", "tools/{name}/owner", "tool:owning", Done),
     _of("PUT", "tools/{name}/approvers", "tool:answering", Done),
+    _of("GET", "targets", "target:list", target.TargetRows),
     # --- action, policy, approval ---
     _of("GET", "actions", "action:list", action.ActionRows),
     _of("POST", "actions", "action:ask", action.ActionPermitted),
@@ -227,6 +229,7 @@ _GATEWAY: Final = (
 )
 _LISTENS: Final = "asked at its start by the process that listens, in its own name"
 _PERSONAL: Final = "lets clients in, which whoever holds a token of a person's does not do by it"
+_BROKER: Final = "admin access is sealed on this machine, to the key that the broker tells on its own socket"
 _PAGE: Final = "opens a page of this machine's loopback, for a browser that runs here"
 
 LEFT_OUT: Final[Mapping[str, str]] = {
@@ -247,6 +250,10 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "person-key:confirm": _PAGE,
     "person-key:open": _PAGE,
     "person-key:open-vouching": _PAGE,
+    "target:add": _BROKER,
+    "target:admin": _BROKER,
+    "target:remove": "takes away what only that machine can declare again",
+    "target:test": "follows a change of a target or of its admin access, which is made on that machine",
     "task:run": "registers the process that asks, which the kernel alone can name",
     "token:consent": _PERSONAL,
     "token:consent-person": _PERSONAL,

@@ -93,6 +93,13 @@ from taskbound.core.audit.events.standing import (
     UpstreamDeclared,
     UpstreamRemoved,
 )
+from taskbound.core.audit.events.target import (
+    TargetAdded,
+    TargetAdminSet,
+    TargetRemoved,
+    TargetTestBegun,
+    TargetTested,
+)
 from taskbound.core.audit.events.token import (
     TokenIssued,
     TokenKeyRevoked,
@@ -176,6 +183,11 @@ __all__ = [
     "RefusalsDropped",
     "RequestRefused",
     "RunRegistered",
+    "TargetAdded",
+    "TargetAdminSet",
+    "TargetRemoved",
+    "TargetTestBegun",
+    "TargetTested",
     "TaskAccounted",
     "TaskAmended",
     "TaskBearerMade",
@@ -247,6 +259,11 @@ Event: TypeAlias = (
     | TaskBearerMade
     | CredentialJournaled
     | CredentialMoved
+    | TargetAdded
+    | TargetAdminSet
+    | TargetTestBegun
+    | TargetTested
+    | TargetRemoved
     | TokenIssued
     | TokenRevoked
     | TokenKeyRotated

@@ -1,0 +1,16 @@
+"""Targets: declared, tested before anything is asked for in them, taken away once nothing is left."""
+
+from __future__ import annotations
+
+from taskbound.flows.target.adding import Targets
+from taskbound.flows.target.errors import TargetExistsError, TargetInUseError, UnknownTargetError
+from taskbound.flows.target.testing import UnderTest, note_canary
+
+__all__ = [
+    "TargetExistsError",
+    "TargetInUseError",
+    "Targets",
+    "UnderTest",
+    "UnknownTargetError",
+    "note_canary",
+]

@@ -1,0 +1,259 @@
+"""The preflight of a target: one canary of each kind, which the broker mints, uses and revokes.
+
+1. Its canaries are rows like all others, and nobody's: they have a kind and no action. They were made at the
+   instant at which the test began; what was made at another is another test's, and counts for nothing.
+2. It is over with its last canary that was used and is gone: then it worked. Or with the first one that can't
+   come to that: it ended before it was used, or what was open with it can't be ended.
+3. Tools are pinned with the first test that works, one for each kind, with the owner and the approvers of the
+   file as far as they are there still. Their versions begin as others do (`flows.tool.pin`, rule 2).
+4. What a later test shows is kept beside a target that is ready, and takes nothing from it.
+5. A canary that no broker takes in hand ends by itself, and says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import canonical
+from taskbound.core.audit.events import ToolApproversChanged, ToolPinned
+from taskbound.core.audit.events.credential import CredentialJournaled
+from taskbound.core.audit.events.target import TargetTestBegun, TargetTested
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.credential import ID_PREFIX, NEVER, Credential, CredentialState, due_of, is_canary
+from taskbound.core.target import SECONDS, TargetState, kind_definition, parse_target_file
+from taskbound.core.tool import join_tool_name
+from taskbound.flows.means import Actor
+from taskbound.flows.target.people import still_there
+from taskbound.ports.tool import PinnedTool
+
+if TYPE_CHECKING:
+    from taskbound.core.action import JsonValue
+    from taskbound.core.audit import Event
+    from taskbound.core.target import CredentialKind, TargetFile
+    from taskbound.flows.means import Means
+    from taskbound.ports.store import Transaction
+    from taskbound.ports.target import StoredTarget
+
+__all__ = ["CANARY", "CANARY_LIVES", "UnderTest", "begin_test", "is_under_test", "note_canary"]
+
+CANARY: Final = "taskbound-canary"
+"""What each parameter of a canary is."""
+CANARY_LIVES: Final = 60
+"""Seconds. It asks for as many as its kind allows, and lives so long in any case, since it is nobody's."""
+_PAGE: Final = 500
+_TROUBLE: Final = 400
+"""Characters of what is kept of a test that failed."""
+_ENDED: Final = frozenset({CredentialState.REVOKING, CredentialState.REVOKED, CredentialState.UNSUPPORTED})
+_DAEMON: Final = Actor(name="daemon", proof="own process")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderTest:
+    """A preflight that is under way."""
+
+    name: str
+    identity: str
+    credentials: tuple[str, ...]
+    """Ids of its canaries, by kind."""
+
+
+def begin_test(
+    tx: Transaction, means: Means, target: StoredTarget, actor: Actor, now: Instant, *, expect: int
+) -> UnderTest:
+    """Write the canaries down, and the target with the test that they are of (rule 1).
+
+    Args:
+        tx: The transaction, which has locked the target where it is there already.
+        means: What to work with.
+        target: As it is to be written, but for its test and its version.
+        actor: Who wants it tested.
+        now: When it begins.
+        expect: The version of the row that it is written over; 0 for none.
+    """
+    begun = _new_instant(target, now)
+    tx.targets.put_target(replace(target, begun=begun, version=expect + 1), expect=expect)
+    kinds = parse_target_file(target.file).credentials
+    rows = [_journaled(means, target, kind, begun) for kind in kinds]
+    for number, row in enumerate(rows):
+        tx.audit.append(target.namespace, means.writer, [_journaling(row)], now)
+        rows[number] = replace(row, record=tx.audit.last_number())
+    tx.credentials.insert_credentials(rows)
+    event = TargetTestBegun(
+        target=target.name,
+        identity=target.identity,
+        canaries=tuple(one.id for one in rows),
+        by=actor.name,
+        proof=actor.proof,
+    )
+    tx.audit.append(target.namespace, means.writer, [event], now)
+    return UnderTest(name=target.name, identity=target.identity, credentials=event.canaries)
+
+
+def _new_instant(target: StoredTarget, now: Instant) -> Instant:
+    """An instant of no other test of the target (rule 1)."""
+    return Instant(max(now, *(one + 1 for one in (target.begun, target.tested) if one is not None)))
+
+
+def _journaled(means: Means, target: StoredTarget, kind: CredentialKind, begun: Instant) -> Credential:
+    arguments: dict[str, JsonValue] = dict.fromkeys(kind.parameters, CANARY)
+    row = Credential(
+        namespace=target.namespace,
+        id=means.chance.name(ID_PREFIX),
+        target=target.name,
+        kind=kind.name,
+        identity=target.identity,
+        task="",
+        agent="",
+        action="",
+        arguments=canonical({**arguments, SECONDS: min(CANARY_LIVES, kind.seconds)}),
+        recipient="",
+        state=CredentialState.JOURNALED,
+        made=begun,
+        ends=Instant(begun + seconds(CANARY_LIVES)),
+        due=begun,
+    )
+    return replace(row, due=due_of(row, begun))
+
+
+def _journaling(row: Credential) -> CredentialJournaled:
+    return CredentialJournaled(
+        credential=row.id,
+        target=row.target,
+        of=row.kind,
+        identity=row.identity,
+        task=row.task,
+        agent=row.agent,
+        action=row.action,
+        ends=row.ends,
+        recipient=row.recipient,
+    )
+
+
+def is_under_test(target: StoredTarget) -> bool:
+    """Whether its last preflight is not over."""
+    return target.begun is not None and (target.tested is None or target.tested < target.begun)
+
+
+def note_canary(
+    tx: Transaction,
+    means: Means,  # noqa: ARG001 - as every flow is given it; the records are written by whoever calls
+    canary: Credential,
+    now: Instant,
+) -> list[Event]:
+    """See whether a test is over by this move, and write what it showed; the records of it.
+
+    Called in the transaction that moved the canary, which has locked it, with the row as it stands now.
+    Whoever calls writes the records, and forgets views where there are some.
+    """
+    if not is_canary(canary) or canary.state not in _ENDED:
+        return []
+    target = tx.targets.lock_target(canary.namespace, canary.target)
+    if target is None or not is_under_test(target) or not _is_of(canary, target):
+        return []
+    trouble = _trouble_of(canary)
+    if trouble:
+        return _conclude(tx, target, trouble, now)
+    if canary.state is CredentialState.REVOKED and _all_worked(tx, target):
+        return _conclude(tx, target, "", now)
+    return []
+
+
+def _is_of(canary: Credential, target: StoredTarget) -> bool:
+    """Whether it is of the target's last test (rule 1)."""
+    return canary.made == target.begun and canary.identity == target.identity
+
+
+def _trouble_of(canary: Credential) -> str:
+    """Why the test fails by this canary; empty where it does not (rule 2)."""
+    if canary.shown == NEVER:
+        met = canary.trouble or canary.why
+        if canary.lease.fence == 0:
+            met = f"no broker took it in hand ({met})" if met else "no broker took it in hand"  # 5
+    elif canary.state is CredentialState.UNSUPPORTED:
+        met = "what was open with it can't be ended in the target"
+    else:
+        return ""
+    return f"the kind `{canary.kind}`: {met or 'it was not minted'}"[:_TROUBLE]
+
+
+def _all_worked(tx: Transaction, target: StoredTarget) -> bool:
+    """Whether every kind's canary was used and is gone."""
+    wanted = {one.name for one in parse_target_file(target.file).credentials}
+    before = ""
+    gone = {CredentialState.REVOKED}
+    while wanted and (
+        page := tx.credentials.credentials(
+            target.namespace, target=target.name, states=gone, limit=_PAGE, before=before
+        )
+    ):
+        wanted -= {one.kind for one in page if is_canary(one) and _is_of(one, target) and one.shown != NEVER}
+        before = page[-1].id
+    return not wanted
+
+
+def _conclude(tx: Transaction, target: StoredTarget, trouble: str, now: Instant) -> list[Event]:
+    """Write that the test is over; the records of it (rules 3 and 4)."""
+    ready = target.state is TargetState.READY
+    after = replace(
+        target,
+        state=TargetState.READY if ready or not trouble else TargetState.REFUSED,
+        trouble=trouble,
+        tested=max(now, target.begun or now),
+        version=target.version + 1,
+    )
+    tx.targets.put_target(after, expect=target.version)
+    tested = TargetTested(
+        target=target.name,
+        identity=target.identity,
+        before=target.state.value,
+        after=after.state.value,
+        trouble=trouble,
+    )
+    pins = not ready and after.state is TargetState.READY
+    return [*(_pin(tx, after, now) if pins else ()), tested]
+
+
+def _pin(tx: Transaction, target: StoredTarget, now: Instant) -> list[Event]:
+    """Pin the tools of a target that is ready; the records of it (rule 3)."""
+    file = parse_target_file(target.file)
+    owner, approvers = still_there(file, tx.identities.persons(target.namespace))
+    events: list[Event] = []
+    for kind in file.credentials:
+        pinned, recorded = _tool(target, file, kind, owner, now)
+        tx.tools.put_tool(pinned, expect=0)
+        tx.tools.put_approvers(target.namespace, pinned.name, approvers)
+        events += [
+            recorded,
+            ToolApproversChanged(
+                tool=pinned.name, approvers=approvers, by=_DAEMON.name, proof=_DAEMON.proof, own=True
+            ),
+        ]
+    return events
+
+
+def _tool(
+    target: StoredTarget, file: TargetFile, kind: CredentialKind, owner: str, now: Instant
+) -> tuple[PinnedTool, ToolPinned]:
+    definition = kind_definition(kind)
+    pinned = PinnedTool(
+        namespace=target.namespace,
+        name=join_tool_name(file.name, definition.name),
+        server=file.name,
+        identity=target.identity,
+        definition=definition.canonical,
+        digest=definition.digest,
+        state="pinned",
+        version=now,
+        owner=owner,
+    )
+    event = ToolPinned(
+        tool=pinned.name,
+        server=pinned.identity,
+        definition=pinned.digest,
+        effect=definition.effect.value,
+        by=_DAEMON.name,
+        proof=_DAEMON.proof,
+        owner=owner,
+    )
+    return pinned, event
