@@ -184,7 +184,6 @@ def test_those_who_watch_are_told_who_left_and_what_stopped(world: World) -> Non
         "person": "ann",
         "reason": "new job",
         "suspended_agents": ["coder"],
-        "targets_without_owner": [],
         "tools_without_owner": ["bank__look", "bank__pay"],
         "paused_tasks": [task.id],
     }

@@ -127,9 +127,10 @@ class People:
             "reason": reason,
             "suspended_agents": suspended,
             "tools_without_owner": orphaned,
-            "targets_without_owner": targets,
             "paused_tasks": [one.task for one in moved],
         }
+        if targets:
+            news["targets_without_owner"] = targets
         tell(self._means, namespace, news, also=suspended)  # 5
         return moved
 
