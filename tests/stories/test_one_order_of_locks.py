@@ -14,13 +14,16 @@ import pytest
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import AnswerKind, SignedTogetherError
 from taskbound.core.task import TaskEvent
+from tests.peers.people import OWNER
 from tests.peers.planning import FIRST, SECOND, Planner, pay
+from tests.stories.targeting import FILE, Aiming, declared, sealed_for
 from tests.world import ANN, code_of, id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.approval import Plan
+    from taskbound.flows.target import UnderTest
     from taskbound.ports.store import Store
 
 ORDER: Final = (
@@ -41,8 +44,8 @@ ORDER: Final = (
     (
         "lock_last_used",
     ),  # of a question that was used: whoever answers that is refused, and locks nothing more
-    ("lock_target",),
     ("lock_credential", "lock_living"),
+    ("lock_target",),
 )
 PLACE: Final = {name: place for place, names in enumerate(ORDER) for name in names}
 
@@ -132,8 +135,42 @@ def transactions(what: str) -> list[list[str]]:
     here = Here()
     here.locks.clear()
     ACTS[what](here)
-    found = [one.split() for one in " ".join(one or "|" for one in here.locks).split("|")]
+    return each(here.locks)
+
+
+def each(locks: list[str]) -> list[list[str]]:
+    """What each transaction locked, in order."""
+    found = [one.split() for one in " ".join(one or "|" for one in locks).split("|")]
     return [list(dict.fromkeys(names)) for names in found if names]
+
+
+def take_away(aiming: Aiming, test: UnderTest) -> None:
+    aiming.work(test)
+    aiming.targets.remove("default", "orders-db", OWNER, owns=True)
+
+
+AIMED: Final[dict[str, Callable[[Aiming, UnderTest], object]]] = {
+    "declare": lambda aiming, _: aiming.add(declared(target="other")),
+    "test": lambda aiming, _: aiming.targets.test("default", "orders-db", OWNER),
+    "note": lambda aiming, test: aiming.work(test),
+    "set an access": lambda aiming, _: aiming.targets.set_admin(
+        "default", "orders-db", number=2, sealed=sealed_for(FILE, number=2), actor=OWNER, owns=True
+    ),
+    "take it away": take_away,
+}
+
+
+@pytest.mark.parametrize("what", AIMED)
+def test_whoever_has_to_do_with_a_target_locks_in_that_order_too(what: str) -> None:
+    locks: list[str] = []
+    aiming = Aiming(cast("Store", Watched(MemoryStore(), locks)))
+    test = aiming.add()
+    locks.clear()
+    AIMED[what](aiming, test)
+    found = each(locks)
+    assert found
+    for names in found:
+        assert names == sorted(names, key=PLACE.__getitem__)
 
 
 @pytest.mark.parametrize("what", ACTS)

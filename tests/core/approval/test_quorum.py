@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from taskbound.core.approval import (
@@ -168,6 +170,16 @@ def test_those_who_approve_for_the_tool_go_before_those_of_the_agent_and_then_no
     assert askable(AGENTS, circle(tool=("ben",))) == {"ben"}
     assert askable(AGENTS, circle(tool=())) == frozenset()
     assert askable(ONE, circle(tool=("owen",))) == {"ada", "ada-again", "ben", "cleo"}
+
+
+def test_a_group_that_approves_for_a_tool_is_whoever_is_in_it_now_and_still_not_the_requester() -> None:
+    named = circle(tool=("group:finance", "owen"))
+    assert askable(AGENTS, named) == {*askable(ONE, CIRCLE), "owen"}
+    assert askable(AGENTS, circle(tool=("group:finance",), groups=())) == frozenset()
+    assert askable(AGENTS, circle(tool=("finance",))) == frozenset()
+    of_tool = replace(AGENTS, tool="orders-db__credential/reader")
+    amending = circle(tools={"orders-db__credential/reader": ("group:finance",)})
+    assert askable(of_tool, amending) == askable(ONE, CIRCLE)
 
 
 def test_i31_who_controls_the_agent_may_not_answer_nor_may_a_second_account_of_theirs() -> None:

@@ -2,7 +2,7 @@
 
 1. Locks are taken in one order, whoever takes them (design 4.8): kill switch, bundle, agents, tools, tasks,
    remainders, presentations, acts, issuers where policy read of evidence, tokens that were shown, with their
-   keys and what let their clients in, then plans, questions, people, a target, and credentials last.
+   keys and what let their clients in, then plans, questions, people, credentials, and a target last.
 2. A person's narrower action is settled here like any call: there is no other place where one is decided.
 """
 

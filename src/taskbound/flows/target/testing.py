@@ -92,7 +92,8 @@ def begin_test(
 
 def _new_instant(target: StoredTarget, now: Instant) -> Instant:
     """An instant of no other test of the target (rule 1)."""
-    return Instant(max(now, *(one + 1 for one in (target.begun, target.tested) if one is not None)))
+    before = [one + 1 for one in (target.begun, target.tested) if one is not None]
+    return Instant(max([now, *before]))
 
 
 def _journaled(means: Means, target: StoredTarget, kind: CredentialKind, begun: Instant) -> Credential:

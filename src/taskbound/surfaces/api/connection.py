@@ -193,9 +193,11 @@ class Connections:
         """Every open egress."""
         return tuple(one for one in self._open.values() if one.role == "egress")
 
-    def brokers(self) -> tuple[Connection, ...]:
-        """Every open broker."""
-        return tuple(one for one in self._open.values() if one.role == "broker")
+    def brokers(self, namespace: str) -> tuple[Connection, ...]:
+        """Every open broker of a namespace."""
+        return tuple(
+            one for one in self._open.values() if one.role == "broker" and one.namespace == namespace
+        )
 
     def gateways(self, *, lost: bool = False) -> tuple[Connection, ...]:
         """Every open gateway; with `lost` those too that may come back."""

@@ -92,12 +92,12 @@ def require_agent(snapshot: Snapshot, namespace: str, name: str) -> None:
 
 
 def require_server(snapshot: Snapshot, namespace: str, name: str) -> None:
-    """Go on only with a server that is pinned (rule 3).
+    """Go on only with a server or a target that is pinned (rule 3).
 
     Raises:
         UnknownServerError: There is none of this name.
     """
-    if name and name not in {one.name for one in snapshot.tools.servers(namespace)}:
+    if name and snapshot.tools.server(namespace, name) is None:
         raise UnknownServerError(f"no server is named `{name}`")
 
 

@@ -41,13 +41,14 @@ async def add_target(daemon: Daemon, connection: Connection, ask: wire.AddTarget
         actor, owns = daemon.require_giver(connection)
         return daemon.targets.add(connection.namespace, bytes(ask.file), ask.sealed, actor, owns=owns)
 
-    return _begun(daemon, await daemon.first(work))
+    return _begun(daemon, connection, await daemon.first(work))
 
 
 async def test_target(daemon: Daemon, connection: Connection, ask: wire.TestTarget) -> Answer:
     """Begin another test of a target."""
     return _begun(
         daemon,
+        connection,
         await daemon.first(
             lambda: daemon.targets.test(connection.namespace, ask.name, daemon.require_person(connection))
         ),
@@ -63,7 +64,7 @@ async def set_admin(daemon: Daemon, connection: Connection, ask: wire.SetAdmin) 
             connection.namespace, ask.name, number=ask.number, sealed=ask.sealed, actor=actor, owns=owns
         )
 
-    return _begun(daemon, await daemon.first(work))
+    return _begun(daemon, connection, await daemon.first(work))
 
 
 async def remove_target(daemon: Daemon, connection: Connection, ask: wire.RemoveTarget) -> Answer:
@@ -80,7 +81,7 @@ async def remove_target(daemon: Daemon, connection: Connection, ask: wire.Remove
 async def list_targets(daemon: Daemon, connection: Connection, ask: wire.ListTargets) -> Answer:
     """Every target, or the one of a name."""
     space = connection.namespace
-    brokers = daemon.connections.brokers()
+    brokers = daemon.connections.brokers(space)
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -94,8 +95,8 @@ async def list_targets(daemon: Daemon, connection: Connection, ask: wire.ListTar
     return await daemon.read(read)
 
 
-def _begun(daemon: Daemon, found: UnderTest) -> Answer:
-    for one in daemon.connections.brokers():
+def _begun(daemon: Daemon, connection: Connection, found: UnderTest) -> Answer:
+    for one in daemon.connections.brokers(connection.namespace):
         one.push(DuePush(target=found.name))
     return wire.TargetTesting(name=found.name, identity=found.identity, credentials=found.credentials)
 
