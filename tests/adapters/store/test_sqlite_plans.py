@@ -8,6 +8,7 @@ import pytest
 from taskbound.adapters.store.sql import Machine, SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.clock import Instant
+from taskbound.core.credential import LIVE, CredentialState
 from taskbound.core.decision import ActHistory, Presented
 from taskbound.core.task import TaskState
 from tests.contracts.store.rows import NOW, SPACE, action, append, decided, event, insert, open_chain, outcome
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from taskbound.ports.store import Snapshot, Transaction
 
-BIG = ("actions", "acts", "records", "places", "tasks", "remainders")
+BIG = ("actions", "acts", "records", "places", "tasks", "remainders", "credentials")
 
 
 class Spy(driver.Connection):
@@ -81,7 +82,32 @@ READS: dict[str, Callable[[Snapshot], object]] = {
     "records": lambda seen: seen.audit.records(0, 10),
     "pending": lambda seen: seen.audit.pending(10),
     "place": lambda seen: seen.audit.place(SPACE, "act_1"),
+    "credential": lambda seen: seen.credentials.credential(SPACE, "crd_1"),
+    "credentials": lambda seen: seen.credentials.credentials(SPACE, agent="coder", before="crd_1"),
+    "credentials of a task": lambda seen: seen.credentials.credentials(SPACE, task="tsk_1", states=LIVE),
+    "credentials of a target": lambda seen: seen.credentials.credentials(
+        SPACE, target="db", states=set(CredentialState)
+    ),
+    "living credentials of a target": lambda seen: seen.credentials.credentials(
+        SPACE, target="db", states=LIVE
+    ),
+    "credentials under way": lambda seen: seen.credentials.credentials(
+        SPACE, states={*LIVE, CredentialState.REVOKING}
+    ),
+    "due credentials": lambda seen: seen.credentials.due(SPACE, "db", Instant(NOW), limit=9),
+    "overdue credentials": lambda seen: seen.credentials.overdue(SPACE, Instant(NOW), limit=9),
 }
+FOUND: dict[str, str] = {
+    "credential": "sqlite_autoindex_credentials_1 (namespace=? AND id=?)",
+    "credentials": "sqlite_autoindex_credentials_1 (namespace=?)",
+    "credentials of a task": "credentials_by_task (namespace=? AND task=?)",
+    "credentials of a target": "credentials_by_target (namespace=? AND target=?)",
+    "living credentials of a target": "credentials_unfinished (namespace=?)",
+    "credentials under way": "credentials_unfinished (namespace=?)",
+    "due credentials": "credentials_due (namespace=? AND target=? AND due>? AND due<?)",
+    "overdue credentials": "credentials_revoking (namespace=? AND ended<?)",
+}
+"""By which index credentials are found."""
 
 
 @pytest.fixture
@@ -117,6 +143,22 @@ def test_open_permits_are_found_among_those_that_are_open(spied: SqlStore, tmp_p
     connection = driver.connect(tmp_path / "t.db")
     plan = connection.execute(f"EXPLAIN QUERY PLAN {text}", [None] * text.count("?")).fetchall()
     assert [row[3] for row in plan] == ["SEARCH a USING INDEX actions_open (namespace=?)"]
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_credentials_are_found_by_an_index_that_has_them_in_their_order(
+    spied: SqlStore, tmp_path: Path, name: str
+) -> None:
+    Spy.heard = []
+    with spied.read() as seen:
+        READS[name](seen)
+    (text,) = [one for one in Spy.heard if "FROM credentials" in one]
+    spied.close()
+    connection = driver.connect(tmp_path / "t.db")
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {text}", [None] * numbered(text)).fetchall()
+    connection.close()
+    assert str(plan[0][3]) == f"SEARCH credentials USING INDEX {FOUND[name]}"
+    assert not [row for row in plan if "TEMP B-TREE" in str(row[3])]
 
 
 def decide_and_report(tx: Transaction) -> None:

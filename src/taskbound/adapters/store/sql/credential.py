@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.sql.rows.columns import json_texts
+from taskbound.adapters.store.sql.schema.credential import UNFINISHED
 from taskbound.core.clock import Instant
 from taskbound.core.credential import LIVE, Credential, CredentialState, Lease
 
@@ -22,11 +24,11 @@ COLUMNS: Final = (
 LIVING: Final = ", ".join(f"'{one.value}'" for one in sorted(LIVE, key=lambda one: one.value))
 """States, as a statement lists them."""
 _ONE: Final = f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND id = ?"  # noqa: S608 - our own words
+_UNFINISHED: Final = frozenset({*LIVE, CredentialState.REVOKING})
 _SOME: Final = (
-    f"SELECT {COLUMNS} FROM credentials WHERE namespace = ?1 AND (?2 = '' OR task = ?2)"  # noqa: S608 - our own words
-    " AND (?3 = '' OR target = ?3) AND (?4 = '' OR agent = ?4)"
-    " AND (?5 = '[]' OR state IN (SELECT value FROM json_each(?5)))"
-    " AND (?6 = '' OR id < ?6) ORDER BY id DESC LIMIT ?7"
+    f"SELECT {COLUMNS} FROM credentials{{index}} WHERE namespace = ?1 AND {{task}} AND {{target}}"  # noqa: S608 - our own words
+    " AND (?4 = '' OR agent = ?4) AND (?5 = '[]' OR state IN (SELECT value FROM json_each(?5)))"
+    "{unfinished} AND (?6 = '' OR id < ?6) ORDER BY id DESC LIMIT ?7"
 )
 _DUE: Final = (
     f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND target = ?"  # noqa: S608 - our own words
@@ -77,7 +79,10 @@ class SqlCredentials:
     ) -> tuple[Credential, ...]:
         """Those that are looked for, newest first."""
         wanted = json_texts(sorted({one.value for one in states}))
-        return self._link.all(read_credential, _SOME, (namespace, task, target, agent, wanted, before, limit))
+        text = _some(
+            task=bool(task), target=bool(target), unfinished=bool(states) and {*states} <= _UNFINISHED
+        )
+        return self._link.all(read_credential, text, (namespace, task, target, agent, wanted, before, limit))
 
     def due(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
         """What is due in a target, what was due first before the rest."""
@@ -108,6 +113,24 @@ class SqlCredentials:
         )
         if self._link.change(_PUT, (*changed, row.namespace, row.id, expect)) != 1:
             self._link.conflict(f"the credential `{row.id}`")
+
+
+@cache
+def _some(*, task: bool, target: bool, unfinished: bool) -> str:
+    """The statement that finds by the narrowest index; rows are kept, so what is over is most of them."""
+    index, few = "", ""
+    if task:
+        index = "credentials_by_task"
+    elif unfinished:
+        index, few = "credentials_unfinished", f" AND state IN ({UNFINISHED})"
+    elif target:
+        index = "credentials_by_target"
+    return _SOME.format(
+        index=f" INDEXED BY {index}" if index else "",
+        task="task = ?2" if task else "?2 = ''",
+        target="target = ?3" if target else "?3 = ''",
+        unfinished=few,
+    )
 
 
 def _row(row: Credential) -> tuple[Value, ...]:

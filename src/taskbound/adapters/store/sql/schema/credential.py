@@ -2,7 +2,8 @@
 
 1. What is due is found by target, and what is over is in no index of it: a target that has been away for days
    costs the others nothing.
-2. Rows are kept: that something was minted and is gone is what the log says too, and who asks a target for
+2. What is under way is in an index of its own for the same reason: it is looked through again and again.
+3. Rows are kept: that something was minted and is gone is what the log says too, and who asks a target for
    what it has compares it with them.
 """
 
@@ -20,7 +21,10 @@ from taskbound.adapters.store.sql.schema.columns import (
     whole_column,
 )
 
-__all__ = ["credentials"]
+__all__ = ["UNFINISHED", "credentials"]
+
+UNFINISHED: Final = "'active', 'journaled', 'minting', 'revoking'"
+"""States of what is under way (rule 2), as a statement lists them."""
 
 credentials: Final = Table(
     "credentials",
@@ -54,6 +58,7 @@ credentials: Final = Table(
     Index("credentials_by_task", "namespace", "task", "id"),
     Index("credentials_by_target", "namespace", "target", "id"),
     partial_index("credentials_due", "namespace", "target", "due", "id", where="due > 0"),
+    partial_index("credentials_unfinished", "namespace", "id", where=f"state IN ({UNFINISHED})"),
     partial_index("credentials_revoking", "namespace", "ended", "id", where="state = 'revoking'"),
     sqlite_strict=True,
 )

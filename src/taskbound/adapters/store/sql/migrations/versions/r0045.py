@@ -1,4 +1,4 @@
-"""Targets, and the installation's mark; there were none before, and every server was a server."""
+"""Targets, the installation's mark, and an index of credentials under way; every server was a server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WHOLE: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Make the tables, and add the column."""
+    """Make the tables and the index, and add the column."""
     op.create_table(
         "targets",
         sa.Column("namespace", _TEXT, nullable=False),
@@ -41,5 +41,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.CheckConstraint("id = 1", name="there_is_one"),
         sqlite_strict=True,
+    )
+    where = sa.text("state IN ('active', 'journaled', 'minting', 'revoking')")
+    op.create_index(
+        "credentials_unfinished",
+        "credentials",
+        ["namespace", "id"],
+        sqlite_where=where,
+        postgresql_where=where,
     )
     op.add_column("servers", sa.Column("target", _WHOLE, nullable=False, server_default=sa.text("0")))
