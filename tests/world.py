@@ -286,6 +286,7 @@ class World:
         unbound: TaskboundError | None = None,
         resume: str = "",
         wait: int = 0,
+        recipient: str = "",
     ) -> Call:
         plain: dict[str, JsonValue] = {"to": "bob", "amount": 10}
         given = plain if arguments is None else arguments
@@ -302,6 +303,7 @@ class World:
             proof="peer-uid:1000 (unproven)",
             resume=resume,
             wait=wait,
+            recipient=recipient,
         )
 
     def ask(self, task: Task | None, tool: str = "bank__pay", arguments: Any = None, **more: Any) -> Answer:

@@ -132,6 +132,8 @@ class Duplicate(Message, frozen=True, tag="duplicate", tag_field="is"):
     answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """The exact bytes of the JSON-RPC `result` that was released, or absent."""
     reasons: tuple[Reason, ...] = ()
+    credential: str = ""
+    """The credential that was written down with the permit; empty where none was asked for."""
 
 
 class Changed(Message, frozen=True):

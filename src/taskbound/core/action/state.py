@@ -8,7 +8,8 @@ Rules (design 4.8, 4.9 and 5):
    reported; only one that never reached its holder lapses.
 4. An unknown outcome is never taken for a failure: it stays until somebody finds out.
 5. Only what was surely not sent gives uses and limits back; unknown keeps them. Once somebody may have a
-   transaction token of the action nobody is sure: whoever has it may have used it downstream.
+   transaction token of the action nobody is sure: whoever has it may have used it downstream. So it is of an
+   action that asks for a credential, which is written down, and may be minted, from its permit on.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = [
     "TERMINAL",
     "ActionEvent",
     "ActionState",
+    "CredentialWrittenError",
     "TokenIssuedError",
     "advance",
     "require_unsent",
@@ -131,16 +133,27 @@ class TokenIssuedError(DeniedError):
     remedy = "tell `succeeded` or `failed` where you know what came of it, and `unknown` where you do not"
 
 
-def require_unsent(after: ActionState, *, told: bool) -> None:
+class CredentialWrittenError(DeniedError):
+    """That nothing was sent is not believed of what asks for a credential: it may be minted (rule 5)."""
+
+    code = "credential-was-written"
+    remedy = "tell `succeeded` or `failed`, and end what is needed no more; its use is not given back"
+
+
+def require_unsent(after: ActionState, *, told: bool, credential: bool = False) -> None:
     """Go on only with an outcome that can be believed (rule 5).
 
     Args:
         after: Where it leads.
         told: Whether somebody may have a transaction token of the action.
+        credential: Whether a credential was written down with its permit.
 
     Raises:
         TokenIssuedError: It gives back what may have been used.
+        CredentialWrittenError: It gives back what may have been minted.
     """
+    if credential and after in GIVES_BACK:
+        raise CredentialWrittenError("a credential was written down for the action, and may be minted")
     if told and after in GIVES_BACK:
         raise TokenIssuedError("a transaction token was issued for the action, and may have been used")
 

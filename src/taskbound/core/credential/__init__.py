@@ -6,10 +6,13 @@ from taskbound.core.credential.due import LONGEST_WAIT, OVERDUE, Step, age_of, d
 from taskbound.core.credential.errors import (
     BadCredentialLifeError,
     BadMarkError,
+    BadRecipientError,
     ForeignNameError,
     HandOutOverError,
     LeaseHeldError,
     LeaseLostError,
+    NoRecipientError,
+    UnwantedRecipientError,
 )
 from taskbound.core.credential.lease import LEASE, MARGIN, is_leased, require_lease
 from taskbound.core.credential.move import (
@@ -26,6 +29,7 @@ from taskbound.core.credential.move import (
     show_credential,
 )
 from taskbound.core.credential.name import ID_PREFIX, id_of, name_of, parse_mark, prefix_of
+from taskbound.core.credential.recipient import parse_recipient, require_recipient
 from taskbound.core.credential.state import LIVE, CredentialEvent, CredentialState
 from taskbound.core.credential.values import (
     GRACE,
@@ -52,6 +56,7 @@ __all__ = [
     "OVERDUE",
     "BadCredentialLifeError",
     "BadMarkError",
+    "BadRecipientError",
     "Credential",
     "CredentialEvent",
     "CredentialState",
@@ -60,7 +65,9 @@ __all__ = [
     "Lease",
     "LeaseHeldError",
     "LeaseLostError",
+    "NoRecipientError",
     "Step",
+    "UnwantedRecipientError",
     "acknowledge",
     "age_of",
     "begin_mint",
@@ -79,12 +86,14 @@ __all__ = [
     "leave_credential",
     "name_of",
     "parse_mark",
+    "parse_recipient",
     "prefix_of",
     "prove_gone",
     "prove_still_gone",
     "reappear",
     "renew_credential",
     "require_lease",
+    "require_recipient",
     "show_credential",
     "step_of",
 ]

@@ -7,10 +7,13 @@ from taskbound.core.errors import DeniedError, MalformedError
 __all__ = [
     "BadCredentialLifeError",
     "BadMarkError",
+    "BadRecipientError",
     "ForeignNameError",
     "HandOutOverError",
     "LeaseHeldError",
     "LeaseLostError",
+    "NoRecipientError",
+    "UnwantedRecipientError",
 ]
 
 
@@ -54,3 +57,24 @@ class LeaseLostError(DeniedError):
 
     code = "lease-lost"
     remedy = "let go of it: whoever has it now looks at the target anew"
+
+
+class NoRecipientError(MalformedError):
+    """A credential is asked for, and nobody is named that its secret could be sealed to."""
+
+    code = "no-recipient"
+    remedy = "ask for it with `taskbound credential request`, or run what needs it with `taskbound exec`"
+
+
+class UnwantedRecipientError(MalformedError):
+    """Somebody is named to get a secret, and what is asked for has none."""
+
+    code = "unwanted-recipient"
+    remedy = "call it without a recipient: only credentials have one"
+
+
+class BadRecipientError(MalformedError):
+    """Nothing can be sealed to that, or not so that only one could open it."""
+
+    code = "bad-recipient"
+    remedy = "make a new X25519 key for this one request, and send its public half as base64url"

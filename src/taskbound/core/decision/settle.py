@@ -13,6 +13,7 @@
 7. An act whose permit's holder is lost counts as unknown, without being written as such.
 8. What probes and checks found is worth some seconds: a proposal that waited longer for its commit is
    stale. So is one that rests on evidence which expired meanwhile, or of which another word counts now.
+9. A credential that would end at once is refused: how long its task lasts is judged at the commit.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, assert_never
 
 from taskbound.core.action import ActionState, Duplicate, New, PriorAction, present
+from taskbound.core.credential import end_of
 from taskbound.core.decision.act import ActHistory
 from taskbound.core.decision.hold import HoldBook, Narrowed, Waiting
 from taskbound.core.decision.locked import Answered, Locked, Settled, Settlement
@@ -40,7 +42,7 @@ from taskbound.core.decision.values import (
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.scope import Exhausted, Paid, pay
-from taskbound.core.task import require_live
+from taskbound.core.task import deadline_with, require_live
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from taskbound.core.action import Frame
     from taskbound.core.clock import Instant
     from taskbound.core.decision.values import Basis
+    from taskbound.core.errors import TaskboundError
+    from taskbound.core.target import Life
 
 __all__ = ["ActHistory", "Locked", "Settled", "Settlement", "presentation_names", "settle"]
 
@@ -115,7 +119,9 @@ def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant
     history = book.acts.get(key, _UNKNOWN_ACT)
     if isinstance(proposal.verdict, Refuse):
         return Settled(proposal=proposal, decision=proposal.verdict, attempt=history.attempts + 1)
-    barred = _barred(proposal.action.task, locked, book, now)
+    barred: TaskboundError | None = _barred(proposal.action.task, locked, book, now)
+    if barred is None and proposal.life is not None:
+        barred = _too_short(proposal.action.task, proposal.life, locked, now)  # 9
     if barred is not None:
         return Settled(proposal=proposal, decision=refusal(barred), attempt=history.attempts + 1)  # 2
     try:
@@ -151,6 +157,15 @@ def _barred(task: str, locked: Locked, book: _Book, now: Instant) -> DeniedError
         else:
             book.barred[task] = None
     return book.barred[task]
+
+
+def _too_short(task: str, life: Life, locked: Locked, now: Instant) -> TaskboundError | None:
+    """Why no credential is written down that would live so long."""
+    try:
+        end_of(life.asked, life.most, now, deadline_with(task, locked.tasks))
+    except (DeniedError, MalformedError) as error:
+        return error
+    return None
 
 
 def _changed(proposal: Proposal, locked: Locked, book: _Book) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.core.identity.issuer import Issuer
     from taskbound.core.scope import Covered
+    from taskbound.core.target import Life
 
 __all__ = [
     "Basis",
@@ -197,6 +198,8 @@ class Proposal:
     """What it narrows, when a person brings it as their answer."""
     planned: Planned | None = None
     """Which step of a plan it is, while the plan is asked about."""
+    life: Life | None = None
+    """For how long a credential is asked for, where one is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from taskbound.core.target.errors import BadKindError, BadTargetError, TargetFileError
+from taskbound.core.target.asking import Life, life_of, require_parameters
+from taskbound.core.target.errors import BadKindError, BadParameterError, BadTargetError, TargetFileError
 from taskbound.core.target.file import TargetFile, parse_target_file
 from taskbound.core.target.kind import SECONDS, CredentialKind, kind_definition
 from taskbound.core.target.postgres import PostgresKind, PostgresPlace
@@ -11,13 +12,17 @@ from taskbound.core.target.state import TargetState
 __all__ = [
     "SECONDS",
     "BadKindError",
+    "BadParameterError",
     "BadTargetError",
     "CredentialKind",
+    "Life",
     "PostgresKind",
     "PostgresPlace",
     "TargetFile",
     "TargetFileError",
     "TargetState",
     "kind_definition",
+    "life_of",
     "parse_target_file",
+    "require_parameters",
 ]

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from taskbound.core.errors import MalformedError
 
-__all__ = ["BadKindError", "BadTargetError", "TargetFileError"]
+__all__ = ["BadKindError", "BadParameterError", "BadTargetError", "TargetFileError"]
 
 
 class BadTargetError(MalformedError):
@@ -28,3 +28,10 @@ class TargetFileError(MalformedError):
 
     code: ClassVar[str] = "target-file"
     remedy: ClassVar[str] = "correct it at the place named"
+
+
+class BadParameterError(MalformedError):
+    """What is asked for is no credential of this kind."""
+
+    code: ClassVar[str] = "bad-credential-parameter"
+    remedy: ClassVar[str] = "give what its kind requires, and nothing else: `taskbound target list` names it"

@@ -49,7 +49,7 @@ from taskbound.core.task.evidence import (
 )
 from taskbound.core.task.heartbeat import Heartbeat
 from taskbound.core.task.holds import Holds, parse_holds
-from taskbound.core.task.live import require_going, require_live
+from taskbound.core.task.live import deadline_with, require_going, require_live
 from taskbound.core.task.state import ENDED, TASK_TRANSITIONS, TaskEvent, TaskState, ending
 from taskbound.core.task.step import enter_step, step_name
 from taskbound.core.task.values import (
@@ -102,6 +102,7 @@ __all__ = [
     "WideningError",
     "Words",
     "deadline_of",
+    "deadline_with",
     "ending",
     "enter_step",
     "evidence_names",

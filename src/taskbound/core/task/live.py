@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.task.values import TaskHead
 
-__all__ = ["require_going", "require_live"]
+__all__ = ["deadline_with", "require_going", "require_live"]
 
 _DEPTH_LIMIT: Final = 32
 
@@ -51,6 +51,25 @@ def require_live(task: str, heads: Mapping[str, TaskHead], now: Instant) -> None
         _require_head(head, now, "the task" if wanted == task else f"its ancestor `{wanted}`")
         if not head.parent:
             return
+        wanted = head.parent
+    raise NoTaskError(f"task `{task}` has more than {_DEPTH_LIMIT} ancestors")
+
+
+def deadline_with(task: str, heads: Mapping[str, TaskHead]) -> Instant:
+    """The first deadline of the task and its ancestors: nothing that rests on it lasts longer.
+
+    Raises:
+        NoTaskError: It or an ancestor is not known.
+    """
+    first: Instant | None = None
+    wanted = task
+    for _ in range(_DEPTH_LIMIT):
+        head = heads.get(wanted)
+        if head is None:
+            raise NoTaskError(f"task `{wanted}` is not known")
+        first = head.deadline if first is None else min(first, head.deadline)
+        if not head.parent:
+            return first
         wanted = head.parent
     raise NoTaskError(f"task `{task}` has more than {_DEPTH_LIMIT} ancestors")
 

@@ -38,6 +38,7 @@ from taskbound.core.tool.errors import (
     DuplicateToolError,
     ForeignCharacterError,
     LookAlikeToolError,
+    NotAToolError,
     RemoteReferenceError,
     TooManyToolsError,
 )
@@ -108,6 +109,7 @@ __all__ = [
     "ForeignCharacterError",
     "Gone",
     "LookAlikeToolError",
+    "NotAToolError",
     "PinnedFile",
     "RemoteReferenceError",
     "Same",

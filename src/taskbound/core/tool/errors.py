@@ -19,6 +19,7 @@ __all__ = [
     "DuplicateToolError",
     "ForeignCharacterError",
     "LookAlikeToolError",
+    "NotAToolError",
     "RemoteReferenceError",
     "SlotTakenError",
     "TooManyToolsError",
@@ -65,6 +66,13 @@ class BadServerError(MalformedError):
 
     code = "bad-server"
     remedy = "give an absolute command, its SHA-256, and declared variables as names and values"
+
+
+class NotAToolError(MalformedError):
+    """Something that is asked for by itself is called as a tool: a method, or a credential."""
+
+    code = "not-a-tool"
+    remedy = "send a request of that method, or ask for the credential with `taskbound credential request`"
 
 
 class BadLimitError(MalformedError):

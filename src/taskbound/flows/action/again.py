@@ -44,6 +44,9 @@ _RECORDED: Final = (
 )  # fmt: skip  # a list of words reads better as words
 _STANDING: Final = frozenset(
     {
+        "bad-credential-kind",
+        "bad-credential-life",
+        "bad-credential-parameter",
         "stopped",
         "no-task",
         "ambiguous-task",

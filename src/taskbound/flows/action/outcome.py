@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action import TokenIssuedError
+from taskbound.core.action import CredentialWrittenError, TokenIssuedError
 from taskbound.core.audit import OutcomeRefused
+from taskbound.core.credential import credential_of
 from taskbound.core.decision import TooManyRefusalsError
 from taskbound.core.errors import UnavailableError
 from taskbound.flows.action.sheet import OPEN, UNSENT, Release, Released, Report, Sheet, Withhold
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["NotRecordedError", "Outcomes"]
 
 _ROUNDS: Final = 4
+_UNBELIEVED: Final = frozenset({CredentialWrittenError.code, TokenIssuedError.code})
 
 
 class NotRecordedError(UnavailableError):
@@ -82,7 +84,7 @@ class Outcomes:
 
     def _left(self, report: Report, answer: Released) -> Released:
         """The answer, once what was refused has left its record (rule 6)."""
-        if not isinstance(answer, Withhold) or answer.code != TokenIssuedError.code:
+        if not isinstance(answer, Withhold) or answer.code not in _UNBELIEVED:
             return answer
         means = self._means
         try:
@@ -145,7 +147,10 @@ class Outcomes:
             for one in permits.values()
             if one.id in unsent and tx.tokens.is_told(namespace, one.task, one.id)  # under its lock
         }
-        sheet = Sheet(namespace, now, switch, heads, told)
+        minted = {
+            one for one in unsent if tx.credentials.credential(namespace, credential_of(one)) is not None
+        }
+        sheet = Sheet(namespace, now, switch, heads, told, minted)
         _, ended = ended_tokens(tx, namespace, {one.token for one in reports if one.token}, now)
         answers: list[Released] = []
         for one in reports:

@@ -8,7 +8,8 @@
 3. *Not sent* gives uses and limits back, as long as the task's scope is the one that they were taken from: in
    an amended one the same names are other limits, also when it is the same scope again. *Unknown* keeps them.
 4. *Not sent* is refused once somebody may have a transaction token of the action (`core.action.state`, rule
-   5), whichever surface tells it. Whoever issues one locks the permit as well: what commits first decides.
+   5), whichever surface tells it. Whoever issues one locks the permit as well: what commits first decides. So
+   it is of an action whose permit wrote a credential down.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from taskbound.core.action import (
     GIVES_BACK,
     ActionEvent,
     ActionState,
+    CredentialWrittenError,
     TokenIssuedError,
     advance,
     require_unsent,
@@ -157,9 +159,14 @@ class Sheet:
         switch: KillSwitch,
         heads: Mapping[str, TaskHead],
         told: Collection[str] = (),
+        minted: Collection[str] = (),
     ) -> None:
-        """Judge by what was read under lock at this instant; `told` are actions with a token (rule 4)."""
+        """Judge by what was read under lock at this instant.
+
+        `told` are actions with a token, `minted` those with a credential (rule 4).
+        """
         self._told = told
+        self._minted = minted
         self._namespace = namespace
         self._now = now
         self._switch = switch
@@ -182,8 +189,8 @@ class Sheet:
             return Withhold(action=report.action, code=error.code, reason=error.message)
         after = _after(permit.state, _EVENTS[report.outcome])
         try:
-            require_unsent(after, told=permit.id in self._told)
-        except TokenIssuedError as error:
+            require_unsent(after, told=permit.id in self._told, credential=permit.id in self._minted)
+        except (CredentialWrittenError, TokenIssuedError) as error:
             return Withhold(
                 action=permit.id,
                 code=error.code,

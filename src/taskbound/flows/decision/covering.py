@@ -4,6 +4,8 @@
 2. Each grant stands on those of the parent that it was carved from, and on no others: a call goes up only by
    a way of such grants that all cover it, and pays the rates of each on that way.
 3. Ways are looked for in a bounded number; those beyond it permit nothing.
+4. A refusal that comes from a scope says whether the task's requester could grant what was missing. It is
+   advice, and permits nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.decision import Reason, Refuse
+from taskbound.core.identity.grantable import why_not
 from taskbound.core.scope import Covered, Missed, cover
 
 if TYPE_CHECKING:
@@ -19,8 +23,9 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Payer
     from taskbound.core.task import Task
     from taskbound.flows.decision.case import Ground
+    from taskbound.flows.decision.views import Views
 
-__all__ = ["Outside", "cover_call"]
+__all__ = ["Outside", "cover_call", "refuse_outside"]
 
 _WAYS: Final = 64
 
@@ -59,6 +64,25 @@ def cover_call(ground: Ground, arguments: dict[str, JsonValue]) -> Covered | Out
     if len(tasks) == 1:
         return own
     return Covered(tool=own.tool, payers=tuple(payer for payer, _ in ways))
+
+
+def refuse_outside(views: Views, ground: Ground, outside: Outside, arguments: dict[str, JsonValue]) -> Refuse:
+    """The refusal of what no grant covers, and whether the requester could grant it (rule 4)."""
+    task, schema = ground.lineage.task, ground.tool.definition.input_schema
+    reach = views.reach(task.namespace, task.requester)
+    why = why_not(reach, ground.agent, ground.tool.pinned.name, arguments, schema)
+    return Refuse(
+        code="outside-scope",
+        reasons=(
+            Reason(code=outside.code, text=outside.text, detail=f"not covered by {outside.whose}"),
+            Reason(code="not-grantable", text=why)
+            if why
+            else Reason(code="grantable", text=f"`{task.requester}`, who asked for the task, may grant it"),
+        ),
+        instead=f"stay within that; {why}"
+        if why
+        else f"stay within that, or ask `{task.requester}` for a task that covers it",
+    )
 
 
 def _climb(

@@ -15,7 +15,9 @@
    (`flows.approval.look.looking`). After an unknown outcome what
    a person declared to show the effect is looked at too, for policies that read of it.
 6. Where a policy reads what of the task's evidence stands, it is verified again for each call.
-7. What was read is named by version in the proposal's basis. What the arguments don't
+7. Who asks for a credential names whom its secret is sealed to, and nobody else does. A step of a plan, and
+   what a person narrows to, are given to nobody: who presents them does it then (`crediting`).
+8. What was read is named by version in the proposal's basis. What the arguments don't
    change is worked out once (`standing`).
 """
 
@@ -26,30 +28,31 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import Action, canonical, parse_object
+from taskbound.core.credential import require_recipient
 from taskbound.core.decision import (
     Holding,
     Presented,
     Proposal,
-    Reason,
     Refuse,
     Verdict,
     refusal,
 )
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
-from taskbound.core.identity.grantable import why_not
 from taskbound.core.quick import quick
 from taskbound.flows.approval.look.looking import Seen, Sight, Unseen, look_at, with_findings
 from taskbound.flows.approval.look.reading import Brought
 from taskbound.flows.decision.case import NOTHING_SOUGHT, Sought
 from taskbound.flows.decision.checking import NOT_CHECKED, Checked, check, reason_of
 from taskbound.flows.decision.concluding import verdict_of
-from taskbound.flows.decision.covering import Outside, cover_call
+from taskbound.flows.decision.covering import Outside, cover_call, refuse_outside
+from taskbound.flows.decision.crediting import life_asked_for
 from taskbound.flows.decision.standing import Standings
 
 if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
     from taskbound.core.scope import Covered
+    from taskbound.core.target import Life
     from taskbound.flows.decision.attempts import Attempts
     from taskbound.flows.decision.case import Case, Ground
     from taskbound.flows.decision.standing import Standing
@@ -98,6 +101,9 @@ class Call:
     """The token that was shown for it over a network; empty where a gateway brings it."""
     watch: Watched | None = None
     """Who is told how long it takes to decide it."""
+    recipient: str | None = ""
+    """Whom a credential's secret is sealed to; empty where none is asked for, and None where nobody is given
+    a permit by this (rule 7)."""
 
 
 @quick
@@ -107,6 +113,8 @@ class _Reached:
 
     tool: ToolView
     covered: Covered
+    life: Life | None = None
+    """For how long a credential is asked for (rule 7)."""
 
 
 class Evaluator:
@@ -128,13 +136,15 @@ class Evaluator:
             now: The instant of the evaluation.
 
         Raises:
-            MalformedError: The arguments can't be read; there is no action then.
+            MalformedError: The arguments can't be read, or its recipient is none; there is no action then.
             DamagedBundleError: The bundle in force is not whole; nothing is decided then.
         """
         arguments = parse_object(call.arguments)
         standing = self._standings.of(call)
         if canonical(arguments) != call.arguments:
             raise NotCanonicalError("the arguments are not in canonical form")  # 1
+        if (standing.mints or call.recipient) and call.recipient is not None:
+            require_recipient(call.recipient, credential=standing.mints)  # 7
         action = Action(frame=standing.frame, arguments=call.arguments)
         attempts, outcome = self._before(call.namespace, standing, action)
         flagged = action.flags()
@@ -166,6 +176,7 @@ class Evaluator:
             scope=standing.scope,
             facts=case.words,
             resume=call.resume,
+            life=None if isinstance(reached, Refuse) else reached.life,
         )
 
     def ground(self, call: Call, now: Instant) -> Ground:
@@ -189,10 +200,14 @@ class Evaluator:
             ground = standing.require(call.unbound, now)
         except DeniedError as error:
             return refusal(error)
+        try:
+            life = life_asked_for(ground, arguments, now) if standing.mints else None  # 7
+        except MalformedError as error:
+            return refusal(error)
         covered = cover_call(ground, arguments)
         if isinstance(covered, Outside):
-            return self._refuse(ground, covered, arguments)
-        return _Reached(tool=ground.tool, covered=covered)
+            return refuse_outside(self._views, ground, covered, arguments)  # 4
+        return _Reached(tool=ground.tool, covered=covered, life=life)
 
     def _verdict(
         self,
@@ -268,24 +283,4 @@ class Evaluator:
             vouching=vouching,
             checked=checked,
             looked=min(times, default=None),
-        )
-
-    def _refuse(self, ground: Ground, outside: Outside, arguments: dict[str, JsonValue]) -> Refuse:
-        """The refusal of what no grant covers, and whether the requester could grant it (rule 4)."""
-        task, schema = ground.lineage.task, ground.tool.definition.input_schema
-        reach = self._views.reach(task.namespace, task.requester)
-        why = why_not(reach, ground.agent, ground.tool.pinned.name, arguments, schema)
-        return Refuse(
-            code="outside-scope",
-            reasons=(
-                Reason(code=outside.code, text=outside.text, detail=f"not covered by {outside.whose}"),
-                Reason(code="not-grantable", text=why)
-                if why
-                else Reason(
-                    code="grantable", text=f"`{task.requester}`, who asked for the task, may grant it"
-                ),
-            ),
-            instead=f"stay within that; {why}"
-            if why
-            else f"stay within that, or ask `{task.requester}` for a task that covers it",
         )

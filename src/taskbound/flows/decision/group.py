@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Evaluated, Holding, Locked, presentation_names, settle
 from taskbound.flows.approval import as_held, look_at_holds
+from taskbound.flows.credential.journaling import journal_credentials
 from taskbound.flows.decision.tokens import bar_tokens
 from taskbound.flows.decision.writing import write_settlement
 
@@ -45,7 +46,9 @@ def settle_group(
     if holds is not None:
         locked = replace(locked, places=holds.places)
     settlement = settle(proposals, locked, now=now, until=Instant(now + PERMIT_LIFE))
-    write_settlement(tx, means, group, settlement, holds, now)
+    minted = write_settlement(tx, means, group, settlement, holds, now)
+    if minted:
+        journal_credentials(tx, means, minted, locked.tasks, now)
     views.doubts.granted((namespace, one.permitted) for one in group if one.permitted)
     return settlement
 

@@ -161,6 +161,7 @@ class Narrowings:
             resume=held.id,
             sight=sight,
             read=(),
+            recipient=None,
             proof=dict(held.facts).get("proof", "") or f"narrowed by {signed.by[0]}",
         )
         proposal = self._evaluator.evaluate(call, self._means.chance.name("act"), self._means.clock.now())

@@ -128,6 +128,7 @@ class Planning:
                 proof=by.actor.proof,
                 sight=sight,
                 read=(),
+                recipient=None,
             )
             try:
                 proposal = self._evaluator.evaluate(call, self._means.chance.name("act"), now)

@@ -12,7 +12,7 @@
 4. Every agent above is active like the task's own, and bounds it by its ceiling; a ceiling is asked for each
    call unless it covers every call of the tool by its own words.
 5. A tool that acts has an owner, who is a person and has not left (law 9): what only reads needs none. An
-   effect that nobody said is the worst one.
+   effect that nobody said is the worst one. So has each kind of credential, whatever its effect is.
 6. Standings and their cases are bounded: beyond the bound the oldest go. One that lacks
    its task, agent or tool is not kept: what is missing may come, and names may be made up.
 """
@@ -29,7 +29,7 @@ from taskbound.core.identity.risk import highest
 from taskbound.core.policy import LOOKED, TIMED, TRIED, VOUCHED, PolicyRequest
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import NoTaskError, require_live
-from taskbound.core.tool import Effect, effect_of
+from taskbound.core.tool import Effect, credential_kind, effect_of
 from taskbound.flows.approval.proof.vouched import NOT_VOUCHED
 from taskbound.flows.decision.attempts import GROUND, NO_ATTEMPT
 from taskbound.flows.decision.bounds import bounds_of
@@ -87,6 +87,8 @@ class Standing:
         self.scope = self._lineage.task.scope.digest if self._lineage else ""
         self.is_whole = self._lineage is not None and self._agent is not None and tool is not None
         """Whether there are such a task, agent and tool."""
+        self.mints = credential_kind(call.tool) is not None
+        """Whether a credential is asked for by it."""
         self._reads: PolicyReads | None = None
         self._ground: Ground | None = None
         self._cases: dict[tuple[tuple[str, ...], str, str], Case] = {}
@@ -185,7 +187,7 @@ class Standing:
             raise UnknownToolError(f"no tool `{tool_name}` is pinned for agent `{name}`")
         if tool.pinned.state not in _USABLE:
             raise ToolChangedError(f"tool `{tool_name}` is not the one that was pinned ({tool.pinned.state})")
-        _require_owner(tool, self._views.persons(self._namespace))
+        _require_owner(tool, self._views.persons(self._namespace), mints=self.mints)
         return Ground(
             lineage=lineage,
             agent=self._agent,
@@ -253,14 +255,14 @@ class Standing:
         return Case(self._policy, request, basis, reads_arguments=reads.arguments)
 
 
-def _require_owner(tool: ToolView, persons: Mapping[str, Person]) -> None:
-    """Go on only with a tool that reads, or that somebody answers for (rule 5).
+def _require_owner(tool: ToolView, persons: Mapping[str, Person], *, mints: bool) -> None:
+    """Go on only with a tool that reads and gives nobody a credential, or that somebody answers for (rule 5).
 
     Raises:
         ToolWithoutOwnerError: Nobody does, or who did has left.
     """
     pinned = tool.pinned
-    if effect_of(tool.definition, pinned.effect) is Effect.READ:
+    if not mints and effect_of(tool.definition, pinned.effect) is Effect.READ:
         return
     owner = persons.get(pinned.owner)
     if owner is None or owner.state is not PersonState.PRESENT:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.decision import Permit, Repeated, Settled, Waiting
+from taskbound.flows.credential.journaling import granted
 from taskbound.flows.decision.record import decided_event, repeated_event, stored_action
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.decision import Proposal, Settlement
     from taskbound.flows.approval import HoldSheet
+    from taskbound.flows.credential.journaling import Granted
     from taskbound.flows.decision.evaluate import Call
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction
@@ -45,8 +47,8 @@ def write_settlement(
     settlement: Settlement,
     holds: HoldSheet | None,
     now: Instant,
-) -> None:
-    """Write it.
+) -> list[Granted]:
+    """Write it; the credentials that its permits ask for, which are to be written down behind it.
 
     Args:
         tx: The transaction that holds the locks.
@@ -58,6 +60,7 @@ def write_settlement(
     """
     namespace = group[0].call.namespace
     rows: list[StoredAction] = []
+    minted: list[Granted] = []
     events: list[Event] = [] if holds is None else list(holds.events)
     for one, answer in zip(group, settlement.answers, strict=True):
         match answer:
@@ -70,6 +73,7 @@ def write_settlement(
                     rows.append(row)
                 one.action = row.id
                 one.permitted = row.connection if isinstance(answer.decision, Permit) else ""
+                minted += granted(answer, row.id, one.call.recipient)
                 events.append(decided_event(row, one.call, one.proposal))
             case Repeated():
                 events.append(repeated_event(answer, one.call, one.proposal))
@@ -87,3 +91,4 @@ def write_settlement(
         events += holds.write(tx, namespace, settlement.differed)
     if events:
         tx.audit.append(namespace, means.writer, events, now)
+    return minted

@@ -9,6 +9,8 @@
    as that person, with that key, and while the sign-in lasts that it rests on.
 6. A gateway asks less: whose task it is, and that neither it nor the token is over. What else is in the way
    of a call (a pause, a stop, nobody who answers for the agent) the call's decision says, and records.
+7. Of an action that asks for a credential there is no transaction token: what it is good for is minted, and
+   no server that could take the token ever sees the call.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from taskbound.core.token import (
 )
 from taskbound.core.token.authorization.admission import is_admission, require_standing_admission
 from taskbound.core.token.authorization.errors import AdmissionEndedError
+from taskbound.core.tool import credential_kind
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
@@ -118,7 +121,13 @@ def ground_of(snapshot: Snapshot, token: Token) -> Ground:
 
 
 def action_ground(snapshot: Snapshot, action: StoredAction) -> ActionGround:
-    """What a transaction token says of an action, and of the approval that it was permitted by."""
+    """What a transaction token says of an action, and of the approval that it was permitted by.
+
+    Raises:
+        NotOpenError: It asks for a credential (rule 7).
+    """
+    if credential_kind(action.tool) is not None:
+        raise NotOpenError(f"`{action.id}` asks for a credential, and nothing downstream sees that")  # 7
     asked = snapshot.approvals.approval_of(action.namespace, action.id)
     used = asked if asked is not None and asked.state is ApprovalState.CONSUMED else None
     approvers = [one.person for one in used.answers if one.kind is AnswerKind.APPROVE] if used else []

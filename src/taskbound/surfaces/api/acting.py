@@ -9,6 +9,7 @@
 4. A transaction token is issued after the permit is durable, where the rules let the agent ask for one. Its
    lack takes nothing from the permit.
 5. An agent sees its own task's actions, and of them what it needs to go on: no rule that decided.
+6. A credential is not asked for here: its secret is taken on the connection that has its permit.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from taskbound.core.identity.answered import parse_request_key
 from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.token import agent_name
-from taskbound.core.tool import parse_tool_name
+from taskbound.core.tool import NotAToolError, credential_kind, parse_tool_name
 from taskbound.flows.action import Release, Report
 from taskbound.flows.action.explain import UnknownActionError
 from taskbound.flows.action.sheet import OutcomeSyntaxError
@@ -75,6 +76,8 @@ async def ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> A
     _require_token(seat)
     try:
         parse_tool_name(ask.tool)
+        if credential_kind(ask.tool) is not None:
+            raise NotAToolError("a credential is asked for where its secret can be taken")  # 6
         if seat.key:
             parse_request_key(seat.key)
         parse_content_digest(ask.content_digest)

@@ -11,6 +11,7 @@ import msgspec
 
 from taskbound.core.approval.answer import parse_reading
 from taskbound.core.audit import ActionRefusedMalformed
+from taskbound.core.credential import credential_of
 from taskbound.core.decision import (
     Hold,
     Narrowed,
@@ -21,6 +22,7 @@ from taskbound.core.decision import (
     TooManyRefusalsError,
     Waiting,
 )
+from taskbound.core.tool import credential_kind
 from taskbound.flows.action import Release, Report, Withhold, explain, reconcile
 from taskbound.flows.action.explain import UnknownActionError
 from taskbound.flows.approval.look.looking import Unseen
@@ -147,6 +149,7 @@ def _settled(settled: Settled) -> Answer:
                 until=permit.until,
                 server=proposal.action.server,
                 definition=proposal.action.definition,
+                credential=_credential(proposal.action.tool, proposal.id),
             )
         case Refuse() as refuse:
             return _refused(proposal.id, proposal.action.task, refuse)
@@ -185,7 +188,13 @@ def _stored(daemon: Daemon, connection: Connection, repeated: Repeated) -> Answe
         state=kept.state.value,
         answer=msgspec.Raw(kept.answer) if kept.released and kept.answer is not None else msgspec.UNSET,
         reasons=reasons(kept),
+        credential=_credential(kept.tool, kept.id),
     )
+
+
+def _credential(tool: str, action: str) -> str:
+    """The credential that was written down with the permit of this action; empty where none was asked for."""
+    return credential_of(action) if credential_kind(tool) is not None else ""
 
 
 def _narrowed(daemon: Daemon, connection: Connection, narrowed: Narrowed) -> Answer:

@@ -484,6 +484,7 @@ class Daemon:
             read=ask.read,
             token=connection.token or (ask.token if connection.seat else ""),
             watch=asked.watch,
+            recipient=ask.recipient,
         )
 
 

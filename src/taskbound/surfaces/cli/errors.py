@@ -41,7 +41,8 @@ SURPRISE: Final = 1
 
 _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
-        already-in-force already-initialized bad-answers bad-credential-kind bad-credential-life bad-mark
+        already-in-force already-initialized bad-answers bad-credential-kind bad-credential-life
+        bad-credential-parameter bad-mark bad-recipient no-recipient unwanted-recipient
         bad-target target-file
         bad-bundle bad-case bad-client-config bad-definition bad-escape
         bad-evidence bad-filter bad-frame bad-grantable bad-http bad-id bad-input bad-instant bad-issuer
@@ -106,7 +107,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         other-changes relaxes same-risk scope-changed signed-together
         server-changed statement-time stopped task-ended task-expired task-not-started task-paused
         token-audience token-expired token-issuer token-key token-missing token-not-yet token-unproven
-        token-was-issued
+        token-was-issued credential-was-written
         too-long-to-show too-many-holds too-many-open too-many-questions too-many-refusals tool-changed
         tool-without-owner tree-too-large
         issuer-in-use not-agent-process unknown-agent-key unknown-identity-issuer

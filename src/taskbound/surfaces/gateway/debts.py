@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action import TokenIssuedError
+from taskbound.core.action import CredentialWrittenError, TokenIssuedError
 from taskbound.core.errors import UnavailableError
 from taskbound.wire.action import Outcome, Released, Withheld
 from taskbound.wire.connection import Fault
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Debts", "OwingError", "instead", "recorded"]
 
 _UNKNOWN: Final = "unknown"
+_UNBELIEVED: Final = frozenset({CredentialWrittenError.code, TokenIssuedError.code})
+"""With these it is not believed that nothing was sent."""
 _NEVER: Final = frozenset({"bad-outcome"})
 """Faults that a second telling gets too."""
 
@@ -40,7 +42,7 @@ class OwingError(UnavailableError):
 
 def instead(ask: Outcome, said: Answer) -> Outcome | None:
     """What is told where the daemon will never take this (rule 4); None where it may, or has."""
-    if not isinstance(said, Withheld) or said.code != TokenIssuedError.code or ask.outcome == _UNKNOWN:
+    if not isinstance(said, Withheld) or said.code not in _UNBELIEVED or ask.outcome == _UNKNOWN:
         return None
     return Outcome(action=ask.action, outcome=_UNKNOWN, note=ask.note)
 

@@ -37,7 +37,6 @@ __all__ = [
     "IdReusedError",
     "LapsedError",
     "MissingCapabilityError",
-    "NotAToolError",
     "NotInitializedError",
     "UnbridgeableError",
     "UnknownMethodError",
@@ -74,13 +73,6 @@ class UnknownMethodError(MalformedError):
     remedy = (
         "use a method of tools, resources, prompts, completion or tasks, initialize, server/discover or ping"
     )
-
-
-class NotAToolError(MalformedError):
-    """A tool is called by the name of a method."""
-
-    code = "not-a-tool"
-    remedy = "send a request of that method"
 
 
 class UnsupportedVersionError(MalformedError):

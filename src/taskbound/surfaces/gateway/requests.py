@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEndedError
-from taskbound.core.tool import METHOD_NAMES, is_reserved, parse_tool_name
+from taskbound.core.tool import METHOD_NAMES, NotAToolError, is_reserved, parse_tool_name
 from taskbound.surfaces.gateway import answers
 from taskbound.surfaces.gateway.call import Call, Cause
 from taskbound.surfaces.gateway.catalog import LISTS
@@ -29,7 +29,6 @@ from taskbound.surfaces.gateway.errors import (
     AlreadyInitializedError,
     BusyError,
     IdReusedError,
-    NotAToolError,
     NotInitializedError,
     UnknownMethodError,
     data_of,

@@ -1,0 +1,39 @@
+"""What a call for a credential has to have beside what every call has, before policy is asked.
+
+1. Its arguments fit the pinned definition of its kind, which is ours (`core.target`). Of other tools nobody
+   but their servers can say that; of these nobody else would look before a target is called.
+2. It can live: for a number of seconds that its kind allows, and for a second at least before the first
+   deadline of its task and that one's ancestors. The commit judges that again by its own instant, and says
+   when it ends.
+3. What does not fit is refused like what is outside of a scope: with an action and a record of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.credential import end_of
+from taskbound.core.target import life_of, require_parameters
+
+if TYPE_CHECKING:
+    from taskbound.core.action import JsonValue
+    from taskbound.core.clock import Instant
+    from taskbound.core.target import Life
+    from taskbound.flows.decision.case import Ground
+
+__all__ = ["life_asked_for"]
+
+
+def life_asked_for(ground: Ground, arguments: dict[str, JsonValue], now: Instant) -> Life:
+    """For how long a credential is asked for (rules 1 and 2).
+
+    Raises:
+        BadParameterError: Its kind has no such parameters.
+        BadCredentialLifeError: It can't live so long, or its task is about to end.
+        BadKindError: The pinned definition is no kind's.
+    """
+    definition = ground.tool.definition
+    require_parameters(definition, arguments)
+    life = life_of(definition, arguments)
+    end_of(life.asked, life.most, now, ground.until)
+    return life
