@@ -7,7 +7,7 @@ import pytest
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import AlreadyAnsweredError, AnswerKind, NotEntitledError
 from taskbound.core.identity import UnknownIdentityError
-from taskbound.flows.decision.standing import UnknownToolError
+from taskbound.flows.decision.errors import UnknownToolError
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.leaving import NotSelfError, People
 from taskbound.flows.identity.linking import link_persons

@@ -396,3 +396,17 @@ def test_nothing_is_permitted_that_was_evaluated_for_nobody(here: Targets) -> No
     assert code_of(answer) == "undecided"
     assert here.rows() == ()
     assert here.world.events("credential-journaled") == []
+
+
+@pytest.mark.parametrize("is_target", [True, False])
+def test_a_server_has_no_credentials_and_a_target_has_nothing_else(here: Targets, *, is_target: bool) -> None:
+    name = "bank" if is_target else "orders-db"
+    with here.world.store.read() as snapshot:
+        server = snapshot.tools.server("default", name)
+    assert server is not None
+    other = replace(server, is_target=is_target, version=server.version + 1)
+    here.world.store.write(lambda tx: tx.tools.put_server(other, expect=server.version))
+    here.world.views.forget()
+    asked = here.world.ask(here.task, agent="minter") if is_target else here.ask()
+    assert code_of(asked) == "unknown-tool"
+    assert here.rows() == ()

@@ -9,7 +9,7 @@ from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.identity import UnknownIdentityError
 from taskbound.core.tool import Effect, parse_definition
 from taskbound.core.tool.file import BadRoleError
-from taskbound.flows.decision.standing import UnknownToolError
+from taskbound.flows.decision.errors import UnknownToolError
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.leaving import NotSelfError
 from taskbound.flows.tool import Declaration, UnknownServerError

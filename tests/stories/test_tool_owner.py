@@ -8,7 +8,7 @@ import pytest
 
 from taskbound.core.identity import NotOwnerError, UnknownIdentityError
 from taskbound.core.tool import Effect, ServerIdentity, parse_definition
-from taskbound.flows.decision.standing import UnknownToolError
+from taskbound.flows.decision.errors import UnknownToolError
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.tool import Declaration

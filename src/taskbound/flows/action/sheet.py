@@ -8,8 +8,8 @@
 3. *Not sent* gives uses and limits back, as long as the task's scope is the one that they were taken from: in
    an amended one the same names are other limits, also when it is the same scope again. *Unknown* keeps them.
 4. *Not sent* is refused once somebody may have a transaction token of the action (`core.action.state`, rule
-   5), whichever surface tells it. Whoever issues one locks the permit as well: what commits first decides. So
-   it is of an action whose permit wrote a credential down.
+   5), or its permit wrote a credential down, whichever surface tells it. Whoever issues a token locks the
+   permit as well: what commits first decides.
 """
 
 from __future__ import annotations
@@ -161,10 +161,7 @@ class Sheet:
         told: Collection[str] = (),
         minted: Collection[str] = (),
     ) -> None:
-        """Judge by what was read under lock at this instant.
-
-        `told` are actions with a token, `minted` those with a credential (rule 4).
-        """
+        """Judge by what was read under lock now; of `told` there are tokens, of `minted` credentials."""
         self._told = told
         self._minted = minted
         self._namespace = namespace
@@ -191,13 +188,8 @@ class Sheet:
         try:
             require_unsent(after, told=permit.id in self._told, credential=permit.id in self._minted)
         except (CredentialWrittenError, TokenIssuedError) as error:
-            return Withhold(
-                action=permit.id,
-                code=error.code,
-                reason=error.message,
-                recorded=False,
-                advice=error.advice,
-            )  # 4
+            said = Withhold(action=permit.id, code=error.code, reason=error.message, recorded=False)
+            return replace(said, advice=error.advice)  # 4
         self._taken.add(permit.id)
         answer = self.judge(report, permit.task)
         self._keep(report, permit, after, released=isinstance(answer, Release))

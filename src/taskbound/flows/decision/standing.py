@@ -11,8 +11,7 @@
    evidence stands nothing is.
 4. Every agent above is active like the task's own, and bounds it by its ceiling; a ceiling is asked for each
    call unless it covers every call of the tool by its own words.
-5. A tool that acts has an owner, who is a person and has not left (law 9): what only reads needs none. An
-   effect that nobody said is the worst one. So has each kind of credential, whatever its effect is.
+5. The tool is one that this agent may call, and somebody answers for it (`usable`).
 6. Standings and their cases are bounded: beyond the bound the oldest go. One that lacks
    its task, agent or tool is not kept: what is missing may come, and names may be made up.
 """
@@ -24,34 +23,30 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action import Frame
 from taskbound.core.decision import Basis
 from taskbound.core.errors import DeniedError
-from taskbound.core.identity import PersonState, UnknownIdentityError, require_active
+from taskbound.core.identity import UnknownIdentityError, require_active
 from taskbound.core.identity.risk import highest
 from taskbound.core.policy import LOOKED, TIMED, TRIED, VOUCHED, PolicyRequest
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import NoTaskError, require_live
-from taskbound.core.tool import Effect, credential_kind, effect_of
+from taskbound.core.tool import credential_kind
 from taskbound.flows.approval.proof.vouched import NOT_VOUCHED
 from taskbound.flows.decision.attempts import GROUND, NO_ATTEMPT
 from taskbound.flows.decision.bounds import bounds_of
 from taskbound.flows.decision.case import NOTHING_SOUGHT, Case, Ground, Sought
-from taskbound.flows.decision.errors import ToolChangedError, ToolWithoutOwnerError, UnknownToolError
 from taskbound.flows.decision.facts import FactsOf
+from taskbound.flows.decision.usable import require_usable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from taskbound.core.clock import Instant
     from taskbound.core.errors import TaskboundError
-    from taskbound.core.identity import Person
     from taskbound.core.policy import PolicyReads
     from taskbound.core.task import Task
     from taskbound.flows.decision.evaluate import Call
-    from taskbound.flows.decision.views import ToolView, Views
+    from taskbound.flows.decision.views import Views
     from taskbound.flows.policy.engines import Policies
 
-__all__ = ["Standing", "Standings", "ToolChangedError", "ToolWithoutOwnerError", "UnknownToolError"]
+__all__ = ["Standing", "Standings"]
 
-_USABLE: Final = frozenset({"pinned", "text-changed"})
 _STANDINGS: Final = 2_000
 _CASES: Final = 32
 
@@ -182,12 +177,8 @@ class Standing:
                 raise UnknownIdentityError(f"no agent is named `{other}`, which an ancestor is for")
             require_active(above, self._views.persons(self._namespace))
             agents[other] = above
-        tool = self._tool
-        if tool is None or (tool.server.agents and name not in tool.server.agents):
-            raise UnknownToolError(f"no tool `{tool_name}` is pinned for agent `{name}`")
-        if tool.pinned.state not in _USABLE:
-            raise ToolChangedError(f"tool `{tool_name}` is not the one that was pinned ({tool.pinned.state})")
-        _require_owner(tool, self._views.persons(self._namespace), mints=self.mints)
+        persons = self._views.persons(self._namespace)
+        tool = require_usable(self._tool, tool_name, name, persons, mints=self.mints)  # 5
         return Ground(
             lineage=lineage,
             agent=self._agent,
@@ -253,21 +244,6 @@ class Standing:
             vouched_until=None if vouching is None else vouching.until,
         )
         return Case(self._policy, request, basis, reads_arguments=reads.arguments)
-
-
-def _require_owner(tool: ToolView, persons: Mapping[str, Person], *, mints: bool) -> None:
-    """Go on only with a tool that reads and gives nobody a credential, or that somebody answers for (rule 5).
-
-    Raises:
-        ToolWithoutOwnerError: Nobody does, or who did has left.
-    """
-    pinned = tool.pinned
-    if not mints and effect_of(tool.definition, pinned.effect) is Effect.READ:
-        return
-    owner = persons.get(pinned.owner)
-    if owner is None or owner.state is not PersonState.PRESENT:
-        who = f"`{pinned.owner}` owns it and has left" if pinned.owner else "nobody owns it"
-        raise ToolWithoutOwnerError(f"tool `{pinned.name}` acts, and nobody answers for it: {who}")
 
 
 class Standings:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit.events import ToolApproversChanged
 from taskbound.core.errors import MalformedError
-from taskbound.flows.decision.standing import UnknownToolError
+from taskbound.flows.decision.errors import UnknownToolError
 from taskbound.flows.identity.leaving import require_present, require_self
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from taskbound.core.audit.events import ToolApproversChanged, ToolOwnerChanged, 
 from taskbound.core.tool import effect_of, parse_definition
 from taskbound.core.tool.file import Change, Declared, change_of_sharing, changes, digest_of
 from taskbound.core.tool.name import shown
-from taskbound.flows.decision.standing import UnknownToolError
+from taskbound.flows.decision.errors import UnknownToolError
 from taskbound.flows.identity.leaving import require_present, require_self
 from taskbound.flows.tool.answering import require_few
 from taskbound.flows.tool.declaring import declared, declaring

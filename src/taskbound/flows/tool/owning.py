@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.audit.events import ToolOwnerChanged
 from taskbound.core.identity import NotOwnerError, PersonState
-from taskbound.flows.decision.standing import UnknownToolError
+from taskbound.flows.decision.errors import UnknownToolError
 from taskbound.flows.identity.leaving import require_present
 
 if TYPE_CHECKING:

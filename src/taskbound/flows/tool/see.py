@@ -26,7 +26,7 @@ from taskbound.core.tool import (
     parse_definition,
     parse_listed,
 )
-from taskbound.flows.decision.standing import UnknownToolError
+from taskbound.flows.decision.errors import UnknownToolError
 from taskbound.flows.tool.declaring import declared, declaring
 from taskbound.flows.tool.errors import OtherDefinitionError, UnknownServerError
 from taskbound.flows.tool.pin import require_server
