@@ -101,6 +101,7 @@ _ORDER: Final = (
     "actions",
     "memory",
     "token",
+    "credential",
     "startup",
     "verify",
 )

@@ -4,13 +4,14 @@
    other order. `VALID UNTIL` and `NOLOGIN` end no session, and neither does `DROP ROLE` where the session
    took on its group before.
 2. Then its sessions are ended until none is left; they are found by the number of who logged in, which
-   nothing in a session changes.
+   nothing in a session changes. A session that was let in right before step 1 is not seen yet, but is in a
+   transaction: those that nobody is seen for are waited for, and for no longer than one takes to begin. (Who
+   has not said a password yet is in one too, and is refused once it has.)
 3. What it prepared is rolled back: a prepared transaction outlives its session, with all its locks.
 4. What it owns goes to the admin, with what is in it: nothing that a task made is thrown away by its end. A
    database that the admin can't enter is one where it stays; then the login is not gone yet, and can do
    nothing.
-5. It is dropped, and then looked for again: the role, its sessions by number (one that was let in before
-   step 1 may be seen only now), and what it prepared.
+5. It is dropped, and then looked for again: the role, its sessions by number, and what it prepared.
 6. Each step is found done or not, never remembered: a call that was cut off anywhere is gone on with.
 """
 
@@ -32,9 +33,17 @@ __all__ = ["end_login", "look_at_login"]
 
 _PAUSE: Final = 0.01
 """Seconds between two looks at sessions."""
-_LOOKS: Final = 3
-"""How often a session of who is dropped is looked for."""
-_OID: Final = "SELECT oid FROM pg_roles WHERE rolname = %s"
+_BEGINS: Final = 3
+"""So many pauses a session that was let in may take to be seen."""
+_FOUND: Final = """
+SELECT (SELECT oid FROM pg_roles WHERE rolname = %(name)s),
+    EXISTS (SELECT FROM pg_prepared_xacts WHERE owner = %(name)s),
+    to_regclass('taskbound.contexts') IS NOT NULL
+"""
+_BEGINNING: Final = """
+SELECT virtualxid FROM pg_locks WHERE locktype = 'virtualxid' AND pid NOT IN
+(SELECT pid FROM pg_stat_activity WHERE usesysid IS NOT NULL OR backend_type <> 'client backend')
+"""
 _SESSIONS: Final = """
 SELECT count(*), count(*) FILTER (WHERE pg_terminate_backend(pid))
 FROM pg_stat_activity WHERE usesysid = %s::oid
@@ -46,26 +55,24 @@ SELECT DISTINCT d.datname FROM pg_shdepend s
 LEFT JOIN pg_database d ON d.oid = s.dbid
 WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s::oid
 """
-_HAS_CONTEXTS: Final = "SELECT to_regclass('taskbound.contexts') IS NOT NULL"
+_CONTEXT: Final = "SELECT 1 FROM taskbound.contexts WHERE login = %s LIMIT 1"
+_FORGET: Final = "DELETE FROM taskbound.contexts WHERE login = %s"
 
 
 def end_login(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str) -> Gone:
     """End it; raises as `link.linked`, and `TargetUnavailableError` where something of it is left."""
     cut, notes = 0, []
-    found = link.run(_OID, (name,))
-    if found:
-        oid = found[0][0]
+    oid, _, contexts = _find(link, name)
+    if oid is not None:
         link.run(sql.SQL("ALTER ROLE {} NOLOGIN CONNECTION LIMIT 0").format(named(name)))  # 1
+        _await_beginning(link)
         cut = _end_sessions(link, oid)  # 2
         notes += _roll_back(link, place, admin, name)  # 3
         notes += _hand_over(link, place, admin, name, oid)  # 4
-        with link.connection.transaction():
-            if link.run(_HAS_CONTEXTS) == [(True,)]:
-                link.run("DELETE FROM taskbound.contexts WHERE login = %s", (name,))
-            link.run(sql.SQL("DROP ROLE {}").format(named(name)))  # 5
-        for _ in range(_LOOKS):
-            cut += _end_sessions(link, oid)
-            threading.Event().wait(_PAUSE)
+        _drop(link, name, contexts=contexts)  # 5
+        cut += _end_sessions(link, oid)
+    elif contexts:
+        link.run(_FORGET, (name,))
     shown = look_at_login(link, name)
     if shown.exists or shown.open:
         raise TargetUnavailableError("the database still shows something of the login")
@@ -74,13 +81,36 @@ def end_login(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str)
 
 def look_at_login(link: Link, name: str) -> Shown:
     """What is there under the name; raises as `link.linked`."""
-    found = link.run(_OID, (name,))
-    prepared = link.run(_PREPARED, (name,))
-    contexts: list[tuple[object, ...]] = []
-    if link.run(_HAS_CONTEXTS) == [(True,)]:
-        contexts = link.run("SELECT 1 FROM taskbound.contexts WHERE login = %s", (name,))
-    count = link.run(_OPEN, (found[0][0],))[0][0] if found else 0
-    return Shown(exists=bool(found or prepared or contexts), open=count)
+    oid, prepared, contexts = _find(link, name)
+    written = contexts and bool(link.run(_CONTEXT, (name,)))
+    count = link.run(_OPEN, (oid,))[0][0] if oid is not None else 0
+    return Shown(exists=oid is not None or prepared or written, open=count)
+
+
+def _find(link: Link, name: str) -> tuple[int | None, bool, bool]:
+    """The number of the role, whether it prepared something, and whether the database has contexts."""
+    oid, prepared, contexts = link.run(_FOUND, {"name": name})[0]
+    return oid, prepared, contexts
+
+
+def _drop(link: Link, name: str, *, contexts: bool) -> None:
+    drop = sql.SQL("DROP ROLE {}").format(named(name))
+    if not contexts:
+        link.run(drop)
+        return
+    with link.connection.transaction():
+        link.run(_FORGET, (name,))
+        link.run(drop)
+
+
+def _await_beginning(link: Link) -> None:
+    """Wait until what may have been let in before can be seen (rule 2)."""
+    beginning = {one for (one,) in link.run(_BEGINNING)}
+    for _ in range(_BEGINS):
+        if not beginning:
+            return
+        threading.Event().wait(_PAUSE)
+        beginning &= {one for (one,) in link.run(_BEGINNING)}
 
 
 def _end_sessions(link: Link, oid: int) -> int:

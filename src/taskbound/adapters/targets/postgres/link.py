@@ -1,4 +1,4 @@
-"""A connection to a target of PostgreSQL, for one call and no longer than its patience.
+"""Connections to a target of PostgreSQL, each call's no longer than its patience.
 
 1. The server ends statements and waits for locks itself; where it doesn't, or nothing comes of it any more,
    the connection is shut from this side at the call's deadline. No call hangs (F11). The server gives up on
@@ -8,14 +8,19 @@
    certificate, or is on this machine (`core.target.postgres`).
 4. What the server says of a failure is not passed on but its name: it may quote what it was sent.
 5. Only a server that can be written to is spoken to: a follower may not have heard yet of what it shows.
+6. An admin's connection is kept for the calls that come, `KEPT` of them at most: a new one costs more than
+   what is done on it. It is asked something before it is used again, one that anything went wrong on is used
+   no more, and one that nobody needs is ended by the server. They go with the target that they are kept for.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
 import time
+import weakref
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, LiteralString
@@ -26,11 +31,18 @@ from psycopg import errors, sql
 from taskbound.ports.target import NameTakenError, TargetRefusedError, TargetUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from taskbound.core.target import PostgresPlace
 
-__all__ = ["Link", "PostgresAdmin", "linked", "named"]
+__all__ = ["KEPT", "Link", "Links", "PostgresAdmin", "linked", "named"]
+
+KEPT: Final = 4
+"""Connections of one target that wait for the next call."""
+_IDLE: Final = "60s"
+"""After so long the server ends a connection that waits (14 and later)."""
+_IDLES: Final = 140_000
+_WRITES: Final = "SELECT current_setting('transaction_read_only')"
 
 _SETTINGS: Final = {
     "search_path": "pg_catalog",
@@ -72,7 +84,7 @@ class Link:
         return left
 
     def run(
-        self, statement: sql.Composed | LiteralString, values: Sequence[object] = ()
+        self, statement: sql.Composed | LiteralString, values: Sequence[object] | Mapping[str, object] = ()
     ) -> list[tuple[Any, ...]]:
         """The rows of a statement; none of one that has none. Raises as `linked`."""
         _ = self.left
@@ -100,20 +112,93 @@ def linked(
         NameTakenError: A role of the name is there.
     """
     deadline = time.monotonic() + patience
+    with (
+        _told(),
+        psycopg.connect(
+            **_where(place, user, password, patience, database=database), autocommit=True
+        ) as connection,
+        _cut_at(connection, deadline),
+    ):
+        yield Link(connection, deadline)
+
+
+class Links:
+    """The admin's connections to one target (rule 6); used by several threads at once."""
+
+    def __init__(self, place: PostgresPlace, admin: PostgresAdmin) -> None:
+        """Connect there as this admin, once somebody needs it."""
+        self._place = place
+        self._admin = admin
+        self._kept: list[tuple[int, psycopg.Connection[tuple[Any, ...]]]] = []
+        """With the seconds that the server was told to wait at most (rule 1), the newest last."""
+        self._lock = threading.Lock()
+        weakref.finalize(self, _close, self._kept)
+
+    @contextmanager
+    def linked(self, patience: float) -> Iterator[Link]:
+        """A connection for as long as this lasts; raises as `linked`."""
+        deadline = time.monotonic() + patience
+        with _told():
+            connection = self._take(patience, deadline)
+            try:
+                with _cut_at(connection, deadline):
+                    yield Link(connection, deadline)
+                self._keep(patience, connection)
+            except BaseException:
+                connection.close()
+                raise
+
+    def _take(self, patience: float, deadline: float) -> psycopg.Connection[tuple[Any, ...]]:
+        while (kept := self._next(patience)) is not None:
+            try:
+                with _cut_at(kept, deadline):
+                    if kept.execute(_WRITES).fetchone() == ("off",):  # 5
+                        return kept
+            except (psycopg.Error, OSError):
+                pass  # whatever it is, a new connection says it
+            kept.close()
+        left = max(_LEAST, deadline - time.monotonic())
+        place, admin = self._place, self._admin
+        where = _where(place, admin.user, admin.password, left, bound=_bound(patience))
+        fresh = psycopg.connect(**where, autocommit=True, prepare_threshold=None)
+        try:
+            if fresh.info.server_version >= _IDLES:
+                fresh.execute("SELECT set_config('idle_session_timeout', %s, false)", (_IDLE,))
+        except BaseException:
+            fresh.close()
+            raise
+        return fresh
+
+    def _next(self, patience: float) -> psycopg.Connection[tuple[Any, ...]] | None:
+        bound = _bound(patience)
+        with self._lock:
+            found = [place for place, (told, _) in enumerate(self._kept) if told == bound]
+            return self._kept.pop(found[-1])[1] if found else None
+
+    def _keep(self, patience: float, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        with self._lock:
+            self._kept.append((_bound(patience), connection))
+            over = self._kept.pop(0)[1] if len(self._kept) > KEPT else None
+        if over is not None:
+            over.close()
+
+
+def _close(kept: list[tuple[int, psycopg.Connection[tuple[Any, ...]]]]) -> None:
+    for _, one in kept:
+        one.close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say what a server says in our own errors (rule 4)."""
     try:
-        with (
-            psycopg.connect(
-                **_where(place, user, password, patience, database), autocommit=True
-            ) as connection,
-            _cut_at(connection, deadline),
-        ):
-            yield Link(connection, deadline)
+        yield
     except errors.DuplicateObject:
         raise NameTakenError("the database has a role of that name") from None
     except (errors.InsufficientPrivilege, errors.InvalidAuthorizationSpecification) as error:
         raise TargetRefusedError(_said(error)) from None
     except (psycopg.Error, UnicodeError, OSError) as error:
-        raise TargetUnavailableError(_said(error)) from None  # 4
+        raise TargetUnavailableError(_said(error)) from None
 
 
 def named(name: str) -> sql.Identifier:
@@ -126,12 +211,26 @@ def _said(error: Exception) -> str:
     return f"the database says {type(error).__name__}" + (f" ({state})" if state else "")
 
 
-def _where(place: PostgresPlace, user: str, password: str, patience: float, database: str) -> dict[str, Any]:
-    bound = max(1, int(patience * 1000))
+def _bound(patience: float) -> int:
+    """How many seconds a server waits for a call of this patience: whole ones."""
+    return max(1, math.ceil(patience))
+
+
+def _where(
+    place: PostgresPlace,
+    user: str,
+    password: str,
+    patience: float,
+    *,
+    database: str = "",
+    bound: float = 0.0,
+) -> dict[str, Any]:
+    """What libpq is told; `bound` is how long the server waits, where that is longer than the patience."""
+    most = max(1, int(max(patience, bound) * 1000))
     settings = _SETTINGS | {
-        "statement_timeout": f"{bound}ms",
-        "lock_timeout": f"{max(1, bound // 2)}ms",
-        "idle_in_transaction_session_timeout": f"{bound}ms",
+        "statement_timeout": f"{most}ms",
+        "lock_timeout": f"{max(1, most // 2)}ms",
+        "idle_in_transaction_session_timeout": f"{most}ms",
     }
     found: dict[str, Any] = {
         "host": place.host,
@@ -141,7 +240,7 @@ def _where(place: PostgresPlace, user: str, password: str, patience: float, data
         "password": password or None,
         "passfile": os.devnull,  # 3
         "connect_timeout": max(1, int(patience)),
-        "tcp_user_timeout": bound,
+        "tcp_user_timeout": most,
         "target_session_attrs": "read-write",  # 5
         "application_name": "taskbound",
         "client_encoding": "UTF8",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from psycopg import sql
 
 from taskbound.adapters.targets.postgres.link import linked, named
+from taskbound.adapters.targets.postgres.scram import SALT, verifier_of
 from taskbound.ports.target import Minted, TargetRefusedError, TargetUnavailableError
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ _SECRET: Final = 32
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SET_FALSE: Final = 160_000
 """The server's version that knows rule 3."""
-_BEYOND: Final = """
+_ABOVE: Final = """
 WITH RECURSIVE above(oid) AS (
     SELECT oid FROM pg_roles WHERE rolname = %s
     UNION SELECT m.roleid FROM pg_auth_members m JOIN above a ON a.oid = m.member
 )
-SELECT r.rolname FROM above a JOIN pg_roles r USING (oid)
-WHERE r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls OR r.rolname = ANY(%s)
+SELECT r.rolname, r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls OR r.rolname = ANY(%s)
+FROM above a JOIN pg_roles r USING (oid)
 """
 _ROLES_BEYOND: Final = (
     "pg_checkpoint",
@@ -57,19 +58,17 @@ _CREATE: Final = sql.SQL(
 
 def make_login(link: Link, place: PostgresPlace, order: MintOrder, kind: PostgresKind) -> Minted:
     """A login and its password; raises as `link.linked`."""
-    found = link.run("SELECT 1 FROM pg_roles WHERE rolname = %s", (kind.group,))
-    if not found:
+    above = link.run(_ABOVE, (kind.group, list(_ROLES_BEYOND)))
+    if not above:
         raise TargetRefusedError(f"the database has no role `{kind.group}`")
-    beyond = [name for (name,) in link.run(_BEYOND, (kind.group, list(_ROLES_BEYOND)))]
+    beyond = [name for name, reaches in above if reaches]
     if beyond:
         raise TargetRefusedError(
             f"the role `{beyond[0]}` reaches beyond what a login may have",
             remedy="put logins in a group that has rights on objects and nothing else",
         )  # 2
     password = secrets.token_urlsafe(_SECRET)
-    verifier = link.connection.pgconn.encrypt_password(
-        password.encode(), order.name.encode(), b"scram-sha-256"
-    ).decode()  # 1
+    verifier = verifier_of(password, secrets.token_bytes(SALT))  # 1
     with link.connection.transaction():
         link.run(
             _CREATE.format(

@@ -1,11 +1,11 @@
-"""PostgreSQL as `ports.target.Target`: one connection of the admin for each call."""
+"""PostgreSQL as `ports.target.Target`: the admin's connections are kept between calls."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.targets.postgres.cutting import end_login, look_at_login
-from taskbound.adapters.targets.postgres.link import linked
+from taskbound.adapters.targets.postgres.link import Links
 from taskbound.adapters.targets.postgres.login import make_login, prolong_login, use_login
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class PostgresTarget:
         """Speak to the database at this place as this admin."""
         self._place = place
         self._admin = admin
+        self._links = Links(place, admin)
 
     def mint(self, order: MintOrder, kind: PostgresKind, *, patience: float) -> Minted:
         """A login in the kind's group."""
@@ -61,4 +62,4 @@ class PostgresTarget:
         return (name for (name,) in names)
 
     def _linked(self, patience: float) -> AbstractContextManager[Link]:
-        return linked(self._place, self._admin.user, self._admin.password, patience=patience)
+        return self._links.linked(patience)
