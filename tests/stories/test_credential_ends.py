@@ -166,3 +166,14 @@ def test_another_namespace_is_not_looked_at(world: World) -> None:
     thrown(world)
     assert end_stranded(world.means, "other") == 0
     assert now_of(world, row) == row
+
+
+def test_a_canary_which_rests_on_no_task_is_left_alone_until_all_is_stopped(world: World) -> None:
+    world.settle_in()
+    canary = made(task="", agent="", action="", state=S.ACTIVE, made=world.clock.now())
+    world.store.write(lambda tx: tx.credentials.insert_credentials([canary]))
+    assert end_stranded(world.means, "default") == 0
+    assert now_of(world, canary) == canary
+    stop(world.means, "default", stopped=True, reason="odd", actor=ANN)
+    assert end_stranded(world.means, "default") == 1
+    assert now_of(world, canary).state is S.REVOKING

@@ -4,7 +4,7 @@
    authority (a person who left, the kill switch) is written where it is known, and what rests on it is looked
    for right after that, and again and again (law 10).
 2. It is judged under the locks of a decision, in their order: kill switch, tasks. What lives again by
-   then is left alone.
+   then is left alone. A canary rests on no task, and ends with everything else when all is stopped.
 3. Each task is a transaction of its own: one that can't be written keeps no other waiting.
 """
 
@@ -49,7 +49,8 @@ def _end(means: Means, namespace: str, task: str, tx: Transaction) -> int:
     now = means.clock.now()
     try:
         require_not_stopped(tx.revocation.lock_kill_switch(namespace))  # 2
-        require_live(task, tx.tasks.lock_heads(namespace, {task}), now)
+        if task:
+            require_live(task, tx.tasks.lock_heads(namespace, {task}), now)
     except DeniedError as error:
         events = end_credentials(tx, namespace, {task}, error.message, now)
     else:

@@ -93,20 +93,14 @@ from taskbound.core.audit.events.standing import (
     UpstreamDeclared,
     UpstreamRemoved,
 )
-from taskbound.core.audit.events.target import (
-    TargetAdded,
-    TargetAdminSet,
-    TargetRemoved,
-    TargetTestBegun,
-    TargetTested,
-)
+from taskbound.core.audit.events.target import TargetEvent
 from taskbound.core.audit.events.token import (
     TokenIssued,
     TokenKeyRevoked,
     TokenKeyRotated,
     TokenRevoked,
 )
-from taskbound.core.audit.events.trust import TrustAdded, TrustBundleTaken, TrustRemoved
+from taskbound.core.audit.events.trust import TrustEvent
 from taskbound.core.audit.events.work import (
     ActionDecided,
     ActionOutcome,
@@ -183,11 +177,6 @@ __all__ = [
     "RefusalsDropped",
     "RequestRefused",
     "RunRegistered",
-    "TargetAdded",
-    "TargetAdminSet",
-    "TargetRemoved",
-    "TargetTestBegun",
-    "TargetTested",
     "TaskAccounted",
     "TaskAmended",
     "TaskBearerMade",
@@ -206,9 +195,6 @@ __all__ = [
     "ToolDeclared",
     "ToolOwnerChanged",
     "ToolPinned",
-    "TrustAdded",
-    "TrustBundleTaken",
-    "TrustRemoved",
     "UpstreamAdded",
     "UpstreamDeclared",
     "UpstreamRemoved",
@@ -245,9 +231,7 @@ Event: TypeAlias = (
     | ToolOwnerChanged
     | IssuerAdded
     | IssuerRemoved
-    | TrustAdded
-    | TrustRemoved
-    | TrustBundleTaken
+    | TrustEvent
     | TemplateSaved
     | TemplateRemoved
     | TaskStarted
@@ -259,11 +243,7 @@ Event: TypeAlias = (
     | TaskBearerMade
     | CredentialJournaled
     | CredentialMoved
-    | TargetAdded
-    | TargetAdminSet
-    | TargetTestBegun
-    | TargetTested
-    | TargetRemoved
+    | TargetEvent
     | TokenIssued
     | TokenRevoked
     | TokenKeyRotated

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
-__all__ = ["TargetAdded", "TargetAdminSet", "TargetRemoved", "TargetTestBegun", "TargetTested"]
+__all__ = [
+    "TargetAdded",
+    "TargetAdminSet",
+    "TargetEvent",
+    "TargetRemoved",
+    "TargetTestBegun",
+    "TargetTested",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,3 +86,7 @@ class TargetRemoved:
     identity: str
     by: str
     proof: str
+
+
+TargetEvent: TypeAlias = TargetAdded | TargetAdminSet | TargetTestBegun | TargetTested | TargetRemoved
+"""Whatever is recorded of targets."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
-__all__ = ["TrustAdded", "TrustBundleTaken", "TrustRemoved"]
+__all__ = ["TrustAdded", "TrustBundleTaken", "TrustEvent", "TrustRemoved"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,3 +52,7 @@ class TrustBundleTaken:
     """Of each certificate: its SHA-256 in hexadecimal."""
     jwt: tuple[str, ...]
     """Of each key for tokens, canonical: its SHA-256 in hexadecimal."""
+
+
+TrustEvent: TypeAlias = TrustAdded | TrustRemoved | TrustBundleTaken
+"""Whatever is recorded of trust domains."""
