@@ -1,14 +1,15 @@
-"""The signer, the egress and the API that a daemon starts beside itself when nobody else runs them.
+"""Signer, egress, broker and API, which a daemon starts beside itself when nobody else runs them.
 
 Each is a process of its own, and under the same user it is no boundary against that user:
 `taskbound doctor` says so, and `deploy/` runs them under accounts of their own.
 
 1. It ends with its daemon, however that ends: the daemon holds its standard input open.
-2. The signer makes a key only as long as the log was never signed: one that has gone is an error. The egress
-   makes one where there is none: what was sealed to another is said to be so, and is set again.
+2. The signer makes a key only as long as the log was never signed: one that has gone is an error. Egress and
+   broker make one where there is none: what was sealed to another is said to be so, and is set again.
 3. One that has ended is started again, at once; one that did not even start, after a
    pause that doubles up to half a minute.
-4. The egress is started once a server has slots, and not before: who has no secrets has no such process.
+4. The egress is started once a server has slots, and not before: who has no secrets has no such process. So
+   it is with the broker and targets.
 5. Once its daemon ends none is started any more, and one that is just starting is ended at once: it has
    nothing to bring to an end, and may never say that it is ready.
 6. What listens to the network is started where the daemon was told where; nobody waits for it.
@@ -34,7 +35,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-__all__ = ["ApiChild", "ApiNotStartedError", "Child", "EgressChild", "EgressNotStartedError", "SignerChild"]
+__all__ = [
+    "ApiChild",
+    "ApiNotStartedError",
+    "BrokerChild",
+    "BrokerNotStartedError",
+    "Child",
+    "EgressChild",
+    "EgressNotStartedError",
+    "SignerChild",
+]
 
 _log = logging.getLogger(__name__)
 _PATIENCE: Final = 10.0
@@ -48,6 +58,13 @@ class EgressNotStartedError(UnavailableError):
 
     code = "egress-not-started"
     remedy = "look at the daemon's log; servers with secrets are out of reach meanwhile"
+
+
+class BrokerNotStartedError(UnavailableError):
+    """The broker does not start."""
+
+    code = "broker-not-started"
+    remedy = "look at the daemon's log; nothing is minted or revoked meanwhile"
 
 
 class ApiNotStartedError(UnavailableError):
@@ -239,6 +256,28 @@ class EgressChild(Child):
 
     def _words(self) -> list[str]:
         return [*self._own(), "--daemon", str(self._daemon), "--create", "--log-level", self._level]
+
+
+class BrokerChild(Child):
+    """The broker, which is a client of its daemon, and reads its store (rule 4)."""
+
+    def __init__(self, home: Path, daemon: Path, *, words: Sequence[str], level: str) -> None:
+        """Prepare; `start` starts it, with a new key if there is none (rule 2).
+
+        Args:
+            home: The data directory.
+            daemon: Where the daemon listens.
+            words: Where the store is.
+            level: How much is written to the log.
+        """
+        super().__init__(home, "broker", BrokerNotStartedError)
+        self._daemon = daemon
+        self._told = tuple(words)
+        self._level = level
+
+    def _words(self) -> list[str]:
+        told = ["--daemon", str(self._daemon), *self._told, "--log-level", self._level]
+        return [*self._own(), "--create", *told]
 
 
 class ApiChild(Child):

@@ -6,7 +6,8 @@
 2. It answers nobody before the store is open, its first record is durable, and permits
    of an earlier process are on their way to being settled.
 3. Without `--signer` it starts a signer of its own beside it, under the same user, and
-   starts it again when it ends; with it, the signer is another account's process. So it is with `--egress`.
+   starts it again when it ends; with it, the signer is another account's process. So it is with `--egress`
+   and `--broker`.
 4. A store that failed (an I/O error, damage) is believed no more by this process: it answers what waits
    with that, says so and ends with status 5. Whoever watches it, or the next client, starts another,
    which looks at the files anew.
@@ -55,7 +56,7 @@ from taskbound.surfaces.api.server import SocketServer
 from taskbound.surfaces.api.tracing import trace_here
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_gateway, parse_group
 from taskbound.wiring.address import parse_hosts, parse_origin
-from taskbound.wiring.child import ApiChild, EgressChild, SignerChild
+from taskbound.wiring.child import ApiChild, BrokerChild, EgressChild, SignerChild
 from taskbound.wiring.database import place_database
 from taskbound.wiring.home import find_socket, place_socket, require_own_home, require_socket_folder
 from taskbound.wiring.keeping import Keeping
@@ -123,6 +124,7 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--signer", default="", help="socket of a signer that is not this daemon's own")
     add("--origin", default="", help="the log's name; the same as the signer's")
     add("--egress", type=parse_account, help="the account of an egress that is not this daemon's own")
+    add("--broker", type=parse_account, help="the account of a broker that is not this daemon's own")
     add("--api", type=parse_account, help="the account of an API that is not this daemon's own")
     add("--front", type=parse_account, help="the account of the gateway over HTTP that others run")
     add(
@@ -249,7 +251,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     party = LaterParty(means.tokens)
     daemon = Daemon(means, sequencer, token_signer, loop, _place(home, told), custody, verifiers, party)
     _begin(daemon, told)
-    beside = _keep_beside(home, socket_path, told, daemon)
+    beside = _keep_beside(home, socket_path, told, daemon, _where(told, database))
     rounds = Rounds(daemon, signer, origin, child)
     daemon.begin()
     daemon.worker.start()
@@ -287,18 +289,29 @@ def _signer_beside(
         return None, Path(told.signer)
     with store.read() as snapshot:
         signed = snapshot.audit.checkpoint() is not None
-    where = ("--store", told.store) if told.store else ("--database", str(database))
-    child = SignerChild(home, origin, create=not signed, words=("--issuer", _issuer(told), *where))
+    words = ("--issuer", _issuer(told), *_where(told, database))
+    child = SignerChild(home, origin, create=not signed, words=words)
     return child, child.socket
 
 
+def _where(told: argparse.Namespace, database: Path) -> tuple[str, str]:
+    """Where the store is, for a process that reads it."""
+    return ("--store", told.store) if told.store else ("--database", str(database))
+
+
 def _keep_beside(
-    home: Path, socket: Path, told: argparse.Namespace, daemon: Daemon
+    home: Path, socket: Path, told: argparse.Namespace, daemon: Daemon, where: tuple[str, str]
 ) -> list[Keeping | Trusting]:
-    """What keeps its own egress running once it is wanted, its API (rule 3), and trust domains fresh."""
+    """What keeps its own egress and broker running once they are wanted, its API, and trust domains fresh."""
     found: list[Keeping | Trusting] = [Trusting(daemon.means, daemon.trusts)]
     if told.egress is None:
         found.append(Keeping(EgressChild(home, socket, level=told.log_level), daemon.egress_wanted))
+    if told.broker is None:
+        with daemon.means.store.read() as snapshot:
+            if snapshot.targets.all_targets():
+                daemon.broker_wanted.set()
+        child = BrokerChild(home, socket, words=where, level=told.log_level)
+        found.append(Keeping(child, daemon.broker_wanted))
     if told.api_word and told.api is None:
         wanted = threading.Event()
         wanted.set()

@@ -30,7 +30,8 @@ FILE: Final = "taskbound.toml"
 PREFIX: Final = "TASKBOUND_"
 _COUNTS: Final = frozenset({"refusals_burst", "refusals_rate", "hold_seconds", "asks_burst", "asks_rate"})
 _TLS: Final = ("tls_certificate", "tls_key", "client_roots")
-_PATHS: Final = ("socket", "egress", *(f"{one}_{name}" for one in ("api", "gateway") for name in _TLS))
+_OWN: Final = ("socket", "egress", "broker")
+_PATHS: Final = (*_OWN, *(f"{one}_{name}" for one in ("api", "gateway") for name in _TLS))
 _MOST: Final = 100_000
 _MOST_WAIT: Final = 600
 """Seconds; the daemon lets nobody wait for longer."""
@@ -76,6 +77,8 @@ class Settings:
     """How many seconds a call through a gateway waits for people; most clients give up after 60."""
     egress: str = ""
     """The socket of an egress that another account runs, absolute (see `deploy/`)."""
+    broker: str = ""
+    """The socket of a broker that another account runs, absolute (see `deploy/`)."""
     api_address: str = ""
     """Where the API listens, `ADDRESS:PORT`; without it only `taskbound serve` has one, on 127.0.0.1:8700."""
     api_origin: str = ""

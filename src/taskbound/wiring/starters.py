@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from taskbound.ports.upstream import StartUpstream, Upstream, UpstreamEvents
     from taskbound.wiring.settings import Settings
 
-__all__ = ["Starters", "find_egress"]
+__all__ = ["Starters", "find_broker", "find_egress"]
 
 
 class Starters:
@@ -52,6 +52,14 @@ class Starters:
 
             self._http = HttpStarter()
         return await self._http(identity, era=era, events=events, offers=offers)
+
+
+def find_broker(home: Path, settings: Settings) -> Path:
+    """Where the broker of a data directory listens, or the one that another account runs."""
+    if settings.broker:
+        return Path(settings.broker)
+    daemon = Path(settings.socket) if settings.socket else find_socket(home)
+    return daemon.with_name("broker.sock")
 
 
 def find_egress(home: Path, settings: Settings) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from taskbound.core.credential.due import LONGEST_WAIT, OVERDUE, Step, age_of, due_of, is_overdue, step_of
 from taskbound.core.credential.errors import (
     BadCredentialLifeError,
+    BadHandedError,
     BadMarkError,
     BadRecipientError,
     ForeignNameError,
@@ -55,6 +56,7 @@ __all__ = [
     "NEVER",
     "OVERDUE",
     "BadCredentialLifeError",
+    "BadHandedError",
     "BadMarkError",
     "BadRecipientError",
     "Credential",

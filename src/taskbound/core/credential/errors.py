@@ -6,6 +6,7 @@ from taskbound.core.errors import DeniedError, MalformedError
 
 __all__ = [
     "BadCredentialLifeError",
+    "BadHandedError",
     "BadMarkError",
     "BadRecipientError",
     "ForeignNameError",
@@ -36,6 +37,13 @@ class BadCredentialLifeError(MalformedError):
 
     code = "bad-credential-life"
     remedy = "ask for fewer seconds than its kind allows; it ends with its task in any case"
+
+
+class BadHandedError(MalformedError):
+    """What was handed out can't be opened, or is something else; no value is in the error."""
+
+    code = "bad-handed"
+    remedy = "ask for the credential anew: what was handed out is revoked unless it is acknowledged"
 
 
 class HandOutOverError(DeniedError):

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from taskbound.core.errors import MalformedError
 
-__all__ = ["BadKindError", "BadParameterError", "BadTargetError", "TargetFileError"]
+__all__ = ["BadAdminAccessError", "BadKindError", "BadParameterError", "BadTargetError", "TargetFileError"]
 
 
 class BadTargetError(MalformedError):
@@ -14,6 +14,13 @@ class BadTargetError(MalformedError):
 
     code: ClassVar[str] = "bad-target"
     remedy: ClassVar[str] = "correct what the target's file says of the place"
+
+
+class BadAdminAccessError(MalformedError):
+    """That is no admin access of such a target; it is in no error."""
+
+    code: ClassVar[str] = "bad-admin-access"
+    remedy: ClassVar[str] = "give it anew: `taskbound target admin NAME`"
 
 
 class BadKindError(MalformedError):

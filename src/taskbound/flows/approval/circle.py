@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from taskbound.core.action import Action, Frame
 from taskbound.core.approval import Circle, Ground, Question, missing
@@ -35,11 +35,24 @@ if TYPE_CHECKING:
     from taskbound.core.identity.issuer import Issuer
     from taskbound.core.identity.person_key import PersonKey
     from taskbound.core.task import Task
-    from taskbound.flows.means import Means
     from taskbound.flows.policy.engines import Policies
+    from taskbound.ports.identity import Signatures
     from taskbound.ports.store import Snapshot, Transaction
+    from taskbound.wire.jose import SignatureCheck
 
-__all__ = ["People", "ground_of", "lock_people", "see_people", "standing_of"]
+__all__ = ["People", "Proves", "ground_of", "lock_people", "see_people", "standing_of"]
+
+
+class Proves(Protocol):
+    """What of the means (`flows.means`) tells what an answer is worth."""
+
+    @property
+    def signatures(self) -> Signatures:
+        """Of persons."""
+
+    @property
+    def tokens(self) -> SignatureCheck:
+        """Of issuers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +71,7 @@ class People:
         question: Question | AmendmentQuestion,
         answers: Sequence[Answer],
         circle: Circle,
-        means: Means,
+        means: Proves,
         now: Instant,
         *,
         plan: Plan | None = None,

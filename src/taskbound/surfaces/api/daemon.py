@@ -132,7 +132,7 @@ class Daemon:
         self.sights = Sights(means, self.views)
         self.secrets = Secrets(means)
         self.targets = Targets(means, self.views)
-        self.trusts, self.egress_wanted = Sources(), threading.Event()
+        self.trusts, self.egress_wanted, self.broker_wanted = Sources(), threading.Event(), threading.Event()
         self.bundles = Bundles(means, self.views)
         self.approvals = Approvals(means)
         self.widenings = Widenings(means, self.views)

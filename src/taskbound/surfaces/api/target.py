@@ -79,7 +79,8 @@ async def remove_target(daemon: Daemon, connection: Connection, ask: wire.Remove
 
 
 async def list_targets(daemon: Daemon, connection: Connection, ask: wire.ListTargets) -> Answer:
-    """Every target, or the one of a name."""
+    """Every target, or the one of a name; a broker is wanted from then on, also by who adds the first one."""
+    daemon.broker_wanted.set()
     space = connection.namespace
     brokers = daemon.connections.brokers(space)
 
@@ -96,6 +97,7 @@ async def list_targets(daemon: Daemon, connection: Connection, ask: wire.ListTar
 
 
 def _begun(daemon: Daemon, connection: Connection, found: UnderTest) -> Answer:
+    daemon.broker_wanted.set()
     for one in daemon.connections.brokers(connection.namespace):
         one.push(DuePush(target=found.name))
     return wire.TargetTesting(name=found.name, identity=found.identity, credentials=found.credentials)

@@ -43,7 +43,7 @@ _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
         already-in-force already-initialized bad-answers bad-credential-kind bad-credential-life
         bad-credential-parameter bad-mark bad-recipient no-recipient unwanted-recipient
-        bad-target target-file
+        bad-admin-access bad-handed bad-target target-file
         bad-bundle bad-case bad-client-config bad-definition bad-escape
         bad-evidence bad-filter bad-frame bad-grantable bad-http bad-id bad-input bad-instant bad-issuer
         bad-jsonrpc bad-mcp-task mcp-task-has-ended missing-capability unknown-mcp-task
@@ -80,6 +80,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-address bad-body bad-form bad-page-cursor bad-query bad-request-key bad-tls
     """,
     _DENIED: """
+        credential-altered not-mintable target-replaced
         foreign-name hand-out-over lease-held lease-lost name-taken target-refused
         declared-by-target target-exists target-in-use target-unknown
         operation-forbidden step-up
@@ -131,7 +132,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         answer-unknown bad-proof no-proof
     """,
     _UNAVAILABLE: """
-        target-unavailable
+        broker-not-started no-such-kind store-restored target-unavailable
         client-secret-file too-many-sign-ins
         client-unreachable too-many-asked too-many-documents
         affected-sqlite ambiguous-commit asks-too-often busy no-room-for-result

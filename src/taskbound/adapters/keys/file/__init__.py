@@ -1,8 +1,9 @@
-"""A key in a file of its own directory: the signer's, with its memory beside it, and the egress'."""
+"""A key in a file of its own directory: the signer's and broker's with a memory beside it, the egress'."""
 
 from __future__ import annotations
 
 from taskbound.adapters.keys.file.agents import AgentKeyFiles
+from taskbound.adapters.keys.file.broker import BrokerDirectory, create_broker_directory
 from taskbound.adapters.keys.file.disk import (
     KeyExistsError,
     KeyExposedError,
@@ -19,6 +20,7 @@ from taskbound.adapters.keys.file.tokens import TokenKeyDirectory, create_token_
 
 __all__ = [
     "AgentKeyFiles",
+    "BrokerDirectory",
     "FileSignedHeads",
     "KeyDirectory",
     "KeyExistsError",
@@ -30,6 +32,7 @@ __all__ = [
     "KeyUnusableError",
     "SealingDirectory",
     "TokenKeyDirectory",
+    "create_broker_directory",
     "create_key_directory",
     "create_sealing_directory",
     "create_token_key_directory",

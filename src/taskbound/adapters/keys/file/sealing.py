@@ -9,7 +9,8 @@ It is made, opened and refused as the signer's is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -19,9 +20,12 @@ from taskbound.adapters.keys.file.disk import KeyTornError
 from taskbound.adapters.keys.sealing import SealingKey
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["SealingDirectory", "create_sealing_directory"]
+
+_NOTHING: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 class SealingDirectory(HeldDirectory):
@@ -33,15 +37,19 @@ class SealingDirectory(HeldDirectory):
         self.key = _parse_key(key)
 
 
-def create_sealing_directory(path: Path) -> str:
+def create_sealing_directory(path: Path, beside: Mapping[str, bytes] = _NOTHING) -> str:
     """Make a new key, whole and durable or not at all; its public half, as base64url.
+
+    Args:
+        path: Where.
+        beside: Files that are made with it, by their names.
 
     Raises:
         KeyExistsError: There is something at that place already.
         KeyUnusableError: It can't be made there.
     """
     key = SealingKey.generate()
-    make_directory(path, {KEY_FILE: _render_key(key)})
+    make_directory(path, {KEY_FILE: _render_key(key), **beside})
     return key.public
 
 

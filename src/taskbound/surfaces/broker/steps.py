@@ -1,0 +1,173 @@
+"""What one worker does in a target by one order, and what it tells of that.
+
+1. The order names a row. What is done is made of the row and of what it speaks of, read anew.
+2. Nothing begins in a target without a grip on the lease that lasts for it (`grip`); that is asked for right
+   before each call. A worker that lost its grip does and says nothing more: whoever has the row then looks
+   anew (I-55).
+3. A mint is remembered before the target is called (`memory`). Its secret is held until the daemon has it, or
+   does not take it, and by nobody afterwards: what was minted then ends with the row's lease (K9).
+4. A canary is used by the broker itself, and handed to nobody.
+5. What failed is told with its code, in our words. What can't be told is told by the lease's end.
+6. What was minted in another target than the one that has its name now is not looked for in that: it would be
+   found gone (I-07).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from taskbound.core.credential import CredentialState, LeaseLostError, is_canary, name_of
+from taskbound.core.errors import TaskboundError
+from taskbound.flows.credential.minting import require_mintable
+from taskbound.ports.target import Gone
+from taskbound.surfaces.broker.errors import CODES, OtherTargetError
+from taskbound.surfaces.broker.targets import called
+from taskbound.wire.broker import TellFailed, TellGone, TellLeft, TellMinted, TellSeen
+
+if TYPE_CHECKING:
+    from taskbound.core.credential import Credential
+    from taskbound.flows.approval.circle import Proves
+    from taskbound.flows.credential.minting import Mintable
+    from taskbound.ports.store import Readable
+    from taskbound.ports.target import Minted, Target
+    from taskbound.surfaces.broker.authority import Authority
+    from taskbound.surfaces.broker.grip import Grip, Watch
+    from taskbound.surfaces.broker.memory import Memory
+    from taskbound.surfaces.broker.targets import Targets
+
+__all__ = ["PATIENCE", "Desk", "Hand", "look_for", "mint", "revoke"]
+
+_log = logging.getLogger(__name__)
+PATIENCE: Final = 5.0
+"""Seconds that one call of a target may take."""
+_WORDS: Final = 300
+"""Characters of what is told of a failure."""
+_NOTES: Final = 50
+
+
+class Hand(Protocol):
+    """Seals what was minted to who asked."""
+
+    def __call__(self, minted: Minted, *, public: str, namespace: str, target: str, credential: str) -> str:
+        """As only the holder of this key can read it. MUST raise `TaskboundError` where that can't be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What every worker works with."""
+
+    store: Readable
+    watch: Watch
+    authority: Authority
+    targets: Targets
+    memory: Memory
+    proves: Proves
+    hand: Hand
+
+
+def mint(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
+    """Mint it, and hand it over (rules 1 to 4)."""
+    try:
+        told = _minted(desk, namespace, credential, grip)
+    except LeaseLostError as error:
+        _log.info("%s is not minted: %s", credential, error.message)
+        return  # 2
+    except TaskboundError as error:
+        _fail(desk, namespace, credential, grip, error)
+        return
+    _tell(desk, namespace, told)
+
+
+def _minted(desk: Desk, namespace: str, credential: str, grip: Grip) -> TellMinted:
+    with desk.store.read() as snapshot:
+        now = desk.watch.clock.now()
+        found = require_mintable(snapshot, desk.proves, namespace, credential, fence=grip.fence, now=now)
+    target = desk.targets.open(found.target)
+    desk.memory.note(found.row.record)  # 3
+    patience = grip.patience(PATIENCE)
+    made = called(lambda: target.mint(found.order, found.kind.grants, patience=patience))
+    sealed = _handed(desk, found, target, made, grip)
+    return TellMinted(credential=credential, fence=grip.fence, sealed=sealed)
+
+
+def _handed(desk: Desk, found: Mintable, target: Target[Any], made: Minted, grip: Grip) -> str:
+    row = found.row
+    if is_canary(row):
+        patience = grip.patience(PATIENCE)
+        called(lambda: target.use(made, patience=patience))  # 4
+        return ""
+    return desk.hand(
+        made, public=row.recipient, namespace=row.namespace, target=row.target, credential=row.id
+    )
+
+
+def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
+    """Revoke it, and say what the target showed afterwards."""
+    try:
+        with desk.store.read() as snapshot:
+            row = snapshot.credentials.credential(namespace, credential)
+            mark = snapshot.targets.mark()
+        if row is None or row.state is not CredentialState.REVOKING or row.lease.fence != grip.fence:
+            return
+        target = _target_of(desk, row)
+        patience, name = grip.patience(PATIENCE), name_of(mark, row.id)
+        found = called(lambda: target.revoke(name, patience=patience))
+    except LeaseLostError as error:
+        _log.info("%s is not revoked by this worker: %s", credential, error.message)
+        return
+    except TaskboundError as error:
+        _fail(desk, namespace, credential, grip, error)
+        return
+    if isinstance(found, Gone):
+        notes = tuple(one[:_WORDS] for one in found.notes[:_NOTES])
+        _tell(desk, namespace, TellGone(credential=row.id, fence=grip.fence, cut=found.cut, notes=notes))
+    else:
+        _tell(desk, namespace, TellLeft(credential=row.id, fence=grip.fence, until=found.until))
+
+
+def look_for(desk: Desk, namespace: str, credential: str) -> None:
+    """Look whether what was gone is gone still; that takes no lease, as it does nothing."""
+    try:
+        with desk.store.read() as snapshot:
+            row = snapshot.credentials.credential(namespace, credential)
+            mark = snapshot.targets.mark()
+        if row is None or row.state is not CredentialState.REVOKED:
+            return
+        target, name = _target_of(desk, row), name_of(mark, row.id)
+        shown = called(lambda: target.look(name, patience=PATIENCE))
+    except TaskboundError as error:
+        _log.info("%s can't be looked for: %s [%s]", credential, error.message, error.code)
+        return
+    _tell(desk, namespace, TellSeen(credential=credential, exists=shown.exists or shown.open > 0))
+
+
+def _target_of(desk: Desk, row: Credential) -> Target[Any]:
+    """The target in which it was minted (rule 6).
+
+    Raises:
+        OtherTargetError: It is another one now.
+        TaskboundError: It can't be opened.
+    """
+    with desk.store.read() as snapshot:
+        stored = snapshot.targets.target(row.namespace, row.target)
+    if stored is None or stored.identity != row.identity:
+        raise OtherTargetError(f"`{row.target}` is another target now than the one it was minted in")
+    return desk.targets.open(stored)
+
+
+def _fail(desk: Desk, namespace: str, credential: str, grip: Grip, error: TaskboundError) -> None:
+    """Say what was met (rule 5); what lasts until somebody changes something, louder."""
+    level = logging.WARNING if CODES.get(error.code, True) else logging.INFO
+    _log.log(level, "%s: %s [%s]", credential, error.message, error.code)
+    trouble = error.message[:_WORDS]
+    told = TellFailed(credential=credential, fence=grip.fence, code=error.code, trouble=trouble)
+    _tell(desk, namespace, told)
+
+
+def _tell(desk: Desk, namespace: str, told: TellMinted | TellFailed | TellGone | TellLeft | TellSeen) -> None:
+    try:
+        desk.authority.tell(namespace, told)
+    except TaskboundError as error:  # 5
+        _log.info("%s: what was seen is not taken: %s", told.credential, error.message)

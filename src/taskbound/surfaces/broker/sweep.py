@@ -1,0 +1,194 @@
+"""What targets have under this installation's names: told to the daemon, so that it revokes what has no row.
+
+1. Each target is looked through when the broker starts, each minute, and when a person wants it. Each by a
+   thread of its own: one that hangs delays no other.
+2. What has this installation's mark is told with the daemon's instant from before it was looked for.
+3. What has a mark that the store had before it was replaced has no row, and never will: the broker ends it
+   itself.
+4. Of a store that was restored or replaced no row is believed: all that has our marks is ended by the broker
+   itself, until a look shows nothing. Once every target has shown that, the store is believed again, and
+   credentials are minted (`memory`, I-15).
+5. Nothing of another name is touched (I-14).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from taskbound.core.credential import ForeignNameError, id_of, prefix_of
+from taskbound.core.errors import TaskboundError
+from taskbound.surfaces.broker.targets import called
+from taskbound.wire.broker import TellSwept
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from taskbound.ports.target import StoredTarget, Target
+    from taskbound.surfaces.broker.steps import Desk
+
+__all__ = ["AGAIN", "SWEEP_EVERY", "Sweeps", "sweep_target"]
+
+_log = logging.getLogger(__name__)
+SWEEP_EVERY: Final = 60.0
+"""Seconds from the end of one sweep of a target to the next."""
+AGAIN: Final = 5.0
+"""Seconds until the next one where the last could not be made, or the store is not believed."""
+_PATIENCE: Final = 20.0
+"""Seconds that looking through a target may take."""
+_ENDING: Final = 5.0
+"""Seconds that ending one name may take."""
+_CHUNK: Final = 1_000
+"""Names in one message."""
+
+
+@dataclass(slots=True)
+class _Round:
+    """How it stands with the sweeps of one target."""
+
+    due: float = 0.0
+    """On the clock that is never set."""
+    under_way: bool = False
+    empty: bool = False
+    """Whether it showed nothing, since the store is not believed (rule 4)."""
+    target: str = field(default="")
+    """Digest of the identity that this is about."""
+
+
+class Sweeps:
+    """When which target is looked through."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Look with this."""
+        self._desk = desk
+        self._rounds: dict[tuple[str, str], _Round] = {}
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+
+    def settle(self, *, patience: float) -> bool:
+        """Wait for so many seconds until no target is looked through; whether that is so."""
+        with self._idle:
+            return self._idle.wait_for(
+                lambda: not any(one.under_way for one in self._rounds.values()), patience
+            )
+
+    def want(self, namespace: str, target: str) -> None:
+        """A person wants it looked through; an empty name is every target of the namespace."""
+        with self._lock:
+            for place, one in self._rounds.items():
+                if place[0] == namespace and target in {"", place[1]}:
+                    one.due = 0.0
+
+    def round(self, targets: Sequence[StoredTarget]) -> None:
+        """Begin what is due of these, which are all.
+
+        Raises:
+            TaskboundError: The store can't be read.
+        """
+        doubt = self._desk.memory.trouble()
+        now = self._desk.watch.elapsed()
+        begin: list[tuple[StoredTarget, _Round]] = []
+        with self._lock:
+            places = {(one.namespace, one.name) for one in targets}
+            self._rounds = {place: one for place, one in self._rounds.items() if place in places}
+            for stored in targets:
+                one = self._rounds.setdefault((stored.namespace, stored.name), _Round())
+                if one.target != stored.identity:
+                    one.target, one.due, one.empty = stored.identity, 0.0, False
+                if not doubt:
+                    one.empty = False
+                if now >= one.due and not one.under_way:
+                    one.under_way = True
+                    begin.append((stored, one))
+            over = bool(doubt) and all(one.empty for one in self._rounds.values())
+        if over:
+            _log.warning(
+                "the store is believed again: no target has anything of ours that it knows nothing of"
+            )
+            self._desk.memory.accept()
+        for stored, one in begin:
+            threading.Thread(
+                target=self._sweep, args=(stored, one, doubt), name=f"sweep {stored.name}", daemon=True
+            ).start()
+
+    def _sweep(self, stored: StoredTarget, one: _Round, doubt: str) -> None:
+        wait, empty = AGAIN, False
+        try:
+            if doubt:
+                _log.warning("%s is emptied of what is ours: %s", stored.name, doubt)
+            empty = sweep_target(self._desk, stored, believed=not doubt)
+            wait = AGAIN if doubt else SWEEP_EVERY
+        except TaskboundError as error:
+            _log.info("%s can't be looked through: %s [%s]", stored.name, error.message, error.code)
+        except Exception as error:  # noqa: BLE001 - the thread's outermost edge
+            _log.error(
+                "%s: %s was raised", stored.name, type(error).__name__
+            )  # and no words: they may be a target's
+        finally:
+            with self._lock:
+                one.under_way, one.due = False, self._desk.watch.elapsed() + wait
+                one.empty = empty and bool(doubt)
+                self._idle.notify_all()
+
+
+def sweep_target(desk: Desk, stored: StoredTarget, *, believed: bool) -> bool:
+    """Look through one target (rules 2 to 4); whether nothing of ours was there.
+
+    Args:
+        desk: What to work with.
+        stored: The target.
+        believed: Whether the rows of the store are.
+
+    Raises:
+        TaskboundError: It can't be done.
+    """
+    with desk.store.read() as snapshot:
+        mark = snapshot.targets.mark()
+    target = desk.targets.open(stored)
+    older = [one for one in desk.memory.marks if one != mark]
+    found = False
+    for one in older:
+        found |= _empty(target, one, called(partial(_names, target, one)))  # 3
+    if not mark:
+        return not found
+    begun = desk.authority.heard(stored.namespace) if believed else 0  # 2
+    names = called(partial(_names, target, mark))
+    if not believed:
+        return not (_empty(target, mark, names) or found)  # 4
+    for start in range(0, max(1, len(names)), _CHUNK):
+        told = TellSwept(
+            target=stored.name,
+            identity=stored.identity,
+            names=tuple(names[start : start + _CHUNK]),
+            begun=begun,
+        )
+        revoked = desk.authority.swept(stored.namespace, told).revoked
+        if revoked:
+            _log.warning("%s had %d of ours that nothing lives under", stored.name, len(revoked))
+    desk.memory.note(0)
+    return not (names or found)
+
+
+def _names(target: Target[Any], mark: str) -> list[str]:
+    """The names of this mark that are there, and no other (rule 5)."""
+    found = []
+    for name in target.sweep(prefix_of(mark), patience=_PATIENCE):
+        try:
+            id_of(mark, name)
+        except ForeignNameError:
+            continue
+        found.append(name)
+    return sorted(found)
+
+
+def _empty(target: Target[Any], mark: str, names: Iterable[str]) -> bool:
+    """End all of these; whether there was anything."""
+    found = False
+    for name in names:
+        id_of(mark, name)
+        found = True
+        called(partial(target.revoke, name, patience=_ENDING))
+    return found

@@ -1,0 +1,234 @@
+"""What is due in targets: found in the store, leased from the daemon, done by workers of each target's own.
+
+1. The store is looked at each half second, and at once when the daemon says that something is due: what it
+   says names a target, and what is due there stands in the store.
+2. Each target has `WORKERS` workers, and one of them is left for the other kind of work: revoking never
+   keeps all of them from minting, nor minting from revoking. A target that hangs keeps its own busy and no
+   other's (I-59).
+3. No more is leased than there are workers who can begin at once.
+4. What the daemon doesn't give is passed over for a second, unless it says that something is due there.
+5. That the store or the daemon can't be reached ends nothing here: it is looked at again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.credential import Step, step_of
+from taskbound.core.errors import TaskboundError
+from taskbound.surfaces.broker.grip import Grip
+from taskbound.surfaces.broker.steps import look_for, mint, revoke
+from taskbound.surfaces.broker.sweep import Sweeps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from taskbound.core.credential import Credential
+    from taskbound.ports.store import Snapshot
+    from taskbound.surfaces.broker.grip import Moment
+    from taskbound.surfaces.broker.steps import Desk
+    from taskbound.wire.broker import Order, Orders
+
+__all__ = ["EVERY", "WORKERS", "Hall", "Work"]
+
+_log = logging.getLogger(__name__)
+EVERY: Final = 0.5
+"""Seconds between two looks at the store."""
+WORKERS: Final = 4
+_LOOKED_AT: Final = 64
+"""Rows of one target that are looked at in one round."""
+_MOST: Final = 64
+"""Credentials that are leased by one question."""
+_PASSED: Final = 1.0
+"""Seconds that what was not given is passed over (rule 4)."""
+_STEPS: Final = {Step.MINT, Step.REVOKE, Step.LOOK}
+_SECOND: Final = 1_000_000
+
+
+@dataclass(slots=True)
+class Hall:
+    """The workers of one target."""
+
+    in_hand: dict[str, bool] = field(default_factory=dict)
+    """By credential that is worked on: whether it is minted."""
+    passed: dict[str, float] = field(default_factory=dict)
+    """By credential that was not given: until when it is passed over."""
+
+    def choose(self, rows: list[tuple[Credential, Step]], elapsed: float) -> list[Credential]:
+        """What of these can begin at once (rules 2 and 3)."""
+        self.passed = {name: until for name, until in self.passed.items() if until > elapsed}
+        rooms = {mints: WORKERS - 1 - self._count(mints=mints) for mints in (True, False)}
+        left = WORKERS - len(self.in_hand)
+        found: list[Credential] = []
+        for row, step in rows:
+            mints = step is Step.MINT
+            if left <= 0:
+                break
+            if rooms[mints] <= 0 or row.id in self.in_hand or row.id in self.passed:
+                continue
+            found.append(row)
+            rooms[mints] -= 1
+            left -= 1
+        return found
+
+    def _count(self, *, mints: bool) -> int:
+        return sum(one is mints for one in self.in_hand.values())
+
+
+class Work:
+    """The broker's work; `start` begins it."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Work with this."""
+        self._desk = desk
+        self._halls: dict[tuple[str, str], Hall] = {}
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._wake = threading.Event()
+        self._ending = threading.Event()
+        self._sweeps = Sweeps(desk)
+        self._thread = threading.Thread(target=self._run, name="work", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, *, patience: float) -> None:
+        """Begin nothing any more; what is under way in targets has so many seconds to end, and no more."""
+        self._ending.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(patience)
+        self.settle(patience=patience)
+
+    def settle(self, *, patience: float) -> bool:
+        """Wait for so many seconds until no worker is at anything any more; whether that is so."""
+        with self._idle:
+            idle = self._idle.wait_for(self._is_idle, patience)
+        return idle and self._sweeps.settle(patience=patience)
+
+    def _is_idle(self) -> bool:
+        return not any(hall.in_hand for hall in self._halls.values())
+
+    def push(self, namespace: str, target: str, *, sweep: bool) -> None:
+        """Something is due there, the daemon says (rules 1 and 4); an empty name is all of its targets."""
+        with self._lock:
+            for place, hall in self._halls.items():
+                if place[0] == namespace and target in {"", place[1]}:
+                    hall.passed.clear()
+        if sweep:
+            self._sweeps.want(namespace, target)
+        self._wake.set()
+
+    def round(self) -> None:
+        """Look once at what is due, and have it done.
+
+        Raises:
+            TaskboundError: The store can't be read.
+        """
+        desk = self._desk
+        with desk.store.read() as snapshot:
+            targets = {(one.namespace, one.name): one for one in snapshot.targets.all_targets()}
+            chosen = dict(self._choose(snapshot, frozenset(targets)))
+        desk.targets.forget(frozenset(targets))
+        desk.authority.attend({namespace for namespace, _ in targets})
+        for namespace in sorted({place[0] for place in chosen}):
+            wanted = {
+                row.id: target
+                for (space, target), rows in chosen.items()
+                if space == namespace
+                for row in rows
+            }
+            names = sorted(wanted)
+            for start in range(0, len(names), _MOST):
+                self._lease(namespace, {one: wanted[one] for one in names[start : start + _MOST]})
+        self._sweeps.round(tuple(targets.values()))
+
+    def _choose(
+        self, snapshot: Snapshot, places: frozenset[tuple[str, str]]
+    ) -> Iterator[tuple[tuple[str, str], list[Credential]]]:
+        now, elapsed = self._desk.watch.clock.now(), self._desk.watch.elapsed()
+        with self._lock:
+            for gone in [one for one, hall in self._halls.items() if one not in places and not hall.in_hand]:
+                del self._halls[gone]
+            halls = {one: self._halls.setdefault(one, Hall()) for one in sorted(places)}
+        for (namespace, target), hall in halls.items():
+            due = snapshot.credentials.due(namespace, target, now, limit=_LOOKED_AT)
+            steps = ((row, step_of(row, now)) for row in due)
+            rows = [(row, step) for row, step in steps if step in _STEPS]
+            with self._lock:
+                found = hall.choose(rows, elapsed)
+            if found:
+                yield (namespace, target), found
+
+    def _lease(self, namespace: str, wanted: dict[str, str]) -> None:
+        """Ask for these, by their targets, and have done what is given."""
+        asked = self._desk.watch.now()
+        try:
+            orders = self._desk.authority.lease(namespace, wanted.keys())
+        except TaskboundError as error:
+            _log.info("nothing is leased in %s: %s", namespace, error.message)  # 5
+            return
+        given = {one.credential: one for one in orders.orders if one.credential in wanted}
+        with self._lock:
+            for name, target in wanted.items():
+                hall = self._halls[namespace, target]
+                if name in given:
+                    hall.in_hand[name] = given[name].step == "mint"
+                else:
+                    hall.passed[name] = asked.elapsed + _PASSED
+        for name, order in given.items():
+            self._begin(namespace, wanted[name], order, orders, asked)
+
+    def _begin(self, namespace: str, target: str, order: Order, orders: Orders, asked: Moment) -> None:
+        grip = Grip(
+            watch=self._desk.watch,
+            asked=asked,
+            lasts=(order.until - orders.now) / _SECOND,
+            fence=order.fence,
+        )
+        work = {
+            "mint": lambda: mint(self._desk, namespace, order.credential, grip),
+            "revoke": lambda: revoke(self._desk, namespace, order.credential, grip),
+            "look": lambda: look_for(self._desk, namespace, order.credential),
+        }[order.step]
+        worker = threading.Thread(
+            target=self._do, args=(namespace, target, order.credential, work), name=target, daemon=True
+        )
+        try:
+            worker.start()
+        except RuntimeError:  # no thread can be had now: the lease ends by itself
+            _log.warning("%s: no worker can be had", order.credential)
+            self._done(namespace, target, order.credential)
+
+    def _do(self, namespace: str, target: str, credential: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - the thread's outermost edge
+            _log.error(
+                "%s: %s was raised", credential, type(error).__name__
+            )  # and no words: they may be a target's
+        finally:
+            self._done(namespace, target, credential)
+
+    def _done(self, namespace: str, target: str, credential: str) -> None:
+        with self._lock:
+            hall = self._halls.get((namespace, target))
+            if hall is not None:
+                hall.in_hand.pop(credential, None)
+            self._idle.notify_all()
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            self._wake.clear()
+            try:
+                self.round()
+            except TaskboundError as error:
+                _log.warning("what is due can't be looked at: %s", error.message)  # 5
+            except Exception:  # noqa: BLE001 - the thread's outermost edge
+                _log.exception("a look at what is due failed")
+            self._wake.wait(EVERY)

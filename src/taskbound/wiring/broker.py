@@ -1,0 +1,222 @@
+"""The broker's process: the only one that has admin access to targets, and that works in them.
+
+1. Where the system can, no other process reads its memory, of the same account neither, and it leaves no
+   core behind.
+2. A key is made only when told so, with the memory that belongs to it.
+3. It is the daemon's client, under a right of its own, and reads the store itself: it is sent names of rows.
+4. What speaks to a kind of target is loaded once a target of that kind is worked in. A missing driver is said
+   with what is to be installed, and is in the way of that kind alone.
+5. When it ends, or whoever holds its lifeline does, what is under way in targets has two seconds; what is
+   not done by then is left to its leases, as of a process that was killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from taskbound import __version__
+from taskbound.adapters.clock.system import SystemClock
+from taskbound.adapters.keys.file import BrokerDirectory, create_broker_directory
+from taskbound.adapters.keys.handing import hand
+from taskbound.core.errors import TaskboundError
+from taskbound.sdk.client import AsyncClient
+from taskbound.surfaces.broker.authority import DaemonAuthority
+from taskbound.surfaces.broker.grip import Watch
+from taskbound.surfaces.broker.memory import EMPTY, Memory
+from taskbound.surfaces.broker.serving import BrokerSocket
+from taskbound.surfaces.broker.steps import Desk
+from taskbound.surfaces.broker.targets import Targets
+from taskbound.surfaces.broker.work import Work
+from taskbound.wire.connection import Open
+from taskbound.wiring.accounts import open_to_group, parse_group
+from taskbound.wiring.log import open_log
+from taskbound.wiring.ready import say_failed, say_ready
+from taskbound.wiring.store import DriverMissingError, open_reader
+from taskbound.wiring.verifiers import LaterSignatures, LaterTokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.core.target import PostgresAccess, TargetFile
+    from taskbound.ports.identity import Signatures
+    from taskbound.ports.target import Target
+    from taskbound.surfaces.broker.authority import Connect
+    from taskbound.wire.envelope import Push
+    from taskbound.wire.jose import SignatureCheck
+
+__all__ = ["main"]
+
+_log = logging.getLogger(__name__)
+_DUMPABLE: Final = 4
+"""PR_SET_DUMPABLE of Linux `prctl(2)`."""
+_BACKLOG: Final = 128
+_LAST: Final = 2.0
+"""Seconds that what is under way has at the end (rule 5)."""
+_STEADY: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class _Proves:
+    """What answers of people and issuers are worth (`flows.approval.circle.Proves`)."""
+
+    def __init__(self) -> None:
+        self.signatures: Signatures = LaterSignatures()
+        self.tokens: SignatureCheck = LaterTokens()
+
+
+class _Lifeline(asyncio.Protocol):
+    """Notes that nobody holds the other end any more."""
+
+    def __init__(self, over: Callable[[], None]) -> None:
+        self._over = over
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._over()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until ended; the exit status: 0 ended, 4 could not start."""
+    told = _read_arguments(arguments)
+    open_log("broker", told.log_level)
+    os.umask(0o077)
+    _hide()
+    keys = Path(told.keys)
+    try:
+        if told.create and not os.path.lexists(keys):
+            create_broker_directory(keys, EMPTY)  # 2
+        with BrokerDirectory(keys) as directory:
+            if not told.socket:
+                sys.stdout.write(f"{directory.key.public}\n")
+                return 0
+            return asyncio.run(_serve(told, directory))
+    except TaskboundError as error:
+        sys.stderr.write(f"error: {error.message} [{error.code}]\n")
+        if error.advice:
+            sys.stderr.write(f"what to do: {error.advice}\n")
+        say_failed(told.ready_fd, f"{error.message} [{error.code}]")
+        return 4
+
+
+async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+    if told.lifeline:
+        await loop.connect_read_pipe(lambda: _Lifeline(over.set), sys.stdin)  # 5
+    store = open_reader(told.database, told.store)  # 3
+    work: Work | None = None
+
+    def push(namespace: str, target: str, *, sweep: bool) -> None:
+        if work is not None:
+            work.push(namespace, target, sweep=sweep)
+
+    authority = DaemonAuthority(loop, _connecting(Path(told.daemon)), push)
+    work = Work(
+        Desk(
+            store=store,
+            watch=Watch(clock=SystemClock(store.last_instant()), elapsed=_elapsed),
+            authority=authority,
+            targets=Targets(directory.key, {"postgres": _postgres}),
+            memory=Memory(directory, store),
+            proves=_Proves(),
+            hand=hand,
+        )
+    )
+    path = Path(told.socket)
+    await asyncio.to_thread(path.unlink, missing_ok=True)
+    before = os.umask(0o177)
+    try:
+        server = await loop.create_unix_server(
+            lambda: BrokerSocket(directory.key.public), str(path), backlog=_BACKLOG
+        )
+    finally:
+        os.umask(before)
+    if told.group is not None:
+        open_to_group(path, told.group)
+    work.start()
+    say_ready(told.ready_fd)
+    await over.wait()
+    server.close()
+    await asyncio.to_thread(work.stop, patience=_LAST)
+    authority.close()
+    with contextlib.suppress(FileNotFoundError):
+        await asyncio.to_thread(path.unlink)
+    return 0
+
+
+def _elapsed() -> float:
+    """Seconds since the machine's start, sleep included where the system counts it."""
+    return time.clock_gettime(_STEADY)
+
+
+def _postgres(file: TargetFile, access: PostgresAccess) -> Target[Any]:
+    """What speaks to a database (rule 4)."""
+    try:
+        from taskbound.adapters.targets.postgres import (  # noqa: PLC0415 -- as said above
+            PostgresAdmin,
+            PostgresTarget,
+        )
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != "psycopg":
+            raise
+        raise DriverMissingError(
+            "the broker has no driver for databases: install `taskbound[server,postgres]`"
+        ) from error
+    return PostgresTarget(file.place, PostgresAdmin(user=access.user, password=access.password))
+
+
+def _connecting(path: Path) -> Connect:
+    async def connected(
+        namespace: str, pushed: Callable[[Push], None], lost: Callable[[], None]
+    ) -> AsyncClient:
+        hello = Open(role="broker", version=__version__, namespace=namespace)
+        client, _ = await AsyncClient.connect(path, hello, pushed=pushed, lost=lost)
+        return client
+
+    return connected
+
+
+def _hide() -> None:
+    """Take this process out of reach of tracers and core dumps (rule 1)."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_DUMPABLE, 0, 0, 0, 0)
+
+
+def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="taskbound-broker", description=__doc__)
+    add = parser.add_argument
+    add("--keys", required=True, help="the directory of the key, 0700")
+    add(
+        "--socket",
+        default="",
+        help="where to listen, in a folder that only this account can write; without it: print the public"
+        " key, and end",
+    )
+    add("--daemon", default="", help="where the daemon listens")
+    add("--database", default="", help="the daemon's SQLite file, which is read and never written")
+    add("--store", default="", help="a PostgreSQL database, without a password, as a role that reads it")
+    add("--group", type=parse_group, help="a group that may reach the socket (mode 0660), by name or gid")
+    add("--create", action="store_true", help="make the key when there is none")
+    add("--lifeline", action="store_true", help="end when standard input ends: with whoever holds it open")
+    add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    add("--ready-fd", type=int, default=-1, help="where to write `ready`, or why not")
+    told = parser.parse_args(arguments)
+    if told.socket and not told.daemon:
+        parser.error("--socket needs --daemon: whom to ask before anything is done")
+    return told
+
+
+if __name__ == "__main__":
+    sys.exit(main())

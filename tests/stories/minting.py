@@ -1,0 +1,185 @@
+"""A target that is ready, and credentials as their permits and leases leave them; each can be forged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from taskbound.adapters.clock.system import SystemChance
+from taskbound.adapters.identity.signatures import PersonSignatures
+from taskbound.adapters.jose import JoserfcCheck
+from taskbound.core.action import Action, ActionState, Frame, canonical
+from taskbound.core.audit.events.credential import CredentialJournaled
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.credential import Credential, CredentialState, begin_mint, credential_of
+from taskbound.core.target import kind_definition, parse_target_file
+from taskbound.flows.credential.marking import open_mark
+from taskbound.flows.credential.minting import require_mintable
+from taskbound.flows.identity import register_person
+from taskbound.flows.target import Targets
+from taskbound.ports.action import StoredAction
+from tests.stories.targeting import Aiming
+from tests.world import ANN, World, WorldChance, WorldClock
+
+if TYPE_CHECKING:
+    from taskbound.core.target import CredentialKind
+    from taskbound.flows.credential.minting import Mintable
+    from taskbound.ports.store import Store, Transaction
+
+__all__ = ["ASKED", "NONE", "SPACE", "Letters", "Minting", "Proofs"]
+
+SPACE: Final = "default"
+ASKED: Final[dict[str, Any]] = {"tenant": "red", "seconds": 300}
+NONE: Final[dict[str, Any]] = {"": None}
+"""Instead of what is forged: it is not there at all."""
+RECIPIENT: Final = "hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo"
+_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+class Letters(WorldChance):
+    """Names as long and of the same letters as the system's, in order."""
+
+    def name(self, prefix: str) -> str:
+        number, text = next(self._count), ""
+        for _ in range(35):
+            text = _LETTERS[number % 32] + text
+            number //= 32
+        return f"{prefix}_{text}"
+
+    def secret(self) -> str:
+        return SystemChance().secret()  # no two of them share a mark
+
+
+@dataclass(frozen=True)
+class Proofs:
+    """Tells what answers are worth, as the broker does."""
+
+    signatures: PersonSignatures
+    tokens: JoserfcCheck
+
+
+class Minting(Aiming):
+    """Ann's running task, and a target that is ready."""
+
+    def __init__(self, store: Store, *, clock: WorldClock | None = None) -> None:
+        self.world = World(store=store, chance=Letters(), clock=clock or WorldClock())
+        self.means = self.world.means
+        self.targets = Targets(self.means, self.world.views)
+        self.task = self.world.settle_in()
+        for number, name in enumerate(("bob", "carol"), start=1001):
+            register_person(self.means, SPACE, name, uid=number, actor=ANN)
+        open_mark(self.means)
+        self.proofs = Proofs(signatures=PersonSignatures(), tokens=JoserfcCheck())
+
+    def kind(self, name: str = "reader") -> CredentialKind:
+        file = parse_target_file(self.row().file)
+        return next(one for one in file.credentials if one.name == name)
+
+    def permit(
+        self,
+        kind: str = "reader",
+        asked: dict[str, Any] | None = None,
+        *,
+        action: dict[str, Any] | None = None,
+        row: dict[str, Any] | None = None,
+        record: dict[str, Any] | None = None,
+    ) -> Credential:
+        """A journaled credential, with what of its action, its row and its record is forged."""
+        now, target = self.means.clock.now(), self.row()
+        tool = f"{target.name}__credential/{kind}"
+        arguments = canonical(ASKED if asked is None else asked)
+        frame = Frame(
+            namespace=SPACE,
+            task=self.task.id,
+            agent="coder",
+            tool=tool,
+            server=target.identity,
+            definition=kind_definition(self.kind(kind)).digest,
+        )
+        act = Action(frame=frame, arguments=arguments)
+        done = StoredAction(
+            namespace=SPACE,
+            id=self.means.chance.name("act"),
+            task=self.task.id,
+            root=self.task.root,
+            agent="coder",
+            tool=tool,
+            server=target.identity,
+            definition=frame.definition,
+            digest=act.digest,
+            act_key=act.act_key,
+            arguments=arguments,
+            state=ActionState.PERMITTED,
+            decision="permit",
+            code="",
+            reasons=(),
+            grant="",
+            charges=(),
+            policies=(),
+            bundle="",
+            scope="",
+            flags=(),
+            facts=(),
+            attempt=1,
+            connection="con_a",
+            request=self.means.chance.name("req"),
+            key="",
+            at=now,
+            until=Instant(now + seconds(30)),
+        )
+        credential = Credential(
+            namespace=SPACE,
+            id=credential_of(done.id),
+            target=target.name,
+            kind=kind,
+            identity=target.identity,
+            task=self.task.id,
+            agent="coder",
+            action=done.id,
+            arguments=arguments,
+            recipient=RECIPIENT,
+            state=CredentialState.JOURNALED,
+            made=now,
+            ends=Instant(now + seconds(30 if kind == "clerk" else 300)),
+            due=now,
+        )
+        event = CredentialJournaled(
+            credential=credential.id,
+            target=credential.target,
+            of=kind,
+            identity=credential.identity,
+            task=credential.task,
+            agent=credential.agent,
+            action=done.id,
+            ends=credential.ends,
+            recipient=credential.recipient,
+        )
+
+        def work(tx: Transaction) -> Credential:
+            if action != NONE:
+                tx.actions.insert_actions([replace(done, **action or {})])
+            number = 0
+            if record != NONE:
+                tx.audit.append(SPACE, self.means.writer, [replace(event, **record or {})], now)
+                number = tx.audit.last_number()
+            written = replace(credential, **{"record": number} | (row or {}))
+            tx.credentials.insert_credentials([written])
+            return written
+
+        return self.means.store.write(work)
+
+    def leased(self, *args: Any, **forged: Any) -> Credential:
+        """The same, being minted under its first fence."""
+        return self.move(self.permit(*args, **forged).id, begin_mint)
+
+    def forge(self, row: Credential, **changes: Any) -> Credential:
+        """The row as somebody writes it who has the store."""
+        other = replace(row, version=row.version + 1, **changes)
+        self.means.store.write(lambda tx: tx.credentials.put_credential(other, expect=row.version))
+        return other
+
+    def mintable(self, row: Credential, *, fence: int = 1, late: float = 0) -> Mintable:
+        """What the broker finds of it."""
+        now = Instant(self.means.clock.now() + round(late * seconds(1)))
+        with self.means.store.read() as seen:
+            return require_mintable(seen, self.proofs, SPACE, row.id, fence=fence, now=now)
