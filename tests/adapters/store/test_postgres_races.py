@@ -32,6 +32,8 @@ from tests.contracts.store.rows import (
     template,
     tool,
 )
+from tests.contracts.store.test_credential import row as credential
+from tests.contracts.store.test_target import target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -355,3 +357,23 @@ def test_a_chain_that_another_process_moved_on_is_not_written_over_and_goes_on_a
     append(two.first, event(3), writer="wrt_a")
     with two.second.read() as seen:
         assert verify_chain([one.body for one in seen.audit.pending(10)]).count == 3
+
+
+WRITTEN: dict[str, Callable[[Transaction], None]] = {
+    "a target": lambda tx: tx.targets.put_target(target(), expect=0),
+    "a target over another": lambda tx: tx.targets.put_target(target("mail", version=6), expect=5),
+    "the mark": lambda tx: tx.targets.put_mark("abcdefgh"),
+    "a credential": lambda tx: tx.credentials.insert_credentials([credential("a")]),
+    "a credential over another": lambda tx: tx.credentials.put_credential(
+        credential("b", version=6), expect=5
+    ),
+}
+"""What two daemons may write at once, as if each were alone."""
+
+
+@pytest.mark.parametrize("what", WRITTEN)
+def test_of_two_daemons_that_write_one_row_at_once_the_second_is_told(two: Two, what: str) -> None:
+    two.first.write(lambda tx: tx.targets.put_target(target("mail"), expect=0))
+    two.first.write(lambda tx: tx.credentials.insert_credentials([credential("b")]))
+    done = two.while_held(WRITTEN[what], lambda: two.second.write(WRITTEN[what]))
+    assert done == [None, ConflictError]

@@ -213,8 +213,10 @@ def test_a_right_too_many_and_one_too_few_are_named_until_the_next_upgrade(serve
         admin.execute("GRANT DELETE ON taskbound.records TO taskbound_daemon")
         admin.execute("GRANT UPDATE (arguments) ON taskbound.actions TO taskbound_daemon")
         admin.execute("REVOKE SELECT ON taskbound.tiles FROM taskbound_signer")
+        admin.execute("GRANT INSERT ON taskbound.targets TO taskbound_broker")
     assert wrong(server, name) == [
         "`taskbound_signer` lacks SELECT on `tiles`",
+        "`taskbound_broker` has INSERT on `targets`, which it does not need",
         "`taskbound_daemon` has UPDATE (arguments) on `actions`, which it does not need",
         "`taskbound_daemon` has DELETE on `records`, which it does not need",
     ]
