@@ -56,7 +56,7 @@ _TEXTS: Final = (
         (name, 12)
         for name in ("namespace", "question", "action", "agent", "task", "tool", "owner", "grant", "nonce")
     ),
-    *((name, 150) for name in ("purpose", "reason", "server_identity", "last_outcome", "requester")),
+    *((name, 150) for name in ("purpose", "reason", "gives", "server_identity", "last_outcome", "requester")),
     *(
         (name, 64)
         for name in ("digest", "narrows", "action_digest", "server", "definition", "bundle", "scope")

@@ -30,6 +30,7 @@ from taskbound.flows.approval.proof.signed_in import signed_in_by
 from taskbound.surfaces.api.amendment import amendment_rows, answer_amendment, is_amendment
 from taskbound.surfaces.api.filters import BadFilterError
 from taskbound.surfaces.api.page.brought import require_brought
+from taskbound.surfaces.api.sheets import gives_of
 from taskbound.surfaces.api.show import changed_values
 from taskbound.wire import approval as wire
 from taskbound.wire.connection import Done
@@ -334,6 +335,7 @@ def detail_of(means: Means, snapshot: Snapshot, one: StoredApproval) -> wire.App
         server_identity=server.spec.decode() if server is not None and same else "",
         definition=kept.definition,
         owner=tool.owner if tool is not None else "",
+        gives=gives_of(tool, kept.definition),
         attempt=kept.attempt,
         last_outcome=snapshot.actions.act(question.namespace, kept.root, kept.act_key).last_outcome,
         policies=kept.policies,

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from taskbound.core.action import Action, Frame
 from taskbound.core.approval import UnknownApprovalError, require_showable
 from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
+from taskbound.core.tool import credential_kind, parse_definition
 
 if TYPE_CHECKING:
     from taskbound.core.approval.sheet import SheetOf
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Snapshot
+    from taskbound.ports.tool import PinnedTool
 
-__all__ = ["sheet_for", "sheet_text"]
+__all__ = ["gives_of", "sheet_for", "sheet_text"]
 
 
 def sheet_for(snapshot: Snapshot, found: StoredApproval) -> SheetOf:
@@ -46,7 +48,15 @@ def sheet_for(snapshot: Snapshot, found: StoredApproval) -> SheetOf:
         last_outcome=snapshot.actions.act(question.namespace, kept.root, kept.act_key).last_outcome,
         policies=kept.policies,
     )
-    return replace(sheet, owner=tool.owner if tool is not None else "")
+    return replace(sheet, owner=tool.owner if tool is not None else "", gives=gives_of(tool, kept.definition))
+
+
+def gives_of(tool: PinnedTool | None, definition: str) -> str:
+    """What a kind of credential is for, by the definition that was asked for; empty of any other tool."""
+    if tool is None or tool.digest != definition or credential_kind(tool.name) is None:
+        return ""
+    said = parse_definition(tool.definition).value.get("description")
+    return said if isinstance(said, str) else ""
 
 
 def sheet_text(snapshot: Snapshot, found: StoredApproval) -> str:

@@ -55,4 +55,4 @@ def sheet_from(found: ApprovalDetail, question: Question) -> SheetOf:
         last_outcome=found.last_outcome,
         policies=found.policies,
     )
-    return replace(sheet, owner=found.owner)
+    return replace(sheet, owner=found.owner, gives=found.gives)

@@ -59,6 +59,7 @@ class Label(Enum):
     TASK = "task"
     TOOL = "tool"
     OWNER = "owner"
+    GIVES = "gives"
     SERVER_IDENTITY = "server"
     ATTEMPT = "attempt"
     ARGUMENTS = "arguments"

@@ -113,6 +113,7 @@ def _read(fields: Fields) -> SheetOf:
         requester=fields.text(Label.REQUESTER),
         tool=fields.text(Label.TOOL),
         owner=fields.text(Label.OWNER) if fields.all(Label.OWNER) else "",
+        gives=fields.text(Label.GIVES) if fields.all(Label.GIVES) else "",
         server=fields.text(Label.SERVER),
         server_identity=fields.text(Label.SERVER_IDENTITY),
         definition=fields.text(Label.DEFINITION),

@@ -8,6 +8,8 @@ Rules:
    rests on, last the words that came with it; those stand behind a line that says what they are.
 4. Only canonical arguments have a sheet, so that what is shown is what will be sent.
 5. One action has one sheet, and its first and last line say how many lines it has.
+6. Of what asks for a credential it says what that is for, in the words of who declared it, and in our own
+   words what a yes gives, to whom, and until when.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from taskbound.core.approval.sheet.values import (
     SheetOperand,
 )
 from taskbound.core.clock import render_instant
+from taskbound.core.target.kind import SECONDS
+from taskbound.core.tool.name import credential_kind
 from taskbound.core.truth import NoTruth
 
 if TYPE_CHECKING:
@@ -102,6 +106,7 @@ def _items(of: SheetOf, arguments: dict[str, JsonValue]) -> Iterator[Item]:
     yield from _asked(of)
     yield from _acting(of)
     yield from _arguments(of, arguments)
+    yield from _given(of.tool, arguments.get(SECONDS))
     for number, operand in enumerate(of.operands, 1):
         yield from _operand(f"{number}/{len(of.operands)}", operand)
     yield from _rests_on(of)
@@ -149,6 +154,8 @@ def _acting(of: SheetOf) -> Iterator[Item]:
     yield from _named(Label.TOOL, of.tool)
     if of.owner:
         yield from _named(Label.OWNER, of.owner)
+    if of.gives:
+        yield from _said(Label.GIVES, of.gives)
     yield from _named(Label.SERVER_IDENTITY, of.server_identity)
     before = ("the", "one", "before:", Quoted(text=of.last_outcome))
     yield Item(label=Label.ATTEMPT, atoms=(f"{of.attempt},", *before))
@@ -168,6 +175,20 @@ def _arguments(of: SheetOf, arguments: dict[str, JsonValue]) -> Iterator[Item]:
                 yield from remarks(f"{name} key:", step)
         if isinstance(leaf.value, str):
             yield from remarks(f"{name} text:", leaf.value)
+
+
+def _given(tool: str, seconds: JsonValue) -> Iterator[Item]:
+    """What a yes gives where a credential is asked for (rule 6)."""
+    if credential_kind(tool) is None:
+        return
+    whole = isinstance(seconds, int) and not isinstance(seconds, bool)
+    life = f"{seconds} seconds" if whole else "as long as its kind may"
+    for said in (
+        "a yes gives a credential: its secret goes to whoever makes this call, and to nobody else",
+        "with it all that its kind may do is done without another question",
+        f"it lasts {life} from then on, and never longer than its task",
+    ):
+        yield Item(label=Label.NOTE, atoms=("tool:", *said.split()))
 
 
 def _operand(name: str, operand: SheetOperand) -> Iterator[Item]:

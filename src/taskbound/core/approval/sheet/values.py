@@ -104,6 +104,9 @@ class SheetOf:
     operands: tuple[SheetOperand, ...]
     owner: str = ""
     """The person who answers for the tool; empty where nobody does. Whoever shows the sheet says it."""
+    gives: str = ""
+    """What a kind of credential is for, in the words of who declared it; empty of any other tool. Whoever
+    shows the sheet says it."""
     attempt: int
     """Which attempt of this act in the tree of tasks this is, from 1."""
     last_outcome: str
