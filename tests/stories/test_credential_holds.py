@@ -14,7 +14,9 @@ from taskbound.core.approval import AnswerKind, NarrowedRefusedError, PlanRefuse
 from taskbound.core.approval.sheet import BadSheetError, Sheet, parse_sheet, render_sheet
 from taskbound.flows.action import explain
 from taskbound.flows.decision import Step
+from taskbound.surfaces.api.approval import detail_of
 from taskbound.surfaces.api.sheets import sheet_for, sheet_text
+from taskbound.surfaces.cli.sheets import question_from, sheet_from
 from tests.peers.planning import Planner
 from tests.peers.targeting import ALICE, BOB, Targets, held_by_finance, rows_of
 from tests.world import code_of, id_of
@@ -201,9 +203,10 @@ def test_the_sheet_says_what_is_given_to_whom_and_until_when_and_is_read_back(he
     with here.world.store.read() as snapshot:
         approval = here.approval(id_of(held))
         text, of = sheet_text(snapshot, approval), sheet_for(snapshot, approval)
+        detail = detail_of(here.world.means, snapshot, approval)
     assert SAID in text
     assert '  gives       | "Reads the orders of one customer"\n' in text
-    assert parse_sheet(text) == of
+    assert parse_sheet(text) == of == sheet_from(detail, question_from(detail))
     with pytest.raises(BadSheetError):
         parse_sheet(text.replace("300 seconds", "30 seconds"))
     written = here.ask({}, WRITER)

@@ -14,6 +14,7 @@ from taskbound.flows.token.orders import Issued, TransactionTokenOrder
 from taskbound.ports.signer import SignerUnavailableError
 from tests.peers.holding import TWICE, Holding, hold_policy
 from tests.peers.planning import FIRST, Planner
+from tests.peers.targeting import Targets
 from tests.token_world import API, CODER, KEY, TokenWorld, claims_in, part
 from tests.world import ANN, CEILING, code_of, id_of
 
@@ -130,6 +131,17 @@ def test_an_action_that_was_never_permitted_or_has_an_outcome_has_none(here: Tok
     for action in (id_of(refused_one), id_of(done), "act_nothing", ""):
         refused("action-not-open", lambda action=action: ask(here, task, action))  # type: ignore[misc]  # bound in the loop
     assert here.rows() == ()
+
+
+def test_an_action_that_asks_for_a_credential_has_none(here: TokenWorld) -> None:
+    here.settle_in()
+    targets = Targets(here.world)
+    asked = targets.ask()
+    assert code_of(asked) == "permit"
+    refused("action-not-open", lambda: ask(here, targets.task, id_of(asked)))
+    plain = here.world.ask(targets.task, agent="minter")
+    assert ask(here, targets.task, id_of(plain)).text
+    assert [one.action for one in here.rows()] == [id_of(plain)]
 
 
 def test_a135_an_action_of_another_task_or_agent_has_none(here: TokenWorld) -> None:

@@ -94,6 +94,7 @@ BAD: list[tuple[bytes, dict[str, str], str]] = [
     (b'{"tool":"b\\u0430nk__pay","arguments":{}}', {}, "foreign-character"),
     (b'{"tool":"bank__pay","arguments":{},"content_digest":"sha-256=:x:"}', {}, "bad-content-digest"),
     (b'{"tool":"bank__pay","arguments":{}}', {"Idempotency_Key": "a b"}, "bad-request-key"),
+    (b'{"tool":"orders-db__credential/reader","arguments":{}}', {}, "not-a-tool"),
     (b'{"tool":"bank__pay","arguments":' + b'{"a":' * 70 + b"1" + b"}" * 70 + b"}", {}, "too-deep"),
 ]
 
