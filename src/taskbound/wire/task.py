@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from taskbound.wire.credential import CredentialRow
 from taskbound.wire.frame import Message
 
 __all__ = [
@@ -189,6 +190,10 @@ class TaskDetail(Message, frozen=True, tag="task", tag_field="is"):
     """What becomes of held actions when their calls are over: `end-with-the-call` or `outlive-the-call`."""
     amendment: str = ""
     """The amendment of it that people are asked about; empty when there is none."""
+    credentials: tuple[CredentialRow, ...] = ()
+    """What it has or had in targets, newest first; 50 at most."""
+    credential_count: int = 0
+    """How many those are in all; 1,000 at most are counted."""
 
 
 class RegisterRun(Message, frozen=True, tag="task:run", tag_field="op"):

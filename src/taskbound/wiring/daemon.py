@@ -353,6 +353,7 @@ def _place(home: Path, told: argparse.Namespace) -> Place:
         allowance=Allowance(burst=told.refusals_burst, rate=told.refusals_rate),
         pace=Allowance(burst=told.asks_burst, rate=told.asks_rate),
         egress=told.egress,
+        broker=told.broker,
         api=told.api,
         front=told.front,
         issuer=_issuer(told),

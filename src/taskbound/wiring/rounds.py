@@ -26,6 +26,7 @@ from taskbound.flows.identity.answered import sweep_answers
 from taskbound.flows.identity.claimed import end_claims
 from taskbound.flows.identity.sign_in import sweep_sign_ins
 from taskbound.flows.token import sweep_asked, sweep_claims, sweep_tokens
+from taskbound.surfaces.api.credential_rounds import CredentialRounds
 from taskbound.surfaces.api.server import GRACE
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ _KEYS: Final = 120
 """Every so many of these looks is also one for keys of tokens whose time has come."""
 _HOLDS: Final = 4
 """Every so many of these looks is also one for questions whose time or ground is gone."""
+_CREDENTIALS: Final = 2
+"""Every so many of these looks is also one for credentials."""
 
 
 class Rounds:
@@ -75,6 +78,7 @@ class Rounds:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
         self._expiring: asyncio.Task[None] | None = None
+        self._credentials = CredentialRounds(daemon)
 
     def start(self) -> None:
         """Begin; called in the loop."""
@@ -149,6 +153,8 @@ class Rounds:
                 await _due(self._end(self._end_claims))
             if turn % _HOLDS == 0:
                 await _due(self._sweep())
+            if turn % _CREDENTIALS == 0:
+                await _due(self._credentials.go())
             if turn % _KEYS == 0:
                 await _due(daemon.read(daemon.token.tend))
             if daemon.boot and turn % _ORPHANS == 0:

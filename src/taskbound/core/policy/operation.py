@@ -63,6 +63,7 @@ class Right(Enum):
     GIVER = "giver"
     LOOKER = "looker"
     EGRESS = "egress"
+    BROKER = "broker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,8 @@
 1. It names every operation of the daemon's own table (`surfaces.api.operations`) and no other; a test holds
    both to each other, and what a row says of a message to that message.
 2. What is secret in a message (a token, a signature, a sealed value) is told to no policy.
-3. What a gateway, an egress or anybody asks each second is about the namespace and tells nothing, so that its
-   answer depends on who asks and on what is in force alone (`Operation.is_standing`).
+3. What gateway, egress, broker or anybody asks each second is about the namespace and tells nothing, so that
+   its answer depends on who asks and on what is in force alone (`Operation.is_standing`).
 4. Whoever brings an answer need not be who gives it: policies are told who signed, and what they said.
 5. What only reads, or what anybody may ask, changes nothing, unless its row says so.
 """
@@ -103,10 +103,24 @@ _TABLE: Final = (
     _row("audit:export", _R, About.NAMESPACE, told="start limit"),
     _row("audit:proof", _R, About.NAMESPACE, told="action index"),
     _row("audit:tail", _R, About.NAMESPACE, told="after limit"),
+    _row("broker:failed", Right.BROKER, About.NAMESPACE),
+    _row("broker:gone", Right.BROKER, About.NAMESPACE),
+    _row("broker:lease", Right.BROKER, About.NAMESPACE),
+    _row("broker:left", Right.BROKER, About.NAMESPACE),
+    _row("broker:minted", Right.BROKER, About.NAMESPACE),
+    _row("broker:seen", Right.BROKER, About.NAMESPACE),
+    _row("broker:swept", Right.BROKER, About.NAMESPACE),
     _row("connection:bind", _W, About.NAMESPACE, changes=False),
     _row("connection:ping", Right.ANYONE, About.NAMESPACE),
     _row("connection:show", Right.ANYONE, About.NAMESPACE, changes=False),
     _row("connection:status", _R, About.NAMESPACE),
+    _row("credential:acknowledge", _W, About.NAMESPACE),
+    _row("credential:end", _W, About.NAMESPACE, ends=True),
+    _row("credential:list", _R, About.NAMESPACE, told="server=target of_task=task agent states limit"),
+    _row("credential:revoke", _P, About.NAMESPACE, told="server=target of_task=task", ends=True),
+    _row("credential:show", _R, About.NAMESPACE),
+    _row("credential:sweep", _P, About.NAMESPACE, told="server=target", ends=True),
+    _row("credential:take", _W, About.NAMESPACE),
     _row("group:add", _G, About.GROUP, "name"),
     _row("group:grantable", _G, About.GROUP, "name", told="word"),
     _row("group:list", _R, About.NAMESPACE),

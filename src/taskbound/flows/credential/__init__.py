@@ -1,4 +1,4 @@
-"""Credentials: written down with their permit, ended with what they rest on."""
+"""Credentials: written down with their permit, minted and handed out, ended with what they rest on."""
 
 from __future__ import annotations
 

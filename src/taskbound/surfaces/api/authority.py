@@ -5,12 +5,12 @@
    What it writes first is held to what it was authorized by then (`flows.policy.held`).
 2. A refusal of what would have changed something leaves one record, as far as the principal's quota goes. An
    agent that asks in a person's name (an exchange that starts a task) takes it from its own.
-3. What gateways, the egress and agents with tokens ask for all the time is answered from memory. Such an
+3. What gateways, egress, broker and agents with tokens ask for all the time is answered from memory. Such an
    answer depends on the principal, how it was proven, the operation and what is in force, and is kept under
    all four; what is in force is known anew after each change by this daemon, and after a second where another
    one may have changed it.
-4. A gateway acts for its agent; egress, API and front are services, everybody else a person: the one whose
-   account it is, or `uid:N`. Whether an account may speak at all is said elsewhere, and stays said.
+4. A gateway acts for its agent; egress, API, broker and front are services, everybody else a person: the one
+   whose account it is, or `uid:N`. Whether an account may speak at all is said elsewhere, and stays said.
 5. What takes long beside the loop (a bundle that is looked at, actions that are replayed) never keeps an
    operation waiting to be authorized: stopping everything is one of them. What waits for another process (a
    signer) has threads of its own too: one that is slow keeps nothing waiting but what needs it.
@@ -67,6 +67,7 @@ _STEPS: Final = 4_096
 """Who was asked to sign in anew, for which operation, that is remembered."""
 _KINDS: Final = {
     "api": PrincipalKind.SERVICE,
+    "broker": PrincipalKind.SERVICE,
     "egress": PrincipalKind.SERVICE,
     "front": PrincipalKind.SERVICE,
     "gateway": PrincipalKind.AGENT,

@@ -6,12 +6,10 @@ import asyncio
 import logging
 import threading
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import UnprovenError
-from taskbound.core.quick import quick
 from taskbound.flows.action import Outcomes
 from taskbound.flows.approval import Approvals
 from taskbound.flows.approval.fatigue.limits import tell_paused
@@ -25,8 +23,10 @@ from taskbound.flows.target import Targets
 from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, keep_account
 from taskbound.flows.tool import Pins, Sights
 from taskbound.flows.tool.secret import Secrets
+from taskbound.surfaces.api.asked import Asked, do_all, is_small_call, is_small_report
 from taskbound.surfaces.api.authority import Authority, again
 from taskbound.surfaces.api.connection import Connections
+from taskbound.surfaces.api.credential_desk import CredentialDesk
 from taskbound.surfaces.api.fronts import proof_of, task_of
 from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.looking import Looking
@@ -51,41 +51,21 @@ if TYPE_CHECKING:
     from taskbound.core.identity.proof import WorkloadKind
     from taskbound.flows.action import Release, Report, Withhold
     from taskbound.flows.approval import Told
-    from taskbound.flows.approval.look.looking import Sight, Unseen
+    from taskbound.flows.approval.look.looking import Unseen
     from taskbound.flows.audit.sequencing import Sequencer
-    from taskbound.flows.decision import Answer, Watched
+    from taskbound.flows.decision import Answer
     from taskbound.flows.means import Means, Moved
     from taskbound.ports.identity import Custody, RelyingParty, Verifier
     from taskbound.ports.task import Run
     from taskbound.ports.token import TokenSigner
     from taskbound.surfaces.api.connection import Connection
-    from taskbound.wire.action import Decide
 
 __all__ = ["Asked", "Daemon", "NotOutsideError", "Place"]
 
 T = TypeVar("T")
-SMALL: Final = 65_536
-"""Bytes of arguments, or of an answer, up to which a job is small: some milliseconds at most."""
 _log = logging.getLogger(__name__)
 AGAIN: Final = 1.0
 """Seconds until it is tried again to record what became of a lost gateway's permits."""
-
-
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A call, and the connection that it came on."""
-
-    connection: Connection
-    ask: Decide
-    sight: Sight | None = None
-    """What was seen for it."""
-    rounds: int = 0
-    """How often something was looked at for it."""
-    until: float | None = None
-    """The instant of the loop's clock by which its gateway has an answer, once something is looked at."""
-    watch: Watched | None = None
-    """Who is told how long it takes to decide it."""
 
 
 class Daemon:
@@ -107,6 +87,7 @@ class Daemon:
         self.sequencer, self.loop = sequencer, loop
         self.owner_uid, self._gateways = place.owner_uid, place.gateways
         self.egress_uid = place.egress if place.egress is not None else place.owner_uid
+        self.broker_uid = place.broker if place.broker is not None else place.owner_uid
         self.home, self.pid = place.home, place.pid
         self.log_key = ""
         """The log's public key as a vkey; empty while the signer was not reached yet."""
@@ -144,14 +125,15 @@ class Daemon:
         self.outcomes = Outcomes(means, self.refusals)
         self.authority = Authority(self)
         self.worker = Worker(loop)
-        self._first: Lane[Callable[[], None], None] = Lane(self.worker, _do_all)
+        self._first: Lane[Callable[[], None], None] = Lane(self.worker, do_all)
         self.turns = Turns(self.outcomes.record, self.tell_held_soon)
         self.reports: Lane[Report, Release | Withhold] = Lane(
-            self.worker, self.turns.record, small=_is_small_report
+            self.worker, self.turns.record, small=is_small_report
         )
-        self.calls: Lane[Asked, Answer | Unseen] = Lane(self.worker, self._decide, small=_is_small_call)
+        self.calls: Lane[Asked, Answer | Unseen] = Lane(self.worker, self._decide, small=is_small_call)
         self.network = Network(means, self.worker, place, self.token.issuing, self.tasks, self.views.doubts)
         self.looking = Looking(means, loop)
+        self.credentials = CredentialDesk(self)
 
     async def first(self, work: Callable[[], T]) -> T:
         """What this work returns or raises; done in the worker's thread, before calls that wait.
@@ -326,6 +308,7 @@ class Daemon:
 
     def tell_ended(self, changes: Sequence[Moved]) -> None:
         """Let those who hold connections of these tasks know; in the loop."""
+        self.credentials.moved(changes)
         for change in changes:
             state = change.state.value
             for connection in self.connections.of_task(change.task):
@@ -357,6 +340,8 @@ class Daemon:
         if connection.role == "gateway":
             self.views.doubts.settle((connection.namespace, connection.name))
             self.strangers.meet((connection.namespace, connection.name))
+        elif connection.role == "broker":
+            self.credentials.greet(connection)
 
     def name_of(self, start: str) -> str:
         """The whole name of a connection whose own begins so: one that is lost, or a new one; in the loop."""
@@ -486,17 +471,3 @@ class Daemon:
             watch=asked.watch,
             recipient=ask.recipient,
         )
-
-
-def _is_small_report(report: Report) -> bool:
-    return report.answer is None or len(report.answer) <= SMALL
-
-
-def _is_small_call(asked: Asked) -> bool:
-    return len(asked.ask.arguments) <= SMALL
-
-
-def _do_all(works: Sequence[Callable[[], None]]) -> list[None]:
-    for work in works:
-        work()
-    return [None] * len(works)

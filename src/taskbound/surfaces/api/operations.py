@@ -7,8 +7,8 @@
    *Giver*: also the account that owns the data directory (`Daemon.require_giver`).
    *Looker*: a gateway, or a person from outside any gateway or run: who started a server and saw its list.
 3. *Gateway* operations refuse every other connection, but for those that an agent asks for over a network
-   with a token of its task (`acting`); *egress* operations too; *read* operations give to any account that
-   has a person, or owns the data directory.
+   with a token of its task (`acting`); *egress* and *broker* operations too; *read* operations give to any
+   account that has a person, or owns the data directory.
 4. The rules in force are asked of every one of them too (`surfaces.api.authority`), by its name without
    `api:`; `core.policy.operations` has what they are told of it.
 """
@@ -31,8 +31,10 @@ from taskbound.surfaces.api import (
     approval_page,
     audit,
     authorization,
+    broker,
     consent,
     consent_page,
+    credential,
     egress,
     evidence,
     fronts,
@@ -62,7 +64,9 @@ from taskbound.wire import amendment as wire_amendment
 from taskbound.wire import approval as wire_approval
 from taskbound.wire import audit as wire_audit
 from taskbound.wire import authorization as wire_authorization
+from taskbound.wire import broker as wire_broker
 from taskbound.wire import connection as wire_connection
+from taskbound.wire import credential as wire_credential
 from taskbound.wire import egress as wire_egress
 from taskbound.wire import identity as wire_identity
 from taskbound.wire import network as wire_network
@@ -170,10 +174,26 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_audit.ExportAudit: _operation("api:audit:export", _R, audit.export_audit),
     wire_audit.ProveRecord: _operation("api:audit:proof", _R, audit.prove_record),
     wire_audit.TailAudit: _operation("api:audit:tail", _R, audit.tail_audit),
+    wire_broker.TellFailed: _operation("api:broker:failed", Right.BROKER, broker.take_failed),
+    wire_broker.TellGone: _operation("api:broker:gone", Right.BROKER, broker.take_gone),
+    wire_broker.LeaseCredentials: _operation("api:broker:lease", Right.BROKER, broker.give_orders),
+    wire_broker.TellLeft: _operation("api:broker:left", Right.BROKER, broker.take_left),
+    wire_broker.TellMinted: _operation("api:broker:minted", Right.BROKER, broker.take_minted),
+    wire_broker.TellSeen: _operation("api:broker:seen", Right.BROKER, broker.take_seen),
+    wire_broker.TellSwept: _operation("api:broker:swept", Right.BROKER, broker.take_swept),
     wire_connection.Bind: _operation("api:connection:bind", _G, standing.bind_task),
     wire_connection.Ping: _operation("api:connection:ping", Right.ANYONE, standing.ping),
     wire_connection.ShowProof: _operation("api:connection:show", Right.ANYONE, fronts.show_proof),
     wire_connection.Status: _operation("api:connection:status", _R, standing.status),
+    wire_credential.AcknowledgeCredential: _operation(
+        "api:credential:acknowledge", _G, credential.acknowledge_one
+    ),
+    wire_credential.EndCredential: _operation("api:credential:end", _G, credential.end_one),
+    wire_credential.ListCredentials: _operation("api:credential:list", _R, credential.list_credentials),
+    wire_credential.RevokeCredentials: _operation("api:credential:revoke", _P, credential.revoke_some),
+    wire_credential.ShowCredential: _operation("api:credential:show", _R, credential.show_credential),
+    wire_credential.SweepTargets: _operation("api:credential:sweep", _P, credential.sweep_targets),
+    wire_credential.TakeCredential: _operation("api:credential:take", _G, credential.take_one),
     wire_identity.AddGroup: _operation("api:group:add", _O, grantable.add_group),
     wire_identity.SetGroupGrantable: _operation(
         "api:group:grantable", Right.GIVER, grantable.set_group_grantable

@@ -39,7 +39,8 @@ class Place:
     egress: int | None = None
     api: int | None = None
     front: int | None = None
-    """The accounts of an egress, of an API, and of a front before gateways, that others run."""
+    broker: int | None = None
+    """The accounts of an egress, of an API, of a front before gateways, and of a broker, that others run."""
     allowance: Allowance = field(default_factory=Allowance)
     """How many refusals of one agent are recorded one by one."""
     pace: Allowance = field(default_factory=lambda: Allowance(burst=200, rate=100))

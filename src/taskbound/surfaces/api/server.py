@@ -25,6 +25,7 @@ from taskbound import __version__
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity import UnprovenError, parse_name
 from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError
+from taskbound.surfaces.api.broker import require_broker
 from taskbound.surfaces.api.connection import CrowdedError, connection_name
 from taskbound.surfaces.api.egress import require_egress
 from taskbound.surfaces.api.errors import fault_of
@@ -58,7 +59,7 @@ OPENING: Final = 10.0
 """Seconds until a connection that was not opened is closed."""
 UNOPENED: Final = 65_536
 """Bytes of half a message that are kept for a connection that was not opened."""
-_ROLES: Final = frozenset({"api", "cli", "egress", "front", "gateway", "run"})
+_ROLES: Final = frozenset({"api", "broker", "cli", "egress", "front", "gateway", "run"})
 
 
 class VersionError(DeniedError):
@@ -191,6 +192,8 @@ class SocketServer(asyncio.Protocol):
             self._daemon.require_gateway(connection)
         elif operation.right is Right.EGRESS:
             require_egress(self._daemon, connection)
+        elif operation.right is Right.BROKER:
+            require_broker(self._daemon, connection)
         elif operation.right is Right.READ:
             self._daemon.require_speaker(connection)
 
@@ -258,6 +261,8 @@ class SocketServer(asyncio.Protocol):
         connection = seat(self._daemon, ask, name, self._peer, self._push)
         if connection.role == "egress":
             require_egress(self._daemon, connection)
+        elif connection.role == "broker":
+            require_broker(self._daemon, connection)
         elif connection.role == "api":
             require_api(self._daemon, connection)
         elif connection.role == "front":
@@ -301,6 +306,7 @@ class SocketServer(asyncio.Protocol):
         connection = self._connection
         if connection is None:
             return
+        self._daemon.credentials.lose(connection)
         if connection.role == "gateway":
             self._daemon.lose(connection)
             self._daemon.loop.call_later(GRACE, self._daemon.give_up, connection)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -11,6 +11,8 @@ from taskbound.core.action.escape import escape_text
 from taskbound.core.approval import changes
 from taskbound.core.approval.amendment import AmendmentState
 from taskbound.core.approval.answer import read_for
+from taskbound.core.clock import seconds
+from taskbound.core.credential import age_of, is_overdue, name_of
 from taskbound.core.identity import Breadth
 from taskbound.core.identity.grantable import reach_of
 from taskbound.core.identity.person import human_of
@@ -18,6 +20,7 @@ from taskbound.core.scope import Scope, counted_limits, describe
 from taskbound.core.task import step_name
 from taskbound.core.tool import effect_of, parse_definition
 from taskbound.wire.action import ActionDetail, ActionRow, Changed, Reason
+from taskbound.wire.credential import CredentialRow
 from taskbound.wire.identity import AgentDetail, GroupDetail, PersonDetail, PersonRow
 from taskbound.wire.task import EvidenceRow, TaskDetail, TaskRow, TemplateRow
 from taskbound.wire.tool import SecretRow, ServerSpec, ToolRow, UpstreamRow
@@ -25,6 +28,8 @@ from taskbound.wire.tool import SecretRow, ServerSpec, ToolRow, UpstreamRow
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from taskbound.core.clock import Instant
+    from taskbound.core.credential import Credential
     from taskbound.core.identity import Agent, Grantable, Group, Person
     from taskbound.core.task import Task, Template
     from taskbound.ports.action import StoredAction
@@ -36,6 +41,7 @@ __all__ = [
     "action_row",
     "agent_detail",
     "changed_values",
+    "credential_row",
     "group_detail",
     "person_detail",
     "person_row",
@@ -49,6 +55,10 @@ __all__ = [
     "upstream_row",
 ]
 
+_CREDENTIALS: Final = 50
+"""Credentials of a task that are shown with it."""
+_COUNTED: Final = 1000
+_SECOND: Final = seconds(1)
 _spec_decoder = msgspec.json.Decoder(ServerSpec)
 
 
@@ -212,11 +222,13 @@ def task_row(task: Task, actions: int) -> TaskRow:
 
 
 def task_detail(
-    snapshot: Snapshot, task: Task, connections: int, evidence: tuple[EvidenceRow, ...]
+    snapshot: Snapshot, task: Task, connections: int, evidence: tuple[EvidenceRow, ...], now: Instant
 ) -> TaskDetail:
     """A task in full."""
     left = snapshot.tasks.remainders(task.namespace, task.id)
     limits = counted_limits(task.scope)
+    had = snapshot.credentials.credentials(task.namespace, task=task.id, limit=_COUNTED)
+    mark = snapshot.targets.mark() if had else ""
     return TaskDetail(
         row=task_row(task, snapshot.actions.count(task.namespace, task.id)),
         scope=scope_raw(task.scope),
@@ -242,6 +254,32 @@ def task_detail(
             ),
             "",
         ),
+        credentials=tuple(credential_row(one, mark, now) for one in had[:_CREDENTIALS]),
+        credential_count=len(had),
+    )
+
+
+def credential_row(row: Credential, mark: str, now: Instant) -> CredentialRow:
+    """A credential, and what its target calls it by this installation's mark."""
+    return CredentialRow(
+        id=row.id,
+        name=name_of(mark, row.id) if mark else "",
+        target=row.target,
+        kind=row.kind,
+        state=row.state.value,
+        task=row.task,
+        agent=row.agent,
+        action=row.action,
+        arguments=msgspec.Raw(row.arguments),
+        made=row.made,
+        ends=row.ends,
+        acknowledged=row.acknowledged,
+        ended=row.ended or None,
+        why=row.why,
+        attempts=row.attempts,
+        trouble=row.trouble,
+        age=age_of(row, now) // _SECOND,
+        overdue=is_overdue(row, now),
     )
 
 

@@ -243,6 +243,7 @@ async def _detail(daemon: Daemon, connection: Connection, task: str) -> Answer:
             if found is None:
                 raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
             rows = tuple(evidence_row(one, verdict) for one, verdict in stands)
-            return task_detail(snapshot, found, len(daemon.connections.of_task(task)), rows)
+            held, now = len(daemon.connections.of_task(task)), daemon.means.clock.now()
+            return task_detail(snapshot, found, held, rows, now)
 
     return await daemon.read(read)

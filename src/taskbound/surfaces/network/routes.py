@@ -22,6 +22,7 @@ from taskbound.wire import (
     approval,
     audit,
     authorization,
+    credential,
     identity,
     people,
     policy,
@@ -214,6 +215,10 @@ ROUTES: Final = (
     _of("POST", "approvals/{approval}/withdraw", "approval:withdraw", Done),
     _of("POST", "plans/answer", "approval:answer-plan", approval.PlanSaid),
     _of("GET", "plans/{plan}", "approval:show-plan", approval.PlanDetail),
+    # --- credentials ---
+    _of("GET", "credentials", "credential:list", credential.CredentialRows),
+    _of("GET", "credentials/{credential}", "credential:show", credential.CredentialRow),
+    _of("POST", "credentials/revoke", "credential:revoke", credential.RevokingCredentials),
     # --- revocation, audit ---
     _of("POST", "revocation/stop", "revocation:stop", Done),
     _of("GET", "audit/records", "audit:export", audit.ExportPage, _LONG),
@@ -224,6 +229,7 @@ ROUTES: Final = (
 """Every route that is an operation."""
 
 _EGRESS: Final = "the egress' own, over the daemon's socket: it opens secrets, and no network reaches it"
+_BROKER: Final = "the broker's own, over the daemon's socket: it has admin access, and no network reaches it"
 _GATEWAY: Final = (
     "a gateway's own, over the daemon's socket: it holds the call, and its connection is its holder"
 )
@@ -240,10 +246,21 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "agent:assertion": "for a process beneath the run of a task, which the kernel alone can name",
     "approval:leave": _GATEWAY,
     "approval:open": _PAGE,
+    "broker:failed": _BROKER,
+    "broker:gone": _BROKER,
+    "broker:lease": _BROKER,
+    "broker:left": _BROKER,
+    "broker:minted": _BROKER,
+    "broker:seen": _BROKER,
+    "broker:swept": _BROKER,
     "connection:bind": "says which task a gateway's connection belongs to; here each request shows a proof",
     "connection:open": "opens a connection of the daemon's socket; here each request shows a proof",
     "connection:show": "is asked by the process before agents' gateways; here each request shows a proof",
     "connection:ping": "`/readyz` asks it",
+    "credential:acknowledge": _GATEWAY,
+    "credential:end": _GATEWAY,
+    "credential:sweep": "asks a broker of this machine's daemon to look, and tells nothing of what it finds",
+    "credential:take": _GATEWAY,
     "network:agree": _LISTENS,
     "network:authorities": _LISTENS,
     "network:refused": "told by the process that listens, in its own name, of what it refused by itself",

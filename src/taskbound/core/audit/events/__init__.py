@@ -48,7 +48,7 @@ from taskbound.core.audit.events.authorization import (
     CodeRefused,
     ConsentMistyped,
 )
-from taskbound.core.audit.events.credential import CredentialJournaled, CredentialMoved
+from taskbound.core.audit.events.credential import CredentialJournaled, CredentialMoved, CredentialOverdue
 from taskbound.core.audit.events.log import (
     CheckpointSigned,
     Delivery,
@@ -150,6 +150,7 @@ __all__ = [
     "ConsentMistyped",
     "CredentialJournaled",
     "CredentialMoved",
+    "CredentialOverdue",
     "Delivery",
     "Event",
     "GrantableChanged",
@@ -243,6 +244,7 @@ Event: TypeAlias = (
     | TaskBearerMade
     | CredentialJournaled
     | CredentialMoved
+    | CredentialOverdue
     | TargetEvent
     | TokenIssued
     | TokenRevoked

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-__all__ = ["CredentialJournaled", "CredentialMoved"]
+__all__ = ["CredentialJournaled", "CredentialMoved", "CredentialOverdue"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,3 +46,19 @@ class CredentialMoved:
     """How many sessions were ended."""
     notes: tuple[str, ...] = ()
     """What else was done in the target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialOverdue:
+    """A revocation has taken longer than a minute; it is tried on until the target shows it gone."""
+
+    kind: ClassVar[str] = "credential-overdue"
+    credential: str
+    target: str
+    task: str
+    agent: str
+    seconds: int
+    """How long it has been under way."""
+    attempts: int
+    trouble: str = ""
+    """What the last attempt met."""

@@ -1,0 +1,113 @@
+"""Handing a secret out: only to the connection that asked for it, and only once it says to have it.
+
+1. Whoever takes a credential or says to have it is on the connection that holds its permit (I-10). A
+   credential that is not theirs and one that is not there are one error.
+2. To have it is said in time (`core.credential.acknowledge`), of what is active still; said again it changes
+   nothing.
+3. What came of the action follows from the row alone: it has succeeded once its secret was acknowledged; it
+   was not sent where no broker has ever begun; what ended otherwise has failed (law 7).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.action import canonical
+from taskbound.core.credential import LIVE, NEVER, CredentialEvent, acknowledge
+from taskbound.core.credential.lease import LATE
+from taskbound.core.tool.name import shown
+from taskbound.flows.action import Report
+from taskbound.flows.action.sheet import UNSENT
+from taskbound.flows.credential.errors import (
+    CredentialEndedError,
+    MintFailedError,
+    NobodyMintedError,
+    NotAskerError,
+)
+from taskbound.flows.credential.moving import Moves, lock
+from taskbound.flows.credential.reasons import FAILED, NOBODY
+
+if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
+    from taskbound.core.credential import Credential
+    from taskbound.core.errors import TaskboundError
+    from taskbound.flows.means import Means
+    from taskbound.ports.store import Snapshot, Transaction
+
+__all__ = ["acknowledge_credential", "over_of", "report_of", "require_asker"]
+
+
+def require_asker(
+    reads: Snapshot | Transaction, namespace: str, credential: str, connection: str
+) -> Credential:
+    """The credential, for the connection that holds its permit (rule 1).
+
+    Raises:
+        NotAskerError: It is another's, nobody's, or not there.
+    """
+    row = reads.credentials.credential(namespace, credential)
+    action = reads.actions.action(namespace, row.action) if row is not None and row.action else None
+    if row is None or action is None or action.connection != connection:
+        raise NotAskerError(f"no credential `{shown(credential)}` was permitted on this connection")
+    return row
+
+
+def acknowledge_credential(means: Means, namespace: str, credential: str, connection: str) -> Credential:
+    """Whoever asked says to have the secret (rule 2); the row as it stands then.
+
+    Raises:
+        NotAskerError: They have not asked for it.
+        HandOutOverError: That comes too late.
+        CredentialEndedError: It is over.
+        WrongStateError: It is not minted yet.
+    """
+
+    def work(tx: Transaction) -> Credential:
+        require_asker(tx, namespace, credential, connection)
+        row = lock(tx, namespace, credential)
+        if row.state not in LIVE:
+            raise over_of(row)
+        moves = Moves(means, tx, namespace, means.clock.now())
+        after = acknowledge(row, moves.now)
+        if after is not row:
+            moves.put(row, after, CredentialEvent.ACKNOWLEDGE)
+            moves.record()
+        return after
+
+    return means.store.write(work)
+
+
+def over_of(row: Credential) -> TaskboundError:
+    """What is told to who waits for a credential that is over."""
+    if row.why.startswith(FAILED):
+        return MintFailedError(f"`{row.id}` could not be minted: {row.why.removeprefix(FAILED)}")
+    if row.why == NOBODY:
+        return NobodyMintedError(f"no broker has minted `{row.id}` in time")
+    return CredentialEndedError(f"`{row.id}` is over: {row.why}")
+
+
+def report_of(row: Credential, connection: str, now: Instant) -> Report | None:
+    """What came of the action of a credential that stands so (rule 3); nothing as long as nobody knows."""
+    if row.acknowledged:
+        answer = canonical({"credential": row.id, "ends": row.ends})
+        return _report(row, connection, "succeeded", answer=answer)
+    if row.state in LIVE:
+        return None
+    begun = row.late != NEVER or row.shown != NEVER
+    # A mint that began leaves its last instant in the row for longer than this.
+    if not begun and now < row.made + LATE:
+        return _report(row, connection, UNSENT, note=row.why)
+    return _report(row, connection, "failed", note=row.why)
+
+
+def _report(
+    row: Credential, connection: str, outcome: str, *, answer: bytes | None = None, note: str = ""
+) -> Report:
+    return Report(
+        namespace=row.namespace,
+        connection=connection,
+        action=row.action,
+        outcome=outcome,
+        answer=answer,
+        note=note,
+    )

@@ -1,0 +1,164 @@
+"""What a broker saw in a target, told under the fence of its lease.
+
+1. What is told under another fence than the lease's, or after the lease, is refused with `lease-lost` and
+   changes nothing: whoever has the credential now, or ended it, looks at the target anew (I-12, I-55).
+2. *Minted* makes it active, and its secret is there for who asked. A canary has none, and is over with it.
+3. *Failed* ends what was being minted, with what was met. Of what was being revoked it counts one attempt,
+   which leaves no record, and changes nothing else: only the target's own word leads out of revoking (I-06).
+4. *Gone* and *left* are that word, with a record of what else was done.
+5. A look has no lease, as it does nothing: it counts only of what was gone.
+6. What is told in words is cut short, and made visible.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action.escape import escape_text
+from taskbound.core.credential import (
+    CredentialEvent,
+    CredentialState,
+    end_credential,
+    fail_revocation,
+    is_canary,
+    leave_credential,
+    prove_gone,
+    prove_still_gone,
+    reappear,
+    require_lease,
+    show_credential,
+)
+from taskbound.flows.credential.errors import WrongTellingError
+from taskbound.flows.credential.moving import Moves, lock
+from taskbound.flows.credential.reasons import AGAIN, CANARY, FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from taskbound.core.clock import Instant
+    from taskbound.core.credential import Credential
+    from taskbound.flows.means import Means
+    from taskbound.ports.store import Transaction
+
+__all__ = ["Telling"]
+
+_WORDS: Final = 300
+"""Characters of what was met that are kept."""
+_NOTES: Final = 50
+"""Notes of one revocation that are kept; how many more there were is said."""
+_SESSIONS: Final = 10**9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """Takes what is told of one credential; each answers with the row as it stands then."""
+
+    means: Means
+    namespace: str
+    credential: str
+    fence: int
+
+    def minted(self, *, sealed: bool) -> Credential:
+        """The target shows it (rule 2); whether a sealed secret came with it.
+
+        Raises:
+            LeaseLostError: It is in another hand (rule 1).
+            WrongStateError: It is not being minted.
+            WrongTellingError: A canary came with a secret, or another credential without.
+        """
+
+        def move(row: Credential, moves: Moves) -> Credential:
+            require_lease(row, self.fence, moves.now)
+            if is_canary(row) is sealed:
+                raise WrongTellingError("a canary has no secret, and every other credential has one")
+            shown = show_credential(row, self.fence, moves.now)
+            moves.put(row, shown, CredentialEvent.SHOW)
+            if not is_canary(row):
+                return shown
+            over = end_credential(shown, CANARY, moves.now)
+            return moves.put(shown, over, CredentialEvent.END)
+
+        return self._tell(move)
+
+    def failed(self, code: str, trouble: str) -> Credential:
+        """It could not be minted, or not be revoked this time (rule 3).
+
+        Raises:
+            LeaseLostError: It is in another hand (rule 1).
+            WrongStateError: It is neither being minted nor revoked.
+        """
+        met = _short(f"{trouble} [{code}]")
+
+        def move(row: Credential, moves: Moves) -> Credential:
+            require_lease(row, self.fence, moves.now)
+            if row.state is CredentialState.MINTING:
+                over = end_credential(row, f"{FAILED}{met}", moves.now)
+                return moves.put(row, over, CredentialEvent.END)
+            return moves.keep(row, fail_revocation(row, self.fence, met, moves.now))
+
+        return self._tell(move)
+
+    def gone(self, cut: int, notes: Sequence[str]) -> Credential:
+        """Nothing of it is there (rule 4); how many sessions were ended, and what else was done.
+
+        Raises:
+            LeaseLostError: It is in another hand (rule 1).
+            WrongStateError: It is not being revoked.
+        """
+        kept = tuple(map(_short, notes[:_NOTES]))
+        if len(notes) > _NOTES:
+            kept = (*kept, f"and {len(notes) - _NOTES} more")
+
+        def move(row: Credential, moves: Moves) -> Credential:
+            after = prove_gone(row, self.fence, moves.now)
+            ended = max(0, min(cut, _SESSIONS))
+            return moves.put(row, after, CredentialEvent.GONE, cut=ended, notes=kept)
+
+        return self._tell(move)
+
+    def left(self, until: Instant) -> Credential:
+        """What is open may go on until this instant, and nothing can begin (rule 4).
+
+        Raises:
+            LeaseLostError: It is in another hand (rule 1).
+            WrongStateError: It is not being revoked.
+        """
+
+        def move(row: Credential, moves: Moves) -> Credential:
+            after = leave_credential(row, self.fence, until, moves.now)
+            return moves.put(row, after, CredentialEvent.LEAVE)
+
+        return self._tell(move)
+
+    def seen(self, *, exists: bool) -> Credential:
+        """What a look found under the name of one that was gone (rule 5).
+
+        Raises:
+            WrongStateError: It is not gone.
+        """
+
+        def move(row: Credential, moves: Moves) -> Credential:
+            still = prove_still_gone(row, moves.now)
+            if not exists:
+                return moves.keep(row, still)
+            after = replace(reappear(row, moves.now), why=AGAIN)
+            return moves.put(row, after, CredentialEvent.REAPPEAR)
+
+        return self._tell(move)
+
+    def _tell(self, move: Callable[[Credential, Moves], Credential]) -> Credential:
+        return self.means.store.write(partial(self._write, move))
+
+    def _write(self, move: Callable[[Credential, Moves], Credential], tx: Transaction) -> Credential:
+        row = lock(tx, self.namespace, self.credential)
+        moves = Moves(self.means, tx, self.namespace, self.means.clock.now())
+        after = move(row, moves)
+        moves.record()
+        return after
+
+
+def _short(words: str) -> str:
+    """Words of a broker, as they are kept (rule 6)."""
+    return escape_text(words[:_WORDS])

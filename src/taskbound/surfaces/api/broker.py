@@ -1,0 +1,158 @@
+"""Operations of the broker: lease, minted, failed, gone, left, seen, swept.
+
+1. The role `broker` is of the account that owns the data directory, or of the one that the daemon was told,
+   and of no process beneath a gateway or a run.
+2. The broker is believed about what it saw in a target, under the fence of its lease (`flows.credential`),
+   and about nothing else. What it brings for somebody is sealed, and is given to the connection that holds
+   the permit (`credential_desk`).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.clock import Instant
+from taskbound.core.credential import Step
+from taskbound.core.identity import UnprovenError
+from taskbound.flows.credential.errors import WrongTellingError
+from taskbound.flows.credential.leasing import lease
+from taskbound.flows.credential.sweeping import Sweep, take_sweep
+from taskbound.flows.credential.telling import Telling
+from taskbound.wire import broker as wire
+from taskbound.wire.connection import Done
+
+if TYPE_CHECKING:
+    from taskbound.core.credential import Credential
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = [
+    "give_orders",
+    "require_broker",
+    "take_failed",
+    "take_gone",
+    "take_left",
+    "take_minted",
+    "take_seen",
+    "take_swept",
+]
+
+_SEALED: Final = 65_536
+"""Characters of a sealed secret."""
+_LATEST: Final = 2**53 - 1
+
+
+def require_broker(daemon: Daemon, connection: Connection) -> None:
+    """Go on only for the broker: its account, and no process beneath a gateway or a run (rule 1).
+
+    Raises:
+        UnprovenError: It is another's.
+        NotOutsideError: The process runs beneath a gateway or a run.
+    """
+    if connection.role != "broker" or connection.peer.proof.uid != daemon.broker_uid:
+        raise UnprovenError(
+            "only the broker sees to credentials in targets",
+            remedy="run it under the account that owns the data directory, or say `--broker` to the daemon",
+        )
+    daemon.require_outside(connection)
+
+
+async def give_orders(daemon: Daemon, connection: Connection, ask: wire.LeaseCredentials) -> Answer:
+    """What the broker gets to do of what it asks for."""
+    space = connection.namespace
+    waited = daemon.credentials.waited_for(space)
+    given = await daemon.first(partial(lease, daemon.means, space, ask.credentials, waited))
+    orders = []
+    for one in given:
+        held = one.credential.lease
+        if one.step is Step.LOOK:
+            orders.append(wire.Order(credential=one.credential.id, step="look"))
+        elif one.step is Step.MINT or one.step is Step.REVOKE:
+            step = "mint" if one.step is Step.MINT else "revoke"
+            orders.append(
+                wire.Order(credential=one.credential.id, step=step, fence=held.fence, until=held.until)
+            )
+    return wire.Orders(orders=tuple(orders), now=daemon.means.clock.now())
+
+
+async def take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMinted) -> Answer:
+    """The target shows it; its secret is there for who asked.
+
+    Raises:
+        WrongTellingError: The secret is too large to be one.
+    """
+    if len(ask.sealed) > _SEALED:
+        raise WrongTellingError("a sealed secret is smaller")
+    told = _telling(daemon, connection, ask.credential, ask.fence)
+
+    def work() -> tuple[Credential, str]:
+        row = told.minted(sealed=bool(ask.sealed))
+        with daemon.means.store.read() as snapshot:
+            action = snapshot.actions.action(row.namespace, row.action) if row.action else None
+        return row, "" if action is None else action.connection
+
+    row, holder = await daemon.first(work)
+    if holder:
+        daemon.credentials.minted(row, holder, ask.sealed)
+    else:
+        daemon.credentials.wake(row.namespace, [row.target])
+    return Done()
+
+
+async def take_failed(daemon: Daemon, connection: Connection, ask: wire.TellFailed) -> Answer:
+    """It could not be minted, or not be revoked this time."""
+    told = _telling(daemon, connection, ask.credential, ask.fence)
+    row = await daemon.first(partial(told.failed, ask.code, ask.trouble))
+    daemon.credentials.tell((row,))
+    return Done()
+
+
+async def take_gone(daemon: Daemon, connection: Connection, ask: wire.TellGone) -> Answer:
+    """The target shows that nothing of it is there."""
+    told = _telling(daemon, connection, ask.credential, ask.fence)
+    await daemon.first(partial(told.gone, ask.cut, ask.notes))
+    return Done()
+
+
+async def take_left(daemon: Daemon, connection: Connection, ask: wire.TellLeft) -> Answer:
+    """What is open of it may go on until an instant.
+
+    Raises:
+        WrongTellingError: That is no instant.
+    """
+    if not 0 < ask.until <= _LATEST:
+        raise WrongTellingError("what is left ends at an instant that is known")
+    told = _telling(daemon, connection, ask.credential, ask.fence)
+    await daemon.first(partial(told.left, Instant(ask.until)))
+    return Done()
+
+
+async def take_seen(daemon: Daemon, connection: Connection, ask: wire.TellSeen) -> Answer:
+    """What a look found under the name of one that was gone."""
+    told = _telling(daemon, connection, ask.credential, 0)
+    row = await daemon.first(partial(told.seen, exists=ask.exists))
+    if ask.exists:
+        daemon.credentials.wake(row.namespace, [row.target])
+    return Done()
+
+
+async def take_swept(daemon: Daemon, connection: Connection, ask: wire.TellSwept) -> Answer:
+    """What a target has whose name begins as ours do: what should not be there is revoked."""
+    sweep = Sweep(
+        namespace=connection.namespace,
+        target=ask.target,
+        identity=ask.identity,
+        names=ask.names,
+        begun=Instant(ask.begun),
+    )
+    revoked = await daemon.first(partial(take_sweep, daemon.means, sweep))
+    daemon.credentials.note_swept(sweep.namespace, sweep.target, daemon.means.clock.now())
+    if revoked:
+        daemon.credentials.wake(sweep.namespace, [sweep.target])
+    return wire.Swept(revoked=revoked)
+
+
+def _telling(daemon: Daemon, connection: Connection, credential: str, fence: int) -> Telling:
+    return Telling(means=daemon.means, namespace=connection.namespace, credential=credential, fence=fence)

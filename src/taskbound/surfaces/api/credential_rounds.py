@@ -1,0 +1,57 @@
+"""What a daemon does about credentials without being asked: it ends what is over, and tells what is overdue.
+
+1. Ends are written twice a second, and what rests on nothing any more is looked for every two seconds; who
+   waits for one of them is told, and the brokers are woken.
+2. What is overdue is told by one daemon of a database, the one that leads.
+3. Only namespaces with a target have credentials.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from taskbound.flows.credential import end_stranded
+from taskbound.flows.credential.due import Overdue, end_due
+
+if TYPE_CHECKING:
+    from taskbound.surfaces.api.daemon import Daemon
+
+__all__ = ["CredentialRounds"]
+
+_STRANDED: Final = 4
+"""Every so many rounds is also one for what rests on nothing any more, and for what is overdue."""
+
+
+class CredentialRounds:
+    """The rounds; used in the loop, one at a time."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        """Begin with none."""
+        self._daemon = daemon
+        self._overdue = Overdue(daemon.means)
+        self._turn = 0
+
+    async def go(self) -> None:
+        """One round; asked for twice a second."""
+        daemon, desk = self._daemon, self._daemon.credentials
+        targets = await daemon.read(self._targets)
+        for space, names in targets.items():
+            ended = await daemon.first(partial(end_due, daemon.means, space))
+            if self._turn % _STRANDED == 0 and await daemon.first(partial(end_stranded, daemon.means, space)):
+                desk.wake(space, names)
+            desk.wake(space, [one.target for one in ended])
+            desk.tell(ended)
+        await desk.look()
+        if self._turn % _STRANDED == 0 and daemon.means.store.leads():  # 2
+            for space in targets:
+                await daemon.read(partial(self._overdue.tell, space))
+        self._turn += 1
+
+    def _targets(self) -> dict[str, list[str]]:
+        """Names of targets by their namespace (rule 3)."""
+        found: dict[str, list[str]] = {}
+        with self._daemon.means.store.read() as snapshot:
+            for one in snapshot.targets.all_targets():
+                found.setdefault(one.namespace, []).append(one.name)
+        return found
