@@ -135,3 +135,5 @@ class CredentialRows(Message, frozen=True, tag="credentials", tag_field="is"):
     """Credentials."""
 
     rows: tuple[CredentialRow, ...]
+    more: bool = False
+    """Whether another page follows."""

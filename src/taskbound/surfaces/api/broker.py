@@ -24,6 +24,7 @@ from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
     from taskbound.core.credential import Credential
+    from taskbound.flows.credential.leasing import Leased
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
@@ -64,17 +65,19 @@ async def give_orders(daemon: Daemon, connection: Connection, ask: wire.LeaseCre
     space = connection.namespace
     waited = daemon.credentials.waited_for(space)
     given = await daemon.first(partial(lease, daemon.means, space, ask.credentials, waited))
-    orders = []
-    for one in given:
-        held = one.credential.lease
-        if one.step is Step.LOOK:
-            orders.append(wire.Order(credential=one.credential.id, step="look"))
-        elif one.step is Step.MINT or one.step is Step.REVOKE:
-            step = "mint" if one.step is Step.MINT else "revoke"
-            orders.append(
-                wire.Order(credential=one.credential.id, step=step, fence=held.fence, until=held.until)
-            )
-    return wire.Orders(orders=tuple(orders), now=daemon.means.clock.now())
+    return wire.Orders(orders=tuple(map(_order, given)), now=daemon.means.clock.now())
+
+
+def _order(leased: Leased) -> wire.Order:
+    held = leased.credential.lease
+    if leased.step is Step.LOOK:
+        return wire.Order(credential=leased.credential.id, step="look")
+    return wire.Order(
+        credential=leased.credential.id,
+        step="mint" if leased.step is Step.MINT else "revoke",
+        fence=held.fence,
+        until=held.until,
+    )
 
 
 async def take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMinted) -> Answer:

@@ -134,7 +134,7 @@ async def list_credentials(daemon: Daemon, connection: Connection, ask: wire.Lis
         with daemon.means.store.read() as snapshot:
             now = daemon.means.clock.now()
             if ask.overdue:
-                found = _overdue(snapshot, space, ask.target, now)[:limit]
+                found = _overdue(snapshot, space, ask.target, now)
             else:
                 require_task(snapshot, space, ask.task)
                 require_agent(snapshot, space, ask.agent)
@@ -146,11 +146,12 @@ async def list_credentials(daemon: Daemon, connection: Connection, ask: wire.Lis
                     target=ask.target,
                     agent=ask.agent,
                     states=states,
-                    limit=limit,
+                    limit=limit + 1,
                     before=ask.before,
                 )
             mark = snapshot.targets.mark()
-        return wire.CredentialRows(rows=tuple(credential_row(one, mark, now) for one in found))
+        rows = tuple(credential_row(one, mark, now) for one in found[:limit])
+        return wire.CredentialRows(rows=rows, more=not ask.overdue and len(found) > limit)
 
     return await daemon.read(read)
 

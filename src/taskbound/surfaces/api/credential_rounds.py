@@ -38,8 +38,9 @@ class CredentialRounds:
         targets = await daemon.read(self._targets)
         for space, names in targets.items():
             ended = await daemon.first(partial(end_due, daemon.means, space))
-            if self._turn % _STRANDED == 0 and await daemon.first(partial(end_stranded, daemon.means, space)):
-                desk.wake(space, names)
+            if self._turn % _STRANDED == 0:
+                stranded = await daemon.first(partial(end_stranded, daemon.means, space))
+                desk.wake(space, names if stranded else ())
             desk.wake(space, [one.target for one in ended])
             desk.tell(ended)
         await desk.look()

@@ -44,6 +44,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         already-in-force already-initialized bad-answers bad-credential-kind bad-credential-life
         bad-credential-parameter bad-mark bad-recipient no-recipient unwanted-recipient
         bad-admin-access bad-handed bad-target target-file
+        bad-target target-file
+        bad-selection too-many-at-once unknown-credential wrong-telling
         bad-bundle bad-case bad-client-config bad-definition bad-escape
         bad-evidence bad-filter bad-frame bad-grantable bad-http bad-id bad-input bad-instant bad-issuer
         bad-jsonrpc bad-mcp-task mcp-task-has-ended missing-capability unknown-mcp-task
@@ -81,6 +83,7 @@ _BY_STATUS: Final[dict[int, str]] = {
     """,
     _DENIED: """
         credential-altered not-mintable target-replaced
+        credential-ended mint-failed not-asker
         foreign-name hand-out-over lease-held lease-lost name-taken target-refused
         declared-by-target target-exists target-in-use target-unknown
         operation-forbidden step-up
@@ -133,6 +136,8 @@ _BY_STATUS: Final[dict[int, str]] = {
     """,
     _UNAVAILABLE: """
         broker-not-started no-such-kind store-restored target-unavailable
+        target-unavailable
+        asker-gone no-broker nobody-minted still-minting
         client-secret-file too-many-sign-ins
         client-unreachable too-many-asked too-many-documents
         affected-sqlite ambiguous-commit asks-too-often busy no-room-for-result

@@ -317,6 +317,7 @@ PAGES: Final[Mapping[str, str]] = {
 PAGED: Final[Mapping[str, str]] = {
     "action:list": "action",
     "approval:list": "approval",
+    "credential:list": "id",
     "task:list": "task",
     "token:admission-list": "admission",
     "token:list": "token",
