@@ -44,7 +44,6 @@ _BY_STATUS: Final[dict[int, str]] = {
         already-in-force already-initialized bad-answers bad-credential-kind bad-credential-life
         bad-credential-parameter bad-mark bad-recipient no-recipient unwanted-recipient
         bad-admin-access bad-handed bad-target target-file
-        bad-target target-file
         bad-selection too-many-at-once unknown-credential wrong-telling
         bad-bundle bad-case bad-client-config bad-definition bad-escape
         bad-evidence bad-filter bad-frame bad-grantable bad-http bad-id bad-input bad-instant bad-issuer
@@ -136,7 +135,6 @@ _BY_STATUS: Final[dict[int, str]] = {
     """,
     _UNAVAILABLE: """
         broker-not-started no-such-kind store-restored target-unavailable
-        target-unavailable
         asker-gone no-broker nobody-minted still-minting
         client-secret-file too-many-sign-ins
         client-unreachable too-many-asked too-many-documents
