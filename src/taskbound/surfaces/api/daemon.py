@@ -86,8 +86,7 @@ class Daemon:
         self.means = means = with_held_store(means)
         self.sequencer, self.loop = sequencer, loop
         self.owner_uid, self._gateways = place.owner_uid, place.gateways
-        self.egress_uid = place.egress if place.egress is not None else place.owner_uid
-        self.broker_uid = place.broker if place.broker is not None else place.owner_uid
+        self.egress_uid, self.broker_uid = place.account(place.egress), place.account(place.broker)
         self.home, self.pid = place.home, place.pid
         self.log_key = ""
         """The log's public key as a vkey; empty while the signer was not reached yet."""
@@ -132,8 +131,7 @@ class Daemon:
         )
         self.calls: Lane[Asked, Answer | Unseen] = Lane(self.worker, self._decide, small=is_small_call)
         self.network = Network(means, self.worker, place, self.token.issuing, self.tasks, self.views.doubts)
-        self.looking = Looking(means, loop)
-        self.credentials = CredentialDesk(self)
+        self.looking, self.credentials = Looking(means, loop), CredentialDesk(self)
 
     async def first(self, work: Callable[[], T]) -> T:
         """What this work returns or raises; done in the worker's thread, before calls that wait.

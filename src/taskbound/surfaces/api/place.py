@@ -52,6 +52,10 @@ class Place:
     trust_domain: str = ""
     """For whom transaction tokens are; empty for the host of the issuer."""
 
+    def account(self, told: int | None) -> int:
+        """The account of a process: the one that others run it under, or the owner's."""
+        return self.owner_uid if told is None else told
+
     @property
     def issuing(self) -> Issuing:
         """Under which names tokens are issued."""
