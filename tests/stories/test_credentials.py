@@ -113,12 +113,13 @@ def test_i55_what_is_told_under_an_older_fence_or_after_the_lease_changes_nothin
         old.gone(0, ())
     new = Broker(world=world).take(row, Step.REVOKE)
     held = row_of(world, row)
-    for tell in (
+    tellings: list[Callable[[], Credential]] = [
         lambda: old.gone(0, ()),
         lambda: old.failed("target-unavailable", "gone"),
         lambda: old.left(Instant(held.ends)),
         lambda: old.minted(sealed=True),
-    ):
+    ]
+    for tell in tellings:
         with pytest.raises(LeaseLostError):
             tell()
     assert late.state is S.REVOKING
@@ -228,7 +229,11 @@ def test_f21_what_ends_first_wins_and_nothing_that_is_being_revoked_is_active_ag
     row = permitted(world, task, "a")
     told = broker_for(world, row).take(row, Step.MINT)
     revoke_credentials(world.means, "default", credential=row.id, actor=ANN)
-    for tell in (lambda: told.minted(sealed=True), lambda: told.failed("x", "y")):
+    tellings: list[Callable[[], Credential]] = [
+        lambda: told.minted(sealed=True),
+        lambda: told.failed("x", "y"),
+    ]
+    for tell in tellings:
         with pytest.raises(LeaseLostError):
             tell()
     with pytest.raises(CredentialEndedError):

@@ -3,6 +3,7 @@
 1. A row is locked, moved by a rule of `core.credential`, written over the version that it was made of, and
    its record is written in the same transaction. What is refused changes nothing.
 2. A move that only counts attempts, or changes nothing that anybody could see, leaves no record.
+3. A canary is its target's: whether a preflight is over with its move is seen, and written, with the move.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from taskbound.core.tool.name import shown
 from taskbound.flows.credential.ending import moved_event
 from taskbound.flows.credential.errors import UnknownCredentialError
+from taskbound.flows.target.testing import note_canary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,13 +58,13 @@ class Moves:
         notes: Sequence[str] = (),
     ) -> Credential:
         """Write this row over the one that it was made of, with its record; the row."""
-        self.keep(before, after)
         self._events.append(moved_event(before, after, event, cut=cut, notes=tuple(notes)))
-        return after
+        return self.keep(before, after)
 
     def keep(self, before: Credential, after: Credential) -> Credential:
         """Write this row over the one that it was made of, without a record (rule 2); the row."""
         self._tx.credentials.put_credential(after, expect=before.version)
+        self._events += note_canary(self._tx, self._means, after, self.now)  # 3
         return after
 
     def note(self, event: Event) -> None:

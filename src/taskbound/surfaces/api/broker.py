@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant
-from taskbound.core.credential import Step
+from taskbound.core.credential import Step, is_canary
 from taskbound.core.identity import UnprovenError
 from taskbound.flows.credential.errors import WrongTellingError
 from taskbound.flows.credential.leasing import lease
@@ -23,6 +23,8 @@ from taskbound.wire import broker as wire
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from taskbound.core.credential import Credential
     from taskbound.flows.credential.leasing import Leased
     from taskbound.surfaces.api.connection import Connection
@@ -92,6 +94,7 @@ async def take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMint
 
     def work() -> tuple[Credential, str]:
         row = told.minted(sealed=bool(ask.sealed))
+        _forget(daemon, row)
         with daemon.means.store.read() as snapshot:
             action = snapshot.actions.action(row.namespace, row.action) if row.action else None
         return row, "" if action is None else action.connection
@@ -107,7 +110,7 @@ async def take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMint
 async def take_failed(daemon: Daemon, connection: Connection, ask: wire.TellFailed) -> Answer:
     """It could not be minted, or not be revoked this time."""
     told = _telling(daemon, connection, ask.credential, ask.fence)
-    row = await daemon.first(partial(told.failed, ask.code, ask.trouble))
+    row = await _tell(daemon, partial(told.failed, ask.code, ask.trouble))
     daemon.credentials.tell((row,))
     return Done()
 
@@ -115,7 +118,7 @@ async def take_failed(daemon: Daemon, connection: Connection, ask: wire.TellFail
 async def take_gone(daemon: Daemon, connection: Connection, ask: wire.TellGone) -> Answer:
     """The target shows that nothing of it is there."""
     told = _telling(daemon, connection, ask.credential, ask.fence)
-    await daemon.first(partial(told.gone, ask.cut, ask.notes))
+    await _tell(daemon, partial(told.gone, ask.cut, ask.notes))
     return Done()
 
 
@@ -128,14 +131,14 @@ async def take_left(daemon: Daemon, connection: Connection, ask: wire.TellLeft) 
     if not 0 < ask.until <= _LATEST:
         raise WrongTellingError("what is left ends at an instant that is known")
     told = _telling(daemon, connection, ask.credential, ask.fence)
-    await daemon.first(partial(told.left, Instant(ask.until)))
+    await _tell(daemon, partial(told.left, Instant(ask.until)))
     return Done()
 
 
 async def take_seen(daemon: Daemon, connection: Connection, ask: wire.TellSeen) -> Answer:
     """What a look found under the name of one that was gone."""
     told = _telling(daemon, connection, ask.credential, 0)
-    row = await daemon.first(partial(told.seen, exists=ask.exists))
+    row = await _tell(daemon, partial(told.seen, exists=ask.exists))
     if ask.exists:
         daemon.credentials.wake(row.namespace, [row.target])
     return Done()
@@ -155,6 +158,23 @@ async def take_swept(daemon: Daemon, connection: Connection, ask: wire.TellSwept
     if revoked:
         daemon.credentials.wake(sweep.namespace, [sweep.target])
     return wire.Swept(revoked=revoked)
+
+
+async def _tell(daemon: Daemon, tell: Callable[[], Credential]) -> Credential:
+    """The credential as it stands once this was told."""
+
+    def work() -> Credential:
+        row = tell()
+        _forget(daemon, row)
+        return row
+
+    return await daemon.first(work)
+
+
+def _forget(daemon: Daemon, row: Credential) -> None:
+    """Look at tools anew after a canary's move: with its last one a target has some."""
+    if is_canary(row):
+        daemon.views.forget()
 
 
 def _telling(daemon: Daemon, connection: Connection, credential: str, fence: int) -> Telling:

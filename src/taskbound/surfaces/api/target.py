@@ -14,7 +14,6 @@ from taskbound.core.tool.name import shown
 from taskbound.flows.target import UnknownTargetError
 from taskbound.flows.target.people import answering
 from taskbound.wire import target as wire
-from taskbound.wire.broker import DuePush
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
@@ -91,19 +90,20 @@ async def list_targets(daemon: Daemon, connection: Connection, ask: wire.ListTar
                 found = tuple(one for one in found if one.name == ask.name)
                 if not found:
                     raise UnknownTargetError(f"no target is named `{shown(ask.name)}`")
-            return wire.TargetRows(rows=tuple(_row(snapshot, one) for one in found), broker=bool(brokers))
+            return wire.TargetRows(
+                rows=tuple(_row(daemon, snapshot, one) for one in found), broker=bool(brokers)
+            )
 
     return await daemon.read(read)
 
 
 def _begun(daemon: Daemon, connection: Connection, found: UnderTest) -> Answer:
     daemon.broker_wanted.set()
-    for one in daemon.connections.brokers(connection.namespace):
-        one.push(DuePush(target=found.name))
+    daemon.credentials.wake(connection.namespace, [found.name])
     return wire.TargetTesting(name=found.name, identity=found.identity, credentials=found.credentials)
 
 
-def _row(snapshot: Snapshot, target: StoredTarget) -> wire.TargetRow:
+def _row(daemon: Daemon, snapshot: Snapshot, target: StoredTarget) -> wire.TargetRow:
     file = parse_target_file(target.file)
     owners, approvers = answering(snapshot, target)
     return wire.TargetRow(
@@ -118,6 +118,7 @@ def _row(snapshot: Snapshot, target: StoredTarget) -> wire.TargetRow:
         kinds=tuple(_kind(target.name, one) for one in file.credentials),
         trouble=target.trouble,
         tested=target.tested,
+        swept=daemon.credentials.swept(target.namespace, target.name),
         living=_count(snapshot, target, LIVE),
         revoking=_count(snapshot, target, {CredentialState.REVOKING}),
     )

@@ -235,7 +235,7 @@ _GATEWAY: Final = (
 )
 _LISTENS: Final = "asked at its start by the process that listens, in its own name"
 _PERSONAL: Final = "lets clients in, which whoever holds a token of a person's does not do by it"
-_BROKER: Final = "admin access is sealed on this machine, to the key that the broker tells on its own socket"
+_SEALS: Final = "admin access is sealed on this machine, to the key that the broker tells on its own socket"
 _PAGE: Final = "opens a page of this machine's loopback, for a browser that runs here"
 
 LEFT_OUT: Final[Mapping[str, str]] = {
@@ -267,8 +267,8 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "person-key:confirm": _PAGE,
     "person-key:open": _PAGE,
     "person-key:open-vouching": _PAGE,
-    "target:add": _BROKER,
-    "target:admin": _BROKER,
+    "target:add": _SEALS,
+    "target:admin": _SEALS,
     "target:remove": "takes away what only that machine can declare again",
     "target:test": "follows a change of a target or of its admin access, which is made on that machine",
     "task:run": "registers the process that asks, which the kernel alone can name",
