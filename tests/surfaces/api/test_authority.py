@@ -36,8 +36,18 @@ if TYPE_CHECKING:
     from taskbound.sdk.client import AsyncClient
     from tests.surfaces.api.test_operations import Station
 
-ROLES = {Right.GATEWAY: "gateway", Right.LOOKER: "gateway", Right.EGRESS: "egress"}
-KINDS = {"gateway": PrincipalKind.AGENT, "egress": PrincipalKind.SERVICE, "cli": PrincipalKind.PERSON}
+ROLES = {
+    Right.GATEWAY: "gateway",
+    Right.LOOKER: "gateway",
+    Right.EGRESS: "egress",
+    Right.BROKER: "broker",
+}
+KINDS = {
+    "gateway": PrincipalKind.AGENT,
+    "egress": PrincipalKind.SERVICE,
+    "broker": PrincipalKind.SERVICE,
+    "cli": PrincipalKind.PERSON,
+}
 
 
 def forbid(operation: str) -> str:
@@ -400,7 +410,7 @@ def test_i27_what_flows_refuse_stays_refused_whatever_a_bundle_permits(text: str
             place.daemon.owner_uid = os.geteuid() + 1
             assert await code(client, identity.SetMember(group="g", person="ann", member=True)) != ""
             for kind in ASKS:
-                if OPERATIONS[kind].right in {Right.GATEWAY, Right.EGRESS}:
+                if OPERATIONS[kind].right in {Right.GATEWAY, Right.EGRESS, Right.BROKER}:
                     assert await code(client, message(kind)) == "unproven", kind
 
     asyncio.run(story())

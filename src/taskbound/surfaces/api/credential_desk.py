@@ -84,6 +84,8 @@ class CredentialDesk:
     def __init__(self, daemon: Daemon) -> None:
         """Begin with nobody."""
         self._daemon = daemon
+        self.wait = WAIT
+        """Seconds that one question for a secret waits."""
         self._waiting: dict[Key, asyncio.Future[Handed]] = {}
         self._sealed: dict[Key, _Sealed] = {}
         self._open: dict[Key, _Open] = {}
@@ -93,6 +95,10 @@ class CredentialDesk:
     def waited_for(self, namespace: str) -> frozenset[str]:
         """Ids of those whose secret somebody waits for."""
         return frozenset(name for space, name in self._waiting if space == namespace)
+
+    def holds(self, row: Credential) -> bool:
+        """Whether a secret of this credential is kept here."""
+        return (row.namespace, row.id) in self._sealed
 
     def swept(self, namespace: str, target: str) -> Instant | None:
         """When a sweep of this target was told of last; by namespace and target, not by a credential."""
@@ -138,7 +144,7 @@ class CredentialDesk:
         self._waiting[key] = future
         self.wake(key[0], [target])
         try:
-            async with asyncio.timeout(WAIT):
+            async with asyncio.timeout(self.wait):
                 return await future
         except TimeoutError:
             raise await self._no_more(key) from None
