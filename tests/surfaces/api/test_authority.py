@@ -102,7 +102,7 @@ def test_i27_a_forbid_of_any_operation_takes_effect_over_the_socket(kind: type[A
     async def story() -> None:
         operation = OPERATIONS[kind]
         async with station(tmp_path, policy=forbid(bare(kind)), owner=os.geteuid() + 1) as place:
-            place.daemon.egress_uid = os.geteuid()
+            place.daemon.egress_uid = place.daemon.broker_uid = os.geteuid()
             client = await client_for(place, operation.right)
             before = len(place.world.records())
             with pytest.raises(RefusedByDaemonError) as refused:
