@@ -329,7 +329,7 @@ def test_the_broker_hears_of_every_target_when_it_comes_and_of_a_sweep_that_a_pe
             async with asyncio.timeout(5):
                 while len(place.pushes) < 2:
                     await client.ask(broker.LeaseCredentials(credentials=()), broker.Orders)
-            assert [one.target for one in place.pushes] == [TARGET, "other-db"]
+            assert place.pushes == [broker.DuePush(target=one) for one in (TARGET, "other-db")]
             place.pushes.clear()
             await person.ask(credential.SweepTargets(target="other-db"), Done)
             await client.ask(broker.LeaseCredentials(credentials=()), broker.Orders)
