@@ -11,7 +11,14 @@ import pytest
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.action import parse_object
 from taskbound.core.clock import Instant, seconds
-from taskbound.core.credential import NEVER, CredentialState, end_credential, is_canary, reappear
+from taskbound.core.credential import (
+    NEVER,
+    CredentialState,
+    end_credential,
+    is_canary,
+    prove_still_gone,
+    reappear,
+)
 from taskbound.core.credential.due import MINTED_WITHIN
 from taskbound.core.identity import UnknownIdentityError
 from taskbound.core.target import TargetFileError, TargetState, kind_definition, parse_target_file
@@ -32,6 +39,7 @@ from tests.world import ANN
 
 if TYPE_CHECKING:
     from taskbound.core.credential import Credential
+    from taskbound.ports.store import Store
 
 S, T = CredentialState, TargetState
 
@@ -492,3 +500,29 @@ def test_who_answers_for_a_target_is_who_answers_for_its_tools_now(aiming: Aimin
     set_approvers(aiming.means, "default", TOOLS[1], ("ann",), actor=OWNER, owns=True)
     with aiming.means.store.read() as seen:
         assert answering(seen, aiming.row()) == (("bob", "carol"), ("ann", "carol"))
+
+
+def test_a_target_lives_and_goes_alike_in_every_store(store: Store) -> None:
+    aiming = Aiming(store)
+    aiming.ready()
+    before = aiming.tools()
+    clerk, reader = aiming.targets.test("default", "orders-db", BOB).credentials
+    aiming.fail(clerk)
+    assert (aiming.row().state, aiming.tools()) == (T.READY, before)
+    sealed = sealed_for(FILE, number=2)
+    aiming.work(
+        aiming.targets.set_admin("default", "orders-db", number=2, sealed=sealed, actor=BOB, owns=False)
+    )
+    assert (aiming.row().trouble, aiming.row().number) == ("", 2)
+    with pytest.raises(TargetInUseError, match="1 live, 1 are being revoked"):
+        aiming.targets.remove("default", "orders-db", BOB, owns=False)
+    assert aiming.tools() == before
+    aiming.end(reader)
+    for one in (clerk, reader):
+        aiming.revoke(one)
+    aiming.world.clock.advance(120)
+    with pytest.raises(TargetInUseError, match="1 are looked at once more"):
+        aiming.targets.remove("default", "orders-db", BOB, owns=False)
+    aiming.move(clerk, prove_still_gone)
+    aiming.targets.remove("default", "orders-db", BOB, owns=False)
+    assert aiming.tools() == {}
