@@ -160,6 +160,15 @@ AIMED: Final[dict[str, Callable[[Aiming, UnderTest], object]]] = {
 }
 
 
+def test_a_target_is_taken_away_behind_the_locks_of_its_tools() -> None:
+    locks: list[str] = []
+    aiming = Aiming(cast("Store", Watched(MemoryStore(), locks)))
+    aiming.ready()
+    locks.clear()
+    aiming.targets.remove("default", "orders-db", OWNER, owns=True)
+    assert each(locks) == [["lock_tools", "lock_target"]]
+
+
 @pytest.mark.parametrize("what", AIMED)
 def test_whoever_has_to_do_with_a_target_locks_in_that_order_too(what: str) -> None:
     locks: list[str] = []

@@ -59,7 +59,7 @@ def leave(aiming: Aiming, name: str) -> dict[str, Any]:
 
 def give(aiming: Aiming, letter: str, state: CredentialState, **more: Any) -> Credential:
     """A credential of some task in the target."""
-    row = made(id="crd_" + letter * 35, identity=aiming.row().identity, state=state, **more)
+    row = made(id="crd_" + letter * 35, **{"identity": aiming.row().identity, "state": state} | more)
     aiming.means.store.write(lambda tx: tx.credentials.insert_credentials([row]))
     return row
 
@@ -208,6 +208,35 @@ def test_the_canaries_of_an_earlier_test_count_for_nothing(aiming: Aiming) -> No
     assert aiming.row().state is T.UNTESTED
     aiming.revoke(second.credentials[1])
     assert aiming.row().state is T.READY
+
+
+def test_a_canary_of_an_earlier_test_that_fails_refuses_nothing(aiming: Aiming) -> None:
+    first = aiming.add()
+    aiming.targets.test("default", "orders-db", BOB)
+    aiming.fail(first.credentials[0])
+    assert aiming.world.events("target-tested") == []
+
+
+@pytest.mark.parametrize("other", [{"action": "act_9"}, {"action": "", "identity": "9" * 64}])
+def test_what_is_no_canary_of_this_very_target_refuses_nothing(aiming: Aiming, other: dict[str, Any]) -> None:
+    aiming.add()
+    begun = aiming.row().begun
+    assert begun is not None
+    row = give(aiming, "b", S.JOURNALED, made=begun, **other)
+    aiming.end(row.id)
+    assert aiming.world.events("target-tested") == []
+
+
+def test_a_canary_that_was_never_used_and_is_gone_makes_no_target_ready(aiming: Aiming) -> None:
+    clerk, reader = aiming.add().credentials
+    aiming.quiet = True
+    aiming.end(clerk, "somebody revoked it")
+    aiming.revoke(clerk)
+    aiming.quiet = False
+    aiming.mint(reader)
+    aiming.end(reader)
+    aiming.revoke(reader)
+    assert (aiming.row().state, aiming.tools()) == (T.UNTESTED, {})
 
 
 def test_two_tests_never_begin_at_one_instant(aiming: Aiming) -> None:
@@ -480,6 +509,13 @@ def test_whoever_leaves_owns_no_target_and_approves_for_none_and_who_watches_is_
     assert aiming.named() == dict.fromkeys(TOOLS, ("carol",))
     with aiming.means.store.read() as seen:
         assert answering(seen, aiming.row()) == ((), ("carol",))
+
+
+def test_a_target_that_was_given_away_is_left_by_nobody_who_declared_it(aiming: Aiming) -> None:
+    aiming.ready()
+    for name in TOOLS:
+        set_owner(aiming.means, "default", name, "carol", actor=BOB, owns=False)
+    assert "targets_without_owner" not in leave(aiming, "bob")
 
 
 def test_a_target_whose_owner_left_before_its_test_was_over_has_tools_that_nobody_owns(

@@ -67,6 +67,10 @@ def test_a_file_says_where_a_target_is_who_answers_for_it_and_what_may_be_minted
     ("file", "where"),
     [
         (changed(without="owner"), "owner"),
+        (changed("owner", to="group:finance"), "owner"),
+        (changed("owner", to="Ann"), "owner"),
+        (changed("approvers", to=["bob", "group:"]), "approvers[1]"),
+        (changed("approvers", to=["bob", "group:a b"]), "approvers[1]"),
         (changed("more", to=1), "more"),
         (changed("password", to="secret"), "password"),
         (changed("target", to="Orders"), "target"),
@@ -111,6 +115,15 @@ def test_what_is_wrong_is_named_with_its_place(file: dict[str, Any], where: str)
 def test_what_is_no_document_is_refused(raw: bytes) -> None:
     with pytest.raises(TargetFileError):
         parse_target_file(raw)
+
+
+def test_a_file_is_kept_with_what_its_approvers_are_and_is_the_same_target() -> None:
+    before = parse_target_file(WHOLE)
+    after = parse_target_file(before.naming(("bob", "group:finance")))
+    assert after.approvers == ("bob", "group:finance")
+    assert (after.where, after.owner, after.credentials) == (before.where, before.owner, before.credentials)
+    assert after.identity("default") == before.identity("default")
+    assert json.loads(before.spec) == {"kind": "postgres", "where": WHOLE["where"]}
 
 
 def test_the_identity_is_that_of_place_and_kinds_and_of_nobody() -> None:

@@ -84,9 +84,7 @@ class Targets:
         def work(tx: Transaction) -> UnderTest:
             return self._add(tx, namespace, declared, sealed, actor)
 
-        found = self._means.store.write(work)
-        self._views.forget()
-        return found
+        return self._means.store.write(work)
 
     def _add(
         self, tx: Transaction, namespace: str, declared: TargetFile, sealed: str, actor: Actor
