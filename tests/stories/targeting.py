@@ -22,12 +22,14 @@ from taskbound.core.target import parse_target_file
 from taskbound.core.tool import ADMIN_SLOT, Binding
 from taskbound.flows.identity import Groups, register_person
 from taskbound.flows.target import Targets, note_canary
+from tests.core.credential.crediting import made
 from tests.peers.people import OWNER, actor_of
 from tests.world import ANN, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from taskbound.core.credential import CredentialState
     from taskbound.flows.means import Actor
     from taskbound.flows.target import UnderTest
     from taskbound.ports.store import Store, Transaction
@@ -183,6 +185,13 @@ class Aiming:
         test = self.add(file)
         self.work(test)
         return test
+
+
+def give(aiming: Aiming, letter: str, state: CredentialState, **more: Any) -> Credential:
+    """A credential of some task in the target."""
+    row = made(id="crd_" + letter * 35, **{"identity": aiming.row().identity, "state": state} | more)
+    aiming.means.store.write(lambda tx: tx.credentials.insert_credentials([row]))
+    return row
 
 
 BOB = actor_of("bob")

@@ -1,44 +1,35 @@
-"""Targets: declared by a file, tested before anything is asked for, given another access, taken away."""
+"""Targets: declared by a file, given another access, taken away."""
 
 from __future__ import annotations
 
-import json
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from taskbound.adapters.store.memory import MemoryStore
-from taskbound.core.action import parse_object
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import (
     NEVER,
     CredentialState,
-    end_credential,
-    is_canary,
     prove_still_gone,
-    reappear,
 )
-from taskbound.core.credential.due import MINTED_WITHIN
 from taskbound.core.identity import UnknownIdentityError
 from taskbound.core.target import TargetFileError, TargetState, kind_definition, parse_target_file
 from taskbound.core.tool import BadSecretError, LookAlikeToolError, ServerIdentity
 from taskbound.flows.identity.leaving import NotSelfError, People
 from taskbound.flows.target import TargetExistsError, TargetInUseError, UnknownTargetError
 from taskbound.flows.target.people import answering
-from taskbound.flows.target.testing import CANARY
 from taskbound.flows.tool import Declaration, UnknownServerError, UpstreamExistsError
 from taskbound.flows.tool.answering import set_approvers
 from taskbound.flows.tool.errors import DeclaredByTargetError
 from taskbound.flows.tool.owning import set_owner
 from taskbound.flows.tool.secret import Secrets
-from tests.core.credential.crediting import made
 from tests.peers.people import OWNER
-from tests.stories.targeting import BOB, CAROL, FILE, TOOLS, Aiming, declared, sealed_for
+from tests.stories.targeting import BOB, CAROL, FILE, TOOLS, Aiming, declared, give, sealed_for
 from tests.world import ANN
 
 if TYPE_CHECKING:
-    from taskbound.core.credential import Credential
     from taskbound.ports.store import Store
 
 S, T = CredentialState, TargetState
@@ -55,213 +46,6 @@ def leave(aiming: Aiming, name: str) -> dict[str, Any]:
     people = People(aiming.means, aiming.world.views)
     people.leave("default", name, OWNER, owns=True, reason="")
     return aiming.world.monitor.messages[-1]
-
-
-def give(aiming: Aiming, letter: str, state: CredentialState, **more: Any) -> Credential:
-    """A credential of some task in the target."""
-    row = made(id="crd_" + letter * 35, **{"identity": aiming.row().identity, "state": state} | more)
-    aiming.means.store.write(lambda tx: tx.credentials.insert_credentials([row]))
-    return row
-
-
-def test_a_target_begins_untested_with_a_canary_of_each_kind_and_without_a_tool(aiming: Aiming) -> None:
-    test = aiming.add()
-    kept, rows = aiming.row(), aiming.canaries(test)
-    assert (kept.state, kept.number, kept.tested, kept.version) == (T.UNTESTED, 1, None, 1)
-    assert [one.kind for one in rows] == ["clerk", "reader"]
-    for row in rows:
-        assert (row.state, row.due, row.made) == (S.JOURNALED, kept.begun, kept.begun)
-        assert row.ends == row.made + seconds(60)
-        assert (row.task, row.agent, row.action, row.recipient) == ("", "", "", "")
-        assert is_canary(row)
-    assert parse_object(rows[0].arguments) == {"seconds": 30}
-    assert parse_object(rows[1].arguments) == {"seconds": 60, "tenant": CANARY}
-    assert aiming.tools() == {}
-
-
-def test_the_record_of_a_canarys_beginning_is_the_one_that_its_row_names(aiming: Aiming) -> None:
-    test = aiming.add()
-    with aiming.means.store.read() as seen:
-        for row in aiming.canaries(test):
-            kept = seen.audit.numbered(row.record)
-            assert kept is not None
-            event = json.loads(kept.body)["event"]
-            assert (event["kind"], event["credential"], event["of"]) == (
-                "credential-journaled",
-                row.id,
-                row.kind,
-            )
-            assert event["ends"] == row.ends
-
-
-def test_what_is_recorded_of_a_target_names_people_and_digests_and_no_access(aiming: Aiming) -> None:
-    sealed = sealed_for(FILE)
-    test = aiming.add(sealed=sealed)
-    (added,) = aiming.world.events("target-added")
-    assert (added["owner"], added["approvers"], added["credentials"]) == (
-        "bob",
-        ["carol"],
-        ["clerk", "reader"],
-    )
-    assert (added["of"], added["by"]) == ("postgres", OWNER.name)
-    assert added["sealed"] == sha256(sealed.encode()).hexdigest()
-    (begun,) = aiming.world.events("target-test-begun")
-    assert tuple(begun["canaries"]) == test.credentials
-    assert all(sealed not in json.dumps(one) for one in aiming.world.records())
-
-
-def test_it_is_ready_with_its_last_canary_that_was_used_and_is_gone_and_has_its_tools_then(
-    aiming: Aiming,
-) -> None:
-    clerk, reader = aiming.add().credentials
-    for one in (clerk, reader):
-        aiming.mint(one)
-        aiming.end(one)
-    aiming.revoke(clerk)
-    assert (aiming.row().state, aiming.tools()) == (T.UNTESTED, {})
-    aiming.revoke(reader)
-    kept, tools = aiming.row(), aiming.tools()
-    assert (kept.state, kept.trouble, kept.tested is not None) == (T.READY, "", True)
-    assert tuple(tools) == TOOLS
-    kinds = parse_target_file(FILE).credentials
-    for kind, tool in zip(kinds, tools.values(), strict=True):
-        assert (tool.owner, tool.identity, tool.server) == ("bob", kept.identity, "orders-db")
-        assert tool.definition == kind_definition(kind).canonical
-        assert tool.version > 1_000_000
-    assert aiming.named() == dict.fromkeys(TOOLS, ("carol",))
-    assert [one["tool"] for one in aiming.world.events("tool-pinned")] == list(TOOLS)
-    assert [one["after"] for one in aiming.world.events("target-tested")] == ["ready"]
-
-
-def test_one_kind_that_can_t_be_minted_refuses_the_target_and_says_which_and_why(aiming: Aiming) -> None:
-    clerk, reader = aiming.add().credentials
-    aiming.mint(reader)
-    aiming.end(reader)
-    aiming.revoke(reader)
-    aiming.fail(clerk)
-    kept = aiming.row()
-    assert kept.state is T.REFUSED
-    assert kept.trouble == "the kind `clerk`: it could not be minted: no group `clerks`"
-    assert aiming.tools() == {}
-    aiming.revoke(clerk)
-    assert len(aiming.world.events("target-tested")) == 1
-
-
-def test_what_is_gone_afterwards_makes_no_refused_target_ready(aiming: Aiming) -> None:
-    clerk, reader = aiming.add().credentials
-    aiming.fail(clerk)
-    aiming.mint(reader)
-    aiming.end(reader)
-    aiming.revoke(reader)
-    aiming.revoke(clerk)
-    assert (aiming.row().state, aiming.tools()) == (T.REFUSED, {})
-
-
-def test_a_canary_that_no_broker_took_says_so(aiming: Aiming) -> None:
-    clerk, _ = aiming.add().credentials
-    aiming.world.clock.advance(MINTED_WITHIN / 1_000_000)
-    aiming.end(clerk, "nobody minted it in time")
-    assert aiming.row().trouble == "the kind `clerk`: no broker took it in hand (nobody minted it in time)"
-    assert aiming.row().state is T.REFUSED
-
-
-def test_a_target_that_can_t_end_what_is_open_is_refused(aiming: Aiming) -> None:
-    clerk, _ = aiming.add().credentials
-    aiming.mint(clerk)
-    aiming.end(clerk)
-    aiming.leave_open(clerk)
-    assert (aiming.row().state, "can't be ended" in aiming.row().trouble) == (T.REFUSED, True)
-
-
-def test_a_refused_target_is_ready_after_a_later_test_that_works(aiming: Aiming) -> None:
-    aiming.fail(aiming.add().credentials[0])
-    test = aiming.targets.test("default", "orders-db", BOB)
-    aiming.work(test)
-    assert (aiming.row().state, aiming.row().trouble, tuple(aiming.tools())) == (T.READY, "", TOOLS)
-    begun = aiming.world.events("target-test-begun")
-    assert [one["by"] for one in begun] == [OWNER.name, "bob"]
-
-
-def test_a_ready_target_keeps_its_tools_when_a_later_test_fails_and_shows_why(aiming: Aiming) -> None:
-    aiming.ready()
-    before = aiming.tools()
-    test = aiming.targets.test("default", "orders-db", BOB)
-    aiming.fail(test.credentials[1], "it could not be minted: the server is gone")
-    kept = aiming.row()
-    assert (kept.state, aiming.tools()) == (T.READY, before)
-    assert kept.trouble.endswith("the server is gone")
-    aiming.work(aiming.targets.test("default", "orders-db", BOB))
-    assert (aiming.row().trouble, aiming.tools()) == ("", before)
-    tested = [(one["before"], one["after"]) for one in aiming.world.events("target-tested")]
-    assert tested == [("untested", "ready"), ("ready", "ready"), ("ready", "ready")]
-
-
-def test_the_canaries_of_an_earlier_test_count_for_nothing(aiming: Aiming) -> None:
-    first = aiming.add()
-    second = aiming.targets.test("default", "orders-db", BOB)
-    aiming.work(first)
-    assert aiming.row().state is T.UNTESTED
-    for one in second.credentials:
-        aiming.mint(one)
-        aiming.end(one)
-    aiming.revoke(second.credentials[0])
-    assert aiming.row().state is T.UNTESTED
-    aiming.revoke(second.credentials[1])
-    assert aiming.row().state is T.READY
-
-
-def test_a_canary_of_an_earlier_test_that_fails_refuses_nothing(aiming: Aiming) -> None:
-    first = aiming.add()
-    aiming.targets.test("default", "orders-db", BOB)
-    aiming.fail(first.credentials[0])
-    assert aiming.world.events("target-tested") == []
-
-
-@pytest.mark.parametrize("other", [{"action": "act_9"}, {"action": "", "identity": "9" * 64}])
-def test_what_is_no_canary_of_this_very_target_refuses_nothing(aiming: Aiming, other: dict[str, Any]) -> None:
-    aiming.add()
-    begun = aiming.row().begun
-    assert begun is not None
-    row = give(aiming, "b", S.JOURNALED, made=begun, **other)
-    aiming.end(row.id)
-    assert aiming.world.events("target-tested") == []
-
-
-def test_a_canary_that_was_never_used_and_is_gone_makes_no_target_ready(aiming: Aiming) -> None:
-    clerk, reader = aiming.add().credentials
-    aiming.quiet = True
-    aiming.end(clerk, "somebody revoked it")
-    aiming.revoke(clerk)
-    aiming.quiet = False
-    aiming.mint(reader)
-    aiming.end(reader)
-    aiming.revoke(reader)
-    assert (aiming.row().state, aiming.tools()) == (T.UNTESTED, {})
-
-
-def test_two_tests_never_begin_at_one_instant(aiming: Aiming) -> None:
-    aiming.ready()
-    over = aiming.row().tested
-    assert over is not None
-    aiming.world.clock.at = over - 10
-    aiming.targets.test("default", "orders-db", BOB)
-    begun = aiming.row().begun
-    assert begun is not None
-    assert begun > over
-
-
-def test_what_tasks_had_there_meanwhile_concludes_no_test(aiming: Aiming) -> None:
-    aiming.add()
-    row = give(aiming, "b", S.JOURNALED)
-    aiming.move(row.id, lambda one, now: end_credential(one, "its task has ended", now))
-    assert aiming.row().state is T.UNTESTED
-    assert aiming.world.events("target-tested") == []
-
-
-def test_a_canary_that_its_target_shows_again_opens_no_test(aiming: Aiming) -> None:
-    test = aiming.ready()
-    aiming.move(test.credentials[0], reappear)
-    assert (aiming.row().state, aiming.row().trouble) == (T.READY, "")
 
 
 def test_another_access_is_tested_at_once_and_has_the_next_number(aiming: Aiming) -> None:

@@ -38,7 +38,7 @@ from taskbound.core.task import TaskEvent, TaskState, move_task
 from taskbound.flows.identity.person_key import withdrawn
 from taskbound.flows.identity.sessions import drop_accounts
 from taskbound.flows.identity.telling import tell
-from taskbound.flows.identity.tools import let_go_of_tools, targets_left
+from taskbound.flows.identity.tools import let_go_of_tools
 from taskbound.flows.means import Moved
 
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ class People:
         """
         require_self(actor, (name,), owns=owns)
         suspended: list[str] = []
-        orphaned: list[str] = []
-        targets: list[str] = []
+        orphaned: dict[str, list[str]] = {}
 
         def work(tx: Transaction) -> list[Moved]:
             tx.accounts.sessions(namespace)  # alone among those who sign in, before any row is locked
@@ -105,8 +104,8 @@ class People:
                         GroupChanged(group=group.name, members=members, by=actor.name, proof=actor.proof)
                     )
             drop_accounts(tx, namespace, lambda one: one.person == name, f"{name} has left", actor, events)
-            orphaned[:] = let_go_of_tools(tx, namespace, name, actor, events)
-            targets[:] = targets_left(tx, namespace, name, orphaned)
+            orphaned.clear()
+            orphaned.update(let_go_of_tools(tx, namespace, name, actor, events))
             suspended[:] = _let_go(tx, namespace, name, actor, events)
             moved = pause_tasks(
                 tx,
@@ -126,11 +125,9 @@ class People:
             "person": name,
             "reason": reason,
             "suspended_agents": suspended,
-            "tools_without_owner": orphaned,
+            **orphaned,
             "paused_tasks": [one.task for one in moved],
         }
-        if targets:
-            news["targets_without_owner"] = targets
         tell(self._means, namespace, news, also=suspended)  # 5
         return moved
 

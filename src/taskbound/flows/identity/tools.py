@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor
     from taskbound.ports.store import Transaction
 
-__all__ = ["let_go_of_tools", "own_what_was_pinned", "targets_left"]
+__all__ = ["let_go_of_tools", "own_what_was_pinned"]
 
 
 def let_go_of_tools(
     tx: Transaction, namespace: str, name: str, actor: Actor, events: list[Event]
-) -> list[str]:
-    """Take every tool from a person; the names of those that they owned, in order.
+) -> dict[str, list[str]]:
+    """Take every tool from a person; in order the tools that they owned, and the targets if there are some.
+
+    Both as news call them: `tools_without_owner` and `targets_without_owner` (rule 2).
 
     Args:
         tx: The transaction in which they leave, which holds the lock on persons.
@@ -50,11 +52,12 @@ def let_go_of_tools(
         events.append(
             ToolOwnerChanged(tool=pin.name, before=name, owner="", by=actor.name, proof=actor.proof)
         )
-    return [pin.name for pin in owned]
+    tools = [pin.name for pin in owned]
+    targets = _targets_left(tx, namespace, name, tools)
+    return {"tools_without_owner": tools} | ({"targets_without_owner": targets} if targets else {})
 
 
-def targets_left(tx: Transaction, namespace: str, name: str, tools: Collection[str]) -> list[str]:
-    """The names of the targets that this person owned, who leaves with these tools, in order (rule 2)."""
+def _targets_left(tx: Transaction, namespace: str, name: str, tools: Collection[str]) -> list[str]:
     found = {asked[0] for asked in map(credential_kind, tools) if asked is not None}
     declared = {
         one.name

@@ -16,7 +16,7 @@ import msgspec
 import typer
 
 from taskbound.core.errors import DeniedError
-from taskbound.core.tool import parse_definition
+from taskbound.core.tool import credential_kind, parse_definition
 from taskbound.core.tool.file import parse_tool_file
 from taskbound.core.tool.file.describe import describe_tool
 from taskbound.core.tool.file.schema import tool_file_schema
@@ -159,6 +159,11 @@ def describe(
     rows = session.ask(ListTools(server=server), ToolRows).rows
     if not rows:
         raise BadInputError(f"the server `{shown(server)}` has no tools, so there is nothing to describe")
+    if any(credential_kind(one.name) is not None for one in rows):
+        raise BadInputError(
+            f"`{shown(server)}` is a target: what its kinds of credentials may do stands in its own file",
+            remedy="see it with `taskbound target list`",
+        )
     proposals = [describe_tool(parse_definition(bytes(one.raw))) for one in rows]
     owners = tuple(one.owner for one in rows)
     upstreams = session.ask(ListUpstreams(), UpstreamRows).rows
