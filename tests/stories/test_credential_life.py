@@ -6,17 +6,47 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.credential import CredentialState, LeaseLostError, Step
+from taskbound.core.target import TargetState
 from taskbound.core.task import TaskEvent
+from taskbound.flows.credential import open_mark
 from taskbound.flows.credential.due import Overdue, end_due
 from taskbound.flows.credential.handing import acknowledge_credential
 from tests.stories.brokering import Broker, moves, permitted, put_target, row_of, shown_as
+from tests.stories.targeting import Aiming
 from tests.world import ANN
 
 if TYPE_CHECKING:
     from tests.world import World
 
 S = CredentialState
+
+
+def test_a_target_has_tools_once_a_broker_has_told_that_each_canary_was_minted_and_is_gone() -> None:
+    at = Aiming(MemoryStore())
+    open_mark(at.means)
+    first, second = at.canaries(at.add())
+    broker = Broker(world=at.world)
+    for one in (first, second):
+        assert at.row().state is TargetState.UNTESTED
+        assert broker.mint(one).state is S.REVOKING
+        broker.revoke(one)
+    assert at.row().state is TargetState.READY
+
+
+def test_a_target_is_refused_with_what_a_broker_met_or_when_none_came() -> None:
+    for failed in (True, False):
+        at = Aiming(MemoryStore())
+        first, _ = at.canaries(at.add())
+        if failed:
+            Broker(world=at.world).take(first, Step.MINT).failed("target-refused", "no right to make roles")
+        else:
+            at.world.clock.advance(10)
+            assert {one.why for one in end_due(at.means, "default")} == {"nobody minted it in time"}
+        row = at.row()
+        assert row.state is TargetState.REFUSED
+        assert ("no right to make roles" if failed else "no broker took it in hand") in row.trouble
 
 
 def test_from_its_permit_to_its_end_each_store_holds_a_credential_as_it_stands(world: World) -> None:

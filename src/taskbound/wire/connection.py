@@ -161,6 +161,16 @@ class StatusReport(Message, frozen=True, tag="status", tag_field="is"):
     """Accounts under which gateways run, or may."""
     fronts: tuple[str, ...] = ()
     """How each gateway over HTTP that runs is known outside."""
+    brokers: int = 0
+    """How many brokers are connected to this daemon."""
+    living_credentials: int = 0
+    """How many credentials live in targets, or are being minted; 1,000 at most are counted of each kind."""
+    revoking_credentials: int = 0
+    """How many are being revoked."""
+    overdue_credentials: int = 0
+    """How many of these since more than a minute."""
+    oldest_revocation: int = 0
+    """Seconds that the oldest of these revocations has been under way."""
 
 
 class TaskPush(Message, frozen=True, tag="task-changed", tag_field="push"):

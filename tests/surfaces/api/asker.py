@@ -1,7 +1,8 @@
 """Gateways of one process: each line of its input is one question of one of them.
 
-Run it: ``python asker.py SOCKET``. A line is a JSON array: ``[NUMBER, NAME, ASK]``, where the gateway of this
-name is opened with its first question; ``[NUMBER, NAME, null]`` ends it. Its answer is ``[NUMBER, ANSWER]``.
+Run it: ``python asker.py SOCKET AGENT``. A line is a JSON array: ``[NUMBER, NAME, ASK]``, where the gateway
+of this name is opened with its first question; ``[NUMBER, NAME, null]`` ends it. Its answer is
+``[NUMBER, ANSWER]``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from taskbound.wire.envelope import Ask
 _line = msgspec.json.Decoder(tuple[int, str, Ask | None])
 
 
-async def main(path: Path) -> None:
+async def main(path: Path, agent: str) -> None:
     """Ask until there is nothing more to read."""
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
@@ -43,7 +44,7 @@ async def main(path: Path) -> None:
             say(number, None)
             continue
         if name not in clients:
-            hello = Open(role="gateway", version=__version__, agent="coder")
+            hello = Open(role="gateway", version=__version__, agent=agent)
             clients[name], _ = await AsyncClient.connect(
                 path, hello, pushed=lambda _: None, lost=lambda: None
             )
@@ -53,4 +54,4 @@ async def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))

@@ -17,9 +17,10 @@ from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api.credential_rounds import CredentialRounds
 from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.wire import action, broker, credential
-from taskbound.wire.connection import Done, Fault
+from taskbound.wire.connection import Done, Fault, Status, StatusReport
 from taskbound.wire.envelope import Answer
 from taskbound.wire.task import ShowTask, TaskDetail
+from tests.peers.targeting import ALICE, Targets
 from tests.stories.brokering import TARGET, put, put_target, row_of
 from tests.surfaces.api.test_operations import ASKS, decide, example, station
 from tests.world import ANN
@@ -119,13 +120,14 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(path: Path) -> AsyncIterator[Scene]:
+async def scene(path: Path, *, agent: str = "coder") -> AsyncIterator[Scene]:
     async with station(path) as place:
         put_target(place.world)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             str(ASKER),
             str(place.path),
+            agent,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
@@ -175,6 +177,45 @@ def test_a_credential_goes_from_its_permit_to_whoever_asked_and_to_its_end(tmp_p
                 [other.id, row.id],
                 2,
             )
+
+    asyncio.run(story())
+
+
+def test_what_is_asked_for_by_its_tool_is_minted_for_whoever_asked_and_gone_with_its_task(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with scene(tmp_path, agent="minter") as at:
+            there = Targets(at.world)
+
+            async def asked(number: str) -> str:
+                ask = action.Decide(
+                    tool="orders-db__credential/reader",
+                    arguments=msgspec.Raw(b'{"customer":"42"}'),
+                    request=number,
+                    recipient=ALICE,
+                )
+                return (await at.askers.ask("a", ask)).credential
+
+            name, unwanted = await asked("1"), await asked("2")
+            row = row_of(at.world, name)
+            taken = await at.waiting(row)
+            await at.mint(row, "SEALED")
+            assert (await taken) == credential.Handed(credential=name, sealed="SEALED", ends=row.ends)
+            assert await at.askers.ask("a", credential.AcknowledgeCredential(credential=name)) == Done()
+            assert (await at.outcome(row))[0] == "succeeded"
+            at.world.clock.advance(10)
+            await at.rounds.go()
+            assert (await at.outcome(row_of(at.world, unwanted)))[0] == "not-sent"
+            moved = await at.daemon.first(
+                lambda: at.daemon.tasks.end("default", there.task.id, TaskEvent.COMPLETE, ANN, reason="done")
+            )
+            at.daemon.tell_ended(moved)
+            for one in (name, unwanted):
+                order = await at.lease(row_of(at.world, one))
+                assert order.step == "revoke"
+                await at.broker.ask(broker.TellGone(credential=one, fence=order.fence), Done)
+                assert row_of(at.world, one).state is CredentialState.REVOKED
 
     asyncio.run(story())
 
@@ -369,6 +410,13 @@ def test_credentials_are_listed_by_what_they_are_looked_for_and_page_by_page(tmp
             assert await ids(overdue=True, target="other-db") == ([], False)
             shown = await person.ask(credential.ShowCredential(credential=late.id), credential.CredentialRow)
             assert (shown.overdue, shown.age >= 61, bytes(shown.arguments)) == (True, True, b"{}")
+            status = await person.ask(Status(), StatusReport)
+            assert (status.living_credentials, status.revoking_credentials) == (3, 1)
+            assert (status.overdue_credentials, status.oldest_revocation >= 61, status.brokers) == (
+                1,
+                True,
+                0,
+            )
             for ask, expected in (
                 (credential.ListCredentials(states=("gone",)), "bad-filter"),
                 (credential.ListCredentials(task="tsk_none"), "no-task"),

@@ -9,7 +9,8 @@ Rules (design 4.8, 4.9 and 5):
 4. An unknown outcome is never taken for a failure: it stays until somebody finds out.
 5. Only what was surely not sent gives uses and limits back; unknown keeps them. Once somebody may have a
    transaction token of the action nobody is sure: whoever has it may have used it downstream. So it is of an
-   action that asks for a credential, which is written down, and may be minted, from its permit on.
+   action that asks for a credential, which is written down, and may be minted, from its permit on, until it
+   is over and no mint of it has begun.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ def require_unsent(after: ActionState, *, told: bool, credential: bool = False) 
     Args:
         after: Where it leads.
         told: Whether somebody may have a transaction token of the action.
-        credential: Whether a credential was written down with its permit.
+        credential: Whether a credential was written down with its permit that is, or may be, minted.
 
     Raises:
         TokenIssuedError: It gives back what may have been used.

@@ -15,7 +15,7 @@ from taskbound.core.credential.errors import (
     NoRecipientError,
     UnwantedRecipientError,
 )
-from taskbound.core.credential.lease import LEASE, MARGIN, is_leased, require_lease
+from taskbound.core.credential.lease import LEASE, MARGIN, is_leased, is_never_begun, require_lease
 from taskbound.core.credential.move import (
     acknowledge,
     begin_mint,
@@ -84,6 +84,7 @@ __all__ = [
     "id_of",
     "is_canary",
     "is_leased",
+    "is_never_begun",
     "is_overdue",
     "leave_credential",
     "name_of",

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential.errors import LeaseHeldError, LeaseLostError
+from taskbound.core.credential.state import LIVE
 from taskbound.core.credential.values import NEVER, Lease
 
 if TYPE_CHECKING:
     from taskbound.core.credential.values import Credential
 
-__all__ = ["LATE", "LEASE", "MARGIN", "is_leased", "let_go", "require_lease", "take_lease"]
+__all__ = ["LATE", "LEASE", "MARGIN", "is_leased", "is_never_begun", "let_go", "require_lease", "take_lease"]
 
 LEASE: Final = seconds(10)
 """How long a lease lasts: another broker goes on within 15 s of a kill."""
@@ -44,6 +45,15 @@ def take_lease(credential: Credential, now: Instant) -> Credential:
         raise LeaseHeldError(f"`{credential.id}` is in another worker's hand")
     lease = Lease(fence=credential.lease.fence + 1, until=Instant(now + LEASE))
     return replace(credential, lease=lease)
+
+
+def is_never_begun(credential: Credential, now: Instant) -> bool:
+    """Whether no mint of it has begun and none ever will, so that nothing of it can be in its target.
+
+    It is known as long as a mint that had begun would stand in the row, and not believed any longer.
+    """
+    begun = credential.late != NEVER or credential.shown != NEVER
+    return credential.state not in LIVE and not begun and now < credential.made + LATE
 
 
 def require_lease(credential: Credential, fence: int, now: Instant) -> None:

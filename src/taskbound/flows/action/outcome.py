@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import CredentialWrittenError, TokenIssuedError
 from taskbound.core.audit import OutcomeRefused
-from taskbound.core.credential import credential_of
+from taskbound.core.credential import credential_of, is_never_begun
 from taskbound.core.decision import TooManyRefusalsError
 from taskbound.core.errors import UnavailableError
 from taskbound.flows.action.sheet import OPEN, UNSENT, Release, Released, Report, Sheet, Withhold
@@ -148,7 +148,10 @@ class Outcomes:
             if one.id in unsent and tx.tokens.is_told(namespace, one.task, one.id)  # under its lock
         }
         minted = {
-            one for one in unsent if tx.credentials.credential(namespace, credential_of(one)) is not None
+            one
+            for one in unsent
+            if (row := tx.credentials.credential(namespace, credential_of(one))) is not None
+            and not is_never_begun(row, now)
         }
         sheet = Sheet(namespace, now, switch, heads, told, minted)
         _, ended = ended_tokens(tx, namespace, {one.token for one in reports if one.token}, now)

@@ -8,8 +8,8 @@
 3. *Not sent* gives uses and limits back, as long as the task's scope is the one that they were taken from: in
    an amended one the same names are other limits, also when it is the same scope again. *Unknown* keeps them.
 4. *Not sent* is refused once somebody may have a transaction token of the action (`core.action.state`, rule
-   5), or its permit wrote a credential down, whichever surface tells it. Whoever issues a token locks the
-   permit as well: what commits first decides.
+   5), or its permit wrote a credential down that is, or may be, minted, whichever surface tells it. Whoever
+   issues a token locks the permit as well: what commits first decides.
 """
 
 from __future__ import annotations

@@ -13,8 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import canonical
-from taskbound.core.credential import LIVE, NEVER, CredentialEvent, acknowledge
-from taskbound.core.credential.lease import LATE
+from taskbound.core.credential import LIVE, CredentialEvent, acknowledge, is_never_begun
 from taskbound.core.tool.name import shown
 from taskbound.flows.action import Report
 from taskbound.flows.action.sheet import UNSENT
@@ -93,9 +92,7 @@ def report_of(row: Credential, connection: str, now: Instant) -> Report | None:
         return _report(row, connection, "succeeded", answer=answer)
     if row.state in LIVE:
         return None
-    begun = row.late != NEVER or row.shown != NEVER
-    # A mint that began leaves its last instant in the row for longer than this.
-    if not begun and now < row.made + LATE:
+    if is_never_begun(row, now):
         return _report(row, connection, UNSENT, note=row.why)
     return _report(row, connection, "failed", note=row.why)
 

@@ -74,7 +74,7 @@ def decide(daemon: Daemon, connection: Connection, ask: wire.Decide, reply: Repl
     def answer(found: Decided | Unseen) -> Answer:
         match found:
             case Settled():
-                return _settled(found)
+                return _expected(daemon, connection, _settled(found))
             case NotDecided(refusal=refusal):
                 return _refused("", connection.task, refusal)
             case Waiting():
@@ -190,6 +190,13 @@ def _stored(daemon: Daemon, connection: Connection, repeated: Repeated) -> Answe
         reasons=reasons(kept),
         credential=_credential(kept.tool, kept.id),
     )
+
+
+def _expected(daemon: Daemon, connection: Connection, answer: Answer) -> Answer:
+    """The answer; what comes of a credential's action is recorded by the daemon (`credential_desk`)."""
+    if isinstance(answer, wire.Permitted) and answer.credential:
+        daemon.credentials.expect(connection, answer.credential)
+    return answer
 
 
 def _credential(tool: str, action: str) -> str:

@@ -7,7 +7,8 @@
 3. Who waits hears at once how it ended, whatever ended it: what this daemon wrote is told by whoever wrote it
    (`tell`), and the rest is looked for twice a second (`look`).
 4. What came of the action follows from the row, and is recorded as its holder would tell it, as often as it
-   takes. A connection that is lost is seen to elsewhere: its permits become unknown (law 7).
+   takes. A connection that is lost for good is seen to elsewhere: its permits become unknown (law 7), and
+   what is told of them then changes nothing.
 5. Brokers are woken at whatever makes something due. Nothing rests on it: they look twice a second.
 """
 
@@ -110,6 +111,10 @@ class CredentialDesk:
         self._swept[namespace, target] = now
         if len(self._swept) > _SWEEPS:
             del self._swept[next(iter(self._swept))]
+
+    def expect(self, connection: Connection, credential: str) -> None:
+        """A credential was permitted to this connection, and its action has no outcome yet."""
+        self._open.setdefault((connection.namespace, credential), _Open(connection.name))
 
     async def take(self, connection: Connection, credential: str) -> Handed:
         """Wait for the secret of a credential, and have it (rule 2).
@@ -222,7 +227,6 @@ class CredentialDesk:
     def lose(self, connection: Connection) -> None:
         """A connection is lost, and what waited for it with it (rule 2)."""
         for key in [key for key, one in self._open.items() if one.connection == connection.name]:
-            del self._open[key]
             future = self._waiting.get(key)
             if future is not None and not future.done():
                 future.set_exception(AskerGoneError("whoever waited for the credential is gone"))

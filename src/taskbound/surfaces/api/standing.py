@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from taskbound import __version__
 from taskbound.core.task import TaskState
+from taskbound.flows.credential.counting import count_credentials
 from taskbound.flows.revocation import stop
 from taskbound.surfaces.api.fronts import over_of
 from taskbound.surfaces.api.policy import in_force
@@ -45,12 +46,14 @@ async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer
     """How the daemon is."""
     agent_uids = tuple(sorted(daemon.gateway_accounts))
     fronts = (daemon.network.gateway_origin,) * len(daemon.connections.fronts())
+    brokers = len(daemon.connections.brokers(connection.namespace))
 
     def read() -> Answer:
         means = daemon.means
         policy = in_force(daemon, connection.namespace)
         with means.store.read() as snapshot:
             checkpoint = snapshot.audit.checkpoint()
+            credentials = count_credentials(snapshot, connection.namespace, means.clock.now())
             return StatusReport(
                 version=__version__,
                 home=daemon.home,
@@ -71,6 +74,11 @@ async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer
                 fronts=fronts,
                 demo=snapshot.identities.namespace(connection.namespace).demo,
                 reserve=means.store.reserve_state(),
+                brokers=brokers,
+                living_credentials=credentials.living,
+                revoking_credentials=credentials.revoking,
+                overdue_credentials=credentials.overdue,
+                oldest_revocation=credentials.oldest,
             )
 
     return await daemon.read(read)
