@@ -195,7 +195,9 @@ def test_what_is_asked_for_by_its_tool_is_minted_for_whoever_asked_and_gone_with
                     request=number,
                     recipient=ALICE,
                 )
-                return (await at.askers.ask("a", ask)).credential
+                found = await at.askers.ask("a", ask)
+                assert isinstance(found, action.Permitted)
+                return found.credential
 
             name, unwanted = await asked("1"), await asked("2")
             row = row_of(at.world, name)
