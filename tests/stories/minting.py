@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from taskbound.adapters.clock.system import SystemChance
 from taskbound.adapters.identity.signatures import PersonSignatures
 from taskbound.adapters.jose import JoserfcCheck
+from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.action import Action, ActionState, Frame, canonical
 from taskbound.core.audit.events.credential import CredentialJournaled
 from taskbound.core.clock import Instant, seconds
@@ -19,7 +20,7 @@ from taskbound.flows.identity import register_person
 from taskbound.flows.target import Targets
 from taskbound.ports.action import StoredAction
 from tests.stories.targeting import Aiming
-from tests.world import ANN, World, WorldChance, WorldClock
+from tests.world import ANN, World, WorldChance
 
 if TYPE_CHECKING:
     from taskbound.core.target import CredentialKind
@@ -61,8 +62,8 @@ class Proofs:
 class Minting(Aiming):
     """Ann's running task, and a target that is ready."""
 
-    def __init__(self, store: Store, *, clock: WorldClock | None = None) -> None:
-        self.world = World(store=store, chance=Letters(), clock=clock or WorldClock())
+    def __init__(self, store: Store, *, policy: str | None = None) -> None:
+        self.world = World(store=store, policy=policy or base_bundle(), chance=Letters())
         self.means = self.world.means
         self.targets = Targets(self.means, self.world.views)
         self.task = self.world.settle_in()
@@ -167,6 +168,10 @@ class Minting(Aiming):
             return written
 
         return self.means.store.write(work)
+
+    def mint_begins(self, action: str) -> Credential:
+        """The credential of a permitted action, being minted under its first fence."""
+        return self.move(credential_of(action), begin_mint)
 
     def leased(self, *args: Any, **forged: Any) -> Credential:
         """The same, being minted under its first fence."""
