@@ -36,12 +36,14 @@ _SAID = {
 }
 """What /etc/taskbound/deploy.env says."""
 _IMPORTS = (
-    "import taskbound.wiring.api, taskbound.wiring.daemon, taskbound.wiring.egress, taskbound.wiring.signer"
+    "import taskbound.wiring.api, taskbound.wiring.broker, taskbound.wiring.daemon, taskbound.wiring.egress,"
+    " taskbound.wiring.signer"
 )
 NAMES = (
     "taskbound",
     "taskbound-signer",
     "taskbound-egress",
+    "taskbound-broker",
     "taskbound-api",
     "taskbound-clients",
     "alice",
@@ -81,6 +83,7 @@ class Layout:
         """An account by its name; those of the clients' group are alice, gate and stray."""
         groups = {
             "taskbound": ("taskbound-clients", "taskbound-signer"),
+            "taskbound-broker": ("taskbound-clients", "taskbound-signer"),
             **dict.fromkeys(
                 ("alice", "gate", "stray", "taskbound-egress", "taskbound-api"), ("taskbound-clients",)
             ),

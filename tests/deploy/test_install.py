@@ -9,7 +9,7 @@ import pytest
 from tests.deploy.layout import DEPLOY, folders, read_unit
 
 INSTALL = DEPLOY / "install"
-UNITS = ("taskbound-api", "taskbound-daemon", "taskbound-egress", "taskbound-signer")
+UNITS = ("taskbound-api", "taskbound-broker", "taskbound-daemon", "taskbound-egress", "taskbound-signer")
 CONFINED = {
     "NoNewPrivileges": "yes",
     "CapabilityBoundingSet": "",
@@ -35,9 +35,10 @@ OPENED: dict[str, dict[str, str | None]] = {
         "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6",
         "MemoryDenyWriteExecute": None,
     },
+    "taskbound-broker": {"PrivateNetwork": None, "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6"},
     "taskbound-api": {"PrivateNetwork": None, "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6"},
 }
-"""What a unit can't be kept from, for the servers that it runs, or since it listens to the network."""
+"""What a unit can't be kept from, for the servers that it runs or the targets that it reaches, or since it listens."""
 
 
 def told(*flags: str) -> subprocess.CompletedProcess[str]:
@@ -93,8 +94,8 @@ def test_each_process_has_an_account_of_its_own_and_reaches_only_its_own_folders
 
 
 def test_an_installed_signer_makes_no_key_and_both_have_one_name_for_the_log() -> None:
-    _, daemon, egress, signer = (read_unit(unit) for unit in UNITS)
-    assert "--create" not in signer["ExecStart"] + egress["ExecStart"]
+    _, broker, daemon, egress, signer = (read_unit(unit) for unit in UNITS)
+    assert "--create" not in signer["ExecStart"] + egress["ExecStart"] + broker["ExecStart"]
     assert daemon["EnvironmentFile"] == signer["EnvironmentFile"]
     assert "--origin ${ORIGIN}" in re.sub(r"\s+", " ", daemon["ExecStart"])
     assert "--origin ${ORIGIN}" in re.sub(r"\s+", " ", signer["ExecStart"])

@@ -191,6 +191,7 @@ def layout() -> Iterator[Layout]:
         one.start("taskbound-signer", "--create"),
         one.start("taskbound-daemon"),
         one.start("taskbound-egress", "--create"),
+        one.start("taskbound-broker", "--create"),
         one.start("taskbound-api"),
     ):
         with one.acting("taskbound"), client(one.socket) as first:
@@ -223,7 +224,9 @@ def apart(layout: Layout) -> Iterator[Path]:
 
 def secrets(layout: Layout) -> list[Path]:
     """Every file and folder of the daemon's data and the signer's key."""
-    places = [layout.at(f"/var/lib/taskbound{name}") for name in ("", "-egress", "-signer", "-store")]
+    places = [
+        layout.at(f"/var/lib/taskbound{name}") for name in ("", "-broker", "-egress", "-signer", "-store")
+    ]
     return [*places, *(path for place in places for path in sorted(place.rglob("*")))]
 
 
@@ -237,10 +240,12 @@ def pids(layout: Layout) -> tuple[int, int, int]:
 def test_folders_and_sockets_are_as_deploy_says(layout: Layout) -> None:
     assert {path: mode for path, mode, *_ in folders()} == {
         "/var/lib/taskbound": 0o700,
+        "/var/lib/taskbound-broker": 0o700,
         "/var/lib/taskbound-egress": 0o700,
         "/var/lib/taskbound-signer": 0o700,
         "/var/lib/taskbound-store": 0o2750,
         "/run/taskbound": 0o750,
+        "/run/taskbound-broker": 0o750,
         "/run/taskbound-egress": 0o750,
         "/run/taskbound-signer": 0o750,
         "/var/log/taskbound": 0o755,
@@ -252,6 +257,7 @@ def test_folders_and_sockets_are_as_deploy_says(layout: Layout) -> None:
     for socket, owner, group in (
         (layout.socket, "taskbound", "taskbound-clients"),
         (layout.at("/run/taskbound-egress/egress.sock"), "taskbound-egress", "taskbound-clients"),
+        (layout.at("/run/taskbound-broker/broker.sock"), "taskbound-broker", "taskbound-clients"),
         (layout.at("/run/taskbound-signer/signer.sock"), "taskbound-signer", "taskbound-signer"),
     ):
         seen = socket.stat()
@@ -274,7 +280,7 @@ def test_the_agent_s_account_opens_neither_key_nor_database(layout: Layout, who:
 
 @pytest.mark.parametrize("who", OTHERS)
 def test_nobody_puts_a_socket_in_the_place_of_ours(layout: Layout, who: str) -> None:
-    places = [layout.at(f"/run/taskbound{name}") for name in ("", "-egress", "-signer")]
+    places = [layout.at(f"/run/taskbound{name}") for name in ("", "-broker", "-egress", "-signer")]
     found = layout.run_as(who, LISTING, *places)
     assert {text for deed, text in found.items() if deed.startswith("make ")} == {"Permission denied"}
 
@@ -293,17 +299,21 @@ def test_the_daemon_s_account_can_look_at_the_daemon_so_that_looking_works_at_al
     assert (found["mem"], found["environ"], found["fd"], found["kill"]) == ("done",) * 4
 
 
-def test_not_even_their_own_accounts_read_the_memory_of_signer_and_egress(layout: Layout) -> None:
-    _, signer, egress = pids(layout)
-    for who, pid in (("taskbound-signer", signer), ("taskbound-egress", egress)):
+def keepers(layout: Layout) -> dict[str, int]:
+    """The processes that have keys, by their accounts."""
+    names = ("taskbound-signer", "taskbound-egress", "taskbound-broker")
+    return {name: layout.running[name].process.pid for name in names}
+
+
+def test_not_even_their_own_accounts_read_the_memory_of_signer_egress_and_broker(layout: Layout) -> None:
+    for who, pid in keepers(layout).items():
         found = layout.run_as(who, LOOKING, pid)
         assert found.pop("kill") == "done"
         assert set(found.values()) <= {"Permission denied", "Operation not permitted"}
 
 
 def test_the_daemon_s_account_reads_no_key(layout: Layout) -> None:
-    _, signer, egress = pids(layout)
-    for name, pid in (("taskbound-signer", signer), ("taskbound-egress", egress)):
+    for name, pid in keepers(layout).items():
         paths = [path for path in secrets(layout) if name in str(path)]
         assert "key.pem" in {path.name for path in paths}
         found = layout.run_as("taskbound", OPENING, *(path for path in paths if not path.is_dir()))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 S = CredentialState
 ALTERED, NOT_NOW = "credential-altered", "not-mintable"
+OTHER = "crd_" + "b" * 35
 
 
 @pytest.fixture
@@ -95,6 +96,7 @@ FORGED: list[tuple[str, dict[str, Any], str]] = [
     ("a row that asks for nothing", {"row": {"arguments": b"{}"}}, ALTERED),
     ("a row that asks for more", {"row": {"arguments": b'{"tenant":"red","x":"y"}'}}, ALTERED),
     ("a row that asks for no text", {"row": {"arguments": b'{"tenant":1}'}}, ALTERED),
+    ("a row that is another action's", {"row": {"id": OTHER}, "record": {"credential": OTHER}}, ALTERED),
     ("a row that can't be read", {"row": {"arguments": b"{"}}, ALTERED),
 ]
 
@@ -102,6 +104,15 @@ FORGED: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("forged", "code"), [one[1:] for one in FORGED], ids=[one[0] for one in FORGED])
 def test_a_row_its_record_and_its_action_are_one(here: Minting, forged: dict[str, Any], code: str) -> None:
     assert refused(here, here.leased(**forged)) == code
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"tenant": 1}, {"tenant": ""}, {"tenant": "x" * 257}, {"tenant": "red", "x": "y"}], ids=str
+)
+def test_what_its_kind_does_not_have_is_not_minted_though_it_was_permitted(
+    here: Minting, asked: dict[str, Any]
+) -> None:
+    assert refused(here, here.leased(asked=asked)) == ALTERED
 
 
 def test_a_record_of_another_namespace_says_nothing(here: Minting) -> None:
@@ -221,6 +232,8 @@ def test_nothing_is_minted_in_a_target_that_is_another_or_not_ready(here: Mintin
     for state in (TargetState.UNTESTED, TargetState.REFUSED):
         put(here, file=kept.file, identity=kept.identity, state=state)
         assert refused(here, row) == NOT_NOW
+    put(here, file=canonical(declared(target="others")), identity=kept.identity, state=kept.state)
+    assert refused(here, row) == ALTERED
     put(here, file=b"{", identity=kept.identity, state=kept.state)
     assert refused(here, row) == ALTERED
     here.means.store.write(lambda tx: tx.targets.drop_target(SPACE, "orders-db"))
