@@ -38,7 +38,7 @@ OPENED: dict[str, dict[str, str | None]] = {
     "taskbound-broker": {"PrivateNetwork": None, "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6"},
     "taskbound-api": {"PrivateNetwork": None, "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6"},
 }
-"""What a unit can't be kept from, for the servers that it runs or the targets that it reaches, or since it listens."""
+"""What a unit can't be kept from, for the servers that it runs, or since it speaks over the network."""
 
 
 def told(*flags: str) -> subprocess.CompletedProcess[str]:

@@ -163,6 +163,9 @@ def test_it_ends_with_what_was_asked_for_its_kind_and_its_task(here: Minting) ->
     assert refused(here, here.leased(**forged)) == ALTERED
     assert refused(here, here.leased("clerk", {}, **forged)) == ALTERED
     assert refused(here, here.leased("clerk", {"seconds": 31}, **forged)) == ALTERED
+    for kind, asked, much in (("clerk", {"seconds": 31}, 31), ("reader", ASKED, 600)):
+        ends = Instant(here.means.clock.now() + seconds(much))
+        assert refused(here, here.leased(kind, asked, row={"ends": ends}, record={"ends": ends})) == ALTERED
     here.task = here.world.start(seconds=60)
     assert refused(here, here.leased()) == ALTERED
     soon = Instant(here.task.deadline)

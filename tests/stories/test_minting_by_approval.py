@@ -12,6 +12,7 @@ from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import AnswerKind, ApprovalState
 from taskbound.core.errors import TaskboundError
 from taskbound.flows.identity.leaving import People
+from taskbound.ports.approval import ApprovalChange
 from tests.peers.holding import Answerers
 from tests.peers.openssh import Device
 from tests.peers.people import OWNER, enrolled
@@ -107,11 +108,19 @@ def test_what_people_signed_about_one_action_mints_no_other(here: Held) -> None:
 
 
 @pytest.mark.parametrize("state", [one for one in ApprovalState if one is not ApprovalState.CONSUMED])
-def test_a_question_that_nobody_lifted_lets_nothing_through(here: Held, state: ApprovalState) -> None:
-    signed = here.approval(here.approved().action)
-    forged = here.minting.leased()
-    here.written(forged, signed, state=state)
-    assert here.refused(forged) == "not-mintable"
+def test_what_was_not_used_for_it_lifts_nothing_though_enough_people_signed(
+    here: Held, state: ApprovalState
+) -> None:
+    row = here.approved()
+    change = ApprovalChange(
+        id=here.approval(row.action).question.id,
+        before=ApprovalState.CONSUMED,
+        after=state,
+        finished=row.made,
+        reason="",
+    )
+    here.world.store.write(lambda tx: tx.approvals.move_approvals(SPACE, [change]))
+    assert here.refused(row) == "not-mintable"
 
 
 @pytest.mark.parametrize(
