@@ -1,0 +1,247 @@
+"""A data directory with a target in a real database: daemon, its broker, gateways that ask; all processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from taskbound.adapters.keys.sealing import seal
+from taskbound.core.target import PostgresAccess, parse_target_file
+from taskbound.core.tool import Binding
+from taskbound.core.tool.slot import ADMIN_SLOT
+from taskbound.ports.target import Minted
+from taskbound.wire.broker import BrokerKey, ShowBrokerKey, said_decoder
+from taskbound.wire.connection import Done
+from taskbound.wire.credential import CredentialRow, ShowCredential
+from taskbound.wire.frame import FrameBuffer, decode_frame, encode_frame
+from taskbound.wire.identity import (
+    AcknowledgeMonitor,
+    ActivateAgent,
+    RegisterAgent,
+    RegisterPerson,
+    TestMonitor,
+)
+from taskbound.wire.target import AddTarget, ListTargets, TargetRow, TargetRows, TargetTesting
+from taskbound.wire.task import StartTask, TaskDetail
+from taskbound.wiring.home import find_socket, make_home
+from tests.peers.minter import ADMIN, Orders
+from tests.wiring.running import AGENT, DEADLINE, Running, client, daemon, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TOOL = "orders-db__credential/reader"
+SCOPE: dict[str, Any] = {"grants": [{"tool": TOOL, "others": "any"}]}
+
+
+def raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(json.dumps(value).encode())
+
+
+def key_of(place: Path) -> str:
+    """What the broker at this socket says to be its key."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.settimeout(DEADLINE)
+        one.connect(str(place))
+        one.sendall(encode_frame(ShowBrokerKey()))
+        buffer, bodies = FrameBuffer(), list[bytes]()
+        while not bodies:
+            piece = one.recv(65_536)
+            assert piece, "the broker ended the connection"
+            bodies = buffer.feed(piece)
+    said = decode_frame(said_decoder, bodies[0])
+    assert isinstance(said, BrokerKey)
+    return said.key
+
+
+def answers_key(place: Path) -> bool:
+    try:
+        return bool(key_of(place))
+    except OSError:
+        return False
+
+
+@dataclass
+class Got:
+    """What a gateway was told of one request."""
+
+    told: queue.Queue[dict[str, Any]] = field(default_factory=queue.Queue)
+
+    def next(self) -> dict[str, Any]:
+        return self.told.get(timeout=40)
+
+    def minted(self) -> tuple[str, Minted]:
+        """The credential's id, and what was opened."""
+        assert "permitted" in self.next()
+        done = self.next()
+        assert "credential" in done, done
+        return done["credential"], Minted(open=done["open"], secret=done["secret"])
+
+
+class Askers:
+    """Gateways of the agent, which stand above nobody here."""
+
+    def __init__(self, place: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("asking.py")), str(place), AGENT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._waiting: dict[int, Got] = {}
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            said = json.loads(line)
+            self._waiting[said["number"]].told.put(said)
+
+    def get(self, *, acknowledges: bool = True) -> Got:
+        number, found = len(self._waiting) + 1, Got()
+        self._waiting[number] = found
+        wanted = {"number": number, "tool": TOOL, "arguments": {}, "acknowledges": acknowledges}
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{json.dumps(wanted)}\n")
+        self._process.stdin.flush()
+        return found
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
+@dataclass
+class House:
+    """All of it."""
+
+    home: Path
+    process: Running
+    askers: Askers
+
+    @property
+    def socket(self) -> Path:
+        return find_socket(self.home)
+
+    @property
+    def broker(self) -> Path:
+        return self.socket.with_name("broker.sock")
+
+    def target(self) -> TargetRow:
+        with client(self.socket) as one:
+            (row,) = one.ask(ListTargets(), TargetRows).rows
+        return row
+
+    def row(self, credential: str) -> CredentialRow:
+        with client(self.socket) as one:
+            return one.ask(ShowCredential(credential=credential), CredentialRow)
+
+    def start_task(self) -> str:
+        order = StartTask(agent=AGENT, purpose="to look at orders", seconds=3600, scope=raw(SCOPE))
+        with client(self.socket) as one:
+            return one.ask(order, TaskDetail).row.task
+
+    def brokers(self) -> list[int]:
+        """Processes that are this home's broker."""
+        found = []
+        for one in Path("/proc").iterdir():
+            try:
+                words = (one / "cmdline").read_bytes() if one.name.isdigit() else b""
+            except OSError:
+                continue
+            if b"taskbound.wiring.broker" in words and str(self.home / "broker").encode() in words:
+                found.append(int(one.name))
+        return found
+
+    def kill_broker(self) -> None:
+        for one in self.brokers():
+            os.kill(one, signal.SIGKILL)
+
+    def gone(self, credential: str) -> None:
+        until(lambda: self.row(credential).state == "revoked", f"{credential} is revoked")
+
+
+def declared_at(folder: Path) -> dict[str, Any]:
+    return {
+        "target": "orders-db",
+        "kind": "postgres",
+        "where": {"host": str(folder), "database": "orders"},
+        "owner": "alice",
+        "approvers": ["alice"],
+        "credentials": {"reader": {"for": "Reads orders.", "group": "readers", "seconds": 600}},
+    }
+
+
+@contextmanager
+def house(base: Path, folder: Path) -> Iterator[House]:
+    """A person, an active agent with a task, and a target at this folder that is ready."""
+    home = base / "home"
+    make_home(home)
+    with daemon(home) as process:
+        place = find_socket(home)
+        with client(place) as one:
+            one.ask(RegisterPerson(name="alice", uid=os.geteuid()), Done)
+            assert one.ask(ListTargets(), TargetRows).rows == ()  # and so a broker is wanted
+            broker = place.with_name("broker.sock")
+            until(lambda: answers_key(broker), "the broker says its key")
+            file = declared_at(folder)
+            bound = Binding(
+                namespace="default",
+                server="orders-db",
+                identity=parse_target_file(raw_bytes(file)).identity("default"),
+                slot=ADMIN_SLOT.text,
+                number=1,
+            )
+            text = PostgresAccess(user=ADMIN.user, password=ADMIN.password).text
+            sealed = seal(text, bound, public=key_of(broker))
+            one.ask(AddTarget(file=msgspec.Raw(raw_bytes(file)), sealed=sealed), TargetTesting)
+        found = House(home, process, Askers(place))
+        try:
+            until(lambda: found.target().state != "untested", "the target was tested")
+            assert found.target().state == "ready", found.target().trouble
+            settle_agent(place, base / "monitor")
+            yield found
+        finally:
+            found.askers.close()
+
+
+def raw_bytes(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def settle_agent(place: Path, monitor: Path) -> None:
+    with client(place) as one:
+        one.ask(
+            RegisterAgent(
+                name=AGENT, owner="alice", approvers=("alice",), monitor=f"file:{monitor}", ceiling=raw(SCOPE)
+            ),
+            Done,
+        )
+        one.ask(TestMonitor(name=AGENT), Done)
+        code = json.loads(monitor.read_bytes().splitlines()[-1])["code"]
+        one.ask(AcknowledgeMonitor(name=AGENT, code=code), Done)
+        one.ask(ActivateAgent(name=AGENT), Done)
+
+
+def roles(database: Orders) -> set[str]:
+    """Every login of ours that the database has, by whatever mark."""
+    with database.owner() as owner:
+        found = owner.execute("SELECT rolname FROM pg_roles WHERE rolname ~ '^tb_[a-z2-7]{8}_'")
+        return {str(name) for (name,) in found}
