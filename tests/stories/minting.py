@@ -66,6 +66,7 @@ class Minting(Aiming):
         self.world = World(store=store, policy=policy or base_bundle(), chance=Letters())
         self.means = self.world.means
         self.targets = Targets(self.means, self.world.views)
+        self.quiet = False
         self.task = self.world.settle_in()
         for number, name in enumerate(("bob", "carol"), start=1001):
             register_person(self.means, SPACE, name, uid=number, actor=ANN)
