@@ -77,17 +77,15 @@ def sealed_for(file: dict[str, Any], *, namespace: str = "default", number: int 
 class Aiming:
     """A world in which people declare targets, and something tells what a broker would."""
 
-    def __init__(self, store: Store) -> None:
-        self.world = World(store=store)
-        self.means = self.world.means
+    def __init__(self, world: World) -> None:
+        self.world, self.means = world, world.means
         self.targets = Targets(self.means, self.world.views)
         self.quiet = False
         """Whether moves are told to no test."""
-        self.known("ann", "bob", "carol")
 
-    def known(self, *names: str) -> None:
+    def known(self, *names: str, first: int = 1000) -> None:
         for number, name in enumerate(names):
-            register_person(self.means, "default", name, uid=1000 + number, actor=ANN)
+            register_person(self.means, "default", name, uid=first + number, actor=ANN)
 
     def group(self, name: str, *members: str) -> None:
         groups = Groups(self.means)
@@ -185,6 +183,13 @@ class Aiming:
         test = self.add(file)
         self.work(test)
         return test
+
+
+def aimed(store: Store) -> Aiming:
+    """A world of ann, bob and carol."""
+    made = Aiming(World(store=store))
+    made.known("ann", "bob", "carol")
+    return made
 
 
 def give(aiming: Aiming, letter: str, state: CredentialState, **more: Any) -> Credential:

@@ -16,7 +16,7 @@ from taskbound.core.approval import AnswerKind, SignedTogetherError
 from taskbound.core.task import TaskEvent
 from tests.peers.people import OWNER
 from tests.peers.planning import FIRST, SECOND, Planner, pay
-from tests.stories.targeting import FILE, Aiming, declared, sealed_for
+from tests.stories.targeting import FILE, Aiming, aimed, declared, sealed_for
 from tests.world import ANN, code_of, id_of
 
 if TYPE_CHECKING:
@@ -160,19 +160,10 @@ AIMED: Final[dict[str, Callable[[Aiming, UnderTest], object]]] = {
 }
 
 
-def test_a_target_is_taken_away_behind_the_locks_of_its_tools() -> None:
-    locks: list[str] = []
-    aiming = Aiming(cast("Store", Watched(MemoryStore(), locks)))
-    aiming.ready()
-    locks.clear()
-    aiming.targets.remove("default", "orders-db", OWNER, owns=True)
-    assert each(locks) == [["lock_tools", "lock_target"]]
-
-
 @pytest.mark.parametrize("what", AIMED)
 def test_whoever_has_to_do_with_a_target_locks_in_that_order_too(what: str) -> None:
     locks: list[str] = []
-    aiming = Aiming(cast("Store", Watched(MemoryStore(), locks)))
+    aiming = aimed(cast("Store", Watched(MemoryStore(), locks)))
     test = aiming.add()
     locks.clear()
     AIMED[what](aiming, test)

@@ -26,7 +26,7 @@ from taskbound.flows.tool.errors import DeclaredByTargetError
 from taskbound.flows.tool.owning import set_owner
 from taskbound.flows.tool.secret import Secrets
 from tests.peers.people import OWNER
-from tests.stories.targeting import BOB, CAROL, FILE, TOOLS, Aiming, declared, give, sealed_for
+from tests.stories.targeting import BOB, CAROL, FILE, TOOLS, Aiming, aimed, declared, give, sealed_for
 from tests.world import ANN
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ S, T = CredentialState, TargetState
 
 @pytest.fixture
 def aiming() -> Aiming:
-    return Aiming(MemoryStore())
+    return aimed(MemoryStore())
 
 
 def leave(aiming: Aiming, name: str) -> dict[str, Any]:
@@ -323,7 +323,7 @@ def test_who_answers_for_a_target_is_who_answers_for_its_tools_now(aiming: Aimin
 
 
 def test_a_target_lives_and_goes_alike_in_every_store(store: Store) -> None:
-    aiming = Aiming(store)
+    aiming = aimed(store)
     aiming.ready()
     before = aiming.tools()
     clerk, reader = aiming.targets.test("default", "orders-db", BOB).credentials

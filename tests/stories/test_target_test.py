@@ -21,14 +21,14 @@ from taskbound.core.credential.due import MINTED_WITHIN
 from taskbound.core.target import TargetState, kind_definition, parse_target_file
 from taskbound.flows.target.testing import CANARY
 from tests.peers.people import OWNER
-from tests.stories.targeting import BOB, FILE, TOOLS, Aiming, give, sealed_for
+from tests.stories.targeting import BOB, FILE, TOOLS, Aiming, aimed, give, sealed_for
 
 S, T = CredentialState, TargetState
 
 
 @pytest.fixture
 def aiming() -> Aiming:
-    return Aiming(MemoryStore())
+    return aimed(MemoryStore())
 
 
 def test_a_target_begins_untested_with_a_canary_of_each_kind_and_without_a_tool(aiming: Aiming) -> None:

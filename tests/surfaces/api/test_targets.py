@@ -41,10 +41,7 @@ ACTS: tuple[Any, ...] = (ADD, SET, REMOVE, TEST)
 
 def broker_of(place: Station) -> Aiming:
     """What tells the station's store what a broker would."""
-    aiming = object.__new__(Aiming)
-    aiming.world, aiming.means, aiming.targets = place.world, place.daemon.means, place.daemon.targets
-    aiming.quiet = False
-    return aiming
+    return Aiming(place.world)
 
 
 async def ready(place: Station, client: AsyncClient) -> wire.TargetTesting:

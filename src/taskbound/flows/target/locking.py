@@ -1,8 +1,4 @@
-"""Targets under lock, for those who change them.
-
-Tools are locked before the target that they are of: a decision has locked the tool when it writes a
-credential of it, and what is looked for behind both locks is all that there is.
-"""
+"""A target under lock, for those who change it."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
     from taskbound.ports.target import StoredTarget
 
-__all__ = ["lock_known", "lock_whole"]
+__all__ = ["lock_known"]
 
 
 def lock_known(tx: Transaction, namespace: str, name: str) -> StoredTarget:
@@ -28,9 +24,3 @@ def lock_known(tx: Transaction, namespace: str, name: str) -> StoredTarget:
     if found is None:
         raise UnknownTargetError(f"no target is named `{shown(name)}`")
     return found
-
-
-def lock_whole(tx: Transaction, namespace: str, name: str) -> StoredTarget:
-    """The target, under lock with all its tools; raises as `lock_known`."""
-    tx.tools.lock_tools(namespace, [one.name for one in tx.tools.tools(namespace, server=name)])
-    return lock_known(tx, namespace, name)

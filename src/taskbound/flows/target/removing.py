@@ -3,8 +3,9 @@
 1. Without the target nobody can revoke there any more. So it stays as long as anything of it is to be seen
    to: what lives, what is being revoked, and for a minute what is gone but whose mint may still arrive.
    What its target can't revoke ends there by itself, and is waited for by nobody.
-2. Its tools are locked before it is looked what there is: a decision that is being written is seen, and none
-   comes after it (`locking`).
+2. Its tools are taken away first, and then it is looked what there is; where something is, nothing of it
+   stays. A decision that is being written has locked its tool so that nobody takes it away: it is waited for,
+   and what it wrote is seen. To lock the tools as it does would hold up neither.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import CredentialState
 from taskbound.flows.identity.leaving import require_self
 from taskbound.flows.target.errors import TargetInUseError
-from taskbound.flows.target.locking import lock_whole
+from taskbound.flows.target.locking import lock_known
 from taskbound.flows.target.people import owners_of
 
 if TYPE_CHECKING:
@@ -41,11 +42,14 @@ def remove_target(
         NotSelfError: Somebody says it who may not.
         TargetInUseError: Something of ours is left in it (rule 1).
     """
-    target = lock_whole(tx, namespace, name)  # 2
-    require_self(actor, owners_of(tx, target), owns=owns)
+    seen = tx.targets.target(namespace, name)
+    owners = () if seen is None else owners_of(tx, seen)
+    if seen is not None:
+        tx.tools.drop_server(namespace, name)  # 2
+    target = lock_known(tx, namespace, name)
+    require_self(actor, owners, owns=owns)
     now = means.clock.now()
     _require_nothing_left(tx, namespace, name, now)
-    tx.tools.drop_server(namespace, name)
     tx.targets.drop_target(namespace, name)
     event = TargetRemoved(target=name, identity=target.identity, by=actor.name, proof=actor.proof)
     tx.audit.append(namespace, means.writer, [event], now)
