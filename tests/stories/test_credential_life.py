@@ -14,7 +14,7 @@ from taskbound.flows.credential import open_mark
 from taskbound.flows.credential.due import Overdue, end_due
 from taskbound.flows.credential.handing import acknowledge_credential
 from tests.stories.brokering import Broker, moves, permitted, put_target, row_of, shown_as
-from tests.stories.targeting import Aiming
+from tests.stories.targeting import aimed
 from tests.world import ANN
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ S = CredentialState
 
 
 def test_a_target_has_tools_once_a_broker_has_told_that_each_canary_was_minted_and_is_gone() -> None:
-    at = Aiming(MemoryStore())
+    at = aimed(MemoryStore())
     open_mark(at.means)
     first, second = at.canaries(at.add())
     broker = Broker(world=at.world)
@@ -37,7 +37,7 @@ def test_a_target_has_tools_once_a_broker_has_told_that_each_canary_was_minted_a
 
 def test_a_target_is_refused_with_what_a_broker_met_or_when_none_came() -> None:
     for failed in (True, False):
-        at = Aiming(MemoryStore())
+        at = aimed(MemoryStore())
         first, _ = at.canaries(at.add())
         if failed:
             Broker(world=at.world).take(first, Step.MINT).failed("target-refused", "no right to make roles")
