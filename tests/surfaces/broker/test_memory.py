@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -175,3 +176,55 @@ def test_what_has_a_mark_of_before_is_ended_by_the_broker_itself(broker: Brokeri
     after.declare(declared_at(database.server.folder))
     after.settle()
     assert (broker.row(row.id).state, ours(broker, database)) == (S.ACTIVE, set())
+
+
+def restored(broker: Brokering) -> None:
+    """As if the store had been put back from a copy: it has fewer records than the broker saw."""
+    assert broker.paper.data is not None
+    seen = json.loads(broker.paper.data) | {"count": 10**6}
+    broker.paper.data = json.dumps(seen, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    broker.start()
+
+
+def test_i15_what_a_restored_store_says_to_live_is_ended_and_what_is_no_name_of_ours_is_not(
+    broker: Brokering, database: Orders
+) -> None:
+    broker.ready(database)
+    row = broker.ask()
+    broker.round()
+    foreign = f"tb_{marked(broker.world)}_x"
+    make = f'CREATE ROLE "{foreign}"; GRANT "{foreign}" TO minter WITH ADMIN OPTION'.encode()
+    with database.owner() as owner:
+        owner.execute(make)
+    restored(broker)
+    refused = broker.ask()
+    broker.round()
+    assert (broker.row(row.id).state, ours(broker, database)) == (S.ACTIVE, {foreign})
+    assert "store-restored" in broker.row(refused.id).why
+    for _ in range(2):
+        broker.later(5)
+        broker.round()
+    assert broker.desk.memory.trouble() == ""
+    after = broker.ask()
+    broker.round()
+    assert broker.row(after.id).state is S.ACTIVE
+    with database.owner() as owner:
+        owner.execute(f'DROP ROLE "{foreign}"'.encode())
+
+
+def test_i15_a_restored_store_is_not_believed_while_a_target_can_t_be_looked_through(
+    broker: Brokering, database: Orders, tmp_path: Path
+) -> None:
+    broker.ready(database)
+    broker.declare(declared_at(tmp_path, "away"))
+    broker.settle(2)
+    restored(broker)
+    for _ in range(3):
+        broker.later(5)
+        broker.round()
+    assert "fewer records" in broker.desk.memory.trouble()
+    broker.world.means.store.write(lambda tx: tx.targets.drop_target(SPACE, "away"))
+    for _ in range(2):
+        broker.later(5)
+        broker.round()
+    assert broker.desk.memory.trouble() == ""

@@ -89,13 +89,42 @@ def test_an_access_that_was_sealed_for_another_target_opens_nothing(
     assert ours(broker, database) == set()
 
 
+def test_a_target_whose_logins_can_t_be_used_is_not_ready(broker: Brokering, database: Orders) -> None:
+    with database.owner() as owner:
+        owner.execute(
+            b"REVOKE CONNECT ON DATABASE orders FROM PUBLIC; GRANT CONNECT ON DATABASE orders TO minter"
+        )
+    try:
+        broker.declare(declared_at(database.server.folder))
+        broker.settle()
+    finally:
+        with database.owner() as owner:
+            owner.execute(b"GRANT CONNECT ON DATABASE orders TO PUBLIC")
+    assert (broker.world.row().state.value, ours(broker, database)) == ("refused", set())
+
+
+def test_f13_an_access_that_was_given_anew_is_the_one_that_is_used(
+    broker: Brokering, database: Orders
+) -> None:
+    broker.ready(database)
+    put_number(broker)
+    reseal(broker, number=2, password="another-one")
+    broker.world.targets.test(SPACE, "orders-db", ANN)
+    broker.settle()
+    assert "[target-" in broker.world.row().trouble
+    reseal(broker, number=2)
+    broker.world.targets.test(SPACE, "orders-db", ANN)
+    broker.settle()
+    assert broker.world.row().trouble == ""
+
+
 def put_number(broker: Brokering) -> None:
     row = broker.world.row()
     other = replace(row, number=2, version=row.version + 1)
     broker.world.means.store.write(lambda tx: tx.targets.put_target(other, expect=row.version))
 
 
-def reseal(broker: Brokering, **other: Any) -> None:
+def reseal(broker: Brokering, password: str = ADMIN.password, **other: Any) -> None:
     row = broker.world.row()
     said: dict[str, Any] = {
         "namespace": SPACE,
@@ -104,7 +133,7 @@ def reseal(broker: Brokering, **other: Any) -> None:
         "slot": ADMIN_SLOT.text,
         "number": 1,
     }
-    text = PostgresAccess(user=ADMIN.user, password=ADMIN.password).text
+    text = PostgresAccess(user=ADMIN.user, password=password).text
     sealed = seal(text, Binding(**said | other), public=broker.key.public)
     changed = replace(row, sealed=sealed, version=row.version + 1)
     broker.world.means.store.write(lambda tx: tx.targets.put_target(changed, expect=row.version))
@@ -221,10 +250,12 @@ def test_i05_an_order_of_an_older_lease_does_nothing(broker: Brokering, database
     broker.daemon.lease(SPACE, [row.id])
     mint(broker.desk, SPACE, row.id, gripped(broker, 0))
     assert ours(broker, database) == set()
-    broker.end(broker.row(row.id))
-    (order,) = broker.daemon.lease(SPACE, [row.id]).orders
-    revoke(broker.desk, SPACE, row.id, gripped(broker, order.fence - 1))
-    assert broker.row(row.id).state is S.REVOKING
+    other = broker.ask()
+    broker.round()
+    broker.end(broker.row(other.id))
+    (order,) = broker.daemon.lease(SPACE, [other.id]).orders
+    revoke(broker.desk, SPACE, other.id, gripped(broker, order.fence - 1))
+    assert (broker.row(other.id).state, len(ours(broker, database))) == (S.REVOKING, 1)
 
 
 def test_f10_a_target_that_was_out_of_reach_is_done_with_once_it_is_back(
