@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from dev.soaks.approvals import soak_approvals
+from dev.soaks.credentials import soak_credentials
 from dev.soaks.found import PAGE, Report, write_page
 from dev.soaks.gateway import soak_gateway, soak_interleavings
 from dev.soaks.kills import soak_kills
@@ -55,6 +56,11 @@ SOAKS: Final = {
         run=soak_covers,
         count=10_000_000,
         holds="what `covers` says is covered permits no call that no share of its parent permits (I-08)",
+    ),
+    "credentials": Soak(
+        run=soak_credentials,
+        count=1_000,
+        holds="whatever is killed and when, no login is without a row, and all are gone in 30 s (I-01, I-02)",
     ),
     "gateway": Soak(
         run=soak_gateway,

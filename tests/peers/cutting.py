@@ -1,10 +1,11 @@
-"""A way to a database's server that is cut where a test says so, at a word or after so many messages."""
+"""A way to a server's socket that is cut where a test says so, at a word or after so many messages."""
 
 from __future__ import annotations
 
 import select
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Self
 
@@ -19,14 +20,18 @@ class Cutting:
 
     `before`: what was sent does not arrive. `after`: it arrives, and the answer does not. `stuck`: it does
     not arrive, the sender is told that the connection is lost, and the server is not.
+
+    What a test gives as `strike` is called at that point: before the message arrives, or once it is answered.
     """
 
-    def __init__(self, folder: Path, server: Path) -> None:
-        """Begin to listen."""
+    def __init__(self, folder: Path, server: Path, name: str = _NAME) -> None:
+        """Begin to listen; the socket has this name in either folder."""
         self.folder = folder
-        self._server = server
+        self.path = folder / name
+        self._server = server / name
+        self._strike: Callable[[], None] | None = None
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listening.bind(str(folder / _NAME))
+        self._listening.bind(str(self.path))
         self._listening.listen()
         self._word: bytes = b""
         self._how: How = "before"
@@ -37,12 +42,14 @@ class Cutting:
         """Pieces that came from clients."""
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def at(self, word: bytes, how: How) -> None:
-        """Cut once, at the next message with this word."""
-        self._word, self._how, self._left = word, how, 1
+    def at(self, word: bytes, how: How, strike: Callable[[], None] | None = None, *, times: int = 1) -> None:
+        """Cut once, at the next message with this word, or at so many such messages from now on."""
+        self._strike = strike
+        self._word, self._how, self._left = word, how, times
 
     def after(self, messages: int, how: How) -> None:
         """Cut once, at this message from now on."""
+        self._strike = None
         self._word, self._how, self._left = b"", how, messages
 
     def __enter__(self) -> Self:
@@ -66,7 +73,7 @@ class Cutting:
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         how: How | None = None
         try:
-            server.connect(str(self._server / _NAME))
+            server.connect(str(self._server))
             while how is None:
                 for one in select.select([client, server], [], [])[0]:
                     piece = one.recv(1 << 20)
@@ -80,6 +87,8 @@ class Cutting:
                         client.sendall(piece)
             if how == "after" and select.select([server], [], [], 0.2)[0]:
                 server.recv(1 << 20)  # the answer, which nobody gets
+            if self._strike is not None:
+                self._strike()
         except OSError:
             return
         finally:

@@ -1,0 +1,363 @@
+"""A daemon, its broker and a database in which it mints, with ways between them at which either is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+
+from taskbound.adapters.keys.sealing import seal
+from taskbound.adapters.store.sql import SqlStore
+from taskbound.core.action import canonical
+from taskbound.core.credential import CredentialState, name_of
+from taskbound.core.target import parse_target_file
+from taskbound.core.tool import Binding
+from taskbound.core.tool.slot import ADMIN_SLOT
+from taskbound.wire.broker import BrokerKey, ShowBrokerKey
+from taskbound.wire.broker import said_decoder as broker_said
+from taskbound.wire.connection import Done
+from taskbound.wire.frame import FrameBuffer, encode_frame
+from taskbound.wire.identity import (
+    AcknowledgeMonitor,
+    ActivateAgent,
+    RegisterAgent,
+    RegisterPerson,
+    TestMonitor,
+)
+from taskbound.wire.target import AddTarget, ListTargets, TargetRows, TargetTesting
+from taskbound.wire.task import EndTask, StartTask, TaskDetail
+from tests.peers.cutting import Cutting, How
+from tests.peers.minter import ADMIN, Orders
+from tests.wiring.running import AGENT, DEADLINE, Running, client, daemon, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from taskbound.core.action import JsonValue
+    from taskbound.core.credential import Credential
+    from taskbound.wire.broker import BrokerSaid
+
+__all__ = ["GONE", "Minting", "Point", "Victim", "minting_at"]
+
+TOOL: Final = "orders-db__credential/reader"
+GONE: Final = frozenset({CredentialState.REVOKED})
+_ENDS: Final = 0.3
+"""How likely it is that the task ends before a kill."""
+_APART: Final = 0.8
+"""Seconds: the longest that a kill waits."""
+_LOOKS: Final = 50
+"""Kills after which all has to be gone."""
+_ASKING: Final = Path(__file__).with_name("asking.py")
+_SCOPE: Final[JsonValue] = {"grants": [{"tool": TOOL, "arguments": {"seconds": {"any": True}}}]}
+
+
+Victim = Literal["broker", "daemon", "asker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Where a process is killed: at a message of the broker's, before it arrives or once it was answered.
+
+    A program that asks is killed where it is when it has heard of its permit, or of the secret (`word`).
+    """
+
+    name: str
+    """With the number that the fault matrix has for it."""
+    way: Literal["database", "daemon", "asker"]
+    word: bytes
+    how: How
+    during: Literal["mint", "revoke"]
+    victim: Victim = "broker"
+    times: int = 1
+
+
+@dataclass(slots=True)
+class Minting:
+    """What runs, and what was asked for."""
+
+    folder: Path
+    orders: Orders
+    to_database: Cutting
+    to_daemon: Cutting
+    daemon: Running
+    broker: Running | None = None
+    asker: subprocess.Popen[str] | None = None
+    left: list[subprocess.Popen[str]] = field(default_factory=list)
+    """Programs that wait for what nobody will say."""
+    task: str = ""
+    number: int = 0
+
+    # --- processes -------------------------------------------------------------------------------
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    def start_broker(self) -> None:
+        keys, listens = self.folder / "keys", self.folder / "broker.sock"
+        told = ("--daemon", str(self.to_daemon.path), "--database", str(self.home / "taskbound.db"))
+        self.broker = Running(
+            "broker", "--keys", str(keys), "--socket", str(listens), *told, "--create"
+        ).__enter__()
+
+    def start_daemon(self) -> None:
+        self.daemon = _daemon(self.home).__enter__()
+
+    def kill(self, victim: Victim) -> None:
+        """End it as a lost machine would."""
+        if victim == "asker":
+            if self.asker is not None:
+                self.asker.kill()
+            return
+        process = self.daemon if victim == "daemon" else self.broker
+        assert process is not None
+        process.process.send_signal(signal.SIGKILL)
+
+    def bury(self, victim: Victim) -> None:
+        """Wait until what was killed is gone, and start another."""
+        if self.asker is not None:
+            self.left.append(self.asker)
+            self.asker = None
+        if victim == "asker":
+            return
+        process = self.daemon if victim == "daemon" else self.broker
+        assert process is not None
+        assert process.wait() == -signal.SIGKILL, process.words
+        if victim == "daemon":
+            self.start_daemon()
+        else:
+            self.start_broker()
+
+    # --- what people and agents do ---------------------------------------------------------------
+
+    def settle_in(self) -> None:
+        """A person, the target once it is ready, an agent that may have its credentials, and a task."""
+        file = parse_target_file(
+            canonical(
+                {
+                    "target": "orders-db",
+                    "kind": "postgres",
+                    "where": {"host": str(self.to_database.folder), "database": "orders"},
+                    "owner": "alice",
+                    "approvers": ["alice"],
+                    "credentials": {"reader": {"for": "reads", "group": "readers", "seconds": 600}},
+                }
+            )
+        )
+        access = canonical({"user": ADMIN.user, "password": ADMIN.password}).decode()
+        binding = Binding(
+            namespace="default",
+            server="orders-db",
+            identity=file.identity("default"),
+            slot=ADMIN_SLOT.text,
+            number=1,
+        )
+        sealed = seal(access, binding, public=self._key())
+        whole = {**json.loads(file.where), "target": "orders-db", "owner": "alice", "approvers": ["alice"]}
+        with client(self.socket) as one:
+            one.ask(RegisterPerson(name="alice", uid=os.geteuid()), Done)
+            one.ask(AddTarget(file=msgspec.Raw(canonical(whole)), sealed=sealed), TargetTesting)
+
+            def ready() -> bool:
+                (row,) = one.ask(ListTargets(), TargetRows).rows
+                assert row.state != "refused", row.trouble
+                return row.state == "ready"
+
+            until(ready, "the target is ready")
+            monitor = self.folder / "monitor"
+            ceiling = msgspec.Raw(canonical(_SCOPE))
+            one.ask(
+                RegisterAgent(
+                    name=AGENT,
+                    owner="alice",
+                    approvers=("alice",),
+                    monitor=f"file:{monitor}",
+                    ceiling=ceiling,
+                ),
+                Done,
+            )
+            one.ask(TestMonitor(name=AGENT), Done)
+            code = json.loads(monitor.read_bytes().splitlines()[-1])["code"]
+            one.ask(AcknowledgeMonitor(name=AGENT, code=code), Done)
+            one.ask(ActivateAgent(name=AGENT), Done)
+        self.start_task()
+
+    def start_task(self) -> None:
+        scope = msgspec.Raw(canonical(_SCOPE))
+        order = StartTask(agent=AGENT, purpose="to see what is left", seconds=3600, scope=scope)
+        with client(self.socket) as one:
+            self.task = one.ask(order, TaskDetail).row.task
+
+    def end_task(self) -> None:
+        with client(self.socket) as one:
+            one.ask(EndTask(task=self.task), Done)
+
+    def request(self) -> dict[str, Any]:
+        """What the agent's program gets for one more request."""
+        asker = self.begin_request()
+        assert asker.stdout is not None
+        said: dict[str, Any] = json.loads(asker.stdout.readline())
+        return said
+
+    def begin_request(self, until: str = "") -> subprocess.Popen[str]:
+        """Have the agent's program ask once more; it is killed on its way where that is said."""
+        if self.asker is None:
+            self.asker = subprocess.Popen(
+                [sys.executable, "-P", str(_ASKING), str(self.socket), AGENT, TOOL],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        assert self.asker.stdin is not None
+        self.number += 1
+        self.asker.stdin.write(f"{self.number} {until}\n")
+        self.asker.stdin.flush()
+        return self.asker
+
+    @property
+    def socket(self) -> Path:
+        return self.home / "run" / "daemon.sock"
+
+    def _key(self) -> str:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.settimeout(DEADLINE)
+            one.connect(str(self.folder / "broker.sock"))
+            one.sendall(encode_frame(ShowBrokerKey()))
+            buffer = FrameBuffer()
+            while not (frames := buffer.feed(one.recv(4096))):
+                pass
+        said: BrokerSaid = broker_said.decode(frames[0])
+        assert isinstance(said, BrokerKey)
+        return said.key
+
+    # --- what is there ---------------------------------------------------------------------------
+
+    def rows(self) -> list[Credential]:
+        """What the store has, the newest first."""
+        store = SqlStore(self.home / "taskbound.db")
+        try:
+            with store.read() as seen:
+                return list(seen.credentials.credentials("default", limit=100_000))
+        finally:
+            store.close()
+
+    def require_journaled(self) -> None:
+        """I-01: nothing is in the database that has no row."""
+        store = SqlStore(self.home / "taskbound.db")
+        try:
+            found = self.orders.roles()
+            with store.read() as seen:
+                mark = seen.targets.mark()
+                rows = seen.credentials.credentials("default", limit=100_000)
+            assert found <= {name_of(mark, one.id) for one in rows}
+        finally:
+            store.close()
+
+    def gone(self) -> bool:
+        """Whether nothing is in the database, and each row says so."""
+        return not self.orders.roles() and {one.state for one in self.rows()} <= GONE
+
+    # --- a kill ----------------------------------------------------------------------------------
+
+    def strike(self, point: Point) -> None:
+        """Let it come to this point, kill there, and start what was killed anew."""
+        if point.way == "asker":
+            assert self.begin_request(point.word.decode()).wait(DEADLINE) == -signal.SIGKILL
+            self.bury("asker")
+            self.require_journaled()
+            return
+        struck = threading.Event()
+
+        def strike() -> None:
+            self.kill(point.victim)
+            struck.set()
+
+        way = self.to_database if point.way == "database" else self.to_daemon
+        if point.during == "revoke":
+            told = self.request()
+            assert "secret" in told, told
+            way.at(point.word, point.how, strike, times=point.times)
+            self.end_task()
+        else:
+            way.at(point.word, point.how, strike, times=point.times)
+            self.begin_request()
+        assert struck.wait(DEADLINE), f"{point.name} was never reached"
+        self.bury(point.victim)
+        self.require_journaled()
+        if point.during == "revoke":
+            self.start_task()
+
+    def kill_at_random(self, count: int, seed: int) -> int:
+        """So many kills of what chance names, whenever it does; how many credentials there were.
+
+        Everything is looked at every so many kills: all that was minted has to be gone by then.
+        """
+        chance, pause = random.Random(seed), threading.Event()  # noqa: S311 - nothing is kept secret by it
+        victims: tuple[Victim, ...] = ("broker", "broker", "broker", "daemon", "asker")
+        for number in range(1, count + 1):
+            if number % 3 == 0 or self.asker is None:
+                self.begin_request()
+            if chance.random() < _ENDS:
+                self.end_task()
+                self.start_task()
+            pause.wait(chance.random() * _APART)
+            victim = chance.choice(victims)
+            self.kill(victim)
+            self.bury(victim)
+            self.require_journaled()
+            if number % _LOOKS == 0 or number == count:
+                self.end_task()
+                until(self.gone, f"all is gone after {number} kills")
+                self.forget()
+                self.start_task()
+        return len(self.rows())
+
+    def forget(self) -> None:
+        """End the programs that wait."""
+        for one in self.left:
+            one.kill()
+            one.communicate()
+        self.left.clear()
+
+    def close(self) -> None:
+        if self.asker is not None:
+            self.left.append(self.asker)
+        self.forget()
+        for one in (self.broker, self.daemon):
+            if one is not None and one.process.poll() is None:
+                one.end()
+
+
+def _daemon(home: Path) -> Running:
+    return daemon(home, "--broker", str(os.geteuid()))
+
+
+@contextmanager
+def minting_at(folder: Path, orders: Orders) -> Iterator[Minting]:
+    """All of it, settled in, for the length of the context."""
+    home = folder / "home"
+    home.mkdir(mode=0o700)
+    for name in ("w", "p"):
+        (folder / name).mkdir(mode=0o700)
+    with (
+        Cutting(folder / "p", orders.server.folder) as to_database,
+        Cutting(folder / "w", home / "run", "daemon.sock") as to_daemon,
+    ):
+        found = Minting(folder, orders, to_database, to_daemon, _daemon(home).__enter__())
+        try:
+            found.start_broker()
+            found.settle_in()
+            yield found
+        finally:
+            found.close()
