@@ -82,7 +82,7 @@ def live(life: Life) -> None:
         *(Kill(steps=steps) for steps in STEPS),
         Kill(),
     ],
-    ids=lambda kill: kill.point if kill.point else f"steps {kill.steps}",
+    ids=lambda kill: kill.point or f"steps {kill.steps}",
 )
 def test_i01_a_kill_while_credentials_are_permitted_leaves_each_with_its_permit_or_neither(
     tmp_path: Path, kill: Kill

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.store.memory import MemoryStore
-from taskbound.core.credential import CredentialState, credential_of
+from taskbound.core.credential import CredentialState, NoRecipientError, credential_of
+from taskbound.core.decision import Settled
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action import Withhold, explain
 from taskbound.flows.audit.rows import compare_rows
+from taskbound.flows.credential.journaling import granted
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.revocation import stop
@@ -410,3 +412,16 @@ def test_a_server_has_no_credentials_and_a_target_has_nothing_else(here: Targets
     asked = here.world.ask(here.task, agent="minter") if is_target else here.ask()
     assert code_of(asked) == "unknown-tool"
     assert here.rows() == ()
+
+
+@pytest.mark.parametrize("recipient", ["", None])
+def test_a_permit_for_nobody_is_written_down_for_nobody(here: Targets, recipient: str | None) -> None:
+    permitted, refused = here.ask(), here.ask(arguments={})
+    assert isinstance(permitted, Settled)
+    assert isinstance(refused, Settled)
+    with pytest.raises(NoRecipientError):
+        granted(permitted, "act_1", recipient)
+    assert granted(refused, "act_1", recipient) == ()
+    paid = here.world.ask(here.task, "bank__pay", agent="minter")
+    assert isinstance(paid, Settled)
+    assert granted(paid, "act_1", recipient) == ()
