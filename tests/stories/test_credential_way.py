@@ -35,6 +35,7 @@ class Way(Minting):
         people.world = World(store=store, policy=policy, clock=old.clock, chance=Letters())
         self.world, self.means = people.world, people.world.means
         self.targets = Targets(self.means, self.world.views)
+        self.quiet = False
         self.proofs = Proofs(signatures=PersonSignatures(), tokens=JoserfcCheck())
         open_mark(self.means)
         self.ready(declared(approvers=["carl"]))
