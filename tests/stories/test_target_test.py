@@ -19,6 +19,7 @@ from taskbound.core.credential import (
 )
 from taskbound.core.credential.due import MINTED_WITHIN
 from taskbound.core.target import TargetState, kind_definition, parse_target_file
+from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.target.testing import CANARY
 from tests.peers.people import OWNER
 from tests.stories.targeting import BOB, FILE, TOOLS, Aiming, aimed, give, sealed_for
@@ -98,6 +99,13 @@ def test_it_is_ready_with_its_last_canary_that_was_used_and_is_gone_and_has_its_
     assert aiming.named() == dict.fromkeys(TOOLS, ("carol",))
     assert [one["tool"] for one in aiming.world.events("tool-pinned")] == list(TOOLS)
     assert [one["after"] for one in aiming.world.events("target-tested")] == ["ready"]
+
+
+def test_what_stands_of_a_target_is_what_the_log_says_of_it(aiming: Aiming) -> None:
+    aiming.ready()
+    aiming.fail(aiming.targets.test("default", "orders-db", BOB).credentials[0])
+    with aiming.means.store.read() as seen:
+        assert compare_rows(seen, lambda _done, _total: None).differences == ()
 
 
 def test_one_kind_that_can_t_be_minted_refuses_the_target_and_says_which_and_why(aiming: Aiming) -> None:
