@@ -14,6 +14,7 @@ from taskbound.core.credential import (
     LONGEST_WAIT,
     CredentialState,
     HandOutOverError,
+    Lease,
     LeaseLostError,
     Step,
 )
@@ -97,6 +98,15 @@ def test_what_is_not_due_not_there_or_in_another_s_hand_is_left_out(world: World
     assert lease(world.means, "other", [row.id, ending.id], waited) == ()
 
 
+@pytest.mark.usefixtures("task")
+def test_what_another_has_in_hand_is_left_out_also_where_it_looks_due(world: World) -> None:
+    now = world.clock.now()
+    held = put(world, "a", state=S.REVOKING, due=now, lease=Lease(fence=3, until=Instant(now + seconds(5))))
+    free = put(world, "b", state=S.REVOKING)
+    assert [one.credential.id for one in Broker(world=world).lease(held, free)] == [free.id]
+    assert row_of(world, held) == held
+
+
 def test_one_question_leases_64_at_most(world: World) -> None:
     world.settle_in()
     with pytest.raises(TooManyAtOnceError):
@@ -125,6 +135,15 @@ def test_i55_what_is_told_under_an_older_fence_or_after_the_lease_changes_nothin
     assert late.state is S.REVOKING
     assert row_of(world, row) == held
     assert new.gone(0, ()).state is S.REVOKED
+
+
+def test_i55_no_other_fence_ends_a_mint(world: World, task: Task) -> None:
+    row = permitted(world, task, "a")
+    broker = broker_for(world, row)
+    broker.take(row, Step.MINT)
+    with pytest.raises(LeaseLostError):
+        broker.telling(row, 2).failed("target-unavailable", "no answer")
+    assert row_of(world, row).state is S.MINTING
 
 
 def test_i12_a_mint_in_flight_when_its_task_ends_loses_and_is_looked_for_until_it_can_not_arrive(
