@@ -2,55 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import socket
-import subprocess
-import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-import msgspec
-
-from taskbound.adapters.keys.sealing import seal
 from taskbound.adapters.store.sql import SqlStore
-from taskbound.core.action import canonical
 from taskbound.core.credential import CredentialState, name_of
-from taskbound.core.target import parse_target_file
-from taskbound.core.tool import Binding
-from taskbound.core.tool.slot import ADMIN_SLOT
-from taskbound.wire.broker import BrokerKey, ShowBrokerKey
-from taskbound.wire.broker import said_decoder as broker_said
 from taskbound.wire.connection import Done
-from taskbound.wire.frame import FrameBuffer, encode_frame
-from taskbound.wire.identity import (
-    AcknowledgeMonitor,
-    ActivateAgent,
-    RegisterAgent,
-    RegisterPerson,
-    TestMonitor,
-)
-from taskbound.wire.target import AddTarget, ListTargets, TargetRows, TargetTesting
+from taskbound.wire.identity import RegisterPerson
+from taskbound.wire.target import ListTargets, TargetRows
 from taskbound.wire.task import EndTask, StartTask, TaskDetail
 from tests.peers.cutting import Cutting, How
-from tests.peers.minter import ADMIN, Orders
+from tests.peers.minter import Orders
+from tests.wiring.broking import SCOPE, Askers, Got, add_target, key_of, raw, settle_agent
 from tests.wiring.running import AGENT, DEADLINE, Running, client, daemon, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from taskbound.core.action import JsonValue
     from taskbound.core.credential import Credential
-    from taskbound.wire.broker import BrokerSaid
 
 __all__ = ["GONE", "Minting", "Point", "Victim", "minting_at"]
 
-TOOL: Final = "orders-db__credential/reader"
 GONE: Final = frozenset({CredentialState.REVOKED})
 _ENDS: Final = 0.3
 """How likely it is that the task ends before a kill."""
@@ -58,8 +36,6 @@ _APART: Final = 0.8
 """Seconds: the longest that a kill waits."""
 _LOOKS: Final = 50
 """Kills after which all has to be gone."""
-_ASKING: Final = Path(__file__).with_name("asking.py")
-_SCOPE: Final[JsonValue] = {"grants": [{"tool": TOOL, "arguments": {"seconds": {"any": True}}}]}
 
 
 Victim = Literal["broker", "daemon", "asker"]
@@ -92,8 +68,8 @@ class Minting:
     to_daemon: Cutting
     daemon: Running
     broker: Running | None = None
-    asker: subprocess.Popen[str] | None = None
-    left: list[subprocess.Popen[str]] = field(default_factory=list)
+    asker: Askers | None = None
+    left: list[Askers] = field(default_factory=list)
     """Programs that wait for what nobody will say."""
     task: str = ""
     number: int = 0
@@ -143,31 +119,9 @@ class Minting:
 
     def settle_in(self) -> None:
         """A person, the target once it is ready, an agent that may have its credentials, and a task."""
-        file = parse_target_file(
-            canonical(
-                {
-                    "target": "orders-db",
-                    "kind": "postgres",
-                    "where": {"host": str(self.to_database.folder), "database": "orders"},
-                    "owner": "alice",
-                    "approvers": ["alice"],
-                    "credentials": {"reader": {"for": "reads", "group": "readers", "seconds": 600}},
-                }
-            )
-        )
-        access = canonical({"user": ADMIN.user, "password": ADMIN.password}).decode()
-        binding = Binding(
-            namespace="default",
-            server="orders-db",
-            identity=file.identity("default"),
-            slot=ADMIN_SLOT.text,
-            number=1,
-        )
-        sealed = seal(access, binding, public=self._key())
-        whole = {**json.loads(file.where), "target": "orders-db", "owner": "alice", "approvers": ["alice"]}
         with client(self.socket) as one:
             one.ask(RegisterPerson(name="alice", uid=os.geteuid()), Done)
-            one.ask(AddTarget(file=msgspec.Raw(canonical(whole)), sealed=sealed), TargetTesting)
+            add_target(one, self.to_database.folder, key_of(self.folder / "broker.sock"))
 
             def ready() -> bool:
                 (row,) = one.ask(ListTargets(), TargetRows).rows
@@ -175,27 +129,11 @@ class Minting:
                 return row.state == "ready"
 
             until(ready, "the target is ready")
-            monitor = self.folder / "monitor"
-            ceiling = msgspec.Raw(canonical(_SCOPE))
-            one.ask(
-                RegisterAgent(
-                    name=AGENT,
-                    owner="alice",
-                    approvers=("alice",),
-                    monitor=f"file:{monitor}",
-                    ceiling=ceiling,
-                ),
-                Done,
-            )
-            one.ask(TestMonitor(name=AGENT), Done)
-            code = json.loads(monitor.read_bytes().splitlines()[-1])["code"]
-            one.ask(AcknowledgeMonitor(name=AGENT, code=code), Done)
-            one.ask(ActivateAgent(name=AGENT), Done)
+        settle_agent(self.socket, self.folder / "monitor")
         self.start_task()
 
     def start_task(self) -> None:
-        scope = msgspec.Raw(canonical(_SCOPE))
-        order = StartTask(agent=AGENT, purpose="to see what is left", seconds=3600, scope=scope)
+        order = StartTask(agent=AGENT, purpose="to see what is left", seconds=3600, scope=raw(SCOPE))
         with client(self.socket) as one:
             self.task = one.ask(order, TaskDetail).row.task
 
@@ -203,43 +141,17 @@ class Minting:
         with client(self.socket) as one:
             one.ask(EndTask(task=self.task), Done)
 
-    def request(self) -> dict[str, Any]:
-        """What the agent's program gets for one more request."""
-        asker = self.begin_request()
-        assert asker.stdout is not None
-        said: dict[str, Any] = json.loads(asker.stdout.readline())
-        return said
-
-    def begin_request(self, until: str = "") -> subprocess.Popen[str]:
-        """Have the agent's program ask once more; it is killed on its way where that is said."""
+    def request(self, dies: str = "") -> Got:
+        """What the agent's program hears of one more request; it dies on its way where that is said."""
         if self.asker is None:
-            self.asker = subprocess.Popen(
-                [sys.executable, "-P", str(_ASKING), str(self.socket), AGENT, TOOL],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        assert self.asker.stdin is not None
+            self.asker = Askers(self.socket)
         self.number += 1
-        self.asker.stdin.write(f"{self.number} {until}\n")
-        self.asker.stdin.flush()
-        return self.asker
+        seconds = 300 + self.number % 300  # so that none is a repeat of one whose outcome is unknown
+        return self.asker.get(dies=dies, seconds=seconds)
 
     @property
     def socket(self) -> Path:
         return self.home / "run" / "daemon.sock"
-
-    def _key(self) -> str:
-        with socket.socket(socket.AF_UNIX) as one:
-            one.settimeout(DEADLINE)
-            one.connect(str(self.folder / "broker.sock"))
-            one.sendall(encode_frame(ShowBrokerKey()))
-            buffer = FrameBuffer()
-            while not (frames := buffer.feed(one.recv(4096))):
-                pass
-        said: BrokerSaid = broker_said.decode(frames[0])
-        assert isinstance(said, BrokerKey)
-        return said.key
 
     # --- what is there ---------------------------------------------------------------------------
 
@@ -273,7 +185,9 @@ class Minting:
     def strike(self, point: Point) -> None:
         """Let it come to this point, kill there, and start what was killed anew."""
         if point.way == "asker":
-            assert self.begin_request(point.word.decode()).wait(DEADLINE) == -signal.SIGKILL
+            self.request(dies=point.word.decode())
+            assert self.asker is not None
+            assert self.asker.wait() == -signal.SIGKILL
             self.bury("asker")
             self.require_journaled()
             return
@@ -285,13 +199,12 @@ class Minting:
 
         way = self.to_database if point.way == "database" else self.to_daemon
         if point.during == "revoke":
-            told = self.request()
-            assert "secret" in told, told
+            self.request().minted()
             way.at(point.word, point.how, strike, times=point.times)
             self.end_task()
         else:
             way.at(point.word, point.how, strike, times=point.times)
-            self.begin_request()
+            self.request()
         assert struck.wait(DEADLINE), f"{point.name} was never reached"
         self.bury(point.victim)
         self.require_journaled()
@@ -307,7 +220,7 @@ class Minting:
         victims: tuple[Victim, ...] = ("broker", "broker", "broker", "daemon", "asker")
         for number in range(1, count + 1):
             if number % 3 == 0 or self.asker is None:
-                self.begin_request()
+                self.request()
             if chance.random() < _ENDS:
                 self.end_task()
                 self.start_task()
@@ -326,8 +239,7 @@ class Minting:
     def forget(self) -> None:
         """End the programs that wait."""
         for one in self.left:
-            one.kill()
-            one.communicate()
+            one.close()
         self.left.clear()
 
     def close(self) -> None:

@@ -3,11 +3,14 @@
     python asking.py SOCKET AGENT      a line of JSON for each: {"number": 1, "tool": "…", "arguments": {…}}
 
 It answers in lines: what was permitted, then what was handed out and acknowledged, or with which code not.
+With `"dies": "permitted"` or `"handed"` it is killed on its way, right after that.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -35,6 +38,11 @@ def say(number: int, **words: Any) -> None:
         sys.stdout.flush()
 
 
+def die(wanted: dict[str, Any], at: str) -> None:
+    if wanted.get("dies") == at:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def get(socket: Path, agent: str, wanted: dict[str, Any]) -> None:
     number, key = wanted["number"], AskerKey.generate()
     try:
@@ -48,7 +56,9 @@ def get(socket: Path, agent: str, wanted: dict[str, Any]) -> None:
         )
         credential = credential_of(one.ask(ask, Permitted).action)
         say(number, permitted=credential)
+        die(wanted, "permitted")
         handed = one.ask(TakeCredential(credential=credential), Handed, patience=30.0)
+        die(wanted, "handed")
         target = wanted["tool"].split("__")[0]
         minted = key.open(handed.sealed, namespace="default", target=target, credential=credential)
         if wanted.get("acknowledges", True):

@@ -22,6 +22,7 @@ from taskbound.core.target import PostgresAccess, parse_target_file
 from taskbound.core.tool import Binding
 from taskbound.core.tool.slot import ADMIN_SLOT
 from taskbound.ports.target import Minted
+from taskbound.sdk.client import Client
 from taskbound.wire.broker import BrokerKey, ShowBrokerKey, said_decoder
 from taskbound.wire.connection import Done
 from taskbound.wire.credential import CredentialRow, ShowCredential
@@ -110,14 +111,24 @@ class Askers:
             said = json.loads(line)
             self._waiting[said["number"]].told.put(said)
 
-    def get(self, *, acknowledges: bool = True) -> Got:
+    def get(self, *, acknowledges: bool = True, dies: str = "", seconds: int = 0) -> Got:
         number, found = len(self._waiting) + 1, Got()
         self._waiting[number] = found
-        wanted = {"number": number, "tool": TOOL, "arguments": {}, "acknowledges": acknowledges}
+        wanted = {"number": number, "tool": TOOL, "arguments": {}, "acknowledges": acknowledges, "dies": dies}
+        if seconds:
+            wanted["arguments"] = {"seconds": seconds}
         assert self._process.stdin is not None
         self._process.stdin.write(f"{json.dumps(wanted)}\n")
         self._process.stdin.flush()
         return found
+
+    def wait(self) -> int:
+        """Its status, once it has ended."""
+        return self._process.wait(DEADLINE)
+
+    def kill(self) -> None:
+        """End it as a lost machine would."""
+        self._process.kill()
 
     def close(self) -> None:
         self._process.kill()
@@ -201,17 +212,7 @@ def house(base: Path, folder: Path) -> Iterator[House]:
             assert one.ask(ListTargets(), TargetRows).rows == ()  # and so a broker is wanted
             broker = place.with_name("broker.sock")
             until(lambda: answers_key(broker), "the broker says its key")
-            file = declared_at(folder)
-            bound = Binding(
-                namespace="default",
-                server="orders-db",
-                identity=parse_target_file(raw_bytes(file)).identity("default"),
-                slot=ADMIN_SLOT.text,
-                number=1,
-            )
-            text = PostgresAccess(user=ADMIN.user, password=ADMIN.password).text
-            sealed = seal(text, bound, public=key_of(broker))
-            one.ask(AddTarget(file=msgspec.Raw(raw_bytes(file)), sealed=sealed), TargetTesting)
+            add_target(one, folder, key_of(broker))
         found = House(home, process, Askers(place))
         try:
             until(lambda: found.target().state != "untested", "the target was tested")
@@ -220,6 +221,20 @@ def house(base: Path, folder: Path) -> Iterator[House]:
             yield found
         finally:
             found.askers.close()
+
+
+def add_target(one: Client, folder: Path, key: str) -> None:
+    """Have the target of this folder tested, with its admin access sealed to the broker of this key."""
+    file = declared_at(folder)
+    bound = Binding(
+        namespace="default",
+        server="orders-db",
+        identity=parse_target_file(raw_bytes(file)).identity("default"),
+        slot=ADMIN_SLOT.text,
+        number=1,
+    )
+    text = PostgresAccess(user=ADMIN.user, password=ADMIN.password).text
+    one.ask(AddTarget(file=raw(file), sealed=seal(text, bound, public=key)), TargetTesting)
 
 
 def raw_bytes(value: object) -> bytes:
