@@ -11,6 +11,7 @@ from taskbound.core.task import (
     AmbiguousTaskError,
     BadEvidenceError,
     NoTaskError,
+    TaskEndedError,
     TaskEvent,
     TaskExpiredError,
     TaskSyntaxError,
@@ -43,8 +44,8 @@ def order(**changes: Any) -> TaskOrder:
     return TaskOrder(**plain | changes)
 
 
-def where(world: World, *ancestry: tuple[int, int], agent: str = "coder") -> str:
-    return bind(world.means, "default", agent, boot=BOOT, ancestry=ancestry).id
+def where(world: World, *ancestry: tuple[int, int], agent: str = "coder", named: str = "") -> str:
+    return bind(world.means, "default", agent, boot=BOOT, ancestry=ancestry, named=named).id
 
 
 def run(world: World, task: str, pid: int, started: int = 7) -> None:
@@ -186,6 +187,28 @@ def test_a_connection_with_two_running_tasks_and_no_run_is_refused(world: World)
     world.start()
     with pytest.raises(AmbiguousTaskError):
         where(world, (10, 1))
+
+
+def test_of_two_running_tasks_the_one_that_is_named_is_bound(world: World) -> None:
+    first, second = world.settle_in(), world.start()
+    assert where(world, (10, 1), named=first.id) == first.id
+    assert where(world, (10, 1), named=second.id) == second.id
+
+
+def test_a_name_is_no_way_into_a_task_of_another_agent_an_ended_one_or_one_beside_the_run(
+    world: World,
+) -> None:
+    task, beside = world.settle_in(), world.start()
+    world.add_agent("other")
+    with pytest.raises(NoTaskError):
+        where(world, (10, 1), agent="other", named=task.id)
+    run(world, beside.id, 100)
+    with pytest.raises(NoTaskError):
+        where(world, (100, 7), named=task.id)
+    assert where(world, (100, 7), named=beside.id) == beside.id
+    world.tasks.end("default", task.id, TaskEvent.CANCEL, ANN, reason="")
+    with pytest.raises(TaskEndedError):
+        where(world, (10, 1), named=task.id)
 
 
 def test_a_connection_without_a_running_task_is_refused(world: World) -> None:

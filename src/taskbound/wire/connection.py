@@ -39,6 +39,11 @@ class Open(Message, frozen=True, tag="connection:open", tag_field="op"):
     """
     token: str = ""
     """A task's token that a front was shown with its key: the gateway's connection is that task's alone."""
+    task: str = ""
+    """Of a gateway: which task is meant, where several of the agent run; empty for the only one.
+
+    It counts for a process that stands beneath no gateway and no run; who opens compares what it is bound to.
+    """
     origin: str = ""
     """How a front is known outside; it has to be what the daemon knows it as."""
 

@@ -1,6 +1,7 @@
 """A program beneath a run or a gateway that tries what only a person may do, and says how it went.
 
 insider.py near|far SOCKET TASK OUT     as a command: writes the answers to OUT
+insider.py name SOCKET TASK OUT         as a command: writes what a gateway that names this task is bound to
 insider.py serve SOCKET TASK            as an MCP server with one tool, whose result is the answers
 
 `far` goes two forks and a session away first, and acts once whoever started it is gone.
@@ -20,7 +21,7 @@ import msgspec
 from taskbound import __version__
 from taskbound.sdk.client import Client, RefusedByDaemonError
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY
-from taskbound.wire.connection import Fault, Open
+from taskbound.wire.connection import Bind, Fault, Open
 from taskbound.wire.identity import RegisterPerson
 from taskbound.wire.people import (
     LeavePerson,
@@ -39,7 +40,10 @@ SCOPE = msgspec.Raw(b'{"grants":[{"tool":"echo__say","others":"any"}]}')
 TOOL = {
     "name": "act",
     "description": "Acts.",
-    "inputSchema": {"type": "object", "properties": {"how": {"type": "string"}}},
+    "inputSchema": {
+        "type": "object",
+        "properties": {"how": {"type": "string"}, "task": {"type": "string"}},
+    },
 }
 
 
@@ -84,6 +88,14 @@ def act(socket: str, task: str) -> dict[str, str]:
     return found
 
 
+def name(socket: str, task: str) -> dict[str, str]:
+    """The task that a gateway is bound to when it names this one; the code of the refusal where it is not."""
+    hello = Open(role="gateway", version=__version__, agent="coder", task=task)
+    with Client(Path(socket), hello, patience=15.0) as one:
+        answer = one.ask(Bind(), object)
+    return {"bound": answer.code if isinstance(answer, Fault) else getattr(answer, "task", "")}
+
+
 def act_far(socket: str, task: str) -> dict[str, str]:
     """The same, from a process whose parent and session are others', once its parent is gone."""
     listening, speaking = os.pipe()
@@ -113,7 +125,8 @@ def serve(socket: str, task: str) -> None:
                 result = {"tools": [TOOL]}
             case "tools/call":
                 far = asked["params"]["arguments"].get("how") == "far"
-                said = (act_far if far else act)(socket, task)
+                named = asked["params"]["arguments"].get("task", "")
+                said = name(socket, named) if named else (act_far if far else act)(socket, task)
                 result = {"content": [{"type": "text", "text": json.dumps(said)}]}
             case _ if "id" in asked:
                 error = {"code": -32601, "message": "no such method"}
@@ -134,5 +147,5 @@ if __name__ == "__main__":
     if how == "serve":
         serve(where, which)
     else:
-        answers = (act_far if how == "far" else act)(where, which)
+        answers = {"far": act_far, "near": act, "name": name}[how](where, which)
         Path(out[0]).write_text(json.dumps(answers), encoding="utf-8")

@@ -103,3 +103,27 @@ def test_the_same_acts_from_outside_are_done(tmp_path: Path) -> None:
             assert [found[name] for name in ("person", "end", "lift", "front")] == ["done"] * 4
 
     asyncio.run(story())
+
+
+def test_which_of_two_tasks_is_meant_can_be_named_from_outside_and_not_from_beneath_a_gateway(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with (
+            real(tmp_path, server(tmp_path), name="insider") as place,
+            place.gateway() as client,
+        ):
+            first = place.task
+            alone = json.dumps({"task": first}).encode()
+            assert json.loads(text_of(await client.call("insider__act", alone))) == {"bound": first}
+            second = place.start_task()
+            for task in (first, second):
+                out = tmp_path / "out.json"
+                command = [sys.executable, str(INSIDER), "name", str(find_socket(place.home)), task, str(out)]
+                await asyncio.to_thread(subprocess.run, command, check=True)
+                assert json.loads(out.read_text(encoding="utf-8")) == {"bound": task}
+                asked = json.dumps({"task": task}).encode()
+                found = json.loads(text_of(await client.call("insider__act", asked)))
+                assert found == {"bound": "ambiguous-task"}
+
+    asyncio.run(story())

@@ -2,7 +2,8 @@
 
 1. The task that `taskbound run` registered for the nearest ancestor process, known by
    pid and start time, as long as it has not ended.
-2. Otherwise the one running task of the agent.
+2. Otherwise the one running task of the agent. Where a process that stands beneath no run and no gateway
+   names which is meant, that one and no other.
 3. Otherwise a refusal that says how to open one.
 4. The account under which an agent runs for a task is kept with the task, before its first call: whoever has
    the account can do what the agent does, and approves nothing of it (I-31).
@@ -20,14 +21,23 @@ from taskbound.ports.task import Run
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from taskbound.core.clock import Instant
     from taskbound.core.task import Task
     from taskbound.flows.means import Actor, Means
-    from taskbound.ports.store import Transaction
+    from taskbound.ports.store import Snapshot, Transaction
 
 __all__ = ["bind", "keep_account", "orphaned_runs", "register_run"]
 
 
-def bind(means: Means, namespace: str, agent: str, *, boot: str, ancestry: Sequence[tuple[int, int]]) -> Task:
+def bind(  # noqa: PLR0913 - what names a process and its task, each by its name
+    means: Means,
+    namespace: str,
+    agent: str,
+    *,
+    boot: str,
+    ancestry: Sequence[tuple[int, int]],
+    named: str = "",
+) -> Task:
     """The task of a connection.
 
     Args:
@@ -36,10 +46,11 @@ def bind(means: Means, namespace: str, agent: str, *, boot: str, ancestry: Seque
         agent: Of the connection.
         boot: The machine's boot id.
         ancestry: (pid, start time) of the peer and its ancestors, nearest first.
+        named: The task that is meant; empty where it is not said.
 
     Raises:
-        NoTaskError: None runs.
-        AmbiguousTaskError: More than one runs, and no run is registered.
+        NoTaskError: None runs, or not the one that is named.
+        AmbiguousTaskError: More than one runs, no run is registered, and none is named.
         DeniedError: The registered run's task is not live.
     """
     with means.store.read() as snapshot:
@@ -47,9 +58,11 @@ def bind(means: Means, namespace: str, agent: str, *, boot: str, ancestry: Seque
         for process in ancestry:
             run = runs.get(process)
             if run is not None:
-                return _registered(snapshot.tasks.task(namespace, run.task), agent, run)  # 1
+                return _as_named(_registered(snapshot.tasks.task(namespace, run.task), agent, run), named)  # 1
+        now = means.clock.now()
+        if named:
+            return _named(snapshot, namespace, agent, named, now)  # 2
         running = snapshot.tasks.tasks(namespace, agent=agent, states={TaskState.RUNNING}, limit=2)
-    now = means.clock.now()
     live = [task for task in running if now < task.deadline]
     if len(live) == 1:
         return live[0]  # 2
@@ -115,3 +128,21 @@ def _registered(task: Task | None, agent: str, run: Run) -> Task:
     if task is None or task.agent != agent:
         raise NoTaskError(f"the task `{run.task}` of this run is not one of agent `{agent}`")
     return task
+
+
+def _as_named(task: Task, named: str) -> Task:
+    if named not in {"", task.id}:
+        raise NoTaskError(
+            f"this process stands in the task `{task.id}`, and in no other",
+            remedy="name that one, or none",
+        )
+    return task
+
+
+def _named(snapshot: Snapshot, namespace: str, agent: str, named: str, now: Instant) -> Task:
+    """The task of this name, which runs for the agent (rule 2)."""
+    found = snapshot.tasks.task(namespace, named)
+    if found is None or found.agent != agent:
+        raise NoTaskError(f"no task of agent `{agent}` has the name that was given")
+    require_live(named, snapshot.tasks.heads(namespace, {named}), now)
+    return found

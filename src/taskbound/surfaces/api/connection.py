@@ -71,6 +71,8 @@ class Connection:
     """What a browser showed with what a page asks; None for whatever no page asks."""
     seat: str = ""
     """The task whose token was shown for it, which it belongs to for good; empty without."""
+    named: str = ""
+    """The task that a process from outside named when it opened, where several of the agent run."""
     task: str = ""
     """The task that it belongs to; empty before the first call and after the end."""
     ended: str = ""

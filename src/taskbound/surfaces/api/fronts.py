@@ -175,6 +175,7 @@ def task_of(daemon: Daemon, connection: Connection, one_look: OneLook) -> Task:
             connection.agent,
             boot=daemon.boot,
             ancestry=connection.peer.ancestry,
+            named=connection.named,
         )
 
     def look(snapshot: Snapshot) -> Task:

@@ -34,6 +34,7 @@ from taskbound.surfaces.api.network import prove, require_api, shows, told_of_ki
 from taskbound.surfaces.api.once import once
 from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.surfaces.api.peer import Peer, read_peer
+from taskbound.surfaces.api.place import NotOutsideError
 from taskbound.surfaces.api.reply import Reply
 from taskbound.surfaces.api.tracing import stage
 from taskbound.wire.connection import Fault, Open, Opened
@@ -252,8 +253,8 @@ class SocketServer(asyncio.Protocol):
         parse_name(ask.namespace, what="a namespace")
         if ask.role == "gateway":
             parse_name(ask.agent, what="an agent")
-        elif ask.token:
-            raise NotOpenError("a token is for gateways", where="token")
+        elif ask.token or ask.task:
+            raise NotOpenError("a token and a task are for gateways", where="token" if ask.token else "task")
         secret = ask.resume or secrets.token_urlsafe(24)
         name = self._daemon.name_of(connection_name(secret))
         if self._daemon.connections.is_open(name):
@@ -270,6 +271,7 @@ class SocketServer(asyncio.Protocol):
             require_same_origin(self._daemon, ask)
         elif not connection.seat:
             self._daemon.require_welcome(connection)
+        connection.named = self._named(connection, ask.task)
         self._connection = connection  # only now: a refused opening leaves nothing that could be used
         self._stop_timer()
         self._daemon.join(connection)
@@ -283,6 +285,16 @@ class SocketServer(asyncio.Protocol):
             task=connection.seat,
             issuer=self._daemon.network.issuer if connection.role == "front" else "",
         )
+
+    def _named(self, connection: Connection, task: str) -> str:
+        """The task that is named, where that counts: who stands beneath something has the task of that."""
+        if not task:
+            return ""
+        try:
+            self._daemon.require_outside(connection)
+        except NotOutsideError:
+            return ""
+        return task
 
     def _push(self, push: Push) -> None:
         if self._transport is not None and not self._transport.is_closing():
