@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.sdk.arrival import Arrival
 from taskbound.wire.connection import Fault, Open, Opened
-from taskbound.wire.envelope import Answer, Ask, Push, Said, said_decoder
+from taskbound.wire.envelope import Answer, Ask, Push, Reply, Said, said_decoder
 from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
 
 if TYPE_CHECKING:
@@ -261,7 +261,10 @@ class AsyncClient(asyncio.Protocol):
 
 
 class Client:
-    """One connection for plain code (the command line); one request at a time."""
+    """One connection for plain code (the command line); one request at a time.
+
+    What the daemon says unasked while an answer is waited for is kept for `pushes` and `replies`.
+    """
 
     def __init__(self, path: Path, hello: Open, *, patience: float = PATIENCE) -> None:
         """Connect and open.
@@ -272,7 +275,9 @@ class Client:
         """
         self._buffer = FrameBuffer()
         self._ready: list[bytes] = []
+        self._kept: list[Reply] = []
         self._last = 0
+        self._patience = patience
         self._socket = _reach_now(path, patience)
         try:
             self._socket.settimeout(patience)
@@ -288,17 +293,38 @@ class Client:
             DaemonLostError: The connection broke, or no answer came in time.
             RefusedByDaemonError: The daemon answered with a fault.
         """
-        self._last += 1
-        if patience is not None:
-            self._socket.settimeout(patience)
+        return _expect(self.ask_any(ask, patience=patience), kind)
+
+    def ask_any(self, ask: Ask, *, patience: float | None = None) -> Answer:
+        """The daemon's answer, of any kind, faults included.
+
+        Raises:
+            DaemonLostError: The connection broke, or no answer came in time.
+        """
+        self._socket.settimeout(self._patience if patience is None else patience)
+        number = self.begin(ask)
         try:
-            self._socket.sendall(encode_frame(Said(id=self._last, ask=ask)))
             while True:
                 reply = decode_frame(said_decoder, self._next())
-                if reply.id == self._last and reply.answer is not None:
-                    return _expect(reply.answer, kind)
+                if reply.id == number and reply.answer is not None:
+                    return reply.answer
+                if reply.push is not None:
+                    self._kept.append(reply)
         except OSError as error:
             raise DaemonLostError(f"the daemon does not answer: {error.strerror or error}") from error
+
+    def begin(self, ask: Ask) -> int:
+        """Ask, and wait for nothing: the number under which the answer is among `replies`.
+
+        Raises:
+            DaemonLostError: The connection is gone.
+        """
+        self._last += 1
+        try:
+            self._socket.sendall(encode_frame(Said(id=self._last, ask=ask)))
+        except OSError as error:
+            raise DaemonLostError(f"the daemon does not answer: {error.strerror or error}") from error
+        return self._last
 
     def fileno(self) -> int:
         """The socket, to wait for: it is readable when something was pushed or the daemon is gone."""
@@ -310,15 +336,28 @@ class Client:
         Raises:
             DaemonLostError: The connection is gone.
         """
+        return tuple(reply.push for reply in self.replies() if reply.push is not None)
+
+    def replies(self) -> tuple[Reply, ...]:
+        """What the daemon has said since the last look, also to what was begun; when the socket is readable.
+
+        Raises:
+            DaemonLostError: The connection is gone.
+        """
         try:
             data = self._socket.recv(_CHUNK)
         except OSError as error:
             raise DaemonLostError(f"the daemon does not answer: {error.strerror or error}") from error
         if not data:
             raise DaemonLostError("the daemon closed the connection")
-        bodies, self._ready = [*self._ready, *self._buffer.feed(data)], []
-        replies = (decode_frame(said_decoder, body) for body in bodies)
-        return tuple(reply.push for reply in replies if reply.push is not None)
+        self._ready += self._buffer.feed(data)
+        return self.kept()
+
+    def kept(self) -> tuple[Reply, ...]:
+        """What the daemon said unasked while an answer was waited for; nothing is waited for here."""
+        kept, self._kept = tuple(self._kept), []
+        bodies, self._ready = self._ready, []
+        return (*kept, *(decode_frame(said_decoder, body) for body in bodies))
 
     def _next(self) -> bytes:
         while not self._ready:

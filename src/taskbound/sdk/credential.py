@@ -1,0 +1,459 @@
+"""Credentials for a program: asked for as an action of its task, opened here alone, and ended when it is done.
+
+    with Task.join(socket, agent="helper", asker=AskerKey.generate) as task:
+        with task.credential("orders-db", "reader", 300) as credential:
+            psycopg.connect(password=credential.secret["PGPASSWORD"], …)
+
+1. One connection, under the role of a gateway, asks, takes, acknowledges and ends. Asking is
+   `TARGET__credential/KIND`, decided like any action.
+2. Each request has a key of its own, made just before it. What opens the secret is given (`Asker`): the SDK's
+   only dependency stays `msgspec`, and a program that asks for no credential loads no cryptography.
+   `taskbound.wiring.joining` gives what Taskbound itself opens with; that needs the extra
+   `taskbound[credentials]`.
+3. Where people have to be asked, they are waited for, as long as the question is open. The daemon says when it
+   was answered; since that can be lost, it is asked every few seconds too. What they answered is decided by the
+   daemon alone: the same is asked again, by the held action's id. A narrower action is asked for as it is.
+4. A credential is acknowledged before anybody has it from here, and what can't be opened never is: nobody has
+   it, and it is revoked.
+5. Ending one is said to the daemon. When the daemon can't be told, that is an error: it may live until its own
+   end, or its task's.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+import msgspec
+
+from taskbound import __version__
+from taskbound.core.action.canonical import canonical
+from taskbound.core.action.escape import escape_text
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
+from taskbound.core.target import SECONDS
+from taskbound.core.tool.name import CREDENTIAL, is_reserved, join_tool_name
+from taskbound.sdk.client import Client, DaemonLostError, RefusedByDaemonError
+from taskbound.wire.action import Decide, Narrowed, Permitted, Refused
+from taskbound.wire.approval import HoldPush, LeaveHold
+from taskbound.wire.connection import Bind, Bound, Done, Fault, Open
+from taskbound.wire.credential import (
+    AcknowledgeCredential,
+    CredentialRow,
+    EndCredential,
+    Handed,
+    ShowCredential,
+    TakeCredential,
+)
+from taskbound.wire.target import ListTargets, TargetRows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.wire.envelope import Answer, Push, Reply
+
+__all__ = [
+    "Asker",
+    "BadWishError",
+    "CredentialDeniedError",
+    "Opened",
+    "OtherTaskBoundError",
+    "Task",
+    "TaskCredential",
+    "Wish",
+    "ignore_hold",
+]
+
+_LOOK: Final = 5.0
+"""Seconds after which the daemon is asked though it said nothing (rule 3)."""
+_WAIT: Final = 45
+"""Seconds that the daemon is told that somebody waits; told anew each time that it is asked."""
+_MINTED: Final = 60.0
+"""Seconds until what was permitted has to be there; the daemon says sooner when it will not be."""
+_PAUSE: Final = 0.1
+_SHOWN: Final = 80
+_OVER: Final = {
+    "denied": "do something else; do not ask for the same again",
+    "expired": "ask again, if it is still needed: people are asked anew",
+    "withdrawn": "do not ask again; ask the person who opened the task",
+}
+_GONE: Final = frozenset({"revoked", "unsupported"})
+
+
+class BadWishError(MalformedError):
+    """What is asked for names no credential."""
+
+    code = "bad-wish"
+    remedy = "name a target and one of its kinds, with texts for the kind's own parameters"
+
+
+class CredentialDeniedError(DeniedError):
+    """The task does not get the credential; `refused` has the daemon's answer."""
+
+    code = "credential-denied"
+
+    def __init__(self, refused: Refused, tool: str, *, code: str = "", why: str = "", remedy: str = "") -> None:
+        """Keep what the daemon said."""
+        self.refused = refused
+        reasons = why or "; ".join(one.text for one in refused.reasons)
+        said = f": {reasons}" if reasons else ""
+        super().__init__(f"`{tool}` is refused{said} [{code or refused.code}]", remedy=remedy or refused.instead)
+
+
+class OtherTaskBoundError(DeniedError):
+    """The process stands in another task than the one that was named."""
+
+    code = "other-task-bound"
+    remedy = "end the agent's other tasks, or start the program beneath `taskbound run`"
+
+
+class Opened(Protocol):
+    """What was handed out, opened."""
+
+    @property
+    def open(self) -> Mapping[str, str]:
+        """What may be shown."""
+
+    @property
+    def secret(self) -> Mapping[str, str]:
+        """What may not."""
+
+
+class Asker(Protocol):
+    """The key of one request (rule 2)."""
+
+    @property
+    def public(self) -> str:
+        """32 bytes of X25519, as base64url."""
+
+    def open(self, sealed: str, *, namespace: str, target: str, credential: str) -> Opened:
+        """What was sealed to this key for this credential; raises where it is anything else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A credential that is wanted.
+
+    Raises:
+        BadWishError: On making one that no target could have.
+    """
+
+    target: str
+    kind: str
+    seconds: int = 0
+    """For how long; 0 for as long as its kind allows."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Require names that make a tool."""
+        named = escape_text(f"{self.target}/{self.kind}"[:_SHOWN])
+        if not is_reserved(CREDENTIAL + self.kind):
+            raise BadWishError(f"`{named}` names no kind of credential")
+        try:
+            join_tool_name(self.target, CREDENTIAL + self.kind)
+        except MalformedError as error:
+            raise BadWishError(f"`{named}` names no kind of credential: {error.message}") from error
+        if self.seconds < 0 or SECONDS in self.parameters:
+            raise BadWishError(f"for how long it is wanted is said in seconds, and by no parameter `{SECONDS}`")
+
+    @property
+    def tool(self) -> str:
+        """As what it is asked for."""
+        return join_tool_name(self.target, CREDENTIAL + self.kind)
+
+    @property
+    def arguments(self) -> bytes:
+        """What is decided: canonical JSON."""
+        given: dict[str, JsonValue] = dict(self.parameters)
+        if self.seconds:
+            given[SECONDS] = self.seconds
+        return canonical(given)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCredential:
+    """One credential that this process has."""
+
+    id: str
+    target: str
+    kind: str
+    ends: int
+    """When it ends: instant, µs since the epoch."""
+    open: Mapping[str, str]
+    """What may be shown: by the name of the variable that programs of the target read."""
+    secret: Mapping[str, str] = field(repr=False)
+    """What may not."""
+
+    def environment(self) -> dict[str, str]:
+        """Both, as variables for a program."""
+        return {**self.open, **self.secret}
+
+
+def ignore_hold(_: Refused) -> None:
+    """Say nothing of it that people have to be asked."""
+
+
+class Task:
+    """One connection that belongs to a task, and the credentials that are asked for on it."""
+
+    def __init__(self, client: Client, *, namespace: str, task: str, asker: Callable[[], Asker]) -> None:
+        """Belong to this task of an open connection.
+
+        Args:
+            client: A connection under the role of a gateway; closed by `close`.
+            namespace: The connection's.
+            task: The one that is meant; empty for the one that the daemon finds.
+            asker: Makes the key of a request (rule 2).
+
+        Raises:
+            RefusedByDaemonError: There is no task.
+            OtherTaskBoundError: It is another one.
+        """
+        self.client = client
+        self._namespace = namespace
+        self._asker = asker
+        self._asked = 0
+        bound = client.ask(Bind(), Bound)
+        if task not in {"", bound.task}:
+            raise OtherTaskBoundError(f"this process belongs to the task `{bound.task}`, and not to the one named")
+        self.id = bound.task
+        self.deadline = bound.deadline
+        self.heard: list[Push] = []
+        """What the daemon said unasked while people were waited for, their answers apart."""
+
+    @classmethod
+    def join(
+        cls,
+        socket: Path,
+        *,
+        agent: str,
+        asker: Callable[[], Asker],
+        task: str = "",
+        namespace: str = "default",
+    ) -> Task:
+        """Connect to the daemon at this socket, for a task of this agent.
+
+        Args:
+            socket: Where the daemon listens.
+            agent: Whose task it is.
+            asker: Makes the key of a request (rule 2).
+            task: Which one is meant, where several run; the one that the process stands in comes first.
+            namespace: Where agent and task are.
+
+        Raises:
+            DaemonLostError: Nothing answers there.
+            RefusedByDaemonError: The daemon refuses the peer or the agent, or there is no task.
+            OtherTaskBoundError: The process belongs to another task.
+        """
+        hello = Open(role="gateway", version=__version__, namespace=namespace, agent=agent, task=task)
+        client = Client(socket, hello)
+        try:
+            return cls(client, namespace=namespace, task=task, asker=asker)
+        except BaseException:
+            client.close()
+            raise
+
+    @contextmanager
+    def credential(
+        self, target: str, kind: str = "", seconds: int = 0, /, **parameters: str
+    ) -> Iterator[TaskCredential]:
+        """A credential for the length of the context; it is ended with it (rule 5).
+
+        Args:
+            target: The target's name.
+            kind: The kind of credential; empty for the only one that the target has.
+            seconds: For how long at most; 0 for as long as the kind allows.
+            parameters: What the kind leaves to who asks.
+
+        Raises:
+            BadWishError: That names no credential.
+            CredentialDeniedError: The task does not get it.
+            TaskboundError: It could not be had, or not be ended.
+        """
+        named = kind or self.implied(target)
+        found = self.obtain(Wish(target=target, kind=named, seconds=seconds, parameters=parameters))
+        try:
+            yield found
+        except BaseException as error:
+            try:
+                self.end(found.id)
+            except TaskboundError as other:
+                error.add_note(f"and the credential `{found.id}` could not be ended: {other.message}")
+            raise
+        self.end(found.id)
+
+    def implied(self, target: str) -> str:
+        """The one kind of credential that this target has.
+
+        Raises:
+            BadWishError: There is no such target, or it has more than one.
+        """
+        rows = self.client.ask(ListTargets(name=target), TargetRows).rows
+        kinds = [kind.name for row in rows if row.name == target for kind in row.kinds]
+        if len(kinds) != 1:
+            named = escape_text(target[:_SHOWN])
+            said = f"the kinds {', '.join(map(escape_text, kinds))}" if kinds else "no kinds that could be told"
+            raise BadWishError(f"`{named}` has {said}", remedy="name one, as in `TARGET/KIND`")
+        return kinds[0]
+
+    def obtain(self, wish: Wish, held: Callable[[Refused], None] = ignore_hold) -> TaskCredential:
+        """A credential, opened and acknowledged; whoever has it ends it.
+
+        Args:
+            wish: What is wanted.
+            held: Called once people have to be asked, before they are waited for.
+
+        Raises:
+            CredentialDeniedError: The task does not get it.
+            TaskboundError: It could not be had.
+        """
+        key = self._asker()  # 2
+        permitted = self._permitted(wish, key.public, held)
+        if not permitted.credential:
+            raise MalformedError(f"the daemon permitted `{wish.tool}`, and names no credential")
+        handed = self.client.ask(TakeCredential(credential=permitted.credential), Handed, patience=_MINTED)
+        try:
+            opened = key.open(
+                handed.sealed,
+                namespace=self._namespace,
+                target=wish.target,
+                credential=permitted.credential,
+            )
+        except TaskboundError:
+            self._give_back(permitted.credential)
+            raise
+        self.client.ask(AcknowledgeCredential(credential=permitted.credential), Done)  # 4
+        return TaskCredential(
+            id=permitted.credential,
+            target=wish.target,
+            kind=wish.kind,
+            ends=handed.ends,
+            open=dict(opened.open),
+            secret=dict(opened.secret),
+        )
+
+    def end(self, credential: str) -> None:
+        """Have it revoked: it is needed no more.
+
+        Raises:
+            TaskboundError: The daemon could not be told, or refuses (rule 5).
+        """
+        self.client.ask(EndCredential(credential=credential), Done)
+
+    def gone(self, credential: str, *, patience: float) -> CredentialRow:
+        """How it stands once its target shows that it is gone, or when the patience is over (seconds).
+
+        Raises:
+            TaskboundError: The daemon does not say.
+        """
+        end = time.monotonic() + patience
+        while True:
+            row = self.client.ask(ShowCredential(credential=credential), CredentialRow)
+            if row.state in _GONE or time.monotonic() >= end:
+                return row
+            time.sleep(_PAUSE)
+
+    def close(self) -> None:
+        """End the connection."""
+        self.client.close()
+
+    def __enter__(self) -> Self:
+        """Use as a context."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close at the end."""
+        self.close()
+
+    def _permitted(self, wish: Wish, recipient: str, held: Callable[[Refused], None]) -> Permitted:
+        """The permit, once there is one (rule 3)."""
+        self._asked += 1
+        arguments, resume, told = wish.arguments, "", False
+        while True:
+            answer = self._decided(wish, recipient, arguments, resume)
+            if isinstance(answer, Permitted):
+                return answer
+            if isinstance(answer, Narrowed):
+                arguments, resume = bytes(answer.arguments), answer.action
+                continue
+            refused = _require_refusal(answer)
+            if refused.code != "held" or not refused.action:
+                raise CredentialDeniedError(refused, wish.tool)
+            resume = refused.action
+            if not told:
+                told = True
+                held(refused)
+            over = self._answered(refused.action)
+            if over is None:
+                continue
+            if over.state == "superseded":
+                resume = ""  # it was narrowed, and asked for as it was made, the narrower one is the answer
+            elif over.state in _OVER:
+                why = over.reason or f"the question is {over.state}"
+                code = "approval-denied" if over.state == "denied" else "hold-over"
+                raise CredentialDeniedError(refused, wish.tool, code=code, why=why, remedy=_OVER[over.state])
+
+    def _decided(self, wish: Wish, recipient: str, arguments: bytes, resume: str) -> Answer:
+        return self.client.ask_any(
+            Decide(
+                tool=wish.tool,
+                arguments=msgspec.Raw(arguments),
+                request=f'"credential-{self._asked}"',
+                resume=resume,
+                wait=_WAIT,
+                recipient=recipient,
+            )
+        )
+
+    def _answered(self, action: str) -> HoldPush | None:
+        """Wait for people's answer; what the daemon says of it, None where it said nothing for a while.
+
+        Whoever interrupts this leaves the question too.
+        """
+        end = time.monotonic() + _LOOK
+        replies: tuple[Reply, ...] = self.client.kept()
+        try:
+            while True:
+                found = None
+                for one in replies:
+                    if isinstance(one.push, HoldPush):
+                        found = one.push if one.push.action == action else found
+                    elif one.push is not None:
+                        self.heard.append(one.push)
+                if found is not None:
+                    return found
+                left = end - time.monotonic()
+                if left <= 0 or not select.select([self.client], [], [], left)[0]:
+                    return None
+                replies = self.client.replies()
+        except DaemonLostError:
+            raise
+        except BaseException:
+            self._leave(action)
+            raise
+
+    def _leave(self, action: str) -> None:
+        """Take the question back; where the daemon can't be told, it sees the connection's end."""
+        try:
+            self.client.ask_any(LeaveHold(action=action))
+        except TaskboundError:
+            return
+
+    def _give_back(self, credential: str) -> None:
+        """Have it revoked at once; where the daemon can't be told, it is, as nobody acknowledges it."""
+        try:
+            self.client.ask_any(EndCredential(credential=credential))
+        except TaskboundError:
+            return
+
+
+def _require_refusal(answer: Answer) -> Refused:
+    if isinstance(answer, Refused):
+        return answer
+    if isinstance(answer, Fault):
+        raise RefusedByDaemonError(answer)
+    raise MalformedError(f"the daemon answered `{type(answer).__name__}` to who asked for a credential")

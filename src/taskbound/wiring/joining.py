@@ -1,0 +1,58 @@
+"""A program's own way to its task and to credentials: `taskbound.sdk.credential` with what opens secrets.
+
+    from taskbound.wiring.joining import join
+
+    with join(agent="helper") as task, task.credential("orders-db", "reader") as credential:
+        …
+
+It needs the extra `taskbound[credentials]`. Where to find the daemon is what any program of ours does: the data
+directory, and what its settings say; it starts none.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from taskbound.adapters.keys.handing import AskerKey
+from taskbound.sdk.credential import Task
+from taskbound.wiring.home import find_home
+from taskbound.wiring.settings import read_settings
+from taskbound.wiring.start import find_daemon
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["join"]
+
+
+def join(
+    *,
+    agent: str = "",
+    task: str = "",
+    namespace: str = "",
+    home: str = "",
+    environ: Mapping[str, str] | None = None,
+) -> Task:
+    """A connection that belongs to a task of the agent.
+
+    Args:
+        agent: Whose task it is; that of the settings where it is not said.
+        task: Which one is meant, where several run; `TASKBOUND_TASK` where it is not said.
+        namespace: Where agent and task are; that of the settings where it is not said.
+        home: The data directory; the user's own where it is not said.
+        environ: The variables that are read; the process's own where none are given.
+
+    Raises:
+        TaskboundError: There is no daemon, or no such task.
+    """
+    variables = os.environ if environ is None else environ
+    place = find_home(home, variables)
+    settings = read_settings(place, variables)
+    return Task.join(
+        find_daemon(place, socket=settings.socket, may_start=False),
+        agent=agent or settings.agent,
+        asker=AskerKey.generate,
+        task=task or variables.get("TASKBOUND_TASK", ""),
+        namespace=namespace or settings.namespace,
+    )
