@@ -96,12 +96,16 @@ class CredentialDeniedError(DeniedError):
 
     code = "credential-denied"
 
-    def __init__(self, refused: Refused, tool: str, *, code: str = "", why: str = "", remedy: str = "") -> None:
+    def __init__(
+        self, refused: Refused, tool: str, *, code: str = "", why: str = "", remedy: str = ""
+    ) -> None:
         """Keep what the daemon said."""
         self.refused = refused
         reasons = why or "; ".join(one.text for one in refused.reasons)
         said = f": {reasons}" if reasons else ""
-        super().__init__(f"`{tool}` is refused{said} [{code or refused.code}]", remedy=remedy or refused.instead)
+        super().__init__(
+            f"`{tool}` is refused{said} [{code or refused.code}]", remedy=remedy or refused.instead
+        )
 
 
 class OtherTaskBoundError(DeniedError):
@@ -158,7 +162,9 @@ class Wish:
         except MalformedError as error:
             raise BadWishError(f"`{named}` names no kind of credential: {error.message}") from error
         if self.seconds < 0 or SECONDS in self.parameters:
-            raise BadWishError(f"for how long it is wanted is said in seconds, and by no parameter `{SECONDS}`")
+            raise BadWishError(
+                f"for how long it is wanted is said in seconds, and by no parameter `{SECONDS}`"
+            )
 
     @property
     def tool(self) -> str:
@@ -219,7 +225,9 @@ class Task:
         self._asked = 0
         bound = client.ask(Bind(), Bound)
         if task not in {"", bound.task}:
-            raise OtherTaskBoundError(f"this process belongs to the task `{bound.task}`, and not to the one named")
+            raise OtherTaskBoundError(
+                f"this process belongs to the task `{bound.task}`, and not to the one named"
+            )
         self.id = bound.task
         self.deadline = bound.deadline
         self.heard: list[Push] = []
@@ -296,7 +304,9 @@ class Task:
         kinds = [kind.name for row in rows if row.name == target for kind in row.kinds]
         if len(kinds) != 1:
             named = escape_text(target[:_SHOWN])
-            said = f"the kinds {', '.join(map(escape_text, kinds))}" if kinds else "no kinds that could be told"
+            said = (
+                f"the kinds {', '.join(map(escape_text, kinds))}" if kinds else "no kinds that could be told"
+            )
             raise BadWishError(f"`{named}` has {said}", remedy="name one, as in `TARGET/KIND`")
         return kinds[0]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["bind", "keep_account", "orphaned_runs", "register_run"]
 
 
-def bind(  # noqa: PLR0913 - what names a process and its task, each by its name
+def bind(
     means: Means,
     namespace: str,
     agent: str,
@@ -58,7 +58,9 @@ def bind(  # noqa: PLR0913 - what names a process and its task, each by its name
         for process in ancestry:
             run = runs.get(process)
             if run is not None:
-                return _as_named(_registered(snapshot.tasks.task(namespace, run.task), agent, run), named)  # 1
+                return _as_named(
+                    _registered(snapshot.tasks.task(namespace, run.task), agent, run), named
+                )  # 1
         now = means.clock.now()
         if named:
             return _named(snapshot, namespace, agent, named, now)  # 2

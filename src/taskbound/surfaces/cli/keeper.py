@@ -1,5 +1,7 @@
 """The keeper: a process between `taskbound run` and its command, which ends all that stands beneath them.
 
+`taskbound exec` has one too: whoever kills it leaves no command with a credential.
+
 1. The run and its keeper adopt what the processes beneath them leave behind (PR_SET_CHILD_SUBREAPER), so a
    double fork or a session of its own leads nowhere else.
 2. When the command has ended, what it left behind is asked to end, and killed after two seconds. The
@@ -23,14 +25,15 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import FrameType
 
-__all__ = ["PASSED", "Keeper", "adopt_orphans", "end_beneath", "in_foreground", "reap"]
+__all__ = ["PASSED", "Keeper", "adopt_orphans", "end_beneath", "hide", "in_foreground", "reap", "woken"]
 
 PASSED: Final = (
     signal.SIGTERM,
@@ -49,6 +52,8 @@ _SUBREAPER: Final = 36
 """PR_SET_CHILD_SUBREAPER of Linux `prctl(2)`."""
 _DEATH_SIGNAL: Final = 1
 """PR_SET_PDEATHSIG."""
+_DUMPABLE: Final = 4
+"""PR_SET_DUMPABLE."""
 _GONE: Final = signal.SIGRTMAX if _LINUX else signal.SIGALRM
 """What the kernel sends the keeper when its run has ended."""
 _GRACE: Final = 2.0
@@ -59,11 +64,12 @@ _PAUSE: Final = 0.01
 class Keeper:
     """The keeper's process, as the run sees it."""
 
-    def __init__(self, task: str) -> None:
+    def __init__(self, task: str, environment: Mapping[str, str] | None = None) -> None:
         """Fork; the command is started later, by `start`.
 
         Args:
             task: What it is for: it finds the name in `TASKBOUND_TASK`, as it is asked for with a token.
+            environment: Variables that the command gets beside this process's own.
         """
         self._go, self._said = -1, -1
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {*PASSED, signal.SIGCHLD})
@@ -74,7 +80,9 @@ class Keeper:
         if self.pid == 0:
             status = _SIGNALED
             try:
-                status = _Kept(run, before, task).keep(waiting, saying)
+                status = _Kept(run, before, {**(environment or {}), "TASKBOUND_TASK": task}).keep(
+                    waiting, saying
+                )
             finally:
                 os._exit(status)  # never back into the run's own code
         os.close(waiting)
@@ -101,9 +109,9 @@ class Keeper:
 class _Kept:
     """What the keeper does, in its own process."""
 
-    def __init__(self, run: int, mask: set[int | signal.Signals], task: str) -> None:
+    def __init__(self, run: int, mask: set[int | signal.Signals], environment: Mapping[str, str]) -> None:
         self._run = run
-        self._task = task
+        self._environment = environment
         self._mask = mask
         self._command: subprocess.Popen[bytes] | None = None
         self._signals: list[int] = []
@@ -122,7 +130,7 @@ class _Kept:
             self._command = subprocess.Popen(  # noqa: S603 - it is what was asked for
                 words,
                 executable=program,
-                env={**os.environ, "TASKBOUND_TASK": self._task},
+                env={**os.environ, **self._environment},
                 preexec_fn=_tie(os.getpid()),  # noqa: PLW1509 - the keeper has one thread
             )
         except OSError as error:
@@ -207,6 +215,32 @@ def _prctl(option: int, value: int) -> None:
 def adopt_orphans(*, on: bool = True) -> None:
     """Become the parent of what the processes beneath leave behind, or stop (rule 1)."""
     _prctl(_SUBREAPER, on)
+
+
+def hide() -> None:
+    """Take this process out of reach of tracers of its account and of core dumps; what it starts is not."""
+    _prctl(_DUMPABLE, 0)
+
+
+@contextmanager
+def woken(note: Callable[[int, FrameType | None], None]) -> Iterator[int]:
+    """A descriptor that can be read once a signal came, each of which is noted: those passed on, and a child's end.
+
+    What this process was started to ignore it goes on ignoring.
+    """
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if _LINUX else os.pipe()
+    os.set_blocking(writing, False)
+    heard = [one for one in (*PASSED, signal.SIGCHLD) if signal.getsignal(one) != signal.SIG_IGN]
+    before = {one: signal.signal(one, note) for one in heard}
+    wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    try:
+        yield reading
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        os.close(reading)
+        os.close(writing)
 
 
 def in_foreground() -> bool:

@@ -16,7 +16,6 @@ import os
 import selectors
 import shutil
 import signal
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -28,7 +27,7 @@ from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.cli.clients.masking import masked_words
 from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.evidence import EvidenceOption, TokenOption
-from taskbound.surfaces.cli.keeper import PASSED, Keeper, adopt_orphans, end_beneath, in_foreground, reap
+from taskbound.surfaces.cli.keeper import Keeper, adopt_orphans, end_beneath, in_foreground, reap, woken
 from taskbound.surfaces.cli.screen import Words, ascii_json, shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.surfaces.cli.task import (
@@ -165,22 +164,11 @@ class _Run:
 
     def command(self, program: str, words: Sequence[str]) -> int:
         """The status of the command, once it has ended (rules 2 to 4)."""
-        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if sys.platform == "linux" else os.pipe()
-        os.set_blocking(writing, False)
-        heard = [one for one in (*PASSED, signal.SIGCHLD) if signal.getsignal(one) != signal.SIG_IGN]
-        before = {one: signal.signal(one, self._note) for one in heard}
-        wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        try:
+        with woken(self._note) as reading:
             trouble = self._keeper.start(program, words)
             if trouble:
                 raise CommandMissingError(f"`{shown(program)}` can't be run: {trouble}")
             return self._wait(reading)
-        finally:
-            signal.set_wakeup_fd(wakeup)
-            for one, handler in before.items():
-                signal.signal(one, handler)
-            os.close(reading)
-            os.close(writing)
 
     def sweep(self) -> None:
         """End whatever is still beneath: nothing, unless the keeper was killed or never ended (rule 2)."""
