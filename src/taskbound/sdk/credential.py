@@ -1,4 +1,4 @@
-"""Credentials for a program: asked for as an action of its task, opened here alone, and ended when it is done.
+"""Credentials for a program: asked for as an action of its task, opened here alone, ended when it is done.
 
     with Task.join(socket, agent="helper", asker=AskerKey.generate) as task:
         with task.credential("orders-db", "reader", 300) as credential:
@@ -10,13 +10,14 @@
    only dependency stays `msgspec`, and a program that asks for no credential loads no cryptography.
    `taskbound.wiring.joining` gives what Taskbound itself opens with; that needs the extra
    `taskbound[credentials]`.
-3. Where people have to be asked, they are waited for, as long as the question is open. The daemon says when it
-   was answered; since that can be lost, it is asked every few seconds too. What they answered is decided by the
-   daemon alone: the same is asked again, by the held action's id. A narrower action is asked for as it is.
-4. A credential is acknowledged before anybody has it from here, and what can't be opened never is: nobody has
-   it, and it is revoked.
-5. Ending one is said to the daemon. When the daemon can't be told, that is an error: it may live until its own
-   end, or its task's.
+3. Where people have to be asked, they are waited for, as long as the question is open. The daemon says when
+   it was answered; since that can be lost, it is asked every few seconds too. What they answered is decided
+   by the daemon alone: the same is asked again, by the held action's id. A narrower action is asked for as it
+   is.
+4. A credential is acknowledged before anybody has it from here, and what can't be opened never is: nobody
+   has it, and it is revoked.
+5. Ending one is said to the daemon. When the daemon can't be told, that is an error: it may live until its
+   own end, or its task's.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
     with join(agent="helper") as task, task.credential("orders-db", "reader") as credential:
         …
 
-It needs the extra `taskbound[credentials]`. Where to find the daemon is what any program of ours does: the data
-directory, and what its settings say; it starts none.
+It needs the extra `taskbound[credentials]`. Where to find the daemon is what any program of ours does: the
+data directory, and what its settings say; it starts none.
 """
 
 from __future__ import annotations

@@ -58,9 +58,8 @@ def bind(
         for process in ancestry:
             run = runs.get(process)
             if run is not None:
-                return _as_named(
-                    _registered(snapshot.tasks.task(namespace, run.task), agent, run), named
-                )  # 1
+                found = _registered(snapshot.tasks.task(namespace, run.task), agent, run)  # 1
+                return _as_named(found, named)
         now = means.clock.now()
         if named:
             return _named(snapshot, namespace, agent, named, now)  # 2

@@ -224,7 +224,7 @@ def hide() -> None:
 
 @contextmanager
 def woken(note: Callable[[int, FrameType | None], None]) -> Iterator[int]:
-    """A descriptor that can be read once a signal came, each of which is noted: those passed on, and a child's end.
+    """A descriptor that can be read once a signal came; each is noted: those passed on, and a child's end.
 
     What this process was started to ignore it goes on ignoring.
     """
