@@ -243,6 +243,7 @@ class Task:
         asker: Callable[[], Asker],
         task: str = "",
         namespace: str = "default",
+        resume: str = "",
     ) -> Task:
         """Connect to the daemon at this socket, for a task of this agent.
 
@@ -252,13 +253,21 @@ class Task:
             asker: Makes the key of a request (rule 2).
             task: Which one is meant, where several run; the one that the process stands in comes first.
             namespace: Where agent and task are.
+            resume: The secret of the connection that was lost just now (`Opened.connection`), to be it again.
 
         Raises:
             DaemonLostError: Nothing answers there.
             RefusedByDaemonError: The daemon refuses the peer or the agent, or there is no task.
             OtherTaskBoundError: The process belongs to another task.
         """
-        hello = Open(role="gateway", version=__version__, namespace=namespace, agent=agent, task=task)
+        hello = Open(
+            role="gateway",
+            version=__version__,
+            namespace=namespace,
+            agent=agent,
+            task=task,
+            resume=resume,
+        )
         client = Client(socket, hello)
         try:
             return cls(client, namespace=namespace, task=task, asker=asker)

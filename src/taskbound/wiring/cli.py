@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from taskbound.core.tool import Binding, Slot
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
+    from taskbound.sdk.credential import Task
     from taskbound.surfaces.cli.plugs import Authorized, Looked, Loot, Place, Plugs, Probed
     from taskbound.wire.tool import OAuthSpec, ServerSpec
 
@@ -62,6 +63,8 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         look=_look,
         floating=_floating,
         seal=_seal,
+        seal_admin=_seal_admin,
+        join=_join,
         read_secret=_read_secret,
         verify=verify_ed25519,
         gateway=_gateway,
@@ -210,6 +213,39 @@ def _seal(place: Place, value: str, binding: Binding) -> str:
     from taskbound.adapters.upstream.egress.key import ask_key  # noqa: PLC0415 -- as above
 
     return seal(value, binding, public=ask_key(_egress_of(place)))
+
+
+def _seal_admin(place: Place, value: str, binding: Binding) -> str:
+    """Seal an admin access to the key that the broker shows."""
+    from taskbound.adapters.keys.broker_key import ask_broker_key  # noqa: PLC0415 -- as above
+    from taskbound.adapters.keys.sealing import seal  # noqa: PLC0415 -- as above
+
+    return seal(value, binding, public=ask_broker_key(_broker_of(place)))
+
+
+def _broker_of(place: Place) -> Path:
+    """Where the broker of an installation listens."""
+    from taskbound.wiring.home import find_socket  # noqa: PLC0415 -- as above
+
+    return place.broker or find_socket(place.home).with_name("broker.sock")
+
+
+def _join(
+    place: Place, namespace: str, *, agent: str, task: str, resume: str = "", start: bool = True
+) -> Task:
+    """A connection for a task of an agent, whose secrets are opened here."""
+    from taskbound.adapters.keys.handing import AskerKey  # noqa: PLC0415 -- as above
+    from taskbound.sdk.credential import Task  # noqa: PLC0415 -- as above
+    from taskbound.wiring.start import find_daemon  # noqa: PLC0415 -- as above
+
+    return Task.join(
+        find_daemon(place.home, socket=place.socket, may_start=start and place.autostart),
+        agent=agent,
+        asker=AskerKey.generate,
+        task=task,
+        namespace=namespace,
+        resume=resume,
+    )
 
 
 def _egress_of(place: Place) -> Path:

@@ -15,15 +15,18 @@ from taskbound.surfaces.cli import (
     asked,
     audit,
     consent,
+    credential,
     database,
     leaving,
     looking,
+    target,
     task,
     tool,
     trust,
 )
 from taskbound.surfaces.cli.demo.command import add_demo
 from taskbound.surfaces.cli.doctor import add_doctor
+from taskbound.surfaces.cli.exec import add_exec
 from taskbound.surfaces.cli.errors import SURPRISE, fault_of, status_of, tell, tell_surprise, usage_fault
 from taskbound.surfaces.cli.init import add_init
 from taskbound.surfaces.cli.pages import with_pages
@@ -65,6 +68,7 @@ def build() -> typer.Typer:
     add_init(app)
     add_try(app)
     add_run(app)
+    add_exec(app)
     add_demo(app)
     add_doctor(app)
     add_stop(app)
@@ -73,6 +77,8 @@ def build() -> typer.Typer:
     for one in (
         tool.app,
         looking.app,
+        target.app,
+        credential.app,
         policy.app,
         action.app,
         asked.app,

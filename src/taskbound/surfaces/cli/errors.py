@@ -10,7 +10,8 @@
 | 5 | tampered: the audit log, or what vouches for it, is not what it claims to be |
 | 130 | interrupted |
 
-`taskbound run` ends with its command's own status; only when the command never ran is it one of these.
+`taskbound run` and `taskbound exec` end with their command's own status; only when the command never ran is it
+one of these, and where `exec` had to end a command that then says 0.
 """
 
 from __future__ import annotations
@@ -83,6 +84,8 @@ _BY_STATUS: Final[dict[int, str]] = {
     _DENIED: """
         credential-altered not-mintable target-replaced
         credential-ended mint-failed not-asker
+        broker-refused clashing-variables credential-denied not-shown other-target other-task-bound
+        preflight-failed task-over
         foreign-name hand-out-over lease-held lease-lost name-taken target-refused
         declared-by-target target-exists target-in-use target-unknown
         operation-forbidden step-up
@@ -136,6 +139,8 @@ _BY_STATUS: Final[dict[int, str]] = {
     _UNAVAILABLE: """
         broker-not-started no-such-kind store-restored target-unavailable
         asker-gone no-broker nobody-minted still-minting
+        broker-unavailable preflight-open sweep-open
+        target-unavailable
         client-secret-file too-many-sign-ins
         client-unreachable too-many-asked too-many-documents
         affected-sqlite ambiguous-commit asks-too-often busy no-room-for-result

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.wire.action import ActionRows, ListActions
+from taskbound.wire.credential import CredentialRows, ListCredentials
 from taskbound.wire.task import ListTasks, TaskRows
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.session import Session
 
-__all__ = ["whole_action", "whole_task"]
+__all__ = ["whole_action", "whole_credential", "whole_task"]
 
-_SHORTENED: Final = re.compile(r"((?:tsk|act)_)(?:~|…|\.\.\.)([a-z2-7]{8,34})")
+_SHORTENED: Final = re.compile(r"((?:tsk|act|crd)_)(?:~|…|\.\.\.)([a-z2-7]{8,34})")
 _PAGE: Final = 500
 _PAGES: Final = 10
 
@@ -54,6 +55,20 @@ def whole_action(session: Session, told: str) -> str:
         return [one.action for one in found.rows], found.more
 
     return _whole(told, page, "action")
+
+
+def whole_credential(session: Session, told: str) -> str:
+    """The id of the credential that is meant.
+
+    Raises:
+        BadInputError: Anything of rule 3.
+    """
+
+    def page(before: str) -> tuple[list[str], bool]:
+        found = session.ask(ListCredentials(limit=_PAGE, before=before), CredentialRows)
+        return [one.id for one in found.rows], len(found.rows) == _PAGE
+
+    return _whole(told, page, "credential")
 
 
 def _whole(told: str, page: Callable[[str], tuple[list[str], bool]], what: str) -> str:

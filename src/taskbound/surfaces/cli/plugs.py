@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from taskbound.core.tool import Binding, Slot
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
+    from taskbound.sdk.credential import Task
     from taskbound.wire.tool import OAuthSpec, ServerSpec
 
-__all__ = ["Authorized", "Looked", "Loot", "Place", "Plugs", "Probed", "Probing", "Reaching"]
+__all__ = ["Authorized", "Joining", "Looked", "Loot", "Place", "Plugs", "Probed", "Probing", "Reaching"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,8 @@ class Place:
     """Where another account's daemon listens; empty when the data directory has its own."""
     egress: Path | None = None
     """Where the egress listens."""
+    broker: Path | None = None
+    """Where the broker listens."""
     store: str = ""
     """The address of a PostgreSQL database; empty for SQLite in the data directory."""
     unknown_variables: tuple[str, ...] = ()
@@ -134,6 +137,27 @@ class Reaching(Protocol):
         """
 
 
+class Joining(Protocol):
+    """Connects to the place's daemon for a task of an agent, as a gateway does."""
+
+    def __call__(
+        self, place: Place, namespace: str, *, agent: str, task: str, resume: str = "", start: bool = True
+    ) -> Task:
+        """The connection, which belongs to that task; its requests have keys of their own.
+
+        Args:
+            place: The installation.
+            namespace: Where agent and task are.
+            agent: Whose task it is.
+            task: Which one is meant.
+            resume: The connection that was lost, and is taken up again.
+            start: Whether a daemon may be started.
+
+        Raises:
+            TaskboundError: There is no daemon, or no such task for this process.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugs:
     """The outside of this process, as callables."""
@@ -157,6 +181,9 @@ class Plugs:
     """Why nobody can tell from a command line what it would run, such as a floating version; else empty."""
     seal: Callable[[Place, str, Binding], str]
     """A value, sealed to the egress' key for a binding; `TaskboundError` when the egress is not there."""
+    seal_admin: Callable[[Place, str, Binding], str]
+    """An admin access, sealed to the broker's key for a binding; `TaskboundError` when no broker answers."""
+    join: Joining
     read_secret: Callable[[str], str]
     """One line from a pipe, or typed unseen at a terminal that shows these words; empty at the end."""
     verify: Verify

@@ -41,8 +41,8 @@ _NARROWEST: Final = 12
 _SHORT: Final = 12
 _TAB: Final = 2
 """Columns that a tab is shown as, where a configuration is indented with them."""
-_ID: Final = re.compile(r"((?:tsk|act)_)[a-z2-7]{18,27}([a-z2-7]{8})")
-_ID_SHORT: Final = re.compile(r"(?:tsk|act)_~[a-z2-7]{8}")
+_ID: Final = re.compile(r"((?:tsk|act|crd)_)[a-z2-7]{18,27}([a-z2-7]{8})")
+_ID_SHORT: Final = re.compile(r"(?:tsk|act|crd)_~[a-z2-7]{8}")
 _ID_WHOLE: Final = re.compile(r"(?:apr|key)_[a-z2-7]{18,40}")
 _WORD: Final = re.compile(r"[!-~]+")
 _INSTANT: Final = re.compile(r"\d{4}-(\d\d-\d\d)T(\d\d:\d\d):\d\dZ", re.ASCII)

@@ -1,0 +1,368 @@
+"""`taskbound credential`: what lives in targets, how it is ended, and one for a task, to be shown.
+
+1. A secret is shown only where that was asked for in so many words, and stands in nothing else that is
+   printed.
+2. What was asked for is revoked when a command of a person's says so; nothing here ends a task.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from taskbound.core.errors import DeniedError, UnavailableError
+from taskbound.surfaces.cli.naming import whole_credential, whole_task
+from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.screen import moment, shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.wishing import (
+    OfAgentOption,
+    OfTaskOption,
+    SecondsOption,
+    interruptible,
+    parse_asked,
+    parse_values,
+    say_held,
+    stand_in,
+    wish_of,
+)
+from taskbound.wire.connection import Done
+from taskbound.wire.credential import (
+    CredentialRow,
+    CredentialRows,
+    ListCredentials,
+    RevokeCredentials,
+    RevokingCredentials,
+    ShowCredential,
+    SweepTargets,
+)
+from taskbound.wire.target import ListTargets, TargetRows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.sdk.credential import TaskCredential
+
+__all__ = [
+    "NotShownError",
+    "RequestedCredential",
+    "SweepOpenError",
+    "app",
+    "list_all",
+    "overdue",
+    "request",
+    "revoke",
+    "show",
+    "sweep",
+]
+
+app = group("credential", "What was minted for tasks: look at it, end it, ask for it.")
+
+_SWEPT: Final = 60.0
+_PAUSE: Final = 0.25
+_PAGE: Final = 500
+_STATES: Final = ("journaled", "minting", "active", "revoking", "revoked", "unsupported")
+
+CredentialArgument = Annotated[
+    str, typer.Argument(metavar="CREDENTIAL", help="Its id: crd_….", show_default=False)
+]
+TargetOption = Annotated[str, typer.Option("--target", metavar="TARGET", help="Only those in this target.")]
+TaskOption = Annotated[str, typer.Option("--task", metavar="TASK", help="Only those of this task.")]
+
+
+class NotShownError(DeniedError):
+    """A secret was asked for, and not that it be shown."""
+
+    code = "not-shown"
+    remedy = (
+        "run the program that needs it with `taskbound exec --task TASK --credential TARGET -- COMMAND`, or"
+        " say `--show-secret`: it is printed then, and lives until its end, its task's, or it is revoked"
+    )
+
+
+class SweepOpenError(UnavailableError):
+    """The sweep is not over within a minute."""
+
+    code = "sweep-open"
+    remedy = "look whether a broker is connected, with `taskbound target list`"
+
+
+class RequestedCredential(msgspec.Struct, frozen=True, kw_only=True, tag="requested", tag_field="is"):
+    """What was minted for a task, with its secret, which was asked to be shown."""
+
+    credential: str
+    target: str
+    kind: str
+    ends: int
+    """Instant, µs since the epoch."""
+    open: dict[str, str]
+    secret: dict[str, str]
+
+
+@command(
+    app,
+    "list",
+    examples="taskbound credential list\ntaskbound credential list --task tsk_… --state active --json",
+)
+def list_all(
+    session: Session,
+    *,
+    task: TaskOption = "",
+    target: TargetOption = "",
+    agent: Annotated[str, typer.Option("--agent", help="Only those of this agent.")] = "",
+    states: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state",
+            help="Only those in this state; repeatable.",
+            autocompletion=lambda: list(_STATES),
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=_PAGE, help="So many at most.")] = 50,
+    before: Annotated[
+        str, typer.Option("--before", metavar="CREDENTIAL", help="Those made before this one.")
+    ] = "",
+) -> None:
+    """List credentials, newest first. None of them is shown: nobody here can read a secret."""
+    unknown = [one for one in states or () if one not in _STATES]
+    if unknown:
+        raise BadInputError(f"`{shown(unknown[0])}` is no state", remedy=f"say one of {', '.join(_STATES)}")
+    ask = ListCredentials(
+        task=whole_task(session, task) if task else "",
+        target=target,
+        agent=agent,
+        states=tuple(states or ()),
+        limit=limit,
+        before=whole_credential(session, before) if before else "",
+    )
+    _table(session, session.ask(ask, CredentialRows), "no credentials")
+
+
+@command(app, "show", examples="taskbound credential show crd_…")
+def show(session: Session, credential: CredentialArgument) -> None:
+    """Show a credential: for what it was minted, how it stands, and why it ended."""
+    found = session.ask(ShowCredential(credential=whole_credential(session, credential)), CredentialRow)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.heading(shown(found.id))
+    session.screen.fields(
+        [
+            ("  state", found.state),
+            ("  target", f"{found.target}/{found.kind}" if found.kind else found.target),
+            ("  name there", found.name),
+            ("  task", found.task),
+            ("  agent", found.agent),
+            ("  action", found.action),
+            ("  asked for", bytes(found.arguments).decode("utf-8", "replace")),
+            ("  made", moment(found.made)),
+            ("  ends", moment(found.ends)),
+            ("  acknowledged", "yes" if found.acknowledged else "no"),
+            ("  ended", moment(found.ended or 0)),
+            ("  why", found.why),
+            ("  attempts", found.attempts),
+            ("  trouble", found.trouble),
+            ("  overdue", _overdue(found)),
+        ]
+    )
+
+
+@command(
+    app,
+    "overdue",
+    examples="taskbound credential overdue\ntaskbound credential overdue --target orders-db --json",
+)
+def overdue(session: Session, *, target: TargetOption = "") -> None:
+    """List what should be gone and is not yet, the oldest first; the status is 1 when there is any.
+
+    It is tried again until its target shows that it is gone, however long that takes.
+    """
+    found = session.ask(ListCredentials(target=target, overdue=True, limit=_PAGE), CredentialRows)
+    _table(session, found, "nothing is overdue")
+    if found.rows:
+        raise typer.Exit(1)
+
+
+@command(
+    app,
+    "revoke",
+    asks=True,
+    examples="taskbound credential revoke crd_… --why 'it was in a log'\n"
+    "taskbound credential revoke --task tsk_…\n"
+    "taskbound credential revoke --target orders-db --why 'the database moves' --yes",
+)
+def revoke(
+    session: Session,
+    credential: Annotated[
+        str, typer.Argument(metavar="CREDENTIAL", help="Its id: crd_….", show_default=False)
+    ] = "",
+    *,
+    task: Annotated[str, typer.Option("--task", metavar="TASK", help="All of this task.")] = "",
+    target: Annotated[str, typer.Option("--target", metavar="TARGET", help="All in this target.")] = "",
+    why: Annotated[str, typer.Option("--why", help="Why; it is recorded.")] = "",
+) -> None:
+    """Revoke a credential, or all of a task or in a target. A person's act; the task goes on."""
+    named = [one for one in (credential, task, target) if one]
+    if len(named) != 1:
+        raise BadInputError(
+            "it is not said what is to be revoked" if not named else "that says two things",
+            remedy="name a credential, or say `--task` or `--target`",
+        )
+    credential = whole_credential(session, credential) if credential else ""
+    task = whole_task(session, task) if task else ""
+    what = shown(credential) or (f"all of {shown(task)}" if task else f"all in {shown(target)}")
+    session.confirm(f"Revoke {what}? Whoever uses it is cut off.")
+    revoked: list[str] = []
+    ask = RevokeCredentials(credential=credential, task=task, target=target, why=why)
+    while True:
+        answer = session.ask(ask, RevokingCredentials)
+        revoked += answer.credentials
+        if not (answer.more and answer.credentials):
+            break
+    if session.screen.json:
+        session.screen.document(RevokingCredentials(credentials=tuple(revoked), more=answer.more))
+        return
+    for one in revoked:
+        session.screen.line(f"{shown(one)} is being revoked")
+    if not revoked:
+        session.screen.line("nothing of that lives")
+
+
+@command(
+    app, "sweep", examples="taskbound credential sweep\ntaskbound credential sweep --target orders-db --json"
+)
+def sweep(session: Session, *, target: TargetOption = "") -> None:
+    """Have the broker look through targets for what has no row, and wait until it has.
+
+    What has a name of this installation's and no row that lives is revoked.
+    """
+    before = {one.name: one.swept for one in _targets(session, target).rows}
+    if target and not before:
+        raise BadInputError(f"no target is named `{shown(target)}`", remedy="see `taskbound target list`")
+    session.ask(SweepTargets(target=target), Done)
+    end = time.monotonic() + _SWEPT
+    while True:
+        found = _targets(session, target)
+        open_ = [one.name for one in found.rows if one.name in before and one.swept == before[one.name]]
+        if not open_:
+            break
+        if time.monotonic() >= end:
+            why = "" if found.broker else ": no broker is connected"
+            raise SweepOpenError(f"the sweep of {', '.join(map(shown, open_))} is not over{why}")
+        time.sleep(_PAUSE)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    for one in found.rows:
+        count = f"{one.living} living, {one.revoking} revoking"
+        session.screen.line(f"{shown(one.name)}: swept at {moment(one.swept or 0)}, {count}")
+    if not found.rows:
+        session.screen.line("no targets")
+
+
+@command(
+    app,
+    "request",
+    examples="taskbound credential request orders-db/reader --task tsk_… --seconds 60 --show-secret\n"
+    "taskbound credential request orders-db/reader --task tsk_… --with tenant=red --show-secret --json",
+)
+def request(
+    session: Session,
+    credential: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET[/KIND]", help="The target, and the kind where it has several.", show_default=False
+        ),
+    ],
+    *,
+    task: OfTaskOption = "",
+    agent: OfAgentOption = "",
+    seconds: SecondsOption = 0,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="NAME=VALUE", help="A value of a parameter of the kind. Repeatable."),
+    ] = None,
+    show_secret: Annotated[
+        bool, typer.Option("--show-secret", help="Print what was minted, secrets too.")
+    ] = False,
+) -> None:
+    """Ask for a credential of a task and print it: `NAME=value` lines, secrets among them.
+
+    `taskbound exec` is the better way: there a program gets it, it is shown nowhere, and ended with the
+    program. What this prints lives until its end, the task's end, or until it is revoked.
+    """
+    if not show_secret:
+        raise NotShownError("the secret would be printed, and it was not said that it may be")
+    asked = parse_asked(credential)
+    asked = asked._replace(values={**asked.values, **_apart(asked.values, given or ())})
+    standing = stand_in(session, task, agent)
+    with (
+        interruptible(),
+        session.plugs.join(
+            session.place, session.namespace, agent=standing.agent, task=standing.task
+        ) as joined,
+    ):
+        found = joined.obtain(wish_of(joined, asked, seconds), lambda one: say_held(session, one))
+    _print(session, found)
+
+
+def _apart(values: dict[str, str], given: Sequence[str]) -> dict[str, str]:
+    more = parse_values(given)
+    twice = sorted(values.keys() & more.keys())
+    if twice:
+        raise BadInputError(f"`{shown(twice[0])}` stands twice", remedy="give one value for each name")
+    return more
+
+
+def _print(session: Session, found: TaskCredential) -> None:
+    """What was asked to be shown; the one place that prints a secret (rule 1)."""
+    if session.screen.json:
+        session.screen.document(
+            RequestedCredential(
+                credential=found.id,
+                target=found.target,
+                kind=found.kind,
+                ends=found.ends,
+                open=dict(found.open),
+                secret=dict(found.secret),
+            )
+        )
+        return
+    session.screen.note(f"taskbound: {shown(found.id)} ends at {moment(found.ends)}", "")
+    for name, value in found.environment().items():
+        session.screen.word(f"{name}={value}")
+
+
+def _table(session: Session, found: CredentialRows, empty: str) -> None:
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("CREDENTIAL", "STATE", "TARGET", "TASK", "ENDS", "OVERDUE", "WHY"),
+        [
+            (
+                one.id,
+                one.state,
+                f"{one.target}/{one.kind}" if one.kind else one.target,
+                one.task or "-",
+                moment(one.ends),
+                _overdue(one),
+                " ".join(part for part in (one.why, one.trouble) if part),
+            )
+            for one in found.rows
+        ],
+        empty,
+    )
+
+
+def _overdue(row: CredentialRow) -> str:
+    if not row.age:
+        return "-"
+    return f"{row.age} s{' OVERDUE' if row.overdue else ''}"
+
+
+def _targets(session: Session, target: str) -> TargetRows:
+    return session.ask(ListTargets(name=target), TargetRows)

@@ -1,0 +1,387 @@
+"""`taskbound exec`: a command that has credentials of a task, from when it starts to when it ends.
+
+1. Each credential is asked for as an action of the task, and waited for when people have to be asked. All are
+   there, opened and acknowledged, before the command exists; where one can't be had, the others are ended.
+2. A secret goes into the environment of the command, and nowhere else: into no argument, no file, nothing
+   that is printed or recorded. A variable that decides what runs or who is spoken to is no name for one.
+3. The command stands beneath a keeper, as that of `taskbound run` does: whoever kills this process leaves
+   none with a credential (`keeper`, on Linux). Signals are passed on, and its status is this one's.
+4. The connection is held as long as the command runs, and the daemon is asked each second whether it answers.
+   When the task is paused or ends, everything is stopped, or no daemon answers for five seconds, the command
+   is asked to end, and killed after two seconds: it has no credential any more.
+5. When the command has ended, its credentials are, and their targets have five seconds to show it; what is
+   not gone by then is said. It is revoked in any case, however long that takes.
+6. Nothing reads this process' memory: no tracer of the same account, no core dump. The command's environment
+   can be read by every process of its account, as that of any command.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
+from taskbound.core.tool import Slot
+from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
+from taskbound.surfaces.cli.errors import fault_of
+from taskbound.surfaces.cli.keeper import Keeper, adopt_orphans, end_beneath, hide, in_foreground, reap, woken
+from taskbound.surfaces.cli.run import CommandMissingError
+from taskbound.surfaces.cli.screen import Words, moment, shown
+from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.wishing import (
+    AskedFor,
+    OfAgentOption,
+    OfTaskOption,
+    SecondsOption,
+    Standing,
+    interruptible,
+    parse_asked,
+    say_held,
+    stand_in,
+    wish_of,
+)
+from taskbound.wire.connection import Ping, StopPush, TaskPush
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from taskbound.sdk.credential import Task, TaskCredential
+    from taskbound.wire.envelope import Push
+
+__all__ = ["ClashingVariablesError", "ExecReport", "Leftover", "TaskOverError", "add_exec", "exec_"]
+
+_PING: Final = 1.0
+_LOST: Final = 5.0
+_AGAIN: Final = 0.25
+_KILL: Final = 2.0
+_GONE: Final = 5.0
+_LOOK: Final = 0.5
+_DENIED: Final = 3
+_UNAVAILABLE: Final = 4
+_FROM_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
+_OWN: Final = "TASKBOUND_"
+
+
+class ClashingVariablesError(DeniedError):
+    """Two credentials would go into one variable, or one into a variable that is not for it."""
+
+    code = "clashing-variables"
+    remedy = "run a command for each credential"
+
+
+class TaskOverError(DeniedError):
+    """The task ended, or is paused, before there was a command."""
+
+    code = "task-over"
+    remedy = "ask the person who opened the task"
+
+
+class Leftover(msgspec.Struct, frozen=True, kw_only=True):
+    """A credential, and how it stood at the end."""
+
+    credential: str
+    target: str
+    kind: str
+    state: str
+    """Empty where the daemon did not say."""
+
+
+class ExecReport(msgspec.Struct, frozen=True, kw_only=True, tag="executed", tag_field="is"):
+    """What ran with which credentials."""
+
+    task: str
+    status: int
+    stopped: str
+    """Why the command was ended from here; empty where it ended by itself."""
+    credentials: tuple[Leftover, ...]
+
+
+def add_exec(app: typer.Typer) -> None:
+    """Put the command into the program."""
+    command(
+        app,
+        "exec",
+        passes=True,
+        examples="taskbound exec --task tsk_… --credential orders-db -- psql -c 'select 1'\n"
+        "taskbound exec --task tsk_… --credential orders-db/reader:tenant=red --seconds 300 -- ./report",
+    )(exec_)
+
+
+def exec_(
+    session: Session,
+    words: Annotated[
+        list[str], typer.Argument(metavar="COMMAND...", help="What to run.", show_default=False)
+    ],
+    *,
+    credentials: Annotated[
+        list[str],
+        typer.Option(
+            "--credential",
+            metavar="TARGET[/KIND][:NAME=VALUE,…]",
+            help="What it needs; the kind where the target has several. Repeatable.",
+        ),
+    ],
+    task: OfTaskOption = "",
+    agent: OfAgentOption = "",
+    seconds: SecondsOption = 0,
+) -> None:
+    """Ask for credentials of a task, run a command that has them in its environment, and end them with it.
+
+    Nothing of them is printed. Where people have to be asked, it waits for them. The status is the command's
+    own; with `--json` a document about the run goes to standard error, as standard output is the command's.
+    """
+    program = shutil.which(words[0])
+    if program is None:
+        raise CommandMissingError(f"there is no program `{shown(words[0])}`")
+    asked = [parse_asked(one) for one in credentials]
+    hide()  # 6
+    running = _Exec(session, stand_in(session, task, agent))
+    session.close()  # what is asked from now on is asked in the task's name
+    try:
+        running.obtain(asked, seconds)
+        status = running.command(program, words)
+    finally:
+        running.end()
+    if session.screen.json:
+        session.screen.complaint(running.report(status))
+    raise typer.Exit(status)
+
+
+class _Exec:
+    """One command, its task and its credentials."""
+
+    def __init__(self, session: Session, standing: Standing) -> None:
+        """Nothing runs yet, and nobody is connected."""
+        self._session = session
+        self._standing = standing
+        self._task: Task | None = None
+        self._secret = ""
+        self._have: list[TaskCredential] = []
+        self._left: tuple[Leftover, ...] = ()
+        self._keeper: Keeper | None = None
+        self._heard = self._pinged = self._tried = 0.0
+        self._why = ""
+        self._status = _DENIED
+        self._kill_at = 0.0
+        self._warned: set[str] = set()
+
+    # --- before the command ----------------------------------------------------------------------
+
+    def obtain(self, asked: Sequence[AskedFor], seconds: int) -> None:
+        """Have every credential that is asked for (rule 1)."""
+        with interruptible():
+            task = self._join(start=True)
+            for one in asked:
+                wish = wish_of(task, one, seconds)
+                self._have.append(task.obtain(wish, lambda held: say_held(self._session, held)))
+                self._require_apart()
+        if why := self._ending(task.heard):
+            raise TaskOverError(f"nothing is run: {why}")
+
+    def _require_apart(self) -> None:
+        """Go on only with variables that are each one credential's, and that may be (rule 2)."""
+        taken: set[str] = set()
+        for one in self._have:
+            for name in one.environment():
+                try:
+                    Slot(kind="environment", name=name)
+                except MalformedError as error:
+                    raise ClashingVariablesError(error.message) from error
+                if name in taken or name.startswith(_OWN):
+                    raise ClashingVariablesError(f"two things would go into the variable `{shown(name)}`")
+                taken.add(name)
+
+    def _join(self, *, start: bool) -> Task:
+        """The connection; a daemon that is started for it is not beneath this process."""
+        adopt_orphans(on=False)
+        session = self._session
+        self._task = session.plugs.join(
+            session.place,
+            session.namespace,
+            agent=self._standing.agent,
+            task=self._standing.task,
+            resume=self._secret,
+            start=start,
+        )
+        self._secret = self._task.client.opened.connection
+        self._heard = self._pinged = time.monotonic()
+        return self._task
+
+    # --- while it runs ---------------------------------------------------------------------------
+
+    def command(self, program: str, words: Sequence[str]) -> int:
+        """The status of the command, once it has ended (rules 3 and 4)."""
+        adopt_orphans()
+        environment = {name: value for one in self._have for name, value in one.environment().items()}
+        task = self._task.id if self._task is not None else self._standing.task
+        self._keeper = Keeper(task, environment)  # 2
+        with woken(self._note) as reading:
+            trouble = self._keeper.start(program, words)
+            if trouble:
+                raise CommandMissingError(f"`{shown(program)}` can't be run: {trouble}")
+            status = self._wait(reading, self._keeper.pid)
+            left = end_beneath(gently=False)
+            if left:
+                self._say(f"these could not be ended: {', '.join(map(str, left))}")
+            self.end()  # a signal that comes now ends nothing
+        return status or (self._status if self._why else 0)
+
+    def _wait(self, reading: int, keeper: int) -> int:
+        while True:
+            status = reap().get(keeper)
+            if status is not None:
+                return status
+            now = time.monotonic()
+            self._tend(now)
+            ready = [reading] if self._task is None else [reading, self._task.client.fileno()]
+            found, _, _ = select.select(ready, [], [], _LOOK if self._task is not None else _AGAIN)
+            if reading in found:
+                os.read(reading, 4096)
+            if self._task is not None and len(found) > (reading in found):
+                self._listen(self._task)
+
+    def _tend(self, now: float) -> None:
+        """What is due: a ping, another try, the end of a credential, a kill (rule 4)."""
+        for one in self._have:
+            if one.ends <= time.time_ns() // 1_000 and one.id not in self._warned:
+                self._warned.add(one.id)
+                self._say(
+                    f"{shown(one.target)}/{shown(one.kind)} ended at {moment(one.ends)}: it opens nothing"
+                )
+        if self._why:
+            if now >= self._kill_at and self._keeper is not None:
+                self._send(signal.SIGKILL)
+            return
+        if now - self._heard >= _LOST:
+            self._stop("the daemon does not answer", unavailable=True)
+        elif self._task is None:
+            if now - self._tried >= _AGAIN:
+                self._tried = now
+                self._rejoin()
+        elif now - self._pinged >= _PING:
+            self._pinged = now
+            try:
+                self._task.client.begin(Ping())
+            except DaemonLostError:
+                self._drop()
+
+    def _rejoin(self) -> None:
+        """Be connected again; a task that is over meanwhile ends the command."""
+        heard = self._heard
+        try:
+            self._join(start=False)
+        except RefusedByDaemonError as error:
+            self._stop(fault_of(error).message)
+        except TaskboundError:
+            self._heard = heard  # it is tried again, until that was too long ago
+        finally:
+            adopt_orphans()
+
+    def _listen(self, task: Task) -> None:
+        """Hear what the daemon said."""
+        try:
+            replies = task.client.replies()
+        except TaskboundError:
+            self._drop()
+            return
+        self._heard = time.monotonic()
+        if why := self._ending(one.push for one in replies if one.push is not None):
+            self._stop(why)
+
+    def _ending(self, pushes: Iterable[Push]) -> str:
+        """Why the command may not go on; empty where it may."""
+        for one in pushes:
+            if isinstance(one, StopPush) and one.stopped:
+                return "everything is stopped"
+            if isinstance(one, TaskPush) and one.task == self._standing.task and one.state != "running":
+                return (
+                    f"the task is {shown(one.state)}{f': {shown(Words(one.reason))}' if one.reason else ''}"
+                )
+        return ""
+
+    def _stop(self, why: str, *, unavailable: bool = False) -> None:
+        """Have the command end, for this reason."""
+        if self._why:
+            return
+        self._why = why
+        self._status = _UNAVAILABLE if unavailable else _DENIED
+        self._kill_at = time.monotonic() + _KILL
+        self._say(f"the command is ended: {why}")
+        self._send(signal.SIGTERM)
+
+    def _note(self, number: int, _frame: object) -> None:
+        """Pass a signal on, unless the terminal has sent it to the command too (rule 3)."""
+        if number == signal.SIGCHLD or (number in _FROM_TERMINAL and in_foreground()):
+            return
+        self._send(number)
+
+    def _send(self, number: int) -> None:
+        if self._keeper is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._keeper.pid, number)
+
+    def _drop(self) -> None:
+        if self._task is not None:
+            self._task.close()
+            self._task = None
+
+    # --- after it --------------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """End every credential, and say what is not gone (rule 5); once."""
+        have, self._have = self._have, []
+        left = []
+        until = time.monotonic() + _GONE
+        for one in have:
+            self._tell_ended(one)
+        for one in have:
+            state = self._state_of(one, until)
+            left.append(Leftover(credential=one.id, target=one.target, kind=one.kind, state=state))
+            if state not in {"revoked", "unsupported"}:
+                self._say(
+                    f"{shown(one.id)} in {shown(one.target)} is not gone yet ({state or 'nobody says'})"
+                )
+        if have:
+            self._left = tuple(left)
+        self._drop()
+
+    def _tell_ended(self, one: TaskCredential) -> None:
+        """Say that it is needed no more; once more on another connection where this one is lost."""
+        for attempt in range(2):
+            try:
+                task = self._task if self._task is not None else self._join(start=False)
+                task.end(one.id)
+            except RefusedByDaemonError as error:
+                if not self._why:  # the end of its task has ended it
+                    self._say(f"{shown(one.id)} is not ended: {shown(Words(fault_of(error).message))}")
+                return
+            except TaskboundError as error:
+                self._drop()
+                if attempt:
+                    self._say(f"{shown(one.id)} is not ended: {shown(Words(error.message))}")
+            else:
+                return
+
+    def _state_of(self, one: TaskCredential, until: float) -> str:
+        """How it stands once it is gone, or the time is over; empty where nobody says."""
+        if self._task is None:
+            return ""
+        try:
+            return self._task.gone(one.id, patience=max(0.0, until - time.monotonic())).state
+        except TaskboundError:
+            return ""
+
+    def report(self, status: int) -> ExecReport:
+        """What ran, for `--json`."""
+        return ExecReport(task=self._standing.task, status=status, stopped=self._why, credentials=self._left)
+
+    def _say(self, words: str) -> None:
+        self._session.screen.note(f"taskbound: {words}")

@@ -1,0 +1,155 @@
+"""What is written to ask for credentials, and the connection on which a command asks for them.
+
+1. A credential is written `TARGET`, `TARGET/KIND`, or with values for its kind's parameters
+   `TARGET/KIND:name=value,name=value`. A value with a comma in it is given by `--with`, where there is that.
+2. The kind may be left out where the target has one and no more.
+3. Whoever asks stands in the task that was named, or in none: the daemon says which the process belongs to.
+"""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from taskbound.sdk.credential import Wish
+from taskbound.surfaces.cli.naming import whole_task
+from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.screen import shown
+from taskbound.wire.task import ShowTask, TaskDetail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from taskbound.sdk.credential import Task
+    from taskbound.surfaces.cli.session import Session
+    from taskbound.wire.action import Refused
+
+__all__ = [
+    "AskedFor",
+    "OfAgentOption",
+    "OfTaskOption",
+    "SecondsOption",
+    "Standing",
+    "interruptible",
+    "parse_asked",
+    "parse_values",
+    "say_held",
+    "stand_in",
+    "wish_of",
+]
+
+OfTaskOption = Annotated[
+    str,
+    typer.Option(
+        "--task", metavar="TASK", help="The task that asks; `TASKBOUND_TASK` where it is not named."
+    ),
+]
+OfAgentOption = Annotated[
+    str, typer.Option("--agent", help="The task's agent, where the account may not look at tasks.")
+]
+SecondsOption = Annotated[
+    int,
+    typer.Option(
+        "--seconds", metavar="N", min=0, help="For how long; as long as the kind allows if not said."
+    ),
+]
+
+
+class AskedFor(NamedTuple):
+    """A credential as it was written; the kind is empty where it was left out."""
+
+    target: str
+    kind: str
+    values: dict[str, str]
+
+
+class Standing(NamedTuple):
+    """What task a command asks for, and whose."""
+
+    task: str
+    agent: str
+
+
+def parse_asked(text: str) -> AskedFor:
+    """What is asked for (rule 1).
+
+    Raises:
+        BadInputError: It names nothing that could be.
+    """
+    name, mark, rest = text.partition(":")
+    target, slash, kind = name.partition("/")
+    if not target or (slash and not kind) or (mark and not rest):
+        raise BadInputError(
+            f"`{shown(text)}` is no credential", remedy="write TARGET/KIND, or TARGET/KIND:name=value"
+        )
+    return AskedFor(target, kind, parse_values(rest.split(",") if rest else ()))
+
+
+def parse_values(words: Sequence[str]) -> dict[str, str]:
+    """Values by the names of parameters, of words such as `tenant=red`.
+
+    Raises:
+        BadInputError: A word is none, or a name stands twice.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        name, mark, value = word.partition("=")
+        if not name or not mark:
+            raise BadInputError(f"`{shown(word)}` gives no value", remedy="write it as name=value")
+        if name in found:
+            raise BadInputError(f"`{shown(name)}` stands twice", remedy="give one value for each name")
+        found[name] = value
+    return found
+
+
+def stand_in(session: Session, task: str, agent: str) -> Standing:
+    """The task that is meant and its agent (rule 3).
+
+    Raises:
+        BadInputError: No task is named.
+        TaskboundError: The daemon does not say whose it is.
+    """
+    task = task or session.plugs.environ.get("TASKBOUND_TASK", "")
+    if not task:
+        raise BadInputError(
+            "no task is named", remedy="name it with `--task TASK`; see `taskbound task list`"
+        )
+    if agent:
+        return Standing(task, agent)
+    task = whole_task(session, task)
+    return Standing(task, session.ask(ShowTask(task=task), TaskDetail).row.agent)
+
+
+def wish_of(task: Task, asked: AskedFor, seconds: int) -> Wish:
+    """What is asked of the daemon (rule 2)."""
+    kind = asked.kind or task.implied(asked.target)
+    return Wish(target=asked.target, kind=kind, seconds=seconds, parameters=asked.values)
+
+
+def say_held(session: Session, refused: Refused) -> None:
+    """Say that people have to be asked, and how they answer."""
+    screen = session.screen
+    screen.note(f"taskbound: {shown(refused.action)} waits for people: {shown(refused.instead)}")
+    for one in refused.reasons:
+        screen.note(f"taskbound:   {shown(one.text)}", "")
+    action = shown(refused.action)
+    screen.note(
+        f"taskbound: `taskbound approval show {action}` shows it to them, and they sign it with"
+        f" `taskbound approval sign {action}`; Ctrl-C takes the question back",
+        "",
+    )
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Take what asks this process to end for Ctrl-C: what was begun is ended before it does."""
+    asked = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
+    before = {one: signal.signal(one, signal.default_int_handler) for one in asked}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
