@@ -136,7 +136,10 @@ class Asker(Protocol):
         """32 bytes of X25519, as base64url."""
 
     def open(self, sealed: str, *, namespace: str, target: str, credential: str) -> Opened:
-        """What was sealed to this key for this credential; raises where it is anything else."""
+        """What was sealed to this key for this credential; raises where it is anything else.
+
+        It MUST raise too where a name of it decides what runs or who is spoken to (`core.tool.slot`, rule 2).
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ def test_the_reference_page_is_what_the_program_says(page: str, made: object) ->
 
 def test_every_command_of_the_issue_is_there() -> None:
     wanted = {
-        "": "init try run demo serve stop gateway doctor",
+        "": "init try run exec demo serve stop gateway doctor",
         "person": "add list show grantable gone back link part",
         "person key": "add prove vouch list show withdraw confirm",
         "person demo": "begin end",
@@ -44,6 +44,8 @@ def test_every_command_of_the_issue_is_there() -> None:
         "template": "save list remove",
         "tool": "list diff accept declare apply describe schema",
         "upstream": "add list test remove secret",
+        "target": "add test list show admin remove",
+        "credential": "list show revoke overdue sweep request",
         "policy": "new validate test coverage fmt schema explain"
         " propose list show diff activate rollback replay",
         "action": "list show explain reconcile",
@@ -76,5 +78,6 @@ def test_what_destroys_something_takes_yes(name: str, one: object) -> None:
     shows = name in {
         "taskbound token consent",  # who is about to act as an agent
         "taskbound upstream add",  # whom it is about to give a client's secret to
+        "taskbound target admin",  # what is there is replaced
     }
     assert ("--yes" in options) == (name.rsplit(maxsplit=1)[-1] in destroys or shows)

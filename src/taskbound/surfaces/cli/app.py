@@ -26,8 +26,8 @@ from taskbound.surfaces.cli import (
 )
 from taskbound.surfaces.cli.demo.command import add_demo
 from taskbound.surfaces.cli.doctor import add_doctor
-from taskbound.surfaces.cli.exec import add_exec
 from taskbound.surfaces.cli.errors import SURPRISE, fault_of, status_of, tell, tell_surprise, usage_fault
+from taskbound.surfaces.cli.exec import add_exec
 from taskbound.surfaces.cli.init import add_init
 from taskbound.surfaces.cli.pages import with_pages
 from taskbound.surfaces.cli.policy import life as policy

@@ -10,8 +10,8 @@
 | 5 | tampered: the audit log, or what vouches for it, is not what it claims to be |
 | 130 | interrupted |
 
-`taskbound run` and `taskbound exec` end with their command's own status; only when the command never ran is it
-one of these, and where `exec` had to end a command that then says 0.
+`taskbound run` and `taskbound exec` end with their command's own status; only when the command never ran is
+it one of these, and where `exec` had to end a command that then says 0.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-credential-parameter bad-mark bad-recipient no-recipient unwanted-recipient
         bad-admin-access bad-handed bad-target target-file
         bad-selection too-many-at-once unknown-credential wrong-telling
+        already-in-force already-initialized bad-answers bad-credential-kind bad-credential-life bad-mark
+        bad-admin-access bad-handed bad-target bad-wish target-file
         bad-bundle bad-case bad-client-config bad-definition bad-escape
         bad-evidence bad-filter bad-frame bad-grantable bad-http bad-id bad-input bad-instant bad-issuer
         bad-jsonrpc bad-mcp-task mcp-task-has-ended missing-capability unknown-mcp-task

@@ -3,7 +3,8 @@
 1. Each credential is asked for as an action of the task, and waited for when people have to be asked. All are
    there, opened and acknowledged, before the command exists; where one can't be had, the others are ended.
 2. A secret goes into the environment of the command, and nowhere else: into no argument, no file, nothing
-   that is printed or recorded. A variable that decides what runs or who is spoken to is no name for one.
+   that is printed or recorded. A variable that decides what runs or who is spoken to is no name for one: such
+   a credential is not opened (`Asker`), and none goes into a variable of ours.
 3. The command stands beneath a keeper, as that of `taskbound run` does: whoever kills this process leaves
    none with a credential (`keeper`, on Linux). Signals are passed on, and its status is this one's.
 4. The connection is held as long as the command runs, and the daemon is asked each second whether it answers.
@@ -28,8 +29,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
-from taskbound.core.tool import Slot
+from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.keeper import Keeper, adopt_orphans, end_beneath, hide, in_foreground, reap, woken
@@ -187,14 +187,10 @@ class _Exec:
             raise TaskOverError(f"nothing is run: {why}")
 
     def _require_apart(self) -> None:
-        """Go on only with variables that are each one credential's, and that may be (rule 2)."""
+        """Go on only with variables that are each one credential's, and none of ours (rule 2)."""
         taken: set[str] = set()
         for one in self._have:
             for name in one.environment():
-                try:
-                    Slot(kind="environment", name=name)
-                except MalformedError as error:
-                    raise ClashingVariablesError(error.message) from error
                 if name in taken or name.startswith(_OWN):
                     raise ClashingVariablesError(f"two things would go into the variable `{shown(name)}`")
                 taken.add(name)

@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from taskbound.adapters.keys.handing import AskerKey
+from taskbound.core.credential import BadHandedError
+from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
+from taskbound.sdk.credential import (
+    BadWishError,
+    CredentialDeniedError,
+    OtherTaskBoundError,
+    Task,
+    TaskCredential,
+    Wish,
+)
+from taskbound.wire.action import Decide, Narrowed, Reason, Refused
+from taskbound.wire.approval import HoldPush, LeaveHold
+from taskbound.wire.connection import Done, Fault, StopPush
+from taskbound.wire.credential import AcknowledgeCredential, EndCredential, Handed, TakeCredential
+from tests.peers.handing import CANARY, HandingDaemon, target_row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+HELD = Refused(action="act_9", task="tsk_1", code="held", instead="a person has to lift this first (ann)")
+
+
+async def using(daemon: HandingDaemon, work: Callable[[Task], Any], **more: str) -> Any:
+    """What this does with a task's connection, in a thread of its own."""
+
+    def run() -> Any:
+        with Task.join(daemon.path, agent="helper", asker=AskerKey.generate, **more) as task:
+            return work(task)
+
+    return await asyncio.to_thread(run)
+
+
+def take(task: Task) -> TaskCredential:
+    with task.credential("orders-db", "reader", 60, tenant="red") as credential:
+        return credential
+
+
+async def test_a_credential_is_opened_acknowledged_and_ended_with_its_context(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        found = await using(daemon, take)
+        assert found.environment() == {"PGHOST": "db.example", "PGUSER": "tb_x", "PGPASSWORD": CANARY}
+        ask = daemon.made["crd_1"].decided
+        assert (ask.tool, bytes(ask.arguments)) == (
+            "orders-db__credential/reader",
+            b'{"seconds":60,"tenant":"red"}',
+        )
+        asked = [type(one) for one in daemon.asks[-4:]]
+        assert asked == [Decide, TakeCredential, AcknowledgeCredential, EndCredential]
+        assert daemon.states == {"crd_1": "revoked"}
+
+
+async def test_a_secret_is_in_no_repr_I_11(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        found = await using(daemon, take)
+        assert CANARY not in repr(found)
+        assert CANARY not in str(vars(type(found)))
+
+
+async def test_each_request_has_a_key_of_its_own(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        await using(daemon, lambda task: (take(task), take(task)))
+        first, second = (one.decided for one in daemon.made.values())
+        assert first.recipient != second.recipient
+        assert first.request != second.request
+
+
+async def test_a_credential_is_ended_when_its_context_is_left_by_an_error(tmp_path: Path) -> None:
+    def fail(task: Task) -> None:
+        with task.credential("orders-db", "reader"):
+            raise ZeroDivisionError
+
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        with pytest.raises(ZeroDivisionError):
+            await using(daemon, fail)
+        assert daemon.states == {"crd_1": "revoked"}
+
+
+async def test_who_can_not_end_it_is_told_so(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        daemon.on[EndCredential] = lambda _: Fault(code="no-task", message="the task has ended")
+        with pytest.raises(RefusedByDaemonError, match="the task has ended"):
+            await using(daemon, take)
+
+        def fail(task: Task) -> None:
+            with task.credential("orders-db", "reader"):
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError) as caught:
+            await using(daemon, fail)
+        assert "could not be ended" in caught.value.__notes__[0]
+
+
+async def test_what_was_handed_to_another_is_not_acknowledged_and_given_back_at_once(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+
+        def other(ask: TakeCredential) -> Handed:
+            real = daemon.made[ask.credential]
+            mine = msgspec.structs.replace(real.decided, recipient=AskerKey.generate().public)
+            real.decided = mine
+            return daemon._taken(ask)  # type: ignore[return-value]
+
+        daemon.on[TakeCredential] = other
+        with pytest.raises(BadHandedError):
+            await using(daemon, take)
+        assert daemon.count(AcknowledgeCredential) == 0
+        assert daemon.states == {"crd_1": "revoked"}
+
+
+async def test_nobody_has_it_where_it_could_not_be_acknowledged(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        daemon.on[AcknowledgeCredential] = lambda _: Fault(code="hand-out-over", message="too late")
+        with pytest.raises(RefusedByDaemonError, match="too late"):
+            await using(daemon, take)
+
+
+async def test_what_the_task_does_not_get_says_why(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        reasons = (Reason(code="outside-scope", text="no grant covers it"),)
+        daemon.on[Decide] = lambda _: Refused(
+            action="act_1", task="tsk_1", code="outside-scope", instead="ask for less", reasons=reasons
+        )
+        with pytest.raises(CredentialDeniedError, match="no grant covers it") as caught:
+            await using(daemon, take)
+        assert (caught.value.refused.code, caught.value.advice) == ("outside-scope", "ask for less")
+
+
+async def test_people_are_waited_for_and_what_they_lifted_is_asked_for_by_the_held_action(
+    tmp_path: Path,
+) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+
+        def decide(ask: Decide) -> Any:
+            if ask.resume == "act_9":
+                return daemon.permit_credential(ask)
+            asyncio.get_running_loop().call_soon(daemon.push, HoldPush(action="act_9", state="approved"))
+            return HELD
+
+        daemon.on[Decide] = decide
+        said: list[Refused] = []
+        wish = Wish(target="orders-db", kind="reader")
+        found = await using(daemon, lambda task: task.obtain(wish, said.append))
+        assert (found.id, said) == ("crd_1", [HELD])
+        first, second = (ask for ask in daemon.asks if isinstance(ask, Decide))
+        assert (first.recipient, first.request, second.wait) == (second.recipient, second.request, 45)
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [("denied", "approval-denied"), ("expired", "hold-over"), ("withdrawn", "hold-over")]
+)
+async def test_what_people_refused_is_not_asked_for_again(tmp_path: Path, state: str, code: str) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+
+        def decide(_: Decide) -> Any:
+            push = HoldPush(action="act_9", state=state, reason="not today")
+            asyncio.get_running_loop().call_soon(daemon.push, push)
+            return HELD
+
+        daemon.on[Decide] = decide
+        with pytest.raises(CredentialDeniedError, match=f"not today \\[{code}\\]"):
+            await using(daemon, take)
+        assert daemon.count(Decide) == 1
+
+
+async def test_a_narrower_answer_is_what_is_asked_for_then(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+
+        def decide(ask: Decide) -> Any:
+            if ask.resume == "act_10":
+                return daemon.permit_credential(ask)
+            return Narrowed(
+                action="act_10", task="tsk_1", arguments=msgspec.Raw(b'{"seconds":5}'), changed=()
+            )
+
+        daemon.on[Decide] = decide
+        await using(daemon, take)
+        assert bytes(daemon.made["crd_1"].decided.arguments) == b'{"seconds":5}'
+
+
+async def test_who_is_interrupted_while_people_are_waited_for_leaves_the_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        daemon.on[Decide] = lambda _: HELD
+        daemon.on[LeaveHold] = lambda _: Done()
+
+        def interrupt(_: Refused) -> None:
+            def broken(*_: object) -> Any:
+                raise KeyboardInterrupt
+
+            monkeypatch.setattr("taskbound.sdk.credential.select.select", broken)
+
+        def work(task: Task) -> None:
+            try:
+                task.obtain(Wish(target="orders-db", kind="reader"), interrupt)
+            except KeyboardInterrupt:
+                return
+            raise AssertionError
+
+        await using(daemon, work)
+        assert (await daemon.asked(LeaveHold)).action == "act_9"
+
+
+async def test_what_is_said_of_everything_else_while_people_are_waited_for_is_kept(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+
+        def decide(ask: Decide) -> Any:
+            if ask.resume:
+                return daemon.permit_credential(ask)
+            loop = asyncio.get_running_loop()
+            loop.call_soon(daemon.push, StopPush(stopped=True))
+            loop.call_soon(daemon.push, HoldPush(action="act_9", state="approved"))
+            return HELD
+
+        daemon.on[Decide] = decide
+        heard = await using(daemon, lambda task: (take(task), list(task.heard))[1])
+        assert heard == [StopPush(stopped=True)]
+
+
+async def test_the_only_kind_of_a_target_need_not_be_named(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+
+        def work(task: Task) -> str:
+            with task.credential("orders-db") as credential:
+                return credential.kind
+
+        assert await using(daemon, work) == "reader"
+        (kind,) = target_row().kinds
+        daemon.targets = [target_row(kinds=(kind, msgspec.structs.replace(kind, name="writer")))]
+        with pytest.raises(BadWishError, match="reader, writer"):
+            await using(daemon, work)
+        daemon.targets = []
+        with pytest.raises(BadWishError, match="no kind"):
+            await using(daemon, work)
+
+
+async def test_a_process_that_stands_in_another_task_than_the_one_named_asks_for_nothing(
+    tmp_path: Path,
+) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        with pytest.raises(OtherTaskBoundError, match="tsk_1"):
+            await using(daemon, take, task="tsk_2")
+        assert daemon.opened[0].task == "tsk_2"
+        assert daemon.count(Decide) == 0
+
+
+async def test_a_daemon_that_is_gone_while_it_mints_is_an_error_and_no_credential(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        with daemon.holding(TakeCredential) as held:
+            asking = asyncio.ensure_future(using(daemon, take))
+            await held.next()
+            daemon.drop()
+            with pytest.raises(DaemonLostError):
+                await asking
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "seconds", "parameters"),
+    [
+        ("orders-db", "", 0, {}),
+        ("orders-db", "Reader", 0, {}),
+        ("orders-db", "reader__x", 0, {}),
+        ("", "reader", 0, {}),
+        ("Orders DB", "reader", 0, {}),
+        ("orders-db", "reader", -1, {}),
+        ("orders-db", "reader", 0, {"seconds": "5"}),
+    ],
+)
+def test_what_can_be_no_credential_is_not_asked_for(
+    target: str, kind: str, seconds: int, parameters: dict[str, str]
+) -> None:
+    with pytest.raises(BadWishError):
+        Wish(target=target, kind=kind, seconds=seconds, parameters=parameters)
+
+
+def test_a_program_that_asks_for_no_credential_loads_no_cryptography() -> None:
+    code = (
+        "import sys, taskbound.sdk.credential\n"
+        "print(sorted({one.partition('.')[0] for one in sys.modules} & {'cryptography', 'joserfc'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
