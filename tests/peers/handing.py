@@ -83,7 +83,7 @@ class HandingDaemon(ScriptedDaemon):
         self.revokes = True
         """Whether what is ended is gone at once."""
         self.on[Decide] = self._decided
-        self.on[TakeCredential] = self._taken
+        self.on[TakeCredential] = self.hand_out
         self.on[AcknowledgeCredential] = self._acknowledged
         self.on[EndCredential] = self._ended
         self.on[ShowCredential] = self._shown
@@ -109,7 +109,8 @@ class HandingDaemon(ScriptedDaemon):
     def _decided(self, ask: Decide) -> Answer:
         return self.permit_credential(ask)
 
-    def _taken(self, ask: TakeCredential) -> Answer:
+    def hand_out(self, ask: TakeCredential) -> Handed:
+        """What was minted, sealed to whoever asked."""
         made = self.made[ask.credential]
         made.state = "active"
         sealed = hand(

@@ -62,7 +62,7 @@ async def test_a_credential_is_opened_acknowledged_and_ended_with_its_context(tm
         assert daemon.states == {"crd_1": "revoked"}
 
 
-async def test_a_secret_is_in_no_repr_I_11(tmp_path: Path) -> None:
+async def test_i11_a_secret_is_in_no_repr(tmp_path: Path) -> None:
     async with HandingDaemon(tmp_path / "d.sock") as daemon:
         found = await using(daemon, take)
         assert CANARY not in repr(found)
@@ -110,7 +110,7 @@ async def test_what_was_handed_to_another_is_not_acknowledged_and_given_back_at_
             real = daemon.made[ask.credential]
             mine = msgspec.structs.replace(real.decided, recipient=AskerKey.generate().public)
             real.decided = mine
-            return daemon._taken(ask)  # type: ignore[return-value]
+            return daemon.hand_out(ask)
 
         daemon.on[TakeCredential] = other
         with pytest.raises(BadHandedError):
