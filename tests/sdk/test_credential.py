@@ -119,6 +119,18 @@ async def test_what_was_handed_to_another_is_not_acknowledged_and_given_back_at_
         assert daemon.states == {"crd_1": "revoked"}
 
 
+async def test_what_is_minted_for_longer_than_one_question_waits_is_asked_for_again(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        answers = [Fault(code="still-minting", message="the broker is still at it")] * 2
+
+        def slow(ask: TakeCredential) -> Any:
+            return answers.pop() if answers else daemon.hand_out(ask)
+
+        daemon.on[TakeCredential] = slow
+        assert (await using(daemon, take)).secret == {"PGPASSWORD": CANARY}
+        assert daemon.count(TakeCredential) == 3
+
+
 async def test_nobody_has_it_where_it_could_not_be_acknowledged(tmp_path: Path) -> None:
     async with HandingDaemon(tmp_path / "d.sock") as daemon:
         daemon.on[AcknowledgeCredential] = lambda _: Fault(code="hand-out-over", message="too late")

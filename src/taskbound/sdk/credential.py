@@ -75,6 +75,9 @@ _WAIT: Final = 45
 """Seconds that the daemon is told that somebody waits; told anew each time that it is asked."""
 _MINTED: Final = 60.0
 """Seconds until what was permitted has to be there; the daemon says sooner when it will not be."""
+_TAKEN: Final = 15.0
+"""Seconds that one question for it may wait: more than a daemon lets it."""
+_MINTING: Final = "still-minting"
 _PAUSE: Final = 0.1
 _SHOWN: Final = 80
 _OVER: Final = {
@@ -338,7 +341,7 @@ class Task:
         permitted = self._permitted(wish, key.public, held)
         if not permitted.credential:
             raise MalformedError(f"the daemon permitted `{wish.tool}`, and names no credential")
-        handed = self.client.ask(TakeCredential(credential=permitted.credential), Handed, patience=_MINTED)
+        handed = self._handed(permitted.credential)
         try:
             opened = key.open(
                 handed.sealed,
@@ -419,6 +422,16 @@ class Task:
                 why = over.reason or f"the question is {over.state}"
                 code = "approval-denied" if over.state == "denied" else "hold-over"
                 raise CredentialDeniedError(refused, wish.tool, code=code, why=why, remedy=_OVER[over.state])
+
+    def _handed(self, credential: str) -> Handed:
+        """What was minted, once it is there; the daemon lets one question wait for some seconds."""
+        end = time.monotonic() + _MINTED
+        while True:
+            try:
+                return self.client.ask(TakeCredential(credential=credential), Handed, patience=_TAKEN)
+            except RefusedByDaemonError as error:
+                if error.fault.code != _MINTING or time.monotonic() >= end:
+                    raise
 
     def _decided(self, wish: Wish, recipient: str, arguments: bytes, resume: str) -> Answer:
         return self.client.ask_any(

@@ -105,7 +105,7 @@ def _place(told: str, environ: Mapping[str, str]) -> Place:
     from taskbound.surfaces.cli.plugs import Place  # noqa: PLC0415 -- as above
     from taskbound.wiring.home import find_home  # noqa: PLC0415 -- as above
     from taskbound.wiring.settings import read_settings, unknown_variables  # noqa: PLC0415 -- as above
-    from taskbound.wiring.starters import find_egress  # noqa: PLC0415 -- as above
+    from taskbound.wiring.starters import find_broker, find_egress  # noqa: PLC0415 -- as above
 
     home = find_home(told, environ)
     settings = read_settings(home, environ)
@@ -117,6 +117,7 @@ def _place(told: str, environ: Mapping[str, str]) -> Place:
         autostart=settings.autostart,
         socket=settings.socket,
         egress=find_egress(home, settings),
+        broker=find_broker(home, settings),
         store=settings.store,
         unknown_variables=unknown_variables(environ),
     )
@@ -219,15 +220,10 @@ def _seal_admin(place: Place, value: str, binding: Binding) -> str:
     """Seal an admin access to the key that the broker shows."""
     from taskbound.adapters.keys.broker_key import ask_broker_key  # noqa: PLC0415 -- as above
     from taskbound.adapters.keys.sealing import seal  # noqa: PLC0415 -- as above
-
-    return seal(value, binding, public=ask_broker_key(_broker_of(place)))
-
-
-def _broker_of(place: Place) -> Path:
-    """Where the broker of an installation listens."""
     from taskbound.wiring.home import find_socket  # noqa: PLC0415 -- as above
 
-    return place.broker or find_socket(place.home).with_name("broker.sock")
+    path = place.broker or find_socket(place.home).with_name("broker.sock")
+    return seal(value, binding, public=ask_broker_key(path))
 
 
 def _join(

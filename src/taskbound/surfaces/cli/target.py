@@ -129,6 +129,7 @@ def add(
     """
     target, value = _read_target(file, apart=admin_stdin)
     access = _read_access(session, target.kind, admin_user, piped=admin_stdin)
+    session.ask(ListTargets(), TargetRows)  # a broker that is the daemon's own is started for who looks
     sealed = _seal(session, target, access, 1)
     testing = session.ask(AddTarget(file=msgspec.Raw(canonical(value)), sealed=sealed), TargetTesting)
     _require_same(target.identity(session.namespace), testing.identity, target.name)
@@ -229,9 +230,10 @@ def admin(
     admin_user: UserOption = "",
     admin_stdin: StdinOption = False,
 ) -> None:
-    """Give the broker another admin access of a target; what lives there is revoked with the new one.
+    """Give the broker another admin access of a target, and wait for the preflight that shows that it works.
 
-    The file says which target it is for: one that the daemon knows as something else gets none.
+    What lives there is revoked with the new one. The file says which target it is for: one that the daemon
+    knows as something else gets none.
     """
     target, _ = _read_target(file, apart=admin_stdin)
     row = _row(session, target.name)
@@ -240,7 +242,9 @@ def admin(
     access = _read_access(session, target.kind, admin_user, piped=admin_stdin)
     number = row.number + 1
     ask = SetAdmin(name=target.name, sealed=_seal(session, target, access, number), number=number)
-    session.done(session.ask(ask, Done), f"{shown(target.name)} has another admin access, number {number}")
+    testing = session.ask(ask, TargetTesting)
+    _say_testing(session, testing)
+    _await_preflight(session, testing, before=row.tested)
 
 
 @command(app, "remove", asks=True, examples="taskbound target remove orders-db --yes")
