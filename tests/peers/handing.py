@@ -128,9 +128,9 @@ class HandingDaemon(ScriptedDaemon):
 
     def _ended(self, ask: EndCredential) -> Answer:
         self.made[ask.credential].state = "revoked" if self.revokes else "revoking"
-        return Done()
+        return self._shown(ask)
 
-    def _shown(self, ask: ShowCredential) -> Answer:
+    def _shown(self, ask: ShowCredential | EndCredential) -> Answer:
         made = self.made.get(ask.credential)
         if made is None:
             return Fault(code="unknown-credential", message="there is no such one")

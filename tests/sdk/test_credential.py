@@ -23,7 +23,7 @@ from taskbound.wire.action import Decide, Narrowed, Reason, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Done, Fault, StopPush
 from taskbound.wire.credential import AcknowledgeCredential, EndCredential, Handed, TakeCredential
-from tests.peers.handing import CANARY, HandingDaemon, target_row
+from tests.peers.handing import CANARY, HandingDaemon
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -241,21 +241,17 @@ async def test_what_is_said_of_everything_else_while_people_are_waited_for_is_ke
         assert heard == [StopPush(stopped=True)]
 
 
-async def test_the_only_kind_of_a_target_need_not_be_named(tmp_path: Path) -> None:
+async def test_who_ended_it_is_told_how_it_stands_until_it_is_gone(tmp_path: Path) -> None:
     async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        daemon.revokes = False
 
-        def work(task: Task) -> str:
-            with task.credential("orders-db") as credential:
-                return credential.kind
+        def work(task: Task) -> tuple[str, str]:
+            found = task.obtain(Wish(target="orders-db", kind="reader"))
+            before = task.gone(found.id, patience=0).state
+            daemon.revokes = True
+            return before, task.gone(found.id, patience=20).state
 
-        assert await using(daemon, work) == "reader"
-        (kind,) = target_row().kinds
-        daemon.targets = [target_row(kinds=(kind, msgspec.structs.replace(kind, name="writer")))]
-        with pytest.raises(BadWishError, match="reader, writer"):
-            await using(daemon, work)
-        daemon.targets = []
-        with pytest.raises(BadWishError, match="no kind"):
-            await using(daemon, work)
+        assert await using(daemon, work) == ("revoking", "revoked")
 
 
 async def test_a_process_that_stands_in_another_task_than_the_one_named_asks_for_nothing(

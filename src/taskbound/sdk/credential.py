@@ -45,10 +45,8 @@ from taskbound.wire.credential import (
     CredentialRow,
     EndCredential,
     Handed,
-    ShowCredential,
     TakeCredential,
 )
-from taskbound.wire.target import ListTargets, TargetRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -78,7 +76,7 @@ _MINTED: Final = 60.0
 _TAKEN: Final = 15.0
 """Seconds that one question for it may wait: more than a daemon lets it."""
 _MINTING: Final = "still-minting"
-_PAUSE: Final = 0.1
+_PAUSE: Final = 0.2
 _SHOWN: Final = 80
 _OVER: Final = {
     "denied": "do something else; do not ask for the same again",
@@ -283,13 +281,13 @@ class Task:
 
     @contextmanager
     def credential(
-        self, target: str, kind: str = "", seconds: int = 0, /, **parameters: str
+        self, target: str, kind: str, seconds: int = 0, /, **parameters: str
     ) -> Iterator[TaskCredential]:
         """A credential for the length of the context; it is ended with it (rule 5).
 
         Args:
             target: The target's name.
-            kind: The kind of credential; empty for the only one that the target has.
+            kind: The kind of credential; an agent's connection may not look which ones there are.
             seconds: For how long at most; 0 for as long as the kind allows.
             parameters: What the kind leaves to who asks.
 
@@ -298,8 +296,7 @@ class Task:
             CredentialDeniedError: The task does not get it.
             TaskboundError: It could not be had, or not be ended.
         """
-        named = kind or self.implied(target)
-        found = self.obtain(Wish(target=target, kind=named, seconds=seconds, parameters=parameters))
+        found = self.obtain(Wish(target=target, kind=kind, seconds=seconds, parameters=parameters))
         try:
             yield found
         except BaseException as error:
@@ -309,22 +306,6 @@ class Task:
                 error.add_note(f"and the credential `{found.id}` could not be ended: {other.message}")
             raise
         self.end(found.id)
-
-    def implied(self, target: str) -> str:
-        """The one kind of credential that this target has.
-
-        Raises:
-            BadWishError: There is no such target, or it has more than one.
-        """
-        rows = self.client.ask(ListTargets(name=target), TargetRows).rows
-        kinds = [kind.name for row in rows if row.name == target for kind in row.kinds]
-        if len(kinds) != 1:
-            named = escape_text(target[:_SHOWN])
-            said = (
-                f"the kinds {', '.join(map(escape_text, kinds))}" if kinds else "no kinds that could be told"
-            )
-            raise BadWishError(f"`{named}` has {said}", remedy="name one, as in `TARGET/KIND`")
-        return kinds[0]
 
     def obtain(self, wish: Wish, held: Callable[[Refused], None] = ignore_hold) -> TaskCredential:
         """A credential, opened and acknowledged; whoever has it ends it.
@@ -362,23 +343,23 @@ class Task:
             secret=dict(opened.secret),
         )
 
-    def end(self, credential: str) -> None:
-        """Have it revoked: it is needed no more.
+    def end(self, credential: str) -> CredentialRow:
+        """Have it revoked: it is needed no more; how it stands then. Saying so once more changes nothing.
 
         Raises:
             TaskboundError: The daemon could not be told, or refuses (rule 5).
         """
-        self.client.ask(EndCredential(credential=credential), Done)
+        return self.client.ask(EndCredential(credential=credential), CredentialRow)
 
     def gone(self, credential: str, *, patience: float) -> CredentialRow:
-        """How it stands once its target shows that it is gone, or when the patience is over (seconds).
+        """End it; how it stands once its target shows that it is gone, or the patience is over (seconds).
 
         Raises:
-            TaskboundError: The daemon does not say.
+            TaskboundError: The daemon could not be told, or refuses (rule 5).
         """
         end = time.monotonic() + patience
         while True:
-            row = self.client.ask(ShowCredential(credential=credential), CredentialRow)
+            row = self.end(credential)
             if row.state in _GONE or time.monotonic() >= end:
                 return row
             time.sleep(_PAUSE)

@@ -4,10 +4,8 @@ import json
 import os
 import re
 import shlex
-import signal
-import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 

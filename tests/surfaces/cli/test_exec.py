@@ -336,7 +336,7 @@ async def test_a_program_that_is_not_there_and_a_target_that_is_not_ask_for_noth
     async with HandingDaemon(tmp_path / "d.sock") as daemon:
         for words, more, code in (
             (("no-such-program",), (), "command-missing"),
-            (("true",), ("--credential", "none"), "bad-wish"),
+            (("true",), ("--credential", "none"), "bad-input"),
         ):
             status, _, err = await ended(await begun(tmp_path, *words, more=more))
             assert (status, f"[{code}]" in err) == (2, True), err

@@ -298,14 +298,14 @@ def request(
         raise NotShownError("the secret would be printed, and it was not said that it may be")
     asked = parse_asked(credential)
     asked = asked._replace(values={**asked.values, **_apart(asked.values, given or ())})
-    standing = stand_in(session, task, agent)
+    wish, standing = wish_of(session, asked, seconds), stand_in(session, task, agent)
     with (
         interruptible(),
         session.plugs.join(
             session.place, session.namespace, agent=standing.agent, task=standing.task
         ) as joined,
     ):
-        found = joined.obtain(wish_of(joined, asked, seconds), lambda one: say_held(session, one))
+        found = joined.obtain(wish, lambda one: say_held(session, one))
     _print(session, found)
 
 

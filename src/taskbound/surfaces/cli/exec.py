@@ -37,7 +37,6 @@ from taskbound.surfaces.cli.run import CommandMissingError
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.surfaces.cli.wishing import (
-    AskedFor,
     OfAgentOption,
     OfTaskOption,
     SecondsOption,
@@ -49,11 +48,12 @@ from taskbound.surfaces.cli.wishing import (
     wish_of,
 )
 from taskbound.wire.connection import Ping, StopPush, TaskPush
+from taskbound.wire.credential import CredentialRow, ShowCredential
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from taskbound.sdk.credential import Task, TaskCredential
+    from taskbound.sdk.credential import Task, TaskCredential, Wish
     from taskbound.wire.envelope import Push
 
 __all__ = ["ClashingVariablesError", "ExecReport", "Leftover", "TaskOverError", "add_exec", "exec_"]
@@ -67,6 +67,7 @@ _LOOK: Final = 0.5
 _DENIED: Final = 3
 _UNAVAILABLE: Final = 4
 _FROM_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
+_OVER: Final = frozenset({"revoked", "unsupported"})
 _OWN: Final = "TASKBOUND_"
 
 
@@ -141,12 +142,12 @@ def exec_(
     program = shutil.which(words[0])
     if program is None:
         raise CommandMissingError(f"there is no program `{shown(words[0])}`")
-    asked = [parse_asked(one) for one in credentials]
     hide()  # 6
+    wishes = [wish_of(session, parse_asked(one), seconds) for one in credentials]
     running = _Exec(session, stand_in(session, task, agent))
     session.close()  # what is asked from now on is asked in the task's name
     try:
-        running.obtain(asked, seconds)
+        running.obtain(wishes)
         status = running.command(program, words)
     finally:
         running.end()
@@ -175,12 +176,11 @@ class _Exec:
 
     # --- before the command ----------------------------------------------------------------------
 
-    def obtain(self, asked: Sequence[AskedFor], seconds: int) -> None:
+    def obtain(self, wishes: Sequence[Wish]) -> None:
         """Have every credential that is asked for (rule 1)."""
         with interruptible():
             task = self._join(start=True)
-            for one in asked:
-                wish = wish_of(task, one, seconds)
+            for wish in wishes:
                 self._have.append(task.obtain(wish, lambda held: say_held(self._session, held)))
                 self._require_apart()
         if why := self._ending(task.heard):
@@ -341,7 +341,7 @@ class _Exec:
         for one in have:
             state = self._state_of(one, until)
             left.append(Leftover(credential=one.id, target=one.target, kind=one.kind, state=state))
-            if state not in {"revoked", "unsupported"}:
+            if state not in _OVER:
                 self._say(
                     f"{shown(one.id)} in {shown(one.target)} is not gone yet ({state or 'nobody says'})"
                 )
@@ -368,10 +368,19 @@ class _Exec:
 
     def _state_of(self, one: TaskCredential, until: float) -> str:
         """How it stands once it is gone, or the time is over; empty where nobody says."""
-        if self._task is None:
-            return ""
+        while True:
+            state = self._look_at(one)
+            if state in _OVER or not state or time.monotonic() >= until:
+                return state
+            time.sleep(_AGAIN)
+
+    def _look_at(self, one: TaskCredential) -> str:
+        """How it stands, as the task is told, or where that has ended who may look; empty for neither."""
+        if self._task is not None:
+            with suppress(TaskboundError):
+                return self._task.end(one.id).state
         try:
-            return self._task.gone(one.id, patience=max(0.0, until - time.monotonic())).state
+            return self._session.ask(ShowCredential(credential=one.id), CredentialRow).state
         except TaskboundError:
             return ""
 

@@ -18,12 +18,12 @@ from taskbound.sdk.credential import Wish
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
+from taskbound.wire.target import ListTargets, TargetRows
 from taskbound.wire.task import ShowTask, TaskDetail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from taskbound.sdk.credential import Task
     from taskbound.surfaces.cli.session import Session
     from taskbound.wire.action import Refused
 
@@ -123,10 +123,24 @@ def stand_in(session: Session, task: str, agent: str) -> Standing:
     return Standing(task, session.ask(ShowTask(task=task), TaskDetail).row.agent)
 
 
-def wish_of(task: Task, asked: AskedFor, seconds: int) -> Wish:
-    """What is asked of the daemon (rule 2)."""
-    kind = asked.kind or task.implied(asked.target)
+def wish_of(session: Session, asked: AskedFor, seconds: int) -> Wish:
+    """What is asked of the daemon (rule 2).
+
+    Raises:
+        BadInputError: No kind is named, and there is not exactly one.
+        BadWishError: It can be no credential.
+    """
+    kind = asked.kind or _implied(session, asked.target)
     return Wish(target=asked.target, kind=kind, seconds=seconds, parameters=asked.values)
+
+
+def _implied(session: Session, target: str) -> str:
+    rows = session.ask(ListTargets(name=target), TargetRows).rows
+    kinds = [kind.name for row in rows if row.name == target for kind in row.kinds]
+    if len(kinds) != 1:
+        has = f"has the kinds {', '.join(map(shown, kinds))}" if kinds else "has no kind of credential"
+        raise BadInputError(f"`{shown(target)}` {has}", remedy="name one, as in TARGET/KIND")
+    return kinds[0]
 
 
 def say_held(session: Session, refused: Refused) -> None:
