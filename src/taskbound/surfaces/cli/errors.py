@@ -142,7 +142,6 @@ _BY_STATUS: Final[dict[int, str]] = {
         broker-not-started no-such-kind store-restored target-unavailable
         asker-gone no-broker nobody-minted still-minting
         broker-unavailable preflight-open sweep-open
-        target-unavailable
         client-secret-file too-many-sign-ins
         client-unreachable too-many-asked too-many-documents
         affected-sqlite ambiguous-commit asks-too-often busy no-room-for-result
