@@ -25,18 +25,15 @@ from __future__ import annotations
 import select
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
 from taskbound import __version__
-from taskbound.core.action.canonical import canonical
-from taskbound.core.action.escape import escape_text
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
-from taskbound.core.target import SECONDS
-from taskbound.core.tool.name import CREDENTIAL, is_reserved, join_tool_name
-from taskbound.sdk.client import Client, DaemonLostError, RefusedByDaemonError
+from taskbound.sdk.client import Client, RefusedByDaemonError
+from taskbound.sdk.wish import Asker, BadWishError, Opened, TaskCredential, Wish
 from taskbound.wire.action import Decide, Narrowed, Permitted, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Bind, Bound, Done, Fault, Open
@@ -49,10 +46,9 @@ from taskbound.wire.credential import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from taskbound.core.action.canonical import JsonValue
     from taskbound.wire.envelope import Answer, Push, Reply
 
 __all__ = [
@@ -77,20 +73,12 @@ _TAKEN: Final = 15.0
 """Seconds that one question for it may wait: more than a daemon lets it."""
 _MINTING: Final = "still-minting"
 _PAUSE: Final = 0.2
-_SHOWN: Final = 80
 _OVER: Final = {
     "denied": "do something else; do not ask for the same again",
     "expired": "ask again, if it is still needed: people are asked anew",
     "withdrawn": "do not ask again; ask the person who opened the task",
 }
 _GONE: Final = frozenset({"revoked", "unsupported"})
-
-
-class BadWishError(MalformedError):
-    """What is asked for names no credential."""
-
-    code = "bad-wish"
-    remedy = "name a target and one of its kinds, with texts for the kind's own parameters"
 
 
 class CredentialDeniedError(DeniedError):
@@ -117,91 +105,18 @@ class OtherTaskBoundError(DeniedError):
     remedy = "end the agent's other tasks, or start the program beneath `taskbound run`"
 
 
-class Opened(Protocol):
-    """What was handed out, opened."""
+@dataclass(slots=True, kw_only=True)
+class _Asked:
+    """One credential that is being asked for."""
 
-    @property
-    def open(self) -> Mapping[str, str]:
-        """What may be shown."""
-
-    @property
-    def secret(self) -> Mapping[str, str]:
-        """What may not."""
-
-
-class Asker(Protocol):
-    """The key of one request (rule 2)."""
-
-    @property
-    def public(self) -> str:
-        """32 bytes of X25519, as base64url."""
-
-    def open(self, sealed: str, *, namespace: str, target: str, credential: str) -> Opened:
-        """What was sealed to this key for this credential; raises where it is anything else.
-
-        It MUST raise too where a name of it decides what runs or who is spoken to (`core.tool.slot`, rule 2).
-        """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """A credential that is wanted.
-
-    Raises:
-        BadWishError: On making one that no target could have.
-    """
-
-    target: str
-    kind: str
-    seconds: int = 0
-    """For how long; 0 for as long as its kind allows."""
-    parameters: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Require names that make a tool."""
-        named = escape_text(f"{self.target}/{self.kind}"[:_SHOWN])
-        if not is_reserved(CREDENTIAL + self.kind):
-            raise BadWishError(f"`{named}` names no kind of credential")
-        try:
-            join_tool_name(self.target, CREDENTIAL + self.kind)
-        except MalformedError as error:
-            raise BadWishError(f"`{named}` names no kind of credential: {error.message}") from error
-        if self.seconds < 0 or SECONDS in self.parameters:
-            raise BadWishError(
-                f"for how long it is wanted is said in seconds, and by no parameter `{SECONDS}`"
-            )
-
-    @property
-    def tool(self) -> str:
-        """As what it is asked for."""
-        return join_tool_name(self.target, CREDENTIAL + self.kind)
-
-    @property
-    def arguments(self) -> bytes:
-        """What is decided: canonical JSON."""
-        given: dict[str, JsonValue] = dict(self.parameters)
-        if self.seconds:
-            given[SECONDS] = self.seconds
-        return canonical(given)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskCredential:
-    """One credential that this process has."""
-
-    id: str
-    target: str
-    kind: str
-    ends: int
-    """When it ends: instant, µs since the epoch."""
-    open: Mapping[str, str]
-    """What may be shown: by the name of the variable that programs of the target read."""
-    secret: Mapping[str, str] = field(repr=False)
-    """What may not."""
-
-    def environment(self) -> dict[str, str]:
-        """Both, as variables for a program."""
-        return {**self.open, **self.secret}
+    wish: Wish
+    recipient: str
+    number: int
+    arguments: bytes
+    resume: str = ""
+    """The held action."""
+    told: bool = False
+    """Whether it was said that people have to be asked."""
 
 
 def ignore_hold(_: Refused) -> None:
@@ -377,32 +292,43 @@ class Task:
         self.close()
 
     def _permitted(self, wish: Wish, recipient: str, held: Callable[[Refused], None]) -> Permitted:
-        """The permit, once there is one (rule 3)."""
+        """The permit, once there is one (rule 3). Whoever interrupts the wait takes the question back."""
         self._asked += 1
-        arguments, resume, told = wish.arguments, "", False
-        while True:
-            answer = self._decided(wish, recipient, arguments, resume)
-            if isinstance(answer, Permitted):
-                return answer
-            if isinstance(answer, Narrowed):
-                arguments, resume = bytes(answer.arguments), answer.action
-                continue
-            refused = _require_refusal(answer)
-            if refused.code != "held" or not refused.action:
-                raise CredentialDeniedError(refused, wish.tool)
-            resume = refused.action
-            if not told:
-                told = True
-                held(refused)
-            over = self._answered(refused.action)
-            if over is None:
-                continue
-            if over.state == "superseded":
-                resume = ""  # it was narrowed, and asked for as it was made, the narrower one is the answer
-            elif over.state in _OVER:
-                why = over.reason or f"the question is {over.state}"
-                code = "approval-denied" if over.state == "denied" else "hold-over"
-                raise CredentialDeniedError(refused, wish.tool, code=code, why=why, remedy=_OVER[over.state])
+        asked = _Asked(wish=wish, recipient=recipient, number=self._asked, arguments=wish.arguments)
+        try:
+            while True:
+                answer = self._decided(asked)
+                if isinstance(answer, Permitted):
+                    return answer
+                if isinstance(answer, Narrowed):
+                    asked.arguments, asked.resume = bytes(answer.arguments), answer.action
+                    continue
+                refused = _require_held(answer, wish)
+                asked.resume = refused.action
+                if not asked.told:
+                    asked.told = True
+                    held(refused)
+                self._wait(asked, refused)
+        except TaskboundError:
+            raise
+        except BaseException:
+            if asked.resume:
+                self._leave(asked.resume)
+            raise
+
+    def _wait(self, asked: _Asked, refused: Refused) -> None:
+        """Wait for people's answer, at most for a while; raises where it is no."""
+        over = self._answered(refused.action)
+        if over is None:
+            return
+        if over.state == "superseded":
+            asked.resume = ""  # it was narrowed, and asked for as it was made, the narrower one is the answer
+        elif over.state in _OVER:
+            why = over.reason or f"the question is {over.state}"
+            code = "approval-denied" if over.state == "denied" else "hold-over"
+            raise CredentialDeniedError(
+                refused, asked.wish.tool, code=code, why=why, remedy=_OVER[over.state]
+            )
 
     def _handed(self, credential: str) -> Handed:
         """What was minted, once it is there; the daemon lets one question wait for some seconds."""
@@ -414,44 +340,35 @@ class Task:
                 if error.fault.code != _MINTING or time.monotonic() >= end:
                     raise
 
-    def _decided(self, wish: Wish, recipient: str, arguments: bytes, resume: str) -> Answer:
+    def _decided(self, asked: _Asked) -> Answer:
         return self.client.ask_any(
             Decide(
-                tool=wish.tool,
-                arguments=msgspec.Raw(arguments),
-                request=f'"credential-{self._asked}"',
-                resume=resume,
+                tool=asked.wish.tool,
+                arguments=msgspec.Raw(asked.arguments),
+                request=f'"credential-{asked.number}"',
+                resume=asked.resume,
                 wait=_WAIT,
-                recipient=recipient,
+                recipient=asked.recipient,
             )
         )
 
     def _answered(self, action: str) -> HoldPush | None:
-        """Wait for people's answer; what the daemon says of it, None where it said nothing for a while.
-
-        Whoever interrupts this leaves the question too.
-        """
+        """What the daemon says that people answered; None where it said nothing for a while."""
         end = time.monotonic() + _LOOK
         replies: tuple[Reply, ...] = self.client.kept()
-        try:
-            while True:
-                found = None
-                for one in replies:
-                    if isinstance(one.push, HoldPush):
-                        found = one.push if one.push.action == action else found
-                    elif one.push is not None:
-                        self.heard.append(one.push)
-                if found is not None:
-                    return found
-                left = end - time.monotonic()
-                if left <= 0 or not select.select([self.client], [], [], left)[0]:
-                    return None
-                replies = self.client.replies()
-        except DaemonLostError:
-            raise
-        except BaseException:
-            self._leave(action)
-            raise
+        while True:
+            found = None
+            for one in replies:
+                if isinstance(one.push, HoldPush):
+                    found = one.push if one.push.action == action else found
+                elif one.push is not None:
+                    self.heard.append(one.push)
+            if found is not None:
+                return found
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.client], [], [], left)[0]:
+                return None
+            replies = self.client.replies()
 
     def _leave(self, action: str) -> None:
         """Take the question back; where the daemon can't be told, it sees the connection's end."""
@@ -468,9 +385,12 @@ class Task:
             return
 
 
-def _require_refusal(answer: Answer) -> Refused:
-    if isinstance(answer, Refused):
-        return answer
+def _require_held(answer: Answer, wish: Wish) -> Refused:
+    """Go on only where people have to be asked."""
     if isinstance(answer, Fault):
         raise RefusedByDaemonError(answer)
-    raise MalformedError(f"the daemon answered `{type(answer).__name__}` to who asked for a credential")
+    if not isinstance(answer, Refused):
+        raise MalformedError(f"the daemon answered `{type(answer).__name__}` to who asked for a credential")
+    if answer.code != "held" or not answer.action:
+        raise CredentialDeniedError(answer, wish.tool)
+    return answer

@@ -1,0 +1,115 @@
+"""What a program wants of a target, what opens it, and what it gets (`taskbound.sdk.credential`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.action.escape import escape_text
+from taskbound.core.errors import MalformedError
+from taskbound.core.target import SECONDS
+from taskbound.core.tool.name import CREDENTIAL, is_reserved, join_tool_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.action.canonical import JsonValue
+
+__all__ = ["Asker", "BadWishError", "Opened", "TaskCredential", "Wish"]
+
+_SHOWN: Final = 80
+
+
+class BadWishError(MalformedError):
+    """What is asked for names no credential."""
+
+    code = "bad-wish"
+    remedy = "name a target and one of its kinds, with texts for the kind's own parameters"
+
+
+class Opened(Protocol):
+    """What was handed out, opened."""
+
+    @property
+    def open(self) -> Mapping[str, str]:
+        """What may be shown."""
+
+    @property
+    def secret(self) -> Mapping[str, str]:
+        """What may not."""
+
+
+class Asker(Protocol):
+    """The key of one request (rule 2)."""
+
+    @property
+    def public(self) -> str:
+        """32 bytes of X25519, as base64url."""
+
+    def open(self, sealed: str, *, namespace: str, target: str, credential: str) -> Opened:
+        """What was sealed to this key for this credential; raises where it is anything else.
+
+        It MUST raise too where a name of it decides what runs or who is spoken to (`core.tool.slot`, rule 2).
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A credential that is wanted.
+
+    Raises:
+        BadWishError: On making one that no target could have.
+    """
+
+    target: str
+    kind: str
+    seconds: int = 0
+    """For how long; 0 for as long as its kind allows."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Require names that make a tool."""
+        named = escape_text(f"{self.target}/{self.kind}"[:_SHOWN])
+        if not is_reserved(CREDENTIAL + self.kind):
+            raise BadWishError(f"`{named}` names no kind of credential")
+        try:
+            join_tool_name(self.target, CREDENTIAL + self.kind)
+        except MalformedError as error:
+            raise BadWishError(f"`{named}` names no kind of credential: {error.message}") from error
+        if self.seconds < 0 or SECONDS in self.parameters:
+            raise BadWishError(
+                f"for how long it is wanted is said in seconds, and by no parameter `{SECONDS}`"
+            )
+
+    @property
+    def tool(self) -> str:
+        """As what it is asked for."""
+        return join_tool_name(self.target, CREDENTIAL + self.kind)
+
+    @property
+    def arguments(self) -> bytes:
+        """What is decided: canonical JSON."""
+        given: dict[str, JsonValue] = dict(self.parameters)
+        if self.seconds:
+            given[SECONDS] = self.seconds
+        return canonical(given)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCredential:
+    """One credential that this process has."""
+
+    id: str
+    target: str
+    kind: str
+    ends: int
+    """When it ends: instant, µs since the epoch."""
+    open: Mapping[str, str]
+    """What may be shown: by the name of the variable that programs of the target read."""
+    secret: Mapping[str, str] = field(repr=False)
+    """What may not."""
+
+    def environment(self) -> dict[str, str]:
+        """Both, as variables for a program."""
+        return {**self.open, **self.secret}
