@@ -17,7 +17,8 @@
 4. A credential is acknowledged before anybody has it from here, and what can't be opened never is: nobody
    has it, and it is revoked.
 5. Ending one is said to the daemon. When the daemon can't be told, that is an error: it may live until its
-   own end, or its task's.
+   own end, or its task's. Unless it is to last it ends with the connection too, five seconds after that is
+   lost, as far as the same daemon is there.
 """
 
 from __future__ import annotations
@@ -222,12 +223,15 @@ class Task:
             raise
         self.end(found.id)
 
-    def obtain(self, wish: Wish, held: Callable[[Refused], None] = ignore_hold) -> TaskCredential:
+    def obtain(
+        self, wish: Wish, held: Callable[[Refused], None] = ignore_hold, *, lasting: bool = False
+    ) -> TaskCredential:
         """A credential, opened and acknowledged; whoever has it ends it.
 
         Args:
             wish: What is wanted.
             held: Called once people have to be asked, before they are waited for.
+            lasting: Whether it outlives this connection; if not, a process that is killed leaves none behind.
 
         Raises:
             CredentialDeniedError: The task does not get it.
@@ -248,7 +252,8 @@ class Task:
         except TaskboundError:
             self._give_back(permitted.credential)
             raise
-        self.client.ask(AcknowledgeCredential(credential=permitted.credential), Done)  # 4
+        said = AcknowledgeCredential(credential=permitted.credential, with_connection=not lasting)
+        self.client.ask(said, Done)  # 4
         return TaskCredential(
             id=permitted.credential,
             target=wish.target,

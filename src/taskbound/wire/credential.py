@@ -53,10 +53,12 @@ class AcknowledgeCredential(Message, frozen=True, tag="credential:acknowledge", 
     """Say to have its secret; once more changes nothing. Only on the connection that it was permitted on."""
 
     credential: str
+    with_connection: bool = False
+    """Whether it is to end with this connection: once that is lost, and is not back within its grace."""
 
 
 class EndCredential(Message, frozen=True, tag="credential:end", tag_field="op"):
-    """Say to need it no more: it is revoked. Only for the task that it is of."""
+    """Say to need it no more: it is revoked. Only for the task that it is of; the answer is its row."""
 
     credential: str
 

@@ -165,13 +165,17 @@ def test_a_credential_goes_from_its_permit_to_whoever_asked_and_to_its_end(tmp_p
             told = b'{"credential":"%s","ends":%d}' % (row.id.encode(), row.ends)
             assert await at.outcome(row) == ("succeeded", told)
             at.place.pushes.clear()
-            assert await at.askers.ask("a", credential.EndCredential(credential=row.id)) == Done()
+            ended = await at.askers.ask("a", credential.EndCredential(credential=row.id))
+            assert (ended.id, ended.state, ended.why) == (row.id, "revoking", "its task needs it no more")
             order = await at.lease(row)
             assert (order.step, at.place.pushes) == ("revoke", [broker.DuePush(target=TARGET)])
             await at.broker.ask(broker.TellGone(credential=row.id, fence=order.fence, cut=1), Done)
             person = await at.place.client()
             shown = await person.ask(credential.ShowCredential(credential=row.id), credential.CredentialRow)
             assert (shown.state, shown.acknowledged, shown.name[:3]) == ("revoked", True, "tb_")
+            at.place.pushes.clear()
+            again = await at.askers.ask("a", credential.EndCredential(credential=row.id))
+            assert (again.state, at.place.pushes) == ("revoked", [])
             detail = await person.ask(ShowTask(task=row.task), TaskDetail)
             assert ([one.id for one in detail.credentials], detail.credential_count) == (
                 [other.id, row.id],
@@ -294,6 +298,40 @@ def test_what_was_sealed_waits_for_its_connection_alone_and_goes_with_it(tmp_pat
             at.world.clock.advance(10)
             await at.rounds.go()
             assert row_of(at.world, row).why == "nobody said to have its secret"
+
+    asyncio.run(story())
+
+
+def test_k10_what_is_to_end_with_its_connection_is_ended_once_that_is_given_up_and_nothing_else_is(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with scene(tmp_path) as at:
+            bound, lasting = await at.permitted("a"), await at.permitted("b")
+            for row in (bound, lasting):
+                taken = await at.waiting(row)
+                await at.mint(row, "SEALED")
+                await taken
+                have = credential.AcknowledgeCredential(credential=row.id, with_connection=row is bound)
+                assert await at.askers.ask("a", have) == Done()
+            await at.askers.ask("a", None)
+            async with asyncio.timeout(5):
+                while at.daemon.connections.gateways():
+                    await at.round_trip()
+            (lost,) = at.daemon.connections.gateways(lost=True)
+            await at.rounds.go()
+            assert row_of(at.world, bound).state is CredentialState.ACTIVE
+            at.place.pushes.clear()
+            at.daemon.give_up(lost)
+            async with asyncio.timeout(5):
+                while broker.DuePush(target=TARGET) not in at.place.pushes:
+                    await at.round_trip()
+            found = row_of(at.world, bound)
+            assert (found.state, found.why) == (
+                CredentialState.REVOKING,
+                "the connection that it was to end with is lost",
+            )
+            assert row_of(at.world, lasting).state is CredentialState.ACTIVE
 
     asyncio.run(story())
 

@@ -8,6 +8,7 @@ __all__ = [
     "AGAIN",
     "CANARY",
     "FAILED",
+    "LEFT",
     "LOST",
     "NOBODY",
     "NO_MORE",
@@ -21,6 +22,7 @@ LOST: Final = "whoever was minting it told nothing more"
 FAILED: Final = "it could not be minted: "
 """What was met stands behind it."""
 UNACKNOWLEDGED: Final = "nobody said to have its secret"
+LEFT: Final = "the connection that it was to end with is lost"
 OVER: Final = "its time is over"
 NO_MORE: Final = "its task needs it no more"
 CANARY: Final = "it was a canary"

@@ -88,8 +88,15 @@ def _names(
     return sorted(one.id for one in found[:MOST]), len(found) > MOST
 
 
-def end_own(means: Means, namespace: str, credential: str, task: str) -> Credential:
+def end_own(means: Means, namespace: str, credential: str, task: str, why: str = NO_MORE) -> Credential:
     """End a credential for the task that it is of (rule 2); the row as it stands then.
+
+    Args:
+        means: What flows are given.
+        namespace: Where it is.
+        credential: Its id.
+        task: The task that it has to be of.
+        why: What the row says of it.
 
     Raises:
         NotAskerError: It is of another task, or not there.
@@ -102,7 +109,7 @@ def end_own(means: Means, namespace: str, credential: str, task: str) -> Credent
         if row.state not in LIVE:
             return row
         moves = Moves(means, tx, namespace, means.clock.now())
-        over = moves.put(row, end_credential(row, NO_MORE, moves.now), CredentialEvent.END)
+        over = moves.put(row, end_credential(row, why, moves.now), CredentialEvent.END)
         moves.record()
         return over
 

@@ -42,6 +42,8 @@ __all__ = [
 ]
 
 _PAGE: Final = 500
+_OVER: Final = frozenset({CredentialState.REVOKED, CredentialState.UNSUPPORTED})
+"""Where there is nothing to end any more."""
 
 
 class NoBrokerError(UnavailableError):
@@ -62,20 +64,23 @@ async def acknowledge_one(daemon: Daemon, connection: Connection, ask: wire.Ackn
     row = await daemon.first(
         partial(acknowledge_credential, daemon.means, space, ask.credential, connection.name)
     )
-    daemon.credentials.acknowledged(connection, row)
+    daemon.credentials.acknowledged(connection, row, bound=ask.with_connection)
     return Done()
 
 
 async def end_one(daemon: Daemon, connection: Connection, ask: wire.EndCredential) -> Answer:
-    """The task needs it no more."""
+    """The task needs it no more; how it stands, for who waits until it is gone."""
 
-    def work() -> Credential:
-        return end_own(daemon.means, connection.namespace, ask.credential, daemon.bind(connection))
+    def work() -> tuple[Credential, Answer]:
+        row = end_own(daemon.means, connection.namespace, ask.credential, daemon.bind(connection))
+        with daemon.means.store.read() as snapshot:
+            return row, credential_row(row, snapshot.targets.mark(), daemon.means.clock.now())
 
-    row = await daemon.first(work)
-    daemon.credentials.tell((row,))
-    daemon.credentials.wake(row.namespace, [row.target])
-    return Done()
+    row, said = await daemon.first(work)
+    if row.state not in _OVER:
+        daemon.credentials.tell((row,))
+        daemon.credentials.wake(row.namespace, [row.target])
+    return said
 
 
 async def revoke_some(daemon: Daemon, connection: Connection, ask: wire.RevokeCredentials) -> Answer:

@@ -9,7 +9,9 @@
 4. What came of the action follows from the row, and is recorded as its holder would tell it, as often as it
    takes. A connection that is lost for good is seen to elsewhere: its permits become unknown (law 7), and
    what is told of them then changes nothing.
-5. Brokers are woken at whatever makes something due. Nothing rests on it: they look twice a second.
+5. What was acknowledged to end with its connection is ended once that is given up, as often as it takes. A
+   daemon that ends meanwhile knows no more of it: it lives until its own end, or its task's.
+6. Brokers are woken at whatever makes something due. Nothing rests on it: they look twice a second.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from taskbound.flows.action import Withhold
 from taskbound.flows.credential.due import end_one_due
 from taskbound.flows.credential.errors import StillMintingError
 from taskbound.flows.credential.handing import over_of, report_of, require_asker
+from taskbound.flows.credential.reasons import LEFT
+from taskbound.flows.credential.revoking import end_own
 from taskbound.surfaces.api.worker import OverloadedError
 from taskbound.wire.broker import DuePush
 from taskbound.wire.credential import Handed
@@ -90,6 +94,10 @@ class CredentialDesk:
         self._waiting: dict[Key, asyncio.Future[Handed]] = {}
         self._sealed: dict[Key, _Sealed] = {}
         self._open: dict[Key, _Open] = {}
+        self._bound: dict[str, dict[Key, str]] = {}
+        """Credentials that end with a connection, by its name, each with its task."""
+        self._left: dict[Key, str] = {}
+        """Those whose connection was given up, and that are not ended yet."""
         self._swept: dict[Key, Instant] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -184,8 +192,10 @@ class CredentialDesk:
             timer = self._daemon.loop.call_later(_KEPT, self._drop, key)
             self._sealed[key] = _Sealed(handed, connection, timer)
 
-    def acknowledged(self, connection: Connection, row: Credential) -> None:
-        """Whoever asked says to have the secret."""
+    def acknowledged(self, connection: Connection, row: Credential, *, bound: bool) -> None:
+        """Whoever asked says to have the secret, and whether it is to end with their connection (rule 5)."""
+        if bound:
+            self._bound.setdefault(connection.name, {})[row.namespace, row.id] = row.task
         self._open.setdefault((row.namespace, row.id), _Open(connection.name))
         self.tell((row,))
 
@@ -233,6 +243,20 @@ class CredentialDesk:
         for key in [key for key, one in self._sealed.items() if one.connection == connection.name]:
             self._drop(key)
 
+    def give_up(self, connection: Connection) -> None:
+        """A lost connection did not come back: what was to end with it ends (rule 5)."""
+        left = self._bound.pop(connection.name, {})
+        if left:
+            self._left |= left
+            self._run(self._end_left())
+
+    async def _end_left(self) -> None:
+        for key, task in tuple(self._left.items()):
+            row = await self._daemon.first(partial(end_own, self._daemon.means, *key, task, LEFT))
+            self._left.pop(key, None)
+            self.tell((row,))
+            self.wake(row.namespace, [row.target])
+
     def _drop(self, key: Key) -> Handed | None:
         """Forget a secret that waits; it, where it was there."""
         kept = self._sealed.pop(key, None)
@@ -242,7 +266,9 @@ class CredentialDesk:
         return kept.handed
 
     async def look(self) -> None:
-        """See how those stand that somebody waits for, or whose action has no outcome (rule 3)."""
+        """See how those stand that somebody waits for, or whose action has no outcome (rules 3 and 5)."""
+        if self._left:
+            await self._end_left()
         keys = list({**self._open, **dict.fromkeys(self._waiting)})
         if keys:
             self.tell(await self._daemon.read(partial(self._rows, keys)))
@@ -274,7 +300,7 @@ class CredentialDesk:
         await self.look()
 
     def greet(self, connection: Connection) -> None:
-        """A broker is there: it hears of every target (rule 5)."""
+        """A broker is there: it hears of every target (rule 6)."""
 
         async def tell() -> None:
             def read() -> list[str]:
@@ -301,7 +327,7 @@ class CredentialDesk:
 
 
 async def _watched(work: Coroutine[None, None, None]) -> None:
-    """Do what nothing rests on (rule 5)."""
+    """Do what nothing rests on (rule 6)."""
     try:
         await work
     except TaskboundError as error:

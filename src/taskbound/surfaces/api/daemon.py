@@ -347,6 +347,7 @@ class Daemon:
     def give_up(self, connection: Connection) -> None:
         """The grace of a lost gateway is over: its open permits are unknown; in the loop."""
         if self.connections.forget(connection):
+            self.credentials.give_up(connection)
             self._give_up((connection.namespace, connection.name), "its gateway was lost")
 
     def begin(self) -> None:

@@ -305,7 +305,7 @@ def request(
             session.place, session.namespace, agent=standing.agent, task=standing.task
         ) as joined,
     ):
-        found = joined.obtain(wish, lambda one: say_held(session, one))
+        found = joined.obtain(wish, lambda one: say_held(session, one), lasting=True)
     _print(session, found)
 
 

@@ -66,7 +66,7 @@ def whole_credential(session: Session, told: str) -> str:
 
     def page(before: str) -> tuple[list[str], bool]:
         found = session.ask(ListCredentials(limit=_PAGE, before=before), CredentialRows)
-        return [one.id for one in found.rows], len(found.rows) == _PAGE
+        return [one.id for one in found.rows], found.more
 
     return _whole(told, page, "credential")
 
