@@ -77,19 +77,11 @@ class Minting(Aiming):
         file = parse_target_file(self.row().file)
         return next(one for one in file.credentials if one.name == name)
 
-    def permit(
-        self,
-        kind: str = "reader",
-        asked: dict[str, Any] | None = None,
-        *,
-        action: dict[str, Any] | None = None,
-        row: dict[str, Any] | None = None,
-        record: dict[str, Any] | None = None,
-    ) -> Credential:
-        """A journaled credential, with what of its action, its row and its record is forged."""
+    def action(self, kind: str, asked: dict[str, Any]) -> StoredAction:
+        """The permitted action that asks for it."""
         now, target = self.means.clock.now(), self.row()
         tool = f"{target.name}__credential/{kind}"
-        arguments = canonical(ASKED if asked is None else asked)
+        arguments = canonical(asked)
         frame = Frame(
             namespace=SPACE,
             task=self.task.id,
@@ -99,7 +91,7 @@ class Minting(Aiming):
             definition=kind_definition(self.kind(kind)).digest,
         )
         act = Action(frame=frame, arguments=arguments)
-        done = StoredAction(
+        return StoredAction(
             namespace=SPACE,
             id=self.means.chance.name("act"),
             task=self.task.id,
@@ -129,40 +121,46 @@ class Minting(Aiming):
             at=now,
             until=Instant(now + seconds(30)),
         )
-        credential = Credential(
+
+    def credential(self, done: StoredAction, kind: str) -> Credential:
+        """Its row, without its record."""
+        return Credential(
             namespace=SPACE,
             id=credential_of(done.id),
-            target=target.name,
+            target="orders-db",
             kind=kind,
-            identity=target.identity,
+            identity=done.server,
             task=self.task.id,
             agent="coder",
             action=done.id,
-            arguments=arguments,
+            arguments=done.arguments,
             recipient=RECIPIENT,
             state=CredentialState.JOURNALED,
-            made=now,
-            ends=Instant(now + seconds(30 if kind == "clerk" else 300)),
-            due=now,
+            made=done.at,
+            ends=Instant(done.at + seconds(30 if kind == "clerk" else 300)),
+            due=done.at,
         )
-        event = CredentialJournaled(
-            credential=credential.id,
-            target=credential.target,
-            of=kind,
-            identity=credential.identity,
-            task=credential.task,
-            agent=credential.agent,
-            action=done.id,
-            ends=credential.ends,
-            recipient=credential.recipient,
-        )
+
+    def permit(
+        self,
+        kind: str = "reader",
+        asked: dict[str, Any] | None = None,
+        *,
+        action: dict[str, Any] | None = None,
+        row: dict[str, Any] | None = None,
+        record: dict[str, Any] | None = None,
+    ) -> Credential:
+        """A journaled credential, with what of its action, its row and its record is forged."""
+        done = self.action(kind, ASKED if asked is None else asked)
+        credential = self.credential(done, kind)
+        event = journaled_event(credential)
 
         def work(tx: Transaction) -> Credential:
             if action != NONE:
                 tx.actions.insert_actions([replace(done, **action or {})])
             number = 0
             if record != NONE:
-                tx.audit.append(SPACE, self.means.writer, [replace(event, **record or {})], now)
+                tx.audit.append(SPACE, self.means.writer, [replace(event, **record or {})], done.at)
                 number = tx.audit.last_number()
             written = replace(credential, **{"record": number} | (row or {}))
             tx.credentials.insert_credentials([written])
@@ -189,3 +187,18 @@ class Minting(Aiming):
         now = Instant(self.means.clock.now() + round(late * seconds(1)))
         with self.means.store.read() as seen:
             return require_mintable(seen, self.proofs, SPACE, row.id, fence=fence, now=now)
+
+
+def journaled_event(credential: Credential) -> CredentialJournaled:
+    """The record of its beginning."""
+    return CredentialJournaled(
+        credential=credential.id,
+        target=credential.target,
+        of=credential.kind,
+        identity=credential.identity,
+        task=credential.task,
+        agent=credential.agent,
+        action=credential.action,
+        ends=credential.ends,
+        recipient=credential.recipient,
+    )
