@@ -4,6 +4,7 @@
    waits for one of them is told, and the brokers are woken.
 2. What is overdue is told by one daemon of a database, the one that leads.
 3. Only namespaces with a target have credentials.
+4. An action whose holder was lost is unknown for no longer than its credential's row does not know.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.flows.credential import end_stranded
 from taskbound.flows.credential.due import Overdue, end_due
+from taskbound.flows.credential.settling import settle_unknown
 
 if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
@@ -41,6 +43,7 @@ class CredentialRounds:
             if self._turn % _STRANDED == 0:
                 stranded = await daemon.first(partial(end_stranded, daemon.means, space))
                 desk.wake(space, names if stranded else ())
+                await daemon.first(partial(settle_unknown, daemon.means, space))  # 4
             desk.wake(space, [one.target for one in ended])
             desk.tell(ended)
         await desk.look()

@@ -1,0 +1,79 @@
+"""What came of actions for credentials whose holder was lost: said by the row, and by nobody's guess."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.adapters.store.memory import MemoryStore
+from taskbound.core.action import ActionState
+from taskbound.flows.credential.due import end_due
+from taskbound.flows.credential.handing import acknowledge_credential
+from taskbound.flows.credential.settling import settle_unknown
+from tests.stories.brokering import Broker, permitted, put_target
+from tests.world import World
+
+if TYPE_CHECKING:
+    from taskbound.core.credential import Credential
+    from taskbound.core.task import Task
+
+
+@pytest.fixture
+def world() -> World:
+    return World(store=MemoryStore())
+
+
+@pytest.fixture
+def task(world: World) -> Task:
+    running = world.settle_in()
+    put_target(world)
+    return running
+
+
+def state(world: World, row: Credential) -> ActionState:
+    with world.store.read() as seen:
+        action = seen.actions.action("default", row.action)
+    assert action is not None
+    return action.state
+
+
+def lose(world: World, row: Credential) -> None:
+    world.outcomes.lose("default", connection="con_a", reason="its gateway was lost")
+    assert state(world, row) is ActionState.UNKNOWN
+
+
+def test_law_7_what_is_over_without_an_acknowledgement_has_failed_and_only_then(
+    world: World, task: Task
+) -> None:
+    row = permitted(world, task, "a")
+    lose(world, row)
+    assert settle_unknown(world.means, "default") == ()
+    world.clock.advance(10)
+    assert [one.id for one in end_due(world.means, "default")] == [row.id]
+    assert settle_unknown(world.means, "default") == (row.action,)
+    assert state(world, row) is ActionState.RECONCILED_FAILED
+    (event,) = world.events("action-reconciled")
+    assert (event["by"], event["after"]) == ("daemon", "reconciled-failed")
+    assert row.id in event["note"]
+    assert settle_unknown(world.means, "default") == ()
+
+
+def test_law_7_what_was_minted_and_not_acknowledged_stays_unknown_while_it_lives(
+    world: World, task: Task
+) -> None:
+    row = permitted(world, task, "a")
+    broker = Broker(world=world, waited={row.id})
+    broker.mint(row)
+    lose(world, row)
+    assert settle_unknown(world.means, "default") == ()
+    assert state(world, row) is ActionState.UNKNOWN
+
+
+def test_law_7_what_was_acknowledged_has_succeeded(world: World, task: Task) -> None:
+    row = permitted(world, task, "a")
+    Broker(world=world, waited={row.id}).mint(row)
+    acknowledge_credential(world.means, "default", row.id, "con_a")
+    lose(world, row)
+    assert settle_unknown(world.means, "default") == (row.action,)
+    assert state(world, row) is ActionState.RECONCILED_SUCCEEDED
