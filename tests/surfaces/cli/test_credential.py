@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,11 +126,11 @@ def test_one_that_is_asked_to_be_shown_is_shown_and_revoked_by_hand(here: Settin
 
 def until_gone(here: Setting) -> None:
     """Wait until the database has nothing of ours; a look each time that a command was over."""
-    for _ in range(60):
-        if not here.logins():
-            return
+    end = time.monotonic() + 40
+    while here.logins():
+        if time.monotonic() > end:
+            raise TimeoutError(here.logins())
         here.place("target", "list")
-    raise TimeoutError(here.logins())
 
 
 def test_a_program_has_one_for_the_length_of_a_context(here: Setting) -> None:
