@@ -89,8 +89,13 @@ def make_login(link: Link, place: PostgresPlace, order: MintOrder, kind: Postgre
                 "INSERT INTO taskbound.contexts (login, key, value) VALUES (%s, %s, %s)",
                 (order.name, key, order.context[key]),
             )
-    where = {"PGHOST": place.host, "PGPORT": str(place.port), "PGDATABASE": place.database}
-    return Minted(open=where | {"PGUSER": order.name}, secret={"PGPASSWORD": password})
+    return Minted(open=_way(place) | {"PGUSER": order.name}, secret={"PGPASSWORD": password})
+
+
+def _way(place: PostgresPlace) -> dict[str, str]:
+    """How programs come to the database: as the broker does, so that the server proves itself to them too."""
+    way = {"PGHOST": place.host, "PGPORT": str(place.port), "PGDATABASE": place.database}
+    return way | ({"PGSSLMODE": "verify-full", "PGSSLROOTCERT": place.roots} if place.roots else {})
 
 
 def use_login(place: PostgresPlace, minted: Minted, *, patience: float) -> None:
