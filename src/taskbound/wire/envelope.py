@@ -31,7 +31,15 @@ from taskbound.wire import (
     workload,
 )
 from taskbound.wire.frame import Message
-from taskbound.wire.network import Agree, ClientAuthorities, ShowClientAuthorities, Shown, TellRefused
+from taskbound.wire.network import (
+    Agree,
+    ClientAuthorities,
+    Counted,
+    ShowClientAuthorities,
+    ShowCounts,
+    Shown,
+    TellRefused,
+)
 
 __all__ = ["Answer", "Ask", "Push", "Reply", "Said", "ask_decoder", "said_decoder"]
 
@@ -130,6 +138,7 @@ Ask: TypeAlias = (
     | oauth.ShowStatusList
     | Agree
     | ShowClientAuthorities
+    | ShowCounts
     | TellRefused
     | authorization.AddClient
     | authorization.RemoveClient
@@ -279,6 +288,7 @@ Answer: TypeAlias = (
     | oauth.Introspected
     | oauth.Published
     | ClientAuthorities
+    | Counted
     | authorization.ClientRow
     | authorization.ClientRows
     | authorization.AdmissionRow

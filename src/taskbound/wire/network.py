@@ -15,9 +15,11 @@ from taskbound.wire.frame import Message
 __all__ = [
     "Agree",
     "ClientAuthorities",
+    "Counted",
     "OtherOriginError",
     "PageAsk",
     "ShowClientAuthorities",
+    "ShowCounts",
     "Shown",
     "TellRefused",
 ]
@@ -79,6 +81,24 @@ class ClientAuthorities(Message, frozen=True, tag="client-authorities", tag_fiel
     """Another one where they are others."""
     certificates: tuple[str, ...] | None = None
     """Each DER in Base64; none where they are those that are known."""
+
+
+class ShowCounts(Message, frozen=True, tag="network:counts", tag_field="op"):
+    """Ask how many credentials there are: what the process counts beside its own requests."""
+
+
+class Counted(Message, frozen=True, tag="counted", tag_field="is"):
+    """Numbers of every namespace together, and no name; of each 1,000 at most are counted in a namespace."""
+
+    brokers: int
+    """Connected to this daemon, a broker once for each namespace that it works in."""
+    living: int
+    """Credentials that live in targets, or are being minted."""
+    revoking: int
+    overdue: int
+    """Of those that are being revoked, since more than a minute."""
+    oldest: int
+    """Seconds that the oldest revocation has been under way; 0 where there is none."""
 
 
 class TellRefused(Message, frozen=True, tag="network:refused", tag_field="op"):

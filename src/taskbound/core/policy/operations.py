@@ -141,6 +141,7 @@ _TABLE: Final = (
     _row("person-key:withdraw", _G, About.PERSON_KEY, "key", ends=True),
     _row("network:agree", Right.ANYONE, About.NAMESPACE, changes=False),
     _row("network:authorities", Right.ANYONE, About.NAMESPACE, changes=False),
+    _row("network:counts", Right.ANYONE, About.NAMESPACE, changes=False),
     _row("network:refused", Right.ANYONE, About.NAMESPACE, changes=False),
     _row("person:account-link", _G, About.PERSON, "person", told="issuer"),
     _row("person:account-list", _R, About.NAMESPACE),

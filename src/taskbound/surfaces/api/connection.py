@@ -201,6 +201,10 @@ class Connections:
             one for one in self._open.values() if one.role == "broker" and one.namespace == namespace
         )
 
+    def count_brokers(self) -> int:
+        """How many brokers are open, of all namespaces."""
+        return sum(one.role == "broker" for one in self._open.values())
+
     def gateways(self, *, lost: bool = False) -> tuple[Connection, ...]:
         """Every open gateway; with `lost` those too that may come back."""
         every = (*self._open.values(), *(self._lost.values() if lost else ()))

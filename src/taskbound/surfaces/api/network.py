@@ -4,8 +4,9 @@
    of no process beneath a gateway or a run: that is looked at each second that it asks. It is believed about
    what TLS and HTTP said, and no more.
 2. Nothing is asked in its own name but whether the daemon answers, what anybody may read of tokens' keys and
-   status, what it has to know to serve and what it refused by itself (`serving`), and what a browser brings
-   for a client, which gives nothing until a person has said yes. Each other request shows a proof of its own.
+   status, what it has to know to serve, what it counts and what it refused by itself (`serving`), and what a
+   browser brings for a client, which gives nothing until a person has said yes. Each other request shows a
+   proof of its own.
 3. A request that shows none is refused as such, and one whose proof is nobody's too; neither says which
    operation there is, or whether what it is about exists.
 4. What is asked is asked on a seat of its own, which is the principal's: no account, no process, no right
@@ -60,7 +61,7 @@ from taskbound.surfaces.api.tracing import Tracing
 from taskbound.surfaces.api.unbelieved import note_unbelieved
 from taskbound.wire.authorization import AskConsent, AwaitConsent
 from taskbound.wire.connection import Fault, Ping
-from taskbound.wire.network import Agree, PageAsk, ShowClientAuthorities, TellRefused
+from taskbound.wire.network import Agree, PageAsk, ShowClientAuthorities, ShowCounts, TellRefused
 from taskbound.wire.oauth import PUBLIC, AskToken, ClientForm, GiveBackToken, ShowStatusList, ShowTokenJwks
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ NEAR: Final = frozenset(
             "connection:ping",
             "connection:show",
         ),
-        *("network:agree", "network:authorities", "network:refused"),
+        *("network:agree", "network:authorities", "network:counts", "network:refused"),
         *("token:consent", "token:consent-person", "token:deny", "token:look"),
         *("person-key:confirm", "person-key:open", "person-key:open-vouching", "task:run"),
         *("tool:cover", "tool:reach", "tool:see", "upstream:sealed", "upstream:token"),
@@ -100,7 +101,7 @@ NEAR: Final = frozenset(
 """Operations that nobody asks for over the network (rule 5)."""
 _OWN: Final = (
     *(Agree, AskConsent, AwaitConsent, Ping),
-    *(ShowClientAuthorities, ShowStatusList, ShowTokenJwks, TellRefused),
+    *(ShowClientAuthorities, ShowCounts, ShowStatusList, ShowTokenJwks, TellRefused),
 )
 """What the process asks in its own name (rule 2)."""
 _DESCRIBERS: Final = 2

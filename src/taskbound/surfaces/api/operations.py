@@ -209,6 +209,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_network.ShowClientAuthorities: _operation(
         "api:network:authorities", Right.ANYONE, serving.show_authorities
     ),
+    wire_network.ShowCounts: _operation("api:network:counts", Right.ANYONE, serving.show_counts),
     wire_network.TellRefused: _operation("api:network:refused", Right.ANYONE, serving.note_refused),
     wire_people.ConfirmPersonKey: _operation("api:person-key:confirm", _O, passkey.confirm_key),
     wire_people.ListPersonKeys: _operation("api:person-key:list", _R, people.list_keys),

@@ -10,6 +10,8 @@
 4. What one refused by itself leaves a record: a code and an operation of ours, and how many. It is believed
    about that much, and proves nobody. These records share the allowance of whoever is nobody
    (`flows.decision.refusals`, rule 3): strangers fill no journal, and what is beyond is counted there.
+5. What the API tells whoever counts (`/metrics`) is how many credentials live and end, of all namespaces
+   together: numbers, and no name of anything.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from taskbound.core.audit import RequestRefused
 from taskbound.core.decision import TooManyRefusalsError
 from taskbound.core.errors import MalformedError
 from taskbound.core.policy.operations import OPERATIONS
+from taskbound.flows.credential.counting import count_credentials
 from taskbound.surfaces.api.fronts import require_front
 from taskbound.surfaces.api.network import require_api
 from taskbound.surfaces.http.errors import CODES
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["agree", "note_refused", "show_authorities"]
+__all__ = ["agree", "note_refused", "show_authorities", "show_counts"]
 
 _log = logging.getLogger(__name__)
 _NAMES: Final = frozenset(OPERATIONS)
@@ -117,6 +120,31 @@ async def show_authorities(daemon: Daemon, connection: Connection, ask: wire.Sho
             return wire.ClientAuthorities(mark=mark)
         return wire.ClientAuthorities(
             mark=mark, certificates=tuple(b64encode(one).decode("ascii") for one in told)
+        )
+
+    return await daemon.read(read)
+
+
+async def show_counts(daemon: Daemon, connection: Connection, _ask: wire.ShowCounts) -> Answer:
+    """How many credentials live and end (rule 5).
+
+    Raises:
+        UnprovenError: It is asked by somebody else than the API.
+    """
+    require_api(daemon, connection)
+    brokers = daemon.connections.count_brokers()
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            spaces = sorted({one.namespace for one in snapshot.targets.all_targets()})
+            now = daemon.means.clock.now()
+            found = [count_credentials(snapshot, space, now) for space in spaces]
+        return wire.Counted(
+            brokers=brokers,
+            living=sum(one.living for one in found),
+            revoking=sum(one.revoking for one in found),
+            overdue=sum(one.overdue for one in found),
+            oldest=max((one.oldest for one in found), default=0),
         )
 
     return await daemon.read(read)

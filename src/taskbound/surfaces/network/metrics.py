@@ -2,13 +2,18 @@
 
 1. A label is a route or a status, and never what a client chose: no request makes a new series.
 2. No client library: the API's process holds what passes through it alone, and counts six things.
+3. What the daemon counts is told with it while the daemon answers, and left out, never told as it was, while
+   it does not: `taskbound_daemon_up` says which. What is no number that the daemon told is nobody's.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from taskbound.wire.network import Counted
 
 __all__ = ["KIND", "Metrics"]
 
@@ -38,8 +43,12 @@ class Metrics:
         buckets[bisect_left(_BOUNDS, seconds)] += 1
         self._sum[verb, route] = self._sum.get((verb, route), 0.0) + seconds
 
-    def text(self) -> bytes:
-        """All of it."""
+    def text(self, counted: Counted | None) -> bytes:
+        """All of it.
+
+        Args:
+            counted: What the daemon counts; None while it does not answer (rule 3).
+        """
         lines = [
             "# HELP taskbound_api_requests_total Requests that were answered.",
             "# TYPE taskbound_api_requests_total counter",
@@ -68,5 +77,30 @@ class Metrics:
             "# HELP taskbound_api_untold_total Refusals of which the daemon took no word.",
             "# TYPE taskbound_api_untold_total counter",
             f"taskbound_api_untold_total {self.untold}",
+            *_of_daemon(counted),
         ]
         return "".join(f"{line}\n" for line in lines).encode("ascii")
+
+
+def _of_daemon(counted: Counted | None) -> list[str]:
+    """What the daemon counts (rule 3)."""
+    lines = _gauge("taskbound_daemon_up", "Whether the daemon answers.", int(counted is not None))
+    if counted is None:
+        return lines
+    for name, words, value in (
+        ("taskbound_brokers", "Brokers that are connected to the daemon.", counted.brokers),
+        ("taskbound_credentials_living", "Credentials that live or are being minted.", counted.living),
+        ("taskbound_credentials_revoking", "Credentials that are being revoked.", counted.revoking),
+        ("taskbound_credentials_overdue", "Of these since more than a minute.", counted.overdue),
+        (
+            "taskbound_credentials_oldest_revocation_seconds",
+            "How long the oldest revocation has been under way.",
+            counted.oldest,
+        ),
+    ):
+        lines += _gauge(name, words, value)
+    return lines
+
+
+def _gauge(name: str, words: str, value: int) -> list[str]:
+    return [f"# HELP {name} {words}", f"# TYPE {name} gauge", f"{name} {value}"]

@@ -263,6 +263,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "credential:take": _GATEWAY,
     "network:agree": _LISTENS,
     "network:authorities": _LISTENS,
+    "network:counts": "`/metrics` asks it",
     "network:refused": "told by the process that listens, in its own name, of what it refused by itself",
     "person-key:confirm": _PAGE,
     "person-key:open": _PAGE,

@@ -6,7 +6,7 @@
 2. What a client shows goes to the daemon whole, and is kept nowhere.
 3. Lists are told page by page, with a cursor where another page follows.
 4. Whether the process lives is told to everybody, whether the daemon answers too; what is counted to this
-   machine, and to whoever may ask how the daemon is.
+   machine, and to whoever may ask how the daemon is: with what the daemon counts while it answers.
 5. What is published of tokens is read in the process' own name; forms of OAuth are `oauth`'s, and are told in
    its words. What a person sees in a browser is a page (`consent`, `pages`).
 6. One request's failure is no other's: what nobody foresaw is 500, and stands in the log.
@@ -45,7 +45,7 @@ from taskbound.wire.action import ActionRows, NotPermitted
 from taskbound.wire.approval import ApprovalRows
 from taskbound.wire.authorization import AdmissionRows
 from taskbound.wire.connection import Done, Fault, Ping, Status, StatusReport
-from taskbound.wire.network import Shown
+from taskbound.wire.network import Counted, ShowCounts, Shown
 from taskbound.wire.oauth import Published, ShowStatusList, ShowTokenJwks
 from taskbound.wire.task import TaskRows
 from taskbound.wire.token import TokenRows
@@ -352,7 +352,15 @@ class Server:
                 reply.refuse(answer if isinstance(answer, Fault) else TaskboundError("no status was told"))
                 return
         self.metrics.untold = self._telling.untold
-        reply.give(self.metrics.text(), kind=KIND)
+        reply.give(self.metrics.text(await self._told_counts()), kind=KIND)
+
+    async def _told_counts(self) -> Counted | None:
+        """What the daemon counts; nothing where it does not answer, or counts nothing yet."""
+        try:
+            answer = await self._plugs.link.ask(ShowCounts(), None, patience=_LIVES)
+        except TaskboundError:
+            return None
+        return answer if isinstance(answer, Counted) else None
 
 
 def _methods_of(path: str) -> str:
