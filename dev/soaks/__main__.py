@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from dev.soaks.approvals import soak_approvals
 from dev.soaks.credentials import soak_credentials
+from dev.soaks.ends import soak_ends
 from dev.soaks.found import PAGE, Report, write_page
 from dev.soaks.gateway import soak_gateway, soak_interleavings
 from dev.soaks.kills import soak_kills
+from dev.soaks.many import soak_many
 from dev.soaks.network import soak_network
+from dev.soaks.pairs import soak_pairs
 from dev.soaks.races import soak_races
 from dev.soaks.runs import soak_canonical, soak_clock, soak_mutation, soak_parser, soak_policy
 from dev.soaks.scopes import soak_covers
@@ -56,6 +59,21 @@ SOAKS: Final = {
         run=soak_covers,
         count=10_000_000,
         holds="what `covers` says is covered permits no call that no share of its parent permits (I-08)",
+    ),
+    "credential-ends": Soak(
+        run=soak_ends,
+        count=200,
+        holds="a task's end cuts its session: p50 250 ms, p99 2 s, max 5 s; a dead target delays none (I-59)",
+    ),
+    "credential-many": Soak(
+        run=soak_many,
+        count=10_000,
+        holds="10,000 live: served in 5 s, memory as with 100; all revoked, decisions twice as slow at most",
+    ),
+    "credential-pairs": Soak(
+        run=soak_pairs,
+        count=8,
+        holds="a daemon is killed with its broker: the other two end what these had in hand in 15 s (T2)",
     ),
     "credentials": Soak(
         run=soak_credentials,

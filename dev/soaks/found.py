@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from taskbound.adapters.store.sql.sqlite.driver import driver
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["PAGE", "Found", "Report", "write_page"]
+__all__ = ["PAGE", "Found", "Report", "Spread", "write_page"]
 
 _DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGE: Final = _DOCS / "soaks.md"
@@ -37,6 +38,30 @@ class Found:
 
     counted: str
     """In words with numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How long things took, in seconds."""
+
+    p50: float
+    p99: float
+    most: float
+
+    @classmethod
+    def of(cls, seconds: Iterable[float]) -> Spread:
+        """Of these, which are some."""
+        ordered = sorted(seconds)
+
+        def at(share: float) -> float:
+            return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+        return cls(p50=at(0.5), p99=at(0.99), most=ordered[-1])
+
+    def __str__(self) -> str:
+        """In milliseconds."""
+        p50, p99, most = (f"{one * 1000:,.0f}" for one in (self.p50, self.p99, self.most))
+        return f"p50 {p50} ms, p99 {p99} ms, max {most} ms"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

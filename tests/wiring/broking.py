@@ -43,7 +43,8 @@ from tests.wiring.running import AGENT, DEADLINE, Running, client, daemon, until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TOOL = "orders-db__credential/reader"
+TARGET = "orders-db"
+TOOL = f"{TARGET}__credential/reader"
 SCOPE: dict[str, Any] = {"grants": [{"tool": TOOL, "others": "any"}]}
 
 
@@ -94,9 +95,10 @@ class Got:
 class Askers:
     """Gateways of the agent, which stand above nobody here."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, agent: str = AGENT, tool: str = TOOL) -> None:
+        self._tool = tool
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("asking.py")), str(place), AGENT],
+            [sys.executable, str(Path(__file__).with_name("asking.py")), str(place), agent],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -114,7 +116,8 @@ class Askers:
     def get(self, *, acknowledges: bool = True, dies: str = "", seconds: int = 0) -> Got:
         number, found = len(self._waiting) + 1, Got()
         self._waiting[number] = found
-        wanted = {"number": number, "tool": TOOL, "arguments": {}, "acknowledges": acknowledges, "dies": dies}
+        wanted = {"number": number, "tool": self._tool, "arguments": {}}
+        wanted |= {"acknowledges": acknowledges, "dies": dies}
         if seconds:
             wanted["arguments"] = {"seconds": seconds}
         assert self._process.stdin is not None
@@ -164,8 +167,8 @@ class House:
         with client(self.socket) as one:
             return one.ask(ShowCredential(credential=credential), CredentialRow)
 
-    def start_task(self) -> str:
-        order = StartTask(agent=AGENT, purpose="to look at orders", seconds=3600, scope=raw(SCOPE))
+    def start_task(self, agent: str = AGENT, scope: dict[str, Any] = SCOPE) -> str:
+        order = StartTask(agent=agent, purpose="to look at orders", seconds=3600, scope=raw(scope))
         with client(self.socket) as one:
             return one.ask(order, TaskDetail).row.task
 
@@ -189,9 +192,9 @@ class House:
         until(lambda: self.row(credential).state == "revoked", f"{credential} is revoked")
 
 
-def declared_at(folder: Path) -> dict[str, Any]:
+def declared_at(folder: Path, name: str = TARGET) -> dict[str, Any]:
     return {
-        "target": "orders-db",
+        "target": name,
         "kind": "postgres",
         "where": {"host": str(folder), "database": "orders"},
         "owner": "alice",
@@ -223,12 +226,12 @@ def house(base: Path, folder: Path) -> Iterator[House]:
             found.askers.close()
 
 
-def add_target(one: Client, folder: Path, key: str) -> None:
+def add_target(one: Client, folder: Path, key: str, name: str = TARGET) -> None:
     """Have the target of this folder tested, with its admin access sealed to the broker of this key."""
-    file = declared_at(folder)
+    file = declared_at(folder, name)
     bound = Binding(
         namespace="default",
-        server="orders-db",
+        server=name,
         identity=parse_target_file(raw_bytes(file)).identity("default"),
         slot=ADMIN_SLOT.text,
         number=1,
@@ -241,18 +244,18 @@ def raw_bytes(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-def settle_agent(place: Path, monitor: Path) -> None:
+def settle_agent(place: Path, monitor: Path, agent: str = AGENT, scope: dict[str, Any] = SCOPE) -> None:
     with client(place) as one:
         one.ask(
             RegisterAgent(
-                name=AGENT, owner="alice", approvers=("alice",), monitor=f"file:{monitor}", ceiling=raw(SCOPE)
+                name=agent, owner="alice", approvers=("alice",), monitor=f"file:{monitor}", ceiling=raw(scope)
             ),
             Done,
         )
-        one.ask(TestMonitor(name=AGENT), Done)
+        one.ask(TestMonitor(name=agent), Done)
         code = json.loads(monitor.read_bytes().splitlines()[-1])["code"]
-        one.ask(AcknowledgeMonitor(name=AGENT, code=code), Done)
-        one.ask(ActivateAgent(name=AGENT), Done)
+        one.ask(AcknowledgeMonitor(name=agent, code=code), Done)
+        one.ask(ActivateAgent(name=agent), Done)
 
 
 def roles(database: Orders) -> set[str]:

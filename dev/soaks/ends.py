@@ -1,0 +1,199 @@
+"""From a task's end to nobody being in: how long it takes, also beside a target that hangs or was away.
+
+1. Measured is from the order to end the task, which is before the end is durable, until the session that was
+   open is cut and whoever has the password is refused: more than what the gates are for.
+2. Beside a target that hangs with all that is due in it, another one's ends are measured again (I-59).
+3. A target that was away long enough for waits to be the longest comes back at any moment of such a wait;
+   what was due there is gone within what is allowed from then on (T4).
+"""
+
+from __future__ import annotations
+
+import random
+import select
+import tempfile
+import threading
+import time
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import psycopg
+
+from dev.soaks.found import Found, Spread
+from taskbound.wire.connection import Done
+from taskbound.wire.credential import CredentialRows, ListCredentials
+from taskbound.wire.target import ListTargets, TargetRows
+from taskbound.wire.task import EndTask
+from tests.peers.cutting import Cutting, How
+from tests.peers.minter import Orders, minting
+from tests.wiring.broking import Askers, House, add_target, house, key_of, settle_agent
+from tests.wiring.running import DEADLINE, client, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["soak_ends"]
+
+_P50, _P99, _MOST = 0.25, 2.0, 5.0
+_DELAY: Final = 1.0
+"""Seconds that a target which hangs may cost another one."""
+_BACK: Final = 5.0
+"""Seconds from a target's return until what was due there is gone."""
+_HELD: Final = 8
+"""Credentials in the target that hangs or is away: more than it has workers."""
+_ATTEMPTS: Final = 5
+"""From so many in vain on waits are the longest."""
+_BESIDE: Final = 30
+"""Ends that are measured beside a target that hangs."""
+_FRESH: Final = 50
+"""Credentials that one program asks for."""
+_OTHER: Final = "parcels-db"
+_TOOL: Final = f"{_OTHER}__credential/reader"
+_AGENT: Final = "other"
+_SCOPE: Final[dict[str, Any]] = {"grants": [{"tool": _TOOL, "others": "any"}]}
+
+
+class _Way(Cutting):
+    """A way to a server that can hang, and be away."""
+
+    def __init__(self, folder: Path, server: Path) -> None:
+        self._mode: Literal["open", "hangs", "away"] = "open"
+        self._opened = threading.Event()
+        super().__init__(folder, server)
+
+    def turn(self, mode: Literal["open", "hangs", "away"]) -> None:
+        """From now on: accept and say nothing, or end each connection, or pass on what comes."""
+        self._mode = mode
+        if mode == "hangs":
+            self._opened.clear()
+        else:
+            self._opened.set()
+
+    def _cut(self, piece: bytes) -> How | None:
+        if self._mode == "open":
+            return super()._cut(piece)
+        if self._mode == "hangs":
+            self._opened.wait()
+        return "before"
+
+
+@dataclass
+class _Two:
+    """Two targets with an agent each; the way to the other one is in a soak's hand."""
+
+    there: House
+    orders: Orders
+    way: _Way
+    other: Askers
+
+    def end_one(self, *, busy: bool) -> float:
+        """Seconds from the end of a task to its session being cut and its login refused (rule 1)."""
+        task = self.there.start_task()
+        _, minted = self.there.askers.get().minted()
+        with closing(self.orders.login(minted)) as session, client(self.there.socket) as one:
+            if busy:
+                session.execute("BEGIN")
+                session.execute("UPDATE orders SET tenant = tenant WHERE id = 1")
+            began = time.perf_counter()
+            one.ask(EndTask(task=task), Done)
+            if not select.select([session.fileno()], [], [], DEADLINE)[0]:
+                raise AssertionError("the session goes on")
+            try:
+                session.execute("SELECT 1")
+            except psycopg.OperationalError:
+                pass
+            else:
+                raise AssertionError("the session still answers")
+            try:
+                self.orders.login(minted).close()
+            except psycopg.OperationalError:
+                return time.perf_counter() - began
+        raise AssertionError("the login lets somebody in after its session was cut")
+
+    def ends(self, count: int) -> Spread:
+        """Of so many ends, every other one of a session in a transaction."""
+        found = []
+        for number in range(count):
+            if number % _FRESH == _FRESH - 1:
+                self.there.askers.close()
+                self.there.askers = Askers(self.there.socket)
+            found.append(self.end_one(busy=bool(number % 2)))
+        return Spread.of(found)
+
+    def leave_due(self, mode: Literal["hangs", "away"]) -> None:
+        """Let a task of the other target end with all that it has, while that one is so."""
+        task = self.there.start_task(_AGENT, _SCOPE)
+        for got in [self.other.get() for _ in range(_HELD)]:
+            got.minted()
+        self.way.turn(mode)
+        with client(self.there.socket) as one:
+            one.ask(EndTask(task=task), Done)
+
+    def left(self) -> list[int]:
+        """Attempts of what is being revoked in the other target."""
+        with client(self.there.socket) as one:
+            asked = ListCredentials(target=_OTHER, states=("journaled", "minting", "active", "revoking"))
+            return [row.attempts for row in one.ask(asked, CredentialRows).rows]
+
+    def come_back(self, chance: random.Random) -> float:
+        """Seconds from the return of a target that was away to nothing being due there (rule 3)."""
+        self.leave_due("away")
+        until(lambda: min(self.left()) >= _ATTEMPTS, "waits are the longest")
+        threading.Event().wait(chance.random() * _BACK)
+        self.way.turn("open")
+        began = time.perf_counter()
+        until(lambda: not self.left(), "what was due in a target that is back is gone")
+        return time.perf_counter() - began
+
+
+@contextmanager
+def _two() -> Iterator[_Two]:
+    with minting() as orders, tempfile.TemporaryDirectory(prefix="tb-") as folder:
+        base = Path(folder)
+        (base / "w").mkdir(mode=0o700)
+        with _Way(base / "w", orders.server.folder) as way, house(base, orders.server.folder) as there:
+            with client(there.socket) as one:
+                add_target(one, way.folder, key_of(there.broker), _OTHER)
+                until(lambda: _ready(one.ask(ListTargets(), TargetRows)), "both targets are ready")
+            settle_agent(there.socket, base / "other", _AGENT, _SCOPE)
+            other = Askers(there.socket, _AGENT, _TOOL)
+            try:
+                yield _Two(there, orders, way, other)
+            finally:
+                way.turn("open")
+                other.close()
+
+
+def _ready(seen: TargetRows) -> bool:
+    return {one.state for one in seen.rows} == {"ready"}
+
+
+def soak_ends(count: int, seed: int) -> Found:
+    """So many ends, some more beside a target that hangs, and returns of one that was away."""
+    chance = random.Random(seed)  # noqa: S311 - nothing is kept secret by it
+    with _two() as both:
+        alone = both.ends(count)
+        both.leave_due("hangs")
+        beside = both.ends(min(count, _BESIDE))
+        left = len(both.left())
+        both.way.turn("open")
+        until(lambda: not both.left(), "what was due in a target that hung is gone")
+        returns = [both.come_back(chance) for _ in range(max(2, count // 50))]
+        until(lambda: not both.orders.roles(), "nothing is left")
+    said = (
+        f"{count:,} ends: {alone}; beside a target that hangs with {left} due: {beside};"
+        f" {len(returns)} returns of one that was away: {max(returns):.1f} s at most"
+    )
+    met = (
+        alone.p50 <= _P50
+        and alone.p99 <= _P99
+        and alone.most <= _MOST
+        and left == _HELD
+        and beside.most <= alone.p50 + _DELAY
+        and max(returns) <= _BACK
+    )
+    if not met:
+        raise AssertionError(f"a gate was missed: {said}")
+    return Found(counted=said)
