@@ -166,6 +166,8 @@ class StatusReport(Message, frozen=True, tag="status", tag_field="is"):
     """Accounts under which gateways run, or may."""
     fronts: tuple[str, ...] = ()
     """How each gateway over HTTP that runs is known outside."""
+    targets: int = 0
+    """How many targets there are, in which credentials are minted."""
     brokers: int = 0
     """How many brokers are connected to this daemon."""
     living_credentials: int = 0

@@ -104,6 +104,13 @@ def test_i11_neither_what_was_minted_nor_the_admin_access_stands_anywhere(here: 
     assert here.place("task", "end", task, "--yes").status == 0
 
 
+def test_the_doctor_says_whose_account_has_the_admin_access_and_who_revokes(here: Setting) -> None:
+    found = {one["name"]: one for one in here.place("doctor", "--json").document["findings"]}
+    assert (found["broker-account"]["level"], found["broker-account"]["about"]) == ("warn", "targets")
+    assert "under your own account" in found["broker-account"]["text"]
+    assert (found["broker-key"]["level"], found["broker-connected"]["level"]) == ("ok", "ok")
+
+
 def test_one_that_is_asked_to_be_shown_is_shown_and_revoked_by_hand(here: Setting) -> None:
     task = here.start()
     asked = ("credential", "request", "orders-db", "--task", task, "--seconds", "60")

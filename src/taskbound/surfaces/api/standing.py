@@ -74,6 +74,7 @@ async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer
                 fronts=fronts,
                 demo=snapshot.identities.namespace(connection.namespace).demo,
                 reserve=means.store.reserve_state(),
+                targets=len(snapshot.targets.targets(connection.namespace)),
                 brokers=brokers,
                 living_credentials=credentials.living,
                 revoking_credentials=credentials.revoking,

@@ -22,6 +22,7 @@ import msgspec
 import typer
 
 from taskbound.core.errors import TaskboundError
+from taskbound.surfaces.cli.doctor_broker import look_at_broker
 from taskbound.surfaces.cli.doctor_clients import look_at_clients
 from taskbound.surfaces.cli.doctor_egress import look_at_egress
 from taskbound.surfaces.cli.doctor_people import look_at_people
@@ -98,6 +99,7 @@ def _show(session: Session, report: DoctorReport) -> None:
         "policy": "The rules in force",
         "audit": "The audit log",
         "agents": "Agents and servers",
+        "targets": "Targets and their broker",
         "people": "People",
         "trust": "Trust domains",
         "clients": "MCP clients of this account",
@@ -146,6 +148,8 @@ def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
                 found.append(Finding(about="boundary", level=level, name=name, text=text, advice=advice))
             for level, name, text, advice in look_at_egress(rows, session.place.egress):
                 found.append(Finding(about="boundary", level=level, name=name, text=text, advice=advice))
+            for level, name, text, advice in look_at_broker(client, status, session.place.broker, home):
+                found.append(Finding(about="targets", level=level, name=name, text=text, advice=advice))
     found += [
         Finding(
             about="daemon",

@@ -1,0 +1,191 @@
+"""What `taskbound doctor` says of targets: whose account has their admin access, and what is not revoked.
+
+1. Whose account the broker is, is read from the kernel's word for who listens on its socket, and where this
+   account may not connect, from the socket's owner; on this machine, now.
+2. Being out of tracers' reach keeps what is in the broker's memory, and no more: whoever has its account has
+   its key as a file, and with that each admin access. So one account is never said to be a boundary.
+3. Whoever has no target needs no broker, and is told nothing of it; looking starts none.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import stat
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from taskbound.surfaces.cli.screen import shown
+from taskbound.wire.target import ListTargets, TargetRows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from taskbound.sdk.client import Client
+    from taskbound.wire.connection import StatusReport
+    from taskbound.wire.target import TargetRow
+
+__all__ = ["Seen", "look_at_broker", "see_broker", "tell_broker", "tell_targets"]
+
+_CREDENTIALS: Final = struct.Struct("3i")
+_PATIENCE: Final = 2.0
+_OTHERS: Final = 0o077
+_OWN: Final = (
+    "the broker runs under your own account: any program of yours, an agent with a shell included, can read"
+    " its key, and with that the admin access of every target"
+)
+_HIDDEN: Final = {
+    True: "; its memory is kept from tracers, which helps against none that reads the key",
+    False: "; and its memory can be read by tracers",
+    None: "",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is seen of a broker from outside."""
+
+    uid: int = -1
+    """Whose it is; -1 where that is not known."""
+    hidden: bool | None = None
+    """Whether no tracer of its account reads its memory; None where the system doesn't tell."""
+    trouble: str = ""
+    """Why nothing is seen."""
+
+
+def look_at_broker(
+    client: Client, status: StatusReport, place: Path | None, home: Path
+) -> Iterator[tuple[str, str, str, str]]:
+    """What was found: (level, name, text, advice).
+
+    Args:
+        client: A connection to the daemon.
+        status: How that is.
+        place: Where the broker listens.
+        home: The data directory.
+    """
+    if not status.targets:
+        return  # 3
+    yield from tell_broker(see_broker(place), home / "broker", os.geteuid())
+    yield from tell_targets(client.ask(ListTargets(), TargetRows).rows, status)
+
+
+def see_broker(place: Path | None) -> Seen:
+    """Who listens there (rule 1)."""
+    if place is None:
+        return Seen(trouble="nobody says where it listens")
+    try:
+        owner = place.stat().st_uid
+    except OSError as error:
+        return Seen(trouble=error.strerror or type(error).__name__)
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return Seen(uid=owner)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+            one.settimeout(_PATIENCE)
+            one.connect(str(place))
+            raw = one.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
+    except PermissionError:
+        return Seen(uid=owner)
+    except OSError as error:
+        return Seen(trouble=error.strerror or type(error).__name__)
+    pid, uid, _ = _CREDENTIALS.unpack(raw)
+    return Seen(uid=uid, hidden=_is_hidden(pid, uid))
+
+
+def _is_hidden(pid: int, uid: int) -> bool | None:
+    """Whether the kernel keeps its files in `/proc` from its own account: they are root's then."""
+    if sys.platform != "linux" or uid == 0:
+        return None
+    try:
+        return Path(f"/proc/{pid}/environ").stat().st_uid != uid
+    except OSError:
+        return None
+
+
+def tell_broker(seen: Seen, keys: Path, own: int) -> Iterator[tuple[str, str, str, str]]:
+    """The same of a broker that looks like this, for an account.
+
+    Args:
+        seen: What is seen of it.
+        keys: Where its key is while it runs under this account.
+        own: This account.
+    """
+    if seen.trouble:
+        yield (
+            "bad",
+            "broker",
+            f"the broker is not seen: {seen.trouble}; nothing is minted, and nothing is revoked",
+            "it is started with `taskbound serve`, or by its service: see the daemon's log",
+        )
+    elif seen.uid == own:
+        text = _OWN + _HIDDEN[seen.hidden]  # 2
+        yield "warn", "broker-account", text, "install it under an account of its own: see `deploy/README.md`"
+        yield from _key_directory(keys)
+    else:
+        who = _name(seen.uid)
+        text = f"the broker runs under the account of {who}: yours reads neither its key nor its memory"
+        yield "ok", "broker-account", text, ""
+
+
+def _key_directory(keys: Path) -> Iterator[tuple[str, str, str, str]]:
+    try:
+        mode = stat.S_IMODE(keys.stat().st_mode)
+    except OSError:
+        return  # it has another one, which only its own command line names
+    closed = not mode & _OTHERS
+    yield (
+        "ok" if closed else "bad",
+        "broker-key",
+        f"the broker's key is in a directory of mode {mode:04o}, "
+        + ("which no other account can enter" if closed else "which other accounts can enter"),
+        ""
+        if closed
+        else f"close it with `chmod 700 {shown(str(keys))}`, after a look at who may have read it",
+    )
+
+
+def tell_targets(rows: Sequence[TargetRow], status: StatusReport) -> Iterator[tuple[str, str, str, str]]:
+    """Whether anything is revoked, what is overdue, and which targets give nothing."""
+    waits = status.revoking_credentials
+    if status.brokers:
+        yield "ok", "broker-connected", "a broker is connected to the daemon", ""
+    else:
+        yield (
+            "bad",
+            "broker-connected",
+            f"no broker is connected to the daemon: nothing is minted, nor revoked ({waits} should be)",
+            "see the logs of the daemon and of the broker: whether it reads the database, and its version",
+        )
+    age = status.oldest_revocation
+    if status.overdue_credentials:
+        yield (
+            "bad",
+            "overdue",
+            (
+                f"{status.overdue_credentials} revocations are overdue, the oldest for {age} s: what is to be"
+                " revoked may still open its target"
+            ),
+            "see `taskbound credential overdue`",
+        )
+    for row in rows:
+        name, why = shown(row.name), f": {shown(row.trouble)}" if row.trouble else ""
+        look = f"see `taskbound target show {name}`, and test it with `taskbound target test {name}`"
+        if row.state == "refused":
+            yield "warn", "target-refused", f"target `{name}` gives nothing: its test failed{why}", look
+        elif row.state == "untested":
+            yield "warn", "target-untested", f"target `{name}` gives nothing: its test was never over", look
+        elif row.trouble:
+            yield "warn", "target-trouble", f"the last test of target `{name}` failed{why}", look
+
+
+def _name(uid: int) -> str:
+    try:
+        return f"`{shown(pwd.getpwuid(uid).pw_name)}`"
+    except KeyError:
+        return f"account {uid}"

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from taskbound.surfaces.cli.doctor_broker import Seen, see_broker, tell_broker, tell_targets
+from taskbound.wire.connection import StatusReport
+from taskbound.wire.policy import BundleInForce
+from taskbound.wire.target import TargetRow
+
+OWN = 1000
+
+
+def status(**what: Any) -> StatusReport:
+    plain: dict[str, Any] = {"version": "1", "home": "/h", "pid": 1, "started": 0, "stopped": False}
+    more = {"store": "", "running_tasks": 0, "records": 0, "covered": 0, "checkpoint_at": 0}
+    last = {"monitor_delivered_at": 0, "signer": "", "policy": BundleInForce(digest="d", base="d")}
+    return StatusReport(**plain | more | last | {"targets": 1} | what)
+
+
+def target(**what: Any) -> TargetRow:
+    plain: dict[str, Any] = {
+        "name": "orders-db",
+        "kind": "postgres",
+        "where": msgspec.Raw(b"{}"),
+        "owner": "ann",
+    }
+    more = {"approvers": (), "identity": "1", "state": "ready", "number": 1, "kinds": ()}
+    return TargetRow(**plain | more | what)
+
+
+def told(found: Any) -> dict[str, tuple[str, str]]:
+    return {name: (level, text) for level, name, text, _ in found}
+
+
+@pytest.mark.parametrize(
+    "seen", [Seen(uid=OWN, hidden=True), Seen(uid=OWN, hidden=False), Seen(uid=OWN)], ids=repr
+)
+def test_one_account_is_said_to_be_no_boundary_also_where_no_tracer_reads_the_broker(
+    seen: Seen, tmp_path: Path
+) -> None:
+    hidden, found = seen.hidden, told(tell_broker(seen, tmp_path / "broker", OWN))
+    level, text = found["broker-account"]
+    assert (level, "an agent with a shell included, can read its key" in text) == ("warn", True)
+    assert ("kept from tracers" in text, "can be read by tracers" in text) == (
+        hidden is True,
+        hidden is False,
+    )
+
+
+def test_an_account_of_its_own_is_a_boundary_and_its_key_is_not_looked_for_here(tmp_path: Path) -> None:
+    found = told(tell_broker(Seen(uid=77_777, hidden=True), tmp_path, OWN))
+    assert found.keys() == {"broker-account"}
+    assert found["broker-account"][0] == "ok"
+    assert "account 77777" in found["broker-account"][1]
+
+
+@pytest.mark.parametrize(("mode", "level"), [(0o700, "ok"), (0o750, "bad"), (0o701, "bad")])
+def test_a_directory_of_the_brokers_key_that_others_can_enter_is_bad(
+    mode: int, level: str, tmp_path: Path
+) -> None:
+    tmp_path.chmod(mode)
+    found = told(tell_broker(Seen(uid=OWN), tmp_path, OWN))
+    assert (found["broker-key"][0], f"{mode:04o}" in found["broker-key"][1]) == (level, True)
+
+
+def test_a_broker_that_nobody_sees_or_that_is_not_connected_is_bad(tmp_path: Path) -> None:
+    seen = see_broker(tmp_path / "broker.sock")
+    assert told(tell_broker(seen, tmp_path, OWN))["broker"][0] == "bad"
+    found = told(tell_targets((), status(brokers=0, revoking_credentials=3)))
+    assert (found["broker-connected"][0], "(3 should be)" in found["broker-connected"][1]) == ("bad", True)
+    assert told(tell_targets((), status(brokers=1))) == {
+        "broker-connected": ("ok", "a broker is connected to the daemon")
+    }
+
+
+def test_who_listens_is_known_by_the_kernels_word(tmp_path: Path) -> None:
+    place = tmp_path / "broker.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        one.bind(str(place))
+        assert see_broker(place).trouble
+        one.listen()
+        seen = see_broker(place)
+    assert (seen.uid, seen.trouble) == (os.geteuid(), "")
+    assert seen.hidden is (False if os.geteuid() else None)
+
+
+def test_overdue_revocations_are_bad_and_said_with_their_age() -> None:
+    late = status(brokers=1, overdue_credentials=2, oldest_revocation=61)
+    level, text = told(tell_targets((), late))["overdue"]
+    assert (level, "2 revocations are overdue, the oldest for 61 s" in text) == ("bad", True)
+
+
+@pytest.mark.parametrize(
+    ("what", "name"),
+    [
+        ({"state": "refused", "trouble": "no\x1b[31m route"}, "target-refused"),
+        ({"state": "untested"}, "target-untested"),
+        ({"state": "ready", "trouble": "no route"}, "target-trouble"),
+    ],
+)
+def test_a_target_that_gives_nothing_or_whose_last_test_failed_is_named_with_what_was_met(
+    what: dict[str, str], name: str
+) -> None:
+    level, text = told(tell_targets((target(**what),), status(brokers=1)))[name]
+    assert (level, "`orders-db`" in text, "\x1b" in text) == ("warn", True, False)
+    assert ("route" in text) is ("trouble" in what)
+    assert name not in told(tell_targets((target(),), status(brokers=1)))
