@@ -6,12 +6,17 @@
    the file that the person named describes it: the identity is computed here, of that file.
 3. A target gives nothing until its preflight worked. Whoever adds one is told how that went: a canary of each
    kind was minted, used and revoked, or which one failed, and why.
+4. What a broker began to mint is over by the target's own word alone, and a host that does not exist gives
+   none: its canaries would be revoked for ever. So a host that this machine knows to be nowhere is refused
+   before anything is written; what may be there, and is only not reached from here, is not.
 """
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -42,7 +47,7 @@ from taskbound.wire.target import (
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.target import TargetFile
+    from taskbound.core.target import PostgresPlace, TargetFile
 
 __all__ = [
     "OtherTargetError",
@@ -53,6 +58,7 @@ __all__ = [
     "app",
     "list_all",
     "remove",
+    "require_somewhere",
     "show",
     "test",
 ]
@@ -61,6 +67,8 @@ app = group("target", "Systems in which credentials are minted: declare them, te
 
 _PATIENCE: Final = 60.0
 _PAUSE: Final = 0.25
+_NOWHERE: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+"""The word of who knows names that there is no such one, or none with an address."""
 _LARGEST: Final = 16_384
 """Bytes of an admin access, as it is read from standard input."""
 
@@ -128,6 +136,7 @@ def add(
     be granted, and refused from inside a gateway or a `taskbound run`.
     """
     target, value = _read_target(file, apart=admin_stdin)
+    require_somewhere(target.place)
     access = _read_access(session, target.kind, admin_user, piped=admin_stdin)
     session.ask(ListTargets(), TargetRows)  # a broker that is the daemon's own is started for who looks
     sealed = _seal(session, target, access, 1)
@@ -271,6 +280,34 @@ def _read_target(name: str, *, apart: bool) -> tuple[TargetFile, JsonValue]:
     document = read_document(read_file(name), name)
     with document.pointing():
         return parse_target_file(document.value), document.value
+
+
+def require_somewhere(place: PostgresPlace) -> None:
+    """Go on unless this machine knows that nothing is there (rule 4).
+
+    Raises:
+        BadInputError: Its host has no address, or there is no such folder.
+    """
+    trouble = ""
+    if place.host.startswith("/"):
+        try:
+            Path(place.host).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            trouble = "there is no such folder"
+        except OSError:
+            return  # the broker's account may see what this one does not
+    else:
+        try:
+            socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            if error.errno not in _NOWHERE:
+                return  # nobody knows now
+            trouble = "no address is known of it"
+    if trouble:
+        raise BadInputError(
+            f"the host `{shown(place.host)}` is nowhere: {trouble}; nothing was declared",
+            remedy="correct `where` in the target's file, or have the host known on this machine first",
+        )
 
 
 def _read_access(session: Session, kind: str, user: str, *, piped: bool) -> PostgresAccess:
