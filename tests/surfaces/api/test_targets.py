@@ -103,6 +103,8 @@ def test_a_broker_hears_of_a_test_and_what_it_tells_of_canaries_makes_the_target
             test = await client.ask(ADD, wire.TargetTesting)
             await broker.ask(Ping(), Done)
             assert place.pushes == [wire_broker.DuePush(target="orders-db")]
+            views = place.daemon.views
+            assert [views.tool("default", one) for one in TOOLS] == [None, None]
             assert (await client.ask(wire.ListTargets(), wire.TargetRows)).broker is True
             for one, fence in (await lease(broker, *test.credentials)).items():
                 await broker.ask(wire_broker.TellMinted(credential=one, fence=fence, sealed=""), Done)
@@ -115,6 +117,8 @@ def test_a_broker_hears_of_a_test_and_what_it_tells_of_canaries_makes_the_target
             assert (row.state, row.trouble, row.living, row.revoking) == ("ready", "", 0, 0)
             tools = await client.ask(wire_tool.ListTools(server="orders-db"), wire_tool.ToolRows)
             assert [one.name for one in tools.rows] == list(TOOLS)
+            seen = [views.tool("default", one) for one in TOOLS]  # that there was none is kept by no view
+            assert [one.pinned.name for one in seen if one is not None] == list(TOOLS)
 
     asyncio.run(story())
 

@@ -145,7 +145,7 @@ def note_canary(
     """See whether a test is over by this move, and write what it showed; the records of it.
 
     Called in the transaction that moved the canary, which has locked it, with the row as it stands now.
-    Whoever calls writes the records, and forgets views where there are some.
+    Whoever calls writes the records. Tools that are pinned here were none before, which no view keeps.
     """
     if not is_canary(canary) or canary.state not in _ENDED:
         return []

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant
-from taskbound.core.credential import Step, is_canary
+from taskbound.core.credential import Step
 from taskbound.core.identity import UnprovenError
 from taskbound.flows.credential.errors import WrongTellingError
 from taskbound.flows.credential.leasing import lease
@@ -94,7 +94,6 @@ async def take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMint
 
     def work() -> tuple[Credential, str]:
         row = told.minted(sealed=bool(ask.sealed))
-        _forget(daemon, row)
         with daemon.means.store.read() as snapshot:
             action = snapshot.actions.action(row.namespace, row.action) if row.action else None
         return row, "" if action is None else action.connection
@@ -161,20 +160,12 @@ async def take_swept(daemon: Daemon, connection: Connection, ask: wire.TellSwept
 
 
 async def _tell(daemon: Daemon, tell: Callable[[], Credential]) -> Credential:
-    """The credential as it stands once this was told."""
+    """The credential as it stands once this was told.
 
-    def work() -> Credential:
-        row = tell()
-        _forget(daemon, row)
-        return row
-
-    return await daemon.first(work)
-
-
-def _forget(daemon: Daemon, row: Credential) -> None:
-    """Look at tools anew after a canary's move: with its last one a target has some."""
-    if is_canary(row):
-        daemon.views.forget()
+    Of a canary too no view is forgotten: with its last one a target gets tools that it never had, and that
+    there is no such tool is kept by none.
+    """
+    return await daemon.first(tell)
 
 
 def _telling(daemon: Daemon, connection: Connection, credential: str, fence: int) -> Telling:
