@@ -47,7 +47,7 @@ class NoHomeError(UnavailableError):
     """There is no data directory yet."""
 
     code = "no-data-directory"
-    remedy = "make one with `taskbound init`"
+    remedy = "make one with `taskbound init`, or with `taskbound serve` where no client is to be gated"
 
 
 class ForeignHomeError(DeniedError):

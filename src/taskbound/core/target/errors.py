@@ -20,7 +20,7 @@ class BadAdminAccessError(MalformedError):
     """That is no admin access of such a target; it is in no error."""
 
     code: ClassVar[str] = "bad-admin-access"
-    remedy: ClassVar[str] = "give it anew: `taskbound target admin NAME`"
+    remedy: ClassVar[str] = "give it anew: `taskbound target admin FILE`"
 
 
 class BadKindError(MalformedError):

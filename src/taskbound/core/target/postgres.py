@@ -58,7 +58,7 @@ class PostgresPlace:
         if not self.roots and not self.is_near:
             raise BadTargetError(
                 f"nothing says how `{escape_text(self.host[:_SHOWN])}` is told from another server",
-                remedy="name the file of its authorities: credentials go there",
+                remedy="name the file of its authorities as `roots`: credentials go there",
             )
 
     @property

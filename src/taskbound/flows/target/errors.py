@@ -18,7 +18,10 @@ class TargetExistsError(DeniedError):
     """A target or a server has the name already."""
 
     code = "target-exists"
-    remedy = "give it another name, or take away what has this one"
+    remedy = (
+        "give it another name, or take away what has this one; a target gets another admin access with"
+        " `taskbound target admin FILE`"
+    )
 
 
 class TargetInUseError(DeniedError):

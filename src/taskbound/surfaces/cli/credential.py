@@ -87,7 +87,10 @@ class SweepOpenError(UnavailableError):
     """The sweep is not over within a minute."""
 
     code = "sweep-open"
-    remedy = "look whether a broker is connected, with `taskbound target list`"
+    remedy = (
+        "look with `taskbound target list` whether a broker is connected, and with"
+        " `taskbound credential overdue` what a target says"
+    )
 
 
 class RequestedCredential(msgspec.Struct, frozen=True, kw_only=True, tag="requested", tag_field="is"):
@@ -243,6 +246,8 @@ def sweep(session: Session, *, target: TargetOption = "") -> None:
     if target and not before:
         raise BadInputError(f"no target is named `{shown(target)}`", remedy="see `taskbound target list`")
     session.ask(SweepTargets(target=target), Done)
+    if before and not session.screen.json:
+        session.screen.note(f"the broker looks through {', '.join(map(shown, before))}", "")
     end = time.monotonic() + _SWEPT
     while True:
         found = _targets(session, target)

@@ -104,7 +104,11 @@ class PreflightFailedError(DeniedError):
     """A canary could not be minted, used or revoked."""
 
     code = "preflight-failed"
-    remedy = "mend what is named, and test it again with `taskbound target test TARGET`"
+    remedy = (
+        "mend what is named in the system, and test it again with `taskbound target test TARGET`; another"
+        " admin access is given with `taskbound target admin FILE`; where the file is wrong, declare another"
+        " target"
+    )
 
 
 class PreflightOpenError(UnavailableError):

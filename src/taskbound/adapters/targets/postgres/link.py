@@ -6,7 +6,8 @@
 2. The search path is the system's own catalog, so neither a name nor an operator is another's.
 3. Nothing of this process' surroundings counts: no password file, and the server proves itself by its
    certificate, or is on this machine (`core.target.postgres`).
-4. What the server says of a failure is not passed on but its name: it may quote what it was sent.
+4. What the server says of a failure is not passed on but its name: it may quote what it was sent. Why nobody
+   could connect has no name: there a sentence of ours says what people most often have to mend.
 5. Only a server that can be written to is spoken to: a follower may not have heard yet of what it shows.
 6. An admin's connection is kept for the calls that come, `KEPT` of them at most: a new one costs more than
    what is done on it. It is asked something before it is used again, one that anything went wrong on is used
@@ -51,6 +52,23 @@ _SETTINGS: Final = {
     "jit": "off",
     "client_min_messages": "warning",
 }
+_UNCONNECTED: Final = (
+    ("password authentication failed", "the database refuses this user's password"),
+    ("no pg_hba.conf entry", "the database's pg_hba.conf lets this user in from nowhere that we come from"),
+    ("peer authentication failed", "the database's pg_hba.conf asks who we are (peer), and for no password"),
+    ("permission denied for database", "this user may not connect to the database (CONNECT)"),
+    ("is not permitted to log in", "this user may not log in (LOGIN)"),
+    ("too many c", "the database has as many connections as it takes"),
+    ("certificate", "the server's certificate does not prove that it is the host that was named"),
+    ("could not translate host name", "no such host is known"),
+    ("no such file or directory", "no server is at that host: there is no such path"),
+    ("connection refused", "no server answers at that host and port"),
+    ("no route to host", "no server answers at that host and port"),
+    ("timeout expired", "no server answers at that host and port in time"),
+    ("session is read-only", "only a follower is there, which nothing can be written to"),
+    ('database "', "the server has no database of that name, or does not let anybody in there"),
+)
+"""What stands in a failure to connect, in lower case, and what we say then (rule 4); the first that fits."""
 _LEAST: Final = 0.05
 """Seconds: what is left for less isn't begun."""
 
@@ -195,7 +213,9 @@ def _told() -> Iterator[None]:
         yield
     except errors.DuplicateObject:
         raise NameTakenError("the database has a role of that name") from None
-    except (errors.InsufficientPrivilege, errors.InvalidAuthorizationSpecification) as error:
+    except errors.InsufficientPrivilege as error:
+        raise TargetRefusedError(f"{_said(error)}: the admin access lacks a right") from None
+    except errors.InvalidAuthorizationSpecification as error:
         raise TargetRefusedError(_said(error)) from None
     except (psycopg.Error, UnicodeError, OSError) as error:
         raise TargetUnavailableError(_said(error)) from None
@@ -208,6 +228,11 @@ def named(name: str) -> sql.Identifier:
 
 def _said(error: Exception) -> str:
     state = getattr(error, "sqlstate", None)
+    if state is None and isinstance(error, psycopg.OperationalError):
+        text = str(error).lower()
+        known = next((ours for theirs, ours in _UNCONNECTED if theirs in text), None)
+        if known is not None:
+            return known
     return f"the database says {type(error).__name__}" + (f" ({state})" if state else "")
 
 
