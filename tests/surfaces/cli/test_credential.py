@@ -62,6 +62,7 @@ def test_of_two_tasks_of_an_agent_the_one_that_is_named_has_the_credential(here:
         out, err = process.communicate(timeout=50)
         assert (process.returncode, out, err) == (0, "3\n", "")
         assert states(here, task) == [("revoked", True)]
+        assert "orders-db/reader is revoked\n" in here.place("task", "show", task).out
     for task in (first, second):
         assert here.place("task", "end", task, "--yes").status == 0
 

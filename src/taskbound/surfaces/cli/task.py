@@ -431,6 +431,17 @@ def _say_next(screen: Screen, task: TaskDetail) -> None:
         screen.note(f"next: `taskbound scope suggest --task {shown(task.row.task)}`", "dim")
 
 
+def _credentials(task: TaskDetail) -> list[tuple[str, tuple[str, ...]]]:
+    """What it has or had in targets, newest first; nothing of a task that had none."""
+    lines = [
+        f"{one.id} {one.target}/{one.kind} is {one.state}{', overdue' if one.overdue else ''}"
+        for one in task.credentials
+    ]
+    if task.credential_count > len(lines):
+        lines.append(f"and {task.credential_count - len(lines)} more: see `taskbound credential list --task`")
+    return [("credentials", tuple(lines))] if lines else []
+
+
 def show_task(screen: Screen, task: TaskDetail) -> None:
     """Print one task."""
     row = task.row
@@ -452,6 +463,7 @@ def show_task(screen: Screen, task: TaskDetail) -> None:
             *([("children", task.children)] if task.children else []),
             *([("amendment", f"{task.amendment} waits for an answer")] if task.amendment else []),
             ("connections", task.connections),
+            *_credentials(task),
             *_heartbeat(task),
             *_holds(task),
             ("history", tuple(map(Words, task.history))),
