@@ -190,6 +190,14 @@ def test_a_target_whose_preflight_fails_says_why_gives_nothing_and_can_be_mended
     assert here.place("task", "end", task, "--yes").status == 0
 
 
+def test_a_target_whose_host_is_nowhere_is_not_declared(here: Setting) -> None:
+    text = (here.place.project / "orders-db.yaml").read_text(encoding="utf-8")
+    wrong = text.replace("target: orders-db", "target: nowhere").replace(str(here.server.folder), "/no/where")
+    found = here.piped(ACCESS, "target", "add", here.write("nowhere.yaml", wrong), "--admin-stdin")
+    assert (found.status, "[bad-input]" in found.err, "nothing was declared" in found.err) == (2, True, True)
+    assert "nowhere" not in here.place("target", "list").out
+
+
 def test_an_admin_access_that_is_typed_is_not_shown(here: Setting) -> None:
     text = (here.place.project / "orders-db.yaml").read_text(encoding="utf-8")
     name = here.write("typed.yaml", text.replace("target: orders-db", "target: typed"))

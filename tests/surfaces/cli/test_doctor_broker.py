@@ -3,15 +3,18 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
-from taskbound.surfaces.cli.doctor_broker import Seen, see_broker, tell_broker, tell_targets
+from taskbound.surfaces.cli.doctor_broker import Seen, is_hidden, see_broker, tell_broker, tell_targets
 from taskbound.wire.connection import StatusReport
 from taskbound.wire.policy import BundleInForce
 from taskbound.wire.target import TargetRow
+
+if TYPE_CHECKING:
+    from tests.surfaces.cli.installation import Installation
 
 OWN = 1000
 
@@ -88,6 +91,24 @@ def test_who_listens_is_known_by_the_kernels_word(tmp_path: Path) -> None:
         seen = see_broker(place)
     assert (seen.uid, seen.trouble) == (os.geteuid(), "")
     assert seen.hidden is (False if os.geteuid() else None)
+
+
+def test_a_process_is_hidden_where_its_files_are_not_its_own_accounts(tmp_path: Path) -> None:
+    file = tmp_path / "environ"
+    file.touch()
+    own = file.stat().st_uid
+    if not own:
+        own = 77_777
+        os.chown(file, own, -1)
+    assert (is_hidden(file, own), is_hidden(file, own + 1), is_hidden(file, 0)) == (False, True, None)
+    assert is_hidden(tmp_path / "gone", own) is None
+
+
+def test_who_has_no_target_is_told_of_no_broker_and_looking_starts_none(fresh: Installation) -> None:
+    fresh.prepare()
+    found = fresh("doctor", "--json").document["findings"]
+    assert [one for one in found if one["about"] == "targets"] == []
+    assert not (fresh.home / "broker").exists()
 
 
 def test_overdue_revocations_are_bad_and_said_with_their_age() -> None:

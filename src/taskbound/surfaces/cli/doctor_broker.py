@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from taskbound.wire.connection import StatusReport
     from taskbound.wire.target import TargetRow
 
-__all__ = ["Seen", "look_at_broker", "see_broker", "tell_broker", "tell_targets"]
+__all__ = ["Seen", "is_hidden", "look_at_broker", "see_broker", "tell_broker", "tell_targets"]
 
 _CREDENTIALS: Final = struct.Struct("3i")
 _PATIENCE: Final = 2.0
@@ -95,15 +95,20 @@ def see_broker(place: Path | None) -> Seen:
     except OSError as error:
         return Seen(trouble=error.strerror or type(error).__name__)
     pid, uid, _ = _CREDENTIALS.unpack(raw)
-    return Seen(uid=uid, hidden=_is_hidden(pid, uid))
+    return Seen(uid=uid, hidden=is_hidden(Path(f"/proc/{pid}/environ"), uid))
 
 
-def _is_hidden(pid: int, uid: int) -> bool | None:
-    """Whether the kernel keeps its files in `/proc` from its own account: they are root's then."""
+def is_hidden(environ: Path, uid: int) -> bool | None:
+    """Whether the kernel keeps this file of a process in `/proc` from its own account: it is root's then.
+
+    Args:
+        environ: The file.
+        uid: The process' account. Of root's own nothing can be told.
+    """
     if sys.platform != "linux" or uid == 0:
         return None
     try:
-        return Path(f"/proc/{pid}/environ").stat().st_uid != uid
+        return environ.stat().st_uid != uid
     except OSError:
         return None
 
