@@ -149,6 +149,16 @@ async def test_what_the_task_does_not_get_says_why(tmp_path: Path) -> None:
         assert (caught.value.refused.code, caught.value.advice) == ("outside-scope", "ask for less")
 
 
+async def test_who_asks_in_a_target_that_gives_nothing_is_told_to_look_at_it(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        daemon.on[Decide] = lambda _: Refused(
+            action="act_1", task="tsk_1", code="unknown-tool", instead="use a tool that tools/list names"
+        )
+        with pytest.raises(CredentialDeniedError) as caught:
+            await using(daemon, take)
+        assert "taskbound target list" in caught.value.advice
+
+
 async def test_people_are_waited_for_and_what_they_lifted_is_asked_for_by_the_held_action(
     tmp_path: Path,
 ) -> None:

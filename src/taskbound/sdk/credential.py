@@ -79,6 +79,8 @@ _OVER: Final = {
     "expired": "ask again, if it is still needed: people are asked anew",
     "withdrawn": "do not ask again; ask the person who opened the task",
 }
+_INSTEAD: Final = {"unknown-tool": "look at `taskbound target list`: what is not ready gives nothing"}
+"""What helps whoever asks for a credential, where the daemon's words are for whoever calls a tool."""
 _GONE: Final = frozenset({"revoked", "unsupported"})
 
 
@@ -95,7 +97,8 @@ class CredentialDeniedError(DeniedError):
         reasons = why or "; ".join(one.text for one in refused.reasons)
         said = f": {reasons}" if reasons else ""
         super().__init__(
-            f"`{tool}` is refused{said} [{code or refused.code}]", remedy=remedy or refused.instead
+            f"`{tool}` is refused{said} [{code or refused.code}]",
+            remedy=remedy or _INSTEAD.get(code or refused.code, refused.instead),
         )
 
 

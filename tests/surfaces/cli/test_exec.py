@@ -28,7 +28,8 @@ pytestmark = pytest.mark.anyio
 SAY = "import os; print(os.environ['PGPASSWORD'], os.environ['PGUSER'], os.environ['TASKBOUND_TASK'])"
 STAY = "import signal, sys; print('up', flush=True); signal.pause()"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {STAY}"
-HELD = Refused(action="act_9", task="tsk_1", code="held", instead="a person has to lift this first (ann)")
+LIFT = "a person has to lift this first (ann): tell them, and call again once they have"
+HELD = Refused(action="act_9", task="tsk_1", code="held", instead=LIFT)
 
 
 async def begun(tmp_path: Path, *words: str, more: tuple[str, ...] = ()) -> Process:
@@ -176,7 +177,8 @@ async def test_it_waits_for_people_and_says_who_is_asked_and_how_they_answer(tmp
         assert process.stderr is not None
         first = (await asyncio.wait_for(process.stderr.readline(), 40)).decode()
         second = (await asyncio.wait_for(process.stderr.readline(), 40)).decode()
-        assert "act_9 waits for people: a person has to lift this first (ann)" in first
+        assert "act_9 waits for people: a person has to lift this first (ann); this goes on" in first
+        assert "call again" not in first
         assert "taskbound approval sign act_9" in second
         daemon.push(HoldPush(action="act_9", state="approved"))
         assert (await ended(process))[:2] == (0, f"{CANARY} tb_x tsk_1\n")

@@ -146,7 +146,10 @@ def _implied(session: Session, target: str) -> str:
 def say_held(session: Session, refused: Refused) -> None:
     """Say that people have to be asked, and how they answer."""
     screen = session.screen
-    screen.note(f"taskbound: {shown(refused.action)} waits for people: {shown(refused.instead)}")
+    wanted, _, _ = refused.instead.partition(": tell them")  # what follows is for whoever has to call again
+    screen.note(
+        f"taskbound: {shown(refused.action)} waits for people: {shown(wanted)}; this goes on once they have"
+    )
     for one in refused.reasons:
         screen.note(f"taskbound:   {shown(one.text)}", "")
     action = shown(refused.action)
