@@ -5,14 +5,17 @@
    took on its group before.
 2. Then its sessions are ended until none is left; they are found by the number of who logged in, which
    nothing in a session changes. A session that was let in right before step 1 is not seen yet, but is in a
-   transaction: those that nobody is seen for are waited for, and for no longer than one takes to begin. (Who
-   has not said a password yet is in one too, and is refused once it has.)
+   transaction: those that nobody is seen for are waited for, and for no longer than one takes to begin. Who
+   draws that out (`post_auth_delay` is the client's to say) is ended with the login's own rights: the server
+   lets those end sessions of the login, and no other's. (Who has not said a password yet is in a transaction
+   too, and is refused once it has.)
 3. What it prepared is rolled back: a prepared transaction outlives its session, with all its locks.
-4. What it owns goes to the admin, with what is in it: nothing that a task made is thrown away by its end. A
-   database that the admin can't enter is one where it stays; then the login is not gone yet, and can do
-   nothing.
+4. What it owns is left to a role that can do nothing (`leaving`). A database that the admin can't enter is
+   one where it stays; then the login is not gone yet, and can do nothing.
 5. It is dropped, and then looked for again: the role, its sessions by number, and what it prepared.
 6. Each step is found done or not, never remembered: a call that was cut off anywhere is gone on with.
+7. Where others dropped the role, its number is lost. Sessions of a number that no role has may be the
+   login's: while one is open nothing is gone, and that is said.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
-from taskbound.adapters.targets.postgres.link import linked, named
+from taskbound.adapters.targets.postgres.leaving import leave, owned
+from taskbound.adapters.targets.postgres.link import join, linked, named
 from taskbound.ports.target import Gone, Shown, TargetUnavailableError
 
 if TYPE_CHECKING:
@@ -41,7 +45,7 @@ SELECT (SELECT oid FROM pg_roles WHERE rolname = %(name)s),
     to_regclass('taskbound.contexts') IS NOT NULL
 """
 _BEGINNING: Final = """
-SELECT virtualxid FROM pg_locks WHERE locktype = 'virtualxid' AND pid NOT IN
+SELECT pid, virtualxid FROM pg_locks WHERE locktype = 'virtualxid' AND pid NOT IN
 (SELECT pid FROM pg_stat_activity WHERE usesysid IS NOT NULL OR backend_type <> 'client backend')
 """
 _SESSIONS: Final = """
@@ -50,10 +54,20 @@ FROM pg_stat_activity WHERE usesysid = %s::oid
 """
 _OPEN: Final = "SELECT count(*) FROM pg_stat_activity WHERE usesysid = %s::oid"
 _PREPARED: Final = "SELECT gid, database FROM pg_prepared_xacts WHERE owner = %s"
-_OWNED: Final = """
-SELECT DISTINCT d.datname FROM pg_shdepend s
-LEFT JOIN pg_database d ON d.oid = s.dbid
-WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s::oid
+_END_HIDDEN: Final = """
+SET ROLE {login};
+DO $$ DECLARE one int; ended text := ''; BEGIN
+FOREACH one IN ARRAY {numbers} LOOP BEGIN
+    IF pg_terminate_backend(one) THEN ended := ended || ' ' || one; END IF;
+EXCEPTION WHEN insufficient_privilege THEN NULL; END; END LOOP;
+PERFORM set_config('taskbound.ended', ended, false);
+END $$;
+RESET ROLE
+"""
+"""One message, so that nothing is left of it where it is cut off; another's session is refused."""
+_NOBODYS: Final = """
+SELECT count(*) FROM pg_stat_activity a
+WHERE usesysid <> 0 AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = a.usesysid)
 """
 _CONTEXT: Final = "SELECT 1 FROM taskbound.contexts WHERE login = %s LIMIT 1"
 _FORGET: Final = "DELETE FROM taskbound.contexts WHERE login = %s"
@@ -65,14 +79,17 @@ def end_login(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str)
     oid, _, contexts = _find(link, name)
     if oid is not None:
         link.run(sql.SQL("ALTER ROLE {} NOLOGIN CONNECTION LIMIT 0").format(named(name)))  # 1
-        _await_beginning(link)
-        cut = _end_sessions(link, oid)  # 2
+        cut = _end_beginning(link, name) + _end_sessions(link, oid)  # 2
         notes += _roll_back(link, place, admin, name)  # 3
-        notes += _hand_over(link, place, admin, name, oid)  # 4
+        for database in owned(link, place, oid):
+            with linked(place, admin.user, admin.password, patience=link.left, database=database) as there:
+                notes.append(leave(there, name, oid))  # 4
         _drop(link, name, contexts=contexts)  # 5
         cut += _end_sessions(link, oid)
-    elif contexts:
-        link.run(_FORGET, (name,))
+    else:
+        _require_nobodys(link)  # 7
+        if contexts:
+            link.run(_FORGET, (name,))
     shown = look_at_login(link, name)
     if shown.exists or shown.open:
         raise TargetUnavailableError("the database still shows something of the login")
@@ -103,14 +120,35 @@ def _drop(link: Link, name: str, *, contexts: bool) -> None:
         link.run(drop)
 
 
-def _await_beginning(link: Link) -> None:
-    """Wait until what may have been let in before can be seen (rule 2)."""
-    beginning = {one for (one,) in link.run(_BEGINNING)}
+def _require_nobodys(link: Link) -> None:
+    if link.run(_NOBODYS) != [(0,)]:
+        raise TargetUnavailableError(
+            "the database has no such login, and sessions of a login that others dropped are open",
+            remedy="end the sessions whose role is gone: nobody can tell whose they are",
+        )
+
+
+def _end_beginning(link: Link, name: str) -> int:
+    """Wait until what may have been let in before can be seen, and end what hides; how many (rule 2)."""
+    beginning = set(link.run(_BEGINNING))
     for _ in range(_BEGINS):
         if not beginning:
-            return
+            return 0
         threading.Event().wait(_PAUSE)
-        beginning &= {one for (one,) in link.run(_BEGINNING)}
+        beginning &= set(link.run(_BEGINNING))
+    if not beginning:
+        return 0
+    join(link, name)
+    numbers = sql.Literal([pid for pid, _ in beginning])
+    link.run(sql.SQL(_END_HIDDEN).format(login=named(name), numbers=numbers))
+    ended = set(link.run("SELECT current_setting('taskbound.ended')")[0][0].split())
+    hidden = {one for one in beginning if str(one[0]) in ended}
+    while hidden:
+        if link.left < _PAUSE:
+            raise TargetUnavailableError("a session of the login that hides doesn't end")
+        threading.Event().wait(_PAUSE)
+        hidden &= set(link.run(_BEGINNING))
+    return len(ended)
 
 
 def _end_sessions(link: Link, oid: int) -> int:
@@ -132,26 +170,7 @@ def _roll_back(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str
         return []
     for gid, database in prepared:
         with linked(place, admin.user, admin.password, patience=link.left, database=database) as there:
-            _join(there, name)
+            join(there, name)
             there.run(sql.SQL("SET ROLE {}").format(named(name)))
             there.run(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
     return [f"{len(prepared)} prepared transactions were rolled back"]
-
-
-def _hand_over(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str, oid: int) -> list[str]:
-    databases = [database or place.database for (database,) in link.run(_OWNED, (oid,))]
-    notes = []
-    for database in sorted(set(databases)):
-        with linked(place, admin.user, admin.password, patience=link.left, database=database) as there:
-            _join(there, name)
-            with there.connection.transaction():
-                there.run(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(named(name)))
-                there.run(sql.SQL("DROP OWNED BY {}").format(named(name)))  # rights alone are left of it
-        notes.append(f"what it owned in `{database}` is the admin's")
-    return notes
-
-
-def _join(link: Link, name: str) -> None:
-    """Have the admin act for it; a superuser may anyway."""
-    if link.run("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") != [(True,)]:
-        link.run(sql.SQL("GRANT {} TO CURRENT_USER").format(named(name)))

@@ -5,7 +5,9 @@
    us too: a transaction that it doesn't know to be lost would hold its locks against the next call.
 2. The search path is the system's own catalog, so neither a name nor an operator is another's.
 3. Nothing of this process' surroundings counts: no password file, and the server proves itself by its
-   certificate, or is on this machine (`core.target.postgres`).
+   certificate, or is on this machine (`core.target.postgres`). There whoever has the socket's folder or the
+   port may answer: a password is for SCRAM alone, which shows it to nobody, and has the server prove that it
+   knows it too.
 4. What the server says of a failure is not passed on but its name: it may quote what it was sent. Why nobody
    could connect has no name: there a sentence of ours says what people most often have to mend.
 5. Only a server that can be written to is spoken to: a follower may not have heard yet of what it shows.
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.target import PostgresPlace
 
-__all__ = ["KEPT", "Link", "Links", "PostgresAdmin", "linked", "named"]
+__all__ = ["KEPT", "Link", "Links", "PostgresAdmin", "join", "linked", "named"]
 
 KEPT: Final = 4
 """Connections of one target that wait for the next call."""
@@ -226,6 +228,12 @@ def named(name: str) -> sql.Identifier:
     return sql.Identifier(name)
 
 
+def join(link: Link, name: str) -> None:
+    """Have the admin act for this role; a superuser may anyway."""
+    if link.run("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") != [(True,)]:
+        link.run(sql.SQL("GRANT {} TO CURRENT_USER").format(named(name)))
+
+
 def _said(error: Exception) -> str:
     state = getattr(error, "sqlstate", None)
     if state is None and isinstance(error, psycopg.OperationalError):
@@ -274,6 +282,8 @@ def _where(
     }
     if place.roots:
         found["sslrootcert"] = place.roots
+    elif password:
+        found["require_auth"] = "scram-sha-256"  # 3
     return {name: value for name, value in found.items() if value is not None}
 
 

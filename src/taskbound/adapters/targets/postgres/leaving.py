@@ -1,0 +1,90 @@
+"""What a login owned is kept, by a role that can do nothing: a task's end throws nothing away.
+
+1. It is never the admin's. What runs with its owner's rights (a function, a view, a rule, the expression of
+   an index when the table is looked through) would do anything that the admin may, for whoever may call it.
+2. Each installation has one such role in a server: `taskbound_left_` and its mark. It logs in nowhere and has
+   no attribute; a role of that name which has is not taken.
+3. What runs with its owner's rights does so no more: else one task's function reads what another one left. (A
+   view can be told so from 15 on.)
+4. The role takes on the login's own rights for as long as it takes over: an owner has to be one who could
+   have made it there. A schema's owner may have taken that from itself, and is given it back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from psycopg import sql
+
+from taskbound.adapters.targets.postgres.link import join, named
+from taskbound.ports.target import TargetRefusedError
+
+if TYPE_CHECKING:
+    from taskbound.adapters.targets.postgres.link import Link
+    from taskbound.core.target import PostgresPlace
+
+__all__ = ["keeper_of", "leave", "owned"]
+
+_OWNED: Final = """
+SELECT DISTINCT d.datname FROM pg_shdepend s
+LEFT JOIN pg_database d ON d.oid = s.dbid
+WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s::oid
+"""
+_CAN: Final = """
+SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolcanlogin OR rolreplication OR rolbypassrls
+FROM pg_roles WHERE rolname = %s
+"""
+_KEEPER: Final = sql.SQL(
+    "CREATE ROLE {} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT"
+)
+_LEAVE: Final = """
+DO $$ DECLARE said text; BEGIN
+FOR said IN
+    SELECT format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', nspname, pg_get_userbyid(nspowner))
+    FROM pg_namespace WHERE nspowner = {oid}
+LOOP EXECUTE said; END LOOP;
+FOR said IN
+    SELECT format('ALTER ROUTINE %s SECURITY INVOKER', oid::regprocedure)
+    FROM pg_proc WHERE proowner = {oid} AND prosecdef
+LOOP EXECUTE said; END LOOP;
+IF current_setting('server_version_num')::int >= 150000 THEN FOR said IN
+    SELECT format('ALTER VIEW %s SET (security_invoker = true)', oid::regclass)
+    FROM pg_class WHERE relowner = {oid} AND relkind = 'v'
+LOOP EXECUTE said; END LOOP; END IF;
+END $$;
+GRANT {login} TO {keeper};
+REASSIGN OWNED BY {login} TO {keeper};
+DROP OWNED BY {login};
+REVOKE {login} FROM {keeper}
+"""
+"""Rules 3 and 4; one message is one transaction. What `DROP OWNED` finds are rights alone."""
+
+
+def keeper_of(name: str) -> str:
+    """The role that keeps what this login owned (rule 2)."""
+    return f"taskbound_left_{name.split('_')[1]}"
+
+
+def owned(link: Link, place: PostgresPlace, oid: int) -> list[str]:
+    """The databases in which something is owned by the role of this number, or depends on it."""
+    return sorted({database or place.database for (database,) in link.run(_OWNED, (oid,))})
+
+
+def leave(there: Link, name: str, oid: int) -> str:
+    """Have the keeper own it, in one database; what was done. Raises as `link.linked`."""
+    keeper = keeper_of(name)
+    join(there, name)
+    _require_keeper(there, keeper)
+    join(there, keeper)
+    values = {"login": named(name), "keeper": named(keeper), "oid": sql.Literal(oid)}
+    there.run(sql.SQL(_LEAVE).format(**values))
+    database = there.connection.info.dbname
+    return f"what it owned in `{database}` is kept by `{keeper}`, who can do nothing"
+
+
+def _require_keeper(there: Link, keeper: str) -> None:
+    found = there.run(_CAN, (keeper,))
+    if not found:
+        there.run(_KEEPER.format(named(keeper)))
+    elif found != [(False,)]:
+        raise TargetRefusedError(f"the role `{keeper}` is there, and can do more than keep things")  # 2
