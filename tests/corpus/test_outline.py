@@ -38,7 +38,8 @@ ROWS = G2 | G9 | G10 | TOKENS
 INVARIANTS = [f"I-{number}" for number in range(38, 46)]
 WHOLE = [f"A{number:03}" for number in (*range(33, 55), *range(158, 199))]
 """Of these each row is of a clause; of tokens, which have over a thousand, a clause names some."""
-NUMBERS = sorted([*WHOLE, *(f"A{number}" for number in range(122, 158)), *INVARIANTS])
+CREDENTIALS = [f"A{number}" for number in (*range(211, 219), 222)]
+NUMBERS = sorted([*WHOLE, *(f"A{number}" for number in range(122, 158)), *CREDENTIALS, *INVARIANTS])
 
 
 def of(clause: dict[str, Any]) -> str:

@@ -235,60 +235,6 @@ def test_a212_a_client_that_reconnects_all_the_time_is_out(orders: Orders) -> No
         session.close()
 
 
-def test_i04_a212_a_session_that_draws_its_beginning_out_does_not_outlive_it(orders: Orders) -> None:
-    minted, another = orders.mint(), orders.mint()
-    with orders.login(minted) as one:
-        one.execute(f"ALTER ROLE {user_of(minted)} SET role = 'readers'".encode())
-    hidden = "SELECT count(*) FROM pg_locks WHERE locktype = 'virtualxid' AND pid NOT IN"
-    hidden += " (SELECT pid FROM pg_stat_activity WHERE usesysid IS NOT NULL)"
-    met: dict[str, str] = {}
-
-    def come_late(who: Minted, delay: str) -> None:
-        try:
-            with psycopg.connect(
-                host=who.open["PGHOST"],
-                dbname="orders",
-                user=user_of(who),
-                password=who.secret["PGPASSWORD"],
-                options=f"-c post_auth_delay={delay}",
-            ) as session:
-                met[user_of(who)] = str(session.execute("SELECT count(*) FROM orders").fetchone())
-        except psycopg.OperationalError:
-            met[user_of(who)] = "ended"
-
-    late = [
-        threading.Thread(target=come_late, args=(minted, "60")),
-        threading.Thread(target=come_late, args=(another, "1")),
-    ]
-    with orders.owner() as owner:
-        for each in late:
-            each.start()
-        while owner.execute(hidden).fetchone() != (2,):
-            threading.Event().wait(0.01)
-        assert revoked(orders, minted).cut == 1
-        for each in late:
-            each.join()
-    assert met == {user_of(minted): "ended", user_of(another): "(2,)"}
-    revoked(orders, another)
-
-
-def test_f14_a_login_that_others_dropped_is_not_gone_while_a_session_of_nobody_is_open(
-    orders: Orders,
-) -> None:
-    minted = orders.mint()
-    name = user_of(minted)
-    with suppress(psycopg.OperationalError), orders.login(minted) as one, orders.owner() as owner:
-        one.execute("SET ROLE readers")
-        owner.execute(f"DROP ROLE {name}".encode())
-        assert one.execute("SELECT count(*) FROM orders").fetchone() == (2,)
-        with pytest.raises(TargetUnavailableError, match="that others dropped"):
-            orders.target().revoke(name, patience=PATIENCE)
-        one.close()
-        while orders.sessions(name):
-            threading.Event().wait(0.01)
-    assert orders.target().revoke(name, patience=PATIENCE) == Gone(cut=0)
-
-
 def test_a213_its_own_password_and_settings_help_it_nothing(orders: Orders) -> None:
     minted = orders.mint()
     name = user_of(minted)
@@ -338,67 +284,6 @@ def test_a213_what_it_prepared_is_rolled_back(orders: Orders) -> None:
         owner.execute("SET lock_timeout = '2s'")
         assert owner.execute("SELECT count(*) FROM orders WHERE tenant = 'stolen'").fetchone() == (0,)
         owner.execute("UPDATE orders SET tenant = tenant")  # nobody has it locked
-
-
-def test_a213_f16_what_runs_as_its_owner_is_neither_the_admins_nor_anothers_left_behind(
-    orders: Orders,
-) -> None:
-    first, kind = orders.mint(), replace(READERS, context=("tenant",))
-    with orders.login(first) as one:
-        one.execute("CREATE TABLE private (word text)")
-        one.execute("INSERT INTO private VALUES ('the first one''s')")
-    revoked(orders, first)
-    second = orders.mint(kind, tenant="red")
-    with orders.login(second) as one:
-        one.execute("CREATE VIEW seen AS SELECT * FROM orders")
-        one.execute(
-            "CREATE FUNCTION asked(said text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS"
-            " $$ BEGIN EXECUTE said; RETURN current_user; END $$"
-        )
-        one.execute("GRANT SELECT ON seen TO PUBLIC")
-    revoked(orders, second)
-    third = orders.mint()
-    with orders.login(third) as one:
-        for said in (
-            "CREATE ROLE of_the_agents LOGIN",
-            "DELETE FROM taskbound.contexts",
-            "DELETE FROM private",
-        ):
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                one.execute("SELECT asked(%s)", (said,))
-        assert one.execute("SELECT asked('SELECT 1')").fetchone() == (user_of(third),)
-    with orders.owner() as owner:
-        found = owner.execute("SELECT reloptions FROM pg_class WHERE relname = 'seen'").fetchone()
-        assert found == (["security_invoker=true"],)
-        owner.execute("DROP FUNCTION asked(text); DROP VIEW seen; DROP TABLE private")
-    revoked(orders, third)
-
-
-def test_a213_a_schema_that_it_took_from_itself_is_in_no_ends_way(orders: Orders) -> None:
-    minted = orders.mint()
-    with orders.owner() as owner:
-        owner.execute("GRANT CREATE ON DATABASE orders TO readers")
-        with orders.login(minted) as one:
-            one.execute("CREATE SCHEMA mine; CREATE TYPE mine.odd AS (a int)")
-            one.execute("CREATE FUNCTION mine.odd() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1'")
-            one.execute(f"REVOKE ALL ON SCHEMA mine FROM {user_of(minted)}".encode())
-        revoked(orders, minted)
-        owner.execute("DROP SCHEMA mine CASCADE")
-        owner.execute("REVOKE CREATE ON DATABASE orders FROM readers")
-
-
-def test_a213_what_keeps_things_and_can_do_more_is_not_taken(orders: Orders) -> None:
-    minted = orders.mint()
-    with orders.login(minted) as one:
-        one.execute("CREATE TABLE left_behind (id int)")
-    with orders.owner() as owner:
-        keeper = f"taskbound_left_{MARK}"
-        owner.execute(f"DROP ROLE IF EXISTS {keeper}; CREATE ROLE {keeper} CREATEDB".encode())
-        with pytest.raises(TargetRefusedError, match="can do more"):
-            orders.target().revoke(user_of(minted), patience=PATIENCE)
-        owner.execute(f"ALTER ROLE {keeper} NOCREATEDB".encode())
-        revoked(orders, minted)
-        owner.execute("DROP TABLE left_behind")
 
 
 # --- names of others -------------------------------------------------------------------------
