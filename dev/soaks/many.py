@@ -5,7 +5,8 @@
    (`core.target.postgres`: they are in groups).
 2. Memory is looked at after a broker has looked through the target, and compared with what 100 take. What is
    more is page caches of the store: 30,000 rows take 2 MiB more than 10,000 do.
-3. Decisions are made at a steady pace before all is revoked, and while it is.
+3. Decisions are made at a steady pace with 100, with all, and while all is revoked: what others are compared
+   with is how long they take with 100.
 """
 
 from __future__ import annotations
@@ -281,10 +282,10 @@ def soak_many(count: int, seed: int) -> Found:
     with _many(seed) as house:
         house.write(_FEW)
         with house.started() as few:
-            pass
+            alone = Spread.of(house.gateway.some(_BEFORE))
         house.write(count - _FEW)
         with house.started() as whole:
-            alone = Spread.of(house.gateway.some(_BEFORE))
+            among = Spread.of(house.gateway.some(_BEFORE))
             house.gateway.begin()
             written, gone = house.revoke_all()
             took = house.gateway.stop()
@@ -293,14 +294,14 @@ def soak_many(count: int, seed: int) -> Found:
     said = (
         f"{_FEW} live: {few}; {house.rows:,} with {house.logins:,} logins: {whole}; all revoked:"
         f" written in {written:.0f} s, gone in {gone:.0f} s, {house.rows / gone:.0f} a second;"
-        f" decisions before: {alone}; meanwhile, {len(took):,}: {beside}"
+        f" decisions with {_FEW} live: {alone}; with all: {among}; meanwhile, {len(took):,}: {beside}"
     )
     met = (
         left == 0
         and whole.seconds <= _START
         and whole.daemon <= few.daemon + _MORE
         and whole.broker <= few.broker + _MORE
-        and beside.p99 <= alone.p99 * _SLOWER
+        and max(among.p99, beside.p99) <= alone.p99 * _SLOWER
     )
     if not met:
         raise AssertionError(f"a gate was missed: {said}")

@@ -35,6 +35,12 @@ class CredentialReads(Protocol):
         What is empty counts for all. `before` is the id that a page before ended with.
         """
 
+    def living_tasks(self, namespace: str) -> tuple[str, ...]:
+        """Tasks with credentials that have not ended, each once, in order; empty is that of those of none.
+
+        Asked for again and again: it MUST NOT take as long as to read what these tasks have.
+        """
+
     def due(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
         """What is due in a target, what was due first before the rest: answered by an index.
 

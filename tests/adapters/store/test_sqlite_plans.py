@@ -96,6 +96,7 @@ READS: dict[str, Callable[[Snapshot], object]] = {
     ),
     "due credentials": lambda seen: seen.credentials.due(SPACE, "db", Instant(NOW), limit=9),
     "overdue credentials": lambda seen: seen.credentials.overdue(SPACE, Instant(NOW), limit=9),
+    "tasks of living credentials": lambda seen: seen.credentials.living_tasks(SPACE),
 }
 FOUND: dict[str, str] = {
     "credential": "sqlite_autoindex_credentials_1 (namespace=? AND id=?)",

@@ -159,6 +159,18 @@ def test_i06_what_is_overdue_comes_oldest_first_whatever_else_there_is(store: St
         assert seen.credentials.overdue(SPACE, Instant(NOW + 10), limit=1) == (rows[1],)
 
 
+def test_tasks_of_what_lives_are_found_once_each_and_those_of_what_is_over_are_not(store: Store) -> None:
+    lives = [
+        row(letter, state=state, task=f"tsk_{state.value}") for letter, state in zip("fedcba", S, strict=True)
+    ]
+    written(
+        store, *lives, row("g", task="tsk_active"), row("h", task=""), row("i", task="tsk_4", namespace=OTHER)
+    )
+    with store.read() as seen:
+        assert seen.credentials.living_tasks(SPACE) == ("", "tsk_active", "tsk_journaled", "tsk_minting")
+        assert seen.credentials.living_tasks("none") == ()
+
+
 def test_what_lives_of_some_tasks_is_locked_by_id_and_nothing_else(store: Store) -> None:
     rows = {state: row(letter, state=state) for letter, state in zip("fedcba", S, strict=True)}
     written(store, *rows.values(), row("g", task="tsk_2"), row("h", task="tsk_3"), row("i", namespace=OTHER))

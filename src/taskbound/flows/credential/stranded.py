@@ -11,38 +11,25 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from taskbound.core.credential import LIVE
 from taskbound.core.errors import DeniedError
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import require_live
 from taskbound.flows.credential.ending import end_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from taskbound.core.credential import Credential
     from taskbound.flows.means import Means
-    from taskbound.ports.store import Snapshot, Transaction
+    from taskbound.ports.store import Transaction
 
 __all__ = ["end_stranded"]
-
-_PAGE: Final = 500
 
 
 def end_stranded(means: Means, namespace: str) -> int:
     """End what lives of tasks that may do nothing now; how many credentials that were."""
     with means.store.read() as snapshot:
-        tasks = sorted({one.task for one in _living(snapshot, namespace)})
+        tasks = snapshot.credentials.living_tasks(namespace)
     return sum(means.store.write(partial(_end, means, namespace, task)) for task in tasks)  # 3
-
-
-def _living(snapshot: Snapshot, namespace: str) -> Iterator[Credential]:
-    before = ""
-    while page := snapshot.credentials.credentials(namespace, states=LIVE, limit=_PAGE, before=before):
-        yield from page
-        before = page[-1].id
 
 
 def _end(means: Means, namespace: str, task: str, tx: Transaction) -> int:

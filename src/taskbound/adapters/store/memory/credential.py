@@ -52,6 +52,10 @@ class MemoryCredentials:
         ]
         return tuple(sorted(found, key=lambda one: one.id, reverse=True)[:limit])
 
+    def living_tasks(self, namespace: str) -> tuple[str, ...]:
+        """Tasks with credentials that have not ended."""
+        return tuple(sorted({one.task for one in self._of(namespace) if one.state in LIVE}))
+
     def due(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
         """What is due in a target, what was due first before the rest."""
         found = [one for one in self._of(namespace) if one.target == target and NEVER < one.due <= now]

@@ -30,6 +30,10 @@ _SOME: Final = (
     " AND (?4 = '' OR agent = ?4) AND (?5 = '[]' OR state IN (SELECT value FROM json_each(?5)))"
     "{unfinished} AND (?6 = '' OR id < ?6) ORDER BY id DESC LIMIT ?7"
 )
+_TASKS: Final = (
+    "SELECT DISTINCT task FROM credentials INDEXED BY credentials_unfinished"  # noqa: S608 - our own words
+    f" WHERE namespace = ? AND state IN ({UNFINISHED}) AND state IN ({LIVING}) ORDER BY task"
+)
 _DUE: Final = (
     f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND target = ?"  # noqa: S608 - our own words
     " AND due > 0 AND due <= ? ORDER BY due, id LIMIT ?"
@@ -83,6 +87,10 @@ class SqlCredentials:
             task=bool(task), target=bool(target), unfinished=bool(states) and {*states} <= _UNFINISHED
         )
         return self._link.all(read_credential, text, (namespace, task, target, agent, wanted, before, limit))
+
+    def living_tasks(self, namespace: str) -> tuple[str, ...]:
+        """Tasks with credentials that have not ended."""
+        return self._link.all(str, _TASKS, (namespace,))
 
     def due(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
         """What is due in a target, what was due first before the rest."""
