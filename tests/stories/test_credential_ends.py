@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.task import Task
+    from taskbound.ports.store import Store
 
 S = CredentialState
 STEPS: dict[str, Any] = {
@@ -150,6 +152,26 @@ def test_t22_what_rests_on_nothing_any_more_is_found_and_ended(
         assert (after.state, after.due <= world.clock.now()) == (S.REVOKING, True)
     assert len(recorded(world)) == 3
     assert end_stranded(world.means, "default") == 0
+
+
+class Unwritten:
+    """A store that is only read."""
+
+    def __init__(self, store: Store) -> None:
+        self.read = store.read
+
+    def write(self, _: object) -> object:
+        raise AssertionError("something is written")
+
+
+def test_what_rests_on_something_is_looked_at_without_a_lock(world: World) -> None:
+    world.settle_in()
+    give(world, world.start(), "a")
+    means = replace(world.means, store=Unwritten(world.store))  # type: ignore[arg-type]  # all that is asked
+    assert end_stranded(means, "default") == 0
+    thrown(world)
+    with pytest.raises(AssertionError, match="something is written"):
+        end_stranded(means, "default")
 
 
 def test_what_is_paused_above_takes_what_is_beneath(world: World) -> None:

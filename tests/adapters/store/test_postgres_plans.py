@@ -62,7 +62,6 @@ FOUND: dict[str, tuple[Callable[[PostgresCredentials], object], str]] = {
         "credentials_",
     ),
     "of a target": (lambda it: it.credentials(SPACE, target="mail"), "credentials_"),
-    "tasks": (lambda it: it.living_tasks(SPACE), "credentials_unfinished"),
     "all": (lambda it: it.credentials(SPACE, limit=20), "credentials_pkey"),
 }
 

@@ -3,8 +3,9 @@
 1. The end of a task takes its credentials in its own transaction (`ending`). What else stops a task's
    authority (a person who left, the kill switch) is written where it is known, and what rests on it is looked
    for right after that, and again and again (law 10).
-2. It is judged under the locks of a decision, in their order: kill switch, tasks. What lives again by
-   then is left alone. A canary rests on no task, and ends with everything else when all is stopped.
+2. What is seen to rest on nothing is judged again under the locks of a decision, in their order: kill switch,
+   tasks. What lives again by then is left alone, and where nothing is seen nothing is locked. A canary rests
+   on no task, and ends with everything else when all is stopped.
 3. Each task is a transaction of its own: one that can't be written keeps no other waiting.
 """
 
@@ -19,6 +20,11 @@ from taskbound.core.task import require_live
 from taskbound.flows.credential.ending import end_credentials
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.clock import Instant
+    from taskbound.core.revocation import KillSwitch
+    from taskbound.core.task import TaskHead
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
@@ -29,19 +35,32 @@ def end_stranded(means: Means, namespace: str) -> int:
     """End what lives of tasks that may do nothing now; how many credentials that were."""
     with means.store.read() as snapshot:
         tasks = snapshot.credentials.living_tasks(namespace)
-    return sum(means.store.write(partial(_end, means, namespace, task)) for task in tasks)  # 3
+        switch = snapshot.revocation.kill_switch(namespace)
+        heads = snapshot.tasks.heads(namespace, {*tasks} - {""})
+    now = means.clock.now()
+    found = [task for task in tasks if _what_stops(switch, task, heads, now)]
+    return sum(means.store.write(partial(_end, means, namespace, task)) for task in found)  # 3
 
 
 def _end(means: Means, namespace: str, task: str, tx: Transaction) -> int:
     now = means.clock.now()
-    try:
-        require_not_stopped(tx.revocation.lock_kill_switch(namespace))  # 2
-        if task:
-            require_live(task, tx.tasks.lock_heads(namespace, {task}), now)
-    except DeniedError as error:
-        events = end_credentials(tx, namespace, {task}, error.message, now)
-    else:
+    switch = tx.revocation.lock_kill_switch(namespace)  # 2
+    heads = tx.tasks.lock_heads(namespace, {task} - {""})
+    why = _what_stops(switch, task, heads, now)
+    if not why:
         return 0
+    events = end_credentials(tx, namespace, {task}, why, now)
     if events:
         tx.audit.append(namespace, means.writer, events, now)
     return len(events)
+
+
+def _what_stops(switch: KillSwitch, task: str, heads: Mapping[str, TaskHead], now: Instant) -> str:
+    """What is in the way of this task, in words; empty where nothing is."""
+    try:
+        require_not_stopped(switch)
+        if task:
+            require_live(task, heads, now)
+    except DeniedError as error:
+        return error.message
+    return ""
