@@ -81,6 +81,8 @@ class TellFailed(Message, frozen=True, tag="broker:failed", tag_field="op"):
     """The error's code."""
     trouble: str
     """What was met, in our words; never a target's."""
+    unsent: bool = False
+    """Of a mint: whether nothing of it was sent to the target, and nothing will be."""
 
 
 class TellGone(Message, frozen=True, tag="broker:gone", tag_field="op"):

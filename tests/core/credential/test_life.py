@@ -28,6 +28,7 @@ from taskbound.core.credential import (
     end_credential,
     end_in_target,
     end_of,
+    end_unsent,
     fail_revocation,
     is_overdue,
     leave_credential,
@@ -134,6 +135,19 @@ def test_i12_a_mint_that_comes_after_the_end_is_told_no_and_may_still_arrive() -
     assert step_of(gone, later(70)) is Step.LOOK  # the lease's ten seconds, and sixty
     assert prove_still_gone(gone, later(69)).due == gone.due
     assert prove_still_gone(gone, later(70)).due == NEVER
+
+
+def test_i07_what_was_never_sent_is_over_without_a_look_by_its_lease_alone() -> None:
+    minting = begin_mint(made(), later(1))
+    with pytest.raises(LeaseLostError):
+        end_unsent(minting, minting.lease.fence + 1, "nobody answers", later(2))
+    with pytest.raises(LeaseLostError):
+        end_unsent(minting, minting.lease.fence, "nobody answers", minting.lease.until)
+    over = end_unsent(minting, minting.lease.fence, "nobody answers", later(2))
+    assert (over.state, over.due, over.late, over.why) == (S.REVOKED, NEVER, NEVER, "nobody answers")
+    tried = begin_revocation(revoking(), later(3))
+    with pytest.raises(WrongStateError):
+        end_unsent(tried, tried.lease.fence, "nobody answers", later(3))
 
 
 def test_what_was_shown_and_revoked_is_over() -> None:

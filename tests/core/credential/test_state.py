@@ -60,7 +60,18 @@ def test_i06_i07_revoking_is_left_with_what_the_target_showed_and_with_nothing_e
         if before is S.REVOKING and after is not S.REVOKING
     }
     assert leaving == {E.GONE, E.LEAVE}
-    assert reachable(without=frozenset({E.GONE, E.LEAVE})) == {S.JOURNALED, S.MINTING, S.ACTIVE, S.REVOKING}
+    assert reachable(without=frozenset({E.GONE, E.LEAVE, E.UNSENT})) == {
+        S.JOURNALED,
+        S.MINTING,
+        S.ACTIVE,
+        S.REVOKING,
+    }
+
+
+def test_i07_the_one_end_without_a_look_is_of_a_mint_that_is_under_way() -> None:
+    assert [one for one in CREDENTIAL_TRANSITIONS.moves.items() if one[0][1] is E.UNSENT] == [
+        ((S.MINTING, E.UNSENT), S.REVOKED)
+    ]
 
 
 def test_nothing_is_over_while_the_target_may_show_it() -> None:

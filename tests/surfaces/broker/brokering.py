@@ -101,7 +101,7 @@ class Daemon:
                 one.minted(sealed=bool(told.sealed))
                 self.handed[told.credential] = told.sealed
             case TellFailed():
-                one.failed(told.code, told.trouble)
+                one.failed(told.code, told.trouble, unsent=told.unsent)
             case TellGone():
                 one.gone(told.cut, told.notes)
             case TellLeft():

@@ -68,7 +68,12 @@ def test_f13_an_access_that_the_database_does_not_know_is_said_and_the_target_is
     kept = broker.world.row()
     assert kept.state.value == "refused"
     assert "another-one" not in kept.trouble
-    assert "[target-refused]" in kept.trouble or "[target-unavailable]" in kept.trouble
+    assert "[target-unreached]" in kept.trouble
+    broker.world.targets.remove(
+        SPACE, kept.name, ANN, owns=True
+    )  # nothing was sent, so nothing is waited for
+    with broker.world.means.store.read() as seen:
+        assert seen.targets.targets(SPACE) == ()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@
 2. The end of a credential takes it out of every hand: whoever was minting it is told so by the next thing
    that it tells. Where a mint was under way, it may still arrive (I-12).
 3. A revocation that failed stays what it is, with one more attempt and what it met.
-4. A secret that was not acknowledged in time is nobody's, also where the row's end is not written yet.
+4. Of what was never sent nothing can arrive: its end is written with the mint's (`state`, rule 5).
+5. A secret that was not acknowledged in time is nobody's, also where the row's end is not written yet.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ __all__ = [
     "begin_mint",
     "begin_revocation",
     "end_credential",
+    "end_unsent",
     "fail_revocation",
     "leave_credential",
     "prove_gone",
@@ -65,7 +67,7 @@ def acknowledge(credential: Credential, now: Instant) -> Credential:
     """Who asked says to have the secret; once more changes nothing.
 
     Raises:
-        HandOutOverError: That comes too late (rule 4).
+        HandOutOverError: That comes too late (rule 5).
         WrongStateError: It is not active.
     """
     moved = _move(credential, CredentialEvent.ACKNOWLEDGE)
@@ -94,6 +96,18 @@ def end_credential(credential: Credential, why: str, now: Instant) -> Credential
     """
     moved = _move(let_go(credential), CredentialEvent.END)
     return _due(replace(moved, ended=now, why=why, attempts=0), now)
+
+
+def end_unsent(credential: Credential, fence: int, why: str, now: Instant) -> Credential:
+    """Nothing was sent of the mint that the holder of this lease had in hand, and nothing will be (rule 4).
+
+    Raises:
+        LeaseLostError: That is nobody who has it in hand.
+        WrongStateError: It is not being minted.
+    """
+    require_lease(credential, fence, now)
+    moved = _move(let_go(credential), CredentialEvent.UNSENT)
+    return _due(replace(moved, ended=now, why=why, late=NEVER), now)
 
 
 def begin_revocation(credential: Credential, now: Instant) -> Credential:

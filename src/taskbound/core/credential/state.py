@@ -10,7 +10,10 @@ Rules (design 5; reliability I-01 to I-07, I-12, I-14):
 4. *Revoking* is left with what the target itself showed and with nothing else: that nothing is there any more
    (*gone*), or that it has no means to end what is there (*unsupported*), which then ends at an instant that
    is known. No error, no patience and no number of attempts leads out of it (I-06).
-5. A target may show again what was gone: its data was restored, or a mint arrives late. Then it is revoked
+5. One end needs no look: of a mint that nothing was sent of, neither to the target nor on the way to it. It
+   is begun once (rule 2), so nothing can be there, or arrive; who had its lease says so, and what they say of
+   what the target showed is believed no less.
+6. A target may show again what was gone: its data was restored, or a mint arrives late. Then it is revoked
    again (I-14). To be shown once more that it is gone changes nothing (I-05).
 """
 
@@ -56,6 +59,8 @@ class CredentialEvent(Enum):
     """The target lets it live longer, by a decision of its own."""
     END = "end"
     """It is over: its task, its time, its holder or a person says so, or its mint failed (rule 3)."""
+    UNSENT = "unsent"
+    """Nothing was ever sent of its mint, and nothing will be (rule 5)."""
     TRY = "try"
     """A broker is about to call the target to revoke it."""
     FAIL = "fail"
@@ -65,7 +70,7 @@ class CredentialEvent(Enum):
     LEAVE = "leave"
     """The target has no means to end what is open; it ends by itself (rule 4)."""
     REAPPEAR = "reappear"
-    """The target shows what was gone (rule 5)."""
+    """The target shows what was gone (rule 6)."""
 
 
 _S, _E = CredentialState, CredentialEvent
@@ -80,6 +85,7 @@ CREDENTIAL_TRANSITIONS: Final[Transitions[CredentialState, CredentialEvent]] = T
         (_S.JOURNALED, _E.END): _S.REVOKING,
         (_S.MINTING, _E.END): _S.REVOKING,
         (_S.ACTIVE, _E.END): _S.REVOKING,
+        (_S.MINTING, _E.UNSENT): _S.REVOKED,
         (_S.REVOKING, _E.TRY): _S.REVOKING,
         (_S.REVOKING, _E.FAIL): _S.REVOKING,
         (_S.REVOKING, _E.GONE): _S.REVOKED,

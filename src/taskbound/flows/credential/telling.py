@@ -3,8 +3,9 @@
 1. What is told under another fence than the lease's, or after the lease, is refused with `lease-lost` and
    changes nothing: whoever has the credential now, or ended it, looks at the target anew (I-12, I-55).
 2. *Minted* makes it active, and its secret is there for who asked. A canary has none, and is over with it.
-3. *Failed* ends what was being minted, with what was met. Of what was being revoked it counts one attempt,
-   which leaves no record, and changes nothing else: only the target's own word leads out of revoking (I-06).
+3. *Failed* ends what was being minted, with what was met; where nothing was sent of it, it is over by that.
+   Of what was being revoked it counts one attempt, which leaves no record, and changes nothing else: only the
+   target's own word leads out of revoking (I-06).
 4. *Gone* and *left* are that word, with a record of what else was done.
 5. A look has no lease, as it does nothing: it counts only of what was gone.
 6. What is told in words is cut short, and made visible.
@@ -21,6 +22,7 @@ from taskbound.core.credential import (
     CredentialEvent,
     CredentialState,
     end_credential,
+    end_unsent,
     fail_revocation,
     is_canary,
     leave_credential,
@@ -82,8 +84,8 @@ class Telling:
 
         return self._tell(move)
 
-    def failed(self, code: str, trouble: str) -> Credential:
-        """It could not be minted, or not be revoked this time (rule 3).
+    def failed(self, code: str, trouble: str, *, unsent: bool = False) -> Credential:
+        """It could not be minted, or not be revoked this time (rule 3); whether nothing was sent of a mint.
 
         Raises:
             LeaseLostError: It is in another hand (rule 1).
@@ -93,6 +95,9 @@ class Telling:
 
         def move(row: Credential, moves: Moves) -> Credential:
             require_lease(row, self.fence, moves.now)
+            if row.state is CredentialState.MINTING and unsent:
+                never = end_unsent(row, self.fence, f"{FAILED}{met}", moves.now)
+                return moves.put(row, never, CredentialEvent.UNSENT)
             if row.state is CredentialState.MINTING:
                 over = end_credential(row, f"{FAILED}{met}", moves.now)
                 return moves.put(row, over, CredentialEvent.END)

@@ -13,6 +13,7 @@ from taskbound.ports.target.system import (
     Target,
     TargetRefusedError,
     TargetUnavailableError,
+    TargetUnreachedError,
 )
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "TargetReads",
     "TargetRefusedError",
     "TargetUnavailableError",
+    "TargetUnreachedError",
     "TargetWrites",
 ]

@@ -22,6 +22,7 @@ __all__ = [
     "Target",
     "TargetRefusedError",
     "TargetUnavailableError",
+    "TargetUnreachedError",
 ]
 
 
@@ -30,6 +31,12 @@ class TargetUnavailableError(UnavailableError):
 
     code = "target-unavailable"
     remedy = "look at the target; what has to be revoked there is tried again until it is gone"
+
+
+class TargetUnreachedError(TargetUnavailableError):
+    """A target can't be reached, or lets nobody in with this admin access: nothing was sent to it."""
+
+    code = "target-unreached"
 
 
 class TargetRefusedError(DeniedError):
@@ -103,9 +110,10 @@ class Target(Protocol[K_contra]):
 
     Each call MUST return or raise within its patience, also where the system accepts a connection and then
     says nothing. It MUST raise `TargetUnavailableError` where the system can't be reached, is not itself (its
-    certificate, a follower that can't be written to) or is too slow, and `TargetRefusedError` where the admin
-    access is refused something. Any other error is taken as `TargetUnavailableError`. No error, and nothing
-    that is logged, may hold a secret, the admin access' neither. It is used by several threads at once.
+    certificate, a follower that can't be written to) or is too slow, `TargetUnreachedError` only where it is
+    certain that nothing of the call was sent, and `TargetRefusedError` where the admin access is refused
+    something. Any other error is taken as `TargetUnavailableError`. No error, and nothing that is logged, may
+    hold a secret, the admin access' neither. It is used by several threads at once.
     """
 
     def mint(self, order: MintOrder, kind: K_contra, *, patience: float) -> Minted:

@@ -109,7 +109,7 @@ async def take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMint
 async def take_failed(daemon: Daemon, connection: Connection, ask: wire.TellFailed) -> Answer:
     """It could not be minted, or not be revoked this time."""
     told = _telling(daemon, connection, ask.credential, ask.fence)
-    row = await _tell(daemon, partial(told.failed, ask.code, ask.trouble))
+    row = await _tell(daemon, partial(told.failed, ask.code, ask.trouble, unsent=ask.unsent))
     daemon.credentials.tell((row,))
     return Done()
 

@@ -7,7 +7,8 @@
 3. A mint is remembered before the target is called (`memory`). Its secret is held until the daemon has it, or
    does not take it, and by nobody afterwards: what was minted then ends with the row's lease (K9).
 4. A canary is used by the broker itself, and handed to nobody.
-5. What failed is told with its code, in our words. What can't be told is told by the lease's end.
+5. What failed is told with its code, in our words; of a mint also whether nothing was sent of it. What can't
+   be told is told by the lease's end.
 6. What was minted in another target than the one that has its name now is not looked for in that: it would be
    found gone (I-07).
 """
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from taskbound.core.credential import CredentialState, LeaseLostError, is_canary, name_of
 from taskbound.core.errors import TaskboundError
 from taskbound.flows.credential.minting import require_mintable
-from taskbound.ports.target import Gone
+from taskbound.ports.target import Gone, TargetUnreachedError
 from taskbound.surfaces.broker.errors import CODES, OtherTargetError
 from taskbound.surfaces.broker.targets import called
 from taskbound.wire.broker import TellFailed, TellGone, TellLeft, TellMinted, TellSeen
@@ -70,26 +71,39 @@ class Desk:
 def mint(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
     """Mint it, and hand it over (rules 1 to 4)."""
     try:
-        told = _minted(desk, namespace, credential, grip)
+        found, target = _mintable(desk, namespace, credential, grip)
+        patience = grip.patience(PATIENCE)
     except LeaseLostError as error:
         _log.info("%s is not minted: %s", credential, error.message)
         return  # 2
     except TaskboundError as error:
+        _fail(desk, namespace, credential, grip, error, unsent=True)
+        return
+    try:
+        made = called(lambda: target.mint(found.order, found.kind.grants, patience=patience))
+    except TaskboundError as error:
+        unsent = isinstance(error, TargetUnreachedError)
+        _fail(desk, namespace, credential, grip, error, unsent=unsent)
+        return
+    try:
+        sealed = _handed(desk, found, target, made, grip)
+    except LeaseLostError as error:
+        _log.info("%s is not handed out: %s", credential, error.message)
+        return  # 2
+    except TaskboundError as error:
         _fail(desk, namespace, credential, grip, error)
         return
-    _tell(desk, namespace, told)
+    _tell(desk, namespace, TellMinted(credential=credential, fence=grip.fence, sealed=sealed))
 
 
-def _minted(desk: Desk, namespace: str, credential: str, grip: Grip) -> TellMinted:
+def _mintable(desk: Desk, namespace: str, credential: str, grip: Grip) -> tuple[Mintable, Target[Any]]:
+    """What is to be minted, remembered (rule 3), and where; nothing was sent so far."""
     with desk.store.read() as snapshot:
         now = desk.watch.clock.now()
         found = require_mintable(snapshot, desk.proves, namespace, credential, fence=grip.fence, now=now)
     target = desk.targets.open(found.target)
-    desk.memory.note(found.row.record)  # 3
-    patience = grip.patience(PATIENCE)
-    made = called(lambda: target.mint(found.order, found.kind.grants, patience=patience))
-    sealed = _handed(desk, found, target, made, grip)
-    return TellMinted(credential=credential, fence=grip.fence, sealed=sealed)
+    desk.memory.note(found.row.record)
+    return found, target
 
 
 def _handed(desk: Desk, found: Mintable, target: Target[Any], made: Minted, grip: Grip) -> str:
@@ -157,12 +171,16 @@ def _target_of(desk: Desk, row: Credential) -> Target[Any]:
     return desk.targets.open(stored)
 
 
-def _fail(desk: Desk, namespace: str, credential: str, grip: Grip, error: TaskboundError) -> None:
+def _fail(
+    desk: Desk, namespace: str, credential: str, grip: Grip, error: TaskboundError, *, unsent: bool = False
+) -> None:
     """Say what was met (rule 5); what lasts until somebody changes something, louder."""
     level = logging.WARNING if CODES.get(error.code, True) else logging.INFO
     _log.log(level, "%s: %s [%s]", credential, error.message, error.code)
     trouble = error.message[:_WORDS]
-    told = TellFailed(credential=credential, fence=grip.fence, code=error.code, trouble=trouble)
+    told = TellFailed(
+        credential=credential, fence=grip.fence, code=error.code, trouble=trouble, unsent=unsent
+    )
     _tell(desk, namespace, told)
 
 

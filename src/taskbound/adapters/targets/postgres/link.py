@@ -31,7 +31,12 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString
 import psycopg
 from psycopg import errors, sql
 
-from taskbound.ports.target import NameTakenError, TargetRefusedError, TargetUnavailableError
+from taskbound.ports.target import (
+    NameTakenError,
+    TargetRefusedError,
+    TargetUnavailableError,
+    TargetUnreachedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -180,7 +185,10 @@ class Links:
         left = max(_LEAST, deadline - time.monotonic())
         place, admin = self._place, self._admin
         where = _where(place, admin.user, admin.password, left, bound=_bound(patience))
-        fresh = psycopg.connect(**where, autocommit=True, prepare_threshold=None)
+        try:
+            fresh = psycopg.connect(**where, autocommit=True, prepare_threshold=None)
+        except (psycopg.Error, UnicodeError, OSError) as error:
+            raise TargetUnreachedError(_said(error)) from None  # 4
         try:
             if fresh.info.server_version >= _IDLES:
                 fresh.execute("SELECT set_config('idle_session_timeout', %s, false)", (_IDLE,))
