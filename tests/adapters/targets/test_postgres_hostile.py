@@ -150,3 +150,34 @@ def test_a213_what_keeps_things_and_can_do_more_is_not_taken(orders: Orders) -> 
         owner.execute(f"ALTER ROLE {keeper} NOCREATEDB".encode())
         revoked(orders, minted)
         owner.execute("DROP TABLE left_behind")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "CREATE POLICY mine ON lent TO {one}",
+        "GRANT SELECT (id) ON lent TO {one} WITH GRANT OPTION",
+        "CREATE FUNCTION lend() RETURNS int RETURN 1;GRANT ALL ON ROUTINE lend() TO {one} WITH GRANT OPTION",
+        "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {one} WITH GRANT OPTION",
+    ],
+)
+def test_a213_what_one_login_gave_another_is_in_no_ends_way(orders: Orders, given: str) -> None:
+    one, other = orders.mint(), orders.mint()
+    with orders.login(other) as giver:
+        giver.execute("CREATE TABLE lent (id int)")
+        giver.execute(given.format(one=user_of(one)).encode())
+    if "GRANT SELECT (id)" in given:
+        with orders.login(one) as lender:
+            lender.execute("GRANT SELECT (id) ON lent TO readers")
+    revoked(orders, one)
+    with orders.owner() as owner:
+        members = owner.execute(
+            "SELECT count(*) FROM pg_auth_members WHERE roleid = %s::regrole AND member = 'minter'::regrole",
+            (user_of(other),),
+        ).fetchone()
+    assert members == (0,)
+    with orders.login(other) as giver:
+        giver.execute("SELECT count(*) FROM lent")
+    revoked(orders, other)
+    with orders.owner() as owner:
+        owner.execute("DROP TABLE lent; DROP FUNCTION IF EXISTS lend()")

@@ -8,6 +8,8 @@
    view can be told so from 15 on.)
 4. The role takes on the login's own rights for as long as it takes over: an owner has to be one who could
    have made it there. A schema's owner may have taken that from itself, and is given it back.
+5. What another login of ours gave this one (a right with the grant option, a policy of a table) is taken away
+   by that one's rights: else two of them would keep each other from ending. What others gave they take back.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
-from taskbound.adapters.targets.postgres.link import join, named
+from taskbound.adapters.targets.postgres.link import join, named, part
 from taskbound.ports.target import TargetRefusedError
 
 if TYPE_CHECKING:
@@ -30,6 +32,42 @@ SELECT DISTINCT d.datname FROM pg_shdepend s
 LEFT JOIN pg_database d ON d.oid = s.dbid
 WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s::oid
 """
+_GIVERS: Final = """
+SELECT DISTINCT pg_get_userbyid(o.owner) FROM pg_shdepend s CROSS JOIN LATERAL (
+    SELECT relowner AS owner FROM pg_class WHERE s.classid = 'pg_class'::regclass AND oid = s.objid
+    UNION ALL SELECT c.relowner FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
+        WHERE s.classid = 'pg_policy'::regclass AND p.oid = s.objid
+    UNION ALL SELECT proowner FROM pg_proc WHERE s.classid = 'pg_proc'::regclass AND oid = s.objid
+    UNION ALL SELECT nspowner FROM pg_namespace WHERE s.classid = 'pg_namespace'::regclass AND oid = s.objid
+    UNION ALL SELECT typowner FROM pg_type WHERE s.classid = 'pg_type'::regclass AND oid = s.objid
+    UNION ALL SELECT defaclrole FROM pg_default_acl WHERE s.classid = 'pg_default_acl'::regclass
+        AND oid = s.objid
+    UNION ALL SELECT lomowner FROM pg_largeobject_metadata WHERE s.classid = 'pg_largeobject'::regclass
+        AND oid = s.objid
+) o WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s::oid AND s.deptype <> 'o'
+    AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+_TAKE_BACK: Final = """
+SET ROLE {giver};
+DO $$ DECLARE said text; BEGIN
+FOR said IN
+    SELECT format('REVOKE ALL ON %s FROM %I CASCADE', o.what, {login}::text)
+    FROM pg_shdepend s CROSS JOIN LATERAL (
+        SELECT 'TABLE ' || oid::regclass AS what FROM pg_class
+            WHERE s.classid = 'pg_class'::regclass AND oid = s.objid AND relowner = current_user::regrole
+        UNION ALL SELECT 'ROUTINE ' || oid::regprocedure FROM pg_proc
+            WHERE s.classid = 'pg_proc'::regclass AND oid = s.objid AND proowner = current_user::regrole
+        UNION ALL SELECT 'SCHEMA ' || quote_ident(nspname) FROM pg_namespace
+            WHERE s.classid = 'pg_namespace'::regclass AND oid = s.objid AND nspowner = current_user::regrole
+        UNION ALL SELECT 'TYPE ' || oid::regtype FROM pg_type
+            WHERE s.classid = 'pg_type'::regclass AND oid = s.objid AND typowner = current_user::regrole
+    ) o WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = {oid}::oid AND s.deptype = 'a'
+    AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+LOOP EXECUTE said; END LOOP;
+END $$;
+RESET ROLE
+"""
+"""As the giver itself: whoever acts for both has the server take the wrong one for who gave it."""
 _CAN: Final = """
 SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolcanlogin OR rolreplication OR rolbypassrls
 FROM pg_roles WHERE rolname = %s
@@ -76,10 +114,22 @@ def leave(there: Link, name: str, oid: int) -> str:
     join(there, name)
     _require_keeper(there, keeper)
     join(there, keeper)
+    givers = [one for (one,) in there.run(_GIVERS, (oid,)) if one != name and _is_ours(one, name)]
+    for one in givers:
+        join(there, one)  # 5
+        words = {"giver": named(one), "login": sql.Literal(name), "oid": sql.Literal(oid)}
+        there.run(sql.SQL(_TAKE_BACK).format(**words))
     values = {"login": named(name), "keeper": named(keeper), "oid": sql.Literal(oid)}
     there.run(sql.SQL(_LEAVE).format(**values))
+    for one in givers:
+        part(there, one)
     database = there.connection.info.dbname
     return f"what it owned in `{database}` is kept by `{keeper}`, who can do nothing"
+
+
+def _is_ours(role: str, name: str) -> bool:
+    """Whether this role is a login of the installation whose login `name` is."""
+    return role.startswith(name[: name.rindex("_") + 1])
 
 
 def _require_keeper(there: Link, keeper: str) -> None:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.target import PostgresPlace
 
-__all__ = ["KEPT", "Link", "Links", "PostgresAdmin", "join", "linked", "named"]
+__all__ = ["KEPT", "Link", "Links", "PostgresAdmin", "join", "linked", "named", "part"]
 
 KEPT: Final = 4
 """Connections of one target that wait for the next call."""
@@ -240,6 +240,11 @@ def join(link: Link, name: str) -> None:
     """Have the admin act for this role; a superuser may anyway."""
     if link.run("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") != [(True,)]:
         link.run(sql.SQL("GRANT {} TO CURRENT_USER").format(named(name)))
+
+
+def part(link: Link, name: str) -> None:
+    """Have the admin act for this role no more."""
+    link.run(sql.SQL("REVOKE {} FROM CURRENT_USER").format(named(name)))
 
 
 def _said(error: Exception) -> str:
