@@ -249,22 +249,24 @@ def sweep(session: Session, *, target: TargetOption = "") -> None:
     if before and not session.screen.json:
         session.screen.note(f"the broker looks through {', '.join(map(shown, before))}", "")
     end = time.monotonic() + _SWEPT
+    open_ = set(before)
     while True:
         found = _targets(session, target)
-        open_ = [one.name for one in found.rows if one.name in before and one.swept == before[one.name]]
+        over = [one for one in found.rows if one.name not in before or one.swept != before[one.name]]
+        for one in over:
+            if one.name in open_ and not session.screen.json:  # said at once: another one may take its time
+                count = f"{one.living} living, {one.revoking} revoking"
+                session.screen.line(f"{shown(one.name)}: swept at {moment(one.swept or 0)}, {count}")
+        open_ = {one.name for one in found.rows} - {one.name for one in over}
         if not open_:
             break
         if time.monotonic() >= end:
             why = "" if found.broker else ": no broker is connected"
-            raise SweepOpenError(f"the sweep of {', '.join(map(shown, open_))} is not over{why}")
+            raise SweepOpenError(f"the sweep of {', '.join(map(shown, sorted(open_)))} is not over{why}")
         time.sleep(_PAUSE)
     if session.screen.json:
         session.screen.document(found)
-        return
-    for one in found.rows:
-        count = f"{one.living} living, {one.revoking} revoking"
-        session.screen.line(f"{shown(one.name)}: swept at {moment(one.swept or 0)}, {count}")
-    if not found.rows:
+    elif not found.rows:
         session.screen.line("no targets")
 
 
@@ -355,7 +357,7 @@ def _table(session: Session, found: CredentialRows, empty: str) -> None:
                 one.task or "-",
                 moment(one.ends),
                 _overdue(one),
-                " ".join(part for part in (one.why, one.trouble) if part),
+                one.why if one.trouble in one.why else f"{one.why} {one.trouble}".strip(),
             )
             for one in found.rows
         ],
