@@ -205,7 +205,10 @@ def test_the_sheet_says_what_is_given_to_whom_and_until_when_and_is_read_back(he
         text, of = sheet_text(snapshot, approval), sheet_for(snapshot, approval)
         detail = detail_of(here.world.means, snapshot, approval)
     assert SAID in text
-    assert '  gives       | "Reads the orders of one customer"\n' in text
+    assert '  gives       | "Reads the orders of one customer [' in text
+    assert of.gives.endswith(
+        "[read: a member of `order_readers`, 5 connections at once, with rows of its own context]"
+    )
     assert parse_sheet(text) == of == sheet_from(detail, question_from(detail))
     with pytest.raises(BadSheetError):
         parse_sheet(text.replace("300 seconds", "30 seconds"))

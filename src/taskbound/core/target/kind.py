@@ -1,7 +1,8 @@
 """A kind of credential: what people declared that may be minted in a target, and as what it is asked for.
 
 1. It is asked for as an action of the tool `TARGET__credential/KIND`. The tool's definition is ours, made of
-   the declaration, and says all that a scope may limit: the parameters, and for how many seconds.
+   the declaration, and says all that a scope may limit: the parameters, and for how many seconds. Behind what
+   it is for it says what it may do in the target, which is what approvers read.
 2. Each parameter is a text of 1 to 256 characters. What it may be is the scope's to say, and a policy's.
 3. Having a credential is having all that it may do, for as long as it lasts. So the effect is declared, and
    is the worst where nothing is; and asking twice is two credentials.
@@ -88,7 +89,7 @@ def kind_definition(kind: CredentialKind) -> ToolDefinition:
         canonical(
             {
                 "annotations": {"idempotentHint": False, "openWorldHint": False, **_HINTS[kind.effect]},
-                "description": kind.description,
+                "description": f"{kind.description} [{kind.effect.value}: {kind.grants.words}]",
                 "inputSchema": {
                     "additionalProperties": False,
                     "properties": {**texts, SECONDS: seconds},

@@ -93,6 +93,12 @@ class PostgresKind:
         if list(self.context) != sorted(set(self.context)):
             raise BadKindError("the names of a context are sorted, and each is there once")
 
+    @property
+    def words(self) -> str:
+        """What a login may do, in one line for people; the group as it is, with visible escapes."""
+        own = ", with rows of its own context" if self.context else ""
+        return f"a member of `{escape_text(self.group)}`, {self.connections} connections at once{own}"
+
 
 def _is_name(text: str) -> bool:
     return 0 < len(text.encode("utf-8", "replace")) <= _MOST_NAME and _is_plain(text, _MOST_NAME)
