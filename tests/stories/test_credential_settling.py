@@ -8,10 +8,11 @@ import pytest
 
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.action import ActionState
+from taskbound.core.credential import CredentialState, LeaseLostError, Step
 from taskbound.flows.credential.due import end_due
-from taskbound.flows.credential.handing import acknowledge_credential
+from taskbound.flows.credential.handing import acknowledge_credential, over_of, report_of
 from taskbound.flows.credential.settling import settle_unknown
-from tests.stories.brokering import Broker, permitted, put_target
+from tests.stories.brokering import Broker, moves, permitted, put_target
 from tests.world import World
 
 if TYPE_CHECKING:
@@ -77,3 +78,24 @@ def test_law_7_what_was_acknowledged_has_succeeded(world: World, task: Task) -> 
     lose(world, row)
     assert settle_unknown(world.means, "default") == (row.action,)
     assert state(world, row) is ActionState.RECONCILED_SUCCEEDED
+
+
+def test_law_7_a_mint_that_nothing_was_sent_of_is_over_and_gives_its_use_back(
+    world: World, task: Task
+) -> None:
+    row = permitted(world, task, "a")
+    told = Broker(world=world, waited={row.id}).take(row, Step.MINT)
+    over = told.failed("target-unreached", "nobody answers", unsent=True)
+    assert (over.state, over_of(over).code) == (CredentialState.REVOKED, "mint-failed")
+    assert moves(world)[-1] == ("minting", "unsent", "revoked")
+    report = report_of(over, "con_a", world.clock.now())
+    assert report is not None
+    assert report.outcome == "not-sent"
+    with pytest.raises(LeaseLostError):
+        told.minted(sealed=True)
+
+
+def test_i06_that_nothing_was_sent_ends_no_revocation(world: World, task: Task) -> None:
+    row = permitted(world, task, "a", state=CredentialState.REVOKING)
+    after = Broker(world=world).take(row, Step.REVOKE).failed("target-unreached", "x", unsent=True)
+    assert (after.state, after.attempts) == (CredentialState.REVOKING, 1)

@@ -207,27 +207,6 @@ def test_a_mint_that_failed_ends_with_what_was_met_and_words_of_others_are_cut_a
     assert over_of(after).code == "mint-failed"
 
 
-def test_law_7_a_mint_that_nothing_was_sent_of_is_over_and_gives_its_use_back(
-    world: World, task: Task
-) -> None:
-    row = permitted(world, task, "a")
-    told = broker_for(world, row).take(row, Step.MINT)
-    over = told.failed("target-unreached", "nobody answers", unsent=True)
-    assert (over.state, over_of(over).code) == (S.REVOKED, "mint-failed")
-    assert moves(world)[-1] == ("minting", "unsent", "revoked")
-    report = report_of(over, "con_a", world.clock.now())
-    assert report is not None
-    assert report.outcome == "not-sent"
-    with pytest.raises(LeaseLostError):
-        told.minted(sealed=True)
-
-
-def test_i06_that_nothing_was_sent_ends_no_revocation(world: World, task: Task) -> None:
-    row = permitted(world, task, "a", state=S.REVOKING)
-    after = Broker(world=world).take(row, Step.REVOKE).failed("target-unreached", "x", unsent=True)
-    assert (after.state, after.attempts) == (S.REVOKING, 1)
-
-
 @pytest.mark.usefixtures("task")
 def test_what_else_was_done_is_recorded_and_bounded(world: World) -> None:
     row = put(world, "a", state=S.REVOKING)
