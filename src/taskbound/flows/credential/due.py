@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["Overdue", "end_due", "end_one_due"]
+__all__ = ["Overdue", "end_due", "end_one_due", "find_due"]
 
 _PAGE: Final = 200
 _SECOND: Final = seconds(1)
@@ -47,16 +47,20 @@ _SECOND: Final = seconds(1)
 
 def end_due(means: Means, namespace: str) -> tuple[Credential, ...]:
     """Write the ends that are due in a namespace (rule 1); the rows as they stand then."""
+    found = (end_one_due(means, namespace, name) for name in find_due(means, namespace))
+    return tuple(one for one in found if one is not None)
+
+
+def find_due(means: Means, namespace: str) -> tuple[str, ...]:
+    """Ids of those in a namespace whose end is due; nothing is written."""
     now = means.clock.now()
     with means.store.read() as snapshot:
-        names = [
+        return tuple(
             one.id
             for target in snapshot.targets.targets(namespace)
             for one in _due(snapshot, namespace, target.name, now)
             if step_of(one, now) is Step.END
-        ]
-    found = (end_one_due(means, namespace, name) for name in names)
-    return tuple(one for one in found if one is not None)
+        )
 
 
 def _due(snapshot: Snapshot, namespace: str, target: str, now: Instant) -> Iterable[Credential]:

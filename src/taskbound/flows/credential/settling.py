@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from taskbound.core.credential import Credential
     from taskbound.flows.means import Means
 
-__all__ = ["LATEST", "settle_unknown"]
+__all__ = ["LATEST", "find_unknown", "settle_one", "settle_unknown"]
 
 LATEST: Final = 200
 """Rows of a namespace that are looked at (rule 4)."""
@@ -34,21 +34,25 @@ _DAEMON: Final = Actor(name="daemon", proof="")
 
 def settle_unknown(means: Means, namespace: str) -> tuple[str, ...]:
     """Say what came of actions whose outcome is unknown and whose credential's row knows; their ids."""
+    return tuple(row.action for row in find_unknown(means, namespace) if settle_one(means, row))
+
+
+def find_unknown(means: Means, namespace: str) -> tuple[Credential, ...]:
+    """Rows that know what came of their action while nobody else does; nothing is written."""
     with means.store.read() as snapshot:
         rows = snapshot.credentials.credentials(namespace, states=_KNOWN, limit=LATEST)
-        found = [
+        return tuple(
             row
             for row in rows
             if row.action
             and (row.acknowledged or row.state not in LIVE)  # 2
             and (action := snapshot.actions.action(namespace, row.action)) is not None
             and action.state is ActionState.UNKNOWN
-        ]
-    return tuple(row.action for row in found if _settle(means, row))
+        )
 
 
-def _settle(means: Means, row: Credential) -> bool:
-    """Whether it was said; another daemon may have said it meanwhile."""
+def settle_one(means: Means, row: Credential) -> bool:
+    """Say it of this one (rule 3); whether it was said, as another daemon may have said it meanwhile."""
     outcome = "succeeded" if row.acknowledged else "failed"
     note = f"its credential `{row.id}` is {row.state.value}: {row.why or 'its secret was acknowledged'}"
     try:

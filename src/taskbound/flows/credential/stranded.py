@@ -28,18 +28,27 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["end_stranded"]
+__all__ = ["end_one_stranded", "end_stranded", "find_stranded"]
 
 
 def end_stranded(means: Means, namespace: str) -> int:
     """End what lives of tasks that may do nothing now; how many credentials that were."""
+    return sum(end_one_stranded(means, namespace, task) for task in find_stranded(means, namespace))
+
+
+def find_stranded(means: Means, namespace: str) -> tuple[str, ...]:
+    """Tasks with credentials that live and that may do nothing now; nothing is written or locked."""
     with means.store.read() as snapshot:
         tasks = snapshot.credentials.living_tasks(namespace)
         switch = snapshot.revocation.kill_switch(namespace)
         heads = snapshot.tasks.heads(namespace, {*tasks} - {""})
     now = means.clock.now()
-    found = [task for task in tasks if _what_stops(switch, task, heads, now)]
-    return sum(means.store.write(partial(_end, means, namespace, task)) for task in found)  # 3
+    return tuple(task for task in tasks if _what_stops(switch, task, heads, now))
+
+
+def end_one_stranded(means: Means, namespace: str, task: str) -> int:
+    """End what lives of this task, if it may do nothing still (rules 2 and 3); how many that were."""
+    return means.store.write(partial(_end, means, namespace, task))
 
 
 def _end(means: Means, namespace: str, task: str, tx: Transaction) -> int:

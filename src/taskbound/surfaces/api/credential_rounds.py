@@ -5,6 +5,8 @@
 2. What is overdue is told by one daemon of a database, the one that leads.
 3. Only namespaces with a target have credentials.
 4. An action whose holder was lost is unknown for no longer than its credential's row does not know.
+5. What is looked for is read beside the worker, and each of what is found is a turn of its own in it: no
+   decision waits for more than one of them.
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from taskbound.flows.credential import end_stranded
-from taskbound.flows.credential.due import Overdue, end_due
-from taskbound.flows.credential.settling import settle_unknown
+from taskbound.flows.credential.due import Overdue, end_one_due, find_due
+from taskbound.flows.credential.settling import find_unknown, settle_one
+from taskbound.flows.credential.stranded import end_one_stranded, find_stranded
 
 if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
@@ -39,18 +41,27 @@ class CredentialRounds:
         daemon, desk = self._daemon, self._daemon.credentials
         targets = await daemon.read(self._targets)
         for space, names in targets.items():
-            ended = await daemon.first(partial(end_due, daemon.means, space))
+            for name in await daemon.read(partial(find_due, daemon.means, space)):  # 5
+                row = await daemon.first(partial(end_one_due, daemon.means, space, name))
+                if row is not None:
+                    desk.wake(space, [row.target])
+                    desk.tell((row,))
             if self._turn % _STRANDED == 0:
-                stranded = await daemon.first(partial(end_stranded, daemon.means, space))
-                desk.wake(space, names if stranded else ())
-                await daemon.first(partial(settle_unknown, daemon.means, space))  # 4
-            desk.wake(space, [one.target for one in ended])
-            desk.tell(ended)
+                await self._see_to_rest(space, names)
         await desk.look()
         if self._turn % _STRANDED == 0 and daemon.means.store.leads():  # 2
             for space in targets:
                 await daemon.read(partial(self._overdue.tell, space))
         self._turn += 1
+
+    async def _see_to_rest(self, space: str, targets: list[str]) -> None:
+        """End what rests on nothing any more, and say what came of what nobody told (rules 4 and 5)."""
+        daemon = self._daemon
+        for task in await daemon.read(partial(find_stranded, daemon.means, space)):
+            if await daemon.first(partial(end_one_stranded, daemon.means, space, task)):
+                daemon.credentials.wake(space, targets)
+        for row in await daemon.read(partial(find_unknown, daemon.means, space)):
+            await daemon.first(partial(settle_one, daemon.means, row))
 
     def _targets(self) -> dict[str, list[str]]:
         """Names of targets by their namespace (rule 3)."""
