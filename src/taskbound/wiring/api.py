@@ -39,6 +39,7 @@ from taskbound.surfaces.network.tracing import Tracing
 from taskbound.wire.connection import Open
 from taskbound.wiring.address import BadAddressError, hosts_of, parse_address, parse_origin
 from taskbound.wiring.door import Door
+from taskbound.wiring.lifeline import Lifeline
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_failed, say_ready
 from taskbound.wiring.spans import open_spans
@@ -126,7 +127,7 @@ async def _serve(told: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
     if told.lifeline:
-        await loop.connect_read_pipe(lambda: _Lifeline(over.set), sys.stdin)  # 4
+        await loop.connect_read_pipe(lambda: Lifeline(over.set), sys.stdin)  # 4
     door = Door(listening, files, lambda: HttpConnection(server))
     agreement = Agreement(link, origin, believe=door.believe if files is not None else None)
     with suppress(TimeoutError):
@@ -162,18 +163,6 @@ async def _connect(path: Path, lost: Callable[[], None]) -> AsyncClient:
 def _unheard(push: Push) -> None:
     """What the daemon says unasked is nobody's here."""
     del push
-
-
-class _Lifeline(asyncio.Protocol):
-    """Ends the process when whoever started it is gone (rule 4)."""
-
-    def __init__(self, end: Callable[[], None]) -> None:
-        self._end = end
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """It is."""
-        del exc
-        self._end()
 
 
 if __name__ == "__main__":

@@ -15,10 +15,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
-import resource
 import signal
 import sys
 import time
@@ -40,6 +38,8 @@ from taskbound.surfaces.broker.targets import Targets
 from taskbound.surfaces.broker.work import Work
 from taskbound.wire.connection import Open
 from taskbound.wiring.accounts import open_to_group, parse_group
+from taskbound.wiring.hidden import hide
+from taskbound.wiring.lifeline import Lifeline
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_failed, say_ready
 from taskbound.wiring.store import DriverMissingError, open_reader
@@ -58,8 +58,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _log = logging.getLogger(__name__)
-_DUMPABLE: Final = 4
-"""PR_SET_DUMPABLE of Linux `prctl(2)`."""
 _BACKLOG: Final = 128
 _LAST: Final = 2.0
 """Seconds that what is under way has at the end (rule 5)."""
@@ -74,23 +72,12 @@ class _Proves:
         self.tokens: SignatureCheck = LaterTokens()
 
 
-class _Lifeline(asyncio.Protocol):
-    """Notes that nobody holds the other end any more."""
-
-    def __init__(self, over: Callable[[], None]) -> None:
-        self._over = over
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        del exc
-        self._over()
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Serve until ended; the exit status: 0 ended, 4 could not start."""
     told = _read_arguments(arguments)
     open_log("broker", told.log_level)
     os.umask(0o077)
-    _hide()
+    hide()
     keys = Path(told.keys)
     try:
         if told.create and not os.path.lexists(keys):
@@ -113,7 +100,7 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
     if told.lifeline:
-        await loop.connect_read_pipe(lambda: _Lifeline(over.set), sys.stdin)  # 5
+        await loop.connect_read_pipe(lambda: Lifeline(over.set), sys.stdin)  # 5
     store = open_reader(told.database, told.store)  # 3
     work: Work | None = None
 
@@ -185,13 +172,6 @@ def _connecting(path: Path) -> Connect:
         return client
 
     return connected
-
-
-def _hide() -> None:
-    """Take this process out of reach of tracers and core dumps (rule 1)."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_DUMPABLE, 0, 0, 0, 0)
 
 
 def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:

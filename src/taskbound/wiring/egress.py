@@ -14,10 +14,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
-import resource
 import signal
 import sys
 from collections import deque
@@ -44,6 +42,8 @@ from taskbound.surfaces.egress.tokens import TokenDesk
 from taskbound.wire.connection import Open
 from taskbound.wire.egress import Holder
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_group
+from taskbound.wiring.hidden import hide
+from taskbound.wiring.lifeline import Lifeline
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_failed, say_ready
 
@@ -61,8 +61,6 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_DUMPABLE: Final = 4
-"""PR_SET_DUMPABLE of Linux `prctl(2)`."""
 _BACKLOG: Final = 128
 _TOKENS: Final = 256
 """Tokens, the last ones, that are looked for in the log."""
@@ -75,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     told = _read_arguments(arguments)
     open_log("egress", told.log_level)
     os.umask(0o077)
-    _hide()
+    hide()
     keys = Path(told.keys)
     try:
         if told.create and not os.path.lexists(keys):
@@ -123,7 +121,7 @@ async def _serve(told: argparse.Namespace, key: SealingKey) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
     if told.lifeline:
-        await loop.connect_read_pipe(lambda: _Lifeline(over.set), sys.stdin)  # 5
+        await loop.connect_read_pipe(lambda: Lifeline(over.set), sys.stdin)  # 5
     path = Path(told.socket)
     await asyncio.to_thread(path.unlink, missing_ok=True)
     before = os.umask(0o177)
@@ -210,17 +208,6 @@ class _Held(logging.Filter):
         return True
 
 
-class _Lifeline(asyncio.Protocol):
-    """Notes that nobody holds the other end any more."""
-
-    def __init__(self, over: Callable[[], None]) -> None:
-        self._over = over
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        del exc
-        self._over()
-
-
 def _connecting(path: Path) -> Connect:
     async def connected(namespace: str, lost: Callable[[], None]) -> AsyncClient:
         hello = Open(role="egress", version=__version__, namespace=namespace)
@@ -240,13 +227,6 @@ def _accounts(told: argparse.Namespace) -> frozenset[int] | None:
     if told.account or told.group is None:
         return frozenset(told.account or [os.geteuid()])
     return None
-
-
-def _hide() -> None:
-    """Take this process out of reach of tracers, and it and its servers of core dumps (rule 1)."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_DUMPABLE, 0, 0, 0, 0)
 
 
 def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
 import signal
 import sys
@@ -26,6 +25,7 @@ from taskbound.adapters.keys.socket import serve_signer
 from taskbound.core.errors import TaskboundError
 from taskbound.flows.audit.signing import CheckpointSigner
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_group
+from taskbound.wiring.hidden import hide
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_failed, say_ready
 from taskbound.wiring.token_keys import open_token_keys
@@ -33,8 +33,6 @@ from taskbound.wiring.token_signer import LaterTokenSigner
 
 __all__ = ["main"]
 
-_DUMPABLE: Final = 4
-"""PR_SET_DUMPABLE of Linux `prctl(2)`."""
 _ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
@@ -43,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     told = _read_arguments(arguments)
     os.umask(0o077)  # a daemon that is binding its socket meanwhile has another one, for a moment
     open_log("signer")
-    _hide()
+    hide()
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # for each thread that is made from here
     threading.Thread(target=_await_signal, name="signals", daemon=True).start()  # 3
     if told.lifeline:
@@ -123,12 +121,6 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--lifeline", action="store_true", help="end when standard input ends: with whoever holds it open")
     add("--ready-fd", type=int, default=-1, help="where to write `ready`, or why not")
     return parser.parse_args(arguments)
-
-
-def _hide() -> None:
-    """Take this process out of reach of tracers and core dumps (rule 1)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_DUMPABLE, 0, 0, 0, 0)
 
 
 def _await_end() -> NoReturn:
