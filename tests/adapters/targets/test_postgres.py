@@ -14,40 +14,20 @@ from taskbound.core.clock import Instant, seconds
 from taskbound.core.target import PostgresKind
 from taskbound.ports.target import (
     Gone,
-    Minted,
     MintOrder,
     NameTakenError,
-    Shown,
     TargetRefusedError,
     TargetUnavailableError,
 )
+from tests.adapters.targets.ending import NOTHING, revoked, user_of
 from tests.peers.cutting import Cutting, How
 from tests.peers.minter import ADMIN, MARK, PATIENCE, PREFIX, READERS, Orders, fresh_name, minting
-
-NOTHING = Shown(exists=False, open=0)
 
 
 @pytest.fixture(scope="module")
 def orders() -> Iterator[Orders]:
     with minting() as found:
         yield found
-
-
-def user_of(minted: Minted) -> str:
-    return minted.open["PGUSER"]
-
-
-def revoked(orders: Orders, minted: Minted) -> Gone:
-    """What its end says, once nothing of it is there."""
-    name = user_of(minted)
-    found = orders.target().revoke(name, patience=PATIENCE)
-    assert isinstance(found, Gone)
-    assert orders.target().look(name, patience=PATIENCE) == NOTHING
-    assert orders.sessions(name) == 0
-    assert name not in orders.roles()
-    with pytest.raises(psycopg.OperationalError, match=r"authentication failed|does not exist"):
-        orders.login(minted)
-    return found
 
 
 # --- a login ---------------------------------------------------------------------------------

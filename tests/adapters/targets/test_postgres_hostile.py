@@ -8,33 +8,15 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from taskbound.ports.target import Gone, Minted, Shown, TargetRefusedError, TargetUnavailableError
+from taskbound.ports.target import Gone, Minted, TargetRefusedError, TargetUnavailableError
+from tests.adapters.targets.ending import revoked, user_of
 from tests.peers.minter import MARK, PATIENCE, READERS, Orders, minting
-
-NOTHING = Shown(exists=False, open=0)
 
 
 @pytest.fixture(scope="module")
 def orders() -> Iterator[Orders]:
     with minting() as found:
         yield found
-
-
-def user_of(minted: Minted) -> str:
-    return minted.open["PGUSER"]
-
-
-def revoked(orders: Orders, minted: Minted) -> Gone:
-    """What its end says, once nothing of it is there."""
-    name = user_of(minted)
-    found = orders.target().revoke(name, patience=PATIENCE)
-    assert isinstance(found, Gone)
-    assert orders.target().look(name, patience=PATIENCE) == NOTHING
-    assert orders.sessions(name) == 0
-    assert name not in orders.roles()
-    with pytest.raises(psycopg.OperationalError, match=r"authentication failed|does not exist"):
-        orders.login(minted)
-    return found
 
 
 def test_i04_a212_a_session_that_draws_its_beginning_out_does_not_outlive_it(orders: Orders) -> None:
