@@ -78,7 +78,7 @@ class KindRow(Message, frozen=True):
     parameters: tuple[str, ...] = ()
 
 
-class TargetRow(Message, frozen=True):
+class TargetRow(Message, frozen=True, tag="target", tag_field="is"):
     """One target."""
 
     name: str

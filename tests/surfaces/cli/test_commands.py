@@ -410,8 +410,8 @@ def test_a_task_is_named_as_a_narrow_window_shows_it(place: Installation) -> Non
     for told in (short, f"tsk_…{task[-9:]}"):
         assert place("task", "show", told, "--json").document["row"]["task"] == task
     assert place("action", "list", "--task", short).status == 0
-    assert place("task", "pause", short).status == 0
-    assert place("task", "resume", short).status == 0
+    assert place("task", "pause", short, "--yes").status == 0
+    assert place("task", "resume", short, "--yes").status == 0
     assert place("task", "end", short, "--yes").status == 0
     assert place("task", "show", task, "--json").document["row"]["state"] == "completed"
     assert place("task", "show", other, "--json").document["row"]["state"] == "running"

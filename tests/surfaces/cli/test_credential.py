@@ -176,7 +176,7 @@ def test_a_target_whose_preflight_fails_says_why_gives_nothing_and_can_be_mended
     assert (found.status, "[preflight-failed]" in found.err, "another-word" in found.err) == (3, True, False)
     assert "reader" in found.err
     row = here.place("target", "show", "other", "--json").document
-    assert (row["state"], bool(row["trouble"])) == ("refused", True)
+    assert (row["is"], row["state"], bool(row["trouble"])) == ("target", "refused", True)
     task = here.start()
     asked = ("exec", "--task", task, "--credential", "other", "--seconds", "9")
     refused = here.place.ended(*asked, "--", "true")
@@ -186,7 +186,7 @@ def test_a_target_whose_preflight_fails_says_why_gives_nothing_and_can_be_mended
     )
     assert (word.status, "target other is ready" in word.out) == (0, True), word
     tested = here.place("target", "test", "other", "--json")
-    assert tested.document["state"] == "ready"
+    assert (tested.document["is"], tested.document["state"]) == ("target", "ready")
     assert here.place("task", "end", task, "--yes").status == 0
 
 

@@ -75,9 +75,10 @@ def test_what_destroys_something_takes_yes(name: str, one: object) -> None:
     destroys |= {"revoke", "rotate", "renew"}  # what is signed with the one before is worth nothing
     destroys |= {"groups", "unlink"}  # they end memberships and sign-ins
     options = {option for parameter in getattr(one, "params", []) for option in parameter.opts}
+    beside = name in {"taskbound task pause", "taskbound task resume"}  # they ask nothing, beside `end`
     shows = name in {
         "taskbound token consent",  # who is about to act as an agent
         "taskbound upstream add",  # whom it is about to give a client's secret to
         "taskbound target admin",  # what is there is replaced
     }
-    assert ("--yes" in options) == (name.rsplit(maxsplit=1)[-1] in destroys or shows)
+    assert ("--yes" in options) == (name.rsplit(maxsplit=1)[-1] in destroys or shows or beside)

@@ -168,7 +168,8 @@ def command(
     Args:
         app: The group that the command stands in.
         name: What a person types.
-        asks: Whether it asks before it acts, and takes `--yes`.
+        asks: Whether it takes `--yes`: it asks before it acts, or what stands beside it does, so that
+            a script may say it to each of them.
         examples: Lines of examples, shown at the end of its help.
         passes: Whether words after `--`, or unknown ones, belong to another program.
     """

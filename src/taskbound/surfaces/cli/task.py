@@ -315,14 +315,14 @@ def list_tasks(
         session.screen.note(f"there are more: go on with `--before {shown(page.rows[-1].task)}`", "dim")
 
 
-@command(app, "pause", examples="taskbound task pause tsk_… --reason 'it looks odd'")
+@command(app, "pause", asks=True, examples="taskbound task pause tsk_… --reason 'it looks odd'")
 def pause(session: Session, task: TaskArgument, reason: ReasonOption = "") -> None:
     """Take the task's authority away for now."""
     task = whole_task(session, task)
     session.done(session.ask(PauseTask(task=task, reason=reason), Done), f"{shown(task)} is paused")
 
 
-@command(app, "resume", examples="taskbound task resume tsk_…")
+@command(app, "resume", asks=True, examples="taskbound task resume tsk_…")
 def resume(session: Session, task: TaskArgument) -> None:
     """Give a paused task its authority back."""
     task = whole_task(session, task)
