@@ -98,7 +98,7 @@ def _works(orders: Orders, server: _OpenBao) -> dict[str, Callable[[], object]]:
         "mint, OpenBao": lambda: theirs.append(server.mint()),
         "revoke, bare, kept": lambda: _revoke(kept, bare.popleft()),
         "revoke, bare, fresh": revoke_fresh,
-        "revoke, ours": lambda: target.revoke(ours.popleft(), patience=PATIENCE),
+        "revoke, ours": lambda: target.revoke(ours.popleft(), ends=orders.ends, patience=PATIENCE),
         "revoke, OpenBao": lambda: server.revoke(theirs.popleft()),
     }
 

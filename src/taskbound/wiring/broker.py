@@ -28,8 +28,10 @@ from taskbound.adapters.clock.system import SystemClock
 from taskbound.adapters.keys.file import BrokerDirectory, create_broker_directory
 from taskbound.adapters.keys.handing import hand
 from taskbound.core.errors import TaskboundError
+from taskbound.core.target import PostgresAccess, PostgresPlace
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.broker.authority import DaemonAuthority
+from taskbound.surfaces.broker.errors import UnknownKindError
 from taskbound.surfaces.broker.grip import Watch
 from taskbound.surfaces.broker.memory import EMPTY, Memory
 from taskbound.surfaces.broker.serving import BrokerSocket
@@ -48,7 +50,7 @@ from taskbound.wiring.verifiers import LaterSignatures, LaterTokens
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from taskbound.core.target import PostgresAccess, TargetFile
+    from taskbound.core.target import AdminAccess, TargetFile
     from taskbound.ports.identity import Signatures
     from taskbound.ports.target import Target
     from taskbound.surfaces.broker.authority import Connect
@@ -147,7 +149,7 @@ def _elapsed() -> float:
     return time.clock_gettime(_STEADY)
 
 
-def _postgres(file: TargetFile, access: PostgresAccess) -> Target[Any]:
+def _postgres(file: TargetFile, access: AdminAccess) -> Target[Any]:
     """What speaks to a database (rule 4)."""
     try:
         from taskbound.adapters.targets.postgres import (  # noqa: PLC0415 -- as said above
@@ -160,6 +162,8 @@ def _postgres(file: TargetFile, access: PostgresAccess) -> Target[Any]:
         raise DriverMissingError(
             "the broker has no driver for databases: install `taskbound[server,postgres]`"
         ) from error
+    if not isinstance(file.place, PostgresPlace) or not isinstance(access, PostgresAccess):
+        raise UnknownKindError(f"`{file.name}` is no database")
     return PostgresTarget(file.place, PostgresAdmin(user=access.user, password=access.password))
 
 

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from taskbound.core.clock import Instant
 from taskbound.ports.target import Gone, Minted, Shown
 from tests.peers.minter import PATIENCE
 
 if TYPE_CHECKING:
     from tests.peers.minter import Orders
 
-__all__ = ["NOTHING", "revoked", "user_of"]
+__all__ = ["ENDS", "NOTHING", "revoked", "user_of"]
 
+ENDS = Instant(4_102_444_800_000_000)
+"""What a database does not ask: the year 2100."""
 NOTHING = Shown(exists=False, open=0)
 
 
@@ -25,7 +28,7 @@ def user_of(minted: Minted) -> str:
 def revoked(orders: Orders, minted: Minted) -> Gone:
     """What its end says, once nothing of it is there."""
     name = user_of(minted)
-    found = orders.target().revoke(name, patience=PATIENCE)
+    found = orders.target().revoke(name, ends=ENDS, patience=PATIENCE)
     assert isinstance(found, Gone)
     assert orders.target().look(name, patience=PATIENCE) == NOTHING
     assert orders.sessions(name) == 0

@@ -19,7 +19,7 @@ from taskbound.ports.target import (
     TargetRefusedError,
     TargetUnavailableError,
 )
-from tests.adapters.targets.ending import NOTHING, revoked, user_of
+from tests.adapters.targets.ending import ENDS, NOTHING, revoked, user_of
 from tests.peers.cutting import Cutting, How
 from tests.peers.minter import ADMIN, MARK, PATIENCE, PREFIX, READERS, Orders, fresh_name, minting
 
@@ -48,7 +48,7 @@ def test_i05_its_end_again_and_that_of_what_never_was_is_the_same(orders: Orders
     minted = orders.mint()
     for _ in range(3):
         revoked(orders, minted)
-    assert orders.target().revoke(fresh_name(), patience=PATIENCE) == Gone(cut=0)
+    assert orders.target().revoke(fresh_name(), ends=ENDS, patience=PATIENCE) == Gone(cut=0)
 
 
 def test_a_name_that_is_taken_is_left_as_it_is(orders: Orders) -> None:
@@ -278,7 +278,7 @@ def test_i14_a_sweep_names_ours_and_nothing_else(orders: Orders) -> None:
         try:
             assert set(orders.target().sweep(PREFIX, patience=PATIENCE)) == mine
             for name in mine:
-                orders.target().revoke(name, patience=PATIENCE)
+                orders.target().revoke(name, ends=ENDS, patience=PATIENCE)
             assert set(orders.target().sweep(PREFIX, patience=PATIENCE)) == set()
             left = owner.execute("SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s)", (others,))
             assert left.fetchone() == (len(others),)
@@ -303,7 +303,7 @@ def test_k5_to_k9_a_mint_that_was_cut_off_anywhere_is_revoked_whole(
                 minted = orders.target(tmp_path).mint(order, kind, patience=2.0)
             except TargetUnavailableError:
                 cut += 1
-                assert isinstance(orders.target().revoke(order.name, patience=PATIENCE), Gone)
+                assert isinstance(orders.target().revoke(order.name, ends=ENDS, patience=PATIENCE), Gone)
                 assert orders.target().look(order.name, patience=PATIENCE) == NOTHING
             else:
                 revoked(orders, minted)
@@ -325,7 +325,7 @@ def test_k14_to_k16_a_revocation_that_was_cut_off_anywhere_is_gone_on_with(
                 session.execute("RESET ROLE; SELECT lo_create(0)")
                 way.after(cut + 1, how)
                 try:
-                    found = orders.target(tmp_path).revoke(user_of(minted), patience=2.0)
+                    found = orders.target(tmp_path).revoke(user_of(minted), ends=ENDS, patience=2.0)
                 except TargetUnavailableError:
                     cut += 1
                     revoked(orders, minted)
@@ -341,7 +341,7 @@ def test_k14_to_k16_a_revocation_that_was_cut_off_anywhere_is_gone_on_with(
 def test_f10_a_target_that_is_away_is_said_to_be(tmp_path: Path, orders: Orders) -> None:
     target = orders.target(tmp_path)
     for ask in (
-        lambda: target.revoke(fresh_name(), patience=1.0),
+        lambda: target.revoke(fresh_name(), ends=ENDS, patience=1.0),
         lambda: target.look(fresh_name(), patience=1.0),
         lambda: target.sweep(PREFIX, patience=1.0),
         lambda: target.mint(MintOrder(name=fresh_name(), ends=orders.ends), READERS, patience=1.0),
@@ -368,7 +368,7 @@ def test_an_admin_without_rights_is_refused_and_nothing_is_made(orders: Orders) 
             assert orders.roles() == set()
             minted = orders.mint()
             with pytest.raises(TargetRefusedError):
-                target.revoke(user_of(minted), patience=PATIENCE)
+                target.revoke(user_of(minted), ends=ENDS, patience=PATIENCE)
             revoked(orders, minted)
         finally:
             owner.execute("DROP ROLE weak")
@@ -379,6 +379,6 @@ def test_f2_a_server_that_can_only_be_read_shows_nothing_that_counts(orders: Ord
         owner.execute("ALTER ROLE minter SET default_transaction_read_only = on")
         try:
             with pytest.raises(TargetUnavailableError):
-                orders.target().revoke(fresh_name(), patience=PATIENCE)
+                orders.target().revoke(fresh_name(), ends=ENDS, patience=PATIENCE)
         finally:
             owner.execute("ALTER ROLE minter RESET default_transaction_read_only")

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from taskbound.ports.target import Gone, Minted, TargetRefusedError, TargetUnavailableError
-from tests.adapters.targets.ending import revoked, user_of
+from tests.adapters.targets.ending import ENDS, revoked, user_of
 from tests.peers.minter import MARK, PATIENCE, READERS, Orders, minting
 
 
@@ -66,11 +66,11 @@ def test_f14_a_login_that_others_dropped_is_not_gone_while_a_session_of_nobody_i
         owner.execute(f"DROP ROLE {name}".encode())
         assert one.execute("SELECT count(*) FROM orders").fetchone() == (2,)
         with pytest.raises(TargetUnavailableError, match="that others dropped"):
-            orders.target().revoke(name, patience=PATIENCE)
+            orders.target().revoke(name, ends=ENDS, patience=PATIENCE)
         one.close()
         while orders.sessions(name):
             threading.Event().wait(0.01)
-    assert orders.target().revoke(name, patience=PATIENCE) == Gone(cut=0)
+    assert orders.target().revoke(name, ends=ENDS, patience=PATIENCE) == Gone(cut=0)
 
 
 def test_a213_f16_what_runs_as_its_owner_is_neither_the_admins_nor_anothers_left_behind(
@@ -128,7 +128,7 @@ def test_a213_what_keeps_things_and_can_do_more_is_not_taken(orders: Orders) -> 
         keeper = f"taskbound_left_{MARK}"
         owner.execute(f"DROP ROLE IF EXISTS {keeper}; CREATE ROLE {keeper} CREATEDB".encode())
         with pytest.raises(TargetRefusedError, match="can do more"):
-            orders.target().revoke(user_of(minted), patience=PATIENCE)
+            orders.target().revoke(user_of(minted), ends=ENDS, patience=PATIENCE)
         owner.execute(f"ALTER ROLE {keeper} NOCREATEDB".encode())
         revoked(orders, minted)
         owner.execute("DROP TABLE left_behind")

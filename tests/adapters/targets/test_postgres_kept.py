@@ -14,6 +14,7 @@ import pytest
 from taskbound.adapters.targets.postgres.link import KEPT, Links
 from taskbound.adapters.targets.postgres.scram import verifier_of
 from taskbound.ports.target import Gone, MintOrder, TargetUnavailableError
+from tests.adapters.targets.ending import ENDS
 from tests.peers.cutting import Cutting
 from tests.peers.minter import ADMIN, PATIENCE, PREFIX, READERS, Orders, fresh_name, minting
 from tests.wiring.running import until
@@ -39,7 +40,7 @@ def test_calls_after_one_another_go_over_one_connection(orders: Orders) -> None:
     first = admins(orders)
     order = MintOrder(name=fresh_name(), ends=orders.ends)
     target.mint(order, READERS, patience=PATIENCE)
-    target.revoke(order.name, patience=PATIENCE)
+    target.revoke(order.name, ends=ENDS, patience=PATIENCE)
     list(target.sweep(PREFIX, patience=PATIENCE))
     assert admins(orders) == first
     assert len(first) == 1
@@ -54,7 +55,7 @@ def test_a_connection_that_was_lost_meanwhile_is_in_nobodys_way(orders: Orders) 
     target.mint(order, READERS, patience=PATIENCE)
     with orders.owner() as owner:
         owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'minter'")
-    assert isinstance(target.revoke(order.name, patience=PATIENCE), Gone)
+    assert isinstance(target.revoke(order.name, ends=ENDS, patience=PATIENCE), Gone)
 
 
 def test_f11_a_connection_on_which_a_call_took_too_long_is_used_no_more(
@@ -107,7 +108,7 @@ def test_who_never_says_a_password_holds_no_revocation_up(orders: Orders) -> Non
         words = b"".join(part.encode() + b"\0" for part in ("user", user, "database", "orders", ""))
         one.sendall(struct.pack("!ii", len(words) + 8, 196_608) + words)
         assert one.recv(1) == b"R"
-        found = orders.target().revoke(user, patience=2.0)
+        found = orders.target().revoke(user, ends=ENDS, patience=2.0)
         assert isinstance(found, Gone)
 
 

@@ -12,6 +12,7 @@ import pytest
 from taskbound.adapters.targets.postgres import PostgresTarget
 from taskbound.core.target import PostgresPlace
 from taskbound.ports.target import MintOrder, TargetUnavailableError
+from tests.adapters.targets.ending import ENDS
 from tests.peers.certificates import certificate
 from tests.peers.minter import ADMIN, PATIENCE, READERS, Orders, fresh_name, minting
 
@@ -59,7 +60,7 @@ def test_whoever_is_handed_a_login_is_told_by_whom_the_server_is_certified(
         sslrootcert=minted.open["PGSSLROOTCERT"],
     ) as one:
         assert one.pgconn.ssl_in_use
-    target.revoke(order.name, patience=PATIENCE)
+    target.revoke(order.name, ends=ENDS, patience=PATIENCE)
 
 
 def test_f36_a_server_that_others_certify_is_told_nothing(orders: Orders, tmp_path: Path) -> None:

@@ -49,4 +49,4 @@ def test_what_is_no_access_is_refused_without_being_said(text: str) -> None:
 
 def test_another_kind_of_target_has_none() -> None:
     with pytest.raises(BadAdminAccessError):
-        parse_admin_access("openssh", PostgresAccess(user="a", password="b").text)
+        parse_admin_access("oracle", PostgresAccess(user="a", password="b").text)

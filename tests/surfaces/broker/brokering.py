@@ -11,7 +11,7 @@ from taskbound.adapters.keys.sealing import SealingKey, seal
 from taskbound.adapters.targets.postgres import PostgresAdmin, PostgresTarget
 from taskbound.core.clock import Instant
 from taskbound.core.credential import Credential, Step, end_credential
-from taskbound.core.target import PostgresAccess, TargetFile, parse_target_file
+from taskbound.core.target import AdminAccess, PostgresAccess, PostgresPlace, TargetFile, parse_target_file
 from taskbound.core.tool import Binding
 from taskbound.core.tool.slot import ADMIN_SLOT
 from taskbound.flows.credential.due import end_due
@@ -140,7 +140,9 @@ def declared_at(folder: Path, name: str = "orders-db", group: str = "readers") -
     }
 
 
-def plug(file: TargetFile, access: PostgresAccess) -> PostgresTarget:
+def plug(file: TargetFile, access: AdminAccess) -> PostgresTarget:
+    assert isinstance(file.place, PostgresPlace)
+    assert isinstance(access, PostgresAccess)
     return PostgresTarget(file.place, PostgresAdmin(user=access.user, password=access.password))
 
 

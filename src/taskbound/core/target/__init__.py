@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskbound.core.target.access import PostgresAccess, parse_admin_access
+from taskbound.core.target.access import AdminAccess, OpensshAccess, PostgresAccess, parse_admin_access
 from taskbound.core.target.asking import Life, life_of, require_parameters
 from taskbound.core.target.errors import (
     BadAdminAccessError,
@@ -12,21 +12,32 @@ from taskbound.core.target.errors import (
     TargetFileError,
 )
 from taskbound.core.target.file import TargetFile, parse_target_file
-from taskbound.core.target.kind import SECONDS, CredentialKind, kind_definition
+from taskbound.core.target.kind import LONGEST, SECONDS, CredentialKind, kind_definition
+from taskbound.core.target.openssh import OpensshKind, OpensshPlace
 from taskbound.core.target.postgres import PostgresKind, PostgresPlace
 from taskbound.core.target.state import TargetState
+from taskbound.core.target.systems import OPENSSH, POSTGRES, Grants, SystemPlace
 
 __all__ = [
+    "LONGEST",
+    "OPENSSH",
+    "POSTGRES",
     "SECONDS",
+    "AdminAccess",
     "BadAdminAccessError",
     "BadKindError",
     "BadParameterError",
     "BadTargetError",
     "CredentialKind",
+    "Grants",
     "Life",
+    "OpensshAccess",
+    "OpensshKind",
+    "OpensshPlace",
     "PostgresAccess",
     "PostgresKind",
     "PostgresPlace",
+    "SystemPlace",
     "TargetFile",
     "TargetFileError",
     "TargetState",

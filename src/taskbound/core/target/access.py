@@ -1,26 +1,44 @@
 """What the broker comes to a target with: read from what was sealed, and written to be sealed.
 
 1. It is canonical JSON with exactly the members that the target's kind has: for `postgres` a user and a
-   password, which is empty where the server asks for none.
+   password, which is empty where the server asks for none; for `openssh` the private key of the CA, and that
+   by which the helper is reached, which is empty where there is none.
 2. No error says anything of it, and it is in no repr.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import MalformedError
 from taskbound.core.target.errors import BadAdminAccessError
+from taskbound.core.target.systems import OPENSSH, POSTGRES
 
-__all__ = ["PostgresAccess", "parse_admin_access"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-_POSTGRES: Final = "postgres"
+__all__ = ["AdminAccess", "OpensshAccess", "PostgresAccess", "parse_admin_access"]
+
 _MOST_NAME: Final = 63
 """Bytes of the name of a role."""
 _MOST_PASSWORD: Final = 4_096
+_MOST_KEY: Final = 6_144
+"""Characters: a key of RSA with 8,192 bits has that room."""
+_KEY: Final = re.compile(
+    r"-----BEGIN OPENSSH PRIVATE KEY-----\n([A-Za-z0-9+/=]{1,76}\n)+-----END OPENSSH PRIVATE KEY-----\n"
+)
+
+
+class AdminAccess(Protocol):
+    """An admin access of one kind of target."""
+
+    @property
+    def text(self) -> str:
+        """As it is sealed (rule 1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,28 +63,75 @@ class PostgresAccess:
     @property
     def text(self) -> str:
         """As it is sealed (rule 1)."""
-        try:
-            return canonical({"password": self.password, "user": self.user}).decode()
-        except MalformedError:
-            raise BadAdminAccessError("the admin access holds what is no text") from None
+        return _sealed({"password": self.password, "user": self.user})
 
 
-def parse_admin_access(kind: str, text: str) -> PostgresAccess:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpensshAccess:
+    """What signs a host's certificates, and what reaches its helper: private keys as OpenSSH writes them.
+
+    Raises:
+        BadAdminAccessError: On making one of what are none.
+    """
+
+    ca: str = field(repr=False)
+    """Of the CA."""
+    key: str = field(repr=False)
+    """Of whom the helper serves; empty where there is none."""
+
+    def __post_init__(self) -> None:
+        """Require the form; whether they are keys is seen where they are used."""
+        for one in (self.ca, self.key or self.ca):
+            if len(one) > _MOST_KEY or _KEY.fullmatch(one) is None:
+                raise BadAdminAccessError("the admin access of a host is private keys as OpenSSH writes them")
+        if self.ca == self.key:
+            raise BadAdminAccessError("the CA's key reaches no helper: give that a key of its own")
+
+    @property
+    def text(self) -> str:
+        """As it is sealed (rule 1)."""
+        return _sealed({"ca": self.ca, "key": self.key})
+
+
+def parse_admin_access(kind: str, text: str) -> AdminAccess:
     """The admin access of a target of this kind.
 
     Raises:
         BadAdminAccessError: It is none; the text is in no error (rule 2).
     """
-    if kind != _POSTGRES:
+    if kind not in _KINDS:
         raise BadAdminAccessError("there is no admin access to targets of that kind")
+    names, what, make = _KINDS[kind]
     try:
         value = parse_object(text.encode())
         again = canonical(value).decode()
     except (MalformedError, UnicodeEncodeError):
         raise BadAdminAccessError("the admin access can't be read") from None
-    user, password = value.get("user"), value.get("password")
-    if value.keys() != {"password", "user"} or not isinstance(user, str) or not isinstance(password, str):
-        raise BadAdminAccessError("the admin access of a database is a user and a password")
+    first, second = (value.get(name) for name in names)
+    if value.keys() != set(names) or not isinstance(first, str) or not isinstance(second, str):
+        raise BadAdminAccessError(f"the admin access is {what}")
     if again != text:
         raise BadAdminAccessError("the admin access is not written as it is sealed")
-    return PostgresAccess(user=user, password=password)
+    return make(first, second)
+
+
+def _sealed(members: dict[str, str]) -> str:
+    try:
+        return canonical({**members}).decode()
+    except MalformedError:
+        raise BadAdminAccessError("the admin access holds what is no text") from None
+
+
+_KINDS: Final[dict[str, tuple[tuple[str, str], str, Callable[[str, str], AdminAccess]]]] = {
+    OPENSSH: (
+        ("ca", "key"),
+        "of a host the private key of a CA (`ca`), and that of the helper's account (`key`)",
+        lambda ca, key: OpensshAccess(ca=ca, key=key),
+    ),
+    POSTGRES: (
+        ("user", "password"),
+        "of a database a user and a password",
+        lambda user, password: PostgresAccess(user=user, password=password),
+    ),
+}
+"""By kind: its two members, what they are, and what is made of them."""

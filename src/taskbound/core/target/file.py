@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_document, parse_object
@@ -26,26 +26,22 @@ from taskbound.core.scope.place import Place
 from taskbound.core.scope.show import kind_of
 from taskbound.core.target.errors import TargetFileError
 from taskbound.core.target.kind import LONGEST, CredentialKind
-from taskbound.core.target.postgres import MOST_CONNECTIONS, PostgresKind, PostgresPlace
+from taskbound.core.target.reading import made
+from taskbound.core.target.systems import SYSTEMS
 from taskbound.core.tool.definition import Effect
 from taskbound.core.tool.name import CREDENTIAL, join_tool_name, parse_server_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.target.systems import System, SystemPlace
 
 __all__ = ["IDENTITY_VERSION", "MAX_KINDS", "TargetFile", "parse_target_file"]
-
-T = TypeVar("T")
 
 IDENTITY_VERSION: Final = 1
 """The version of what stands in an identity's digest."""
 MAX_KINDS: Final = 64
 MAX_APPROVERS: Final = 32
-_POSTGRES: Final = "postgres"
 _EFFECTS: Final = tuple(one.value for one in Effect)
-_PORT: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +50,8 @@ class TargetFile:
 
     name: str
     kind: str
-    """What kind of system it is: `postgres`."""
-    place: PostgresPlace
+    """What kind of system it is: one of `SYSTEMS`."""
+    place: SystemPlace
     owner: str
     """The person who answers for it."""
     approvers: tuple[str, ...]
@@ -124,64 +120,41 @@ def _parse_file(value: JsonValue, top: Place) -> TargetFile:
         value, required=("target", "kind", "where", "owner", "approvers", "credentials"), allowed=()
     )
     name = top.member("target").read_text(members["target"])
-    _require(top.member("target"), lambda: parse_server_name(name))
+    made(top.member("target"), lambda: parse_server_name(name))
     kind = top.member("kind").read_text(members["kind"])
-    if kind != _POSTGRES:
-        raise top.member("kind").fault("must be a kind of system that credentials are minted in: postgres")
+    system = SYSTEMS.get(kind)
+    if system is None:
+        known = ", ".join(sorted(SYSTEMS))
+        raise top.member("kind").fault(f"must be a kind of system that credentials are minted in: {known}")
     place = top.member("credentials")
     declared = place.read_object(members["credentials"])
     if not 1 <= len(declared) <= MAX_KINDS:
         raise place.fault(f"must have 1 to {MAX_KINDS} kinds of credentials")
     for one in sorted(declared):
-        _require(place.member(one), partial(join_tool_name, name, CREDENTIAL + one))
+        made(place.member(one), partial(join_tool_name, name, CREDENTIAL + one))
     return TargetFile(
         name=name,
         kind=kind,
-        place=_parse_place(members["where"], top.member("where")),
+        place=system.place(members["where"], top.member("where")),
         owner=_parse_person(members["owner"], top.member("owner")),
         approvers=_parse_approvers(members["approvers"], top.member("approvers")),
-        credentials=tuple(_parse_kind(one, declared[one], place.member(one)) for one in sorted(declared)),
+        credentials=tuple(
+            _parse_kind(system, one, declared[one], place.member(one)) for one in sorted(declared)
+        ),
         where=canonical(
             {"credentials": members["credentials"], "kind": members["kind"], "where": members["where"]}
         ),
     )
 
 
-def _parse_place(value: JsonValue, place: Place) -> PostgresPlace:
-    members = place.read_object(value, required=("host", "database"), allowed=("port", "roots"))
-    return _require(
-        place,
-        partial(
-            PostgresPlace,
-            host=place.member("host").read_text(members["host"]),
-            database=place.member("database").read_text(members["database"]),
-            port=place.member("port").read_integer(members.get("port", 5432), least=1, most=_PORT),
-            roots=place.member("roots").read_text(members["roots"]) if "roots" in members else "",
-        ),
-    )
-
-
-def _parse_kind(name: str, value: JsonValue, place: Place) -> CredentialKind:
+def _parse_kind(system: System, name: str, value: JsonValue, place: Place) -> CredentialKind:
     members = place.read_object(
-        value, required=("for", "group", "seconds"), allowed=("connections", "context", "effect")
+        value, required=("for", "seconds", *system.required), allowed=("effect", *system.allowed)
     )
     effect = place.member("effect").read_text(members.get("effect", Effect.DESTRUCTIVE.value))
     if effect not in _EFFECTS:
         raise place.member("effect").fault(f"must be one of {', '.join(_EFFECTS)}")
-    names = place.member("context").read_list(members.get("context", []), most=MAX_KINDS)
-    texts = [place.member("context").item(i).read_text(one) for i, one in enumerate(names)]
-    grants = _require(
-        place,
-        partial(
-            PostgresKind,
-            group=place.member("group").read_text(members["group"]),
-            connections=place.member("connections").read_integer(
-                members.get("connections", 5), least=1, most=MOST_CONNECTIONS
-            ),
-            context=tuple(texts),
-        ),
-    )
-    return _require(
+    return made(
         place,
         partial(
             CredentialKind,
@@ -189,7 +162,7 @@ def _parse_kind(name: str, value: JsonValue, place: Place) -> CredentialKind:
             description=place.member("for").read_text(members["for"]),
             seconds=place.member("seconds").read_integer(members["seconds"], least=1, most=LONGEST),
             effect=Effect(effect),
-            grants=grants,
+            grants=system.grants(members, place),
         ),
     )
 
@@ -211,11 +184,3 @@ def _parse_person(value: JsonValue, place: Place, *, group: bool = False) -> str
     except MalformedError as error:
         raise place.fault(f"must be the name of a person{' or a group' if group else ''}") from error
     return text
-
-
-def _require(place: Place, make: Callable[[], T]) -> T:
-    """What is made of the members that stand here; where they make nothing, the place is named."""
-    try:
-        return make()
-    except MalformedError as error:
-        raise place.fault(error.message) from error

@@ -21,7 +21,7 @@ from taskbound.core.tool.name import CREDENTIAL, is_reserved, shown
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.target.postgres import PostgresKind
+    from taskbound.core.target.systems import Grants
     from taskbound.core.tool.definition import ToolDefinition
 
 __all__ = ["LONGEST", "MAX_PARAMETER", "SECONDS", "CredentialKind", "kind_definition"]
@@ -52,7 +52,7 @@ class CredentialKind:
     """What it is for, as approvers see it: one line of 400 characters at most."""
     seconds: int
     """The longest that one may live; 1 to `LONGEST`."""
-    grants: PostgresKind
+    grants: Grants
     """What the target lets it do."""
     effect: Effect = Effect.DESTRUCTIVE
 
@@ -70,7 +70,7 @@ class CredentialKind:
     @property
     def parameters(self) -> tuple[str, ...]:
         """What is left to who asks, by name and sorted (rule 2)."""
-        return self.grants.context
+        return self.grants.parameters
 
 
 def kind_definition(kind: CredentialKind) -> ToolDefinition:

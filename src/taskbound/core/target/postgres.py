@@ -19,9 +19,11 @@ from typing import Final
 from taskbound.core.action.escape import escape_text
 from taskbound.core.target.errors import BadKindError, BadTargetError
 
-__all__ = ["MOST_CONNECTIONS", "PostgresKind", "PostgresPlace"]
+__all__ = ["MOST_CONNECTIONS", "MOST_CONTEXT", "PostgresKind", "PostgresPlace"]
 
 MOST_CONNECTIONS: Final = 100
+MOST_CONTEXT: Final = 64
+"""Names of a context."""
 _MOST_NAME: Final = 63
 _MOST_PATH: Final = 4_096
 _PORTS: Final = range(1, 65_536)
@@ -92,6 +94,11 @@ class PostgresKind:
             raise BadKindError("a name of a context is a-z, 0-9 and `_`, and begins with a letter")
         if list(self.context) != sorted(set(self.context)):
             raise BadKindError("the names of a context are sorted, and each is there once")
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """What is left to who asks, by name and sorted."""
+        return self.context
 
     @property
     def words(self) -> str:

@@ -97,7 +97,10 @@ class Gone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """Nobody can begin anything with it any more; what is open may go on until this instant."""
+    """The target has no means to end it: it ends by itself at this instant.
+
+    What is open by then may go on, where the target has no means to end that either.
+    """
 
     until: Instant
 
@@ -132,9 +135,10 @@ class Target(Protocol[K_contra]):
     def use(self, minted: Minted, *, patience: float) -> None:
         """Use it once as who asked would, and change nothing; raises where that is refused."""
 
-    def revoke(self, name: str, *, patience: float) -> Gone | Left:
+    def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:
         """End it, and what is open with it; as well after an earlier call, wherever that one was cut off.
 
+        `ends` is when it ends there by itself at the latest: of what nobody knows, the latest there may be.
         It MUST answer `Gone` only for what the system showed afterwards: no error and no "not found" of
         anything between is taken for it (I-07). It MUST touch nothing of another name.
         """

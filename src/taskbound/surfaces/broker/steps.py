@@ -19,7 +19,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from taskbound.core.credential import CredentialState, LeaseLostError, is_canary, name_of
+from taskbound.core.credential import CredentialState, LeaseLostError, end_in_target, is_canary, name_of
 from taskbound.core.errors import TaskboundError
 from taskbound.flows.credential.minting import require_mintable
 from taskbound.ports.target import Gone, TargetUnreachedError
@@ -127,7 +127,8 @@ def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
             return
         target = _target_of(desk, row)
         patience, name = grip.patience(PATIENCE), name_of(mark, row.id)
-        found = called(lambda: target.revoke(name, patience=patience))
+        ends = end_in_target(row.ends)
+        found = called(lambda: target.revoke(name, ends=ends, patience=patience))
     except LeaseLostError as error:
         _log.info("%s is not revoked by this worker: %s", credential, error.message)
         return

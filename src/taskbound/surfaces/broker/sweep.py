@@ -19,8 +19,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from taskbound.core.credential import ForeignNameError, id_of, prefix_of
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.credential import GRACE, ForeignNameError, id_of, prefix_of
 from taskbound.core.errors import TaskboundError
+from taskbound.core.target import LONGEST
 from taskbound.surfaces.broker.targets import called
 from taskbound.wire.broker import TellSwept
 
@@ -151,13 +153,13 @@ def sweep_target(desk: Desk, stored: StoredTarget, *, believed: bool) -> bool:
     older = [one for one in desk.memory.marks if one != mark]
     found = False
     for one in older:
-        found |= _empty(target, one, called(partial(_names, target, one)))  # 3
+        found |= _empty(desk, target, one, called(partial(_names, target, one)))  # 3
     if not mark:
         return not found
     begun = desk.authority.heard(stored.namespace) if believed else 0  # 2
     names = called(partial(_names, target, mark))
     if not believed:
-        return not (_empty(target, mark, names) or found)  # 4
+        return not (_empty(desk, target, mark, names) or found)  # 4
     for start in range(0, max(1, len(names)), _CHUNK):
         told = TellSwept(
             target=stored.name,
@@ -184,11 +186,12 @@ def _names(target: Target[Any], mark: str) -> list[str]:
     return sorted(found)
 
 
-def _empty(target: Target[Any], mark: str, names: Iterable[str]) -> bool:
+def _empty(desk: Desk, target: Target[Any], mark: str, names: Iterable[str]) -> bool:
     """End all of these; whether there was anything."""
     found = False
+    latest = Instant(desk.watch.clock.now() + seconds(LONGEST) + GRACE)  # no row says when
     for name in names:
         id_of(mark, name)
         found = True
-        called(partial(target.revoke, name, patience=_ENDING))
+        called(partial(target.revoke, name, ends=latest, patience=_ENDING))
     return found

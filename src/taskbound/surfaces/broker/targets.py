@@ -24,10 +24,10 @@ from taskbound.surfaces.broker.errors import UnknownKindError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from taskbound.core.target import PostgresAccess, TargetFile
+    from taskbound.core.target import AdminAccess, TargetFile
     from taskbound.ports.target import StoredTarget, Target
 
-    Plug = Callable[[TargetFile, PostgresAccess], Target[Any]]
+    Plug = Callable[[TargetFile, AdminAccess], Target[Any]]
     """Makes what speaks to a target of one kind."""
 
 __all__ = ["Opens", "Targets", "called"]

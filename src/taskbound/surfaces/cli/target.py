@@ -47,7 +47,7 @@ from taskbound.wire.target import (
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.target import PostgresPlace, TargetFile
+    from taskbound.core.target import AdminAccess, SystemPlace, TargetFile
 
 __all__ = [
     "OtherTargetError",
@@ -286,7 +286,7 @@ def _read_target(name: str, *, apart: bool) -> tuple[TargetFile, JsonValue]:
         return parse_target_file(document.value), document.value
 
 
-def require_somewhere(place: PostgresPlace) -> None:
+def require_somewhere(place: SystemPlace) -> None:
     """Go on unless this machine knows that nothing is there (rule 4).
 
     Raises:
@@ -314,7 +314,7 @@ def require_somewhere(place: PostgresPlace) -> None:
         )
 
 
-def _read_access(session: Session, kind: str, user: str, *, piped: bool) -> PostgresAccess:
+def _read_access(session: Session, kind: str, user: str, *, piped: bool) -> AdminAccess:
     """The admin access, piped or typed (rule 1); nothing of it is in an error.
 
     Raises:
@@ -357,7 +357,7 @@ def _as_sealed(text: str) -> str:
         return text
 
 
-def _seal(session: Session, target: TargetFile, access: PostgresAccess, number: int) -> str:
+def _seal(session: Session, target: TargetFile, access: AdminAccess, number: int) -> str:
     """The admin access as only the broker reads it (rule 2)."""
     binding = Binding(
         namespace=session.namespace,

@@ -45,7 +45,7 @@ class PostgresTarget:
         """Log in with it."""
         use_login(self._place, minted, patience=patience)
 
-    def revoke(self, name: str, *, patience: float) -> Gone:
+    def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone:  # noqa: ARG002 - of no use here
         """End it (`cutting`)."""
         with self._linked(patience) as link:
             return end_login(link, self._place, self._admin, name)

@@ -1,0 +1,197 @@
+"""A host with OpenSSH as a target: where it is, and what certificates it may have (PROTOCOL.certkeys).
+
+1. A certificate is for one account, with the principals that are declared, and for none besides: one without
+   any is good for everybody (CVE-2024-7594).
+2. It may do nothing that isn't declared: no terminal, no forwarding, nothing of the account's own at login.
+3. A forced command is a list of words, which are put into one line for the account's shell here, each quoted
+   as POSIX has it: what is left to who asks is one whole word of it, `{name}`, and never an option.
+4. The host is known by its own keys, and by nothing that an answer says.
+5. Where a helper stands on the host, it is reached as an account that is named; `none` says there is none.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+import shlex
+from base64 import b64decode
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action.escape import escape_text
+from taskbound.core.target.errors import BadKindError, BadParameterError, BadTargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ALLOWED", "MOST_HOST_KEYS", "MOST_LISTED", "NO_HELPER", "OpensshKind", "OpensshPlace"]
+
+ALLOWED: Final = ("X11-forwarding", "agent-forwarding", "port-forwarding", "pty", "user-rc")
+"""What a certificate can permit, as `permit-…` of PROTOCOL.certkeys."""
+NO_HELPER: Final = "none"
+MOST_HOST_KEYS: Final = 8
+MOST_LISTED: Final = 32
+"""Principals, words of a command, or networks."""
+_ACCOUNT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+_PRINCIPAL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
+_PARAMETER: Final = re.compile(r"\{([a-z][a-z0-9_]{0,62})\}")
+_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
+_KEY_TYPES: Final = frozenset(
+    {"ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa"}
+)
+_MOST_KEY: Final = 4_096
+_MOST_WORD: Final = 256
+_PORTS: Final = range(1, 65_536)
+_SHOWN: Final = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpensshPlace:
+    """Where the host is, and how it is known.
+
+    Raises:
+        BadTargetError: On making one that names none.
+    """
+
+    host: str
+    """A name or an address."""
+    host_keys: tuple[str, ...]
+    """The host's own public keys, type and base64 as in `known_hosts`: 1 to `MOST_HOST_KEYS` (rule 4)."""
+    port: int = 22
+    helper: str = "root"
+    """The account by which the helper is reached, or `NO_HELPER` (rule 5)."""
+
+    def __post_init__(self) -> None:
+        """Require what a client can take for nothing else."""
+        if _HOST.fullmatch(self.host) is None:
+            raise BadTargetError(f"`{escape_text(self.host[:_SHOWN])}` is no host's name or address")
+        if self.port not in _PORTS:
+            raise BadTargetError(f"{self.port} is no port")
+        if not 1 <= len(self.host_keys) <= MOST_HOST_KEYS or len(set(self.host_keys)) != len(self.host_keys):
+            raise BadTargetError(
+                f"a host is known by 1 to {MOST_HOST_KEYS} keys, each said once",
+                remedy="on the host, `cat /etc/ssh/ssh_host_*_key.pub` shows them",
+            )
+        for one in self.host_keys:
+            _require_key(one)
+        if _ACCOUNT.fullmatch(self.helper) is None:
+            raise BadTargetError(f"`{escape_text(self.helper[:_SHOWN])}` can't name an account")
+
+    @property
+    def helped(self) -> bool:
+        """Whether a helper stands on the host (rule 5)."""
+        return self.helper != NO_HELPER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpensshKind:
+    """What a certificate of this kind may do.
+
+    Raises:
+        BadKindError: On making one that rules 1 to 3 don't allow.
+    """
+
+    account: str
+    """The account of the host that it is for."""
+    principals: tuple[str, ...]
+    """1 to `MOST_LISTED` (rule 1)."""
+    command: tuple[str, ...] = ()
+    """The words of the one command that may run; without any, each may (rule 3)."""
+    source: tuple[str, ...] = ()
+    """Networks that it may be used from; without any, from anywhere."""
+    allows: tuple[str, ...] = ()
+    """Of `ALLOWED` (rule 2), sorted."""
+
+    def __post_init__(self) -> None:
+        """Require the rules."""
+        if _ACCOUNT.fullmatch(self.account) is None:
+            raise BadKindError(f"`{escape_text(self.account[:_SHOWN])}` can't name an account")
+        _require_listed("principals", self.principals)
+        _require_listed("networks", self.source)
+        if not self.principals:
+            raise BadKindError("a certificate without principals is good for every account")
+        for one in self.principals:
+            if _PRINCIPAL.fullmatch(one) is None:
+                raise BadKindError(f"`{escape_text(one[:_SHOWN])}` can't name a principal")
+        for one in self.source:
+            _require_network(one)
+        if list(self.allows) != sorted(set(self.allows)) or not set(self.allows) <= set(ALLOWED):
+            raise BadKindError(f"what is allowed is sorted, each once, and of {', '.join(ALLOWED)}")
+        if len(self.command) > MOST_LISTED:
+            raise BadKindError(f"a command has {MOST_LISTED} words at most")
+        for one in self.command:
+            if not 1 <= len(one) <= _MOST_WORD or not one.isprintable():
+                raise BadKindError(f"a word of a command is 1 to {_MOST_WORD} characters, none of control")
+            if _PARAMETER.fullmatch(one) is None and _PARAMETER.search(one) is not None:
+                raise BadKindError("what is left to who asks is a whole word of the command")  # 3
+        if self.command and _PARAMETER.fullmatch(self.command[0]) is not None:
+            raise BadKindError("which program runs is not left to who asks")
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """What is left to who asks, by name and sorted."""
+        return tuple(sorted({found[1] for one in self.command if (found := _PARAMETER.fullmatch(one))}))
+
+    @property
+    def words(self) -> str:
+        """What a certificate may do, in one line for people, with visible escapes."""
+        run = f"runs `{escape_text(shlex.join(self.command))}` alone" if self.command else "runs anything"
+        whence = f", from {', '.join(self.source)} alone" if self.source else ""
+        more = f", with {', '.join(self.allows)}" if self.allows else ""
+        return f"as `{self.account}`, {run}{whence}{more}"
+
+    def forced(self, values: Mapping[str, str]) -> str:
+        """The forced command as one line for a shell (rule 3); empty where any may run.
+
+        Args:
+            values: A text for each of `parameters`.
+
+        Raises:
+            BadParameterError: A text is missing, holds a character of control, or would be an option.
+        """
+        return shlex.join(self._word(one, values) for one in self.command)
+
+    @staticmethod
+    def _word(one: str, values: Mapping[str, str]) -> str:
+        found = _PARAMETER.fullmatch(one)
+        if found is None:
+            return one
+        value = values.get(found[1], "")
+        if not value or not value.isprintable():
+            raise BadParameterError(f"`{found[1]}` is a text without characters of control")
+        if value.startswith("-"):
+            raise BadParameterError(f"`{found[1]}` would be an option of the command")
+        return value
+
+
+def _require_key(text: str) -> None:
+    kind, _, encoded = text.partition(" ")
+    try:
+        raw = b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    name = kind.encode("utf-8", "replace")
+    if (
+        kind not in _KEY_TYPES
+        or len(text) > _MOST_KEY
+        or not raw.startswith(len(name).to_bytes(4, "big") + name)
+    ):
+        raise BadTargetError(
+            f"`{escape_text(text[:_SHOWN])}` is no public key of a host",
+            remedy="it is type and base64, without a name and a comment: `ssh-ed25519 AAAA…`",
+        )
+
+
+def _require_listed(what: str, found: tuple[str, ...]) -> None:
+    if len(found) > MOST_LISTED or len(set(found)) != len(found):
+        raise BadKindError(f"{what} are {MOST_LISTED} at most, and each is said once")
+
+
+def _require_network(text: str) -> None:
+    try:
+        ip_network(text)
+    except ValueError:
+        raise BadKindError(
+            f"`{escape_text(text[:_SHOWN])}` is no network: an address, or one with a prefix like 10.0.0.0/8"
+        ) from None

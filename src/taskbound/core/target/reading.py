@@ -1,0 +1,40 @@
+"""What a value of a target's file is made of, with the place of what is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from taskbound.core.errors import MalformedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.scope.place import Place
+
+__all__ = ["made", "read_texts"]
+
+T = TypeVar("T")
+
+
+def made(place: Place, make: Callable[[], T]) -> T:
+    """What is made of the members that stand here.
+
+    Raises:
+        ScopeSyntaxError: They make nothing; the place is named.
+    """
+    try:
+        return make()
+    except MalformedError as error:
+        raise place.fault(error.message) from error
+
+
+def read_texts(members: Mapping[str, JsonValue], name: str, place: Place, *, most: int) -> tuple[str, ...]:
+    """The texts of a list, in their order; none where the member isn't there.
+
+    Raises:
+        ScopeSyntaxError: It is no list of so many texts at most.
+    """
+    where = place.member(name)
+    found = where.read_list(members.get(name, []), most=most)
+    return tuple(where.item(number).read_text(one) for number, one in enumerate(found))

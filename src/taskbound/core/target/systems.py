@@ -1,0 +1,138 @@
+"""The kinds of systems that can be targets, and what differs between them in a target's file.
+
+1. Each says what stands in `where`, and what a kind of credential has there beside what all kinds have.
+2. A member that a system doesn't know refuses, as any other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
+
+from taskbound.core.target.openssh import (
+    ALLOWED,
+    MOST_HOST_KEYS,
+    MOST_LISTED,
+    OpensshKind,
+    OpensshPlace,
+)
+from taskbound.core.target.postgres import MOST_CONNECTIONS, MOST_CONTEXT, PostgresKind, PostgresPlace
+from taskbound.core.target.reading import made, read_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.scope.place import Place
+
+__all__ = ["OPENSSH", "POSTGRES", "SYSTEMS", "Grants", "System", "SystemPlace"]
+
+POSTGRES: Final = "postgres"
+OPENSSH: Final = "openssh"
+_PORT: Final = 65_535
+
+
+class SystemPlace(Protocol):
+    """Where a target is."""
+
+    @property
+    def host(self) -> str:
+        """A name, an address, or the absolute path of what is on this machine."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+
+
+class Grants(Protocol):
+    """What a target lets a credential of a kind do."""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """What is left to who asks, by name and sorted."""
+
+    @property
+    def words(self) -> str:
+        """All of it in one line for people, with visible escapes."""
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """How a target's file speaks of one kind of system (rule 1)."""
+
+    place: Callable[[JsonValue, Place], SystemPlace]
+    """Reads `where`."""
+    required: tuple[str, ...]
+    """What a kind of credential must have here."""
+    allowed: tuple[str, ...]
+    """What it may have."""
+    grants: Callable[[Mapping[str, JsonValue], Place], Grants]
+    """Reads them."""
+
+
+def _postgres_place(value: JsonValue, place: Place) -> PostgresPlace:
+    members = place.read_object(value, required=("host", "database"), allowed=("port", "roots"))
+    return made(
+        place,
+        partial(
+            PostgresPlace,
+            host=place.member("host").read_text(members["host"]),
+            database=place.member("database").read_text(members["database"]),
+            port=place.member("port").read_integer(members.get("port", 5432), least=1, most=_PORT),
+            roots=place.member("roots").read_text(members["roots"]) if "roots" in members else "",
+        ),
+    )
+
+
+def _postgres_grants(members: Mapping[str, JsonValue], place: Place) -> PostgresKind:
+    return made(
+        place,
+        partial(
+            PostgresKind,
+            group=place.member("group").read_text(members["group"]),
+            connections=place.member("connections").read_integer(
+                members.get("connections", 5), least=1, most=MOST_CONNECTIONS
+            ),
+            context=read_texts(members, "context", place, most=MOST_CONTEXT),
+        ),
+    )
+
+
+def _openssh_place(value: JsonValue, place: Place) -> OpensshPlace:
+    members = place.read_object(value, required=("host", "host_keys"), allowed=("port", "helper"))
+    return made(
+        place,
+        partial(
+            OpensshPlace,
+            host=place.member("host").read_text(members["host"]),
+            host_keys=read_texts(members, "host_keys", place, most=MOST_HOST_KEYS),
+            port=place.member("port").read_integer(members.get("port", 22), least=1, most=_PORT),
+            helper=place.member("helper").read_text(members.get("helper", "root")),
+        ),
+    )
+
+
+def _openssh_grants(members: Mapping[str, JsonValue], place: Place) -> OpensshKind:
+    account = place.member("account").read_text(members["account"])
+    principals = read_texts(members, "principals", place, most=MOST_LISTED)
+    return made(
+        place,
+        partial(
+            OpensshKind,
+            account=account,
+            principals=principals if "principals" in members else (account,),
+            command=read_texts(members, "command", place, most=MOST_LISTED),
+            source=read_texts(members, "source", place, most=MOST_LISTED),
+            allows=read_texts(members, "allows", place, most=len(ALLOWED)),
+        ),
+    )
+
+
+SYSTEMS: Final[dict[str, System]] = {
+    OPENSSH: System(
+        _openssh_place, ("account",), ("allows", "command", "principals", "source"), _openssh_grants
+    ),
+    POSTGRES: System(_postgres_place, ("group",), ("connections", "context"), _postgres_grants),
+}
+"""By the word that a target's file has for it."""
