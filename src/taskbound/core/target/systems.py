@@ -57,7 +57,7 @@ class Grants(Protocol):
         """All of it in one line for people, with visible escapes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class System:
     """How a target's file speaks of one kind of system (rule 1)."""
 
@@ -131,8 +131,16 @@ def _openssh_grants(members: Mapping[str, JsonValue], place: Place) -> OpensshKi
 
 SYSTEMS: Final[dict[str, System]] = {
     OPENSSH: System(
-        _openssh_place, ("account",), ("allows", "command", "principals", "source"), _openssh_grants
+        place=_openssh_place,
+        required=("account",),
+        allowed=("allows", "command", "principals", "source"),
+        grants=_openssh_grants,
     ),
-    POSTGRES: System(_postgres_place, ("group",), ("connections", "context"), _postgres_grants),
+    POSTGRES: System(
+        place=_postgres_place,
+        required=("group",),
+        allowed=("connections", "context"),
+        grants=_postgres_grants,
+    ),
 }
 """By the word that a target's file has for it."""
