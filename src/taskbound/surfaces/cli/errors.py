@@ -77,7 +77,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         verifier-key-malformed
         bad-oauth-client bad-oauth-metadata bad-token-life
         bad-actor bad-content-digest bad-details bad-exchange unknown-grant
-        bad-secret bad-selector bad-slot not-started other-sealing-key
+        bad-secret bad-selector bad-slot bad-ssh-key not-started other-sealing-key
         bad-sign-in bad-subject
         bad-address bad-body bad-form bad-page-cursor bad-query bad-request-key bad-tls
     """,

@@ -1,0 +1,8 @@
+"""OpenSSH's programs with keys that are in no file: an agent inside this process."""
+
+from __future__ import annotations
+
+from taskbound.adapters.ssh.agent import AgentLimits, SshAgent, serve_agent
+from taskbound.adapters.ssh.identity import BadSshKeyError, SshIdentity
+
+__all__ = ["AgentLimits", "BadSshKeyError", "SshAgent", "SshIdentity", "serve_agent"]

@@ -1,0 +1,347 @@
+"""An SSH agent inside this process: programs use a key that they can't read, as long as it may be used.
+
+    with serve_agent(private_key) as socket:
+        subprocess.run(["ssh", "-o", f"IdentityAgent={socket}", …])
+
+1. It is asked over a Unix socket (0600) in a folder that is this account's alone (0700). Whoever is another
+   account is refused by what the kernel says of the other end, root too; where it says nothing, everybody is.
+2. It shows its keys and signs with them, and refuses all else: nothing is added, removed or locked. So what a
+   key is bound to is refused as well (`session-bind@openssh.com`), which clients take for an older agent.
+3. A message that is none ends its connection, and no other. Bytes of a message, connections at once, the time
+   that half a message may stand and that nothing may be said are limited; connections beyond that wait.
+4. A key is neither shown nor used from its end on. `close` returns when nothing is served any more, open
+   connections neither: what they had asked for is not answered.
+5. One thread serves all. It takes no signal, so these reach whoever waits for them, and whatever ends it ends
+   the agent: a key is never left served by half.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import selectors
+import signal
+import socket
+import struct
+import tempfile
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self, assert_never
+
+from taskbound.adapters.ssh.identity import SshIdentity
+from taskbound.adapters.ssh.message import (
+    FAILURE,
+    BadAgentMessageError,
+    ListKeys,
+    OtherRequest,
+    SignWith,
+    listed,
+    parse_request,
+    signed,
+    take_message,
+)
+from taskbound.core.clock import Instant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["AgentLimits", "SshAgent", "serve_agent"]
+
+_log = logging.getLogger(__name__)
+_CREDENTIALS: Final = struct.Struct("3i")
+_CHUNK: Final = 16_384
+_PAUSE: Final = 1.0
+"""Seconds without a new connection, where the system gives none."""
+_LONGEST_PATH: Final = 100
+"""Bytes of a socket's path: 103 on macOS, 107 on Linux."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLimits:
+    """What whoever asks an agent is held to (rule 3)."""
+
+    message: int = 65_536
+    """Bytes of a request."""
+    connections: int = 32
+    """At once."""
+    half: float = 10.0
+    """Seconds in which a request that was begun is there, and an answer is taken."""
+    idle: float = 600.0
+    """Seconds of silence: programs keep a connection for the next time."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Connection:
+    """One who asks."""
+
+    socket: socket.socket
+    until: float
+    """When it is closed, if nothing happens on it: monotonic seconds."""
+    received: bytearray = field(default_factory=bytearray)
+    unsent: bytes = b""
+
+
+class SshAgent:
+    """An agent at a path; it answers from `start` to `close`."""
+
+    def __init__(
+        self,
+        path: Path,
+        identities: Sequence[SshIdentity],
+        *,
+        limits: AgentLimits | None = None,
+        account: int | None = None,
+        now: Callable[[], Instant] | None = None,
+    ) -> None:
+        """Listen, and answer nobody yet: no thread is there, so that a process may still be forked.
+
+        Args:
+            path: Where; in a folder that exists and is this account's alone.
+            identities: What it has, in the order in which it is shown.
+            limits: What whoever asks is held to.
+            account: The uid that may ask; this process's own where it is not said.
+            now: What keys end by; the system's clock where it is not said.
+
+        Raises:
+            OSError: Nothing can listen there.
+        """
+        self.path = path
+        self._identities = tuple(identities)
+        self._limits = limits or AgentLimits()
+        self._account = os.geteuid() if account is None else account
+        self._now = now or _now
+        self._open: dict[int, _Connection] = {}
+        self._selector = selectors.DefaultSelector()
+        self._accepts = False
+        self._accepts_from = 0.0
+        self._thread: threading.Thread | None = None
+        self._bound = False
+        self._stopping, self._stop = socket.socketpair()
+        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._listening.settimeout(0)
+            self._listening.bind(str(path))
+            self._bound = True
+            path.chmod(0o600)
+            self._listening.listen(self._limits.connections)
+        except BaseException:
+            self._end()
+            raise
+
+    def start(self) -> None:
+        """Answer from now on; once."""
+        self._thread = threading.Thread(target=self._serve, name="ssh-agent", daemon=True)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # 5
+        try:
+            self._thread.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def close(self) -> None:
+        """Serve nothing any more (rule 4); once more changes nothing."""
+        if self._thread is not None:
+            with suppress(OSError):  # it has ended by itself
+                self._stop.send(b"\0")
+            self._thread.join()
+        self._end()
+
+    def __enter__(self) -> Self:
+        """Use as a context."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close at the end."""
+        self.close()
+
+    # --- in its thread ---------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        try:
+            self._selector.register(self._stopping, selectors.EVENT_READ)
+            while self._turn():
+                pass
+        finally:
+            self._end()  # 5
+
+    def _turn(self) -> bool:
+        """Wait for something, and do what it asks for; whether that is not the end."""
+        now = time.monotonic()
+        self._close_late(now)
+        self._accept_or_wait(now)
+        due = [one.until for one in self._open.values()]
+        due += [] if self._accepts else [self._accepts_from]
+        due = [one for one in due if one > now]
+        found = self._selector.select(min(due) - now if due else None)
+        if any(key.fileobj is self._stopping for key, _ in found):
+            return False
+        for key, _ in found:
+            if key.fileobj is self._listening:
+                self._accept()
+            else:
+                self._attend(self._open[key.fd])
+        return True
+
+    def _close_late(self, now: float) -> None:
+        for one in [one for one in self._open.values() if one.until <= now]:
+            self._drop(one)
+
+    def _accept_or_wait(self, now: float) -> None:
+        """Whether the next connection is taken, or waits (rule 3)."""
+        free = len(self._open) < self._limits.connections and self._accepts_from <= now
+        if free and not self._accepts:
+            self._selector.register(self._listening, selectors.EVENT_READ)
+        elif self._accepts and not free:
+            self._selector.unregister(self._listening)
+        self._accepts = free
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listening.accept()
+        except BlockingIOError:
+            return  # whoever it was is gone again
+        except OSError as error:
+            _log.warning("the ssh agent takes no connection: %s", error)
+            self._accepts_from = time.monotonic() + _PAUSE
+            return
+        account = _account_of(connection)
+        if account != self._account:  # 1
+            _log.warning("uid %s may not ask the ssh agent", account)
+            connection.close()
+            return
+        connection.settimeout(0)
+        self._open[connection.fileno()] = _Connection(
+            socket=connection, until=time.monotonic() + self._limits.idle
+        )
+        self._selector.register(connection, selectors.EVENT_READ)
+
+    def _attend(self, one: _Connection) -> None:
+        """Receive or send, whichever it waits for, and answer what is whole."""
+        begun = bool(one.unsent or one.received)
+        try:
+            if one.unsent:
+                one.unsent = one.unsent[one.socket.send(one.unsent) :]
+            elif data := one.socket.recv(_CHUNK):
+                one.received += data
+            else:
+                self._drop(one)
+                return
+            answered = self._answer(one)
+        except BlockingIOError:
+            return
+        except (OSError, BadAgentMessageError) as error:
+            _log.info("a connection to the ssh agent ended: %s", error)
+            self._drop(one)  # 3
+            return
+        if not (one.unsent or one.received):
+            one.until = time.monotonic() + self._limits.idle
+        elif answered or not begun:  # what goes on with bytes one by one has no more time for it
+            one.until = time.monotonic() + self._limits.half
+        self._selector.modify(one.socket, selectors.EVENT_WRITE if one.unsent else selectors.EVENT_READ)
+
+    def _answer(self, one: _Connection) -> int:
+        """Answer what is whole, how many; one answer has to be taken before the next."""
+        answered = 0
+        while not one.unsent:
+            body = take_message(one.received, most=self._limits.message)
+            if body is None:
+                break
+            one.unsent = self._reply(body)
+            answered += 1
+            with suppress(BlockingIOError):
+                one.unsent = one.unsent[one.socket.send(one.unsent) :]
+        return answered
+
+    def _reply(self, body: bytes) -> bytes:
+        """What is answered (rule 2)."""
+        asked = parse_request(body)
+        now = self._now()
+        there = [one for one in self._identities if one.ends is None or now < one.ends]  # 4
+        match asked:
+            case ListKeys():
+                return listed((one.blob, one.comment) for one in there)
+            case SignWith():
+                for one in there:
+                    if one.blob == asked.blob:
+                        signature = one.sign(asked.data, asked.flags)
+                        return FAILURE if signature is None else signed(signature)
+                return FAILURE
+            case OtherRequest():
+                return FAILURE
+            case _:
+                assert_never(asked)
+
+    def _drop(self, one: _Connection) -> None:
+        del self._open[one.socket.fileno()]
+        self._selector.unregister(one.socket)
+        one.socket.close()
+
+    def _end(self) -> None:
+        """Close all that is open, the way to it first."""
+        if self._bound:
+            self._bound = False
+            self.path.unlink(missing_ok=True)
+        for other in (self._listening, self._stopping, self._stop):
+            other.close()
+        for one in self._open.values():
+            one.socket.close()
+        self._open.clear()
+        self._selector.close()
+
+
+@contextmanager
+def serve_agent(
+    private_key: str, certificate: str | None = None, *, ends: Instant | None = None
+) -> Iterator[Path]:
+    """An agent with one key for the length of the context, in a folder of its own; its socket's path.
+
+    Any number may be there at once, and any thread may use it.
+
+    Args:
+        private_key: OpenSSH's own format of private keys.
+        certificate: The key's certificate, one line; None where there is none.
+        ends: From when on it is neither shown nor signs; None for the end of the context alone.
+
+    Raises:
+        BadSshKeyError: The key can't be used, or the certificate is another's.
+        OSError: Nothing can listen.
+    """
+    identity = SshIdentity(private_key, certificate, ends=ends)
+    folder = Path(tempfile.mkdtemp(prefix="taskbound-ssh-", dir=_runtime()))
+    try:
+        with SshAgent(folder / "agent", [identity]) as agent:
+            yield agent.path
+    finally:
+        folder.rmdir()
+
+
+def _runtime() -> str:
+    """A short path for sockets: the session's own, or the one for temporary files."""
+    told = os.environ.get("XDG_RUNTIME_DIR", "")
+    if told and len(os.fsencode(told)) <= _LONGEST_PATH - 40 and Path(told).is_dir():
+        return told
+    return "/tmp"  # noqa: S108 - mkdtemp makes a fresh 0700 folder there; TMPDIR is itself too long on macOS
+
+
+def _now() -> Instant:
+    return Instant(time.time_ns() // 1_000)
+
+
+def _account_of(connection: socket.socket) -> int | None:
+    """The uid at the other end; None where the kernel does not say."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is not None:
+        try:
+            raw = connection.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
+        except OSError:
+            return None
+        return int(_CREDENTIALS.unpack(raw)[1])
+    ask = getattr(ctypes.CDLL(None), "getpeereid", None)
+    uid, gid = ctypes.c_uint(), ctypes.c_uint()
+    if ask is None or ask(connection.fileno(), ctypes.byref(uid), ctypes.byref(gid)) != 0:
+        return None
+    return uid.value

@@ -1,0 +1,150 @@
+"""A private key of OpenSSH in memory, alone or with its certificate, and what it signs.
+
+1. Keys are Ed25519, ECDSA on the three curves of NIST, and RSA of at least 2048 bits; none has a passphrase.
+2. With a certificate, that is what is shown: the key alone opens nothing, and each key that is shown costs a
+   client one of the few tries that a host allows it. It has to be of this very key.
+3. RSA signs with SHA-256 or SHA-512, whichever was asked for, and never with SHA-1; whoever asks another key
+   for something special is refused.
+4. No error says anything of a private key, and neither does a repr.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    SSHCertificate,
+    load_ssh_private_key,
+    load_ssh_public_identity,
+)
+
+from taskbound.adapters.ssh.message import string
+from taskbound.core.errors import MalformedError
+
+if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
+
+__all__ = ["BadSshKeyError", "SshIdentity"]
+
+_Key: TypeAlias = Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+_CURVES: Final[dict[str, tuple[str, hashes.HashAlgorithm]]] = {
+    "secp256r1": ("ecdsa-sha2-nistp256", hashes.SHA256()),
+    "secp384r1": ("ecdsa-sha2-nistp384", hashes.SHA384()),
+    "secp521r1": ("ecdsa-sha2-nistp521", hashes.SHA512()),
+}
+_RSA: Final[dict[int, tuple[str, hashes.HashAlgorithm]]] = {
+    2: ("rsa-sha2-256", hashes.SHA256()),
+    4: ("rsa-sha2-512", hashes.SHA512()),
+}
+"""By the flag of the request."""
+_LEAST_RSA: Final = 2048
+_MOST: Final = 16_384
+"""Characters of a key, and of a certificate."""
+
+
+class BadSshKeyError(MalformedError):
+    """A private key of OpenSSH, or the certificate of one, can't be used."""
+
+    code = "bad-ssh-key"
+    remedy = (
+        "give an Ed25519 key without a passphrase, as `ssh-keygen` writes it, and the certificate of this key"
+    )
+
+
+class SshIdentity:
+    """A key that an agent shows and signs with."""
+
+    def __init__(
+        self,
+        private_key: str,
+        certificate: str | None = None,
+        *,
+        comment: str = "",
+        ends: Instant | None = None,
+    ) -> None:
+        """Read it.
+
+        Args:
+            private_key: OpenSSH's own format of private keys.
+            certificate: One line, as a `-cert.pub` file holds it.
+            comment: What `ssh-add -l` shows beside it.
+            ends: From when on it is neither shown nor signs; None for never.
+
+        Raises:
+            BadSshKeyError: It can't be read, is none of rule 1, or the certificate is another key's.
+        """
+        self._key = _read_key(private_key)
+        public = self._key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+        self.blob = (
+            b64decode(public.split()[1]) if certificate is None else _read_certificate(certificate, public)
+        )
+        """What is shown: the public key, or its certificate (rule 2)."""
+        self.comment = comment
+        self.ends = ends
+
+    def sign(self, data: bytes, flags: int) -> bytes | None:
+        """The signature as RFC 4253 §6.6 writes one; None where the flags ask for something else (rule 3)."""
+        key = self._key
+        if isinstance(key, rsa.RSAPrivateKey):
+            found = _RSA.get(flags)
+            if found is None:
+                return None
+            algorithm, hashed = found
+            return _signature(algorithm, key.sign(data, padding.PKCS1v15(), hashed))
+        if flags:
+            return None
+        if isinstance(key, Ed25519PrivateKey):
+            return _signature("ssh-ed25519", key.sign(data))
+        algorithm, hashed = _CURVES[key.curve.name]
+        numbers = decode_dss_signature(key.sign(data, ec.ECDSA(hashed)))
+        return _signature(algorithm, b"".join(map(_mpint, numbers)))
+
+
+def _read_key(text: str) -> _Key:
+    if len(text) > _MOST:
+        raise BadSshKeyError("the private key is too long")
+    try:
+        key = load_ssh_private_key(text.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise BadSshKeyError("the private key can't be read") from None  # 4
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < _LEAST_RSA:
+        raise BadSshKeyError(f"the private key has fewer than {_LEAST_RSA} bits")
+    if isinstance(key, Ed25519PrivateKey | rsa.RSAPrivateKey):
+        return key
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in _CURVES:
+        return key
+    raise BadSshKeyError("the private key is of a kind that nothing is signed with here")
+
+
+def _read_certificate(text: str, public: bytes) -> bytes:
+    """The certificate's blob, of this public key."""
+    words = text.split()
+    if len(text) > _MOST or "\n" in text.strip() or len(words) < 2:  # noqa: PLR2004 - its kind, itself, and what it is called
+        raise BadSshKeyError("the certificate is not one line of a kind and base64")
+    try:
+        blob = b64decode(words[1], validate=True)
+        found = load_ssh_public_identity(text.strip().encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise BadSshKeyError("the certificate can't be read") from None
+    if not isinstance(found, SSHCertificate):
+        raise BadSshKeyError("what stands for a certificate is none")
+    if found.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH) != public:
+        raise BadSshKeyError("the certificate is of another key")  # 2
+    return blob
+
+
+def _signature(algorithm: str, body: bytes) -> bytes:
+    return string(algorithm.encode()) + string(body)
+
+
+def _mpint(number: int) -> bytes:
+    """A positive mpint of RFC 4251 §5."""
+    return string(number.to_bytes(number.bit_length() // 8 + 1, "big"))
