@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.contracts.target import postgres_bench
+from tests.contracts.target.bench import PREFIX, end
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from tests.contracts.target.bench import Bench
+
+BENCHES: dict[str, Callable[[], AbstractContextManager[Bench]]] = {"postgres": postgres_bench.benched}
+SHAPES = [
+    pytest.param(name, one, id=f"{name}-{one.replace(' ', '-')}")
+    for name, shapes in {"postgres": postgres_bench.SHAPES}.items()
+    for one in shapes
+]
+"""Each system with each shape of what can be open."""
+
+
+@pytest.fixture(scope="session", params=BENCHES)
+def started(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    with BENCHES[request.param]() as bench:
+        yield bench
+        bench.told.require_none(bench.log())
+
+
+@pytest.fixture
+def bench(started: Bench, caplog: pytest.LogCaptureFixture) -> Iterator[Bench]:
+    """Each test leaves nothing of ours in the system, and nothing of it is told in our log."""
+    with caplog.at_level(logging.DEBUG):
+        yield started
+    started.told.require_none(caplog.text)
+    left = started.there()
+    for name in left:
+        end(started.target(), name, started.ends)
+    assert left == frozenset(), f"a test left something under {PREFIX}"
