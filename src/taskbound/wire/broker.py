@@ -15,18 +15,21 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from taskbound.wire.connection import Fault
+from taskbound.wire.credential import StandingRow
 from taskbound.wire.frame import Message
 
 __all__ = [
     "BrokerAsk",
     "BrokerKey",
     "BrokerSaid",
+    "DiscoverPush",
     "DuePush",
     "LeaseCredentials",
     "Order",
     "Orders",
     "ShowBrokerKey",
     "Swept",
+    "TellDiscovered",
     "TellFailed",
     "TellGone",
     "TellLeft",
@@ -125,6 +128,27 @@ class Swept(Message, frozen=True, tag="swept", tag_field="is"):
 
     revoked: tuple[str, ...]
     """Ids."""
+
+
+class DiscoverPush(Message, frozen=True, tag="discover", tag_field="push"):
+    """A person wants to know what stands in this target beside what is minted here."""
+
+    look: str
+    """A name of this question's, which the answer has too."""
+    target: str
+
+
+class TellDiscovered(Message, frozen=True, tag="broker:discovered", tag_field="op"):
+    """What stands in a target, or why that can't be seen."""
+
+    look: str
+    rows: tuple[StandingRow, ...] = ()
+    count: int = 0
+    notes: tuple[str, ...] = ()
+    code: str = ""
+    """The error's code; empty where it was seen."""
+    trouble: str = ""
+    """What was met, in our words; never a target's."""
 
 
 class DuePush(Message, frozen=True, tag="due", tag_field="push"):

@@ -21,12 +21,15 @@ __all__ = [
     "AcknowledgeCredential",
     "CredentialRow",
     "CredentialRows",
+    "DiscoverTarget",
+    "Discovered",
     "EndCredential",
     "Handed",
     "ListCredentials",
     "RevokeCredentials",
     "RevokingCredentials",
     "ShowCredential",
+    "StandingRow",
     "SweepTargets",
     "TakeCredential",
 ]
@@ -84,6 +87,47 @@ class SweepTargets(Message, frozen=True, tag="credential:sweep", tag_field="op")
     """Have the broker look through a target, or all of them, for what has no row. A person's act."""
 
     target: str = ""
+
+
+class DiscoverTarget(Message, frozen=True, tag="credential:discover", tag_field="op"):
+    """Have the broker look what stands in a target beside what is minted here. A person's act."""
+
+    target: str
+
+
+class StandingRow(Message, frozen=True):
+    """One login or key that stands in a target (`core.target.standing`)."""
+
+    name: str
+    what: str
+    whose: Literal["others", "admin", "installation"]
+    reach: Literal["all", "beyond", "data"]
+    rights: tuple[str, ...] = ()
+    since: int | None = None
+    """When it was made; null where the target doesn't tell."""
+    used: int | None = None
+    """When it was used last; null where the target doesn't tell."""
+    open: int = 0
+    """How many sessions of it are open now."""
+    ends: int | None = None
+    """When it ends by itself; null for never."""
+    entry: Literal["unknown", "asked", "open"] = "unknown"
+    """Whether it has to prove who it is; `open`: it may be let in without a password or a key."""
+
+
+class Discovered(Message, frozen=True, tag="discovered", tag_field="is"):
+    """What stands in a target, the worst first. Nothing was changed."""
+
+    target: str
+    kind: str
+    owner: str
+    """Whom to ask about it."""
+    approvers: tuple[str, ...]
+    rows: tuple[StandingRow, ...]
+    count: int
+    """How many there are, those that are not among the rows too."""
+    notes: tuple[str, ...] = ()
+    """What could not be seen."""
 
 
 class ListCredentials(Message, frozen=True, tag="credential:list", tag_field="op"):

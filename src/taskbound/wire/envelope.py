@@ -82,6 +82,7 @@ Ask: TypeAlias = (
     | credential.EndCredential
     | credential.RevokeCredentials
     | credential.SweepTargets
+    | credential.DiscoverTarget
     | credential.ListCredentials
     | credential.ShowCredential
     | broker.LeaseCredentials
@@ -91,6 +92,7 @@ Ask: TypeAlias = (
     | broker.TellLeft
     | broker.TellSeen
     | broker.TellSwept
+    | broker.TellDiscovered
     | tool.AddUpstream
     | tool.RemoveUpstream
     | tool.ListUpstreams
@@ -264,6 +266,7 @@ Answer: TypeAlias = (
     | credential.RevokingCredentials
     | credential.CredentialRow
     | credential.CredentialRows
+    | credential.Discovered
     | broker.Orders
     | broker.Swept
     | tool.UpstreamRows
@@ -326,7 +329,9 @@ Answer: TypeAlias = (
 )
 """Everything that the daemon may answer."""
 
-Push: TypeAlias = connection.TaskPush | connection.StopPush | approval.HoldPush | broker.DuePush
+Push: TypeAlias = (
+    connection.TaskPush | connection.StopPush | approval.HoldPush | broker.DuePush | broker.DiscoverPush
+)
 """Everything that the daemon may say unasked."""
 
 

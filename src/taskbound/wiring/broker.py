@@ -110,7 +110,11 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
         if work is not None:
             work.push(namespace, target, sweep=sweep)
 
-    authority = DaemonAuthority(loop, _connecting(Path(told.daemon)), push)
+    def want(namespace: str, target: str, look: str) -> None:
+        if work is not None:
+            work.discoveries.want(namespace, target, look)
+
+    authority = DaemonAuthority(loop, _connecting(Path(told.daemon)), push, want)
     work = Work(
         Desk(
             store=store,

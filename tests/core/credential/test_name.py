@@ -1,10 +1,21 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskbound.core.credential import BadMarkError, ForeignNameError, id_of, name_of, parse_mark, prefix_of
+from taskbound.core.credential import (
+    MINTED,
+    BadMarkError,
+    ForeignNameError,
+    id_of,
+    name_of,
+    parse_mark,
+    pattern_of,
+    prefix_of,
+)
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 MARKS = st.text(LETTERS, min_size=8, max_size=8)
@@ -66,3 +77,16 @@ def test_a_mark_is_eight_letters_that_every_target_takes(text: str) -> None:
 def test_only_an_id_of_a_credential_has_a_name(text: str) -> None:
     with pytest.raises(ForeignNameError):
         name_of("abcdefgh", text)
+
+
+def test_a_pattern_is_of_exactly_the_names_that_have_one_of_the_marks() -> None:
+    name, other = (name_of(mark, "crd_" + "a" * 35) for mark in ("abcdefgh", "zzzzzzz2"))
+    both = pattern_of(("abcdefgh", "zzzzzzz2"))
+    assert all(re.fullmatch(both, one) and re.fullmatch(MINTED, one) for one in (name, other))
+    assert not re.fullmatch(pattern_of(("abcdefgh",)), other)
+    for looks in (f"{name}a", name[:-1], f"{name[:-1]}A", f"x{name}", f"{name}\n", "tb_abcdefgh_", ""):
+        assert not re.fullmatch(both, looks)
+        assert not re.fullmatch(MINTED, looks)
+    assert not re.fullmatch(pattern_of(()), name)
+    with pytest.raises(BadMarkError):
+        pattern_of(("a|b",))

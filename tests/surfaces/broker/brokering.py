@@ -28,6 +28,7 @@ from taskbound.wire.broker import (
     Order,
     Orders,
     Swept,
+    TellDiscovered,
     TellFailed,
     TellGone,
     TellLeft,
@@ -71,6 +72,7 @@ class Daemon:
     waiting: set[str] = field(default_factory=set)
     handed: dict[str, str] = field(default_factory=dict)
     told: list[Told] = field(default_factory=list)
+    seen: list[tuple[str, TellDiscovered]] = field(default_factory=list)
     deaf: bool = False
     """Whether it takes nothing of what it is told."""
     attended: set[str] = field(default_factory=set)
@@ -120,6 +122,11 @@ class Daemon:
             begun=Instant(told.begun),
         )
         return Swept(revoked=take_sweep(self.world.means, sweep))
+
+    def discovered(self, namespace: str, told: TellDiscovered) -> None:
+        if self.deaf:
+            raise DaemonLostError("the daemon does not hear")
+        self.seen.append((namespace, told))
 
     def heard(self, namespace: str) -> Instant:
         assert namespace == SPACE

@@ -45,7 +45,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         "tool": "list diff accept declare apply describe schema",
         "upstream": "add list test remove secret",
         "target": "add test list show admin remove",
-        "credential": "list show revoke overdue sweep request",
+        "credential": "list show revoke overdue sweep request discover",
         "policy": "new validate test coverage fmt schema explain"
         " propose list show diff activate rollback replay",
         "action": "list show explain reconcile",

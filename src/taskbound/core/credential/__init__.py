@@ -30,7 +30,15 @@ from taskbound.core.credential.move import (
     renew_credential,
     show_credential,
 )
-from taskbound.core.credential.name import ID_PREFIX, id_of, name_of, parse_mark, prefix_of
+from taskbound.core.credential.name import (
+    ID_PREFIX,
+    MINTED,
+    id_of,
+    name_of,
+    parse_mark,
+    pattern_of,
+    prefix_of,
+)
 from taskbound.core.credential.recipient import parse_recipient, require_recipient
 from taskbound.core.credential.state import LIVE, CredentialEvent, CredentialState
 from taskbound.core.credential.values import (
@@ -54,6 +62,7 @@ __all__ = [
     "LIVE",
     "LONGEST_WAIT",
     "MARGIN",
+    "MINTED",
     "NEVER",
     "OVERDUE",
     "BadCredentialLifeError",
@@ -92,6 +101,7 @@ __all__ = [
     "name_of",
     "parse_mark",
     "parse_recipient",
+    "pattern_of",
     "prefix_of",
     "prove_gone",
     "prove_still_gone",

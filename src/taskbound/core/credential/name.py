@@ -10,12 +10,24 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.escape import escape_text
 from taskbound.core.credential.errors import BadMarkError, ForeignNameError
 
-__all__ = ["ID_PREFIX", "MARK_LENGTH", "id_of", "name_of", "parse_mark", "prefix_of"]
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+__all__ = [
+    "ID_PREFIX",
+    "MARK_LENGTH",
+    "MINTED",
+    "id_of",
+    "name_of",
+    "parse_mark",
+    "pattern_of",
+    "prefix_of",
+]
 
 ID_PREFIX: Final = "crd"
 """What the ids of credentials begin with (`ports.clock.Chance.name`)."""
@@ -24,6 +36,8 @@ _MARK: Final = re.compile(r"[a-z2-7]{8}")
 _ID: Final = re.compile(r"crd_([a-z2-7]{35})")
 _REST: Final = re.compile(r"[a-z2-7]{35}")
 _SHOWN: Final = 80
+MINTED: Final = "^tb_[a-z2-7]{8}_[a-z2-7]{35}$"
+"""A regular expression of names that some installation minted, as Python and PostgreSQL read it alike."""
 
 
 def parse_mark(text: str) -> str:
@@ -40,6 +54,16 @@ def parse_mark(text: str) -> str:
 def prefix_of(mark: str) -> str:
     """What every name of this installation begins with: 12 characters (rule 2)."""
     return f"tb_{parse_mark(mark)}_"
+
+
+def pattern_of(marks: Collection[str]) -> str:
+    """A regular expression of exactly the names that have one of these marks, as `MINTED` is one (rule 2).
+
+    Raises:
+        BadMarkError: One of them is none.
+    """
+    some = "|".join(sorted({parse_mark(one) for one in marks}))
+    return f"^tb_({some})_[a-z2-7]{{35}}$" if some else "^$"
 
 
 def name_of(mark: str, credential: str) -> str:

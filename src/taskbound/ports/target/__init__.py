@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskbound.ports.target.discovery import Discovers, Discovery
 from taskbound.ports.target.store import StoredTarget, TargetReads, TargetWrites
 from taskbound.ports.target.system import (
     Gone,
@@ -17,6 +18,8 @@ from taskbound.ports.target.system import (
 )
 
 __all__ = [
+    "Discovers",
+    "Discovery",
     "Gone",
     "Left",
     "MintOrder",

@@ -27,6 +27,7 @@ from taskbound.surfaces.api.asked import Asked, do_all, is_small_call, is_small_
 from taskbound.surfaces.api.authority import Authority, again
 from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.credential_desk import CredentialDesk
+from taskbound.surfaces.api.discovery import Discoveries
 from taskbound.surfaces.api.fronts import proof_of, task_of
 from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.looking import Looking
@@ -130,6 +131,7 @@ class Daemon:
         self.calls: Lane[Asked, Answer | Unseen] = Lane(self.worker, self._decide, small=is_small_call)
         self.network = Network(means, self.worker, place, self.token.issuing, self.tasks, self.views.doubts)
         self.looking, self.credentials = Looking(means, loop), CredentialDesk(self)
+        self.discoveries = Discoveries(loop)
 
     async def first(self, work: Callable[[], T]) -> T:
         """What this work returns or raises; done in the worker's thread, before calls that wait.

@@ -35,6 +35,7 @@ from taskbound.surfaces.api import (
     consent,
     consent_page,
     credential,
+    discovery,
     egress,
     evidence,
     fronts,
@@ -174,6 +175,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_audit.ExportAudit: _operation("api:audit:export", _R, audit.export_audit),
     wire_audit.ProveRecord: _operation("api:audit:proof", _R, audit.prove_record),
     wire_audit.TailAudit: _operation("api:audit:tail", _R, audit.tail_audit),
+    wire_broker.TellDiscovered: _operation("api:broker:discovered", Right.BROKER, discovery.take_discovered),
     wire_broker.TellFailed: _operation("api:broker:failed", Right.BROKER, broker.take_failed),
     wire_broker.TellGone: _operation("api:broker:gone", Right.BROKER, broker.take_gone),
     wire_broker.LeaseCredentials: _operation("api:broker:lease", Right.BROKER, broker.give_orders),
@@ -188,6 +190,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_credential.AcknowledgeCredential: _operation(
         "api:credential:acknowledge", _G, credential.acknowledge_one
     ),
+    wire_credential.DiscoverTarget: _operation("api:credential:discover", _P, discovery.discover_target),
     wire_credential.EndCredential: _operation("api:credential:end", _G, credential.end_one),
     wire_credential.ListCredentials: _operation("api:credential:list", _R, credential.list_credentials),
     wire_credential.RevokeCredentials: _operation("api:credential:revoke", _P, credential.revoke_some),

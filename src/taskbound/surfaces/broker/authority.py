@@ -17,18 +17,28 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from taskbound.core.clock import Instant
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import DaemonLostError
-from taskbound.wire.broker import DuePush, LeaseCredentials, Orders, Swept
+from taskbound.wire.broker import DiscoverPush, DuePush, LeaseCredentials, Orders, Swept
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine
 
     from taskbound.sdk.client import AsyncClient
-    from taskbound.wire.broker import TellFailed, TellGone, TellLeft, TellMinted, TellSeen, TellSwept
+    from taskbound.wire.broker import (
+        TellDiscovered,
+        TellFailed,
+        TellGone,
+        TellLeft,
+        TellMinted,
+        TellSeen,
+        TellSwept,
+    )
     from taskbound.wire.envelope import Ask, Push
 
     Connect = Callable[[str, Callable[[Push], None], Callable[[], None]], Awaitable[AsyncClient]]
     """Makes a connection in a namespace; says what is pushed, and once that it is lost."""
+    Wanted = Callable[[str, str, str], None]
+    """A person wants to know what stands in a target: namespace, target, and the question's name."""
     Told = TellMinted | TellFailed | TellGone | TellLeft | TellSeen
 
 __all__ = ["Authority", "DaemonAuthority", "Pushed"]
@@ -61,6 +71,9 @@ class Authority(Protocol):
     def swept(self, namespace: str, told: TellSwept) -> Swept:
         """Have it written what a sweep found."""
 
+    def discovered(self, namespace: str, told: TellDiscovered) -> None:
+        """Have whoever asked know what stands in a target."""
+
     def heard(self, namespace: str) -> Instant:
         """The daemon's instant, as it was heard last."""
 
@@ -68,11 +81,14 @@ class Authority(Protocol):
 class DaemonAuthority:
     """The daemon's answers."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, connect: Connect, pushed: Pushed) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, connect: Connect, pushed: Pushed, wanted: Wanted
+    ) -> None:
         """Ask in this loop by connections that this makes, and pass on what is pushed."""
         self._loop = loop
         self._connect = connect
         self._pushed = pushed
+        self._wanted = wanted
         self._open: dict[str, tuple[AsyncClient, asyncio.Event]] = {}
         """By namespace: the connection, and what is set once it is lost."""
         self._turns: dict[str, asyncio.Lock] = {}
@@ -101,6 +117,10 @@ class DaemonAuthority:
     def swept(self, namespace: str, told: TellSwept) -> Swept:
         """Have it written what a sweep found."""
         return self._wait(self._ask(namespace, told, Swept))
+
+    def discovered(self, namespace: str, told: TellDiscovered) -> None:
+        """Have whoever asked know what stands in a target."""
+        self._wait(self._ask(namespace, told, Done))
 
     def heard(self, namespace: str) -> Instant:
         """The daemon's instant, as it was heard last; it is asked where it never was."""
@@ -149,6 +169,8 @@ class DaemonAuthority:
     def _hear(self, namespace: str, push: Push) -> None:
         if isinstance(push, DuePush):
             self._pushed(namespace, push.target, sweep=push.sweep)
+        elif isinstance(push, DiscoverPush):
+            self._wanted(namespace, push.target, push.look)
 
     def _lost(self, namespace: str, broken: asyncio.Event) -> None:
         """The connection of this namespace is gone: the next look makes another."""

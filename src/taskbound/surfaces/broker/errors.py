@@ -7,7 +7,7 @@ from typing import Final
 
 from taskbound.core.errors import DeniedError, UnavailableError, error_classes
 
-__all__ = ["CODES", "OtherTargetError", "StoreRestoredError", "UnknownKindError"]
+__all__ = ["CODES", "NotShowingError", "OtherTargetError", "StoreRestoredError", "UnknownKindError"]
 
 
 class StoreRestoredError(UnavailableError):
@@ -24,6 +24,13 @@ class OtherTargetError(DeniedError):
     remedy = (
         "declare the target again as it was: what is left there can be ended by its own admin access alone"
     )
+
+
+class NotShowingError(UnavailableError):
+    """A target of this kind can't show what stands in it beside what is minted here."""
+
+    code = "not-showing"
+    remedy = "look there by its own means"
 
 
 class UnknownKindError(UnavailableError):

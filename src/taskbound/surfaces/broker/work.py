@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.credential import Step, step_of
 from taskbound.core.errors import TaskboundError
+from taskbound.surfaces.broker.discovering import Discoveries
 from taskbound.surfaces.broker.grip import Grip
 from taskbound.surfaces.broker.steps import look_for, mint, revoke
 from taskbound.surfaces.broker.sweep import Sweeps
@@ -90,6 +91,7 @@ class Work:
         self._wake = threading.Event()
         self._ending = threading.Event()
         self._sweeps = Sweeps(desk)
+        self.discoveries = Discoveries(desk)
         self._thread = threading.Thread(target=self._run, name="work", daemon=True)
 
     def start(self) -> None:
@@ -108,7 +110,8 @@ class Work:
         """Wait for so many seconds until no worker is at anything any more; whether that is so."""
         with self._idle:
             idle = self._idle.wait_for(self._is_idle, patience)
-        return idle and self._sweeps.settle(patience=patience)
+        swept = idle and self._sweeps.settle(patience=patience)
+        return swept and self.discoveries.settle(patience=patience)
 
     def _is_idle(self) -> bool:
         return not any(hall.in_hand for hall in self._halls.values())

@@ -15,8 +15,8 @@ from taskbound.surfaces.cli import (
     asked,
     audit,
     consent,
-    credential,
     database,
+    discover,
     leaving,
     looking,
     target,
@@ -78,7 +78,7 @@ def build() -> typer.Typer:
         tool.app,
         looking.app,
         target.app,
-        credential.app,
+        discover.app,  # the whole of `credential`
         policy.app,
         action.app,
         asked.app,

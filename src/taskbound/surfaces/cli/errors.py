@@ -137,6 +137,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         answer-unknown bad-proof no-proof
     """,
     _UNAVAILABLE: """
+        not-showing nothing-seen
         broker-not-started no-such-kind store-restored target-unavailable target-unreached
         asker-gone no-broker nobody-minted still-minting
         broker-unavailable preflight-open sweep-open

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.targets.postgres.cutting import end_login, look_at_login
+from taskbound.adapters.targets.postgres.discovering import discover_logins
 from taskbound.adapters.targets.postgres.link import Links
 from taskbound.adapters.targets.postgres.login import make_login, prolong_login, use_login
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from contextlib import AbstractContextManager
 
     from taskbound.adapters.targets.postgres.link import Link, PostgresAdmin
     from taskbound.core.clock import Instant
     from taskbound.core.target import PostgresKind, PostgresPlace
-    from taskbound.ports.target import Gone, Minted, MintOrder, Shown
+    from taskbound.ports.target import Discovery, Gone, Minted, MintOrder, Shown
 
 __all__ = ["PostgresTarget"]
 
@@ -60,6 +61,11 @@ class PostgresTarget:
         with self._linked(patience) as link:
             names = link.run(_SWEEP, (prefix,))
         return (name for (name,) in names)
+
+    def discover(self, marks: Collection[str], *, most: int, patience: float) -> Discovery:
+        """What else may log in (`discovering`)."""
+        with self._linked(patience) as link:
+            return discover_logins(link, marks, most=most)
 
     def _linked(self, patience: float) -> AbstractContextManager[Link]:
         return self._links.linked(patience)

@@ -1,0 +1,149 @@
+"""What stands in targets beside what is minted here: looked at when a person wants to know, and told once.
+
+1. A target is looked through by one thread at a time, and each by one of its own: one that hangs delays no
+   other. Who asks meanwhile gets what that look finds.
+2. What is asked names a target; what is opened is the store's row of that name, and nothing is changed there.
+3. Names of each mark that this broker knows are left out: what the store's predecessors minted is ended by
+   sweeps (`sweep`, rule 3).
+4. What is told is bounded: so many rows, and each so long.
+5. A target that can't show it, can't be reached or isn't there is told with the reason, in our words.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.core.errors import TaskboundError
+from taskbound.ports.target import Discovers
+from taskbound.surfaces.broker.errors import NotShowingError, OtherTargetError
+from taskbound.surfaces.broker.targets import called
+from taskbound.wire.broker import TellDiscovered
+from taskbound.wire.credential import StandingRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from taskbound.core.target.standing import Standing
+    from taskbound.surfaces.broker.steps import Desk
+
+__all__ = ["MOST", "Discoveries"]
+
+_log = logging.getLogger(__name__)
+MOST: Final = 500
+"""Rows of one target that are told."""
+_PATIENCE: Final = 5.0
+"""Seconds that looking through a target may take."""
+_ASKED: Final = 64
+"""Questions that wait for one look; who asks beyond gets no answer."""
+_NAME: Final = 256
+"""Characters of a name."""
+_LINES: Final = 12
+_LINE: Final = 1_000
+"""Lines of rights, and the characters of one."""
+_BYTES: Final = 2 * 1024 * 1024
+"""Of all rows of one message, which is half of what a frame takes."""
+
+
+class Discoveries:
+    """Looks that are under way."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Look with this."""
+        self._desk = desk
+        self._asked: dict[tuple[str, str], list[str]] = {}
+        """By namespace and target that is looked through: the names of the questions that wait."""
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+
+    def want(self, namespace: str, target: str, look: str) -> None:
+        """A person wants to know what stands there; it doesn't block."""
+        place = (namespace, target)
+        with self._lock:
+            waiting = self._asked.get(place)
+            if waiting is not None:
+                if len(waiting) < _ASKED:
+                    waiting.append(look)  # 1
+                return
+            self._asked[place] = [look]
+        thread = threading.Thread(target=self._look, args=place, name=f"discover {target}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no thread can be had now: who asked hears that nobody answered
+            _log.warning("%s: nobody can look through it now", target)
+            self._over(place)
+
+    def settle(self, *, patience: float) -> bool:
+        """Wait for so many seconds until no target is looked through; whether that is so."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._asked, patience)
+
+    def _look(self, namespace: str, target: str) -> None:
+        told = partial(TellDiscovered, code=OtherTargetError.code, trouble="nothing was seen")
+        try:
+            told = self._seen(namespace, target)
+        except TaskboundError as error:
+            told = partial(TellDiscovered, code=error.code, trouble=error.message[:_LINE])  # 5
+        except Exception as error:  # noqa: BLE001 - the thread's outermost edge
+            _log.error(
+                "%s: %s was raised", target, type(error).__name__
+            )  # and no words: they may be a target's
+        finally:
+            for look in self._over((namespace, target)):
+                try:
+                    self._desk.authority.discovered(namespace, told(look=look))
+                except TaskboundError as error:
+                    _log.info("what stands in %s is not taken: %s", target, error.message)
+
+    def _over(self, place: tuple[str, str]) -> list[str]:
+        with self._lock:
+            found = self._asked.pop(place, [])
+            self._idle.notify_all()
+        return found
+
+    def _seen(self, namespace: str, name: str) -> partial[TellDiscovered]:
+        """What is to be told of a target (rules 2 to 4)."""
+        desk = self._desk
+        with desk.store.read() as snapshot:
+            stored = snapshot.targets.target(namespace, name)
+            mark = snapshot.targets.mark()
+        if stored is None:
+            raise OtherTargetError("no target has that name any more")
+        target = desk.targets.open(stored)
+        if not isinstance(target, Discovers):
+            raise NotShowingError("a target of that kind can't show what else stands in it")
+        marks = {one for one in (mark, *desk.memory.marks) if one}  # 3
+        found = called(lambda: target.discover(marks, most=MOST, patience=_PATIENCE))
+        rows = tuple(_fitting(found.found[:MOST]))
+        notes = tuple(one[:_LINE] for one in found.notes[:_LINES])
+        return partial(TellDiscovered, rows=rows, count=max(found.count, len(rows)), notes=notes)
+
+
+def _fitting(found: Iterable[Standing]) -> Iterator[StandingRow]:
+    """As many of them as one message takes (rule 4)."""
+    left = _BYTES
+    for one in found:
+        row = _row(one)
+        left -= len(msgspec.json.encode(row))
+        if left < 0:
+            return
+        yield row
+
+
+def _row(one: Standing) -> StandingRow:
+    return StandingRow(
+        name=one.name[:_NAME],
+        what=one.what[:_NAME],
+        whose=one.whose.value,
+        reach=one.reach.value,
+        rights=tuple(line[:_LINE] for line in one.rights[:_LINES]),
+        since=one.since,
+        used=one.used,
+        open=one.open,
+        ends=one.ends,
+        entry=one.entry.value,
+    )
