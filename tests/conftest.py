@@ -4,12 +4,29 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.canary import (
+    pytest_configure,
+    pytest_runtest_logreport,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+    pytest_testnodedown,
+)
 from tests.postgres import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.postgres import Server
+
+
+__all__ = [
+    "pytest_configure",
+    "pytest_runtest_logreport",
+    "pytest_sessionfinish",
+    "pytest_terminal_summary",
+    "pytest_testnodedown",
+    "server",
+]
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,7 @@ from taskbound.core.credential.name import (
     prefix_of,
 )
 from taskbound.core.credential.recipient import parse_recipient, require_recipient
+from taskbound.core.credential.secret import SECRET_BYTES, find_secrets, spell_secret
 from taskbound.core.credential.state import LIVE, CredentialEvent, CredentialState
 from taskbound.core.credential.values import (
     GRACE,
@@ -65,6 +66,7 @@ __all__ = [
     "MINTED",
     "NEVER",
     "OVERDUE",
+    "SECRET_BYTES",
     "BadCredentialLifeError",
     "BadHandedError",
     "BadMarkError",
@@ -91,6 +93,7 @@ __all__ = [
     "end_of",
     "end_unsent",
     "fail_revocation",
+    "find_secrets",
     "handed_out_until",
     "id_of",
     "is_canary",
@@ -110,5 +113,6 @@ __all__ = [
     "require_lease",
     "require_recipient",
     "show_credential",
+    "spell_secret",
     "step_of",
 ]

@@ -18,6 +18,7 @@ from psycopg import sql
 
 from taskbound.adapters.targets.postgres.link import linked, named
 from taskbound.adapters.targets.postgres.scram import SALT, verifier_of
+from taskbound.core.credential import SECRET_BYTES, spell_secret
 from taskbound.ports.target import Minted, TargetRefusedError, TargetUnavailableError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["make_login", "prolong_login", "use_login"]
 
-_SECRET: Final = 32
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SET_FALSE: Final = 160_000
 """The server's version that knows rule 3."""
@@ -67,7 +67,7 @@ def make_login(link: Link, place: PostgresPlace, order: MintOrder, kind: Postgre
             f"the role `{beyond[0]}` reaches beyond what a login may have",
             remedy="put logins in a group that has rights on objects and nothing else",
         )  # 2
-    password = secrets.token_urlsafe(_SECRET)
+    password = spell_secret(secrets.token_bytes(SECRET_BYTES))
     verifier = verifier_of(password, secrets.token_bytes(SALT))  # 1
     with link.connection.transaction():
         link.run(
