@@ -28,6 +28,7 @@ One file for Python 3.9 and OpenSSH alone; it is copied to a host, where sshd an
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sys
@@ -56,6 +57,8 @@ _ROUNDS = 50
 _MANY = 16
 """From so many records of a name on, a login forgets those that are over."""
 _GROUPS = "taskbound-ssh"
+_GONE = (errno.ENOENT, errno.ENODEV)
+"""What is said of a control group that is not there any more."""
 _SESSIONS = "/run/systemd/sessions"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -93,9 +96,9 @@ class _Record(_Process):
 
     def forget(self) -> None:
         """Take away what is left of a connection that is over."""
-        for folder, _, _ in os.walk(next(_groups(self), "")) if self.now else ():
-            os.rmdir(folder)
-        _unlink(self.path)
+        for folder, _, _ in os.walk(next(_groups(self), ""), topdown=False) if self.now else ():
+            _remove(folder, os.rmdir)
+        _remove(self.path)
 
 
 class _State:
@@ -125,34 +128,27 @@ class _State:
         path = self.path(*parts)
         with open(f"{path}.new", "w", encoding="ascii") as file:
             file.write(text)
-        self.publish(path, mode)
+        self.publish(f"{path}.new", path, mode)
 
-    def publish(self, path: str, mode: int) -> None:
+    def publish(self, fresh: str, path: str, mode: int) -> None:
         """Put what was written beside it in its place (rule 2)."""
-        handle = os.open(f"{path}.new", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fchmod(handle, mode)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        os.replace(f"{path}.new", path)
+        os.chmod(fresh, mode)
+        _sync(fresh)
+        os.replace(fresh, path)
         _sync(os.path.dirname(path))
 
     def names(self, kind: str) -> list[str]:
         return [one for one in os.listdir(self.path(kind)) if _is_name(one)]
 
     def open(self, name: str) -> list[_Record]:
-        """Who is open of a name; the others are forgotten."""
+        """Who is open of a name; the others are forgotten. The lock must be held."""
         found, folder = [], self.path("open", name)
         for one in os.listdir(folder) if os.path.isdir(folder) else ():
-            try:
-                record = _Record(os.path.join(folder, one))
-                if record.is_open:
-                    found.append(record)
-                else:
-                    record.forget()
-            except FileNotFoundError:
-                continue  # another call forgot it
+            record = _Record(os.path.join(folder, one))
+            if record.is_open:
+                found.append(record)
+            else:
+                record.forget()
         return found
 
 
@@ -184,19 +180,19 @@ def _show(value: object) -> str:
     return f"`{ascii(str(value)[:80])[1:-1]}`"
 
 
-def _sync(folder: str) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _sync(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
 
 
-def _unlink(path: str) -> None:
+def _remove(path: str, by: Callable[[str], None] = os.unlink) -> None:
     try:
-        os.unlink(path)
+        by(path)
     except FileNotFoundError:
-        return  # a call that was cut off did that (rule 7)
+        return  # another call did that (rule 7)
 
 
 def _boot() -> str:
@@ -277,7 +273,9 @@ def _is_populated(group: str) -> bool:
     try:
         with open(os.path.join(group, "cgroup.events"), encoding="ascii") as file:
             return "populated 0" not in file.read().splitlines()
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
         return False
 
 
@@ -295,9 +293,14 @@ def _hold(monitor: _Process) -> None:
         file.write(str(monitor.pid))
 
 
+def _authorities(state: _State, file: str = "ca.pub") -> set[str]:
+    """The keys of the authorities in a file."""
+    return {line.split()[1] for line in state.read(file) if not line.startswith("#") and line.strip()}
+
+
 def _principals(state: _State, key_id: str, serial: str, account: str, authority: str) -> list[str]:
     """Who may log in to the account by such a certificate; raises where nobody may."""
-    ours = {line.split()[1] for line in state.read("ca.pub")}
+    ours = _authorities(state)
     if not ours or not _is_account(account) or not serial.isdigit():
         raise _RefusedError(f"{_show(account)} is no account, or there is no authority of ours")
     if authority not in ours:
@@ -338,12 +341,14 @@ def _admit(state: _State, name: str, account: str, principals: list[str], ends: 
 
 
 def _look(state: _State, name: str) -> dict[str, object]:
-    count = len(state.open(name))
-    return {"ok": {"exists": state.has("admitted", name) or count > 0, "open": count}}
+    with state:
+        count = len(state.open(name))
+        return {"ok": {"exists": state.has("admitted", name) or count > 0, "open": count}}
 
 
 def _sweep(state: _State, prefix: str) -> dict[str, object]:
-    found = {*state.names("admitted"), *(one for one in state.names("open") if state.open(one))}
+    with state:
+        found = {*state.names("admitted"), *(one for one in state.names("open") if state.open(one))}
     return {"ok": {"names": sorted(one for one in found if one.startswith(prefix))}}
 
 
@@ -353,20 +358,24 @@ def _revoke(state: _State, name: str, ends: int) -> dict[str, object]:
             if state.has(kind, name):
                 ends = max(ends, int(state.read(kind, name)[line]))
         state.write("revoked", name, text=f"{ends}\n")  # 7
-        _unlink(state.path("admitted", name))
+        _remove(state.path("admitted", name))
         _sync(state.path("admitted"))
         _publish_krl(state)
-    connections = state.open(name)
+        connections = state.open(name)
     cut, until, struck = len(connections), time.monotonic() + _PATIENCE, list[_Process]()
     while connections or struck:
         with state:
-            struck += [one for record in connections for one in _strike(record)]
-        connections = [one for one in connections if one.is_open]
+            struck = [one for record in connections for one in _strike(record)] + struck
+            connections = [one for one in connections if one.is_open]
         struck = [one for one in struck if one.lives]
-        if time.monotonic() > until:
+        ours = {one.pid for one in _above(os.getpid())}  # 9
+        if time.monotonic() > until or (
+            not struck and connections and ours.issuperset(one.pid for one in connections)
+        ):
             return {"no": "still-open", "open": max(len(connections), 1)}
         time.sleep(_PAUSE if connections or struck else 0)
-    _require_gone(state, name, ends)
+    with state:
+        _require_gone(state, name, ends)
     return {"ok": {"cut": cut}}
 
 
@@ -378,17 +387,20 @@ def _publish_krl(state: _State) -> None:
         if ends + _IN_KRL > now:
             names.append(name)
         elif ends + _TAKEN < now:
-            _unlink(state.path("revoked", name))
+            _remove(state.path("revoked", name))
     state.write("names", text="".join(f"id: {name}\n" for name in sorted(names)))
-    path = state.path("krl")
-    _unlink(f"{path}.new")
-    command = ["ssh-keygen", "-q", "-k", "-s", "none", "-f", f"{path}.new", state.path("names")]
+    for one in os.listdir(state.folder):
+        if one.startswith("krl."):
+            _remove(state.path(one))
+    # A name of its own: what a call that was killed had begun may be written still.
+    fresh = state.path(f"krl.{os.getpid()}")
+    command = ["ssh-keygen", "-q", "-k", "-s", "none", "-f", fresh, state.path("names")]
     nowhere = [(os.POSIX_SPAWN_OPEN, one, os.devnull, os.O_RDWR, 0) for one in range(3)]
-    child = os.posix_spawn(_program("ssh-keygen"), command, {"PATH": _PATH}, file_actions=nowhere)
+    child = os.posix_spawnp(command[0], command, os.environ, file_actions=nowhere)
     status = os.waitpid(child, 0)[1]
     if status:
         raise _RefusedError(f"`ssh-keygen` made no KRL: status {status}")
-    state.publish(path, 0o644)
+    state.publish(fresh, state.path("krl"), 0o644)
 
 
 def _require_gone(state: _State, name: str, ends: int) -> None:
@@ -399,15 +411,7 @@ def _require_gone(state: _State, name: str, ends: int) -> None:
         told = len(name).to_bytes(4, "big") + name.encode() in file.read()
     if not told and ends + _IN_KRL > time.time():
         raise _RefusedError("the KRL has not got the name")
-    if state.has("open", name):
-        os.rmdir(state.path("open", name))
-
-
-def _program(name: str) -> str:
-    for folder in _PATH.split(":"):
-        if os.access(os.path.join(folder, name), os.X_OK):
-            return os.path.join(folder, name)
-    raise _RefusedError(f"there is no `{name}` on this host")
+    _remove(state.path("open", name), os.rmdir)
 
 
 def _strike(record: _Record) -> list[_Process]:
@@ -464,13 +468,16 @@ def _signal(one: _Process, number: int) -> None:
 
 def _kill_group(group: str, spared: set[int]) -> None:
     """Kill all that is in it and below it, unless somebody is to be spared (rule 9)."""
-    for folder, _, _ in os.walk(group):
-        with open(os.path.join(folder, "cgroup.procs"), encoding="ascii") as file:
-            if spared & {int(line) for line in file}:
-                return
-    if os.path.isdir(group):
+    try:
+        for folder, _, _ in os.walk(group):
+            with open(os.path.join(folder, "cgroup.procs"), encoding="ascii") as file:
+                if spared & {int(line) for line in file}:
+                    return
         with open(os.path.join(group, "cgroup.kill"), "w", encoding="ascii") as file:
             file.write("1")
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
 
 
 _Answer = dict[str, object]
@@ -589,25 +596,33 @@ def _install(state: _State, asked: list[str]) -> int:
 
 
 def _check(state: _State, asked: list[str]) -> int:
-    """Print which lines sshd lacks, and what else is wrong; more words are for `sshd -T`."""
+    """Print what sshd and this host lack; more words are for `sshd -T`."""
     from subprocess import run
 
-    told = run([_program("sshd"), "-T", *asked], capture_output=True, text=True, check=True).stdout  # noqa: S603 - by root, for root
-    has = dict(line.partition(" ")[::2] for line in told.splitlines())
-    lacks = [f"{name} {value}" for name, value in _lines(state).items() if has.get(name.lower()) != value]
-    for path in (
-        __file__,
-        sys.executable,
-        *(state.path(one) for one in ("admitted", "lock", "ca.pub", "krl")),
-    ):
-        real = os.path.realpath(path)
-        for one in (real, os.path.dirname(real)):
+    told = run(["sshd", "-T", *asked], capture_output=True, text=True, check=False)  # noqa: S603, S607 - root's own words, on a path of ours
+    if told.returncode:
+        raise _RefusedError(f"sshd doesn't say its settings: {told.stderr.strip()}")
+    has = dict(line.partition(" ")[::2] for line in told.stdout.splitlines())
+    lacks = []
+    for name, value in _lines(state).items():
+        there = has.get(name.lower(), "")
+        if name == "TrustedUserCAKeys" and os.path.isfile(there):  # may have others' too
+            right = _authorities(state) <= _authorities(
+                _State(os.path.dirname(there)), os.path.basename(there)
+            )
+        else:
+            right = there == value or (name == "AuthorizedPrincipalsCommand" and there.endswith(f" {value}"))
+        lacks += [] if right else [f"{name} {value}"]
+    for path in map(os.path.realpath, (__file__, sys.executable, state.path("krl"), state.path("admitted"))):
+        parts = path.split("/")
+        for one in ("/".join(parts[:count]) or "/" for count in range(1, len(parts) + 1)):
             found = os.stat(one)
-            if found.st_uid not in {0, os.geteuid()} or found.st_mode & 0o022:
+            changeable = found.st_mode & 0o022 and not found.st_mode & 0o1000
+            if changeable or found.st_uid not in {0, os.geteuid()}:
                 lacks.append(f"# others can change {one}")
-    if not os.path.exists(os.path.join(_mount() or "/nowhere", "cgroup.procs")):
+    if not _mount():
         lacks.append("# this host has no cgroup2")
-    sys.stdout.write("".join(f"{one}\n" for one in lacks))
+    sys.stdout.write("".join(f"{one}\n" for one in dict.fromkeys(lacks)))
     return 1 if lacks else 0
 
 
@@ -629,9 +644,11 @@ def main(words: list[str]) -> int:
         and not (word == "principals" and len(asked) == len(_TOKENS.split()))
     ):
         folder, asked = asked[1], asked[2:]
+    os.environ.clear()
+    os.environ.update(PATH=_PATH)
     try:
-        if word not in _WORDS:
-            raise _RefusedError(f"the words are {', '.join(_WORDS)}")
+        if word not in _WORDS or not folder.startswith("/") or not _is_word(folder):
+            raise _RefusedError(f"the words are {', '.join(_WORDS)}, and a state's folder is a whole path")
         return _WORDS[word](_State(folder), asked)
     except _FAILURES as error:
         sys.stderr.write(f"{_GROUPS}: {error}\n")

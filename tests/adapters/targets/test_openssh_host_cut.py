@@ -1,0 +1,287 @@
+"""What is open of a name that is revoked on an OpenSSH host: every shape of a session ends (I-04)."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.peers.sshd import Holder, Sshd, answer, fresh_name, running, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_LIVES = "while :; do date +%s%N >{file}; sleep 0.02; done"
+"""Writes to a file until it's ended."""
+_LEFT = "setsid sh -c 'trap \"\" HUP TERM INT; {lives}' </dev/null >/dev/null 2>&1 &"
+"""Leaves that behind: in a session of its own, and deaf."""
+
+
+@pytest.fixture(scope="module")
+def sshd() -> Iterator[Sshd]:
+    with running() as one:
+        yield one
+
+
+def _left(file: Path) -> str:
+    file.touch(mode=0o666)
+    file.chmod(0o666)
+    return f"({_LEFT.format(lives=_LIVES.format(file=file))})"
+
+
+def _is_written(file: Path, seconds: float = 0.15) -> bool:
+    """Whether somebody writes there still."""
+    before, pause = file.read_text(), threading.Event()
+    pause.wait(seconds)
+    return file.read_text() != before
+
+
+def _shell_with_a_terminal(sshd: Sshd, holder: Holder) -> subprocess.Popen[bytes]:
+    words = sshd.client(holder, "-tt", "127.0.0.1")
+    one = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert one.stdin is not None
+    assert one.stdout is not None
+    one.stdin.write(b"stty -echo; echo be''gun\n")
+    one.stdin.flush()
+    while b"begun" not in one.stdout.readline():
+        assert one.poll() is None
+    return one
+
+
+def _nothing_but_a_connection(sshd: Sshd, holder: Holder) -> subprocess.Popen[bytes]:
+    one = subprocess.Popen(
+        sshd.client(holder, "-N", "127.0.0.1"), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    until(lambda: sshd.log().count(f"ID {holder.name} "))
+    return one
+
+
+@pytest.mark.parametrize("begin", [_shell_with_a_terminal, _nothing_but_a_connection])
+def test_it_is_cut_i_04(sshd: Sshd, begin: Callable[[Sshd, Holder], subprocess.Popen[bytes]]) -> None:
+    holder = sshd.holder()
+    with begin(sshd, holder) as session:
+        assert sshd.revoke(holder.name) == {"ok": {"cut": 1}}
+        assert session.wait(10) == 255
+        if session.stdin:
+            session.stdin.close()
+    assert sshd.ask("look", name=holder.name) == {"ok": {"exists": False, "open": 0}}
+
+
+def test_a_port_that_is_forwarded_carries_nothing_any_more_i_04(sshd: Sshd) -> None:
+    holder = sshd.holder()
+    with socket.create_server(("127.0.0.1", 0)) as behind, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        told = ("-N", "-L", f"127.0.0.1:{port}:127.0.0.1:{behind.getsockname()[1]}", "127.0.0.1")
+        with subprocess.Popen(sshd.client(holder, *told), stderr=subprocess.DEVNULL) as client:
+            until(lambda: _is_open(port))
+            behind.accept()[0].close()
+            with socket.create_connection(("127.0.0.1", port)) as through, behind.accept()[0] as there:
+                through.sendall(b"hello")
+                there.settimeout(10)
+                assert there.recv(5) == b"hello"
+                assert sshd.revoke(holder.name) == {"ok": {"cut": 1}}
+                assert there.recv(5) == b""
+            assert client.wait(10) == 255
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_all_that_share_one_connection_are_cut_i_04(sshd: Sshd) -> None:
+    holder, path = sshd.holder(), sshd.folder / "mux"
+    master = ("-M", "-S", str(path))
+    with (
+        sshd.session(holder, "cat", *master) as first,
+        sshd.session(holder, "cat", "-S", str(path)) as second,
+    ):
+        assert len(sshd.records(holder.name)) == 1
+        assert sshd.revoke(holder.name) == {"ok": {"cut": 1}}
+        assert first.wait(10) == 255
+        assert second.wait(10) == 255
+
+
+def test_what_was_left_behind_by_a_session_that_is_open_is_cut_i_04(sshd: Sshd, tmp_path: Path) -> None:
+    holder, file = sshd.holder(), tmp_path / "file"
+    with sshd.session(holder, f"{_left(file)}; cat"):
+        until(lambda: _is_written(file))
+        assert sshd.revoke(holder.name) == {"ok": {"cut": 1}}
+        assert not _is_written(file)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="without root nothing holds what a connection leaves")
+def test_what_was_left_behind_by_a_connection_that_is_over_is_cut_i_04(sshd: Sshd, tmp_path: Path) -> None:
+    holder, file = sshd.holder(), tmp_path / "file"
+    sshd.run(holder, _left(file))
+    (record,) = sshd.records(holder.name)
+    until(lambda: not Path(f"/proc/{record.split('.')[0]}").exists())
+    assert _is_written(file)
+    assert sshd.ask("look", name=holder.name) == {"ok": {"exists": True, "open": 1}}
+    assert sshd.revoke(holder.name) == {"ok": {"cut": 1}}
+    assert not _is_written(file)
+
+
+def _other_account() -> str:
+    for one in pwd.getpwall():
+        if one.pw_uid and one.pw_shell.endswith("sh") and Path(one.pw_dir).is_dir():
+            return one.pw_name
+    return ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not _other_account(), reason="only root lets others in")
+def test_sessions_of_another_account_are_cut_i_04(sshd: Sshd) -> None:
+    holder = sshd.holder(account=_other_account())
+    storm = "for i in 1 2 3 4; do (while :; do (setsid sleep 0.1 &); done) & done; cat"
+    with sshd.session(holder, storm):
+        found = sshd.revoke(holder.name)
+        assert found == {"ok": {"cut": 1}}
+    assert sshd.ask("look", name=holder.name) == {"ok": {"exists": False, "open": 0}}
+
+
+def test_who_comes_back_in_a_loop_is_out_as_soon_as_the_name_is_revoked_i_04(sshd: Sshd) -> None:
+    holder, stop = sshd.holder(), threading.Event()
+    said: list[float] = []
+
+    def come_back() -> None:
+        while not stop.is_set():
+            begun = time.monotonic()
+            if sshd.is_let_in(holder):
+                said.append(begun)
+
+    threads = [threading.Thread(target=come_back) for _ in range(3)]
+    for one in threads:
+        one.start()
+    try:
+        until(lambda: len(said) >= 3)
+        assert "ok" in sshd.revoke(holder.name)
+        gone = time.monotonic()
+        until(lambda: sshd.log().count("revoked by file") >= 3)
+    finally:
+        stop.set()
+        for one in threads:
+            one.join()
+    assert max(said) < gone
+    assert sshd.ask("look", name=holder.name) == {"ok": {"exists": False, "open": 0}}
+
+
+def test_a_login_that_is_stopped_before_its_session_does_not_outlive_the_name_i_04(tmp_path: Path) -> None:
+    # What holds sshd's pipe open keeps it from going on after the principals were printed.
+    caller, held = tmp_path / "caller", tmp_path / "held"
+    with running() as sshd:
+        command = " ".join(sshd.command("principals"))
+        caller.write_text(f'#!/bin/sh\n(while [ -e {held} ]; do sleep 0.02; done) &\n{command} "$@"\n')
+        caller.chmod(0o755)
+        config = sshd.folder / "config"
+        config.write_text(config.read_text().replace(f"/usr/bin/env {command} ", f"/usr/bin/env {caller} "))
+        sshd.stop()
+        sshd.start()
+        holder = sshd.holder()
+        assert sshd.is_let_in(holder)
+        held.touch()
+        with subprocess.Popen(
+            sshd.client(holder, "127.0.0.1", "echo in"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as client:
+            until(lambda: sshd.ask("look", name=holder.name) == {"ok": {"exists": True, "open": 1}})
+            assert client.poll() is None
+            assert sshd.revoke(holder.name) == {"ok": {"cut": 1}}
+            held.unlink()
+            assert client.communicate(timeout=10)[0] == b""
+
+
+def test_two_who_revoke_one_name_at_once_are_both_told_that_it_is_gone_i_05(sshd: Sshd) -> None:
+    holder = sshd.holder()
+    line = json.dumps({"do": "revoke", "name": holder.name, "ends": int(time.time()) + 60}).encode()
+    with sshd.session(holder) as session, sshd.helper() as one, sshd.helper() as two:
+        for helper in (one, two):
+            answer(helper, b'{"do":"hello"}')
+        found: list[dict[str, object]] = []
+        threads = [
+            threading.Thread(target=lambda helper=helper: found.append(answer(helper, line)))
+            for helper in (one, two)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert [list(each) for each in found] == [["ok"], ["ok"]]
+        assert session.wait(10) == 255
+        for helper in (one, two):
+            helper.kill()
+
+
+def test_only_what_the_name_opened_is_cut_i_14(sshd: Sshd) -> None:
+    holder, other = sshd.holder(), sshd.holder()
+    admin = Holder("", sshd.account, sshd.folder / "admin")
+    with (
+        sshd.session(holder) as mine,
+        sshd.session(other) as others,
+        subprocess.Popen(
+            sshd.client(admin, "127.0.0.1"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as broker,
+    ):
+        assert "ok" in answer(broker, b'{"do":"hello"}')
+        ends = int(time.time()) + 60
+        line = json.dumps({"do": "revoke", "name": holder.name, "ends": ends}).encode()
+        assert answer(broker, line) == {"ok": {"cut": 1}}
+        assert mine.wait(10) == 255
+        assert others.poll() is None
+        assert answer(broker, b'{"do":"sweep","prefix":"' + other.name.encode() + b'"}') == {
+            "ok": {"names": [other.name]}
+        }
+        broker.kill()
+    sshd.revoke(other.name)
+
+
+def test_a_thousand_processes_of_others_are_left_alone_i_14(sshd: Sshd) -> None:
+    others = [subprocess.Popen(["sleep", "60"]) for _ in range(300)]
+    try:
+        holder = sshd.holder()
+        folder = sshd.state / "open" / holder.name
+        with sshd.session(holder):
+            (real,) = sshd.records(holder.name)
+            boot = real.split(".")[2]
+            # What was recorded under these numbers is over: whoever has them now is somebody else.
+            for number, one in enumerate(others):
+                start = Path(f"/proc/{one.pid}/stat").read_text().rpartition(")")[2].split()[19]
+                of = (int(start) - 1, boot) if number % 2 else (start, boot.replace(boot[0], "x"))
+                (folder / f"{one.pid}.{of[0]}.{of[1]}").touch()
+            assert sshd.revoke(holder.name) == {"ok": {"cut": 1}}
+        assert [one.poll() for one in others] == [None] * len(others)
+        assert sshd.records(holder.name) == []
+    finally:
+        for one in others:
+            one.kill()
+            one.wait()
+
+
+def test_who_revokes_the_connection_by_which_they_come_is_told_that_it_is_open(sshd: Sshd) -> None:
+    holder = sshd.holder()
+    ends = int(time.time()) + 60
+    words = sshd.client(holder, "127.0.0.1", " ".join(sshd.command("serve")))
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+        line = json.dumps({"do": "revoke", "name": holder.name, "ends": ends}).encode()
+        assert answer(client, line) == {"no": "still-open", "open": 1}
+        assert not sshd.is_let_in(holder)
+        assert sshd.revoke(holder.name) == {"ok": {"cut": 1}}
+        assert client.wait(10) == 255
+
+
+def test_nobody_is_let_in_again_by_a_name_that_was_never_admitted_and_then_revoked(sshd: Sshd) -> None:
+    name = fresh_name()
+    assert sshd.revoke(name) == {"ok": {"cut": 0}}
+    assert sshd.revoke(name) == {"ok": {"cut": 0}}
+    ends = int(time.time()) + 60
+    found = sshd.ask("admit", name=name, account=sshd.account, principals=[sshd.account], ends=ends)
+    assert found == {"no": "name-taken"}
+    assert not sshd.is_let_in(sshd.sign(name))
