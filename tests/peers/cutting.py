@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 __all__ = ["Cutting", "How"]
 
-How = Literal["before", "after", "stuck"]
+How = Literal["before", "after", "stuck", "mute"]
 _NAME = ".s.PGSQL.5432"
 
 
@@ -19,7 +19,8 @@ class Cutting:
     """Listens in a folder of its own as the server does in its own, and passes everything on until it cuts.
 
     `before`: what was sent does not arrive. `after`: it arrives, and the answer does not. `stuck`: it does
-    not arrive, the sender is told that the connection is lost, and the server is not.
+    not arrive, the sender is told that the connection is lost, and the server is not. `mute`: it does not
+    arrive, and nobody is told anything, as where the way between them is gone.
 
     What a test gives as `strike` is called at that point: before the message arrives, or once it is answered.
     """
@@ -92,11 +93,14 @@ class Cutting:
         except OSError:
             return
         finally:
-            if how == "stuck" and not self._over:
-                self._kept.append(server)
-            else:
-                server.close()
-            client.close()
+            self._leave(server, kept=how in {"stuck", "mute"})
+            self._leave(client, kept=how == "mute")
+
+    def _leave(self, one: socket.socket, *, kept: bool) -> None:
+        if kept and not self._over:
+            self._kept.append(one)
+        else:
+            one.close()
 
     def _cut(self, piece: bytes) -> How | None:
         self.messages += 1

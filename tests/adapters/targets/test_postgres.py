@@ -89,6 +89,17 @@ def test_a_group_that_is_not_there_leaves_nothing(orders: Orders) -> None:
     assert orders.roles() == set()
 
 
+def test_k8_what_can_be_made_in_part_alone_is_not_made(orders: Orders) -> None:
+    with orders.owner() as owner:
+        owner.execute("REVOKE INSERT ON taskbound.contexts FROM minter")
+        try:
+            with pytest.raises(TargetRefusedError, match="lacks a right"):
+                orders.mint(replace(READERS, context=("tenant",)), tenant="red")
+            assert orders.roles() == set()
+        finally:
+            owner.execute("GRANT INSERT ON taskbound.contexts TO minter")
+
+
 def test_connections_have_a_bound(orders: Orders) -> None:
     minted = orders.mint(replace(READERS, connections=1))
     with orders.login(minted), pytest.raises(psycopg.OperationalError, match="too many connections"):

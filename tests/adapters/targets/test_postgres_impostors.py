@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,25 @@ import pytest
 from taskbound.adapters.targets.postgres import PostgresAdmin, PostgresTarget
 from taskbound.core.target import PostgresPlace
 from taskbound.ports.target import TargetRefusedError, TargetUnavailableError
+from tests.peers.cutting import Cutting
+from tests.peers.minter import PREFIX, Orders, minting
 
 WORD = "minters-own-word"
 CLEARTEXT = b"R" + struct.pack("!ii", 8, 3)
 MD5 = b"R" + struct.pack("!ii4s", 12, 5, b"salt")
 WELCOME = b"R" + struct.pack("!ii", 8, 0) + b"Z" + struct.pack("!ic", 5, b"I")
+_NAME = f"{PREFIX}{'a' * 35}".encode()
+_FIELD = b"rolname\0" + struct.pack("!ihihih", 0, 0, 19, 64, -1, 0)
+COLUMN = b"T" + struct.pack("!ih", 6 + len(_FIELD), 1) + _FIELD
+ROW = b"D" + struct.pack("!ihi", 10 + len(_NAME), 1, len(_NAME)) + _NAME
+ROWS = ROW * 1_000
 NOTICE = b"N" + struct.pack("!i", 8) + b"Sx\0\0"
+
+
+@pytest.fixture(scope="module")
+def orders() -> Iterator[Orders]:
+    with minting() as found:
+        yield found
 
 
 @contextmanager
@@ -86,3 +101,44 @@ def test_f11_a_server_that_goes_on_and_on_before_it_says_anything_has_the_calls_
     with answering(tmp_path, drip, drip), pytest.raises((TargetUnavailableError, TargetRefusedError)):
         target(tmp_path).look("tb_abcdefgh_name", patience=1.0)
     assert time.monotonic() - begun < 4
+
+
+class Flooding(Cutting):
+    """A way to the database on which rows without an end are the answer to a sweep."""
+
+    sent = 0
+
+    def _pass_on(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as server, suppress(OSError):
+            server.connect(str(self._server))
+            while True:
+                for one in select.select([client, server], [], [])[0]:
+                    piece = one.recv(65_536)
+                    if not piece:
+                        return
+                    if one is client and b"starts_with" in piece:
+                        client.sendall(b"1\0\0\0\4" + b"2\0\0\0\4" + COLUMN)
+                        while True:
+                            client.sendall(ROWS)
+                            self.sent += len(ROWS)
+                    (server if one is client else client).sendall(piece)
+
+
+@pytest.mark.parametrize("wanted", [10, 50_000])
+def test_rows_without_an_end_are_read_no_further_than_they_are_asked_for(
+    tmp_path: Path, orders: Orders, wanted: int
+) -> None:
+    with Flooding(tmp_path, orders.server.folder) as way:
+        begun = time.monotonic()
+        names = list(islice(orders.target(tmp_path).sweep(PREFIX, patience=5.0), wanted))
+        assert names == [f"{PREFIX}{'a' * 35}"] * wanted
+        assert time.monotonic() - begun < 5
+        assert way.sent < 2 * wanted * len(ROW) + 4_000_000
+
+
+def test_f11_rows_without_an_end_have_the_calls_patience(tmp_path: Path, orders: Orders) -> None:
+    with Flooding(tmp_path, orders.server.folder):
+        begun = time.monotonic()
+        with pytest.raises(TargetUnavailableError):
+            sum(1 for _ in orders.target(tmp_path).sweep(PREFIX, patience=1.0))
+        assert time.monotonic() - begun < 3

@@ -73,6 +73,18 @@ def test_f11_a_connection_on_which_a_call_took_too_long_is_used_no_more(
         assert admins(orders) - before
 
 
+def test_f11_kept_connections_that_are_mute_meanwhile_cost_no_call_its_patience(
+    tmp_path: Path, orders: Orders
+) -> None:
+    with Cutting(tmp_path, orders.server.folder) as way:
+        target = orders.target(tmp_path)
+        order = MintOrder(name=fresh_name(), ends=orders.ends)
+        target.look(order.name, patience=5.0)
+        way.after(1, "mute")
+        target.mint(order, READERS, patience=5.0)
+    assert isinstance(orders.target().revoke(order.name, ends=orders.ends, patience=PATIENCE), Gone)
+
+
 def test_no_more_than_its_bound_is_kept(orders: Orders) -> None:
     links = Links(orders.place(), ADMIN)
     many = KEPT + 3

@@ -211,6 +211,16 @@ def test_i06_a_revocation_is_tried_for_ever_and_at_most_five_seconds_apart() -> 
     assert prove_gone(row, row.lease.fence, now).state is S.REVOKED
 
 
+def test_f11_what_hung_for_its_patience_is_tried_again_at_once_and_nothing_sooner_than_its_wait() -> None:
+    row, now = revoking(), later(2)
+    for took, waits in ((0.2, 0.3), (5, 0), (0.5, 1.5), (4.5, 0), (1, 4), (4.5, 0.5), (5, 0), (8, 0)):
+        row = begin_revocation(row, now)
+        now = Instant(now + round(took * seconds(1)))
+        row = fail_revocation(row, row.lease.fence, "the target took longer", now)
+        assert row.due - now == round(waits * seconds(1))
+        now = Instant(row.due)
+
+
 def test_it_is_overdue_after_a_minute_and_has_no_age_before_and_after() -> None:
     row = revoking(at=2)
     assert not is_overdue(row, later(61.9))

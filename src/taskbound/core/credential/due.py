@@ -3,9 +3,10 @@
 1. What is journaled is minted at once. Where no broker has begun within `MINTED_WITHIN`, who asked is taken
    to have gone, and it ends; so it does where a mint's lease is over.
 2. A credential that nobody has acknowledged ends when its hand-out does, any other one at its own end.
-3. What is being revoked is tried at once, and after a failure again: after half a second, then one, two, four
-   and from then on five. Five seconds are what may pass from a target's return until what was overdue is gone
-   (T4), and an attempt is one connection.
+3. What is being revoked is tried at once, and after a failure again: half a second after that attempt began,
+   then one, two, four and from then on five. Five seconds are what may pass from a target's return until what
+   was overdue is gone (T4), and an attempt is one connection. One that took longer than its wait, as in a
+   target that hangs, is followed by the next at once: else its patience and the wait would both have to pass.
 4. What is gone is looked at once more where a mint may still have arrived in the target (`lease`, rule 4).
 5. Revoking is overdue after `OVERDUE`: from then on it has an age that people are shown and told (I-06).
 """
@@ -63,8 +64,14 @@ def step_of(credential: Credential, now: Instant) -> Step | None:
             return None
 
 
-def due_of(credential: Credential, now: Instant) -> Instant:
-    """When it has to be looked at next, as it stands from now on; `NEVER` of what is over."""
+def due_of(credential: Credential, now: Instant, *, tried: Instant | None = None) -> Instant:
+    """When it has to be looked at next, as it stands from now on; `NEVER` of what is over.
+
+    Args:
+        credential: As it stands.
+        now: Now.
+        tried: When the attempt to revoke it began that failed just now; None where none did.
+    """
     match credential.state:
         case CredentialState.JOURNALED:
             return credential.made
@@ -74,7 +81,8 @@ def due_of(credential: Credential, now: Instant) -> Instant:
             waits = credential.ends if credential.acknowledged else handed_out_until(credential)
             return min(waits, credential.ends)
         case CredentialState.REVOKING:
-            return max(credential.lease.until, Instant(now + _wait_after(credential.attempts)))
+            waits = Instant((now if tried is None else tried) + _wait_after(credential.attempts))
+            return max(credential.lease.until, now, waits)
         case CredentialState.REVOKED:
             return credential.late
         case CredentialState.UNSUPPORTED:

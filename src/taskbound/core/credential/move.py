@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from taskbound.core.clock import Instant
 from taskbound.core.credential.due import due_of
 from taskbound.core.credential.errors import HandOutOverError
-from taskbound.core.credential.lease import LATE, let_go, require_lease, take_lease
+from taskbound.core.credential.lease import LATE, LEASE, let_go, require_lease, take_lease
 from taskbound.core.credential.state import CredentialEvent, advance
 from taskbound.core.credential.values import NEVER, handed_out_until
 
@@ -129,7 +129,8 @@ def fail_revocation(credential: Credential, fence: int, trouble: str, now: Insta
     """
     require_lease(credential, fence, now)
     moved = _move(let_go(credential), CredentialEvent.FAIL)
-    return _due(replace(moved, attempts=credential.attempts + 1, trouble=trouble), now)
+    failed = replace(moved, attempts=credential.attempts + 1, trouble=trouble)
+    return _due(failed, now, tried=Instant(credential.lease.until - LEASE))
 
 
 def prove_gone(credential: Credential, fence: int, now: Instant) -> Credential:
@@ -178,5 +179,6 @@ def _move(credential: Credential, event: CredentialEvent) -> Credential:
     return replace(credential, state=advance(credential.state, event))
 
 
-def _due(credential: Credential, now: Instant) -> Credential:
-    return replace(credential, due=due_of(credential, now), version=credential.version + 1)  # 1
+def _due(credential: Credential, now: Instant, *, tried: Instant | None = None) -> Credential:
+    due = due_of(credential, now, tried=tried)
+    return replace(credential, due=due, version=credential.version + 1)  # 1

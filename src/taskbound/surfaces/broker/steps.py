@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["PATIENCE", "Desk", "Hand", "look_for", "mint", "revoke"]
 
 _log = logging.getLogger(__name__)
-PATIENCE: Final = 5.0
-"""Seconds that one call of a target may take."""
+PATIENCE: Final = 4.5
+"""Seconds that one call of a target may take: what hung there, and what is done once it is back, are within
+the five that may pass from its return (`core.credential.due`, rule 3)."""
 _WORDS: Final = 300
 """Characters of what is told of a failure."""
 _NOTES: Final = 50

@@ -9,6 +9,8 @@
    itself, until a look shows nothing. Once every target has shown that, the store is believed again, and
    credentials are minted (`memory`, I-15).
 5. Nothing of another name is touched (I-14).
+6. A target is listened to up to `MOST_NAMES` names: of one that goes on, the rest is seen to by a later
+   sweep, and it has not shown that nothing is left.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from taskbound.ports.target import StoredTarget, Target
     from taskbound.surfaces.broker.steps import Desk
 
-__all__ = ["AGAIN", "SWEEP_EVERY", "Sweeps", "sweep_target"]
+__all__ = ["AGAIN", "MOST_NAMES", "SWEEP_EVERY", "Sweeps", "sweep_target"]
 
 _log = logging.getLogger(__name__)
 SWEEP_EVERY: Final = 60.0
@@ -45,6 +47,8 @@ _ENDING: Final = 5.0
 """Seconds that ending one name may take."""
 _CHUNK: Final = 1_000
 """Names in one message."""
+MOST_NAMES: Final = 50_000
+"""Names that one sweep of a target takes in: five times what was ever measured to live in one."""
 
 
 @dataclass(slots=True)
@@ -153,11 +157,13 @@ def sweep_target(desk: Desk, stored: StoredTarget, *, believed: bool) -> bool:
     older = [one for one in desk.memory.marks if one != mark]
     found = False
     for one in older:
-        found |= _empty(desk, target, one, called(partial(_names, target, one)))  # 3
+        names, whole = called(partial(_names, target, one))
+        found |= _empty(desk, target, one, names) or not whole  # 3
     if not mark:
         return not found
     begun = desk.authority.heard(stored.namespace) if believed else 0  # 2
-    names = called(partial(_names, target, mark))
+    names, whole = called(partial(_names, target, mark))
+    found |= not whole
     if not believed:
         return not (_empty(desk, target, mark, names) or found)  # 4
     for start in range(0, max(1, len(names)), _CHUNK):
@@ -174,16 +180,19 @@ def sweep_target(desk: Desk, stored: StoredTarget, *, believed: bool) -> bool:
     return not (names or found)
 
 
-def _names(target: Target[Any], mark: str) -> list[str]:
-    """The names of this mark that are there, and no other (rule 5)."""
-    found = []
-    for name in target.sweep(prefix_of(mark), patience=_PATIENCE):
+def _names(target: Target[Any], mark: str) -> tuple[list[str], bool]:
+    """The names of this mark that are there, and no other (rule 5); whether these are all (rule 6)."""
+    found: list[str] = []
+    for number, name in enumerate(target.sweep(prefix_of(mark), patience=_PATIENCE)):
+        if number >= MOST_NAMES:
+            _log.warning("a target names more than %d: the rest is seen to later", MOST_NAMES)
+            return sorted(found), False
         try:
             id_of(mark, name)
         except ForeignNameError:
             continue
         found.append(name)
-    return sorted(found)
+    return sorted(found), True
 
 
 def _empty(desk: Desk, target: Target[Any], mark: str, names: Iterable[str]) -> bool:

@@ -76,6 +76,8 @@ _UNCONNECTED: Final = (
     ('database "', "the server has no database of that name, or does not let anybody in there"),
 )
 """What stands in a failure to connect, in lower case, and what we say then (rule 4); the first that fits."""
+_PROBE: Final = 1.0
+"""Seconds in which a connection that was kept has to answer: a new one may be let in where it does not."""
 _LEAST: Final = 0.05
 """Seconds: what is left for less isn't begun."""
 
@@ -116,6 +118,20 @@ class Link:
         whole = statement if isinstance(statement, sql.Composed) else sql.SQL(statement)
         found = self.connection.execute(whole, values or None)
         return found.fetchall() if found.description is not None else []
+
+    def rows(self, statement: LiteralString, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
+        """The rows of a statement as they come, so that no server has us keep more than is asked for.
+
+        Whoever stops before the last one has ended the connection with it: the driver would read on to it.
+        Raises as `linked`.
+        """
+        _ = self.left
+        for row in self.connection.cursor().stream(sql.SQL(statement), values):
+            try:
+                yield row
+            except GeneratorExit:
+                self.connection.close()
+                raise
 
 
 @contextmanager
@@ -176,7 +192,7 @@ class Links:
     def _take(self, patience: float, deadline: float) -> psycopg.Connection[tuple[Any, ...]]:
         while (kept := self._next(patience)) is not None:
             try:
-                with _cut_at(kept, deadline):
+                with _cut_at(kept, min(deadline, time.monotonic() + _PROBE)):
                     if kept.execute(_WRITES).fetchone() == ("off",):  # 5
                         return kept
             except (psycopg.Error, OSError):

@@ -57,10 +57,10 @@ class PostgresTarget:
             return look_at_login(link, name)
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
-        """Roles whose names begin so."""
+        """Roles whose names begin so, as they come."""
         with self._linked(patience) as link:
-            names = link.run(_SWEEP, (prefix,))
-        return (name for (name,) in names)
+            for (name,) in link.rows(_SWEEP, (prefix,)):
+                yield name
 
     def discover(self, marks: Collection[str], *, most: int, patience: float) -> Discovery:
         """What else may log in (`discovering`)."""
