@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -25,6 +25,19 @@ from tests.peers.people import OWNER
 from tests.stories.targeting import BOB, FILE, TOOLS, Aiming, aimed, give, sealed_for
 
 S, T = CredentialState, TargetState
+
+_KEY: Final = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEGOjXSCpqUT7QkrG8VTbZR1LEj4AG+xPspDnLIaXKDy"
+UNHELPED: Final[dict[str, Any]] = {
+    **FILE,
+    "target": "build-host",
+    "kind": "openssh",
+    "where": {"host": "127.0.0.1", "host_keys": [_KEY], "helper": "none"},
+    "credentials": {
+        "clerk": {"for": "Books orders.", "account": "clerk", "seconds": 30},
+        "reader": {"for": "Reads orders.", "account": "reader", "seconds": 30},
+    },
+}
+"""A host that has no helper."""
 
 
 @pytest.fixture
@@ -146,6 +159,36 @@ def test_a_target_that_can_t_end_what_is_open_is_refused(aiming: Aiming) -> None
     aiming.end(clerk)
     aiming.leave_open(clerk)
     assert (aiming.row().state, "can't be ended" in aiming.row().trouble) == (T.REFUSED, True)
+
+
+def test_a_target_whose_file_says_that_nothing_there_can_be_ended_is_ready_with_what_ends_by_itself(
+    aiming: Aiming,
+) -> None:
+    clerk, reader = aiming.add(UNHELPED).credentials
+    for one in (clerk, reader):
+        aiming.mint(one)
+        aiming.end(one)
+        assert aiming.row("build-host").state is T.UNTESTED
+        aiming.leave_open(one)
+    assert (aiming.row("build-host").state, aiming.row("build-host").trouble) == (T.READY, "")
+
+
+def test_what_was_never_used_there_refuses_it_like_any_other(aiming: Aiming) -> None:
+    clerk, _ = aiming.add(UNHELPED).credentials
+    aiming.end(clerk)
+    aiming.leave_open(clerk)
+    assert aiming.row("build-host").state is T.REFUSED
+
+
+def test_a_host_with_a_helper_that_ends_nothing_is_refused(aiming: Aiming) -> None:
+    clerk, _ = aiming.add({**UNHELPED, "where": {**UNHELPED["where"], "helper": "root"}}).credentials
+    aiming.mint(clerk)
+    aiming.end(clerk)
+    aiming.leave_open(clerk)
+    assert (aiming.row("build-host").state, "can't be ended" in aiming.row("build-host").trouble) == (
+        T.REFUSED,
+        True,
+    )
 
 
 def test_a_refused_target_is_ready_after_a_later_test_that_works(aiming: Aiming) -> None:

@@ -11,6 +11,7 @@ import shutil
 import sys
 from getpass import getpass
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
     from taskbound.sdk.credential import Task
-    from taskbound.surfaces.cli.plugs import Authorized, Looked, Loot, Place, Plugs, Probed
+    from taskbound.surfaces.cli.plugs import Authorized, HelperFile, Looked, Loot, Place, Plugs, Probed
     from taskbound.wire.tool import OAuthSpec, ServerSpec
 
 __all__ = ["main", "make_plugs", "own_command"]
@@ -64,6 +65,9 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         floating=_floating,
         seal=_seal,
         seal_admin=_seal_admin,
+        make_key=_make_key,
+        public_half=_public_half,
+        host_helper=_host_helper,
         join=_join,
         read_secret=_read_secret,
         verify=verify_ed25519,
@@ -224,6 +228,26 @@ def _seal_admin(place: Place, value: str, binding: Binding) -> str:
 
     path = place.broker or find_socket(place.home).with_name("broker.sock")
     return seal(value, binding, public=ask_broker_key(path))
+
+
+def _make_key() -> str:
+    from taskbound.adapters.keys.openssh import make_key  # noqa: PLC0415 -- as above
+
+    return make_key()
+
+
+def _public_half(private: str) -> str:
+    from taskbound.adapters.keys.openssh import public_half  # noqa: PLC0415 -- as above
+
+    return public_half(private)
+
+
+def _host_helper() -> HelperFile:
+    from taskbound.adapters.targets.openssh.host import VERSION  # noqa: PLC0415 -- as above
+    from taskbound.surfaces.cli.plugs import HelperFile  # noqa: PLC0415 -- as above
+
+    text = files("taskbound.adapters.targets.openssh").joinpath("host.py").read_bytes()
+    return HelperFile(version=VERSION, text=text)
 
 
 def _join(

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from taskbound.surfaces.cli.doctor_broker import Seen, is_hidden, see_broker, tell_broker, tell_targets
+from taskbound.surfaces.cli.doctor_broker import (
+    Seen,
+    is_hidden,
+    see_broker,
+    tell_broker,
+    tell_hosts,
+    tell_targets,
+)
 from taskbound.wire.connection import StatusReport
 from taskbound.wire.policy import BundleInForce
 from taskbound.wire.target import TargetRow
@@ -35,6 +42,14 @@ def target(**what: Any) -> TargetRow:
     }
     more = {"approvers": (), "identity": "1", "state": "ready", "number": 1, "kinds": ()}
     return TargetRow(**plain | more | what)
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEGOjXSCpqUT7QkrG8VTbZR1LEj4AG+xPspDnLIaXKDy"
+
+
+def host(name: str, **where: str) -> TargetRow:
+    place = msgspec.json.encode({"host": "build.example", "host_keys": [KEY], **where})
+    return target(name=name, kind="openssh", where=msgspec.Raw(place))
 
 
 def told(found: Any) -> dict[str, tuple[str, str]]:
@@ -132,3 +147,17 @@ def test_a_target_that_gives_nothing_or_whose_last_test_failed_is_named_with_wha
     assert (level, "`orders-db`" in text, "\x1b" in text) == ("warn", True, False)
     assert ("route" in text) is ("trouble" in what)
     assert name not in told(tell_targets((target(),), status(brokers=1)))
+
+
+def test_a_machine_without_ssh_is_bad_where_there_are_hosts_and_says_which() -> None:
+    hosts = (host("build"), host("site\x1b[31m"), target())
+    level, text = told(tell_hosts(hosts, client_is_there=False))["ssh-client"]
+    assert (level, "`build`" in text, "\x1b" in text, "orders-db" in text) == ("bad", True, False, False)
+    assert told(tell_hosts(hosts, client_is_there=True)) == {}
+    assert told(tell_hosts((target(),), client_is_there=False)) == {}
+
+
+def test_a_host_without_a_helper_is_warned_of_each_time_and_so_is_one_that_can_t_be_read() -> None:
+    for row in (host("build", helper="none"), target(name="build", kind="openssh")):
+        level, text = told(tell_hosts((row,), client_is_there=True))["no-helper"]
+        assert (level, "`build`" in text, "revoked by nobody" in text) == ("warn", True, True)

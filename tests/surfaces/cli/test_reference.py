@@ -44,7 +44,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         "template": "save list remove",
         "tool": "list diff accept declare apply describe schema",
         "upstream": "add list test remove secret",
-        "target": "add test list show admin remove",
+        "target": "add test list show admin host-helper remove",
         "credential": "list show revoke overdue sweep request discover",
         "policy": "new validate test coverage fmt schema explain"
         " propose list show diff activate rollback replay",

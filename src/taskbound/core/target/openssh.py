@@ -83,6 +83,11 @@ class OpensshPlace:
         """Whether a helper stands on the host (rule 5)."""
         return self.helper != NO_HELPER
 
+    @property
+    def revocable(self) -> bool:
+        """Only a helper ends what was signed."""
+        return self.helped
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpensshKind:

@@ -64,6 +64,11 @@ class PostgresPlace:
             )
 
     @property
+    def revocable(self) -> bool:
+        """A database always ends logins."""
+        return True
+
+    @property
     def is_near(self) -> bool:
         """Whether it is on this machine."""
         return self.host.startswith("/") or self.host in {"localhost", "127.0.0.1", "::1"}

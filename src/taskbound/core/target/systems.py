@@ -44,6 +44,10 @@ class SystemPlace(Protocol):
     def port(self) -> int:
         """Where it listens."""
 
+    @property
+    def revocable(self) -> bool:
+        """Whether what was minted there can be ended before it ends by itself, as the target's file says."""
+
 
 class Grants(Protocol):
     """What a target lets a credential of a kind do."""

@@ -3,7 +3,8 @@
 1. Its canaries are rows like all others, and nobody's: they have a kind and no action. They were made at the
    instant at which the test began; what was made at another is another test's, and counts for nothing.
 2. It is over with its last canary that was used and is gone: then it worked. Or with the first one that can't
-   come to that: it ended before it was used, or what was open with it can't be ended.
+   come to that: it ended before it was used, or what was open with it can't be ended. Where the target's file
+   says that nothing there can be ended, a canary that was used and ends by itself has worked.
 3. Tools are pinned with the first test that works, one for each kind, with the owner and the approvers of the
    file as far as they are there still. Their versions begin as others do (`flows.tool.pin`, rule 2).
 4. What a later test shows is kept beside a target that is ready, and takes nothing from it.
@@ -152,10 +153,11 @@ def note_canary(
     target = tx.targets.lock_target(canary.namespace, canary.target)
     if target is None or not is_under_test(target) or not _is_of(canary, target):
         return []
-    trouble = _trouble_of(canary)
+    file = parse_target_file(target.file)
+    trouble = _trouble_of(canary, file)
     if trouble:
         return _conclude(tx, target, trouble, now)
-    if canary.state is CredentialState.REVOKED and _all_worked(tx, target):
+    if canary.state is not CredentialState.REVOKING and _all_worked(tx, target, file):
         return _conclude(tx, target, "", now)
     return []
 
@@ -165,24 +167,24 @@ def _is_of(canary: Credential, target: StoredTarget) -> bool:
     return canary.made == target.begun and canary.identity == target.identity
 
 
-def _trouble_of(canary: Credential) -> str:
+def _trouble_of(canary: Credential, file: TargetFile) -> str:
     """Why the test fails by this canary; empty where it does not (rule 2)."""
     if canary.shown == NEVER:
         met = canary.trouble or canary.why
         if canary.lease.fence == 0:
             met = f"no broker took it in hand ({met})" if met else "no broker took it in hand"  # 5
-    elif canary.state is CredentialState.UNSUPPORTED:
+    elif canary.state is CredentialState.UNSUPPORTED and file.place.revocable:
         met = "what was open with it can't be ended in the target"
     else:
         return ""
     return f"the kind `{canary.kind}`: {met or 'it was not minted'}"[:_TROUBLE]
 
 
-def _all_worked(tx: Transaction, target: StoredTarget) -> bool:
-    """Whether every kind's canary was used and is gone."""
-    wanted = {one.name for one in parse_target_file(target.file).credentials}
+def _all_worked(tx: Transaction, target: StoredTarget, file: TargetFile) -> bool:
+    """Whether every kind's canary was used and is gone, or is as gone as it can be there (rule 2)."""
+    wanted = {one.name for one in file.credentials}
     before = ""
-    gone = {CredentialState.REVOKED}
+    gone = {CredentialState.REVOKED} if file.place.revocable else _ENDED - {CredentialState.REVOKING}
     while wanted and (
         page := tx.credentials.credentials(
             target.namespace, target=target.name, states=gone, limit=_PAGE, before=before

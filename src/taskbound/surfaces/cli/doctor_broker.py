@@ -5,12 +5,15 @@
 2. Being out of tracers' reach keeps what is in the broker's memory, and no more: whoever has its account has
    its key as a file, and with that each admin access. So one account is never said to be a boundary.
 3. Whoever has no target needs no broker, and is told nothing of it; looking starts none.
+4. A broker comes to hosts by this machine's own `ssh`. What is minted for a host without a helper is revoked
+   by nobody, and goes on until it ends by itself: that is said each time, however well it works.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import socket
 import stat
 import struct
@@ -19,6 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.action.parse import parse_document
+from taskbound.core.errors import MalformedError
+from taskbound.core.scope.place import Place
+from taskbound.core.target.systems import OPENSSH, SYSTEMS
 from taskbound.surfaces.cli.screen import shown
 from taskbound.wire.target import ListTargets, TargetRows
 
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
     from taskbound.wire.connection import StatusReport
     from taskbound.wire.target import TargetRow
 
-__all__ = ["Seen", "is_hidden", "look_at_broker", "see_broker", "tell_broker", "tell_targets"]
+__all__ = ["Seen", "is_hidden", "look_at_broker", "see_broker", "tell_broker", "tell_hosts", "tell_targets"]
 
 _CREDENTIALS: Final = struct.Struct("3i")
 _PATIENCE: Final = 2.0
@@ -71,7 +78,9 @@ def look_at_broker(
     if not status.targets:
         return  # 3
     yield from tell_broker(see_broker(place), home / "broker", os.geteuid())
-    yield from tell_targets(client.ask(ListTargets(), TargetRows).rows, status)
+    rows = client.ask(ListTargets(), TargetRows).rows
+    yield from tell_targets(rows, status)
+    yield from tell_hosts(rows, client_is_there=shutil.which("ssh") is not None)
 
 
 def see_broker(place: Path | None) -> Seen:
@@ -187,6 +196,39 @@ def tell_targets(rows: Sequence[TargetRow], status: StatusReport) -> Iterator[tu
             yield "warn", "target-untested", f"target `{name}` gives nothing: its test was never over", look
         elif row.trouble:
             yield "warn", "target-trouble", f"the last test of target `{name}` failed{why}", look
+
+
+def tell_hosts(rows: Sequence[TargetRow], *, client_is_there: bool) -> Iterator[tuple[str, str, str, str]]:
+    """What is said of hosts with OpenSSH (rule 4).
+
+    Args:
+        rows: Every target.
+        client_is_there: Whether this machine has `ssh`.
+    """
+    hosts = [row for row in rows if row.kind == OPENSSH]
+    names = ", ".join(f"`{shown(row.name)}`" for row in hosts)
+    if hosts and not client_is_there:
+        yield (
+            "bad",
+            "ssh-client",
+            f"there is no `ssh` here: the broker comes to no host, and mints and revokes nothing in {names}",
+            "install OpenSSH's client on this machine",
+        )
+    for row in hosts:
+        if not _is_revocable(row):
+            text = (
+                f"target `{shown(row.name)}` has no helper: what is minted there is revoked by nobody, and"
+                " ends by itself; sessions that are open then go on"
+            )
+            yield "warn", "no-helper", text, "see docs/guides/openssh.md"
+
+
+def _is_revocable(row: TargetRow) -> bool:
+    """Whether its file says that what is minted there can be ended; of what can't be read, that it can't."""
+    try:
+        return SYSTEMS[row.kind].place(parse_document(bytes(row.where)), Place()).revocable
+    except MalformedError:
+        return False
 
 
 def _name(uid: int) -> str:

@@ -16,7 +16,18 @@ if TYPE_CHECKING:
     from taskbound.sdk.credential import Task
     from taskbound.wire.tool import OAuthSpec, ServerSpec
 
-__all__ = ["Authorized", "Joining", "Looked", "Loot", "Place", "Plugs", "Probed", "Probing", "Reaching"]
+__all__ = [
+    "Authorized",
+    "HelperFile",
+    "Joining",
+    "Looked",
+    "Loot",
+    "Place",
+    "Plugs",
+    "Probed",
+    "Probing",
+    "Reaching",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +101,15 @@ class Loot:
     public: bytes
     sign: Callable[[bytes], bytes]
     """Signs with the log's key (Ed25519)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelperFile:
+    """The helper that a host with OpenSSH needs."""
+
+    version: int
+    """What it says to the broker."""
+    text: bytes
 
 
 class Probing(Protocol):
@@ -183,6 +203,11 @@ class Plugs:
     """A value, sealed to the egress' key for a binding; `TaskboundError` when the egress is not there."""
     seal_admin: Callable[[Place, str, Binding], str]
     """An admin access, sealed to the broker's key for a binding; `TaskboundError` when no broker answers."""
+    make_key: Callable[[], str]
+    """A new private key as OpenSSH writes it."""
+    public_half: Callable[[str], str]
+    """Type and base64 of the public key of such a one; `TaskboundError` where the broker could not use it."""
+    host_helper: Callable[[], HelperFile]
     join: Joining
     read_secret: Callable[[str], str]
     """One line from a pipe, or typed unseen at a terminal that shows these words; empty at the end."""

@@ -1,7 +1,6 @@
 """`taskbound target`: systems in which credentials are minted, and what the broker comes to them with.
 
-1. An admin access stands in no argument and no variable of a command: other programs read those. It is typed
-   unseen, or read from standard input where that is said.
+1. An admin access is typed unseen, read from standard input, or made here (`access`).
 2. What leaves this process is sealed to the key that the broker shows on its own socket, for the target as
    the file that the person named describes it: the identity is computed here, of that file.
 3. A target gives nothing until its preflight worked. Whoever adds one is told how that went: a canary of each
@@ -9,13 +8,15 @@
 4. What a broker began to mint is over by the target's own word alone, and a host that does not exist gives
    none: its canaries would be revoked for ever. So a host that this machine knows to be nowhere is refused
    before anything is written; what may be there, and is only not reached from here, is not.
+5. A host with OpenSSH can't know keys before they are made. So whoever has new ones made is told what to do
+   there (`hosting`), and that the first preflight finds a host that doesn't know them is no failure: nothing
+   was sent, and it is tested again once the host is ready.
 """
 
 from __future__ import annotations
 
 import socket
-import sys
-import time
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -23,23 +24,23 @@ import msgspec
 import typer
 
 from taskbound.core.action.canonical import canonical
-from taskbound.core.action.parse import parse_document
-from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
-from taskbound.core.target import PostgresAccess, parse_admin_access, parse_target_file
+from taskbound.core.errors import DeniedError
+from taskbound.core.target import parse_target_file
 from taskbound.core.tool import Binding
 from taskbound.core.tool.slot import ADMIN_SLOT
-from taskbound.surfaces.cli.reading import BadInputError, read_file
+from taskbound.surfaces.cli.access import Way, public_halves, read_access, require_way
+from taskbound.surfaces.cli.hosting import NewKeys, say_first_look, say_steps, steps_for
+from taskbound.surfaces.cli.preflight import await_preflight, only_row, row_of, watch_preflight
+from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.connection import Done
-from taskbound.wire.credential import CredentialRow, ShowCredential
 from taskbound.wire.document import read_document
 from taskbound.wire.target import (
     AddTarget,
     ListTargets,
     RemoveTarget,
     SetAdmin,
-    TargetRow,
     TargetRows,
     TargetTesting,
     TestTarget,
@@ -48,14 +49,14 @@ from taskbound.wire.target import (
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.target import AdminAccess, SystemPlace, TargetFile
+    from taskbound.surfaces.cli.access import PublicHalves
 
 __all__ = [
     "OtherTargetError",
-    "PreflightFailedError",
-    "PreflightOpenError",
     "add",
     "admin",
     "app",
+    "host_helper",
     "list_all",
     "remove",
     "require_somewhere",
@@ -65,12 +66,10 @@ __all__ = [
 
 app = group("target", "Systems in which credentials are minted: declare them, test them, look at them.")
 
-_PATIENCE: Final = 60.0
-_PAUSE: Final = 0.25
+_FIRST_LOOK: Final = 15.0
+"""Seconds for a preflight that meets a host which doesn't know the keys (rule 5)."""
 _NOWHERE: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 """The word of who knows names that there is no such one, or none with an address."""
-_LARGEST: Final = 16_384
-"""Bytes of an admin access, as it is read from standard input."""
 
 FileArgument = Annotated[
     str,
@@ -88,9 +87,28 @@ StdinOption = Annotated[
     typer.Option(
         "--admin-stdin",
         help='Read the admin access from standard input: {"user": …, "password": …}, or with `--admin-user`'
-        " the password on one line.",
+        ' the password on one line; of a host with OpenSSH {"ca": …, "key": …}, private keys both.',
     ),
 ]
+KeysOption = Annotated[
+    bool,
+    typer.Option(
+        "--new-keys",
+        help="Of a host with OpenSSH: make the keys here, seal them unseen, and show what to do on the host.",
+    ),
+]
+
+
+class HostHelper(msgspec.Struct, frozen=True, kw_only=True, tag="host-helper", tag_field="is"):
+    """The helper of OpenSSH hosts."""
+
+    version: int
+    """What it says to the broker."""
+    sha256: str
+    """Of the file, in hexadecimal."""
+    path: str
+    """Where it was written; empty where it stands in `text`."""
+    text: str
 
 
 class OtherTargetError(DeniedError):
@@ -100,29 +118,12 @@ class OtherTargetError(DeniedError):
     remedy = "give no admin access for it; look at `taskbound target show TARGET` and at the file"
 
 
-class PreflightFailedError(DeniedError):
-    """A canary could not be minted, used or revoked."""
-
-    code = "preflight-failed"
-    remedy = (
-        "mend what is named in the system, and test it again with `taskbound target test TARGET`; another"
-        " admin access is given with `taskbound target admin FILE`; where the file is wrong, declare another"
-        " target"
-    )
-
-
-class PreflightOpenError(UnavailableError):
-    """The preflight is not over within a minute."""
-
-    code = "preflight-open"
-    remedy = "look at `taskbound target show TARGET`, and whether the broker runs, with `taskbound doctor`"
-
-
 @command(
     app,
     "add",
     examples="taskbound target add orders-db.yaml --admin-user minter\n"
-    "taskbound target add orders-db.yaml --admin-stdin < access.json",
+    "taskbound target add orders-db.yaml --admin-stdin < access.json\n"
+    "taskbound target add build-host.yaml --new-keys",
 )
 def add(
     session: Session,
@@ -130,6 +131,7 @@ def add(
     *,
     admin_user: UserOption = "",
     admin_stdin: StdinOption = False,
+    new_keys: KeysOption = False,
 ) -> None:
     """Declare a target, give the broker its admin access, and wait for the preflight.
 
@@ -138,16 +140,21 @@ def add(
 
     The preflight mints a canary of each kind, uses it, and revokes it. It is an act of whoever says what may
     be granted, and refused from inside a gateway or a `taskbound run`.
+
+    With `--new-keys` the host can't know the keys yet: the command says what to do there, and is done. Then
+    `taskbound target test TARGET` shows that it works.
     """
     target, value = _read_target(file, apart=admin_stdin)
+    way = Way(user=admin_user, piped=admin_stdin, fresh=new_keys)
+    require_way(target.kind, way)
     require_somewhere(target.place)
-    access = _read_access(session, target.kind, admin_user, piped=admin_stdin)
+    access = read_access(session, target, way)
+    halves = public_halves(session, target, access)
     session.ask(ListTargets(), TargetRows)  # a broker that is the daemon's own is started for who looks
     sealed = _seal(session, target, access, 1)
     testing = session.ask(AddTarget(file=msgspec.Raw(canonical(value)), sealed=sealed), TargetTesting)
     _require_same(target.identity(session.namespace), testing.identity, target.name)
-    _say_testing(session, testing)
-    _await_preflight(session, testing, before=None)
+    _conclude(session, target, testing, halves if new_keys else None)
 
 
 @command(app, "test", examples="taskbound target test orders-db\ntaskbound target test orders-db --json")
@@ -157,10 +164,9 @@ def test(session: Session, name: NameArgument) -> None:
     The status is 0 when all of it worked. A target that was ready stays so when it fails: what lives there
     has to be ended in any case.
     """
-    before = _row(session, name).tested
+    before = row_of(session, name).tested
     testing = session.ask(TestTarget(name=name), TargetTesting)
-    _say_testing(session, testing)
-    _await_preflight(session, testing, before=before)
+    await_preflight(session, testing, before=before)
 
 
 @command(app, "list", examples="taskbound target list")
@@ -195,7 +201,7 @@ def list_all(session: Session) -> None:
 def show(session: Session, name: NameArgument) -> None:
     """Show a target: where it is, who answers for it, its kinds of credentials, and its last preflight."""
     found = session.ask(ListTargets(name=name), TargetRows)
-    row = _only(found, name)
+    row = only_row(found, name)
     if session.screen.json:
         session.screen.document(row)
         return
@@ -234,7 +240,8 @@ def show(session: Session, name: NameArgument) -> None:
     "admin",
     asks=True,
     examples="taskbound target admin orders-db.yaml --admin-user minter\n"
-    "taskbound target admin orders-db.yaml --admin-stdin --yes < access.json",
+    "taskbound target admin orders-db.yaml --admin-stdin --yes < access.json\n"
+    "taskbound target admin build-host.yaml --new-keys",
 )
 def admin(
     session: Session,
@@ -242,22 +249,28 @@ def admin(
     *,
     admin_user: UserOption = "",
     admin_stdin: StdinOption = False,
+    new_keys: KeysOption = False,
 ) -> None:
     """Give the broker another admin access of a target, and wait for the preflight that shows that it works.
 
     What lives there is revoked with the new one. The file says which target it is for: one that the daemon
     knows as something else gets none.
+
+    With `--new-keys` nothing on the host is revoked until it knows them: do there what the command says.
     """
     target, _ = _read_target(file, apart=admin_stdin)
-    row = _row(session, target.name)
+    way = Way(user=admin_user, piped=admin_stdin, fresh=new_keys)
+    require_way(target.kind, way)
+    row = row_of(session, target.name)
     _require_same(target.identity(session.namespace), row.identity, target.name)
-    session.confirm(f"Replace the admin access of {shown(target.name)} (number {row.number})?")
-    access = _read_access(session, target.kind, admin_user, piped=admin_stdin)
+    until = " Until its host knows the new keys nothing there is revoked." if new_keys else ""
+    session.confirm(f"Replace the admin access of {shown(target.name)} (number {row.number})?{until}")
+    access = read_access(session, target, way)
+    halves = public_halves(session, target, access)
     number = row.number + 1
     ask = SetAdmin(name=target.name, sealed=_seal(session, target, access, number), number=number)
     testing = session.ask(ask, TargetTesting)
-    _say_testing(session, testing)
-    _await_preflight(session, testing, before=row.tested)
+    _conclude(session, target, testing, halves if new_keys else None, before=row.tested)
 
 
 @command(app, "remove", asks=True, examples="taskbound target remove orders-db --yes")
@@ -268,6 +281,38 @@ def remove(session: Session, name: NameArgument) -> None:
     """
     session.confirm(f"Remove the target {shown(name)}? No task gets a credential of it any more.")
     session.done(session.ask(RemoveTarget(name=name), Done), f"target {shown(name)} removed")
+
+
+@command(
+    app,
+    "host-helper",
+    examples="taskbound target host-helper | ssh root@build.example"
+    " 'install -m 755 /dev/stdin /usr/local/sbin/taskbound-ssh-host'\n"
+    "taskbound target host-helper --output taskbound-ssh-host",
+)
+def host_helper(
+    session: Session,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")] = "",
+) -> None:
+    """Print the helper that an OpenSSH host needs: one file, for Python 3.9 and OpenSSH alone.
+
+    It knows whom the host admits, and ends what they opened. What to do with it: docs/guides/openssh.md.
+    """
+    helper = session.plugs.host_helper()
+    if output:
+        write_file(output, [helper.text])
+    found = HostHelper(
+        version=helper.version,
+        sha256=sha256(helper.text).hexdigest(),
+        path=output,
+        text="" if output else helper.text.decode(),
+    )
+    if session.screen.json:
+        session.screen.document(found)
+    elif output:
+        session.screen.note(f"wrote {shown(output)}, version {found.version}, SHA-256 {found.sha256}", "dim")
+    else:
+        write_file("-", [helper.text])  # byte for byte: it is a program
 
 
 def _read_target(name: str, *, apart: bool) -> tuple[TargetFile, JsonValue]:
@@ -314,49 +359,6 @@ def require_somewhere(place: SystemPlace) -> None:
         )
 
 
-def _read_access(session: Session, kind: str, user: str, *, piped: bool) -> AdminAccess:
-    """The admin access, piped or typed (rule 1); nothing of it is in an error.
-
-    Raises:
-        BadInputError: It is not said who the admin is, or nobody can type.
-        BadAdminAccessError: It is none.
-    """
-    if not piped:
-        if not user:
-            raise BadInputError("it is not said who the admin is", remedy="say `--admin-user USER`")
-        if not sys.stdin.isatty():
-            raise BadInputError(
-                "nobody is there to type the admin's password",
-                remedy="say `--admin-stdin` to read it from standard input",
-            )
-        return PostgresAccess(user=user, password=session.plugs.read_secret(f"password of {shown(user)}: "))
-    raw = sys.stdin.buffer.read(_LARGEST + 1)
-    if len(raw) > _LARGEST:
-        raise BadInputError("the admin access is longer than any")
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        raise BadInputError("the admin access is not UTF-8") from None
-    if user:
-        return PostgresAccess(user=user, password=_one_line(text))
-    return parse_admin_access(kind, _as_sealed(text))
-
-
-def _one_line(text: str) -> str:
-    line, _, more = text.partition("\n")
-    if more.strip():
-        raise BadInputError("the admin's password is more than one line")
-    return line.removesuffix("\r")
-
-
-def _as_sealed(text: str) -> str:
-    """JSON as people write it, as it is sealed; what can't be read is refused where it is parsed."""
-    try:
-        return canonical(parse_document(text.encode())).decode()
-    except MalformedError:
-        return text
-
-
 def _seal(session: Session, target: TargetFile, access: AdminAccess, number: int) -> str:
     """The admin access as only the broker reads it (rule 2)."""
     binding = Binding(
@@ -374,68 +376,22 @@ def _require_same(wanted: str, found: str, name: str) -> None:
         raise OtherTargetError(f"the daemon knows `{shown(name)}` as something else than the file describes")
 
 
-def _say_testing(session: Session, testing: TargetTesting) -> None:
-    if not session.screen.json:
-        count = len(testing.credentials)
-        canaries = "a canary" if count == 1 else f"canaries of {count} kinds"
-        session.screen.note(f"testing {shown(testing.name)}: {canaries}, minted, used and revoked", "")
-
-
-def _await_preflight(session: Session, testing: TargetTesting, *, before: int | None) -> None:
-    """Wait until the preflight is over, and say how it went (rule 3).
-
-    Raises:
-        PreflightFailedError: It failed.
-        PreflightOpenError: It is not over in time.
-    """
-    end = time.monotonic() + _PATIENCE
-    said: dict[str, str] = {}
-    while True:
-        found = session.ask(ListTargets(name=testing.name), TargetRows)
-        row = _only(found, testing.name)
-        canaries = _canaries(session, testing)
-        _say_progress(session, canaries, said)
-        if row.tested is not None and row.tested != before:
-            break
-        if time.monotonic() >= end:
-            why = "" if found.broker else ": no broker is connected"
-            raise PreflightOpenError(f"the preflight of `{shown(row.name)}` is not over{why}")
-        time.sleep(_PAUSE)
-    if session.screen.json:
-        session.screen.document(row)
-    if row.state != "ready" or row.trouble:
-        failed = [f"{one.kind}: {one.trouble or one.why}" for one in canaries if one.trouble]
-        why = row.trouble or "; ".join(failed) or "a canary failed"
-        raise PreflightFailedError(f"the preflight of `{shown(row.name)}` failed: {shown(why)}")
-    if not session.screen.json:
-        session.screen.line(f"target {shown(row.name)} is ready")
-        for kind in row.kinds:
-            session.screen.line(f"  {shown(kind.tool)}: {shown(kind.description)}")
-
-
-def _canaries(session: Session, testing: TargetTesting) -> list[CredentialRow]:
-    """How each canary stands."""
-    return [session.ask(ShowCredential(credential=one), CredentialRow) for one in testing.credentials]
-
-
-def _say_progress(session: Session, canaries: list[CredentialRow], said: dict[str, str]) -> None:
-    for one in canaries:
-        now = f"{one.state}{f': {one.trouble}' if one.trouble else ''}"
-        if said.get(one.id) != now:
-            said[one.id] = now
-            if not session.screen.json:
-                session.screen.note(f"  {shown(one.kind)}: {shown(now)}", "")
-
-
-def _row(session: Session, name: str) -> TargetRow:
-    return _only(session.ask(ListTargets(name=name), TargetRows), name)
-
-
-def _only(found: TargetRows, name: str) -> TargetRow:
-    row = next((one for one in found.rows if one.name == name), None)
-    if row is None:
-        raise BadInputError(f"no target is named `{shown(name)}`", remedy="see `taskbound target list`")
-    return row
+def _conclude(
+    session: Session,
+    target: TargetFile,
+    testing: TargetTesting,
+    fresh: PublicHalves | None,
+    *,
+    before: int | None = None,
+) -> None:
+    """Wait for the preflight, or say what a host has to be told of keys that are fresh (rules 3 and 5)."""
+    if fresh is None:
+        await_preflight(session, testing, before=before)
+        return
+    say_steps(session, target, fresh)
+    seen = watch_preflight(session, testing, before=before, patience=_FIRST_LOOK)
+    keys = NewKeys(target=seen.row, ca=fresh.ca, key=fresh.key, steps=steps_for(target, fresh))
+    say_first_look(session, keys, over=seen.over)
 
 
 def _counted(count: int) -> str:

@@ -1,0 +1,144 @@
+"""What a host with OpenSSH has to be told, once there are keys for it: as lines that are there to be copied.
+
+1. Only public halves are shown. Nobody keeps them: who lost the lines has new keys made.
+2. A line holds nothing but what is ours and what the target's file may name a host and an account by: neither
+   can be more than one word of a shell (`core.target.openssh`).
+3. Keys that were just made are known to no host, so the first look at it can't end well: that it did not is
+   said, with what was met, and is no failure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from taskbound.core.target import OpensshPlace
+from taskbound.surfaces.cli.screen import Words, shown
+from taskbound.wire.target import TargetRow
+
+if TYPE_CHECKING:
+    from taskbound.core.target import TargetFile
+    from taskbound.surfaces.cli.access import PublicHalves
+    from taskbound.surfaces.cli.session import Session
+
+__all__ = ["HELPER", "HostStep", "NewKeys", "say_first_look", "say_steps", "steps_for"]
+
+HELPER: Final = "/usr/local/sbin/taskbound-ssh-host"
+"""Where the helper stands on a host."""
+_CA_FILE: Final = "/etc/ssh/taskbound_ca.pub"
+"""Where a host without a helper has the CA."""
+_OWN_LINES: Final = "/etc/ssh/sshd_config.d/taskbound.conf"
+_SSH: Final = 22
+
+
+class HostStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is to be done for a host."""
+
+    where: Literal["here", "host"]
+    """Where it is typed: where this command was, or on the host, as root."""
+    what: str
+    lines: tuple[str, ...]
+    """What is typed, or put into the file that `what` names."""
+
+
+class NewKeys(msgspec.Struct, frozen=True, kw_only=True, tag="target-keys", tag_field="is"):
+    """Keys that were made for a target, as its host is told of them."""
+
+    target: TargetRow
+    """As it stands after the first look at the host."""
+    ca: str
+    """The public key of the CA: type and base64."""
+    key: str
+    """Of who reaches the helper; empty where there is none."""
+    steps: tuple[HostStep, ...]
+
+
+def steps_for(target: TargetFile, halves: PublicHalves) -> tuple[HostStep, ...]:
+    """What is to be done, in this order, so that the host knows the keys (rules 1 and 2).
+
+    Args:
+        target: Of a host with OpenSSH; one of another kind has no steps.
+        halves: Its keys.
+    """
+    place = target.place
+    if not isinstance(place, OpensshPlace):
+        return ()
+    ca = f"{halves.ca} taskbound:{target.name}"
+    last = HostStep(
+        where="here", what="see whether all of it works", lines=(f"taskbound target test {target.name}",)
+    )
+    if not place.helped:
+        return (
+            HostStep(where="host", what="have the CA", lines=(f"echo '{ca}' >> {_CA_FILE}",)),
+            HostStep(
+                where="host",
+                what="have sshd trust it, in its configuration; then reload sshd",
+                lines=(f"TrustedUserCAKeys {_CA_FILE}",),
+            ),
+            last,
+        )
+    port = "" if place.port == _SSH else f"-p {place.port} "
+    brings = f"taskbound target host-helper | ssh {port}root@{place.host}"
+    return (
+        HostStep(
+            where="here",
+            what="bring the helper to the host; any other way of copying does",
+            lines=(f"{brings} 'install -m 755 /dev/stdin {HELPER}'",),
+        ),
+        HostStep(
+            where="host",
+            what="have the CA, and the lines for sshd",
+            lines=(f"{HELPER} install --ca '{halves.ca}' > {_OWN_LINES}",),
+        ),
+        HostStep(
+            where="host",
+            what="see what sshd lacks; where it lacks nothing, reload sshd",
+            lines=(f"{HELPER} check && sshd -t",),
+        ),
+        HostStep(
+            where="host",
+            what=f"a line for the `authorized_keys` of `{place.helper}`",
+            lines=(f'restrict,command="{HELPER} serve" {halves.key} taskbound:{target.name}',),
+        ),
+        last,
+    )
+
+
+def say_steps(session: Session, target: TargetFile, halves: PublicHalves) -> None:
+    """Show what is to be done; nothing with `--json`, which has it in its document."""
+    screen = session.screen
+    host = shown(target.place.host)
+    screen.line(
+        f"The keys of {shown(target.name)} are made, and the broker alone has them. For {host} to know them:"
+    )
+    for number, step in enumerate(steps_for(target, halves), start=1):
+        where = "here" if step.where == "here" else f"on {host}, as root"
+        screen.line()
+        screen.line(f"{number}. {where}: {step.what}")
+        screen.text("".join(f"   {line}\n" for line in step.lines))
+    screen.line()
+
+
+def say_first_look(session: Session, keys: NewKeys, *, over: bool) -> None:
+    """Say how the first look at the host ended (rule 3), and give the document of `--json`.
+
+    Args:
+        session: The command's.
+        keys: What was made, and the target after the look.
+        over: Whether the look is over.
+    """
+    screen = session.screen
+    if screen.json:
+        screen.document(keys)
+        return
+    row = keys.target
+    name = shown(row.name)
+    if over and row.state == "ready" and not row.trouble:
+        screen.line(f"target {name} is ready: the host knows the keys already")
+        return
+    met = (
+        f": {shown(Words(row.trouble))}" if over and row.trouble else " and nothing is known of the host yet"
+    )
+    screen.note(f"{name} is declared{met}", "")
+    screen.note("it gives nothing until all of that is done and its test works", "")
