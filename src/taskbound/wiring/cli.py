@@ -7,6 +7,7 @@ line is loaded, so that it holds nothing but what `wiring.gateway` brings.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from getpass import getpass
@@ -243,11 +244,12 @@ def _public_half(private: str) -> str:
 
 
 def _host_helper() -> HelperFile:
-    from taskbound.adapters.targets.openssh.host import VERSION  # noqa: PLC0415 -- as above
+    """The helper as it is in this package: a text here, and no module of this process."""
     from taskbound.surfaces.cli.plugs import HelperFile  # noqa: PLC0415 -- as above
 
-    text = files("taskbound.adapters.targets.openssh").joinpath("host.py").read_bytes()
-    return HelperFile(version=VERSION, text=text)
+    text = files("taskbound.adapters").joinpath("targets", "openssh", "host.py").read_bytes()
+    version = re.search(rb"^VERSION = (\d+)$", text, re.MULTILINE)
+    return HelperFile(version=int(version[1]) if version else 0, text=text)
 
 
 def _join(

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.access import PublicHalves
 
 __all__ = [
+    "HelperDocument",
     "OtherTargetError",
     "add",
     "admin",
@@ -99,7 +100,7 @@ KeysOption = Annotated[
 ]
 
 
-class HostHelper(msgspec.Struct, frozen=True, kw_only=True, tag="host-helper", tag_field="is"):
+class HelperDocument(msgspec.Struct, frozen=True, kw_only=True, tag="host-helper", tag_field="is"):
     """The helper of OpenSSH hosts."""
 
     version: int
@@ -301,7 +302,7 @@ def host_helper(
     helper = session.plugs.host_helper()
     if output:
         write_file(output, [helper.text])
-    found = HostHelper(
+    found = HelperDocument(
         version=helper.version,
         sha256=sha256(helper.text).hexdigest(),
         path=output,

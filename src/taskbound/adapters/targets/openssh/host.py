@@ -1,3 +1,4 @@
+#!/usr/bin/python3 -ISB
 """The helper on an OpenSSH host: it knows whom the host admits, ends what they opened, and shows that it did.
 
 One file for Python 3.9 and OpenSSH alone; it is copied to a host, where sshd and the broker run it.
@@ -38,8 +39,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["main"]
+__all__ = ["VERSION", "main"]
 
+VERSION = 1
+"""What the broker is told; another one it doesn't speak to."""
 _STATE = "/var/lib/taskbound-ssh"
 _TOKENS = "%i %s %u %K"
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz234567_")
@@ -327,7 +330,7 @@ def _principals(state: _State, key_id: str, serial: str, account: str, authority
 
 
 def _hello(_: _State) -> dict[str, object]:
-    return {"ok": {"version": 1, "now": int(time.time())}}
+    return {"ok": {"version": VERSION, "now": int(time.time())}}
 
 
 def _admit(state: _State, name: str, account: str, principals: list[str], ends: int) -> dict[str, object]:
