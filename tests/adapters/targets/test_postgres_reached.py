@@ -9,6 +9,7 @@ import pytest
 from taskbound.adapters.targets.postgres import PostgresAdmin, PostgresTarget
 from taskbound.core.target import PostgresPlace
 from taskbound.ports.target import MintOrder, TargetRefusedError, TargetUnavailableError
+from tests.adapters.targets.ending import ENDS, revoked, user_of
 from tests.peers.minter import ADMIN, PATIENCE, READERS, Orders, fresh_name, minting
 
 
@@ -40,10 +41,40 @@ def test_nothing_of_what_was_sent_stands_in_why_nobody_could_connect(orders: Ord
     assert "another-word" not in told
 
 
-def test_an_admin_that_may_make_no_logins_is_told_that_a_right_is_missing(orders: Orders) -> None:
+@pytest.fixture
+def weak(orders: Orders) -> Iterator[PostgresAdmin]:
+    """An admin with no right at all."""
     with orders.owner() as owner:
         owner.execute("CREATE ROLE weak LOGIN PASSWORD 'weak-word'")
-    weak = orders.target(admin=PostgresAdmin(user="weak", password="weak-word"))
-    order = MintOrder(name=fresh_name(), ends=orders.ends, context={})
-    with pytest.raises(TargetRefusedError, match="the admin access lacks a right"):
-        weak.mint(order, READERS, patience=PATIENCE)
+        yield PostgresAdmin(user="weak", password="weak-word")
+        owner.execute("DROP ROLE weak")
+
+
+def refusal(orders: Orders, admin: PostgresAdmin, context: tuple[str, ...] = ()) -> str:
+    """What a person is told of an admin access that may not mint."""
+    order = MintOrder(name=fresh_name(), ends=orders.ends, context=dict.fromkeys(context, "x"))
+    with pytest.raises(TargetRefusedError) as caught:
+        orders.target(admin=admin).mint(order, replace(READERS, context=context), patience=PATIENCE)
+    return caught.value.message
+
+
+def test_an_admin_that_lacks_a_right_is_told_which(orders: Orders, weak: PostgresAdmin) -> None:
+    assert refusal(orders, weak).endswith("the admin access lacks CREATEROLE")
+    with orders.owner() as owner:
+        owner.execute("ALTER ROLE weak CREATEROLE")
+        assert refusal(orders, weak, ("tenant",)).endswith("and DELETE on `taskbound.contexts`")
+        owner.execute("REVOKE USAGE ON SCHEMA taskbound FROM PUBLIC")
+        assert refusal(orders, weak, ("tenant",)).endswith("lacks USAGE on the schema `taskbound`")
+        owner.execute("GRANT USAGE ON SCHEMA taskbound TO PUBLIC")
+    assert orders.roles() == set()
+
+
+def test_an_admin_that_may_end_no_session_is_told_so_and_the_login_is_still_there(
+    orders: Orders, weak: PostgresAdmin
+) -> None:
+    minted = orders.mint()
+    with orders.owner() as owner:
+        owner.execute("ALTER ROLE weak CREATEROLE")
+    with orders.login(minted), pytest.raises(TargetRefusedError, match="in `pg_signal_backend`"):
+        orders.target(admin=weak).revoke(user_of(minted), ends=ENDS, patience=PATIENCE)
+    revoked(orders, minted)

@@ -78,6 +78,14 @@ _UNCONNECTED: Final = (
 """What stands in a failure to connect, in lower case, and what we say then (rule 4); the first that fits."""
 _PROBE: Final = 1.0
 """Seconds in which a connection that was kept has to answer: a new one may be let in where it does not."""
+_LACKING: Final = (
+    ("schema taskbound", "USAGE on the schema `taskbound`"),
+    ("table contexts", "SELECT, INSERT and DELETE on `taskbound.contexts`"),
+    ("to create role", "CREATEROLE"),
+    ("admin option", "ADMIN OPTION on the group of this kind"),
+    ("pg_signal_backend", "membership in `pg_signal_backend`"),
+)
+"""What stands in a refusal, in lower case, and the right that is missing then; the first that fits."""
 _LEAST: Final = 0.05
 """Seconds: what is left for less isn't begun."""
 
@@ -240,7 +248,7 @@ def _told() -> Iterator[None]:
     except errors.DuplicateObject:
         raise NameTakenError("the database has a role of that name") from None
     except errors.InsufficientPrivilege as error:
-        raise TargetRefusedError(f"{_said(error)}: the admin access lacks a right") from None
+        raise TargetRefusedError(f"{_said(error)}: the admin access lacks {_lacking(error)}") from None
     except errors.InvalidAuthorizationSpecification as error:
         raise TargetRefusedError(_said(error)) from None
     except (psycopg.Error, UnicodeError, OSError) as error:
@@ -271,6 +279,12 @@ def _said(error: Exception) -> str:
         if known is not None:
             return known
     return f"the database says {type(error).__name__}" + (f" ({state})" if state else "")
+
+
+def _lacking(error: psycopg.Error) -> str:
+    """The right that is missing, where the server's words tell it: those quote nothing that is secret."""
+    text = (error.diag.message_primary or "").lower()
+    return next((right for theirs, right in _LACKING if theirs in text), "a right")
 
 
 def _bound(patience: float) -> int:
