@@ -304,8 +304,8 @@ def _authorities(state: _State, file: str = "ca.pub") -> set[str]:
 def _principals(state: _State, key_id: str, serial: str, account: str, authority: str) -> list[str]:
     """Who may log in to the account by such a certificate; raises where nobody may."""
     ours = _authorities(state)
-    if not ours or not _is_account(account) or not serial.isdigit():
-        raise _RefusedError(f"{_show(account)} is no account, or there is no authority of ours")
+    if not ours or not authority.startswith("AAAA") or not serial.isdigit() or not _is_account(account):
+        raise _RefusedError(f"{_show(account)} is no account, or there is no authority")
     if authority not in ours:
         return [account]  # 6
     if not _is_name(key_id):
@@ -363,7 +363,7 @@ def _revoke(state: _State, name: str, ends: int) -> dict[str, object]:
         state.write("revoked", name, text=f"{ends}\n")  # 7
         _remove(state.path("admitted", name))
         _sync(state.path("admitted"))
-        _publish_krl(state)
+        _publish_krl(state, name)
         connections = state.open(name)
     cut, until, struck = len(connections), time.monotonic() + _PATIENCE, list[_Process]()
     while connections or struck:
@@ -382,14 +382,14 @@ def _revoke(state: _State, name: str, ends: int) -> dict[str, object]:
     return {"ok": {"cut": cut}}
 
 
-def _publish_krl(state: _State) -> None:
-    """The KRL of what is not over yet (rules 7, 10)."""
+def _publish_krl(state: _State, kept: str = "") -> None:
+    """The KRL of what is not over yet; the name that is kept doesn't become free now (rules 7, 10)."""
     now, names = time.time(), []
     for name in state.names("revoked"):
         ends = int(state.read("revoked", name)[0])
         if ends + _IN_KRL > now:
             names.append(name)
-        elif ends + _TAKEN < now:
+        elif ends + _TAKEN < now and name != kept:
             _remove(state.path("revoked", name))
     state.write("names", text="".join(f"id: {name}\n" for name in sorted(names)))
     for one in os.listdir(state.folder):
