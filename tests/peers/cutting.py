@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Self
 
-__all__ = ["Cutting", "How"]
+__all__ = ["Cutting", "CuttingPort", "How"]
 
 How = Literal["before", "after", "stuck", "mute"]
 _NAME = ".s.PGSQL.5432"
@@ -30,9 +30,13 @@ class Cutting:
         self.folder = folder
         self.path = folder / name
         self._server = server / name
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening.bind(str(self.path))
+        self._begin(listening)
+
+    def _begin(self, listening: socket.socket) -> None:
         self._strike: Callable[[], None] | None = None
-        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listening.bind(str(self.path))
+        self._listening = listening
         self._listening.listen()
         self._word: bytes = b""
         self._how: How = "before"
@@ -70,11 +74,14 @@ class Cutting:
                 return
             threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
 
+    def _reach(self, server: socket.socket) -> None:
+        server.connect(str(self._server))
+
     def _pass_on(self, client: socket.socket) -> None:
-        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        server = socket.socket(client.family, socket.SOCK_STREAM)
         how: How | None = None
         try:
-            server.connect(str(self._server))
+            self._reach(server)
             while how is None:
                 for one in select.select([client, server], [], [])[0]:
                     piece = one.recv(1 << 20)
@@ -110,3 +117,18 @@ class Cutting:
         if self._left:
             return None
         return self._how
+
+
+class CuttingPort(Cutting):
+    """The same before a server's port."""
+
+    def __init__(self, server: int) -> None:
+        """Begin to listen on a port of its own."""
+        self._server_port = server
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listening.bind(("127.0.0.1", 0))
+        self.port = int(listening.getsockname()[1])
+        self._begin(listening)
+
+    def _reach(self, server: socket.socket) -> None:
+        server.connect(("127.0.0.1", self._server_port))

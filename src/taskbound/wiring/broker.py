@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -28,7 +29,7 @@ from taskbound.adapters.clock.system import SystemClock
 from taskbound.adapters.keys.file import BrokerDirectory, create_broker_directory
 from taskbound.adapters.keys.handing import hand
 from taskbound.core.errors import TaskboundError
-from taskbound.core.target import PostgresAccess, PostgresPlace
+from taskbound.core.target import OpensshAccess, OpensshPlace, PostgresAccess, PostgresPlace
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.broker.authority import DaemonAuthority
 from taskbound.surfaces.broker.errors import UnknownKindError
@@ -120,7 +121,7 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
             store=store,
             watch=Watch(clock=SystemClock(store.last_instant()), elapsed=_elapsed),
             authority=authority,
-            targets=Targets(directory.key, {"postgres": _postgres}),
+            targets=Targets(directory.key, {"openssh": _openssh, "postgres": _postgres}),
             memory=Memory(directory, store),
             proves=_Proves(),
             hand=hand,
@@ -151,6 +152,21 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
 def _elapsed() -> float:
     """Seconds since the machine's start, sleep included where the system counts it."""
     return time.clock_gettime(_STEADY)
+
+
+def _openssh(file: TargetFile, access: AdminAccess) -> Target[Any]:
+    """What speaks to a host (rule 4)."""
+    from taskbound.adapters.targets.openssh import OpensshTarget  # noqa: PLC0415 -- as said above
+
+    if not isinstance(file.place, OpensshPlace) or not isinstance(access, OpensshAccess):
+        raise UnknownKindError(f"`{file.name}` is no host")
+    program = shutil.which("ssh")
+    if program is None:
+        raise DriverMissingError(
+            "the broker has no `ssh`, which it comes to hosts by",
+            remedy="install OpenSSH's client where the broker runs (`openssh-client`, `openssh-clients`)",
+        )
+    return OpensshTarget(file.place, access, program)
 
 
 def _postgres(file: TargetFile, access: AdminAccess) -> Target[Any]:

@@ -1,0 +1,313 @@
+"""The machine's own `ssh`, started for one host, and nothing but what it is told here.
+
+1. Nobody's settings count: no file of them is read, no variable of this process is passed on, no name of a
+   host, key, proxy, forwarding, terminal or command is found anywhere else.
+2. The host is who it is by its own keys, which stand in a file of ours under a name of ours; no other key is
+   taken, whatever the host says (`core.target.openssh`).
+3. A private key is in no file and in no argument: an agent in this process has it.
+4. What a process says on standard error may be the host's words. They are read as far as `_MOST_SAID`, to
+   find a sentence of ours that fits, and are neither logged nor passed on.
+5. No process outlives what it is for. Who uses it ends it. When this process is killed, what `ssh` reads
+   ends, and with it `ssh` and what it runs on the host; where the system has `setpriv`, the kernel kills it
+   too, also while it still logs in. The kernel takes the end of a thread for that of its process: one thread
+   of the client starts them all, and lasts as long as it.
+6. Everything is asked with a deadline. What is read has a bound.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskbound.core.target import OpensshPlace
+
+__all__ = ["DENIED", "NO_WAY_IN", "Child", "LateError", "OpensshClient", "OverError", "reason_of"]
+
+_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_ALIAS: Final = "taskbound-target"
+_MOST_SAID: Final = 1 << 16
+_MOST_READ: Final = 1 << 24
+"""Bytes of one line."""
+_CHUNK: Final = 1 << 16
+_END: Final = 5.0
+"""Seconds that a killed process may take to be gone."""
+_ALGORITHMS: Final = {"ssh-rsa": "rsa-sha2-512,rsa-sha2-256"}
+"""By type of a host's key: what it may sign with, where that is not the type itself."""
+_SETTINGS: Final[Mapping[str, str]] = {
+    "AddKeysToAgent": "no",
+    "BatchMode": "yes",
+    "CanonicalizeHostname": "no",
+    "CheckHostIP": "no",
+    "ClearAllForwardings": "yes",
+    "Compression": "no",
+    "ConnectionAttempts": "1",
+    "ControlMaster": "no",
+    "ControlPath": "none",
+    "EscapeChar": "none",
+    "ForwardAgent": "no",
+    "ForwardX11": "no",
+    "GlobalKnownHostsFile": os.devnull,
+    "HostKeyAlias": _ALIAS,
+    "IdentityFile": "none",
+    "KbdInteractiveAuthentication": "no",
+    "LogLevel": "ERROR",
+    "PasswordAuthentication": "no",
+    "PermitLocalCommand": "no",
+    "PreferredAuthentications": "publickey",
+    "ProxyCommand": "none",
+    "PubkeyAuthentication": "yes",
+    "RequestTTY": "no",
+    "ServerAliveCountMax": "2",
+    "ServerAliveInterval": "5",
+    "StrictHostKeyChecking": "yes",
+    "Tunnel": "no",
+    "UpdateHostKeys": "no",
+    "VerifyHostKeyDNS": "no",
+}
+NO_WAY_IN: Final = 255
+"""The status of `ssh` where it is its own, and not that of what ran on the host."""
+DENIED: Final = "the host lets nobody in with this key"
+_REASONS: Final = (
+    ("host key verification failed", "the host shows another key than those in the target's file"),
+    ("no matching host key type", "the host has no key of the types in the target's file"),
+    ("permission denied (", DENIED),
+    ("too many authentication failures", "the host allows fewer tries than a login needs (MaxAuthTries)"),
+    ("could not resolve", "no such host is known"),
+    ("connection refused", "no server answers at that host and port"),
+    ("no route to host", "no server answers at that host and port"),
+    ("network is unreachable", "no server answers at that host and port"),
+    ("timed out", "no server answers at that host and port in time"),
+    ("not allowed at this time", "the host takes no connection from here for now (PerSourcePenalties)"),
+    ("no user exists for uid", "the broker's account has no name on this machine, and `ssh` needs one"),
+    ("connection reset", "the host ended the connection"),
+    ("connection closed", "the host ended the connection"),
+    ("banner exchange", "what answers at that host and port is no SSH server"),
+    ("bad configuration option", "this machine's `ssh` is older than what we need"),
+)
+"""What stands in what `ssh` says, in lower case, and what we say then (rule 4); the first that fits."""
+_UNKNOWN: Final = "`ssh` found no way in, and doesn't say why"
+
+
+class LateError(Exception):
+    """The deadline came first."""
+
+
+class OverError(Exception):
+    """The process, or what it says, is over."""
+
+
+def reason_of(said: bytes) -> str:
+    """Why there is no connection, in our words (rule 4)."""
+    lines = said.decode("ascii", "replace").lower().splitlines()
+    text = "\n".join(one for one in lines if not one.startswith("debug"))
+    return next((ours for theirs, ours in _REASONS if theirs in text), _UNKNOWN)
+
+
+class Child:
+    """One process of `ssh`, its input and what it says; used by one thread at a time."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        """Take it, with three pipes."""
+        self._process = process
+        if process.stdin is None or process.stdout is None or process.stderr is None:
+            raise ValueError("a process without pipes")
+        self._pipes = (process.stdin, process.stdout, process.stderr)
+        for one in self._pipes:
+            os.set_blocking(one.fileno(), False)
+        self._read = bytearray()
+        self._open = {process.stdout.fileno(), process.stderr.fileno()}
+        self.said = bytearray()
+        """What it wrote to standard error, as far as it is kept."""
+
+    def write(self, line: bytes, *, deadline: float) -> None:
+        """Write all of it.
+
+        Raises:
+            OverError: The process reads no more.
+            LateError: None.
+        """
+        number = self._pipes[0].fileno()
+        while line:
+            self._wait(deadline, writing=True)
+            try:
+                line = line[os.write(number, line) :]
+            except BlockingIOError:
+                continue
+            except OSError:
+                raise OverError from None
+
+    def line(self, *, deadline: float) -> bytes:
+        """The next line that it writes, without its end.
+
+        Raises:
+            OverError: There is none, or it is longer than any is.
+            LateError: None.
+        """
+        looked = 0
+        while (end := self._read.find(b"\n", looked)) < 0:
+            looked = len(self._read)
+            if looked > _MOST_READ or self._pipes[1].fileno() not in self._open:
+                raise OverError
+            self._wait(deadline)
+        line = bytes(self._read[:end])
+        del self._read[: end + 1]
+        return line
+
+    def finish(self, *, deadline: float) -> int:
+        """Its status, once it has ended by itself.
+
+        Raises:
+            LateError: None.
+        """
+        while self._open:
+            self._wait(deadline)
+        try:
+            return self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise LateError from None
+
+    def end(self) -> None:
+        """End it, wherever it is (rule 5)."""
+        self._process.kill()
+        for one in self._pipes:
+            one.close()
+        self._process.wait(_END)
+
+    def __enter__(self) -> Self:
+        """Use as a context."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        self.end()
+
+    def _wait(self, deadline: float, *, writing: bool = False) -> None:
+        """Read what is there, or wait until something is, or until it can be written to (rule 6)."""
+        poll = select.poll()
+        for number in self._open:
+            poll.register(number, select.POLLIN)
+        if writing:
+            poll.register(self._pipes[0].fileno(), select.POLLOUT)
+        left = deadline - time.monotonic()
+        found = poll.poll(left * 1000) if left > 0 else []
+        if not found:
+            raise LateError
+        for number, _ in found:
+            if number in self._open:
+                self._take(number)
+
+    def _take(self, number: int) -> None:
+        try:
+            piece = os.read(number, _CHUNK)
+        except BlockingIOError:
+            return
+        if not piece:
+            self._open.discard(number)
+        elif number == self._pipes[1].fileno():
+            self._read += piece
+        else:
+            self.said += piece[: max(0, _MOST_SAID - len(self.said))]
+
+
+class OpensshClient:
+    """Starts `ssh` for one host; used by several threads at once."""
+
+    def __init__(self, place: OpensshPlace, program: str) -> None:
+        """Start this program for the host at this place, once somebody needs it.
+
+        Args:
+            place: Where the host is.
+            program: The path of `ssh`.
+
+        Raises:
+            OSError: Its file of host keys can't be written.
+        """
+        self._place = place
+        self._program = program
+        self.folder = Path(tempfile.mkdtemp(prefix="taskbound-ssh-", dir="/tmp"))  # a socket's path is short
+        self._hosts = self.folder / "hosts"
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="ssh-starter")  # 5
+        self._before: tuple[str, ...] | None = None
+        weakref.finalize(self, _leave, self.folder, self._starter)
+        self._hosts.write_text("".join(f"{_ALIAS} {one}\n" for one in place.host_keys), encoding="ascii")
+
+    def start(
+        self,
+        account: str,
+        agent: Path,
+        *words: str,
+        patience: float,
+        settings: Mapping[str, str] | None = None,
+        flags: Sequence[str] = (),
+    ) -> Child:
+        """A process that is on its way to log in.
+
+        Args:
+            account: As whom.
+            agent: The socket of the agent that has the key (rule 3).
+            words: What is run there.
+            patience: Seconds that it may take to connect.
+            settings: What is different from rule 1.
+            flags: Options of one letter.
+
+        Raises:
+            OSError: It can't be started.
+        """
+        told = {
+            **_SETTINGS,
+            "ConnectTimeout": str(max(1, int(patience))),
+            "HostKeyAlgorithms": ",".join(dict.fromkeys(_algorithms(self._place.host_keys))),
+            "IdentityAgent": str(agent),
+            "Port": str(self._place.port),
+            "User": account,
+            "UserKnownHostsFile": str(self._hosts),
+            **(settings or {}),
+        }
+        command = [self._program, "-F", "none", "-T", *flags]
+        for name, value in told.items():
+            command += ["-o", f"{name}={value}"]
+        command += ["--", self._place.host, *words]
+        return Child(self._starter.submit(self._start, command).result())
+
+    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
+        if self._before is None:
+            self._before = _dying_with_us()
+        return subprocess.Popen(  # noqa: S603 - a program and arguments of ours, no shell
+            [*self._before, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"PATH": _PATH, "LC_ALL": "C", "SHELL": "/bin/sh"},  # 1
+            cwd="/",
+        )
+
+
+def _algorithms(keys: Sequence[str]) -> list[str]:
+    kinds = [one.split(" ", 1)[0] for one in keys]
+    return [_ALGORITHMS.get(one, one) for one in kinds]
+
+
+def _dying_with_us() -> tuple[str, ...]:
+    """What has the kernel end a process with the thread that started it, where that is to be had (rule 5)."""
+    program = shutil.which("setpriv", path=_PATH)
+    if program is None:
+        return ()
+    before = (program, "--pdeathsig", "KILL", "--")
+    tried = subprocess.run([*before, "true"], check=False, capture_output=True, timeout=_END)  # noqa: S603 - as above
+    return before if tried.returncode == 0 else ()
+
+
+def _leave(folder: Path, starter: ThreadPoolExecutor) -> None:
+    starter.shutdown(wait=False)
+    shutil.rmtree(folder, ignore_errors=True)

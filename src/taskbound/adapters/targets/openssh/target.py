@@ -1,0 +1,174 @@
+"""A host with OpenSSH as `ports.target.Target`: it admits a name, and then the certificate is signed.
+
+1. A mint has the host admit the name before anything is signed: a name that was there is taken, a certificate
+   that nobody was told of opens nothing, and a mint that was cut off leaves what a sweep finds.
+2. A host whose clock is not ours, by more than `_APART`, is minted nothing for: a certificate would be over
+   before its end, or long after it.
+3. What is gone is what the helper showed to be gone, and nothing else.
+4. Where there is no helper, the host knows nothing of what was signed. A mint signs alone, an end is left to
+   the certificate itself, a sweep finds nothing, as nothing stands there, and a look is refused, as what is
+   open can't be seen.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from taskbound.adapters.targets.openssh.certificate import Authority, Grant, make_pair, require_key
+from taskbound.adapters.targets.openssh.client import OpensshClient
+from taskbound.adapters.targets.openssh.link import Links, is_count
+from taskbound.adapters.targets.openssh.login import use_login
+from taskbound.core.clock import seconds
+from taskbound.ports.target import (
+    Gone,
+    Left,
+    Minted,
+    NameTakenError,
+    Shown,
+    TargetRefusedError,
+    TargetUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from taskbound.core.clock import Instant
+    from taskbound.core.target import OpensshAccess, OpensshKind, OpensshPlace
+    from taskbound.ports.target import MintOrder
+
+__all__ = ["OpensshTarget"]
+
+_APART: Final = 30
+"""Seconds (rule 2)."""
+_NO_ANSWER: Final = "what the host's helper answers is no answer"
+
+
+class OpensshTarget:
+    """One host with its CA and its helper (`ports.target.Target`)."""
+
+    def __init__(self, place: OpensshPlace, access: OpensshAccess, program: str) -> None:
+        """Speak to the host at this place.
+
+        Args:
+            place: Where it is.
+            access: What signs, and what reaches the helper.
+            program: The path of `ssh`.
+
+        Raises:
+            BadAdminAccessError: A key can't be used, or the helper's is missing.
+            OSError: Nothing can be written where sockets are.
+        """
+        self._place = place
+        self._authority = Authority(access.ca)
+        if place.helped:
+            require_key(access.key)
+        self._client = OpensshClient(place, program)
+        self._links = Links(self._client, place.helper, access.key) if place.helped else None
+
+    def mint(self, order: MintOrder, kind: OpensshKind, *, patience: float) -> Minted:
+        """A certificate with a key pair of its own."""
+        ends = order.ends // seconds(1)
+        command = kind.forced(order.context)
+        if self._links is not None:
+            members = {"account": kind.account, "principals": list(kind.principals), "ends": ends}
+            with self._links.linked(patience) as link:
+                _require_clock(link.now)  # 2
+                answer = link.ask("admit", name=order.name, **members)  # 1
+            if answer.get("no") == "name-taken":
+                raise NameTakenError("the host admits the name already, or did")
+            if answer.get("ok") != {}:
+                raise TargetUnavailableError(_NO_ANSWER)
+        pair = make_pair()
+        grant = Grant(
+            name=order.name,
+            principals=kind.principals,
+            ends=ends,
+            command=command,
+            source=kind.source,
+            allows=kind.allows,
+        )
+        certificate = self._authority.sign(pair.public, grant, now=time.time())
+        return Minted(
+            open={
+                "SSH_HOST": self._place.host,
+                "SSH_PORT": str(self._place.port),
+                "SSH_USER": kind.account,
+                "SSH_CERTIFICATE": certificate,
+                "SSH_HOST_KEYS": "\n".join(self._place.host_keys),
+            },
+            secret={"SSH_PRIVATE_KEY": pair.private},
+        )
+
+    def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
+        """A certificate that was signed ends when it says."""
+        raise TargetRefusedError(
+            "what was signed ends when it says, and nobody can move that", remedy="ask for another credential"
+        )
+
+    def use(self, minted: Minted, *, patience: float) -> None:
+        """Log in with it (`login`)."""
+        use_login(self._client, self._authority, minted, helped=self._place.helped, patience=patience)
+
+    def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:
+        """Have the host refuse it and end what it opened."""
+        if self._links is None:
+            return Left(until=ends)  # 4
+        with self._links.linked(patience) as link:
+            answer = link.ask("revoke", name=name, ends=-(-ends // seconds(1)))
+        if answer.get("no") == "still-open":
+            raise TargetUnavailableError("what it opened on the host is still open")  # 3
+        return Gone(cut=_count(_ok(answer, "cut"), "cut"))
+
+    def look(self, name: str, *, patience: float) -> Shown:
+        """Whether it is admitted, and what it has open."""
+        if self._links is None:
+            raise TargetRefusedError(
+                "the host has no helper that could show what is there",
+                remedy="what was signed ends by itself; a helper on the host can show and end it before",
+            )  # 4
+        with self._links.linked(patience) as link:
+            found = _ok(link.ask("look", name=name), "exists", "open")
+        exists = found["exists"]
+        if not isinstance(exists, bool):
+            raise TargetUnavailableError(_NO_ANSWER)
+        return Shown(exists=exists, open=_count(found, "open"))
+
+    def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
+        """Names that are admitted, or have something open."""
+        if self._links is None:
+            return iter(())  # 4
+        with self._links.linked(patience) as link:
+            names = _ok(link.ask("sweep", prefix=prefix), "names")["names"]
+        if not isinstance(names, list) or not all(_is_text(one) for one in names):
+            raise TargetUnavailableError(_NO_ANSWER)
+        return (one for one in names if one.startswith(prefix))
+
+
+def _require_clock(now: int) -> None:
+    apart = round(now - time.time())
+    if abs(apart) > _APART:
+        way = "ahead of" if apart > 0 else "behind"
+        raise TargetRefusedError(
+            f"the host's clock is {abs(apart)} seconds {way} ours: nothing would end there when it has to",
+            remedy="set the clocks of the host and of this machine (NTP)",
+        )
+
+
+def _ok(answer: Mapping[str, Any], *members: str) -> Mapping[str, Any]:
+    """What was answered, with exactly these members."""
+    found = answer.get("ok")
+    if not isinstance(found, dict) or found.keys() != set(members):
+        raise TargetUnavailableError(_NO_ANSWER)
+    return found
+
+
+def _count(found: Mapping[str, Any], member: str) -> int:
+    value = found[member]
+    if not is_count(value):
+        raise TargetUnavailableError(_NO_ANSWER)
+    return int(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
