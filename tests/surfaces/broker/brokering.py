@@ -189,7 +189,7 @@ class Brokering:
         self.work = Work(self.desk)
 
     def declare(
-        self, file: dict[str, Any], access: PostgresAccess | None = None, **other: Any
+        self, file: dict[str, Any], access: AdminAccess | None = None, **other: Any
     ) -> tuple[str, ...]:
         """Ids of the canaries of a target that is declared now."""
         admin = access or PostgresAccess(user=ADMIN.user, password=ADMIN.password)
