@@ -61,7 +61,7 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "HostKeyAlias": _ALIAS,
     "IdentityFile": "none",
     "KbdInteractiveAuthentication": "no",
-    "LogLevel": "ERROR",
+    "LogLevel": "INFO",
     "PasswordAuthentication": "no",
     "PermitLocalCommand": "no",
     "PreferredAuthentications": "publickey",

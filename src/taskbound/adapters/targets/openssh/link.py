@@ -95,15 +95,17 @@ class Link:
 
         Raises:
             LateError: It doesn't in time.
-            OverError: It is none, or is gone.
+            OverError: It is gone.
+            TargetUnreachedError: It is none.
         """
         self.child.write(_line("hello", {}), deadline=deadline)
+        line = self.child.line(deadline=deadline)
         try:
-            said = _read(self.child.line(deadline=deadline)).get("ok")
+            said = _read(line).get("ok")
         except TargetUnavailableError:
-            raise OverError from None
+            raise TargetUnreachedError(_NO_HELPER) from None
         if not isinstance(said, dict) or said.get("version") != _VERSION or not is_count(said.get("now")):
-            raise OverError
+            raise TargetUnreachedError(_NO_HELPER)
         self.now = said["now"]
 
 
@@ -152,7 +154,7 @@ class Links:
         if kept is not None:
             try:
                 kept.greet(deadline=min(deadline, time.monotonic() + _PROBE))
-            except (LateError, OverError):
+            except (LateError, OverError, TargetUnreachedError):
                 self._drop(kept)  # 3
             else:
                 kept.deadline = deadline
