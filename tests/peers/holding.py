@@ -13,7 +13,7 @@ from taskbound.flows.identity import register_person
 from taskbound.flows.identity.group import Groups
 from tests.peers.openssh import Device
 from tests.peers.people import actor_of, enrolled
-from tests.world import ANN, World, WorldClock
+from tests.world import ANN, World, WorldChance, WorldClock
 
 if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
@@ -103,8 +103,16 @@ class Answerers:
 class Holding(Answerers):
     """Ann asks; bob, carl and dora are of finance; each has a key that counts."""
 
-    def __init__(self, store: Store, policy: str = ASKED, *, clock: WorldClock | None = None) -> None:
-        world = World(store=store, policy=policy, clock=clock or WorldClock())
+    def __init__(
+        self,
+        store: Store,
+        policy: str = ASKED,
+        *,
+        clock: WorldClock | None = None,
+        chance: WorldChance | None = None,
+    ) -> None:
+        clock, chance = clock or WorldClock(), chance or WorldChance()
+        world = World(store=store, policy=policy, clock=clock, chance=chance)
         world.settle_in()
         super().__init__(world)
         groups = Groups(self.world.means)

@@ -54,7 +54,13 @@ MAY_MINT: dict[str, Any] = {
 }
 
 
-def add_target(world: World, *, owner: str = "ann", name: str = "orders-db") -> None:
+def add_target(
+    world: World,
+    *,
+    owner: str = "ann",
+    name: str = "orders-db",
+    kinds: tuple[CredentialKind, ...] = (READER, WRITER),
+) -> None:
     """Pin it, with a tool for each of its kinds; the first version is the instant (`flows.tool.pin`)."""
     now = world.clock.now()
 
@@ -71,7 +77,7 @@ def add_target(world: World, *, owner: str = "ann", name: str = "orders-db") -> 
             ),
             expect=0,
         )
-        for kind in (READER, WRITER):
+        for kind in kinds:
             definition = kind_definition(kind)
             tx.tools.put_tool(
                 PinnedTool(
@@ -111,10 +117,15 @@ class Targets:
     """An agent `minter` whose task may have credentials of a target, in a world that is settled in."""
 
     def __init__(
-        self, world: World, *, scope: dict[str, Any] = MAY_MINT, ceiling: dict[str, Any] = MAY_MINT
+        self,
+        world: World,
+        *,
+        scope: dict[str, Any] = MAY_MINT,
+        ceiling: dict[str, Any] = MAY_MINT,
+        kinds: tuple[CredentialKind, ...] = (READER, WRITER),
     ) -> None:
         self.world = world
-        add_target(world)
+        add_target(world, kinds=kinds)
         world.add_agent("minter", ceiling=ceiling)
         self.task: Task = world.start(scope=scope, agent="minter")
 

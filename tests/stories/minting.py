@@ -10,12 +10,23 @@ from taskbound.adapters.identity.signatures import PersonSignatures
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.action import Action, ActionState, Frame, canonical
-from taskbound.core.audit.events.credential import CredentialJournaled
+from taskbound.core.audit.events.credential import CredentialJournaled, CredentialProlonged
 from taskbound.core.clock import Instant, seconds
-from taskbound.core.credential import Credential, CredentialState, begin_mint, credential_of
+from taskbound.core.credential import (
+    Credential,
+    CredentialState,
+    Renewal,
+    acknowledge,
+    begin_mint,
+    begin_renewal,
+    credential_of,
+    prolong_credential,
+    show_credential,
+)
 from taskbound.core.target import kind_definition, parse_target_file
 from taskbound.flows.credential.marking import open_mark
 from taskbound.flows.credential.minting import require_mintable
+from taskbound.flows.credential.renewing import require_renewable
 from taskbound.flows.identity import register_person
 from taskbound.flows.target import Targets
 from taskbound.ports.action import StoredAction
@@ -25,6 +36,7 @@ from tests.world import ANN, World, WorldChance
 if TYPE_CHECKING:
     from taskbound.core.target import CredentialKind
     from taskbound.flows.credential.minting import Mintable
+    from taskbound.flows.credential.renewing import ToRenew
     from taskbound.ports.store import Store, Transaction
 
 __all__ = ["ASKED", "NONE", "SPACE", "Letters", "Minting", "Proofs"]
@@ -175,6 +187,56 @@ class Minting(Aiming):
     def leased(self, *args: Any, **forged: Any) -> Credential:
         """The same, being minted under its first fence."""
         return self.move(self.permit(*args, **forged).id, begin_mint)
+
+    def renewing(self, asked: dict[str, Any] | None = None, **forged: Any) -> Credential:
+        """One that somebody has and that is renewed 100 s later, in a broker's hand.
+
+        What is forged of its action, its row, its renewal and the record of that stands under these names.
+        """
+        minting = self.leased()
+        self.move(minting.id, lambda one, now: show_credential(one, one.lease.fence, now))
+        had = self.move(minting.id, acknowledge)
+        self.world.clock.advance(100)
+        return self.prolong(had, asked, **forged)
+
+    def prolong(self, had: Credential, asked: dict[str, Any] | None = None, **forged: Any) -> Credential:
+        """The permit of a renewal of this one, with what is forged; not in a hand where that is said."""
+        action, record = (forged.get(name, {}) for name in ("action", "record"))
+        done = self.action("reader", {**ASKED, "renews": had.id} if asked is None else asked)
+        ends = Instant(done.at + seconds(300))
+        event = CredentialProlonged(
+            credential=had.id,
+            target=had.target,
+            of=had.kind,
+            identity=had.identity,
+            task=had.task,
+            agent=had.agent,
+            action=done.id,
+            before=had.ends,
+            ends=ends,
+        )
+
+        def work(tx: Transaction) -> int:
+            if action != NONE:
+                tx.actions.insert_actions([replace(done, **action)])
+            if record == NONE:
+                return 0
+            tx.audit.append(SPACE, self.means.writer, [replace(event, **record)], done.at)
+            return tx.audit.last_number()
+
+        number = self.means.store.write(work)
+        wanted = Renewal(action=done.id, ends=ends, record=number)
+        self.move(had.id, lambda one, now: prolong_credential(one, wanted, now))
+        if forged.get("leased", True):
+            self.move(had.id, begin_renewal)
+        row, renewal = forged.get("row", {}), replace(wanted, **forged.get("renewal", {}))
+        return self.move(had.id, lambda one, _: replace(one, version=one.version + 1, renewal=renewal, **row))
+
+    def renewable(self, row: Credential, *, fence: int = 2, late: float = 0) -> ToRenew:
+        """What the broker finds of it."""
+        now = Instant(self.means.clock.now() + round(late * seconds(1)))
+        with self.means.store.read() as seen:
+            return require_renewable(seen, self.proofs, SPACE, row.id, fence=fence, now=now)
 
     def forge(self, row: Credential, **changes: Any) -> Credential:
         """The row as somebody writes it who has the store."""

@@ -16,7 +16,9 @@
    is.
 4. A credential is acknowledged before anybody has it from here, and what can't be opened never is: nobody
    has it, and it is revoked.
-5. Ending one is said to the daemon. When the daemon can't be told, that is an error: it may live until its
+5. Asking that one lives longer is an action too, with the same parameters and its id. It has no secret, so no
+   key is made; it lives longer once its target was told, which is waited for.
+6. Ending one is said to the daemon. When the daemon can't be told, that is an error: it may live until its
    own end, or its task's. Unless it is to last it ends with the connection too, five seconds after that is
    lost, as far as the same daemon is there.
 """
@@ -26,7 +28,7 @@ from __future__ import annotations
 import select
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
@@ -40,9 +42,11 @@ from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Bind, Bound, Done, Fault, Open
 from taskbound.wire.credential import (
     AcknowledgeCredential,
+    AwaitRenewal,
     CredentialRow,
     EndCredential,
     Handed,
+    Renewed,
     TakeCredential,
 )
 
@@ -73,6 +77,7 @@ _MINTED: Final = 60.0
 _TAKEN: Final = 15.0
 """Seconds that one question for it may wait: more than a daemon lets it."""
 _MINTING: Final = "still-minting"
+_RENEWING: Final = "still-renewing"
 _PAUSE: Final = 0.2
 _OVER: Final = {
     "denied": "do something else; do not ask for the same again",
@@ -202,7 +207,7 @@ class Task:
     def credential(
         self, target: str, kind: str, seconds: int = 0, /, **parameters: str
     ) -> Iterator[TaskCredential]:
-        """A credential for the length of the context; it is ended with it (rule 5).
+        """A credential for the length of the context; it is ended with it (rule 6).
 
         Args:
             target: The target's name.
@@ -264,13 +269,40 @@ class Task:
             ends=handed.ends,
             open=dict(opened.open),
             secret=dict(opened.secret),
+            parameters=dict(wish.parameters),
+            renewer=self.renew,
         )
+
+    def renew(
+        self, credential: TaskCredential, seconds: int = 0, held: Callable[[Refused], None] = ignore_hold
+    ) -> TaskCredential:
+        """The credential as it is once its target lets it live longer (rule 5).
+
+        Args:
+            credential: One of this task.
+            seconds: For how long from now on; 0 for as long as its kind allows.
+            held: Called once people have to be asked, before they are waited for.
+
+        Raises:
+            CredentialDeniedError: The task does not get that.
+            TaskboundError: It could not be had; until it was, it ends when it did.
+        """
+        self._permitted(credential.renewed_for(seconds), "", held)
+        end = time.monotonic() + _MINTED
+        while True:
+            try:
+                found = self.client.ask(AwaitRenewal(credential=credential.id), Renewed, patience=_TAKEN)
+            except RefusedByDaemonError as error:
+                if error.fault.code != _RENEWING or time.monotonic() >= end:
+                    raise
+            else:
+                return replace(credential, ends=found.ends)
 
     def end(self, credential: str) -> CredentialRow:
         """Have it revoked: it is needed no more; how it stands then. Saying so once more changes nothing.
 
         Raises:
-            TaskboundError: The daemon could not be told, or refuses (rule 5).
+            TaskboundError: The daemon could not be told, or refuses (rule 6).
         """
         return self.client.ask(EndCredential(credential=credential), CredentialRow)
 
@@ -278,7 +310,7 @@ class Task:
         """End it; how it stands once its target shows that it is gone, or the patience is over (seconds).
 
         Raises:
-            TaskboundError: The daemon could not be told, or refuses (rule 5).
+            TaskboundError: The daemon could not be told, or refuses (rule 6).
         """
         end = time.monotonic() + patience
         while True:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.escape import escape_text
 from taskbound.core.errors import MalformedError
-from taskbound.core.target import SECONDS
+from taskbound.core.target import RENEWS, SECONDS
 from taskbound.core.tool.name import CREDENTIAL, is_reserved, join_tool_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from taskbound.core.action.canonical import JsonValue
 
@@ -67,6 +67,8 @@ class Wish:
     seconds: int = 0
     """For how long; 0 for as long as its kind allows."""
     parameters: Mapping[str, str] = field(default_factory=dict)
+    renews: str = ""
+    """The id of the credential that is to live longer; empty where a new one is wanted."""
 
     def __post_init__(self) -> None:
         """Require names that make a tool."""
@@ -77,9 +79,9 @@ class Wish:
             join_tool_name(self.target, CREDENTIAL + self.kind)
         except MalformedError as error:
             raise BadWishError(f"`{named}` names no kind of credential: {error.message}") from error
-        if self.seconds < 0 or SECONDS in self.parameters:
+        if self.seconds < 0 or {SECONDS, RENEWS} & self.parameters.keys():
             raise BadWishError(
-                f"for how long it is wanted is said in seconds, and by no parameter `{SECONDS}`"
+                f"for how long and which one it renews is said by no parameter `{SECONDS}` or `{RENEWS}`"
             )
 
     @property
@@ -93,6 +95,8 @@ class Wish:
         given: dict[str, JsonValue] = dict(self.parameters)
         if self.seconds:
             given[SECONDS] = self.seconds
+        if self.renews:
+            given[RENEWS] = self.renews
         return canonical(given)
 
 
@@ -109,6 +113,34 @@ class TaskCredential:
     """What may be shown: by the name of the variable that programs of the target read."""
     secret: Mapping[str, str] = field(repr=False)
     """What may not."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """What was given beside for how long it is wanted."""
+    renewer: Callable[[TaskCredential, int], TaskCredential] | None = field(
+        default=None, repr=False, compare=False
+    )
+    """Asks for a longer life of it, on the connection that has it."""
+
+    def renewed_for(self, seconds: int = 0) -> Wish:
+        """What is asked to have it live longer; 0 seconds are as many as its kind allows."""
+        return Wish(
+            target=self.target, kind=self.kind, seconds=seconds, parameters=self.parameters, renews=self.id
+        )
+
+    def renew(self, seconds: int = 0) -> TaskCredential:
+        """The same, once its target lets it live longer: a decision of its own, and people may be asked.
+
+        Args:
+            seconds: For how long from now on; 0 for as long as the kind allows. Its task's end is its own.
+
+        Raises:
+            CredentialDeniedError: The task does not get that; it ends when it did.
+            TaskboundError: It could not be had; until it was, it ends when it did.
+        """
+        if self.renewer is None:
+            raise BadWishError(
+                "nobody who has this credential can ask for more", remedy="ask on its connection"
+            )
+        return self.renewer(self, seconds)
 
     def environment(self) -> dict[str, str]:
         """Both, as variables for a program."""

@@ -3,7 +3,8 @@
 1. The broker reads the store, and finds there what is due. It asks for what it would do next, and gets
    *orders*: a step, and the fence of a lease (`core.credential.lease`). It does in a target what an order
    says, and tells what it saw there under that fence.
-2. An order to mint is given only while somebody waits at this daemon for the secret.
+2. An order to mint is given only while somebody waits at this daemon for the secret; one to renew whoever
+   waits.
 3. What the broker is told names rows. What it does is made of the rows, which it reads anew.
 4. On its own socket it says one thing, to whoever may connect: the public key that admin access is sealed to.
 """
@@ -34,6 +35,7 @@ __all__ = [
     "TellGone",
     "TellLeft",
     "TellMinted",
+    "TellRenewed",
     "TellSeen",
     "TellSwept",
     "ask_decoder",
@@ -51,7 +53,7 @@ class Order(Message, frozen=True):
     """One of them is this broker's to see to."""
 
     credential: str
-    step: Literal["mint", "revoke", "look"]
+    step: Literal["mint", "renew", "revoke", "look"]
     fence: int = 0
     """Of the lease; 0 for a look, which needs none."""
     until: int = 0
@@ -75,8 +77,15 @@ class TellMinted(Message, frozen=True, tag="broker:minted", tag_field="op"):
     """Its secret, sealed to the row's recipient (`wire.credential`); empty of a canary, which was used."""
 
 
+class TellRenewed(Message, frozen=True, tag="broker:renewed", tag_field="op"):
+    """The target lets it live longer, until what its row says of the renewal."""
+
+    credential: str
+    fence: int
+
+
 class TellFailed(Message, frozen=True, tag="broker:failed", tag_field="op"):
-    """It could not be minted, or not be revoked this time."""
+    """It could not be minted, not be renewed, or not be revoked this time."""
 
     credential: str
     fence: int
@@ -86,6 +95,8 @@ class TellFailed(Message, frozen=True, tag="broker:failed", tag_field="op"):
     """What was met, in our words; never a target's."""
     unsent: bool = False
     """Of a mint: whether nothing of it was sent to the target, and nothing will be."""
+    lasting: bool = False
+    """Of a renewal: whether it is not to be tried again."""
 
 
 class TellGone(Message, frozen=True, tag="broker:gone", tag_field="op"):

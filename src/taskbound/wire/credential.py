@@ -19,6 +19,7 @@ from taskbound.wire.frame import Message
 __all__ = [
     "HANDED_TYPE",
     "AcknowledgeCredential",
+    "AwaitRenewal",
     "CredentialRow",
     "CredentialRows",
     "DiscoverTarget",
@@ -26,6 +27,7 @@ __all__ = [
     "EndCredential",
     "Handed",
     "ListCredentials",
+    "Renewed",
     "RevokeCredentials",
     "RevokingCredentials",
     "ShowCredential",
@@ -58,6 +60,20 @@ class AcknowledgeCredential(Message, frozen=True, tag="credential:acknowledge", 
     credential: str
     with_connection: bool = False
     """Whether it is to end with this connection: once that is lost, and is not back within its grace."""
+
+
+class AwaitRenewal(Message, frozen=True, tag="credential:renewed", tag_field="op"):
+    """Wait until the target was told of a renewal that was permitted on this connection."""
+
+    credential: str
+
+
+class Renewed(Message, frozen=True, tag="renewed", tag_field="is"):
+    """The target lets it live longer."""
+
+    credential: str
+    ends: int
+    """When it ends now: instant, µs since the epoch."""
 
 
 class EndCredential(Message, frozen=True, tag="credential:end", tag_field="op"):
@@ -175,6 +191,12 @@ class CredentialRow(Message, frozen=True, tag="credential", tag_field="is"):
     age: int = 0
     """Seconds that its revocation has been under way; 0 where none is."""
     overdue: bool = False
+    renewal: str = ""
+    """The action of its last renewal; empty where there was none."""
+    renewal_state: Literal["", "wanted", "done", "failed"] = ""
+    """What came of that: `wanted` as long as the target was not told, as far as is known."""
+    renewal_ends: int | None = None
+    """When it is to end by that; it ends at `ends` until the target was told."""
 
 
 class CredentialRows(Message, frozen=True, tag="credentials", tag_field="is"):

@@ -79,6 +79,7 @@ Ask: TypeAlias = (
     | target.ListTargets
     | credential.TakeCredential
     | credential.AcknowledgeCredential
+    | credential.AwaitRenewal
     | credential.EndCredential
     | credential.RevokeCredentials
     | credential.SweepTargets
@@ -87,6 +88,7 @@ Ask: TypeAlias = (
     | credential.ShowCredential
     | broker.LeaseCredentials
     | broker.TellMinted
+    | broker.TellRenewed
     | broker.TellFailed
     | broker.TellGone
     | broker.TellLeft
@@ -263,6 +265,7 @@ Answer: TypeAlias = (
     | target.TargetTesting
     | target.TargetRows
     | credential.Handed
+    | credential.Renewed
     | credential.RevokingCredentials
     | credential.CredentialRow
     | credential.CredentialRows

@@ -39,7 +39,7 @@ from tests.contracts.store.rows import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEWEST = "0045"
+NEWEST = "0046"
 """The newest revision that there is."""
 REVISION = """
 from alembic import op

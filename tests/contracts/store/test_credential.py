@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.credential import LIVE, NEVER, Credential, CredentialState, Lease
+from taskbound.core.credential import LIVE, NEVER, Credential, CredentialState, Lease, Renewal, RenewalState
 from taskbound.ports.store import ConflictError
 from tests.contracts.store.rows import NOW, OTHER, SPACE
 
@@ -42,6 +42,9 @@ def row(letter: str, **changes: Any) -> Credential:
         trouble="the database says OperationalError",
         late=Instant(NOW + 70),
         record=17,
+        renewal=Renewal(
+            action="act_2", ends=Instant(NOW + 400), record=18, state=RenewalState.FAILED, attempts=3
+        ),
         version=5,
     )
     return replace(whole, **changes)
@@ -58,7 +61,7 @@ def written_over(store: Store, row: Credential, expect: int) -> None:
 def test_a_row_comes_back_as_it_was_written(store: Store) -> None:
     rows = [
         row("a"),
-        row("b", acknowledged=False, lease=Lease(), late=NEVER, action=""),
+        row("b", acknowledged=False, lease=Lease(), late=NEVER, action="", renewal=None),
         row("a", namespace=OTHER),
     ]
     written(store, *rows)
@@ -83,6 +86,7 @@ def test_a_row_is_written_over_the_one_that_it_was_made_of(store: Store) -> None
         attempts=3,
         trouble="",
         late=NEVER,
+        renewal=Renewal(action="act_3", ends=Instant(NOW + 500), record=19),
         version=6,
     )
     written(store, before)

@@ -18,20 +18,30 @@ from taskbound.core.credential import (
     Credential,
     CredentialState,
     HandOutOverError,
+    Lease,
     LeaseHeldError,
     LeaseLostError,
+    NotRenewableError,
+    Renewal,
+    RenewalState,
     Step,
     acknowledge,
     age_of,
     begin_mint,
+    begin_renewal,
     begin_revocation,
     end_credential,
     end_in_target,
     end_of,
     end_unsent,
+    fail_renewal,
     fail_revocation,
     is_overdue,
+    is_renewing,
+    keep_end,
+    latest_end,
     leave_credential,
+    prolong_credential,
     prove_gone,
     prove_still_gone,
     reappear,
@@ -178,17 +188,113 @@ def test_a_short_credential_ends_before_its_hand_out_does() -> None:
 
 @pytest.mark.parametrize("state", [one for one in S if one is not S.ACTIVE])
 def test_only_what_is_active_is_acknowledged_or_renewed(state: CredentialState) -> None:
-    row = made(state=state)
-    with pytest.raises(WrongStateError):
-        acknowledge(row, BEGAN)
-    with pytest.raises(WrongStateError):
-        renew_credential(row, later(400), BEGAN)
+    row = made(state=state, acknowledged=True, lease=Lease(fence=1, until=later(10)), renewal=wanted())
+    for move in (
+        acknowledge,
+        lambda row, now: prolong_credential(replace(row, renewal=None), wanted(), now),
+        lambda row, now: begin_renewal(replace(row, lease=Lease()), now),
+        lambda row, now: renew_credential(row, 1, now),
+        lambda row, now: fail_renewal(row, 1, "x", now),
+        lambda row, now: keep_end(row, 1, "x", now),
+    ):
+        with pytest.raises(WrongStateError):
+            move(row, BEGAN)
 
 
-def test_i09_a_renewal_moves_the_end_and_never_to_an_earlier_one() -> None:
+# --- renewing --------------------------------------------------------------------------------
+
+
+def wanted(until: float = 400) -> Renewal:
+    return Renewal(action="act_2", ends=later(until), record=7)
+
+
+def renewing(until: float = 400, at: float = 2) -> Credential:
+    """Permitted, and in a broker's hand."""
     had = acknowledge(active(), later(1))
-    assert step_of(renew_credential(had, later(400), later(2)), later(399)) is None
-    assert renew_credential(had, later(5), later(2)).ends == had.ends
+    return begin_renewal(prolong_credential(had, wanted(until), later(at)), later(at))
+
+
+def test_i09_what_was_permitted_is_told_to_the_target_at_once_and_ends_as_before_until_then() -> None:
+    had = acknowledge(active(), later(1))
+    asked = prolong_credential(had, wanted(), later(2))
+    assert (step_of(asked, later(2)), asked.ends) == (Step.RENEW, had.ends)
+    assert step_of(asked, later(300)) is Step.END
+    assert latest_end(asked) == later(400)
+    done = renew_credential(renewing(), 2, later(3))
+    assert (done.ends, done.renewal) == (later(400), replace(wanted(), state=RenewalState.DONE))
+    assert step_of(done, later(399)) is None
+    assert step_of(done, later(400)) is Step.END
+
+
+def test_i09_a_renewal_never_leads_to_an_earlier_end() -> None:
+    with pytest.raises(NotRenewableError):
+        prolong_credential(acknowledge(active(), later(1)), wanted(300), later(2))
+    forged = replace(renewing(), renewal=wanted(5))
+    assert renew_credential(forged, 2, later(3)).ends == forged.ends
+
+
+def test_i09_what_is_over_or_nobody_has_is_never_renewed_also_where_its_end_is_not_written_yet() -> None:
+    with pytest.raises(NotRenewableError):
+        prolong_credential(active(), wanted(), later(2))
+    with pytest.raises(NotRenewableError):
+        prolong_credential(acknowledge(active(), later(1)), wanted(), later(300))
+    late = renewing(at=295)
+    for move in (renew_credential, kept):
+        with pytest.raises(NotRenewableError):
+            move(late, 2, later(300))
+
+
+def kept(row: Credential, fence: int, now: Instant) -> Credential:
+    return keep_end(row, fence, "refused", now)
+
+
+def failed(row: Credential, fence: int, now: Instant) -> Credential:
+    return fail_renewal(row, fence, "it hangs", now)
+
+
+def test_i12_an_end_takes_a_renewal_out_of_every_hand() -> None:
+    taken = renewing()
+    ended = end_credential(taken, "the task ended", later(3))
+    assert (ended.state, step_of(ended, later(3))) == (S.REVOKING, Step.REVOKE)
+    assert ended.renewal == replace(wanted(), state=RenewalState.FAILED)
+    assert latest_end(ended) == later(400)  # the target may have been told
+    with pytest.raises(LeaseLostError):
+        renew_credential(ended, taken.lease.fence, later(3))
+    assert begin_revocation(ended, later(3)).lease.fence == taken.lease.fence + 1
+
+
+def test_of_two_renewals_one_is_under_way_and_the_other_comes_after_it() -> None:
+    with pytest.raises(NotRenewableError):
+        prolong_credential(replace(renewing(), lease=Lease()), wanted(500), later(3))
+    done = renew_credential(renewing(), 2, later(3))
+    assert prolong_credential(done, wanted(500), later(3)).ends == later(400)
+
+
+def test_i55_a_renewal_that_was_lost_is_done_again_under_the_next_fence() -> None:
+    taken = renewing()
+    with pytest.raises(LeaseHeldError):
+        begin_renewal(taken, later(3))
+    assert step_of(taken, later(11.9)) is None
+    again = begin_renewal(taken, later(12))
+    with pytest.raises(LeaseLostError):
+        renew_credential(again, taken.lease.fence, later(12))
+    assert renew_credential(again, again.lease.fence, later(13)).ends == later(400)
+
+
+def test_what_can_not_be_told_is_tried_again_until_the_end_and_what_is_refused_is_not() -> None:
+    row, now, waits = renewing(at=2), later(2), []
+    while step_of(row, now) is not Step.END:
+        if row.lease.until != NEVER:
+            row = fail_renewal(row, row.lease.fence, "the target can't be reached", now)
+            waits.append(row.due - now)
+        now = Instant(row.due)
+        if step_of(row, now) is Step.RENEW:
+            row = begin_renewal(row, now)
+    assert (now, row.ends) == (later(300), later(300))
+    assert waits[:5] == [seconds(1) // 2, seconds(1), seconds(2), seconds(4), seconds(5)]
+    same = keep_end(renewing(), 2, "its end can't be moved", later(3))
+    assert (same.ends, same.due, same.trouble) == (later(300), later(300), "its end can't be moved")
+    assert same.renewal == replace(wanted(), state=RenewalState.FAILED)
 
 
 # --- revoking --------------------------------------------------------------------------------
@@ -264,11 +370,17 @@ class Life(RuleBasedStateMachine):
         """Mints that are on their way: fence, and until when the target takes them."""
         self.hands: dict[str, int] = {}
         self.secret = False
+        self.deadline = later(500)
+        self.told: list[tuple[int, Instant, Instant]] = []
+        """Renewals that are on their way: fence, end, and until when the target takes them."""
+        self.there_until = NEVER
+        """When it ends there by itself."""
 
     @rule(much=st.sampled_from([0.1, 1, 5, 10, 61, 400]))
     def time_passes(self, much: float) -> None:
         self.now = Instant(self.now + round(much * seconds(1)))
         self.late = [one for one in self.late if one[1] > self.now]
+        self.told = [one for one in self.told if one[2] > self.now]
         if step_of(self.row, self.now) is Step.END:
             self.row = end_credential(self.row, "over", self.now)
 
@@ -286,6 +398,10 @@ class Life(RuleBasedStateMachine):
             self.row = begin_mint(self.row, self.now)
             self.late.append((self.row.lease.fence, Instant(self.row.lease.until + seconds(60))))
             self.hands[who] = self.row.lease.fence
+        elif step is Step.RENEW and self.row.renewal is not None:
+            self.row = begin_renewal(self.row, self.now)
+            fence, ends = self.row.lease.fence, latest_end(self.row)
+            self.told.append((fence, ends, Instant(self.row.lease.until + seconds(60))))
         elif step is Step.REVOKE:
             self.row = begin_revocation(self.row, self.now)
             self.hands[who] = self.row.lease.fence
@@ -296,12 +412,44 @@ class Life(RuleBasedStateMachine):
     @rule()
     def mint_arrives(self) -> None:
         fence, _ = self.late.pop()
-        self.there = True
+        self.there, self.there_until = True, max(self.there_until, self.row.ends)
         try:
             self.row = show_credential(self.row, fence, self.now)
         except (LeaseLostError, WrongStateError):
             return
         self.secret = True
+
+    @precondition(lambda self: self.row.state is S.ACTIVE)
+    @rule()
+    def who_asked_has_it(self) -> None:
+        try:
+            self.row = acknowledge(self.row, self.now)
+        except HandOutOverError:
+            assert self.now >= self.row.shown + seconds(10)
+
+    @rule(much=st.integers(1, 400))
+    def a_renewal_is_permitted(self, much: int) -> None:
+        try:
+            ends = end_of(much, 400, self.now, self.deadline)
+            self.row = prolong_credential(self.row, Renewal(action="act_2", ends=ends, record=1), self.now)
+        except (BadCredentialLifeError, NotRenewableError, WrongStateError):
+            return
+        assert self.row.state is S.ACTIVE
+        assert self.now < self.row.ends < ends
+
+    @precondition(lambda self: self.told)
+    @rule(how=st.sampled_from(["lost", "told", "trouble", "refused"]))
+    def a_renewal_arrives(self, how: str) -> None:
+        fence, ends, _ = self.told.pop()
+        if self.there and how in {"lost", "told"}:
+            self.there_until = max(self.there_until, ends)
+        tell = {"told": renew_credential, "trouble": failed, "refused": kept}
+        try:
+            if how != "lost":
+                self.row = tell[how](self.row, fence, self.now)
+        except (LeaseLostError, NotRenewableError, WrongStateError):
+            return
+        assert self.row.state is S.ACTIVE
 
     @precondition(lambda self: self.row.state is S.REVOKING)
     @rule(who=st.sampled_from("ab"), how=st.sampled_from(["gone", "trouble"]))
@@ -327,6 +475,18 @@ class Life(RuleBasedStateMachine):
         if self.row.state is S.ACTIVE:
             assert self.there
             assert self.secret
+
+    @invariant()
+    def i09_nothing_ends_after_the_deadline_whoever_was_told_what(self) -> None:
+        assert max(self.row.ends, latest_end(self.row), self.there_until) <= self.deadline
+
+    @invariant()
+    def the_target_was_told_of_no_later_end_than_the_row_says(self) -> None:
+        assert not self.there or self.there_until <= latest_end(self.row)
+
+    @invariant()
+    def what_is_being_renewed_lives(self) -> None:
+        assert not is_renewing(self.row) or self.row.state is S.ACTIVE
 
     @invariant()
     def whatever_is_not_over_is_due(self) -> None:

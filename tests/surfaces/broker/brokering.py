@@ -33,6 +33,7 @@ from taskbound.wire.broker import (
     TellGone,
     TellLeft,
     TellMinted,
+    TellRenewed,
     TellSeen,
     TellSwept,
 )
@@ -102,8 +103,10 @@ class Daemon:
             case TellMinted():
                 one.minted(sealed=bool(told.sealed))
                 self.handed[told.credential] = told.sealed
+            case TellRenewed():
+                one.renewed()
             case TellFailed():
-                one.failed(told.code, told.trouble, unsent=told.unsent)
+                one.failed(told.code, told.trouble, unsent=told.unsent, lasting=told.lasting)
             case TellGone():
                 one.gone(told.cut, told.notes)
             case TellLeft():
@@ -133,7 +136,7 @@ class Daemon:
         return self.world.means.clock.now()
 
 
-def declared_at(folder: Path, name: str = "orders-db", group: str = "readers") -> dict[str, Any]:
+def declared_at(folder: Path, name: str = "orders-db", group: str = "readers", **more: Any) -> dict[str, Any]:
     """The file of a target at this socket's folder."""
     return {
         "target": name,
@@ -142,7 +145,13 @@ def declared_at(folder: Path, name: str = "orders-db", group: str = "readers") -
         "owner": "bob",
         "approvers": ["carol"],
         "credentials": {
-            "reader": {"for": "Reads orders.", "group": group, "seconds": 900, "context": ["tenant"]}
+            "reader": {
+                "for": "Reads orders.",
+                "group": group,
+                "seconds": 900,
+                "context": ["tenant"],
+                **more,
+            }
         },
     }
 

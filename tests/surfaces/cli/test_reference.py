@@ -45,7 +45,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         "tool": "list diff accept declare apply describe schema",
         "upstream": "add list test remove secret",
         "target": "add test list show admin host-helper remove",
-        "credential": "list show revoke overdue sweep request discover",
+        "credential": "list show revoke overdue sweep renew request discover",
         "policy": "new validate test coverage fmt schema explain"
         " propose list show diff activate rollback replay",
         "action": "list show explain reconcile",
@@ -76,6 +76,8 @@ def test_what_destroys_something_takes_yes(name: str, one: object) -> None:
     destroys |= {"groups", "unlink"}  # they end memberships and sign-ins
     options = {option for parameter in getattr(one, "params", []) for option in parameter.opts}
     beside = name in {"taskbound task pause", "taskbound task resume"}  # they ask nothing, beside `end`
+    if name == "taskbound credential renew":  # nothing of before it is worth less
+        destroys -= {"renew"}
     shows = name in {
         "taskbound token consent",  # who is about to act as an agent
         "taskbound upstream add",  # whom it is about to give a client's secret to

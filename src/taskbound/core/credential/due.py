@@ -3,12 +3,14 @@
 1. What is journaled is minted at once. Where no broker has begun within `MINTED_WITHIN`, who asked is taken
    to have gone, and it ends; so it does where a mint's lease is over.
 2. A credential that nobody has acknowledged ends when its hand-out does, any other one at its own end.
-3. What is being revoked is tried at once, and after a failure again: half a second after that attempt began,
+3. What is to live longer is renewed at once, as long as it does not end first; where that failed, again after
+   the waits of rule 4.
+4. What is being revoked is tried at once, and after a failure again: half a second after that attempt began,
    then one, two, four and from then on five. Five seconds are what may pass from a target's return until what
    was overdue is gone (T4), and an attempt is one connection. One that took longer than its wait, as in a
    target that hangs, is followed by the next at once: else its patience and the wait would both have to pass.
-4. What is gone is looked at once more where a mint may still have arrived in the target (`lease`, rule 4).
-5. Revoking is overdue after `OVERDUE`: from then on it has an age that people are shown and told (I-06).
+5. What is gone is looked at once more where a mint may still have arrived in the target (`lease`, rule 4).
+6. Revoking is overdue after `OVERDUE`: from then on it has an age that people are shown and told (I-06).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Duration, Instant, milliseconds, seconds
 from taskbound.core.credential.state import CredentialState
-from taskbound.core.credential.values import NEVER, handed_out_until
+from taskbound.core.credential.values import NEVER, handed_out_until, is_renewing
 
 if TYPE_CHECKING:
     from taskbound.core.credential.values import Credential
@@ -39,6 +41,8 @@ class Step(Enum):
 
     MINT = "mint"
     """A broker mints it."""
+    RENEW = "renew"
+    """A broker tells its target that it lives longer."""
     END = "end"
     """The daemon writes its end; no target is asked for that."""
     REVOKE = "revoke"
@@ -55,7 +59,7 @@ def step_of(credential: Credential, now: Instant) -> Step | None:
         case CredentialState.JOURNALED:
             return Step.MINT if now < credential.made + MINTED_WITHIN else Step.END
         case CredentialState.MINTING | CredentialState.ACTIVE:
-            return Step.END
+            return Step.RENEW if is_renewing(credential) and now < _over_of(credential) else Step.END  # 3
         case CredentialState.REVOKING:
             return Step.REVOKE
         case CredentialState.REVOKED:
@@ -78,8 +82,7 @@ def due_of(credential: Credential, now: Instant, *, tried: Instant | None = None
         case CredentialState.MINTING:
             return credential.lease.until
         case CredentialState.ACTIVE:
-            waits = credential.ends if credential.acknowledged else handed_out_until(credential)
-            return min(waits, credential.ends)
+            return min(_over_of(credential), _renewed_at(credential, now))
         case CredentialState.REVOKING:
             waits = Instant((now if tried is None else tried) + _wait_after(credential.attempts))
             return max(credential.lease.until, now, waits)
@@ -90,7 +93,7 @@ def due_of(credential: Credential, now: Instant, *, tried: Instant | None = None
 
 
 def is_overdue(credential: Credential, now: Instant) -> bool:
-    """Whether its revocation takes longer than anybody should have to wait (rule 5)."""
+    """Whether its revocation takes longer than anybody should have to wait (rule 6)."""
     return credential.state is CredentialState.REVOKING and age_of(credential, now) >= OVERDUE
 
 
@@ -101,8 +104,21 @@ def age_of(credential: Credential, now: Instant) -> Duration:
     return Duration(max(0, now - credential.ended))
 
 
+def _over_of(credential: Credential) -> Instant:
+    """When what is active ends (rule 2)."""
+    waits = credential.ends if credential.acknowledged else handed_out_until(credential)
+    return min(waits, credential.ends)
+
+
+def _renewed_at(credential: Credential, now: Instant) -> Instant:
+    """When its target is told next that it lives longer (rule 3); its end where nothing is to be told."""
+    if credential.renewal is None or not is_renewing(credential):
+        return credential.ends
+    return max(credential.lease.until, Instant(now + _wait_after(credential.renewal.attempts)))
+
+
 def _wait_after(attempts: int) -> Duration:
-    """How long the next attempt waits after so many that failed (rule 3)."""
+    """How long the next attempt waits after so many that failed (rule 4)."""
     if not attempts:
         return Duration(0)
     return Duration(min(LONGEST_WAIT, _FIRST_WAIT << min(attempts - 1, _DOUBLINGS)))

@@ -14,6 +14,9 @@ __all__ = [
     "LeaseHeldError",
     "LeaseLostError",
     "NoRecipientError",
+    "NotRenewableError",
+    "RenewalNotLaterError",
+    "RenewalUnderWayError",
     "UnwantedRecipientError",
 ]
 
@@ -65,6 +68,27 @@ class LeaseLostError(DeniedError):
 
     code = "lease-lost"
     remedy = "let go of it: whoever has it now looks at the target anew"
+
+
+class NotRenewableError(DeniedError):
+    """A credential can't be renewed by what was asked for."""
+
+    code = "not-renewable"
+    remedy = "ask for a new credential, as long as the task may have one"
+
+
+class RenewalUnderWayError(DeniedError):
+    """Another renewal of the credential is under way, or nobody knows yet what came of it."""
+
+    code = "renewal-under-way"
+    remedy = "wait until its target was told of that: `taskbound credential show` says when it ends"
+
+
+class RenewalNotLaterError(DeniedError):
+    """A credential would not live any longer by a renewal."""
+
+    code = "renewal-not-later"
+    remedy = "renew it later, or for more seconds; it ends with its task in any case"
 
 
 class NoRecipientError(MalformedError):

@@ -7,6 +7,8 @@
 3. A revocation that failed stays what it is, with one more attempt and what it met.
 4. Of what was never sent nothing can arrive: its end is written with the mint's (`state`, rule 5).
 5. A secret that was not acknowledged in time is nobody's, also where the row's end is not written yet.
+6. A renewal moves the row's end once the target was told, and never to an earlier one. What ends a credential
+   ends its renewal, and what is over is renewed by nobody, also where the row's end is not written yet.
 """
 
 from __future__ import annotations
@@ -16,22 +18,26 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.clock import Instant
 from taskbound.core.credential.due import due_of
-from taskbound.core.credential.errors import HandOutOverError
+from taskbound.core.credential.errors import HandOutOverError, NotRenewableError
 from taskbound.core.credential.lease import LATE, LEASE, let_go, require_lease, take_lease
 from taskbound.core.credential.state import CredentialEvent, advance
-from taskbound.core.credential.values import NEVER, handed_out_until
+from taskbound.core.credential.values import NEVER, RenewalState, handed_out_until, is_renewing, latest_end
 
 if TYPE_CHECKING:
-    from taskbound.core.credential.values import Credential
+    from taskbound.core.credential.values import Credential, Renewal
 
 __all__ = [
     "acknowledge",
     "begin_mint",
+    "begin_renewal",
     "begin_revocation",
     "end_credential",
     "end_unsent",
+    "fail_renewal",
     "fail_revocation",
+    "keep_end",
     "leave_credential",
+    "prolong_credential",
     "prove_gone",
     "prove_still_gone",
     "reappear",
@@ -78,14 +84,84 @@ def acknowledge(credential: Credential, now: Instant) -> Credential:
     return _due(replace(moved, acknowledged=True), now)
 
 
-def renew_credential(credential: Credential, ends: Instant, now: Instant) -> Credential:
-    """A decision lets it live until then, and the target was told so; it never ends earlier by that.
+def prolong_credential(credential: Credential, renewal: Renewal, now: Instant) -> Credential:
+    """A decision lets it live longer, of which its target has to be told.
 
     Raises:
+        NotRenewableError: It is over, is nobody's yet, or another renewal of it is under way (rule 6).
         WrongStateError: It is not active.
     """
-    moved = _move(credential, CredentialEvent.RENEW)
-    return _due(replace(moved, ends=max(ends, credential.ends)), now)
+    moved = _move(credential, CredentialEvent.PROLONG)
+    if is_renewing(credential) or not credential.acknowledged or now >= credential.ends:
+        raise NotRenewableError(f"`{credential.id}` is over, is nobody's yet, or is being renewed")
+    if renewal.ends <= latest_end(credential):
+        raise NotRenewableError(f"`{credential.id}` does not live longer by that")
+    return _due(replace(moved, renewal=renewal, trouble=""), now)
+
+
+def begin_renewal(credential: Credential, now: Instant) -> Credential:
+    """A broker takes it in hand to tell the target of it; once its lease is over another one may.
+
+    Raises:
+        LeaseHeldError: Another one has it in hand.
+        NotRenewableError: It is over, or nothing is to be told (rule 6).
+        WrongStateError: It is not active.
+    """
+    moved = _move(take_lease(credential, now), CredentialEvent.TELL)
+    _require_renewing(credential, now)
+    return _due(moved, now)
+
+
+def renew_credential(credential: Credential, fence: int, now: Instant) -> Credential:
+    """The target was told by the holder of this lease; it never ends earlier by that.
+
+    Raises:
+        LeaseLostError: That is nobody who has it in hand.
+        NotRenewableError: It is over, or nothing was to be told (rule 6).
+        WrongStateError: It is not active.
+    """
+    require_lease(credential, fence, now)
+    moved = _move(let_go(credential), CredentialEvent.RENEW)
+    renewal = _require_renewing(credential, now)
+    done = replace(renewal, state=RenewalState.DONE)
+    return _due(replace(moved, ends=max(renewal.ends, credential.ends), renewal=done, trouble=""), now)
+
+
+def fail_renewal(credential: Credential, fence: int, trouble: str, now: Instant) -> Credential:
+    """The target could not be told this time; it is tried again until the credential ends.
+
+    Raises:
+        LeaseLostError: That is nobody who has it in hand.
+        NotRenewableError: It is over, or nothing was to be told (rule 6).
+        WrongStateError: It is not active.
+    """
+    require_lease(credential, fence, now)
+    moved = _move(let_go(credential), CredentialEvent.TELL)
+    renewal = _require_renewing(credential, now)
+    again = replace(renewal, attempts=renewal.attempts + 1)
+    return _due(replace(moved, renewal=again, trouble=trouble), now)
+
+
+def keep_end(credential: Credential, fence: int, trouble: str, now: Instant) -> Credential:
+    """The target does not let it live longer: it ends when it did before.
+
+    Raises:
+        LeaseLostError: That is nobody who has it in hand.
+        NotRenewableError: It is over, or nothing was to be told (rule 6).
+        WrongStateError: It is not active.
+    """
+    require_lease(credential, fence, now)
+    moved = _move(let_go(credential), CredentialEvent.KEEP)
+    failed = replace(_require_renewing(credential, now), state=RenewalState.FAILED)
+    return _due(replace(moved, renewal=failed, trouble=trouble), now)
+
+
+def _require_renewing(credential: Credential, now: Instant) -> Renewal:
+    """The renewal of which the target is to be told; as long as the credential is not over (rule 6)."""
+    renewal = credential.renewal
+    if renewal is None or not is_renewing(credential) or now >= credential.ends:
+        raise NotRenewableError(f"`{credential.id}` is over, or is not being renewed")
+    return renewal
 
 
 def end_credential(credential: Credential, why: str, now: Instant) -> Credential:
@@ -95,7 +171,10 @@ def end_credential(credential: Credential, why: str, now: Instant) -> Credential
         WrongStateError: It is being revoked, or was.
     """
     moved = _move(let_go(credential), CredentialEvent.END)
-    return _due(replace(moved, ended=now, why=why, attempts=0), now)
+    renewal = credential.renewal
+    if renewal is not None and is_renewing(credential):
+        renewal = replace(renewal, state=RenewalState.FAILED)  # 6
+    return _due(replace(moved, ended=now, why=why, attempts=0, renewal=renewal), now)
 
 
 def end_unsent(credential: Credential, fence: int, why: str, now: Instant) -> Credential:

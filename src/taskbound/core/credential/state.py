@@ -13,7 +13,9 @@ Rules (design 5; reliability I-01 to I-07, I-12, I-14):
 5. One end needs no look: of a mint that nothing was sent of, neither to the target nor on the way to it. It
    is begun once (rule 2), so nothing can be there, or arrive; who had its lease says so, and what they say of
    what the target showed is believed no less.
-6. A target may show again what was gone: its data was restored, or a mint arrives late. Then it is revoked
+6. What is active may be renewed, by a decision of its own each time: that was permitted, then the target was
+   told. Whatever ends it goes first, and what is over is never renewed.
+7. A target may show again what was gone: its data was restored, or a mint arrives late. Then it is revoked
    again (I-14). To be shown once more that it is gone changes nothing (I-05).
 """
 
@@ -55,8 +57,14 @@ class CredentialEvent(Enum):
     """The target shows it, and its secret is sealed to who asked."""
     ACKNOWLEDGE = "acknowledge"
     """Who asked says to have its secret."""
+    PROLONG = "prolong"
+    """A decision lets it live longer; its target knows nothing of that yet (rule 6)."""
+    TELL = "tell"
+    """A broker is about to tell the target of it, or could not."""
     RENEW = "renew"
-    """The target lets it live longer, by a decision of its own."""
+    """The target lets it live longer, as was decided."""
+    KEEP = "keep"
+    """The target does not let it live longer: it ends when it did before."""
     END = "end"
     """It is over: its task, its time, its holder or a person says so, or its mint failed (rule 3)."""
     UNSENT = "unsent"
@@ -70,7 +78,7 @@ class CredentialEvent(Enum):
     LEAVE = "leave"
     """The target has no means to end what is open; it ends by itself (rule 4)."""
     REAPPEAR = "reappear"
-    """The target shows what was gone (rule 6)."""
+    """The target shows what was gone (rule 7)."""
 
 
 _S, _E = CredentialState, CredentialEvent
@@ -81,7 +89,10 @@ CREDENTIAL_TRANSITIONS: Final[Transitions[CredentialState, CredentialEvent]] = T
         (_S.JOURNALED, _E.MINT): _S.MINTING,
         (_S.MINTING, _E.SHOW): _S.ACTIVE,
         (_S.ACTIVE, _E.ACKNOWLEDGE): _S.ACTIVE,
+        (_S.ACTIVE, _E.PROLONG): _S.ACTIVE,
+        (_S.ACTIVE, _E.TELL): _S.ACTIVE,
         (_S.ACTIVE, _E.RENEW): _S.ACTIVE,
+        (_S.ACTIVE, _E.KEEP): _S.ACTIVE,
         (_S.JOURNALED, _E.END): _S.REVOKING,
         (_S.MINTING, _E.END): _S.REVOKING,
         (_S.ACTIVE, _E.END): _S.REVOKING,

@@ -1,7 +1,7 @@
 """What a credential is: a row, which the target has never seen whole.
 
-1. What was asked for and permitted never changes: target, kind, arguments, task, action. State, end, lease
-   and what is due do.
+1. What was asked for and permitted never changes: target, kind, arguments, task, action. State, end, lease,
+   the last renewal and what is due do.
 2. A credential ends with its task at the latest, and in the target by itself within `GRACE` of that, also
    when every process of ours is gone (I-03). What the target is told is never earlier than the row's end: a
    clock that is ahead there would cut short what was granted.
@@ -9,11 +9,14 @@
    *canary* of a preflight, which nobody asked for and nobody gets; what has neither was found by a sweep.
 4. It is nobody's until who asked has acknowledged it, within `HANDED_OUT_WITHIN` (K10): a secret that nobody
    says to have may be anywhere.
+5. What was permitted of a renewal stands beside the row's end until the target was told: until then the row
+   ends when it did. The last renewal stays with what came of it: its action's outcome follows from that.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, seconds
@@ -29,11 +32,15 @@ __all__ = [
     "SHORTEST",
     "Credential",
     "Lease",
+    "Renewal",
+    "RenewalState",
     "credential_of",
     "end_in_target",
     "end_of",
     "handed_out_until",
     "is_canary",
+    "is_renewing",
+    "latest_end",
 ]
 
 NEVER: Final = Instant(0)
@@ -57,6 +64,32 @@ class Lease:
     """A number that grows with each lease of the credential; 0 before the first."""
     until: Instant = NEVER
     """When whoever has it must have let go; `NEVER` where nobody has."""
+
+
+class RenewalState(Enum):
+    """What came of a renewal; the values are what rows hold."""
+
+    WANTED = "wanted"
+    """It was permitted, and the target was not told of it yet, as far as is known."""
+    DONE = "done"
+    """The target was told: the row ends as was decided."""
+    FAILED = "failed"
+    """The target could not be brought to it, or the credential ended before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """The last renewal of a credential (rule 5)."""
+
+    action: str
+    """The action that was permitted."""
+    ends: Instant
+    """When the credential is to end by it."""
+    record: int
+    """The number of the record of its permit (`AuditReads.numbered`)."""
+    state: RenewalState = RenewalState.WANTED
+    attempts: int = 0
+    """How often the target was told in vain. Nothing but waits and screens depend on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +130,13 @@ class Credential:
     attempts: int = 0
     """How often its revocation was tried in vain. Nothing but waits and screens depend on it."""
     trouble: str = ""
-    """What the last attempt met, in our words; never a target's secret."""
+    """What the last attempt to revoke or renew it met, in our words; never a target's secret."""
     late: Instant = NEVER
     """Until when a mint that was lost may still arrive in the target; `NEVER` where none can."""
     record: int = 0
     """The number of the record of its beginning (`AuditReads.numbered`)."""
+    renewal: Renewal | None = None
+    """The last one; None where there was none."""
     version: int = 1
     """Grows with each change; a row is written over the one that it was made of, and over no other."""
 
@@ -134,6 +169,18 @@ def credential_of(action: str) -> str:
 def is_canary(credential: Credential) -> bool:
     """Whether it is a preflight's (rule 3)."""
     return bool(credential.kind) and not credential.action
+
+
+def is_renewing(credential: Credential) -> bool:
+    """Whether a renewal of it was permitted, and its target has to be told of that."""
+    renewal = credential.renewal
+    return renewal is not None and renewal.state is RenewalState.WANTED
+
+
+def latest_end(credential: Credential) -> Instant:
+    """The latest end that its target may have been told of, by whatever was permitted (rule 5)."""
+    renewal = credential.renewal
+    return credential.ends if renewal is None else max(credential.ends, renewal.ends)
 
 
 def end_in_target(ends: Instant) -> Instant:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.issuer import Issuer
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.scope import Charge
+    from taskbound.core.target import Renewable
     from taskbound.core.task import TaskHead
 
 __all__ = ["Answered", "Locked", "Settled", "Settlement"]
@@ -47,6 +48,8 @@ class Locked:
     issuers: tuple[Issuer, ...] = ()
     """Whose word counts as evidence; read only where a proposal rests on it."""
     places: HoldPlaces = _NO_PLACES
+    credentials: tuple[Renewable, ...] = ()
+    """Those that are to be renewed."""
 
 
 @quick

@@ -14,6 +14,9 @@
 8. What probes and checks found is worth some seconds: a proposal that waited longer for its commit is
    stale. So is one that rests on evidence which expired meanwhile, or of which another word counts now.
 9. A credential that would end at once is refused: how long its task lasts is judged at the commit.
+10. Whether a credential can be renewed is judged by its row, which is locked. Of two renewals of one that is
+    permitted which comes first: the other has to wait for what comes of it. A presentation that was permitted
+    is a duplicate before that, and renews nothing again.
 """
 
 from __future__ import annotations
@@ -22,8 +25,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, assert_never
 
 from taskbound.core.action import ActionState, Duplicate, New, PriorAction, present
-from taskbound.core.credential import end_of
 from taskbound.core.decision.act import ActHistory
+from taskbound.core.decision.crediting import require_renewable, why_too_short
 from taskbound.core.decision.hold import HoldBook, Narrowed, Waiting
 from taskbound.core.decision.locked import Answered, Locked, Settled, Settlement
 from taskbound.core.decision.paying import take_paid
@@ -42,7 +45,7 @@ from taskbound.core.decision.values import (
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.scope import Exhausted, Paid, pay
-from taskbound.core.task import deadline_with, require_live
+from taskbound.core.task import require_live
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +54,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.decision.values import Basis
     from taskbound.core.errors import TaskboundError
-    from taskbound.core.target import Life
 
 __all__ = ["ActHistory", "Locked", "Settled", "Settlement", "presentation_names", "settle"]
 
@@ -68,6 +70,8 @@ class _Book:
         self.acts = dict(locked.acts)
         self.priors = dict(locked.priors)
         self.holds = HoldBook(locked.places)
+        self.renewed: set[str] = set()
+        """Ids of the credentials that a permit of this group renews."""
         self.attempted: set[tuple[str, str]] = set()
         self.barred: dict[str, DeniedError | None] = {}
         """By task: what keeps it from acting at this instant, once it was looked at."""
@@ -120,8 +124,8 @@ def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant
     if isinstance(proposal.verdict, Refuse):
         return Settled(proposal=proposal, decision=proposal.verdict, attempt=history.attempts + 1)
     barred: TaskboundError | None = _barred(proposal.action.task, locked, book, now)
-    if barred is None and proposal.life is not None:
-        barred = _too_short(proposal.action.task, proposal.life, locked, now)  # 9
+    if barred is None:
+        barred = why_too_short(proposal, locked.tasks, now)  # 9
     if barred is not None:
         return Settled(proposal=proposal, decision=refusal(barred), attempt=history.attempts + 1)  # 2
     try:
@@ -129,10 +133,13 @@ def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant
         prior = _prior(proposal, names, book)
         if prior is not None:
             return Repeated(prior=prior)  # 3
+        require_renewable(proposal, locked, book.renewed, now)  # 10
     except (DeniedError, MalformedError) as error:
         return Settled(proposal=proposal, decision=refusal(error), attempt=history.attempts + 1)
     settled = _decide(proposal, book, attempt=history.attempts + 1, now=now, until=until)
     if isinstance(settled, Settled) and isinstance(settled.decision, Permit):
+        if proposal.life is not None and proposal.life.renews:
+            book.renewed.add(proposal.life.renews)
         book.acts[key] = ActHistory(
             attempts=settled.attempt,
             last_outcome=history.last_outcome,
@@ -157,15 +164,6 @@ def _barred(task: str, locked: Locked, book: _Book, now: Instant) -> DeniedError
         else:
             book.barred[task] = None
     return book.barred[task]
-
-
-def _too_short(task: str, life: Life, locked: Locked, now: Instant) -> TaskboundError | None:
-    """Why no credential is written down that would live so long."""
-    try:
-        end_of(life.asked, life.most, now, deadline_with(task, locked.tasks))
-    except (DeniedError, MalformedError) as error:
-        return error
-    return None
 
 
 def _changed(proposal: Proposal, locked: Locked, book: _Book) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskbound.core.target.access import AdminAccess, OpensshAccess, PostgresAccess, parse_admin_access
-from taskbound.core.target.asking import Life, life_of, require_parameters
+from taskbound.core.target.asking import Life, life_of, renewed_by, require_parameters
 from taskbound.core.target.errors import (
     BadAdminAccessError,
     BadKindError,
@@ -12,9 +12,10 @@ from taskbound.core.target.errors import (
     TargetFileError,
 )
 from taskbound.core.target.file import TargetFile, parse_target_file
-from taskbound.core.target.kind import LONGEST, SECONDS, CredentialKind, kind_definition
+from taskbound.core.target.kind import LONGEST, RENEWS, SECONDS, CredentialKind, kind_definition
 from taskbound.core.target.openssh import OpensshKind, OpensshPlace
 from taskbound.core.target.postgres import PostgresKind, PostgresPlace
+from taskbound.core.target.renewing import Renewable, parameters_of, renewed_until
 from taskbound.core.target.state import TargetState
 from taskbound.core.target.systems import OPENSSH, POSTGRES, Grants, SystemPlace
 
@@ -22,6 +23,7 @@ __all__ = [
     "LONGEST",
     "OPENSSH",
     "POSTGRES",
+    "RENEWS",
     "SECONDS",
     "AdminAccess",
     "BadAdminAccessError",
@@ -37,13 +39,17 @@ __all__ = [
     "PostgresAccess",
     "PostgresKind",
     "PostgresPlace",
+    "Renewable",
     "SystemPlace",
     "TargetFile",
     "TargetFileError",
     "TargetState",
     "kind_definition",
     "life_of",
+    "parameters_of",
     "parse_admin_access",
     "parse_target_file",
+    "renewed_by",
+    "renewed_until",
     "require_parameters",
 ]

@@ -3,7 +3,8 @@
 1. All that the definition requires is there, each a text within its bounds, and nothing that it does not
    know: these texts go to the target as they are.
 2. `seconds` is an integer from 1 to what the kind allows; where it is not there, the definition says it.
-3. A definition that says none of that is no kind's, and nothing is asked for by it.
+3. A renewal names the credential that it is of by `renews`, where the definition knows that.
+4. A definition that says none of that is no kind's, and nothing is asked for by it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.credential.errors import BadCredentialLifeError
 from taskbound.core.target.errors import BadKindError, BadParameterError
-from taskbound.core.target.kind import SECONDS
+from taskbound.core.target.kind import RENEWS, SECONDS
 from taskbound.core.tool.name import shown
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.definition import ToolDefinition
 
-__all__ = ["Life", "life_of", "require_parameters"]
+__all__ = ["Life", "life_of", "renewed_by", "require_parameters"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class Life:
     """1 to `most`."""
     most: int
     """What its kind allows."""
+    renews: str = ""
+    """The id of the credential that lives so long from now on; empty where a new one is asked for."""
 
 
 def require_parameters(definition: ToolDefinition, arguments: Mapping[str, JsonValue]) -> None:
@@ -69,7 +72,15 @@ def life_of(definition: ToolDefinition, arguments: Mapping[str, JsonValue]) -> L
     asked = arguments.get(SECONDS, default)
     if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= most:
         raise BadCredentialLifeError(f"`{SECONDS}` is a whole number from 1 to {most}")
-    return Life(asked=asked, most=most)
+    return Life(asked=asked, most=most, renews=renewed_by(definition, arguments))
+
+
+def renewed_by(definition: ToolDefinition, arguments: Mapping[str, JsonValue]) -> str:
+    """The id of the credential that is to be renewed; empty where a new one is asked for (rule 3)."""
+    if RENEWS not in _properties(definition):
+        return ""
+    found = arguments.get(RENEWS)
+    return found if isinstance(found, str) else ""
 
 
 def _properties(definition: ToolDefinition) -> Mapping[str, JsonValue]:
@@ -78,7 +89,7 @@ def _properties(definition: ToolDefinition) -> Mapping[str, JsonValue]:
 
 
 def _bound(properties: Mapping[str, JsonValue], name: str, bound: str) -> int:
-    """What bounds this parameter (rule 3)."""
+    """What bounds this parameter (rule 4)."""
     schema = properties.get(name)
     found = schema.get(bound) if isinstance(schema, dict) else None
     if isinstance(found, bool) or not isinstance(found, int):

@@ -149,11 +149,14 @@ def _parse_file(value: JsonValue, top: Place) -> TargetFile:
 
 def _parse_kind(system: System, name: str, value: JsonValue, place: Place) -> CredentialKind:
     members = place.read_object(
-        value, required=("for", "seconds", *system.required), allowed=("effect", *system.allowed)
+        value, required=("for", "seconds", *system.required), allowed=("effect", "renewable", *system.allowed)
     )
     effect = place.member("effect").read_text(members.get("effect", Effect.DESTRUCTIVE.value))
     if effect not in _EFFECTS:
         raise place.member("effect").fault(f"must be one of {', '.join(_EFFECTS)}")
+    renewable = members.get("renewable", False)
+    if not isinstance(renewable, bool):
+        raise place.member("renewable").fault("must be true or false")
     return made(
         place,
         partial(
@@ -162,6 +165,7 @@ def _parse_kind(system: System, name: str, value: JsonValue, place: Place) -> Cr
             description=place.member("for").read_text(members["for"]),
             seconds=place.member("seconds").read_integer(members["seconds"], least=1, most=LONGEST),
             effect=Effect(effect),
+            renewable=renewable,
             grants=system.grants(members, place),
         ),
     )

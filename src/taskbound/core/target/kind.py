@@ -4,7 +4,9 @@
    the declaration, and says all that a scope may limit: the parameters, and for how many seconds. Behind what
    it is for it says what it may do in the target, which is what approvers read.
 2. Each parameter is a text of 1 to 256 characters. What it may be is the scope's to say, and a policy's.
-3. Having a credential is having all that it may do, for as long as it lasts. So the effect is declared, and
+3. A kind that is declared renewable has one more parameter, `renews`: the id of a credential of its own that
+   is to live longer. No other is minted then, and nothing but its end changes (`renewing`).
+4. Having a credential is having all that it may do, for as long as it lasts. So the effect is declared, and
    is the worst where nothing is; and asking twice is two credentials.
 """
 
@@ -24,13 +26,17 @@ if TYPE_CHECKING:
     from taskbound.core.target.systems import Grants
     from taskbound.core.tool.definition import ToolDefinition
 
-__all__ = ["LONGEST", "MAX_PARAMETER", "SECONDS", "CredentialKind", "kind_definition"]
+__all__ = ["LONGEST", "MAX_PARAMETER", "RENEWS", "SECONDS", "CredentialKind", "kind_definition"]
 
 LONGEST: Final = 86_400
 """Seconds: more than a day is no task's."""
 MAX_PARAMETER: Final = 256
 SECONDS: Final = "seconds"
 """The parameter that every kind has: for how long."""
+RENEWS: Final = "renews"
+"""The parameter of a renewal: which credential it is of."""
+_ID: Final = 39
+"""Characters of a credential's id (`core.credential.name`)."""
 _DESCRIPTION: Final = re.compile(r"[^\x00-\x1f\x7f]{1,400}")
 _HINTS: Final[dict[Effect, dict[str, JsonValue]]] = {
     Effect.READ: {"readOnlyHint": True},
@@ -55,6 +61,8 @@ class CredentialKind:
     grants: Grants
     """What the target lets it do."""
     effect: Effect = Effect.DESTRUCTIVE
+    renewable: bool = False
+    """Whether one that lives may be asked to live longer."""
 
     def __post_init__(self) -> None:
         """Require a name, a line and a life."""
@@ -66,6 +74,8 @@ class CredentialKind:
             raise BadKindError(f"a credential lives 1 to {LONGEST} seconds")
         if SECONDS in self.parameters:
             raise BadKindError(f"`{SECONDS}` says how long a credential lives, and is no other parameter")
+        if RENEWS in self.parameters:
+            raise BadKindError(f"`{RENEWS}` says which credential is renewed, and is no other parameter")
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -85,6 +95,15 @@ def kind_definition(kind: CredentialKind) -> ToolDefinition:
         "minimum": 1,
         "type": "integer",
     }
+    renews: dict[str, JsonValue] = {}
+    if kind.renewable:  # 3
+        renews[RENEWS] = {
+            "description": "The id of a credential of this task, which lives longer instead: from now on for"
+            " so many seconds, with the same other parameters. Left out, a new one is asked for.",
+            "maxLength": _ID,
+            "minLength": _ID,
+            "type": "string",
+        }
     return parse_definition(
         canonical(
             {
@@ -92,7 +111,7 @@ def kind_definition(kind: CredentialKind) -> ToolDefinition:
                 "description": f"{kind.description} [{kind.effect.value}: {kind.grants.words}]",
                 "inputSchema": {
                     "additionalProperties": False,
-                    "properties": {**texts, SECONDS: seconds},
+                    "properties": {**texts, **renews, SECONDS: seconds},
                     "required": list(kind.parameters),
                     "type": "object",
                 },

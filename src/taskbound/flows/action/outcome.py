@@ -20,12 +20,14 @@ from taskbound.core.credential import credential_of, is_never_begun
 from taskbound.core.decision import TooManyRefusalsError
 from taskbound.core.errors import UnavailableError
 from taskbound.flows.action.sheet import OPEN, UNSENT, Release, Released, Report, Sheet, Withhold
+from taskbound.flows.credential.naming import renewed_with
 from taskbound.flows.decision.tokens import ended_tokens
 from taskbound.ports.store import AmbiguousCommitError, ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from taskbound.core.clock import Instant
     from taskbound.flows.decision.refusals import Refusals
     from taskbound.flows.means import Means
     from taskbound.ports.action import OpenPermit
@@ -147,12 +149,7 @@ class Outcomes:
             for one in permits.values()
             if one.id in unsent and tx.tokens.is_told(namespace, one.task, one.id)  # under its lock
         }
-        minted = {
-            one
-            for one in unsent
-            if (row := tx.credentials.credential(namespace, credential_of(one))) is not None
-            and not is_never_begun(row, now)
-        }
+        minted = {one for one in unsent if _may_be_done(tx, namespace, one, now)}
         sheet = Sheet(namespace, now, switch, heads, told, minted)
         _, ended = ended_tokens(tx, namespace, {one.token for one in reports if one.token}, now)
         answers: list[Released] = []
@@ -165,6 +162,14 @@ class Outcomes:
             answers.append(sheet.take(one, permit) if before is None else before)
         sheet.write(tx, self._means.writer)
         return answers
+
+
+def _may_be_done(tx: Transaction, namespace: str, action: str, now: Instant) -> bool:
+    """Whether a credential of this action may be minted, or renewed by it."""
+    row = tx.credentials.credential(namespace, credential_of(action))
+    if row is not None:
+        return not is_never_begun(row, now)
+    return renewed_with(tx, namespace, action) is not None
 
 
 def _told_before(tx: Transaction, sheet: Sheet, report: Report, permit: OpenPermit | None) -> Released | None:

@@ -10,7 +10,9 @@ __all__ = [
     "MintFailedError",
     "NobodyMintedError",
     "NotAskerError",
+    "RenewalFailedError",
     "StillMintingError",
+    "StillRenewingError",
     "UnknownCredentialError",
     "WrongTellingError",
 ]
@@ -70,3 +72,17 @@ class StillMintingError(UnavailableError):
 
     code = "still-minting"
     remedy = "take it again: it is handed out for 10 seconds once it is minted"
+
+
+class RenewalFailedError(DeniedError):
+    """The target does not let a credential live longer."""
+
+    code = "renewal-failed"
+    remedy = "it ends when it did before: ask for another one"
+
+
+class StillRenewingError(UnavailableError):
+    """The broker is still at a renewal."""
+
+    code = "still-renewing"
+    remedy = "wait again: until its target was told the credential ends when it did before"

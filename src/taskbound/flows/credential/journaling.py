@@ -1,8 +1,8 @@
 """Writing a credential down in the transaction that permits it, before anybody calls its target (law 5).
 
 1. Each settled permit of a tool `TARGET__credential/KIND` has one row: named after its action, *journaled*,
-   due at once. What is not settled, not permitted or presented again has none, and no row is written without
-   its permit.
+   due at once; but of a renewal, which moves one (`prolonging`). What is not settled, not permitted or
+   presented again has none, and no row is written without its permit.
 2. It ends when it was asked to, when its kind does, or with the first deadline of its task and that one's
    ancestors: as they stand locked, at the instant of the commit (I-03).
 3. The row has the number of its own record, which is appended in the same transaction behind the decisions.
@@ -42,7 +42,7 @@ __all__ = ["Granted", "granted", "journal_credentials"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """One permitted action that asks for a credential."""
+    """One permitted action that asks for a credential, or for a longer life of one (`prolonging`)."""
 
     id: str
     """The action's id: the held one's, where a hold was lifted."""
@@ -51,10 +51,11 @@ class Granted:
     kind: str
     life: Life
     recipient: str
+    """Empty of a renewal: nothing is sealed."""
 
 
 def granted(settled: Settled, action: str, recipient: str | None) -> tuple[Granted, ...]:
-    """The credential that is written down with this decision; none where it is no permit of one.
+    """The credential that is written down or renewed with this decision; none where it is no permit of one.
 
     Args:
         settled: The decision.
@@ -71,11 +72,11 @@ def granted(settled: Settled, action: str, recipient: str | None) -> tuple[Grant
     if named is None:
         return ()
     life = proposal.life
-    if life is None or not recipient:
+    if life is None or not (recipient or life.renews):
         raise NoRecipientError(f"`{action}` was permitted for nobody who could get what is minted")
     target, kind = named
     whole = Granted(
-        id=action, action=proposal.action, target=target, kind=kind, life=life, recipient=recipient
+        id=action, action=proposal.action, target=target, kind=kind, life=life, recipient=recipient or ""
     )
     return (whole,)
 

@@ -4,8 +4,9 @@
    is not due and what is not there is left out, and is no error: the broker read the rows a while ago.
 2. A mint is given only while somebody waits for its secret, or of a canary, which the broker uses itself:
    what nobody waits for is never in a target.
-3. Revoking and looking are given to whoever asks, also while everything is stopped.
-4. All of what is given is one transaction; rows are locked in the order of their names.
+3. A renewal is given whoever waits for what comes of it: it is of what somebody has.
+4. Revoking and looking are given to whoever asks, also while everything is stopped.
+5. All of what is given is one transaction; rows are locked in the order of their names.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from taskbound.core.credential import (
     CredentialEvent,
     Step,
     begin_mint,
+    begin_renewal,
     begin_revocation,
     is_canary,
     is_leased,
@@ -80,13 +82,16 @@ def _lease(
 ) -> tuple[Leased, ...]:
     moves = Moves(means, tx, namespace, means.clock.now())
     given: list[Leased] = []
-    for name in wanted:  # 4
+    for name in wanted:  # 5
         row = tx.credentials.lock_credential(namespace, name)
         if row is None or is_leased(row, moves.now):
             continue  # 1
         step = step_of(row, moves.now)
         if step is Step.MINT and (name in waited_for or is_canary(row)):  # 2
             after = moves.put(row, begin_mint(row, moves.now), CredentialEvent.MINT)
+            given.append(Leased(credential=after, step=step))
+        elif step is Step.RENEW:
+            after = moves.keep(row, begin_renewal(row, moves.now))
             given.append(Leased(credential=after, step=step))
         elif step is Step.REVOKE:
             after = moves.keep(row, begin_revocation(row, moves.now))

@@ -4,59 +4,83 @@
    credential nobody has to: its row says what came of it, since only the broker acts, under a fence.
 2. It has succeeded where its secret was acknowledged, and failed where it is over without: then nobody can
    begin anything with it, or will. As long as it lives without an acknowledgement nothing is said.
-3. It is recorded as what a person finds out is, by the daemon, with the row as how it is known.
-4. The latest are looked at, so many of a namespace: what is older than that stays a person's to reconcile.
+3. So it is with a renewal: it has succeeded where the target was told, and failed where it was not and will
+   not be, or where the credential ended before.
+4. It is recorded as what a person finds out is, by the daemon, with the row as how it is known.
+5. The latest are looked at, so many of a namespace: what is older than that stays a person's to reconcile.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import ActionState
-from taskbound.core.credential import LIVE, CredentialState
+from taskbound.core.credential import LIVE, CredentialState, RenewalState
 from taskbound.core.transition import WrongStateError
 from taskbound.flows.action.reconcile import reconcile
 from taskbound.flows.means import Actor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from taskbound.core.credential import Credential
     from taskbound.flows.means import Means
 
-__all__ = ["LATEST", "find_unknown", "settle_one", "settle_unknown"]
+__all__ = ["LATEST", "Known", "find_unknown", "settle_one", "settle_unknown"]
 
 LATEST: Final = 200
-"""Rows of a namespace that are looked at (rule 4)."""
+"""Rows of a namespace that are looked at (rule 5)."""
 _KNOWN: Final = frozenset(CredentialState) - LIVE | {CredentialState.ACTIVE}
 _NOTE: Final = 500
 """Characters of how it is known (`flows.action.reconcile`)."""
 _DAEMON: Final = Actor(name="daemon", proof="")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What came of an action, as a credential's row says it."""
+
+    row: Credential
+    action: str
+    succeeded: bool
+
+
 def settle_unknown(means: Means, namespace: str) -> tuple[str, ...]:
     """Say what came of actions whose outcome is unknown and whose credential's row knows; their ids."""
-    return tuple(row.action for row in find_unknown(means, namespace) if settle_one(means, row))
+    return tuple(one.action for one in find_unknown(means, namespace) if settle_one(means, one))
 
 
-def find_unknown(means: Means, namespace: str) -> tuple[Credential, ...]:
-    """Rows that know what came of their action while nobody else does; nothing is written."""
+def find_unknown(means: Means, namespace: str) -> tuple[Known, ...]:
+    """What rows know of actions of which nobody else does; nothing is written."""
     with means.store.read() as snapshot:
         rows = snapshot.credentials.credentials(namespace, states=_KNOWN, limit=LATEST)
         return tuple(
-            row
+            one
             for row in rows
-            if row.action
-            and (row.acknowledged or row.state not in LIVE)  # 2
-            and (action := snapshot.actions.action(namespace, row.action)) is not None
+            for one in _known(row)
+            if (action := snapshot.actions.action(namespace, one.action)) is not None
             and action.state is ActionState.UNKNOWN
         )
 
 
-def settle_one(means: Means, row: Credential) -> bool:
-    """Say it of this one (rule 3); whether it was said, as another daemon may have said it meanwhile."""
-    outcome = "succeeded" if row.acknowledged else "failed"
-    note = f"its credential `{row.id}` is {row.state.value}: {row.why or 'its secret was acknowledged'}"
+def _known(row: Credential) -> Iterator[Known]:
+    """What the row knows of the actions that it names."""
+    if row.action and (row.acknowledged or row.state not in LIVE):  # 2
+        yield Known(row=row, action=row.action, succeeded=row.acknowledged)
+    renewal = row.renewal
+    if renewal is not None and renewal.state is not RenewalState.WANTED:  # 3
+        yield Known(row=row, action=renewal.action, succeeded=renewal.state is RenewalState.DONE)
+
+
+def settle_one(means: Means, known: Known) -> bool:
+    """Say it of this one (rule 4); whether it was said, as another daemon may have said it meanwhile."""
+    row = known.row
+    outcome = "succeeded" if known.succeeded else "failed"
+    why = row.why or row.trouble or ("it ends later" if row.renewal else "its secret was acknowledged")
+    note = f"its credential `{row.id}` is {row.state.value}: {why}"
     try:
-        reconcile(means, row.namespace, row.action, outcome, note[:_NOTE], _DAEMON)  # 3
+        reconcile(means, row.namespace, known.action, outcome, note[:_NOTE], _DAEMON)
     except WrongStateError:
         return False
     return True

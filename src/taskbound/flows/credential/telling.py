@@ -6,9 +6,11 @@
 3. *Failed* ends what was being minted, with what was met; where nothing was sent of it, it is over by that.
    Of what was being revoked it counts one attempt, which leaves no record, and changes nothing else: only the
    target's own word leads out of revoking (I-06).
-4. *Gone* and *left* are that word, with a record of what else was done.
-5. A look has no lease, as it does nothing: it counts only of what was gone.
-6. What is told in words is cut short, and made visible.
+4. *Renewed* moves the end of what lives still. Where a renewal failed it ends when it did before: that is
+   certain where the target does not let it live longer, and else it is tried again until then.
+5. *Gone* and *left* are that word, with a record of what else was done.
+6. A look has no lease, as it does nothing: it counts only of what was gone.
+7. What is told in words is cut short, and made visible.
 """
 
 from __future__ import annotations
@@ -23,12 +25,16 @@ from taskbound.core.credential import (
     CredentialState,
     end_credential,
     end_unsent,
+    fail_renewal,
     fail_revocation,
     is_canary,
+    is_renewing,
+    keep_end,
     leave_credential,
     prove_gone,
     prove_still_gone,
     reappear,
+    renew_credential,
     require_lease,
     show_credential,
 )
@@ -84,12 +90,34 @@ class Telling:
 
         return self._tell(move)
 
-    def failed(self, code: str, trouble: str, *, unsent: bool = False) -> Credential:
-        """It could not be minted, or not be revoked this time (rule 3); whether nothing was sent of a mint.
+    def renewed(self) -> Credential:
+        """The target lets it live longer (rule 4).
 
         Raises:
             LeaseLostError: It is in another hand (rule 1).
-            WrongStateError: It is neither being minted nor revoked.
+            NotRenewableError: It is over, or not being renewed.
+            WrongStateError: It is not active.
+        """
+
+        def move(row: Credential, moves: Moves) -> Credential:
+            after = renew_credential(row, self.fence, moves.now)
+            return moves.put(row, after, CredentialEvent.RENEW)
+
+        return self._tell(move)
+
+    def failed(self, code: str, trouble: str, *, unsent: bool = False, lasting: bool = False) -> Credential:
+        """It could not be minted, not be renewed, or not be revoked this time (rules 3 and 4).
+
+        Args:
+            code: Of what was met.
+            trouble: That, in words.
+            unsent: Whether nothing was sent of a mint.
+            lasting: Whether a renewal is not to be tried again.
+
+        Raises:
+            LeaseLostError: It is in another hand (rule 1).
+            NotRenewableError: It was being renewed, and is over.
+            WrongStateError: It is not being minted, renewed or revoked.
         """
         met = _short(f"{trouble} [{code}]")
 
@@ -101,12 +129,17 @@ class Telling:
             if row.state is CredentialState.MINTING:
                 over = end_credential(row, f"{FAILED}{met}", moves.now)
                 return moves.put(row, over, CredentialEvent.END)
+            if is_renewing(row) and lasting:
+                after = keep_end(row, self.fence, met, moves.now)
+                return moves.put(row, after, CredentialEvent.KEEP, notes=(met,))
+            if is_renewing(row):
+                return moves.keep(row, fail_renewal(row, self.fence, met, moves.now))
             return moves.keep(row, fail_revocation(row, self.fence, met, moves.now))
 
         return self._tell(move)
 
     def gone(self, cut: int, notes: Sequence[str]) -> Credential:
-        """Nothing of it is there (rule 4); how many sessions were ended, and what else was done.
+        """Nothing of it is there (rule 5); how many sessions were ended, and what else was done.
 
         Raises:
             LeaseLostError: It is in another hand (rule 1).
@@ -124,7 +157,7 @@ class Telling:
         return self._tell(move)
 
     def left(self, until: Instant) -> Credential:
-        """What is open may go on until this instant, and nothing can begin (rule 4).
+        """What is open may go on until this instant, and nothing can begin (rule 5).
 
         Raises:
             LeaseLostError: It is in another hand (rule 1).
@@ -138,7 +171,7 @@ class Telling:
         return self._tell(move)
 
     def seen(self, *, exists: bool) -> Credential:
-        """What a look found under the name of one that was gone (rule 5).
+        """What a look found under the name of one that was gone (rule 6).
 
         Raises:
             WrongStateError: It is not gone.
@@ -165,5 +198,5 @@ class Telling:
 
 
 def _short(words: str) -> str:
-    """Words of a broker, as they are kept (rule 6)."""
+    """Words of a broker, as they are kept (rule 7)."""
     return escape_text(words[:_WORDS])

@@ -5,7 +5,9 @@
 2. It can live: for a number of seconds that its kind allows, and for a second at least before the first
    deadline of its task and that one's ancestors. The commit judges that again by its own instant, and says
    when it ends.
-3. What does not fit is refused like what is outside of a scope: with an action and a record of it.
+3. What is renewed is judged by the commit alone, by its row. Here nothing is read of it: whoever has no grant
+   for a renewal is told nothing of a credential.
+4. What does not fit is refused like what is outside of a scope: with an action and a record of it.
 """
 
 from __future__ import annotations

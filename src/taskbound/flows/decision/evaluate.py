@@ -15,8 +15,9 @@
    (`flows.approval.look.looking`). After an unknown outcome what
    a person declared to show the effect is looked at too, for policies that read of it.
 6. Where a policy reads what of the task's evidence stands, it is verified again for each call.
-7. Who asks for a credential names whom its secret is sealed to, and nobody else does. A step of a plan, and
-   what a person narrows to, are given to nobody: who presents them does it then (`crediting`).
+7. Who asks for a credential names whom its secret is sealed to, and nobody else does, nor who renews one. A
+   step of a plan, and what a person narrows to, are given to nobody: who presents them does it then
+   (`crediting`).
 8. What was read is named by version in the proposal's basis. What the arguments don't
    change is worked out once (`standing`).
 """
@@ -144,7 +145,7 @@ class Evaluator:
         if canonical(arguments) != call.arguments:
             raise NotCanonicalError("the arguments are not in canonical form")  # 1
         if (standing.mints or call.recipient) and call.recipient is not None:
-            require_recipient(call.recipient, credential=standing.mints)  # 7
+            require_recipient(call.recipient, credential=standing.mints_by(arguments))  # 7
         action = Action(frame=standing.frame, arguments=call.arguments)
         attempts, outcome = self._before(call.namespace, standing, action)
         flagged = action.flags()

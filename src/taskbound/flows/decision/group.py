@@ -3,7 +3,8 @@
 1. Locks are taken in one order, whoever takes them (design 4.8): kill switch, bundle, agents, tools, tasks,
    remainders, presentations, acts, issuers where policy read of evidence, tokens that were shown, with their
    keys and what let their clients in, then plans, questions, people, credentials, and a target last.
-2. A person's narrower action is settled here like any call: there is no other place where one is decided.
+2. A credential that is to be renewed is looked at with the first of these, to be locked in its turn.
+3. A person's narrower action is settled here like any call: there is no other place where one is decided.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from taskbound.core.clock import Instant
 from taskbound.core.decision import Evaluated, Holding, Locked, presentation_names, settle
 from taskbound.flows.approval import as_held, look_at_holds
 from taskbound.flows.credential.journaling import journal_credentials
+from taskbound.flows.credential.prolonging import lock_renewable, prolong_credentials, see_renewable
 from taskbound.flows.decision.tokens import bar_tokens
 from taskbound.flows.decision.writing import write_settlement
 
@@ -45,10 +47,16 @@ def settle_group(
     holds = look_at_holds(tx, means, proposals, locked.bundle, views.doubts.lost(), now)
     if holds is not None:
         locked = replace(locked, places=holds.places)
+    if locked.credentials:
+        locked = replace(locked, credentials=lock_renewable(tx, namespace, _renewed(proposals)))
     settlement = settle(proposals, locked, now=now, until=Instant(now + PERMIT_LIFE))
     minted = write_settlement(tx, means, group, settlement, holds, now)
-    if minted:
-        journal_credentials(tx, means, minted, locked.tasks, now)
+    fresh = [one for one in minted if not one.life.renews]
+    if fresh:
+        journal_credentials(tx, means, fresh, locked.tasks, now)
+    if len(fresh) < len(minted):
+        renewed = [one for one in minted if one.life.renews]
+        prolong_credentials(tx, means, renewed, locked.tasks, now)
     views.doubts.granted((namespace, one.permitted) for one in group if one.permitted)
     return settlement
 
@@ -80,7 +88,13 @@ def lock_group(
         acts=tx.actions.lock_acts(namespace, acts),
         doubted=doubts.acts(tx, namespace),
         issuers=tx.identities.lock_issuers(namespace) if vouched else (),
+        credentials=see_renewable(tx, namespace, _renewed(proposals)),
     )
+
+
+def _renewed(proposals: Sequence[Proposal]) -> set[str]:
+    """Ids of the credentials that these would renew."""
+    return {one.life.renews for one in proposals if one.life is not None and one.life.renews}
 
 
 def _above(proposal: Proposal) -> set[str]:

@@ -27,6 +27,7 @@ from taskbound.core.identity import UnknownIdentityError, require_active
 from taskbound.core.identity.risk import highest
 from taskbound.core.policy import LOOKED, TIMED, TRIED, VOUCHED, PolicyRequest
 from taskbound.core.revocation import require_not_stopped
+from taskbound.core.target import renewed_by
 from taskbound.core.task import NoTaskError, require_live
 from taskbound.core.tool import credential_kind
 from taskbound.flows.approval.proof.vouched import NOT_VOUCHED
@@ -37,6 +38,9 @@ from taskbound.flows.decision.facts import FactsOf
 from taskbound.flows.decision.usable import require_usable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
     from taskbound.core.errors import TaskboundError
     from taskbound.core.policy import PolicyReads
@@ -87,6 +91,10 @@ class Standing:
         self._reads: PolicyReads | None = None
         self._ground: Ground | None = None
         self._cases: dict[tuple[tuple[str, ...], str, str], Case] = {}
+
+    def mints_by(self, arguments: Mapping[str, JsonValue]) -> bool:
+        """Whether a new credential is asked for: one that is renewed has a secret that was handed out."""
+        return self.mints and not (self._tool and renewed_by(self._tool.definition, arguments))
 
     @property
     def reads_outcome(self) -> bool:

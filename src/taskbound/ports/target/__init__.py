@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from taskbound.ports.target.discovery import Discovers, Discovery
+from taskbound.ports.target.errors import (
+    NameTakenError,
+    RenewalUnsupportedError,
+    TargetRefusedError,
+    TargetUnavailableError,
+    TargetUnreachedError,
+)
 from taskbound.ports.target.store import StoredTarget, TargetReads, TargetWrites
 from taskbound.ports.target.system import (
     Gone,
     Left,
     Minted,
     MintOrder,
-    NameTakenError,
     Shown,
     Target,
-    TargetRefusedError,
-    TargetUnavailableError,
-    TargetUnreachedError,
 )
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "MintOrder",
     "Minted",
     "NameTakenError",
+    "RenewalUnsupportedError",
     "Shown",
     "StoredTarget",
     "Target",

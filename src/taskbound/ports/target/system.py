@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from taskbound.core.errors import DeniedError, UnavailableError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -17,40 +15,9 @@ __all__ = [
     "Left",
     "MintOrder",
     "Minted",
-    "NameTakenError",
     "Shown",
     "Target",
-    "TargetRefusedError",
-    "TargetUnavailableError",
-    "TargetUnreachedError",
 ]
-
-
-class TargetUnavailableError(UnavailableError):
-    """A target can't be reached, or didn't answer in time."""
-
-    code = "target-unavailable"
-    remedy = "look at the target; what has to be revoked there is tried again until it is gone"
-
-
-class TargetUnreachedError(TargetUnavailableError):
-    """A target can't be reached, or lets nobody in with this admin access: nothing was sent to it."""
-
-    code = "target-unreached"
-
-
-class TargetRefusedError(DeniedError):
-    """A target said no to the admin access."""
-
-    code = "target-refused"
-    remedy = "give the admin access the rights that it needs in the target"
-
-
-class NameTakenError(DeniedError):
-    """A target has what is to be minted already."""
-
-    code = "name-taken"
-    remedy = "what was minted under the name before is revoked; ask for another credential"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +97,13 @@ class Target(Protocol[K_contra]):
         """
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:
-        """Let it end there by itself at this instant; nothing else of it changes."""
+        """Let it end there by itself at this instant; nothing else of it changes.
+
+        What is not there, or was revoked, MUST NOT be able to begin anything by that: a call may arrive late.
+
+        Raises:
+            RenewalUnsupportedError: The system can't move an end; then it did nothing.
+        """
 
     def use(self, minted: Minted, *, patience: float) -> None:
         """Use it once as who asked would, and change nothing; raises where that is refused."""

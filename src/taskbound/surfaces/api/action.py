@@ -22,10 +22,10 @@ from taskbound.core.decision import (
     TooManyRefusalsError,
     Waiting,
 )
-from taskbound.core.tool import credential_kind
 from taskbound.flows.action import Release, Report, Withhold, explain, reconcile
 from taskbound.flows.action.explain import UnknownActionError
 from taskbound.flows.approval.look.looking import Unseen
+from taskbound.flows.credential.naming import credential_with
 from taskbound.flows.decision.commit import NotDecided
 from taskbound.surfaces.api.daemon import Asked
 from taskbound.surfaces.api.filters import require_action, require_decision, require_task
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.audit import ActionUndecided
-    from taskbound.core.decision import Reason
+    from taskbound.core.decision import Proposal, Reason
     from taskbound.flows.approval.look.looking import Sight
     from taskbound.flows.decision import Answer as Decided
     from taskbound.ports.action import StoredAction
@@ -149,7 +149,7 @@ def _settled(settled: Settled) -> Answer:
                 until=permit.until,
                 server=proposal.action.server,
                 definition=proposal.action.definition,
-                credential=_credential(proposal.action.tool, proposal.id),
+                credential=_credential(proposal),
             )
         case Refuse() as refuse:
             return _refused(proposal.id, proposal.action.task, refuse)
@@ -182,26 +182,30 @@ def reasons_of(some: tuple[Reason, ...]) -> tuple[wire.Reason, ...]:
 def _stored(daemon: Daemon, connection: Connection, repeated: Repeated) -> Answer:
     with daemon.means.store.read() as snapshot:
         kept = _require(snapshot, connection.namespace, repeated.prior.id)
+        credential = credential_with(snapshot, kept)
     return wire.Duplicate(
         action=kept.id,
         task=kept.task,
         state=kept.state.value,
         answer=msgspec.Raw(kept.answer) if kept.released and kept.answer is not None else msgspec.UNSET,
         reasons=reasons(kept),
-        credential=_credential(kept.tool, kept.id),
+        credential=credential,
     )
 
 
 def _expected(daemon: Daemon, connection: Connection, answer: Answer) -> Answer:
     """The answer; what comes of a credential's action is recorded by the daemon (`credential_desk`)."""
     if isinstance(answer, wire.Permitted) and answer.credential:
-        daemon.credentials.expect(connection, answer.credential)
+        daemon.credentials.expect(connection, answer.credential, answer.action)
     return answer
 
 
-def _credential(tool: str, action: str) -> str:
-    """The credential that was written down with the permit of this action; empty where none was asked for."""
-    return credential_of(action) if credential_kind(tool) is not None else ""
+def _credential(proposal: Proposal) -> str:
+    """The credential that was written down, or renewed, with this permit; empty where none was asked for."""
+    life = proposal.life
+    if life is None:
+        return ""
+    return life.renews or credential_of(proposal.id)
 
 
 def _narrowed(daemon: Daemon, connection: Connection, narrowed: Narrowed) -> Answer:

@@ -1,4 +1,4 @@
-"""Operations of the broker: lease, minted, failed, gone, left, seen, swept.
+"""Operations of the broker: lease, minted, renewed, failed, gone, left, seen, swept.
 
 1. The role `broker` is of the account that owns the data directory, or of the one that the daemon was told,
    and of no process beneath a gateway or a run.
@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from taskbound.core.clock import Instant
 from taskbound.core.credential import Step
@@ -38,10 +38,16 @@ __all__ = [
     "take_gone",
     "take_left",
     "take_minted",
+    "take_renewed",
     "take_seen",
     "take_swept",
 ]
 
+_STEPS: Final[dict[Step, Literal["mint", "renew", "revoke"]]] = {
+    Step.MINT: "mint",
+    Step.RENEW: "renew",
+    Step.REVOKE: "revoke",
+}
 _SEALED: Final = 65_536
 """Characters of a sealed secret."""
 _LATEST: Final = 2**53 - 1
@@ -76,7 +82,7 @@ def _order(leased: Leased) -> wire.Order:
         return wire.Order(credential=leased.credential.id, step="look")
     return wire.Order(
         credential=leased.credential.id,
-        step="mint" if leased.step is Step.MINT else "revoke",
+        step=_STEPS[leased.step],
         fence=held.fence,
         until=held.until,
     )
@@ -106,10 +112,19 @@ async def take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMint
     return Done()
 
 
+async def take_renewed(daemon: Daemon, connection: Connection, ask: wire.TellRenewed) -> Answer:
+    """The target lets it live longer."""
+    row = await _tell(daemon, _telling(daemon, connection, ask.credential, ask.fence).renewed)
+    daemon.credentials.tell((row,))
+    return Done()
+
+
 async def take_failed(daemon: Daemon, connection: Connection, ask: wire.TellFailed) -> Answer:
-    """It could not be minted, or not be revoked this time."""
+    """It could not be minted, not be renewed, or not be revoked this time."""
     told = _telling(daemon, connection, ask.credential, ask.fence)
-    row = await _tell(daemon, partial(told.failed, ask.code, ask.trouble, unsent=ask.unsent))
+    row = await _tell(
+        daemon, partial(told.failed, ask.code, ask.trouble, unsent=ask.unsent, lasting=ask.lasting)
+    )
     daemon.credentials.tell((row,))
     return Done()
 

@@ -1,4 +1,4 @@
-"""Operations on credentials: take, acknowledge, end, revoke, sweep, list, show.
+"""Operations on credentials: take, acknowledge, await a renewal, end, revoke, sweep, list, show.
 
 1. Taking and acknowledging is for the connection that holds the permit (`flows.credential.handing`), ending
    for the task that has the credential; revoking and sweeping are a person's.
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NoBrokerError",
     "acknowledge_one",
+    "await_renewal",
     "end_one",
     "list_credentials",
     "revoke_some",
@@ -66,6 +67,12 @@ async def acknowledge_one(daemon: Daemon, connection: Connection, ask: wire.Ackn
     )
     daemon.credentials.acknowledged(connection, row, bound=ask.with_connection)
     return Done()
+
+
+async def await_renewal(daemon: Daemon, connection: Connection, ask: wire.AwaitRenewal) -> Answer:
+    """When a credential ends now, once its target was told."""
+    desk = daemon.credentials
+    return await desk.renewals.wait(connection, ask.credential, patience=desk.wait)
 
 
 async def end_one(daemon: Daemon, connection: Connection, ask: wire.EndCredential) -> Answer:

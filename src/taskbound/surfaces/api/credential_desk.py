@@ -22,16 +22,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.credential import LIVE, CredentialState, HandOutOverError
+from taskbound.core.credential import LIVE, CredentialState, HandOutOverError, credential_of
 from taskbound.core.credential.values import HANDED_OUT_WITHIN
-from taskbound.core.errors import TaskboundError, UnavailableError
-from taskbound.flows.action import Withhold
+from taskbound.core.errors import TaskboundError
 from taskbound.flows.credential.due import end_one_due
 from taskbound.flows.credential.errors import StillMintingError
 from taskbound.flows.credential.handing import over_of, report_of, require_asker
 from taskbound.flows.credential.reasons import LEFT
 from taskbound.flows.credential.revoking import end_own
-from taskbound.surfaces.api.worker import OverloadedError
+from taskbound.surfaces.api.credential_renewals import AskerGoneError, RenewalDesk, hand
 from taskbound.wire.broker import DuePush
 from taskbound.wire.credential import Handed
 
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
     from taskbound.core.credential import Credential
-    from taskbound.flows.action import Release
     from taskbound.flows.means import Moved
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
@@ -56,13 +54,6 @@ _SWEEPS: Final = 4_096
 
 Key = tuple[str, str]
 """Namespace and id."""
-
-
-class AskerGoneError(UnavailableError):
-    """Whoever waits for a credential is gone, or waits for it already."""
-
-    code = "asker-gone"
-    remedy = "ask for the credential anew, on one connection"
 
 
 @dataclass(slots=True)
@@ -91,6 +82,7 @@ class CredentialDesk:
         self._daemon = daemon
         self.wait = WAIT
         """Seconds that one question for a secret waits."""
+        self.renewals = RenewalDesk(daemon)
         self._waiting: dict[Key, asyncio.Future[Handed]] = {}
         self._sealed: dict[Key, _Sealed] = {}
         self._open: dict[Key, _Open] = {}
@@ -120,8 +112,12 @@ class CredentialDesk:
         if len(self._swept) > _SWEEPS:
             del self._swept[next(iter(self._swept))]
 
-    def expect(self, connection: Connection, credential: str) -> None:
-        """A credential was permitted to this connection, and its action has no outcome yet."""
+    def expect(self, connection: Connection, credential: str, action: str) -> None:
+        """A credential was permitted to this connection, or its renewal: the action has no outcome yet."""
+        if credential != credential_of(action):
+            self.renewals.expect(connection, credential, action)
+            self._run(self._rouse(connection.namespace, credential))
+            return
         self._open.setdefault((connection.namespace, credential), _Open(connection.name))
 
     async def take(self, connection: Connection, credential: str) -> Handed:
@@ -209,6 +205,7 @@ class CredentialDesk:
             if row.acknowledged or row.state not in LIVE:
                 self._drop(key)
             self._settle(key, row)
+            self.renewals.tell(row)
 
     def _settle(self, key: Key, row: Credential) -> None:
         """Record what came of its action, where that is known now (rule 4)."""
@@ -220,19 +217,16 @@ class CredentialDesk:
             return
         del self._open[key]
 
-        def look(answer: Release | Withhold) -> None:
-            if isinstance(answer, Withhold) and not answer.recorded:
-                fail(UnavailableError(answer.reason))
-
-        def fail(error: Exception) -> None:
-            _log.warning("what came of %s is not recorded yet: %s", row.action, error)
+        def again() -> None:
             if self._daemon.connections.of_name(held.connection) is not None:
                 self._open.setdefault(key, held)
 
-        try:
-            self._daemon.reports.hand(report, look, fail)
-        except OverloadedError as error:
-            fail(error)
+        hand(self._daemon, report, again)
+
+    async def _rouse(self, namespace: str, credential: str) -> None:
+        """Tell the brokers that something is due where this credential is (rule 6)."""
+        for row in await self._daemon.read(partial(self._rows, [(namespace, credential)])):
+            self.wake(namespace, [row.target])
 
     def lose(self, connection: Connection) -> None:
         """A connection is lost, and what waited for it with it (rule 2)."""
@@ -242,6 +236,7 @@ class CredentialDesk:
                 future.set_exception(AskerGoneError("whoever waited for the credential is gone"))
         for key in [key for key, one in self._sealed.items() if one.connection == connection.name]:
             self._drop(key)
+        self.renewals.lose(connection)
 
     def give_up(self, connection: Connection) -> None:
         """A lost connection did not come back: what was to end with it ends (rule 5)."""
@@ -269,7 +264,7 @@ class CredentialDesk:
         """See how those stand that somebody waits for, or whose action has no outcome (rules 3 and 5)."""
         if self._left:
             await self._end_left()
-        keys = list({**self._open, **dict.fromkeys(self._waiting)})
+        keys = list({*self._open, *self._waiting, *self.renewals.keys()})
         if keys:
             self.tell(await self._daemon.read(partial(self._rows, keys)))
 
@@ -281,7 +276,12 @@ class CredentialDesk:
     def moved(self, changes: Sequence[Moved]) -> None:
         """Tasks have moved, and what they had in targets with them."""
         spaces = {one.namespace for one in changes}
-        if self._open or self._waiting or any(map(self._daemon.connections.brokers, spaces)):
+        if (
+            self._open
+            or self._waiting
+            or self.renewals.keys()
+            or any(map(self._daemon.connections.brokers, spaces))
+        ):
             self._run(self._follow({(one.namespace, one.task) for one in changes}))
 
     async def _follow(self, tasks: set[Key]) -> None:

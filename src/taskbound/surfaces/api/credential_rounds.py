@@ -60,8 +60,8 @@ class CredentialRounds:
         for task in await daemon.read(partial(find_stranded, daemon.means, space)):
             if await daemon.first(partial(end_one_stranded, daemon.means, space, task)):
                 daemon.credentials.wake(space, targets)
-        for row in await daemon.read(partial(find_unknown, daemon.means, space)):
-            await daemon.first(partial(settle_one, daemon.means, row))
+        for known in await daemon.read(partial(find_unknown, daemon.means, space)):
+            await daemon.first(partial(settle_one, daemon.means, known))
 
     def _targets(self) -> dict[str, list[str]]:
         """Names of targets by their namespace (rule 3)."""

@@ -280,6 +280,9 @@ def credential_row(row: Credential, mark: str, now: Instant) -> CredentialRow:
         trouble=row.trouble,
         age=age_of(row, now) // _SECOND,
         overdue=is_overdue(row, now),
+        renewal=row.renewal.action if row.renewal is not None else "",
+        renewal_state=row.renewal.state.value if row.renewal is not None else "",
+        renewal_ends=row.renewal.ends if row.renewal is not None else None,
     )
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         TellGone,
         TellLeft,
         TellMinted,
+        TellRenewed,
         TellSeen,
         TellSwept,
     )
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     """Makes a connection in a namespace; says what is pushed, and once that it is lost."""
     Wanted = Callable[[str, str, str], None]
     """A person wants to know what stands in a target: namespace, target, and the question's name."""
-    Told = TellMinted | TellFailed | TellGone | TellLeft | TellSeen
+    Told = TellMinted | TellRenewed | TellFailed | TellGone | TellLeft | TellSeen
 
 __all__ = ["Authority", "DaemonAuthority", "Pushed"]
 

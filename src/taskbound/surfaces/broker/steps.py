@@ -6,9 +6,10 @@
    anew (I-55).
 3. A mint is remembered before the target is called (`memory`). Its secret is held until the daemon has it, or
    does not take it, and by nobody afterwards: what was minted then ends with the row's lease (K9).
-4. A canary is used by the broker itself, and handed to nobody.
-5. What failed is told with its code, in our words; of a mint also whether nothing was sent of it. What can't
-   be told is told by the lease's end.
+4. A canary is used by the broker itself, and handed to nobody. Where its kind can be renewed, that is tried
+   too: what a target can't do is known before anybody asks for it.
+5. What failed is told with its code, in our words, and whether that lasts; of a mint also whether nothing was
+   sent of it. What can't be told is told by the lease's end.
 6. What was minted in another target than the one that has its name now is not looked for in that: it would be
    found gone (I-07).
 """
@@ -19,13 +20,21 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from taskbound.core.credential import CredentialState, LeaseLostError, end_in_target, is_canary, name_of
+from taskbound.core.credential import (
+    CredentialState,
+    LeaseLostError,
+    end_in_target,
+    is_canary,
+    latest_end,
+    name_of,
+)
 from taskbound.core.errors import TaskboundError
 from taskbound.flows.credential.minting import require_mintable
+from taskbound.flows.credential.renewing import require_renewable
 from taskbound.ports.target import Gone, TargetUnreachedError
 from taskbound.surfaces.broker.errors import CODES, OtherTargetError
 from taskbound.surfaces.broker.targets import called
-from taskbound.wire.broker import TellFailed, TellGone, TellLeft, TellMinted, TellSeen
+from taskbound.wire.broker import TellFailed, TellGone, TellLeft, TellMinted, TellRenewed, TellSeen
 
 if TYPE_CHECKING:
     from taskbound.core.credential import Credential
@@ -33,12 +42,12 @@ if TYPE_CHECKING:
     from taskbound.flows.credential.minting import Mintable
     from taskbound.ports.store import Readable
     from taskbound.ports.target import Minted, Target
-    from taskbound.surfaces.broker.authority import Authority
+    from taskbound.surfaces.broker.authority import Authority, Told
     from taskbound.surfaces.broker.grip import Grip, Watch
     from taskbound.surfaces.broker.memory import Memory
     from taskbound.surfaces.broker.targets import Targets
 
-__all__ = ["PATIENCE", "Desk", "Hand", "look_for", "mint", "revoke"]
+__all__ = ["PATIENCE", "Desk", "Hand", "look_for", "mint", "renew", "revoke"]
 
 _log = logging.getLogger(__name__)
 PATIENCE: Final = 4.5
@@ -112,10 +121,32 @@ def _handed(desk: Desk, found: Mintable, target: Target[Any], made: Minted, grip
     if is_canary(row):
         patience = grip.patience(PATIENCE)
         called(lambda: target.use(made, patience=patience))  # 4
+        if found.kind.renewable:
+            left = grip.patience(PATIENCE)
+            called(lambda: target.renew(found.order.name, found.order.ends, patience=left))
         return ""
     return desk.hand(
         made, public=row.recipient, namespace=row.namespace, target=row.target, credential=row.id
     )
+
+
+def renew(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
+    """Let it live longer in its target, and say so."""
+    try:
+        with desk.store.read() as snapshot:
+            now = desk.watch.clock.now()
+            found = require_renewable(snapshot, desk.proves, namespace, credential, fence=grip.fence, now=now)
+        target = desk.targets.open(found.target)
+        desk.memory.note(found.record)  # 3
+        patience = grip.patience(PATIENCE)
+        called(lambda: target.renew(found.name, found.ends, patience=patience))
+    except LeaseLostError as error:
+        _log.info("%s is not renewed: %s", credential, error.message)
+        return  # 2
+    except TaskboundError as error:
+        _fail(desk, namespace, credential, grip, error)  # 5
+        return
+    _tell(desk, namespace, TellRenewed(credential=credential, fence=grip.fence))
 
 
 def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
@@ -128,7 +159,7 @@ def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
             return
         target = _target_of(desk, row)
         patience, name = grip.patience(PATIENCE), name_of(mark, row.id)
-        ends = end_in_target(row.ends)
+        ends = end_in_target(latest_end(row))
         found = called(lambda: target.revoke(name, ends=ends, patience=patience))
     except LeaseLostError as error:
         _log.info("%s is not revoked by this worker: %s", credential, error.message)
@@ -177,16 +208,22 @@ def _fail(
     desk: Desk, namespace: str, credential: str, grip: Grip, error: TaskboundError, *, unsent: bool = False
 ) -> None:
     """Say what was met (rule 5); what lasts until somebody changes something, louder."""
-    level = logging.WARNING if CODES.get(error.code, True) else logging.INFO
+    lasting = CODES.get(error.code, True)
+    level = logging.WARNING if lasting else logging.INFO
     _log.log(level, "%s: %s [%s]", credential, error.message, error.code)
     trouble = error.message[:_WORDS]
     told = TellFailed(
-        credential=credential, fence=grip.fence, code=error.code, trouble=trouble, unsent=unsent
+        credential=credential,
+        fence=grip.fence,
+        code=error.code,
+        trouble=trouble,
+        unsent=unsent,
+        lasting=lasting,
     )
     _tell(desk, namespace, told)
 
 
-def _tell(desk: Desk, namespace: str, told: TellMinted | TellFailed | TellGone | TellLeft | TellSeen) -> None:
+def _tell(desk: Desk, namespace: str, told: Told) -> None:
     try:
         desk.authority.tell(namespace, told)
     except TaskboundError as error:  # 5

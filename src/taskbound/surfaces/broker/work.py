@@ -3,8 +3,8 @@
 1. The store is looked at each half second, and at once when the daemon says that something is due: what it
    says names a target, and what is due there stands in the store.
 2. Each target has `WORKERS` workers, and one of them is left for the other kind of work: revoking never
-   keeps all of them from minting, nor minting from revoking. A target that hangs keeps its own busy and no
-   other's (I-59).
+   keeps all of them from minting or renewing, nor these from revoking. A target that hangs keeps its own busy
+   and no other's (I-59).
 3. No more is leased than there are workers who can begin at once.
 4. What the daemon doesn't give is passed over for a second, unless it says that something is due there.
 5. That the store or the daemon can't be reached ends nothing here: it is looked at again.
@@ -21,7 +21,7 @@ from taskbound.core.credential import Step, step_of
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.broker.discovering import Discoveries
 from taskbound.surfaces.broker.grip import Grip
-from taskbound.surfaces.broker.steps import look_for, mint, revoke
+from taskbound.surfaces.broker.steps import look_for, mint, renew, revoke
 from taskbound.surfaces.broker.sweep import Sweeps
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ _MOST: Final = 64
 """Credentials that are leased by one question."""
 _PASSED: Final = 1.0
 """Seconds that what was not given is passed over (rule 4)."""
-_STEPS: Final = {Step.MINT, Step.REVOKE, Step.LOOK}
+_STEPS: Final = {Step.MINT, Step.RENEW, Step.REVOKE, Step.LOOK}
+_GIVING: Final = {Step.MINT, Step.RENEW}
 _SECOND: Final = 1_000_000
 
 
@@ -54,7 +55,7 @@ class Hall:
     """The workers of one target."""
 
     in_hand: dict[str, bool] = field(default_factory=dict)
-    """By credential that is worked on: whether it is minted."""
+    """By credential that is worked on: whether it is minted or renewed."""
     passed: dict[str, float] = field(default_factory=dict)
     """By credential that was not given: until when it is passed over."""
 
@@ -65,7 +66,7 @@ class Hall:
         left = WORKERS - len(self.in_hand)
         found: list[Credential] = []
         for row, step in rows:
-            mints = step is Step.MINT
+            mints = step in _GIVING
             if left <= 0:
                 break
             if rooms[mints] <= 0 or row.id in self.in_hand or row.id in self.passed:
@@ -180,7 +181,7 @@ class Work:
             for name, target in wanted.items():
                 hall = self._halls[namespace, target]
                 if name in given:
-                    hall.in_hand[name] = given[name].step == "mint"
+                    hall.in_hand[name] = Step(given[name].step) in _GIVING
                 else:
                     hall.passed[name] = asked.elapsed + _PASSED
         for name, order in given.items():
@@ -195,6 +196,7 @@ class Work:
         )
         work = {
             "mint": lambda: mint(self._desk, namespace, order.credential, grip),
+            "renew": lambda: renew(self._desk, namespace, order.credential, grip),
             "revoke": lambda: revoke(self._desk, namespace, order.credential, grip),
             "look": lambda: look_for(self._desk, namespace, order.credential),
         }[order.step]

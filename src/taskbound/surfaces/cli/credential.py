@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
+from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import DeniedError, UnavailableError
+from taskbound.core.target import SECONDS
+from taskbound.sdk.credential import TaskCredential
 from taskbound.surfaces.cli.naming import whole_credential, whole_task
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import moment, shown
@@ -44,7 +47,6 @@ from taskbound.wire.target import ListTargets, TargetRows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.sdk.credential import TaskCredential
 
 __all__ = [
     "NotShownError",
@@ -53,6 +55,7 @@ __all__ = [
     "app",
     "list_all",
     "overdue",
+    "renew",
     "request",
     "revoke",
     "show",
@@ -163,6 +166,7 @@ def show(session: Session, credential: CredentialArgument) -> None:
             ("  asked for", bytes(found.arguments).decode("utf-8", "replace")),
             ("  made", moment(found.made)),
             ("  ends", moment(found.ends)),
+            ("  renewal", _renewal(found)),
             ("  acknowledged", "yes" if found.acknowledged else "no"),
             ("  ended", moment(found.ended or 0)),
             ("  why", found.why),
@@ -272,6 +276,37 @@ def sweep(session: Session, *, target: TargetOption = "") -> None:
 
 @command(
     app,
+    "renew",
+    examples="taskbound credential renew crd_…\ntaskbound credential renew crd_… --seconds 300 --json",
+)
+def renew(session: Session, credential: CredentialArgument, *, seconds: SecondsOption = 0) -> None:
+    """Ask in its task's name that a credential lives longer, and wait until its target was told.
+
+    It is decided like a new one, with the same parameters, and people are waited for where they have to be
+    asked. It never lives longer than its task. Its secret stays what it is, and is shown nowhere.
+    """
+    ask = ShowCredential(credential=whole_credential(session, credential))
+    row = session.ask(ask, CredentialRow)
+    given = {
+        name: str(value) for name, value in parse_object(bytes(row.arguments)).items() if name != SECONDS
+    }
+    had = TaskCredential(
+        id=row.id, target=row.target, kind=row.kind, ends=row.ends, open={}, secret={}, parameters=given
+    )
+    with (
+        interruptible(),
+        session.plugs.join(session.place, session.namespace, agent=row.agent, task=row.task) as joined,
+    ):
+        joined.renew(had, seconds, lambda one: say_held(session, one))
+    now = session.ask(ask, CredentialRow)
+    if session.screen.json:
+        session.screen.document(now)
+    else:
+        session.screen.line(f"{shown(now.id)} ends at {moment(now.ends)}")
+
+
+@command(
+    app,
     "request",
     examples="taskbound credential request orders-db/reader --task tsk_… --seconds 60 --show-secret\n"
     "taskbound credential request orders-db/reader --task tsk_… --with tenant=red --show-secret --json",
@@ -363,6 +398,19 @@ def _table(session: Session, found: CredentialRows, empty: str) -> None:
         ],
         empty,
     )
+
+
+def _renewal(row: CredentialRow) -> str:
+    """What came of the last renewal; where its target was not told yet, both ends are shown."""
+    if not row.renewal:
+        return ""
+    until = moment(row.renewal_ends or 0)
+    said = {
+        "wanted": f"until {until}, and the target was not told yet",
+        "done": f"until {until}, as the target was told",
+        "failed": f"not until {until}: it was not renewed",
+    }
+    return f"{said.get(row.renewal_state, row.renewal_state)} ({row.renewal})"
 
 
 def _overdue(row: CredentialRow) -> str:

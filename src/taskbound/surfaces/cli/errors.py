@@ -83,6 +83,7 @@ _BY_STATUS: Final[dict[int, str]] = {
     """,
     _DENIED: """
         credential-altered not-mintable target-replaced
+        not-renewable renewal-failed renewal-not-later renewal-under-way renewal-unsupported
         credential-ended mint-failed not-asker
         broker-refused clashing-variables credential-denied not-shown other-target other-task-bound
         preflight-failed task-over
@@ -139,7 +140,7 @@ _BY_STATUS: Final[dict[int, str]] = {
     _UNAVAILABLE: """
         not-showing nothing-seen
         broker-not-started no-such-kind store-restored target-unavailable target-unreached
-        asker-gone no-broker nobody-minted still-minting
+        asker-gone no-broker nobody-minted still-minting still-renewing
         broker-unavailable preflight-open sweep-open
         client-secret-file too-many-sign-ins
         client-unreachable too-many-asked too-many-documents

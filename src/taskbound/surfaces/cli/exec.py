@@ -10,9 +10,11 @@
 4. The connection is held as long as the command runs, and the daemon is asked each second whether it answers.
    When the task is paused or ends, everything is stopped, or no daemon answers for five seconds, the command
    is asked to end, and killed after two seconds: it has no credential any more.
-5. When the command has ended, its credentials are, and their targets have five seconds to show it; what is
+5. With `--renew` what it has is renewed while it runs (`renewing`). What is not, ends when it ends, and
+   the command goes on.
+6. When the command has ended, its credentials are, and their targets have five seconds to show it; what is
    not gone by then is said. It is revoked in any case, however long that takes.
-6. Nothing reads this process' memory: no tracer of the same account, no core dump. The command's environment
+7. Nothing reads this process' memory: no tracer of the same account, no core dump. The command's environment
    can be read by every process of its account, as that of any command.
 """
 
@@ -33,6 +35,7 @@ from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.keeper import Keeper, adopt_orphans, end_beneath, hide, in_foreground, reap, woken
+from taskbound.surfaces.cli.renewing import Renewals
 from taskbound.surfaces.cli.run import CommandMissingError
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command
@@ -133,6 +136,10 @@ def exec_(
     task: OfTaskOption = "",
     agent: OfAgentOption = "",
     seconds: SecondsOption = 0,
+    renew: Annotated[
+        bool,
+        typer.Option("--renew", help="Ask again and again that they live longer while the command runs."),
+    ] = False,
 ) -> None:
     """Ask for credentials of a task, run a command that has them in its environment, and end them with it.
 
@@ -142,9 +149,9 @@ def exec_(
     program = shutil.which(words[0])
     if program is None:
         raise CommandMissingError(f"there is no program `{shown(words[0])}`")
-    hide()  # 6
+    hide()  # 7
     wishes = [wish_of(session, parse_asked(one), seconds) for one in credentials]
-    running = _Exec(session, stand_in(session, task, agent))
+    running = _Exec(session, stand_in(session, task, agent), seconds if renew else None)
     session.close()  # what is asked from now on is asked in the task's name
     try:
         running.obtain(wishes)
@@ -159,8 +166,10 @@ def exec_(
 class _Exec:
     """One command, its task and its credentials."""
 
-    def __init__(self, session: Session, standing: Standing) -> None:
-        """Nothing runs yet, and nobody is connected."""
+    def __init__(self, session: Session, standing: Standing, renewed_for: int | None = None) -> None:
+        """Nothing runs yet, and nobody is connected; credentials are renewed for so many seconds, or not."""
+        self._renewed_for = renewed_for
+        self._renewals = Renewals(self._say, lambda held: say_held(session, held))
         self._session = session
         self._standing = standing
         self._task: Task | None = None
@@ -183,6 +192,8 @@ class _Exec:
             for wish in wishes:
                 self._have.append(task.obtain(wish, lambda held: say_held(self._session, held)))
                 self._require_apart()
+                if self._renewed_for is not None:
+                    self._renewals.keep(self._have[-1], self._renewed_for)
         if why := self._ending(task.heard):
             raise TaskOverError(f"nothing is run: {why}")
 
@@ -247,11 +258,10 @@ class _Exec:
     def _tend(self, now: float) -> None:
         """What is due: a ping, another try, the end of a credential, a kill (rule 4)."""
         for one in self._have:
-            if one.ends <= time.time_ns() // 1_000 and one.id not in self._warned:
+            ends = self._renewals.ends_of(one)
+            if ends <= time.time_ns() // 1_000 and one.id not in self._warned:
                 self._warned.add(one.id)
-                self._say(
-                    f"{shown(one.target)}/{shown(one.kind)} ended at {moment(one.ends)}: it opens nothing"
-                )
+                self._say(f"{shown(one.target)}/{shown(one.kind)} ended at {moment(ends)}: it opens nothing")
         if self._why:
             if now >= self._kill_at and self._keeper is not None:
                 self._send(signal.SIGKILL)
@@ -262,10 +272,12 @@ class _Exec:
             if now - self._tried >= _AGAIN:
                 self._tried = now
                 self._rejoin()
-        elif now - self._pinged >= _PING:
-            self._pinged = now
+        else:
             try:
-                self._task.client.begin(Ping())
+                if now - self._pinged >= _PING:
+                    self._pinged = now
+                    self._task.client.begin(Ping())
+                self._renewals.tend(self._task)  # 5
             except DaemonLostError:
                 self._drop()
 
@@ -289,6 +301,7 @@ class _Exec:
             self._drop()
             return
         self._heard = time.monotonic()
+        self._renewals.hear(replies)
         if why := self._ending(one.push for one in replies if one.push is not None):
             self._stop(why)
 
@@ -328,11 +341,12 @@ class _Exec:
         if self._task is not None:
             self._task.close()
             self._task = None
+            self._renewals.drop()
 
     # --- after it --------------------------------------------------------------------------------
 
     def end(self) -> None:
-        """End every credential, and say what is not gone (rule 5); once."""
+        """End every credential, and say what is not gone (rule 6); once."""
         have, self._have = self._have, []
         left = []
         until = time.monotonic() + _GONE

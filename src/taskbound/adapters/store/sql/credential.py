@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Final
 from taskbound.adapters.store.sql.rows.columns import json_texts
 from taskbound.adapters.store.sql.schema.credential import UNFINISHED
 from taskbound.core.clock import Instant
-from taskbound.core.credential import LIVE, Credential, CredentialState, Lease
+from taskbound.core.credential import LIVE, Credential, CredentialState, Lease, Renewal, RenewalState
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from taskbound.adapters.store.sql.rows.link import Link, Value
 
-__all__ = ["COLUMNS", "LIVING", "SqlCredentials", "read_credential"]
+__all__ = ["COLUMNS", "LIVING", "RENEWAL", "SqlCredentials", "read_credential"]
 
 COLUMNS: Final = (
     "namespace, id, target, kind, identity, task, agent, action, arguments, recipient, state, made, ends,"
-    " due, fence, leased, shown, acknowledged, ended, why, attempts, trouble, late, record, version"
+    " due, fence, leased, shown, acknowledged, ended, why, attempts, trouble, late, record, renewal, renewed,"
+    " renewal_record, renewal_state, renewal_attempts, version"
 )
+RENEWAL: Final = ("renewal", "renewed", "renewal_record", "renewal_state", "renewal_attempts")
+"""Columns of the last renewal."""
 LIVING: Final = ", ".join(f"'{one.value}'" for one in sorted(LIVE, key=lambda one: one.value))
 """States, as a statement lists them."""
 _ONE: Final = f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND id = ?"  # noqa: S608 - our own words
@@ -46,10 +49,10 @@ _LIVING: Final = (
     f"SELECT {COLUMNS} FROM credentials WHERE namespace = ?1"  # noqa: S608 - our own words
     f" AND task IN (SELECT value FROM json_each(?2)) AND state IN ({LIVING}) ORDER BY id"
 )
-_INSERT: Final = f"INSERT INTO credentials ({COLUMNS}) VALUES ({', '.join('?' * 25)})"  # noqa: S608 - our own words
+_INSERT: Final = f"INSERT INTO credentials ({COLUMNS}) VALUES ({', '.join('?' * 30)})"  # noqa: S608 - our own words
 _CHANGED: Final = (
     *("state", "ends", "due", "fence", "leased", "shown", "acknowledged", "ended", "why", "attempts"),
-    *("trouble", "late", "version"),
+    *("trouble", "late", *RENEWAL, "version"),
 )
 _PUT: Final = (
     f"UPDATE credentials SET {', '.join(f'{one} = ?' for one in _CHANGED)}"  # noqa: S608 - our own words
@@ -117,7 +120,8 @@ class SqlCredentials:
         row = credential
         changed = (
             *(row.state.value, row.ends, row.due, row.lease.fence, row.lease.until, row.shown),
-            *(int(row.acknowledged), row.ended, row.why, row.attempts, row.trouble, row.late, row.version),
+            *(int(row.acknowledged), row.ended, row.why, row.attempts, row.trouble, row.late),
+            *(*_renewal(row), row.version),
         )
         if self._link.change(_PUT, (*changed, row.namespace, row.id, expect)) != 1:
             self._link.conflict(f"the credential `{row.id}`")
@@ -146,8 +150,15 @@ def _row(row: Credential) -> tuple[Value, ...]:
         *(row.namespace, row.id, row.target, row.kind, row.identity, row.task, row.agent, row.action),
         *(row.arguments, row.recipient, row.state.value, row.made, row.ends, row.due),
         *(row.lease.fence, row.lease.until, row.shown, int(row.acknowledged), row.ended, row.why),
-        *(row.attempts, row.trouble, row.late, row.record, row.version),
+        *(row.attempts, row.trouble, row.late, row.record, *_renewal(row), row.version),
     )
+
+
+def _renewal(row: Credential) -> tuple[Value, ...]:
+    one = row.renewal
+    if one is None:
+        return ("", 0, 0, "", 0)
+    return (one.action, one.ends, one.record, one.state.value, one.attempts)
 
 
 def read_credential(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
@@ -175,6 +186,11 @@ def read_credential(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     trouble: str,
     late: int,
     record: int,
+    renewal: str,
+    renewed: int,
+    renewal_record: int,
+    renewal_state: str,
+    renewal_attempts: int,
     version: int,
 ) -> Credential:
     """The credential of a row."""
@@ -202,5 +218,14 @@ def read_credential(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
         trouble=trouble,
         late=Instant(late),
         record=record,
+        renewal=_read_renewal(renewal, renewed, renewal_record, renewal_state, renewal_attempts),
         version=version,
+    )
+
+
+def _read_renewal(action: str, ends: int, record: int, state: str, attempts: int) -> Renewal | None:
+    if not action:
+        return None
+    return Renewal(
+        action=action, ends=Instant(ends), record=record, state=RenewalState(state), attempts=attempts
     )

@@ -32,7 +32,7 @@ from taskbound.core.approval.sheet.values import (
     SheetOperand,
 )
 from taskbound.core.clock import render_instant
-from taskbound.core.target.kind import SECONDS
+from taskbound.core.target.kind import RENEWS, SECONDS
 from taskbound.core.tool.name import credential_kind
 from taskbound.core.truth import NoTruth
 
@@ -106,7 +106,7 @@ def _items(of: SheetOf, arguments: dict[str, JsonValue]) -> Iterator[Item]:
     yield from _asked(of)
     yield from _acting(of)
     yield from _arguments(of, arguments)
-    yield from _given(of.tool, arguments.get(SECONDS))
+    yield from _given(of.tool, arguments.get(SECONDS), renews=RENEWS in arguments)
     for number, operand in enumerate(of.operands, 1):
         yield from _operand(f"{number}/{len(of.operands)}", operand)
     yield from _rests_on(of)
@@ -177,14 +177,19 @@ def _arguments(of: SheetOf, arguments: dict[str, JsonValue]) -> Iterator[Item]:
             yield from remarks(f"{name} text:", leaf.value)
 
 
-def _given(tool: str, seconds: JsonValue) -> Iterator[Item]:
+def _given(tool: str, seconds: JsonValue, *, renews: bool) -> Iterator[Item]:
     """What a yes gives where a credential is asked for (rule 6)."""
     if credential_kind(tool) is None:
         return
     whole = isinstance(seconds, int) and not isinstance(seconds, bool)
     life = f"{seconds} seconds" if whole else "as long as its kind may"
+    given = (
+        "a yes lets a credential that the task has live longer: the one that `renews` names"
+        if renews
+        else "a yes gives a credential: its secret goes to whoever makes this call, and to nobody else"
+    )
     for said in (
-        "a yes gives a credential: its secret goes to whoever makes this call, and to nobody else",
+        given,
         "with it all that its kind may do is done without another question",
         f"it lasts {life} from then on, and never longer than its task",
     ):

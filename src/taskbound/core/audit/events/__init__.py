@@ -48,7 +48,7 @@ from taskbound.core.audit.events.authorization import (
     CodeRefused,
     ConsentMistyped,
 )
-from taskbound.core.audit.events.credential import CredentialJournaled, CredentialMoved, CredentialOverdue
+from taskbound.core.audit.events.credential import CredentialEvent
 from taskbound.core.audit.events.log import (
     CheckpointSigned,
     Delivery,
@@ -148,9 +148,6 @@ __all__ = [
     "ClientRemoved",
     "CodeRefused",
     "ConsentMistyped",
-    "CredentialJournaled",
-    "CredentialMoved",
-    "CredentialOverdue",
     "Delivery",
     "Event",
     "GrantableChanged",
@@ -242,9 +239,7 @@ Event: TypeAlias = (
     | RunRegistered
     | TaskAccounted
     | TaskBearerMade
-    | CredentialJournaled
-    | CredentialMoved
-    | CredentialOverdue
+    | CredentialEvent
     | TargetEvent
     | TokenIssued
     | TokenRevoked

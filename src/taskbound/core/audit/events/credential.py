@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
-__all__ = ["CredentialJournaled", "CredentialMoved", "CredentialOverdue"]
+__all__ = [
+    "CredentialEvent",
+    "CredentialJournaled",
+    "CredentialMoved",
+    "CredentialOverdue",
+    "CredentialProlonged",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +32,26 @@ class CredentialJournaled:
     ends: int
     recipient: str
     """The public key that its secret is sealed to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialProlonged:
+    """A renewal was permitted and written down; the credential's target has not been told yet."""
+
+    kind: ClassVar[str] = "credential-prolonged"
+    credential: str
+    target: str
+    of: str
+    """The kind of credential, as the target's file declares it."""
+    identity: str
+    """Digest of the target's identity."""
+    task: str
+    agent: str
+    action: str
+    """The action that was permitted."""
+    before: int
+    """When it ended until then, and does until the target was told."""
+    ends: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,3 +88,7 @@ class CredentialOverdue:
     attempts: int
     trouble: str = ""
     """What the last attempt met."""
+
+
+CredentialEvent: TypeAlias = CredentialJournaled | CredentialMoved | CredentialOverdue | CredentialProlonged
+"""What can be recorded of a credential."""

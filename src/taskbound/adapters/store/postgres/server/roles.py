@@ -53,7 +53,8 @@ _SIGN_IN: Final = ("namespace", "id", "person", "until")
 """What a signer sees of who is signed in: whether they still are."""
 _CREDENTIAL_STEP: Final = (
     *("state", "ends", "due", "fence", "leased", "shown", "acknowledged", "ended", "why", "attempts"),
-    *("trouble", "late", "version"),
+    *("trouble", "late", "renewal", "renewed", "renewal_record", "renewal_state", "renewal_attempts"),
+    "version",
 )
 _PLAN_STEP: Final = ("state", "used", "finished", "reason")
 

@@ -3,7 +3,8 @@
 1. What is due is found by target, and what is over is in no index of it: a target that has been away for days
    costs the others nothing.
 2. What is under way is in an index of its own for the same reason: it is looked through again and again.
-3. Rows are kept: that something was minted and is gone is what the log says too, and who asks a target for
+3. The last renewal stands in the row: its action, until when, its record, and what came of it.
+4. Rows are kept: that something was minted and is gone is what the log says too, and who asks a target for
    what it has compares it with them.
 """
 
@@ -11,10 +12,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Index, PrimaryKeyConstraint, Table
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, text
 
 from taskbound.adapters.store.sql.schema.columns import (
     METADATA,
+    TEXT,
+    WHOLE,
     bytes_column,
     partial_index,
     text_column,
@@ -54,6 +57,11 @@ credentials: Final = Table(
     whole_column("late"),
     whole_column("record"),
     whole_column("version"),
+    Column("renewal", TEXT, nullable=False, server_default=text("''")),
+    Column("renewed", WHOLE, nullable=False, server_default=text("0")),
+    Column("renewal_record", WHOLE, nullable=False, server_default=text("0")),
+    Column("renewal_state", TEXT, nullable=False, server_default=text("''")),
+    Column("renewal_attempts", WHOLE, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("namespace", "id"),
     Index("credentials_by_task", "namespace", "task", "id"),
     Index("credentials_by_target", "namespace", "target", "id"),
