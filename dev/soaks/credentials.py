@@ -1,4 +1,4 @@
-"""kill -9 of broker, daemon and asker: at each point of a mint and a revocation, and then at random."""
+"""kill -9 of broker, daemon, asker and helper: at each point of a mint and a revocation, and then at random."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ import tempfile
 from pathlib import Path
 
 from dev.soaks.found import Found
+from tests.crash.grounds import GROUNDS
 from tests.crash.minting import minting_at
 from tests.crash.points import POINTS
-from tests.peers.minter import minting
-from tests.wiring.running import until
 
 __all__ = ["soak_credentials"]
 
 
 def soak_credentials(count: int, seed: int) -> Found:
-    """Every point of the fault matrix, and so many kills at random; all that was minted is looked for."""
+    """Every point of the fault matrix, and so many kills at random, for each kind of target.
+
+    All that was minted is looked for, and so is whoever was let in.
+    """
+    return Found(counted="; ".join(_soak(kind, count, seed) for kind in GROUNDS))
+
+
+def _soak(kind: str, count: int, seed: int) -> str:
     with (
-        minting() as orders,
         tempfile.TemporaryDirectory(prefix="tb-") as folder,
-        minting_at(Path(folder), orders) as here,
+        minting_at(Path(folder), GROUNDS[kind]) as here,
     ):
-        for point in POINTS:
+        for point in POINTS[kind]:
             here.strike(point)
         here.end_task()
-        until(here.gone, "all that was minted is gone")
+        here.require_over()
         here.start_task()
         rows = here.kill_at_random(count, seed)
-    return Found(
-        counted=f"{len(POINTS)} points, {count:,} kills at random, {rows:,} credentials, none of them left"
-    )
+    points = len(POINTS[kind])
+    return f"{kind}: {points} points, {count:,} kills at random, {rows:,} credentials, none of them left"

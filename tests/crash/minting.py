@@ -1,4 +1,4 @@
-"""A daemon, its broker and a database in which it mints, with ways between them at which either is killed."""
+"""A daemon, its broker and a system in which it mints, with ways between them at which any is killed."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ import os
 import random
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.credential import CredentialState, name_of
+from taskbound.ports.target import Minted
 from taskbound.wire.connection import Done
 from taskbound.wire.identity import RegisterPerson
 from taskbound.wire.target import ListTargets, TargetRows
 from taskbound.wire.task import EndTask, StartTask, TaskDetail
+from tests.crash.grounds import Ground
 from tests.peers.cutting import Cutting, How
-from tests.peers.minter import Orders
-from tests.wiring.broking import SCOPE, Askers, Got, add_target, key_of, raw, settle_agent
+from tests.wiring.broking import Askers, Got, declare, key_of, raw, settle_agent
 from tests.wiring.running import AGENT, DEADLINE, Running, client, daemon, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from taskbound.core.credential import Credential
 
@@ -38,19 +40,21 @@ _LOOKS: Final = 50
 """Kills after which all has to be gone."""
 
 
-Victim = Literal["broker", "daemon", "asker"]
+Victim = Literal["broker", "daemon", "asker", "system"]
+"""The last is what the broker has in the target: its connections to a database, its helper on a host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
     """Where a process is killed: at a message of the broker's, before it arrives or once it was answered.
 
-    A program that asks is killed where it is when it has heard of its permit, or of the secret (`word`).
+    A program that asks is killed where it is when it has heard of its permit, or of the secret (`word`). At a
+    step of the system itself, `word` is that step (`Ground.stop_at`).
     """
 
     name: str
     """With the number that the fault matrix has for it."""
-    way: Literal["database", "daemon", "asker"]
+    way: Literal["target", "daemon", "asker", "step"]
     word: bytes
     how: How
     during: Literal["mint", "revoke"]
@@ -63,14 +67,15 @@ class Minting:
     """What runs, and what was asked for."""
 
     folder: Path
-    orders: Orders
-    to_database: Cutting
+    ground: Ground
     to_daemon: Cutting
     daemon: Running
     broker: Running | None = None
     asker: Askers | None = None
     left: list[Askers] = field(default_factory=list)
     """Programs that wait for what nobody will say."""
+    asked: list[Got] = field(default_factory=list)
+    """What is not known yet to be minted."""
     task: str = ""
     number: int = 0
 
@@ -96,12 +101,17 @@ class Minting:
             if self.asker is not None:
                 self.asker.kill()
             return
+        if victim == "system":
+            self.ground.kill()
+            return
         process = self.daemon if victim == "daemon" else self.broker
         assert process is not None
         process.process.send_signal(signal.SIGKILL)
 
     def bury(self, victim: Victim) -> None:
-        """Wait until what was killed is gone, and start another."""
+        """Wait until what was killed is gone, and start another, which a system does by itself."""
+        if victim == "system":
+            return
         if self.asker is not None:
             self.left.append(self.asker)
             self.asker = None
@@ -121,7 +131,7 @@ class Minting:
         """A person, the target once it is ready, an agent that may have its credentials, and a task."""
         with client(self.socket) as one:
             one.ask(RegisterPerson(name="alice", uid=os.geteuid()), Done)
-            add_target(one, self.to_database.folder, key_of(self.folder / "broker.sock"))
+            declare(one, self.ground.declared, key_of(self.folder / "broker.sock"))
 
             def ready() -> bool:
                 (row,) = one.ask(ListTargets(), TargetRows).rows
@@ -129,11 +139,12 @@ class Minting:
                 return row.state == "ready"
 
             until(ready, "the target is ready")
-        settle_agent(self.socket, self.folder / "monitor")
+        settle_agent(self.socket, self.folder / "monitor", scope=self.ground.declared.scope)
         self.start_task()
 
     def start_task(self) -> None:
-        order = StartTask(agent=AGENT, purpose="to see what is left", seconds=3600, scope=raw(SCOPE))
+        scope = raw(self.ground.declared.scope)
+        order = StartTask(agent=AGENT, purpose="to see what is left", seconds=3600, scope=scope)
         with client(self.socket) as one:
             self.task = one.ask(order, TaskDetail).row.task
 
@@ -144,10 +155,21 @@ class Minting:
     def request(self, dies: str = "") -> Got:
         """What the agent's program hears of one more request; it dies on its way where that is said."""
         if self.asker is None:
-            self.asker = Askers(self.socket)
+            self.asker = Askers(self.socket, tool=self.ground.declared.tool)
         self.number += 1
         seconds = 300 + self.number % 300  # so that none is a repeat of one whose outcome is unknown
-        return self.asker.get(dies=dies, seconds=seconds)
+        self.asked.append(self.asker.get(dies=dies, seconds=seconds))
+        return self.asked[-1]
+
+    def hold(self) -> None:
+        """Open a session with each credential that was handed out meanwhile."""
+        asked, self.asked = self.asked, []
+        for got in asked:
+            found = got.handed()
+            if found is None:
+                self.asked.append(got)
+            elif isinstance(found, Minted):
+                self.ground.hold(found)
 
     @property
     def socket(self) -> Path:
@@ -165,10 +187,10 @@ class Minting:
             store.close()
 
     def require_journaled(self) -> None:
-        """I-01: nothing is in the database that has no row."""
+        """I-01: nothing is in the target that has no row."""
         store = SqlStore(self.home / "taskbound.db")
         try:
-            found = self.orders.roles()
+            found = self.ground.names()
             with store.read() as seen:
                 mark = seen.targets.mark()
                 rows = seen.credentials.credentials("default", limit=100_000)
@@ -177,8 +199,13 @@ class Minting:
             store.close()
 
     def gone(self) -> bool:
-        """Whether nothing is in the database, and each row says so."""
-        return not self.orders.roles() and {one.state for one in self.rows()} <= GONE
+        """Whether nothing is in the target, and each row says so."""
+        return not self.ground.names() and {one.state for one in self.rows()} <= GONE
+
+    def require_over(self) -> None:
+        """Require that all is gone, and that nobody who was ever let in is in, or gets in."""
+        until(self.gone, "all that was minted is gone, and each row says so")
+        self.ground.require_over()
 
     # --- a kill ----------------------------------------------------------------------------------
 
@@ -197,15 +224,20 @@ class Minting:
             self.kill(point.victim)
             struck.set()
 
-        way = self.to_database if point.way == "database" else self.to_daemon
         if point.during == "revoke":
-            self.request().minted()
-            way.at(point.word, point.how, strike, times=point.times)
-            self.end_task()
-        else:
-            way.at(point.word, point.how, strike, times=point.times)
-            self.request()
-        assert struck.wait(DEADLINE), f"{point.name} was never reached"
+            _, minted = self.request().minted()
+            self.ground.hold(minted)
+        with ExitStack() as over:
+            if point.way == "step":
+                over.enter_context(self.ground.stop_at(point.word.decode(), strike))
+            else:
+                way = self.ground.way if point.way == "target" else self.to_daemon
+                way.at(point.word, point.how, strike, times=point.times)
+            if point.during == "revoke":
+                self.end_task()
+            else:
+                self.request()
+            assert struck.wait(DEADLINE), f"{point.name} was never reached"
         self.bury(point.victim)
         self.require_journaled()
         if point.during == "revoke":
@@ -217,7 +249,7 @@ class Minting:
         Everything is looked at every so many kills: all that was minted has to be gone by then.
         """
         chance, pause = random.Random(seed), threading.Event()  # noqa: S311 - nothing is kept secret by it
-        victims: tuple[Victim, ...] = ("broker", "broker", "broker", "daemon", "asker")
+        victims: tuple[Victim, ...] = ("broker", "broker", "system", "daemon", "asker")
         for number in range(1, count + 1):
             if number % 3 == 0 or self.asker is None:
                 self.request()
@@ -225,13 +257,14 @@ class Minting:
                 self.end_task()
                 self.start_task()
             pause.wait(chance.random() * _APART)
+            self.hold()
             victim = chance.choice(victims)
             self.kill(victim)
             self.bury(victim)
             self.require_journaled()
             if number % _LOOKS == 0 or number == count:
                 self.end_task()
-                until(self.gone, f"all is gone after {number} kills")
+                self.require_over()
                 self.forget()
                 self.start_task()
         return len(self.rows())
@@ -241,6 +274,7 @@ class Minting:
         for one in self.left:
             one.close()
         self.left.clear()
+        self.asked.clear()
 
     def close(self) -> None:
         if self.asker is not None:
@@ -256,17 +290,17 @@ def _daemon(home: Path) -> Running:
 
 
 @contextmanager
-def minting_at(folder: Path, orders: Orders) -> Iterator[Minting]:
+def minting_at(folder: Path, ground: Callable[[Path], AbstractContextManager[Ground]]) -> Iterator[Minting]:
     """All of it, settled in, for the length of the context."""
     home = folder / "home"
     home.mkdir(mode=0o700)
     for name in ("w", "p"):
         (folder / name).mkdir(mode=0o700)
     with (
-        Cutting(folder / "p", orders.server.folder) as to_database,
+        ground(folder / "p") as system,
         Cutting(folder / "w", home / "run", "daemon.sock") as to_daemon,
     ):
-        found = Minting(folder, orders, to_database, to_daemon, _daemon(home).__enter__())
+        found = Minting(folder, system, to_daemon, _daemon(home).__enter__())
         try:
             found.start_broker()
             found.settle_in()

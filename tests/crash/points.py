@@ -1,4 +1,4 @@
-"""Where a mint and a revocation are killed: the points of the fault matrix that a login of PostgreSQL has."""
+"""Where a mint and a revocation are killed: the points of the fault matrix that each kind of target has."""
 
 from __future__ import annotations
 
@@ -8,17 +8,10 @@ from tests.crash.minting import Point
 
 __all__ = ["POINTS"]
 
-POINTS: Final = (
+_EVERYWHERE: Final = (
     Point("k5-before", "daemon", b"broker:lease", "before", "mint"),
     Point("k5-after", "daemon", b"broker:lease", "after", "mint"),
     Point("k5-daemon", "daemon", b"broker:lease", "before", "mint", victim="daemon"),
-    Point("k6", "database", b"taskbound", "before", "mint"),
-    Point("k7-before", "database", b"CREATE ROLE", "before", "mint"),
-    Point("k7-after", "database", b"CREATE ROLE", "after", "mint"),
-    Point("k8-before", "database", b"GRANT", "before", "mint"),
-    Point("k8-after", "database", b"GRANT", "after", "mint"),
-    Point("k8-commit-before", "database", b"COMMIT", "before", "mint"),
-    Point("k8-commit-after", "database", b"COMMIT", "after", "mint"),
     Point("k9-before", "daemon", b"broker:minted", "before", "mint"),
     Point("k9-after", "daemon", b"broker:minted", "after", "mint"),
     Point("k9-daemon", "daemon", b"broker:minted", "before", "mint", victim="daemon"),
@@ -28,15 +21,42 @@ POINTS: Final = (
     Point("k13-before", "daemon", b"broker:lease", "before", "revoke"),
     Point("k13-after", "daemon", b"broker:lease", "after", "revoke"),
     Point("k13-daemon", "daemon", b"broker:lease", "after", "revoke", victim="daemon"),
-    Point("k14-before", "database", b"NOLOGIN", "before", "revoke"),
-    Point("k14", "database", b"NOLOGIN", "after", "revoke"),
-    Point("k15-before", "database", b"pg_terminate_backend", "before", "revoke"),
-    Point("k15", "database", b"pg_terminate_backend", "after", "revoke"),
-    Point("k16-before", "database", b"DROP ROLE", "before", "revoke"),
-    Point("k16", "database", b"DROP ROLE", "after", "revoke"),
-    Point("k16-looked", "database", b"pg_prepared_xacts", "after", "revoke", times=2),
     Point("k19", "daemon", b"broker:gone", "before", "revoke"),
     Point("k19-after", "daemon", b"broker:gone", "after", "revoke"),
     Point("k19-daemon", "daemon", b"broker:gone", "before", "revoke", victim="daemon"),
     Point("k19-daemon-after", "daemon", b"broker:gone", "after", "revoke", victim="daemon"),
 )
+_POSTGRES: Final = (
+    Point("k6", "target", b"taskbound", "before", "mint"),
+    Point("k7-before", "target", b"CREATE ROLE", "before", "mint"),
+    Point("k7-after", "target", b"CREATE ROLE", "after", "mint"),
+    Point("k8-before", "target", b"GRANT", "before", "mint"),
+    Point("k8-after", "target", b"GRANT", "after", "mint"),
+    Point("k8-commit-before", "target", b"COMMIT", "before", "mint"),
+    Point("k8-commit-after", "target", b"COMMIT", "after", "mint"),
+    Point("k14-before", "target", b"NOLOGIN", "before", "revoke"),
+    Point("k14", "target", b"NOLOGIN", "after", "revoke"),
+    Point("k15-before", "target", b"pg_terminate_backend", "before", "revoke"),
+    Point("k15", "target", b"pg_terminate_backend", "after", "revoke"),
+    Point("k16-before", "target", b"DROP ROLE", "before", "revoke"),
+    Point("k16", "target", b"DROP ROLE", "after", "revoke"),
+    Point("k16-looked", "target", b"pg_prepared_xacts", "after", "revoke", times=2),
+)
+_OPENSSH: Final = (
+    Point("k6", "target", b"hello", "before", "mint"),
+    Point("k6-after", "target", b"hello", "after", "mint"),
+    Point("k7-before", "target", b"admit", "before", "mint"),
+    Point("k7-host-before", "target", b"admit", "before", "mint", victim="system"),
+    Point("k8", "target", b"admit", "after", "mint"),
+    Point("k8-host", "target", b"admit", "after", "mint", victim="system"),
+    Point("k14-hello", "target", b"hello", "after", "revoke"),
+    Point("k14-before", "target", b'"revoke"', "before", "revoke"),
+    Point("k14-host-before", "target", b'"revoke"', "before", "revoke", victim="system"),
+    Point("k16", "target", b'"revoke"', "after", "revoke"),
+    Point("k16-host", "target", b'"revoke"', "after", "revoke", victim="system"),
+    Point("k18", "step", b"names", "before", "revoke"),
+    Point("k18-host", "step", b"names", "before", "revoke", victim="system"),
+)
+"""What the broker says to a host's helper; a step is a file of the helper's, here the names of its KRL."""
+POINTS: Final = {"postgres": (*_EVERYWHERE, *_POSTGRES), "openssh": (*_EVERYWHERE, *_OPENSSH)}
+"""By kind of target (`tests.crash.grounds`)."""

@@ -6,33 +6,37 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.crash.grounds import GROUNDS
 from tests.crash.minting import Minting, minting_at
 from tests.crash.points import POINTS
-from tests.peers.minter import minting
-from tests.wiring.running import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-IN_CI = ("k9-daemon", "k11", "k13-daemon", "k19")
-"""Those of the database are in `tests/wiring/test_broker.py`; all are `dev/soak --only credentials`."""
+IN_CI = {
+    "postgres": ("k9-daemon", "k11", "k13-daemon", "k19"),
+    "openssh": ("k7-before", "k8", "k14-host-before", "k16", "k18", "k18-host"),
+}
+"""The others of the database are in `tests/wiring/test_broker.py`; all are `dev/soak --only credentials`."""
 
 
-@pytest.fixture(scope="module")
-def here() -> Iterator[Minting]:
+@pytest.fixture(scope="module", params=GROUNDS)
+def here(request: pytest.FixtureRequest) -> Iterator[tuple[str, Minting]]:
     with (
-        minting() as orders,
         TemporaryDirectory(prefix="tb-") as folder,
-        minting_at(Path(folder), orders) as found,
+        minting_at(Path(folder), GROUNDS[request.param]) as found,
     ):
-        yield found
+        yield request.param, found
 
 
 @pytest.mark.timeout(180)
-def test_i01_i02_whatever_is_killed_on_the_way_nothing_is_left_that_nobody_knows(here: Minting) -> None:
-    points = {one.name: one for one in POINTS}
-    for name in IN_CI:
-        here.strike(points[name])
-    here.end_task()
-    until(here.gone, "all that was minted is gone, and each row says so")
-    assert len(here.rows()) == len(IN_CI) + 1
+def test_i01_i02_whatever_is_killed_on_the_way_nothing_is_left_that_nobody_knows(
+    here: tuple[str, Minting],
+) -> None:
+    kind, there = here
+    points = {one.name: one for one in POINTS[kind]}
+    for name in IN_CI[kind]:
+        there.strike(points[name])
+    there.end_task()
+    there.require_over()
+    assert len(there.rows()) == len(IN_CI[kind]) + 1

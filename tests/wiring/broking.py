@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taskbound.adapters.keys.sealing import seal
-from taskbound.core.target import PostgresAccess, parse_target_file
+from taskbound.core.target import AdminAccess, PostgresAccess, parse_target_file
 from taskbound.core.tool import Binding
 from taskbound.core.tool.slot import ADMIN_SLOT
 from taskbound.ports.target import Minted
@@ -83,6 +83,16 @@ class Got:
 
     def next(self) -> dict[str, Any]:
         return self.told.get(timeout=40)
+
+    def handed(self) -> Minted | str | None:
+        """What was opened, or with what it was refused; None while neither is known."""
+        while not self.told.empty():
+            done = self.told.get_nowait()
+            if "credential" in done:
+                return Minted(open=done["open"], secret=done["secret"])
+            if "permitted" not in done:
+                return str(done)
+        return None
 
     def minted(self) -> tuple[str, Minted]:
         """The credential's id, and what was opened."""
@@ -149,6 +159,7 @@ class House:
     home: Path
     process: Running
     askers: Askers
+    scope: dict[str, Any] = field(default_factory=lambda: SCOPE)
 
     @property
     def socket(self) -> Path:
@@ -167,7 +178,8 @@ class House:
         with client(self.socket) as one:
             return one.ask(ShowCredential(credential=credential), CredentialRow)
 
-    def start_task(self, agent: str = AGENT, scope: dict[str, Any] = SCOPE) -> str:
+    def start_task(self, agent: str = AGENT, scope: dict[str, Any] | None = None) -> str:
+        scope = scope or self.scope
         order = StartTask(agent=agent, purpose="to look at orders", seconds=3600, scope=raw(scope))
         with client(self.socket) as one:
             return one.ask(order, TaskDetail).row.task
@@ -192,6 +204,24 @@ class House:
         until(lambda: self.row(credential).state == "revoked", f"{credential} is revoked")
 
 
+@dataclass(frozen=True)
+class Declared:
+    """A target's file, and what is to be sealed with it."""
+
+    file: dict[str, Any]
+    access: AdminAccess
+
+    @property
+    def tool(self) -> str:
+        """What asks for the first of its kinds of credentials."""
+        return f"{self.file['target']}__credential/{next(iter(self.file['credentials']))}"
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        """One that allows that, and nothing else."""
+        return {"grants": [{"tool": self.tool, "others": "any"}]}
+
+
 def declared_at(folder: Path, name: str = TARGET) -> dict[str, Any]:
     return {
         "target": name,
@@ -204,8 +234,9 @@ def declared_at(folder: Path, name: str = TARGET) -> dict[str, Any]:
 
 
 @contextmanager
-def house(base: Path, folder: Path) -> Iterator[House]:
+def house(base: Path, target: Path | Declared) -> Iterator[House]:
     """A person, an active agent with a task, and a target at this folder that is ready."""
+    declared = _declared(target) if isinstance(target, Path) else target
     home = base / "home"
     make_home(home)
     with daemon(home) as process:
@@ -215,12 +246,12 @@ def house(base: Path, folder: Path) -> Iterator[House]:
             assert one.ask(ListTargets(), TargetRows).rows == ()  # and so a broker is wanted
             broker = place.with_name("broker.sock")
             until(lambda: answers_key(broker), "the broker says its key")
-            add_target(one, folder, key_of(broker))
-        found = House(home, process, Askers(place))
+            declare(one, declared, key_of(broker))
+        found = House(home, process, Askers(place, tool=declared.tool), declared.scope)
         try:
             until(lambda: found.target().state != "untested", "the target was tested")
             assert found.target().state == "ready", found.target().trouble
-            settle_agent(place, base / "monitor")
+            settle_agent(place, base / "monitor", scope=declared.scope)
             yield found
         finally:
             found.askers.close()
@@ -228,16 +259,24 @@ def house(base: Path, folder: Path) -> Iterator[House]:
 
 def add_target(one: Client, folder: Path, key: str, name: str = TARGET) -> None:
     """Have the target of this folder tested, with its admin access sealed to the broker of this key."""
-    file = declared_at(folder, name)
+    declare(one, _declared(folder, name), key)
+
+
+def _declared(folder: Path, name: str = TARGET) -> Declared:
+    return Declared(declared_at(folder, name), PostgresAccess(user=ADMIN.user, password=ADMIN.password))
+
+
+def declare(one: Client, target: Declared, key: str) -> None:
+    """Have this target tested, with its admin access sealed to the broker of this key."""
     bound = Binding(
         namespace="default",
-        server=name,
-        identity=parse_target_file(raw_bytes(file)).identity("default"),
+        server=target.file["target"],
+        identity=parse_target_file(raw_bytes(target.file)).identity("default"),
         slot=ADMIN_SLOT.text,
         number=1,
     )
-    text = PostgresAccess(user=ADMIN.user, password=ADMIN.password).text
-    one.ask(AddTarget(file=raw(file), sealed=seal(text, bound, public=key)), TargetTesting)
+    sealed = seal(target.access.text, bound, public=key)
+    one.ask(AddTarget(file=raw(target.file), sealed=sealed), TargetTesting)
 
 
 def raw_bytes(value: object) -> bytes:

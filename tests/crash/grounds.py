@@ -1,0 +1,248 @@
+"""Systems in which a daemon's broker mints while something is killed: what is declared, and what is there.
+
+1. Between broker and system is a way that is cut off at a word. Before a database that is its socket. What is
+   said to a host is not to be read from outside, so there it is between what the host runs by the broker's
+   key and the helper.
+2. What is there is asked of the system, and never of our adapter.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import textwrap
+import threading
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import psycopg
+
+from taskbound.core.target import PostgresAccess
+from tests.peers.cutting import Cutting
+from tests.peers.hosting import Host, hosting
+from tests.peers.minter import ADMIN, Orders, minting
+from tests.wiring.broking import Declared, declared_at, roles
+from tests.wiring.running import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from taskbound.ports.target import Minted
+
+__all__ = ["GROUNDS", "Ground", "HostGround", "declared_host", "on_database", "on_host"]
+
+_OVER: Final = 30.0
+"""Seconds that a session which was cut has to be over on this side."""
+_BRIDGE: Final = """
+    import os, select, socket, sys
+    way = socket.socket(socket.AF_UNIX)
+    way.connect(sys.argv[1])
+    while True:
+        for one in select.select([0, way], [], [])[0]:
+            piece = os.read(0, 65536) if one == 0 else way.recv(65536)
+            if not piece:
+                sys.exit()
+            way.sendall(piece) if one == 0 else os.write(1, piece)
+"""
+"""What the host runs in the helper's place: everything goes on to a socket, and back."""
+
+
+class Ground(Protocol):
+    """One such system."""
+
+    way: Cutting
+
+    @property
+    def declared(self) -> Declared:
+        """What the daemon is told of it."""
+
+    def names(self) -> set[str]:
+        """Every name of ours that is there, by whatever mark (rule 2)."""
+
+    def hold(self, minted: Minted) -> None:
+        """Open a session with it and keep that, if it still lets in."""
+
+    def require_over(self) -> None:
+        """Require that every session that was opened is over, and that nobody is let in again."""
+
+    def kill(self) -> None:
+        """Kill what the broker has in the system, where there is such a thing."""
+
+    def stop_at(self, step: str, strike: Callable[[], None]) -> AbstractContextManager[None]:
+        """For so long: strike when the system comes to this step, which then goes on."""
+
+
+@dataclass
+class DatabaseGround:
+    """A PostgreSQL server."""
+
+    orders: Orders
+    way: Cutting
+    held: list[tuple[psycopg.Connection[Any], Minted]] = field(default_factory=list)
+
+    @property
+    def declared(self) -> Declared:
+        access = PostgresAccess(user=ADMIN.user, password=ADMIN.password)
+        return Declared(declared_at(self.way.folder), access)
+
+    def names(self) -> set[str]:
+        return roles(self.orders)
+
+    def hold(self, minted: Minted) -> None:
+        with suppress(psycopg.OperationalError):
+            self.held.append((self.orders.login(minted), minted))
+
+    def require_over(self) -> None:
+        for session, minted in self.held:
+            for again in (
+                lambda one=session: one.execute("SELECT 1"),
+                lambda one=minted: self.orders.login(one),
+            ):
+                try:
+                    again()
+                except psycopg.OperationalError:
+                    continue
+                raise AssertionError("somebody is in still")
+            session.close()
+        self.held.clear()
+
+    def kill(self) -> None:
+        with self.orders.owner() as owner:
+            owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'minter'")
+
+    def stop_at(self, step: str, strike: Callable[[], None]) -> AbstractContextManager[None]:
+        raise NotImplementedError(f"a database has no {step} at which {strike} could be called")
+
+
+@dataclass
+class HostGround:
+    """A host with OpenSSH and its helper."""
+
+    host: Host
+    way: Cutting
+    helpers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    held: list[tuple[ExitStack, subprocess.Popen[bytes], Minted]] = field(default_factory=list)
+
+    @property
+    def declared(self) -> Declared:
+        return declared_host(self.host)
+
+    def names(self) -> set[str]:
+        state = self.host.sshd.state
+        admitted = {one.name for one in (state / "admitted").iterdir() if not one.name.endswith(".new")}
+        return admitted | {one.name for one in (state / "open").iterdir() if any(one.iterdir())}
+
+    def hold(self, minted: Minted) -> None:
+        opened = ExitStack()
+        with suppress(AssertionError):
+            session = opened.enter_context(self.host.sshd.session(self.host.holder(minted), "sleep 600"))
+            self.held.append((opened, session, minted))
+
+    def require_over(self) -> None:
+        for opened, session, minted in self.held:
+            assert session.wait(_OVER) != 0
+            assert not self.host.sshd.is_let_in(self.host.holder(minted)), "somebody is let in again"
+            opened.close()
+        self.held.clear()
+
+    def kill(self) -> None:
+        for one in self.helpers:
+            one.send_signal(signal.SIGKILL)
+
+    @contextmanager
+    def stop_at(self, step: str, strike: Callable[[], None]) -> Iterator[None]:
+        """The step is a file of the helper's state, which is about to be written."""
+        file = self.host.sshd.state / f"{step}.new"
+        with suppress(FileNotFoundError):
+            file.unlink()
+        os.mkfifo(file, 0o600)
+        end = os.open(file, os.O_RDWR | os.O_NONBLOCK)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(end, b"#" * 4096)  # who writes on waits, until this end is closed
+
+        def wait() -> None:
+            until(lambda: any(_has_open(one.pid, file) for one in self.helpers), f"the host came to {step}")
+            strike()
+            file.unlink()
+            os.close(end)
+
+        waiting = threading.Thread(target=wait, daemon=True)
+        waiting.start()
+        yield
+        waiting.join(_OVER)
+
+
+def _has_open(pid: int, file: Path) -> bool:
+    with suppress(OSError):
+        return str(file) in {str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir()}
+    return False
+
+
+def declared_host(host: Host, name: str = "build-host") -> Declared:
+    """The target's file of a host, and what is to be sealed with it."""
+    file = {
+        "target": name,
+        "kind": "openssh",
+        "where": {
+            "host": "127.0.0.1",
+            "port": host.sshd.port,
+            "host_keys": [host.sshd.host_key],
+            "helper": host.sshd.account,
+        },
+        "owner": "alice",
+        "approvers": ["alice"],
+        "credentials": {"shell": {"for": "Looks around.", "account": host.sshd.account, "seconds": 600}},
+    }
+    return Declared(file, host.access)
+
+
+@contextmanager
+def on_database(folder: Path) -> Iterator[Ground]:
+    """A database, and the way to it in this folder."""
+    with minting() as orders, Cutting(folder, orders.server.folder) as way:
+        yield DatabaseGround(orders, way)
+
+
+@contextmanager
+def on_host(folder: Path) -> Iterator[Ground]:
+    """A host, and the way to its helper by this folder."""
+    serving = folder / "serving"
+    serving.mkdir(mode=0o700)
+    with hosting() as host, Cutting(folder, serving, "helper.sock") as way, ExitStack() as over:
+        found = HostGround(host, way)
+        listening = over.enter_context(socket.socket(socket.AF_UNIX))
+        listening.bind(str(serving / "helper.sock"))
+        listening.listen()
+        threading.Thread(target=_serve, args=(listening, found), daemon=True).start()
+        script = host.sshd.folder / "bridge.py"
+        script.write_text(textwrap.dedent(_BRIDGE), encoding="ascii")
+        keys = host.sshd.folder / "keys"
+        _, _, key = keys.read_text(encoding="ascii").partition('" ')
+        forced = f"{host.sshd.python} -ISB {script} {way.path}"
+        keys.write_text(f'restrict,command="{forced}" {key}', encoding="ascii")
+        yield found
+        found.kill()
+        for opened, _, _ in found.held:
+            opened.close()
+
+
+def _serve(listening: socket.socket, ground: HostGround) -> None:
+    """A helper for each connection, with nothing between."""
+    while True:
+        try:
+            one, _ = listening.accept()
+        except OSError:
+            return
+        with one:
+            command = ground.host.sshd.command("serve")
+            ground.helpers = [each for each in ground.helpers if each.poll() is None]
+            ground.helpers.append(subprocess.Popen(command, stdin=one.fileno(), stdout=one.fileno()))
+
+
+GROUNDS: Final = {"postgres": on_database, "openssh": on_host}
