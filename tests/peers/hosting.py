@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -28,8 +27,6 @@ __all__ = ["PATIENCE", "PREFIX", "Host", "certificate_of", "fresh_name", "hostin
 
 PREFIX = "tb_abcdefgh_"
 PATIENCE = 10.0
-_COUNTS = (9, 8)
-"""The version from which on a host counts failed logins, and shuts out where they come from."""
 _numbers = count()
 _ANSWERS = """
 import json, os, signal, sys, time
@@ -166,10 +163,6 @@ def shown(folder: Path, minted: Minted) -> str:
 @contextmanager
 def hosting(*settings: str) -> Iterator[Host]:
     """Such a host, for the length of the context."""
-    said = subprocess.run(["ssh", "-V"], check=True, capture_output=True, text=True).stderr
-    version = re.match(r"OpenSSH_(\d+)\.(\d+)", said)
-    assert version is not None, said
-    counts = (int(version[1]), int(version[2])) >= _COUNTS
-    with running(*(("PerSourcePenalties no",) if counts else ()), *settings) as sshd:
+    with running(*settings) as sshd:
         now = int((sshd.folder / "config").stat().st_mtime)
         yield Host(sshd, Instant(seconds(now + 86_400)))

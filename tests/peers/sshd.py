@@ -292,6 +292,9 @@ class Sshd:
             "KbdInteractiveAuthentication no",
             "MaxStartups 500",
             "MaxSessions 100",
+            # bash reads its owner's ~/.bashrc for sshd, unless it is below other shells: what that starts is
+            # cut with a session, and leaves its locks to the next one.
+            "SetEnv SHLVL=9",
         ]
         # Of 9.8 and later: who was refused is kept out for a while, and tests are refused a lot.
         if not _run(_sshd(), "-G", "-f", "/dev/null", "-o", "PerSourcePenalties=no").returncode:
