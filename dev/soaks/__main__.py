@@ -78,7 +78,7 @@ SOAKS: Final = {
     "credentials": Soak(
         run=soak_credentials,
         count=1_000,
-        holds="whatever is killed and when, no login is without a row, and all are gone in 30 s (I-01, I-02)",
+        holds="whatever is killed and when, nothing is without a row, and all is gone in 30 s (I-01, I-02)",
     ),
     "gateway": Soak(
         run=soak_gateway,

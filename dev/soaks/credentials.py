@@ -1,4 +1,4 @@
-"""kill -9 of broker, daemon, asker and helper: at each point of a mint and a revocation, and then at random."""
+"""kill -9 of broker, daemon, asker and helper: at each point of a mint and a revocation, then at random."""
 
 from __future__ import annotations
 
@@ -33,4 +33,7 @@ def _soak(kind: str, count: int, seed: int) -> str:
         here.start_task()
         rows = here.kill_at_random(count, seed)
     points = len(POINTS[kind])
-    return f"{kind}: {points} points, {count:,} kills at random, {rows:,} credentials, none of them left"
+    return (
+        f"{kind}: {points} points, {count:,} kills at random, {rows:,} credentials with"
+        f" {here.ground.opened:,} sessions, none of them left"
+    )

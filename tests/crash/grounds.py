@@ -56,6 +56,8 @@ class Ground(Protocol):
     """One such system."""
 
     way: Cutting
+    opened: int
+    """How many sessions were open at some time."""
 
     @property
     def declared(self) -> Declared:
@@ -83,6 +85,7 @@ class DatabaseGround:
 
     orders: Orders
     way: Cutting
+    opened: int = 0
     held: list[tuple[psycopg.Connection[Any], Minted]] = field(default_factory=list)
 
     @property
@@ -96,6 +99,7 @@ class DatabaseGround:
     def hold(self, minted: Minted) -> None:
         with suppress(psycopg.OperationalError):
             self.held.append((self.orders.login(minted), minted))
+            self.opened += 1
 
     def require_over(self) -> None:
         for session, minted in self.held:
@@ -126,6 +130,7 @@ class HostGround:
     host: Host
     way: Cutting
     helpers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    opened: int = 0
     held: list[tuple[ExitStack, subprocess.Popen[bytes], Minted]] = field(default_factory=list)
 
     @property
@@ -142,6 +147,7 @@ class HostGround:
         with suppress(AssertionError):
             session = opened.enter_context(self.host.sshd.session(self.host.holder(minted), "sleep 600"))
             self.held.append((opened, session, minted))
+            self.opened += 1
 
     def require_over(self) -> None:
         for opened, session, minted in self.held:
@@ -242,7 +248,11 @@ def _serve(listening: socket.socket, ground: HostGround) -> None:
         with one:
             command = ground.host.sshd.command("serve")
             ground.helpers = [each for each in ground.helpers if each.poll() is None]
-            ground.helpers.append(subprocess.Popen(command, stdin=one.fileno(), stdout=one.fileno()))
+            ground.helpers.append(_helper(command, one.fileno()))
+
+
+def _helper(command: list[str], end: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdin=end, stdout=end, stderr=subprocess.DEVNULL)
 
 
 GROUNDS: Final = {"postgres": on_database, "openssh": on_host}

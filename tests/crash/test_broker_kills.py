@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 IN_CI = {
     "postgres": ("k9-daemon", "k11", "k13-daemon", "k19"),
-    "openssh": ("k7-before", "k8", "k14-host-before", "k16", "k18", "k18-host"),
+    "openssh": ("k8", "k14-host-before", "k16", "k18-host"),
 }
 """The others of the database are in `tests/wiring/test_broker.py`; all are `dev/soak --only credentials`."""
 
