@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -44,6 +44,8 @@ _EXTENSIONS = ("permit-pty", "permit-port-forwarding", "permit-agent-forwarding"
 _LIFELINE = '"$@" & child=$!; cat >/dev/null; kill $child'
 """Runs a program until its own standard input ends."""
 _CLIENT = ("-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none")
+_PYTHON = getattr(sys, "_base_executable", sys.executable)
+"""Not the environment's: what is copied to a host finds nothing of ours there."""
 _numbers = count(os.getpid() * 100_000)
 
 
@@ -98,11 +100,19 @@ class Holder:
 class Sshd:
     """One sshd with its helper."""
 
-    def __init__(self, folder: Path, *, python: str, foreign: Sequence[str], settings: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, *, python: str, account: str, foreign: Sequence[str], settings: Sequence[str]
+    ) -> None:
         """Make it, and start it."""
         self.folder = folder
-        self.account = pwd.getpwuid(os.geteuid()).pw_name
-        """Who logs in: whoever runs the tests."""
+        own = pwd.getpwuid(os.geteuid()).pw_name
+        self.account = account or own
+        """Who it runs as, and who logs in."""
+        self._who: dict[str, Any] = {}
+        if self.account != own:
+            found = pwd.getpwnam(account)
+            os.chown(folder, found.pw_uid, found.pw_gid)
+            self._who = {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
         self.state = folder / "state"
         self.ca, self.host, self.admin = (Ed25519PrivateKey.generate() for _ in range(3))
         """The authority, the host's own key, and the key by which the broker reaches the helper."""
@@ -123,7 +133,11 @@ class Sshd:
         self._process: subprocess.Popen[bytes] | None = None
         self._asking = threading.Lock()
         self._served = subprocess.Popen(
-            self.command("serve"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            self.command("serve"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            **self._who,
         )
         self.start()
 
@@ -134,7 +148,7 @@ class Sshd:
     def install(self, ca: Ed25519PrivateKey) -> str:
         """Trust this authority; what the helper prints for sshd."""
         command = [*self.command("install"), "--ca", public_line(ca)]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return str(subprocess.run(command, check=True, capture_output=True, text=True, **self._who).stdout)
 
     def start(self) -> None:
         """Start it; it answers when this returns."""
@@ -143,12 +157,14 @@ class Sshd:
         command = ["sh", "-c", _LIFELINE, "sh", _sshd(), "-D", "-e", "-f", str(self.folder / "config")]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log, **self._who
             )
         until(self._answers)
 
     def close(self) -> None:
         """Have nothing of it go on."""
+        for one in (self.state / "open").iterdir():
+            self.revoke(one.name)
         assert self._served.stdin is not None
         assert self._served.stdout is not None
         self._served.stdin.close()
@@ -305,6 +321,8 @@ class Sshd:
         path = self.folder / name
         path.write_text(text)
         path.chmod(0o600)
+        if self._who:
+            os.chown(path, self._who["user"], self._who["group"])
 
     def _answers(self) -> bool:
         assert self._process is not None
@@ -318,22 +336,21 @@ class Sshd:
 
 @contextmanager
 def running(
-    *settings: str,
-    python: str = getattr(sys, "_base_executable", sys.executable),
-    foreign: Sequence[str] = (),
+    *settings: str, python: str = _PYTHON, account: str = "", foreign: Sequence[str] = ()
 ) -> Iterator[Sshd]:
     """One with these settings before its own, for the length of the context.
 
     Args:
         settings: Lines for sshd. The first that says something counts.
         python: What runs the helper.
+        account: Who runs sshd and helper, and logs in: another one than ourselves.
         foreign: Public lines of other authorities that sshd trusts too.
     """
     place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="taskbound-ssh-", dir=place))
     one = None
     try:
-        one = Sshd(folder, python=python, foreign=foreign, settings=settings)
+        one = Sshd(folder, python=python, account=account, foreign=foreign, settings=settings)
         yield one
     finally:
         if one is not None:

@@ -29,7 +29,7 @@ def test_who_is_admitted_gets_in_and_who_is_not_stays_out(sshd: Sshd) -> None:
 def test_what_is_revoked_lets_nobody_in_any_more(sshd: Sshd) -> None:
     holder = sshd.holder()
     assert sshd.is_let_in(holder)
-    assert sshd.revoke(holder.name) == {"ok": {"cut": 0}}
+    assert "ok" in sshd.revoke(holder.name)
     assert not sshd.is_let_in(holder)
 
 
