@@ -25,7 +25,7 @@ from taskbound.core.target import PostgresAccess
 from tests.peers.cutting import Cutting
 from tests.peers.hosting import Host, hosting
 from tests.peers.minter import ADMIN, Orders, minting
-from tests.wiring.broking import Declared, declared_at, roles
+from tests.wiring.broking import Declared, declared_at, declared_host, roles
 from tests.wiring.running import until
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from taskbound.ports.target import Minted
 
-__all__ = ["GROUNDS", "Ground", "HostGround", "declared_host", "on_database", "on_host"]
+__all__ = ["GROUNDS", "Ground", "HostGround", "on_database", "on_host"]
 
 _OVER: Final = 30.0
 """Seconds that a session which was cut has to be over on this side."""
@@ -188,24 +188,6 @@ def _has_open(pid: int, file: Path) -> bool:
     with suppress(OSError):
         return str(file) in {str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir()}
     return False
-
-
-def declared_host(host: Host, name: str = "build-host") -> Declared:
-    """The target's file of a host, and what is to be sealed with it."""
-    file = {
-        "target": name,
-        "kind": "openssh",
-        "where": {
-            "host": "127.0.0.1",
-            "port": host.sshd.port,
-            "host_keys": [host.sshd.host_key],
-            "helper": host.sshd.account,
-        },
-        "owner": "alice",
-        "approvers": ["alice"],
-        "credentials": {"shell": {"for": "Looks around.", "account": host.sshd.account, "seconds": 600}},
-    }
-    return Declared(file, host.access)
 
 
 @contextmanager

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
@@ -19,11 +20,20 @@ from tests.peers.sshd import Holder, Sshd, fresh_name, private_text, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from taskbound.ports.target import Minted
 
-__all__ = ["PATIENCE", "PREFIX", "Host", "certificate_of", "fresh_name", "hosting", "name_in", "shown"]
+__all__ = [
+    "PATIENCE",
+    "PREFIX",
+    "Host",
+    "certificate_of",
+    "clients",
+    "fresh_name",
+    "hosting",
+    "name_in",
+    "shown",
+]
 
 PREFIX = "tb_abcdefgh_"
 PATIENCE = 10.0
@@ -124,6 +134,22 @@ class Host:
         return Holder(name_in(minted), minted.open["SSH_USER"], path)
 
     @contextmanager
+    def without(self, *words: str) -> Iterator[None]:
+        """For so long, sshd lacks the lines that begin so."""
+        config = self.sshd.folder / "config"
+        before = config.read_text(encoding="ascii")
+        kept = [line for line in before.splitlines() if not line.startswith(words)]
+        config.write_text("\n".join(kept) + "\n", encoding="ascii")
+        self.sshd.stop()
+        self.sshd.start()
+        try:
+            yield
+        finally:
+            config.write_text(before, encoding="ascii")
+            self.sshd.stop()
+            self.sshd.start()
+
+    @contextmanager
     def answering(self, how: str) -> Iterator[None]:
         """For so long, what runs by the helper's key answers so."""
         keys, script = self.sshd.folder / "keys", self.sshd.folder / "answers.py"
@@ -136,6 +162,17 @@ class Host:
             yield
         finally:
             keys.write_text(before, encoding="ascii")
+
+
+def clients(port: int) -> set[int]:
+    """Processes of `ssh` that this or another process of ours has for this port."""
+    found = set[int]()
+    for one in Path("/proc").iterdir():
+        with suppress(OSError):
+            words = (one / "cmdline").read_bytes().split(b"\0") if one.name.isdigit() else []
+            if f"Port={port}".encode() in words and words[0].endswith(b"ssh"):
+                found.add(int(one.name))
+    return found
 
 
 def name_in(minted: Minted) -> str:

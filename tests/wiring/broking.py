@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,8 @@ from tests.wiring.running import AGENT, DEADLINE, Running, client, daemon, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.peers.hosting import Host
 
 TARGET = "orders-db"
 TOOL = f"{TARGET}__credential/reader"
@@ -169,9 +171,11 @@ class House:
     def broker(self) -> Path:
         return self.socket.with_name("broker.sock")
 
-    def target(self) -> TargetRow:
+    def target(self, name: str = "") -> TargetRow:
+        """The one of this name, or the only one."""
         with client(self.socket) as one:
-            (row,) = one.ask(ListTargets(), TargetRows).rows
+            rows = one.ask(ListTargets(), TargetRows).rows
+        (row,) = (one for one in rows if name in {"", one.name})
         return row
 
     def row(self, credential: str) -> CredentialRow:
@@ -231,6 +235,25 @@ def declared_at(folder: Path, name: str = TARGET) -> dict[str, Any]:
         "approvers": ["alice"],
         "credentials": {"reader": {"for": "Reads orders.", "group": "readers", "seconds": 600}},
     }
+
+
+def declared_host(host: Host, name: str = "build-host", helper: str = "") -> Declared:
+    """The target's file of a host, and what is to be sealed with it."""
+    file = {
+        "target": name,
+        "kind": "openssh",
+        "where": {
+            "host": "127.0.0.1",
+            "port": host.sshd.port,
+            "host_keys": [host.sshd.host_key],
+            "helper": helper or host.sshd.account,
+        },
+        "owner": "alice",
+        "approvers": ["alice"],
+        "credentials": {"shell": {"for": "Looks around.", "account": host.sshd.account, "seconds": 600}},
+    }
+    access = replace(host.access, key="") if helper else host.access
+    return Declared(file, access)
 
 
 @contextmanager

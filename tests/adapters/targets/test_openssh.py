@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -201,24 +201,9 @@ def test_i14_a_sweep_names_ours_and_nothing_else(host: Host) -> None:
 # --- who else gets in ------------------------------------------------------------------------------
 
 
-@contextmanager
-def without(host: Host, *words: str) -> Iterator[None]:
-    """For so long, sshd lacks the lines that begin so."""
-    config = host.sshd.folder / "config"
-    before = config.read_text(encoding="ascii")
-    kept = [line for line in before.splitlines() if not line.startswith(words)]
-    config.write_text("\n".join(kept) + "\n", encoding="ascii")
-    host.sshd.stop()
-    host.sshd.start()
-    yield
-    config.write_text(before, encoding="ascii")
-    host.sshd.stop()
-    host.sshd.start()
-
-
 def test_a_host_that_trusts_the_ca_and_does_not_ask_its_helper_is_refused(host: Host) -> None:
     minted = host.mint()
-    with without(host, "AuthorizedPrincipals"):
+    with host.without("AuthorizedPrincipals"):
         assert host.sshd.is_let_in(host.holder(minted))
         with pytest.raises(TargetRefusedError, match=r"never admitted.*AuthorizedPrincipalsCommand"):
             host.target().use(minted, patience=PATIENCE)
@@ -228,7 +213,7 @@ def test_a_host_that_trusts_the_ca_and_does_not_ask_its_helper_is_refused(host: 
 
 def test_a_host_that_does_not_trust_the_ca_is_refused(host: Host) -> None:
     minted = host.mint()
-    with without(host, "TrustedUserCAKeys"), pytest.raises(TargetRefusedError, match="TrustedUserCAKeys"):
+    with host.without("TrustedUserCAKeys"), pytest.raises(TargetRefusedError, match="TrustedUserCAKeys"):
         host.target().use(minted, patience=PATIENCE)
     revoked(host, minted)
 
@@ -281,7 +266,7 @@ def test_i08_without_a_helper_nothing_is_shown_to_be_gone_and_it_is_said_when_it
         target.look(name_in(minted), patience=PATIENCE)
     with pytest.raises(TargetRefusedError):
         target.use(minted, patience=PATIENCE)  # this host asks its helper, which knows of nothing
-    with without(host, "AuthorizedPrincipals"):
+    with host.without("AuthorizedPrincipals"):
         target.use(minted, patience=PATIENCE)
 
 

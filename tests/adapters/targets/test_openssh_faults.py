@@ -27,7 +27,7 @@ from taskbound.ports.target import (
     TargetUnreachedError,
 )
 from tests.peers.cutting import CuttingPort, How
-from tests.peers.hosting import PATIENCE, PREFIX, Host, fresh_name, hosting
+from tests.peers.hosting import PATIENCE, PREFIX, Host, clients, fresh_name, hosting
 from tests.peers.impostor import Does, posing
 from tests.peers.sshd import private_text, public_line
 from tests.wiring.running import until
@@ -43,17 +43,6 @@ HOWS: tuple[How, ...] = ("before", "after", "stuck")
 def host() -> Iterator[Host]:
     with hosting() as found:
         yield found
-
-
-def clients(port: int) -> set[int]:
-    """Processes of `ssh` that this or another process of ours has for this port."""
-    found = set()
-    for one in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            words = (one / "cmdline").read_bytes().split(b"\0") if one.name.isdigit() else []
-            if f"Port={port}".encode() in words and words[0].endswith(b"ssh"):
-                found.add(int(one.name))
-    return found
 
 
 # --- nobody, or somebody else ---------------------------------------------------------------------
