@@ -32,6 +32,7 @@ from taskbound.ports.target import (
     Minted,
     MintOrder,
     NameTakenError,
+    RenewalUnsupportedError,
     Shown,
     TargetRefusedError,
 )
@@ -181,6 +182,17 @@ def test_i03_what_is_over_is_not_admitted(host: Host) -> None:
     with pytest.raises(TargetRefusedError, match="the host's helper says: `that is over"):
         host.target().mint(order, host.kind, patience=PATIENCE)
     assert host.target().look(order.name, patience=PATIENCE) == NOTHING
+
+
+def test_a_renewal_is_not_to_be_had_and_changes_nothing(host: Host) -> None:
+    minted = host.mint()
+    for helper in ("", NO_HELPER):
+        access = replace(host.access, key="") if helper else None
+        target = host.target(host.place(helper=helper), access)
+        with pytest.raises(RenewalUnsupportedError):
+            target.renew(name_in(minted), host.ends, patience=PATIENCE)
+    host.target().use(minted, patience=PATIENCE)
+    revoked(host, minted)
 
 
 # --- a sweep -------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from taskbound.ports.target import (
     Left,
     Minted,
     NameTakenError,
+    RenewalUnsupportedError,
     Shown,
     TargetRefusedError,
     TargetUnavailableError,
@@ -102,9 +103,7 @@ class OpensshTarget:
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
         """A certificate that was signed ends when it says."""
-        raise TargetRefusedError(
-            "what was signed ends when it says, and nobody can move that", remedy="ask for another credential"
-        )
+        raise RenewalUnsupportedError("a certificate ends when it was signed to, and nobody can move that")
 
     def use(self, minted: Minted, *, patience: float) -> None:
         """Log in with it (`login`)."""
