@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dev.benchmarks.actions import measure_actions
 from dev.benchmarks.canonical import measure_canonical
+from dev.benchmarks.certificate import measure_certificate
 from dev.benchmarks.credential import measure_credential
 from dev.benchmarks.decision import measure_decision
 from dev.benchmarks.durable import measure_durable, measure_large
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 SECTIONS: dict[str, Callable[..., Section]] = {
     "actions": measure_actions,
     "canonical": measure_canonical,
+    "certificate": measure_certificate,
     "credential": measure_credential,
     "decision": measure_decision,
     "policy": measure_policy,

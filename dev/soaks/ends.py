@@ -6,6 +6,8 @@
 3. A target that was away long enough for waits to be the longest comes back at any moment of such a wait, and
    one that hung at any moment of an attempt, which gets no answer afterwards either; what was due there is
    gone within what is allowed from then on (T4).
+4. A host's session is cut when its client ends with it, and its certificate is then refused at the first try;
+   how long that try takes is the client's own time, and is not counted.
 """
 
 from __future__ import annotations
@@ -28,8 +30,9 @@ from taskbound.wire.credential import CredentialRows, ListCredentials
 from taskbound.wire.target import ListTargets, TargetRows
 from taskbound.wire.task import EndTask
 from tests.peers.cutting import Cutting, How
+from tests.peers.hosting import hosting
 from tests.peers.minter import Orders, minting
-from tests.wiring.broking import Askers, House, add_target, house, key_of, settle_agent
+from tests.wiring.broking import Askers, House, add_target, declared_host, house, key_of, settle_agent
 from tests.wiring.running import DEADLINE, client, until
 
 if TYPE_CHECKING:
@@ -50,6 +53,8 @@ _WOKEN: Final = 2
 """Returns of a target that hung."""
 _BESIDE: Final = 30
 """Ends that are measured beside a target that hangs."""
+_HOSTS: Final = 40
+"""Ends that are measured on a host: of what one program asks for."""
 _FRESH: Final = 50
 """Credentials that one program asks for."""
 _OTHER: Final = "parcels-db"
@@ -170,6 +175,28 @@ def _ready(seen: TargetRows) -> bool:
     return {one.state for one in seen.rows} == {"ready"}
 
 
+def _on_a_host(count: int) -> Spread:
+    """Seconds from the end of a task to its session on a host being cut (rule 4)."""
+    found = []
+    with (
+        hosting() as host,
+        tempfile.TemporaryDirectory(prefix="tb-") as folder,
+        house(Path(folder), declared_host(host)) as there,
+    ):
+        for _ in range(count):
+            task = there.start_task()
+            _, minted = there.askers.get().minted()
+            holder = host.holder(minted)
+            with host.sshd.session(holder, "sleep 600") as session, client(there.socket) as one:
+                began = time.perf_counter()
+                one.ask(EndTask(task=task), Done)
+                session.wait(DEADLINE)
+                found.append(time.perf_counter() - began)
+            if host.sshd.is_let_in(holder):
+                raise AssertionError("the certificate lets somebody in after its session was cut")
+    return Spread.of(found)
+
+
 def soak_ends(count: int, seed: int) -> Found:
     """So many ends, some more beside a target that hangs, and returns of one that was away."""
     chance = random.Random(seed)  # noqa: S311 - nothing is kept secret by it
@@ -183,10 +210,11 @@ def soak_ends(count: int, seed: int) -> Found:
         returns = [both.come_back("away", chance) for _ in range(max(2, count // 50))]
         woken = [both.come_back("hangs", chance) for _ in range(_WOKEN)]
         until(lambda: not both.orders.roles(), "nothing is left")
+    hosts = _on_a_host(min(count, _HOSTS))
     said = (
         f"{count:,} ends: {alone}; beside a target that hangs with {left} due: {beside};"
         f" {len(returns)} returns of one that was away: {max(returns):.1f} s at most;"
-        f" {len(woken)} of one that hung: {max(woken):.1f} s at most"
+        f" {len(woken)} of one that hung: {max(woken):.1f} s at most; on a host: {hosts}"
     )
     met = (
         alone.p50 <= _P50
@@ -195,6 +223,9 @@ def soak_ends(count: int, seed: int) -> Found:
         and left == _HELD
         and beside.most <= alone.p50 + _DELAY
         and max(returns + woken) <= _BACK
+        and hosts.p50 <= _P50
+        and hosts.p99 <= _P99
+        and hosts.most <= _MOST
     )
     if not met:
         raise AssertionError(f"a gate was missed: {said}")
