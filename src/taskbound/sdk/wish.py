@@ -143,5 +143,5 @@ class TaskCredential:
         return self.renewer(self, seconds)
 
     def environment(self) -> dict[str, str]:
-        """Both, as variables for a program."""
+        """Both, as variables for a program; of a host, an agent is the better way (`sdk.ssh`)."""
         return {**self.open, **self.secret}

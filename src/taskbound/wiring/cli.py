@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from taskbound.core.tool import Binding, Slot
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
-    from taskbound.sdk.credential import Task
+    from taskbound.sdk.credential import Task, TaskCredential
     from taskbound.surfaces.cli.plugs import Authorized, HelperFile, Looked, Loot, Place, Plugs, Probed
     from taskbound.wire.tool import OAuthSpec, ServerSpec
+    from taskbound.wiring.ssh import ServedHosts
 
 __all__ = ["main", "make_plugs", "own_command"]
 
@@ -70,6 +71,7 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         public_half=_public_half,
         host_helper=_host_helper,
         join=_join,
+        serve_hosts=_serve_hosts,
         read_secret=_read_secret,
         verify=verify_ed25519,
         gateway=_gateway,
@@ -268,6 +270,13 @@ def _join(
         namespace=namespace,
         resume=resume,
     )
+
+
+def _serve_hosts(credentials: Sequence[TaskCredential]) -> ServedHosts:
+    """An agent in this process for what opens hosts."""
+    from taskbound.wiring.ssh import ServedHosts  # noqa: PLC0415 -- as above
+
+    return ServedHosts(credentials)
 
 
 def _egress_of(place: Place) -> Path:

@@ -5,6 +5,12 @@
     with join(agent="helper") as task, task.credential("orders-db", "reader") as credential:
         …
 
+With a credential of a host, OpenSSH's programs can use its key, which they can't read:
+
+    with join(agent="helper") as task, task.credential("build-host", "deploy") as credential:
+        with ssh_agent(credential) as ssh:
+            subprocess.run(["ssh", "-F", ssh.config, "build-host", "uptime"], check=True)
+
 It needs the extra `taskbound[credentials]`. Where to find the daemon is what any program of ours does: the
 data directory, and what its settings say; it starts none.
 """
@@ -18,12 +24,15 @@ from taskbound.adapters.keys.handing import AskerKey
 from taskbound.sdk.credential import Task
 from taskbound.wiring.home import find_home
 from taskbound.wiring.settings import read_settings
+from taskbound.wiring.ssh import ServedHosts
 from taskbound.wiring.start import find_daemon
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["join"]
+    from taskbound.sdk.credential import TaskCredential
+
+__all__ = ["join", "ssh_agent"]
 
 
 def join(
@@ -56,3 +65,21 @@ def join(
         task=task or variables.get("TASKBOUND_TASK", ""),
         namespace=namespace or settings.namespace,
     )
+
+
+def ssh_agent(*credentials: TaskCredential) -> ServedHosts:
+    """An agent for credentials of hosts, for the length of a context; none of them in a file or a variable.
+
+    What it yields has the agent's `socket`, a `config` for `ssh -F` that knows each host by its target's
+    name, and `variables` for whatever program looks for those (`SSH_AUTH_SOCK`, `SSH_CONFIG`, …).
+
+    Args:
+        credentials: What was obtained; those that are of no host are left out.
+
+    Raises:
+        BadSshCredentialError: One of a host is not whole.
+        SameHostError: Two are of one host.
+        BadSshKeyError: A key can't be read, or its certificate is another's.
+        NoAgentError: Nothing can be served from here.
+    """
+    return ServedHosts(credentials)

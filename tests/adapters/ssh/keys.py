@@ -1,7 +1,9 @@
-"""Keys and certificates by the real `ssh-keygen`, and a client of an agent."""
+"""Keys and certificates by the real `ssh-keygen`, what a broker hands out of them, and an agent's client."""
 
 from __future__ import annotations
 
+import os
+import pwd
 import socket
 import subprocess
 from base64 import b64decode
@@ -9,12 +11,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from taskbound.adapters.ssh.message import string
+from tests.peers.sshd import fresh_name, private_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FAILED", "KINDS", "LISTING", "Pair", "Speaker", "keygen", "make_pair", "sign_request"]
+    from tests.peers.sshd import Sshd
 
+__all__ = [
+    "ACCOUNT",
+    "FAILED",
+    "KINDS",
+    "LISTING",
+    "Pair",
+    "Speaker",
+    "admitted",
+    "handed",
+    "make_pair",
+    "sign_request",
+]
+
+ACCOUNT = pwd.getpwuid(os.getuid()).pw_name
+"""Of the host too: where tests don't run as root, sshd lets nobody else in."""
 KINDS = ("ed25519", "ecdsa-256", "ecdsa-384", "ecdsa-521", "rsa-2048")
 LISTING = string(b"\x0b")
 FAILED = b"\x05"
@@ -48,7 +66,7 @@ class Pair:
         return b64decode((self.certificate if certified else self.public).split()[1])
 
 
-def make_pair(folder: Path, kind: str = "ed25519", name: str = "user", principal: str = "root") -> Pair:
+def make_pair(folder: Path, kind: str = "ed25519", name: str = "user", key_id: str = "tb_user") -> Pair:
     """A key of this kind, certified by the folder's CA `ca`, which is made with the first."""
     if not (folder / "ca").exists():
         keygen("-t", "ed25519", "-N", "", "-C", "ca", "-f", str(folder / "ca"))
@@ -56,12 +74,32 @@ def make_pair(folder: Path, kind: str = "ed25519", name: str = "user", principal
     more = ("-b", bits) if bits else ()
     keygen("-t", what, *more, "-N", "", "-C", name, "-f", str(folder / name))
     public = str(folder / f"{name}.pub")
-    keygen("-s", str(folder / "ca"), "-I", f"tb_{name}", "-n", principal, "-V", "-1m:+10m", public)
+    keygen("-s", str(folder / "ca"), "-I", key_id, "-n", ACCOUNT, "-V", "-1m:+10m", public)
     return Pair(file=folder / name)
 
 
+def admitted(host: Sshd, folder: Path, kind: str = "ed25519", name: str = "user") -> Pair:
+    """A key that this host lets in, with its certificate."""
+    ca, key_id = folder / "ca", fresh_name()
+    ca.touch(0o600)
+    ca.write_text(private_text(host.ca))
+    host.admit(key_id)
+    return make_pair(folder, kind, name, key_id)
+
+
+def handed(pair: Pair, host: Sshd | None = None, **changes: str) -> tuple[dict[str, str], dict[str, str]]:
+    """What a broker hands out of a pair, open and secret; of a host that is nowhere, where none is given."""
+    opens = {
+        "SSH_HOST": "127.0.0.1" if host else "build.example",
+        "SSH_PORT": str(host.port) if host else "2222",
+        "SSH_USER": ACCOUNT,
+        "SSH_CERTIFICATE": pair.certificate.strip(),
+        "SSH_HOST_KEYS": host.host_key if host else " ".join(pair.public.split()[:2]),
+    }
+    return {**opens, **changes}, {"SSH_PRIVATE_KEY": pair.private}
+
+
 def keygen(*words: str) -> None:
-    """Run it."""
     subprocess.run(["ssh-keygen", "-q", *words], check=True, capture_output=True)
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -216,6 +217,15 @@ def test_what_is_closed_answers_nobody_and_open_connections_end(path: Path, pair
         Speaker(path)
 
 
+@pytest.mark.parametrize("count", [0, 3])
+def test_nothing_of_it_stays_open(path: Path, pair: Pair, count: int) -> None:
+    before = len(list(Path("/dev/fd").iterdir()))
+    with agent(path, pair), ExitStack() as speakers:
+        for one in [speakers.enter_context(Speaker(path)) for _ in range(count)]:
+            one.ask(LISTING)
+    assert len(list(Path("/dev/fd").iterdir())) == before
+
+
 def test_what_was_never_started_answers_nobody_and_can_be_closed(path: Path, pair: Pair) -> None:
     before = threading.active_count()
     served = agent(path, pair)
@@ -285,6 +295,13 @@ def test_who_takes_no_answer_is_ended_and_keeps_nobody_waiting(path: Path, pair:
         while not any(event & select.POLLHUP for _, event in ended.poll(20_000)):
             pass
         assert good.ask(LISTING) == shown(pair.blob())
+
+
+def test_who_takes_answers_late_gets_all_of_them_in_order(path: Path, pair: Pair) -> None:
+    with agent(path, pair), Speaker(path) as late, Speaker(path) as good:
+        late.socket.sendall((LISTING + sign_request(b"")) * 3_000)
+        assert good.ask(LISTING) == shown(pair.blob())
+        assert [late.answer()[:1] for _ in range(6_000)] == [LIST, FAILED] * 3_000
 
 
 def test_what_is_asked_in_one_breath_is_answered_in_order(path: Path, pair: Pair) -> None:

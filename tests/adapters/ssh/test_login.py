@@ -1,43 +1,36 @@
 from __future__ import annotations
 
 import os
-import pwd
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from taskbound.adapters.ssh import serve_agent
 from taskbound.core.clock import Instant
-from tests.adapters.ssh.keys import Pair, keygen, make_pair
-
-ACCOUNT = pwd.getpwuid(os.getuid()).pw_name
-
-
-def host(folder: Path) -> str:
-    """A command that is a host for one connection: whoever the folder's CA certified may log in."""
-    if os.getuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # sshd starts in no other way as root
-    keygen("-t", "ed25519", "-N", "", "-f", str(folder / "host"))
-    (folder / "known").write_text(f"* {(folder / 'host.pub').read_text()}")
-    (folder / "sshd_config").write_text(
-        f"HostKey {folder}/host\nTrustedUserCAKeys {folder}/ca.pub\nAuthorizedKeysFile none\n"
-        "UsePAM no\nStrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-        "PermitRootLogin yes\nPidFile none\n"
-    )
-    return f"/usr/sbin/sshd -i -f {folder}/sshd_config"
+from tests.adapters.ssh.keys import ACCOUNT, Pair, admitted
+from tests.peers.sshd import Sshd, running
 
 
-def login(folder: Path, agent: Path, *more: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def host() -> Iterator[Sshd]:
+    with running() as one:
+        yield one
+
+
+def login(host: Sshd, agent: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """What a command over ssh says, with a key of this agent alone."""
-    words = ["ssh", "-F", "none", "-o", f"ProxyCommand={host(folder)}", "-o", f"IdentityAgent={agent}"]
-    known = ["-o", f"UserKnownHostsFile={folder}/known", "-o", "StrictHostKeyChecking=yes"]
+    words = ["ssh", "-F", "none", "-p", str(host.port), "-o", f"IdentityAgent={agent}", "-o", "BatchMode=yes"]
+    known = ["-o", f"UserKnownHostsFile={host.folder}/known", "-o", "StrictHostKeyChecking=yes"]
     return subprocess.run(
-        [*words, *known, "-o", "BatchMode=yes", *more, f"{ACCOUNT}@host", "echo in"],
+        [*words, *known, *more, f"{ACCOUNT}@127.0.0.1", "echo in"],
         env={"PATH": os.environ["PATH"]},
+        stdin=subprocess.DEVNULL,
         check=False,
         capture_output=True,
         text=True,
+        timeout=40,
     )
 
 
@@ -48,27 +41,28 @@ def only(pair: Pair) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa-384", "rsa-2048"])
 def test_a_certificate_of_the_agent_opens_a_host_with_no_private_key_in_any_file(
-    tmp_path: Path, kind: str
+    tmp_path: Path, host: Sshd, kind: str
 ) -> None:
-    pair = make_pair(tmp_path, kind, principal=ACCOUNT)
+    pair = admitted(host, tmp_path, kind)
     with serve_agent(pair.private, pair.certificate) as agent:
         pair.file.unlink()
-        done = login(tmp_path, agent, *only(pair))
+        done = login(host, agent, *only(pair))
         assert (done.returncode, done.stdout) == (0, "in\n"), done.stderr
 
 
-def test_who_says_nothing_of_a_certificate_is_offered_what_the_agent_has(tmp_path: Path) -> None:
-    pair = make_pair(tmp_path, principal=ACCOUNT)
+def test_who_says_nothing_of_a_certificate_is_offered_what_the_agent_has(tmp_path: Path, host: Sshd) -> None:
+    pair = admitted(host, tmp_path)
     with serve_agent(pair.private, pair.certificate) as agent:
-        done = login(tmp_path, agent)
+        done = login(host, agent)
         assert (done.returncode, done.stdout) == (0, "in\n"), done.stderr
 
 
-def test_neither_the_key_without_its_certificate_nor_one_that_ended_opens_a_host(tmp_path: Path) -> None:
-    pair = make_pair(tmp_path, principal=ACCOUNT)
+def test_neither_the_key_without_its_certificate_nor_one_that_ended_opens_a_host(
+    tmp_path: Path, host: Sshd
+) -> None:
+    pair = admitted(host, tmp_path)
     with serve_agent(pair.private) as agent:
-        assert "Permission denied" in login(tmp_path, agent).stderr
-    (tmp_path / "host").unlink()
+        assert "Permission denied" in login(host, agent).stderr
     with serve_agent(pair.private, pair.certificate, ends=Instant(1)) as agent:
         pair.file.unlink()
-        assert "Permission denied" in login(tmp_path, agent, *only(pair)).stderr
+        assert "Permission denied" in login(host, agent, *only(pair)).stderr

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from taskbound.adapters.ssh.agent import AgentLimits, SshAgent, serve_agent
+from taskbound.adapters.ssh.agent import AgentLimits, NoAgentError, SshAgent, make_folder, serve_agent
 from taskbound.adapters.ssh.identity import BadSshKeyError, SshIdentity
 
-__all__ = ["AgentLimits", "BadSshKeyError", "SshAgent", "SshIdentity", "serve_agent"]
+__all__ = [
+    "AgentLimits",
+    "BadSshKeyError",
+    "NoAgentError",
+    "SshAgent",
+    "SshIdentity",
+    "make_folder",
+    "serve_agent",
+]

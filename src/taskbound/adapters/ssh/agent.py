@@ -20,6 +20,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import re
 import selectors
 import signal
 import socket
@@ -27,7 +28,7 @@ import struct
 import tempfile
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, assert_never
@@ -45,19 +46,27 @@ from taskbound.adapters.ssh.message import (
     take_message,
 )
 from taskbound.core.clock import Instant
+from taskbound.core.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["AgentLimits", "SshAgent", "serve_agent"]
+__all__ = ["AgentLimits", "NoAgentError", "SshAgent", "make_folder", "serve_agent"]
 
 _log = logging.getLogger(__name__)
 _CREDENTIALS: Final = struct.Struct("3i")
 _CHUNK: Final = 16_384
 _PAUSE: Final = 1.0
 """Seconds without a new connection, where the system gives none."""
-_LONGEST_PATH: Final = 100
-"""Bytes of a socket's path: 103 on macOS, 107 on Linux."""
+_FOLDER: Final = re.compile(r"/[A-Za-z0-9_./+-]{0,59}")
+"""Where a socket is put: a path has 103 bytes on macOS, and what ssh would expand is in none."""
+
+
+class NoAgentError(UnavailableError):
+    """An SSH agent can't be served."""
+
+    code = "no-ssh-agent"
+    remedy = "look at the folder of temporary files: whether there is room, and who may write there"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,22 +124,19 @@ class SshAgent:
         self._account = os.geteuid() if account is None else account
         self._now = now or _now
         self._open: dict[int, _Connection] = {}
-        self._selector = selectors.DefaultSelector()
         self._accepts = False
         self._accepts_from = 0.0
         self._thread: threading.Thread | None = None
-        self._bound = False
-        self._stopping, self._stop = socket.socketpair()
-        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
+        with ExitStack() as made:
+            self._selector = made.enter_context(selectors.DefaultSelector())
+            self._stopping, self._stop = map(made.enter_context, socket.socketpair())
+            self._listening = made.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             self._listening.settimeout(0)
             self._listening.bind(str(path))
-            self._bound = True
+            made.callback(path.unlink, missing_ok=True)
             path.chmod(0o600)
             self._listening.listen(self._limits.connections)
-        except BaseException:
-            self._end()
-            raise
+            self._made = made.pop_all()
 
     def start(self) -> None:
         """Answer from now on; once."""
@@ -282,15 +288,10 @@ class SshAgent:
 
     def _end(self) -> None:
         """Close all that is open, the way to it first."""
-        if self._bound:
-            self._bound = False
-            self.path.unlink(missing_ok=True)
-        for other in (self._listening, self._stopping, self._stop):
-            other.close()
+        self._made.close()
         for one in self._open.values():
             one.socket.close()
         self._open.clear()
-        self._selector.close()
 
 
 @contextmanager
@@ -308,23 +309,41 @@ def serve_agent(
 
     Raises:
         BadSshKeyError: The key can't be used, or the certificate is another's.
-        OSError: Nothing can listen.
+        NoAgentError: There is no room for it, or nothing can listen.
     """
     identity = SshIdentity(private_key, certificate, ends=ends)
-    folder = Path(tempfile.mkdtemp(prefix="taskbound-ssh-", dir=_runtime()))
+    folder = make_folder()
     try:
-        with SshAgent(folder / "agent", [identity]) as agent:
-            yield agent.path
+        try:
+            served = SshAgent(folder / "agent", [identity])
+        except OSError as error:
+            raise NoAgentError(f"nothing can listen in `{folder}`: {error.strerror or error}") from error
+        with served:
+            yield served.path
     finally:
         folder.rmdir()
+
+
+def make_folder() -> Path:
+    """A new folder for an agent's socket, with a short path, that is this account's alone.
+
+    Raises:
+        NoAgentError: There is no room for it.
+    """
+    try:
+        return Path(tempfile.mkdtemp(prefix="taskbound-ssh-", dir=_runtime()))
+    except OSError as error:
+        raise NoAgentError(f"there is no room for an ssh agent: {error.strerror or error}") from error
 
 
 def _runtime() -> str:
     """A short path for sockets: the session's own, or the one for temporary files."""
     told = os.environ.get("XDG_RUNTIME_DIR", "")
-    if told and len(os.fsencode(told)) <= _LONGEST_PATH - 40 and Path(told).is_dir():
-        return told
-    return "/tmp"  # noqa: S108 - mkdtemp makes a fresh 0700 folder there; TMPDIR is itself too long on macOS
+    try:
+        mine = _FOLDER.fullmatch(told) is not None and Path(told).stat().st_uid == os.geteuid()
+    except OSError:
+        mine = False
+    return told if mine else "/tmp"  # noqa: S108 - mkdtemp makes a fresh 0700 folder there; TMPDIR is too long on macOS
 
 
 def _now() -> Instant:

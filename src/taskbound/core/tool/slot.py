@@ -57,7 +57,8 @@ _HEADER: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _CODE: Final = frozenset(
     {
         "BASH_ENV", "CLASSPATH", "ENV", "GCONV_PATH", "HOME", "IFS", "PATH",
-        "PERL5DB", "PERL5LIB", "PERL5OPT", "RUBYLIB", "RUBYOPT", "SHELL", "TMPDIR", "ZDOTDIR",
+        "PERL5DB", "PERL5LIB", "PERL5OPT", "RUBYLIB", "RUBYOPT", "SHELL", "SSH_ASKPASS", "SSH_AUTH_SOCK",
+        "SSH_PKCS11_HELPER", "SSH_SK_HELPER", "SSH_SK_PROVIDER", "TMPDIR", "ZDOTDIR",
     }
 )  # fmt: skip  # a list of words reads better as words
 _CODE_PREFIXES: Final = ("DYLD_", "_JAVA_", "JAVA_", "JDK_", "LD_", "NODE_", "PYTHON", "UV_")

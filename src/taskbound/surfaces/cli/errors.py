@@ -77,7 +77,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         verifier-key-malformed
         bad-oauth-client bad-oauth-metadata bad-token-life
         bad-actor bad-content-digest bad-details bad-exchange unknown-grant
-        bad-secret bad-selector bad-slot bad-ssh-key not-started other-sealing-key
+        bad-secret bad-selector bad-slot bad-ssh-credential bad-ssh-key not-started other-sealing-key
         bad-sign-in bad-subject
         bad-address bad-body bad-form bad-page-cursor bad-query bad-request-key bad-tls
     """,
@@ -85,7 +85,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         credential-altered not-mintable target-replaced
         not-renewable renewal-failed renewal-not-later renewal-under-way renewal-unsupported
         credential-ended mint-failed not-asker
-        broker-refused clashing-variables credential-denied not-shown other-target other-task-bound
+        broker-refused clashing-variables credential-denied not-shown other-target other-task-bound same-host
         preflight-failed task-over
         foreign-name hand-out-over lease-held lease-lost name-taken target-refused
         declared-by-target target-exists target-in-use target-unknown
@@ -153,6 +153,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         list-refused
         issuer-unreachable monitor-unreachable newer-database no-data-directory not-covered
         not-reached not-recorded not-signed
+        no-ssh-agent
         not-wired old-database-server older-database other-rules outcome-owed overloaded page-unavailable
         key-package-missing token-key-gone token-key-weak
         permit-lapsed

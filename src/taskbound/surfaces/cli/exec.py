@@ -4,7 +4,10 @@
    there, opened and acknowledged, before the command exists; where one can't be had, the others are ended.
 2. A secret goes into the environment of the command, and nowhere else: into no argument, no file, nothing
    that is printed or recorded. A variable that decides what runs or who is spoken to is no name for one: such
-   a credential is not opened (`Asker`), and none goes into a variable of ours.
+   a credential is not opened (`Asker`), and none goes into a variable of ours. Of a host the command gets no
+   secret at all: an agent in this process uses the key for it (`SSH_AUTH_SOCK`), beside a configuration for
+   ssh (`SSH_CONFIG`), in a folder that goes with the command. It serves nobody any more from when the
+   credential ends, or the command is to end.
 3. The command stands beneath a keeper, as that of `taskbound run` does: whoever kills this process leaves
    none with a credential (`keeper`, on Linux). Signals are passed on, and its status is this one's.
 4. The connection is held as long as the command runs, and the daemon is asked each second whether it answers.
@@ -33,6 +36,7 @@ import typer
 
 from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
+from taskbound.sdk.ssh import HOST_VARIABLES, is_of_host, parse_hosts
 from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.keeper import Keeper, adopt_orphans, end_beneath, hide, in_foreground, reap, woken
 from taskbound.surfaces.cli.renewing import Renewals
@@ -57,6 +61,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from taskbound.sdk.credential import Task, TaskCredential, Wish
+    from taskbound.surfaces.cli.plugs import ServedHosts
     from taskbound.wire.envelope import Push
 
 __all__ = ["ClashingVariablesError", "ExecReport", "Leftover", "TaskOverError", "add_exec", "exec_"]
@@ -115,7 +120,9 @@ def add_exec(app: typer.Typer) -> None:
         "exec",
         passes=True,
         examples="taskbound exec --task tsk_… --credential orders-db -- psql -c 'select 1'\n"
-        "taskbound exec --task tsk_… --credential orders-db/reader:tenant=red --seconds 300 -- ./report",
+        "taskbound exec --task tsk_… --credential orders-db/reader:tenant=red --seconds 300 -- ./report\n"
+        "taskbound exec --task tsk_… --credential build-host -- "
+        "sh -c 'ssh -F \"$SSH_CONFIG\" build-host uptime'",
     )(exec_)
 
 
@@ -142,6 +149,9 @@ def exec_(
     ] = False,
 ) -> None:
     """Ask for credentials of a task, run a command that has them in its environment, and end them with it.
+
+    Of a host the command gets no key: it finds an agent in `SSH_AUTH_SOCK`, instead of the caller's own, and
+    in `SSH_CONFIG` a configuration for `ssh -F`, which knows the host by its target's name.
 
     Nothing of them is printed. Where people have to be asked, it waits for them. The status is the command's
     own; with `--json` a document about the run goes to standard error, as standard output is the command's.
@@ -177,6 +187,7 @@ class _Exec:
         self._have: list[TaskCredential] = []
         self._left: tuple[Leftover, ...] = ()
         self._keeper: Keeper | None = None
+        self._served: ServedHosts | None = None
         self._heard = self._pinged = self._tried = 0.0
         self._why = ""
         self._status = _DENIED
@@ -199,9 +210,9 @@ class _Exec:
 
     def _require_apart(self) -> None:
         """Go on only with variables that are each one credential's, and none of ours (rule 2)."""
-        taken: set[str] = set()
+        taken: set[str] = set(HOST_VARIABLES) if parse_hosts(self._have) else set()
         for one in self._have:
-            for name in one.environment():
+            for name in () if is_of_host(one) else one.environment():
                 if name in taken or name.startswith(_OWN):
                     raise ClashingVariablesError(f"two things would go into the variable `{shown(name)}`")
                 taken.add(name)
@@ -227,9 +238,20 @@ class _Exec:
     def command(self, program: str, words: Sequence[str]) -> int:
         """The status of the command, once it has ended (rules 3 and 4)."""
         adopt_orphans()
-        environment = {name: value for one in self._have for name, value in one.environment().items()}
         task = self._task.id if self._task is not None else self._standing.task
-        self._keeper = Keeper(task, environment)  # 2
+        environment = {
+            name: value
+            for one in self._have
+            if not is_of_host(one)
+            for name, value in one.environment().items()
+        }
+        if hosts := [one for one in self._have if is_of_host(one)]:
+            self._served = self._session.plugs.serve_hosts(hosts)
+            environment |= self._served.variables
+        folder = self._served.folder if self._served is not None else None
+        self._keeper = Keeper(task, environment, leaves=folder)  # 2
+        if self._served is not None:
+            self._served.start()  # a thread: only now, as the keeper is a fork
         with woken(self._note) as reading:
             trouble = self._keeper.start(program, words)
             if trouble:
@@ -324,6 +346,8 @@ class _Exec:
         self._status = _UNAVAILABLE if unavailable else _DENIED
         self._kill_at = time.monotonic() + _KILL
         self._say(f"the command is ended: {why}")
+        if self._served is not None:
+            self._served.stop()
         self._send(signal.SIGTERM)
 
     def _note(self, number: int, _frame: object) -> None:
@@ -348,6 +372,12 @@ class _Exec:
     def end(self) -> None:
         """End every credential, and say what is not gone (rule 6); once."""
         have, self._have = self._have, []
+        served, self._served = self._served, None
+        if served is not None:
+            try:
+                served.close()
+            except TaskboundError as error:
+                self._say(shown(Words(error.message)))
         left = []
         until = time.monotonic() + _GONE
         for one in have:

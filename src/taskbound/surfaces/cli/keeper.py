@@ -10,7 +10,9 @@
 4. When the keeper is killed, the kernel kills the command, and the run kills the rest, which is its own now.
 5. Whoever kills run and keeper both, before either has acted, is beneath nobody: the daemon knows
    it only when it has seen it before (`surfaces.api.insiders`).
-6. A daemon that a gateway beneath had to start anew is beneath too, and is asked to end like the others: the
+6. A folder that is the command's alone is removed once nothing is beneath it any more, also where the run is
+   gone. Where both were killed it stays, so it may hold no secret.
+7. A daemon that a gateway beneath had to start anew is beneath too, and is asked to end like the others: the
    next client starts one. What the run itself starts is not.
 
 Only Linux can do this; elsewhere the keeper waits for the command and no more.
@@ -21,6 +23,7 @@ from __future__ import annotations
 import ctypes
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,12 +67,15 @@ _PAUSE: Final = 0.01
 class Keeper:
     """The keeper's process, as the run sees it."""
 
-    def __init__(self, task: str, environment: Mapping[str, str] | None = None) -> None:
-        """Fork; the command is started later, by `start`.
+    def __init__(
+        self, task: str, environment: Mapping[str, str] | None = None, *, leaves: Path | None = None
+    ) -> None:
+        """Fork; the command is started later, by `start`. This process may have no other thread until now.
 
         Args:
             task: What it is for: it finds the name in `TASKBOUND_TASK`, as it is asked for with a token.
             environment: Variables that the command gets beside this process's own.
+            leaves: A folder that goes with the command (rule 6).
         """
         self._go, self._said = -1, -1
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {*PASSED, signal.SIGCHLD})
@@ -84,6 +90,10 @@ class Keeper:
                     waiting, saying
                 )
             finally:
+                if leaves is not None:
+                    shutil.rmtree(
+                        leaves, ignore_errors=True
+                    )  # 6; the run says what is left, where it is there
                 os._exit(status)  # never back into the run's own code
         os.close(waiting)
         os.close(saying)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from taskbound.core.tool import Binding, Slot
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
-    from taskbound.sdk.credential import Task
+    from taskbound.sdk.credential import Task, TaskCredential
     from taskbound.wire.tool import OAuthSpec, ServerSpec
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Probed",
     "Probing",
     "Reaching",
+    "ServedHosts",
 ]
 
 
@@ -178,6 +179,31 @@ class Joining(Protocol):
         """
 
 
+class ServedHosts(Protocol):
+    """Credentials of hosts, which OpenSSH's programs can use and not read."""
+
+    @property
+    def folder(self) -> Path:
+        """Where socket and configuration stand; no secret does."""
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Where programs find them."""
+
+    def start(self) -> None:
+        """Serve from now on; until then this process may be forked."""
+
+    def stop(self) -> None:
+        """Serve nobody any more; once more changes nothing."""
+
+    def close(self) -> None:
+        """Serve nobody any more, and remove the folder; once more changes nothing.
+
+        Raises:
+            TaskboundError: It is still there.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugs:
     """The outside of this process, as callables."""
@@ -209,6 +235,8 @@ class Plugs:
     """Type and base64 of the public key of such a one; `TaskboundError` where the broker could not use it."""
     host_helper: Callable[[], HelperFile]
     join: Joining
+    serve_hosts: Callable[[Sequence[TaskCredential]], ServedHosts]
+    """Make ready to serve these, all of hosts; `TaskboundError` where one can't be."""
     read_secret: Callable[[str], str]
     """One line from a pipe, or typed unseen at a terminal that shows these words; empty at the end."""
     verify: Verify
