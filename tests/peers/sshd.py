@@ -41,7 +41,7 @@ __all__ = ["Holder", "Sshd", "answer", "fresh_name", "private_text", "public_lin
 _MEMORY = Path("/dev/shm")  # noqa: S108  # a folder in memory: syncing there costs nothing
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _EXTENSIONS = ("permit-pty", "permit-port-forwarding", "permit-agent-forwarding")
-_LIFELINE = '"$@" & child=$!; cat >/dev/null; kill $child'
+_LIFELINE = '"$@" & child=$!; cat >/dev/null; kill $child; wait $child'
 """Runs a program until its own standard input ends."""
 _CLIENT = ("-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none")
 _PYTHON = getattr(sys, "_base_executable", sys.executable)

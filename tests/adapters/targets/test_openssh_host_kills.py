@@ -51,7 +51,7 @@ def test_a_revocation_that_was_killed_at_any_step_is_gone_on_with_k14_to_k19(ssh
     first = sshd.holder()
     with sshd.session(first):
         places = _killed_at(sshd, 0, "serve", line=_line("revoke", first.name)).stderr.splitlines()
-    assert len(places) > 30
+    assert len(places) > 20
 
     def kill(point: int) -> bool:
         holder = sshd.holder()
@@ -71,7 +71,7 @@ def test_a_revocation_that_was_killed_at_any_step_is_gone_on_with_k14_to_k19(ssh
         return died.returncode == -9
 
     with ThreadPoolExecutor(3) as pool:
-        assert sum(pool.map(kill, range(1, len(places) + 1))) > 30
+        assert sum(pool.map(kill, range(1, len(places) + 1))) > 20
 
 
 def test_a_revocation_that_is_killed_again_and_again_gets_further_each_time_k26(sshd: Sshd) -> None:
@@ -84,14 +84,14 @@ def test_a_revocation_that_is_killed_again_and_again_gets_further_each_time_k26(
             assert _krl_is_whole(sshd)
         assert json.loads(told)["ok"]["cut"] in {0, 1}
         assert session.wait(10) == 255
-        assert point > 25
+        assert point > 15
     assert sshd.ask("look", name=holder.name) == {"ok": {"exists": False, "open": 0}}
 
 
 def test_an_admission_that_was_killed_at_any_step_is_whole_or_not_there_k07(sshd: Sshd) -> None:
     members = {"account": sshd.account, "principals": [sshd.account]}
     places = _killed_at(sshd, 0, "serve", line=_line("admit", fresh_name(), **members)).stderr.splitlines()
-    assert len(places) > 6
+    assert len(places) > 4
     for point in range(1, len(places) + 1):
         name = fresh_name()
         died = _killed_at(sshd, point, "serve", line=_line("admit", name, **members))
@@ -124,7 +124,7 @@ def test_a_login_whose_question_was_killed_at_any_step_does_not_come_to_be(tmp_p
         point.write_text("0")
         assert sshd.is_let_in(holder)
         places = set((tmp_path / "places").read_text().splitlines())
-        assert len(places) > 6
+        assert len(places) > 4
         for number in range(1, len(places) + 1):
             point.write_text(str(number))
             assert not sshd.is_let_in(holder)
