@@ -7,6 +7,7 @@ async with HandingDaemon(tmp_path / "d.sock") as daemon:
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,11 @@ from taskbound.wire.action import Decide
 from taskbound.wire.connection import Done, Fault
 from taskbound.wire.credential import (
     AcknowledgeCredential,
+    AwaitRenewal,
     CredentialRow,
     EndCredential,
     Handed,
+    Renewed,
     ShowCredential,
     TakeCredential,
 )
@@ -77,6 +80,8 @@ class HandingDaemon(ScriptedDaemon):
         super().__init__(path)
         self.targets = [target_row()]
         self.ends = FAR
+        self.renewed = FAR
+        """When what is renewed ends from then on."""
         self.variables: list[tuple[dict[str, str], dict[str, str]]] = []
         """What the next ones are, open and secret; the usual when there is nothing."""
         self.made: dict[str, _Made] = {}
@@ -86,6 +91,7 @@ class HandingDaemon(ScriptedDaemon):
         self.on[TakeCredential] = self.hand_out
         self.on[AcknowledgeCredential] = self._acknowledged
         self.on[EndCredential] = self._ended
+        self.on[AwaitRenewal] = lambda ask: Renewed(credential=ask.credential, ends=self.renewed)
         self.on[ShowCredential] = self._shown
         self.on[ListTargets] = lambda ask: TargetRows(
             rows=tuple(one for one in self.targets if ask.name in {"", one.name}), broker=True
@@ -107,6 +113,9 @@ class HandingDaemon(ScriptedDaemon):
         return self.permit(ask, credential=name)
 
     def _decided(self, ask: Decide) -> Answer:
+        renews = json.loads(bytes(ask.arguments)).get("renews")
+        if renews is not None:
+            return self.permit(ask, credential=renews)
         return self.permit_credential(ask)
 
     def hand_out(self, ask: TakeCredential) -> Handed:

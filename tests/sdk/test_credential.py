@@ -22,7 +22,14 @@ from taskbound.sdk.credential import (
 from taskbound.wire.action import Decide, Narrowed, Reason, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Done, Fault, StopPush
-from taskbound.wire.credential import AcknowledgeCredential, EndCredential, Handed, TakeCredential
+from taskbound.wire.credential import (
+    AcknowledgeCredential,
+    AwaitRenewal,
+    EndCredential,
+    Handed,
+    Renewed,
+    TakeCredential,
+)
 from tests.peers.handing import CANARY, HandingDaemon
 
 if TYPE_CHECKING:
@@ -310,3 +317,57 @@ def test_a_program_that_asks_for_no_credential_loads_no_cryptography() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+# --- renewing --------------------------------------------------------------------------------
+
+
+def renew(task: Task) -> TaskCredential:
+    with task.credential("orders-db", "reader", 60, tenant="red") as credential:
+        return credential.renew(30)
+
+
+async def test_i09_a_renewal_is_asked_for_with_the_same_parameters_and_no_key(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        daemon.ends, daemon.renewed = 1, 2
+        found = await using(daemon, renew)
+        assert (found.ends, found.id, found.secret) == (2, "crd_1", {"PGPASSWORD": CANARY})
+        _, asked = (one for one in daemon.asks if isinstance(one, Decide))
+        assert (asked.tool, asked.recipient) == ("orders-db__credential/reader", "")
+        assert bytes(asked.arguments) == b'{"renews":"crd_1","seconds":30,"tenant":"red"}'
+        assert daemon.count(AwaitRenewal) == 1
+        assert daemon.states == {"crd_1": "revoked"}
+
+
+async def test_what_is_renewed_for_longer_than_one_question_waits_is_asked_for_again(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        answers = [Fault(code="still-renewing", message="the broker is still at it")] * 2
+        daemon.on[AwaitRenewal] = lambda ask: (
+            answers.pop() if answers else Renewed(credential=ask.credential, ends=7)
+        )
+        assert (await using(daemon, renew)).ends == 7
+        assert daemon.count(AwaitRenewal) == 3
+
+
+async def test_a_renewal_that_is_refused_or_that_the_target_does_not_make_is_an_error(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        daemon.on[AwaitRenewal] = lambda _: Fault(code="renewal-failed", message="it ends when it did")
+        with pytest.raises(RefusedByDaemonError, match="it ends when it did"):
+            await using(daemon, renew)
+        permit = daemon.on[Decide]
+        daemon.on[Decide] = lambda ask: (
+            Refused(action="act_2", task="tsk_1", code="renewal-not-later", instead="wait", reasons=())
+            if b"renews" in bytes(ask.arguments)
+            else permit(ask)
+        )
+        with pytest.raises(CredentialDeniedError, match="renewal-not-later"):
+            await using(daemon, renew)
+        assert set(daemon.states.values()) == {"revoked"}
+
+
+def test_what_nobody_is_connected_for_is_renewed_by_nobody() -> None:
+    alone = TaskCredential(id="crd_1", target="orders-db", kind="reader", ends=1, open={}, secret={})
+    with pytest.raises(BadWishError):
+        alone.renew()
+    with pytest.raises(BadWishError):
+        Wish(target="orders-db", kind="reader", parameters={"renews": "crd_1"})

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,18 @@ import pytest
 
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.wishing import AskedFor, parse_asked
-from taskbound.wire.action import Decide, Refused
+from taskbound.wire.action import Decide, Reason, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Done, Fault, Ping, StopPush, TaskPush
-from taskbound.wire.credential import AcknowledgeCredential, EndCredential
+from taskbound.wire.credential import (
+    AcknowledgeCredential,
+    AwaitRenewal,
+    EndCredential,
+    Handed,
+    Renewed,
+    TakeCredential,
+)
+from tests.peers.daemon import FAR
 from tests.peers.handing import CANARY, HandingDaemon, target_row
 from tests.surfaces.cli.installation import PROGRAM
 
@@ -363,3 +372,79 @@ def test_what_is_asked_for_is_read_as_it_is_written(text: str, found: AskedFor) 
 def test_what_names_no_credential_is_refused(text: str) -> None:
     with pytest.raises(BadInputError):
         parse_asked(text)
+
+
+# --- renewing --------------------------------------------------------------------------------
+
+
+def lives(daemon: HandingDaemon, much: float) -> None:
+    """What is handed out ends so many seconds later."""
+
+    def take(ask: TakeCredential) -> Handed:
+        daemon.ends = soon(much)
+        return daemon.hand_out(ask)
+
+    daemon.on[TakeCredential] = take
+
+
+def soon(much: float) -> int:
+    """An instant so many seconds from now."""
+    return time.time_ns() // 1_000 + round(much * 1_000_000)
+
+
+async def test_i09_what_the_command_has_is_renewed_while_it_runs_each_time_by_a_decision(
+    tmp_path: Path,
+) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        lives(daemon, 2)
+        done = asyncio.Event()
+
+        def renewed(ask: AwaitRenewal) -> Renewed:
+            if daemon.count(AwaitRenewal) > 1:
+                done.set()
+                return Renewed(credential=ask.credential, ends=soon(600))
+            return Renewed(credential=ask.credential, ends=soon(1.5))
+
+        daemon.on[AwaitRenewal] = renewed
+        process = await begun(tmp_path, sys.executable, "-c", STAY, more=("--renew", "--seconds", "2"))
+        await up(process)
+        await asyncio.wait_for(done.wait(), 20)
+        process.send_signal(signal.SIGTERM)
+        assert await ended(process) == (143, "", "")
+        first, *more = (one for one in daemon.asks if isinstance(one, Decide))
+        assert bytes(first.arguments) == b'{"seconds":2}'
+        assert [bytes(one.arguments) for one in more] == [b'{"renews":"crd_1","seconds":2}'] * 2
+        assert len({one.request for one in (first, *more)}) == 3
+        assert daemon.states == {"crd_1": "revoked"}
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_a_renewal_that_is_refused_or_not_answered_is_said_and_the_command_goes_on(
+    tmp_path: Path, *, held: bool
+) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        lives(daemon, 2)
+        permit = daemon.on[Decide]
+        reason = Reason(code="not-renewable", text="it is not to live longer")
+        no = Refused(action="act_9", task="tsk_1", code="not-renewable", instead="", reasons=(reason,))
+        daemon.on[Decide] = lambda ask: (
+            (HELD if held else no) if b"renews" in bytes(ask.arguments) else permit(ask)
+        )
+        wait = "import time; time.sleep(2.5)"
+        process = await begun(tmp_path, sys.executable, "-c", wait, more=("--renew",))
+        status, _, err = await ended(process)
+        assert status == 0
+        asked = [one for one in daemon.asks if isinstance(one, Decide)]
+        assert len(asked) == 2  # and no more: it is never asked for again and again
+        assert "orders-db/reader ended at" in err
+        said = "nobody answered before it ended" if held else "it is not to live longer [not-renewable]"
+        assert said in err
+        assert (daemon.count(LeaveHold) == 1) is held
+
+
+async def test_what_ends_with_its_task_is_not_asked_to_live_longer(tmp_path: Path) -> None:
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        daemon.ends = FAR
+        process = await begun(tmp_path, sys.executable, "-c", SAY, more=("--renew",))
+        assert (await ended(process))[0] == 0
+        assert daemon.count(Decide) == 1

@@ -40,7 +40,7 @@ class NameTakenError(DeniedError):
     remedy = "what was minted under the name before is revoked; ask for another credential"
 
 
-class RenewalUnsupportedError(DeniedError):
+class RenewalUnsupportedError(TargetRefusedError):
     """A target has no means to let anything live longer than it was minted for."""
 
     code = "renewal-unsupported"
