@@ -57,7 +57,7 @@ class Point:
     way: Literal["target", "daemon", "asker", "step"]
     word: bytes
     how: How
-    during: Literal["mint", "revoke"]
+    during: Literal["mint", "renew", "revoke"]
     victim: Victim = "broker"
     times: int = 1
 
@@ -161,6 +161,11 @@ class Minting:
         self.asked.append(self.asker.get(dies=dies, seconds=seconds))
         return self.asked[-1]
 
+    def renew(self, credential: str) -> Got:
+        """What the agent's program hears of a longer life of what it has."""
+        assert self.asker is not None
+        return self.asker.get(renews=credential)
+
     def hold(self) -> None:
         """Open a session with each credential that was handed out meanwhile."""
         asked, self.asked = self.asked, []
@@ -224,8 +229,9 @@ class Minting:
             self.kill(point.victim)
             struck.set()
 
-        if point.during == "revoke":
-            _, minted = self.request().minted()
+        credential = ""
+        if point.during != "mint":
+            credential, minted = self.request().minted()
             self.ground.hold(minted)
         with ExitStack() as over:
             if point.way == "step":
@@ -235,6 +241,8 @@ class Minting:
                 way.at(point.word, point.how, strike, times=point.times)
             if point.during == "revoke":
                 self.end_task()
+            elif point.during == "renew":
+                self.renew(credential)
             else:
                 self.request()
             assert struck.wait(DEADLINE), f"{point.name} was never reached"

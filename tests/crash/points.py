@@ -1,4 +1,4 @@
-"""Where a mint and a revocation are killed: the points of the fault matrix that each kind of target has."""
+"""Where a mint, a renewal and a revocation are killed: the points of the fault matrix that each kind of target has."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ _POSTGRES: Final = (
     Point("k8-after", "target", b"GRANT", "after", "mint"),
     Point("k8-commit-before", "target", b"COMMIT", "before", "mint"),
     Point("k8-commit-after", "target", b"COMMIT", "after", "mint"),
+    Point("renew-leased", "daemon", b"broker:lease", "after", "renew"),
+    Point("renew-before", "target", b"VALID UNTIL", "before", "renew"),
+    Point("renew-done", "target", b"VALID UNTIL", "after", "renew"),
+    Point("renew-told", "daemon", b"broker:renewed", "before", "renew"),
+    Point("renew-taken", "daemon", b"broker:renewed", "after", "renew"),
+    Point("renew-daemon", "daemon", b"broker:renewed", "before", "renew", victim="daemon"),
     Point("k14-before", "target", b"NOLOGIN", "before", "revoke"),
     Point("k14", "target", b"NOLOGIN", "after", "revoke"),
     Point("k15-before", "target", b"pg_terminate_backend", "before", "revoke"),

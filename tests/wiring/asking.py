@@ -2,7 +2,8 @@
 
     python asking.py SOCKET AGENT      a line of JSON for each: {"number": 1, "tool": "…", "arguments": {…}}
 
-It answers in lines: what was permitted, then what was handed out and acknowledged, or with which code not.
+It answers in lines: what was permitted, then what was handed out and acknowledged, or with which code not. Of
+a renewal it is what was permitted, then when it ends.
 With `"dies": "permitted"` or `"handed"` it is killed on its way, right after that.
 """
 
@@ -26,7 +27,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import Client, RefusedByDaemonError
 from taskbound.wire.action import Decide, Permitted
 from taskbound.wire.connection import Done, Open
-from taskbound.wire.credential import AcknowledgeCredential, Handed, TakeCredential
+from taskbound.wire.credential import AcknowledgeCredential, AwaitRenewal, Handed, Renewed, TakeCredential
 
 _turn = threading.Lock()
 _kept: list[Client] = []
@@ -43,8 +44,19 @@ def die(wanted: dict[str, Any], at: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def wait(one: Client, credential: str) -> int:
+    """When it ends, once the broker told that, however often that has to be asked for."""
+    while True:
+        try:
+            return one.ask(AwaitRenewal(credential=credential), Renewed, patience=30.0).ends
+        except RefusedByDaemonError as error:
+            if error.fault.code != "still-renewing":
+                raise
+
+
 def get(socket: Path, agent: str, wanted: dict[str, Any]) -> None:
     number, key = wanted["number"], AskerKey.generate()
+    renews = wanted["arguments"].get("renews", "")
     try:
         one = Client(socket, Open(role="gateway", version=__version__, agent=agent), patience=30.0)
         _kept.append(one)
@@ -52,8 +64,12 @@ def get(socket: Path, agent: str, wanted: dict[str, Any]) -> None:
             tool=wanted["tool"],
             arguments=msgspec.Raw(canonical(wanted["arguments"])),
             request=str(number),
-            recipient=key.public,
+            recipient="" if renews else key.public,
         )
+        if renews:
+            say(number, permitted=one.ask(ask, Permitted).credential)
+            say(number, renewed=wait(one, renews))
+            return
         credential = credential_of(one.ask(ask, Permitted).action)
         say(number, permitted=credential)
         die(wanted, "permitted")

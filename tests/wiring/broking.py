@@ -125,13 +125,13 @@ class Askers:
             said = json.loads(line)
             self._waiting[said["number"]].told.put(said)
 
-    def get(self, *, acknowledges: bool = True, dies: str = "", seconds: int = 0) -> Got:
+    def get(self, *, acknowledges: bool = True, dies: str = "", seconds: int = 0, renews: str = "") -> Got:
         number, found = len(self._waiting) + 1, Got()
         self._waiting[number] = found
         wanted = {"number": number, "tool": self._tool, "arguments": {}}
         wanted |= {"acknowledges": acknowledges, "dies": dies}
-        if seconds:
-            wanted["arguments"] = {"seconds": seconds}
+        arguments = {"seconds": seconds, "renews": renews}
+        wanted["arguments"] = {name: value for name, value in arguments.items() if value}
         assert self._process.stdin is not None
         self._process.stdin.write(f"{json.dumps(wanted)}\n")
         self._process.stdin.flush()
@@ -233,7 +233,9 @@ def declared_at(folder: Path, name: str = TARGET) -> dict[str, Any]:
         "where": {"host": str(folder), "database": "orders"},
         "owner": "alice",
         "approvers": ["alice"],
-        "credentials": {"reader": {"for": "Reads orders.", "group": "readers", "seconds": 600}},
+        "credentials": {
+            "reader": {"for": "Reads orders.", "group": "readers", "seconds": 600, "renewable": True}
+        },
     }
 
 

@@ -141,6 +141,29 @@ def test_i02_a_broker_that_is_killed_at_a_message_leaves_nothing_that_no_row_nam
         one.ask(EndTask(task=task), Done)
 
 
+def test_i09_a_login_is_renewed_by_the_next_broker_where_one_is_killed_before_it_tells(
+    there: House, database: Orders, way: Killing
+) -> None:
+    task = there.start_task()
+    credential, minted = there.askers.get(seconds=300).minted()
+    before = there.row(credential)
+    strike(there, way, "VALID UNTIL")
+    asked = there.askers.get(seconds=600, renews=credential)
+    assert asked.next()["permitted"] == credential
+    until(lambda: way.killed == 1, "the broker is killed as the database was told")
+    row = there.row(credential)
+    assert (row.renewal_state, row.ends) == ("wanted", before.ends)
+    assert asked.next()["renewed"] == row.renewal_ends
+    row = there.row(credential)
+    assert (row.renewal_state, row.state, row.ends) == ("done", "active", row.renewal_ends)
+    database.login(minted).close()
+    with client(there.socket) as one:
+        one.ask(EndTask(task=task), Done)
+    there.gone(credential)
+    with pytest.raises(psycopg.OperationalError):
+        database.login(minted)
+
+
 def strike(there: House, way: Killing, word: str) -> None:
     """Have the broker killed as this word has reached the database, once."""
     until(lambda: connected(there), "a broker is there")
