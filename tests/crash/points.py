@@ -1,4 +1,4 @@
-"""Where a mint, a renewal and a revocation are killed: the points of the fault matrix that each kind of target has."""
+"""Where a mint, a renewal and a revocation are killed: the fault matrix that each kind of target has."""
 
 from __future__ import annotations
 
