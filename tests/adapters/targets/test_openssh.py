@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -35,6 +36,7 @@ from taskbound.ports.target import (
     RenewalUnsupportedError,
     Shown,
     TargetRefusedError,
+    TargetUnavailableError,
 )
 from tests.peers.hosting import PATIENCE, PREFIX, Host, certificate_of, fresh_name, hosting, name_in, shown
 from tests.peers.openssh import make_key
@@ -217,8 +219,12 @@ def test_a_host_that_trusts_the_ca_and_does_not_ask_its_helper_is_refused(host: 
     minted = host.mint()
     with host.without("AuthorizedPrincipals"):
         assert host.sshd.is_let_in(host.holder(minted))
+        before = len(host.sshd.log())
         with pytest.raises(TargetRefusedError, match=r"never admitted.*AuthorizedPrincipalsCommand"):
             host.target().use(minted, patience=PATIENCE)
+        lines = [line for line in host.sshd.log()[before:].splitlines() if line.startswith("Accepted")]
+        assert len(lines) == 1
+        assert f"ID {name_in(minted)} " in lines[0]
     host.target().use(minted, patience=PATIENCE)
     revoked(host, minted)
 
@@ -240,6 +246,39 @@ def test_who_is_let_in_without_a_signature_is_not_let_in_by_the_certificate(
     target = OpensshTarget(host.place(), host.access, str(program))
     with pytest.raises(TargetRefusedError, match="without any key"):
         target.use(minted, patience=PATIENCE)
+    revoked(host, minted)
+
+
+_SIGNS_AT_ONCE = """
+import socket, struct, sys, time
+(agent,) = (word.partition("=")[2] for word in sys.argv if word.startswith("IdentityAgent="))
+with socket.socket(socket.AF_UNIX) as way:
+    way.connect(agent)
+    def ask(body):
+        way.sendall(struct.pack("!I", len(body)) + body)
+        size = struct.unpack("!I", way.recv(4, socket.MSG_WAITALL))[0]
+        return way.recv(size, socket.MSG_WAITALL)
+    def string(data):
+        return struct.pack("!I", len(data)) + data
+    found, blobs = ask(b"\\x0b")[5:], []
+    while found:
+        for number in (0, 1):
+            size = struct.unpack("!I", found[:4])[0]
+            blobs += [found[4 : 4 + size]] if number == 0 else []
+            found = found[4 + size :]
+    assert ask(b"\\x0d" + string(blobs[-1]) + string(b"data") + bytes(4))[0] == 14
+print("in", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_client_that_does_not_show_who_is_to_be_refused_proves_nothing(host: Host, tmp_path: Path) -> None:
+    program = tmp_path / "ssh"
+    program.write_text(f"#!{sys.executable}\n{_SIGNS_AT_ONCE}", encoding="ascii")
+    program.chmod(0o700)
+    minted = host.mint()
+    with pytest.raises(TargetUnavailableError, match="did not show the host what it has to refuse"):
+        OpensshTarget(host.place(), host.access, str(program)).use(minted, patience=PATIENCE)
     revoked(host, minted)
 
 

@@ -27,7 +27,7 @@ from taskbound.ports.target import (
     TargetUnreachedError,
 )
 from tests.peers.cutting import CuttingPort, How
-from tests.peers.hosting import PATIENCE, PREFIX, Host, clients, fresh_name, hosting
+from tests.peers.hosting import PATIENCE, PREFIX, Host, clients, fresh_name, hosting, name_in
 from tests.peers.impostor import Does, posing
 from tests.peers.sshd import private_text, public_line
 from tests.wiring.running import until
@@ -106,7 +106,10 @@ def test_nobody_s_settings_count(host: Host, tmp_path: Path, monkeypatch: pytest
     (one,) = clients(host.sshd.port) - others
     told = {line.split(b"=")[0] for line in Path(f"/proc/{one}/environ").read_bytes().split(b"\0") if line}
     assert told == {b"PATH", b"LC_ALL", b"SHELL"}
-    assert not [line for line in Path(f"/proc/{one}/cmdline").read_bytes().split(b"\0") if b"PRIVATE" in line]
+    words = Path(f"/proc/{one}/cmdline").read_bytes()
+    assert b"PRIVATE" not in words
+    for word in (b"-F\0none", b"IdentityFile=none", b"ProxyCommand=none", b"PermitLocalCommand=no"):
+        assert b"\0" + word + b"\0" in words
 
 
 # --- a helper that is none ----------------------------------------------------------------------------
@@ -134,7 +137,6 @@ def test_what_is_no_helper_is_sent_nothing(host: Host, how: str, why: str) -> No
         ("dies", "was lost"),
         ("garbage", "is no answer"),
         ("deep", "is no answer"),
-        ("endless", "was lost|took longer"),
         ("[]", "is no answer"),
         ('{"ok": {}, "no": "failed"}', "is no answer"),
         ('{"ok": {"cut": true}}', "is no answer"),
@@ -148,10 +150,34 @@ def test_what_is_no_helper_is_sent_nothing(host: Host, how: str, why: str) -> No
 )
 def test_i07_nothing_but_the_helper_s_own_answer_is_taken_for_gone(host: Host, how: str, why: str) -> None:
     with host.answering(how):
-        target = host.target(host.place())
+        target, others = host.target(host.place()), clients(host.sshd.port)
         with pytest.raises(TargetUnavailableError, match=why) as caught:
             target.revoke(fresh_name(), ends=host.ends, patience=SHORT)
         assert not isinstance(caught.value, TargetUnreachedError)
+        assert bool(clients(host.sshd.port) - others) == ("still" in how)
+
+
+def test_f11_an_answer_has_a_bound(host: Host) -> None:
+    with host.answering("endless"), pytest.raises(TargetUnavailableError, match="was lost"):
+        host.target(host.place()).look(fresh_name(), patience=3 * PATIENCE)
+
+
+@pytest.mark.parametrize("how", ['{"ok": {"admitted": 1}}', '{"ok": null}', '{"no": "name"}'])
+def test_nothing_is_signed_on_anything_but_the_helper_s_yes(host: Host, how: str) -> None:
+    with host.answering(how), pytest.raises(TargetUnavailableError, match="is no answer"):
+        host.target(host.place()).mint(host.order(), host.kind, patience=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    "how", ['{"ok": {"exists": 1, "open": 0}}', '{"ok": {"names": [1]}}', '{"ok": {"names": "tb_"}}']
+)
+def test_i07_what_is_no_look_and_no_sweep_shows_nothing(host: Host, how: str) -> None:
+    with host.answering(how):
+        target = host.target(host.place())
+        with pytest.raises(TargetUnavailableError, match="is no answer"):
+            target.look(fresh_name(), patience=PATIENCE)
+        with pytest.raises(TargetUnavailableError, match="is no answer"):
+            target.sweep(PREFIX, patience=PATIENCE)
 
 
 def test_what_a_helper_says_is_shown_with_visible_escapes_and_as_a_line(host: Host) -> None:
@@ -216,6 +242,19 @@ def test_no_more_than_its_bound_is_kept_and_what_is_kept_goes_with_its_target(ho
     del links, client, workers, one
     until(lambda: not clients(place.port) - others, "no process is left of it")
     assert not folder.exists()
+
+
+def test_i04_who_keeps_a_host_busy_with_logins_keeps_no_end_away() -> None:
+    with hosting("MaxStartups 3", "LoginGraceTime 60") as busy:
+        minted = busy.mint()
+        with busy.sshd.session(busy.holder(minted), "sleep 60") as session, contextlib.ExitStack() as over:
+            for _ in range(4):
+                over.enter_context(socket.create_connection(("127.0.0.1", busy.sshd.port)))
+            with pytest.raises(TargetUnavailableError):
+                busy.target(busy.place()).look(name_in(minted), patience=PATIENCE)  # nobody gets in any more
+            done = busy.target().revoke(name_in(minted), ends=busy.ends, patience=PATIENCE)
+            assert done == Gone(cut=1)
+            assert session.wait(PATIENCE) != 0
 
 
 @pytest.mark.parametrize("where", ["in a call", "logging in"])

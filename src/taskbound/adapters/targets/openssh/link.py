@@ -6,8 +6,9 @@
    nothing was. From the first byte of a request on, nothing is certain.
 3. A connection is kept for the calls that come, `KEPT` of them at most: a new one costs a login. It is asked
    something before it is used again, which may take `_PROBE`. Where that fails, what has been kept for as
-   long is as old: none of it is used. One that anything went wrong on is used no more, and one that waited
-   for longer than `_IDLE` neither. They go with the target that they are kept for.
+   long is as old: none of it is used. One that anything went wrong on is used no more. The newest waits for as
+   long as it has to: whoever keeps a host busy with logins (MaxStartups) does not keep out who is in. Others
+   are ended once they waited for `_IDLE`. They go with the target that they are kept for.
 4. An answer is one of those that a request has, or none.
 5. Nothing that a helper is sent is a secret, so what it says of a failure is passed on, as far as it fits in
    a line, with visible escapes.
@@ -42,7 +43,7 @@ __all__ = ["KEPT", "Link", "Links", "is_count"]
 KEPT: Final = 4
 """Connections of one target that wait for the next call."""
 _IDLE: Final = 60.0
-"""Seconds after which one that waited is used no more."""
+"""Seconds after which one that waited is ended, unless it is the newest."""
 _PROBE: Final = 1.0
 """Seconds that one that waited has to answer."""
 _LEAST: Final = 0.05
@@ -188,9 +189,9 @@ class Links:
     def _next(self) -> Link | None:
         late = time.monotonic() - _IDLE
         with self._lock:
+            found = self._kept.pop() if self._kept else None
             over = [one for one in self._kept if one.since < late]
             self._kept[:] = [one for one in self._kept if one.since >= late]
-            found = self._kept.pop() if self._kept else None
         for one in over:
             one.child.end()
         return found

@@ -76,10 +76,11 @@ class OpensshTarget:
             with self._links.linked(patience) as link:
                 _require_clock(link.now)  # 2
                 answer = link.ask("admit", name=order.name, **members)  # 1
-            if answer.get("no") == "name-taken":
+                taken = answer == {"no": "name-taken"}
+                if not taken:
+                    _ok(answer)
+            if taken:
                 raise NameTakenError("the host admits the name already, or did")
-            if answer.get("ok") != {}:
-                raise TargetUnavailableError(_NO_ANSWER)
         pair = make_pair()
         grant = Grant(
             name=order.name,
@@ -115,9 +116,11 @@ class OpensshTarget:
             return Left(until=ends)  # 4
         with self._links.linked(patience) as link:
             answer = link.ask("revoke", name=name, ends=-(-ends // seconds(1)))
-        if answer.get("no") == "still-open":
+            still = answer.get("no") == "still-open"
+            cut = 0 if still else _count(_ok(answer, "cut"), "cut")
+        if still:
             raise TargetUnavailableError("what it opened on the host is still open")  # 3
-        return Gone(cut=_count(_ok(answer, "cut"), "cut"))
+        return Gone(cut=cut)
 
     def look(self, name: str, *, patience: float) -> Shown:
         """Whether it is admitted, and what it has open."""
@@ -128,10 +131,10 @@ class OpensshTarget:
             )  # 4
         with self._links.linked(patience) as link:
             found = _ok(link.ask("look", name=name), "exists", "open")
-        exists = found["exists"]
-        if not isinstance(exists, bool):
-            raise TargetUnavailableError(_NO_ANSWER)
-        return Shown(exists=exists, open=_count(found, "open"))
+            exists, count = found["exists"], _count(found, "open")
+            if not isinstance(exists, bool):
+                raise TargetUnavailableError(_NO_ANSWER)
+        return Shown(exists=exists, open=count)
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
         """Names that are admitted, or have something open."""
@@ -139,8 +142,8 @@ class OpensshTarget:
             return iter(())  # 4
         with self._links.linked(patience) as link:
             names = _ok(link.ask("sweep", prefix=prefix), "names")["names"]
-        if not isinstance(names, list) or not all(_is_text(one) for one in names):
-            raise TargetUnavailableError(_NO_ANSWER)
+            if not isinstance(names, list) or not all(_is_text(one) for one in names):
+                raise TargetUnavailableError(_NO_ANSWER)
         return (one for one in names if one.startswith(prefix))
 
 
