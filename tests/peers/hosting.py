@@ -134,12 +134,12 @@ class Host:
         return Holder(name_in(minted), minted.open["SSH_USER"], path)
 
     @contextmanager
-    def without(self, *words: str) -> Iterator[None]:
-        """For so long, sshd lacks the lines that begin so."""
+    def without(self, *words: str, more: str = "") -> Iterator[None]:
+        """For so long, sshd lacks the lines that begin so, and has another."""
         config = self.sshd.folder / "config"
         before = config.read_text(encoding="ascii")
         kept = [line for line in before.splitlines() if not line.startswith(words)]
-        config.write_text("\n".join(kept) + "\n", encoding="ascii")
+        config.write_text("\n".join([*kept, more]) + "\n", encoding="ascii")
         self.sshd.stop()
         self.sshd.start()
         try:

@@ -6,7 +6,7 @@
    nothing was. From the first byte of a request on, nothing is certain.
 3. A connection is kept for the calls that come, `KEPT` of them at most: a new one costs a login. It is asked
    something before it is used again, which may take `_PROBE`. Where that fails, what has been kept for as
-   long is as old: none of it is used. One that anything went wrong on is used no more. The newest waits for as
+   long is as old: none of it is used. One that anything went wrong on is used no more. The newest waits as
    long as it has to: whoever keeps a host busy with logins (MaxStartups) does not keep out who is in. Others
    are ended once they waited for `_IDLE`. They go with the target that they are kept for.
 4. An answer is one of those that a request has, or none.
