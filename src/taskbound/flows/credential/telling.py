@@ -11,6 +11,8 @@
 5. *Gone* and *left* are that word, with a record of what else was done.
 6. A look has no lease, as it does nothing: it counts only of what was gone.
 7. What is told in words is cut short, and made visible.
+8. What is told together is one transaction: a commit each would keep decisions waiting. Where any of it is
+   refused nothing of it is written, and each is told by a transaction of its own.
 """
 
 from __future__ import annotations
@@ -67,6 +69,8 @@ class Telling:
     namespace: str
     credential: str
     fence: int
+    tx: Transaction | None = None
+    """The transaction that it is part of (rule 8); None for one of its own."""
 
     def minted(self, *, sealed: bool) -> Credential:
         """The target shows it (rule 2); whether a sealed secret came with it.
@@ -187,6 +191,8 @@ class Telling:
         return self._tell(move)
 
     def _tell(self, move: Callable[[Credential, Moves], Credential]) -> Credential:
+        if self.tx is not None:
+            return self._write(move, self.tx)
         return self.means.store.write(partial(self._write, move))
 
     def _write(self, move: Callable[[Credential, Moves], Credential], tx: Transaction) -> Credential:

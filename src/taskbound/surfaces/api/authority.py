@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Ask
 
-__all__ = ["FRESH", "WAITING", "Authority", "again", "apart", "at_once"]
+__all__ = ["FRESH", "WAITING", "Authority", "again", "apart", "at_once", "based"]
 
 T = TypeVar("T")
 FRESH: Final = 1.0
@@ -96,13 +96,22 @@ def again() -> Callable[[Callable[[], T]], T]:
 
     What is written there is held to what it was authorized by, and to what holds whoever asks for this work.
     """
-    authorize, known = _again.get(), bases()
+    bases_again = based()
 
     def do(work: Callable[[], T]) -> T:
-        with hold(*known, *authorize()):
+        with hold(*bases_again()):
             return work()
 
     return do
+
+
+def based() -> Callable[[], tuple[Basis, ...]]:
+    """What authorizes the operation that is asked for here once more (rule 1); anywhere.
+
+    What it answers is what the operation's work is held to, for who does several operations' work at once.
+    """
+    authorize, known = _again.get(), bases()
+    return lambda: (*known, *authorize())
 
 
 async def apart(work: Callable[[], T]) -> T:

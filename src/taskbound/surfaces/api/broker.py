@@ -5,10 +5,14 @@
 2. The broker is believed about what it saw in a target, under the fence of its lease (`flows.credential`),
    and about nothing else. What it brings for somebody is sealed, and is given to the connection that holds
    the permit (`credential_desk`).
+3. No view is forgotten when a canary moves: with its last one a target gets tools that it never had, and that
+   there is no such tool is kept by none.
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -23,10 +27,9 @@ from taskbound.wire import broker as wire
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from taskbound.core.credential import Credential
     from taskbound.flows.credential.leasing import Leased
+    from taskbound.ports.store import Transaction
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
@@ -97,14 +100,18 @@ async def take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMint
     if len(ask.sealed) > _SEALED:
         raise WrongTellingError("a sealed secret is smaller")
     told = _telling(daemon, connection, ask.credential, ask.fence)
+    holders: list[str] = []
 
-    def work() -> tuple[Credential, str]:
-        row = told.minted(sealed=bool(ask.sealed))
-        with daemon.means.store.read() as snapshot:
-            action = snapshot.actions.action(row.namespace, row.action) if row.action else None
-        return row, "" if action is None else action.connection
+    def tell(tx: Transaction | None) -> Credential:
+        row = replace(told, tx=tx).minted(sealed=bool(ask.sealed))
+        if row.action:
+            with daemon.means.store.read() if tx is None else nullcontext(tx) as seen:
+                action = seen.actions.action(row.namespace, row.action)
+            holders[:] = [] if action is None else [action.connection]
+        return row
 
-    row, holder = await daemon.first(work)
+    row = await daemon.tellings.take(tell)
+    holder = holders[0] if holders else ""
     if holder:
         daemon.credentials.minted(row, holder, ask.sealed)
     else:
@@ -114,7 +121,8 @@ async def take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMint
 
 async def take_renewed(daemon: Daemon, connection: Connection, ask: wire.TellRenewed) -> Answer:
     """The target lets it live longer."""
-    row = await _tell(daemon, _telling(daemon, connection, ask.credential, ask.fence).renewed)
+    told = _telling(daemon, connection, ask.credential, ask.fence)
+    row = await daemon.tellings.take(lambda tx: replace(told, tx=tx).renewed())
     daemon.credentials.tell((row,))
     return Done()
 
@@ -122,8 +130,8 @@ async def take_renewed(daemon: Daemon, connection: Connection, ask: wire.TellRen
 async def take_failed(daemon: Daemon, connection: Connection, ask: wire.TellFailed) -> Answer:
     """It could not be minted, not be renewed, or not be revoked this time."""
     told = _telling(daemon, connection, ask.credential, ask.fence)
-    row = await _tell(
-        daemon, partial(told.failed, ask.code, ask.trouble, unsent=ask.unsent, lasting=ask.lasting)
+    row = await daemon.tellings.take(
+        lambda tx: replace(told, tx=tx).failed(ask.code, ask.trouble, unsent=ask.unsent, lasting=ask.lasting)
     )
     daemon.credentials.tell((row,))
     return Done()
@@ -132,7 +140,7 @@ async def take_failed(daemon: Daemon, connection: Connection, ask: wire.TellFail
 async def take_gone(daemon: Daemon, connection: Connection, ask: wire.TellGone) -> Answer:
     """The target shows that nothing of it is there."""
     told = _telling(daemon, connection, ask.credential, ask.fence)
-    await _tell(daemon, partial(told.gone, ask.cut, ask.notes))
+    await daemon.tellings.take(lambda tx: replace(told, tx=tx).gone(ask.cut, ask.notes))
     return Done()
 
 
@@ -145,14 +153,14 @@ async def take_left(daemon: Daemon, connection: Connection, ask: wire.TellLeft) 
     if not 0 < ask.until <= _LATEST:
         raise WrongTellingError("what is left ends at an instant that is known")
     told = _telling(daemon, connection, ask.credential, ask.fence)
-    await _tell(daemon, partial(told.left, Instant(ask.until)))
+    await daemon.tellings.take(lambda tx: replace(told, tx=tx).left(Instant(ask.until)))
     return Done()
 
 
 async def take_seen(daemon: Daemon, connection: Connection, ask: wire.TellSeen) -> Answer:
     """What a look found under the name of one that was gone."""
     told = _telling(daemon, connection, ask.credential, 0)
-    row = await _tell(daemon, partial(told.seen, exists=ask.exists))
+    row = await daemon.tellings.take(lambda tx: replace(told, tx=tx).seen(exists=ask.exists))
     if ask.exists:
         daemon.credentials.wake(row.namespace, [row.target])
     return Done()
@@ -172,15 +180,6 @@ async def take_swept(daemon: Daemon, connection: Connection, ask: wire.TellSwept
     if revoked:
         daemon.credentials.wake(sweep.namespace, [sweep.target])
     return wire.Swept(revoked=revoked)
-
-
-async def _tell(daemon: Daemon, tell: Callable[[], Credential]) -> Credential:
-    """The credential as it stands once this was told.
-
-    Of a canary too no view is forgotten: with its last one a target gets tools that it never had, and that
-    there is no such tool is kept by none.
-    """
-    return await daemon.first(tell)
 
 
 def _telling(daemon: Daemon, connection: Connection, credential: str, fence: int) -> Telling:

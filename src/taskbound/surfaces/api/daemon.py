@@ -40,6 +40,7 @@ from taskbound.surfaces.api.proving import proving
 from taskbound.surfaces.api.rows import Comparing
 from taskbound.surfaces.api.sources import Sources
 from taskbound.surfaces.api.strangers import Strangers
+from taskbound.surfaces.api.tellings import Tellings
 from taskbound.surfaces.api.token import TokenFlows
 from taskbound.surfaces.api.turns import Turns
 from taskbound.surfaces.api.worker import Lane, OverloadedError, Worker
@@ -129,6 +130,7 @@ class Daemon:
             self.worker, self.turns.record, small=is_small_report
         )
         self.calls: Lane[Asked, Answer | Unseen] = Lane(self.worker, self._decide, small=is_small_call)
+        self.tellings = Tellings(means, self.worker)
         self.network = Network(means, self.worker, place, self.token.issuing, self.tasks, self.views.doubts)
         self.looking, self.credentials = Looking(means, loop), CredentialDesk(self)
         self.discoveries = Discoveries(loop)

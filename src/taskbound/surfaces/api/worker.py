@@ -60,6 +60,7 @@ class Lane(Generic[J, A]):
         work: Callable[[Sequence[J]], Sequence[A]],
         *,
         small: Callable[[J], bool] = lambda _: False,
+        most: int = GROUP,
     ) -> None:
         """Do the jobs with this work; see `Worker` for the order of lanes.
 
@@ -67,10 +68,12 @@ class Lane(Generic[J, A]):
             worker: Whose turns they are done in.
             work: An answer for each job, in order.
             small: Whether the loop may do a job itself (rule 5).
+            most: How many are done together at most.
         """
         self._worker = worker
         self._work = work
         self._small = small
+        self._most = most
         self._jobs: deque[tuple[J, Callable[[A], None], Callable[[Exception], None]]] = deque()
         worker.add(self)
 
@@ -101,7 +104,7 @@ class Lane(Generic[J, A]):
 
     def run(self) -> list[Given]:
         """Do the jobs that wait, up to a group; what gives their answers to those who asked."""
-        taken = [self._jobs.popleft() for _ in range(min(GROUP, len(self._jobs)))]
+        taken = [self._jobs.popleft() for _ in range(min(self._most, len(self._jobs)))]
         if not taken:
             return []
         try:

@@ -45,8 +45,8 @@ _PATIENCE: Final = 20.0
 """Seconds that looking through a target may take."""
 _ENDING: Final = 5.0
 """Seconds that ending one name may take."""
-_CHUNK: Final = 1_000
-"""Names in one message."""
+_CHUNK: Final = 100
+"""Names in one message: some milliseconds of the daemon's work, as decisions wait for it."""
 MOST_NAMES: Final = 50_000
 """Names that one sweep of a target takes in: five times what was ever measured to live in one."""
 

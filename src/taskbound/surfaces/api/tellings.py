@@ -1,0 +1,80 @@
+"""What brokers tell, taken together: one transaction for all that waits, after the decisions that wait.
+
+1. It has a lane of its own behind that of calls: what is told ends and stops nothing, it says what was seen.
+   `TOGETHER` are taken in a turn at most, so that no decision waits for more than some milliseconds of it.
+2. What is taken together is one transaction, held to what authorizes each. Where any of it is refused, each
+   is told alone, authorized anew: one broker's word is not in the way of another's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.credential import Credential
+from taskbound.flows.policy.held import hold
+from taskbound.surfaces.api.authority import based
+from taskbound.surfaces.api.worker import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from taskbound.flows.means import Means
+    from taskbound.flows.policy.held import Basis
+    from taskbound.ports.store import Transaction
+    from taskbound.surfaces.api.worker import Worker
+
+    Tell = Callable[[Transaction | None], Credential]
+    """Tells it in this transaction, or by one of its own."""
+
+__all__ = ["TOGETHER", "Tellings"]
+
+TOGETHER: Final = 8
+
+Taken = Credential | Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Telling:
+    """One thing that was told."""
+
+    bases: Callable[[], tuple[Basis, ...]]
+    tell: Tell
+
+
+class Tellings:
+    """Takes them; used in the loop."""
+
+    def __init__(self, means: Means, worker: Worker) -> None:
+        """Take them in turns of this worker, behind the lanes that it has (rule 1)."""
+        self._means = means
+        self._lane: Final[Lane[_Telling, Taken]] = Lane(worker, self._take, most=TOGETHER)
+
+    async def take(self, tell: Tell) -> Credential:
+        """The credential as it stands once this was told; raises what that raises."""
+        taken = await self._lane.put(_Telling(bases=based(), tell=tell))
+        if isinstance(taken, Exception):
+            raise taken
+        return taken
+
+    def _take(self, tellings: Sequence[_Telling]) -> Sequence[Taken]:
+        if len(tellings) > 1:
+            try:
+                with hold(*(basis for one in tellings for basis in one.bases())):
+                    return self._means.store.write(partial(_all, tellings))
+            except Exception:  # noqa: BLE001, S110 - whose it was is told by taking each alone (rule 2)
+                pass
+        return [_alone(one) for one in tellings]
+
+
+def _all(tellings: Sequence[_Telling], tx: Transaction) -> list[Taken]:
+    return [one.tell(tx) for one in tellings]
+
+
+def _alone(one: _Telling) -> Taken:
+    try:
+        with hold(*one.bases()):
+            return one.tell(None)
+    except Exception as error:  # noqa: BLE001 - carried over to whoever awaits
+        return error
