@@ -64,7 +64,7 @@ class Cut(Protocol):
     """A way to the system that is cut off where a test says so."""
 
     def target(self) -> Target[Any]:
-        """A fresh one, that comes by this way."""
+        """A fresh one, that comes by this way; its first message is the next one."""
 
     def after(self, messages: int, how: How) -> None:
         """Cut once, at this message from now on (`tests.peers.cutting`)."""
@@ -96,6 +96,11 @@ class Told:
 
     words: set[str] = field(default_factory=set)
 
+    def add(self, secret: str) -> None:
+        """One more; of a key each of its lines, its frame and what all of its kind begin with aside."""
+        lines = secret.splitlines()
+        self.words |= {secret, *lines[2:-1]} if len(lines) > 1 else {secret}
+
     def require_none(self, text: str) -> None:
         """Fail where one of them stands in this text."""
         assert not [one for one in self.words if one in text], "a secret is told"
@@ -105,8 +110,6 @@ class Bench(Protocol):
     """One system, started for the length of the tests."""
 
     told: Told
-    kind: Any
-    """A kind of credential in which every shape can be opened."""
     context: Mapping[str, str]
     """What goes with an order of this kind."""
     renews: bool
@@ -115,8 +118,16 @@ class Bench(Protocol):
     """Whether it has means to end a credential without us (I-03)."""
     shapes: tuple[str, ...]
     """What can be open; the last is what leaves the most behind."""
+    pieces: tuple[int, ...]
+    """At which messages calls are cut off; none for each, until one is never reached."""
     cuts: tuple[int, int]
-    """How many messages a mint and a revocation have at least, where they can be cut off."""
+    """How many times a mint and a revocation can be cut off by that at least."""
+    slower: int
+    """How many times as long as the fastest it takes to log in: tests that do that a lot do so much less."""
+
+    @property
+    def kind(self) -> Any:
+        """A kind of credential in which every shape can be opened."""
 
     @property
     def ends(self) -> Instant:
@@ -126,7 +137,7 @@ class Bench(Protocol):
         """The system's own time."""
 
     def target(self) -> Target[Any]:
-        """A fresh one, of the admin's."""
+        """The admin's; a fresh one, or the same again with its connections."""
 
     def wrong(self) -> Target[Any]:
         """One whose admin access the system does not know; its secret is in `told`."""
@@ -172,7 +183,8 @@ def make(
     """Mint one; its secrets are those of the bench from now on."""
     order = MintOrder(name=name or fresh_name(), ends=ends or bench.ends, context=bench.context)
     minted = (target or bench.target()).mint(order, bench.kind, patience=PATIENCE)
-    bench.told.words |= set(minted.secret.values())
+    for secret in minted.secret.values():
+        bench.told.add(secret)
     return Made(name=order.name, ends=order.ends, minted=minted)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contracts.target import postgres_bench
+from tests.contracts.target import openssh_bench, postgres_bench
 from tests.contracts.target.bench import PREFIX, end
 
 if TYPE_CHECKING:
@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
     from tests.contracts.target.bench import Bench
 
-BENCHES: dict[str, Callable[[], AbstractContextManager[Bench]]] = {"postgres": postgres_bench.benched}
+BENCHES: dict[str, Callable[[], AbstractContextManager[Bench]]] = {
+    "openssh": openssh_bench.benched,
+    "postgres": postgres_bench.benched,
+}
 SHAPES = [
     pytest.param(name, one, id=f"{name}-{one.replace(' ', '-')}")
-    for name, shapes in {"postgres": postgres_bench.SHAPES}.items()
+    for name, shapes in {"openssh": openssh_bench.SHAPES, "postgres": postgres_bench.SHAPES}.items()
     for one in shapes
 ]
 """Each system with each shape of what can be open."""

@@ -102,12 +102,18 @@ class PostgresBench:
     begun: int
     """How long the server's log was before the first test."""
     told: Told = field(default_factory=lambda: Told({ADMIN.password}))
-    kind: PostgresKind = field(default_factory=lambda: replace(READERS, connections=20, context=("tenant",)))
     context: Mapping[str, str] = field(default_factory=lambda: {"tenant": "red"})
     renews: bool = True
     ends_by_itself: bool = True
     shapes: tuple[str, ...] = SHAPES
+    pieces: tuple[int, ...] = ()
     cuts: tuple[int, int] = (8, 12)
+    slower: int = 1
+
+    @property
+    def kind(self) -> PostgresKind:
+        """Readers of a tenant's rows."""
+        return replace(READERS, connections=20, context=("tenant",))
 
     @property
     def ends(self) -> Instant:

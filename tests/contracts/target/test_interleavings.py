@@ -45,9 +45,9 @@ def test_one_target_is_used_by_several_threads_and_each_has_its_own(bench: Bench
             assert target.look(made.name, patience=PATIENCE) == NOTHING
         return mine
 
-    found = together([whole] * TOGETHER)
+    found = together([whole] * (TOGETHER // bench.slower))
     made = [one for each in found if isinstance(each, list) for one in each]
-    assert len(made) == 3 * TOGETHER, found
+    assert len(made) == 3 * (TOGETHER // bench.slower), found
     assert len({value for one in made for value in one.minted.secret.values()}) >= len(made)
     kept = [each[-1] for each in found if isinstance(each, list)]
     assert bench.there() == {one.name for one in kept}
@@ -57,7 +57,7 @@ def test_one_target_is_used_by_several_threads_and_each_has_its_own(bench: Bench
 
 
 def test_i10_of_several_mints_of_one_name_one_is_it_and_it_is_whole(bench: Bench) -> None:
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS // bench.slower):
         name, target = fresh_name(), bench.target()
         found = together([partial(make, bench, target, name=name)] * TOGETHER)
         made = [one for one in found if isinstance(one, Made)]
@@ -69,7 +69,7 @@ def test_i10_of_several_mints_of_one_name_one_is_it_and_it_is_whole(bench: Bench
 
 
 def test_i05_several_ends_at_once_end_it_once_and_for_all(bench: Bench) -> None:
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS // bench.slower):
         made, target = make(bench), bench.target()
         session = bench.open(made.minted)
         found = together([partial(end, target, made.name, made.ends)] * TOGETHER)
@@ -82,7 +82,7 @@ def test_i05_several_ends_at_once_end_it_once_and_for_all(bench: Bench) -> None:
 
 
 def test_i12_whatever_a_mint_met_that_its_end_overtook_one_more_end_ends_it(bench: Bench) -> None:
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS // bench.slower):
         name, target = fresh_name(), bench.target()
         found = together(
             [
@@ -167,7 +167,7 @@ def test_i05_i12_any_course_of_calls_leads_where_its_last_ones_say(bench: Bench)
     run_state_machine_as_test(
         lambda: Course(bench),  # type: ignore[arg-type]  # it is called, and need not be a class
         settings=settings(
-            max_examples=12,
+            max_examples=12 // bench.slower,
             stateful_step_count=15,
             deadline=None,
             suppress_health_check=list(HealthCheck),
