@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ["SHAPES", "PostgresBench", "benched"]
 
+# No session waits for another one: several of each shape are open at once.
 _OPENS: Final = {
     "plain": "SELECT 1",
     "another's rights": "SET ROLE readers",
-    "a transaction": "BEGIN; UPDATE orders SET tenant = tenant",
+    "a transaction": "BEGIN; DO $$ BEGIN EXECUTE 'CREATE TABLE t' || pg_backend_pid() || ' (id int)'; END $$",
     "a cursor": "BEGIN; DECLARE mine CURSOR FOR SELECT * FROM orders; FETCH mine",
     "news": "LISTEN news",
-    "a lock": "SELECT pg_advisory_lock(42)",
+    "a lock": "SELECT pg_advisory_lock_shared(42), * FROM orders FOR SHARE",
     "another name": "SELECT set_config('application_name', 'psql', false)",
     "what it made": "SET ROLE readers; CREATE TEMP TABLE mine (id int); RESET ROLE; SELECT lo_create(0)",
 }
