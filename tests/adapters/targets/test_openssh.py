@@ -294,6 +294,21 @@ def test_a_use_runs_nothing_on_the_host_and_is_no_failed_login(host: Host, tmp_p
     revoked(host, minted)
 
 
+def test_a_broker_that_tests_a_host_is_not_shut_out_for_it(host: Host) -> None:
+    if "PerSourcePenalties no" not in (host.sshd.folder / "config").read_text(encoding="ascii"):
+        pytest.skip("before 9.8 no host counts who was refused")
+    minted = host.mint()
+    with host.without("PerSourcePenalties", more="PerSourcePenalties authfail:60s min:1s"):
+        for _ in range(3):
+            host.target().use(minted, patience=PATIENCE)
+        revoked(host, minted)
+        with pytest.raises(TargetRefusedError, match="refuses the certificate"):
+            host.target().use(minted, patience=PATIENCE)
+        with pytest.raises(TargetUnavailableError, match="PerSourcePenalties"):
+            host.target().use(minted, patience=PATIENCE)
+        assert host.target().look(name_in(minted), patience=PATIENCE) == NOTHING  # who was in is in
+
+
 def test_what_is_for_other_networks_is_proven_and_is_still_for_them_alone(host: Host) -> None:
     minted = host.mint(replace(host.kind, source=("203.0.113.0/24",)))
     host.target().use(minted, patience=PATIENCE)

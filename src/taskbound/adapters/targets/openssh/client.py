@@ -77,6 +77,9 @@ _SETTINGS: Final[Mapping[str, str]] = {
 }
 NO_WAY_IN: Final = 255
 """The status of `ssh` where it is its own, and not that of what ran on the host."""
+_SHUT: Final = (
+    "the host ended the connection: it may take none from here for now (MaxStartups, PerSourcePenalties)"
+)
 DENIED: Final = "the host lets nobody in with this key"
 _REASONS: Final = (
     ("host key verification failed", "the host shows another key than those in the target's file"),
@@ -88,10 +91,9 @@ _REASONS: Final = (
     ("no route to host", "no server answers at that host and port"),
     ("network is unreachable", "no server answers at that host and port"),
     ("timed out", "no server answers at that host and port in time"),
-    ("not allowed at this time", "the host takes no connection from here for now (PerSourcePenalties)"),
     ("no user exists for uid", "the broker's account has no name on this machine, and `ssh` needs one"),
-    ("connection reset", "the host ended the connection"),
-    ("connection closed", "the host ended the connection"),
+    ("connection reset", _SHUT),
+    ("connection closed", _SHUT),
     ("banner exchange", "what answers at that host and port is no SSH server"),
     ("bad configuration option", "this machine's `ssh` is older than what we need"),
 )
