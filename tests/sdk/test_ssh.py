@@ -21,7 +21,7 @@ OPEN = {
     "SSH_PORT": "2222",
     "SSH_USER": "deploy",
     "SSH_CERTIFICATE": f"ssh-ed25519-cert-v01@openssh.com {'A' * 40} tb_x",
-    "SSH_HOST_KEYS": f"{PUBLIC}\n{PUBLIC}X a comment",
+    "SSH_HOST_KEYS": f"{PUBLIC}\n{PUBLIC}AAAA",
 }
 SECRET = {"SSH_PRIVATE_KEY": "kanarienvogel-9f8e7d6c"}
 FOLDER = Path("/run/user/1000/taskbound-ssh-x1_z")
@@ -152,9 +152,9 @@ def test_ssh_reads_of_the_configuration_what_it_is_to_do_for_each_host(tmp_path:
         (tmp_path / name).write_text(text)
     assert files["known_hosts"].splitlines() == [
         f"build-host {PUBLIC}",
-        f"build-host {PUBLIC}X",
+        f"build-host {PUBLIC}AAAA",
         f"other {PUBLIC}",
-        f"other {PUBLIC}X",
+        f"other {PUBLIC}AAAA",
     ]
     wanted = {
         "hostname": "build.example",

@@ -2,8 +2,8 @@
 
 1. A credential of a host has `SSH_PRIVATE_KEY`, and is whole or refused: nobody takes its key for a variable.
    The key is for an agent (`taskbound.wiring.joining.ssh_agent`, `taskbound exec`).
-2. Nothing of it can be more than what it stands for: what goes into a line of the configuration is read here
-   first, and holds nothing that ends the line, is an option or is expanded.
+2. Nothing of it can be more than what it stands for: what goes into a line of the configuration is read as
+   strictly as a target's file, and holds nothing that ends the line, is an option or is expanded.
 3. In the configuration a host goes by its target's name. It is known by the keys that the target's file says,
    and by nothing else; it is shown the one certificate that is for it, and nobody is asked for anything. ssh
    takes a certificate out of an agent where a file of it is named as `IdentityFile`; as `CertificateFile` it
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.escape import escape_text
 from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.core.target import OpensshKind, OpensshPlace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,11 +49,8 @@ _KEY: Final = "SSH_PRIVATE_KEY"
 _CERTIFICATE: Final = "SSH_CERTIFICATE"
 _OPEN: Final = frozenset({"SSH_HOST", "SSH_PORT", "SSH_USER", _CERTIFICATE, "SSH_HOST_KEYS"})
 _KNOWN: Final = "known_hosts"
-_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
-_PORTS: Final = range(1, 65_536)
-_USER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
-_PUBLIC: Final = re.compile(r"[a-z0-9@.-]{1,64} [A-Za-z0-9+/]{16,}={0,2}( [ -~]*)?")
+_CERTIFIED: Final = re.compile(r"[a-z0-9@.-]{1,64} [A-Za-z0-9+/]{16,}={0,2}( [ -~]*)?")
 _FOLDER: Final = re.compile(r"/[A-Za-z0-9_./+-]*")
 
 
@@ -117,23 +115,23 @@ def _parse_host(credential: TaskCredential) -> SshHost:
     said = credential.open
     if said.keys() != _OPEN or credential.secret.keys() != {_KEY}:  # 1
         raise _fault(credential, "has other parts than a key, its certificate and a host's")
-    keys = tuple(said["SSH_HOST_KEYS"].split("\n"))
-    port = int(said["SSH_PORT"]) if _PORT.fullmatch(said["SSH_PORT"]) else 0
-    for what, fits in (  # 2
-        ("host", _HOST.fullmatch(said["SSH_HOST"])),
-        ("port", port in _PORTS),
-        ("account", _USER.fullmatch(said["SSH_USER"])),
-        ("certificate", _PUBLIC.fullmatch(said[_CERTIFICATE])),
-        ("host's key", all(map(_PUBLIC.fullmatch, keys))),
-    ):
-        if not fits:
-            raise _fault(credential, f"names no {what}")
+    if _CERTIFIED.fullmatch(said[_CERTIFICATE]) is None:
+        raise _fault(credential, "has no certificate on one line")
+    try:  # 2
+        place = OpensshPlace(
+            host=said["SSH_HOST"],
+            port=int(said["SSH_PORT"]) if _PORT.fullmatch(said["SSH_PORT"]) else 0,
+            host_keys=tuple(said["SSH_HOST_KEYS"].split("\n")),
+        )
+        kind = OpensshKind(account=said["SSH_USER"], principals=(said["SSH_USER"],))
+    except MalformedError as error:
+        raise _fault(credential, f"names no host: {error.message}") from error
     return SshHost(
         name=credential.target,
-        host=said["SSH_HOST"],
-        port=port,
-        user=said["SSH_USER"],
-        host_keys=tuple(" ".join(one.split()[:2]) for one in keys),
+        host=place.host,
+        port=place.port,
+        user=kind.account,
+        host_keys=place.host_keys,
         certificate=said[_CERTIFICATE],
         private_key=credential.secret[_KEY],
         ends=credential.ends,
