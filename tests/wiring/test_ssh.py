@@ -99,6 +99,9 @@ def test_it_is_made_without_a_thread_and_stopped_before_its_folder_is_gone(tmp_p
     served.close()
     served.close()
     assert not served.folder.exists()
+    with ssh_agent(credential(make_pair(tmp_path, name="other"))):
+        assert threading.active_count() == before + 1
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("changed", ["SSH_HOST", "SSH_CERTIFICATE"])
@@ -119,14 +122,14 @@ def test_what_can_not_be_served_leaves_no_folder(
 
 
 def test_a_folder_of_the_session_that_is_not_ours_or_too_long_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    long, spaced = tmp_path / ("x" * 60), tmp_path / "a b"
+    long, spaced = place / ("x" * 60), place / "a b"
     made = credential(make_pair(tmp_path))
-    for place in (long, spaced, tmp_path / "none", Path("relative")):
-        if place.is_absolute() and place.name != "none":
-            place.mkdir()
-        monkeypatch.setenv("XDG_RUNTIME_DIR", str(place))
+    for one in (long, spaced):
+        one.mkdir()
+    for one in (long, spaced, place / "none", Path("relative")):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(one))
         with ssh_agent(made) as served:
             assert served.folder.parent == Path("/tmp")  # noqa: S108 - where it has to be then
 
