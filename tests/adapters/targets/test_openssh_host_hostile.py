@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -412,3 +413,25 @@ def test_as_root_nobody_is_let_in_whom_nothing_holds() -> None:
             sshd.stop()
             sshd.start()
             assert sshd.is_let_in(holder) is is_let_in
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's sshd runs commands as another account")
+def test_nobody_is_let_in_where_the_helper_runs_as_who_can_end_nobody() -> None:
+    with running(python="/usr/bin/python3") as sshd:
+        holder = sshd.holder()
+        assert sshd.is_let_in(holder)
+        config = sshd.folder / "config"
+        user = "AuthorizedPrincipalsCommandUser"
+        config.write_text(config.read_text().replace(f"{user} {sshd.account}", f"{user} nobody"))
+        for one in (sshd.folder, sshd.program, sshd.state, *sshd.state.rglob("*")):
+            shutil.chown(one, "nobody")
+        sshd.stop()
+        sshd.start()
+        assert not sshd.is_let_in(holder)
+        told = subprocess.run(
+            [*sshd.command("principals"), holder.name, "0", sshd.account, _authority(sshd.ca)],
+            check=False,
+            capture_output=True,
+            user="nobody",
+        )
+        assert b"no process above us" in told.stderr  # it reads its state

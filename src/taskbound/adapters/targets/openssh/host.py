@@ -232,8 +232,17 @@ def _monitor(account: str) -> _Process:
         for program in ("sshd-session: ", "sshd: "):
             # A title may be cut short. That of the process that listens goes on with a path: it's no account.
             if len(title) > len(program) and f"{program}{account} [priv]".startswith(title):
+                _require_ours(one)
                 return one
     raise _RefusedError(f"no process above us is a connection to {_show(account)}")
+
+
+def _require_ours(one: _Process) -> None:
+    """Go on only with a process that we may end: whoever else sshd has run us as can end nobody (rule 5)."""
+    with open(f"/proc/{one.pid}/status", encoding="utf-8", errors="replace") as file:
+        users = next((line for line in file if line.startswith("Uid:")), "").split()[1:]
+    if set(users) != {str(os.geteuid())}:
+        raise _RefusedError("the connection is another account's than ours, and we could never end it")
 
 
 def _mount() -> str:
