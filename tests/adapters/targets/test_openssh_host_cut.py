@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pwd
@@ -365,6 +366,59 @@ def test_who_has_the_number_of_a_connection_that_is_over_is_left_alone_i_14(sshd
         for one in others:
             one.kill()
             one.wait()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes control groups")
+def test_who_has_the_number_of_a_connection_that_left_something_behind_is_left_alone_i_14(sshd: Sshd) -> None:
+    holder = sshd.holder()
+    sshd.run(holder, "true")
+    (record,) = sshd.records(holder.name)
+    boot = record.split(".")[2]
+    with subprocess.Popen(["sleep", "60"]) as other, subprocess.Popen(["sleep", "60"]) as left:
+        start = int(Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[19])
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        mount = Path(next(line.split()[4] for line in mounts if " - cgroup2 " in line))
+        group = mount / "taskbound-ssh" / f"{other.pid}.{start - 1}"
+        group.mkdir()
+        (group / "cgroup.procs").write_text(str(left.pid))
+        (sshd.state / "open" / holder.name / f"{other.pid}.{start - 1}.{boot}").touch()
+        try:
+            assert sshd.revoke(holder.name) == {"ok": {"cut": 1}}
+            assert left.wait(10) == -9
+            assert other.poll() is None
+            assert "T" not in Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        finally:
+            other.kill()
+
+
+def test_nobody_is_let_in_or_revoked_while_another_call_has_the_lock(sshd: Sshd) -> None:
+    holder, lock = sshd.holder(), sshd.state / "lock"
+    line = json.dumps({"do": "revoke", "name": holder.name, "ends": int(time.time()) + 60}).encode() + b"\n"
+
+    def are_waiting(count: int) -> bool:
+        inode = f":{lock.stat().st_ino} "
+        return (
+            sum("->" in one and inode in one for one in Path("/proc/locks").read_text().splitlines()) == count
+        )
+
+    with sshd.helper() as helper, lock.open() as held:
+        assert helper.stdin is not None
+        assert helper.stdout is not None
+        fcntl.flock(held, fcntl.LOCK_EX)
+        helper.stdin.write(line)
+        helper.stdin.flush()
+        until(lambda: are_waiting(1))
+        client = subprocess.Popen(
+            sshd.client(holder, "127.0.0.1", "echo in"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        until(lambda: are_waiting(2))
+        assert not (sshd.state / "revoked" / holder.name).exists()
+        assert sshd.records(holder.name) == []
+        fcntl.flock(held, fcntl.LOCK_UN)
+        assert "ok" in json.loads(helper.stdout.readline())
+        client.communicate(timeout=10)
+        helper.kill()
+    assert sshd.ask("look", name=holder.name) == {"ok": {"exists": False, "open": 0}}
 
 
 def test_who_revokes_the_connection_by_which_they_come_is_told_that_it_is_open(sshd: Sshd) -> None:
