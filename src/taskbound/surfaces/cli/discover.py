@@ -3,7 +3,8 @@
 1. Nothing is changed: not in a target, and not in a file.
 2. Of targets the broker tells what stands in them beside what is minted here. Each is asked by itself, all at
    the same time: one that can't be seen is named with the reason, and hides no other.
-3. The status is 1 when anything was found, or when something could not be looked at: only 0 says that there
+3. With `--here` this process looks through an account's files, and asks nobody (`discover_here`).
+4. The status is 1 when anything was found, or when something could not be looked at: only 0 says that there
    is nothing.
 """
 
@@ -18,6 +19,7 @@ import typer
 
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.credential import app
+from taskbound.surfaces.cli.discover_here import look_here, show_here
 from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, moment, shown
@@ -66,20 +68,46 @@ TargetsOption = Annotated[
 @command(
     app,
     "discover",
-    examples="taskbound credential discover\ntaskbound credential discover --target orders-db --json",
+    examples="taskbound credential discover\n"
+    "taskbound credential discover --target orders-db --json\n"
+    "taskbound credential discover --here\n"
+    "sudo taskbound credential discover --here --user agent --json",
 )
-def discover(session: Session, *, target: TargetsOption = None) -> None:
-    """List what outlives its purpose: logins and keys that stand in targets and were not minted here.
+def discover(
+    session: Session,
+    *,
+    target: TargetsOption = None,
+    here: Annotated[
+        bool, typer.Option("--here", help="Look for static secrets in files of this machine instead.")
+    ] = False,
+    user: Annotated[
+        str, typer.Option("--user", metavar="NAME", help="With `--here`: what this account can read.")
+    ] = "",
+    folder: Annotated[
+        str, typer.Option("--folder", metavar="DIR", help="With `--here`: look here, not in its home.")
+    ] = "",
+) -> None:
+    """List what outlives its purpose: what stands in targets and was not minted here, or secrets in files.
 
-    Nothing is changed. The status is 1 when anything was found, or could not be looked at.
+    Nothing is changed, and no secret is shown. The status is 1 when anything was found, or could not be
+    looked at.
     """
+    if here and target:
+        raise BadInputError("`--here` and `--target` are two things", remedy="give one of them")
+    if (user or folder) and not here:
+        raise BadInputError("`--user` and `--folder` are about files", remedy="say `--here` too")
+    if here:
+        status = show_here(session, look_here(session, user=user, folder=folder))  # 3
+        if status:
+            raise typer.Exit(status)
+        return
     found = _targets(session, tuple(dict.fromkeys(target or ())))
     if session.screen.json:
         session.screen.document(found)
     else:
         _show_targets(session, found)
     if found.unseen or any(one.count for one in found.targets):
-        raise typer.Exit(1)  # 3
+        raise typer.Exit(1)  # 4
 
 
 def _targets(session: Session, wanted: Sequence[str]) -> DiscoveredTargets:

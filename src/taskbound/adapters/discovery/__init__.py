@@ -1,0 +1,1 @@
+"""Looking through an account's files for static secrets (`core.credential.static`)."""
