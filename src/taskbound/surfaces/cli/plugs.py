@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Authorized",
-    "HelperFile",
     "Discovering",
+    "HelperFile",
     "Joining",
     "Looked",
     "Loot",
