@@ -5,6 +5,7 @@ import time
 import pytest
 
 from taskbound.core.clock import Instant
+from taskbound.core.credential.secret import SECRET_BYTES, spell_secret
 from taskbound.core.credential.static import (
     LONGEST,
     NOT_SHOWN,
@@ -137,6 +138,13 @@ def test_what_is_no_secret_or_only_refers_to_one_is_none(name: str, value: str) 
 def test_a_header_whose_name_may_be_a_secrets_counts_where_that_is_enough() -> None:
     assert named_value("X-Session-Id", "w", BRACED) is None
     assert named_value("X-Session-Id", "w", BRACED, hint=True) is not None
+
+
+def test_what_was_minted_for_a_task_is_told_by_its_form() -> None:
+    minted = spell_secret(bytes(SECRET_BYTES))
+    told = what_of(f"PGPASSWORD={minted}")
+    assert told == ("secret that was minted for a task", SecretKind.MINTED)
+    assert safe(minted) == NOT_SHOWN
 
 
 def test_words_that_are_shown_are_escaped_short_and_never_a_secret() -> None:

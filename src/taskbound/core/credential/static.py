@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from taskbound.core.action.escape import escape_text
+from taskbound.core.credential.secret import find_secrets
 from taskbound.core.tool.secret import may_name_secret, names_secret
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class SecretKind(Enum):
     """A host of repositories."""
     REGISTRY = "registry"
     """A registry of packages or images."""
+    MINTED = "minted"
+    """Of a task: it was minted, and ends by itself."""
     OTHER = "other"
 
 
@@ -257,6 +260,8 @@ def worth_of(value: str, references: References = References.NONE) -> Worth | No
 def what_of(value: str) -> tuple[str, SecretKind] | None:
     """What a text shows that it is, or holds (rule 2); None when it shows nothing."""
     value = value[:LONGEST]
+    if find_secrets(value):
+        return "secret that was minted for a task", SecretKind.MINTED
     for name, pattern, kind in _TOKENS:
         if pattern.search(value):
             return name, kind

@@ -37,6 +37,8 @@ INSTEAD: Final[dict[SecretKind, str]] = {
     SecretKind.CLUSTER: "have its client sign in by a program (`exec`), which gets what ends by itself",
     SecretKind.FORGE: "keep it in the system's keychain (a credential helper), and have one that ends",
     SecretKind.REGISTRY: "keep it in the system's keychain (a credential helper), and have one that ends",
+    SecretKind.MINTED: "leave it in the environment that `taskbound exec` made; it ends with its task, or"
+    " `taskbound credential revoke` ends it",
 }
 _ELSE: Final = (
     "keep it where the agent's account can't read it; what an MCP server needs is sealed into a slot"
@@ -50,6 +52,11 @@ _LABELS: Final = {
     SecretKind.CLUSTER: "a cluster's login",
     SecretKind.FORGE: "a token for repositories",
     SecretKind.REGISTRY: "a registry's token",
+    SecretKind.MINTED: "what was minted",
+    SecretKind.MYSQL: "a MySQL password",
+    SecretKind.REDIS: "a Redis password",
+    SecretKind.VAULT: "a Vault token",
+    SecretKind.OTHER: "any other secret",
 }
 
 
@@ -183,8 +190,7 @@ def _print(session: Session, found: Workstation, rows: list[SecretRow], unseen: 
     for kind in SecretKind:
         some = [one for one in rows if one.kind == kind.value]
         if some:
-            label = _LABELS.get(kind, f"a secret ({kind.value})")
-            screen.line(f"instead of {label}: {some[0].instead}")
+            screen.line(f"instead of {_LABELS[kind]}: {some[0].instead}")
     for one in unseen:
         screen.line(f"not looked at: {shown(_short(place, one.path))}: {shown(one.why)}")
     if found.more:
