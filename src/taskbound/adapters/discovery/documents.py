@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from taskbound.core.credential.static import Hit, SecretKind, safe, worth_of
+from taskbound.core.credential.static import Hit, SecretKind
+from taskbound.core.credential.worth import safe, worth_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

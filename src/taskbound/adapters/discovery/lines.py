@@ -20,17 +20,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.credential.static import (
-    Hit,
-    References,
-    SecretKind,
-    Worth,
-    database_words,
-    named_value,
-    safe,
-    what_of,
-    worth_of,
-)
+from taskbound.core.credential.static import Hit, SecretKind, Worth
+from taskbound.core.credential.worth import References, database_words, named_value, safe, what_of, worth_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,8 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from taskbound.adapters.discovery.lines import numbered
-from taskbound.core.credential.static import Hit, SecretKind, database_words, safe, worth_of
+from taskbound.core.credential.static import Hit, SecretKind
+from taskbound.core.credential.worth import database_words, safe, worth_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

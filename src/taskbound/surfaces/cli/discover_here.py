@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from taskbound.core.action.escape import escape_text
-from taskbound.core.credential.static import NOT_SHOWN, SecretKind, Weight, Worth, safe
+from taskbound.core.credential.static import SecretKind, Weight, Worth
+from taskbound.core.credential.worth import NOT_SHOWN, safe
 from taskbound.surfaces.cli.clients.static import project_readers, user_readers
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.credential.static import (
+from taskbound.core.credential.static import Hit, SecretKind, Worth
+from taskbound.core.credential.worth import (
     LONGEST,
-    Hit,
     References,
-    SecretKind,
-    Worth,
     named_value,
     safe,
     what_of,

@@ -6,17 +6,13 @@ import pytest
 
 from taskbound.core.clock import Instant
 from taskbound.core.credential.secret import SECRET_BYTES, spell_secret
-from taskbound.core.credential.static import (
+from taskbound.core.credential.static import Hit, SecretKind, StaticSecret, Worth, oldest_first
+from taskbound.core.credential.worth import (
     LONGEST,
     NOT_SHOWN,
-    Hit,
     References,
-    SecretKind,
-    StaticSecret,
-    Worth,
     database_words,
     named_value,
-    oldest_first,
     safe,
     what_of,
     worth_of,
