@@ -1,7 +1,7 @@
 """Formats that are read line by line, each by a rule of its own. No line is ever passed on.
 
 1. `~/.pgpass`: `host:port:database:user:password`, with a backslash before a colon or a backslash that
-   belongs to a field (https://www.postgresql.org/docs/current/libpq-pgpass.html). Of a line with fewer fields
+   belongs to a field (PostgreSQL's documentation, "The Password File"). Of a line with fewer fields
    none is shown.
 2. `~/.netrc`: words; `machine` or `default`, then `login`, `password`, `account` with a word each; a `macdef`
    goes on to an empty line.

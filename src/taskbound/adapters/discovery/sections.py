@@ -3,7 +3,7 @@
 1. A section begins with its name in brackets. A line is `key = value` or `key: value`; comments begin with
    `#` or `;`. Nothing is filled in, and no other file is read that one includes.
 2. `~/.pg_service.conf`: `password`, with the section's `host`, `port`, `dbname` and `user`, wherever in the
-   section they stand (https://www.postgresql.org/docs/current/libpq-pgservice.html).
+   section they stand (PostgreSQL's documentation, "The Connection Service File").
 3. `~/.my.cnf`: `password`, of any section; in quotes or not.
 4. `~/.aws/credentials` and `config`: `aws_secret_access_key` and `aws_session_token`.
 5. `~/.pypirc`: `password`.

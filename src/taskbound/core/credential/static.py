@@ -58,7 +58,7 @@ class Worth(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """One secret in a text ."""
+    """One secret in a text."""
 
     what: str
     """What it is, and for what, as far as the file says: `PostgreSQL password for db:5432/orders app`."""
