@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ POSITIVE: list[tuple[Reader, str, list[tuple[int, str, str]]]] = [
     (lines.read_pgpass, f"# c\nh:1:d:u:{W}\n", [(2, "", "PostgreSQL password for h:1/d u")]),
     (lines.read_pgpass, f"*:*:*:u:{W}", [(1, "", "PostgreSQL password for *:*/* u")]),
     (lines.read_pgpass, rf"h\:1:2:d\\:u:{W}", [(1, "", "PostgreSQL password for h:1:2/d\\\\ u")]),
+    (lines.read_pgpass, f"h:d:u:pa:{W}", [(1, "", "line that is none of such a file")]),
     (lines.read_pgpass, f"h:{W}", [(1, "", "line that is none of such a file")]),
     (lines.read_netrc, f"machine h login u password {W}", [(1, "", "password for h")]),
     (
@@ -52,7 +54,7 @@ POSITIVE: list[tuple[Reader, str, list[tuple[int, str, str]]]] = [
         [(3, "", "password for h"), (4, "", "password for any other host")],
     ),
     (lines.read_netrc, MACRO, [(4, "", "password for h")]),
-    (lines.read_git_credentials, f"https://u:{W}@h\nhttps://u@h\n", [(1, "", "password for h u")]),
+    (lines.read_git_credentials, f"https://u:{W}@h\nhttps://u@h\n", [(1, "", "password for h")]),
     (lines.read_git_credentials, f"https://{GITHUB}:x-oauth@h", [(1, "", "GitHub token")]),
     (lines.read_npmrc, f"//r.example/:_authToken={W}", [(1, "", "npm token for r.example")]),
     (lines.read_npmrc, f'; c\n_auth = "{W}"\n_password={W}', [(2, "", "npm token"), (3, "", "npm token")]),
@@ -210,9 +212,23 @@ def test_a_key_without_a_passphrase_is_found_and_one_with_it_is_not(
     assert list(read_ssh_key(key(tmp_path, *words, "-N", "a passphrase"))) == []
 
 
+def kept_as(kind: str) -> str:
+    """The beginning of a key in OpenSSH's format, without a passphrase."""
+
+    def packed(raw: bytes) -> bytes:
+        return len(raw).to_bytes(4, "big") + raw
+
+    public = packed(packed(kind.encode()) + bytes(40))
+    raw = b"openssh-key-v1\0" + packed(b"none") * 2 + packed(b"") + (1).to_bytes(4, "big") + public
+    name = "OPENSSH " + "PRIVATE KEY"
+    return f"-----BEGIN {name}-----\n{b64encode(raw).decode()}\n-----END {name}-----\n"
+
+
 def test_a_key_of_a_device_and_what_is_no_key_is_none(tmp_path: Path) -> None:
     text = key(tmp_path, "-t", "ed25519", "-N", "")
     assert list(read_ssh_key(text[:60])) == []
     assert list(read_ssh_key((tmp_path / "key.pub").read_text(encoding="ascii"))) == []
+    assert list(read_ssh_key(kept_as("sk-ssh-ed25519@openssh.com"))) == []
+    assert len(list(read_ssh_key(kept_as("ssh-ed25519")))) == 1
     assert list(read_ssh_key("PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: aes256-cbc\n")) == []
     assert len(list(read_ssh_key("PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n"))) == 1

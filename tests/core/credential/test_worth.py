@@ -80,12 +80,27 @@ def test_a_value_is_a_secret_a_placeholder_or_none(
         ("postgres://app:w@db:5433/o", "PostgreSQL password for db:5433/o app", SecretKind.POSTGRES),
         ("postgresql+psycopg://app:w@db/o", "PostgreSQL password for db/o app", SecretKind.POSTGRES),
         ("rediss://:w@cache", "Redis password for cache", SecretKind.REDIS),
-        ("https://ann:w@git.example/x", "password for git.example ann", SecretKind.OTHER),
+        ("https://ann:w@git.example/x", "password for git.example", SecretKind.OTHER),
+        ("postgres://a:w@[::1]:5/d?x=1", "PostgreSQL password for [::1]:5/d a", SecretKind.POSTGRES),
     ],
 )
 def test_a_text_says_by_itself_what_it_is(text: str, what: str, kind: SecretKind) -> None:
     assert what_of(text) == (what, kind)
     assert what_of(f"x = '{text}'") == (what, kind)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("postgres://a:top@secret@h/d", "postgres://a:top@se/cret@h/d", "postgres://a:top@se#cret@h/d"),
+        *("postgres://a:top@secret cret@h/d", "postgres://a:top@secret'cret@h/d"),
+        *("https://top-secret:x-oauth-basic@h/d", "redis://top:secret@h", "mysql://a:top@secret:cret@h"),
+    ],
+)
+def test_no_part_of_a_password_that_is_written_as_it_should_not_be_is_told(text: str) -> None:
+    told = what_of(text)
+    assert told is not None
+    assert not any(part in told[0] for part in ("top", "secret", "cret", "se/"))
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,18 @@ def test_a_broker_that_says_nothing_is_waited_for_no_longer_than_said(
     asyncio.run(story())
 
 
+def test_two_brokers_that_answer_at_once_break_nothing() -> None:
+    async def story() -> None:
+        found = discovery.Discoveries(asyncio.get_running_loop())
+        asking = asyncio.create_task(found.ask((), "default", TARGET, "dsc_a"))
+        await asyncio.sleep(0)
+        for count in (1, 2):
+            found.take("default", broker.TellDiscovered(look="dsc_a", count=count))
+        assert (await asking).count == 1
+
+    asyncio.run(story())
+
+
 def test_the_answer_of_another_namespaces_broker_counts_for_nothing(tmp_path: Path) -> None:
     async def story() -> None:
         async with station(tmp_path) as place:

@@ -43,6 +43,7 @@ __all__ = [
 
 _FIELDS: Final = 5
 _FIELD: Final = re.compile(r"((?:[^:\\]|\\.?)*)(:|$)")
+_PORT: Final = re.compile(r"[0-9]{1,5}|\*")
 _ESCAPED: Final = re.compile(r"\\(.)")
 _ASSIGNED: Final = re.compile(
     r"[ \t]*(?:(?:export|declare[ \t]+-x|typeset[ \t]+-x|readonly|local)[ \t]+)?"
@@ -82,7 +83,9 @@ def read_pgpass(text: str) -> Iterator[Hit]:
             at = found.end()
         password = line[at:]
         worth = worth_of(password)
-        if len(fields) < _FIELDS - 1:
+        if len(fields) < _FIELDS - 1 or not _PORT.fullmatch(
+            fields[1]
+        ):  # where the password begins is not known
             yield Hit(line=number, what="line that is none of such a file", kind=SecretKind.POSTGRES)
         elif worth is not None:
             host, port, database, user = fields

@@ -299,11 +299,8 @@ class _Look:
         self.files += 1
         try:
             self.found += self._found(path, opened, read)
-        except (
-            TaskboundError,
-            ValueError,
-            RecursionError,
-        ):  # and none of their words: they may be the file's
+        except (TaskboundError, ValueError, RecursionError):
+            # None of their words is passed on: they may be the file's.
             self.note(path, "it is not written as such a file is", Weight.FILE)
 
     def _found(self, path: str, opened: Opened, read: Reader) -> Iterator[StaticSecret]:

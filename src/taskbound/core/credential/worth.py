@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from enum import Enum
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
 
 from taskbound.core.action.escape import escape_text
 from taskbound.core.credential.secret import find_secrets
@@ -88,13 +87,17 @@ _TOKENS: Final[tuple[tuple[str, re.Pattern[str], SecretKind], ...]] = tuple(
 )
 """Beginnings that issuers publish, at the beginning of a word: those of `core.tool.secret`, with names."""
 _HEADER: Final = re.compile(r"(?<![A-Za-z0-9])(?:bearer|basic)[ ]+\S{8,}", re.IGNORECASE)
-_URL: Final = re.compile(r"(?<![a-zA-Z0-9+.-])[a-zA-Z][a-zA-Z0-9+.-]{0,40}://[^\s\"'<>]+")
+_URL: Final = re.compile(
+    r"(?<![a-zA-Z0-9+.-])(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,40})://(?P<net>[^\s\"'<>/?#]+)(?P<rest>[^\s\"'<>]*)"
+)
+_HOST: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?")
 _SCHEMES: Final = (
     (("postgres", "postgresql"), "PostgreSQL password", SecretKind.POSTGRES),
     (("mysql", "mariadb"), "MySQL password", SecretKind.MYSQL),
     (("redis", "rediss", "valkey"), "Redis password", SecretKind.REDIS),
     (("ssh", "git"), "password", SecretKind.FORGE),
 )
+_DATABASES: Final = frozenset({SecretKind.POSTGRES, SecretKind.MYSQL})
 _NAMES: Final = (
     (("PGPASS", "PG_", "POSTGRES"), "PostgreSQL password", SecretKind.POSTGRES),
     (("MYSQL", "MARIADB"), "MySQL password", SecretKind.MYSQL),
@@ -134,29 +137,31 @@ def what_of(value: str) -> tuple[str, SecretKind] | None:
         if pattern.search(value):
             return name, kind
     for found in _URL.finditer(value):
-        told = _url_of(found[0])
+        told = _url_of(found)
         if told is not None:
             return told
     return ("header that signs in", SecretKind.OTHER) if _HEADER.search(value) else None
 
 
-def _url_of(text: str) -> tuple[str, SecretKind] | None:
-    try:
-        split = urlsplit(text)
-        password, port = split.password, split.port
-    except ValueError:
+def _url_of(found: re.Match[str]) -> tuple[str, SecretKind] | None:
+    """What a URL with a password is; None for one without."""
+    login, _, place = found["net"].rpartition("@")
+    user, _, password = login.partition(":")
+    if worth_of(password) is None:
         return None
-    if not password or worth_of(password) is None:
-        return None
-    for schemes, what, kind in _SCHEMES:
-        if split.scheme.partition("+")[0].lower() in schemes:
-            database = split.path.strip("/")
-            return f"{what} for {_place(split, port, database)}", kind
-    return f"password for {_place(split, port, '')}", SecretKind.OTHER
-
-
-def _place(split: SplitResult, port: int | None, database: str) -> str:
-    return database_words(split.hostname or "", str(port or ""), database, split.username or "")
+    scheme = found["scheme"].partition("+")[0].lower()
+    what, kind = next(
+        ((what, kind) for schemes, what, kind in _SCHEMES if scheme in schemes),
+        ("password", SecretKind.OTHER),
+    )
+    host = _HOST.fullmatch(place)
+    behind = found.string[found.end() :].partition("\n")[0]
+    if host is None or "@" in found["rest"] or "@" in behind:
+        return what, kind  # where its password ends is not to be told, so nothing of it is shown
+    if kind not in _DATABASES:  # a token may stand where the user does
+        return f"{what} for {database_words(host['host'], host['port'] or '', '', '')}", kind
+    database = re.split(r"[?#]", found["rest"], maxsplit=1)[0].strip("/")
+    return f"{what} for {database_words(host['host'], host['port'] or '', database, user)}", kind
 
 
 def database_words(host: str, port: str, database: str, user: str) -> str:

@@ -33,7 +33,8 @@ INSTEAD: Final[dict[SecretKind, str]] = {
     SecretKind.CLIENT: "gate the server with `taskbound init`: its secret is sealed then, and in no file",
     SecretKind.POSTGRES: "make the database a target; `taskbound exec --task TASK --credential TARGET/KIND --"
     " COMMAND` has a login that ends with the task (docs/guides/credentials.md)",
-    SecretKind.SSH: "give it a passphrase that the agent does not know (`ssh-keygen -p`), or remove it",
+    SecretKind.SSH: "make the host a target; `taskbound exec --task TASK --credential TARGET/KIND -- COMMAND`"
+    " has a key that ends with the task; or give it a passphrase that the agent does not know",
     SecretKind.CLOUD: "sign in with what ends by itself (single sign-on, workload identity)",
     SecretKind.CLUSTER: "have its client sign in by a program (`exec`), which gets what ends by itself",
     SecretKind.FORGE: "keep it in the system's keychain (a credential helper), and have one that ends",
