@@ -44,8 +44,9 @@ def places(found: list[Hit]) -> list[tuple[int, str, str]]:
 POSITIVE: list[tuple[Reader, str, list[tuple[int, str, str]]]] = [
     (lines.read_pgpass, f"# c\nh:1:d:u:{W}\n", [(2, "", "PostgreSQL password for h:1/d u")]),
     (lines.read_pgpass, f"*:*:*:u:{W}", [(1, "", "PostgreSQL password for *:*/* u")]),
-    (lines.read_pgpass, rf"h\:1:2:d\\:u:{W}", [(1, "", "PostgreSQL password for h:1:2/d\\\\ u")]),
-    (lines.read_pgpass, f"h:d:u:pa:{W}", [(1, "", "line that is none of such a file")]),
+    (lines.read_pgpass, rf"h\:1:2:d\\:u:{W}", [(1, "", "PostgreSQL password")]),
+    (lines.read_pgpass, f"h:d:u:pa:{W}", [(1, "", "PostgreSQL password")]),
+    (lines.read_pgpass, f"h:1:d:u:pa:{W}", [(1, "", "PostgreSQL password")]),
     (lines.read_pgpass, f"h:{W}", [(1, "", "line that is none of such a file")]),
     (lines.read_netrc, f"machine h login u password {W}", [(1, "", "password for h")]),
     (
@@ -68,6 +69,8 @@ POSITIVE: list[tuple[Reader, str, list[tuple[int, str, str]]]] = [
     ),
     (lines.read_environment, f"set -gx GH_TOKEN {W}", [(1, "GH_TOKEN", FORGE)]),
     (lines.read_environment, f"# GH={GITHUB}", [(1, "", "GitHub token in a comment")]),
+    (lines.read_environment, f"U=postgres://a:{W}@h/d", [(1, "U", "PostgreSQL password for h/d a")]),
+    (lines.read_environment, f"U=postgres://a:{W}@part&part@h/d", [(1, "U", "PostgreSQL password")]),
     (lines.read_environment, f"X={GITHUB}", [(1, "X", "GitHub token")]),
     (lines.read_environment, f"{GITHUB}=x\nTOKEN={W}", [(2, "TOKEN", NAMED)]),
     (lines.read_redisclirc, f":set hints\nAUTH u {W}", [(2, "", "Redis password")]),
@@ -92,6 +95,11 @@ POSITIVE: list[tuple[Reader, str, list[tuple[int, str, str]]]] = [
             (2, "[default] aws_secret_access_key", "AWS secret key for default"),
             (3, "[default] aws_session_token", "AWS session token for default"),
         ],
+    ),
+    (
+        sections.read_pypirc,
+        f"[a={W}]\npassword={W}",
+        [(2, "[(not shown)] password", "PyPI password for (not shown)")],
     ),
     (sections.read_pypirc, PYPIRC, [(3, "[pypi] password", "PyPI password for pypi")]),
     (documents.read_google, json.dumps({"refresh_token": W}), [(0, "refresh_token", "Google credentials")]),

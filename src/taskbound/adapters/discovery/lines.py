@@ -44,6 +44,7 @@ __all__ = [
 _FIELDS: Final = 5
 _FIELD: Final = re.compile(r"((?:[^:\\]|\\.?)*)(:|$)")
 _PORT: Final = re.compile(r"[0-9]{1,5}|\*")
+_PARTED: Final = re.compile(r"(?<!\\):")
 _ESCAPED: Final = re.compile(r"\\(.)")
 _ASSIGNED: Final = re.compile(
     r"[ \t]*(?:(?:export|declare[ \t]+-x|typeset[ \t]+-x|readonly|local)[ \t]+)?"
@@ -83,16 +84,13 @@ def read_pgpass(text: str) -> Iterator[Hit]:
             at = found.end()
         password = line[at:]
         worth = worth_of(password)
-        if len(fields) < _FIELDS - 1 or not _PORT.fullmatch(
-            fields[1]
-        ):  # where the password begins is not known
+        if len(fields) < _FIELDS - 1:
             yield Hit(line=number, what="line that is none of such a file", kind=SecretKind.POSTGRES)
         elif worth is not None:
-            host, port, database, user = fields
-            where = database_words(host, port, database, user)
-            yield Hit(
-                line=number, what=f"PostgreSQL password for {where}", kind=SecretKind.POSTGRES, worth=worth
-            )
+            what = "PostgreSQL password"
+            if _PORT.fullmatch(fields[1]) and "\\" not in line[:at] and not _PARTED.search(password):
+                what += f" for {database_words(*fields)}"  # else it is not known where the password begins
+            yield Hit(line=number, what=what, kind=SecretKind.POSTGRES, worth=worth)
 
 
 def read_netrc(text: str) -> Iterator[Hit]:
@@ -165,6 +163,8 @@ def read_environment(text: str) -> Iterator[Hit]:
             told = named_value(found[1], value, references)
             if told is not None:
                 what, kind, worth = told
+                if "@" in rest:  # a shell ends a URL where its password may go on
+                    what = what.partition(" for ")[0]
                 yield Hit(line=number, member=safe(found[1]), what=what, kind=kind, worth=worth)
             found = _MORE.match(rest)
 

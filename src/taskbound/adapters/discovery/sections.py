@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from taskbound.adapters.discovery.lines import numbered
 from taskbound.core.credential.static import Hit, SecretKind
-from taskbound.core.credential.worth import database_words, safe, worth_of
+from taskbound.core.credential.worth import NOT_SHOWN, database_words, safe, worth_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["read_aws", "read_my_cnf", "read_pg_service", "read_pypirc"]
 
 _SECTION: Final = re.compile(r"[ \t]*\[([^\]]*)\]")
+_NAME: Final = re.compile(r"[\w .@+/-]*")
 _KEY: Final = re.compile(r"[ \t]*([A-Za-z_][\w.-]*)[ \t]*[=:][ \t]*(.*)")
 
 
@@ -43,7 +44,7 @@ def _sections(text: str) -> Iterator[tuple[str, Mapping[str, _Value]]]:
         begun = _SECTION.match(line)
         if begun:
             yield name, keys
-            name, keys = begun[1].strip(), {}
+            name, keys = _named(begun[1].strip()), {}
             continue
         found = _KEY.match(line)
         if found:
@@ -51,6 +52,11 @@ def _sections(text: str) -> Iterator[tuple[str, Mapping[str, _Value]]]:
             quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
             keys[found[1].lower()] = _Value(number, value[1:-1] if quoted else value)
     yield name, keys
+
+
+def _named(section: str) -> str:
+    """A section's name as it is shown; what is written otherwise may be no name."""
+    return safe(section) if _NAME.fullmatch(section) else NOT_SHOWN
 
 
 def _of(
@@ -67,7 +73,7 @@ def _of(
                     where = about(name, keys)
                     yield Hit(
                         line=found.line,
-                        member=f"[{safe(name)}] {key}",
+                        member=f"[{name}] {key}",
                         what=f"{what} for {where}" if where else what,
                         kind=kind,
                         worth=worth,
@@ -92,7 +98,7 @@ def _server(name: str, keys: Mapping[str, _Value]) -> str:
 
 def _profile(name: str, keys: Mapping[str, _Value]) -> str:
     del keys
-    return safe(name)
+    return name
 
 
 read_pg_service: Final[Reader] = _of(SecretKind.POSTGRES, {"password": "PostgreSQL password"}, _database)

@@ -155,8 +155,7 @@ def _url_of(found: re.Match[str]) -> tuple[str, SecretKind] | None:
         ("password", SecretKind.OTHER),
     )
     host = _HOST.fullmatch(place)
-    behind = found.string[found.end() :].partition("\n")[0]
-    if host is None or "@" in found["rest"] or "@" in behind:
+    if host is None or "@" in found["rest"] or "@" in found.string[found.end() :]:
         return what, kind  # where its password ends is not to be told, so nothing of it is shown
     if kind not in _DATABASES:  # a token may stand where the user does
         return f"{what} for {database_words(host['host'], host['port'] or '', '', '')}", kind
