@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import re
 import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from taskbound.adapters.discovery.access import name_of_account
 from tests.adapters.discovery.made_home import CANARIES, GITHUB, digest, made_home
 from tests.house.tree import ROOT
 from tests.surfaces.cli.installation import Ended, Installation
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GUIDE = (ROOT / "docs/guides/discover.md").read_text(encoding="utf-8")
-ME = pwd.getpwuid(os.geteuid()).pw_name
+ME = name_of_account(os.geteuid())
 AGE = re.compile(r"^\d+ (?:d|h|min) ")
 
 
