@@ -93,6 +93,9 @@ def test_a_folder_with_too_many_names_and_a_file_with_too_many_secrets_are_said(
         ".profile": ("it has more than 5 secrets", Weight.FILE),
         "src": ("it has more than 20 names", Weight.BOUND),
     }
+    few = look(home, replace(BOUNDS, secrets=12))
+    assert len(few.found) == 12
+    assert "12 secrets were found before" in {one.why for one in few.unseen}
 
 
 def test_a_link_is_followed_within_the_folder_and_said_and_never_out_of_it(home: Path) -> None:

@@ -106,6 +106,8 @@ class Bounds:
     """Bytes of a client's configuration, which also keeps what happened."""
     hits: int = 100
     """Secrets of one file."""
+    secrets: int = 5_000
+    """Secrets of all files; what comes then is not looked at."""
     seconds: float = 30.0
     unseen: int = 100
     """What is named of what was not looked at."""
@@ -283,6 +285,9 @@ class _Look:
         """Look at one file, if there is one (rules 2 to 4)."""
         if time.monotonic() >= self._end:
             self.note(path, "the time for looking was over", Weight.FILE)
+            return
+        if len(self.found) >= self.bounds.secrets:
+            self.note(path, f"{self.bounds.secrets:,} secrets were found before", Weight.FILE)
             return
         try:
             opened = open_text(path, self.home, most=most)
