@@ -76,6 +76,8 @@ class KindRow(Message, frozen=True):
     seconds: int
     effect: str
     parameters: tuple[str, ...] = ()
+    renewable: bool = False
+    """Whether one that lives may be asked to live longer."""
 
 
 class TargetRow(Message, frozen=True, tag="target", tag_field="is"):

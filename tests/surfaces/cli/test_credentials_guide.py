@@ -44,7 +44,7 @@ def test_every_statement_and_command_of_the_guide_does_what_the_guide_says(here:
                 assert ended.status == 0, (line, ended)
                 assert agrees((ended.err + ended.out).splitlines(), written), (line, ended)
                 count += 1
-    assert count == 11
+    assert count == 12
     assert here.logins() == set()
     assert not holding(here.place.home, WORD)
 

@@ -140,4 +140,5 @@ def _kind(target: str, kind: CredentialKind) -> wire.KindRow:
         seconds=kind.seconds,
         effect=kind.effect.value,
         parameters=kind.parameters,
+        renewable=kind.renewable,
     )

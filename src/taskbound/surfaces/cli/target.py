@@ -232,6 +232,7 @@ def show(session: Session, name: NameArgument) -> None:
                 ("  effect", kind.effect),
                 ("  at most", f"{kind.seconds} s"),
                 ("  parameters", kind.parameters),
+                ("  renewable", "yes" if kind.renewable else ""),
             ]
         )
 
