@@ -240,6 +240,8 @@ def test_the_context_is_not_changed_by_a_renewal(here: Renewing) -> None:
     assert code_of(here.renew(row, {"customer": "42", "seconds": 60})) == "renewal-not-later"
     assert code_of(here.renew("x" * 39)) == "not-renewable"
     assert code_of(here.renew("crd_")) == "bad-credential-parameter"
+    refused = id_of(here.renew(row, {"customer": "43"}))
+    assert explain(here.world.means, "default", refused).replay.startswith("not computed")
 
 
 @pytest.mark.parametrize(
