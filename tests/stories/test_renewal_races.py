@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.credential import CredentialState, RenewalState
+from tests.peers.targeting import MAY_MINT
 from tests.stories.minting import Letters
 from tests.stories.test_credential_races import at_once, cancelled
 from tests.stories.test_credential_renewals import READER_TOOL, Renewing
@@ -27,7 +28,7 @@ class Two:
         self.second = World(store=stores[1], clock=self.first.clock, chance=self.first.chance)
 
     def have(self, number: int) -> Credential:
-        self.there.task = self.first.start(scope=self.there.task.scope.value(), agent="minter")
+        self.there.task = self.first.start(scope=MAY_MINT, agent="minter")
         row = self.there.have(connection=f"con_{number}")
         self.first.clock.advance(10)
         return row
@@ -50,7 +51,7 @@ def test_i09_of_two_renewals_at_two_daemons_one_is_permitted(two: Two) -> None:
             lambda r=row, h=heard: h.append(code_of(two.there.renew(r))),
             lambda r=row, h=heard: two.renew_there(r, h),
         )
-        assert at_once(*acts) == []  # type: ignore[arg-type]  # bound at once
+        assert at_once(*acts) == []
         assert sorted(heard) == ["permit", "renewal-under-way"]
         found = two.there.row(row)
         assert found.renewal is not None
@@ -64,7 +65,7 @@ def test_i12_an_end_and_a_renewal_at_two_daemons_leave_nothing_that_lives(two: T
             lambda: cancelled(two.first, two.there.task),
             lambda r=row, h=heard: two.renew_there(r, h),
         )
-        assert at_once(*acts) == []  # type: ignore[arg-type]  # bound at once
+        assert at_once(*acts) == []
         found = two.there.row(row)
         assert (found.state, found.ends) == (CredentialState.REVOKING, row.ends)
         assert heard[0] in {"permit", "task-ended", "no-task"}
