@@ -113,12 +113,14 @@ def test_an_account_that_can_be_read_as_more_than_one_word_is_printed_to_nobody(
         [_NAME, "-1", "root", "AAAA"],
         [_NAME, "0", "root", ""],
         ["--state", "/", "root", "AAAA"],
+        [_NAME, "", "root", "AAAA"],
     ],
 )
 def test_a_question_that_is_not_sshds_is_answered_with_nobody(sshd: Sshd, words: list[str]) -> None:
     authority = _authority(sshd.ca)
-    found = _asked(sshd, *[authority if one == "AAAA" else one for one in words])
-    assert (found.returncode, found.stdout) == (1, "")
+    for one_of in (authority, _authority(_FOREIGN)):
+        found = _asked(sshd, *[one_of if one == "AAAA" else one for one in words])
+        assert (found.returncode, found.stdout) == (1, "")
 
 
 def test_the_words_of_a_certificate_are_never_taken_for_the_helpers_own(sshd: Sshd) -> None:
