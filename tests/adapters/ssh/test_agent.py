@@ -268,8 +268,9 @@ def test_connections_beyond_the_limit_wait_for_one_to_end(path: Path, pair: Pair
 
 
 def test_silence_ends_a_connection(path: Path, pair: Pair) -> None:
-    with agent(path, pair, idle=0.1), Speaker(path) as speaker:
-        assert speaker.answer() == b""
+    with agent(path, pair, idle=0.1), Speaker(path) as speaker, Speaker(path) as other:
+        assert other.ask(LISTING) == shown(pair.blob())
+        assert (speaker.answer(), other.answer()) == (b"", b"")
 
 
 def test_half_a_message_ends_its_connection_however_its_bytes_drip(path: Path, pair: Pair) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.wire.connection import Ping, StopPush, TaskPush
+from taskbound.wire.credential import EndCredential
 from tests.adapters.ssh.keys import Pair, Speaker, admitted, handed, make_pair
 from tests.peers.handing import CANARY, HandingDaemon, target_row
 from tests.peers.sshd import Sshd, running
@@ -245,8 +246,14 @@ async def test_a_credential_that_is_over_opens_nothing_while_the_command_goes_on
         with Speaker(Path(found["SSH_AUTH_SOCK"])) as speaker:
             assert speaker.ask(LISTING) == b"\x0c\0\0\0\0"
             await daemon.asked(Ping)
-            process.send_signal(signal.SIGTERM)
-            assert await asyncio.to_thread(speaker.answer) == b""
+            with daemon.holding(EndCredential) as asked:
+                process.send_signal(signal.SIGTERM)
+                held = await asked.next()
+                speaker.socket.settimeout(3)  # sooner than the question is given up
+                assert await asyncio.to_thread(speaker.answer) == b""
+                said = daemon.on[EndCredential](held.ask)
+                assert said is not None
+                held.answer(said)
         assert ((await ended(process))[0], daemon.states) == (143, {"crd_1": "revoked"})
 
 
