@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from taskbound.core.target.access import AdminAccess, OpensshAccess, PostgresAccess, parse_admin_access
+from taskbound.core.target.access import (
+    AdminAccess,
+    OpenbaoAccess,
+    OpensshAccess,
+    PostgresAccess,
+    parse_admin_access,
+)
 from taskbound.core.target.asking import Life, life_of, renewed_by, require_parameters
 from taskbound.core.target.errors import (
     BadAdminAccessError,
@@ -13,14 +19,16 @@ from taskbound.core.target.errors import (
 )
 from taskbound.core.target.file import TargetFile, parse_target_file
 from taskbound.core.target.kind import LONGEST, RENEWS, SECONDS, CredentialKind, kind_definition
+from taskbound.core.target.openbao import OpenbaoKind, OpenbaoPlace
 from taskbound.core.target.openssh import OpensshKind, OpensshPlace
 from taskbound.core.target.postgres import PostgresKind, PostgresPlace
 from taskbound.core.target.renewing import Renewable, parameters_of, renewed_until
 from taskbound.core.target.state import TargetState
-from taskbound.core.target.systems import OPENSSH, POSTGRES, Grants, SystemPlace
+from taskbound.core.target.systems import OPENBAO, OPENSSH, POSTGRES, Grants, SystemPlace
 
 __all__ = [
     "LONGEST",
+    "OPENBAO",
     "OPENSSH",
     "POSTGRES",
     "RENEWS",
@@ -33,6 +41,9 @@ __all__ = [
     "CredentialKind",
     "Grants",
     "Life",
+    "OpenbaoAccess",
+    "OpenbaoKind",
+    "OpenbaoPlace",
     "OpensshAccess",
     "OpensshKind",
     "OpensshPlace",

@@ -2,7 +2,7 @@
 
 1. It is canonical JSON with exactly the members that the target's kind has: for `postgres` a user and a
    password, which is empty where the server asks for none; for `openssh` the private key of the CA, and that
-   by which the helper is reached, which is empty where there is none.
+   by which the helper is reached, which is empty where there is none; for `openbao` a token.
 2. No error says anything of it, and it is in no repr.
 """
 
@@ -16,18 +16,20 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import MalformedError
 from taskbound.core.target.errors import BadAdminAccessError
-from taskbound.core.target.systems import OPENSSH, POSTGRES
+from taskbound.core.target.systems import OPENBAO, OPENSSH, POSTGRES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["AdminAccess", "OpensshAccess", "PostgresAccess", "parse_admin_access"]
+__all__ = ["AdminAccess", "OpenbaoAccess", "OpensshAccess", "PostgresAccess", "parse_admin_access"]
 
 _MOST_NAME: Final = 63
 """Bytes of the name of a role."""
 _MOST_PASSWORD: Final = 4_096
 _MOST_KEY: Final = 6_144
 """Characters: a key of RSA with 8,192 bits has that room."""
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,4096}")
+"""What a header carries as it is."""
 _KEY: Final = re.compile(
     r"-----BEGIN OPENSSH PRIVATE KEY-----\n([A-Za-z0-9+/=]{1,76}\n)+-----END OPENSSH PRIVATE KEY-----\n"
 )
@@ -93,6 +95,27 @@ class OpensshAccess:
         return _sealed({"ca": self.ca, "key": self.key})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenbaoAccess:
+    """By what an OpenBao knows its admin.
+
+    Raises:
+        BadAdminAccessError: On making one of what can't be a token.
+    """
+
+    token: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Require what can be sent in a header."""
+        if _TOKEN.fullmatch(self.token) is None:
+            raise BadAdminAccessError("that is no token of an OpenBao")
+
+    @property
+    def text(self) -> str:
+        """As it is sealed (rule 1)."""
+        return _sealed({"token": self.token})
+
+
 def parse_admin_access(kind: str, text: str) -> AdminAccess:
     """The admin access of a target of this kind.
 
@@ -107,12 +130,12 @@ def parse_admin_access(kind: str, text: str) -> AdminAccess:
         again = canonical(value).decode()
     except (MalformedError, UnicodeEncodeError):
         raise BadAdminAccessError("the admin access can't be read") from None
-    first, second = (value.get(name) for name in names)
-    if value.keys() != set(names) or not isinstance(first, str) or not isinstance(second, str):
+    texts = [one for name in names if isinstance(one := value.get(name), str)]
+    if value.keys() != set(names) or len(texts) != len(names):
         raise BadAdminAccessError(f"the admin access is {what}")
     if again != text:
         raise BadAdminAccessError("the admin access is not written as it is sealed")
-    return make(first, second)
+    return make(*texts)
 
 
 def _sealed(members: dict[str, str]) -> str:
@@ -122,7 +145,8 @@ def _sealed(members: dict[str, str]) -> str:
         raise BadAdminAccessError("the admin access holds what is no text") from None
 
 
-_KINDS: Final[dict[str, tuple[tuple[str, str], str, Callable[[str, str], AdminAccess]]]] = {
+_KINDS: Final[dict[str, tuple[tuple[str, ...], str, Callable[..., AdminAccess]]]] = {
+    OPENBAO: (("token",), "of an OpenBao a token (`token`)", lambda token: OpenbaoAccess(token=token)),
     OPENSSH: (
         ("ca", "key"),
         "of a host the private key of a CA (`ca`), and that of the helper's account (`key`)",
@@ -134,4 +158,4 @@ _KINDS: Final[dict[str, tuple[tuple[str, str], str, Callable[[str, str], AdminAc
         lambda user, password: PostgresAccess(user=user, password=password),
     ),
 }
-"""By kind: its two members, what they are, and what is made of them."""
+"""By kind: its members, what they are, and what is made of them."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
+from taskbound.core.target.openbao import MOST_GIVEN, OpenbaoKind, OpenbaoPlace
 from taskbound.core.target.openssh import (
     ALLOWED,
     MOST_HOST_KEYS,
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.place import Place
 
-__all__ = ["OPENSSH", "POSTGRES", "SYSTEMS", "Grants", "System", "SystemPlace"]
+__all__ = ["OPENBAO", "OPENSSH", "POSTGRES", "SYSTEMS", "Grants", "System", "SystemPlace"]
 
 POSTGRES: Final = "postgres"
 OPENSSH: Final = "openssh"
+OPENBAO: Final = "openbao"
 _PORT: Final = 65_535
 
 
@@ -133,7 +135,48 @@ def _openssh_grants(members: Mapping[str, JsonValue], place: Place) -> OpensshKi
     )
 
 
+def _openbao_place(value: JsonValue, place: Place) -> OpenbaoPlace:
+    members = place.read_object(value, required=("address",), allowed=("roots", "namespace", "seen_in"))
+    texts = {name: place.member(name).read_text(members[name]) for name in members}
+    for name in ("roots", "namespace", "seen_in"):
+        if texts.get(name) == "":
+            raise place.member(name).fault("must be left out rather than empty")
+    return made(
+        place,
+        partial(
+            OpenbaoPlace,
+            address=texts["address"],
+            roots=texts.get("roots", ""),
+            namespace=texts.get("namespace", ""),
+            seen_in=texts.get("seen_in", ""),
+        ),
+    )
+
+
+def _openbao_grants(members: Mapping[str, JsonValue], place: Place) -> OpenbaoKind:
+    where = place.member("gives")
+    gives = where.read_object(members["gives"])
+    return made(
+        place,
+        partial(
+            OpenbaoKind,
+            mount=place.member("mount").read_text(members["mount"]),
+            role=place.member("role").read_text(members["role"]),
+            roles=place.member("roles").read_text(members.get("roles", "roles")),
+            creds=place.member("creds").read_text(members.get("creds", "creds")),
+            gives={name: where.member(name).read_text(one) for name, one in sorted(gives.items())},
+            open=read_texts(members, "open", place, most=MOST_GIVEN),
+        ),
+    )
+
+
 SYSTEMS: Final[dict[str, System]] = {
+    OPENBAO: System(
+        place=_openbao_place,
+        required=("gives", "mount", "role"),
+        allowed=("creds", "open", "roles"),
+        grants=_openbao_grants,
+    ),
     OPENSSH: System(
         place=_openssh_place,
         required=("account",),

@@ -24,7 +24,7 @@ from taskbound.core.target import (
     PostgresAccess,
     parse_admin_access,
 )
-from taskbound.core.target.systems import OPENSSH
+from taskbound.core.target.systems import OPENBAO, OPENSSH
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 
@@ -65,6 +65,13 @@ def require_way(kind: str, way: Way) -> None:
     Raises:
         BadInputError: There is none like this.
     """
+    if kind == OPENBAO:
+        if way.fresh or way.user or not way.piped:
+            raise BadInputError(
+                "an OpenBao is reached by a token, which is read from standard input",
+                remedy='say `--admin-stdin`, and give it `{"token": "…"}`',
+            )
+        return
     if kind != OPENSSH:
         if way.fresh:
             raise BadInputError(
