@@ -311,7 +311,7 @@ def head(status: str, body: bytes, *more: str) -> bytes:
         (head("404 No", b'{"errors":["no handler for route"]}'), "the mount"),
         (b"SSH-2.0-OpenSSH\r\n", "can't be reached"),
         (b"", "can't be reached"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{", "not one of an OpenBao"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{", "can't be reached"),
         (head("200 OK", b""), "not one of an OpenBao"),
     ],
 )

@@ -13,31 +13,24 @@
 from __future__ import annotations
 
 import ipaddress
-import json
-import socket
 import ssl
-import threading
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from taskbound.adapters.keys.file.disk import read_secret
-from taskbound.core.action import parse_object
-from taskbound.core.errors import MalformedError
+from taskbound.adapters.openbao import BaoAddress, BaoConnection, BaoLostError, BaoUnreachedError
 from taskbound.ports.signer import SignerUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from taskbound.adapters.openbao import BaoAnswer
     from taskbound.core.action import JsonValue
 
 __all__ = ["BaoAddress", "BaoClient", "NotThereError", "parse_bao_address"]
 
 _SECONDS: Final = 5.0
-_ANSWER: Final = 1_048_576
 _TOKEN: Final = 4_096
 _NO_CONTENT: Final = 204
 _OK: Final = frozenset({200, _NO_CONTENT})
@@ -56,15 +49,6 @@ _NOT_FOUND: Final = 404
 
 class NotThereError(Exception):
     """What was asked for is not there (404); never leaves this folder."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaoAddress:
-    """Where a server is."""
-
-    host: str
-    port: int
-    tls: bool
 
 
 def parse_bao_address(text: str) -> BaoAddress:
@@ -121,78 +105,26 @@ class BaoClient:
             SignerUnavailableError: Rule 4.
         """
         token = read_secret(self._token, _TOKEN)
-        sent = None if body is None else json.dumps(body).encode()
+        connection = BaoConnection(self._address, self._tls, token=token, patience=self._patience)
         try:
-            with self._connected() as connection:
-                connection.request(
-                    method,
-                    f"/v1/{quote(path)}" + (f"?{query}" if query else ""),
-                    body=sent,
-                    headers={
-                        "X-Vault-Token": token,
-                        "X-Vault-Request": "true",
-                        "Content-Type": "application/json",
-                    },
-                )
-                answer = connection.getresponse()
-                status, raw = answer.status, answer.read(_ANSWER + 1)
-        except (OSError, HTTPException, ValueError) as error:
-            raise _failed(
-                f"it can't be reached, or doesn't answer in time ({type(error).__name__})"
-            ) from error
-        if status == _NOT_FOUND and _errors(raw) == []:
+            with connection:
+                answer = connection.ask(method, path, body, query=query)
+        except (BaoLostError, BaoUnreachedError) as error:
+            raise _failed(f"it can't be reached, or doesn't answer in time ({error})") from error
+        if answer.status == _NOT_FOUND and answer.errors == ():
             raise NotThereError
-        if status not in _OK:
-            raise _failed(_WHY.get(status, f"it answers with status {status}"))
-        return {} if status == _NO_CONTENT else _data(raw)
-
-    @contextmanager
-    def _connected(self) -> Iterator[HTTPConnection]:
-        """A connection that ends in time (rule 3)."""
-        at, tls = self._address, self._tls
-        connection = (
-            HTTPConnection(at.host, at.port, timeout=self._patience)
-            if tls is None
-            else HTTPSConnection(at.host, at.port, timeout=self._patience, context=tls)
-        )
-        over = threading.Event()
-        end = threading.Timer(self._patience, _cut, (connection, over))
-        end.daemon = True
-        end.start()
-        try:
-            yield connection
-            if over.is_set():
-                raise TimeoutError  # what was cut reads like an answer that ended
-        finally:
-            end.cancel()
-            connection.close()
+        if answer.status not in _OK:
+            raise _failed(_WHY.get(answer.status, f"it answers with status {answer.status}"))
+        return {} if answer.status == _NO_CONTENT else _data(answer)
 
 
-def _cut(connection: HTTPConnection, over: threading.Event) -> None:
-    """End whatever it waits for: each byte that comes would begin the socket's own time anew."""
-    over.set()
-    sock: Any = connection.sock
-    if sock is not None:
-        with suppress(OSError):  # it is over
-            sock.shutdown(socket.SHUT_RDWR)
-
-
-def _data(raw: bytes) -> dict[str, JsonValue]:
-    if len(raw) > _ANSWER:
+def _data(answer: BaoAnswer) -> dict[str, JsonValue]:
+    if answer.too_long:
         raise _failed("its answer is too long")
-    try:
-        data = parse_object(raw).get("data")
-    except MalformedError as error:
-        raise _failed("its answer is not one of an OpenBao") from error
+    if answer.members is None:
+        raise _failed("its answer is not one of an OpenBao")
+    data = answer.members.get("data")
     return data if isinstance(data, dict) else {}
-
-
-def _errors(raw: bytes) -> JsonValue:
-    """What an answer gives for reasons; none at all where a path is right and there is nothing."""
-    try:
-        return parse_object(raw).get("errors") if len(raw) <= _ANSWER else None
-    except MalformedError:
-        return None
 
 
 def _failed(why: str) -> SignerUnavailableError:
