@@ -153,10 +153,9 @@ class BaoConnection:
             BaoLostError: Nothing that is whole, or not in time.
         """
         try:
-            if self._connection is None or self._connection.sock is None:
-                self._connect()
             connection = self._connection
-            assert connection is not None  # noqa: S101 - `_connect` made it, or raised
+            if connection is None or connection.sock is None:
+                connection = self._connect()
             connection.request(
                 method,
                 f"/v1/{quote(path)}" + (f"?{query}" if query else ""),
@@ -175,7 +174,7 @@ class BaoConnection:
             raise BaoLostError("TimeoutError" if self._over.is_set() else type(error).__name__) from None
         return BaoAnswer(status=status, too_long=len(raw) > most, members=_object(raw, most))
 
-    def _connect(self) -> None:
+    def _connect(self) -> HTTPConnection:
         if self.left < _LEAST:
             raise TimeoutError
         at = self._address
@@ -196,6 +195,7 @@ class BaoConnection:
         connection.auto_open = 0  # it would come without TLS
         connection.sock = wrapped
         self._connection = connection
+        return connection
 
     def _cut(self) -> None:
         """End whatever it waits for: each byte that comes would begin the socket's own time anew."""
