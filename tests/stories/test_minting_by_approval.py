@@ -10,7 +10,9 @@ import pytest
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import AnswerKind, ApprovalState
+from taskbound.core.credential import acknowledge, begin_renewal, show_credential
 from taskbound.core.errors import TaskboundError
+from taskbound.flows.credential.resting import NotMintableError
 from taskbound.flows.identity.leaving import People
 from taskbound.ports.approval import ApprovalChange
 from tests.peers.holding import Answerers
@@ -18,6 +20,8 @@ from tests.peers.openssh import Device
 from tests.peers.people import OWNER, enrolled
 from tests.peers.targeting import ALICE, held_by_finance
 from tests.stories.minting import ASKED, SPACE, Minting
+from tests.stories.targeting import declared
+from tests.stories.test_renewing import RENEWABLE
 from tests.world import code_of, id_of
 
 if TYPE_CHECKING:
@@ -32,9 +36,9 @@ MAY: dict[str, Any] = {"grants": [{"tool": TOOL, "others": "any"}]}
 class Held(Answerers):
     """Credentials wait for bob of finance, who has a key that counts."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, **file: Any) -> None:
         self.minting = Minting(store, policy=held_by_finance(base_bundle()))
-        self.minting.ready()
+        self.minting.ready(declared(**file))
         super().__init__(self.minting.world)
         self.minting.group("finance", "bob")
         device = Device()
@@ -92,6 +96,24 @@ def here() -> Held:
 def test_what_enough_people_signed_is_minted(there: Held) -> None:
     row = there.approved()
     assert there.minting.mintable(row).order.context == {"tenant": "red"}
+
+
+def test_i09_a_renewal_that_people_lifted_rests_on_what_they_signed_for_it() -> None:
+    here = Held(MemoryStore(), credentials=RENEWABLE)
+    minting, row = here.minting, here.approved()
+    minting.move(row.id, lambda one, now: show_credential(one, one.lease.fence, now))
+    minting.move(row.id, acknowledge)
+    here.world.clock.advance(100)
+    asked = {**ASKED, "renews": row.id}
+    held = here.world.ask(here.task, TOOL, asked, agent="minter")
+    raw = here.statement(id_of(held), "bob")
+    here.world.approvals.answer(SPACE, raw, here.devices["bob"][1].sign(raw))
+    assert id_of(here.world.ask(here.task, TOOL, asked, agent="minter")) == id_of(held)
+    minting.move(row.id, begin_renewal)
+    assert minting.renewable(row).row.id == row.id
+    People(here.world.means, here.world.views).leave(SPACE, "bob", OWNER, owns=True, reason="")
+    with pytest.raises(NotMintableError, match="not enough"):
+        minting.renewable(row)
 
 
 def test_whose_word_counts_no_more_has_approved_nothing(here: Held) -> None:
