@@ -120,6 +120,7 @@ def test_approvers_read_what_a_certificate_may_do() -> None:
         (changed("credentials", "look", "command", to=[""]), "credentials.look"),
         (changed("credentials", "look", "command", to=["run", "{seconds}"]), "credentials.look"),
         (changed("credentials", "look", "group", to="readers"), "credentials.look.group"),
+        (changed("credentials", "look", "renewable", to=True), "credentials.look.renewable"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(file: dict[str, Any], where: str) -> None:

@@ -157,6 +157,8 @@ def _parse_kind(system: System, name: str, value: JsonValue, place: Place) -> Cr
     renewable = members.get("renewable", False)
     if not isinstance(renewable, bool):
         raise place.member("renewable").fault("must be true or false")
+    if renewable and not system.renews:
+        raise place.member("renewable").fault("can't be: nothing moves the end of what is minted there")
     return made(
         place,
         partial(

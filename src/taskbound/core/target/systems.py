@@ -75,6 +75,8 @@ class System:
     """What it may have."""
     grants: Callable[[Mapping[str, JsonValue], Place], Grants]
     """Reads them."""
+    renews: bool
+    """Whether the end of what was minted there can be moved."""
 
 
 def _postgres_place(value: JsonValue, place: Place) -> PostgresPlace:
@@ -176,18 +178,21 @@ SYSTEMS: Final[dict[str, System]] = {
         required=("gives", "mount", "role"),
         allowed=("creds", "open", "roles"),
         grants=_openbao_grants,
+        renews=False,
     ),
     OPENSSH: System(
         place=_openssh_place,
         required=("account",),
         allowed=("allows", "command", "principals", "source"),
         grants=_openssh_grants,
+        renews=False,
     ),
     POSTGRES: System(
         place=_postgres_place,
         required=("group",),
         allowed=("connections", "context"),
         grants=_postgres_grants,
+        renews=True,
     ),
 }
 """By the word that a target's file has for it."""
