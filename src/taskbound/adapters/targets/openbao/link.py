@@ -1,0 +1,241 @@
+"""What is asked of an OpenBao in one call, and what its answers mean.
+
+1. A call is one connection, which has the call's patience (`adapters.openbao`). What fails before it is there
+   leaves it certain that nothing was sent; nothing that fails later does.
+2. What is no answer of an OpenBao (no object, no reasons where it refuses) is one that was not reached:
+   whatever its status says.
+3. Where it refuses the token, the line that the token's policy lacks is said. An unknown token is refused in
+   the same words.
+4. No word of an answer is passed on: it may quote what is secret. What is known of its words is said in ours.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.openbao import BaoAddress, BaoConnection, BaoLostError, BaoUnreachedError
+from taskbound.core.target import BadTargetError
+from taskbound.ports.target import (
+    NameTakenError,
+    TargetRefusedError,
+    TargetUnavailableError,
+    TargetUnreachedError,
+)
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator, Mapping
+
+    from taskbound.adapters.openbao import BaoAnswer
+    from taskbound.core.action import JsonValue
+    from taskbound.core.target import OpenbaoAccess, OpenbaoPlace
+
+__all__ = ["Link", "linked", "require_tls"]
+
+_LISTED: Final = 16_777_216
+"""Bytes of a list: 50,000 names are 2.5 million."""
+_REST: Final = 35
+"""Characters of a name that are one credential's alone (`core.credential.name`)."""
+_WHY: Final[Mapping[int, str]] = {
+    307: "the OpenBao that answers is not the active one",
+    412: "the OpenBao is behind the active one",
+    429: "the OpenBao has too much to do",
+    472: "the OpenBao that answers is not the active one",
+    473: "the OpenBao that answers is not the active one",
+    501: "the OpenBao was never initialized",
+    503: "the OpenBao is sealed, or at work on itself",
+}
+_UNREACHED: Final[Mapping[str, str]] = {
+    "ConnectionRefusedError": "no server answers at that address",
+    "SSLCertVerificationError": "the server's certificate does not prove that it is the host that was named",
+    "TimeoutError": "no server answers at that address in time",
+    "gaierror": "no such host is known",
+}
+_ENGINE: Final = (
+    ("is not an allowed role", "the engine's connection does not allow the copies (`allowed_roles`)"),
+    ("sqlstate 42501", "the engine's own user lacks a right in the database"),
+    ("sqlstate 28", "the engine's own user is not let into the database"),
+)
+"""What stands in an engine's failure, in lower case, and what we say then; the first that fits."""
+_TAKEN: Final = ("sqlstate 42710", "sqlstate 23505")
+_OK: Final = frozenset({200, 204})
+_BAD, _FORBIDDEN, _NOT_FOUND, _FAILED = 400, 403, 404, 500
+
+
+class Link:
+    """One call's connection."""
+
+    def __init__(self, connection: BaoConnection) -> None:
+        """Ask by this connection."""
+        self._connection = connection
+
+    @property
+    def left(self) -> float:
+        """Seconds that the call has left.
+
+        Raises:
+            TargetUnavailableError: None.
+        """
+        left = self._connection.left
+        if left <= 0:
+            raise TargetUnavailableError("the OpenBao took longer than the call may take")
+        return left
+
+    def read(self, path: str) -> Mapping[str, JsonValue] | None:
+        """What stands there; None for nothing."""
+        answer = self._connection.ask("GET", path)
+        return None if _is_nothing(answer) else _data(_granted(answer, path, "read"))
+
+    def names(self, path: str, *, sudo: bool = False) -> tuple[str, ...]:
+        """What is listed there, without the `/` of what has more below it."""
+        answer = self._connection.ask("LIST", path, most=_LISTED)
+        if _is_nothing(answer):
+            return ()
+        keys = _data(_granted(answer, path, *("list", *(("sudo",) if sudo else ())))).get("keys")
+        if not isinstance(keys, list):
+            raise TargetUnavailableError("what should be a list of the OpenBao's is none")
+        return tuple(one.removesuffix("/") for one in keys if isinstance(one, str))
+
+    def write(self, path: str, body: Mapping[str, JsonValue]) -> None:
+        """Write it there, over what was."""
+        _granted(self._connection.ask("POST", path, body), path, "create", "update")
+
+    def drop(self, path: str) -> None:
+        """Take away what stands there; nothing where nothing does."""
+        _granted(self._connection.ask("DELETE", path), path, "delete")
+
+    def give(self, path: str) -> Mapping[str, JsonValue]:
+        """What an engine gives, with its lease.
+
+        Raises:
+            NameTakenError: The database has a login of the name.
+            TargetRefusedError: The engine can't.
+            TargetUnavailableError: It gives nothing now.
+        """
+        answer = self._connection.ask("GET", path)
+        if answer.status in {_BAD, _FAILED} and answer.errors:
+            said = " ".join(answer.errors).lower()
+            if any(one in said for one in _TAKEN):
+                raise NameTakenError("where the engine makes logins there is one of the name")
+            known = next((ours for theirs, ours in _ENGINE if theirs in said), None)
+            if known is not None:
+                raise TargetRefusedError(known, remedy="see docs/guides/openbao.md")
+            raise TargetUnavailableError(f"the engine gives nothing: it failed (status {answer.status})")  # 4
+        found = _granted(answer, path, "read").members
+        if found is None:
+            raise TargetUnavailableError("the engine gives nothing")
+        return found
+
+    def end_leases(self, prefix: str) -> bool:
+        """Have all leases below this path revoked, and wait for that; whether all of them were."""
+        path = f"sys/leases/revoke-prefix/{prefix}"
+        answer = self._connection.ask("PUT", path, {"sync": True})
+        if answer.status in {_BAD, _FAILED} and answer.errors:
+            return False
+        _granted(answer, path, "update", "sudo")
+        return True
+
+    def renew_token(self) -> None:
+        """Let the admin's token live longer, where it is one that can."""
+        path = "auth/token/renew-self"
+        answer = self._connection.ask("POST", path, {})
+        if answer.status == _BAD and answer.errors:
+            return  # one that has no end, or an end that can't be moved
+        _granted(answer, path, "update")
+
+
+@contextmanager
+def linked(
+    place: OpenbaoPlace, tls: ssl.SSLContext | None, access: OpenbaoAccess, *, patience: float
+) -> Iterator[Link]:
+    """A connection for as long as this lasts.
+
+    Args:
+        place: Where the server is.
+        tls: Whose certificates count.
+        access: The admin's.
+        patience: Seconds, for all of it.
+
+    Raises:
+        TargetUnreachedError: There is none; nothing was sent (rule 1).
+        TargetUnavailableError: The server is not active, sealed, too slow, or none.
+        TargetRefusedError: It refuses something to the token (rule 3).
+    """
+    address = BaoAddress(host=place.host, port=place.port, tls=place.tls)
+    try:
+        with BaoConnection(
+            address, tls, token=access.token, namespace=place.namespace, patience=patience
+        ) as connection:
+            yield Link(connection)
+    except BaoUnreachedError as error:
+        raise TargetUnreachedError(
+            _UNREACHED.get(str(error), f"the OpenBao can't be reached ({error})")
+        ) from None
+    except BaoLostError as error:
+        late = str(error) == "TimeoutError"
+        raise TargetUnavailableError(
+            "the OpenBao took longer than the call may take"
+            if late
+            else f"the connection to the OpenBao was lost ({error})"
+        ) from None
+
+
+def require_tls(place: OpenbaoPlace) -> ssl.SSLContext | None:
+    """Whose certificates count at this place; None where it is reached without.
+
+    Raises:
+        BadTargetError: The file of authorities can't be read.
+    """
+    import ssl  # noqa: PLC0415 - what is on this machine's loopback needs none
+
+    if not place.tls:
+        return None
+    try:
+        return ssl.create_default_context(cafile=place.roots or None)
+    except (OSError, ValueError):
+        raise BadTargetError(
+            "the file of the OpenBao's authorities can't be read where the broker runs"
+        ) from None
+
+
+def _is_nothing(answer: BaoAnswer) -> bool:
+    """Whether the path is right, and nothing stands there: reasons, and none of them."""
+    return answer.status == _NOT_FOUND and answer.errors == ()
+
+
+def _granted(answer: BaoAnswer, path: str, *capabilities: str) -> BaoAnswer:
+    """The answer, where it is no refusal (rules 2 and 3)."""
+    if answer.status in _OK:
+        if answer.too_long or (answer.members is None and answer.status != 204):  # noqa: PLR2004 - HTTP's own
+            raise TargetUnavailableError("what answers is no OpenBao, or answers too much")
+        return answer
+    if answer.errors is None and answer.status not in _WHY:
+        raise TargetUnavailableError(f"what answers is no OpenBao (status {answer.status})")  # 2
+    if answer.status == _FORBIDDEN:
+        words = ", ".join(f'"{one}"' for one in capabilities)
+        raise TargetRefusedError(
+            f"the OpenBao refuses the admin's token: it is none any more, or lacks `{capabilities[0]}` on"
+            f" `{_general(path)}`",
+            remedy=f'give its policy `path "{_general(path)}" {{ capabilities = [{words}] }}`, or'
+            " another token: `taskbound target admin FILE --admin-stdin`",
+        )  # 3
+    if answer.status == _NOT_FOUND:
+        raise TargetRefusedError(
+            f"the OpenBao has nothing at `{_general(path)}`",
+            remedy="correct mount, `roles`, `creds` or the namespace in the target's file",
+        )
+    if answer.status == _BAD:
+        raise TargetRefusedError(f"the OpenBao does not take what was asked at `{_general(path)}`")  # 4
+    raise TargetUnavailableError(_WHY.get(answer.status, f"the OpenBao failed (status {answer.status})"))
+
+
+def _general(path: str) -> str:
+    """The path as a policy has it: of all that is minted, and not of one."""
+    *before, last = path.split("/")
+    return "/".join([*before, f"{last[:-_REST]}*" if last.startswith("tb_") else last])
+
+
+def _data(answer: BaoAnswer) -> Mapping[str, JsonValue]:
+    found = answer.members.get("data") if answer.members is not None else None
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,246 @@
+"""An OpenBao as `ports.target.Target`: each credential has a role of its own, whose name its leases have.
+
+1. A mint copies the role that its kind names, under the credential's name and with its end, and then asks
+   once for what that role gives. A kill between leaves the copy, which a sweep finds.
+2. Only a role that says `default_ttl` and `max_ttl` is copied, and only a lease that lasts until the end is
+   handed out: nothing else ends by itself when it has to.
+3. A login that another target of ours has to end is one that is called as the credential: whatever the engine
+   called otherwise is handed to nobody (`username_template`).
+4. An end takes the copy away first, so that nothing on its way makes more of it, then the leases, then what
+   is seen in the other target, sessions too. Where the engine failed to revoke, it is asked again after that:
+   it may have been in its own way. Gone is what has no copy and no lease, and what the other target says is.
+5. Without another target nothing shows what is open: an end is left to the lease's own, a look is refused,
+   and that OpenBao gave a lease under the name is all that a test shows.
+6. Nobody moves an end. The copy says it, and to write that anew would bring back, of a call that comes late,
+   what was taken away.
+7. A sweep lets the token live longer, where it can.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from taskbound.adapters.targets.openbao.link import linked, require_tls
+from taskbound.core.clock import seconds
+from taskbound.ports.target import (
+    Gone,
+    Left,
+    Minted,
+    NameTakenError,
+    RenewalUnsupportedError,
+    Shown,
+    TargetRefusedError,
+    TargetUnavailableError,
+    TargetUnreachedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from taskbound.adapters.targets.openbao.link import Link
+    from taskbound.core.action import JsonValue
+    from taskbound.core.clock import Instant
+    from taskbound.core.target import OpenbaoAccess, OpenbaoKind, OpenbaoPlace
+    from taskbound.ports.target import MintOrder, Target
+
+__all__ = ["OpenbaoTarget"]
+
+_GUIDE: Final = "see docs/guides/openbao.md"
+_TTLS: Final = ("default_ttl", "max_ttl")
+
+
+class OpenbaoTarget:
+    """One server with its admin access (`ports.target.Target`)."""
+
+    def __init__(
+        self,
+        place: OpenbaoPlace,
+        access: OpenbaoAccess,
+        kinds: Collection[OpenbaoKind],
+        seen: Callable[[], Target[Any]] | None = None,
+    ) -> None:
+        """Speak to the server at this place.
+
+        Args:
+            place: Where it is.
+            access: The admin's token.
+            kinds: All kinds that the target's file has: where there may be something.
+            seen: What opens the target that its credentials are seen in, anew at each call; it raises
+                `TargetUnavailableError` where that can't be had. None where the file names none.
+
+        Raises:
+            BadTargetError: The authorities can't be read.
+        """
+        self._place = place
+        self._access = access
+        self._tls = require_tls(place)
+        self._engines = sorted({(one.mount, one.roles, one.creds) for one in kinds})
+        self._seen = seen
+        self._under_way: set[str] = set()
+        """Names that are being minted here."""
+        self._lock = threading.Lock()
+
+    def mint(self, order: MintOrder, kind: OpenbaoKind, *, patience: float) -> Minted:
+        """A copy of the role, and what it gives (rules 1 to 3)."""
+        began = time.monotonic()
+        if self._seen is not None:
+            self._seen()  # what can't be ended is not minted
+        name = order.name
+        copy, creds = f"{kind.mount}/{kind.roles}/{name}", f"{kind.mount}/{kind.creds}/{name}"
+        with self._alone(name), self._linked(patience - (time.monotonic() - began)) as link:
+            if link.read(copy) is not None or link.names(f"sys/leases/lookup/{creds}", sudo=True):
+                raise NameTakenError("the OpenBao has a role or a lease of that name")
+            role = link.read(f"{kind.mount}/{kind.roles}/{kind.role}")
+            if role is None:
+                raise TargetRefusedError(
+                    f"the OpenBao has no role `{kind.role}` in `{kind.mount}`", remedy=_GUIDE
+                )
+            if not all(_is_count(role.get(one)) for one in _TTLS):
+                raise TargetRefusedError(
+                    f"the role `{kind.role}` of the OpenBao says no end of what it gives (`default_ttl` and"
+                    " `max_ttl`): such engines are none that credentials are minted by",
+                    remedy=_GUIDE,
+                )  # 2
+            left = -int((time.time() * 1_000_000 - order.ends) // seconds(1))
+            if left < 1:
+                raise TargetRefusedError("its end is over before it is made")
+            link.write(copy, {**role, "default_ttl": left, "max_ttl": left})  # 1
+            return self._minted(kind, order, link.give(creds), most=left)
+
+    def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
+        """It ends when the copy says (rule 6)."""
+        raise RenewalUnsupportedError(
+            "a lease ends when its copy of the role says: to move that could bring back what was taken away"
+        )
+
+    def use(self, minted: Minted, *, patience: float) -> None:
+        """Use it where it is seen; without another target there is nothing to be shown (rule 5)."""
+        if self._seen is None:
+            return
+        try:
+            self._seen().use(minted, patience=patience)
+        except KeyError:
+            raise TargetRefusedError(
+                f"what is handed out is not what `{self._place.seen_in}` is used with",
+                remedy="give the members the names of variables that the other target has, such as"
+                " `PGUSER` (open) and `PGPASSWORD`",
+            ) from None
+
+    def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:
+        """Take away the copy, the leases, and what is seen elsewhere (rule 4)."""
+        with self._linked(patience) as link:
+            for mount, roles, _ in self._engines:
+                link.drop(f"{mount}/{roles}/{name}")
+            failed = [one for one in self._leases(name) if not link.end_leases(one)]
+            found: Gone | Left = Left(until=ends)
+            if self._seen is not None:
+                with _sent():
+                    found = self._seen().revoke(name, ends=ends, patience=link.left)
+            again = [one for one in failed if not link.end_leases(one)]
+            if again:
+                raise TargetUnavailableError(
+                    f"the engine at `{again[0].split('/')[0]}` fails to revoke a lease",
+                    remedy="its `revocation_statements` hold for no login that is gone, or owns something",
+                )
+            if self._has(link, name):
+                raise TargetUnavailableError("the OpenBao still shows a role or a lease of the name")
+        return found
+
+    def look(self, name: str, *, patience: float) -> Shown:
+        """The copy, its leases, and what the other target shows."""
+        if self._seen is None:
+            raise TargetRefusedError(
+                "nothing shows what is open with what the OpenBao gave",
+                remedy="name a target of the database as `seen_in`",
+            )  # 5
+        with self._linked(patience) as link:
+            exists = self._has(link, name)
+            with _sent():
+                shown = self._seen().look(name, patience=link.left)
+        return Shown(exists=exists or shown.exists, open=shown.open)
+
+    def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
+        """Names of copies, and of what has leases (rule 7)."""
+        found: set[str] = set()
+        with self._linked(patience) as link:
+            for mount, roles, creds in self._engines:
+                found |= set(link.names(f"{mount}/{roles}"))
+                found |= set(link.names(f"sys/leases/lookup/{mount}/{creds}", sudo=True))
+            link.renew_token()
+        return (one for one in found if one.startswith(prefix))
+
+    def _minted(
+        self, kind: OpenbaoKind, order: MintOrder, given: Mapping[str, JsonValue], *, most: int
+    ) -> Minted:
+        lease, lasts, data = (given.get(one) for one in ("lease_id", "lease_duration", "data"))
+        under = f"{kind.mount}/{kind.creds}/{order.name}/"
+        if not isinstance(lease, str) or not lease.startswith(under) or not isinstance(data, dict):
+            raise TargetRefusedError(
+                f"the engine at `{kind.mount}` gives what has no lease under the name", remedy=_GUIDE
+            )
+        if lasts != most:
+            raise TargetRefusedError(
+                "the engine gives a lease with an end of its own",
+                remedy="let leases of the mount last as long as the kinds may live (`max_lease_ttl`)",
+            )  # 2
+        if self._seen is not None and data.get("username") != order.name:
+            raise TargetRefusedError(
+                f"the engine calls logins otherwise than its credential: `{self._place.seen_in}` ends none",
+                remedy="set the connection's `username_template` to `{{.RoleName}}`",
+            )  # 3
+        values = {}
+        for member, variable in kind.gives.items():
+            value = data.get(member)
+            if not isinstance(value, str) or not value:
+                raise TargetRefusedError(
+                    f"the engine at `{kind.mount}` gives no text `{member}`",
+                    remedy="correct `gives` in the target's file",
+                )
+            values[member] = (variable, value)
+        return Minted(
+            open=dict(values[one] for one in kind.open),
+            secret=dict(one for member, one in values.items() if member not in kind.open),
+        )
+
+    def _leases(self, name: str) -> list[str]:
+        """The paths below which leases of the name are."""
+        return [f"{mount}/{creds}/{name}" for mount, _, creds in self._engines]
+
+    def _has(self, link: Link, name: str) -> bool:
+        """Whether there is a copy, or a lease."""
+        copies = [link.read(f"{mount}/{roles}/{name}") for mount, roles, _ in self._engines]
+        leases = [link.names(f"sys/leases/lookup/{one}", sudo=True) for one in self._leases(name)]
+        return any(one is not None for one in copies) or any(leases)
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Nobody else mints this name meanwhile: the server would write one copy over another."""
+        with self._lock:
+            if name in self._under_way:
+                raise NameTakenError("the name is being minted already")
+            self._under_way.add(name)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way.remove(name)
+
+    def _linked(self, patience: float) -> AbstractContextManager[Link]:
+        return linked(self._place, self._tls, self._access, patience=patience)
+
+
+@contextmanager
+def _sent() -> Iterator[None]:
+    """What the other target could not be reached for is no call of which nothing was sent."""
+    try:
+        yield
+    except TargetUnreachedError as error:
+        raise TargetUnavailableError(error.message) from None
+
+
+def _is_count(value: JsonValue) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
