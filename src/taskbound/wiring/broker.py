@@ -21,6 +21,7 @@ import shutil
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,7 +30,15 @@ from taskbound.adapters.clock.system import SystemClock
 from taskbound.adapters.keys.file import BrokerDirectory, create_broker_directory
 from taskbound.adapters.keys.handing import hand
 from taskbound.core.errors import TaskboundError
-from taskbound.core.target import OpensshAccess, OpensshPlace, PostgresAccess, PostgresPlace
+from taskbound.core.target import (
+    OpenbaoAccess,
+    OpenbaoKind,
+    OpenbaoPlace,
+    OpensshAccess,
+    OpensshPlace,
+    PostgresAccess,
+    PostgresPlace,
+)
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.broker.authority import DaemonAuthority
 from taskbound.surfaces.broker.errors import UnknownKindError
@@ -55,6 +64,7 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import Signatures
     from taskbound.ports.target import Target
     from taskbound.surfaces.broker.authority import Connect
+    from taskbound.surfaces.broker.targets import Beside
     from taskbound.wire.envelope import Push
     from taskbound.wire.jose import SignatureCheck
 
@@ -121,7 +131,12 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
             store=store,
             watch=Watch(clock=SystemClock(store.last_instant()), elapsed=_elapsed),
             authority=authority,
-            targets=Targets(directory.key, {"openssh": _openssh, "postgres": _postgres}),
+            targets=Targets(
+                directory.key,
+                {"openssh": _openssh, "postgres": _postgres},
+                seeing={"openbao": _openbao},
+                store=store,
+            ),
             memory=Memory(directory, store),
             proves=_Proves(),
             hand=hand,
@@ -152,6 +167,17 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
 def _elapsed() -> float:
     """Seconds since the machine's start, sleep included where the system counts it."""
     return time.clock_gettime(_STEADY)
+
+
+def _openbao(file: TargetFile, access: AdminAccess, beside: Beside) -> Target[Any]:
+    """What speaks to an OpenBao (rule 4)."""
+    from taskbound.adapters.targets.openbao import OpenbaoTarget  # noqa: PLC0415 -- as said above
+
+    place = file.place
+    if not isinstance(place, OpenbaoPlace) or not isinstance(access, OpenbaoAccess):
+        raise UnknownKindError(f"`{file.name}` is no OpenBao")
+    kinds = [one.grants for one in file.credentials if isinstance(one.grants, OpenbaoKind)]
+    return OpenbaoTarget(place, access, kinds, partial(beside, place.seen_in) if place.seen_in else None)
 
 
 def _openssh(file: TargetFile, access: AdminAccess) -> Target[Any]:

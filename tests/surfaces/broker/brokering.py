@@ -172,6 +172,7 @@ class Brokering:
         paper: Paper | None = None,
         key: SealingKey | None = None,
         plugs: Mapping[str, Any] | None = None,
+        seeing: Mapping[str, Any] | None = None,
     ) -> None:
         self.world = Minting(store)
         self.daemon = Daemon(self.world)
@@ -181,6 +182,7 @@ class Brokering:
         self.late = 0.0
         """Seconds by which the clock that is never set is ahead."""
         self.plugs = plugs or {"postgres": plug}
+        self.seeing = seeing
         self.start()
 
     def start(self) -> None:
@@ -190,7 +192,7 @@ class Brokering:
             store=means.store,
             watch=Watch(clock=means.clock, elapsed=lambda: time.monotonic() + self.late),
             authority=self.daemon,
-            targets=Targets(self.key, self.plugs),
+            targets=Targets(self.key, self.plugs, seeing=self.seeing, store=means.store),
             memory=Memory(self.paper, means.store),
             proves=self.world.proofs,
             hand=hand,

@@ -23,6 +23,7 @@ from taskbound.flows.target.errors import TargetExistsError
 from taskbound.flows.target.locking import lock_known
 from taskbound.flows.target.people import require_people
 from taskbound.flows.target.removing import remove_target
+from taskbound.flows.target.seeing import require_seen
 from taskbound.flows.target.testing import begin_test
 from taskbound.ports.target import StoredTarget
 from taskbound.ports.tool import PinnedServer
@@ -63,6 +64,7 @@ class Targets:
             BadSecretError: What is sealed is not sealed for this.
             UnknownIdentityError: The owner or an approver is nobody who is there.
             TargetExistsError: A target or a server has the name.
+            UnknownTargetError: The target that it is said to be seen in is none.
         """
         require_self(actor, (), owns=owns)  # 1
         declared = parse_target_file(file)
@@ -95,6 +97,7 @@ class Targets:
         if there is not None:  # 2
             what = "target" if there.is_target else "server"
             raise TargetExistsError(f"a {what} named `{declared.name}` is pinned already")
+        require_seen(tx, namespace, declared)
         identity = declared.identity(namespace)
         tx.tools.put_server(
             PinnedServer(

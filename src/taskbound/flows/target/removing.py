@@ -19,6 +19,7 @@ from taskbound.flows.identity.leaving import require_self
 from taskbound.flows.target.errors import TargetInUseError
 from taskbound.flows.target.locking import lock_known
 from taskbound.flows.target.people import owners_of
+from taskbound.flows.target.seeing import require_nothing_seen
 
 if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
@@ -40,7 +41,7 @@ def remove_target(
     Raises:
         UnknownTargetError: There is no such target.
         NotSelfError: Somebody says it who may not.
-        TargetInUseError: Something of ours is left in it (rule 1).
+        TargetInUseError: Something of ours is left in it (rule 1), or another target is seen in it.
     """
     seen = tx.targets.target(namespace, name)
     owners = () if seen is None else owners_of(tx, seen)
@@ -49,6 +50,7 @@ def remove_target(
     target = lock_known(tx, namespace, name)
     require_self(actor, owners, owns=owns)
     now = means.clock.now()
+    require_nothing_seen(tx, namespace, name)
     _require_nothing_left(tx, namespace, name, now)
     tx.targets.drop_target(namespace, name)
     event = TargetRemoved(target=name, identity=target.identity, by=actor.name, proof=actor.proof)

@@ -6,27 +6,35 @@
    forgotten with that.
 3. Whatever an adapter raises that is no error of ours is taken for a target that can't be reached, by its
    name alone: its words may be a target's.
+4. What is minted in one target may be seen in another one of the same namespace. That is found anew each time
+   it is needed: it has to be there, ready, and one that needs no other.
 """
 
 from __future__ import annotations
 
 import logging
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from taskbound.core.errors import TaskboundError
-from taskbound.core.target import parse_admin_access, parse_target_file
+from taskbound.core.target import TargetState, parse_admin_access, parse_target_file
 from taskbound.core.tool import Binding
 from taskbound.core.tool.slot import ADMIN_SLOT
-from taskbound.ports.target import TargetUnavailableError
+from taskbound.ports.target import TargetUnavailableError, TargetUnreachedError
 from taskbound.surfaces.broker.errors import UnknownKindError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from taskbound.core.target import AdminAccess, TargetFile
+    from taskbound.ports.store import Readable
     from taskbound.ports.target import StoredTarget, Target
 
+    Beside = Callable[[str], Target[Any]]
+    """Opens another target of the same namespace (rule 4)."""
+    SeeingPlug = Callable[[TargetFile, AdminAccess, Beside], Target[Any]]
+    """Makes what speaks to a target of a kind that is seen in others."""
     Plug = Callable[[TargetFile, AdminAccess], Target[Any]]
     """Makes what speaks to a target of one kind."""
 
@@ -46,10 +54,26 @@ class Opens(Protocol):
 class Targets:
     """Those that are open; safe from any thread."""
 
-    def __init__(self, key: Opens, plugs: Mapping[str, Plug]) -> None:
-        """Open with this key, and speak by these, by kind of target."""
+    def __init__(
+        self,
+        key: Opens,
+        plugs: Mapping[str, Plug],
+        *,
+        seeing: Mapping[str, SeeingPlug] | None = None,
+        store: Readable | None = None,
+    ) -> None:
+        """Open with this key, and speak by these.
+
+        Args:
+            key: The broker's.
+            plugs: By kind of target.
+            seeing: By kind, of those that are seen in others (rule 4).
+            store: Where the others are found.
+        """
         self._key = key
         self._plugs = plugs
+        self._seeing = seeing or {}
+        self._store = store
         self._open: dict[tuple[str, str], tuple[tuple[str, int, str], Target[Any]]] = {}
         self._lock = Lock()
 
@@ -79,7 +103,10 @@ class Targets:
 
     def _plug(self, stored: StoredTarget) -> Target[Any]:
         file = parse_target_file(stored.file)
+        seeing = self._seeing.get(file.kind)
         plug = self._plugs.get(file.kind)
+        if seeing is not None:
+            plug = partial(_seeing, seeing, partial(self._beside, stored.namespace))
         if plug is None:
             raise UnknownKindError(f"nothing speaks to targets of the kind `{file.kind}` here")
         binding = Binding(
@@ -90,6 +117,33 @@ class Targets:
             number=stored.number,
         )
         return plug(file, parse_admin_access(file.kind, self._key.open(stored.sealed, binding)))
+
+    def _beside(self, namespace: str, name: str) -> Target[Any]:
+        """Another target (rule 4).
+
+        Raises:
+            TargetUnreachedError: It can't be had.
+            TaskboundError: As `open`.
+        """
+        stored = None
+        if self._store is not None:
+            with self._store.read() as snapshot:
+                stored = snapshot.targets.target(namespace, name)
+        if stored is None or stored.state is not TargetState.READY:
+            raise TargetUnreachedError(
+                f"`{name}`, in which this target's credentials are seen, is no target that is ready",
+                remedy=f"declare it, or test it: `taskbound target test {name}`",
+            )
+        if parse_target_file(stored.file).kind in self._seeing:
+            raise TargetUnreachedError(
+                f"`{name}`, in which this target's credentials are seen, sees nothing by itself",
+                remedy="name the target of the database itself as `seen_in`",
+            )
+        return self.open(stored)
+
+
+def _seeing(plug: SeeingPlug, beside: Beside, file: TargetFile, access: AdminAccess) -> Target[Any]:
+    return plug(file, access, beside)
 
 
 def called(call: Callable[[], T]) -> T:
