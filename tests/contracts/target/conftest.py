@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contracts.target import openssh_bench, postgres_bench
+from tests.contracts.target import openbao_bench, openssh_bench, postgres_bench
 from tests.contracts.target.bench import PREFIX, end
 
 if TYPE_CHECKING:
@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from tests.contracts.target.bench import Bench
 
 BENCHES: dict[str, Callable[[], AbstractContextManager[Bench]]] = {
+    "openbao": openbao_bench.benched,
     "openssh": openssh_bench.benched,
     "postgres": postgres_bench.benched,
 }
 SHAPES = [
     pytest.param(name, one, id=f"{name}-{one.replace(' ', '-')}")
-    for name, shapes in {"openssh": openssh_bench.SHAPES, "postgres": postgres_bench.SHAPES}.items()
+    for name, shapes in {
+        "openbao": openbao_bench.SHAPES,
+        "openssh": openssh_bench.SHAPES,
+        "postgres": postgres_bench.SHAPES,
+    }.items()
     for one in shapes
 ]
 """Each system with each shape of what can be open."""
