@@ -16,6 +16,7 @@ from taskbound.ports.target import (
     Left,
     Minted,
     MintOrder,
+    NameTakenError,
     RenewalUnsupportedError,
     Shown,
     Target,
@@ -253,6 +254,38 @@ def test_i07_a_lease_that_the_engine_can_not_revoke_is_not_gone(there: Leasing) 
     there.bao.ask("PUT", f"sys/leases/revoke-force/database/creds/{name}")
     assert end(target, name) == Gone(cut=0)
     require_nothing(there, name)
+
+
+def test_i07_a_copy_that_a_late_mint_wrote_is_not_gone(there: Leasing) -> None:
+    name = fresh_name()
+
+    class Late:
+        def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:
+            there.write_role(name)
+            return there.orders.target().revoke(name, ends=ends, patience=patience)
+
+    late: Any = Late()
+    with pytest.raises(TargetUnavailableError, match="still shows"):
+        end(there.target(seen=lambda: late), name)
+    assert end(there.target(), name) == Gone(cut=0)
+    require_nothing(there, name)
+
+
+def test_i10_a_name_that_is_being_minted_is_minted_by_nobody_else(there: Leasing) -> None:
+    name, met = fresh_name(), []
+    with CuttingPort(there.bao.port) as way:
+        target = there.target(port=way.port)
+
+        def again() -> None:
+            with pytest.raises(NameTakenError, match="being minted"):
+                mint(there, name, target)
+            met.append(there.role(name))
+
+        way.at(b"POST /v1/database/roles/", "before", again)
+        with pytest.raises(TargetUnavailableError):
+            mint(there, name, target)
+    assert met == [None]
+    assert end(there.target(), name) == Gone(cut=0)
 
 
 def test_i03_without_another_target_an_end_is_left_to_the_lease(there: Leasing) -> None:
