@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import psycopg
 
-from taskbound.core.target import PostgresAccess
-from tests.peers.cutting import Cutting
+from taskbound.core.target import OpenbaoAccess, PostgresAccess
+from tests.peers.cutting import Cutting, CuttingPort
 from tests.peers.hosting import Host, hosting
-from tests.peers.minter import ADMIN, Orders, minting
+from tests.peers.leasing import POLICY, Leasing, leasing
+from tests.peers.minter import ADMIN, PREFIX, Orders, minting
 from tests.wiring.broking import Declared, declared_at, declared_host, roles
 from tests.wiring.running import until
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from taskbound.ports.target import Minted
 
-__all__ = ["GROUNDS", "Ground", "HostGround", "on_database", "on_host"]
+__all__ = ["GROUNDS", "Ground", "HostGround", "on_database", "on_host", "on_leases"]
 
 _OVER: Final = 30.0
 """Seconds that a session which was cut has to be over on this side."""
@@ -62,6 +63,10 @@ class Ground(Protocol):
     @property
     def declared(self) -> Declared:
         """What the daemon is told of it."""
+
+    @property
+    def beside(self) -> tuple[Declared, ...]:
+        """What it is told before, and has to be ready."""
 
     def names(self) -> set[str]:
         """Every name of ours that is there, by whatever mark (rule 2)."""
@@ -92,6 +97,10 @@ class DatabaseGround:
     def declared(self) -> Declared:
         access = PostgresAccess(user=ADMIN.user, password=ADMIN.password)
         return Declared(declared_at(self.way.folder), access)
+
+    @property
+    def beside(self) -> tuple[Declared, ...]:
+        return ()
 
     def names(self) -> set[str]:
         return roles(self.orders)
@@ -124,6 +133,46 @@ class DatabaseGround:
 
 
 @dataclass
+class LeaseGround(DatabaseGround):
+    """An OpenBao that makes logins in a PostgreSQL server, where another target sees them."""
+
+    leasing: Leasing = field(kw_only=True)
+    port: int = field(kw_only=True)
+    """Of the way to the OpenBao."""
+    token: str = field(kw_only=True)
+
+    @property
+    def declared(self) -> Declared:
+        file = {
+            **declared_at(self.orders.server.folder, "bao"),
+            "kind": "openbao",
+            "where": {"address": f"http://127.0.0.1:{self.port}", "seen_in": "orders-db"},
+            "credentials": {
+                "reader": {
+                    "for": "Reads orders.",
+                    "mount": "database",
+                    "role": "reader",
+                    "gives": {"username": "PGUSER", "password": "PGPASSWORD"},
+                    "open": ["username"],
+                    "seconds": 600,
+                }
+            },
+        }
+        return Declared(file, OpenbaoAccess(token=self.token))
+
+    @property
+    def beside(self) -> tuple[Declared, ...]:
+        access = PostgresAccess(user=ADMIN.user, password=ADMIN.password)
+        return (Declared(declared_at(self.orders.server.folder), access),)
+
+    def names(self) -> set[str]:
+        return super().names() | self.leasing.names("tb_")
+
+    def hold(self, minted: Minted) -> None:
+        super().hold(self.leasing.placed(minted))
+
+
+@dataclass
 class HostGround:
     """A host with OpenSSH and its helper."""
 
@@ -136,6 +185,10 @@ class HostGround:
     @property
     def declared(self) -> Declared:
         return declared_host(self.host)
+
+    @property
+    def beside(self) -> tuple[Declared, ...]:
+        return ()
 
     def names(self) -> set[str]:
         state = self.host.sshd.state
@@ -237,4 +290,12 @@ def _helper(command: list[str], end: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=end, stdout=end, stderr=subprocess.DEVNULL)
 
 
-GROUNDS: Final = {"postgres": on_database, "openssh": on_host}
+@contextmanager
+def on_leases(folder: Path) -> Iterator[Ground]:
+    """An OpenBao with a database, and the way to its port."""
+    with leasing(folder) as there, CuttingPort(there.bao.port) as way:
+        token = there.token(POLICY.replace(PREFIX, "tb_"), period="1h")
+        yield LeaseGround(there.orders, way, leasing=there, port=way.port, token=token)
+
+
+GROUNDS: Final = {"openbao": on_leases, "openssh": on_host, "postgres": on_database}

@@ -131,14 +131,15 @@ class Minting:
         """A person, the target once it is ready, an agent that may have its credentials, and a task."""
         with client(self.socket) as one:
             one.ask(RegisterPerson(name="alice", uid=os.geteuid()), Done)
-            declare(one, self.ground.declared, key_of(self.folder / "broker.sock"))
 
             def ready() -> bool:
-                (row,) = one.ask(ListTargets(), TargetRows).rows
-                assert row.state != "refused", row.trouble
-                return row.state == "ready"
+                rows = one.ask(ListTargets(), TargetRows).rows
+                assert "refused" not in [row.state for row in rows], [row.trouble for row in rows]
+                return {row.state for row in rows} == {"ready"}
 
-            until(ready, "the target is ready")
+            for target in (*self.ground.beside, self.ground.declared):
+                declare(one, target, key_of(self.folder / "broker.sock"))
+                until(ready, "the target is ready")
         settle_agent(self.socket, self.folder / "monitor", scope=self.ground.declared.scope)
         self.start_task()
 

@@ -64,5 +64,24 @@ _OPENSSH: Final = (
     Point("k18-host", "step", b"names", "before", "revoke", victim="system"),
 )
 """What the broker says to a host's helper; a step is a file of the helper's, here the names of its KRL."""
-POINTS: Final = {"postgres": (*_EVERYWHERE, *_POSTGRES), "openssh": (*_EVERYWHERE, *_OPENSSH)}
+_OPENBAO: Final = (
+    Point("k6-before", "target", b"GET /v1/database/roles/tb_", "before", "mint"),
+    Point("k6-after", "target", b"GET /v1/database/roles/reader", "after", "mint"),
+    Point("k7-before", "target", b"POST /v1/database/roles/tb_", "before", "mint"),
+    Point("k7-after", "target", b"POST /v1/database/roles/tb_", "after", "mint"),
+    Point("k8-before", "target", b"GET /v1/database/creds/tb_", "before", "mint"),
+    Point("k8-after", "target", b"GET /v1/database/creds/tb_", "after", "mint"),
+    Point("k14-before", "target", b"DELETE /v1/database/roles/tb_", "before", "revoke"),
+    Point("k14", "target", b"DELETE /v1/database/roles/tb_", "after", "revoke"),
+    Point("k15-before", "target", b"PUT /v1/sys/leases/revoke-prefix/", "before", "revoke"),
+    Point("k15", "target", b"PUT /v1/sys/leases/revoke-prefix/", "after", "revoke"),
+    Point("k16-before", "target", b"GET /v1/database/roles/tb_", "before", "revoke"),
+    Point("k16", "target", b"LIST /v1/sys/leases/lookup/database/creds/tb_", "after", "revoke"),
+)
+"""What the broker says to an OpenBao: at k16 the login was ended where it is seen."""
+POINTS: Final = {
+    "openbao": (*_EVERYWHERE, *_OPENBAO),
+    "openssh": (*_EVERYWHERE, *_OPENSSH),
+    "postgres": (*_EVERYWHERE, *_POSTGRES),
+}
 """By kind of target (`tests.crash.grounds`)."""

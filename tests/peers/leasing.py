@@ -118,10 +118,10 @@ class Leasing:
         """Ids of the leases under a name."""
         return self._keys(f"sys/leases/lookup/database/creds/{name}")
 
-    def names(self) -> frozenset[str]:
-        """Of copies, and of what has leases, by our prefix."""
+    def names(self, prefix: str = PREFIX) -> set[str]:
+        """Of copies, and of what has leases, by a prefix."""
         found = {*self._keys("database/roles"), *self._keys("sys/leases/lookup/database/creds")}
-        return frozenset(one.strip("/") for one in found if one.startswith(PREFIX))
+        return {one.strip("/") for one in found if one.startswith(prefix)}
 
     def placed(self, minted: Minted) -> Minted:
         """With where the database is."""

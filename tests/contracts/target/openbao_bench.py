@@ -117,7 +117,7 @@ class OpenbaoBench:
 
     def there(self) -> frozenset[str]:
         """Copies, leases and logins."""
-        return self.leasing.names() | self.inner.there()
+        return self.inner.there() | self.leasing.names()
 
     def shows(self, name: str) -> object:
         """The copy, its leases, and what the database shows."""
