@@ -171,10 +171,10 @@ class Leasing:
 
 
 @contextmanager
-def leasing(folder: Path) -> Iterator[Leasing]:
-    """Both, for the length of the context."""
+def leasing(folder: Path, *, kept: bool = False) -> Iterator[Leasing]:
+    """Both, for the length of the context; what the OpenBao knows is on a disk where it is `kept`."""
     with minting() as orders:
-        bao = Bao(folder, transit=False)
+        bao = Bao(folder, transit=False, kept=kept)
         try:
             there = Leasing(bao, orders)
             bao.ask("PUT", "sys/policies/password/long", {"policy": _PASSWORDS})

