@@ -466,6 +466,7 @@ def test_i02_what_the_engine_made_before_it_had_a_lease_is_ended_where_it_is_see
     with there.orders.owner() as owner:
         owner.execute(f'SET ROLE minter; CREATE ROLE "{name}" LOGIN IN ROLE readers'.encode())
     assert there.target().look(name, patience=PATIENCE) == Shown(exists=True, open=0)
+    assert set(there.target().sweep(PREFIX, patience=PATIENCE)) == {name}
     assert end(there.target(), name) == Gone(cut=0)
     require_nothing(there, name)
 
