@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from taskbound.adapters.discovery import lines
 from taskbound.adapters.discovery.access import Account, Judge
 from taskbound.adapters.discovery.looking import Bounds, known_files, look_through
+from taskbound.adapters.discovery.opening import UnreadError, open_text
 from taskbound.core.credential.static import Hit, Reader, SecretKind, Weight, Workstation
 from tests.adapters.discovery.made_home import CANARIES, GITHUB, digest, made_home
 
@@ -119,6 +121,29 @@ def test_a_link_is_followed_within_the_folder_and_said_and_never_out_of_it(home:
         ".aws/credentials": (out, Weight.FILE),
         "src": (f"it is a link, and {links}", Weight.BOUND),
     }
+
+
+def test_a_folder_that_becomes_a_link_while_it_is_looked_at_leads_nowhere(
+    home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    for place in (home / ".aws", outside):
+        place.mkdir(exist_ok=True)
+        (place / "credentials").write_text("[a]\naws_secret_access_key = canary-w0rd\n")
+    todo = [home / ".aws"]
+
+    def swap(event: str, words: tuple[object, ...]) -> None:
+        if event == "open" and todo and str(words[0]).startswith((str(home / ".aws"), "/")):
+            place = todo.pop()
+            place.rename(home / "was")
+            place.symlink_to(outside)
+
+    sys.addaudithook(swap)
+    try:
+        with pytest.raises(UnreadError, match="a folder above it was another one"):
+            open_text(str(home / ".aws" / "credentials"), str(home), most=1000)
+    finally:
+        todo.clear()
 
 
 def test_links_within_projects_are_counted_and_not_followed(home: Path) -> None:

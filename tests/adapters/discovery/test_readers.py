@@ -240,3 +240,23 @@ def test_a_key_of_a_device_and_what_is_no_key_is_none(tmp_path: Path) -> None:
     assert len(list(read_ssh_key(kept_as("ssh-ed25519")))) == 1
     assert list(read_ssh_key("PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: aes256-cbc\n")) == []
     assert len(list(read_ssh_key("PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n"))) == 1
+
+
+JDBC = f"mysql://u:p@h/d;password={W}"
+BEHIND: list[tuple[Reader, str]] = [
+    (sections.read_my_cnf, f"[client]\nhost = db # the old one was {W}\npassword = x"),
+    (sections.read_pg_service, f"[a]\nhost=db user=app password={W}\npassword=x"),
+    (sections.read_pg_service, f"[a]\nhost=db\nuser=app {W}\npassword=x"),
+    (lines.read_pgpass, f"db:5432:orders:app {W}:x"),
+    (lines.read_npmrc, f"//u:{W}@r.example/:_authToken=x"),
+    (lines.read_netrc, f'machine h login u password "a machine {W} password b"'),
+    (lines.read_environment, f'export DATABASE_URL="{JDBC}"'),
+    (documents.read_docker, json.dumps({"auths": {f"u:{W}@r.example": {"auth": "x"}}})),
+]
+
+
+@pytest.mark.parametrize(("read", "text"), BEHIND)
+def test_what_stands_behind_a_place_in_a_line_that_is_not_written_as_it_should_is_not_told(
+    read: Reader, text: str
+) -> None:
+    assert seen(read, text)

@@ -3,8 +3,8 @@
 1. `~/.pgpass`: `host:port:database:user:password`, with a backslash before a colon or a backslash that
    belongs to a field (PostgreSQL's documentation, "The Password File"). Of a line with fewer fields
    none is shown.
-2. `~/.netrc`: words; `machine` or `default`, then `login`, `password`, `account` with a word each; a `macdef`
-   goes on to an empty line.
+2. `~/.netrc`: words, one in double quotes up to its end; `machine` or `default`, then `login`, `password`,
+   `account` with a word each; a `macdef` goes on to an empty line.
 3. `~/.git-credentials`: a URL a line, with a password.
 4. `~/.npmrc`: `key=value`; keys that end with `_authToken`, `_auth` or `_password`; `${NAME}` refers.
 5. Environment files: `NAME=value`, with `export` before it or not; a text in single quotes refers to nothing.
@@ -43,6 +43,7 @@ __all__ = [
 
 _FIELDS: Final = 5
 _FIELD: Final = re.compile(r"((?:[^:\\]|\\.?)*)(:|$)")
+_WORD: Final = re.compile(r'"(?:[^"\\]|\\.)*"?\S*|\S+')
 _PORT: Final = re.compile(r"[0-9]{1,5}|\*")
 _PARTED: Final = re.compile(r"(?<!\\):")
 _ESCAPED: Final = re.compile(r"\\(.)")
@@ -100,7 +101,7 @@ def read_netrc(text: str) -> Iterator[Hit]:
         if macro:
             macro = bool(line.strip())
             continue
-        for word in line.split():
+        for word in _WORD.findall(line):
             if wanted == "machine":
                 machine, wanted = word, ""
             elif wanted == "password":

@@ -3,7 +3,7 @@
 1. Nothing is waited for and nothing is changed: a pipe or a device is not opened for reading, and where the
    system lets us, not even the instant of the last read changes.
 2. A link is followed where it ends within the folder that is looked through, and that is said. Any other is
-   not.
+   not, nor one that somebody puts in the way meanwhile: where a path leads is opened folder by folder.
 3. Why a file was not read is said in a sentence of ours, with no word of the file.
 """
 
@@ -12,15 +12,22 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["AbsentError", "Named", "Opened", "Sort", "UnreadError", "folder_names", "open_text"]
 
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW
 _QUIET: Final[int] = getattr(os, "O_NOATIME", 0)
+_STEP: Final[int] = (
+    os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW | getattr(os, "O_PATH", os.O_RDONLY)
+)  # a folder that may be searched may not be to be read
 _MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -108,13 +115,37 @@ def _read(fd: int, most: int) -> bytes:
 
 
 def _open(real: str) -> int:
-    """A descriptor of a regular file (rule 1)."""
-    if not stat.S_ISREG(os.lstat(real).st_mode):  # a device may do something when it is only opened
-        raise UnreadError("it is no regular file")
+    """A descriptor of a regular file (rules 1 and 2)."""
+    with _above(real) as (folder, name):
+        seen = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISREG(seen.st_mode):  # a device may do something when it is only opened
+            raise UnreadError("it is no regular file")
+        return _open_quietly(name, _FLAGS, folder)
+
+
+def _open_quietly(name: str, flags: int, folder: int) -> int:
     try:
-        return os.open(real, _FLAGS | _QUIET)
+        return os.open(name, flags | _QUIET, dir_fd=folder)
     except PermissionError:  # the instant of the last read is another's to keep
-        return os.open(real, _FLAGS)
+        return os.open(name, flags, dir_fd=folder)
+
+
+@contextmanager
+def _above(path: str) -> Iterator[tuple[int, str]]:
+    """The folder that something is in, reached through no link, and its name there (rule 2)."""
+    first, *folders, name = Path(path).parts
+    fd = os.open(first, _STEP)
+    try:
+        for one in folders:
+            try:
+                inner = os.open(one, _STEP, dir_fd=fd)
+            except (NotADirectoryError, FileNotFoundError):
+                raise UnreadError("a folder above it was another one a moment ago") from None
+            os.close(fd)
+            fd = inner
+        yield fd, name
+    finally:
+        os.close(fd)
 
 
 def _real(path: str, within: str) -> str:
@@ -148,7 +179,8 @@ def folder_names(path: str, *, most: int) -> tuple[list[Named], bool]:
         UnreadError: It can't be looked into.
     """
     try:
-        fd = _open_folder(path)
+        with _above(path) as (folder, name):
+            fd = _open_quietly(name, _FLAGS | os.O_DIRECTORY, folder)
     except PermissionError:
         raise UnreadError("this account can't look into it", forbidden=True) from None
     except OSError:
@@ -165,13 +197,6 @@ def folder_names(path: str, *, most: int) -> tuple[list[Named], bool]:
         raise UnreadError("it can't be looked into") from None
     finally:
         os.close(fd)
-
-
-def _open_folder(path: str) -> int:
-    try:
-        return os.open(path, _FLAGS | os.O_DIRECTORY | _QUIET)
-    except PermissionError:
-        return os.open(path, _FLAGS | os.O_DIRECTORY)
 
 
 def _sort(one: os.DirEntry[str]) -> Sort:

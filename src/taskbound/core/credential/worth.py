@@ -1,6 +1,7 @@
 """What a value in a file is worth: a secret, something to be filled in, or none.
 
-1. Words of a file that are shown go through `safe` (a name of a variable, a host, a member).
+1. Words of a file that are shown go through `safe` (a name of a variable, a host, a member). Of a place, what
+   no host, port, database or user is written like may be more than that, and is not shown.
 2. A value is judged by the name that somebody gave it and by the beginnings that issuers publish
    (`core.tool.secret`). How random a text looks is no measure: digests, ids and paths look so too.
 3. What only refers to a secret is none: a variable that is filled in where it is read. A default that stands
@@ -90,6 +91,10 @@ _HEADER: Final = re.compile(r"(?<![A-Za-z0-9])(?:bearer|basic)[ ]+\S{8,}", re.IG
 _URL: Final = re.compile(
     r"(?<![a-zA-Z0-9+.-])(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,40})://(?P<net>[^\s\"'<>/?#]+)(?P<rest>[^\s\"'<>]*)"
 )
+_LOGIN: Final = re.compile(r":[^\s@]*@")
+"""Where a password stands in a place without a scheme: `user:password@host`."""
+_MORE: Final = re.compile(r"[\s=#;,\"'&]")
+"""What separates a place from what else was written behind it."""
 _HOST: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?")
 _SCHEMES: Final = (
     (("postgres", "postgresql"), "PostgreSQL password", SecretKind.POSTGRES),
@@ -165,10 +170,14 @@ def _url_of(found: re.Match[str]) -> tuple[str, SecretKind] | None:
 
 def database_words(host: str, port: str, database: str, user: str) -> str:
     """Where a login leads, in words whose every part may be shown (rule 1): `host:port/database user`."""
-    where = safe(host) if host else "this machine"
-    where += f":{safe(port)}" if port else ""
-    where += f"/{safe(database)}" if database else ""
-    return f"{where} {safe(user)}" if user else where
+    where = _part(host) if host else "this machine"
+    where += f":{_part(port)}" if port else ""
+    where += f"/{_part(database)}" if database else ""
+    return f"{where} {_part(user)}" if user else where
+
+
+def _part(text: str) -> str:
+    return NOT_SHOWN if _MORE.search(text) else safe(text)
 
 
 def kind_named(name: str) -> tuple[str, SecretKind]:
@@ -212,6 +221,6 @@ def _only_leads(name: str, value: str) -> bool:
 
 def safe(text: str) -> str:
     """Words of a file that are shown: escaped, short, and not where they are a secret themselves (rule 1)."""
-    if what_of(text):
+    if what_of(text) or _LOGIN.search(text):
         return NOT_SHOWN
     return escape_text(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…")

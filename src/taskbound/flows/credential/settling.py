@@ -44,6 +44,8 @@ class Known:
     row: Credential
     action: str
     succeeded: bool
+    how: str
+    """By what of the row it is known."""
 
 
 def settle_unknown(means: Means, namespace: str) -> tuple[str, ...]:
@@ -67,18 +69,20 @@ def find_unknown(means: Means, namespace: str) -> tuple[Known, ...]:
 def _known(row: Credential) -> Iterator[Known]:
     """What the row knows of the actions that it names."""
     if row.action and (row.acknowledged or row.state not in LIVE):  # 2
-        yield Known(row=row, action=row.action, succeeded=row.acknowledged)
+        how = "its secret was acknowledged" if row.acknowledged else row.why
+        yield Known(row=row, action=row.action, succeeded=row.acknowledged, how=how)
     renewal = row.renewal
     if renewal is not None and renewal.state is not RenewalState.WANTED:  # 3
-        yield Known(row=row, action=renewal.action, succeeded=renewal.state is RenewalState.DONE)
+        done = renewal.state is RenewalState.DONE
+        how = "its target was told that it ends later" if done else f"not renewed: {row.why or row.trouble}"
+        yield Known(row=row, action=renewal.action, succeeded=done, how=how)
 
 
 def settle_one(means: Means, known: Known) -> bool:
     """Say it of this one (rule 4); whether it was said, as another daemon may have said it meanwhile."""
     row = known.row
     outcome = "succeeded" if known.succeeded else "failed"
-    why = row.why or row.trouble or ("it ends later" if row.renewal else "its secret was acknowledged")
-    note = f"its credential `{row.id}` is {row.state.value}: {why}"
+    note = f"its credential `{row.id}` is {row.state.value}: {known.how}"
     try:
         reconcile(means, row.namespace, known.action, outcome, note[:_NOTE], _DAEMON)
     except WrongStateError:
