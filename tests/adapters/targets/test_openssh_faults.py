@@ -239,7 +239,7 @@ def test_no_more_than_its_bound_is_kept_and_what_is_kept_goes_with_its_target(ho
         one.join()
     assert len(clients(place.port) - others) == KEPT
     folder = client.folder
-    assert sorted(one.name for one in folder.iterdir()) == ["agent", "hosts"]
+    assert sorted(one.name for one in folder.iterdir()) == ["agent", "hosts", "lock"]
     del links, client, workers, one
     until(lambda: not clients(place.port) - others, "no process is left of it")
     assert not folder.exists()

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pwd
+import resource
 import socket
 import subprocess
 import threading
@@ -431,6 +432,24 @@ def test_who_revokes_the_connection_by_which_they_come_is_told_that_it_is_open(s
         assert not sshd.is_let_in(holder)
         assert sshd.revoke(holder.name) == {"ok": {"cut": 1}}
         assert client.wait(10) == 255
+
+
+def test_what_is_open_is_cut_where_nothing_can_be_written_and_not_shown_gone_i_04(
+    sshd: Sshd,
+) -> None:
+    holder = sshd.holder()
+    line = json.dumps({"do": "revoke", "name": holder.name, "ends": int(time.time()) + 60}).encode()
+    with sshd.session(holder) as session, sshd.helper() as helper:
+        resource.prlimit(helper.pid, resource.RLIMIT_FSIZE, (0, 0))  # as where the disk is full
+        assert answer(helper, line)["no"] == "failed"
+        assert session.wait(10) == 255
+        assert not sshd.is_let_in(holder)
+        assert helper.stdin is not None
+        helper.stdin.close()
+    ends = int(time.time()) + 60
+    told = {"name": holder.name, "account": sshd.account, "principals": [sshd.account], "ends": ends}
+    assert sshd.ask("admit", **told) == {"no": "name-taken"}
+    assert sshd.revoke(holder.name) == {"ok": {"cut": 0}}
 
 
 def test_nobody_is_let_in_again_by_a_name_that_was_never_admitted_and_then_revoked(sshd: Sshd) -> None:

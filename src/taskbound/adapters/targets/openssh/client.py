@@ -20,15 +20,16 @@ import os
 import select
 import shutil
 import subprocess
-import tempfile
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
+
+from taskbound.adapters.targets.openssh.folder import leave_folder, take_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from taskbound.core.target import OpensshPlace
 
@@ -237,11 +238,11 @@ class OpensshClient:
         """
         self._place = place
         self._program = program
-        self.folder = Path(tempfile.mkdtemp(prefix="taskbound-ssh-", dir="/tmp"))  # a socket's path is short
+        self.folder, lock = take_folder()
         self._hosts = self.folder / "hosts"
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="ssh-starter")  # 5
         self._before: tuple[str, ...] | None = None
-        weakref.finalize(self, _leave, self.folder, self._starter)
+        weakref.finalize(self, _leave, self.folder, lock, self._starter)
         self._hosts.write_text("".join(f"{_ALIAS} {one}\n" for one in place.host_keys), encoding="ascii")
 
     def start(
@@ -310,6 +311,6 @@ def _dying_with_us() -> tuple[str, ...]:
     return before if tried.returncode == 0 else ()
 
 
-def _leave(folder: Path, starter: ThreadPoolExecutor) -> None:
+def _leave(folder: Path, lock: int, starter: ThreadPoolExecutor) -> None:
     starter.shutdown(wait=False)
-    shutil.rmtree(folder, ignore_errors=True)
+    leave_folder(folder, lock)

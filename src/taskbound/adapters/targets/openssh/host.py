@@ -19,7 +19,9 @@ One file for Python 3.9 and OpenSSH alone; it is copied to a host, where sshd an
 6. Certificates of other authorities are judged as sshd does without us. One is told by its whole key.
 7. Revoking: `revoked/NAME` first, so that the name is never free; then no admission; then the KRL, by rename,
    so that no reader misses it; then what is open, until nothing is left; then all of that is looked at again.
-   Each step is found done or not, never remembered: what was cut off anywhere is gone on with.
+   Each step is found done or not, never remembered: what was cut off anywhere is gone on with. Where nothing
+   can be written or started, as whoever has an account can fill a host, the admission itself is renamed into
+   `revoked`, what is open is ended, and then it is said that it failed.
 8. Ending: the connection's tree is stopped, parents first, until nothing new comes of it; then its groups and
    its tree are killed. The lock is held meanwhile, so that nobody is stopped who has it.
 9. A process is told by number, start and boot, and signaled by a handle that was compared. Number 1, we and
@@ -366,13 +368,10 @@ def _sweep(state: _State, prefix: str) -> dict[str, object]:
 
 def _revoke(state: _State, name: str, ends: int) -> dict[str, object]:
     with state:
-        for kind, line in (("admitted", 1), ("revoked", 0)):
+        for kind in ("admitted", "revoked"):
             if state.has(kind, name):
-                ends = max(ends, int(state.read(kind, name)[line]))
-        state.write("revoked", name, text=f"{ends}\n")  # 7
-        _remove(state.path("admitted", name))
-        _sync(state.path("admitted"))
-        _publish_krl(state, name)
+                ends = max(ends, _end_of(state, kind, name))
+        trouble = _withdraw(state, name, ends)
         connections = state.open(name)
     cut, until, struck = len(connections), time.monotonic() + _PATIENCE, list[_Process]()
     while connections or struck:
@@ -386,16 +385,41 @@ def _revoke(state: _State, name: str, ends: int) -> dict[str, object]:
         ):
             return {"no": "still-open", "open": max(len(connections), 1)}
         time.sleep(_PAUSE if connections or struck else 0)
+    if trouble is not None:
+        raise trouble
     with state:
         _require_gone(state, name, ends)
     return {"ok": {"cut": cut}}
+
+
+def _withdraw(state: _State, name: str, ends: int) -> Exception | None:
+    """Let nobody in by the name any more; what of that is not as it has to be (rule 7)."""
+    trouble: Exception | None = None
+    try:
+        state.write("revoked", name, text=f"{ends}\n")
+    except OSError as error:
+        trouble = error
+        if state.has("admitted", name) and not state.has("revoked", name):
+            os.rename(state.path("admitted", name), state.path("revoked", name))
+    _remove(state.path("admitted", name))
+    _sync(state.path("admitted"))
+    try:
+        _publish_krl(state, name)
+    except _FAILURES as error:
+        trouble = error
+    return trouble
+
+
+def _end_of(state: _State, kind: str, name: str) -> int:
+    """When a name is over: an admission says so after its account, wherever it stands (rule 7)."""
+    return int(state.read(kind, name)[:2][-1])
 
 
 def _publish_krl(state: _State, kept: str = "") -> None:
     """The KRL of what is not over yet; the name that is kept doesn't become free now (rules 7, 10)."""
     now, names = time.time(), []
     for name in state.names("revoked"):
-        ends = int(state.read("revoked", name)[0])
+        ends = _end_of(state, "revoked", name)
         if ends + _IN_KRL > now:
             names.append(name)
         elif ends + _TAKEN < now and name != kept:
