@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import platform
 import pwd
 import resource
 import socket
@@ -121,6 +122,41 @@ def test_what_was_left_behind_by_a_session_that_is_open_is_cut_i_04(sshd: Sshd, 
         until(lambda: _is_written(file))
         assert sshd.revoke(holder.name) == {"ok": {"cut": 1}}
         assert not _is_written(file)
+
+
+_WITHOUT_FIRST_THREAD = """
+import ctypes, os, platform, threading, time
+number = {{"x86_64": 60, "aarch64": 93}}[platform.machine()]
+if os.fork():
+    os._exit(0)
+os.setsid()
+threading.Thread(target=time.sleep, args=(60,)).start()
+open("{told}", "w").write(str(os.getpid()))
+ctypes.CDLL(None).syscall(number, 0)
+"""
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or platform.machine() not in {"x86_64", "aarch64"},
+    reason="without root nothing holds what a connection leaves; a thread's end has a number by machine",
+)
+def test_what_goes_on_without_its_first_thread_is_cut_i_04(sshd: Sshd, tmp_path: Path) -> None:
+    holder, told, script = sshd.holder(), tmp_path / "told", tmp_path / "script"
+    script.write_text(_WITHOUT_FIRST_THREAD.format(told=told), encoding="ascii")
+    with sshd.session(holder, f"{sshd.python} {script} </dev/null >/dev/null 2>&1; cat"):
+        until(lambda: told.exists() and _is_headless(told.read_text()))
+        assert sshd.revoke(holder.name) == {"ok": {"cut": 1}}
+        assert not _is_headless(told.read_text())
+
+
+def _is_headless(pid: str) -> bool:
+    """Whether its first thread has ended, and others have not."""
+    stat = Path(f"/proc/{pid or 0}/stat")
+    try:
+        fields = stat.read_text(encoding="ascii").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return fields[0] == "Z" and int(fields[17]) > 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="without root nothing holds what a connection leaves")

@@ -22,8 +22,9 @@ One file for Python 3.9 and OpenSSH alone; it is copied to a host, where sshd an
    Each step is found done or not, never remembered: what was cut off anywhere is gone on with. Where nothing
    can be written or started, as whoever has an account can fill a host, the admission itself is renamed into
    `revoked`, what is open is ended, and then it is said that it failed.
-8. Ending: the connection's tree is stopped, parents first, until nothing new comes of it; then its groups and
-   its tree are killed. The lock is held meanwhile, so that nobody is stopped who has it.
+8. Ending: the connection's tree is stopped, parents first, until nothing new comes of it; then its groups,
+   each process of them and its tree are killed. The lock is held meanwhile, so that nobody is stopped who
+   has it.
 9. A process is told by number, start and boot, and signaled by a handle that was compared. Number 1, we and
    those above us are spared: who revokes the very connection by which they come is told that it's open.
 10. Names stay in the KRL until five minutes after their end, and are taken for a day after it.
@@ -504,16 +505,31 @@ def _signal(one: _Process, number: int) -> None:
 
 def _kill_group(group: str, spared: set[int]) -> None:
     """Kill all that is in it and below it, unless somebody is to be spared (rule 9)."""
+    from signal import SIGKILL
+
     try:
-        for folder, _, _ in os.walk(group):
-            with open(os.path.join(folder, "cgroup.procs"), encoding="ascii") as file:
-                if spared & {int(line) for line in file}:
-                    return
+        if spared & _members_of(group):
+            return
         with open(os.path.join(group, "cgroup.kill"), "w", encoding="ascii") as file:
             file.write("1")
+        # The kernel's own kill misses who has ended its first thread and goes on with others.
+        left = [one for one in map(_process, _members_of(group)) if one is not None]
+        still = _members_of(group)
+        for one in left:
+            if one.pid in still:
+                _signal(one, SIGKILL)
     except OSError as error:
         if error.errno not in _GONE:
             raise
+
+
+def _members_of(group: str) -> set[int]:
+    """The processes in a control group and below it."""
+    found: set[int] = set()
+    for folder, _, _ in os.walk(group):
+        with open(os.path.join(folder, "cgroup.procs"), encoding="ascii") as file:
+            found.update(int(line) for line in file)
+    return found
 
 
 _Answer = dict[str, object]
