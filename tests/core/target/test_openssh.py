@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 from base64 import b64encode
@@ -158,6 +159,18 @@ def test_what_is_left_to_who_asks_is_one_word_for_a_shell(value: str) -> None:
         ["/bin/sh", "-c", line.replace("/bin/deploy", "printf '%s\\n'", 1)], capture_output=True, check=True
     )
     assert told.stdout.decode() == f"{value}\nx\n"
+
+
+def test_a_backslash_stands_in_no_quotes_as_shells_differ_in_what_it_is_there() -> None:
+    line = DEPLOY.forced({"site": r"\'\' ; id ; \'", "to": "a\\"})
+    outside = re.sub("'[^']*'|\"[^\"]*\"", "", line)
+    assert outside == r"/bin/deploy \\\\\\ a\\"
+    assert shlex.split(line) == ["/bin/deploy", r"\'\' ; id ; \'", "a\\"]
+
+
+@pytest.mark.parametrize("value", ["=ls", "%self"])
+def test_a_word_that_zsh_or_fish_would_replace_is_quoted(value: str) -> None:
+    assert DEPLOY.forced({"site": value, "to": "x"}) == f"/bin/deploy '{value}' x"
 
 
 @pytest.mark.parametrize("value", ["", "-rf", "--config=/etc/passwd", "a\nb", "a\0b", "a\x1bb", "\u202e"])

@@ -4,7 +4,8 @@
    any is good for everybody (CVE-2024-7594).
 2. It may do nothing that isn't declared: no terminal, no forwarding, nothing of the account's own at login.
 3. A forced command is a list of words, which are put into one line for the account's shell here, each quoted
-   as POSIX has it: what is left to who asks is one whole word of it, `{name}`, and never an option.
+   so that POSIX' shells, zsh and fish read the same: what is left to who asks is one whole word of it,
+   `{name}`, and never an option.
 4. The host is known by its own keys, and by nothing that an answer says.
 5. Where a helper stands on the host, it is reached as an account that is named; `none` says there is none.
 """
@@ -155,7 +156,7 @@ class OpensshKind:
         Raises:
             BadParameterError: A text is missing, holds a character of control, or would be an option.
         """
-        return shlex.join(self._word(one, values) for one in self.command)
+        return " ".join(_quoted(self._word(one, values)) for one in self.command)
 
     @staticmethod
     def _word(one: str, values: Mapping[str, str]) -> str:
@@ -168,6 +169,17 @@ class OpensshKind:
         if value.startswith("-"):
             raise BadParameterError(f"`{found[1]}` would be an option of the command")
         return value
+
+
+def _quoted(word: str) -> str:
+    """As one word of a line (rule 3).
+
+    Between quotes a backslash is itself to POSIX, and is not to fish; `=name` is a path to zsh, and `%self` a
+    number to fish.
+    """
+    if word[:1] in {"=", "%"} and shlex.quote(word) == word:
+        return f"'{word}'"
+    return "\\\\".join(shlex.quote(one) for one in word.split("\\"))
 
 
 def _require_key(text: str) -> None:
