@@ -42,6 +42,8 @@ _WAIT: Final = 45
 """Seconds that the daemon is told that somebody waits; told anew each time that it is asked."""
 _LATER: Final = frozenset({"renewal-under-way", "overloaded"})
 """Where the same may be had a little later."""
+_UNTOLD: Final = frozenset({"still-renewing", "overloaded"})
+"""Where what came of a renewal that was permitted is to be heard a little later."""
 _OVER: Final = frozenset({"denied", "expired", "withdrawn"})
 
 
@@ -171,7 +173,7 @@ class Renewals:
             case Renewed():
                 one.credential = replace(one.credential, ends=answer.ends)
                 one.step, one.told, one.due = "", False, self._due(answer.ends)
-            case Fault() if one.step == "told" and answer.code == "still-renewing":
+            case Fault() if one.step == "told" and answer.code in _UNTOLD:
                 one.again = self._elapsed() + _LEAST
             case Refused() | Fault() if answer.code in _LATER:
                 one.step, one.again = "", self._elapsed() + _AGAIN
