@@ -4,8 +4,8 @@
 2. Of targets the broker tells what stands in them beside what is minted here. Each is asked by itself, all at
    the same time: one that can't be seen is named with the reason, and hides no other.
 3. With `--here` this process looks through an account's files, and asks nobody (`discover_here`).
-4. The status is 1 when anything was found, or when something could not be looked at: only 0 says that there
-   is nothing.
+4. The status is 1 when anything was found, or when a target or a file could not be looked at. What lies
+   beyond the bounds of a look is named, and makes no status.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def discover(
 ) -> None:
     """List what outlives its purpose: what stands in targets and was not minted here, or secrets in files.
 
-    Nothing is changed, and no secret is shown. The status is 1 when anything was found, or could not be
-    looked at.
+    Nothing is changed, and no secret is shown. The status is 1 when anything was found, or a target or a file
+    could not be looked at.
     """
     if here and target:
         raise BadInputError("`--here` and `--target` are two things", remedy="give one of them")
