@@ -251,6 +251,7 @@ BEHIND: list[tuple[Reader, str]] = [
     (lines.read_npmrc, f"//u:{W}@r.example/:_authToken=x"),
     (lines.read_netrc, f'machine h login u password "a machine {W} password b"'),
     (lines.read_environment, f'export DATABASE_URL="{JDBC}"'),
+    (documents.read_kube, f"users:\n- user:{W} token:\n    password: x"),
     (documents.read_docker, json.dumps({"auths": {f"u:{W}@r.example": {"auth": "x"}}})),
 ]
 

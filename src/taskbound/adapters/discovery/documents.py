@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from taskbound.core.credential.static import Hit, SecretKind
-from taskbound.core.credential.worth import safe, worth_of
+from taskbound.core.credential.worth import NOT_SHOWN, safe, worth_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -150,7 +150,8 @@ def _yaml(text: str) -> Iterator[tuple[str, str, str, int]]:
 
 
 def _way(way: str, name: str) -> str:
-    return f"{way}.{safe(name)}" if way else safe(name)
+    name = NOT_SHOWN if name.split() != [name] else safe(name)  # a value may have run into the next name
+    return f"{way}.{name}" if way else name
 
 
 read_google: Final[Reader] = json_members(
