@@ -71,7 +71,7 @@ TargetsOption = Annotated[
     examples="taskbound credential discover\n"
     "taskbound credential discover --target orders-db --json\n"
     "taskbound credential discover --here\n"
-    "sudo taskbound credential discover --here --user agent --json",
+    "taskbound credential discover --here --user agent --json",
 )
 def discover(
     session: Session,

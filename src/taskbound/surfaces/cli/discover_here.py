@@ -31,8 +31,9 @@ _HOUR: Final = 3_600
 _DAY: Final = 86_400
 INSTEAD: Final[dict[SecretKind, str]] = {
     SecretKind.CLIENT: "gate the server with `taskbound init`: its secret is sealed then, and in no file",
-    SecretKind.POSTGRES: "make the database a target; `taskbound exec --task TASK --credential TARGET/KIND --"
-    " COMMAND` has a login that ends with the task (docs/guides/credentials.md)",
+    SecretKind.POSTGRES: "make the database a target;"
+    " `taskbound exec --task TASK --credential TARGET/KIND -- COMMAND`"
+    " has a login that ends with the task (docs/guides/credentials.md)",
     SecretKind.SSH: "make the host a target; `taskbound exec --task TASK --credential TARGET/KIND -- COMMAND`"
     " has a key that ends with the task; or give it a passphrase that the agent does not know",
     SecretKind.CLOUD: "sign in with what ends by itself (single sign-on, workload identity)",
