@@ -125,3 +125,11 @@ def test_what_a_list_can_not_have_below_is_told_as_what_can_not_be_joined() -> N
     assert found.scope is None
     (dropped,) = found.dropped
     assert dropped.reason.endswith("the rule of the one and what the other asks for below it can't be joined")
+
+
+def test_i08_a_place_of_which_both_permit_nothing_is_not_left_to_its_default() -> None:
+    two = pair(seeded(3_124_092))
+    found = intersect(two.parent, two.child).scope
+    assert found is not None
+    assert isinstance(covers(two.parent, found), Covers)
+    assert isinstance(covers(two.child, found), Covers)

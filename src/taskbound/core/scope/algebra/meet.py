@@ -6,6 +6,8 @@
    whatever it is); asked for by the one, nothing meets both.
 3. A rule opens what is below it. Where the other grant keeps it closed below, both can't be
    written at once, unless the rule takes every value or a few known ones.
+4. Where each mentions something below a place and both permit none of it, the place must be absent: left
+   unmentioned, it could be at its default, which neither has said anything of.
 """
 
 from __future__ import annotations
@@ -190,11 +192,16 @@ def _copy(node: Node, into: Meeting) -> None:
 
 def _write_optional(one: Node, two: Node, into: Meeting) -> None:
     path = one.path
+    if path.steps[-1] is Items.EACH:
+        return
     written = path.text in into.arguments or any(
         name.startswith((f"{path.text}.", f"{path.text}[")) for name in into.arguments
     )
-    if written and not one.required and not two.required and path.steps[-1] is not Items.EACH:
-        into.optional.append(path.text)
+    if one.required or two.required:
+        return
+    if not written:  # 4
+        into.arguments[path.text] = {"absent": True}
+    into.optional.append(path.text)
 
 
 def _form(rule: Constraint) -> Form:
