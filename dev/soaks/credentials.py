@@ -1,4 +1,7 @@
-"""kill -9 of broker, daemon, asker and helper: at each point of a mint and a revocation, then at random."""
+"""kill -9 of all that takes part in a credential's life: at each point of it, then at random.
+
+That is broker, daemon and asker, the helper of a host, an OpenBao and a database.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,8 @@ def _soak(kind: str, count: int, seed: int) -> str:
         here.start_task()
         rows = here.kill_at_random(count, seed)
     points = len(POINTS[kind])
+    renewed = f", {here.renewed:,} times renewed" if here.ground.renews else ""
     return (
-        f"{kind}: {points} points, {count:,} kills at random, {rows:,} credentials with"
+        f"{kind}: {points} points, {count:,} kills at random, {rows:,} credentials{renewed} with"
         f" {here.ground.opened:,} sessions, none of them left"
     )

@@ -2,8 +2,10 @@
 
 1. Between broker and system is a way that is cut off at a word. Before a database that is its socket. What is
    said to a host is not to be read from outside, so there it is between what the host runs by the broker's
-   key and the helper.
+   key and the helper. Behind an OpenBao there are two more: its engine's to the database, and the broker's to
+   where its logins are seen.
 2. What is there is asked of the system, and never of our adapter.
+3. A server that was killed is started again by `bring_back`, and until then nobody is there.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import threading
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from urllib.parse import quote
 
 import psycopg
 
@@ -30,12 +33,15 @@ from tests.wiring.broking import Declared, declared_at, declared_host, roles
 from tests.wiring.running import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from taskbound.ports.target import Minted
 
-__all__ = ["GROUNDS", "Ground", "HostGround", "on_database", "on_host", "on_leases"]
+__all__ = ["GROUNDS", "Ground", "HostGround", "Part", "on_database", "on_host", "on_leases"]
+
+Part = Literal["system", "database"]
+"""Of what the broker mints in: what it has there or speaks to, and the server that the logins are in."""
 
 _OVER: Final = 30.0
 """Seconds that a session which was cut has to be over on this side."""
@@ -56,9 +62,16 @@ _BRIDGE: Final = """
 class Ground(Protocol):
     """One such system."""
 
-    way: Cutting
     opened: int
     """How many sessions were open at some time."""
+    parts: tuple[Part, ...]
+    """What of it can be killed."""
+    renews: bool
+    """Whether a credential of it can live longer."""
+
+    @property
+    def ways(self) -> Mapping[str, Cutting]:
+        """By name, with `target` as the broker's own (rule 1)."""
 
     @property
     def declared(self) -> Declared:
@@ -77,8 +90,11 @@ class Ground(Protocol):
     def require_over(self) -> None:
         """Require that every session that was opened is over, and that nobody is let in again."""
 
-    def kill(self) -> None:
-        """Kill what the broker has in the system, where there is such a thing."""
+    def kill(self, part: Part) -> None:
+        """Kill this part of it."""
+
+    def bring_back(self, part: Part) -> None:
+        """Start it again, where it is one that doesn't start by itself (rule 3)."""
 
     def stop_at(self, step: str, strike: Callable[[], None]) -> AbstractContextManager[None]:
         """For so long: strike when the system comes to this step, which then goes on."""
@@ -91,7 +107,13 @@ class DatabaseGround:
     orders: Orders
     way: Cutting
     opened: int = 0
+    parts: tuple[Part, ...] = ("system", "database")
+    renews: bool = True
     held: list[tuple[psycopg.Connection[Any], Minted]] = field(default_factory=list)
+
+    @property
+    def ways(self) -> Mapping[str, Cutting]:
+        return {"target": self.way}
 
     @property
     def declared(self) -> Declared:
@@ -124,9 +146,16 @@ class DatabaseGround:
             session.close()
         self.held.clear()
 
-    def kill(self) -> None:
+    def kill(self, part: Part) -> None:
+        if part == "database":
+            self.orders.server.kill()
+            return
         with self.orders.owner() as owner:
             owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'minter'")
+
+    def bring_back(self, part: Part) -> None:
+        if part == "database":
+            self.orders.server.start_again()
 
     def stop_at(self, step: str, strike: Callable[[], None]) -> AbstractContextManager[None]:
         raise NotImplementedError(f"a database has no {step} at which {strike} could be called")
@@ -140,6 +169,15 @@ class LeaseGround(DatabaseGround):
     port: int = field(kw_only=True)
     """Of the way to the OpenBao."""
     token: str = field(kw_only=True)
+    engine: Cutting = field(kw_only=True)
+    """Before the database, for the OpenBao's engine."""
+    seen: Cutting = field(kw_only=True)
+    """Before the database, for the broker."""
+    renews: bool = False
+
+    @property
+    def ways(self) -> Mapping[str, Cutting]:
+        return {"target": self.way, "engine": self.engine, "seen": self.seen}
 
     @property
     def declared(self) -> Declared:
@@ -163,13 +201,25 @@ class LeaseGround(DatabaseGround):
     @property
     def beside(self) -> tuple[Declared, ...]:
         access = PostgresAccess(user=ADMIN.user, password=ADMIN.password)
-        return (Declared(declared_at(self.orders.server.folder), access),)
+        return (Declared(declared_at(self.seen.folder), access),)
 
     def names(self) -> set[str]:
         return super().names() | self.leasing.names("tb_")
 
     def hold(self, minted: Minted) -> None:
         super().hold(self.leasing.placed(minted))
+
+    def kill(self, part: Part) -> None:
+        if part == "database":
+            super().kill(part)
+        else:
+            self.leasing.bao.kill()
+
+    def bring_back(self, part: Part) -> None:
+        if part == "database":
+            super().bring_back(part)
+        else:
+            self.leasing.bao.start_again()
 
 
 @dataclass
@@ -180,7 +230,13 @@ class HostGround:
     way: Cutting
     helpers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     opened: int = 0
+    parts: tuple[Part, ...] = ("system",)
+    renews: bool = False
     held: list[tuple[ExitStack, subprocess.Popen[bytes], Minted]] = field(default_factory=list)
+
+    @property
+    def ways(self) -> Mapping[str, Cutting]:
+        return {"target": self.way}
 
     @property
     def declared(self) -> Declared:
@@ -209,9 +265,13 @@ class HostGround:
             opened.close()
         self.held.clear()
 
-    def kill(self) -> None:
+    def kill(self, part: Part) -> None:
+        assert part == "system"
         for one in self.helpers:
             one.send_signal(signal.SIGKILL)
+
+    def bring_back(self, part: Part) -> None:
+        """sshd starts another one."""
 
     @contextmanager
     def stop_at(self, step: str, strike: Callable[[], None]) -> Iterator[None]:
@@ -268,7 +328,7 @@ def on_host(folder: Path) -> Iterator[Ground]:
         forced = f"{host.sshd.python} -ISB {script} {way.path}"
         keys.write_text(f'restrict,command="{forced}" {key}', encoding="ascii")
         yield found
-        found.kill()
+        found.kill("system")
         for opened, _, _ in found.held:
             opened.close()
 
@@ -292,10 +352,21 @@ def _helper(command: list[str], end: int) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def on_leases(folder: Path) -> Iterator[Ground]:
-    """An OpenBao with a database, and the way to its port."""
-    with leasing(folder) as there, CuttingPort(there.bao.port) as way:
+    """An OpenBao on a disk with a database, and the ways to its port and to the database."""
+    for one in ("e", "s"):
+        (folder / one).mkdir(mode=0o700)
+    with (
+        leasing(folder, kept=True) as there,
+        CuttingPort(there.bao.port) as way,
+        Cutting(folder / "e", there.orders.server.folder) as engine,
+        Cutting(folder / "s", there.orders.server.folder) as seen,
+    ):
+        place = f"postgresql://{{{{username}}}}:{{{{password}}}}@/orders?host={quote(str(engine.folder))}"
+        there.connect(connection_url=place)
         token = there.token(POLICY.replace(PREFIX, "tb_"), period="1h")
-        yield LeaseGround(there.orders, way, leasing=there, port=way.port, token=token)
+        yield LeaseGround(
+            there.orders, way, leasing=there, port=way.port, token=token, engine=engine, seen=seen
+        )
 
 
 GROUNDS: Final = {"openbao": on_leases, "openssh": on_host, "postgres": on_database}

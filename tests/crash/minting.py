@@ -18,7 +18,7 @@ from taskbound.wire.connection import Done
 from taskbound.wire.identity import RegisterPerson
 from taskbound.wire.target import ListTargets, TargetRows
 from taskbound.wire.task import EndTask, StartTask, TaskDetail
-from tests.crash.grounds import Ground
+from tests.crash.grounds import Ground, Part
 from tests.peers.cutting import Cutting, How
 from tests.wiring.broking import Askers, Got, declare, key_of, raw, settle_agent
 from tests.wiring.running import AGENT, DEADLINE, Running, client, daemon, until
@@ -38,10 +38,13 @@ _APART: Final = 0.8
 """Seconds: the longest that a kill waits."""
 _LOOKS: Final = 50
 """Kills after which all has to be gone."""
+_LATER: Final = 500
+"""Seconds that a renewal asks for, and some more; whoever asks for a new credential asks for fewer."""
 
 
-Victim = Literal["broker", "daemon", "asker", "system"]
-"""The last is what the broker has in the target: its connections to a database, its helper on a host."""
+Victim = Literal["broker", "daemon", "asker"] | Part
+"""The system is what the broker has in the target or speaks to: its connections to a database, its helper on
+a host, an OpenBao."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Point:
 
     name: str
     """With the number that the fault matrix has for it."""
-    way: Literal["target", "daemon", "asker", "step"]
+    way: Literal["target", "engine", "seen", "daemon", "asker", "step"]
     word: bytes
     how: How
     during: Literal["mint", "renew", "revoke"]
@@ -76,6 +79,11 @@ class Minting:
     """Programs that wait for what nobody will say."""
     asked: list[Got] = field(default_factory=list)
     """What is not known yet to be minted."""
+    had: list[str] = field(default_factory=list)
+    """Ids of what the task was handed."""
+    renewing: list[Got] = field(default_factory=list)
+    """What is not known yet to live longer."""
+    renewed: int = 0
     task: str = ""
     number: int = 0
 
@@ -97,26 +105,34 @@ class Minting:
 
     def kill(self, victim: Victim) -> None:
         """End it as a lost machine would."""
-        if victim == "asker":
-            if self.asker is not None:
-                self.asker.kill()
-            return
-        if victim == "system":
-            self.ground.kill()
-            return
-        process = self.daemon if victim == "daemon" else self.broker
-        assert process is not None
-        process.process.send_signal(signal.SIGKILL)
+        match victim:
+            case "asker":
+                if self.asker is not None:
+                    self.asker.kill()
+            case "system" | "database":
+                self.ground.kill(victim)
+            case _:
+                process = self.daemon if victim == "daemon" else self.broker
+                assert process is not None
+                process.process.send_signal(signal.SIGKILL)
 
     def bury(self, victim: Victim) -> None:
-        """Wait until what was killed is gone, and start another, which a system does by itself."""
-        if victim == "system":
-            return
+        """Wait until what was killed is gone, and start another."""
+        match victim:
+            case "system" | "database":
+                self.ground.bring_back(victim)
+            case "asker":
+                self._leave_asker()
+            case _:
+                self._leave_asker()
+                self._start_anew(victim)
+
+    def _leave_asker(self) -> None:
         if self.asker is not None:
             self.left.append(self.asker)
             self.asker = None
-        if victim == "asker":
-            return
+
+    def _start_anew(self, victim: Literal["broker", "daemon"]) -> None:
         process = self.daemon if victim == "daemon" else self.broker
         assert process is not None
         assert process.wait() == -signal.SIGKILL, process.words
@@ -150,6 +166,7 @@ class Minting:
             self.task = one.ask(order, TaskDetail).row.task
 
     def end_task(self) -> None:
+        self.had.clear()
         with client(self.socket) as one:
             one.ask(EndTask(task=self.task), Done)
 
@@ -158,24 +175,29 @@ class Minting:
         if self.asker is None:
             self.asker = Askers(self.socket, tool=self.ground.declared.tool)
         self.number += 1
-        seconds = 300 + self.number % 300  # so that none is a repeat of one whose outcome is unknown
+        seconds = 300 + self.number % 200  # so that none is a repeat of one whose outcome is unknown
         self.asked.append(self.asker.get(dies=dies, seconds=seconds))
         return self.asked[-1]
 
     def renew(self, credential: str) -> Got:
         """What the agent's program hears of a longer life of what it has."""
         assert self.asker is not None
-        return self.asker.get(renews=credential)
+        self.number += 1
+        return self.asker.get(renews=credential, seconds=_LATER + self.number % 100)
 
     def hold(self) -> None:
-        """Open a session with each credential that was handed out meanwhile."""
+        """Open a session with each credential that was handed out meanwhile, and see what lives longer."""
         asked, self.asked = self.asked, []
         for got in asked:
-            found = got.handed()
+            found = got.over()
             if found is None:
                 self.asked.append(got)
-            elif isinstance(found, Minted):
-                self.ground.hold(found)
+            elif "credential" in found:
+                self.had.append(found["credential"])
+                self.ground.hold(Minted(open=found["open"], secret=found["secret"]))
+        told = [(one, one.over()) for one in self.renewing]
+        self.renewing = [one for one, found in told if found is None]
+        self.renewed += len([found for _, found in told if found is not None and "renewed" in found])
 
     @property
     def socket(self) -> Path:
@@ -238,7 +260,7 @@ class Minting:
             if point.way == "step":
                 over.enter_context(self.ground.stop_at(point.word.decode(), strike))
             else:
-                way = self.ground.way if point.way == "target" else self.to_daemon
+                way = self.to_daemon if point.way == "daemon" else self.ground.ways[point.way]
                 way.at(point.word, point.how, strike, times=point.times)
             if point.during == "revoke":
                 self.end_task()
@@ -258,13 +280,15 @@ class Minting:
         Everything is looked at every so many kills: all that was minted has to be gone by then.
         """
         chance, pause = random.Random(seed), threading.Event()  # noqa: S311 - nothing is kept secret by it
-        victims: tuple[Victim, ...] = ("broker", "broker", "system", "daemon", "asker")
+        victims: tuple[Victim, ...] = ("broker", "broker", "daemon", "asker", *self.ground.parts)
         for number in range(1, count + 1):
             if number % 3 == 0 or self.asker is None:
                 self.request()
             if chance.random() < _ENDS:
                 self.end_task()
                 self.start_task()
+            elif self.ground.renews and self.had and self.asker is not None:
+                self.renewing.append(self.renew(chance.choice(self.had)))
             pause.wait(chance.random() * _APART)
             self.hold()
             victim = chance.choice(victims)
@@ -284,6 +308,7 @@ class Minting:
             one.close()
         self.left.clear()
         self.asked.clear()
+        self.renewing.clear()
 
     def close(self) -> None:
         if self.asker is not None:

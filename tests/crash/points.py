@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from tests.crash.minting import Point
@@ -64,21 +65,49 @@ _OPENSSH: Final = (
     Point("k18-host", "step", b"names", "before", "revoke", victim="system"),
 )
 """What the broker says to a host's helper; a step is a file of the helper's, here the names of its KRL."""
-_OPENBAO: Final = (
+_BAO: Final = (
     Point("k6-before", "target", b"GET /v1/database/roles/tb_", "before", "mint"),
     Point("k6-after", "target", b"GET /v1/database/roles/reader", "after", "mint"),
     Point("k7-before", "target", b"POST /v1/database/roles/tb_", "before", "mint"),
-    Point("k7-after", "target", b"POST /v1/database/roles/tb_", "after", "mint"),
+    Point("k7-half", "target", b"POST /v1/database/roles/tb_", "after", "mint"),
+    Point("k7-after", "target", b"creation_statements", "after", "mint"),
     Point("k8-before", "target", b"GET /v1/database/creds/tb_", "before", "mint"),
     Point("k8-after", "target", b"GET /v1/database/creds/tb_", "after", "mint"),
     Point("k14-before", "target", b"DELETE /v1/database/roles/tb_", "before", "revoke"),
     Point("k14", "target", b"DELETE /v1/database/roles/tb_", "after", "revoke"),
     Point("k15-before", "target", b"PUT /v1/sys/leases/revoke-prefix/", "before", "revoke"),
-    Point("k15", "target", b"PUT /v1/sys/leases/revoke-prefix/", "after", "revoke"),
+    Point("k15-half", "target", b"PUT /v1/sys/leases/revoke-prefix/", "after", "revoke"),
+    Point("k15", "target", b'"sync"', "after", "revoke"),
+    Point("k15-seen-before", "seen", b"pg_terminate_backend", "before", "revoke"),
+    Point("k15-seen", "seen", b"DROP ROLE", "after", "revoke"),
     Point("k16-before", "target", b"GET /v1/database/roles/tb_", "before", "revoke"),
     Point("k16", "target", b"LIST /v1/sys/leases/lookup/database/creds/tb_", "after", "revoke"),
 )
-"""What the broker says to an OpenBao: at k16 the login was ended where it is seen."""
+"""What the broker says to an OpenBao, and to the database where its logins are seen: at k16 they are ended.
+
+What is written has its body in a message of its own: half of it is what comes before.
+"""
+_ENGINE: Final = (
+    Point("k7-engine-before", "engine", b"CREATE ROLE", "before", "mint"),
+    Point("k7-engine", "engine", b"CREATE ROLE", "after", "mint"),
+    Point("k8-engine-before", "engine", b"commit", "before", "mint"),
+    Point("k8-engine", "engine", b"commit", "after", "mint"),
+    Point("k15-engine-before", "engine", b"NOLOGIN", "before", "revoke"),
+    Point("k15-engine", "engine", b"commit", "after", "revoke"),
+)
+"""What an OpenBao's engine says to the database: at k8-engine there is a login, and no lease of it."""
+_ENDS_IN_DATABASE: Final = ("k14", "k15-before", "k15", "k15-seen-before", "k15-seen", "k16-before")
+_OPENBAO: Final = (
+    *_BAO,
+    *(replace(one, name=f"{one.name}-server", victim="system") for one in (*_BAO, *_ENGINE)),
+    *(replace(one, name=f"{one.name}-database", victim="database") for one in _ENGINE),
+    *(
+        replace(one, name=f"{one.name}-database", victim="database")
+        for one in _BAO
+        if one.name in _ENDS_IN_DATABASE
+    ),
+)
+"""The broker, the OpenBao itself and the database are killed, each at its time and alone."""
 POINTS: Final = {
     "openbao": (*_EVERYWHERE, *_OPENBAO),
     "openssh": (*_EVERYWHERE, *_OPENSSH),

