@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from taskbound.adapters.openbao.connection import (
-    BaoAddress,
-    BaoAnswer,
-    BaoConnection,
-    BaoLostError,
-    BaoUnreachedError,
-)
+from taskbound.adapters.openbao.connection import BaoAnswer, BaoConnection
 
-__all__ = ["BaoAddress", "BaoAnswer", "BaoConnection", "BaoLostError", "BaoUnreachedError"]
+__all__ = ["BaoAnswer", "BaoConnection"]

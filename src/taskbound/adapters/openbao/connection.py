@@ -1,24 +1,18 @@
 """One connection to an OpenBao server, with an end: requests, and what was answered.
 
-1. All of it ends when its patience does, whatever the server does meanwhile, the handshake of TLS too: a copy
-   of the socket is shut then. (How long a name is looked up is the system's to say.)
-2. What fails before anything was sent is told apart from what fails later: then it may have been done.
-3. An answer has a bound. No redirect is followed: the token would follow it.
-4. The token stands in the one header, and in no error; neither does anything that the server said.
+1. What `adapters.http` says of a connection holds: its end, what was certainly not sent, the bound of an
+   answer, and that no redirect is followed: the token would follow it.
+2. The token stands in the one header, and in no error; neither does anything that the server said.
 """
 
 from __future__ import annotations
 
 import json
-import socket
-import threading
-import time
-from contextlib import suppress
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
+from taskbound.adapters.http import ANSWER, HttpAddress, HttpConnection
 from taskbound.core.action import parse_object
 from taskbound.core.errors import MalformedError
 
@@ -28,29 +22,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["BaoAddress", "BaoAnswer", "BaoConnection", "BaoLostError", "BaoUnreachedError"]
-
-ANSWER: Final = 1_048_576
-"""Bytes of an answer, where nobody says another bound."""
-_LEAST: Final = 0.01
-"""Seconds: what is left for less isn't begun."""
-
-
-class BaoUnreachedError(Exception):
-    """There is no connection, and nothing was sent (rule 2); never leaves the adapters."""
-
-
-class BaoLostError(Exception):
-    """Something was sent, and no whole answer came in time; never leaves the adapters."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaoAddress:
-    """Where a server is."""
-
-    host: str
-    port: int
-    tls: bool
+__all__ = ["BaoAnswer", "BaoConnection"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +46,7 @@ class BaoConnection:
 
     def __init__(
         self,
-        address: BaoAddress,
+        address: HttpAddress,
         tls: ssl.SSLContext | None,
         *,
         token: str,
@@ -90,46 +62,31 @@ class BaoConnection:
             namespace: Where in the server; empty for its root.
             patience: Seconds, for all requests together.
         """
-        self._address, self._tls = address, tls
+        self._connection = HttpConnection(address, tls, patience=patience)
         self._headers = {
             "X-Vault-Token": token,
             "X-Vault-Request": "true",
             "Content-Type": "application/json",
             **({"X-Vault-Namespace": namespace} if namespace else {}),
         }
-        self._deadline = time.monotonic() + patience
-        self._over = threading.Event()
-        self._connection: HTTPConnection | None = None
-        self._end: socket.socket | None = None
-        """A copy of the socket that is connected, by which it is shut (rule 1)."""
-        self._lock = threading.Lock()
-        self._timer = threading.Timer(patience, self._cut)
-        self._timer.daemon = True
 
     @property
     def left(self) -> float:
         """Seconds until its end; 0 or less once it is over."""
-        return self._deadline - time.monotonic()
+        return self._connection.left
 
     def __enter__(self) -> Self:
         """Connect.
 
         Raises:
-            BaoUnreachedError: Nobody is there, or it is somebody else.
+            HttpUnreachedError: Nobody is there, or it is somebody else.
         """
-        self._timer.start()
-        try:
-            self._connect()
-        except BaseException as error:
-            self._close()
-            if isinstance(error, OSError | ValueError):
-                raise BaoUnreachedError(type(error).__name__) from None
-            raise
+        self._connection.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Leave."""
-        self._close()
+        self._connection.__exit__()
 
     def ask(
         self,
@@ -150,73 +107,24 @@ class BaoConnection:
             most: How many bytes an answer may have.
 
         Raises:
-            BaoLostError: Nothing that is whole, or not in time.
+            HttpLostError: Nothing that is whole, or not in time.
         """
-        try:
-            connection = self._connection
-            if connection is None or connection.sock is None:
-                connection = self._connect()
-            connection.request(
-                method,
-                f"/v1/{quote(path)}" + (f"?{query}" if query else ""),
-                body=None if body is None else json.dumps(body).encode(),
-                headers=self._headers,
-            )
-            response = connection.getresponse()
-            status, raw = response.status, response.read(most + 1)
-            if len(raw) <= most:
-                response.read()  # the driver asks no more before it has read to the end
-            else:
-                connection.close()
-            if self._over.is_set():
-                raise TimeoutError  # what was cut reads like an answer that ended
-        except (OSError, HTTPException, ValueError) as error:
-            raise BaoLostError("TimeoutError" if self._over.is_set() else type(error).__name__) from None
-        return BaoAnswer(status=status, too_long=len(raw) > most, members=_object(raw, most))
-
-    def _connect(self) -> HTTPConnection:
-        if self.left < _LEAST:
-            raise TimeoutError
-        at = self._address
-        raw = socket.create_connection((at.host, at.port), timeout=self.left)
-        try:
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self._lock:
-                if self._end is not None:
-                    self._end.close()
-                self._end = raw.dup()
-            if self._over.is_set():
-                raw.shutdown(socket.SHUT_RDWR)  # it was too late for `_cut`
-            wrapped = raw if self._tls is None else self._tls.wrap_socket(raw, server_hostname=at.host)
-        except BaseException:
-            raw.close()
-            raise
-        connection = HTTPConnection(at.host, at.port)
-        connection.auto_open = 0  # it would come without TLS
-        connection.sock = wrapped
-        self._connection = connection
-        return connection
-
-    def _cut(self) -> None:
-        """End whatever it waits for: each byte that comes would begin the socket's own time anew."""
-        self._over.set()
-        with self._lock:
-            if self._end is not None:
-                with suppress(OSError):  # it is over
-                    self._end.shutdown(socket.SHUT_RDWR)
-
-    def _close(self) -> None:
-        self._timer.cancel()
-        if self._connection is not None:
-            self._connection.close()
-        with self._lock:
-            if self._end is not None:
-                self._end.close()
-                self._end = None
+        found = self._connection.ask(
+            method,
+            f"/v1/{quote(path)}" + (f"?{query}" if query else ""),
+            None if body is None else json.dumps(body).encode(),
+            headers=self._headers,
+            most=most,
+        )
+        return BaoAnswer(
+            status=found.status,
+            too_long=found.too_long,
+            members=None if found.too_long else _object(found.raw),
+        )
 
 
-def _object(raw: bytes, most: int) -> dict[str, JsonValue] | None:
+def _object(raw: bytes) -> dict[str, JsonValue] | None:
     try:
-        return parse_object(raw) if raw and len(raw) <= most else None
+        return parse_object(raw) if raw else None
     except MalformedError:
         return None

@@ -17,8 +17,9 @@ import ssl
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from taskbound.adapters.http import HttpAddress, HttpLostError, HttpUnreachedError
 from taskbound.adapters.keys.file.disk import read_secret
-from taskbound.adapters.openbao import BaoAddress, BaoConnection, BaoLostError, BaoUnreachedError
+from taskbound.adapters.openbao import BaoConnection
 from taskbound.ports.signer import SignerUnavailableError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.openbao import BaoAnswer
     from taskbound.core.action import JsonValue
 
-__all__ = ["BaoAddress", "BaoClient", "NotThereError", "parse_bao_address"]
+__all__ = ["BaoClient", "HttpAddress", "NotThereError", "parse_bao_address"]
 
 _SECONDS: Final = 5.0
 _TOKEN: Final = 4_096
@@ -51,7 +52,7 @@ class NotThereError(Exception):
     """What was asked for is not there (404); never leaves this folder."""
 
 
-def parse_bao_address(text: str) -> BaoAddress:
+def parse_bao_address(text: str) -> HttpAddress:
     """The server that this address names (rule 1).
 
     Raises:
@@ -69,14 +70,19 @@ def parse_bao_address(text: str) -> BaoAddress:
             "the address of the server of keys is no `https://HOST:PORT`",
             remedy="give `https` and a host; `http` only for this machine's own loopback, as `http://127.0.0.1:8200`",
         )
-    return BaoAddress(host=host, port=port or 8_200, tls=not plain)
+    return HttpAddress(host=host, port=port or 8_200, tls=not plain)
 
 
 class BaoClient:
     """Asks one server."""
 
     def __init__(
-        self, address: BaoAddress, *, token: Path, authorities: Path | None = None, patience: float = _SECONDS
+        self,
+        address: HttpAddress,
+        *,
+        token: Path,
+        authorities: Path | None = None,
+        patience: float = _SECONDS,
     ) -> None:
         """Ask this server.
 
@@ -109,7 +115,7 @@ class BaoClient:
         try:
             with connection:
                 answer = connection.ask(method, path, body, query=query)
-        except (BaoLostError, BaoUnreachedError) as error:
+        except (HttpLostError, HttpUnreachedError) as error:
             raise _failed(f"it can't be reached, or doesn't answer in time ({error})") from error
         if answer.status == _NOT_FOUND and answer.errors == ():
             raise NotThereError

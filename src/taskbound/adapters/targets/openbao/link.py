@@ -14,7 +14,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from taskbound.adapters.openbao import BaoAddress, BaoConnection, BaoLostError, BaoUnreachedError
+from taskbound.adapters.http import HttpAddress, HttpLostError, HttpUnreachedError
+from taskbound.adapters.openbao import BaoConnection
 from taskbound.core.target import BadTargetError
 from taskbound.ports.target import (
     NameTakenError,
@@ -162,17 +163,17 @@ def linked(
         TargetUnavailableError: The server is not active, sealed, too slow, or none.
         TargetRefusedError: It refuses something to the token (rule 3).
     """
-    address = BaoAddress(host=place.host, port=place.port, tls=place.tls)
+    address = HttpAddress(host=place.host, port=place.port, tls=place.tls)
     try:
         with BaoConnection(
             address, tls, token=access.token, namespace=place.namespace, patience=patience
         ) as connection:
             yield Link(connection)
-    except BaoUnreachedError as error:
+    except HttpUnreachedError as error:
         raise TargetUnreachedError(
             _UNREACHED.get(str(error), f"the OpenBao can't be reached ({error})")
         ) from None
-    except BaoLostError as error:
+    except HttpLostError as error:
         late = str(error) == "TimeoutError"
         raise TargetUnavailableError(
             "the OpenBao took longer than the call may take"

@@ -1,0 +1,14 @@
+"""Connections to servers over HTTP that have an end, for whatever asks one."""
+
+from __future__ import annotations
+
+from taskbound.adapters.http.connection import (
+    ANSWER,
+    HttpAddress,
+    HttpAnswer,
+    HttpConnection,
+    HttpLostError,
+    HttpUnreachedError,
+)
+
+__all__ = ["ANSWER", "HttpAddress", "HttpAnswer", "HttpConnection", "HttpLostError", "HttpUnreachedError"]

@@ -1,0 +1,184 @@
+"""One connection to a server over HTTP, with an end: requests, and what was answered.
+
+1. All of it ends when its patience does, whatever the server does meanwhile, the handshake of TLS too: a copy
+   of the socket is shut then. (How long a name is looked up is the system's to say.)
+2. What fails before anything was sent is told apart from what fails later: then it may have been done.
+3. An answer has a bound. No redirect is followed, no proxy is asked and nothing is sent twice.
+4. No error holds anything of a request, and none anything that the server said.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+
+__all__ = ["ANSWER", "HttpAddress", "HttpAnswer", "HttpConnection", "HttpLostError", "HttpUnreachedError"]
+
+ANSWER: Final = 1_048_576
+"""Bytes of an answer, where nobody says another bound."""
+_LEAST: Final = 0.01
+"""Seconds: what is left for less isn't begun."""
+
+
+class HttpUnreachedError(Exception):
+    """There is no connection, and nothing was sent (rule 2); never leaves the adapters."""
+
+
+class HttpLostError(Exception):
+    """Something was sent, and no whole answer came in time; never leaves the adapters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpAddress:
+    """Where a server is."""
+
+    host: str
+    port: int
+    tls: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpAnswer:
+    """What a server answered; its words are in no repr, as they may hold a secret."""
+
+    status: int
+    too_long: bool
+    headers: Mapping[str, str] = field(repr=False)
+    """By name in lower case; of equal names the last."""
+    raw: bytes = field(repr=False)
+    """Its body, up to a byte more than may be."""
+
+
+class HttpConnection:
+    """Connected on entering, and used by one thread."""
+
+    def __init__(self, address: HttpAddress, tls: ssl.SSLContext | None, *, patience: float) -> None:
+        """Ask this server.
+
+        Args:
+            address: Where it is.
+            tls: Whose certificates count; None where there is no TLS.
+            patience: Seconds, for all requests together.
+        """
+        self._address, self._tls = address, tls
+        self._deadline = time.monotonic() + patience
+        self._over = threading.Event()
+        self._connection: HTTPConnection | None = None
+        self._end: socket.socket | None = None
+        """A copy of the socket that is connected, by which it is shut (rule 1)."""
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(patience, self._cut)
+        self._timer.daemon = True
+
+    @property
+    def left(self) -> float:
+        """Seconds until its end; 0 or less once it is over."""
+        return self._deadline - time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            HttpUnreachedError: Nobody is there, or it is somebody else.
+        """
+        self._timer.start()
+        try:
+            self._connect()
+        except BaseException as error:
+            self._close()
+            if isinstance(error, OSError | ValueError):
+                raise HttpUnreachedError(type(error).__name__) from None
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave."""
+        self._close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        headers: Mapping[str, str],
+        most: int = ANSWER,
+    ) -> HttpAnswer:
+        """What it answers.
+
+        Args:
+            method: Of HTTP.
+            path: From the first `/` on, with its query, quoted.
+            body: What is sent.
+            headers: Of the request.
+            most: How many bytes an answer may have.
+
+        Raises:
+            HttpLostError: Nothing that is whole, or not in time.
+        """
+        try:
+            connection = self._connection
+            if connection is None or connection.sock is None:
+                connection = self._connect()
+            connection.request(method, path, body=body, headers=dict(headers))
+            response = connection.getresponse()
+            status, raw = response.status, response.read(most + 1)
+            told = {name.lower(): value for name, value in response.getheaders()}
+            if len(raw) <= most:
+                response.read()  # the driver asks no more before it has read to the end
+            else:
+                connection.close()
+            if self._over.is_set():
+                raise TimeoutError  # what was cut reads like an answer that ended
+        except (OSError, HTTPException, ValueError) as error:
+            raise HttpLostError("TimeoutError" if self._over.is_set() else type(error).__name__) from None
+        return HttpAnswer(status=status, too_long=len(raw) > most, headers=told, raw=raw)
+
+    def _connect(self) -> HTTPConnection:
+        if self.left < _LEAST:
+            raise TimeoutError
+        at = self._address
+        raw = socket.create_connection((at.host, at.port), timeout=self.left)
+        try:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._lock:
+                if self._end is not None:
+                    self._end.close()
+                self._end = raw.dup()
+            if self._over.is_set():
+                raw.shutdown(socket.SHUT_RDWR)  # it was too late for `_cut`
+            wrapped = raw if self._tls is None else self._tls.wrap_socket(raw, server_hostname=at.host)
+        except BaseException:
+            raw.close()
+            raise
+        connection = HTTPConnection(at.host, at.port)
+        connection.auto_open = 0  # it would come without TLS
+        connection.sock = wrapped
+        self._connection = connection
+        return connection
+
+    def _cut(self) -> None:
+        """End whatever it waits for: each byte that comes would begin the socket's own time anew."""
+        self._over.set()
+        with self._lock:
+            if self._end is not None:
+                with suppress(OSError):  # it is over
+                    self._end.shutdown(socket.SHUT_RDWR)
+
+    def _close(self) -> None:
+        self._timer.cancel()
+        if self._connection is not None:
+            self._connection.close()
+        with self._lock:
+            if self._end is not None:
+                self._end.close()
+                self._end = None
