@@ -38,6 +38,8 @@ from taskbound.core.target import (
     OpensshPlace,
     PostgresAccess,
     PostgresPlace,
+    RedisAccess,
+    RedisPlace,
 )
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.broker.authority import DaemonAuthority
@@ -133,7 +135,7 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
             authority=authority,
             targets=Targets(
                 directory.key,
-                {"openssh": _openssh, "postgres": _postgres},
+                {"openssh": _openssh, "postgres": _postgres, "redis": _redis},
                 seeing={"openbao": _openbao},
                 store=store,
             ),
@@ -211,6 +213,15 @@ def _postgres(file: TargetFile, access: AdminAccess) -> Target[Any]:
     if not isinstance(file.place, PostgresPlace) or not isinstance(access, PostgresAccess):
         raise UnknownKindError(f"`{file.name}` is no database")
     return PostgresTarget(file.place, PostgresAdmin(user=access.user, password=access.password))
+
+
+def _redis(file: TargetFile, access: AdminAccess) -> Target[Any]:
+    """What speaks to a Redis or Valkey (rule 4)."""
+    from taskbound.adapters.targets.redis import RedisTarget  # noqa: PLC0415 -- as said above
+
+    if not isinstance(file.place, RedisPlace) or not isinstance(access, RedisAccess):
+        raise UnknownKindError(f"`{file.name}` is no Redis")
+    return RedisTarget(file.place, access)
 
 
 def _connecting(path: Path) -> Connect:

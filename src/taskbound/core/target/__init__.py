@@ -7,6 +7,7 @@ from taskbound.core.target.access import (
     OpenbaoAccess,
     OpensshAccess,
     PostgresAccess,
+    RedisAccess,
     parse_admin_access,
 )
 from taskbound.core.target.asking import Life, life_of, renewed_by, require_parameters
@@ -22,15 +23,17 @@ from taskbound.core.target.kind import LONGEST, RENEWS, SECONDS, CredentialKind,
 from taskbound.core.target.openbao import OpenbaoKind, OpenbaoPlace
 from taskbound.core.target.openssh import OpensshKind, OpensshPlace
 from taskbound.core.target.postgres import PostgresKind, PostgresPlace
+from taskbound.core.target.redis import RedisKind, RedisNode, RedisPlace
 from taskbound.core.target.renewing import Renewable, parameters_of, renewed_until
 from taskbound.core.target.state import TargetState
-from taskbound.core.target.systems import OPENBAO, OPENSSH, POSTGRES, Grants, SystemPlace
+from taskbound.core.target.systems import OPENBAO, OPENSSH, POSTGRES, REDIS, Grants, SystemPlace
 
 __all__ = [
     "LONGEST",
     "OPENBAO",
     "OPENSSH",
     "POSTGRES",
+    "REDIS",
     "RENEWS",
     "SECONDS",
     "AdminAccess",
@@ -50,6 +53,10 @@ __all__ = [
     "PostgresAccess",
     "PostgresKind",
     "PostgresPlace",
+    "RedisAccess",
+    "RedisKind",
+    "RedisNode",
+    "RedisPlace",
     "Renewable",
     "SystemPlace",
     "TargetFile",

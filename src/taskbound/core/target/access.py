@@ -2,7 +2,8 @@
 
 1. It is canonical JSON with exactly the members that the target's kind has: for `postgres` a user and a
    password, which is empty where the server asks for none; for `openssh` the private key of the CA, and that
-   by which the helper is reached, which is empty where there is none; for `openbao` a token.
+   by which the helper is reached, which is empty where there is none; for `openbao` a token; for `redis` a
+   user and a password, and never none: who needs no password there is everybody.
 2. No error says anything of it, and it is in no repr.
 """
 
@@ -16,16 +17,25 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import MalformedError
 from taskbound.core.target.errors import BadAdminAccessError
-from taskbound.core.target.systems import OPENBAO, OPENSSH, POSTGRES
+from taskbound.core.target.systems import OPENBAO, OPENSSH, POSTGRES, REDIS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["AdminAccess", "OpenbaoAccess", "OpensshAccess", "PostgresAccess", "parse_admin_access"]
+__all__ = [
+    "AdminAccess",
+    "OpenbaoAccess",
+    "OpensshAccess",
+    "PostgresAccess",
+    "RedisAccess",
+    "parse_admin_access",
+]
 
 _MOST_NAME: Final = 63
 """Bytes of the name of a role."""
 _MOST_PASSWORD: Final = 4_096
+_MOST_USER: Final = 256
+"""Characters of the name of a user of a Redis."""
 _MOST_KEY: Final = 6_144
 """Characters: a key of RSA with 8,192 bits has that room."""
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,4096}")
@@ -116,6 +126,34 @@ class OpenbaoAccess:
         return _sealed({"token": self.token})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisAccess:
+    """Whom a Redis or Valkey knows as its admin, on every node.
+
+    Raises:
+        BadAdminAccessError: On making one that no server could take.
+    """
+
+    user: str
+    password: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Require what can be sent (rule 1)."""
+        if (
+            not 1 <= len(self.user) <= _MOST_USER
+            or not self.user.isprintable()
+            or any(one.isspace() for one in self.user)
+        ):
+            raise BadAdminAccessError("the admin's user can't name a user of a Redis")
+        if not 1 <= len(self.password) <= _MOST_PASSWORD:
+            raise BadAdminAccessError("the admin of a Redis has a password, no longer than any")
+
+    @property
+    def text(self) -> str:
+        """As it is sealed (rule 1)."""
+        return _sealed({"password": self.password, "user": self.user})
+
+
 def parse_admin_access(kind: str, text: str) -> AdminAccess:
     """The admin access of a target of this kind.
 
@@ -156,6 +194,11 @@ _KINDS: Final[dict[str, tuple[tuple[str, ...], str, Callable[..., AdminAccess]]]
         ("user", "password"),
         "of a database a user and a password",
         lambda user, password: PostgresAccess(user=user, password=password),
+    ),
+    REDIS: (
+        ("user", "password"),
+        "of a Redis a user and a password",
+        lambda user, password: RedisAccess(user=user, password=password),
     ),
 }
 """By kind: its members, what they are, and what is made of them."""

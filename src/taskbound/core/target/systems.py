@@ -20,6 +20,14 @@ from taskbound.core.target.openssh import (
 )
 from taskbound.core.target.postgres import MOST_CONNECTIONS, MOST_CONTEXT, PostgresKind, PostgresPlace
 from taskbound.core.target.reading import made, read_texts
+from taskbound.core.target.redis import (
+    MOST_COMMANDS,
+    MOST_NODES,
+    MOST_PARAMETERS,
+    MOST_PATTERNS,
+    RedisKind,
+    RedisPlace,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,11 +35,13 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.place import Place
 
-__all__ = ["OPENBAO", "OPENSSH", "POSTGRES", "SYSTEMS", "Grants", "System", "SystemPlace"]
+__all__ = ["OPENBAO", "OPENSSH", "POSTGRES", "REDIS", "SYSTEMS", "Grants", "System", "SystemPlace"]
 
 POSTGRES: Final = "postgres"
 OPENSSH: Final = "openssh"
 OPENBAO: Final = "openbao"
+REDIS: Final = "redis"
+"""Valkey as well."""
 _PORT: Final = 65_535
 
 
@@ -172,6 +182,38 @@ def _openbao_grants(members: Mapping[str, JsonValue], place: Place) -> OpenbaoKi
     )
 
 
+def _redis_place(value: JsonValue, place: Place) -> RedisPlace:
+    members = place.read_object(value, required=("nodes",), allowed=("roots", "tls"))
+    nodes = read_texts(members, "nodes", place, most=MOST_NODES)
+    sockets = bool(nodes) and all(one.startswith("/") for one in nodes)
+    tls = members.get("tls", not sockets)
+    if not isinstance(tls, bool):
+        raise place.member("tls").fault("must be true or false")
+    return made(
+        place,
+        partial(
+            RedisPlace,
+            nodes=nodes,
+            tls=tls,
+            roots=place.member("roots").read_text(members["roots"]) if "roots" in members else "",
+        ),
+    )
+
+
+def _redis_grants(members: Mapping[str, JsonValue], place: Place) -> RedisKind:
+    return made(
+        place,
+        partial(
+            RedisKind,
+            commands=read_texts(members, "commands", place, most=MOST_COMMANDS),
+            reads=read_texts(members, "reads", place, most=MOST_PATTERNS),
+            writes=read_texts(members, "writes", place, most=MOST_PATTERNS),
+            channels=read_texts(members, "channels", place, most=MOST_PATTERNS),
+            parameters=read_texts(members, "parameters", place, most=MOST_PARAMETERS),
+        ),
+    )
+
+
 SYSTEMS: Final[dict[str, System]] = {
     OPENBAO: System(
         place=_openbao_place,
@@ -192,6 +234,13 @@ SYSTEMS: Final[dict[str, System]] = {
         required=("group",),
         allowed=("connections", "context"),
         grants=_postgres_grants,
+        renews=True,
+    ),
+    REDIS: System(
+        place=_redis_place,
+        required=("commands",),
+        allowed=("channels", "parameters", "reads", "writes"),
+        grants=_redis_grants,
         renews=True,
     ),
 }

@@ -22,9 +22,10 @@ from taskbound.core.target import (
     OpensshAccess,
     OpensshPlace,
     PostgresAccess,
+    RedisAccess,
     parse_admin_access,
 )
-from taskbound.core.target.systems import OPENBAO, OPENSSH
+from taskbound.core.target.systems import OPENBAO, OPENSSH, REDIS
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 
@@ -108,7 +109,7 @@ def read_access(session: Session, target: TargetFile, way: Way) -> AdminAccess:
                 remedy="say `--admin-stdin` to read it from standard input",
             )
         password = session.plugs.read_secret(f"password of {shown(way.user)}: ")
-        return PostgresAccess(user=way.user, password=password)
+        return _named(target.kind, way.user, password)
     raw = sys.stdin.buffer.read(_LARGEST + 1)
     if len(raw) > _LARGEST:
         raise BadInputError("the admin access is longer than any")
@@ -117,7 +118,7 @@ def read_access(session: Session, target: TargetFile, way: Way) -> AdminAccess:
     except UnicodeDecodeError:
         raise BadInputError("the admin access is not UTF-8") from None
     if way.user:
-        return PostgresAccess(user=way.user, password=_one_line(text))
+        return _named(target.kind, way.user, _one_line(text))
     return parse_admin_access(target.kind, _as_sealed(text))
 
 
@@ -150,6 +151,13 @@ def _made(session: Session, target: TargetFile) -> AdminAccess:
     make = session.plugs.make_key
     helped = isinstance(target.place, OpensshPlace) and target.place.helped
     return OpensshAccess(ca=make(), key=make() if helped else "")
+
+
+def _named(kind: str, user: str, password: str) -> AdminAccess:
+    """A user and a password, as this kind of target has them."""
+    if kind == REDIS:
+        return RedisAccess(user=user, password=password)
+    return PostgresAccess(user=user, password=password)
 
 
 def _one_line(text: str) -> str:

@@ -25,7 +25,7 @@ import typer
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import DeniedError
-from taskbound.core.target import parse_target_file
+from taskbound.core.target import RedisPlace, parse_target_file
 from taskbound.core.tool import Binding
 from taskbound.core.tool.slot import ADMIN_SLOT
 from taskbound.surfaces.cli.access import Way, public_halves, read_access, require_way
@@ -339,26 +339,31 @@ def require_somewhere(place: SystemPlace) -> None:
     Raises:
         BadInputError: Its host has no address, or there is no such folder.
     """
-    trouble = ""
-    if place.host.startswith("/"):
+    nodes = place.at if isinstance(place, RedisPlace) else (place,)
+    for one in nodes:
+        trouble = _trouble_of(one.host, one.port)
+        if trouble:
+            raise BadInputError(
+                f"the host `{shown(one.host)}` is nowhere: {trouble}; nothing was declared",
+                remedy="correct `where` in the target's file, or have the host known on this machine first",
+            )
+
+
+def _trouble_of(host: str, port: int) -> str:
+    """Why nothing can be there, as far as this machine knows; empty where something may be."""
+    if host.startswith("/"):
         try:
-            Path(place.host).stat()
+            Path(host).stat()
         except (FileNotFoundError, NotADirectoryError):
-            trouble = "there is no such folder"
+            return "there is no such folder" if port else "there is no such socket"
         except OSError:
-            return  # the broker's account may see what this one does not
-    else:
-        try:
-            socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
-        except socket.gaierror as error:
-            if error.errno not in _NOWHERE:
-                return  # nobody knows now
-            trouble = "no address is known of it"
-    if trouble:
-        raise BadInputError(
-            f"the host `{shown(place.host)}` is nowhere: {trouble}; nothing was declared",
-            remedy="correct `where` in the target's file, or have the host known on this machine first",
-        )
+            return ""  # the broker's account may see what this one does not
+        return ""
+    try:
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        return "no address is known of it" if error.errno in _NOWHERE else ""  # nobody knows now
+    return ""
 
 
 def _seal(session: Session, target: TargetFile, access: AdminAccess, number: int) -> str:

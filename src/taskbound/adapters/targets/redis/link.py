@@ -1,0 +1,241 @@
+"""One node in one call: a connection as the admin, and what its answers mean.
+
+1. A connection has the call's patience, the handshake of TLS and the login too. What fails before the admin
+   is let in leaves it certain that nothing was sent; nothing that fails later does.
+2. The server proves itself by its certificate under the name that was declared, or is on this machine. No
+   other node that an answer names is ever gone to.
+3. Where it refuses the admin, the right that the admin lacks is said in the words of an ACL.
+4. No word of an answer is passed on: it may quote what is secret. What is known of its codes is said in ours.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.targets.redis.protocol import ANSWER, Answer, LostError, Refusal, Speech
+from taskbound.core.target import BadTargetError
+from taskbound.core.tool.name import shown
+from taskbound.ports.target import TargetRefusedError, TargetUnavailableError, TargetUnreachedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.core.target import RedisNode, RedisPlace
+
+__all__ = ["GUIDE", "Link", "connect", "require_tls"]
+
+GUIDE: Final = "see docs/guides/redis.md"
+_LEAST: Final = 0.01
+"""Seconds: what is left for less isn't begun."""
+_WHY: Final = {
+    "ASK": "says that another node has it, which is not gone to",
+    "BUSY": "is busy with a program of somebody's, and does nothing else",
+    "CLUSTERDOWN": "is of a cluster that is down",
+    "LOADING": "is still loading what it keeps",
+    "MASTERDOWN": "has lost its primary, and does nothing",
+    "MISCONF": "can't write what it keeps, and changes nothing",
+    "MOVED": "says that another node has it, which is not gone to",
+    "OOM": "has no memory left",
+    "READONLY": "is one that nothing can be written to",
+    "TRYAGAIN": "is being made another, and does nothing",
+}
+"""By code: why nothing is done now (rule 4)."""
+_UNREACHED: Final = {
+    "ConnectionRefusedError": "no server answers there",
+    "FileNotFoundError": "there is no such socket",
+    "PermissionError": "the broker's account may not use that socket",
+    "SSLCertVerificationError": "the server's certificate does not prove that it is the host that was named",
+    "SSLError": "what answers there speaks no TLS that is good enough",
+    "TimeoutError": "no server answers there in time",
+    "gaierror": "no such host is known",
+}
+_UNWELCOME: Final = (
+    ("max number of clients", "it has as many connections as it takes"),
+    ("protected mode", "it is in protected mode, and lets nobody in from elsewhere"),
+    (
+        "without any password",
+        "it has no users: it is older than 6, or has none but `default` without a password",
+    ),
+    ("wrong number of arguments", "it is older than 6, and has no users"),
+)
+"""What stands in a refused login, in lower case, and what we say then; the first that fits."""
+
+
+class Link:
+    """One node, as who logged in there."""
+
+    def __init__(self, node: RedisNode, speech: Speech, addresses: frozenset[str], deadline: float) -> None:
+        """Ask by this connection until the deadline, an instant of `time.monotonic`."""
+        self.node = node
+        self.addresses = addresses
+        """By which other nodes may know it: its host as declared, and the address that was connected to."""
+        self._speech = speech
+        self._deadline = deadline
+
+    @property
+    def name(self) -> str:
+        """The node, as it is said to people."""
+        return f"`{shown(self.node.text)}`"
+
+    @property
+    def left(self) -> float:
+        """Seconds that the call has left; 0 or less once it is over."""
+        return self._deadline - time.monotonic()
+
+    def ask(self, *words: str, most: int = ANSWER) -> Answer:
+        """What it answers, where it is no error; raises as `granted`."""
+        return self.granted(words, self.raw(words, most=most)[0])
+
+    def raw(self, *commands: Sequence[str], most: int = ANSWER) -> list[Answer]:
+        """What it answers to each of these, errors too.
+
+        Raises:
+            TargetUnavailableError: It doesn't, or not in time; any of them may have been done.
+        """
+        try:
+            return self._speech.ask(commands, most=most)
+        except LostError as error:
+            if str(error) == "TimeoutError" or self.left < _LEAST:
+                raise TargetUnavailableError(f"{self.name} took longer than the call may take") from None
+            raise TargetUnavailableError(f"the connection to {self.name} was lost ({error})") from None
+
+    def granted(self, words: Sequence[str], answer: Answer) -> Answer:
+        """The answer to these words, where it is no error.
+
+        Raises:
+            TargetRefusedError: The admin lacks a right, or the server knows no such thing.
+            TargetUnavailableError: It is not done now.
+        """
+        if not isinstance(answer, Refusal):
+            return answer
+        right = "|".join(one.lower() for one in words[: 2 if words[0] in _CONTAINERS else 1])
+        if answer.code in _WHY:
+            raise TargetUnavailableError(f"{self.name} {_WHY[answer.code]}")
+        if answer.code in {"NOPERM", "NOAUTH"}:
+            raise TargetRefusedError(
+                f"{self.name} refuses the admin: its user lacks `+{right}`",
+                remedy=f"`ACL SETUSER ADMIN +{right}` on each node, and `ACL SAVE`; {GUIDE}",
+            )  # 3
+        if "unknown command" in answer.text or "unknown subcommand" in answer.text:
+            raise TargetRefusedError(
+                f"{self.name} knows no `{right}`: it is older than Redis 7, or no Redis", remedy=GUIDE
+            )
+        raise TargetUnavailableError(f"{self.name} does not do `{right}` ({answer.code or 'an error'})")
+
+    def close(self) -> None:
+        """Leave."""
+        self._speech.close()
+
+
+_CONTAINERS: Final = frozenset({"ACL", "CLIENT", "CLUSTER"})
+
+
+def connect(
+    node: RedisNode, tls: ssl.SSLContext | None, user: str, password: str, *, deadline: float
+) -> Link:
+    """A connection to this node, as this user.
+
+    Args:
+        node: Which.
+        tls: Whose certificates count; None where there is no TLS.
+        user: Who.
+        password: With what.
+        deadline: When it has to be there, and its calls are over, an instant of `time.monotonic`.
+
+    Raises:
+        TargetUnreachedError: There is none; nothing was sent (rule 1).
+    """
+    try:
+        connected = _connected(node, tls, deadline)
+    except (OSError, ValueError) as error:
+        name = type(error).__name__
+        raise TargetUnreachedError(
+            f"`{shown(node.text)}`: {_UNREACHED.get(name, f'it can not be reached ({name})')}"
+        ) from None
+    speech = Speech(connected, deadline)
+    try:
+        addresses = frozenset({node.host, *(() if node.is_socket else (str(connected.getpeername()[0]),))})
+        (answer,) = speech.ask([("AUTH", user, password)])
+        _require_welcome(node, answer)
+    except (LostError, OSError) as error:
+        speech.close()
+        late = str(error) == "TimeoutError" or deadline - time.monotonic() < _LEAST
+        why = "does not answer a login in time" if late else "answers a login with what is no Redis'"
+        raise TargetUnreachedError(f"`{shown(node.text)}` {why}") from None
+    except BaseException:
+        speech.close()
+        raise
+    return Link(node, speech, addresses, deadline)
+
+
+def require_tls(place: RedisPlace) -> ssl.SSLContext | None:
+    """Whose certificates count at this place; None where it is reached without.
+
+    Raises:
+        BadTargetError: The file of authorities can't be read.
+    """
+    if not place.tls:
+        return None
+    try:
+        return ssl.create_default_context(cafile=place.roots or None)
+    except (OSError, ValueError):
+        raise BadTargetError(
+            "the file of the Redis' authorities can't be read where the broker runs"
+        ) from None
+
+
+def _connected(node: RedisNode, tls: ssl.SSLContext | None, deadline: float) -> socket.socket:
+    if node.is_socket:
+        raw = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            raw.settimeout(_left(deadline))
+            raw.connect(node.host)
+        except BaseException:
+            raw.close()
+            raise
+        return raw
+    trouble: OSError = TimeoutError()
+    for family, kind, number, _, address in socket.getaddrinfo(node.host, node.port, type=socket.SOCK_STREAM):
+        raw = socket.socket(family, kind, number)
+        try:
+            raw.settimeout(_left(deadline))
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            raw.connect(address)
+        except OSError as error:
+            raw.close()
+            trouble = error
+            continue
+        try:
+            raw.settimeout(_left(deadline))
+            return raw if tls is None else tls.wrap_socket(raw, server_hostname=node.host)  # 2
+        except BaseException:
+            raw.close()
+            raise
+    raise trouble
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left < _LEAST:
+        raise TimeoutError
+    return left
+
+
+def _require_welcome(node: RedisNode, answer: Answer) -> None:
+    """Go on with whoever was let in."""
+    if answer == b"OK":
+        return
+    name = f"`{shown(node.text)}`"
+    if not isinstance(answer, Refusal):
+        raise TargetUnreachedError(f"{name} answers a login with what is no Redis'")
+    if answer.code == "WRONGPASS":
+        raise TargetUnreachedError(
+            f"{name} refuses this user and password, or the user is off",
+            remedy="give another admin access: `taskbound target admin FILE`",
+        )
+    known = next((ours for theirs, ours in _UNWELCOME if theirs in answer.text), "")
+    why = known or _WHY.get(answer.code) or f"it refuses a login ({answer.code or 'an error'})"
+    raise TargetUnreachedError(f"{name}: {why}")

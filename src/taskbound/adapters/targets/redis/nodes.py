@@ -1,0 +1,144 @@
+"""All nodes of a target in one call: at once, each by a thread of its own, none of which another waits for.
+
+1. A node that hangs has the call's patience and no more: what is asked of the others was done meanwhile.
+2. Where anything is to be made, all of them are connected to before anything is sent to any.
+3. What one of them met is what the call met: that the target could not be reached only where no node was sent
+   anything, and a refusal before what may pass by itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from taskbound.adapters.targets.redis.link import connect
+from taskbound.core.errors import TaskboundError
+from taskbound.ports.target import TargetRefusedError, TargetUnavailableError, TargetUnreachedError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterator, Sequence
+
+    from taskbound.adapters.targets.redis.link import Link
+    from taskbound.core.target import RedisNode, RedisPlace
+
+__all__ = ["Nodes", "at_all"]
+
+T = TypeVar("T")
+U = TypeVar("U")
+_LATER: Final = 0.25
+"""Seconds that a thread may be late with saying that its time is over."""
+
+
+class Nodes:
+    """The nodes of a place, for one user."""
+
+    def __init__(self, place: RedisPlace, tls: ssl.SSLContext | None, user: str, password: str) -> None:
+        """Connect to these as this user."""
+        self._place = place
+        self._tls = tls
+        self._user, self._password = user, password
+
+    @contextmanager
+    def linked(self, patience: float) -> Iterator[tuple[Link, ...]]:
+        """A connection to each of them (rule 2).
+
+        Raises:
+            TargetUnreachedError: Not all of them can be reached; nothing was sent.
+        """  # what a thread that is late connects to is closed with it
+        deadline = time.monotonic() + patience
+        with ExitStack() as open_:
+            found = _together(self._place.at, partial(self._connect, deadline=deadline), deadline)
+            for one in found:
+                if not isinstance(one, TaskboundError):
+                    open_.callback(one.close)
+            yield tuple(_all_linked(found))
+
+    def each(self, do: Callable[[Link], T], patience: float) -> list[T]:
+        """What is done at each node that can be reached, whatever comes of the others (rule 1).
+
+        Raises:
+            TargetUnreachedError: None of them was sent anything.
+            TargetRefusedError: One of them refuses the admin something.
+            TargetUnavailableError: One of them can't be reached, or didn't do it.
+        """
+        deadline = time.monotonic() + patience
+
+        def run(node: RedisNode) -> T:
+            link = self._connect(node, deadline=deadline)
+            try:
+                return do(link)
+            finally:
+                link.close()
+
+        return _whole(_together(self._place.at, run, deadline))
+
+    def _connect(self, node: RedisNode, *, deadline: float) -> Link:
+        return connect(node, self._tls, self._user, self._password, deadline=deadline)
+
+
+def _all_linked(found: Sequence[Link | TaskboundError]) -> list[Link]:
+    """All of them; raises that nothing was sent."""
+    trouble = next((one for one in found if isinstance(one, TaskboundError)), None)
+    if trouble is None:
+        return _whole(found)
+    if isinstance(trouble, TargetUnreachedError):
+        raise trouble
+    raise TargetUnreachedError(trouble.message) from None
+
+
+def at_all(links: Sequence[Link], do: Callable[[Link], T]) -> list[T]:
+    """What is done at each of these, at once, in their order.
+
+    Raises:
+        TargetRefusedError: As `Nodes.each`.
+        TargetUnavailableError: As `Nodes.each`, and never that nothing was sent.
+    """
+    deadline = time.monotonic() + min(one.left for one in links)
+    found = _together(links, do, deadline)
+    try:
+        return _whole(found)
+    except TargetUnreachedError as error:
+        raise TargetUnavailableError(error.message) from None
+
+
+def _together(each: Sequence[U], do: Callable[[U], T], deadline: float) -> list[T | TaskboundError]:
+    """What is done with each, or what it raised; what isn't over at the deadline is too late (rule 1)."""
+    found: list[T | TaskboundError] = [
+        TargetUnavailableError("a node took longer than the call may take") for _ in each
+    ]
+
+    def run(number: int, one: U) -> None:
+        try:
+            found[number] = do(one)
+        except TaskboundError as error:
+            found[number] = error
+
+    if len(each) == 1:
+        run(0, each[0])
+        return found
+    threads = [threading.Thread(target=run, args=one, daemon=True) for one in enumerate(each)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(max(0.0, deadline + _LATER - time.monotonic()))
+    return list(found)
+
+
+def _whole(found: Sequence[T | TaskboundError]) -> list[T]:
+    """What all of them answered; raises the first error of the worst kind (rule 3)."""
+    errors = [one for one in found if isinstance(one, TaskboundError)]
+    if not errors:
+        return [one for one in found if not isinstance(one, TaskboundError)]
+    refused = [one for one in errors if isinstance(one, TargetRefusedError)]
+    lost = [one for one in errors if not isinstance(one, TargetRefusedError | TargetUnreachedError)]
+    if refused:
+        raise refused[0]
+    if lost:
+        raise lost[0]
+    if len(errors) < len(found):  # others were sent something
+        raise TargetUnavailableError(errors[0].message) from None
+    raise errors[0]

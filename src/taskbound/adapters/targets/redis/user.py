@@ -1,0 +1,204 @@
+"""Users of one node: what one is made of, what the node shows of it, and what of it is open.
+
+1. A user is made by one `ACL SETUSER`, which is whole or not at all: `reset`, what its kind names, and only
+   then `on`. Its password goes there as its SHA-256, so no log, `MONITOR` or file of the server has it.
+2. What the node shows afterwards is exactly that, or it is refused: a server may take words otherwise.
+3. Where there is an ACL file, what was changed is written into it: else a restart takes it back (K17).
+4. A node is left with nothing of a user where it shows no such user, no session under its name, and none of
+   the sessions that were its own when it was taken away: those are another's until they are closed.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.targets.redis.link import GUIDE
+from taskbound.adapters.targets.redis.protocol import LISTED, Refusal
+from taskbound.ports.target import TargetRefusedError, TargetUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.adapters.targets.redis.link import Link
+    from taskbound.adapters.targets.redis.protocol import Answer
+    from taskbound.core.target import RedisKind
+
+__all__ = [
+    "digest_of",
+    "drop_user",
+    "has_user",
+    "make_user",
+    "names_of",
+    "rules_of",
+    "sessions_of",
+    "shown_user",
+]
+
+_NO_FILE: Final = "not configured to use an acl file"
+"""What stands in the refusal of a server without one, in lower case: Redis' and Valkey's alike."""
+_ID: Final = re.compile(rb"(?:^| )id=([0-9]{1,20})(?: |$)")
+_BETWEEN: Final = 0.02
+"""Seconds between two looks at what is open."""
+
+
+def digest_of(password: str) -> str:
+    """As the server keeps a password (rule 1)."""
+    return sha256(password.encode()).hexdigest()
+
+
+def rules_of(kind: RedisKind, values: Mapping[str, str], digest: str) -> tuple[str, ...]:
+    """The words by which a user is made, from nothing (rule 1).
+
+    Raises:
+        BadParameterError: A value can't stand in a pattern.
+    """
+    return (
+        "reset",
+        "resetchannels",  # the server's default may be all of them
+        *(f"+{one}" for one in kind.commands),
+        *kind.keys(values),
+        *kind.channel_patterns(values),
+        f"#{digest}",
+        "on",
+    )
+
+
+def has_user(link: Link, name: str) -> bool:
+    """Whether the node has a user of this name; raises as `Link.ask`."""
+    return link.ask("ACL", "GETUSER", name) is not None
+
+
+def make_user(link: Link, name: str, rules: tuple[str, ...]) -> None:
+    """Make it, and have it written down.
+
+    Raises:
+        TargetRefusedError: The server takes no such user, or made it otherwise (rule 2).
+        TargetUnavailableError: As `Link.ask`; it may have been made.
+    """
+    words = ("ACL", "SETUSER", name, *rules)
+    (answer,) = link.raw(words)
+    if isinstance(answer, Refusal) and "error in acl setuser" in answer.text:
+        raise TargetRefusedError(
+            f"{link.name} takes no user of this kind: it doesn't know one of the commands, or is older than"
+            " Redis 7",
+            remedy="correct `commands` in the target's file",
+        )
+    link.granted(words, answer)
+    save(link)
+    if shown_user(link, name) != _ordered(rules):
+        raise TargetRefusedError(f"{link.name} made of a user what was not ordered", remedy=GUIDE)  # 2
+
+
+def drop_user(link: Link, name: str) -> int:
+    """Take it away with all its sessions, and wait until the node shows that (rule 4); how many were open.
+
+    Raises:
+        TargetRefusedError: As `Link.ask`.
+        TargetUnavailableError: As `Link.ask`, or something of it is still there.
+    """
+    open_ = sessions_of(link, name)
+    link.ask("ACL", "DELUSER", name)
+    save(link)  # 3, also where nothing was there: who took it away may have come no further
+    while True:
+        if has_user(link, name):
+            raise TargetUnavailableError(f"{link.name} still shows the user")
+        left = {one for one in _sessions(link) if one in open_} | sessions_of(link, name)
+        if not left:
+            return len(open_)
+        if link.left < 2 * _BETWEEN:
+            raise TargetUnavailableError(f"{link.name} still shows {len(left)} of its sessions")
+        time.sleep(_BETWEEN)
+
+
+def sessions_of(link: Link, name: str) -> frozenset[bytes]:
+    """The ids of the sessions that the node shows under this name; raises as `Link.ask`."""
+    return frozenset(one for one, user in _sessions(link).items() if user == name.encode())
+
+
+def names_of(link: Link) -> frozenset[str]:
+    """The names of all users of the node; raises as `Link.ask`."""
+    answer = link.ask("ACL", "USERS", most=LISTED)
+    if not isinstance(answer, list):
+        raise TargetUnavailableError(f"{link.name} lists no users")
+    return frozenset(one.decode("utf-8", "replace") for one in answer if isinstance(one, bytes))
+
+
+def shown_user(link: Link, name: str) -> frozenset[str] | None:
+    """What the node shows of it as words of an ACL; None where there is no such user.
+
+    Raises:
+        TargetUnavailableError: As `Link.ask`, or it shows what is no user.
+    """
+    answer = link.ask("ACL", "GETUSER", name)
+    if answer is None:
+        return None
+    if not isinstance(answer, list) or len(answer) % 2:
+        raise TargetUnavailableError(f"{link.name} shows what is no user")
+    found = {
+        key.decode("utf-8", "replace"): value
+        for key, value in zip(answer[::2], answer[1::2], strict=True)
+        if isinstance(key, bytes)
+    }
+    return frozenset(
+        [
+            *(one for one in _texts(found.get("flags")) if one != "sanitize-payload"),
+            *(f"#{one}" for one in _texts(found.get("passwords"))),
+            *(one.lower() for one in _texts(found.get("commands"))),
+            *_texts(found.get("keys")),
+            *_texts(found.get("channels")),
+            *(["a selector"] if found.get("selectors") else []),
+        ]
+    )
+
+
+def save(link: Link) -> None:
+    """Have the node write its users into its ACL file, where it has one (rule 3).
+
+    Raises:
+        TargetUnavailableError: As `Link.ask`, or it can't write it.
+    """
+    words = ("ACL", "SAVE")
+    (answer,) = link.raw(words)
+    if isinstance(answer, Refusal) and answer.code == "ERR":
+        if _NO_FILE in answer.text:
+            return
+        if "trying to save" in answer.text:
+            raise TargetUnavailableError(
+                f"{link.name} can't write its ACL file",
+                remedy="its account has to own the file and its folder",
+            )
+    link.granted(words, answer)
+
+
+def _ordered(rules: tuple[str, ...]) -> frozenset[str]:
+    """What a node shows of a user that was made by these."""
+    return frozenset(one for one in rules if one not in {"reset", "resetchannels"}) | {"-@all"}
+
+
+def _texts(value: Answer) -> list[str]:
+    """The words of a list, or of a text in which they stand."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace").split()
+    return (
+        [one.decode("utf-8", "replace") for one in value if isinstance(one, bytes)]
+        if isinstance(value, list)
+        else []
+    )
+
+
+def _sessions(link: Link) -> Mapping[bytes, bytes]:
+    """The user of each session that the node shows, by the session's id."""
+    answer = link.ask("CLIENT", "LIST", most=LISTED)
+    if not isinstance(answer, bytes):
+        raise TargetUnavailableError(f"{link.name} lists no sessions")
+    found = {}
+    for line in answer.splitlines():
+        number = _ID.search(line)
+        user = next((one[5:] for one in line.split(b" ") if one.startswith(b"user=")), None)
+        if number is None or user is None:
+            raise TargetUnavailableError(f"{link.name} lists what are no sessions")
+        found[number[1]] = user
+    return found
