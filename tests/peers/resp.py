@@ -119,8 +119,12 @@ class Line:
 def _connect(address: str, roots: Path | None) -> socket.socket:
     if address.startswith("/"):
         way = socket.socket(socket.AF_UNIX)
-        way.settimeout(_PATIENCE)
-        way.connect(address)
+        try:
+            way.settimeout(_PATIENCE)
+            way.connect(address)
+        except OSError:
+            way.close()
+            raise
         return way
     host, _, port = address.rpartition(":")
     way = socket.create_connection((host, int(port)), _PATIENCE)

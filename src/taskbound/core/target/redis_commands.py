@@ -20,7 +20,7 @@ from typing import Final
 from taskbound.core.action.escape import escape_text
 from taskbound.core.target.errors import BadKindError
 
-__all__ = ["SHOWING_CHANNELS", "SHOWING_KEYS", "refusal_of", "require_command"]
+__all__ = ["KNOWN", "SHOWING_CHANNELS", "SHOWING_KEYS", "refusal_of", "require_command"]
 
 _SHOWN: Final = 80
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}(\|[a-z0-9][a-z0-9_-]{0,39})?")
@@ -31,7 +31,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_KNOWN: Final = _words(
+KNOWN: Final = _words(
     """
     append asking auth bitcount bitfield bitfield_ro bitop bitpos blmove blmpop blpop brpop
     brpoplpush bzmpop bzpopmax bzpopmin decr decrby del discard dump echo exec exists expire
@@ -162,8 +162,14 @@ _REASONS: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 _REFUSED: Final = {name: reason for reason, names in _REASONS.items() for name in names}
-_WHOLE: Final = frozenset({"acl", "client", "cluster", "memory", "pubsub"})
-"""They have subcommands of both kinds (rule 4)."""
+_WHOLE: Final = {
+    "acl": "acl|whoami",
+    "client": "client|getname",
+    "cluster": "cluster|slots",
+    "memory": "memory|usage",
+    "pubsub": "pubsub|numsub",
+}
+"""They have subcommands of both kinds (rule 4); with one that can be named."""
 
 
 def refusal_of(name: str) -> str:
@@ -172,12 +178,12 @@ def refusal_of(name: str) -> str:
     Args:
         name: Of a command in lower case, or `COMMAND|SUBCOMMAND`.
     """
-    if name in _KNOWN or _SELECT.fullmatch(name):
+    if name in KNOWN or _SELECT.fullmatch(name):
         return ""
     if name == "select":
         return "it reaches every database: name one, as in `select|1`"
     if name in _WHOLE:
-        return f"not all of it may be done: name what is needed, as in `{_example(name)}`"
+        return f"not all of it may be done: name what is needed, as in `{_WHOLE[name]}`"
     return _REFUSED.get(name) or _REFUSED.get(name.partition("|")[0], "")
 
 
@@ -208,12 +214,8 @@ def require_command(name: str, *, keys: bool, channels: bool) -> None:
     reason = refusal_of(name)
     if reason:
         raise BadKindError(f"`{shown}` can't be given to a credential: {reason}")
-    if name not in _KNOWN and _SELECT.fullmatch(name) is None:
+    if name not in KNOWN and _SELECT.fullmatch(name) is None:
         raise BadKindError(
             f"`{shown}` is no command that is known here to keep to its user's patterns",
             remedy="correct it; commands of modules can't be given to credentials",
         )  # 1
-
-
-def _example(name: str) -> str:
-    return min(one for one in _KNOWN if one.startswith(f"{name}|") and not one.endswith("|help"))
