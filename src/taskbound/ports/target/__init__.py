@@ -10,6 +10,7 @@ from taskbound.ports.target.errors import (
     TargetUnavailableError,
     TargetUnreachedError,
 )
+from taskbound.ports.target.starting import Restarts
 from taskbound.ports.target.store import StoredTarget, TargetReads, TargetWrites
 from taskbound.ports.target.system import (
     Gone,
@@ -29,6 +30,7 @@ __all__ = [
     "Minted",
     "NameTakenError",
     "RenewalUnsupportedError",
+    "Restarts",
     "Shown",
     "StoredTarget",
     "Target",

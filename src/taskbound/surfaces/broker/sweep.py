@@ -9,7 +9,10 @@
    itself, until a look shows nothing. Once every target has shown that, the store is believed again, and
    credentials are minted (`memory`, I-15).
 5. Nothing of another name is touched (I-14).
-6. A target is listened to up to `MOST_NAMES` names: of one that goes on, the rest is seen to by a later
+6. Where a target may bring back what was taken away when it is started anew (`ports.target.Restarts`), it
+   is asked for its starts every few seconds, and is looked through once they are others (F15). They are asked
+   for before a look, so that none comes between.
+7. A target is listened to up to `MOST_NAMES` names: of one that goes on, the rest is seen to by a later
    sweep, and it has not shown that nothing is left.
 """
 
@@ -25,6 +28,7 @@ from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import GRACE, ForeignNameError, id_of, prefix_of
 from taskbound.core.errors import TaskboundError
 from taskbound.core.target import LONGEST
+from taskbound.ports.target import Restarts
 from taskbound.surfaces.broker.targets import called
 from taskbound.wire.broker import TellSwept
 
@@ -34,13 +38,17 @@ if TYPE_CHECKING:
     from taskbound.ports.target import StoredTarget, Target
     from taskbound.surfaces.broker.steps import Desk
 
-__all__ = ["AGAIN", "MOST_NAMES", "SWEEP_EVERY", "Sweeps", "sweep_target"]
+__all__ = ["AGAIN", "GLANCE_EVERY", "MOST_NAMES", "SWEEP_EVERY", "Sweeps", "sweep_target"]
 
 _log = logging.getLogger(__name__)
 SWEEP_EVERY: Final = 60.0
 """Seconds from the end of one sweep of a target to the next."""
 AGAIN: Final = 5.0
 """Seconds until the next one where the last could not be made, or the store is not believed."""
+GLANCE_EVERY: Final = 3.0
+"""Seconds from one question for its starts to the next (rule 6)."""
+_GLANCE: Final = 2.0
+"""Seconds that such a question may take."""
 _PATIENCE: Final = 20.0
 """Seconds that looking through a target may take."""
 _ENDING: Final = 5.0
@@ -62,6 +70,10 @@ class _Round:
     """Whether it showed nothing, since the store is not believed (rule 4)."""
     target: str = field(default="")
     """Digest of the identity that this is about."""
+    starts: tuple[str, ...] = ()
+    """Its starts before it was looked through; none of a target that brings nothing back (rule 6)."""
+    glance: float = 0.0
+    """When it is asked for them next, on the clock that is never set."""
 
 
 class Sweeps:
@@ -97,18 +109,22 @@ class Sweeps:
         doubt = self._desk.memory.trouble()
         now = self._desk.watch.elapsed()
         begin: list[tuple[StoredTarget, _Round]] = []
+        glance: list[tuple[StoredTarget, _Round]] = []
         with self._lock:
             places = {(one.namespace, one.name) for one in targets}
             self._rounds = {place: one for place, one in self._rounds.items() if place in places}
             for stored in targets:
                 one = self._rounds.setdefault((stored.namespace, stored.name), _Round())
                 if one.target != stored.identity:
-                    one.target, one.due, one.empty = stored.identity, 0.0, False
+                    one.target, one.due, one.empty, one.starts = stored.identity, 0.0, False, ()
                 if not doubt:
                     one.empty = False
                 if now >= one.due and not one.under_way:
                     one.under_way = True
                     begin.append((stored, one))
+                elif one.starts and now >= one.glance and not one.under_way:
+                    one.under_way = True
+                    glance.append((stored, one))
             over = bool(doubt) and all(one.empty for one in self._rounds.values())
         if over:
             _log.warning(
@@ -119,10 +135,31 @@ class Sweeps:
             threading.Thread(
                 target=self._sweep, args=(stored, one, doubt), name=f"sweep {stored.name}", daemon=True
             ).start()
+        for stored, one in glance:
+            threading.Thread(
+                target=self._look_again, args=(stored, one), name=f"glance {stored.name}", daemon=True
+            ).start()
+
+    def _look_again(self, stored: StoredTarget, one: _Round) -> None:
+        """Have it looked through where it was started anew (rule 6)."""
+        anew = False
+        try:
+            anew = _starts(self._desk, stored, _GLANCE) != one.starts
+            if anew:
+                _log.info("%s was started anew", stored.name)
+        except TaskboundError as error:
+            _log.debug("%s does not say its starts: %s [%s]", stored.name, error.message, error.code)
+        finally:
+            with self._lock:
+                now = self._desk.watch.elapsed()
+                one.under_way, one.glance = False, now + GLANCE_EVERY
+                one.due = min(one.due, now) if anew else one.due
+                self._idle.notify_all()
 
     def _sweep(self, stored: StoredTarget, one: _Round, doubt: str) -> None:
-        wait, empty = AGAIN, False
+        wait, empty, starts = AGAIN, False, one.starts
         try:
+            starts = _starts(self._desk, stored, _PATIENCE)
             if doubt:
                 _log.warning("%s is emptied of what is ours: %s", stored.name, doubt)
             empty = sweep_target(self._desk, stored, believed=not doubt)
@@ -135,9 +172,21 @@ class Sweeps:
             )  # and no words: they may be a target's
         finally:
             with self._lock:
-                one.under_way, one.due = False, self._desk.watch.elapsed() + wait
+                now = self._desk.watch.elapsed()
+                one.under_way, one.due, one.glance = False, now + wait, now + GLANCE_EVERY
+                one.starts = starts
                 one.empty = empty and bool(doubt)
                 self._idle.notify_all()
+
+
+def _starts(desk: Desk, stored: StoredTarget, patience: float) -> tuple[str, ...]:
+    """The starts of a target that may bring something back; none of another (rule 6).
+
+    Raises:
+        TaskboundError: It can't be asked.
+    """
+    target = desk.targets.open(stored)
+    return called(partial(target.starts, patience=patience)) if isinstance(target, Restarts) else ()
 
 
 def sweep_target(desk: Desk, stored: StoredTarget, *, believed: bool) -> bool:
@@ -181,7 +230,7 @@ def sweep_target(desk: Desk, stored: StoredTarget, *, believed: bool) -> bool:
 
 
 def _names(target: Target[Any], mark: str) -> tuple[list[str], bool]:
-    """The names of this mark that are there, and no other (rule 5); whether these are all (rule 6)."""
+    """The names of this mark that are there, and no other (rule 5); whether these are all (rule 7)."""
     found: list[str] = []
     for number, name in enumerate(target.sweep(prefix_of(mark), patience=_PATIENCE)):
         if number >= MOST_NAMES:
