@@ -75,6 +75,8 @@ class TellMinted(Message, frozen=True, tag="broker:minted", tag_field="op"):
     fence: int
     sealed: str
     """Its secret, sealed to the row's recipient (`wire.credential`); empty of a canary, which was used."""
+    kept: str = ""
+    """What its target needs to end it, sealed to the broker itself; empty where its name is enough."""
 
 
 class TellRenewed(Message, frozen=True, tag="broker:renewed", tag_field="op"):

@@ -45,6 +45,7 @@ from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.broker.authority import DaemonAuthority
 from taskbound.surfaces.broker.errors import UnknownKindError
 from taskbound.surfaces.broker.grip import Watch
+from taskbound.surfaces.broker.keeping import Keeping
 from taskbound.surfaces.broker.memory import EMPTY, Memory
 from taskbound.surfaces.broker.serving import BrokerSocket
 from taskbound.surfaces.broker.steps import Desk
@@ -127,6 +128,7 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
         if work is not None:
             work.discoveries.want(namespace, target, look)
 
+    memory = Memory(directory, store)
     authority = DaemonAuthority(loop, _connecting(Path(told.daemon)), push, want)
     work = Work(
         Desk(
@@ -139,7 +141,8 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
                 seeing={"openbao": _openbao},
                 store=store,
             ),
-            memory=Memory(directory, store),
+            memory=memory,
+            keeping=Keeping(directory.key, memory),
             proves=_Proves(),
             hand=hand,
         )

@@ -35,11 +35,12 @@ from tests.contracts.store.rows import (
     outcome,
     read,
 )
+from tests.contracts.store.test_credential import row as credential
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEWEST = "0046"
+NEWEST = "0047"
 """The newest revision that there is."""
 REVISION = """
 from alembic import op
@@ -355,4 +356,20 @@ def test_an_agent_of_before_is_of_low_risk_and_nobody_said_so(tmp_path: Path) ->
     found = read(store, lambda seen: seen.identities.agent(SPACE, "coder"))
     assert found is not None
     assert (found.risk, found.risk_by, found.version) == (Risk.LOW, "", 3)
+    store.close()
+
+
+def test_0047_a_credential_of_before_has_nothing_kept_and_is_what_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    make(path)
+    whole = credential("a", kept="")
+    store = SqlStore(path, reserve=0)
+    store.write(lambda tx: tx.credentials.insert_credentials([whole]))
+    store.close()
+    connection = driver.connect(os.fspath(path), isolation_level=None)
+    connection.execute("ALTER TABLE credentials DROP COLUMN kept")
+    connection.execute("UPDATE alembic_version SET version_num = '0046'")
+    connection.close()
+    store = SqlStore(path, reserve=0)
+    assert read(store, lambda seen: seen.credentials.credential(SPACE, whole.id)) == whole
     store.close()

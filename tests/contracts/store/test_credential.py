@@ -45,6 +45,7 @@ def row(letter: str, **changes: Any) -> Credential:
         renewal=Renewal(
             action="act_2", ends=Instant(NOW + 400), record=18, state=RenewalState.FAILED, attempts=3
         ),
+        kept="sealed\u00e9",
         version=5,
     )
     return replace(whole, **changes)
@@ -87,6 +88,7 @@ def test_a_row_is_written_over_the_one_that_it_was_made_of(store: Store) -> None
         trouble="",
         late=NEVER,
         renewal=Renewal(action="act_3", ends=Instant(NOW + 500), record=19),
+        kept="",
         version=6,
     )
     written(store, before)

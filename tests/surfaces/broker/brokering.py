@@ -20,6 +20,7 @@ from taskbound.flows.credential.sweeping import Sweep, take_sweep
 from taskbound.flows.credential.telling import Telling
 from taskbound.sdk.client import DaemonLostError
 from taskbound.surfaces.broker.grip import Watch
+from taskbound.surfaces.broker.keeping import Keeping
 from taskbound.surfaces.broker.memory import EMPTY, Memory
 from taskbound.surfaces.broker.steps import Desk
 from taskbound.surfaces.broker.targets import Targets
@@ -101,7 +102,7 @@ class Daemon:
         one = Telling(means=self.world.means, namespace=namespace, credential=told.credential, fence=fence)
         match told:
             case TellMinted():
-                one.minted(sealed=bool(told.sealed))
+                one.minted(sealed=bool(told.sealed), kept=told.kept)
                 self.handed[told.credential] = told.sealed
             case TellRenewed():
                 one.renewed()
@@ -188,12 +189,14 @@ class Brokering:
     def start(self) -> None:
         """Begin anew, as after a kill."""
         means = self.world.means
+        memory = Memory(self.paper, means.store)
         self.desk = Desk(
             store=means.store,
             watch=Watch(clock=means.clock, elapsed=lambda: time.monotonic() + self.late),
             authority=self.daemon,
             targets=Targets(self.key, self.plugs, seeing=self.seeing, store=means.store),
-            memory=Memory(self.paper, means.store),
+            memory=memory,
+            keeping=Keeping(self.key, memory),
             proves=self.world.proofs,
             hand=hand,
         )

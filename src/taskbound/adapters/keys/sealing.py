@@ -57,6 +57,14 @@ class SealingKey:
         """A new key from the operating system's generator."""
         return cls(X25519PrivateKey.generate())
 
+    def seal(self, value: str, binding: Binding) -> str:
+        """The value, as only this key can read it.
+
+        Raises:
+            BadSecretError: The value can't stand in the slot.
+        """
+        return seal(value, binding, public=self.public)
+
     def open(self, sealed: str, binding: Binding) -> str:
         """The value that was sealed to this key for exactly this (rule 2).
 

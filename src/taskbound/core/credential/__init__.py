@@ -18,6 +18,7 @@ from taskbound.core.credential.errors import (
     RenewalUnderWayError,
     UnwantedRecipientError,
 )
+from taskbound.core.credential.keeping import is_unbegun, kept_binding, lost_until
 from taskbound.core.credential.lease import LEASE, MARGIN, is_leased, is_never_begun, require_lease
 from taskbound.core.credential.move import (
     acknowledge,
@@ -119,9 +120,12 @@ __all__ = [
     "is_never_begun",
     "is_overdue",
     "is_renewing",
+    "is_unbegun",
     "keep_end",
+    "kept_binding",
     "latest_end",
     "leave_credential",
+    "lost_until",
     "name_of",
     "parse_mark",
     "parse_recipient",

@@ -7,7 +7,8 @@
 3. A revocation that failed stays what it is, with one more attempt and what it met.
 4. Of what was never sent nothing can arrive: its end is written with the mint's (`state`, rule 5).
 5. A secret that was not acknowledged in time is nobody's, also where the row's end is not written yet.
-6. A renewal moves the row's end once the target was told, and never to an earlier one. What ends a credential
+6. What was kept to end it is forgotten with what ends it: nobody needs it any more.
+7. A renewal moves the row's end once the target was told, and never to an earlier one. What ends a credential
    ends its renewal, and what is over is renewed by nobody, also where the row's end is not written yet.
 """
 
@@ -57,8 +58,14 @@ def begin_mint(credential: Credential, now: Instant) -> Credential:
     return _due(replace(moved, late=Instant(moved.lease.until + LATE)), now)
 
 
-def show_credential(credential: Credential, fence: int, now: Instant) -> Credential:
+def show_credential(credential: Credential, fence: int, now: Instant, *, kept: str = "") -> Credential:
     """The target shows what the holder of this lease minted, whose secret is sealed.
+
+    Args:
+        credential: The row.
+        fence: Of the holder's lease.
+        now: When.
+        kept: What its target needs to end it, sealed to the broker; empty where its name is enough.
 
     Raises:
         LeaseLostError: That is nobody who has it in hand.
@@ -66,7 +73,7 @@ def show_credential(credential: Credential, fence: int, now: Instant) -> Credent
     """
     require_lease(credential, fence, now)
     moved = _move(let_go(credential), CredentialEvent.SHOW)
-    return _due(replace(moved, shown=now, late=NEVER), now)
+    return _due(replace(moved, shown=now, late=NEVER, kept=kept), now)
 
 
 def acknowledge(credential: Credential, now: Instant) -> Credential:
@@ -88,7 +95,7 @@ def prolong_credential(credential: Credential, renewal: Renewal, now: Instant) -
     """A decision lets it live longer, of which its target has to be told.
 
     Raises:
-        NotRenewableError: It is over, is nobody's yet, or another renewal of it is under way (rule 6).
+        NotRenewableError: It is over, is nobody's yet, or another renewal of it is under way (rule 7).
         WrongStateError: It is not active.
     """
     moved = _move(credential, CredentialEvent.PROLONG)
@@ -104,7 +111,7 @@ def begin_renewal(credential: Credential, now: Instant) -> Credential:
 
     Raises:
         LeaseHeldError: Another one has it in hand.
-        NotRenewableError: It is over, or nothing is to be told (rule 6).
+        NotRenewableError: It is over, or nothing is to be told (rule 7).
         WrongStateError: It is not active.
     """
     moved = _move(take_lease(credential, now), CredentialEvent.TELL)
@@ -117,7 +124,7 @@ def renew_credential(credential: Credential, fence: int, now: Instant) -> Creden
 
     Raises:
         LeaseLostError: That is nobody who has it in hand.
-        NotRenewableError: It is over, or nothing was to be told (rule 6).
+        NotRenewableError: It is over, or nothing was to be told (rule 7).
         WrongStateError: It is not active.
     """
     require_lease(credential, fence, now)
@@ -132,7 +139,7 @@ def fail_renewal(credential: Credential, fence: int, trouble: str, now: Instant)
 
     Raises:
         LeaseLostError: That is nobody who has it in hand.
-        NotRenewableError: It is over, or nothing was to be told (rule 6).
+        NotRenewableError: It is over, or nothing was to be told (rule 7).
         WrongStateError: It is not active.
     """
     require_lease(credential, fence, now)
@@ -147,7 +154,7 @@ def keep_end(credential: Credential, fence: int, trouble: str, now: Instant) -> 
 
     Raises:
         LeaseLostError: That is nobody who has it in hand.
-        NotRenewableError: It is over, or nothing was to be told (rule 6).
+        NotRenewableError: It is over, or nothing was to be told (rule 7).
         WrongStateError: It is not active.
     """
     require_lease(credential, fence, now)
@@ -157,7 +164,7 @@ def keep_end(credential: Credential, fence: int, trouble: str, now: Instant) -> 
 
 
 def _require_renewing(credential: Credential, now: Instant) -> Renewal:
-    """The renewal of which the target is to be told; as long as the credential is not over (rule 6)."""
+    """The renewal of which the target is to be told; as long as the credential is not over (rule 7)."""
     renewal = credential.renewal
     if renewal is None or not is_renewing(credential) or now >= credential.ends:
         raise NotRenewableError(f"`{credential.id}` is over, or is not being renewed")
@@ -173,7 +180,7 @@ def end_credential(credential: Credential, why: str, now: Instant) -> Credential
     moved = _move(let_go(credential), CredentialEvent.END)
     renewal = credential.renewal
     if renewal is not None and is_renewing(credential):
-        renewal = replace(renewal, state=RenewalState.FAILED)  # 6
+        renewal = replace(renewal, state=RenewalState.FAILED)  # 7
     return _due(replace(moved, ended=now, why=why, attempts=0, renewal=renewal), now)
 
 
@@ -220,7 +227,7 @@ def prove_gone(credential: Credential, fence: int, now: Instant) -> Credential:
         WrongStateError: It is not being revoked.
     """
     require_lease(credential, fence, now)
-    return _due(replace(_move(let_go(credential), CredentialEvent.GONE), trouble=""), now)
+    return _due(replace(_move(let_go(credential), CredentialEvent.GONE), trouble="", kept=""), now)  # 6
 
 
 def prove_still_gone(credential: Credential, now: Instant) -> Credential:
@@ -241,7 +248,7 @@ def leave_credential(credential: Credential, fence: int, until: Instant, now: In
         WrongStateError: It is not being revoked.
     """
     require_lease(credential, fence, now)
-    return _due(replace(_move(let_go(credential), CredentialEvent.LEAVE), ends=until), now)
+    return _due(replace(_move(let_go(credential), CredentialEvent.LEAVE), ends=until, kept=""), now)  # 6
 
 
 def reappear(credential: Credential, now: Instant) -> Credential:

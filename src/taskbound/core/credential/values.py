@@ -11,11 +11,13 @@
    says to have may be anywhere.
 5. What was permitted of a renewal stands beside the row's end until the target was told: until then the row
    ends when it did. The last renewal stays with what came of it: its action's outcome follows from that.
+6. What has no name of ours in its target is ended by what is kept of it (`keeping`): sealed to the broker,
+   and no longer than until it is over.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -137,6 +139,8 @@ class Credential:
     """The number of the record of its beginning (`AuditReads.numbered`)."""
     renewal: Renewal | None = None
     """The last one; None where there was none."""
+    kept: str = field(default="", repr=False)
+    """What its target needs to end it, sealed to the broker; empty where its name is enough (rule 6)."""
     version: int = 1
     """Grows with each change; a row is written over the one that it was made of, and over no other."""
 

@@ -5,8 +5,9 @@ Rules:
 1. A slot is written `KIND:NAME`. `environment:NAME` is a variable of a server that is started; `header:NAME`
    and `query:NAME` go with each request to a URL; `argument:TOOL/NAME` is a top-level argument of one of the
    server's own tools. `oauth:client-secret` and `oauth:private-key` are what a client proves itself with
-   where tokens for a URL are given (`oauth.client`). `admin:access` is no server's: what the broker comes to
-   a target with. There is one way to write it: headers in small letters.
+   where tokens for a URL are given (`oauth.client`). Two are no server's: `admin:access`, what the broker
+   comes to a target with, and `kept:CREDENTIAL`, what ends a credential there. There is one way to write it:
+   headers in small letters.
 2. A slot holds what opens something, and nothing that decides what runs or who is spoken to: no variable that
    a loader, a shell or an interpreter takes for code or for a place of code, and none that a tool's
    configuration, a proxy or a list of authorities is taken from. A token of such a tool (`GIT_TOKEN`,
@@ -51,6 +52,7 @@ _NAMES: Final = {
     "argument": re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}"),
     "oauth": re.compile(r"client-secret|private-key"),
     "admin": re.compile(r"access"),
+    "kept": re.compile(r"crd_[a-z2-7]{35}"),
 }
 _LINES: Final = frozenset({"header", "oauth"})
 _HEADER: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
@@ -77,7 +79,7 @@ class Slot:
     """
 
     kind: str
-    """`environment`, `header`, `query`, `argument` or `oauth`."""
+    """`environment`, `header`, `query`, `argument` or `oauth`; of no server: `admin`, `kept`."""
     name: str
     tool: str = ""
     """For an argument: the server's own name of the tool."""

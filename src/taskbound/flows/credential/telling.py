@@ -3,6 +3,7 @@
 1. What is told under another fence than the lease's, or after the lease, is refused with `lease-lost` and
    changes nothing: whoever has the credential now, or ended it, looks at the target anew (I-12, I-55).
 2. *Minted* makes it active, and its secret is there for who asked. A canary has none, and is over with it.
+   What was kept to end it is written with that, before anybody gets the secret; it is sealed, and says so.
 3. *Failed* ends what was being minted, with what was met; where nothing was sent of it, it is over by that.
    Of what was being revoked it counts one attempt, which leaves no record, and changes nothing else: only the
    target's own word leads out of revoking (I-06).
@@ -32,6 +33,7 @@ from taskbound.core.credential import (
     is_canary,
     is_renewing,
     keep_end,
+    kept_binding,
     leave_credential,
     prove_gone,
     prove_still_gone,
@@ -43,6 +45,7 @@ from taskbound.core.credential import (
 from taskbound.flows.credential.errors import WrongTellingError
 from taskbound.flows.credential.moving import Moves, lock
 from taskbound.flows.credential.reasons import AGAIN, CANARY, FAILED
+from taskbound.wire.secret import require_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,10 +75,15 @@ class Telling:
     tx: Transaction | None = None
     """The transaction that it is part of (rule 8); None for one of its own."""
 
-    def minted(self, *, sealed: bool) -> Credential:
-        """The target shows it (rule 2); whether a sealed secret came with it.
+    def minted(self, *, sealed: bool, kept: str = "") -> Credential:
+        """The target shows it (rule 2).
+
+        Args:
+            sealed: Whether a sealed secret came with it.
+            kept: What its target needs to end it, sealed to the broker; empty where its name is enough.
 
         Raises:
+            BadSecretError: What was kept is not sealed for this credential.
             LeaseLostError: It is in another hand (rule 1).
             WrongStateError: It is not being minted.
             WrongTellingError: A canary came with a secret, or another credential without.
@@ -85,7 +93,9 @@ class Telling:
             require_lease(row, self.fence, moves.now)
             if is_canary(row) is sealed:
                 raise WrongTellingError("a canary has no secret, and every other credential has one")
-            shown = show_credential(row, self.fence, moves.now)
+            if kept:
+                require_for(kept, kept_binding(row))
+            shown = show_credential(row, self.fence, moves.now, kept=kept)
             moves.put(row, shown, CredentialEvent.SHOW)
             if not is_canary(row):
                 return shown

@@ -10,6 +10,7 @@ from taskbound.ports.target.errors import (
     TargetUnavailableError,
     TargetUnreachedError,
 )
+from taskbound.ports.target.keeping import MAX_KEPT, Keeps
 from taskbound.ports.target.starting import Restarts
 from taskbound.ports.target.store import StoredTarget, TargetReads, TargetWrites
 from taskbound.ports.target.system import (
@@ -22,9 +23,11 @@ from taskbound.ports.target.system import (
 )
 
 __all__ = [
+    "MAX_KEPT",
     "Discovers",
     "Discovery",
     "Gone",
+    "Keeps",
     "Left",
     "MintOrder",
     "Minted",

@@ -40,6 +40,9 @@ class Minted:
     """What may be shown: by the name of the variable that programs of the target read."""
     secret: Mapping[str, str] = field(repr=False)
     """What may not."""
+    kept: str = field(default="", repr=False)
+    """What the target needs to end it, where its name is not enough (`ports.target.keeping`); nobody but the
+    broker sees it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

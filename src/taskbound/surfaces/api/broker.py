@@ -103,7 +103,7 @@ async def take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMint
     holders: list[str] = []
 
     def tell(tx: Transaction | None) -> Credential:
-        row = replace(told, tx=tx).minted(sealed=bool(ask.sealed))
+        row = replace(told, tx=tx).minted(sealed=bool(ask.sealed), kept=ask.kept)
         if row.action:
             with daemon.means.store.read() if tx is None else nullcontext(tx) as seen:
                 action = seen.actions.action(row.namespace, row.action)

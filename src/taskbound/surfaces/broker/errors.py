@@ -7,7 +7,14 @@ from typing import Final
 
 from taskbound.core.errors import DeniedError, UnavailableError, error_classes
 
-__all__ = ["CODES", "NotShowingError", "OtherTargetError", "StoreRestoredError", "UnknownKindError"]
+__all__ = [
+    "CODES",
+    "KeptMissingError",
+    "NotShowingError",
+    "OtherTargetError",
+    "StoreRestoredError",
+    "UnknownKindError",
+]
 
 
 class StoreRestoredError(UnavailableError):
@@ -24,6 +31,13 @@ class OtherTargetError(DeniedError):
     remedy = (
         "declare the target again as it was: what is left there can be ended by its own admin access alone"
     )
+
+
+class KeptMissingError(DeniedError):
+    """What was kept to end a credential is not in its row any more."""
+
+    code = "kept-missing"
+    remedy = "look for who writes to the store beside the daemon; it ends by itself when its row says"
 
 
 class NotShowingError(UnavailableError):

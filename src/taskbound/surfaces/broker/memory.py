@@ -7,6 +7,8 @@
 3. It remembers the new state once every target was looked through and nothing of what was there is left
    (`sweep`). The marks that it saw stay: what has one of them is looked for from then on, too.
 4. The store is read under one lock, so that no older state of it is compared with a newer one.
+5. A row that was made after this process began to follow the store, or believed it again, is no older state
+   of itself: a store that goes back is seen by rule 2, and is followed from its own last instant on.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from taskbound.core.credential import BadMarkError, parse_mark
 from taskbound.surfaces.broker.errors import StoreRestoredError
 
 if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
     from taskbound.ports.store import Readable, Snapshot
 
 __all__ = ["EMPTY", "Kept", "Memory"]
@@ -61,6 +64,8 @@ class Memory:
         self._store = store
         self._lock = Lock()
         self._seen = _parse(kept.read())
+        self._followed: Instant | None = None
+        """The store's last instant when it was first believed since (rule 5)."""
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -74,7 +79,17 @@ class Memory:
             StoreUnavailableError: It can't be read.
         """
         with self._lock, self._store.read() as snapshot:
-            return self._trouble(snapshot)
+            return self._follow(snapshot)
+
+    def followed(self, made: Instant) -> bool:
+        """Whether a row that was made at this instant is no older state of itself (rule 5).
+
+        Raises:
+            StoreUnavailableError: The store can't be read.
+        """
+        with self._lock, self._store.read() as snapshot:
+            since = self._followed
+            return not self._follow(snapshot) and since is not None and made > since
 
     def note(self, record: int) -> None:
         """Remember the state of now, and the record that something is about to be minted by (rule 1).
@@ -100,7 +115,17 @@ class Memory:
         """
         with self._lock, self._store.read() as snapshot:
             marks = self._seen.marks if self._seen is not None else ()
+            self._followed = None
             self._write(_seen(snapshot, 0, _Seen(marks=marks)))
+
+    def _follow(self, snapshot: Snapshot) -> str:
+        """As `_trouble`; where there is none, the store is followed from here on (rule 5)."""
+        trouble = self._trouble(snapshot)
+        if trouble:
+            self._followed = None
+        elif self._followed is None:
+            self._followed = self._store.last_instant()
+        return trouble
 
     def _trouble(self, snapshot: Snapshot) -> str:
         seen = self._seen

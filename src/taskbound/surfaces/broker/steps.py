@@ -10,7 +10,8 @@
    too: what a target can't do is known before anybody asks for it.
 5. What failed is told with its code, in our words, and whether that lasts; of a mint also whether nothing was
    sent of it. What can't be told is told by the lease's end.
-6. What was minted in another target than the one that has its name now is not looked for in that: it would be
+6. What has no name of ours in its target is kept with the row, and ended by that (`keeping`).
+7. What was minted in another target than the one that has its name now is not looked for in that: it would be
    found gone (I-07).
 """
 
@@ -31,7 +32,7 @@ from taskbound.core.credential import (
 from taskbound.core.errors import TaskboundError
 from taskbound.flows.credential.minting import require_mintable
 from taskbound.flows.credential.renewing import require_renewable
-from taskbound.ports.target import Gone, TargetUnreachedError
+from taskbound.ports.target import Gone, Keeps, Shown, TargetUnreachedError
 from taskbound.surfaces.broker.errors import CODES, OtherTargetError
 from taskbound.surfaces.broker.targets import called
 from taskbound.wire.broker import TellFailed, TellGone, TellLeft, TellMinted, TellRenewed, TellSeen
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from taskbound.ports.target import Minted, Target
     from taskbound.surfaces.broker.authority import Authority, Told
     from taskbound.surfaces.broker.grip import Grip, Watch
+    from taskbound.surfaces.broker.keeping import Keeping
     from taskbound.surfaces.broker.memory import Memory
     from taskbound.surfaces.broker.targets import Targets
 
@@ -56,6 +58,7 @@ the five that may pass from its return (`core.credential.due`, rule 3)."""
 _WORDS: Final = 300
 """Characters of what is told of a failure."""
 _NOTES: Final = 50
+_NOTHING: Final = Shown(exists=False, open=0)
 
 
 class Hand(Protocol):
@@ -76,6 +79,7 @@ class Desk:
     memory: Memory
     proves: Proves
     hand: Hand
+    keeping: Keeping
 
 
 def mint(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
@@ -96,6 +100,7 @@ def mint(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
         _fail(desk, namespace, credential, grip, error, unsent=unsent)
         return
     try:
+        kept = desk.keeping.keep(found.row, target, made)  # 6
         sealed = _handed(desk, found, target, made, grip)
     except LeaseLostError as error:
         _log.info("%s is not handed out: %s", credential, error.message)
@@ -103,7 +108,8 @@ def mint(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
     except TaskboundError as error:
         _fail(desk, namespace, credential, grip, error)
         return
-    _tell(desk, namespace, TellMinted(credential=credential, fence=grip.fence, sealed=sealed))
+    if _tell(desk, namespace, TellMinted(credential=credential, fence=grip.fence, sealed=sealed, kept=kept)):
+        desk.keeping.told(found.row)
 
 
 def _mintable(desk: Desk, namespace: str, credential: str, grip: Grip) -> tuple[Mintable, Target[Any]]:
@@ -160,7 +166,11 @@ def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
         target = _target_of(desk, row)
         patience, name = grip.patience(PATIENCE), name_of(mark, row.id)
         ends = end_in_target(latest_end(row))
-        found = called(lambda: target.revoke(name, ends=ends, patience=patience))
+        if isinstance(target, Keeps):
+            now = desk.watch.clock.now()
+            found = desk.keeping.end(row, target, ends=ends, now=now, patience=patience)  # 6
+        else:
+            found = called(lambda: target.revoke(name, ends=ends, patience=patience))
     except LeaseLostError as error:
         _log.info("%s is not revoked by this worker: %s", credential, error.message)
         return
@@ -169,9 +179,11 @@ def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
         return
     if isinstance(found, Gone):
         notes = tuple(one[:_WORDS] for one in found.notes[:_NOTES])
-        _tell(desk, namespace, TellGone(credential=row.id, fence=grip.fence, cut=found.cut, notes=notes))
+        told: Told = TellGone(credential=row.id, fence=grip.fence, cut=found.cut, notes=notes)
     else:
-        _tell(desk, namespace, TellLeft(credential=row.id, fence=grip.fence, until=found.until))
+        told = TellLeft(credential=row.id, fence=grip.fence, until=found.until)
+    if _tell(desk, namespace, told):
+        desk.keeping.told(row)
 
 
 def look_for(desk: Desk, namespace: str, credential: str) -> None:
@@ -183,7 +195,9 @@ def look_for(desk: Desk, namespace: str, credential: str) -> None:
         if row is None or row.state is not CredentialState.REVOKED:
             return
         target, name = _target_of(desk, row), name_of(mark, row.id)
-        shown = called(lambda: target.look(name, patience=PATIENCE))
+        shown = _NOTHING
+        if not isinstance(target, Keeps):  # 6: it is gone by what its one mint answered; none is on its way
+            shown = called(lambda: target.look(name, patience=PATIENCE))
     except TaskboundError as error:
         _log.info("%s can't be looked for: %s [%s]", credential, error.message, error.code)
         return
@@ -191,7 +205,7 @@ def look_for(desk: Desk, namespace: str, credential: str) -> None:
 
 
 def _target_of(desk: Desk, row: Credential) -> Target[Any]:
-    """The target in which it was minted (rule 6).
+    """The target in which it was minted (rule 7).
 
     Raises:
         OtherTargetError: It is another one now.
@@ -223,8 +237,11 @@ def _fail(
     _tell(desk, namespace, told)
 
 
-def _tell(desk: Desk, namespace: str, told: Told) -> None:
+def _tell(desk: Desk, namespace: str, told: Told) -> bool:
+    """Say what was seen; whether that is known to be written."""
     try:
         desk.authority.tell(namespace, told)
     except TaskboundError as error:  # 5
         _log.info("%s: what was seen is not taken: %s", told.credential, error.message)
+        return False
+    return True

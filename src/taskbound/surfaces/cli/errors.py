@@ -82,7 +82,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-address bad-body bad-form bad-page-cursor bad-query bad-request-key bad-tls
     """,
     _DENIED: """
-        credential-altered not-mintable target-replaced
+        credential-altered not-mintable kept-missing target-replaced
         not-renewable renewal-failed renewal-not-later renewal-under-way renewal-unsupported
         credential-ended mint-failed not-asker
         broker-refused clashing-variables credential-denied not-shown other-target other-task-bound same-host

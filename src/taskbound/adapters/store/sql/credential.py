@@ -20,7 +20,7 @@ __all__ = ["COLUMNS", "LIVING", "RENEWAL", "SqlCredentials", "read_credential"]
 COLUMNS: Final = (
     "namespace, id, target, kind, identity, task, agent, action, arguments, recipient, state, made, ends,"
     " due, fence, leased, shown, acknowledged, ended, why, attempts, trouble, late, record, renewal, renewed,"
-    " renewal_record, renewal_state, renewal_attempts, version"
+    " renewal_record, renewal_state, renewal_attempts, kept, version"
 )
 RENEWAL: Final = ("renewal", "renewed", "renewal_record", "renewal_state", "renewal_attempts")
 """Columns of the last renewal."""
@@ -49,10 +49,10 @@ _LIVING: Final = (
     f"SELECT {COLUMNS} FROM credentials WHERE namespace = ?1"  # noqa: S608 - our own words
     f" AND task IN (SELECT value FROM json_each(?2)) AND state IN ({LIVING}) ORDER BY id"
 )
-_INSERT: Final = f"INSERT INTO credentials ({COLUMNS}) VALUES ({', '.join('?' * 30)})"  # noqa: S608 - our own words
+_INSERT: Final = f"INSERT INTO credentials ({COLUMNS}) VALUES ({', '.join('?' * 31)})"  # noqa: S608 - our own words
 _CHANGED: Final = (
     *("state", "ends", "due", "fence", "leased", "shown", "acknowledged", "ended", "why", "attempts"),
-    *("trouble", "late", *RENEWAL, "version"),
+    *("trouble", "late", *RENEWAL, "kept", "version"),
 )
 _PUT: Final = (
     f"UPDATE credentials SET {', '.join(f'{one} = ?' for one in _CHANGED)}"  # noqa: S608 - our own words
@@ -121,7 +121,7 @@ class SqlCredentials:
         changed = (
             *(row.state.value, row.ends, row.due, row.lease.fence, row.lease.until, row.shown),
             *(int(row.acknowledged), row.ended, row.why, row.attempts, row.trouble, row.late),
-            *(*_renewal(row), row.version),
+            *(*_renewal(row), row.kept, row.version),
         )
         if self._link.change(_PUT, (*changed, row.namespace, row.id, expect)) != 1:
             self._link.conflict(f"the credential `{row.id}`")
@@ -150,7 +150,8 @@ def _row(row: Credential) -> tuple[Value, ...]:
         *(row.namespace, row.id, row.target, row.kind, row.identity, row.task, row.agent, row.action),
         *(row.arguments, row.recipient, row.state.value, row.made, row.ends, row.due),
         *(row.lease.fence, row.lease.until, row.shown, int(row.acknowledged), row.ended, row.why),
-        *(row.attempts, row.trouble, row.late, row.record, *_renewal(row), row.version),
+        *(row.attempts, row.trouble, row.late, row.record, *_renewal(row)),
+        *(row.kept, row.version),
     )
 
 
@@ -191,6 +192,7 @@ def read_credential(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     renewal_record: int,
     renewal_state: str,
     renewal_attempts: int,
+    kept: str,
     version: int,
 ) -> Credential:
     """The credential of a row."""
@@ -219,6 +221,7 @@ def read_credential(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
         late=Instant(late),
         record=record,
         renewal=_read_renewal(renewal, renewed, renewal_record, renewal_state, renewal_attempts),
+        kept=kept,
         version=version,
     )
 

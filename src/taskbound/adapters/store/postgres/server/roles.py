@@ -54,6 +54,7 @@ _SIGN_IN: Final = ("namespace", "id", "person", "until")
 _CREDENTIAL_STEP: Final = (
     *("state", "ends", "due", "fence", "leased", "shown", "acknowledged", "ended", "why", "attempts"),
     *("trouble", "late", "renewal", "renewed", "renewal_record", "renewal_state", "renewal_attempts"),
+    "kept",
     "version",
 )
 _PLAN_STEP: Final = ("state", "used", "finished", "reason")

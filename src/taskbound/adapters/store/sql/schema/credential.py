@@ -4,7 +4,9 @@
    costs the others nothing.
 2. What is under way is in an index of its own for the same reason: it is looked through again and again.
 3. The last renewal stands in the row: its action, until when, its record, and what came of it.
-4. Rows are kept: that something was minted and is gone is what the log says too, and who asks a target for
+4. What ends one in its target where that has no name of ours is sealed to the broker (`kept`), and empty once
+   the credential is over.
+5. Rows are kept: that something was minted and is gone is what the log says too, and who asks a target for
    what it has compares it with them.
 """
 
@@ -62,6 +64,7 @@ credentials: Final = Table(
     Column("renewal_record", WHOLE, nullable=False, server_default=text("0")),
     Column("renewal_state", TEXT, nullable=False, server_default=text("''")),
     Column("renewal_attempts", WHOLE, nullable=False, server_default=text("0")),
+    Column("kept", TEXT, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("namespace", "id"),
     Index("credentials_by_task", "namespace", "task", "id"),
     Index("credentials_by_target", "namespace", "target", "id"),
