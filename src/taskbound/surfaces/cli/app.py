@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from typer.main import get_command
 
 from taskbound import __version__
 from taskbound.core.errors import TaskboundError
@@ -40,7 +42,7 @@ from taskbound.surfaces.cli.session import HomeOption, JsonOption, NamespaceOpti
 from taskbound.surfaces.cli.try_ import add_try
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from taskbound.surfaces.cli.plugs import Plugs
 
@@ -102,7 +104,7 @@ def run(arguments: Sequence[str], plugs: Plugs) -> int:
     own = list(arguments)
     screen = Screen(json="--json" in (own[: own.index("--")] if "--" in own else own))
     try:
-        found = build()(args=own, prog_name="taskbound", obj=plugs, standalone_mode=False)
+        found = _command()(args=own, prog_name="taskbound", obj=plugs, standalone_mode=False)
     except TaskboundError as error:
         tell(screen, fault_of(error), getattr(error, "__notes__", ()))
         return status_of(error)
@@ -119,6 +121,12 @@ def run(arguments: Sequence[str], plugs: Plugs) -> int:
         tell_surprise(screen, error, whole=plugs.environ.get("TASKBOUND_LOG_LEVEL") == "debug")
         return SURPRISE
     return found if isinstance(found, int) else 0
+
+
+@cache
+def _command() -> Callable[..., object]:
+    """All of it, made once a process: making it takes longer than most commands, and no call changes it."""
+    return get_command(build())
 
 
 def _say_version(wanted: bool) -> None:
