@@ -8,6 +8,8 @@
    gone within what is allowed from then on (T4).
 4. A host's session is cut when its client ends with it, and its certificate is then refused at the first try;
    how long that try takes is the client's own time, and is not counted.
+5. Of a Redis and its replica a session is open on each, of which one waits for what nobody says; both are cut
+   and both nodes refuse the user when an end is over.
 """
 
 from __future__ import annotations
@@ -29,10 +31,24 @@ from taskbound.wire.connection import Done
 from taskbound.wire.credential import CredentialRows, ListCredentials
 from taskbound.wire.target import ListTargets, TargetRows
 from taskbound.wire.task import EndTask
+from tests.peers.caching import ADMIN as CACHE_ADMIN
+from tests.peers.caching import Cache
 from tests.peers.cutting import Cutting, How
 from tests.peers.hosting import hosting
 from tests.peers.minter import Orders, minting
-from tests.wiring.broking import Askers, House, add_target, declared_host, house, key_of, settle_agent
+from tests.peers.redis import following
+from tests.peers.resp import LostError, SaidNoError
+from tests.wiring.broking import (
+    Askers,
+    Declared,
+    House,
+    add_target,
+    declared_cache,
+    declared_host,
+    house,
+    key_of,
+    settle_agent,
+)
 from tests.wiring.running import DEADLINE, client, until
 
 if TYPE_CHECKING:
@@ -197,6 +213,44 @@ def _on_a_host(count: int) -> Spread:
     return Spread.of(found)
 
 
+def _in_a_cache(count: int) -> Spread:
+    """Seconds from the end of a task to nobody being in a Redis or its replica (rule 5)."""
+    found = []
+    with following() as nodes, tempfile.TemporaryDirectory(prefix="tb-") as folder:
+        cache = Cache(list(nodes))
+        declared = Declared(declared_cache([one.address for one in nodes]), CACHE_ADMIN)
+        with house(Path(folder), declared) as there:
+            for number in range(count):
+                if number % _FRESH == _FRESH - 1:
+                    there.askers.close()
+                    there.askers = Askers(there.socket, tool=declared.tool)
+                found.append(_end_in_a_cache(there, cache))
+    return Spread.of(found)
+
+
+def _end_in_a_cache(there: House, cache: Cache) -> float:
+    task = there.start_task()
+    _, minted = there.askers.get().minted()
+    primary, replica = (cache.login(minted, one) for one in cache.nodes)
+    with primary, replica, client(there.socket) as one:
+        primary.say("BLPOP", "orders:none", "0")
+        began = time.perf_counter()
+        one.ask(EndTask(task=task), Done)
+        for line in (primary, replica):
+            try:
+                heard = line.hear(DEADLINE)
+            except LostError:
+                continue
+            raise AssertionError(f"a session that is over hears {heard}")
+        for node in cache.nodes:
+            try:
+                cache.login(minted, node).close()
+            except SaidNoError:
+                continue
+            raise AssertionError("a node lets somebody in after its session was cut")
+        return time.perf_counter() - began
+
+
 def soak_ends(count: int, seed: int) -> Found:
     """So many ends, some more beside a target that hangs, and returns of one that was away."""
     chance = random.Random(seed)  # noqa: S311 - nothing is kept secret by it
@@ -210,11 +264,12 @@ def soak_ends(count: int, seed: int) -> Found:
         returns = [both.come_back("away", chance) for _ in range(max(2, count // 50))]
         woken = [both.come_back("hangs", chance) for _ in range(_WOKEN)]
         until(lambda: not both.orders.roles(), "nothing is left")
-    hosts = _on_a_host(min(count, _HOSTS))
+    hosts, caches = _on_a_host(min(count, _HOSTS)), _in_a_cache(count)
     said = (
         f"{count:,} ends: {alone}; beside a target that hangs with {left} due: {beside};"
         f" {len(returns)} returns of one that was away: {max(returns):.1f} s at most;"
-        f" {len(woken)} of one that hung: {max(woken):.1f} s at most; on a host: {hosts}"
+        f" {len(woken)} of one that hung: {max(woken):.1f} s at most; on a host: {hosts};"
+        f" in a Redis and its replica: {caches}"
     )
     met = (
         alone.p50 <= _P50
@@ -223,9 +278,7 @@ def soak_ends(count: int, seed: int) -> Found:
         and left == _HELD
         and beside.most <= alone.p50 + _DELAY
         and max(returns + woken) <= _BACK
-        and hosts.p50 <= _P50
-        and hosts.p99 <= _P99
-        and hosts.most <= _MOST
+        and all(one.p50 <= _P50 and one.p99 <= _P99 and one.most <= _MOST for one in (hosts, caches))
     )
     if not met:
         raise AssertionError(f"a gate was missed: {said}")

@@ -18,6 +18,7 @@ import textwrap
 import threading
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from urllib.parse import quote
@@ -25,11 +26,15 @@ from urllib.parse import quote
 import psycopg
 
 from taskbound.core.target import OpenbaoAccess, PostgresAccess
+from tests.peers.caching import ADMIN as CACHE_ADMIN
+from tests.peers.caching import Cache
 from tests.peers.cutting import Cutting, CuttingPort
 from tests.peers.hosting import Host, hosting
 from tests.peers.leasing import POLICY, Leasing, leasing
 from tests.peers.minter import ADMIN, PREFIX, Orders, minting
-from tests.wiring.broking import Declared, declared_at, declared_host, roles
+from tests.peers.redis import following
+from tests.peers.resp import LostError, SaidNoError
+from tests.wiring.broking import Declared, declared_at, declared_cache, declared_host, roles
 from tests.wiring.running import until
 
 if TYPE_CHECKING:
@@ -37,11 +42,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from taskbound.ports.target import Minted
+    from tests.peers.redis import Node, Sort
+    from tests.peers.resp import Line
 
-__all__ = ["GROUNDS", "Ground", "HostGround", "Part", "on_database", "on_host", "on_leases"]
+__all__ = ["GROUNDS", "Ground", "HostGround", "Part", "on_cache", "on_database", "on_host", "on_leases"]
 
-Part = Literal["system", "database"]
-"""Of what the broker mints in: what it has there or speaks to, and the server that the logins are in."""
+Part = Literal["system", "database", "primary", "replica"]
+"""Of what the broker mints in: what it has there or speaks to, the server that the logins are in, and one
+node of several."""
 
 _OVER: Final = 30.0
 """Seconds that a session which was cut has to be over on this side."""
@@ -297,6 +305,69 @@ class HostGround:
         waiting.join(_OVER)
 
 
+@dataclass
+class CacheGround:
+    """A Redis or Valkey with its replica, which is a node like the other one."""
+
+    cache: Cache
+    doors: tuple[CuttingPort, ...]
+    opened: int = 0
+    parts: tuple[Part, ...] = ("system", "primary", "replica")
+    renews: bool = True
+    held: list[tuple[Line, Node, Minted]] = field(default_factory=list)
+
+    @property
+    def ways(self) -> Mapping[str, Cutting]:
+        return {"target": self.doors[0]}
+
+    @property
+    def declared(self) -> Declared:
+        nodes = [f"127.0.0.1:{one.port}" for one in self.doors]
+        return Declared(declared_cache(nodes), CACHE_ADMIN)
+
+    @property
+    def beside(self) -> tuple[Declared, ...]:
+        return ()
+
+    def names(self) -> set[str]:
+        """In a node's file too: from there they come back."""
+        lines = [line.split() for one in self.cache.nodes for line in one.saved.splitlines()]
+        return self.cache.users("tb_") | {one[1] for one in lines if one[1].startswith("tb_")}
+
+    def hold(self, minted: Minted) -> None:
+        for node in self.cache.nodes:
+            with suppress(LostError, SaidNoError):
+                self.held.append((self.cache.login(minted, node), node, minted))
+                self.opened += 1
+
+    def require_over(self) -> None:
+        for line, node, minted in self.held:
+            with suppress(LostError):
+                raise AssertionError(f"somebody is in still, and hears {line.ask('GET', 'orders:1')}")
+            line.close()
+            with suppress(SaidNoError):
+                self.cache.login(minted, node).close()
+                raise AssertionError("somebody is let in again")
+        self.held.clear()
+
+    def kill(self, part: Part) -> None:
+        for one in self._nodes(part):
+            one.kill()
+
+    def bring_back(self, part: Part) -> None:
+        """With what is on its disk."""
+        for one in self._nodes(part):
+            one.start_again()
+
+    def _nodes(self, part: Part) -> list[Node]:
+        """Those of a part: the system is both."""
+        primary, replica = self.cache.nodes
+        return {"primary": [primary], "replica": [replica]}.get(part, [primary, replica])
+
+    def stop_at(self, step: str, strike: Callable[[], None]) -> AbstractContextManager[None]:
+        raise NotImplementedError(f"a cache has no {step} at which {strike} could be called")
+
+
 def _has_open(pid: int, file: Path) -> bool:
     with suppress(OSError):
         return str(file) in {str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir()}
@@ -369,4 +440,24 @@ def on_leases(folder: Path) -> Iterator[Ground]:
         )
 
 
-GROUNDS: Final = {"openbao": on_leases, "openssh": on_host, "postgres": on_database}
+@contextmanager
+def on_cache(folder: Path, sort: Sort = "redis") -> Iterator[Ground]:  # noqa: ARG001 - the way to it is a port
+    """A primary with its replica, and the ways to their ports."""
+    with (
+        following(sort) as nodes,
+        CuttingPort(nodes[0].port) as first,
+        CuttingPort(nodes[1].port, with_=first) as second,
+    ):
+        found = CacheGround(Cache(list(nodes)), (first, second))
+        yield found
+        for line, _, _ in found.held:
+            line.close()
+
+
+GROUNDS: Final = {
+    "openbao": on_leases,
+    "openssh": on_host,
+    "postgres": on_database,
+    "redis": on_cache,
+    "valkey": partial(on_cache, sort="valkey"),
+}

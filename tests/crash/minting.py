@@ -44,7 +44,7 @@ _LATER: Final = 500
 
 Victim = Literal["broker", "daemon", "asker"] | Part
 """The system is what the broker has in the target or speaks to: its connections to a database, its helper on
-a host, an OpenBao."""
+a host, an OpenBao, the servers of a Redis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,8 @@ class Point:
     during: Literal["mint", "renew", "revoke"]
     victim: Victim = "broker"
     times: int = 1
+    alone: bool = False
+    """Whether all of before has to be gone first: calls of another course have this word too."""
 
 
 @dataclass(slots=True)
@@ -252,6 +254,10 @@ class Minting:
             self.kill(point.victim)
             struck.set()
 
+        if point.alone:
+            self.end_task()
+            until(self.gone, "nothing of before is under way")
+            self.start_task()
         credential = ""
         if point.during != "mint":
             credential, minted = self.request().minted()

@@ -17,11 +17,13 @@ IN_CI = {
     "openbao": ("k7-after", "k8-engine-server", "k15-engine-database", "k16"),
     "postgres": ("k9-daemon", "k11", "k13-daemon", "k19"),
     "openssh": ("k8", "k14-host-before", "k16", "k18-host"),
+    "redis": ("k7-after", "k14", "k17-server", "k19-daemon"),
 }
-"""The others of the database are in `tests/wiring/test_broker.py`; all are `dev/soak --only credentials`."""
+"""The others of the database are in `tests/wiring/test_broker.py`; all are `dev/soak --only credentials`.
+A Valkey has those of a Redis."""
 
 
-@pytest.fixture(scope="module", params=GROUNDS)
+@pytest.fixture(scope="module", params=IN_CI)
 def here(request: pytest.FixtureRequest) -> Iterator[tuple[str, Minting]]:
     with (
         TemporaryDirectory(prefix="tb-") as folder,

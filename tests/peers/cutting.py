@@ -15,6 +15,31 @@ How = Literal["before", "after", "stuck", "mute"]
 _NAME = ".s.PGSQL.5432"
 
 
+class _When:
+    """At which message is cut: of one way, or of several to one system, of whose messages each counts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._word: bytes = b""
+        self._how: How = "before"
+        self._left = 0
+        self.messages = 0
+        self.strike: Callable[[], None] | None = None
+
+    def at(self, word: bytes, how: How, strike: Callable[[], None] | None, times: int) -> None:
+        with self._lock:
+            self.strike = strike
+            self._word, self._how, self._left = word, how, times
+
+    def cut(self, piece: bytes) -> How | None:
+        with self._lock:
+            self.messages += 1
+            if not self._left or self._word not in piece:
+                return None
+            self._left -= 1
+            return None if self._left else self._how
+
+
 class Cutting:
     """Listens in a folder of its own as the server does in its own, and passes everything on until it cuts.
 
@@ -25,37 +50,40 @@ class Cutting:
     What a test gives as `strike` is called at that point: before the message arrives, or once it is answered.
     """
 
-    def __init__(self, folder: Path, server: Path, name: str = _NAME) -> None:
-        """Begin to listen; the socket has this name in either folder."""
+    def __init__(
+        self, folder: Path, server: Path, name: str = _NAME, *, with_: Cutting | None = None
+    ) -> None:
+        """Begin to listen; the socket has this name in either folder.
+
+        Where it is a way to another server of one system, what comes by it counts as what comes by the first.
+        """
         self.folder = folder
         self.path = folder / name
         self._server = server / name
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listening.bind(str(self.path))
-        self._begin(listening)
+        self._begin(listening, with_)
 
-    def _begin(self, listening: socket.socket) -> None:
-        self._strike: Callable[[], None] | None = None
+    def _begin(self, listening: socket.socket, with_: Cutting | None) -> None:
+        self.when = with_.when if with_ is not None else _When()
         self._listening = listening
         self._listening.listen()
-        self._word: bytes = b""
-        self._how: How = "before"
-        self._left = 0
         self._kept: list[socket.socket] = []
         self._over = False
-        self.messages = 0
-        """Pieces that came from clients."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def at(self, word: bytes, how: How, strike: Callable[[], None] | None = None, *, times: int = 1) -> None:
         """Cut once, at the next message with this word, or at so many such messages from now on."""
-        self._strike = strike
-        self._word, self._how, self._left = word, how, times
+        self.when.at(word, how, strike, times)
 
     def after(self, messages: int, how: How) -> None:
         """Cut once, at this message from now on."""
-        self._strike = None
-        self._word, self._how, self._left = b"", how, messages
+        self.when.at(b"", how, None, messages)
+
+    @property
+    def messages(self) -> int:
+        """Pieces that came from clients."""
+        return self.when.messages
 
     def __enter__(self) -> Self:
         return self
@@ -95,8 +123,8 @@ class Cutting:
                         client.sendall(piece)
             if how == "after" and select.select([server], [], [], 0.2)[0]:
                 server.recv(1 << 20)  # the answer, which nobody gets
-            if self._strike is not None:
-                self._strike()
+            if self.when.strike is not None:
+                self.when.strike()
         except OSError:
             return
         finally:
@@ -110,25 +138,19 @@ class Cutting:
             one.close()
 
     def _cut(self, piece: bytes) -> How | None:
-        self.messages += 1
-        if not self._left or self._word not in piece:
-            return None
-        self._left -= 1
-        if self._left:
-            return None
-        return self._how
+        return self.when.cut(piece)
 
 
 class CuttingPort(Cutting):
     """The same before a server's port."""
 
-    def __init__(self, server: int) -> None:
+    def __init__(self, server: int, *, with_: Cutting | None = None) -> None:
         """Begin to listen on a port of its own."""
         self._server_port = server
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listening.bind(("127.0.0.1", 0))
         self.port = int(listening.getsockname()[1])
-        self._begin(listening)
+        self._begin(listening, with_)
 
     def _reach(self, server: socket.socket) -> None:
         server.connect(("127.0.0.1", self._server_port))

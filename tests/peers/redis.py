@@ -56,8 +56,8 @@ _SETTINGS: Final = {
     "save": '""',
     "loglevel": "debug",
     "slowlog-log-slower-than": "0",
-    "slowlog-max-len": "100000",
-    "acllog-max-len": "10000",
+    "slowlog-max-len": "2000",
+    "acllog-max-len": "1000",
     "repl-diskless-sync-delay": "0",
     "cluster-node-timeout": "2000",
 }
@@ -222,7 +222,7 @@ class Node:
 
     def tells(self) -> str:
         """What it tells whoever administers it (rule 3)."""
-        slow, refused = self.asked(("SLOWLOG", "GET", "-1"), ("ACL", "LOG", "10000"))
+        slow, refused = self.asked(("SLOWLOG", "GET", "-1"), ("ACL", "LOG", "1000"))
         shown = (self.folder / "monitor").read_text(encoding="utf-8", errors="replace")
         return f"{self.log()}\n{slow!r}\n{refused!r}\n{shown}"
 

@@ -256,6 +256,27 @@ def declared_host(host: Host, name: str = "build-host", helper: str = "") -> Dec
     return Declared(file, access)
 
 
+def declared_cache(nodes: list[str], name: str = "cache") -> dict[str, Any]:
+    """The target's file of a Redis whose nodes are near."""
+    return {
+        "target": name,
+        "kind": "redis",
+        "where": {"nodes": nodes, "tls": False},
+        "owner": "alice",
+        "approvers": ["alice"],
+        "credentials": {
+            "orders": {
+                "for": "Reads and waits for orders.",
+                "commands": ["blpop", "get", "set"],
+                "reads": ["orders:*"],
+                "writes": ["orders:*"],
+                "seconds": 600,
+                "renewable": True,
+            }
+        },
+    }
+
+
 @contextmanager
 def house(base: Path, target: Path | Declared) -> Iterator[House]:
     """A person, an active agent with a task, and a target at this folder that is ready."""

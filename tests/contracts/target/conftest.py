@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contracts.target import openbao_bench, openssh_bench, postgres_bench
+from tests.contracts.target import openbao_bench, openssh_bench, postgres_bench, redis_bench
 from tests.contracts.target.bench import PREFIX, end
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ BENCHES: dict[str, Callable[[], AbstractContextManager[Bench]]] = {
     "openbao": openbao_bench.benched,
     "openssh": openssh_bench.benched,
     "postgres": postgres_bench.benched,
+    "redis": redis_bench.benched,
 }
 SHAPES = [
     pytest.param(name, one, id=f"{name}-{one.replace(' ', '-')}")
@@ -25,6 +26,7 @@ SHAPES = [
         "openbao": openbao_bench.SHAPES,
         "openssh": openssh_bench.SHAPES,
         "postgres": postgres_bench.SHAPES,
+        "redis": redis_bench.SHAPES,
     }.items()
     for one in shapes
 ]
