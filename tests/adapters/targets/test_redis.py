@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -356,6 +357,20 @@ def test_f13_another_password_or_user_reaches_nothing(node: Node) -> None:
     for target in (aimed(node, password="wrong"), aimed(node, user="nobody")):
         with pytest.raises(TargetUnreachedError, match="refuses this user and password"):
             minted(target, fresh_name())
+
+
+def test_the_rights_that_are_written_down_are_all_that_the_admin_needs(node: Node) -> None:
+    page = (Path(__file__).parents[3] / "docs/adr/0073-redis.md").read_text(encoding="utf-8")
+    rights = page.partition("a password of a user that has `")[2].partition("`")[0].split()
+    assert rights[0] == "+acl|setuser"
+    node.ask("ACL", "SETUSER", "least", "reset", "on", ">least", *rights)
+    target, name = aimed(node, user="least", password="least"), fresh_name()
+    target.use(minted(target, name), patience=PATIENCE)
+    target.renew(name, ENDS, patience=PATIENCE)
+    assert target.look(name, patience=PATIENCE).exists
+    assert set(target.sweep(PREFIX, patience=PATIENCE)) == {name}
+    assert target.starts(patience=PATIENCE) == (node.run_id,)
+    assert ended(target, name) == Gone(cut=0)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,8 @@ StdinOption = Annotated[
     typer.Option(
         "--admin-stdin",
         help='Read the admin access from standard input: {"user": …, "password": …}, or with `--admin-user`'
-        ' the password on one line; of a host with OpenSSH {"ca": …, "key": …}, private keys both.',
+        ' the password on one line; of a host with OpenSSH {"ca": …, "key": …}, private keys both; of an'
+        ' OpenBao {"token": …}.',
     ),
 ]
 KeysOption = Annotated[

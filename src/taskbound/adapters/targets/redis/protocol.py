@@ -1,8 +1,9 @@
 """What a server of Redis' protocol is sent and answers: RESP2, with an end in time and in size.
 
 1. Nothing waits longer than the deadline, whatever comes meanwhile and however slowly.
-2. An answer has a bound in bytes and one in depth. One that breaks a bound, and what is no RESP2, is no
-   answer, and the connection is of no use any more.
+2. An answer has a bound in bytes, one in items (each is more in memory than it was sent as) and one in
+   depth. One that breaks a bound, and what is no RESP2, is no answer, and the connection is of no use any
+   more.
 3. What a server refuses is told apart by its code alone, the first word in capitals. Its text is kept for
    who knows its words, and is in no repr: it may quote what it was sent.
 
@@ -26,6 +27,8 @@ ANSWER: Final = 1_048_576
 """Bytes of an answer, where nobody says another bound."""
 LISTED: Final = 67_108_864
 """Bytes of a list of users or sessions: 50,000 names are 2.5 million, 50,000 sessions 20 million."""
+_MOST_ITEMS: Final = 1_000_000
+"""Items of an answer: twenty times what is ever listed."""
 _DEEPEST: Final = 8
 _MOST_LINE: Final = 4_096
 """Bytes of a line: a number, a word, or why something is refused."""
@@ -64,6 +67,8 @@ class Speech:
         self._came = bytearray()
         self._left = 0
         """Bytes that the answer may still have."""
+        self._items = 0
+        """Items that it may still have."""
 
     def ask(self, commands: Sequence[Sequence[str]], *, most: int = ANSWER) -> list[Answer]:
         """What is answered to each of these, which are sent at once.
@@ -87,7 +92,7 @@ class Speech:
         self._socket.close()
 
     def _answer(self, most: int) -> Answer:
-        self._left = most
+        self._left, self._items = most, _MOST_ITEMS
         return self._read(0)
 
     def _read(self, depth: int) -> Answer:
@@ -106,7 +111,7 @@ class Speech:
                 return self._bulk(_number(rest))
             case b"*" if depth < _DEEPEST:
                 count = _number(rest)
-                return None if count == -1 else [self._read(depth + 1) for _ in range(self._fits(count))]
+                return None if count == -1 else self._list(count, depth + 1)
             case _:
                 raise LostError("no RESP2")  # 2
 
@@ -121,6 +126,12 @@ class Speech:
             raise LostError("no RESP2")
         self._drop(size + len(_END))
         return found
+
+    def _list(self, count: int, depth: int) -> list[Answer]:
+        self._items -= self._fits(count)
+        if self._items < 0:
+            raise LostError("more than an answer may be")
+        return [self._read(depth) for _ in range(count)]
 
     def _line(self) -> bytes:
         while (end := self._came.find(_END)) < 0:
