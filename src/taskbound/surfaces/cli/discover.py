@@ -161,7 +161,8 @@ def _show_targets(session: Session, found: DiscoveredTargets) -> None:
 
 
 def _count(one: Discovered) -> str:
-    noun = {"postgres": "login"}.get(one.kind, "login or key" if one.count == 1 else "logins and keys")
+    known = {"postgres": "login", "redis": "user"}
+    noun = known.get(one.kind, "login or key" if one.count == 1 else "logins and keys")
     plural = "" if one.count == 1 or noun.endswith("s") else "s"
     return f"{one.count} {noun}{plural} not managed here"
 

@@ -1,7 +1,8 @@
 """One node in one call: a connection as the admin, and what its answers mean.
 
 1. A connection has the call's patience, the handshake of TLS and the login too. What fails before the admin
-   is let in leaves it certain that nothing was sent; nothing that fails later does.
+   is let in leaves it certain that nothing was sent, where nothing went with the login; nothing that fails
+   later does.
 2. The server proves itself by its certificate under the name that was declared, or is on this machine. No
    other node that an answer names is ever gone to.
 3. Where it refuses the admin, the right that the admin lacks is said in the words of an ACL.
@@ -125,6 +126,11 @@ class Link:
             )
         raise TargetUnavailableError(f"{self.name} does not do `{right}` ({answer.code or 'an error'})")
 
+    def again(self, deadline: float) -> bool:
+        """Whether another call can go by it, which has this long."""
+        self._deadline = deadline
+        return self._speech.again(deadline)
+
     def close(self) -> None:
         """Leave."""
         self._speech.close()
@@ -134,9 +140,15 @@ _CONTAINERS: Final = frozenset({"ACL", "CLIENT", "CLUSTER"})
 
 
 def connect(
-    node: RedisNode, tls: ssl.SSLContext | None, user: str, password: str, *, deadline: float
-) -> Link:
-    """A connection to this node, as this user.
+    node: RedisNode,
+    tls: ssl.SSLContext | None,
+    user: str,
+    password: str,
+    *,
+    deadline: float,
+    first: Sequence[Sequence[str]] = (),
+) -> tuple[Link, list[Answer]]:
+    """A connection to this node, as this user, and what is answered to what goes with the login.
 
     Args:
         node: Which.
@@ -144,9 +156,11 @@ def connect(
         user: Who.
         password: With what.
         deadline: When it has to be there, and its calls are over, an instant of `time.monotonic`.
+        first: Goes with the login, in the same message.
 
     Raises:
         TargetUnreachedError: There is none; nothing was sent (rule 1).
+        TargetUnavailableError: There is none, and what goes with the login may have been done.
     """
     try:
         connected = _connected(node, tls, deadline)
@@ -158,17 +172,22 @@ def connect(
     speech = Speech(connected, deadline)
     try:
         addresses = frozenset({node.host, *(() if node.is_socket else (str(connected.getpeername()[0]),))})
-        (answer,) = speech.ask([("AUTH", user, password)])
+        answer, *answers = speech.ask([("AUTH", user, password), *first])
         _require_welcome(node, answer)
+    except TargetUnreachedError as error:
+        speech.close()
+        if first:
+            raise TargetUnavailableError(error.message, remedy=error.advice) from None
+        raise
     except (LostError, OSError) as error:
         speech.close()
         late = str(error) == "TimeoutError" or deadline - time.monotonic() < _LEAST
         why = "does not answer a login in time" if late else "answers a login with what is no Redis'"
-        raise TargetUnreachedError(f"`{shown(node.text)}` {why}") from None
+        raise _unwelcome(f"`{shown(node.text)}` {why}", first) from None
     except BaseException:
         speech.close()
         raise
-    return Link(node, speech, addresses, deadline)
+    return Link(node, speech, addresses, deadline), answers
 
 
 def require_tls(place: RedisPlace) -> ssl.SSLContext | None:
@@ -215,6 +234,11 @@ def _connected(node: RedisNode, tls: ssl.SSLContext | None, deadline: float) -> 
             raw.close()
             raise
     raise trouble
+
+
+def _unwelcome(why: str, first: Sequence[object]) -> TargetUnavailableError:
+    """What a login that came to nothing means (rule 1)."""
+    return TargetUnavailableError(why) if first else TargetUnreachedError(why)
 
 
 def _left(deadline: float) -> float:

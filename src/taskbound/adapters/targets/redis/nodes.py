@@ -2,7 +2,11 @@
 
 1. A node that hangs has the call's patience and no more: what is asked of the others was done meanwhile.
 2. Where anything is to be made, all of them are connected to before anything is sent to any.
-3. What one of them met is what the call met: that the target could not be reached only where no node was sent
+3. A connection is kept for the calls that come, `KEPT` of them at most for each node: a new one costs a
+   login, and where a server has as many as it takes, whoever holds them there does not keep out who is in.
+   One that was shut, or that says what nobody asked, is of no use. They go with the target that they are kept
+   for.
+4. What one of them met is what the call met: that the target could not be reached only where no node was sent
    anything, and a refusal before what may pass by itself.
 """
 
@@ -10,6 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -23,12 +28,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from taskbound.adapters.targets.redis.link import Link
+    from taskbound.adapters.targets.redis.protocol import Answer
     from taskbound.core.target import RedisNode, RedisPlace
 
 __all__ = ["Nodes", "at_all"]
 
 T = TypeVar("T")
 U = TypeVar("U")
+KEPT: Final = 2
+"""Connections that are kept for each node (rule 3)."""
 _LATER: Final = 0.25
 """Seconds that a thread may be late with saying that its time is over."""
 
@@ -41,6 +49,9 @@ class Nodes:
         self._place = place
         self._tls = tls
         self._user, self._password = user, password
+        self._kept: dict[RedisNode, list[Link]] = {one: [] for one in place.at}
+        self._lock = threading.Lock()
+        weakref.finalize(self, _close, self._kept)
 
     @contextmanager
     def linked(self, patience: float) -> Iterator[tuple[Link, ...]]:
@@ -54,11 +65,18 @@ class Nodes:
             found = _together(self._place.at, partial(self._connect, deadline=deadline), deadline)
             for one in found:
                 if not isinstance(one, TaskboundError):
-                    open_.callback(one.close)
+                    open_.callback(self._keep, one)
             yield tuple(_all_linked(found))
 
-    def each(self, do: Callable[[Link], T], patience: float) -> list[T]:
+    def each(
+        self, first: Sequence[Sequence[str]], do: Callable[[Link, list[Answer]], T], patience: float
+    ) -> list[T]:
         """What is done at each node that can be reached, whatever comes of the others (rule 1).
+
+        Args:
+            first: Is sent before anything is waited for, with the login where there is one.
+            do: What is done then, with what was answered to that.
+            patience: Seconds for all of it.
 
         Raises:
             TargetUnreachedError: None of them was sent anything.
@@ -68,16 +86,58 @@ class Nodes:
         deadline = time.monotonic() + patience
 
         def run(node: RedisNode) -> T:
-            link = self._connect(node, deadline=deadline)
-            try:
-                return do(link)
-            finally:
-                link.close()
+            link = self._next(node, deadline)
+            if link is not None:
+                with self._keeping(link):
+                    return do(link, link.raw(*first))
+            link, answers = self._connected(node, deadline, first)
+            with self._keeping(link):
+                return do(link, answers)
 
         return _whole(_together(self._place.at, run, deadline))
 
+    def close(self) -> None:
+        """Leave all of them."""
+        with self._lock:
+            _close(self._kept)
+
     def _connect(self, node: RedisNode, *, deadline: float) -> Link:
-        return connect(node, self._tls, self._user, self._password, deadline=deadline)
+        return self._next(node, deadline) or self._connected(node, deadline, ())[0]
+
+    def _connected(
+        self, node: RedisNode, deadline: float, first: Sequence[Sequence[str]]
+    ) -> tuple[Link, list[Answer]]:
+        return connect(node, self._tls, self._user, self._password, deadline=deadline, first=first)
+
+    @contextmanager
+    def _keeping(self, link: Link) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._keep(link)
+
+    def _next(self, node: RedisNode, deadline: float) -> Link | None:
+        """A connection that was kept, and is of use (rule 3)."""
+        while True:
+            with self._lock:
+                link = self._kept[node].pop() if self._kept[node] else None
+            if link is None or link.again(deadline):
+                return link
+            link.close()
+
+    def _keep(self, link: Link) -> None:
+        with self._lock:
+            kept = self._kept[link.node]
+            if len(kept) < KEPT and link.again(0.0):
+                kept.append(link)
+                return
+        link.close()
+
+
+def _close(kept: dict[RedisNode, list[Link]]) -> None:
+    for some in kept.values():
+        while some:
+            some.pop().close()
 
 
 def _all_linked(found: Sequence[Link | TaskboundError]) -> list[Link]:
@@ -129,7 +189,7 @@ def _together(each: Sequence[U], do: Callable[[U], T], deadline: float) -> list[
 
 
 def _whole(found: Sequence[T | TaskboundError]) -> list[T]:
-    """What all of them answered; raises the first error of the worst kind (rule 3)."""
+    """What all of them answered; raises the first error of the worst kind (rule 4)."""
     errors = [one for one in found if isinstance(one, TaskboundError)]
     if not errors:
         return [one for one in found if not isinstance(one, TaskboundError)]

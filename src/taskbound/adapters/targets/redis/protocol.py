@@ -13,6 +13,7 @@ https://redis.io/docs/latest/develop/reference/protocol-spec/
 from __future__ import annotations
 
 import re
+import select
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -65,6 +66,8 @@ class Speech:
         self._socket = connected
         self._deadline = deadline
         self._came = bytearray()
+        self._whole = True
+        """Whether all that was asked is answered."""
         self._left = 0
         """Bytes that the answer may still have."""
         self._items = 0
@@ -81,11 +84,22 @@ class Speech:
             LostError: The connection is of no use any more; any of them may have been done.
         """
         try:
+            self._whole = False
             self._wait()
             self._socket.sendall(b"".join(map(_written, commands)))
-            return [self._answer(most) for _ in commands]
+            found = [self._answer(most) for _ in commands]
         except (OSError, ValueError) as error:
             raise LostError(type(error).__name__) from None
+
+        self._whole = True
+        return found
+
+    def again(self, deadline: float) -> bool:
+        """Whether more can be asked, until this deadline: it was not shut, and says nothing unasked."""
+        self._deadline = deadline
+        waits = select.poll()
+        waits.register(self._socket, select.POLLIN)
+        return self._whole and not self._came and not waits.poll(0)
 
     def close(self) -> None:
         """Leave."""
@@ -178,6 +192,9 @@ def _number(raw: bytes) -> int:
 
 
 def _written(words: Sequence[str]) -> bytes:
-    """A command as a list of texts, each with its size: nothing in a word is more than that word."""
-    texts = [one.encode() for one in words]
+    """A command as a list of texts, each with its size: nothing in a word is more than that word.
+
+    Bytes that are no text stand in a word as `surrogateescape` has them.
+    """
+    texts = [one.encode(errors="surrogateescape") for one in words]
     return b"*%d\r\n" % len(texts) + b"".join(b"$%d\r\n%s\r\n" % (len(one), one) for one in texts)

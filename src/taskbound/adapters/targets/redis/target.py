@@ -13,19 +13,21 @@ from __future__ import annotations
 
 import secrets
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from taskbound.adapters.targets.redis.discovering import look_through, told_of
 from taskbound.adapters.targets.redis.knowing import know, require_declared, run_of
 from taskbound.adapters.targets.redis.link import require_tls
 from taskbound.adapters.targets.redis.nodes import Nodes, at_all
 from taskbound.adapters.targets.redis.user import (
     digest_of,
-    drop_user,
+    end_of,
     has_user,
     make_user,
     names_of,
     rules_of,
+    see_gone,
     sessions_of,
 )
 from taskbound.core.credential import SECRET_BYTES, spell_secret
@@ -40,11 +42,11 @@ from taskbound.ports.target import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from taskbound.core.clock import Instant
     from taskbound.core.target import RedisAccess, RedisKind, RedisPlace
-    from taskbound.ports.target import MintOrder
+    from taskbound.ports.target import Discovery, MintOrder
 
 __all__ = ["RedisTarget"]
 
@@ -91,14 +93,15 @@ class RedisTarget:
         """Log in with it on every node, and do nothing: its kind may allow nothing that is harmless."""
         user, password = minted.open["REDIS_USERNAME"], minted.secret["REDISCLI_AUTH"]
         try:
-            with Nodes(self._place, self._tls, user, password).linked(patience):
+            with closing(Nodes(self._place, self._tls, user, password)) as nodes, nodes.linked(patience):
                 pass
         except TargetUnreachedError as error:
             raise TargetUnavailableError(error.message) from None  # the mint before was sent
 
     def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone:  # noqa: ARG002 - of no use here
         """Take it away wherever a node can be reached (rule 2)."""
-        return Gone(cut=sum(self._nodes.each(lambda link: drop_user(link, name), patience)))
+        found = self._nodes.each(end_of(name), lambda link, answers: see_gone(link, name, answers), patience)
+        return Gone(cut=sum(found))
 
     def look(self, name: str, *, patience: float) -> Shown:
         """Whether any node has it, and what is open of it on all of them."""
@@ -111,6 +114,11 @@ class RedisTarget:
         with self._nodes.linked(patience) as links:
             found = frozenset[str]().union(*at_all(links, names_of))
         yield from (one for one in found if one.startswith(prefix))
+
+    def discover(self, marks: Collection[str], *, most: int, patience: float) -> Discovery:
+        """Users of every node that are not minted here (`ports.target.Discovers`)."""
+        with self._nodes.linked(patience) as links:
+            return told_of(at_all(links, lambda link: look_through(link, marks)), most=most)
 
     def starts(self, *, patience: float) -> tuple[str, ...]:
         """Of each node what tells this start of it from each other one (rule 4)."""

@@ -4,13 +4,15 @@
    then `on`. Its password goes there as its SHA-256, so no log, `MONITOR` or file of the server has it.
 2. What the node shows afterwards is exactly that, or it is refused: a server may take words otherwise.
 3. Where there is an ACL file, what was changed is written into it: else a restart takes it back (K17).
-4. A node is left with nothing of a user where it shows no such user, no session under its name, and none of
-   the sessions that were its own when it was taken away: those are another's until they are closed.
+4. An end is one message, behind the login where there is one, and nothing is waited for before it: where a
+   server is kept busy for longer than a call may take, it is done all the same once the server comes to it.
+5. A node is left with nothing of a user where it shows no such user, no session under its name, and none that
+   is being closed and has no user any more: what a user that was taken away had open is `default`'s until
+   then.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -20,7 +22,7 @@ from taskbound.adapters.targets.redis.protocol import LISTED, Refusal
 from taskbound.ports.target import TargetRefusedError, TargetUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from taskbound.adapters.targets.redis.link import Link
     from taskbound.adapters.targets.redis.protocol import Answer
@@ -28,18 +30,23 @@ if TYPE_CHECKING:
 
 __all__ = [
     "digest_of",
-    "drop_user",
+    "end_of",
     "has_user",
     "make_user",
     "names_of",
     "rules_of",
+    "see_gone",
+    "sessions_by_user",
     "sessions_of",
     "shown_user",
 ]
 
 _NO_FILE: Final = "not configured to use an acl file"
 """What stands in the refusal of a server without one, in lower case: Redis' and Valkey's alike."""
-_ID: Final = re.compile(rb"(?:^| )id=([0-9]{1,20})(?: |$)")
+_SAID: Final = {b"flags", b"id", b"user"}
+"""What is said of each session."""
+_CLOSING: Final = b"A"
+"""The flag of a session that the server is about to close; it does nothing more for it."""
 _BETWEEN: Final = 0.02
 """Seconds between two looks at what is open."""
 
@@ -92,30 +99,43 @@ def make_user(link: Link, name: str, rules: tuple[str, ...]) -> None:
         raise TargetRefusedError(f"{link.name} made of a user what was not ordered", remedy=GUIDE)  # 2
 
 
-def drop_user(link: Link, name: str) -> int:
-    """Take it away with all its sessions, and wait until the node shows that (rule 4); how many were open.
+def end_of(name: str) -> tuple[tuple[str, ...], ...]:
+    """What ends a user and all that it has open, to be sent at once (rule 4)."""
+    return (("CLIENT", "KILL", "USER", name), ("ACL", "DELUSER", name))
+
+
+def see_gone(link: Link, name: str, answers: Sequence[Answer]) -> int:
+    """Wait until the node shows that it is ended (rule 5); how many sessions were open.
+
+    Args:
+        link: The node.
+        name: The user's.
+        answers: To `end_of`.
 
     Raises:
         TargetRefusedError: As `Link.ask`.
         TargetUnavailableError: As `Link.ask`, or something of it is still there.
     """
-    open_ = sessions_of(link, name)
-    link.ask("ACL", "DELUSER", name)
+    kill, drop = end_of(name)
+    killed, dropped = answers
+    link.granted(drop, dropped)
+    if not isinstance(killed, Refusal) or "no such user" not in killed.text:
+        killed = link.granted(kill, killed)
     save(link)  # 3, also where nothing was there: who took it away may have come no further
     while True:
         if has_user(link, name):
             raise TargetUnavailableError(f"{link.name} still shows the user")
-        left = {one for one in _sessions(link) if one in open_} | sessions_of(link, name)
+        left = _left(link, name)
         if not left:
-            return len(open_)
+            return killed if isinstance(killed, int) else 0
         if link.left < 2 * _BETWEEN:
-            raise TargetUnavailableError(f"{link.name} still shows {len(left)} of its sessions")
+            raise TargetUnavailableError(f"{link.name} still shows {left} of its sessions")
         time.sleep(_BETWEEN)
 
 
 def sessions_of(link: Link, name: str) -> frozenset[bytes]:
     """The ids of the sessions that the node shows under this name; raises as `Link.ask`."""
-    return frozenset(one for one, user in _sessions(link).items() if user == name.encode())
+    return frozenset(one for one, user in sessions_by_user(link).items() if user == name.encode())
 
 
 def names_of(link: Link) -> frozenset[str]:
@@ -189,16 +209,26 @@ def _texts(value: Answer) -> list[str]:
     )
 
 
-def _sessions(link: Link) -> Mapping[bytes, bytes]:
-    """The user of each session that the node shows, by the session's id."""
+def sessions_by_user(link: Link) -> Mapping[bytes, bytes]:
+    """The user of each session that the node shows, by the session's id; raises as `Link.ask`."""
+    return {number: user for number, user, _ in _sessions(link)}
+
+
+def _left(link: Link, name: str) -> int:
+    """How many sessions are left of a user that was taken away (rule 5)."""
+    known, gone = name.encode(), b"default"
+    return sum(user == known or (user == gone and _CLOSING in flags) for _, user, flags in _sessions(link))
+
+
+def _sessions(link: Link) -> list[tuple[bytes, bytes, bytes]]:
+    """Id, user and flags of each session that the node shows."""
     answer = link.ask("CLIENT", "LIST", most=LISTED)
     if not isinstance(answer, bytes):
         raise TargetUnavailableError(f"{link.name} lists no sessions")
-    found = {}
+    found = []
     for line in answer.splitlines():
-        number = _ID.search(line)
-        user = next((one[5:] for one in line.split(b" ") if one.startswith(b"user=")), None)
-        if number is None or user is None:
+        words = dict(one.partition(b"=")[::2] for one in line.split(b" "))
+        if not words.keys() >= _SAID or not words[b"id"].isdigit():
             raise TargetUnavailableError(f"{link.name} lists what are no sessions")
-        found[number[1]] = user
+        found.append((words[b"id"], words[b"user"], words[b"flags"]))
     return found
