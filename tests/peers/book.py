@@ -11,10 +11,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from taskbound.adapters.keys.handing import AskerKey
 from taskbound.adapters.keys.sealing import SealingKey, seal
 from taskbound.adapters.upstream.mcp.filling import fill
 from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint
 from taskbound.core.tool import Binding
+from taskbound.surfaces.egress.asking import Asking
 from taskbound.surfaces.egress.desk import Desk
 from taskbound.surfaces.egress.ending import Endings
 from taskbound.surfaces.egress.errors import OtherActError
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.server import StdioStarter
     from taskbound.core.tool import ServerIdentity, Slot
     from taskbound.ports.upstream import Logged, Told, Turn, Upstream, UpstreamAnswer, UpstreamEvents
+    from taskbound.sdk.client import AsyncClient
     from taskbound.surfaces.egress.tokens import ServerTokens
+    from taskbound.wire.envelope import Push
     from taskbound.wire.tool import ServerSpec
 
 __all__ = ["Book", "Granting", "egress"]
@@ -78,8 +82,11 @@ class Book:
         )
         return action
 
-    async def server(self, namespace: str, name: str, holder: Holder) -> SealedServer:
-        """What is pinned."""
+    async def server(
+        self, namespace: str, name: str, holder: Holder, credentials: tuple[str, ...] = ()
+    ) -> SealedServer:
+        """What is pinned; no credential is known here."""
+        assert not credentials
         self._require(namespace, holder)
         return self.pins[name]
 
@@ -100,6 +107,12 @@ class Book:
         """Keep it."""
         assert namespace == "default"
         self.told.append(told)
+
+    async def seat(
+        self, namespace: str, pushed: Callable[[Push], None], lost: Callable[[], None]
+    ) -> AsyncClient:
+        """Nothing is minted here."""
+        raise OtherActError(f"no credential is asked for in {namespace} ({pushed}, {lost})")
 
     def _require(self, namespace: str, holder: Holder) -> None:
         assert (namespace, holder.uid, holder.pid) == ("default", os.getuid(), os.getpid())
@@ -162,6 +175,7 @@ async def egress(book: Book, start: StdioStarter | HttpStarter) -> AsyncIterator
                 endings=Endings(),
             ),
             kept=lambda _: None,
+            asking=Asking(AskerKey.generate),
         ),
         look=lambda _: Holder(uid=os.getuid(), pid=os.getpid(), started=1),
         accounts=frozenset({os.getuid()}),

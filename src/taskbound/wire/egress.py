@@ -31,6 +31,7 @@ __all__ = [
     "ForgetCall",
     "Given",
     "Holder",
+    "InjectCredential",
     "KillServer",
     "ListMoved",
     "ListServer",
@@ -82,6 +83,8 @@ class StartServer(Message, frozen=True, tag="egress:start", tag_field="op"):
     era: str
     offers: msgspec.Raw = _NOTHING
     """What a legacy server may be told that can be asked (`wire.mcp.offers`)."""
+    task: str = ""
+    """The gateway's own task that it is for, where credentials fill slots; empty for the only one."""
 
 
 class ListServer(Message, frozen=True, tag="egress:list", tag_field="op"):
@@ -362,6 +365,36 @@ class ShowSealed(Message, frozen=True, tag="upstream:sealed", tag_field="op"):
 
     server: str
     holder: Holder
+    credentials: tuple[str, ...] = ()
+    """Ids of credentials that the server was started with, at most 32: which of them are over is told."""
+
+
+class InjectCredential(Message, frozen=True, tag="credential:inject", tag_field="op"):
+    """The egress asks for the credential that fills slots of a server, as an action of a gateway's task.
+
+    The answer is that to `action:decide`. From the first question on its connection belongs to that task, and
+    takes, acknowledges and ends what it was permitted as a gateway's does.
+    """
+
+    server: str
+    identity: str
+    """Digest of the server's identity; another one refuses."""
+    source: str
+    """What is pinned, without the name: `credential:TARGET/KIND?parameter=value`."""
+    task: str
+    holder: Holder
+    request: str
+    """Names the question on this connection, as JSON text."""
+    recipient: str = ""
+    """The X25519 public key that the secret is sealed to; empty for a renewal."""
+    resume: str = ""
+    """The held action that this waits for, when it is asked for again."""
+    wait: int = 0
+    """Seconds that the egress waits, should people have to be asked."""
+    renews: str = ""
+    """The id of the credential that is to live longer; empty where a new one is wanted."""
+    seconds: int = 0
+    """For how long, where people made it less than what is pinned; 0 for what is."""
 
 
 class SealedSlot(Message, frozen=True):
@@ -382,6 +415,8 @@ class SealedServer(Message, frozen=True, tag="sealed-server", tag_field="is"):
     """The daemon's instant."""
     tasks: tuple[str, ...] = ()
     """The live tasks of this process that may use it."""
+    ended: tuple[str, ...] = ()
+    """Those of the credentials that were asked about that are over, or that nobody knows."""
 
 
 class TellToken(Message, frozen=True, tag="upstream:token", tag_field="op"):

@@ -100,6 +100,7 @@ Ask: TypeAlias = (
     | tool.ListUpstreams
     | tool.SetSecret
     | egress.ShowSealed
+    | egress.InjectCredential
     | egress.ShowPermit
     | egress.ShowAnswer
     | egress.TellToken

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
 from taskbound.adapters.keys.file import SealingDirectory, create_sealing_directory
+from taskbound.adapters.keys.handing import AskerKey
 from taskbound.adapters.upstream.mcp.family import adopt_orphans
 from taskbound.adapters.upstream.mcp.filling import fill
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter
@@ -32,6 +33,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.tool.leak import Leaks
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.api.peer import read_peer
+from taskbound.surfaces.egress.asking import Asking
 from taskbound.surfaces.egress.authority import DaemonAuthority
 from taskbound.surfaces.egress.desk import Desk
 from taskbound.surfaces.egress.ending import Endings
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from taskbound.ports.upstream import Upstream, UpstreamEvents
     from taskbound.surfaces.egress.authority import Connect
     from taskbound.surfaces.egress.tokens import ServerTokens
+    from taskbound.wire.envelope import Push
 
 __all__ = ["main"]
 
@@ -97,7 +100,7 @@ async def _serve(told: argparse.Namespace, key: SealingKey) -> int:
     for handler in logging.getLogger().handlers:
         handler.addFilter(held)  # 4
     authority = DaemonAuthority(_connecting(Path(told.daemon)))
-    starter, endings = _Starter(), Endings()
+    starter, endings, asking = _Starter(), Endings(), Asking(AskerKey.generate)
     house = EgressHouse(
         desk=Desk(
             authority=authority,
@@ -112,6 +115,7 @@ async def _serve(told: argparse.Namespace, key: SealingKey) -> int:
                 endings=endings,
             ),
             kept=held.keep,
+            asking=asking,
         ),
         look=_look,
         accounts=_accounts(told),
@@ -136,6 +140,7 @@ async def _serve(told: argparse.Namespace, key: SealingKey) -> int:
     server.close()
     await house.close()
     await endings.close()
+    await asking.close()
     authority.close()
     starter.sweep()
     with contextlib.suppress(FileNotFoundError):
@@ -209,9 +214,11 @@ class _Held(logging.Filter):
 
 
 def _connecting(path: Path) -> Connect:
-    async def connected(namespace: str, lost: Callable[[], None]) -> AsyncClient:
+    async def connected(
+        namespace: str, pushed: Callable[[Push], None], lost: Callable[[], None]
+    ) -> AsyncClient:
         hello = Open(role="egress", version=__version__, namespace=namespace)
-        client, _ = await AsyncClient.connect(path, hello, pushed=lambda _: None, lost=lost)
+        client, _ = await AsyncClient.connect(path, hello, pushed=pushed, lost=lost)
         return client
 
     return connected

@@ -37,6 +37,7 @@ class Starters:
         events: UpstreamEvents,
         name: str = "",
         offers: bytes = b"{}",
+        task: str = "",
     ) -> Upstream:
         """The server, ready for calls; who has no server of a kind loads nothing of what that kind takes."""
         if identity.slots:
@@ -44,7 +45,7 @@ class Starters:
                 from taskbound.adapters.upstream.egress import EgressStarter  # noqa: PLC0415 -- as said above
 
                 self._egress = EgressStarter(self._socket)
-            return await self._egress(identity, era=era, events=events, name=name, offers=offers)
+            return await self._egress(identity, era=era, events=events, name=name, offers=offers, task=task)
         if identity.remote is None:
             return await self._stdio(identity, era=era, events=events, offers=offers)
         if self._http is None:

@@ -44,12 +44,14 @@ class Daemon(Book):
         self.given: list[int] = []
         """How many tokens had been given when each permit was asked for."""
 
-    async def server(self, namespace: str, name: str, holder: Holder) -> SealedServer:
+    async def server(
+        self, namespace: str, name: str, holder: Holder, credentials: tuple[str, ...] = ()
+    ) -> SealedServer:
         if self.fault is not None:
             raise self.fault
         if self.frozen:
             await asyncio.Event().wait()
-        return await super().server(namespace, name, holder)
+        return await super().server(namespace, name, holder, credentials)
 
     async def permit(self, namespace: str, action: str, holder: Holder) -> Permit:
         self.given.append(self.issuer.given)

@@ -119,6 +119,7 @@ _TABLE: Final = (
     _row("credential:acknowledge", _W, About.NAMESPACE),
     _row("credential:discover", _P, About.NAMESPACE, told="server=target", changes=False),
     _row("credential:end", _W, About.NAMESPACE, ends=True),
+    _row("credential:inject", Right.EGRESS, About.NAMESPACE),
     _row("credential:list", _R, About.NAMESPACE, told="server=target of_task=task agent states limit"),
     _row("credential:renewed", _W, About.NAMESPACE, changes=False),
     _row("credential:revoke", _P, About.NAMESPACE, told="server=target of_task=task", ends=True),

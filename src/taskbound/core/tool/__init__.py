@@ -71,6 +71,7 @@ from taskbound.core.tool.slot import (
     parse_slot,
     require_secret,
 )
+from taskbound.core.tool.source import Source, parse_source
 from taskbound.core.tool.template import MAX_URI, UriTemplate, parse_template
 
 __all__ = [
@@ -116,6 +117,7 @@ __all__ = [
     "SchemaChanged",
     "ServerIdentity",
     "Slot",
+    "Source",
     "TextChanged",
     "TooManyToolsError",
     "ToolDefinition",
@@ -134,6 +136,7 @@ __all__ = [
     "parse_own_name",
     "parse_server_name",
     "parse_slot",
+    "parse_source",
     "parse_template",
     "parse_tool_name",
     "require_distinct",

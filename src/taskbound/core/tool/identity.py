@@ -15,8 +15,8 @@ Rules:
    `sse` is the transport of MCP 2024-11-05, `http` the one that came after it.
 5. The slots of its secrets are part of the digest, and their values are not (`slot`). They are sorted and
    distinct, at most `MAX_SLOTS`, of kinds that this server has, and in nobody else's place: no declared
-   variable, header or parameter has the name of one. Without slots a digest is what it was before there were
-   any.
+   variable, header or parameter has the name of one, and no two have one place. What fills one in place of a
+   sealed value is part of it, too (`source`). Without slots a digest is what it was before there were any.
 6. A server that is reached may be one that wants tokens: then the client that it is reached as is in the
    digest (`oauth.client`), what that client proves itself with has the one slot of its kind, and the header
    that tokens go in is taken.
@@ -144,10 +144,13 @@ class ServerIdentity:
         kinds = {"argument", *(("environment",) if self.remote is None else ("header", "query", "oauth"))}
         if self.transport == "sse":
             kinds = {"argument"}  # what the older transport sends where is the server's word
+        places = [one.place for one in self.slots]
+        if len(places) != len(set(places)):
+            raise BadSlotError("two slots of the server have one place")
         declared = dict(self.environment)
         for one in self.slots:
             if one.kind not in kinds:
-                raise BadSlotError(f"`{one.text}` is no slot of a server that is {self._how}")
+                raise BadSlotError(f"`{one.place}` is no slot of a server that is {self._how}")
             if one.kind == "environment" and one.name in declared:
                 raise BadSlotError(f"the variable `{one.name}` is declared with a value already")
         if self.remote is not None:
@@ -160,7 +163,7 @@ class ServerIdentity:
             raise BadSlotError("an OAuth client has one slot, its method's, and no other server has one")
         if self.oauth is not None and (self.remote is None or self.transport != "http"):
             raise BadServerError("only a server that is reached by streamable HTTP has an OAuth client")
-        if self.oauth is not None and any(one.text == "header:authorization" for one in self.slots):
+        if self.oauth is not None and any(one.place == "header:authorization" for one in self.slots):
             raise BadSlotError("the place `header:authorization` is taken: tokens go there")
 
     @property

@@ -163,7 +163,7 @@ class Remote:
         for one in slots:
             taken = one.name in _TAKEN or one.name.startswith(_TAKEN_PREFIXES) or one.name in headers
             if (one.kind == "header" and taken) or (one.kind == "query" and one.name in parameters):
-                raise BadSlotError(f"the place `{one.text}` is taken")
+                raise BadSlotError(f"the place `{one.place}` is taken")
 
     def value(self) -> dict[str, JsonValue]:
         """What stands in the digest of the server's identity."""

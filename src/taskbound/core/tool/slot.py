@@ -7,14 +7,15 @@ Rules:
    server's own tools. `oauth:client-secret` and `oauth:private-key` are what a client proves itself with
    where tokens for a URL are given (`oauth.client`). Two are no server's: `admin:access`, what the broker
    comes to a target with, and `kept:CREDENTIAL`, what ends a credential there. There is one way to write it:
-   headers in small letters.
-2. A slot holds what opens something, and nothing that decides what runs or who is spoken to: no variable that
-   a loader, a shell or an interpreter takes for code or for a place of code, and none that a tool's
+   headers in small letters. Behind `=` may stand what fills it in place of a sealed value: a credential that
+   is minted for the task (`source`).
+2. A slot holds what opens something, and nothing that decides what runs or who is spoken to: no variable
+   that a loader, a shell or an interpreter takes for code or for a place of code, and none that a tool's
    configuration, a proxy or a list of authorities is taken from. A token of such a tool (`GIT_TOKEN`,
    `NPM_TOKEN`) is one.
-3. A value is `MIN_SECRET` to `MAX_SECRET` bytes of UTF-8: what is shorter can't be told from other text when
-   an answer is looked through for it. It holds no zero byte, and in a header and for OAuth printable ASCII
-   only.
+3. A value is `MIN_SECRET` to `MAX_SECRET` bytes of UTF-8: what is shorter can't be told from other text
+   when an answer is looked through for it. It holds no zero byte, and in a header and for OAuth printable
+   ASCII only.
 4. A value is sealed for one binding: namespace, server, identity, slot and number. What opens under another
    is not believed (`wire.secret`). Each value of a slot has the number after the one before.
 """
@@ -23,10 +24,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.tool.errors import BadSecretError, BadSlotError
 from taskbound.core.tool.name import METHOD_NAMES, parse_own_name, shown
+from taskbound.core.tool.source import Source, parse_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "ADMIN_SLOT",
@@ -39,6 +44,7 @@ __all__ = [
     "Slot",
     "parse_slot",
     "require_secret",
+    "stand_ins",
 ]
 
 MIN_SECRET: Final = 8
@@ -55,6 +61,8 @@ _NAMES: Final = {
     "kept": re.compile(r"crd_[a-z2-7]{35}"),
 }
 _LINES: Final = frozenset({"header", "oauth"})
+_MINTED: Final = frozenset({"argument", "environment", "header", "query"})
+"""Kinds of slots that a credential can fill: what a client proves itself with is a secret of its own."""
 _HEADER: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _CODE: Final = frozenset(
     {
@@ -72,7 +80,7 @@ _TOKENS: Final = ("_PASSWORD", "_TOKEN")
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Slot:
-    """One place of one server.
+    """One place of one server, and what fills it.
 
     Raises:
         BadSlotError: On making one that rules 1 and 2 don't allow.
@@ -83,6 +91,8 @@ class Slot:
     name: str
     tool: str = ""
     """For an argument: the server's own name of the tool."""
+    source: Source | None = None
+    """What fills it; None where a sealed value does."""
 
     def __post_init__(self) -> None:
         """Require rules 1 and 2."""
@@ -99,11 +109,20 @@ class Slot:
             raise BadSlotError(
                 f"the variable `{self.name}` decides what runs, and is no place for a secret"
             )  # 2
+        if self.source is not None and self.kind not in _MINTED:
+            raise BadSlotError(f"`{shown(self.place)}` is filled by no credential")
+        if self.source is not None and self.source.scheme and self.kind != "header":
+            raise BadSlotError(f"a scheme stands in a header, and `{shown(self.place)}` is none")
+
+    @property
+    def place(self) -> str:
+        """Where it is, whatever fills it: no server has two slots in one place."""
+        return f"{self.kind}:{self.tool}/{self.name}" if self.tool else f"{self.kind}:{self.name}"
 
     @property
     def text(self) -> str:
         """The one way to write it."""
-        return f"{self.kind}:{self.tool}/{self.name}" if self.tool else f"{self.kind}:{self.name}"
+        return self.place if self.source is None else f"{self.place}={self.source.text}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,14 +161,22 @@ def parse_slot(text: str) -> Slot:
 
     Raises:
         BadSlotError: It names none (rules 1 and 2).
+        MalformedError: Its source can't be one.
     """
-    kind, _, rest = text.partition(":")
+    place, mark, words = text.partition("=")
+    source = parse_source(words) if mark else None
+    kind, _, rest = place.partition(":")
     if kind == "argument":
         tool, mark, name = rest.rpartition("/")
         if not mark:
             raise BadSlotError(f"`{shown(text)}` names no tool", remedy="write `argument:TOOL/NAME`")
-        return Slot(kind=kind, name=name, tool=tool)
-    return Slot(kind=kind, name=rest.lower() if kind == "header" else rest)
+        return Slot(kind=kind, name=name, tool=tool, source=source)
+    return Slot(kind=kind, name=rest.lower() if kind == "header" else rest, source=source)
+
+
+def stand_ins(slots: Iterable[Slot]) -> dict[Slot, str]:
+    """What is in the slots that credentials fill, while a person looks at the server (`source`, rule 5)."""
+    return {one: one.source.stand_in for one in slots if one.source is not None}
 
 
 def require_secret(slot: Slot, value: str) -> None:

@@ -3,7 +3,8 @@
 1. A slot that the server was pinned with takes a value that says that it is sealed for exactly it: this
    server, its identity, the slot and the next number (`wire.secret`). What stands in it is for the egress;
    here nobody can open it. The record has a digest of what was sealed, and nothing of the value.
-2. A value that is taken away leaves its number behind, so that an older one never counts again.
+2. A slot that a credential fills takes none.
+3. A value that is taken away leaves its number behind, so that an older one never counts again.
 """
 
 from __future__ import annotations
@@ -61,7 +62,10 @@ class Secrets:
             BadSecretError: The value is not sealed for this.
             ConflictError: Somebody else has set it meanwhile.
         """
-        text = parse_slot(slot).text
+        place = parse_slot(slot)
+        text = place.text
+        if place.source is not None:
+            raise BadSlotError(f"`{shown(text)}` is filled by a credential, and takes no other secret")  # 2
 
         def work(tx: Transaction) -> None:
             server = require_server(tx.tools.server(namespace, name), name)

@@ -22,11 +22,14 @@ class StartUpstream(Protocol):
         events: UpstreamEvents,
         name: str = "",
         offers: bytes = b"{}",
+        task: str = "",
     ) -> Upstream:
         """The server, started or reached, of the pinned era, ready for calls; `name` is what it is pinned as.
 
         `offers` are the capabilities, canonical, that a legacy server is told its clients have. What it asks
         beside them MUST be refused, and never reach `events`; so MUST what a modern one asks by requests.
+
+        `task` is the one that it is started for, where credentials fill slots of it; nothing else is of it.
 
         MUST compare every pinned file right before the start, and give the server no other
         environment than is declared, save for what every program needs. MUST speak to no other server

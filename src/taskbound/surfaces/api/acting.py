@@ -39,7 +39,7 @@ from taskbound.flows.decision.commit import NotDecided
 from taskbound.flows.means import Actor
 from taskbound.flows.token import TransactionTokenOrder
 from taskbound.flows.token.orders import parse_content_digest
-from taskbound.surfaces.api.action import have_decided, malformed, reasons_of, record_unread
+from taskbound.surfaces.api.action import decided, malformed, reasons_of, record_unread
 from taskbound.surfaces.api.authority import apart
 from taskbound.surfaces.api.daemon import Asked
 from taskbound.surfaces.api.errors import family_of
@@ -51,8 +51,6 @@ from taskbound.wire import action as wire
 from taskbound.wire.connection import Fault
 
 if TYPE_CHECKING:
-    import asyncio
-
     from taskbound.flows.approval.look.looking import Unseen
     from taskbound.flows.decision import Answer as Decided
     from taskbound.ports.action import StoredAction
@@ -106,7 +104,7 @@ async def ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> A
         wait=MOST_WAIT,
         read=(),
     )
-    found = await _decided(daemon, Asked(connection=seat, ask=decide, watch=watching()))
+    found = await decided(daemon, Asked(connection=seat, ask=decide, watch=watching()))
     if isinstance(found, Settled) and isinstance(found.decision, Permit):
         return await _permitted(daemon, seat, ask, found, found.decision)
     return _told(daemon, seat, found)
@@ -215,21 +213,6 @@ def _require_token(seat: Connection) -> None:
     """
     if not seat.token:
         raise UnprovenError("this is asked over a network, with a token of a task")
-
-
-async def _decided(daemon: Daemon, asked: Asked) -> Decided | Unseen:
-    future: asyncio.Future[Decided | Unseen] = daemon.loop.create_future()
-
-    def answer(found: Decided | Unseen) -> None:
-        if not future.done():
-            future.set_result(found)
-
-    def fail(error: Exception) -> None:
-        if not future.done():
-            future.set_exception(error)
-
-    have_decided(daemon, asked, answer, fail)
-    return await future
 
 
 async def _permitted(

@@ -50,7 +50,9 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
 
 __all__ = [
+    "answer_of",
     "decide",
+    "decided",
     "explain_action",
     "have_decided",
     "list_actions",
@@ -70,23 +72,41 @@ daemon for lost (`surfaces.gateway.link`), and more than one look may take."""
 
 def decide(daemon: Daemon, connection: Connection, ask: wire.Decide, reply: Reply) -> None:
     """Leave for one act, or why not."""
-
-    def answer(found: Decided | Unseen) -> Answer:
-        match found:
-            case Settled():
-                return _expected(daemon, connection, _settled(found))
-            case NotDecided(refusal=refusal):
-                return _refused("", connection.task, refusal)
-            case Waiting():
-                return _held(found.hold.action, found.proposal.action.task, found.decision)
-            case Repeated():
-                return _stored(daemon, connection, found)
-            case Narrowed():
-                return _narrowed(daemon, connection, found)
-            case Unseen():
-                return _read_first(found)
-
+    answer = partial(answer_of, daemon, connection)
     have_decided(daemon, Asked(connection=connection, ask=ask), reply.after(answer), reply.fail)
+
+
+def answer_of(daemon: Daemon, connection: Connection, found: Decided | Unseen) -> Answer:
+    """What is said of a decision to the connection whose call it was."""
+    match found:
+        case Settled():
+            return _expected(daemon, connection, _settled(found))
+        case NotDecided(refusal=refusal):
+            return _refused("", connection.task, refusal)
+        case Waiting():
+            return _held(found.hold.action, found.proposal.action.task, found.decision)
+        case Repeated():
+            return _stored(daemon, connection, found)
+        case Narrowed():
+            return _narrowed(daemon, connection, found)
+        case Unseen():
+            return _read_first(found)
+
+
+async def decided(daemon: Daemon, asked: Asked) -> Decided | Unseen:
+    """What `have_decided` answers."""
+    future: asyncio.Future[Decided | Unseen] = daemon.loop.create_future()
+
+    def answer(found: Decided | Unseen) -> None:
+        if not future.done():
+            future.set_result(found)
+
+    def fail(error: Exception) -> None:
+        if not future.done():
+            future.set_exception(error)
+
+    have_decided(daemon, asked, answer, fail)
+    return await future
 
 
 def have_decided(

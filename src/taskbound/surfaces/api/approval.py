@@ -276,7 +276,7 @@ async def leave_hold(daemon: Daemon, connection: Connection, ask: wire.LeaveHold
     """The call that waits was cancelled by its client."""
 
     def work() -> Answer:
-        daemon.require_gateway(connection)
+        daemon.require_asker(connection)
         daemon.approvals.leave(
             connection.namespace, connection.name, action=ask.action, reason="the client cancelled the call"
         )

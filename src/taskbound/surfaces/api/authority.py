@@ -1,21 +1,22 @@
 """Authorizing what is asked of the daemon, whichever surface brought it, by the rules in force.
 
-1. An operation is authorized before its work begins, and once more in the worker, or in a thread of its own,
-   right before the work takes effect: between the two it may have waited, and rules and facts may be others.
-   What it writes first is held to what it was authorized by then (`flows.policy.held`).
-2. A refusal of what would have changed something leaves one record, as far as the principal's quota goes. An
-   agent that asks in a person's name (an exchange that starts a task) takes it from its own.
-3. What gateways, egress, broker and agents with tokens ask for all the time is answered from memory. Such an
-   answer depends on the principal, how it was proven, the operation and what is in force, and is kept under
-   all four; what is in force is known anew after each change by this daemon, and after a second where another
-   one may have changed it.
-4. A gateway acts for its agent; egress, API, broker and front are services, everybody else a person: the one
-   whose account it is, or `uid:N`. Whether an account may speak at all is said elsewhere, and stays said.
+1. An operation is authorized before its work begins, and once more in the worker, or in a thread of its
+   own, right before the work takes effect: between the two it may have waited, and rules and facts may be
+   others. What it writes first is held to what it was authorized by then (`flows.policy.held`).
+2. A refusal of what would have changed something leaves one record, as far as the principal's quota goes.
+   An agent that asks in a person's name (an exchange that starts a task) takes it from its own.
+3. What gateways, egress, broker and agents with tokens ask for all the time is answered from memory. Such
+   an answer depends on the principal, how it was proven, the operation and what is in force, and is kept
+   under all four; what is in force is known anew after each change by this daemon, and after a second where
+   another one may have changed it.
+4. A gateway acts for its agent, and so does an egress by what a gateway asks for, on a connection that
+   belongs to a task; egress, API, broker and front are services, everybody else a person: the one whose
+   account it is, or `uid:N`. Whether an account may speak at all is said elsewhere, and stays said.
 5. What takes long beside the loop (a bundle that is looked at, actions that are replayed) never keeps an
    operation waiting to be authorized: stopping everything is one of them. What waits for another process (a
    signer) has threads of its own too: one that is slow keeps nothing waiting but what needs it.
-6. Who is asked to sign in anew, and comes with another token of the same key that does not meet it either, is
-   told no, and how no more: a program that signs a person in again and again ends there.
+6. Who is asked to sign in anew, and comes with another token of the same key that does not meet it either,
+   is told no, and how no more: a program that signs a person in again and again ends there.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from taskbound.core.policy.operation import (
     OperationForbiddenError,
     OperationRequest,
     Resource,
+    Right,
 )
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.policy.step_up import StepUpError
@@ -181,14 +183,14 @@ class Authority:
                     return
                 case Barred():
                     await self.refuse(connection, operation, ask)
-        principal = await self._aside(partial(self.principal_of, connection))
+        principal = await self._aside(partial(self.principal_of, connection, operation))
         await self.authorize(principal, operation.name, ask)
 
     def standing(self, connection: Connection, operation: Operation) -> OperationVerdict:
         """What is said to a gateway or an egress that asks for this, from memory where it can be (rule 3)."""
         namespace = connection.namespace
         force = self._force(namespace)
-        principal = self.principal_of(connection)
+        principal = self.principal_of(connection, operation)
         kind = proof_kind(principal.proof)
         key = (force, namespace, principal.kind, principal.name, operation.name, kind)
         known = self._standing.get(key)
@@ -205,17 +207,19 @@ class Authority:
         Raises:
             OperationForbiddenError: Always, unless the rules are others by now: then it is to be asked again.
         """
-        principal = self.principal_of(connection)
+        principal = self.principal_of(connection, operation)
         await self._authorize(Asked(principal=principal, operation=operation, message=ask))
         raise OperationForbiddenError(
             f"`{operation.name}` was refused by rules that are not in force any more", remedy="ask again"
         )
 
-    def principal_of(self, connection: Connection) -> Principal:
+    def principal_of(self, connection: Connection, operation: Operation | None = None) -> Principal:
         """Who is at the other end (rule 4); reads the store for a person, from any thread."""
         if connection.principal is not None:
             return connection.principal
         kind = _KINDS.get(connection.role, PrincipalKind.PERSON)
+        if connection.agent and operation is not None and operation.right is Right.GATEWAY:
+            kind = PrincipalKind.AGENT  # also of an egress' connection that belongs to a task (`injecting`)
         name = connection.agent if kind is PrincipalKind.AGENT else connection.role
         proof = connection.peer.proof
         if kind is PrincipalKind.PERSON:

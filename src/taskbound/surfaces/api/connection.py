@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.errors import UnavailableError
 from taskbound.core.identity.proof import TokenProof
 from taskbound.core.task import TaskEndedError
+from taskbound.flows.credential.seated import SEAT
 from taskbound.flows.decision.doubts import HOLDER
 from taskbound.surfaces.api.egress_left import EgressTokens
 
@@ -42,9 +43,13 @@ class CrowdedError(UnavailableError):
     remedy = "end programs of this account that hold connections to the daemon"
 
 
-def connection_name(secret: str) -> str:
-    """The name under which a connection stands in records, without that of its daemon behind it."""
-    return f"con_{sha256(secret.encode()).hexdigest()}"[:HOLDER]
+def connection_name(secret: str, role: str = "") -> str:
+    """The name under which a connection stands in records, without that of its daemon behind it.
+
+    That of an egress begins otherwise: what it holds never comes back (`flows.credential.seated`).
+    """
+    start = SEAT if role == "egress" else "con_"
+    return f"{start}{sha256(secret.encode()).hexdigest()}"[:HOLDER]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import UnprovenError
+from taskbound.core.task import TaskEndedError
 from taskbound.flows.action import Outcomes
 from taskbound.flows.approval import Approvals
 from taskbound.flows.approval.fatigue.limits import tell_paused
@@ -282,6 +283,15 @@ class Daemon:
         if connection.role != "gateway" and not connection.token:
             raise UnprovenError("only a gateway asks for actions, and an agent with a token of its task")
 
+    def require_asker(self, connection: Connection) -> None:
+        """As `require_gateway`; also for an egress' connection that belongs to a task (`injecting`).
+
+        Raises:
+            UnprovenError: It is another's.
+        """
+        if connection.role != "egress" or not connection.agent:
+            self.require_gateway(connection)
+
     def bind(self, connection: Connection, one_look: OneLook | None = None) -> str:
         """The task that the connection belongs to, from now on if it did not before; in the worker's thread.
 
@@ -298,6 +308,8 @@ class Daemon:
             return connection.task
         if (ending := connection.take_ending()) is not None:
             raise ending
+        if connection.role == "egress":  # it has the one task that it asks for, and finds none (`injecting`)
+            raise TaskEndedError("the task of this connection has ended")
         with nullcontext(one_look) if one_look is not None else OneLook(self.means.store) as look:
             task = task_of(self, connection, look)
         if connection.task != task.id:

@@ -3,6 +3,7 @@
 1. The egress names the process that it read from its own socket. What is told is what that process may have
    done: a server of the agent whose gateway it is, and a permit that a connection of it holds. A person's
    command line, from outside of any gateway or run, may have any server started, to look at what it lists.
+   Of credentials that a server was started with it is told which are over.
 2. An answer is what came of a question: recorded, released, of a connection of that process.
 3. Nothing is told of a task that is not live, nor while everything is stopped, whatever was permitted before.
 4. What becomes of a token for a server is recorded, and nothing of the token: first that one is about to be
@@ -14,9 +15,10 @@ from __future__ import annotations
 
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import ActionState
+from taskbound.core.credential import LIVE
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import UnprovenError
 from taskbound.core.revocation import require_not_stopped
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = [
     "NoAnswerError",
     "NoPermitError",
+    "gateways_of",
+    "require_any_live",
     "require_egress",
     "show_answer",
     "show_permit",
@@ -62,6 +66,10 @@ class NoAnswerError(DeniedError):
     remedy = "have the question decided, and its outcome recorded: `taskbound gateway` does"
 
 
+_MOST: Final = 32
+"""Credentials of one server that are asked about."""
+
+
 def require_egress(daemon: Daemon, connection: Connection) -> None:
     """Go on only for the egress: its account, and no process beneath a gateway or a run.
 
@@ -78,7 +86,7 @@ async def show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSeal
     """How a server is pinned, and its sealed secrets, for a gateway that may use it, or a look (rule 1)."""
     space = connection.namespace
     await _bury(daemon, space)
-    seats = [(one.agent, one.task) for one in _gateways(daemon, space, ask.holder) if one.task]
+    seats = [(one.agent, one.task) for one in gateways_of(daemon, space, ask.holder) if one.task]
     looking = [] if seats else _of_process(daemon.connections.persons(), space, ask.holder)
     for one in looking:
         daemon.require_outside(one)
@@ -95,10 +103,11 @@ async def show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSeal
             if looking:
                 require_not_stopped(snapshot.revocation.kill_switch(space))
             elif tasks:
-                live = _require_any_live(daemon, snapshot, space, tasks)
+                live = require_any_live(daemon, snapshot, space, tasks)
             else:
                 raise UnprovenError(f"the process that asks is no gateway with a task for `{ask.server}`")
             secrets = snapshot.tools.secrets(space, ask.server)
+            ended = tuple(one for one in ask.credentials[:_MOST] if not _lives(snapshot, space, one))
         return wire.SealedServer(
             spec=read_spec(server),
             secrets=tuple(
@@ -108,6 +117,7 @@ async def show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSeal
             ),
             now=daemon.means.clock.now(),
             tasks=live,
+            ended=ended,
         )
 
     return await daemon.read(read)
@@ -145,14 +155,14 @@ async def _bury(daemon: Daemon, namespace: str) -> None:
 async def show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPermit) -> Answer:
     """The open permit of an action that a connection of this process holds (rule 1)."""
     space = connection.namespace
-    held = frozenset(one.name for one in _gateways(daemon, space, ask.holder))
+    held = frozenset(one.name for one in gateways_of(daemon, space, ask.holder))
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             action = snapshot.actions.action(space, ask.action)
             if action is None or action.connection not in held or action.state is not ActionState.PERMITTED:
                 raise NoPermitError("no permit of this action is open for the process that asks")
-            _require_any_live(daemon, snapshot, space, [action.task])
+            require_any_live(daemon, snapshot, space, [action.task])
             server, _ = parse_tool_name(action.tool)
             secrets = snapshot.tools.secrets(space, server)
         return wire.Permit(
@@ -174,7 +184,7 @@ async def show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPerm
 async def show_answer(daemon: Daemon, connection: Connection, ask: wire.ShowAnswer) -> Answer:
     """What came of a question that a connection of this process had decided (rule 2)."""
     space = connection.namespace
-    held = frozenset(one.name for one in _gateways(daemon, space, ask.holder))
+    held = frozenset(one.name for one in gateways_of(daemon, space, ask.holder))
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -183,7 +193,7 @@ async def show_answer(daemon: Daemon, connection: Connection, ask: wire.ShowAnsw
                 raise NoAnswerError("the process that asks has had no such action decided")
             if action.finished is None or not action.released:
                 raise NoAnswerError("nothing that came of this action may go to a server")
-            _require_any_live(daemon, snapshot, space, [action.task])
+            require_any_live(daemon, snapshot, space, [action.task])
         return wire.AnswerOf(
             action=action.id,
             tool=action.tool,
@@ -197,9 +207,14 @@ async def show_answer(daemon: Daemon, connection: Connection, ask: wire.ShowAnsw
     return await daemon.read(read)
 
 
-def _gateways(daemon: Daemon, namespace: str, holder: wire.Holder) -> list[Connection]:
+def gateways_of(daemon: Daemon, namespace: str, holder: wire.Holder) -> list[Connection]:
     """Open connections of gateways that are this very process; in the loop."""
     return _of_process(daemon.connections.gateways(), namespace, holder)
+
+
+def _lives(snapshot: Snapshot, namespace: str, credential: str) -> bool:
+    row = snapshot.credentials.credential(namespace, credential)
+    return row is not None and row.state in LIVE
 
 
 def _of_process(some: Iterable[Connection], namespace: str, holder: wire.Holder) -> list[Connection]:
@@ -213,9 +228,7 @@ def _of_process(some: Iterable[Connection], namespace: str, holder: wire.Holder)
     ]
 
 
-def _require_any_live(
-    daemon: Daemon, snapshot: Snapshot, namespace: str, tasks: list[str]
-) -> tuple[str, ...]:
+def require_any_live(daemon: Daemon, snapshot: Snapshot, namespace: str, tasks: list[str]) -> tuple[str, ...]:
     """Go on only when nothing is stopped and one of these tasks is live (rule 3); those that are, sorted.
 
     Raises:

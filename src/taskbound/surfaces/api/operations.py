@@ -1,13 +1,13 @@
 """Every operation of the daemon's socket: its name, who may ask for it, and what does it.
 
 1. An operation that is not in this table can't be asked for.
-2. A *person's* operation does its own asking (`Daemon.require_person`) inside the
-   worker, right before it takes effect; this table says so, and a test holds both
-   to each other.
-   *Giver*: also the account that owns the data directory (`Daemon.require_giver`).
-   *Looker*: a gateway, or a person from outside any gateway or run: who started a server and saw its list.
+2. A *person's* operation does its own asking (`Daemon.require_person`) inside the worker, right before it
+   takes effect; this table says so, and a test holds both to each other. *Giver*: also the account that
+   owns the data directory (`Daemon.require_giver`). *Looker*: a gateway, or a person from outside any
+   gateway or run: who started a server and saw its list.
 3. *Gateway* operations refuse every other connection, but for those that an agent asks for over a network
-   with a token of its task (`acting`); *egress* and *broker* operations too; *read* operations give to any
+   with a token of its task (`acting`), and those by which an egress' connection that belongs to a task has
+   what it was permitted (`injects`); *egress* and *broker* operations too; *read* operations give to any
    account that has a person, or owns the data directory.
 4. The rules in force are asked of every one of them too (`surfaces.api.authority`), by its name without
    `api:`; `core.policy.operations` has what they are told of it.
@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from taskbound.core.policy.operation import Operation as PolicyOperation
@@ -41,6 +41,7 @@ from taskbound.surfaces.api import (
     fronts,
     grantable,
     identity,
+    injecting,
     oauth,
     offers,
     passkey,
@@ -103,10 +104,16 @@ class Operation:
     work: Callable[..., Awaitable[Answer]] | None = None
     hand: Callable[..., None] | None = None
     """Puts its job into a lane and has the lane answer: no task of the loop for what each call asks."""
+    injects: bool = False
+    """Whether an egress' connection that belongs to a task may ask for it too (`injecting`)."""
 
 
 def _handed(name: str, right: Right, hand: Callable[..., None]) -> Operation:
     return Operation(name=name, right=right, policy=_named(name), hand=hand)
+
+
+def _injects(name: str, work: Callable[..., Awaitable[Answer]]) -> Operation:
+    return replace(_operation(name, Right.GATEWAY, work), injects=True)
 
 
 def _operation(name: str, right: Right, work: Callable[..., Awaitable[Answer]]) -> Operation:
@@ -158,7 +165,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_amendment.ShowAmendment: _operation("api:amendment:show", _R, amendment.show_amendment),
     wire_approval.AnswerApproval: _operation("api:approval:answer", _P, approval.answer_approval),
     wire_approval.AnswerPlan: _operation("api:approval:answer-plan", _P, plan.answer_plan),
-    wire_approval.LeaveHold: _operation("api:approval:leave", _G, approval.leave_hold),
+    wire_approval.LeaveHold: _injects("api:approval:leave", approval.leave_hold),
     wire_approval.LimitApprovals: _operation("api:approval:limits", Right.GIVER, approval.limit_approvals),
     wire_approval.ListApprovals: _operation("api:approval:list", _R, approval.list_approvals),
     wire_approval.LookAtApproval: _operation("api:approval:look", Right.ANYONE, approval_page.look),
@@ -188,17 +195,16 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_connection.Ping: _operation("api:connection:ping", Right.ANYONE, standing.ping),
     wire_connection.ShowProof: _operation("api:connection:show", Right.ANYONE, fronts.show_proof),
     wire_connection.Status: _operation("api:connection:status", _R, standing.status),
-    wire_credential.AcknowledgeCredential: _operation(
-        "api:credential:acknowledge", _G, credential.acknowledge_one
-    ),
+    wire_credential.AcknowledgeCredential: _injects("api:credential:acknowledge", credential.acknowledge_one),
     wire_credential.DiscoverTarget: _operation("api:credential:discover", _P, discovery.discover_target),
-    wire_credential.EndCredential: _operation("api:credential:end", _G, credential.end_one),
+    wire_credential.EndCredential: _injects("api:credential:end", credential.end_one),
+    wire_egress.InjectCredential: _operation("api:credential:inject", Right.EGRESS, injecting.inject),
     wire_credential.ListCredentials: _operation("api:credential:list", _R, credential.list_credentials),
-    wire_credential.AwaitRenewal: _operation("api:credential:renewed", _G, credential.await_renewal),
+    wire_credential.AwaitRenewal: _injects("api:credential:renewed", credential.await_renewal),
     wire_credential.RevokeCredentials: _operation("api:credential:revoke", _P, credential.revoke_some),
     wire_credential.ShowCredential: _operation("api:credential:show", _R, credential.show_credential),
     wire_credential.SweepTargets: _operation("api:credential:sweep", _P, credential.sweep_targets),
-    wire_credential.TakeCredential: _operation("api:credential:take", _G, credential.take_one),
+    wire_credential.TakeCredential: _injects("api:credential:take", credential.take_one),
     wire_identity.AddGroup: _operation("api:group:add", _O, grantable.add_group),
     wire_identity.SetGroupGrantable: _operation(
         "api:group:grantable", Right.GIVER, grantable.set_group_grantable

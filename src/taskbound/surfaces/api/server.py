@@ -12,6 +12,7 @@
 7. What came over the network is asked in the name of whoever it shows, and never in its process's.
 8. Every operation is authorized by the rules in force before its work, and by nothing but them and its flow.
 9. The key of a request for an action is the action's: whether it came before is decided where it is.
+10. An egress' connection that belongs to a task never comes back: with it what it was permitted is given up.
 """
 
 from __future__ import annotations
@@ -190,7 +191,8 @@ class SocketServer(asyncio.Protocol):
 
     def _require(self, operation: Operation, connection: Connection) -> None:
         if operation.right is Right.GATEWAY:
-            self._daemon.require_gateway(connection)
+            require = self._daemon.require_asker if operation.injects else self._daemon.require_gateway
+            require(connection)
         elif operation.right is Right.EGRESS:
             require_egress(self._daemon, connection)
         elif operation.right is Right.BROKER:
@@ -256,7 +258,7 @@ class SocketServer(asyncio.Protocol):
         elif ask.token or ask.task:
             raise NotOpenError("a token and a task are for gateways", where="token" if ask.token else "task")
         secret = ask.resume or secrets.token_urlsafe(24)
-        name = self._daemon.name_of(connection_name(secret))
+        name = self._daemon.name_of(connection_name(secret, ask.role))
         if self._daemon.connections.is_open(name):
             raise NotOpenError("another process holds this connection", where="resume")
         connection = seat(self._daemon, ask, name, self._peer, self._push)
@@ -319,7 +321,10 @@ class SocketServer(asyncio.Protocol):
         if connection is None:
             return
         self._daemon.credentials.lose(connection)
-        if connection.role == "gateway":
+        if connection.role == "egress" and connection.agent:
+            self._daemon.lose(connection)
+            self._daemon.give_up(connection)  # 10
+        elif connection.role == "gateway":
             self._daemon.lose(connection)
             self._daemon.loop.call_later(GRACE, self._daemon.give_up, connection)
         else:

@@ -25,6 +25,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.doctor_broker import look_at_broker
 from taskbound.surfaces.cli.doctor_clients import look_at_clients
 from taskbound.surfaces.cli.doctor_egress import look_at_egress
+from taskbound.surfaces.cli.doctor_minted import look_at_minted
 from taskbound.surfaces.cli.doctor_people import look_at_people
 from taskbound.surfaces.cli.doctor_processes import look_at_processes
 from taskbound.surfaces.cli.doctor_tokens import look_at_stolen, look_at_token_keys
@@ -116,7 +117,7 @@ def _show(session: Session, report: DoctorReport) -> None:
 
 def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
     """How the daemon is, when it answers, and everything that was found."""
-    home, elsewhere = session.place.home, session.place.socket
+    place, home, elsewhere = session.place, session.place.home, session.place.socket
     found = list(_boundaries(home, elsewhere))
     client: Client | None = None
     status: StatusReport | None = None
@@ -124,7 +125,7 @@ def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
     pinned: tuple[ServerSpec, ...] = ()
     if elsewhere or home.is_dir():
         try:
-            client = session.plugs.connect(replace(session.place, autostart=False), session.namespace, "cli")
+            client = session.plugs.connect(replace(place, autostart=False), session.namespace, "cli")
         except TaskboundError as error:
             fault = fault_of(error)
             found.append(
@@ -138,18 +139,19 @@ def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
             rows = client.ask(ListUpstreams(), UpstreamRows).rows
             pinned = tuple(one.spec for one in rows)
             found += [*_daemon(status, home), *_agents(agents), *_servers(rows)]
-            for level, name, text, advice in look_at_people(client):
-                found.append(Finding(about="people", level=level, name=name, text=text, advice=advice))
-            for level, name, text, advice in look_at_trusts(client):
-                found.append(Finding(about="trust", level=level, name=name, text=text, advice=advice))
-            for level, name, text, advice in look_at_token_keys(client, time.time_ns() // 1000):
-                found.append(Finding(about="daemon", level=level, name=name, text=text, advice=advice))
-            for level, name, text, advice in look_at_stolen(client, status.fronts):
-                found.append(Finding(about="boundary", level=level, name=name, text=text, advice=advice))
-            for level, name, text, advice in look_at_egress(rows, session.place.egress):
-                found.append(Finding(about="boundary", level=level, name=name, text=text, advice=advice))
-            for level, name, text, advice in look_at_broker(client, status, session.place.broker, home):
-                found.append(Finding(about="targets", level=level, name=name, text=text, advice=advice))
+            seen = (
+                ("people", look_at_people(client)),
+                ("trust", look_at_trusts(client)),
+                ("daemon", look_at_token_keys(client, time.time_ns() // 1000)),
+                ("boundary", [*look_at_stolen(client, status.fronts), *look_at_egress(rows, place.egress)]),
+                ("targets", look_at_broker(client, status, place.broker, home)),
+                ("targets", look_at_minted(client, rows, ceilings)),
+            )
+            found += [
+                Finding(about=about, level=level, name=name, text=text, advice=advice)
+                for about, some in seen
+                for level, name, text, advice in some
+            ]
     found += [
         Finding(
             about="daemon",
@@ -158,7 +160,7 @@ def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
             text=f"`{shown(name)}` is set, and is no setting: nothing reads it",
             advice="see docs/reference/settings.md",
         )
-        for name in session.place.unknown_variables
+        for name in place.unknown_variables
     ]
     found += look_at_clients(
         home=home,

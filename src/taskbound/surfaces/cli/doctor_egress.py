@@ -10,6 +10,7 @@ import os
 import pwd
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.tool import parse_slot
 from taskbound.surfaces.cli.screen import shown
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def look_at_egress(
     yield _account(socket)
     for row in rows:
         for one in row.secrets:
-            if not one.filled:
+            if not one.filled and parse_slot(one.slot).source is None:
                 name = shown(row.spec.name)
                 yield (
                     "warn",

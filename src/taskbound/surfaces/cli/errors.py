@@ -131,13 +131,15 @@ _BY_STATUS: Final[dict[int, str]] = {
         dpop-key dpop-method dpop-nonce dpop-token dpop-uri dpop-window
         empty-trust older-trust-bundle svid-expired svid-form svid-not-yet svid-unproven trust-exists
         unknown-trust-domain
-        egress-refused misnamed-pin no-permit not-answered other-act other-pin permit-used secret-missing
+        credential-refused egress-refused misnamed-pin no-permit no-single-task not-answered not-given
+        not-injected other-seat other-act other-pin permit-used secret-missing
         secret-shown slot-taken slots-not-pinned
         account-taken not-signed-in sign-in-another-issuer sign-in-denied sign-in-elsewhere sign-in-not-fresh
         sign-in-not-strong sign-in-token unknown-account unknown-sign-in
         answer-unknown bad-proof no-proof
     """,
     _UNAVAILABLE: """
+        credential-held
         not-showing nothing-seen
         broker-not-started no-such-kind store-restored target-unavailable target-unreached
         asker-gone no-broker nobody-minted still-minting still-renewing

@@ -4,6 +4,7 @@
 2. What leaves this process is sealed to the egress' key, for one server as it is pinned, and one slot of it.
 3. The pin's digest is computed here, from what is shown to the person or was looked at just now: a daemon's
    word for it would let it list one program under the digest of another.
+4. A slot that a credential fills (`core.tool.source`) takes no value, and is asked for none.
 """
 
 from __future__ import annotations
@@ -93,6 +94,9 @@ def read_slots(session: Session, slots: Sequence[str]) -> dict[Slot, str | None]
         slot = parse_slot(text)
         if slot in found:
             raise BadInputError(f"`{shown(slot.text)}` stands twice", remedy="name each slot once")
+        if slot.source is not None:
+            found[slot] = None  # 4
+            continue
         found[slot] = session.plugs.read_secret(f"{slot.text} (empty: later): ") or None
         value = found[slot]
         if value is not None:
@@ -115,12 +119,19 @@ def fill_slots(session: Session, spec: ServerSpec, values: Mapping[Slot, str | N
         _require_named(session, row, spec)
         for slot, value in given.items():
             _set(session, row, slot, value)
-    return tuple(slot.text for slot in values if slot not in given)
+    return tuple(slot.text for slot in values if slot not in given and slot.source is None)
 
 
 def how_filled(secrets: Sequence[SecretRow]) -> str:
     """The slots of a server in one cell of a table."""
-    return ", ".join(f"{one.slot} ({'filled' if one.filled else 'empty'})" for one in secrets) or "-"
+    return ", ".join(map(_cell, secrets)) or "-"
+
+
+def _cell(row: SecretRow) -> str:
+    slot = parse_slot(row.slot)
+    if slot.source is not None:
+        return f"{slot.place} (minted: {slot.source.text.partition(':')[2]})"
+    return f"{row.slot} ({'filled' if row.filled else 'empty'})"
 
 
 def _set(session: Session, row: UpstreamRow, slot: Slot, value: str) -> Done:
@@ -159,6 +170,12 @@ def _row(session: Session, server: str) -> UpstreamRow:
 
 def _next(row: UpstreamRow, slot: Slot) -> int:
     for one in row.secrets:
+        pinned = parse_slot(one.slot)
+        if pinned.place == slot.place and pinned.source is not None:  # 4
+            raise BadInputError(
+                f"`{shown(slot.place)}` of this server is filled by `{shown(pinned.source.text)}`",
+                remedy="it takes no value: each task that calls the server gets a credential of its own",
+            )
         if one.slot == slot.text:
             return one.number + 1
     raise BadInputError(

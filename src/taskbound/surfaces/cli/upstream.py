@@ -94,7 +94,12 @@ Tools = Annotated[
 ]
 Secret = Annotated[
     list[str] | None,
-    typer.Option("--secret", metavar="SLOT", help="Give it a secret there, piped or typed. Repeatable."),
+    typer.Option(
+        "--secret",
+        metavar="SLOT",
+        help="Give it a secret there, piped or typed; with `=credential:TARGET/KIND#NAME`, one of each task's"
+        " own. Repeatable.",
+    ),
 ]
 Transport = Annotated[
     str,
@@ -114,6 +119,9 @@ Transport = Annotated[
     "taskbound upstream add indexer --limit memory=1GiB --limit cpu=600 -- /opt/indexer/server\n"
     "taskbound upstream add search --url https://mcp.example.com/search\n"
     "taskbound upstream add github --secret environment:GITHUB_TOKEN -- /opt/github/server stdio < token\n"
+    "taskbound upstream add orders --secret environment:PGUSER=credential:orders-db/reader#PGUSER"
+    " --secret environment:PGPASSWORD=credential:orders-db/reader#PGPASSWORD --env PGHOST=db.example.com"
+    " -- /opt/orders/server\n"
     "taskbound upstream add crm --url https://crm.example.com/mcp --oauth client=taskbound"
     " --oauth issuer=https://login.example.com --oauth scope=crm.read --yes < secret",
 )
@@ -143,7 +151,9 @@ def add(
 
     The server is started or reached once to list its tools, and no tool of it is called. Put its command
     after `--`. A secret (environment:NAME, header:NAME, query:NAME, argument:TOOL/NAME) is sealed, and the
-    egress runs such a server. With `--oauth` it gets tokens of its own; the client's secret is read like one.
+    egress runs such a server. A slot is filled by what is minted for each task where `=credential:…` stands
+    behind it, `TARGET/KIND#NAME` with the kind's own parameters as `?name=value`. With `--oauth` it gets
+    tokens of its own; the client's secret is read like one.
     """
     started, reached = bool(env or cwd or limit), bool(header or key or ca or transport)
     if bool(server) == bool(url) or (url and started) or (not url and reached):

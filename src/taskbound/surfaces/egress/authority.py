@@ -1,6 +1,7 @@
 """Who the egress believes: the daemon, asked before a server is started and before each call.
 
-1. One connection for each namespace, made when it is needed and again when it broke; so many at most.
+1. One connection for each namespace, made when it is needed and again when it broke; so many at most. What
+   has credentials has one of its own beside it.
 2. Whatever the daemon does not answer, and answers with a fault, is a no.
 """
 
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.client import AsyncClient
     from taskbound.wire.egress import Holder, TellToken
-    from taskbound.wire.envelope import Ask
+    from taskbound.wire.envelope import Ask, Push
 
-    Connect = Callable[[str, Callable[[], None]], Awaitable[AsyncClient]]
-    """Makes a connection in a namespace; the second argument is called when it is lost."""
+    Connect = Callable[[str, Callable[[Push], None], Callable[[], None]], Awaitable[AsyncClient]]
+    """Makes a connection in a namespace, with what hears what is said unasked, and that it is lost."""
 
 __all__ = ["Authority", "DaemonAuthority"]
 
@@ -32,10 +33,13 @@ _MOST: Final = 16
 class Authority(Protocol):
     """What an egress has to be told before it does anything."""
 
-    async def server(self, namespace: str, name: str, holder: Holder) -> SealedServer:
+    async def server(
+        self, namespace: str, name: str, holder: Holder, credentials: tuple[str, ...] = ()
+    ) -> SealedServer:
         """How the server is pinned, with its sealed secrets, for a gateway that is this process.
 
-        MUST raise `TaskboundError` unless that gateway's task may use the server now.
+        Of these credentials it says which are over. MUST raise `TaskboundError` unless that gateway's task
+        may use the server now.
         """
 
     async def permit(self, namespace: str, action: str, holder: Holder) -> Permit:
@@ -50,6 +54,14 @@ class Authority(Protocol):
     async def tell(self, namespace: str, told: TellToken) -> None:
         """Have it recorded what becomes of a token. MUST raise `TaskboundError` unless it is, durably."""
 
+    async def seat(
+        self, namespace: str, pushed: Callable[[Push], None], lost: Callable[[], None]
+    ) -> AsyncClient:
+        """A connection of its own, for the credentials of one server: with its end they end.
+
+        `pushed` hears what is said unasked on it, and `lost` once that it is gone.
+        """
+
 
 class DaemonAuthority:
     """The daemon's answers."""
@@ -61,9 +73,12 @@ class DaemonAuthority:
         """By namespace: the connection, and what is set once it is lost."""
         self._turn = asyncio.Lock()
 
-    async def server(self, namespace: str, name: str, holder: Holder) -> SealedServer:
+    async def server(
+        self, namespace: str, name: str, holder: Holder, credentials: tuple[str, ...] = ()
+    ) -> SealedServer:
         """How the server is pinned, with its sealed secrets."""
-        return await self._ask(namespace, ShowSealed(server=name, holder=holder), SealedServer)
+        ask = ShowSealed(server=name, holder=holder, credentials=credentials)
+        return await self._ask(namespace, ask, SealedServer)
 
     async def permit(self, namespace: str, action: str, holder: Holder) -> Permit:
         """The open permit of this action."""
@@ -77,8 +92,14 @@ class DaemonAuthority:
         """Have it recorded what becomes of a token."""
         await self._ask(namespace, told, Done)
 
+    async def seat(
+        self, namespace: str, pushed: Callable[[Push], None], lost: Callable[[], None]
+    ) -> AsyncClient:
+        """A connection of its own."""
+        return await self._connect(namespace, pushed, lost)
+
     def close(self) -> None:
-        """End every connection."""
+        """End every connection but for seats."""
         for one, _ in tuple(self._open.values()):
             one.close()
 
@@ -96,7 +117,8 @@ class DaemonAuthority:
                 self._open.pop(next(iter(self._open)))[0].close()  # 1
 
             broken = asyncio.Event()
-            fresh = await self._connect(namespace, partial(self._lost, namespace, broken))
+            lost = partial(self._lost, namespace, broken)
+            fresh = await self._connect(namespace, lambda _: None, lost)
             if not broken.is_set():
                 self._open[namespace] = (fresh, broken)
             return fresh

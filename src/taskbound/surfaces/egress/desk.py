@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.tool import Binding, ServerIdentity, Slot
     from taskbound.ports.upstream import Upstream, UpstreamEvents
+    from taskbound.surfaces.egress.asking import Asking
     from taskbound.surfaces.egress.authority import Authority
     from taskbound.surfaces.egress.permits import Permits
     from taskbound.surfaces.egress.tokens import ServerTokens, TokenDesk
@@ -53,5 +54,6 @@ class Desk:
     start: StartFilled
     permits: Permits
     tokens: TokenDesk
+    asking: Asking
     kept: Callable[[frozenset[str]], None]
     """Hears of the values of each server that is started, for logs to be held back."""

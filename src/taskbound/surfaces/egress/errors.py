@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CODES",
     "HELD_BACK",
+    "NoSingleTaskError",
+    "NotGivenError",
     "NotStartedError",
     "OtherActError",
     "OtherPinError",
@@ -52,6 +54,20 @@ class SecretMissingError(DeniedError):
 
     code = "secret-missing"
     remedy = "have the person who pinned it fill the slot: `taskbound upstream secret SERVER SLOT`"
+
+
+class NoSingleTaskError(DeniedError):
+    """A server whose slots credentials fill is to be started for nobody's task, or for several."""
+
+    code = "no-single-task"
+    remedy = "start it for one task of the gateway's process"
+
+
+class NotGivenError(DeniedError):
+    """A credential has nothing that can stand in the slot that it is to fill."""
+
+    code = "not-given"
+    remedy = "pin the server with a name that the kind of credential gives"
 
 
 class SecretChangedError(UnavailableError):

@@ -1,6 +1,6 @@
 """What is in the slots of a server, opened for exactly the pin that it was sealed for.
 
-Nothing here is kept.
+Nothing here is kept. What credentials fill is not opened here (`minted`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["hidden", "opened"]
 
 
 def opened(desk: Desk, ask: StartServer, told: SealedServer, identity: ServerIdentity) -> dict[Slot, str]:
-    """The value of every slot.
+    """The value of every slot that a sealed one fills.
 
     Raises:
         SecretMissingError: One is empty.
@@ -31,6 +31,8 @@ def opened(desk: Desk, ask: StartServer, told: SealedServer, identity: ServerIde
     sealed = {one.slot: one for one in told.secrets}
     values: dict[Slot, str] = {}
     for slot in identity.slots:
+        if slot.source is not None:
+            continue
         found = sealed.get(slot.text)
         if found is None:
             raise SecretMissingError(f"the slot `{slot.text}` of server `{ask.server}` is empty")

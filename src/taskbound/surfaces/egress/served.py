@@ -17,7 +17,8 @@
 7. What is asked and not done yet has a bound; whoever asks past it is cut off.
 8. No server's words hold up the others: what is long is looked through beside the loop, and progress and logs
    that are long or come too often are dropped before they are looked at.
-9. A server that wants tokens has those of one task (`owning`).
+9. A server that wants tokens, or whose slots credentials fill, has those of one task (`filled`), which end
+   with it.
 """
 
 from __future__ import annotations
@@ -45,8 +46,7 @@ from taskbound.surfaces.egress.errors import (
     SecretInAnswerError,
     fault_without,
 )
-from taskbound.surfaces.egress.opening import hidden, opened
-from taskbound.surfaces.egress.owning import Owned
+from taskbound.surfaces.egress.filled import Filled
 from taskbound.wire import egress as wire
 from taskbound.wire.mcp.level import LEVELS, SILENT
 from taskbound.wire.mcp.offers import are_offers
@@ -95,11 +95,9 @@ class Served:
         self._ask = ask
         self._say = say
         self._leaks = Leaks(())
-        self._secrets: frozenset[str] = frozenset()
-        self.owned: Owned | None = None
-        self._numbers: tuple[tuple[str, int], ...] = ()
-        self._arguments: dict[str, dict[str, str]] = {}
-        """By tool: what goes into its slots."""
+        self._filled = Filled(
+            desk, holder, ask, keep=self._keep, begin=self._begin, busy=lambda: bool(self._open)
+        )
         self._open: dict[int, Open] = {}
         self._asking: dict[int, Open] = {}
         """Calls that were answered with a question, and with which the server goes on (rule 6)."""
@@ -119,12 +117,10 @@ class Served:
             upstream = await self._started()
         except TaskboundError as error:
             fault = fault_without(error, self._leaks)
-            if self.owned is not None:
-                self.owned.end()
+            self._filled.end()
             return wire.Failure(fault=fault, denied=CODES.get(fault.code, isinstance(error, DeniedError)))
         self.upstream = upstream
-        if self.owned is not None:
-            self.owned.serve(upstream)
+        self._filled.serve(upstream)
         return wire.Started(era=upstream.era, methods=upstream.methods, logs=upstream.logs)
 
     async def _started(self) -> Upstream:
@@ -136,31 +132,19 @@ class Served:
         identity = identity_of(told.spec, namespace=ask.namespace)
         if (told.spec.name, identity.digest, told.spec.era) != (name, ask.identity, ask.era):
             raise OtherPinError(f"server `{name}` is pinned to something else than was asked for")
-        values = opened(self._desk, ask, told, identity)
-        self._numbers = tuple(sorted((one.slot, one.number) for one in told.secrets))
-        self._secrets = hidden(values)
-        self._leaks = Leaks(self._secrets)
-        self._desk.kept(self._secrets)
-        for slot, value in values.items():
-            if slot.tool:
-                self._arguments.setdefault(slot.tool, {})[slot.name] = value
-        if identity.oauth is not None:
-            secret = values.pop(identity.oauth.slot)
-            self.owned = Owned(self._desk, self._holder, ask, told, keep=self._keep)
-            self._begin(self.owned.watch())
-            await self.owned.begin(identity.oauth, secret)
+        values = await self._filled.fill(told, identity)
         return await self._desk.start(
             identity,
             era=told.spec.era,
             events=self,
             values=values,
             offers=bytes(ask.offers),
-            tokens=self.owned.tokens if self.owned is not None else None,
+            tokens=self._filled.tokens,
         )
 
-    def _keep(self, tokens: Iterable[str]) -> None:
-        """Look for these tokens, too, in all that the server says from now on."""
-        self._leaks = Leaks((*self._secrets, *tokens))
+    def _keep(self, secrets: Iterable[str]) -> None:
+        """Look for these in all that the server says from now on."""
+        self._leaks = Leaks(secrets)
 
     # --- what the gateway asks -------------------------------------------------------------------
 
@@ -241,7 +225,7 @@ class Served:
     async def _call(self, upstream: Upstream, ask: wire.CallServer, one: Open) -> None:
         number, arguments = ask.number, bytes(ask.arguments)
         try:
-            sent = filled(arguments, self._arguments.get(ask.tool, {}))
+            sent = filled(arguments, self._filled.arguments.get(ask.tool, {}))
             permit = await self._permit(ask.action)
             if not self._may_send(upstream, permit, number, one):
                 return
@@ -292,10 +276,7 @@ class Served:
         if one.forgotten or one.cancelled:
             self._end(number, wire.Unsent(number=number, code="cancelled", reason=one.cancelled))
             return False
-        if permit.secrets != self._numbers:
-            raise SecretChangedError(f"a secret of server `{self._ask.server}` was changed")  # 3
-        if self.owned is not None:
-            self.owned.require_owner(permit)  # 9
+        self._filled.require_same(permit)  # 3 and 9
         if upstream.unsent > MAX_UNSENT:
             code, reason = "busy", "the server does not take what it was sent"
             self._end(number, wire.Unsent(number=number, code=code, reason=reason))
@@ -461,6 +442,7 @@ class Served:
 
     def ended(self, reason: str, detail: str) -> None:
         """It is gone."""
+        self._filled.end()  # 9
         for number in tuple(self._open):
             self._end(number, wire.Unsent(number=number, code="not-reached", reason="the server ended"))
         safe = not self._leaks.found_in(reason, detail)
@@ -477,8 +459,7 @@ class Served:
 
     async def _permit(self, action: str) -> wire.Permit:
         """The open permit of an action, asked for when a token is at hand (`owning`, rule 3)."""
-        if self.owned is not None:
-            await self.owned.ready()
+        await self._filled.ready()
         return await self._desk.authority.permit(self._ask.namespace, action, self._holder)
 
     # --- the end ---------------------------------------------------------------------------------
@@ -494,5 +475,4 @@ class Served:
             if upstream is not None:
                 await upstream.close()
         finally:
-            if self.owned is not None:
-                self.owned.end()
+            self._filled.end()

@@ -87,6 +87,8 @@ class Running:
         self.reports = 0
         """How many of its questions that became no action are recorded."""
         self.identity = identity
+        self.task = ""
+        """The task that it is started for next: what fills its slots may be of that one."""
         self.upstream: Upstream | None = None
         self.stale = True
         """Whether its list has to be looked at before the next call."""
@@ -234,6 +236,7 @@ class Servers:
             events=running,
             name=running.spec.name,
             offers=capabilities(self.ears.offered(running)),
+            task=running.task,
         )
         if running not in self._all:
             self._all.append(running)
@@ -350,6 +353,8 @@ class Binding:
             TaskboundError: The daemon does not say.
         """
         found = await servers.of_agent(kept)
+        for one in found.values():
+            one.task = task
         rows = await link.ask(ReachTools(), ToolRows)
         return cls(task, found, rows.rows if rows.task == task else ())
 

@@ -262,6 +262,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "credential:acknowledge": _GATEWAY,
     "credential:discover": "says who may do what in a target, which nobody needs to know but on that machine",
     "credential:end": _GATEWAY,
+    "credential:inject": _EGRESS,
     "credential:renewed": _GATEWAY,
     "credential:sweep": "asks a broker of this machine's daemon to look, and tells nothing of what it finds",
     "credential:take": _GATEWAY,

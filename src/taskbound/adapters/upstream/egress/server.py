@@ -419,6 +419,7 @@ class EgressStarter:
         events: UpstreamEvents,
         name: str = "",
         offers: bytes = b"{}",
+        task: str = "",
     ) -> EgressServer:
         """The server, started or reached by the egress, ready for calls.
 
@@ -433,6 +434,7 @@ class EgressStarter:
             identity=identity.digest,
             era=era,
             offers=msgspec.Raw(offers),
+            task=task,
         )
         try:
             await server.begin(ask, patience=self._patience)

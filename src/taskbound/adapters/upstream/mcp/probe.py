@@ -29,6 +29,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import parse_definitions, parse_server_name
 from taskbound.core.tool.leak import Leaks
 from taskbound.core.tool.limits import parse_limits
+from taskbound.core.tool.slot import stand_ins
 from taskbound.ports.upstream import errored
 from taskbound.wire.tool import ServerSpec, identity_of
 
@@ -251,7 +252,8 @@ def probe_command(
         name, command, environment=environment, directory=directory, limits=limits, slots=secrets or ()
     )
     filled = {slot: value for slot, value in (secrets or {}).items() if value is not None}
-    found = look_guarded(filled.values(), lambda: asyncio.run(probe(spec, filling=fill(filled))))
+    given = filled | stand_ins(secrets or ())
+    found = look_guarded(filled.values(), lambda: asyncio.run(probe(spec, filling=fill(given))))
     return structs.replace(spec, era=found.era, logs=found.logs), found
 
 

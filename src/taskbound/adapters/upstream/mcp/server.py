@@ -220,7 +220,7 @@ class StdioStarter:
         if not self._starting:
             end_orphans(self._pids)
 
-    async def __call__(
+    async def __call__(  # noqa: PLR0913 - the shape of the port, and what fills slots
         self,
         identity: ServerIdentity,
         *,
@@ -229,6 +229,7 @@ class StdioStarter:
         name: str = "",
         filling: Filling | None = None,
         offers: bytes = b"{}",
+        task: str = "",
     ) -> StdioServer:
         """The server, started, of the pinned era, ready for calls; `filling` is in its slots.
 
@@ -237,7 +238,7 @@ class StdioStarter:
             EraChangedError: It speaks another revision than it did.
             StartFailedError: It does not start, or not in time.
         """
-        del name
+        del name, task
         session = Session(events, offers=b"{}" if is_modern(era) else offers)
         secret = filling.environment if filling is not None else ()
         self._starting += 1

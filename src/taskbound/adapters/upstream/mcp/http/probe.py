@@ -29,6 +29,7 @@ from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.core.tool import parse_definitions, parse_server_name
 from taskbound.core.tool.oauth.client import hidden_in
 from taskbound.core.tool.remote import canonical_url
+from taskbound.core.tool.slot import stand_ins
 from taskbound.wire.mcp.era import is_modern
 from taskbound.wire.tool import ServerSpec, identity_of
 
@@ -155,13 +156,14 @@ def probe_url(  # noqa: PLR0913 -- what a server is reached by, as a person type
         name, url, headers=headers, key=key, authorities=authorities, slots=secrets or (), oauth=oauth
     )
     filled = {slot: value for slot, value in (secrets or {}).items() if value is not None}
+    given = filled | stand_ins(secrets or ())
     hidden = {part for slot, value in filled.items() for part in hidden_in(slot, value)}
     notes: list[str] = []
     with _token_for(spec, filled, sign, notes) as token:
         tokens = LookToken(token) if token else None
         found = look_guarded(
             {*hidden, *([token] if token else [])},
-            lambda: asyncio.run(probe(spec, transport=transport, filling=fill(filled, tokens))),
+            lambda: asyncio.run(probe(spec, transport=transport, filling=fill(given, tokens))),
         )
     found = replace(found, notes=(*found.notes, *notes))
     return structs.replace(spec, era=found.era, logs=found.logs, transport=found.transport), found

@@ -259,7 +259,7 @@ class HttpStarter:
         self._dialer = Dialer(remote, patience=min(_CONNECT, self._patience.start), look=self._look)
         return HttpSession(remote, self._dialer, events, self._waits, filling or Filling(), offers=offers)
 
-    async def __call__(
+    async def __call__(  # noqa: PLR0913 - the shape of the port, and what fills slots
         self,
         identity: ServerIdentity,
         *,
@@ -268,6 +268,7 @@ class HttpStarter:
         name: str = "",
         filling: Filling | None = None,
         offers: bytes = b"{}",
+        task: str = "",
     ) -> HttpServer:
         """The server, reached, of the pinned era, ready for calls; `filling` is in its slots.
 
@@ -276,7 +277,7 @@ class HttpStarter:
             EraChangedError: It speaks another revision than it did.
             StartFailedError: It is not reached, does not prove who it is, or does not answer in time.
         """
-        del name
+        del name, task
         remote = identity.remote
         if remote is None or remote.era != era:
             raise EraChangedError("the server is pinned by a URL and a revision, and this is another")

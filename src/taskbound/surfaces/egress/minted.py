@@ -1,0 +1,301 @@
+"""The credentials that fill slots of one server: asked for as actions of one task, and ended with the server.
+
+1. They are one task's: the one that the gateway says, where the daemon has it as a live one of the
+   gateway's process, or the only one there is. A permit of another task is not sent with them.
+2. Each source is asked for before the server is started, with a key that is made for this one request. What
+   is minted is opened here alone, and acknowledged before the server has it. One credential fills all the
+   slots that differ in its names alone.
+3. Where people have to be asked they are waited for, for as long as a gateway waits. Then the gateway is
+   told so, and the question stays open while its process does (`asking`): the next start goes on with it.
+4. What a kind calls secret is what nothing may say (`core.tool.leak`); what it calls open may be said.
+5. Every `FRESH` seconds the daemon is asked whether the task is live, the server pinned as it was, and none
+   of the credentials over. Where it says no, or nothing for as long again, or the connection that has them
+   is lost, the server is ended: what it holds is revoked, or about to be.
+6. A credential that is about to end is renewed where its kind allows that, by a decision of its own.
+   Otherwise its server is ended once no call to it is open, at the latest when the credential ends; the
+   next call starts it anew, with another credential.
+7. When the server's end is there, however it came, they are given back, and the connection is closed. With
+   that the daemon revokes what it was not told of (`credential_desk`, rule 5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import TaskboundError
+from taskbound.core.tool import MIN_SECRET, BadSecretError
+from taskbound.core.tool.name import shown
+from taskbound.surfaces.egress.asking import CredentialHeldError, Seat
+from taskbound.surfaces.egress.errors import (
+    NoSingleTaskError,
+    NotGivenError,
+    SecretChangedError,
+)
+from taskbound.surfaces.egress.owning import FRESH
+from taskbound.wire.tool import identity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.core.tool import ServerIdentity, Slot, Source
+    from taskbound.ports.upstream import Upstream
+    from taskbound.sdk.wish import Opened
+    from taskbound.surfaces.egress.asking import Had
+    from taskbound.surfaces.egress.desk import Desk
+    from taskbound.wire.egress import Holder, Permit, SealedServer, StartServer
+
+__all__ = ["Minted"]
+
+_log = logging.getLogger(__name__)
+_SECOND: Final = 1_000_000
+_EARLY: Final = 0.2
+"""Of its life: so much before its end a credential is not used for another call, or is renewed."""
+_EARLIEST, _LATEST = 60.0, 1.0
+"""Seconds: at most, and at least."""
+_LAST: Final = 1.0
+"""Seconds before its end at which a server is ended also while a call is open."""
+_NOBODYS: Final = "its task is not live any more, or what it was started with is over"
+_ENDING: Final = "its credential is about to end"
+
+
+@dataclass(slots=True, eq=False)
+class _One:
+    """One credential that the server has."""
+
+    had: Had
+    over: float
+    """When it ends, by the loop's clock in seconds."""
+    early: float
+    """Seconds before that in which it is used for no other call."""
+    renewing: asyncio.Task[None] | None = field(default=None, repr=False)
+    lasting: bool = False
+    """Whether it is not to be renewed: its kind is not, or that was refused."""
+
+
+class Minted:
+    """The credentials of one server of one connection."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        holder: Holder,
+        ask: StartServer,
+        told: SealedServer,
+        *,
+        busy: Callable[[], bool],
+    ) -> None:
+        """Have none yet.
+
+        Args:
+            desk: What to work with.
+            holder: The gateway, by the kernel's word.
+            ask: What it wants started.
+            told: What the daemon says of that.
+            busy: Whether a call to the server is open.
+
+        Raises:
+            NoSingleTaskError: It is not for one task (rule 1).
+        """
+        self._desk = desk
+        self._holder = holder
+        self._ask = ask
+        self._busy = busy
+        self._upstream: Upstream | None = None
+        self._over = ""
+        self._all: dict[str, _One] = {}
+        """By source, without the name."""
+        self.secrets: frozenset[str] = frozenset()
+        """All that no answer and no line of the log may say (rule 4)."""
+        self.task = ask.task or (told.tasks[0] if len(told.tasks) == 1 else "")
+        if self.task not in told.tasks:
+            raise NoSingleTaskError(
+                f"server `{ask.server}` is filled for one task, and it is not said for which"
+            )
+        self._seat: Seat | None = None
+
+    async def begin(self, identity: ServerIdentity) -> dict[Slot, str]:
+        """Have every credential; what goes into the slots (rule 2).
+
+        Raises:
+            CredentialHeldError: People are being asked; the question stays open (rule 3).
+            TaskboundError: One can't be had. Those that were had are given back.
+        """
+        key = (self._holder, self._ask.namespace, self._ask.server, identity.digest, self.task)
+        self._seat = seat = self._desk.asking.taken(key) or await self._joined()
+        seat.heard = self._lost
+        values: dict[Slot, str] = {}
+        try:
+            for slot in identity.slots:
+                if slot.source is not None:
+                    values[slot] = await self._value(seat, slot, slot.source)
+            await self._see()
+        except CredentialHeldError:
+            await seat.give_back([one.had.id for one in self._all.values()])
+            self._desk.asking.keep(key, seat)
+            self._seat = None
+            self.end()
+            raise
+        except BaseException:
+            self.end()
+            raise
+        return values
+
+    async def _joined(self) -> Seat:
+        seat = Seat(self._desk.authority, self._desk.asking.asker, self._ask, self._holder, self.task)
+        await seat.join()
+        return seat
+
+    async def _value(self, seat: Seat, slot: Slot, source: Source) -> str:
+        """What goes into one slot."""
+        one = self._all.get(source.credential)
+        if one is None:
+            had = await seat.have(source)
+            one = self._all[source.credential] = _One(had, over=0.0, early=0.0)
+            self._keep(had.opened)
+        opened = one.had.opened
+        found = opened.secret.get(source.name, opened.open.get(source.name))
+        if found is None:
+            names = ", ".join(sorted((*opened.open, *opened.secret)))
+            raise NotGivenError(
+                f"`{source.tool}` gives `{shown(names)}`, and no `{source.name}` for `{slot.place}`"
+            )
+        if "\0" in found or (slot.kind == "header" and not (found.isascii() and found.isprintable())):
+            raise NotGivenError(
+                f"`{shown(source.name)}` of `{source.tool}` can't stand in `{shown(slot.place)}`"
+            )
+        return source.value(found)
+
+    def _keep(self, opened: Opened) -> None:
+        """Look for these from now on (rule 4).
+
+        Raises:
+            BadSecretError: One is too short to be told from other text.
+        """
+        self.secrets |= frozenset(opened.secret.values())
+        if any(len(one.encode()) < MIN_SECRET for one in opened.secret.values()):
+            raise BadSecretError("what was minted is too short to be told from other text")
+        self._desk.kept(self.secrets)
+
+    def serve(self, upstream: Upstream) -> None:
+        """This is the server; it is ended at once if what it holds is over."""
+        self._upstream = upstream
+        if self._over:
+            upstream.kill(self._over)
+
+    def require_owner(self, permit: Permit) -> None:
+        """Go on only with a permit of the task whose credentials these are, while they last (rules 1 and 6).
+
+        Raises:
+            SecretChangedError: It is another's, or one is about to end.
+        """
+        if permit.task != self.task:
+            raise SecretChangedError(f"the credentials of server `{self._ask.server}` are another task's")
+        if self._over or any(_now() >= one.over - _LAST for one in self._all.values()):
+            raise SecretChangedError(f"a credential of server `{self._ask.server}` is over, or about to end")
+
+    async def watch(self) -> None:
+        """End the server once what it holds is over, or about to be (rules 5 and 6)."""
+        live = True
+        while live and not self.is_over:
+            await asyncio.sleep(min(FRESH, self._pause()))
+            live = await self._is_live()
+            for one in tuple(self._all.values()):
+                self._see_to(one)
+        self._stop(_NOBODYS)
+
+    def _see_to(self, one: _One) -> None:
+        """Have what is about to end renewed, or end its server (rule 6)."""
+        now = _now()
+        if now < one.over - one.early:
+            return
+        if not one.lasting:
+            self._renew(one)
+        elif now >= one.over - _LAST or not self._busy():
+            self._stop(_ENDING)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether they are given back."""
+        return bool(self._over)
+
+    def _pause(self) -> float:
+        """Seconds until something of the credentials is due."""
+        due = [
+            one.over - (_LAST if one.lasting and self._busy() else one.early) for one in self._all.values()
+        ]
+        return max(0.05, min(due, default=FRESH + _now()) - _now())
+
+    def _renew(self, one: _One) -> None:
+        if one.renewing is None or one.renewing.done():
+            one.renewing = asyncio.get_running_loop().create_task(self._renewed(one))
+
+    async def _renewed(self, one: _One) -> None:
+        """Have it live longer, while there is time for that (rule 6)."""
+        seat = self._seat
+        try:
+            if seat is not None:
+                async with asyncio.timeout(max(one.over - _now() - _LAST, 0.0)):
+                    one.had = await seat.renewed(one.had)
+                    await self._see()
+        except (TaskboundError, TimeoutError) as error:
+            _log.info("a credential of server %s is not renewed: %s", self._ask.server, error)
+            one.lasting = True
+
+    async def _is_live(self) -> bool:
+        try:
+            async with asyncio.timeout(FRESH):
+                await self._see()
+        except (TaskboundError, TimeoutError):
+            return False
+        except Exception:  # noqa: BLE001 -- whatever it is, nobody has said that the task is live
+            _log.exception("whether a task is live can't be seen")
+            return False
+        return True
+
+    async def _see(self) -> None:
+        """See that all is as it was, and how long the credentials have (rule 5).
+
+        Raises:
+            SecretChangedError: It is not.
+            TaskboundError: The daemon doesn't say.
+        """
+        ask, before = self._ask, _now()
+        ids = tuple(one.had.id for one in self._all.values())
+        told = await self._desk.authority.server(ask.namespace, ask.server, self._holder, ids)
+        same = identity_of(told.spec, namespace=ask.namespace).digest == ask.identity
+        if not same or told.ended or self.task not in told.tasks:
+            raise SecretChangedError(_NOBODYS)
+        for one in self._all.values():
+            left = (one.had.ends - told.now) / _SECOND
+            if not one.early or before + left > one.over + 1.0:  # had just now, or renewed
+                one.early = min(_EARLIEST, max(_LATEST, left * _EARLY))
+                one.lasting = False
+            one.over = before + left
+
+    def _lost(self, why: str) -> None:
+        """The connection that has the credentials is lost, or the daemon says that the task is over."""
+        self._stop(why)
+
+    def _stop(self, why: str) -> None:
+        self._over = self._over or why
+        self.end()
+        if self._upstream is not None:
+            self._upstream.kill(why)
+
+    def end(self) -> None:
+        """Give them back (rule 7)."""
+        self._over = self._over or "the server has ended"
+        for one in self._all.values():
+            if one.renewing is not None:
+                one.renewing.cancel()
+        seat, self._seat = self._seat, None
+        if seat is not None:
+            seat.heard = None
+            self._desk.asking.leave(seat, [one.had.id for one in self._all.values()])
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

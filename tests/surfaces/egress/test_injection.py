@@ -1,0 +1,224 @@
+"""A server that logs into a real database with what is minted for its task: every process is the real one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from taskbound.adapters.upstream.mcp.family import children
+from taskbound.adapters.upstream.mcp.probe import probe_command
+from taskbound.core.tool import parse_slot
+from taskbound.wire.action import ActionRow, ActionRows, ListActions
+from taskbound.wire.connection import Done
+from taskbound.wire.credential import CredentialRow, CredentialRows, ListCredentials, RevokeCredentials
+from taskbound.wire.identity import SetCeiling
+from taskbound.wire.task import EndTask, PauseTask, ResumeTask
+from taskbound.wire.tool import AddUpstream
+from tests.peers.minter import Orders, minting
+from tests.peers.rawclient import RawClient, text_of
+from tests.surfaces.gateway.bench import code_of
+from tests.surfaces.gateway.real import MODULE, gone
+from tests.wiring.broking import TOOL, House, house, roles
+from tests.wiring.running import AGENT, client, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+
+CLERK = Path(__file__).parents[2] / "peers" / "clerk.py"
+SOURCE = "credential:orders-db/reader?seconds=600"
+TOOLS = ("clerk__count", "clerk__tell", "clerk__who")
+SCOPE: dict[str, Any] = {"grants": [{"tool": one, "others": "any"} for one in (*TOOLS, TOOL)]}
+POOR: dict[str, Any] = {"grants": [{"tool": one, "others": "any"} for one in TOOLS]}
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Orders]:
+    with minting() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def there(database: Orders, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    base = tmp_path_factory.mktemp("house")
+    with house(base, database.server.folder) as found:
+        slots = [parse_slot(f"environment:{name}={SOURCE}#{name}") for name in ("PGPASSWORD", "PGUSER")]
+        spec, seen = probe_command(
+            name="clerk",
+            command=[sys.executable, str(CLERK)],
+            environment={"PGDATABASE": "orders", "PGHOST": str(database.server.folder)},
+            directory=str(base),
+            secrets=dict.fromkeys(slots),
+        )
+        raws = tuple(map(msgspec.Raw, seen.definitions))
+        with client(found.socket) as one:
+            one.ask(AddUpstream(spec=spec, definitions=raws, methods=seen.methods), Done)
+            one.ask(SetCeiling(name=AGENT, ceiling=msgspec.Raw(json.dumps(SCOPE).encode())), Done)
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def agent(there: House) -> AsyncIterator[RawClient]:
+    command = [sys.executable, *MODULE, "--agent", AGENT, "--home", str(there.home)]
+    async with RawClient(command, era="legacy", deadline=60.0) as found:
+        await found.handshake()
+        yield found
+
+
+@contextlib.contextmanager
+def task(there: House, scope: dict[str, Any] = SCOPE) -> Iterator[str]:
+    """A task; it is ended with the context, where it was not before."""
+    name = there.start_task(scope=scope)
+    try:
+        yield name
+    finally:
+        with contextlib.suppress(Exception):
+            end(there, name)
+
+
+def end(there: House, name: str) -> None:
+    with client(there.socket) as one:
+        one.ask(EndTask(task=name, how="completed", reason="done"), Done)
+
+
+def had(there: House, name: str) -> list[CredentialRow]:
+    """What the task has had, oldest first."""
+    with client(there.socket) as one:
+        return list(reversed(one.ask(ListCredentials(task=name), CredentialRows).rows))
+
+
+def actions(there: House, name: str) -> list[ActionRow]:
+    with client(there.socket) as one:
+        return list(reversed(one.ask(ListActions(task=name), ActionRows).rows))
+
+
+def processes(word: str) -> list[int]:
+    """Processes whose command says this."""
+    found = []
+    for one in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if word.encode() in (one / "cmdline").read_bytes():
+                found.append(int(one.name))
+    return found
+
+
+def environ(pid: int) -> dict[str, str]:
+    pairs = Path(f"/proc/{pid}/environ").read_text(encoding="utf-8").split("\0")
+    return dict(one.split("=", 1) for one in pairs if one)
+
+
+def server(there: House) -> int:
+    """The one process that is the server."""
+    (found,) = (one for one in processes(str(CLERK)) if not gone(one))
+    assert there.home
+    return found
+
+
+def places(there: House, secret: str) -> list[str]:
+    """Files of the installation, and processes by their arguments, that have this."""
+    words = [Path(f"/proc/{pid}/cmdline") for pid in (*children(os.getpid()), *processes("taskbound.wiring"))]
+    files = (one for one in (*there.home.rglob("*"), *words) if one.is_file())
+    return [str(one) for one in files if secret.encode() in one.read_bytes()]
+
+
+def require_gone(there: House, database: Orders, row: CredentialRow) -> None:
+    """The database has neither the login nor a session of it, and the server that had it is over."""
+    there.gone(row.id)
+    assert row.name not in roles(database)
+    assert database.sessions(row.name) == 0
+    until(lambda: not [one for one in processes(str(CLERK)) if not gone(one)], "the server is over")
+
+
+async def who(agent: RawClient) -> str:
+    return text_of(await agent.call("clerk__who", b"{}"))
+
+
+async def test_i11_a_server_logs_in_with_what_was_minted_for_its_task_and_nothing_else_has_the_secret(
+    there: House, database: Orders
+) -> None:
+    with task(there) as name:
+        async with agent(there) as one:
+            login = await who(one)
+            (row,) = had(there, name)
+            assert (row.name, row.state, row.acknowledged) == (login, "active", True)
+            assert login in roles(database)
+            assert text_of(await one.call("clerk__count", b"{}")) == "2"
+            secret = environ(server(there))["PGPASSWORD"]
+            assert secret.startswith("tbs_")
+            assert code_of(await one.call("clerk__tell", b"{}")) == "secret-in-answer"
+            assert await who(one) == login
+            decided = [(each.tool, each.decision) for each in actions(there, name)]
+            assert decided[0] == (TOOL, "permit")
+            assert [each for each, _ in decided[1:]] == [
+                "clerk__who",
+                "clerk__count",
+                "clerk__tell",
+                "clerk__who",
+            ]
+            assert await asyncio.to_thread(places, there, secret) == []
+            end(there, name)
+            await asyncio.to_thread(require_gone, there, database, row)
+
+
+async def test_k10_what_ends_the_server_ends_its_credential_and_a_resume_has_another(
+    there: House, database: Orders
+) -> None:
+    with task(there) as name:
+        async with agent(there) as one:
+            first = await who(one)
+            with client(there.socket) as person:
+                person.ask(PauseTask(task=name), Done)
+            await asyncio.to_thread(require_gone, there, database, had(there, name)[0])
+            with client(there.socket) as person:
+                person.ask(ResumeTask(task=name), Done)
+            second = await who(one)
+            assert second != first
+            with client(there.socket) as person:
+                person.ask(RevokeCredentials(credential=had(there, name)[1].id), object)
+            await asyncio.to_thread(require_gone, there, database, had(there, name)[1])
+            third = await who(one)
+            assert len({first, second, third}) == len(had(there, name)) == 3
+            os.kill(server(there), signal.SIGKILL)
+            await asyncio.to_thread(require_gone, there, database, had(there, name)[2])
+            assert await who(one) not in {first, second, third}
+        # The gateway has ended, and its task goes on.
+        await asyncio.to_thread(require_gone, there, database, had(there, name)[3])
+
+
+async def test_k11_a_killed_gateway_and_a_killed_egress_leave_nothing_that_nobody_holds(
+    there: House, database: Orders
+) -> None:
+    with task(there) as name:
+        async with agent(there) as one:
+            await who(one)
+            (egress,) = processes("taskbound.wiring.egress")
+            os.kill(egress, signal.SIGKILL)
+            await asyncio.to_thread(require_gone, there, database, had(there, name)[0])
+            until(
+                lambda: processes("taskbound.wiring.egress") not in ([], [egress]), "another egress is there"
+            )
+            await who(one)
+            os.kill(one.process.pid, signal.SIGKILL)
+            await asyncio.to_thread(require_gone, there, database, had(there, name)[1])
+
+
+async def test_what_the_scope_does_not_grant_starts_no_server_and_the_agent_is_told_which_grant_is_missing(
+    there: House,
+) -> None:
+    with task(there, POOR) as name:
+        async with agent(there) as one:
+            said = text_of(await one.call("clerk__who", b"{}"))
+            assert "orders-db__credential/reader" in said
+            assert "[credential-refused]" in said
+            assert had(there, name) == []
+            assert not [each for each in processes(str(CLERK)) if not gone(each)]
