@@ -1,7 +1,7 @@
 """A gateway that was taken over: a process that says to daemon and egress whatever it is told to.
 
-Run it: ``python hostile.py DAEMON EGRESS``. Each line of its input is one step, a JSON array: ``["daemon",
-ASK]`` asks the daemon, ``["person"]`` says to it that this is a person's command line, ``["open", NAME]``
+Run it: ``python hostile.py DAEMON EGRESS [AGENT]``. Each line of its input is one step, a JSON array:
+``["daemon", ASK]`` asks the daemon, ``["person"]`` says to it that this is a person's command line, ``["open", NAME]``
 connects to the egress, ``["say", NAME, ASK]`` says that and nothing waits, ``["burst", NAME, ASK, COUNT]``
 says it so often at once, ``["hear", NAME]`` is the next message, or null once the egress has closed. It
 answers each step with a line.
@@ -37,7 +37,7 @@ def exactly(one: socket.socket, count: int) -> bytes:
 
 
 def main() -> int:
-    daemon, egress = sys.argv[1:3]
+    daemon, egress, agent = (*sys.argv[1:4], "coder")[:3]
     client: Client | None = None
     people: list[Client] = []
     open_: dict[str, socket.socket] = {}
@@ -47,7 +47,7 @@ def main() -> int:
         match kind, more:
             case "daemon", (ask,):
                 if client is None:
-                    hello = Open(role="gateway", version=__version__, agent="coder")
+                    hello = Open(role="gateway", version=__version__, agent=agent)
                     client = Client(Path(daemon), hello, patience=PATIENCE)
                 try:
                     said = client.ask(msgspec.json.decode(dump(ask), type=Ask), object)

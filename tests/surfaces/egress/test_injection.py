@@ -7,9 +7,10 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import pytest
@@ -22,13 +23,14 @@ from taskbound.wire.connection import Done
 from taskbound.wire.credential import CredentialRow, CredentialRows, ListCredentials, RevokeCredentials
 from taskbound.wire.identity import SetCeiling
 from taskbound.wire.task import EndTask, PauseTask, ResumeTask
-from taskbound.wire.tool import AddUpstream
+from taskbound.wire.tool import AddUpstream, ListUpstreams, UpstreamRows
 from tests.peers.minter import Orders, minting
 from tests.peers.rawclient import RawClient, text_of
+from tests.peers.targeting import ALICE
 from tests.surfaces.gateway.bench import code_of
 from tests.surfaces.gateway.real import MODULE, gone
 from tests.wiring.broking import TOOL, House, house, roles
-from tests.wiring.running import AGENT, client, until
+from tests.wiring.running import AGENT, client, daemon, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -117,11 +119,9 @@ def environ(pid: int) -> dict[str, str]:
     return dict(one.split("=", 1) for one in pairs if one)
 
 
-def server(there: House) -> int:
-    """The one process that is the server."""
-    (found,) = (one for one in processes(str(CLERK)) if not gone(one))
-    assert there.home
-    return found
+def servers() -> list[int]:
+    """The processes that are the server."""
+    return [one for one in processes(str(CLERK)) if not gone(one)]
 
 
 def places(there: House, secret: str) -> list[str]:
@@ -136,11 +136,44 @@ def require_gone(there: House, database: Orders, row: CredentialRow) -> None:
     there.gone(row.id)
     assert row.name not in roles(database)
     assert database.sessions(row.name) == 0
-    until(lambda: not [one for one in processes(str(CLERK)) if not gone(one)], "the server is over")
+    until(lambda: not servers(), "the server is over")
 
 
 async def who(agent: RawClient) -> str:
     return text_of(await agent.call("clerk__who", b"{}"))
+
+
+class Hostile:
+    """Such a gateway (`hostile.py`)."""
+
+    def __init__(self, there: House) -> None:
+        words = (str(there.socket), str(there.socket.with_name("egress.sock")), AGENT)
+        program = Path(__file__).with_name("hostile.py")
+        self._process = subprocess.Popen(
+            [sys.executable, str(program), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._opened = 0
+
+    def step(self, *words: Any) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(words) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def started(self, start: dict[str, Any]) -> str:
+        """With what the egress refuses to start this."""
+        self._opened += 1
+        name = str(self._opened)
+        self.step("open", name)
+        self.step("say", name, start)
+        return str(self.step("hear", name)["fault"]["code"])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate(timeout=60)
 
 
 async def test_i11_a_server_logs_in_with_what_was_minted_for_its_task_and_nothing_else_has_the_secret(
@@ -153,7 +186,7 @@ async def test_i11_a_server_logs_in_with_what_was_minted_for_its_task_and_nothin
             assert (row.name, row.state, row.acknowledged) == (login, "active", True)
             assert login in roles(database)
             assert text_of(await one.call("clerk__count", b"{}")) == "2"
-            secret = environ(server(there))["PGPASSWORD"]
+            secret = environ(servers()[0])["PGPASSWORD"]
             assert secret.startswith("tbs_")
             assert code_of(await one.call("clerk__tell", b"{}")) == "secret-in-answer"
             assert await who(one) == login
@@ -188,7 +221,7 @@ async def test_k10_what_ends_the_server_ends_its_credential_and_a_resume_has_ano
             await asyncio.to_thread(require_gone, there, database, had(there, name)[1])
             third = await who(one)
             assert len({first, second, third}) == len(had(there, name)) == 3
-            os.kill(server(there), signal.SIGKILL)
+            os.kill(servers()[0], signal.SIGKILL)
             await asyncio.to_thread(require_gone, there, database, had(there, name)[2])
             assert await who(one) not in {first, second, third}
         # The gateway has ended, and its task goes on.
@@ -221,4 +254,44 @@ async def test_what_the_scope_does_not_grant_starts_no_server_and_the_agent_is_t
             assert "orders-db__credential/reader" in said
             assert "[credential-refused]" in said
             assert had(there, name) == []
-            assert not [each for each in processes(str(CLERK)) if not gone(each)]
+            assert servers() == []
+
+
+def test_a_gateway_that_says_what_it_likes_has_nothing_put_in_that_is_not_its_tasks(there: House) -> None:
+    with client(there.socket) as person:
+        (pinned,) = person.ask(ListUpstreams(), UpstreamRows).rows
+    start = {"op": "egress:start", "namespace": "default", "server": "clerk", "era": pinned.spec.era}
+    inject = {
+        "op": "credential:inject",
+        "server": "clerk",
+        "identity": pinned.identity,
+        "source": SOURCE,
+        "holder": {"uid": os.geteuid(), "pid": os.getpid(), "started": 1},
+        "request": "1",
+        "recipient": ALICE,
+    }
+    with task(there) as own, Hostile(there) as one:
+        assert one.step("daemon", {"op": "connection:bind"})["task"] == own
+        with task(there) as other:
+            for asked in ({"task": own}, {"task": other}):
+                assert one.step("daemon", inject | asked)["code"] == "unproven"
+            told = [
+                one.started(start | {"identity": pinned.identity, "task": other}),
+                one.started(start | {"identity": pinned.identity, "task": "tsk_none"}),
+                one.started(start | {"identity": "0" * 64, "task": own}),
+            ]
+            assert told == ["no-single-task", "no-single-task", "other-pin"]
+            assert (had(there, own), had(there, other), servers()) == ([], [], [])
+
+
+async def test_k12_a_killed_daemon_with_its_egress_leaves_nothing_that_nobody_holds(
+    there: House, database: Orders
+) -> None:
+    with task(there) as name:
+        async with agent(there) as one:
+            await who(one)
+            (row,) = had(there, name)
+            there.process.end(signal.SIGKILL)
+            until(lambda: processes("taskbound.wiring.egress") == [], "the egress has ended with its daemon")
+            with daemon(there.home):
+                await asyncio.to_thread(require_gone, there, database, row)
