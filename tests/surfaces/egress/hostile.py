@@ -1,10 +1,10 @@
 """A gateway that was taken over: a process that says to daemon and egress whatever it is told to.
 
 Run it: ``python hostile.py DAEMON EGRESS [AGENT]``. Each line of its input is one step, a JSON array:
-``["daemon", ASK]`` asks the daemon, ``["person"]`` says to it that this is a person's command line, ``["open", NAME]``
-connects to the egress, ``["say", NAME, ASK]`` says that and nothing waits, ``["burst", NAME, ASK, COUNT]``
-says it so often at once, ``["hear", NAME]`` is the next message, or null once the egress has closed. It
-answers each step with a line.
+``["daemon", ASK]`` asks the daemon, ``["person"]`` says to it that this is a person's command line,
+``["open", NAME]`` connects to the egress, ``["say", NAME, ASK]`` says that and nothing waits, ``["burst",
+NAME, ASK, COUNT]`` says it so often at once, ``["hear", NAME]`` is the next message, or null once the
+egress has closed. It answers each step with a line.
 """
 
 from __future__ import annotations

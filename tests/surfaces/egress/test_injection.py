@@ -30,7 +30,7 @@ from tests.peers.targeting import ALICE
 from tests.surfaces.gateway.bench import code_of
 from tests.surfaces.gateway.real import MODULE, gone
 from tests.wiring.broking import TOOL, House, house, roles
-from tests.wiring.running import AGENT, client, daemon, until
+from tests.wiring.running import AGENT, answers, client, end_daemon, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -291,7 +291,8 @@ async def test_k12_a_killed_daemon_with_its_egress_leaves_nothing_that_nobody_ho
         async with agent(there) as one:
             await who(one)
             (row,) = had(there, name)
-            there.process.end(signal.SIGKILL)
-            until(lambda: processes("taskbound.wiring.egress") == [], "the egress has ended with its daemon")
-            with daemon(there.home):
-                await asyncio.to_thread(require_gone, there, database, row)
+            there.process.end(signal.SIGKILL)  # and so its egress ends, and the gateway starts another daemon
+            until(lambda: answers(there.socket), "another daemon is there")
+            await asyncio.to_thread(require_gone, there, database, row)
+            assert await who(one) != row.name
+    end_daemon(there.home)

@@ -62,10 +62,7 @@ class Secrets:
             BadSecretError: The value is not sealed for this.
             ConflictError: Somebody else has set it meanwhile.
         """
-        place = parse_slot(slot)
-        text = place.text
-        if place.source is not None:
-            raise BadSlotError(f"`{shown(text)}` is filled by a credential, and takes no other secret")  # 2
+        text = _require_sealed(slot)
 
         def work(tx: Transaction) -> None:
             server = require_server(tx.tools.server(namespace, name), name)
@@ -106,6 +103,18 @@ class Secrets:
             tx.audit.append(namespace, self._means.writer, [event], now)
 
         self._means.store.write(work)
+
+
+def _require_sealed(slot: str) -> str:
+    """The text of a slot that takes a sealed value (rule 2).
+
+    Raises:
+        BadSlotError: A credential fills it.
+    """
+    place = parse_slot(slot)
+    if place.source is not None:
+        raise BadSlotError(f"`{shown(place.text)}` is filled by a credential, and takes no other secret")
+    return place.text
 
 
 def slots_of(server: PinnedServer) -> tuple[str, ...]:
