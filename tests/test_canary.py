@@ -9,6 +9,7 @@ import pytest
 
 from taskbound.core.credential import spell_secret
 from tests.canary import PLANTED, Canary, beneath
+from tests.peers.redis import Node
 
 ROOT = Path(__file__).parent.parent
 SECRET = spell_secret(bytes(32))
@@ -71,6 +72,17 @@ def test_a_run_that_left_a_secret_somewhere_fails_and_says_where(
 
 def test_a_run_that_only_planted_one_does_not(tmp_path: Path) -> None:
     assert run(tmp_path, CLEAN) == (0, "")
+
+
+def test_what_a_redis_told_whoever_administers_it_is_looked_through(tmp_path: Path) -> None:
+    node = Node(tmp_path / PLANTED)
+    node.ask("SET", "orders:1", SECRET)
+    node.leave()
+    canary, ordinary = Canary(planted=True), Canary()
+    canary.tree(tmp_path)
+    ordinary.tree(tmp_path)
+    assert {Path(one.partition(":")[0]).name for one in canary.found} == {"monitor", "told"}
+    assert not ordinary.found
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked at where there is /proc")

@@ -152,6 +152,13 @@ class Node:
             self.users_file.write_text(users, encoding="utf-8")
         self.start()
 
+    def leave(self) -> None:
+        """End it for good, and have all that it told in its folder (rule 3)."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            (self.folder / "told").write_text(self.tells(), encoding="utf-8")
+            self.kill()
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """For so long it hangs: whoever connects is accepted, and hears nothing."""
@@ -297,10 +304,7 @@ def running(
         yield nodes
     finally:
         for one in nodes:
-            if one.process is not None and one.process.poll() is None:
-                one.process.send_signal(signal.SIGCONT)
-                (one.folder / "told").write_text(one.tells(), encoding="utf-8")  # 3
-                one.kill()
+            one.leave()
         shutil.rmtree(folder, ignore_errors=True)
 
 
