@@ -195,7 +195,7 @@ class RedisBench:
     ends_by_itself: bool = False
     shapes: tuple[str, ...] = SHAPES
     pieces: tuple[int, ...] = ()
-    cuts: tuple[int, int] = (12, 10)
+    cuts: tuple[int, int] = (12, 8)
     slower: int = 1
 
     @property

@@ -1,8 +1,8 @@
 """One node in one call: a connection as the admin, and what its answers mean.
 
 1. A connection has the call's patience, the handshake of TLS and the login too. What fails before the admin
-   is let in leaves it certain that nothing was sent, where nothing went with the login; nothing that fails
-   later does.
+   is let in leaves it certain that nothing was sent, where nothing went with the login, or each of that was
+   refused as the login was; nothing that fails later does.
 2. The server proves itself by its certificate under the name that was declared, or is on this machine. No
    other node that an answer names is ever gone to.
 3. Where it refuses the admin, the right that the admin lacks is said in the words of an ACL.
@@ -170,13 +170,14 @@ def connect(
             f"`{shown(node.text)}`: {_UNREACHED.get(name, f'it can not be reached ({name})')}"
         ) from None
     speech = Speech(connected, deadline)
+    answers: list[Answer] = []
     try:
         addresses = frozenset({node.host, *(() if node.is_socket else (str(connected.getpeername()[0]),))})
         answer, *answers = speech.ask([("AUTH", user, password), *first])
         _require_welcome(node, answer)
     except TargetUnreachedError as error:
         speech.close()
-        if first:
+        if not all(isinstance(one, Refusal) for one in answers):  # whoever logs in as nobody may do it there
             raise TargetUnavailableError(error.message, remedy=error.advice) from None
         raise
     except (LostError, OSError) as error:
