@@ -31,7 +31,7 @@ def lying(folder: Path, says: Says, *, drips: bool = False) -> Iterator[list[lis
     heard: list[list[bytes]] = []
     over = threading.Event()
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(folder / "redis.sock"))
+        listening.bind(str(folder / "s"))
         listening.listen()
         listening.settimeout(0.02)
 
@@ -63,7 +63,7 @@ def lying(folder: Path, says: Says, *, drips: bool = False) -> Iterator[list[lis
 
 
 def target(folder: Path) -> RedisTarget:
-    place = RedisPlace(nodes=(str(folder / "redis.sock"),), tls=False)
+    place = RedisPlace(nodes=(str(folder / "s"),), tls=False)
     return RedisTarget(place, RedisAccess(user="minter", password=WORD))
 
 
@@ -200,8 +200,8 @@ def test_an_end_is_none_while_a_session_of_it_is_listed_or_the_user_is_there(tmp
         ("id=7 name=x\n", b"$-1\r\n", "what are no sessions"),
         ("", b"*0\r\n", "still shows the user"),
     ):
-        folder = tmp_path / says_why.replace(" ", "-") / str(len(listed))
-        folder.mkdir(parents=True)
+        folder = tmp_path / f"{len(says_why)}-{len(listed)}"
+        folder.mkdir()
 
         def says(words: list[bytes], listed: str = listed, user: bytes = user) -> bytes:
             match words[:2]:

@@ -4,12 +4,9 @@
 2. Credentials go over TLS; without it over a socket, or this machine's own loopback, alone.
 3. A user may do the commands that its kind names (`redis_commands`), with keys and channels by patterns,
    and nothing besides. What is not declared is none.
-4. A pattern is text with the globs `*`, `?` and `[…]`, and places for parameters, `{name}`, where the kind
-   has a parameter of this name; other braces are themselves, as in the hash tags of a cluster. It has no
-   backslash: `[*]` is a star.
-5. A value stands in its place for itself alone: each glob in it is quoted, and no place is within `[…]`.
-6. A pattern that is `*` stands alone: the server takes no other one beside it.
-7. Channels that begin with `__` tell of keys (`__keyspace@0__:…`): they are for kinds that read `*`.
+4. A pattern has places for the kind's parameters (`redis_patterns`), and each parameter has a place.
+5. A pattern that is `*` stands alone: the server takes no other one beside it.
+6. Channels that begin with `__` tell of keys (`__keyspace@0__:…`): they are for kinds that read `*`.
 """
 
 from __future__ import annotations
@@ -20,11 +17,12 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.escape import escape_text
-from taskbound.core.target.errors import BadKindError, BadParameterError, BadTargetError
+from taskbound.core.target.errors import BadKindError, BadTargetError
 from taskbound.core.target.redis_commands import require_command
+from taskbound.core.target.redis_patterns import filled, may_begin, places_of, require_pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 __all__ = [
     "MOST_COMMANDS",
@@ -41,7 +39,6 @@ MOST_COMMANDS: Final = 128
 MOST_PATTERNS: Final = 32
 """Of keys to read, of keys to write, of channels."""
 MOST_PARAMETERS: Final = 16
-_MOST_PATTERN: Final = 256
 _MOST_TEXT: Final = 4_096
 _MOST_SOCKET: Final = 107
 """Bytes of a socket's path."""
@@ -52,12 +49,9 @@ _NODE: Final = re.compile(
     r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)(?::([0-9]{1,5}))?"
 )
 _PARAMETER: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_PIECE: Final = re.compile(r"\[\^?[^\[\]\\^][^\[\]\\]*\]|\{([a-z][a-z0-9_]{0,62})\}|[^\[\]\\]")
-"""A class, a place, or a character (rule 4)."""
-_GLOBS: Final = frozenset("*?[]\\")
 _ALL: Final = "*"
 _SERVERS: Final = "__"
-"""How the names begin of channels that the server itself publishes to (rule 7)."""
+"""How the names begin of channels that the server itself publishes to (rule 6)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +159,7 @@ class RedisKind:
     """What a user of this kind may do.
 
     Raises:
-        BadKindError: On making one that rules 3 to 7 don't allow.
+        BadKindError: On making one that rules 3 to 6 don't allow.
     """
 
     commands: tuple[str, ...]
@@ -193,11 +187,11 @@ class RedisKind:
         self._require_commands()
         self._require_parameters()
         for one in self.channels:
-            if _ALL not in self.reads and _may_begin(one, self.parameters, _SERVERS):
+            if _ALL not in self.reads and may_begin(one, self.parameters, _SERVERS):
                 raise BadKindError(
                     f"`{escape_text(one)}` takes in channels that tell of every key (`{_SERVERS}…`): it is"
                     " for kinds that read `*`"
-                )  # 7
+                )  # 6
 
     def _require_commands(self) -> None:
         """Require rule 3."""
@@ -209,7 +203,7 @@ class RedisKind:
                 raise BadKindError(f"`{one}` is a part of what is named beside it")
 
     def _require_parameters(self) -> None:
-        """Require rules 4 to 6."""
+        """Require rules 4 and 5."""
         if list(self.parameters) != sorted(self.parameters) or any(
             _PARAMETER.fullmatch(one) is None for one in self.parameters
         ):
@@ -219,10 +213,10 @@ class RedisKind:
         missing = set(self.parameters)
         for patterns in (self.reads, self.writes, self.channels):
             for one in patterns:
-                _require_pattern(one, self.parameters)
-                missing -= set(_names(one))
+                require_pattern(one, self.parameters)
+                missing -= places_of(one)
             if _ALL in patterns and len(patterns) > 1:
-                raise BadKindError("`*` stands alone: it is all there is")  # 6
+                raise BadKindError("`*` stands alone: it is all there is")  # 5
         if missing:
             raise BadKindError(f"no pattern has a place for `{min(missing)}`: `{{{min(missing)}}}`")
 
@@ -252,7 +246,8 @@ class RedisKind:
                 control.
         """
         reads, writes = (
-            dict.fromkeys(self._filled(one, values) for one in some) for some in (self.reads, self.writes)
+            dict.fromkeys(filled(one, self.parameters, values) for one in some)
+            for some in (self.reads, self.writes)
         )
         both = [f"~{one}" for one in reads if one in writes]
         return (
@@ -263,64 +258,9 @@ class RedisKind:
 
     def channel_patterns(self, values: Mapping[str, str]) -> tuple[str, ...]:
         """The server's words for the channels, as it shows them: `&p`. Raises as `keys`."""
-        return tuple(f"&{one}" for one in dict.fromkeys(self._filled(one, values) for one in self.channels))
-
-    def _filled(self, pattern: str, values: Mapping[str, str]) -> str:
-        """The pattern with values in their places (rule 5)."""
-        return "".join(
-            _quoted(name, values.get(name, "")) if name in self.parameters else piece
-            for piece, name in _pieces(pattern)
+        return tuple(
+            f"&{one}" for one in dict.fromkeys(filled(one, self.parameters, values) for one in self.channels)
         )
-
-
-def _pieces(pattern: str) -> Iterator[tuple[str, str]]:
-    """Each piece of a pattern, with the name where it may be a place."""
-    for found in _PIECE.finditer(pattern):
-        yield found[0], found[1] or ""
-
-
-def _names(pattern: str) -> Iterator[str]:
-    return (name for _, name in _pieces(pattern) if name)
-
-
-def _require_pattern(pattern: str, parameters: tuple[str, ...]) -> None:
-    """Require rules 4 and 5."""
-    shown = escape_text(pattern[:_SHOWN])
-    if not 1 <= len(pattern) <= _MOST_PATTERN or not _is_plain(pattern):
-        raise BadKindError(
-            f"`{shown}` is no pattern: 1 to {_MOST_PATTERN} characters, no space and none of control"
-        )
-    if "".join(piece for piece, _ in _pieces(pattern)) != pattern:
-        raise BadKindError(
-            f"`{shown}` is no pattern: it has a backslash, or a bracket alone; `[*]` is a star"
-        )
-    for piece, _ in _pieces(pattern):
-        if piece.startswith("[") and any(f"{{{one}}}" in piece for one in parameters):
-            raise BadKindError(f"`{shown}` is no pattern: no place of a parameter is within `[…]`")  # 5
-
-
-def _may_begin(pattern: str, parameters: tuple[str, ...], start: str) -> bool:
-    """Whether what a pattern matches may begin so: it is plain up to there, and otherwise."""
-    plain = ""
-    for piece, name in _pieces(pattern):
-        if name in parameters or piece[0] in "*?[":
-            break
-        plain += piece
-    else:
-        return plain.startswith(start)
-    return plain.startswith(start) or start.startswith(plain)
-
-
-def _quoted(name: str, value: str) -> str:
-    """A value as itself alone in a pattern (rule 5)."""
-    if not value or not _is_plain(value):
-        raise BadParameterError(f"`{name}` is a text without spaces and characters of control")
-    return "".join(f"\\{one}" if one in _GLOBS else one for one in value)
-
-
-def _is_plain(text: str) -> bool:
-    """Whether it is printable and has no space of any kind: the server takes none in a pattern."""
-    return text.isprintable() and not any(one.isspace() for one in text)
 
 
 def _is_address(text: str) -> bool:

@@ -75,6 +75,7 @@ class Link:
         """By which other nodes may know it: its host as declared, and the address that was connected to."""
         self._speech = speech
         self._deadline = deadline
+        self._spoiled = False
 
     @property
     def name(self) -> str:
@@ -129,7 +130,11 @@ class Link:
     def again(self, deadline: float) -> bool:
         """Whether another call can go by it, which has this long."""
         self._deadline = deadline
-        return self._speech.again(deadline)
+        return not self._spoiled and self._speech.again(deadline)
+
+    def spoil(self) -> None:
+        """Have no other call go by it: a thread that is late may still ask by it (I-10)."""
+        self._spoiled = True
 
     def close(self) -> None:
         """Leave."""

@@ -4,8 +4,8 @@
 2. Where anything is to be made, all of them are connected to before anything is sent to any.
 3. A connection is kept for the calls that come, `KEPT` of them at most for each node: a new one costs a
    login, and where a server has as many as it takes, whoever holds them there does not keep out who is in.
-   One that was shut, or that says what nobody asked, is of no use. They go with the target that they are kept
-   for.
+   One that was shut, that says what nobody asked, or by which a thread is late, is of no use. They go with
+   the target that they are kept for.
 4. What one of them met is what the call met: that the target could not be reached only where no node was sent
    anything, and a refusal before what may pass by itself.
 """
@@ -158,7 +158,17 @@ def at_all(links: Sequence[Link], do: Callable[[Link], T]) -> list[T]:
         TargetUnavailableError: As `Nodes.each`, and never that nothing was sent.
     """
     deadline = time.monotonic() + min(one.left for one in links)
-    found = _together(links, do, deadline)
+    busy = set(links)
+
+    def run(link: Link) -> T:
+        try:
+            return do(link)
+        finally:
+            busy.discard(link)
+
+    found = _together(links, run, deadline)
+    for one in tuple(busy):
+        one.spoil()  # 3
     try:
         return _whole(found)
     except TargetUnreachedError as error:

@@ -1,0 +1,93 @@
+"""Patterns of keys and channels of a Redis, with places for what is left to who asks.
+
+1. A pattern is text with the globs `*`, `?` and `[…]`, and places for parameters, `{name}`, where the kind
+   has a parameter of this name; other braces are themselves, as in the hash tags of a cluster. It has no
+   backslash: `[*]` is a star.
+2. A value stands in its place for itself alone: each glob in it is quoted, and no place is within `[…]`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action.escape import escape_text
+from taskbound.core.target.errors import BadKindError, BadParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["filled", "may_begin", "places_of", "require_pattern"]
+
+_MOST_PATTERN: Final = 256
+_SHOWN: Final = 80
+_PIECE: Final = re.compile(r"\[\^?[^\[\]\\^][^\[\]\\]*\]|\{([a-z][a-z0-9_]{0,62})\}|[^\[\]\\]")
+"""A class, a place, or a character (rule 1)."""
+_GLOBS: Final = frozenset("*?[]\\")
+
+
+def filled(pattern: str, parameters: tuple[str, ...], values: Mapping[str, str]) -> str:
+    """The pattern with values in their places (rule 2).
+
+    Raises:
+        BadParameterError: A value is missing, or holds what no pattern can.
+    """
+    return "".join(
+        _quoted(name, values.get(name, "")) if name in parameters else piece
+        for piece, name in _pieces(pattern)
+    )
+
+
+def _pieces(pattern: str) -> Iterator[tuple[str, str]]:
+    """Each piece of a pattern, with the name where it may be a place."""
+    for found in _PIECE.finditer(pattern):
+        yield found[0], found[1] or ""
+
+
+def places_of(pattern: str) -> frozenset[str]:
+    """The names that stand in braces in it."""
+    return frozenset(name for _, name in _pieces(pattern) if name)
+
+
+def require_pattern(pattern: str, parameters: tuple[str, ...]) -> None:
+    """Go on with a pattern (rules 1 and 2).
+
+    Raises:
+        BadKindError: It is none.
+    """
+    shown = escape_text(pattern[:_SHOWN])
+    if not 1 <= len(pattern) <= _MOST_PATTERN or not _is_plain(pattern):
+        raise BadKindError(
+            f"`{shown}` is no pattern: 1 to {_MOST_PATTERN} characters, no space and none of control"
+        )
+    if "".join(piece for piece, _ in _pieces(pattern)) != pattern:
+        raise BadKindError(
+            f"`{shown}` is no pattern: it has a backslash, or a bracket alone; `[*]` is a star"
+        )
+    for piece, _ in _pieces(pattern):
+        if piece.startswith("[") and any(f"{{{one}}}" in piece for one in parameters):
+            raise BadKindError(f"`{shown}` is no pattern: no place of a parameter is within `[…]`")  # 2
+
+
+def may_begin(pattern: str, parameters: tuple[str, ...], start: str) -> bool:
+    """Whether what a pattern matches may begin so: it is plain up to there, and otherwise."""
+    plain = ""
+    for piece, name in _pieces(pattern):
+        if name in parameters or piece[0] in "*?[":
+            break
+        plain += piece
+    else:
+        return plain.startswith(start)
+    return plain.startswith(start) or start.startswith(plain)
+
+
+def _quoted(name: str, value: str) -> str:
+    """A value as itself alone in a pattern (rule 2)."""
+    if not value or not _is_plain(value):
+        raise BadParameterError(f"`{name}` is a text without spaces and characters of control")
+    return "".join(f"\\{one}" if one in _GLOBS else one for one in value)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it is printable and has no space of any kind: the server takes none in a pattern."""
+    return text.isprintable() and not any(one.isspace() for one in text)
