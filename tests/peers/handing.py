@@ -69,6 +69,7 @@ def target_row(name: str = "orders-db", **changes: object) -> TargetRow:
         state="ready",
         number=1,
         kinds=(kind,),
+        revocable=True,
     )
     return msgspec.structs.replace(row, **changes)
 

@@ -93,6 +93,8 @@ class TargetRow(Message, frozen=True, tag="target", tag_field="is"):
     state: Literal["untested", "refused", "ready"]
     number: int
     kinds: tuple[KindRow, ...]
+    revocable: bool
+    """Whether what was minted there can be ended before it ends by itself, as the target's file says."""
     trouble: str = ""
     """Why the last preflight failed."""
     tested: int | None = None
@@ -103,6 +105,10 @@ class TargetRow(Message, frozen=True, tag="target", tag_field="is"):
     """How many credentials live there; 1,000 at most are counted."""
     revoking: int = 0
     """How many are being revoked; 1,000 at most are counted."""
+    left: int = 0
+    """How many may be of use until they end by themselves: nothing ends them. 1,000 at most are counted."""
+    left_until: int | None = None
+    """Instant at which the last of these has ended, at the latest; none where there are none."""
 
 
 class TargetRows(Message, frozen=True, tag="targets", tag_field="is"):

@@ -28,7 +28,7 @@ FORBID = '@id("forbid") forbid (principal, action, resource);'
 HOLD = '@id("hold") @hold("confirm") forbid (principal, action, resource);'
 FACTS_GIVEN: dict[str, Any] = {
     "attempt": 1, "changed": (), "check_found": (), "checked": "",
-    "covered": True, "effect": "write", "flags": (), "idempotent": False,
+    "covered": True, "credential_life": 0, "effect": "write", "flags": (), "idempotent": False,
     "last_action": "", "last_age": 0, "last_outcome": "none", "operands": (), "proof": "p", "risk": "low",
     "agent.approvers": ("ann",), "agent.name": "a", "agent.namespace": "n", "agent.owner": "ann",
     "task.age": 5, "task.depth": 0, "task.learning": True,

@@ -212,6 +212,7 @@ def request(chance: Random) -> PolicyRequest:
             "check_found": (),
             "checked": "",
             "flags": chance.choice(((), ("bidi",))),
+            "credential_life": chance.choice((0, 600)),
             "idempotent": False,
             "last_action": "",
             "last_age": chance.choice((0, 60)),

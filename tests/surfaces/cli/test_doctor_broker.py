@@ -16,9 +16,10 @@ from taskbound.surfaces.cli.doctor_broker import (
     tell_hosts,
     tell_targets,
 )
+from taskbound.surfaces.cli.lasting import tell_lasting
 from taskbound.wire.connection import StatusReport
 from taskbound.wire.policy import BundleInForce
-from taskbound.wire.target import TargetRow
+from taskbound.wire.target import KindRow, TargetRow
 
 if TYPE_CHECKING:
     from tests.surfaces.cli.installation import Installation
@@ -40,10 +41,13 @@ def target(**what: Any) -> TargetRow:
         "where": msgspec.Raw(b"{}"),
         "owner": "ann",
     }
-    more = {"approvers": (), "identity": "1", "state": "ready", "number": 1, "kinds": ()}
+    more = {"approvers": (), "identity": "1", "state": "ready", "number": 1, "kinds": (), "revocable": True}
     return TargetRow(**plain | more | what)
 
 
+SHORT, LONG = (
+    KindRow(name=f"k{one}", tool="t", description="d", seconds=one, effect="read") for one in (60, 900)
+)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEGOjXSCpqUT7QkrG8VTbZR1LEj4AG+xPspDnLIaXKDy"
 
 
@@ -157,7 +161,27 @@ def test_a_machine_without_ssh_is_bad_where_there_are_hosts_and_says_which() -> 
     assert told(tell_hosts((target(),), client_is_there=False)) == {}
 
 
-def test_a_host_without_a_helper_is_warned_of_each_time_and_so_is_one_that_can_t_be_read() -> None:
-    for row in (host("build", helper="none"), target(name="build", kind="openssh")):
-        level, text = told(tell_hosts((row,), client_is_there=True))["no-helper"]
-        assert (level, "`build`" in text, "revoked by nobody" in text) == ("warn", True, True)
+@pytest.mark.parametrize(
+    ("kind", "name", "why"),
+    [
+        ("openssh", "no-helper", "has no helper"),
+        ("openbao", "not-seen", "(`seen_in`)"),
+        ("another", "not-revocable", "has no means"),
+    ],
+)
+def test_i08_where_nothing_is_ended_before_its_time_that_is_said_each_time_with_until_when(
+    kind: str, name: str, why: str
+) -> None:
+    row = target(name="odd\x1b[31m", kind=kind, revocable=False, kinds=(SHORT, LONG))
+    level, text = told(tell_lasting((row, target())))[name]
+    assert (level, why in text, "revoked by nobody" in text, "\x1b" in text) == ("warn", True, True, False)
+    assert ("some 900 s after" in text, "none of it may be in use now" in text) == (True, True)
+    for left, said in ((1, "1 credential may be in use until 2026-11-28"), (2, "2 credentials may")):
+        row = target(kind=kind, revocable=False, left=left, left_until=1_795_860_000_000_000)
+        assert said in told(tell_lasting((row,)))[name][1]
+
+
+def test_i08_what_a_target_that_ends_all_left_to_its_own_end_is_said_as_long_as_it_lasts() -> None:
+    row = target(left=1, left_until=1_795_860_000_000_000)
+    assert told(tell_lasting((row,)))["not-revocable"][0] == "warn"
+    assert told(tell_lasting((target(),))) == {}

@@ -49,7 +49,7 @@ from taskbound.core.credential.name import (
 )
 from taskbound.core.credential.recipient import parse_recipient, require_recipient
 from taskbound.core.credential.secret import SECRET_BYTES, find_secrets, spell_secret
-from taskbound.core.credential.state import LIVE, CredentialEvent, CredentialState
+from taskbound.core.credential.state import LIVE, MAY_EXIST, CredentialEvent, CredentialState
 from taskbound.core.credential.values import (
     GRACE,
     HANDED_OUT_WITHIN,
@@ -64,6 +64,7 @@ from taskbound.core.credential.values import (
     handed_out_until,
     is_canary,
     is_renewing,
+    last_use,
     latest_end,
 )
 
@@ -75,6 +76,7 @@ __all__ = [
     "LIVE",
     "LONGEST_WAIT",
     "MARGIN",
+    "MAY_EXIST",
     "MINTED",
     "NEVER",
     "OVERDUE",
@@ -123,6 +125,7 @@ __all__ = [
     "is_unbegun",
     "keep_end",
     "kept_binding",
+    "last_use",
     "latest_end",
     "leave_credential",
     "lost_until",

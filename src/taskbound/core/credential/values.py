@@ -19,13 +19,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential.errors import BadCredentialLifeError
-
-if TYPE_CHECKING:
-    from taskbound.core.credential.state import CredentialState
+from taskbound.core.credential.state import CredentialState
 
 __all__ = [
     "GRACE",
@@ -42,6 +40,7 @@ __all__ = [
     "handed_out_until",
     "is_canary",
     "is_renewing",
+    "last_use",
     "latest_end",
 ]
 
@@ -191,6 +190,13 @@ def end_in_target(ends: Instant) -> Instant:
     """What the target is told as the end, in whole seconds: later than the row's, within `GRACE` (rule 2)."""
     later = ends + _SKEW + _SECOND - 1
     return Instant(later - later % _SECOND)
+
+
+def last_use(credential: Credential) -> Instant:
+    """The latest instant at which its target lets anybody in with it, where nothing ends it before."""
+    if credential.state is CredentialState.UNSUPPORTED:
+        return credential.ends  # as its target said
+    return end_in_target(latest_end(credential))
 
 
 def handed_out_until(credential: Credential) -> Instant:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taskbound.core.policy.answer import (
     FACTS,
+    LIVED,
     LOOKED,
     TIMED,
     TRIED,
@@ -58,6 +59,7 @@ from taskbound.core.policy.within import GrantsFor, conclude_within, grants_for,
 __all__ = [
     "BASE_FILE",
     "FACTS",
+    "LIVED",
     "LOOKED",
     "MAX_BUNDLE",
     "MAX_FILES",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FACTS",
+    "LIVED",
     "LOOKED",
     "TIMED",
     "TRIED",
@@ -72,6 +73,7 @@ FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
         "check_found": FactKind.TEXTS,
         "checked": FactKind.TEXT,
         "covered": FactKind.TRUTH,
+        "credential_life": FactKind.NUMBER,
         "effect": FactKind.TEXT,
         "flags": FactKind.TEXTS,
         "idempotent": FactKind.TRUTH,
@@ -104,6 +106,8 @@ FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
 
 `task.age` and `task.remaining` are whole seconds since the task's start and until its deadline; `last_age`
 since the act's last attempt. `operands` is what probes found behind the arguments, each as one JSON object.
+`credential_life` is for how many seconds a credential lives by this call, counted from when it was made: one
+that is renewed too. It is 0 of what asks for none.
 `checked` is what declared checks show of an effect after an unknown outcome
 (`core.approval.check.Shown`), and `check_found` what they found, each as one JSON object.
 `risk` is `low`, `medium` or `high`: the highest of what is said of the agent and of those of the tasks above.
@@ -112,8 +116,10 @@ what an issuer stands behind now, and what nobody does any more.
 """
 
 
-TIMED: Final = frozenset({"task.age", "task.remaining"})
+TIMED: Final = frozenset({"credential_life", "task.age", "task.remaining"})
 """The facts that change with nothing but the time."""
+LIVED: Final = "credential_life"
+"""The fact for which a credential is looked up that is to be renewed."""
 TRIED: Final = frozenset({"attempt", "changed", "last_action", "last_age"})
 """The facts of an act's attempts before; each attempt changes them, and `last_age` the time as well."""
 

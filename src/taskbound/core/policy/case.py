@@ -44,6 +44,7 @@ _ORDINARY: Final[Mapping[str, Fact]] = {
     "check_found": (),
     "checked": "",
     "covered": True,
+    "credential_life": 0,
     "flags": (),
     "last_action": "",
     "last_age": 0,

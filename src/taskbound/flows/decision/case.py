@@ -52,6 +52,8 @@ class Sought:
     """What of the task's evidence stands."""
     checked: Checked = NOT_CHECKED
     """What declared checks show of the attempts before."""
+    credential_life: int = 0
+    """For how many seconds a credential lives by it."""
     looked: Instant | None = None
     """When anything of it was looked at; None when nothing was."""
 

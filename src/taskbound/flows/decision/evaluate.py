@@ -46,7 +46,7 @@ from taskbound.flows.decision.case import NOTHING_SOUGHT, Sought
 from taskbound.flows.decision.checking import NOT_CHECKED, Checked, check, reason_of
 from taskbound.flows.decision.concluding import verdict_of
 from taskbound.flows.decision.covering import Outside, cover_call, refuse_outside
-from taskbound.flows.decision.crediting import life_asked_for
+from taskbound.flows.decision.crediting import life_asked_for, life_since_made
 from taskbound.flows.decision.standing import Standings
 
 if TYPE_CHECKING:
@@ -158,7 +158,11 @@ class Evaluator:
         if isinstance(checked, Unseen):
             return checked
         case = standing.case(
-            flags, outcome, call.proof, now, self._sought(standing, attempts, seen, checked, now)
+            flags,
+            outcome,
+            call.proof,
+            now,
+            self._sought(standing, attempts, seen, checked, now, self._lived(call, standing, reached, now)),
         )
         verdict = self._verdict(call, reached, case, arguments, seen, now)
         if isinstance(verdict, Unseen):
@@ -262,6 +266,12 @@ class Evaluator:
             return NOT_CHECKED
         return check(reached.tool, arguments, attempts, call.sight, now)
 
+    def _lived(self, call: Call, standing: Standing, reached: _Reached | Refuse, now: Instant) -> int:
+        """For how long a credential lives by what is covered, where a policy reads that (rule 7)."""
+        if isinstance(reached, Refuse) or reached.life is None or not standing.reads_life:
+            return 0
+        return life_since_made(self._views, standing.require(call.unbound, now), reached.life, now)
+
     def _sought(
         self,
         standing: Standing,
@@ -269,11 +279,12 @@ class Evaluator:
         seen: Seen | None,
         checked: Checked,
         now: Instant,
+        life: int,
     ) -> Sought:
         """All that was looked up for policy."""
         task = standing.rests_on
         vouching = None if task is None else self._views.vouching(task, self._tokens, now)
-        if attempts is None and seen is None and vouching is None:
+        if attempts is None and seen is None and vouching is None and not life:
             return NOTHING_SOUGHT
         times = [one for one in (None if seen is None else seen.at, checked.at) if one is not None]
         return Sought(
@@ -283,5 +294,6 @@ class Evaluator:
             else tuple(canonical(one.value()).decode() for one in seen.operands),
             vouching=vouching,
             checked=checked,
+            credential_life=life,
             looked=min(times, default=None),
         )

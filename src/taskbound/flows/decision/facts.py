@@ -56,6 +56,8 @@ class FactsOf:
     """What probes found behind the arguments, each in words; looked at only when a policy reads of it."""
     vouching: Vouching
     """What of the task's evidence stands; verified again only when a policy reads of it."""
+    credential_life: int
+    """For how many seconds a credential lives by this call; worked out only when a policy reads of it."""
     known_agent: Agent | None
     risk: Risk
     """The highest of the agent and of those of the tasks above."""
@@ -115,6 +117,7 @@ _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
     "check_found": lambda seen: seen.checked.found,
     "checked": lambda seen: seen.checked.shown.value,
     "covered": lambda _: True,
+    "credential_life": lambda seen: seen.credential_life,
     "effect": _effect,
     "flags": lambda seen: seen.flags,
     "idempotent": lambda seen: seen.known_tool.pinned.idempotent if seen.known_tool else False,  # 2

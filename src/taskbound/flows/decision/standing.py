@@ -25,7 +25,7 @@ from taskbound.core.decision import Basis
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import UnknownIdentityError, require_active
 from taskbound.core.identity.risk import highest
-from taskbound.core.policy import LOOKED, TIMED, TRIED, VOUCHED, PolicyRequest
+from taskbound.core.policy import LIVED, LOOKED, TIMED, TRIED, VOUCHED, PolicyRequest
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.target import renewed_by
 from taskbound.core.task import NoTaskError, require_live
@@ -115,6 +115,11 @@ class Standing:
     def reads_operands(self) -> bool:
         """Whether a policy that can apply reads what the arguments name."""
         return not LOOKED.isdisjoint(self._read().facts)
+
+    @property
+    def reads_life(self) -> bool:
+        """Whether a policy that can apply reads for how long a credential lives."""
+        return self.mints and LIVED in self._read().facts
 
     @property
     def rests_on(self) -> Task | None:
@@ -221,6 +226,7 @@ class Standing:
             checked=sought.checked,
             operands=sought.operands or (),
             vouching=vouching or NOT_VOUCHED,
+            credential_life=sought.credential_life,
             known_agent=self._agent,
             risk=highest(one.risk if one else None for one in (self._agent, *self._above.values())),
             lineage=self._lineage,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from taskbound.core.clock import Instant
+    from taskbound.core.credential import Credential
     from taskbound.core.decision import Proposal
     from taskbound.core.identity import Agent, Person
     from taskbound.core.identity.grantable import Reach
@@ -146,6 +147,11 @@ class Views:
                 return _read_tool(snapshot, namespace, name)
 
         return self._tools.get((namespace, name), read)
+
+    def credential(self, namespace: str, credential: str) -> Credential | None:
+        """The credential, read anew each time: only what never changes of it is to be believed."""
+        with self._store.read() as snapshot:
+            return snapshot.credentials.credential(namespace, credential)
 
     def persons(self, namespace: str) -> Mapping[str, Person]:
         """Every person of the namespace."""

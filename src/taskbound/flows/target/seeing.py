@@ -34,7 +34,8 @@ def require_seen(tx: Transaction, namespace: str, declared: TargetFile) -> None:
             f"`{declared.name}` is to be seen in `{name}`, and there is no such target",
             remedy=f"declare `{name}` first, or leave out `seen_in`",
         )
-    if isinstance(parse_target_file(stored.file).place, OpenbaoPlace):
+    place = parse_target_file(stored.file).place
+    if isinstance(place, OpenbaoPlace) or not place.revocable:
         raise UnknownTargetError(
             f"`{declared.name}` is to be seen in `{name}`, which sees nothing by itself",
             remedy="name the target of the database as `seen_in`",

@@ -1,4 +1,8 @@
-"""Operations on targets, in which credentials are minted."""
+"""Operations on targets, in which credentials are minted.
+
+1. What nothing ends before its time is what a target left to its own end, and where its file says that it can
+   end nothing, all that may be there. More than are counted last as long as the longest that could be.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from taskbound.core.action import canonical, parse_object
-from taskbound.core.credential import LIVE, CredentialState
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.credential import LIVE, MAY_EXIST, CredentialState, end_in_target, last_use
 from taskbound.core.target import kind_definition, parse_target_file
 from taskbound.core.tool import join_tool_name
 from taskbound.core.tool.name import shown
@@ -19,7 +24,7 @@ from taskbound.wire.connection import Done
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from taskbound.core.target import CredentialKind
+    from taskbound.core.target import CredentialKind, TargetFile
     from taskbound.flows.target import UnderTest
     from taskbound.ports.store import Snapshot
     from taskbound.ports.target import StoredTarget
@@ -106,6 +111,7 @@ def _begun(daemon: Daemon, connection: Connection, found: UnderTest) -> Answer:
 def _row(daemon: Daemon, snapshot: Snapshot, target: StoredTarget) -> wire.TargetRow:
     file = parse_target_file(target.file)
     owners, approvers = answering(snapshot, target)
+    left, until = _left(snapshot, target, file, daemon.means.clock.now())
     return wire.TargetRow(
         name=target.name,
         kind=file.kind,
@@ -116,12 +122,29 @@ def _row(daemon: Daemon, snapshot: Snapshot, target: StoredTarget) -> wire.Targe
         state=target.state.value,
         number=target.number,
         kinds=tuple(_kind(target.name, one) for one in file.credentials),
+        revocable=file.place.revocable,
         trouble=target.trouble,
         tested=target.tested,
         swept=daemon.credentials.swept(target.namespace, target.name),
         living=_count(snapshot, target, LIVE),
         revoking=_count(snapshot, target, {CredentialState.REVOKING}),
+        left=left,
+        left_until=until,
     )
+
+
+def _left(
+    snapshot: Snapshot, target: StoredTarget, file: TargetFile, now: Instant
+) -> tuple[int, Instant | None]:
+    """How many credentials nothing ends, and until when (rule 1)."""
+    states = {CredentialState.UNSUPPORTED} if file.place.revocable else MAY_EXIST
+    found = snapshot.credentials.credentials(
+        target.namespace, target=target.name, states=states, limit=_COUNTED
+    )
+    ends = [one for one in map(last_use, found) if one > now]
+    if len(found) == _COUNTED:
+        ends.append(end_in_target(Instant(now + seconds(max(one.seconds for one in file.credentials)))))
+    return min(len(ends), _COUNTED), max(ends, default=None)
 
 
 def _count(snapshot: Snapshot, target: StoredTarget, states: Collection[CredentialState]) -> int:

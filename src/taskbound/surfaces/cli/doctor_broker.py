@@ -5,8 +5,8 @@
 2. Being out of tracers' reach keeps what is in the broker's memory, and no more: whoever has its account has
    its key as a file, and with that each admin access. So one account is never said to be a boundary.
 3. Whoever has no target needs no broker, and is told nothing of it; looking starts none.
-4. A broker comes to hosts by this machine's own `ssh`. What is minted for a host without a helper is revoked
-   by nobody, and goes on until it ends by itself: that is said each time, however well it works.
+4. A broker comes to hosts by this machine's own `ssh`.
+5. Where what is minted is revoked by nobody, that is said each time, however well it works (`lasting`).
 """
 
 from __future__ import annotations
@@ -22,10 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action.parse import parse_document
-from taskbound.core.errors import MalformedError
-from taskbound.core.scope.place import Place
-from taskbound.core.target.systems import OPENSSH, SYSTEMS
+from taskbound.core.target.systems import OPENSSH
+from taskbound.surfaces.cli.lasting import tell_lasting
 from taskbound.surfaces.cli.screen import shown
 from taskbound.wire.target import ListTargets, TargetRows
 
@@ -81,6 +79,7 @@ def look_at_broker(
     rows = client.ask(ListTargets(), TargetRows).rows
     yield from tell_targets(rows, status)
     yield from tell_hosts(rows, client_is_there=shutil.which("ssh") is not None)
+    yield from tell_lasting(rows)  # 5
 
 
 def see_broker(place: Path | None) -> Seen:
@@ -214,21 +213,6 @@ def tell_hosts(rows: Sequence[TargetRow], *, client_is_there: bool) -> Iterator[
             f"there is no `ssh` here: the broker comes to no host, and mints and revokes nothing in {names}",
             "install OpenSSH's client on this machine",
         )
-    for row in hosts:
-        if not _is_revocable(row):
-            text = (
-                f"target `{shown(row.name)}` has no helper: what is minted there is revoked by nobody, and"
-                " ends by itself; sessions that are open then go on"
-            )
-            yield "warn", "no-helper", text, "see docs/guides/openssh.md"
-
-
-def _is_revocable(row: TargetRow) -> bool:
-    """Whether its file says that what is minted there can be ended; of what can't be read, that it can't."""
-    try:
-        return SYSTEMS[row.kind].place(parse_document(bytes(row.where)), Place()).revocable
-    except MalformedError:
-        return False
 
 
 def _name(uid: int) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.core.target.systems import OPENSSH
 from taskbound.surfaces.cli.hosting import HELPER
+from taskbound.surfaces.cli.lasting import lasting_words
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 from taskbound.wire.credential import CredentialRow, ShowCredential
@@ -132,6 +133,8 @@ def await_preflight(session: Session, testing: TargetTesting, *, before: int | N
         session.screen.line(f"target {shown(row.name)} is ready")
         for kind in row.kinds:
             session.screen.line(f"  {shown(kind.tool)}: {shown(kind.description)}")
+        if not row.revocable:
+            session.screen.line(lasting_words(row))
 
 
 def _canaries(session: Session, testing: TargetTesting) -> list[CredentialRow]:

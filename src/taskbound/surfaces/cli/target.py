@@ -30,6 +30,7 @@ from taskbound.core.tool import Binding
 from taskbound.core.tool.slot import ADMIN_SLOT
 from taskbound.surfaces.cli.access import Way, public_halves, read_access, require_way
 from taskbound.surfaces.cli.hosting import NewKeys, say_first_look, say_steps, steps_for
+from taskbound.surfaces.cli.lasting import lasting_list, lasting_words
 from taskbound.surfaces.cli.preflight import await_preflight, only_row, row_of, watch_preflight
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import moment, shown
@@ -195,6 +196,8 @@ def list_all(session: Session) -> None:
         ],
         "no targets; add one with `taskbound target add`",
     )
+    if lasting := lasting_list(found.rows):
+        session.screen.note(lasting)
     if not found.broker:
         session.screen.note("no broker is connected: nothing is minted, and nothing revoked")
 
@@ -220,6 +223,7 @@ def show(session: Session, name: NameArgument) -> None:
             ("  approvers", row.approvers),
             ("  living", _counted(row.living)),
             ("  revoking", _counted(row.revoking)),
+            *((("  lasting", lasting_words(row)),) if row.left or not row.revocable else ()),
             ("  admin access", f"number {row.number}"),
             ("  identity", row.identity),
             ("  broker", "connected" if found.broker else "none is connected"),

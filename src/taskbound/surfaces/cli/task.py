@@ -35,6 +35,7 @@ from taskbound.wire.task import (
 
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
+    from taskbound.wire.credential import CredentialRow
 
 __all__ = [
     "TaskArgument",
@@ -433,13 +434,16 @@ def _say_next(screen: Screen, task: TaskDetail) -> None:
 
 def _credentials(task: TaskDetail) -> list[tuple[str, tuple[str, ...]]]:
     """What it has or had in targets, newest first; nothing of a task that had none."""
-    lines = [
-        f"{one.id} {one.target}/{one.kind} is {one.state}{', overdue' if one.overdue else ''}"
-        for one in task.credentials
-    ]
+    lines = [f"{one.id} {one.target}/{one.kind} is {_standing(one)}" for one in task.credentials]
     if task.credential_count > len(lines):
         lines.append(f"and {task.credential_count - len(lines)} more: see `taskbound credential list --task`")
     return [("credentials", tuple(lines))] if lines else []
+
+
+def _standing(credential: CredentialRow) -> str:
+    if credential.state == "unsupported":
+        return f"{credential.state}: nothing ends it before {moment(credential.ends)}"
+    return f"{credential.state}, overdue" if credential.overdue else credential.state
 
 
 def show_task(screen: Screen, task: TaskDetail) -> None:
