@@ -41,7 +41,8 @@ _numbers = count()
 _ANSWERS = """
 import json, os, signal, sys, time
 how = sys.argv[1]
-version, ahead = 2 if how == "another version" else 1, 3600 if how == "fast" else 0
+version = {"another version": 99, "an old version": 1}.get(how, 2)
+ahead = 3600 if how == "fast" else 0
 said = {"version": version, "now": int(time.time()) + ahead}
 for line in sys.stdin:
     if json.loads(line)["do"] == "hello" and how != "says nothing":

@@ -158,10 +158,14 @@ class TellDiscovered(Message, frozen=True, tag="broker:discovered", tag_field="o
     rows: tuple[StandingRow, ...] = ()
     count: int = 0
     notes: tuple[str, ...] = ()
+    whole: bool = True
+    """Whether the look came to its end, and not to its bounds."""
     code: str = ""
     """The error's code; empty where it was seen."""
     trouble: str = ""
     """What was met, in our words; never a target's."""
+    advice: str = ""
+    """What to do about it; empty where nothing is known."""
 
 
 class DuePush(Message, frozen=True, tag="due", tag_field="push"):

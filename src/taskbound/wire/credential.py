@@ -144,6 +144,8 @@ class Discovered(Message, frozen=True, tag="discovered", tag_field="is"):
     """How many there are, those that are not among the rows too."""
     notes: tuple[str, ...] = ()
     """What could not be seen."""
+    whole: bool = True
+    """Whether the look came to its end, and not to its bounds: else there may be more, and worse."""
 
 
 class ListCredentials(Message, frozen=True, tag="credential:list", tag_field="op"):

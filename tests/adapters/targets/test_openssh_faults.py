@@ -121,7 +121,7 @@ def test_nobody_s_settings_count(host: Host, tmp_path: Path, monkeypatch: pytest
     [
         ("says nothing", "took longer"),
         ("no words", "no helper that we know"),
-        ("another version", "no helper that we know"),
+        ("another version", "is of version 99, and we speak to 1 to 2"),
     ],
 )
 def test_what_is_no_helper_is_sent_nothing(host: Host, how: str, why: str) -> None:

@@ -219,11 +219,11 @@ def test_the_helper_is_printed_byte_for_byte_with_its_version(place: Installatio
     )
     assert (printed.stdout, printed.stderr) == (text, b"")
     said = place("target", "host-helper", "--json").document
-    assert (said["is"], said["text"].encode(), said["version"]) == ("host-helper", text, 1)
+    assert (said["is"], said["text"].encode(), said["version"]) == ("host-helper", text, 2)
     written = place("target", "host-helper", "--output", "helper", "--json").document
     assert ((place.project / "helper").read_bytes(), written["sha256"]) == (text, said["sha256"])
     assert (written["path"], written["text"]) == ("helper", "")
-    assert f"version 1, SHA-256 {said['sha256']}" in place("target", "host-helper", "-o", "helper").err
+    assert f"version 2, SHA-256 {said['sha256']}" in place("target", "host-helper", "-o", "helper").err
 
 
 def test_the_helper_that_is_printed_runs_from_a_pipe(place: Installation) -> None:

@@ -26,6 +26,8 @@ class Discovery:
     """How many there are, those that are not among `found` too."""
     notes: tuple[str, ...] = ()
     """What could not be seen, in words of ours."""
+    whole: bool = True
+    """Whether the look came to its end, and not to its bounds; what no look can see is no matter of this."""
 
 
 @runtime_checkable

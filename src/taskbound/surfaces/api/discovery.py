@@ -109,7 +109,9 @@ async def discover_target(daemon: Daemon, connection: Connection, ask: DiscoverT
         raise NoBrokerError("no broker is connected to this daemon, and nobody else can look")
     told = await daemon.discoveries.ask(brokers, space, ask.target, daemon.means.chance.name("dsc"))
     if told.code:
-        raise NothingSeenError(told.trouble or "the broker could not look")
+        raise NothingSeenError(
+            told.trouble or "the broker could not look", remedy=told.advice or NothingSeenError.remedy
+        )
     return Discovered(
         target=ask.target,
         kind=kind,
@@ -118,6 +120,7 @@ async def discover_target(daemon: Daemon, connection: Connection, ask: DiscoverT
         rows=told.rows,
         count=told.count,
         notes=told.notes,
+        whole=told.whole,
     )
 
 

@@ -87,7 +87,12 @@ class Discoveries:
         try:
             told = self._seen(namespace, target)
         except TaskboundError as error:
-            told = partial(TellDiscovered, code=error.code, trouble=error.message[:_LINE])  # 5
+            told = partial(
+                TellDiscovered,
+                code=error.code,
+                trouble=error.message[:_LINE],
+                advice=error.advice[:_LINE],
+            )  # 5
         except Exception as error:  # noqa: BLE001 - the thread's outermost edge
             _log.error(
                 "%s: %s was raised", target, type(error).__name__
@@ -120,7 +125,8 @@ class Discoveries:
         found = called(lambda: target.discover(marks, most=MOST, patience=_PATIENCE))
         rows = tuple(_fitting(found.found[:MOST]))
         notes = tuple(one[:_LINE] for one in found.notes[:_LINES])
-        return partial(TellDiscovered, rows=rows, count=max(found.count, len(rows)), notes=notes)
+        count = max(found.count, len(rows))
+        return partial(TellDiscovered, rows=rows, count=count, notes=notes, whole=found.whole)
 
 
 def _fitting(found: Iterable[Standing]) -> Iterator[StandingRow]:

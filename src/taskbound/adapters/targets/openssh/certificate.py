@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from binascii import a2b_base64
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -22,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     SSHCertificateBuilder,
     SSHCertificateType,
     load_ssh_private_key,
@@ -87,6 +90,11 @@ class Authority:
         """
         self._key = _read("the CA's key", private_key)
 
+    @property
+    def mark(self) -> str:
+        """The fingerprint of its public key, as OpenSSH has it: `SHA256:…`."""
+        return _mark(self._key)
+
     def sign(self, public: SSHCertPublicKeyTypes, grant: Grant, *, now: float) -> str:
         """A certificate of one line.
 
@@ -117,13 +125,18 @@ class Authority:
         return found.sign(self._key).public_bytes().decode()
 
 
-def require_key(private_key: str) -> None:
-    """Require that it can be used to reach a helper.
+def require_key(private_key: str) -> str:
+    """Require that it can be used to reach a helper; the fingerprint of its public key.
 
     Raises:
         BadAdminAccessError: It is none that rule 5 names.
     """
-    _read("the helper's key", private_key)
+    return _mark(_read("the helper's key", private_key))
+
+
+def _mark(key: _Key) -> str:
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split()[1]
+    return "SHA256:" + b64encode(sha256(a2b_base64(public)).digest()).decode().rstrip("=")
 
 
 def _read(whose: str, text: str) -> _Key:

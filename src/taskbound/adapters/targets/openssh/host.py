@@ -28,6 +28,16 @@ One file for Python 3.9 and OpenSSH alone; it is copied to a host, where sshd an
 9. A process is told by number, start and boot, and signaled by a handle that was compared. Number 1, we and
    those above us are spared: who revokes the very connection by which they come is told that it's open.
 10. Names stay in the KRL until five minutes after their end, and are taken for a day after it.
+11. Discovering changes nothing, and holds the lock for nobody's files. Of a key it tells type, fingerprint,
+    comment and what binds it; of a forced command the program alone, as its arguments may hold a secret; of a
+    password that there is one. What it doesn't see is counted by a word of `_MISSED`.
+12. What holds for an account is what sshd says (`sshd -T`) of one that comes as the broker did, by the file
+    that the sshd above us was started with, or by its own; where that takes too long, what it says of all.
+13. Files of an account are read with its rights, as sshd does, by a process that is killed when it takes too
+    long: a link leads to nothing that the account can't read, and what is no regular file is not opened.
+    Files, keys and accounts have bounds. Where we are not root, our own account alone can log in.
+14. A connection of an account is a process of sshd's that has the account's number and is born of a monitor
+    of ours; what was let in by a name that is on record doesn't count.
 """
 
 from __future__ import annotations
@@ -41,10 +51,12 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pwd import struct_passwd
+    from typing import Any
 
 __all__ = ["VERSION", "main"]
 
-VERSION = 1
+VERSION = 2
 """What the broker is told; another one it doesn't speak to."""
 _STATE = "/var/lib/taskbound-ssh"
 _TOKENS = "%i %s %u %K"
@@ -65,6 +77,57 @@ _MANY = 16
 _GROUPS = "taskbound-ssh"
 _GONE = (errno.ENOENT, errno.ENODEV)
 """What is said of a control group that is not there any more."""
+_SSHD = ("sshd-session: ", "sshd: ")
+_FILE, _KEYS, _ACCOUNTS = 1 << 20, 2_000, 20_000
+"""Bytes of a file, keys of a file, and accounts that are looked at."""
+_EACH, _JUDGED = 0.7, 0.5
+"""Seconds for the files of one account, and the part of all the time in which sshd is asked of accounts."""
+_TEXT, _PARTS, _DAY = 200, 16, 86_400
+_ROOTLIKE = {"admin", "disk", "docker", "incus-admin", "lxd", "sudo", "wheel"}
+"""Groups whose members can become root."""
+_BEYOND = {"adm", "kmem", "kvm", "libvirt", "shadow", "systemd-journal"}
+_MISSED = (
+    "accounts",  # are more than were looked at
+    "directory",  # accounts whose password is kept elsewhere
+    "gssapi",  # lets accounts in
+    "hostbased",  # lets accounts in
+    "journal",  # can't be had
+    "keys",  # of a file are more than were read
+    "long",  # files
+    "methods",  # several have to be shown together, for accounts
+    "refused",  # accounts that have something, and that sshd keeps out by name
+    "settings",  # of accounts were taken as those of all
+    "shadow",  # can't be read
+    "slow",  # accounts whose files were not read in time
+    "unread",  # files
+)
+_CONFIG = "/etc/ssh/sshd_config"
+_NO_WAY = (errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM)
+"""What is said of a file that lets nobody in, as sshd can't read it either."""
+_ROW = {
+    "how": "",
+    "account": "",
+    "reach": 2,
+    "groups": [],
+    "runs": True,
+    "open": 0,
+    "made": 0,
+    "used": 0,
+    "ends": 0,
+    "mark": "",
+    "type": "",
+    "comment": "",
+    "program": "",
+    "source": "",
+    "bound": [],
+    "file": "",
+    "line": 0,
+    "changed": 0,
+    "empty": False,
+    "ours": False,
+    "root": False,
+}
+"""What is told of one way in."""
 _SESSIONS = "/run/systemd/sessions"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -182,6 +245,14 @@ def _is_end(value: object) -> bool:
     return type(value) is int and 0 < value < _LAST
 
 
+def _is_prefixes(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= _MOST and all(map(_is_prefix, value))
+
+
+def _is_many(value: object) -> bool:
+    return type(value) is int and 0 < value <= _ACCOUNTS
+
+
 def _show(value: object) -> str:
     return f"`{ascii(str(value)[:80])[1:-1]}`"
 
@@ -227,12 +298,22 @@ def _above(pid: int) -> Iterator[_Process]:
         pid = one.parent
 
 
+def _title(pid: int) -> str:
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read().rstrip(b"\0").replace(b"\0", b" ").decode("ascii", "replace")
+
+
+def _users(pid: int) -> set[int]:
+    """As whom a process runs, or may."""
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        return set(map(int, next((line for line in file if line.startswith("Uid:")), "").split()[1:]))
+
+
 def _monitor(account: str) -> _Process:
     """The process that lives as long as the connection for which we are asked (rule 4)."""
     for one in _above(os.getppid()):
-        with open(f"/proc/{one.pid}/cmdline", "rb") as file:
-            title = file.read().rstrip(b"\0").decode("ascii", "replace")
-        for program in ("sshd-session: ", "sshd: "):
+        title = _title(one.pid)
+        for program in _SSHD:
             # A title may be cut short. That of the process that listens goes on with a path: it's no account.
             if len(title) > len(program) and f"{program}{account} [priv]".startswith(title):
                 _require_ours(one)
@@ -242,9 +323,7 @@ def _monitor(account: str) -> _Process:
 
 def _require_ours(one: _Process) -> None:
     """Go on only with a process that we may end: whoever else sshd has run us as can end nobody (rule 5)."""
-    with open(f"/proc/{one.pid}/status", encoding="utf-8", errors="replace") as file:
-        users = next((line for line in file if line.startswith("Uid:")), "").split()[1:]
-    if set(users) != {str(os.geteuid())}:
+    if _users(one.pid) != {os.geteuid()}:
         raise _RefusedError("the connection is another account's than ours, and we could never end it")
 
 
@@ -532,6 +611,513 @@ def _members_of(group: str) -> set[int]:
     return found
 
 
+class _Account:
+    """An account that can log in, and what is known of it."""
+
+    def __init__(
+        self, who: struct_passwd, settings: dict[str, str], secret: str, made: int, ends: int
+    ) -> None:
+        self.who, self.settings = who, settings
+        self.secret, self.made, self.ends = secret, made, ends
+        self.root = settings.get("permitrootlogin", "yes") if who.pw_uid == 0 else "yes"
+        named = settings.get("authorizedkeysfile", "none").split()
+        takes = settings.get("pubkeyauthentication", "yes") == "yes"
+        self.paths = [path for path in (_path_of(one, who) for one in named) if path and takes]
+
+
+class _Discovery:
+    """One look at whom sshd lets in by what was not admitted here (rules 11 to 14)."""
+
+    def __init__(self, state: _State, seconds: int) -> None:
+        self.state, now = state, time.monotonic()
+        self.judged, self.until = now + seconds * _JUDGED, now + seconds
+        self.rows: list[dict[str, Any]] = []
+        self.missed = dict.fromkeys(_MISSED, 0)
+        self.programs: set[str] = set()
+        self.sshd = _sshd_above()
+        general = _settings(self.sshd)
+        if general is None:
+            raise _RefusedError("`sshd -T` doesn't say its settings")
+        self.general, self.differ = general, _says_match(self.sshd[2] if self.sshd[1:] else _CONFIG)
+        self.trusted = {general.get("trustedusercakeys", "none")}
+        self.shadow = _shadow()
+        self.missed["shadow"] = int(self.shadow is None)
+        used = _last_used()
+        self.used, self.missed["journal"] = used or {}, int(used is None)
+        self.groups = _groups_of_all()
+        self.open = _connections(state)
+
+    def accounts(self) -> None:
+        """Look at each account, root's first."""
+        from pwd import getpwall
+
+        found = [one for one in getpwall() if os.geteuid() in {0, one.pw_uid}]
+        found.sort(key=lambda one: (one.pw_uid != 0, not _is_shell(one.pw_shell), one.pw_uid))
+        known = [self._account(one) for one in found[:_ACCOUNTS]]
+        some = [one for one in known if one is not None]
+        over = len(found[_ACCOUNTS:]) + len(some)
+        for one, told in zip(some, _read_all(some, self.until)):  # noqa: B905 - Python 3.9 has no `strict`
+            over -= 1
+            self._found(one, told)
+        self.missed["accounts"] = over
+
+    def authorities(self) -> None:
+        """Whose certificates sshd takes, for any account."""
+        ours = _authorities(self.state)
+        for path in sorted({one for paths in self.trusted for one in paths.split()} - {"none"}):
+            for one in self._counted(_keys_in([path])):
+                self.rows.append(_row("authority", one, reach=0, ours=one["key"] in ours))
+
+    def names(self, prefixes: list[str]) -> None:
+        """What was admitted here for others than who asks (rule 3)."""
+        with self.state:
+            for name in self.state.names("admitted"):
+                if not name.startswith(tuple(prefixes)) or "_" in name[12:]:
+                    account, ends, *_ = self.state.read("admitted", name)
+                    self.rows.append(_row("name", account=_cut(account), comment=name, ends=int(ends)))
+
+    def _account(self, who: struct_passwd) -> _Account | None:
+        """What sshd and the host say of it; None where it can't log in."""
+        settings = self._settings_of(who.pw_name)
+        secret, made, ends = self._secret_of(who.pw_name)
+        if settings.get("permitrootlogin") == "no" and who.pw_uid == 0:
+            return None
+        if secret.startswith("!") and settings.get("usepam") != "yes":
+            return None  # sshd itself takes that for locked
+        return _Account(who, settings, secret, made, ends) if _is_shell(who.pw_shell) else None
+
+    def _found(self, one: _Account, told: dict[str, Any] | None) -> None:
+        """All that lets in as an account."""
+        who, name, found = one.who, one.who.pw_name, []
+        if _takes_password(one.settings, one.root, one.secret):
+            used = self.used.get((name, ""), 0)
+            found.append(_row("password", made=one.made, empty=not one.secret, used=used))
+        self.missed["slow"] += told is None
+        for key in self._counted(told) if told is not None else ():
+            if one.root != "forced-commands-only" or key["program"]:
+                used = self.used.get((name, key["mark"]), 0)
+                found.append(_row("authority" if key["signs"] else "key", key, used=used))
+        some = self.groups.items()
+        groups = {group for group, (number, names) in some if number == who.pw_gid or name in names}
+        if found and not _is_allowed(name, groups, one.settings):
+            self.missed["refused"] += 1
+            return
+        runs = os.path.basename(who.pw_shell) not in {"nologin", "false"}
+        reach = 0 if who.pw_uid == 0 or groups & _ROOTLIKE else 1 if groups & _BEYOND else 2
+        forced = _program(one.settings.get("forcecommand", "none"))
+        for row in found:
+            row.update(account=_cut(name), root=who.pw_uid == 0, runs=runs, open=self.open.get(name, 0))
+            row.update(groups=sorted(groups & (_ROOTLIKE | _BEYOND)), program=row["program"] or forced)
+            row.update(reach=reach if runs and not row["program"] else max(reach, 1))
+            row.update(ends=min((end for end in (row["ends"], one.ends) if end), default=0))
+        self.rows += found
+
+    def _settings_of(self, account: str) -> dict[str, str]:
+        found = None if self.differ else self.general
+        if self.differ and time.monotonic() < self.judged and _is_account(account):
+            found = _settings(self.sshd, account)
+        if found is None:
+            self.missed["settings"] += 1  # 12
+            return self.general
+        self.trusted.add(found.get("trustedusercakeys", "none"))
+        command = found.get("authorizedkeyscommand", "none")
+        if command != "none" and found.get("pubkeyauthentication") != "no":
+            self.programs.add(_cut(command.split()[0]))
+        self.missed["methods"] += found.get("authenticationmethods", "any") != "any"
+        self.missed["hostbased"] += found.get("hostbasedauthentication", "no") != "no"
+        self.missed["gssapi"] += "yes" in {
+            found.get("gssapiauthentication"),
+            found.get("kerberosauthentication"),
+        }
+        return found
+
+    def _secret_of(self, account: str) -> tuple[str, int, int]:
+        """What stands for its password, when that was set, and when the account is over."""
+        found = (self.shadow or {}).get(account)
+        if found is None:
+            self.missed["directory"] += self.shadow is not None
+            return "*", 0, 0
+        return found
+
+    def _counted(self, told: dict[str, Any]) -> list[dict[str, Any]]:
+        for word, count in told["missed"].items():
+            self.missed[word] += count
+        return list(told["keys"])
+
+
+def _row(how: str, key: dict[str, Any] | None = None, **members: object) -> dict[str, Any]:
+    told = {one: value for one, value in (key or {}).items() if one in _ROW}
+    return {**_ROW, **told, **members, "how": how}
+
+
+def _cut(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()[:_TEXT]
+
+
+def _sshd_above() -> list[str]:
+    """How the sshd above us is started, as far as its title says so (rule 12)."""
+    for one in _above(os.getppid()):
+        title, mark, _ = _title(one.pid).partition(" [listener] ")
+        if not mark or not title.startswith("sshd: /") or _users(one.pid) != {os.geteuid()}:
+            continue
+        program, *words = title.split()[1:]
+        file = words[words.index("-f") + 1 :][:1] if "-f" in words else []
+        return [program, "-f", *file] if file and file[0].startswith("/") else [program]
+    return ["sshd"]
+
+
+def _settings(sshd: list[str], account: str = "") -> dict[str, str] | None:
+    """What sshd says of all, or of one account; None where it doesn't (rule 12)."""
+    from subprocess import TimeoutExpired, run
+
+    client, _, server, port = (os.environ.get("SSH_CONNECTION", "").split() + [""] * 4)[:4]
+    client, server = (one if _is_word(one) else "127.0.0.1" for one in (client, server))
+    spec = f"user={account},host={client},addr={client},laddr={server},lport={port if port.isdigit() else 22}"
+    try:
+        told = run(  # noqa: S603 - the sshd that is there, and words of ours
+            [*sshd, "-T", *(["-C", spec] if account else [])],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_PATIENCE,
+        )
+    except TimeoutExpired:
+        return None
+    found: dict[str, str] = {}
+    for line in told.stdout.splitlines() if not told.returncode else ():
+        name, _, value = line.partition(" ")
+        found[name] = f"{found[name]} {value}" if name in found else value
+    return found or None
+
+
+def _says_match(path: str, depth: int = 0) -> bool:
+    """Whether sshd's file, or one that it includes, says anything of some alone, or may."""
+    from glob import glob
+
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = [line.replace("=", " ").replace('"', " ").split() for line in file]
+    except OSError:
+        return True
+    words = [line[0].lower() for line in lines if line]
+    named = [one for line in lines if line and line[0].lower() == "include" for one in line[1:]]
+    found = [one for name in named for one in glob(os.path.join(os.path.dirname(_CONFIG), name))]
+    return "match" in words or depth > _PARTS or any(_says_match(one, depth + 1) for one in found)
+
+
+def _shadow() -> dict[str, tuple[str, int, int]] | None:
+    """By account, as much of its password as says whether there is one; when that was set, and its end."""
+    found = {}
+    try:
+        with open("/etc/shadow", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                name, secret, *days = (line.rstrip("\n").split(":") + [""] * 8)[:9]
+                made, ends = (int(one) * _DAY if one.isdigit() else 0 for one in (days[0], days[5]))
+                found[name] = secret[:1], made, ends
+    except (FileNotFoundError, PermissionError):
+        return None
+    return found
+
+
+def _groups_of_all() -> dict[str, tuple[int, set[str]]]:
+    from grp import getgrall
+
+    return {one.gr_name: (one.gr_gid, set(one.gr_mem)) for one in getgrall()}
+
+
+def _is_shell(path: str) -> bool:
+    """Whether sshd lets in who has this shell."""
+    return os.path.isfile(path or "/bin/sh") and os.access(path or "/bin/sh", os.X_OK)
+
+
+def _takes_password(settings: dict[str, str], root: str, secret: str) -> bool:
+    asks = settings.get("passwordauthentication") == "yes"
+    if settings.get("kbdinteractiveauthentication") == "yes" and settings.get("usepam") == "yes":
+        asks = True
+    if not secret:
+        asks = asks and settings.get("permitemptypasswords") == "yes"
+    return asks and root == "yes" and secret not in {"!", "*", "x"}
+
+
+def _is_allowed(account: str, groups: set[str], settings: dict[str, str]) -> bool:
+    """Whether sshd lets the account in by its name, from anywhere at all."""
+    from fnmatch import fnmatchcase
+
+    def among(setting: str, names: set[str]) -> bool:
+        found = [one.partition("@") for one in settings.get(setting, "").split()]
+        some = [who for who, mark, _ in found if not (mark and setting == "denyusers")]
+        fits = {
+            one: any(fnmatchcase(name, one.lstrip("!").replace("[", "[[]")) for name in names) for one in some
+        }
+        return any(fits[one] for one in some if one[:1] != "!") and not any(
+            fits[one] for one in some if one[:1] == "!"
+        )
+
+    if among("denyusers", {account}) or among("denygroups", groups):
+        return False
+    return ("allowusers" not in settings or among("allowusers", {account})) and (
+        "allowgroups" not in settings or among("allowgroups", groups)
+    )
+
+
+def _path_of(name: str, who: struct_passwd) -> str:
+    """Where a file of `AuthorizedKeysFile` is; empty for none."""
+    if name == "none":
+        return ""
+    values = {"%": "%", "h": who.pw_dir, "u": who.pw_name, "U": str(who.pw_uid)}
+    first, *rest = name.replace("%%", "%%%").split("%")
+    parts = iter(rest)
+    text = first + "".join(
+        "%" + next(parts, "") if not one else values.get(one[0], "") + one[1:] for one in parts
+    )
+    return os.path.join(who.pw_dir, text)
+
+
+def _read_all(wanted: list[_Account], until: float) -> Iterator[dict[str, Any] | None]:
+    """What `_keys_in` finds of each, in their order; None for one that takes too long (rule 13).
+
+    It ends early when the time does.
+    """
+    from json import dumps, loads
+    from select import select
+    from signal import SIGKILL
+
+    # What reading needs is imported by us: an account may not even see where Python is.
+    _key('expiry-time="20000101" ssh-none AAAACHNzaC1ub25l')
+    _keys_in([os.devnull])
+    while wanted and time.monotonic() < until:
+        ours, theirs = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                with open(theirs, "wb") as file:
+                    for one in wanted:
+                        file.write(dumps(_read_as(one.who, one.paths)).encode() + b"\n")
+                        file.flush()
+            finally:
+                os._exit(0)  # whatever it met: what it didn't write is missed
+        os.close(theirs)
+        raw, line, found = b"", b"", b"\n"
+        try:
+            while found and wanted:
+                end, piece = min(until, time.monotonic() + _EACH), b"x"
+                while b"\n" not in raw and piece:
+                    there = select([ours], [], [], max(0.0, end - time.monotonic()))[0]
+                    piece = os.read(ours, 1 << 16) if there else b""
+                    raw += piece
+                line, found, raw = raw.partition(b"\n")
+                wanted = wanted[1:]
+                yield loads(line) if found else None
+        finally:
+            os.close(ours)
+            os.kill(child, SIGKILL)
+            os.waitpid(child, 0)
+
+
+def _read_as(who: struct_passwd, paths: list[str]) -> dict[str, Any]:
+    """What `_keys_in` finds with the account's rights, which we have until the next one's."""
+    try:
+        if not os.getuid():
+            os.seteuid(0)
+            os.setegid(who.pw_gid)
+            os.setgroups(os.getgrouplist(who.pw_name, who.pw_gid))
+            os.seteuid(who.pw_uid)
+        return _keys_in(paths)
+    except _FAILURES:
+        return {"keys": [], "missed": {"unread": 1}}
+
+
+def _keys_in(paths: list[str]) -> dict[str, Any]:
+    """The keys that stand in these files, and how much of them is not told."""
+    found: list[dict[str, Any]] = []
+    missed = {"unread": 0, "long": 0, "keys": 0}
+    for path in dict.fromkeys(paths[:_PARTS]):
+        try:
+            raw, changed = _raw(path)
+        except _RefusedError:
+            continue  # no regular file: sshd takes none either
+        except (OSError, ValueError) as error:
+            missed["unread"] += getattr(error, "errno", 0) not in _NO_WAY
+            continue
+        missed["long"] += len(raw) > _FILE
+        count = 0
+        for number, line in enumerate(raw[:_FILE].split(b"\n"), 1):
+            missed["long"] += len(line) > _LINE and len(raw) <= _FILE
+            # Each key's text begins so, as its first member is short.
+            told = b"AAAA" in line and len(line) <= _LINE
+            one = _key(line.decode("utf-8", "replace").strip()) if told else None
+            if one is None:
+                continue
+            count += 1
+            if count <= _KEYS:
+                found.append({**one, "file": _cut(path), "line": number, "changed": changed})
+        missed["keys"] += max(0, count - _KEYS)
+    return {"keys": found, "missed": missed}
+
+
+def _raw(path: str) -> tuple[bytes, int]:
+    """As much of a regular file as is read, and when it was changed; raises for what is none (rule 13)."""
+    from stat import S_ISREG
+
+    if not S_ISREG(os.stat(path).st_mode):
+        raise _RefusedError("that is no regular file")
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        found, raw = os.fstat(handle), b""
+        if not S_ISREG(found.st_mode):
+            raise _RefusedError("that is no regular file")
+        while len(raw) <= _FILE and (piece := os.read(handle, _FILE + 1 - len(raw))):
+            raw += piece
+    finally:
+        os.close(handle)
+    return raw, max(0, int(found.st_mtime))
+
+
+def _key(line: str) -> dict[str, Any] | None:
+    """What a line of `authorized_keys` says, as sshd reads it; None for what is no key."""
+    from binascii import b2a_base64
+    from hashlib import sha256
+
+    if not line or line[0] == "#":
+        return None
+    options: list[str] = []
+    blob = _blob(line)
+    if blob is None:
+        options, line = _options(line)
+        blob = _blob(line)
+    if blob is None:
+        return None
+    kind, key, comment = [*line.split(None, 2), ""][:3]
+    told = {one.partition("=")[0].lower(): one.partition("=")[2] for one in reversed(options) if one}
+    shown = [one for one in told if one not in {"command", "from", "expiry-time", "cert-authority"}]
+    return {
+        "key": key,
+        "mark": "SHA256:" + b2a_base64(sha256(blob).digest(), newline=False).decode().rstrip("="),
+        "type": kind,
+        "comment": _cut(comment),
+        "program": _program(told.get("command", "none")),
+        "source": _cut(told.get("from", "")),
+        "bound": sorted(one for one in shown if one.replace("-", "").isalnum() and len(one) < _PARTS * 2)[
+            :_PARTS
+        ],
+        "ends": _expiry(told.get("expiry-time", "")),
+        "signs": "cert-authority" in told,
+    }
+
+
+def _program(command: str) -> str:
+    """What a forced command runs: before it may stand a variable's value, and behind it a password."""
+    words = [one for one in command.split() if "=" not in one]
+    return "" if command == "none" else _cut(words[0] if words else "?")
+
+
+def _blob(line: str) -> bytes | None:
+    """The key that a text begins with."""
+    from binascii import Error, a2b_base64
+
+    kind, key = [*line.split(None, 2), "", ""][:2]
+    try:
+        blob = a2b_base64(key.encode("ascii"))
+    except (Error, UnicodeEncodeError):
+        return None
+    told = len(kind).to_bytes(4, "big") + kind.encode()
+    return blob if kind.startswith(("ssh-", "ecdsa-", "sk-")) and blob.startswith(told) else None
+
+
+def _options(line: str) -> tuple[list[str], str]:
+    """What stands before a key, and the rest."""
+    quoted, at, parts = False, 0, [[""]]
+    while at < len(line) and (quoted or line[at] not in " \t"):
+        char = line[at]
+        if line[at : at + 2] == '\\"':
+            parts[-1].append('"')
+            at += 1
+        elif char == '"':
+            quoted = not quoted
+        elif char == "," and not quoted:
+            parts.append([""])
+        else:
+            parts[-1].append(char)
+        at += 1
+    return ["".join(one) for one in parts], line[at:].strip()
+
+
+def _expiry(text: str) -> int:
+    """When a key is over, in seconds; 0 where it says nothing of that."""
+    for form in ("%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S"):
+        try:
+            told = time.strptime(text.rstrip("zZ"), form)
+        except ValueError:
+            continue
+        from calendar import timegm
+
+        return max(1, timegm(told) if text[-1] in "zZ" else int(time.mktime(told)))
+    return 0
+
+
+def _last_used() -> dict[tuple[str, str], int] | None:
+    """When each account was let in last, by which key or by none; None where root's lines don't say."""
+    from subprocess import TimeoutExpired, run
+
+    command = ["journalctl", "-q", "--no-pager", "-o", "short-unix", "-S", "-90d", "-n", "20000"]
+    command += ["-t", "sshd", "-t", "sshd-session", "-g", "^Accepted ", "_UID=0"]
+    try:
+        told = run(command, capture_output=True, check=False, timeout=1.0)  # noqa: S603 - words of ours
+    except (OSError, TimeoutExpired):
+        return None
+    return _used_in(told.stdout.decode("utf-8", "replace")) or None
+
+
+def _used_in(text: str) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    for line in text.splitlines():
+        before, _, said = line.partition("]: Accepted ")
+        words, when = said.split(), before.partition(".")[0]
+        if len(words) < 3 or words[1] != "for" or not when.isdigit():  # noqa: PLR2004 - how, `for`, and whom
+            continue
+        mark = next((one for one in words if one.startswith("SHA256:")), "")
+        if mark or words[0] != "publickey":
+            found[words[2], mark] = max(int(when), found.get((words[2], mark), 0))
+    return found
+
+
+def _connections(state: _State) -> dict[str, int]:
+    """How many connections of each account are open (rule 14)."""
+    from pwd import getpwnam
+
+    with state:
+        known = {one.pid for name in state.names("open") for one in state.open(name)}
+    found: dict[str, int] = {}
+    for number in os.listdir("/proc"):
+        try:
+            title = _title(int(number)) if number.isdigit() else ""
+            program = next((one for one in _SSHD if title.startswith(one)), "")
+            account = title[len(program) :].partition("@")[0].strip()
+            one = _process(int(number)) if program and not set(account) & set(" /[") else None
+            if one is None or {one.pid, one.parent} & known:
+                continue
+            if _users(one.pid) != {getpwnam(account).pw_uid} or _users(one.parent) != {os.geteuid()}:
+                continue
+            if _title(one.parent).startswith(_SSHD):
+                found[account] = found.get(account, 0) + 1
+        except (KeyError, FileNotFoundError, ProcessLookupError):
+            continue  # it is over, or called as nobody is
+    return found
+
+
+def _discover(state: _State, most: int, prefixes: list[str], seconds: int) -> dict[str, object]:
+    look = _Discovery(state, seconds)
+    look.accounts()
+    look.authorities()
+    look.names(prefixes)
+    look.rows.sort(key=lambda one: (one["reach"], one["account"], one["how"], one["mark"], one["comment"]))
+    programs = sorted(look.programs)[:_PARTS]
+    return {
+        "ok": {"rows": look.rows[:most], "count": len(look.rows), "missed": look.missed, "programs": programs}
+    }
+
+
 _Answer = dict[str, object]
 _REQUESTS: dict[str, tuple[Callable[..., _Answer], dict[str, Callable[[object], bool]]]] = {
     "hello": (_hello, {}),
@@ -539,6 +1125,7 @@ _REQUESTS: dict[str, tuple[Callable[..., _Answer], dict[str, Callable[[object], 
     "revoke": (_revoke, {"name": _is_name, "ends": _is_end}),
     "look": (_look, {"name": _is_name}),
     "sweep": (_sweep, {"prefix": _is_prefix}),
+    "discover": (_discover, {"most": _is_many, "prefixes": _is_prefixes, "seconds": _is_many}),
 }
 
 
@@ -696,8 +1283,9 @@ def main(words: list[str]) -> int:
         and not (word == "principals" and len(asked) == len(_TOKENS.split()))
     ):
         folder, asked = asked[1], asked[2:]
+    came = os.environ.get("SSH_CONNECTION", "")
     os.environ.clear()
-    os.environ.update(PATH=_PATH)
+    os.environ.update(PATH=_PATH, SSH_CONNECTION=came)
     try:
         if word not in _WORDS or not folder.startswith("/") or not _is_word(folder):
             raise _RefusedError(f"the words are {', '.join(_WORDS)}, and a state's folder is a whole path")

@@ -48,8 +48,14 @@ _PROBE: Final = 1.0
 """Seconds that one that waited has to answer."""
 _LEAST: Final = 0.05
 """Seconds: what is left for less isn't begun."""
-_VERSION: Final = 1
+_VERSIONS: Final = (1, 2)
+"""Of helpers that are spoken to: the second one can discover."""
 _SHOWN: Final = 200
+_AGAIN: Final = (
+    "bring the helper of this release to the host:"
+    " `taskbound target host-helper | ssh root@HOST 'install -m 755 /dev/stdin"
+    " /usr/local/sbin/taskbound-ssh-host'`"
+)
 _NO_HELPER: Final = "what runs on the host by the helper's key is no helper that we know"
 _SLOW: Final = "the host took longer than the call may take"
 
@@ -62,6 +68,8 @@ class Link:
         self.child = child
         self.now = 0
         """What the host's clock said when it was last asked, in seconds since 1970."""
+        self.version = 0
+        """Of the helper."""
         self.since = 0.0
         """Since when it waits."""
         self.deadline = 0.0
@@ -105,9 +113,29 @@ class Link:
             said = _read(line).get("ok")
         except TargetUnavailableError:
             raise TargetUnreachedError(_NO_HELPER) from None
-        if not isinstance(said, dict) or said.get("version") != _VERSION or not is_count(said.get("now")):
+        if not isinstance(said, dict) or not all(is_count(said.get(one)) for one in ("version", "now")):
             raise TargetUnreachedError(_NO_HELPER)
-        self.now = said["now"]
+        self.now, self.version = said["now"], said["version"]
+        if self.version not in _VERSIONS:
+            least, most = _VERSIONS[0], _VERSIONS[-1]
+            raise TargetUnreachedError(
+                f"the helper on the host is of version {self.version}, and we speak to {least} to {most}",
+                remedy=_AGAIN
+                if self.version < least
+                else "run a broker of the release that the helper is of",
+            )
+
+    def require(self, version: int, what: str) -> None:
+        """Go on only with a helper of this version or a later one.
+
+        Raises:
+            TargetRefusedError: It is an older one, which can't do that.
+        """
+        if self.version < version:
+            raise TargetRefusedError(
+                f"the helper on the host is of version {self.version}, and {what} needs version {version}",
+                remedy=_AGAIN,
+            )
 
 
 class Links:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from taskbound.adapters.targets.openssh.certificate import Authority, Grant, make_pair, require_key
 from taskbound.adapters.targets.openssh.client import OpensshClient
+from taskbound.adapters.targets.openssh.discovering import discover_ways
 from taskbound.adapters.targets.openssh.link import Links, is_count
 from taskbound.adapters.targets.openssh.login import use_login
 from taskbound.core.clock import seconds
@@ -32,11 +33,11 @@ from taskbound.ports.target import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from taskbound.core.clock import Instant
     from taskbound.core.target import OpensshAccess, OpensshKind, OpensshPlace
-    from taskbound.ports.target import MintOrder
+    from taskbound.ports.target import Discovery, MintOrder
 
 __all__ = ["OpensshTarget"]
 
@@ -62,8 +63,10 @@ class OpensshTarget:
         """
         self._place = place
         self._authority = Authority(access.ca)
+        self._ours = {self._authority.mark}
+        """Fingerprints of what the broker itself comes with."""
         if place.helped:
-            require_key(access.key)
+            self._ours.add(require_key(access.key))
         self._client = OpensshClient(place, program)
         self._links = Links(self._client, place.helper, access.key) if place.helped else None
 
@@ -145,6 +148,16 @@ class OpensshTarget:
             if not isinstance(names, list) or not all(_is_text(one) for one in names):
                 raise TargetUnavailableError(_NO_ANSWER)
         return (one for one in names if one.startswith(prefix))
+
+    def discover(self, marks: Collection[str], *, most: int, patience: float) -> Discovery:
+        """What else lets anybody in (`discovering`)."""
+        if self._links is None:
+            raise TargetRefusedError(
+                "the host has no helper (`helper: none`), and nobody else can look at it from here",
+                remedy="look there by its own means, or bring a helper: `taskbound target host-helper`",
+            )  # 4
+        with self._links.linked(patience) as link:
+            return discover_ways(link, marks, self._ours, most=most)
 
 
 def _require_clock(now: int) -> None:

@@ -145,7 +145,9 @@ def discover_logins(link: Link, marks: Collection[str], *, most: int) -> Discove
                 entry=_entry(name, groups, trusting),
             )
         )
-    return Discovery(found=worst_first(found), count=count, notes=tuple(_notes(graph, trusting)))
+    return Discovery(
+        found=worst_first(found), count=count, notes=tuple(_notes(graph, trusting)), whole=graph.whole
+    )
 
 
 def _graph(edges: Iterable[Sequence[Any]]) -> _Graph:

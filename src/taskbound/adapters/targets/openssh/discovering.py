@@ -1,0 +1,228 @@
+"""What lets anybody in on a host beside what was admitted here, as its helper sees it.
+
+1. The helper looks (`host`, rules 11 to 14), and what it answers is judged as anything of a host is: it has
+   exactly the members that are known, each of its kind, or it is no answer. Words about it are ours.
+2. What a key's line says (its comment, its program, where from) is its account's own text: it is escaped, and
+   stands between backticks, which it can't end.
+3. Who can become root reaches everything; a key that is bound to one program, or whose account runs none,
+   reaches beyond data there: what the program does is nothing that we know. Whose certificates are taken is
+   everybody.
+4. When a key was made is kept by no host. That its file is unchanged is said as that. A password says when it
+   was set, and a host's journal which key was used last, as far as it goes back.
+5. Who is in by what is nothing that a host keeps: connections count for a way in where it is the account's
+   only one, and else are said to be the account's.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from taskbound.adapters.targets.openssh.link import is_count
+from taskbound.core.action.escape import escape_text
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.credential import MINTED, pattern_of, prefix_of
+from taskbound.core.target.standing import Entry, Reach, Standing, Whose, worst_first
+from taskbound.ports.target import Discovery, TargetUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from taskbound.adapters.targets.openssh.link import Link
+
+__all__ = ["discover_ways"]
+
+_VERSION: Final = 2
+"""Of helpers that can."""
+_LEFT: Final = 1.5
+"""Seconds of the call that the helper doesn't get: its answer has to be made and to come."""
+_LATEST: Final = 1 << 33
+"""Seconds since 1970: what is later is never."""
+_SHOWN: Final = 240
+_TEXTS: Final = ("how", "account", "mark", "type", "comment", "program", "source", "file")
+_COUNTS: Final = ("reach", "open", "made", "used", "ends", "line", "changed")
+_FLAGS: Final = ("runs", "empty", "ours", "root")
+_LISTS: Final = ("groups", "bound")
+_HOW: Final = frozenset({"key", "authority", "password", "name"})
+_NO_ANSWER: Final = "what the host's helper answers is no answer"
+_MISSED: Final[Mapping[str, str]] = {
+    "accounts": "the host has {} more, which were not looked at in time",
+    "directory": "whether they have a password is kept elsewhere than on the host (LDAP, SSSD): {}",
+    "gssapi": "who may be let in by a ticket (GSSAPI, Kerberos): so may {}",
+    "hostbased": "who may be let in by another host's word (HostbasedAuthentication): so may {}",
+    "journal": "when a key was used last: the host has no journal that says so in time",
+    "keys": "more keys in one file than are read: {}",
+    "long": "what stands behind the first MiB of a file, or in a line of 64 KiB: {}",
+    "methods": "what has to be shown together (AuthenticationMethods) is asked of {}",
+    "refused": "what would let them in if sshd did not keep them out by name (AllowUsers and its kin): {}",
+    "settings": "what sshd says of each by itself; what it says of all was taken for {}",
+    "shadow": "which accounts have a password: the helper can't read that",
+    "slow": "what lies in their files, which were not read in time: {}",
+    "unread": "what can't be read, or is no regular file: {}",
+}
+_COUNTED: Final[Mapping[str, str]] = {"keys": "key", "long": "file", "unread": "file"}
+"""What is counted, where it is no account."""
+_BOUNDS: Final = frozenset({"accounts", "keys", "long", "settings", "slow"})
+"""What shows that the look ended by its bounds."""
+
+
+def discover_ways(link: Link, marks: Collection[str], ours: Collection[str], *, most: int) -> Discovery:
+    """What lets anybody in, the worst first.
+
+    Args:
+        link: The helper.
+        marks: Of installations whose names are left out.
+        ours: Fingerprints of what the broker comes with itself.
+        most: How many are told at most.
+
+    Raises:
+        TargetRefusedError: The helper is too old, or can't look.
+        TargetUnavailableError: It doesn't answer, or that is no answer.
+    """
+    link.require(_VERSION, "looking at what else lets anybody in")
+    patience = max(1, int(link.deadline - time.monotonic() - _LEFT))
+    prefixes = sorted(prefix_of(one) for one in marks)
+    answer = link.ask("discover", most=most, prefixes=prefixes, seconds=patience)
+    rows, count, missed, programs = _answered(answer, most)
+    minted = re.compile(pattern_of(marks))
+    told = [one for one in rows if not (one["how"] == "name" and minted.fullmatch(one["comment"]))]
+    ways = Counter(one["account"] for one in told if one["how"] != "name")
+    found = [_standing(one, ours, alone=ways[one["account"]] == 1) for one in told]
+    return Discovery(
+        found=worst_first(found),
+        count=count - len(rows) + len(told),
+        notes=tuple(_notes(missed, programs)),
+        whole=not any(missed[one] for one in _BOUNDS),
+    )
+
+
+def _answered(
+    answer: Mapping[str, Any], most: int
+) -> tuple[list[dict[str, Any]], int, dict[str, int], list[str]]:
+    """Rows, how many there are, what was missed, and programs that know more keys (rule 1)."""
+    found = answer.get("ok")
+    if not isinstance(found, dict) or found.keys() != {"rows", "count", "missed", "programs"}:
+        raise TargetUnavailableError(_NO_ANSWER)
+    rows, count, missed, programs = (found[one] for one in ("rows", "count", "missed", "programs"))
+    if (
+        not isinstance(rows, list)
+        or not all(_is_row(one) for one in rows)
+        or not is_count(count)
+        or not len(rows) <= min(count, most)
+        or not isinstance(missed, dict)
+        or missed.keys() != _MISSED.keys()
+        or not all(is_count(one) for one in missed.values())
+        or not _is_texts(programs)
+    ):
+        raise TargetUnavailableError(_NO_ANSWER)
+    return rows, count, missed, programs
+
+
+def _is_row(one: object) -> bool:
+    return (
+        isinstance(one, dict)
+        and one.keys() == {*_TEXTS, *_COUNTS, *_FLAGS, *_LISTS}
+        and _is_texts([one[name] for name in _TEXTS])
+        and all(is_count(one[name]) for name in _COUNTS)
+        and all(isinstance(one[name], bool) for name in _FLAGS)
+        and all(_is_texts(one[name]) for name in _LISTS)
+        and one["how"] in _HOW
+        and one["reach"] < len(Reach)
+    )
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _standing(one: Mapping[str, Any], ours: Collection[str], *, alone: bool) -> Standing:
+    how = one["how"]
+    what, mark = _shown(one["account"]) if one["account"] else "any account", _shown(one["mark"])
+    names = {"password": what, "name": _shown(one["comment"]), "authority": f"{what}: certificates of {mark}"}
+    return Standing(
+        name=names.get(how, f"{what}: {mark}"),
+        what="login" if how == "password" else "key",
+        whose=_whose(one, ours),
+        reach=tuple(Reach)[one["reach"]],
+        rights=tuple(_rights(one, alone=alone)),
+        since=_instant(one["made"]),
+        used=_instant(one["used"]),
+        open=one["open"] if alone else 0,  # 5
+        ends=_instant(one["ends"]),
+        entry=Entry.OPEN if one["empty"] else Entry.ASKED,
+    )
+
+
+def _whose(one: Mapping[str, Any], ours: Collection[str]) -> Whose:
+    if one["mark"] in ours:
+        return Whose.ADMIN
+    if one["ours"] or (one["how"] == "name" and re.fullmatch(MINTED, one["comment"])):
+        return Whose.INSTALLATION
+    return Whose.OTHERS
+
+
+def _rights(one: Mapping[str, Any], *, alone: bool) -> Iterator[str]:
+    """Lines of what it is and may do (rules 2 to 5)."""
+    how = one["how"]
+    if how == "password":
+        yield "logs in with a password"
+    elif how == "name":
+        yield f"a certificate that is admitted to {_quoted(one['account'])}"
+    else:
+        called = f", called {_quoted(one['comment'])}" if one["comment"] else ", called nothing"
+        yield f"{_shown(one['type'])}{called}"
+    if how == "authority":
+        yield "signs certificates that are taken" + (" for it" if one["account"] else ", whosever they are")
+    if one["root"]:
+        yield "is root"
+    if one["program"]:
+        yield f"runs {_quoted(one['program'])} alone"
+    if not one["runs"]:
+        yield "its shell runs nothing: it forwards at most"
+    if one["source"]:
+        yield f"from {_quoted(one['source'])} alone"
+    if one["bound"]:
+        yield f"bound by {', '.join(map(_quoted, one['bound']))}"
+    if one["groups"]:
+        yield f"is in {', '.join(map(_quoted, one['groups']))}"
+    if one["open"] and not alone:
+        count = "a connection" if one["open"] == 1 else f"{one['open']} connections"
+        yield f"its account has {count} open, by whatever"
+    if one["file"]:
+        changed = _instant(one["changed"])
+        since = f", unchanged since {_day(changed)}" if changed else ""
+        yield f"in {_quoted(one['file'])}, line {one['line']}{since}"  # 4
+
+
+def _notes(missed: Mapping[str, int], programs: Collection[str]) -> Iterator[str]:
+    """What was not seen, in our words."""
+    if programs:
+        yield f"keys that sshd asks a program for: {', '.join(map(_quoted, programs))}"
+    for word, text in _MISSED.items():
+        count = missed[word]
+        if count:
+            noun = _COUNTED.get(word, "account")
+            yield text.format(f"one {noun}" if count == 1 else f"{count} {noun}s")
+    yield (
+        "when a key was made, what `sudoers` gives to single accounts, and what `Match` says of others than"
+        " who comes from the broker's address"
+    )
+
+
+def _instant(count: int) -> Instant | None:
+    return Instant(seconds(count)) if 0 < count < _LATEST else None
+
+
+def _day(when: Instant) -> str:
+    return datetime.fromtimestamp(when / seconds(1), UTC).date().isoformat()
+
+
+def _shown(text: str) -> str:
+    return escape_text(text[:_SHOWN])
+
+
+def _quoted(text: str) -> str:
+    return f"`{_shown(text).replace('`', chr(39))}`"  # 2
