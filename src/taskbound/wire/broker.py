@@ -159,7 +159,7 @@ class TellDiscovered(Message, frozen=True, tag="broker:discovered", tag_field="o
     count: int = 0
     notes: tuple[str, ...] = ()
     whole: bool = True
-    """Whether the look came to its end, and not to its bounds."""
+    """Whether nothing was passed over that may let somebody in."""
     code: str = ""
     """The error's code; empty where it was seen."""
     trouble: str = ""

@@ -145,7 +145,7 @@ class Discovered(Message, frozen=True, tag="discovered", tag_field="is"):
     notes: tuple[str, ...] = ()
     """What could not be seen."""
     whole: bool = True
-    """Whether the look came to its end, and not to its bounds: else there may be more, and worse."""
+    """Whether nothing was passed over that may let somebody in: by rights that are missing, or by bounds."""
 
 
 class ListCredentials(Message, frozen=True, tag="credential:list", tag_field="op"):

@@ -66,6 +66,7 @@ def test_what_was_not_looked_at_in_projects_is_said(home: Path) -> None:
     assert unseen(found) == {
         "src": ("one folder below it, and what is in them: too deep, or too many", Weight.BOUND)
     }
+    assert found.whole
 
 
 def test_so_many_folders_and_so_much_time_and_no_more(home: Path) -> None:
@@ -74,6 +75,7 @@ def test_so_many_folders_and_so_much_time_and_no_more(home: Path) -> None:
         (home / "work" / f"p{one:02}" / ".env").write_text("TOKEN=w")
     found = look(home, replace(BOUNDS, folders=11))
     assert len(found.found) == 10
+    assert not found.whole
     assert unseen(found) == {
         "work": ("20 folders below it, and what is in them: too deep, or too many", Weight.BOUND)
     }
@@ -81,6 +83,7 @@ def test_so_many_folders_and_so_much_time_and_no_more(home: Path) -> None:
     late = look(home, replace(BOUNDS, seconds=0.0, unseen=3))
     assert (late.found, len(late.unseen)) == ((), 3)
     assert late.more > 10
+    assert not late.whole
     assert {one.why for one in late.unseen} == {"the time for looking was over"}
 
 
@@ -89,6 +92,10 @@ def test_a_folder_with_too_many_names_and_a_file_with_too_many_secrets_are_said(
     for one in range(30):
         (home / "src" / f".env.{one}").write_text("TOKEN=w")
     (home / ".profile").write_text("".join(f"A{one}_TOKEN=w\n" for one in range(9)))
+    assert look(home).whole
+    assert not look(home, replace(BOUNDS, names=20)).whole
+    assert not look(home, replace(BOUNDS, hits=5)).whole
+    assert not look(home, replace(BOUNDS, secrets=12)).whole
     found = look(home, replace(BOUNDS, names=20, hits=5))
     assert len([one for one in found.found if one.path.endswith(".profile")]) == 5
     assert unseen(found) == {

@@ -209,8 +209,9 @@ def answered(host: Host, **changes: object) -> dict[str, object]:
     found = host.sshd.ask("discover", most=1, prefixes=[], seconds=5)
     row = {
         "how": "key", "account": "ann", "reach": 0, "groups": [], "runs": True, "open": 0, "made": 0,
-        "used": 0, "ends": 0, "mark": "SHA256:x", "type": "ssh-rsa", "comment": "", "program": "", "source": "",
-        "bound": [], "file": "/x", "line": 1, "changed": 0, "empty": False, "ours": False, "root": True,
+        "used": 0, "ends": 0, "mark": "SHA256:x", "type": "ssh-rsa", "comment": "", "program": "",
+        "source": "", "bound": [], "file": "/x", "line": 1, "changed": 0, "empty": False, "ours": False,
+        "root": True,
     }  # fmt: skip
     told = found["ok"]
     assert isinstance(told, dict)
@@ -552,7 +553,6 @@ def test_an_account_whose_files_take_too_long_is_said_to_be_unread(host: Host) -
     said = subprocess.run(words, input=f"{asked}\n", check=True, capture_output=True, text=True).stdout
     missed = json.loads(said)["ok"]["missed"]
     assert missed["slow"] > 0
-    assert missed["accounts"] == 0
 
 
 @only_root

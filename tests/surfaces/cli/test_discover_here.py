@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.discovery.access import name_of_account
+from taskbound.adapters.discovery.looking import Bounds
 from tests.adapters.discovery.made_home import CANARIES, GITHUB, digest, made_home
 from tests.house.tree import ROOT
 from tests.surfaces.cli.installation import Ended, Installation
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 GUIDE = (ROOT / "docs/guides/discover.md").read_text(encoding="utf-8")
 ME = name_of_account(os.geteuid())
+BOUNDS = Bounds()
 AGE = re.compile(r"^\d+ (?:d|h|min) ")
 
 
@@ -88,10 +90,22 @@ def test_what_could_not_be_read_makes_the_status_1_and_what_is_beyond_does_not(p
     beyond = here(place)
     assert beyond.status == 0
     assert "not looked at: ~/src: one folder below it" in beyond.out
+    assert here(place, "--json").document["whole"] is True
     os.mkfifo(place.person / ".pgpass")
     ended = here(place)
     assert ended.status == 1
     assert "not looked at: ~/.pgpass: it is no regular file" in ended.out
+
+
+def test_a_look_that_its_bounds_ended_is_said_not_to_be_whole_and_makes_the_status_1(
+    place: Installation,
+) -> None:
+    for one in range(BOUNDS.folders + 1):
+        (place.person / "src" / f"p{one // 100}" / f"p{one}").mkdir(parents=True)
+    ended, document = here(place), here(place, "--json")
+    assert (ended.status, document.status) == (1, 1)
+    assert ended.out.endswith("\nthe look is not whole: there may be more, and worse\n")
+    assert (document.document["whole"], document.document["rows"]) == (False, [])
 
 
 def test_hostile_names_move_nothing_on_the_screen(place: Installation) -> None:

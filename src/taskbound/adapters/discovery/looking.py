@@ -154,6 +154,7 @@ def look_through(
         unseen=tuple(look.unseen),
         more=look.more,
         files=look.files,
+        whole=look.whole,
     )
 
 
@@ -169,6 +170,7 @@ class _Look:
     unseen: list[Unseen] = field(default_factory=list)
     more: int = 0
     files: int = 0
+    whole: bool = True
     _seen: set[tuple[int, int, int]] = field(default_factory=set)
     """Files that were read, each with how."""
     _device: int = 0
@@ -220,6 +222,7 @@ class _Look:
                 self.note(place, error.why, Weight.BOUND)
             return []
         if not whole:
+            self.whole = False
             self.note(place, f"it has more than {self.bounds.names:,} names", Weight.BOUND)
         return found
 
@@ -240,6 +243,7 @@ class _Look:
             root = self._root(place)
             if left == 0 or self.files >= self.bounds.files or time.monotonic() >= self._end:
                 beyond[root] += 1
+                self.whole = False
                 continue
             left -= 1
             inner, linked = self._project(place, configs)
@@ -284,9 +288,11 @@ class _Look:
     def read(self, path: str, read: Reader, most: int) -> None:
         """Look at one file, if there is one (rules 2 to 4)."""
         if time.monotonic() >= self._end:
+            self.whole = False
             self.note(path, "the time for looking was over", Weight.FILE)
             return
         if len(self.found) >= self.bounds.secrets:
+            self.whole = False
             self.note(path, f"{self.bounds.secrets:,} secrets were found before", Weight.FILE)
             return
         try:
@@ -312,6 +318,7 @@ class _Look:
         seen = opened.seen
         hits = list(islice(read(opened.text), self.bounds.hits + 1))
         if len(hits) > self.bounds.hits:
+            self.whole = False
             self.note(path, f"it has more than {self.bounds.hits} secrets", Weight.FILE)
         readers = self.judge.readers(opened.real, seen) if hits else ""
         for hit in hits[: self.bounds.hits]:

@@ -125,6 +125,8 @@ class Workstation:
     """How many more were not looked at than are named."""
     files: int
     """How many files were read."""
+    whole: bool
+    """Whether the look came to its end, and was not ended by its bounds of number and time."""
 
 
 def oldest_first(found: Iterable[StaticSecret]) -> tuple[StaticSecret, ...]:

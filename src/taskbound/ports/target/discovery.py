@@ -27,7 +27,7 @@ class Discovery:
     notes: tuple[str, ...] = ()
     """What could not be seen, in words of ours."""
     whole: bool = True
-    """Whether the look came to its end, and not to its bounds; what no look can see is no matter of this."""
+    """Whether nothing was passed over that may let somebody in, by bounds or for want of rights."""
 
 
 @runtime_checkable

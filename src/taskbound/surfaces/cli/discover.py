@@ -4,8 +4,8 @@
 2. Of targets the broker tells what stands in them beside what is minted here. Each is asked by itself, all at
    the same time: one that can't be seen is named with the reason, and hides no other.
 3. With `--here` this process looks through an account's files, and asks nobody (`discover_here`).
-4. The status is 1 when anything was found, or when a target or a file could not be looked at. What lies
-   beyond the bounds of a look is named, and makes no status.
+4. The status is 1 when anything was found, when a target or a file could not be looked at, or when a look is
+   not whole: its bounds ended it, or rights were missing. What no look sees is named, and makes no status.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import typer
 
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.credential import app
-from taskbound.surfaces.cli.discover_here import look_here, show_here
+from taskbound.surfaces.cli.discover_here import NOT_WHOLE, look_here, show_here
 from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, moment, shown
@@ -89,8 +89,8 @@ def discover(
 ) -> None:
     """List what outlives its purpose: what stands in targets and was not minted here, or secrets in files.
 
-    Nothing is changed, and no secret is shown. The status is 1 when anything was found, or a target or a file
-    could not be looked at.
+    Nothing is changed, and no secret is shown. The status is 1 when anything was found, a target or a file
+    could not be looked at, or a look is not whole.
     """
     if here and target:
         raise BadInputError("`--here` and `--target` are two things", remedy="give one of them")
@@ -106,7 +106,7 @@ def discover(
         session.screen.document(found)
     else:
         _show_targets(session, found)
-    if found.unseen or any(one.count for one in found.targets):
+    if found.unseen or any(one.count or not one.whole for one in found.targets):
         raise typer.Exit(1)  # 4
 
 
@@ -151,6 +151,8 @@ def _show_targets(session: Session, found: DiscoveredTargets) -> None:
             screen.line(f"the worst {len(one.rows)} of {one.count} are shown")
         for note in one.notes:
             screen.line(f"not seen: {shown(Words(note))}")
+        if not one.whole:
+            screen.line(NOT_WHOLE)
     for lost in found.unseen:
         text = f"error: {shown(lost.target)} can't be seen: {shown(Words(lost.message))} [{shown(lost.code)}]"
         screen.note(text, "red")

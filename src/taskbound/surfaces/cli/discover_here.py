@@ -2,7 +2,8 @@
 
 1. No secret, no part and no digest of one is printed: where it is, what it is, for how long at least, who can
    read it, whom to ask, and what to do instead. A path's own parts are left out where they look like one.
-2. What was not looked at is said. What may hold secrets and could not be read counts as found.
+2. What was not looked at is said. What may hold secrets and could not be read counts as found, and so does a
+   look that its bounds ended; what is passed over or too deep does not.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from taskbound.core.credential.static import StaticSecret, Unseen, Workstation
     from taskbound.surfaces.cli.session import Session
 
-__all__ = ["INSTEAD", "SecretRow", "UnseenRow", "WorkstationReport", "look_here", "show_here"]
+__all__ = ["INSTEAD", "NOT_WHOLE", "SecretRow", "UnseenRow", "WorkstationReport", "look_here", "show_here"]
 
 _SECOND: Final = 1_000_000
 _MINUTE: Final = 60
@@ -47,6 +48,7 @@ _ELSE: Final = (
     "keep it where the agent's account can't read it; what an MCP server needs is sealed into a slot"
     " (docs/guides/secrets.md)"
 )
+NOT_WHOLE: Final = "the look is not whole: there may be more, and worse"
 _LABELS: Final = {
     SecretKind.CLIENT: "an MCP server's secret",
     SecretKind.POSTGRES: "a PostgreSQL password",
@@ -107,6 +109,8 @@ class WorkstationReport(msgspec.Struct, frozen=True, kw_only=True, tag="discover
     unseen: tuple[UnseenRow, ...]
     more: int
     """How many more were not looked at than are named."""
+    whole: bool
+    """Whether the look came to its end, and not to its bounds: else there may be more."""
 
 
 def look_here(session: Session, *, user: str, folder: str) -> Workstation:
@@ -142,11 +146,13 @@ def show_here(session: Session, found: Workstation) -> int:
                 rows=tuple(rows),
                 unseen=tuple(unseen),
                 more=found.more,
+                whole=found.whole,
             )
         )
     else:
         _print(session, found, rows, unseen)
-    return 1 if rows or any(one.weight is Weight.FILE for one in found.unseen) else 0  # 2
+    lost = any(one.weight is Weight.FILE for one in found.unseen)
+    return 1 if rows or lost or not found.whole else 0  # 2
 
 
 def _row(found: Workstation, one: StaticSecret) -> SecretRow:
@@ -198,6 +204,8 @@ def _print(session: Session, found: Workstation, rows: list[SecretRow], unseen: 
         screen.line(f"not looked at: {shown(_short(place, one.path))}: {shown(one.why)}")
     if found.more:
         screen.line(f"not looked at: {found.more} more")
+    if not found.whole:
+        screen.line(NOT_WHOLE)
 
 
 def _cells(place: str, now: int, row: SecretRow) -> tuple[str, ...]:

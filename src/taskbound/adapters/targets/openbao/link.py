@@ -88,15 +88,19 @@ class Link:
         answer = self._connection.ask("GET", path)
         return None if _is_nothing(answer) else _data(_granted(answer, path, "read"))
 
-    def names(self, path: str, *, sudo: bool = False) -> tuple[str, ...]:
-        """What is listed there, without the `/` of what has more below it."""
+    def names(self, path: str, *, sudo: bool = False, marked: bool = False) -> tuple[str, ...]:
+        """What is listed there; with the `/` of what has more below it where that is to be `marked`."""
         answer = self._connection.ask("LIST", path, most=_LISTED)
         if _is_nothing(answer):
             return ()
         keys = _data(_granted(answer, path, *("list", *(("sudo",) if sudo else ())))).get("keys")
         if not isinstance(keys, list):
             raise TargetUnavailableError("what should be a list of the OpenBao's is none")
-        return tuple(one.removesuffix("/") for one in keys if isinstance(one, str))
+        return tuple(one if marked else one.removesuffix("/") for one in keys if isinstance(one, str))
+
+    def look_up(self, path: str, body: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+        """What stands behind something that is named in the request, and not in its path."""
+        return _data(_granted(self._connection.ask("POST", path, body), path, "update"))
 
     def write(self, path: str, body: Mapping[str, JsonValue]) -> None:
         """Write it there, over what was."""

@@ -24,6 +24,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from taskbound.adapters.targets.openbao.discovering import discover_access
 from taskbound.adapters.targets.openbao.link import linked, require_tls
 from taskbound.core.clock import seconds
 from taskbound.ports.target import (
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
     from taskbound.core.target import OpenbaoAccess, OpenbaoKind, OpenbaoPlace
-    from taskbound.ports.target import MintOrder, Target
+    from taskbound.ports.target import Discovery, MintOrder, Target
 
 __all__ = ["OpenbaoTarget"]
 
@@ -178,6 +179,11 @@ class OpenbaoTarget:
             with _sent():
                 left = max(0.1, deadline - time.monotonic())
                 yield from (one for one in self._seen().sweep(prefix, patience=left) if one not in found)
+
+    def discover(self, marks: Collection[str], *, most: int, patience: float) -> Discovery:
+        """What else lets anybody in (`discovering`)."""
+        with self._linked(patience) as link:
+            return discover_access(link, marks, self._engines, most=most)
 
     def _minted(
         self, kind: OpenbaoKind, order: MintOrder, given: Mapping[str, JsonValue], *, most: int

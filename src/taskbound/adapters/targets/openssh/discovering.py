@@ -65,8 +65,8 @@ _MISSED: Final[Mapping[str, str]] = {
 }
 _COUNTED: Final[Mapping[str, str]] = {"keys": "key", "long": "file", "unread": "file"}
 """What is counted, where it is no account."""
-_BOUNDS: Final = frozenset({"accounts", "keys", "long", "settings", "slow"})
-"""What shows that the look ended by its bounds."""
+_HIDES: Final = frozenset({"accounts", "directory", "keys", "long", "settings", "shadow", "slow", "unread"})
+"""What may hide a way in."""
 
 
 def discover_ways(link: Link, marks: Collection[str], ours: Collection[str], *, most: int) -> Discovery:
@@ -95,7 +95,7 @@ def discover_ways(link: Link, marks: Collection[str], ours: Collection[str], *, 
         found=worst_first(found),
         count=count - len(rows) + len(told),
         notes=tuple(_notes(missed, programs)),
-        whole=not any(missed[one] for one in _BOUNDS),
+        whole=not programs and not any(missed[one] for one in _HIDES),
     )
 
 
