@@ -15,24 +15,13 @@ import pytest
 from taskbound.adapters.targets.openbao.reaching import reach_of
 from taskbound.core.target.standing import Entry, Reach, Standing, Whose
 from taskbound.ports.target import Discovers, Discovery, MintOrder, TargetRefusedError, TargetUnavailableError
+from tests.house.tree import ROOT
 from tests.peers.leasing import POLICY, READER, Leasing, leasing
 from tests.peers.minter import MARK, fresh_name
 
 PATIENCE = 20.0
-LOOK = """
-path "auth/token/accessors" { capabilities = ["list", "sudo"] }
-path "auth/token/lookup-accessor" { capabilities = ["update"] }
-path "auth/token/lookup-self" { capabilities = ["read"] }
-path "sys/policies/acl/*" { capabilities = ["read"] }
-path "sys/auth" { capabilities = ["read"] }
-path "auth/+/role/*" { capabilities = ["list", "read"] }
-path "auth/+/roles/*" { capabilities = ["list", "read"] }
-path "auth/+/users/*" { capabilities = ["list", "read"] }
-path "sys/mounts" { capabilities = ["read"] }
-path "sys/leases/lookup" { capabilities = ["list", "sudo"] }
-path "sys/leases/lookup/*" { capabilities = ["list", "sudo"] }
-path "+/static-roles/*" { capabilities = ["list", "read"] }
-"""
+GUIDE = (ROOT / "docs/guides/openbao.md").read_text(encoding="utf-8")
+LOOK = GUIDE.partition("## To see what else is there")[2].partition("```hcl")[2].partition("```")[0]
 """What the guide names beside what is needed."""
 
 
