@@ -90,7 +90,7 @@ def test_what_could_not_be_read_makes_the_status_1_and_what_is_beyond_does_not(p
     beyond = here(place)
     assert beyond.status == 0
     assert "not looked at: ~/src: one folder below it" in beyond.out
-    assert here(place, "--json").document["whole"] is True
+    assert json.loads(here(place, "--json").out)["whole"] is True
     os.mkfifo(place.person / ".pgpass")
     ended = here(place)
     assert ended.status == 1
@@ -105,7 +105,8 @@ def test_a_look_that_its_bounds_ended_is_said_not_to_be_whole_and_makes_the_stat
     ended, document = here(place), here(place, "--json")
     assert (ended.status, document.status) == (1, 1)
     assert ended.out.endswith("\nthe look is not whole: there may be more, and worse\n")
-    assert (document.document["whole"], document.document["rows"]) == (False, [])
+    found = json.loads(document.out)
+    assert (found["whole"], found["rows"]) == (False, [])
 
 
 def test_hostile_names_move_nothing_on_the_screen(place: Installation) -> None:

@@ -85,7 +85,7 @@ def test_what_is_no_json_with_comments_is_refused(text: str) -> None:
 
 
 def test_a_key_that_stands_twice_is_refused_with_its_line() -> None:
-    with pytest.raises(BadConfigError, match="line 3: the name `a` stands twice"):
+    with pytest.raises(BadConfigError, match="line 3, column 4: the name `a` stands twice"):
         parse_jsonc('{\n"a":1,\n"a":2}')
 
 
@@ -99,3 +99,22 @@ def test_an_error_shows_hostile_text_as_escapes() -> None:
         parse_jsonc('{"a": \x1b[2J\u202e}')
     assert "\x1b" not in caught.value.message
     assert "\u202e" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": ghp_CANARY}',
+        '{"a": "ghp_CANARY',
+        '{"a" "ghp_CANARY"}',
+        '{"a": 1 "ghp_CANARY": 2}',
+        "{ghp_CANARY: 1}",
+        '["ghp_CANARY\\x"]',
+        "{} ghp_CANARY",
+        '{"ghp_CANARYCANARYCANARY": 1, "ghp_CANARYCANARYCANARY": 2}',
+    ],
+)
+def test_no_error_quotes_what_stands_in_a_configuration(text: str) -> None:
+    with pytest.raises(BadConfigError, match=r"line 1, column [0-9]+: ") as caught:
+        parse_jsonc(text)
+    assert "CANARY" not in f"{caught.value.message}{caught.value.advice}"

@@ -7,7 +7,8 @@ Nobody can tell a secret from any other text. Rules:
 2. A name says so by its last word (`names_secret`): `GITHUB_TOKEN`, `--password`, `PGPASSWORD`. A key is one
    when the word before it says what it opens: `API_KEY`, and not `sort-key`.
 3. A text says so by a beginning that an issuer gives to its tokens, by being a private key or a signed token
-   (RFC 7519), by what stands before it in a header (`Bearer`, `Basic`), or as the password of a URL.
+   (RFC 7519), by what stands before it in a header (`Bearer`, `Basic`), or as the password of a URL. A short
+   beginning (`sk-`) counts where a word begins, and not at the end of another one (`task-`, `risk_test_`).
 4. What merely looks random is no secret here: digests, ids and paths do too, and half of a guess would be
    relied on.
 
@@ -39,9 +40,12 @@ _KEYS: Final = frozenset({"key", "keys"})
 _OPENING: Final = frozenset(
     {"access", "admin", "api", "auth", "encryption", "master", "private", "secret", "service", "signing"}
 )
+_BEFORE: Final = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrtbf])|(?<=\\u[0-9A-Fa-f]{4}))"
+"""Where a word begins, also behind what an encoding made of a character."""
 _BEGINNINGS: Final = (
     r"gh[pousr]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[abeoprs]-[\w-]{10,}|xapp-[\w-]{10,}"
-    r"|[sr]k_(?:live|test)_\w{10,}|sk-[\w-]{16,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{30,}|ya29\.[\w.-]{10,}"
+    rf"|{_BEFORE}(?:[sr]k_(?:live|test)_\w{{10,}}|sk-[\w-]{{16,}})"
+    r"|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{30,}|ya29\.[\w.-]{10,}"
     r"|npm_\w{20,}|pypi-[\w-]{16,}|hf_\w{16,}"
 )
 _TEXT: Final = re.compile(

@@ -2,7 +2,9 @@
 
 1. Comments (`//`, `/* */`) and a comma after the last member are read over, wherever they may stand.
 2. A key that stands twice in one object refuses: clients disagree about which one counts.
-3. What is read keeps its place, so that a change touches only what it is about, and every other byte stays.
+3. An error says where, by line and column, and quotes nothing that stands there: it may be a secret. A name
+   that stands twice is quoted, unless it shows to be one itself.
+4. What is read keeps its place, so that a change touches only what it is about, and every other byte stays.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.escape import escape_text
+from taskbound.core.tool.secret import is_secret_text
 from taskbound.surfaces.cli.clients.errors import BadConfigError
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ _SCALAR: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+
 _DEEPEST: Final = 64
 _LONGEST_NUMBER: Final = 1_000
 """Characters; Python reads no more than 4,300 digits."""
-_SHOWN: Final = 24
+_SHOWN: Final = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +106,10 @@ class _Reader:
     comments: list[tuple[int, int]] = field(default_factory=list)
 
     def fault(self, what: str) -> BadConfigError:
-        """The error to raise here."""
+        """The error to raise here (rule 3)."""
         line = self.text.count("\n", 0, self.at) + 1
-        here = escape_text(self.text[self.at : self.at + _SHOWN])
-        return BadConfigError(
-            f"line {line}: {what}{f', before `{here}`' if here else ''}", where=f"line {line}"
-        )
+        column = self.at - self.text.rfind("\n", 0, self.at)
+        return BadConfigError(f"line {line}, column {column}: {what}", where=f"line {line}")
 
     def skip(self) -> None:
         """Go past white space and comments."""
@@ -175,7 +176,8 @@ class _Reader:
                 raise self.fault("a name in double quotes is missing")
             key = self._string()
             if key in members:
-                raise self.fault(f"the name `{escape_text(key)}` stands twice")  # 2
+                named = "a name" if is_secret_text(key) else f"the name `{escape_text(key[:_SHOWN])}`"
+                raise self.fault(f"{named} stands twice")  # 2
             self.skip()
             if not self._take(":"):
                 raise self.fault("a colon is missing")
