@@ -125,7 +125,10 @@ def told_of(nodes: Sequence[SeenNode], *, most: int) -> Discovery:
         listed.append(_standing(name, seen, nodes))
     missed = max((one.count - len(one.users) for one in nodes), default=0)
     return Discovery(
-        found=worst_first(listed)[:most], count=len(listed) + missed, notes=tuple(_notes(out, missed))
+        found=worst_first(listed)[:most],
+        count=len(listed) + missed,
+        notes=tuple(_notes(out, missed)),
+        whole=not missed,
     )
 
 
