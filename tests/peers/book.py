@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.server import StdioStarter
     from taskbound.core.tool import ServerIdentity, Slot
     from taskbound.ports.upstream import Logged, Told, Turn, Upstream, UpstreamAnswer, UpstreamEvents
-    from taskbound.sdk.client import AsyncClient
+    from taskbound.surfaces.egress.authority import Line
     from taskbound.surfaces.egress.tokens import ServerTokens
     from taskbound.wire.envelope import Push
     from taskbound.wire.tool import ServerSpec
@@ -108,9 +108,7 @@ class Book:
         assert namespace == "default"
         self.told.append(told)
 
-    async def seat(
-        self, namespace: str, pushed: Callable[[Push], None], lost: Callable[[], None]
-    ) -> AsyncClient:
+    async def seat(self, namespace: str, pushed: Callable[[Push], None], lost: Callable[[], None]) -> Line:
         """Nothing is minted here."""
         raise OtherActError(f"no credential is asked for in {namespace} ({pushed}, {lost})")
 

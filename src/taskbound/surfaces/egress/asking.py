@@ -40,9 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from taskbound.core.tool import Source
-    from taskbound.sdk.client import AsyncClient
     from taskbound.sdk.wish import Asker, Opened
-    from taskbound.surfaces.egress.authority import Authority
+    from taskbound.surfaces.egress.authority import Authority, Line
     from taskbound.wire.egress import Holder, StartServer
     from taskbound.wire.envelope import Answer, Push
 
@@ -114,7 +113,7 @@ class Seat:
         self._ask = ask
         self._holder = holder
         self._task = task
-        self._client: AsyncClient | None = None
+        self._client: Line | None = None
         self._asked = 0
         self._held: dict[str, str] = {}
         """By source and what is renewed: the held action."""
@@ -274,7 +273,7 @@ class Seat:
         if self._client is not None:
             self._client.close()
 
-    def _connected(self) -> AsyncClient:
+    def _connected(self) -> Line:
         if self._client is None or self.lost:
             raise CredentialRefusedError(f"`{self._ask.server}` is not started: {self.lost or _LOST}")
         return self._client

@@ -19,15 +19,28 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.client import AsyncClient
     from taskbound.wire.egress import Holder, TellToken
-    from taskbound.wire.envelope import Ask, Push
+    from taskbound.wire.envelope import Answer, Ask, Push
 
     Connect = Callable[[str, Callable[[Push], None], Callable[[], None]], Awaitable[AsyncClient]]
     """Makes a connection in a namespace, with what hears what is said unasked, and that it is lost."""
 
-__all__ = ["Authority", "DaemonAuthority"]
+__all__ = ["Authority", "DaemonAuthority", "Line"]
 
 A = TypeVar("A")
 _MOST: Final = 16
+
+
+class Line(Protocol):
+    """A connection of its own (`sdk.client.AsyncClient`)."""
+
+    async def ask(self, ask: Ask, kind: type[A], *, patience: float = ...) -> A:
+        """The daemon's answer, of this kind. MUST raise `TaskboundError` for a fault and without one."""
+
+    async def ask_any(self, ask: Ask) -> Answer:
+        """The daemon's answer, of any kind, faults included."""
+
+    def close(self) -> None:
+        """End it."""
 
 
 class Authority(Protocol):
@@ -54,9 +67,7 @@ class Authority(Protocol):
     async def tell(self, namespace: str, told: TellToken) -> None:
         """Have it recorded what becomes of a token. MUST raise `TaskboundError` unless it is, durably."""
 
-    async def seat(
-        self, namespace: str, pushed: Callable[[Push], None], lost: Callable[[], None]
-    ) -> AsyncClient:
+    async def seat(self, namespace: str, pushed: Callable[[Push], None], lost: Callable[[], None]) -> Line:
         """A connection of its own, for the credentials of one server: with its end they end.
 
         `pushed` hears what is said unasked on it, and `lost` once that it is gone.

@@ -1,0 +1,246 @@
+"""Credentials of one server, from the first question to their end, with a clock that moves when told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from taskbound.adapters.keys.handing import AskerKey
+from taskbound.core.errors import TaskboundError
+from taskbound.core.tool import parse_slot
+from taskbound.ports.target import Minted as Made
+from taskbound.surfaces.egress.asking import Asking
+from taskbound.surfaces.egress.minted import Minted
+from taskbound.wire.action import Narrowed, Refused
+from taskbound.wire.approval import HoldPush
+from taskbound.wire.connection import TaskPush
+from taskbound.wire.credential import AcknowledgeCredential
+from taskbound.wire.egress import Holder, StartServer
+from taskbound.wire.tool import ServerSpec, identity_of
+from tests.peers.seating import OPEN, SECRET, TASK, Minting
+from tests.surfaces.egress.test_tokens import Moved, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+SOURCE = "credential:orders-db/reader?tenant=acme"
+USER, PASSWORD = (parse_slot(f"environment:{name}={SOURCE}#{name}") for name in ("PGUSER", "PGPASSWORD"))
+SPEC = ServerSpec(
+    name="orders", command="/a", sha256="0" * 64, era="2025-11-25", slots=(PASSWORD.text, USER.text)
+)
+HERE = Holder(uid=os.getuid(), pid=os.getpid(), started=1)
+HELD = Refused(action="act_9", task=TASK, code="held", instead="ask people")
+
+
+class Server:
+    """What is started: it can be ended."""
+
+    def __init__(self) -> None:
+        self.killed = ""
+
+    def kill(self, reason: str) -> None:
+        self.killed = self.killed or reason
+
+
+class Egress:
+    """The part of an egress that has the credentials of servers."""
+
+    def __init__(self, loop: Moved, spec: ServerSpec = SPEC) -> None:
+        self.loop, self.spec, self.daemon = loop, spec, Minting()
+        self.daemon.pin(spec, {})
+        self.authority = self.daemon
+        self.asking = Asking(AskerKey.generate)
+        self.kept: Callable[[frozenset[str]], None] = lambda _: None
+        self.busy = False
+        self.server = Server()
+
+    async def start(self, **more: Any) -> tuple[Minted, dict[str, str]]:
+        """One server of a task, and what is in its slots."""
+        identity = identity_of(self.spec, namespace="default")
+        ask = StartServer(
+            namespace="default", server="orders", identity=identity.digest, era="2025-11-25", **more
+        )
+        told = await self.daemon.server("default", "orders", HERE)
+        minted = Minted(self, HERE, ask, told, busy=lambda: self.busy)  # type: ignore[arg-type]  # its part of a desk
+        values = await minted.begin(identity)
+        minted.serve(self.server)  # type: ignore[arg-type]  # it is only ended here
+        return minted, {slot.name: value for slot, value in values.items()}
+
+    async def watched(self, minted: Minted, *, seconds: float) -> str:
+        """Why the server is ended within so many seconds; empty where it is not."""
+        watching = self.loop.create_task(minted.watch())
+        step = 0.5
+        while seconds > 0 and not self.server.killed:
+            self.loop.ahead += step
+            self.daemon.now += int(step * 1_000_000)
+            seconds -= step
+            for _ in range(6):
+                await asyncio.sleep(0)
+        watching.cancel()
+        await asyncio.wait([watching])
+        return self.server.killed
+
+
+def story(tell: Callable[[Egress], Coroutine[Any, Any, None]], spec: ServerSpec = SPEC) -> None:
+    async def told(loop: Moved) -> None:
+        there = Egress(loop, spec)
+        await tell(there)
+        await there.asking.close()
+
+    run(told)
+
+
+async def refused(there: Egress, **more: Any) -> str:
+    with pytest.raises(TaskboundError) as found:
+        await there.start(**more)
+    return found.value.code
+
+
+def test_one_credential_fills_both_slots_and_is_acknowledged_before_the_server_has_it() -> None:
+    async def tell(there: Egress) -> None:
+        minted, values = await there.start()
+        assert values == OPEN | SECRET
+        assert minted.secrets == frozenset(SECRET.values())
+        (asked,) = there.daemon.asked
+        assert (asked.source, asked.task, asked.holder) == (SOURCE, TASK, HERE)
+        (place,) = there.daemon.places
+        (said,) = (one for one in place.asks if isinstance(one, AcknowledgeCredential))
+        assert (said.credential, said.with_connection) == ("crd_1", True)
+        minted.end()
+        await there.asking.close()
+        assert (there.daemon.ended, place.closed) == (["crd_1"], True)
+
+    story(tell)
+
+
+def test_it_is_for_one_live_task_of_the_gateway_and_no_other_one() -> None:
+    async def tell(there: Egress) -> None:
+        assert await refused(there, task="tsk_2") == "no-single-task"
+        there.daemon.tasks = (TASK, "tsk_2")
+        assert await refused(there) == "no-single-task"
+        assert there.daemon.asked == []
+        minted, _ = await there.start(task="tsk_2")
+        assert minted.task == "tsk_2"
+
+    story(tell)
+
+
+def test_people_are_waited_for_and_the_next_start_goes_on_with_the_question() -> None:
+    async def tell(there: Egress) -> None:
+        there.daemon.answers = [HELD] * 40
+        starting = asyncio.ensure_future(refused(there))
+        for _ in range(20):
+            there.loop.ahead += 5
+            for _ in range(6):
+                await asyncio.sleep(0)
+        assert await starting == "credential-held"
+        assert {one.resume for one in there.daemon.asked[1:]} == {"act_9"}
+        (place,) = there.daemon.places
+        assert not place.closed
+        there.daemon.answers = []
+        _, values = await there.start()
+        assert values == OPEN | SECRET
+        assert there.daemon.asked[-1].resume == "act_9"
+        assert there.daemon.places == [place]
+
+    story(tell)
+
+
+@pytest.mark.parametrize("state", ["denied", "expired", "withdrawn"])
+def test_what_people_say_no_to_starts_nothing_and_closes_the_connection(state: str) -> None:
+    async def tell(there: Egress) -> None:
+        there.daemon.answers = [HELD] * 3
+        starting = asyncio.ensure_future(refused(there))
+        await there.daemon.was_asked.wait()
+        there.daemon.places[0].pushed(HoldPush(action="act_9", state=state, reason="no"))
+        assert await starting == "credential-refused"
+        await there.asking.close()
+        assert there.daemon.places[0].closed
+
+    story(tell)
+
+
+def test_what_people_made_shorter_is_asked_for_and_what_they_made_another_is_not() -> None:
+    async def tell(there: Egress) -> None:
+        def narrowed(raw: bytes) -> Narrowed:
+            return Narrowed(action="act_9", task=TASK, arguments=msgspec.Raw(raw), changed=())
+
+        there.daemon.answers = [narrowed(b'{"seconds":7,"tenant":"acme"}')]
+        await there.start()
+        assert (there.daemon.asked[-1].seconds, there.daemon.asked[-1].resume) == (7, "act_9")
+        there.daemon.answers = [narrowed(b'{"tenant":"other"}')]
+        assert await refused(there) == "credential-refused"
+
+    story(tell)
+
+
+def test_what_a_credential_does_not_give_or_is_too_short_to_look_for_fills_nothing_and_is_given_back() -> (
+    None
+):
+    async def tell(there: Egress) -> None:
+        there.daemon.minted = Made(open=OPEN, secret={"OTHER": "tbs_hunter2"})
+        assert await refused(there) == "not-given"
+        there.daemon.minted = Made(open=OPEN, secret={"PGPASSWORD": "short"})
+        assert await refused(there) == "bad-secret"
+        await there.asking.close()
+        assert there.daemon.ended == ["crd_1", "crd_2"]
+        assert all(one.closed for one in there.daemon.places)
+
+    story(tell)
+
+
+def over(there: Egress, how: str) -> None:
+    place = there.daemon.places[0]
+    match how:
+        case "revoked":
+            there.daemon.over = ("crd_1",)
+        case "task":
+            there.daemon.tasks = ()
+        case "pinned":
+            there.daemon.pin(msgspec.structs.replace(SPEC, command="/b"), {})
+        case "paused":
+            place.pushed(TaskPush(task=TASK, state="paused", reason=""))
+        case "lost":
+            place.lost()
+
+
+@pytest.mark.parametrize("how", ["revoked", "task", "pinned", "paused", "lost"])
+def test_a_server_ends_with_whatever_ends_its_credential(how: str) -> None:
+    async def tell(there: Egress) -> None:
+        minted, _ = await there.start()
+        assert await there.watched(minted, seconds=6) == ""
+        over(there, how)
+        assert await there.watched(minted, seconds=3)
+        await there.asking.close()
+        assert there.daemon.places[0].closed
+
+    story(tell)
+
+
+@pytest.mark.parametrize(("calls", "least", "most"), [(0, 22, 26), (1, 28, 30)])
+def test_a_server_ends_before_its_credential_does_and_earlier_where_no_call_is_open(
+    calls: int, least: float, most: float
+) -> None:
+    async def tell(there: Egress) -> None:
+        there.daemon.seconds, there.busy = 30, bool(calls)
+        minted, _ = await there.start()
+        assert await there.watched(minted, seconds=least) == ""
+        assert "about to end" in await there.watched(minted, seconds=most - least)
+
+    story(tell)
+
+
+def test_a_credential_that_is_renewable_is_renewed_and_its_server_goes_on() -> None:
+    async def tell(there: Egress) -> None:
+        there.daemon.seconds, there.daemon.renewable = 30, True
+        minted, _ = await there.start()
+        assert await there.watched(minted, seconds=100) == ""
+        renewals = [one.renews for one in there.daemon.asked if one.renews]
+        assert 3 <= len(renewals) <= 5
+        assert set(renewals) == {"crd_1"}
+
+    story(tell)
