@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.adapters.targets.redis import RedisTarget
+from taskbound.adapters.targets.redis.nodes import Nodes, at_all
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.target import RedisAccess, RedisKind, RedisPlace
 from taskbound.core.target import redis_commands as commands
@@ -27,6 +28,7 @@ from tests.peers.resp import LostError, SaidNoError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from taskbound.adapters.targets.redis.link import Link
     from tests.peers.resp import Line
 
 PATIENCE = 10.0
@@ -281,6 +283,24 @@ def test_a_mint_at_once_by_two_makes_one(pair: list[Node]) -> None:
     (handed,) = [one for one in found if isinstance(one, Minted)]
     target.use(handed, patience=PATIENCE)
     ended(target, name)
+
+
+def test_i10_no_call_goes_by_a_connection_that_a_late_thread_may_still_ask_by(pair: list[Node]) -> None:
+    nodes = Nodes(placed(pair), None, ADMIN_USER, ADMIN_PASSWORD)
+    over = threading.Event()
+
+    def late(link: Link) -> None:
+        if link.node.text == pair[1].address:
+            over.wait(PATIENCE)
+
+    with pytest.raises(TargetUnavailableError, match="longer than"), nodes.linked(0.3) as first:
+        at_all(first, late)
+    with nodes.linked(PATIENCE) as second:
+        assert (second[0] is first[0], second[1] is first[1]) == (True, False)
+    over.set()
+    with nodes.linked(PATIENCE) as third:
+        assert third == second
+    nodes.close()
 
 
 # --- what other servers there are ------------------------------------------------------------

@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import sys
+from io import BytesIO, TextIOWrapper
+from typing import TYPE_CHECKING
+
 import pytest
 
-from taskbound.surfaces.cli.access import Way, require_way
+from taskbound.core.target import BadAdminAccessError, PostgresAccess, RedisAccess, parse_target_file
+from taskbound.surfaces.cli.access import Way, read_access, require_way
 from taskbound.surfaces.cli.reading import BadInputError
+
+if TYPE_CHECKING:
+    from taskbound.core.target import AdminAccess
 
 
 @pytest.mark.parametrize(
@@ -18,3 +26,27 @@ def test_an_openbao_is_reached_by_a_token_from_standard_input_alone(way: Way) ->
 
 def test_a_token_is_read_from_standard_input() -> None:
     require_way("openbao", Way(piped=True))
+
+
+def read(monkeypatch: pytest.MonkeyPatch, kind: str, text: bytes, user: str = "") -> AdminAccess:
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(text)))
+    where = {"postgres": {"host": "/run/a", "database": "a"}, "redis": {"nodes": ["/run/a"]}}[kind]
+    grants = {"postgres": {"group": "a"}, "redis": {"commands": ["get"]}}[kind]
+    file = {"target": "a", "kind": kind, "where": where, "owner": "ann", "approvers": ["bob"]}
+    target = parse_target_file({**file, "credentials": {"a": {"for": "A.", "seconds": 60, **grants}}})
+    return read_access(None, target, Way(user=user, piped=True))  # type: ignore[arg-type]  # nothing is typed
+
+
+def test_a_redis_and_a_database_have_a_user_and_a_password_each_as_it_takes_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert read(monkeypatch, "redis", b"word\n", "minter") == RedisAccess(user="minter", password="word")
+    whole = b'{"user": "minter", "password": "word"}'
+    assert read(monkeypatch, "redis", whole) == RedisAccess(user="minter", password="word")
+    assert read(monkeypatch, "postgres", b"\n", "minter") == PostgresAccess(user="minter", password="")
+    with pytest.raises(BadAdminAccessError, match="has a password"):
+        read(monkeypatch, "redis", b"\n", "minter")
+    with pytest.raises(BadInputError, match="not said who the admin is"):
+        require_way("redis", Way())
+    with pytest.raises(BadInputError, match="for hosts with OpenSSH"):
+        require_way("redis", Way(fresh=True))

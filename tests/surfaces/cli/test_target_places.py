@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taskbound.core.target import PostgresPlace
+from taskbound.core.target import PostgresPlace, RedisPlace
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.target import require_somewhere
 
@@ -48,3 +48,11 @@ def test_a_name_without_an_address_is_refused_and_one_that_nobody_knows_of_now_i
             continue
         with pytest.raises(BadInputError, match=r"`db\.example` is nowhere: no address is known of it"):
             require_somewhere(place("db.example"))
+
+
+def test_each_node_of_a_redis_has_to_be_somewhere(tmp_path: Path) -> None:
+    there = tmp_path / "redis.sock"
+    there.touch()
+    require_somewhere(RedisPlace(nodes=(str(there), "127.0.0.1"), tls=False))
+    with pytest.raises(BadInputError, match="there is no such socket"):
+        require_somewhere(RedisPlace(nodes=(str(there), str(tmp_path / "other.sock")), tls=False))
