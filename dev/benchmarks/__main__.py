@@ -26,6 +26,7 @@ from dev.benchmarks.scope import measure_scope
 from dev.benchmarks.start import measure_start
 from dev.benchmarks.token import measure_token
 from dev.benchmarks.transports import measure_transports
+from dev.benchmarks.user import measure_user
 from dev.benchmarks.verify import measure_verify
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ SECTIONS: dict[str, Callable[..., Section]] = {
     "startup": measure_start,
     "token": measure_token,
     "transports": measure_transports,
+    "user": measure_user,
     "verify": measure_verify,
 }
 FULL = frozenset({"large"})

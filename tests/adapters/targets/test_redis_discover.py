@@ -209,10 +209,21 @@ def test_no_password_and_no_digest_is_in_what_is_told(node: Node) -> None:
     assert sha256(ADMIN_PASSWORD.encode()).hexdigest()[:12] not in told
 
 
-def test_an_admin_that_may_not_look_is_told_which_right_is_missing(node: Node) -> None:
+@pytest.mark.parametrize(
+    ("rights", "lacks"),
+    [
+        ("+ping", "acl|users"),
+        ("+acl|users", "client|list"),
+        ("+acl|users +client|list +acl|getuser", "acl|dryrun"),
+        ("+acl|users +client|list +acl|dryrun", "acl|getuser"),
+    ],
+)
+def test_an_admin_that_may_not_look_is_told_which_right_is_missing(
+    node: Node, rights: str, lacks: str
+) -> None:
     with (
-        user(node, "weak", "on", ">word", "+acl|whoami", "+acl|users"),
+        user(node, "weak", "on", ">word", *rights.split()),
         pytest.raises(TargetRefusedError) as no,
     ):
         target(node, user="weak", password="word").discover((MARK,), most=5, patience=PATIENCE)
-    assert "lacks `+" in no.value.message
+    assert f"lacks `+{lacks}`" in no.value.message

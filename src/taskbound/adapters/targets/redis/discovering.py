@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from taskbound.adapters.targets.redis.protocol import LISTED
+from taskbound.adapters.targets.redis.protocol import LISTED, Refusal
 from taskbound.adapters.targets.redis.user import sessions_by_user
 from taskbound.core.credential import MINTED, pattern_of
 from taskbound.core.target.standing import Entry, Reach, Standing, Whose, worst_first
@@ -87,12 +87,17 @@ class SeenNode:
     """How many there are, those that were not looked at too."""
 
 
-def look_through(link: Link, marks: Collection[str]) -> SeenNode:
-    """The users of a node that are not minted here; raises as `Link.ask`."""
+def look_through(link: Link, marks: Collection[str], admin: str) -> SeenNode:
+    """The users of a node that are not minted here; raises as `Link.ask`.
+
+    Args:
+        link: The node.
+        marks: Of this installation.
+        admin: Whom it was logged in as.
+    """
     ours = re.compile(pattern_of(marks))
-    admin = link.ask("ACL", "WHOAMI")
     listed = link.ask("ACL", "USERS", most=LISTED)
-    if not isinstance(admin, bytes) or not isinstance(listed, list):
+    if not isinstance(listed, list):
         raise TargetUnavailableError(f"{link.name} does not say who its users are")
     names = [one for one in listed if isinstance(one, bytes) and ours.fullmatch(_named(one)) is None]
     open_ = Counter(sessions_by_user(link).values())
@@ -105,12 +110,15 @@ def look_through(link: Link, marks: Collection[str]) -> SeenNode:
         each = len(_PROBES) + 1
         for number, name in enumerate(some):
             shown, *could = answers[number * each : (number + 1) * each]
+            for one in could:
+                if isinstance(one, Refusal) and one.code == "NOPERM":
+                    link.granted(("ACL", "DRYRUN"), one)  # what it could do is not known then
             if isinstance(shown, list):  # or it was taken away meanwhile
                 found[name] = _seen(_members(shown), [one == b"OK" for one in could], open_[name])
             elif shown is not None:
                 link.granted(("ACL", "GETUSER"), shown)
                 raise TargetUnavailableError(f"{link.name} shows what is no user")
-    return SeenNode(admin=admin, users=found, count=len(names))
+    return SeenNode(admin=admin.encode(), users=found, count=len(names))
 
 
 def told_of(nodes: Sequence[SeenNode], *, most: int) -> Discovery:

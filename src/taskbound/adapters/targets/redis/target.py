@@ -62,6 +62,7 @@ class RedisTarget:
         """
         self._place = place
         self._tls = require_tls(place)
+        self._user = access.user
         self._nodes = Nodes(place, self._tls, access.user, access.password)
         self._under_way: set[str] = set()
         """Names that are being minted here."""
@@ -118,7 +119,7 @@ class RedisTarget:
     def discover(self, marks: Collection[str], *, most: int, patience: float) -> Discovery:
         """Users of every node that are not minted here (`ports.target.Discovers`)."""
         with self._nodes.linked(patience) as links:
-            return told_of(at_all(links, lambda link: look_through(link, marks)), most=most)
+            return told_of(at_all(links, lambda link: look_through(link, marks, self._user)), most=most)
 
     def starts(self, *, patience: float) -> tuple[str, ...]:
         """Of each node what tells this start of it from each other one (rule 4)."""
