@@ -221,11 +221,11 @@ def test_a_request_may_come_in_single_bytes(tmp_path: Path) -> None:
         async with asked(tmp_path) as place:
             visitor = await place.visit()
             reader, writer = await asyncio.open_connection("127.0.0.1", visitor.port)
-            for one in visitor.request("/begin", json.dumps({"token": visitor.token}).encode()):
-                writer.write(bytes([one]))
-                await writer.drain()
-            assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
-            writer.close()
+            with contextlib.closing(writer):
+                for one in visitor.request("/begin", json.dumps({"token": visitor.token}).encode()):
+                    writer.write(bytes([one]))
+                    await writer.drain()
+                assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
 
     asyncio.run(story())
 
@@ -239,19 +239,21 @@ def limit(place: Asked, **more: Any) -> PageLimits:
 
 def test_who_is_slow_ends_and_holds_up_neither_the_page_nor_the_daemon(tmp_path: Path) -> None:
     async def story() -> None:
-        async with asked(tmp_path) as place:
+        async with asked(tmp_path) as place, contextlib.AsyncExitStack() as ends:
             limits = limit(place, patience=0.2)
             visitor = await place.visit()
-            slow = [await asyncio.open_connection("127.0.0.1", visitor.port) for _ in range(limits.at_once)]
-            for _, writer in slow:
+            slow: list[asyncio.StreamReader] = []
+            for _ in range(limits.at_once):
+                reader, writer = await asyncio.open_connection("127.0.0.1", visitor.port)
+                ends.callback(writer.close)
                 writer.write(b"POST /begin HTTP/1.1\r\nHost: ")
+                slow.append(reader)
             gateway = await place.place.gateway()
             await gateway.ask(Ping(), Done)
             assert (await raw(visitor.port, b"GET / HTTP/1.1\r\n\r\n"))[0] == 0  # there is room for no more
-            for reader, writer in slow:
+            for reader in slow:
                 with contextlib.suppress(ConnectionError):
                     assert await reader.read() == b""
-                writer.close()
             await visitor.begin()
 
     asyncio.run(story())

@@ -34,7 +34,8 @@ async def raw(port: int, data: bytes, address: str = "127.0.0.1") -> tuple[int, 
             whole = await reader.read()
     except ConnectionError:
         whole = b""
-    writer.close()
+    finally:
+        writer.close()
     if not whole:
         return 0, {}, b""
     head, _, body = whole.partition(b"\r\n\r\n")

@@ -24,10 +24,12 @@ async def told(place: Path, *asked: bytes) -> list[BrokerSaid]:
     server = await loop.create_unix_server(lambda: BrokerSocket(KEY), str(place))
     async with server:
         reader, writer = await asyncio.open_unix_connection(str(place))
-        writer.write(b"".join(asked))
-        writer.write_eof()
-        said = await reader.read()
-        writer.close()
+        try:
+            writer.write(b"".join(asked))
+            writer.write_eof()
+            said = await reader.read()
+        finally:
+            writer.close()
     return [decode_frame(said_decoder, body) for body in FrameBuffer().feed(said)]
 
 

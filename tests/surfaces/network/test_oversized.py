@@ -150,10 +150,11 @@ async def status(port: int, raw: bytes) -> int:
     """The status that these bytes are answered with; within seconds, whatever the daemon does."""
     async with asyncio.timeout(3):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(raw)
-        found = int((await reader.readline()).split()[1])
-        writer.close()
-        return found
+        try:
+            writer.write(raw)
+            return int((await reader.readline()).split()[1])
+        finally:
+            writer.close()
 
 
 def head(verb: str, target: str, length: int) -> bytes:

@@ -164,6 +164,9 @@ class _Web:
         return wire
 
     async def close(self) -> None:
+        """End all connections, also where this is cancelled before the first of them has ended."""
+        for wire in self._wires:
+            wire.writer.close()
         for wire in self._wires:
             await wire.__aexit__()
 
@@ -249,8 +252,10 @@ class Pipe:
             one.cancel()
         self._open.clear()
         self._to.close()
-        await self._reading
-        await self.process.wait()
+        try:
+            await self._reading
+        finally:
+            await self.process.wait()
 
 
 class _Piped:

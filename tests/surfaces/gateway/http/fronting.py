@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
+from weakref import WeakSet
 
 from msgspec import structs
 
@@ -120,8 +121,11 @@ class Wire:
 
     async def __aexit__(self, *_: object) -> None:
         self.writer.close()
-        with contextlib.suppress(OSError):
-            await self.writer.wait_closed()
+        try:
+            with contextlib.suppress(OSError):
+                await self.writer.wait_closed()
+        finally:
+            self.writer.transport.abort()  # also of who is cancelled meanwhile
 
     def send(self, raw: bytes) -> None:
         self.writer.write(raw)
@@ -178,6 +182,8 @@ class Listening:
 
     port: int
     agent = "coder"
+    wires: WeakSet[Wire]
+    """The connections to it."""
 
     def shown(self, token: str, verb: str) -> dict[str, str]:
         """The headers that show a token."""
@@ -198,7 +204,14 @@ class Listening:
         return f"http://{self.host}/mcp/{self.agent}"
 
     async def wire(self) -> Wire:
-        return Wire(*await asyncio.open_connection("127.0.0.1", self.port, limit=64 * 1_048_576))
+        made = Wire(*await asyncio.open_connection("127.0.0.1", self.port, limit=64 * 1_048_576))
+        self.wires.add(made)
+        return made
+
+    def hang_up(self) -> None:
+        """End what is connected still: a test that failed, or ended early, may have left it to nobody."""
+        for one in list(self.wires):
+            one.writer.transport.abort()
 
     def raw(
         self,
@@ -291,6 +304,7 @@ class Fronted(Listening):
     process: asyncio.subprocess.Process
 
     _held: dict[str, _Holding] = field(default_factory=dict)
+    wires: WeakSet[Wire] = field(default_factory=WeakSet)
 
     def token(self, task: str = "") -> str:
         """A token of a task; what is sent with it is sent with one that is renewed in time."""
@@ -322,6 +336,7 @@ class Near(Listening):
     front: Front
     daemon: ScriptedDaemon
     port: int = 0
+    wires: WeakSet[Wire] = field(default_factory=WeakSet)
 
     @property
     def refused(self) -> list[str]:
@@ -378,6 +393,7 @@ async def near(
         try:
             yield there
         finally:
+            there.hang_up()
             server.close()
             await served.close()
 
@@ -403,7 +419,11 @@ async def front(place: Place, *, hold: int = 0, before: str = "", **bounds: floa
         async with asyncio.timeout(DEADLINE):
             line = (await process.stdout.readline()).decode()
         assert line.startswith(("listening on http://127.0.0.1:", "listening on https://127.0.0.1:")), line
-        yield Fronted(place, int(line.rpartition(":")[2].removesuffix("/mcp\n")), process)
+        there = Fronted(place, int(line.rpartition(":")[2].removesuffix("/mcp\n")), process)
+        try:
+            yield there
+        finally:
+            there.hang_up()
     finally:
         if process.returncode is None:
             process.terminate()
