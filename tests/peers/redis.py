@@ -45,7 +45,12 @@ Sort = Literal["redis", "valkey"]
 Reached = Literal["socket", "port", "tls"]
 ADMIN_USER: Final = "minter"
 ADMIN_PASSWORD: Final = "minters-own-word-that-is-long-enough"
-RIGHTS: Final = "+acl +client|kill +client|list +info +cluster|nodes +role"
+RIGHTS: Final = " ".join(
+    (
+        *("+acl|setuser", "+acl|getuser", "+acl|deluser", "+acl|users", "+acl|save"),
+        *("+client|kill", "+client|list", "+info", "+cluster|nodes"),
+    )
+)
 """Of the broker's admin (rule 1)."""
 _OWNER: Final = "owner"
 _OWNERS: Final = "owners-own-word"

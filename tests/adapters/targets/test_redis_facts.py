@@ -182,7 +182,7 @@ def test_f13_where_one_node_took_a_right_from_the_admin_that_is_said_and_the_oth
         with pytest.raises(TargetRefusedError) as caught:
             cache.target().revoke(name_in(minted), ends=cache.ends, patience=PATIENCE)
     finally:
-        primary.ask("ACL", "SETUSER", ADMIN_USER, "+acl")
+        primary.ask("ACL", "SETUSER", ADMIN_USER, "+acl|deluser")
         primary.ask("ACL", "SAVE")
     assert "+acl|deluser" in caught.value.message
     assert replica.user(name_in(minted)) is None
