@@ -31,6 +31,10 @@ from taskbound.adapters.keys.file import BrokerDirectory, create_broker_director
 from taskbound.adapters.keys.handing import hand
 from taskbound.core.errors import TaskboundError
 from taskbound.core.target import (
+    GithubAccess,
+    GithubPlace,
+    OauthAccess,
+    OauthPlace,
     OpenbaoAccess,
     OpenbaoKind,
     OpenbaoPlace,
@@ -64,6 +68,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.target import AdminAccess, TargetFile
+    from taskbound.core.tool.oauth.client import OAuthClient
     from taskbound.ports.identity import Signatures
     from taskbound.ports.target import Target
     from taskbound.surfaces.broker.authority import Connect
@@ -137,7 +142,13 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
             authority=authority,
             targets=Targets(
                 directory.key,
-                {"openssh": _openssh, "postgres": _postgres, "redis": _redis},
+                {
+                    "github": _github,
+                    "oauth": _oauth,
+                    "openssh": _openssh,
+                    "postgres": _postgres,
+                    "redis": _redis,
+                },
                 seeing={"openbao": _openbao},
                 store=store,
             ),
@@ -172,6 +183,35 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
 def _elapsed() -> float:
     """Seconds since the machine's start, sleep included where the system counts it."""
     return time.clock_gettime(_STEADY)
+
+
+def _github(file: TargetFile, access: AdminAccess) -> Target[Any]:
+    """What speaks to GitHub (rule 4)."""
+    from taskbound.adapters.targets.github import GithubTarget  # noqa: PLC0415 -- as said above
+
+    if not isinstance(file.place, GithubPlace) or not isinstance(access, GithubAccess):
+        raise UnknownKindError(f"`{file.name}` is no App of GitHub's")
+    return GithubTarget(file.place, access)
+
+
+def _oauth(file: TargetFile, access: AdminAccess) -> Target[Any]:
+    """What speaks to an authorization server (rule 4)."""
+    from taskbound.adapters.keys.assertion import assertion  # noqa: PLC0415 -- as said above
+    from taskbound.adapters.targets.oauth import OauthTarget  # noqa: PLC0415 -- as said above
+    from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint  # noqa: PLC0415 -- as said above
+
+    if not isinstance(file.place, OauthPlace) or not isinstance(access, OauthAccess):
+        raise UnknownKindError(f"`{file.name}` is no authorization server")
+
+    def endpoint(client: OAuthClient, secret: str, *, patience: float) -> TokenEndpoint:
+        return TokenEndpoint(
+            client,
+            secret,
+            lambda key, name, audience: assertion(key, client=name, audience=audience),
+            patience=patience,
+        )
+
+    return OauthTarget(file.place, access, endpoint)
 
 
 def _openbao(file: TargetFile, access: AdminAccess, beside: Beside) -> Target[Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from taskbound.core.target.access import (
     AdminAccess,
+    GithubAccess,
+    OauthAccess,
     OpenbaoAccess,
     OpensshAccess,
     PostgresAccess,
@@ -19,17 +21,30 @@ from taskbound.core.target.errors import (
     TargetFileError,
 )
 from taskbound.core.target.file import TargetFile, parse_target_file
+from taskbound.core.target.github import GithubKind, GithubPlace
 from taskbound.core.target.kind import LONGEST, RENEWS, SECONDS, CredentialKind, kind_definition
+from taskbound.core.target.oauth import OauthKind, OauthPlace
 from taskbound.core.target.openbao import OpenbaoKind, OpenbaoPlace
 from taskbound.core.target.openssh import OpensshKind, OpensshPlace
 from taskbound.core.target.postgres import PostgresKind, PostgresPlace
 from taskbound.core.target.redis import RedisKind, RedisNode, RedisPlace
 from taskbound.core.target.renewing import Renewable, parameters_of, renewed_until
 from taskbound.core.target.state import TargetState
-from taskbound.core.target.systems import OPENBAO, OPENSSH, POSTGRES, REDIS, Grants, SystemPlace
+from taskbound.core.target.systems import (
+    GITHUB,
+    OAUTH,
+    OPENBAO,
+    OPENSSH,
+    POSTGRES,
+    REDIS,
+    Grants,
+    SystemPlace,
+)
 
 __all__ = [
+    "GITHUB",
     "LONGEST",
+    "OAUTH",
     "OPENBAO",
     "OPENSSH",
     "POSTGRES",
@@ -42,8 +57,14 @@ __all__ = [
     "BadParameterError",
     "BadTargetError",
     "CredentialKind",
+    "GithubAccess",
+    "GithubKind",
+    "GithubPlace",
     "Grants",
     "Life",
+    "OauthAccess",
+    "OauthKind",
+    "OauthPlace",
     "OpenbaoAccess",
     "OpenbaoKind",
     "OpenbaoPlace",

@@ -2,8 +2,9 @@
 
 1. It is canonical JSON with exactly the members that the target's kind has: for `postgres` a user and a
    password, which is empty where the server asks for none; for `openssh` the private key of the CA, and that
-   by which the helper is reached, which is empty where there is none; for `openbao` a token; for `redis` a
-   user and a password, and never none: who needs no password there is everybody.
+   by which the helper is reached, which is empty where there is none; for `oauth` what the client proves
+   itself with, a secret or a private JWK; for `github` the App's private key; for `openbao` a token; for
+   `redis` a user and a password, and never none: who needs no password there is everybody.
 2. No error says anything of it, and it is in no repr.
 """
 
@@ -17,13 +18,15 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import MalformedError
 from taskbound.core.target.errors import BadAdminAccessError
-from taskbound.core.target.systems import OPENBAO, OPENSSH, POSTGRES, REDIS
+from taskbound.core.target.systems import GITHUB, OAUTH, OPENBAO, OPENSSH, POSTGRES, REDIS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
     "AdminAccess",
+    "GithubAccess",
+    "OauthAccess",
     "OpenbaoAccess",
     "OpensshAccess",
     "PostgresAccess",
@@ -42,6 +45,11 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,4096}")
 """What a header carries as it is."""
 _KEY: Final = re.compile(
     r"-----BEGIN OPENSSH PRIVATE KEY-----\n([A-Za-z0-9+/=]{1,76}\n)+-----END OPENSSH PRIVATE KEY-----\n"
+)
+
+_LINE: Final = re.compile(r"[!-~][ -~]{6,6142}[!-~]")
+_PEM: Final = re.compile(
+    r"-----BEGIN (RSA )?PRIVATE KEY-----\n([A-Za-z0-9+/=]{1,76}\n)+-----END (RSA )?PRIVATE KEY-----\n?"
 )
 
 
@@ -154,6 +162,48 @@ class RedisAccess:
         return _sealed({"password": self.password, "user": self.user})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OauthAccess:
+    """By what an authorization server knows a client: a secret, or a private JWK on one line.
+
+    Raises:
+        BadAdminAccessError: On making one of what can be neither.
+    """
+
+    secret: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Require what can be sent or read; whether a key signs is seen where it is used."""
+        if _LINE.fullmatch(self.secret) is None:
+            raise BadAdminAccessError("that is no secret of a client: printable ASCII on one line")
+
+    @property
+    def text(self) -> str:
+        """As it is sealed (rule 1)."""
+        return _sealed({"secret": self.secret})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GithubAccess:
+    """The private key of an App, as GitHub gives it.
+
+    Raises:
+        BadAdminAccessError: On making one of what is none.
+    """
+
+    key: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Require the form; whether it is a key is seen where it is used."""
+        if len(self.key) > _MOST_KEY or _PEM.fullmatch(self.key) is None:
+            raise BadAdminAccessError("the admin access of an App is its private key, as GitHub gives it")
+
+    @property
+    def text(self) -> str:
+        """As it is sealed (rule 1)."""
+        return _sealed({"key": self.key})
+
+
 def parse_admin_access(kind: str, text: str) -> AdminAccess:
     """The admin access of a target of this kind.
 
@@ -184,6 +234,12 @@ def _sealed(members: dict[str, str]) -> str:
 
 
 _KINDS: Final[dict[str, tuple[tuple[str, ...], str, Callable[..., AdminAccess]]]] = {
+    GITHUB: (("key",), "of an App its private key (`key`)", lambda key: GithubAccess(key=key)),
+    OAUTH: (
+        ("secret",),
+        "of a client its secret or its private JWK (`secret`)",
+        lambda secret: OauthAccess(secret=secret),
+    ),
     OPENBAO: (("token",), "of an OpenBao a token (`token`)", lambda token: OpenbaoAccess(token=token)),
     OPENSSH: (
         ("ca", "key"),

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
+from taskbound.core.target.github import ADDRESS, MOST_REPOSITORIES, GithubKind, GithubPlace
+from taskbound.core.target.oauth import LONGEST_TOKEN, MOST_SCOPES, OauthKind, OauthPlace
 from taskbound.core.target.openbao import MOST_GIVEN, OpenbaoKind, OpenbaoPlace
 from taskbound.core.target.openssh import (
     ALLOWED,
@@ -35,11 +37,24 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.place import Place
 
-__all__ = ["OPENBAO", "OPENSSH", "POSTGRES", "REDIS", "SYSTEMS", "Grants", "System", "SystemPlace"]
+__all__ = [
+    "GITHUB",
+    "OAUTH",
+    "OPENBAO",
+    "OPENSSH",
+    "POSTGRES",
+    "REDIS",
+    "SYSTEMS",
+    "Grants",
+    "System",
+    "SystemPlace",
+]
 
 POSTGRES: Final = "postgres"
 OPENSSH: Final = "openssh"
 OPENBAO: Final = "openbao"
+OAUTH: Final = "oauth"
+GITHUB: Final = "github"
 REDIS: Final = "redis"
 """Valkey as well."""
 _PORT: Final = 65_535
@@ -214,7 +229,74 @@ def _redis_grants(members: Mapping[str, JsonValue], place: Place) -> RedisKind:
     )
 
 
+def _oauth_place(value: JsonValue, place: Place) -> OauthPlace:
+    texts = ("client", "method", "token", "issuer", "revocation", "introspection")
+    members = place.read_object(value, required=texts[:3], allowed=(*texts[3:], "lasts"))
+    said = _said(members, texts, place)
+    lasts = place.member("lasts").read_integer(members.get("lasts", 3_600), least=1, most=LONGEST_TOKEN)
+    return made(place, partial(OauthPlace, lasts=lasts, **said))
+
+
+def _oauth_grants(members: Mapping[str, JsonValue], place: Place) -> OauthKind:
+    texts = _said(members, ("resource", "audience", "variable"), place)
+    scopes = read_texts(members, "scopes", place, most=MOST_SCOPES)
+    return made(place, partial(OauthKind, scopes=scopes, **texts))
+
+
+def _github_place(value: JsonValue, place: Place) -> GithubPlace:
+    members = place.read_object(value, required=("app", "installation"), allowed=("address",))
+    return made(
+        place,
+        partial(
+            GithubPlace,
+            app=place.member("app").read_text(members["app"]),
+            installation=place.member("installation").read_integer(
+                members["installation"], least=1, most=2**53 - 1
+            ),
+            address=place.member("address").read_text(members.get("address", ADDRESS)),
+        ),
+    )
+
+
+def _github_grants(members: Mapping[str, JsonValue], place: Place) -> GithubKind:
+    where = place.member("permissions")
+    permissions = where.read_object(members["permissions"])
+    return made(
+        place,
+        partial(
+            GithubKind,
+            repositories=read_texts(members, "repositories", place, most=MOST_REPOSITORIES),
+            permissions={
+                name: where.member(name).read_text(one) for name, one in sorted(permissions.items())
+            },
+            **_said(members, ("variable",), place),
+        ),
+    )
+
+
+def _said(members: Mapping[str, JsonValue], names: tuple[str, ...], place: Place) -> dict[str, str]:
+    """The texts that are there, of these names; none of them empty."""
+    said = {name: place.member(name).read_text(members[name]) for name in names if name in members}
+    for name in (name for name, one in said.items() if not one):
+        raise place.member(name).fault("must be left out rather than empty")
+    return said
+
+
 SYSTEMS: Final[dict[str, System]] = {
+    GITHUB: System(
+        place=_github_place,
+        required=("permissions", "repositories"),
+        allowed=("variable",),
+        grants=_github_grants,
+        renews=False,
+    ),
+    OAUTH: System(
+        place=_oauth_place,
+        required=("resource",),
+        allowed=("audience", "scopes", "variable"),
+        grants=_oauth_grants,
+        renews=False,
+    ),
     OPENBAO: System(
         place=_openbao_place,
         required=("gives", "mount", "role"),

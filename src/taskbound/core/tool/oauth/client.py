@@ -7,8 +7,9 @@ Rules:
    `client_secret_post`) or by a signature (`private_key_jwt`, RFC 7523). Secret and key are no part of this:
    they are what goes into the slot (`slot_of`).
 2. Everything that decides who is given the secret, and what the token is for, is pinned: client, token
-   endpoint, revocation endpoint, issuer, method, scopes and resource (RFC 8707). So a value that was sealed
-   for one issuer opens for no other, and a token is asked for at one place alone.
+   endpoint, revocation endpoint, introspection endpoint where there is one, issuer, method, scopes and
+   resource (RFC 8707). So a value that was sealed for one issuer opens for no other, and a token is asked for
+   at one place alone.
 3. An endpoint is read as the URL of a server is (`remote`): https, or http for this machine; no user, no
    fragment, one way to write it (an issuer is kept as it writes itself). Nor has it a query. Endpoints of one
    client have one origin, and that is the issuer's: nobody who answers for an issuer decides that the secret
@@ -71,6 +72,8 @@ class OAuthClient:
     """The authorization server's identifier; empty where only the endpoint is known."""
     revocation: str = ""
     """Where tokens are given back (RFC 7009); empty where that can't be done."""
+    introspection: str = ""
+    """Where tokens are asked about (RFC 7662); empty where nobody does."""
     scopes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -90,6 +93,7 @@ class OAuthClient:
             raise BadClientError(f"`{shown(self.resource[:80])}` is no URI without a fragment")
         origin = endpoint(self.token).origin
         others = [endpoint(self.revocation)] if self.revocation else []
+        others += [endpoint(self.introspection)] if self.introspection else []
         others += [issuer_at(self.issuer)] if self.issuer else []
         for one in others:
             if one.origin != origin:
@@ -121,6 +125,7 @@ class OAuthClient:
             "revocation": self.revocation,
             "scopes": list(self.scopes),
             "token": self.token,
+            **({"introspection": self.introspection} if self.introspection else {}),
         }
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "TokenRefusedError",
     "TokenTooWideError",
     "TokenUnavailableError",
+    "TokenUnreachedError",
 ]
 
 
@@ -70,3 +71,9 @@ class TokenUnavailableError(UnavailableError):
 
     code = "no-token"
     remedy = "try again later; see that the authorization server runs"
+
+
+class TokenUnreachedError(TokenUnavailableError):
+    """The token endpoint is not reached: nothing was sent to it."""
+
+    code = "no-token-endpoint"

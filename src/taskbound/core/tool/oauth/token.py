@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.errors import TaskboundError
 
-__all__ = ["DEFAULT_LIFE", "MAX_ANSWER", "Token", "parse_token", "tokens_in"]
+__all__ = ["DEFAULT_LIFE", "MAX_ANSWER", "Token", "parse_active", "parse_token", "tokens_in"]
 
 MAX_ANSWER: Final = 65_536
 """Bytes of an answer."""
@@ -69,7 +69,9 @@ class Token:
     """What it is for, sorted."""
 
 
-def parse_token(status: int, kind: bytes, body: bytes, *, asked: Collection[str]) -> Token:
+def parse_token(
+    status: int, kind: bytes, body: bytes, *, asked: Collection[str], default: int | None = DEFAULT_LIFE
+) -> Token:
     """The token in an answer.
 
     Args:
@@ -77,6 +79,7 @@ def parse_token(status: int, kind: bytes, body: bytes, *, asked: Collection[str]
         kind: The media type in small letters, without parameters.
         body: At most `MAX_ANSWER` bytes.
         asked: The scopes that were asked for.
+        default: Seconds that it is taken to live where nobody says; None where it has to be said.
 
     Raises:
         TokenRefusedError: There is none for this client.
@@ -91,7 +94,23 @@ def parse_token(status: int, kind: bytes, body: bytes, *, asked: Collection[str]
     answer = _object(kind, body)
     if answer is None:
         raise BadTokenError("the token endpoint's answer is no JSON object")  # 1
-    return _token(answer, asked)
+    return _token(answer, asked, default)
+
+
+def parse_active(status: int, kind: bytes, body: bytes) -> bool:
+    """Whether the token that was asked about is active still (RFC 7662 §2.2).
+
+    Raises:
+        TokenRefusedError: This client may not ask.
+        TokenUnavailableError: There is no answer to it now.
+        BadTokenError: The answer says neither.
+    """
+    if status != _OK:
+        raise _refusal(status, kind, body)
+    said = (_object(kind, body) or {}).get("active")
+    if not isinstance(said, bool):
+        raise BadTokenError("what was asked about a token is not answered")
+    return said
 
 
 def tokens_in(kind: bytes, body: bytes) -> tuple[str, ...]:
@@ -101,7 +120,7 @@ def tokens_in(kind: bytes, body: bytes) -> tuple[str, ...]:
     return tuple(one for one in found if isinstance(one, str) and 0 < len(one) <= MAX_SECRET)
 
 
-def _token(answer: dict[str, JsonValue], asked: Collection[str]) -> Token:
+def _token(answer: dict[str, JsonValue], asked: Collection[str], default: int | None) -> Token:
     value, kind = answer.get("access_token"), answer.get("token_type")
     if not isinstance(value, str) or _TOKEN.fullmatch(value) is None:
         raise BadTokenError("the token endpoint's token is none that can stand in a header")  # 2
@@ -111,7 +130,7 @@ def _token(answer: dict[str, JsonValue], asked: Collection[str]) -> Token:
         raise BadTokenError("the token endpoint's token is not of the type `Bearer`")
     if "refresh_token" in answer:
         raise BadTokenError("the token came with a refresh token, which this grant has not")  # 5
-    seconds = answer.get("expires_in", DEFAULT_LIFE)
+    seconds = answer.get("expires_in", default)
     if not isinstance(seconds, int) or isinstance(seconds, bool) or not 1 <= seconds <= MAX_LIFE:
         raise BadTokenError("the token's life is no whole number of seconds within a year")  # 3
     return Token(value=value, seconds=seconds, scopes=_scopes(answer.get("scope"), asked))

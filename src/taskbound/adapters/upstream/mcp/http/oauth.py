@@ -24,11 +24,16 @@ from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotRe
 from taskbound.adapters.upstream.mcp.http.exchange import Exchange
 from taskbound.core.tool.name import shown
 from taskbound.core.tool.oauth.client import endpoint
-from taskbound.core.tool.oauth.errors import BadTokenError, TokenTooWideError, TokenUnavailableError
-from taskbound.core.tool.oauth.token import MAX_ANSWER, parse_token, tokens_in
+from taskbound.core.tool.oauth.errors import (
+    BadTokenError,
+    TokenTooWideError,
+    TokenUnavailableError,
+    TokenUnreachedError,
+)
+from taskbound.core.tool.oauth.token import DEFAULT_LIFE, MAX_ANSWER, parse_active, parse_token, tokens_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from taskbound.adapters.upstream.mcp.http.connect import LookUp
     from taskbound.core.tool.oauth.client import OAuthClient
@@ -88,8 +93,14 @@ class TokenEndpoint:
         """Whether tokens can be given back."""
         return bool(self._client.revocation)
 
-    async def ask(self) -> Token:
+    async def ask(
+        self, more: Mapping[str, str] | None = None, *, default: int | None = DEFAULT_LIFE
+    ) -> Token:
         """A new token.
+
+        Args:
+            more: What is said beside scope and resource.
+            default: As in `parse_token`.
 
         Raises:
             TokenRefusedError: There is none for this client.
@@ -98,10 +109,15 @@ class TokenEndpoint:
             BadSecretError: The client's key can't sign.
         """
         scope = {"scope": " ".join(self._client.scopes)} if self._client.scopes else {}
-        words = {"grant_type": "client_credentials", **scope, "resource": self._client.resource}
+        words = {
+            "grant_type": "client_credentials",
+            **scope,
+            "resource": self._client.resource,
+            **(more or {}),
+        }
         said = await self._posted(self._client.token, words)
         try:
-            return parse_token(said.status, said.kind, said.body, asked=self._client.scopes)
+            return parse_token(said.status, said.kind, said.body, asked=self._client.scopes, default=default)
         except (BadTokenError, TokenTooWideError):
             for one in tokens_in(said.kind, said.body):
                 with contextlib.suppress(TokenUnavailableError):
@@ -121,6 +137,19 @@ class TokenEndpoint:
         )
         if said.status != _OK:
             raise TokenUnavailableError(f"the token was not taken back: HTTP status {said.status}")
+
+    async def is_active(self, token: str) -> bool:
+        """Whether a token is one still, by the word of the authorization server (RFC 7662).
+
+        Raises:
+            TokenRefusedError: It does not tell this client.
+            UnavailableError: It does not tell.
+        """
+        if not self._client.introspection:
+            raise TokenUnavailableError("the authorization server can't be asked about tokens")
+        words = {"token": token, "token_type_hint": "access_token"}
+        said = await self._posted(self._client.introspection, words)
+        return parse_active(said.status, said.kind, said.body)
 
     async def _posted(self, url: str, words: dict[str, str]) -> Said:
         proof, headers = self._proof()
@@ -181,10 +210,11 @@ async def exchange(  # noqa: PLR0913 - what an exchange is made of, each by its 
     patience: float,
     look: LookUp,
     private: bool = False,
+    most: int = MAX_ANSWER,
 ) -> Said:
     """One request and its answer, on a connection of its own (rules 1 and 2).
 
-    `private` as in `Dialer`.
+    `private` as in `Dialer`; `most` bytes of an answer are read.
     """
     flowing = asyncio.Event()
     flowing.set()
@@ -202,11 +232,11 @@ async def exchange(  # noqa: PLR0913 - what an exchange is made of, each by its 
                 exchange = Exchange(wire, flowing)
                 exchange.send(verb, place.target, sent, body)
                 head = await exchange.head(patience=patience)
-                return Said(status=head.status, kind=head.kind, body=await _whole(exchange, patience))
+                return Said(status=head.status, kind=head.kind, body=await _whole(exchange, patience, most))
             finally:
                 wire.abort()
     except NotReachedError as error:
-        raise TokenUnavailableError(error.message, remedy=error.advice) from error
+        raise TokenUnreachedError(error.message, remedy=error.advice) from error
     except TimeoutError as error:
         words = f"`{shown(place.origin)}` did not answer in {patience:g} s"
         raise TokenUnavailableError(words) from error
@@ -215,10 +245,10 @@ async def exchange(  # noqa: PLR0913 - what an exchange is made of, each by its 
         raise TokenUnavailableError(words) from error
 
 
-async def _whole(exchange: Exchange, patience: float) -> bytes:
+async def _whole(exchange: Exchange, patience: float, most: int) -> bytes:
     parts: list[bytes] = []
     while data := await exchange.more(silence=patience):
         parts.append(data)
-        if sum(map(len, parts)) > MAX_ANSWER:
-            raise BrokenAnswerError("too-large", f"it is over {MAX_ANSWER} bytes")
+        if sum(map(len, parts)) > most:
+            raise BrokenAnswerError("too-large", f"it is over {most} bytes")
     return b"".join(parts)

@@ -1,0 +1,159 @@
+"""GitHub as a target: which App's installation tokens are taken from, and for what.
+
+1. It is asked at one address, by https, or on this machine's own loopback. App and installation are declared,
+   and are in the target's identity.
+2. A token is for repositories that are named, of this one installation, and for permissions that are named.
+   A repository may be a place for a parameter (`{repository}`), and is then one that a task was given.
+3. A permission is to read or to write. To write what governs who is let in, or what acts later (members,
+   hooks, secrets, workflows, an organization's settings), is none that a kind can have: it would outlive its
+   end.
+4. GitHub's tokens live for an hour, whatever is asked for, and are ended before.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action.escape import escape_text
+from taskbound.core.errors import MalformedError
+from taskbound.core.target.errors import BadKindError, BadTargetError
+from taskbound.core.target.places import fill, places_in
+from taskbound.core.tool.oauth.client import endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ADDRESS", "LEVELS", "MOST_PERMISSIONS", "MOST_REPOSITORIES", "GithubKind", "GithubPlace"]
+
+ADDRESS: Final = "https://api.github.com/"
+LEVELS: Final = ("read", "write")
+MOST_REPOSITORIES: Final = 50
+MOST_PERMISSIONS: Final = 32
+_HOUR: Final = 3_600
+_SKEW: Final = 60
+"""Seconds that GitHub's clock may be ahead of ours: its answer says an instant, and no length."""
+_SHOWN: Final = 80
+_REPOSITORY: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_PERMISSION: Final = re.compile(r"[a-z][a-z_]{1,63}")
+_APP: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_NEVER: Final = frozenset(
+    {
+        "administration", "members", "organization_administration", "organization_custom_roles",
+        "organization_hooks", "organization_personal_access_token_requests",
+        "organization_personal_access_tokens", "organization_secrets", "organization_self_hosted_runners",
+        "organization_user_blocking", "repository_hooks", "secrets", "workflows",
+    }
+)  # fmt: skip  # a list of words reads better as words
+"""What lets others in, or acts later than the token lives (rule 3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GithubPlace:
+    """Whose installation it is, and where it is asked.
+
+    Raises:
+        BadTargetError: On making one that rule 1 doesn't allow.
+    """
+
+    app: str
+    """The App's client id, or its number."""
+    installation: int
+    address: str = ADDRESS
+    host: str = field(init=False)
+    port: int = field(init=False)
+    tls: bool = field(init=False)
+    authority: str = field(init=False)
+    """Host and port as the header `Host` has them."""
+    path: str = field(init=False)
+    """What stands before each path; it begins and ends with a slash."""
+
+    def __post_init__(self) -> None:
+        """Require the rule."""
+        if _APP.fullmatch(self.app) is None:
+            raise BadTargetError(f"`{escape_text(self.app[:_SHOWN])}` is no App's client id or number")
+        if not 1 <= self.installation < 2**53:
+            raise BadTargetError("an installation has a number")
+        try:
+            place = endpoint(self.address)
+        except MalformedError as error:
+            raise BadTargetError(error.message) from error
+        if not self.address.endswith("/"):
+            raise BadTargetError("the address ends with a slash: what is asked for stands behind it")
+        for name, value in (
+            ("host", place.read.host),
+            ("port", place.read.port),
+            ("tls", place.read.scheme == "https"),
+            ("authority", place.authority),
+            ("path", place.read.path),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def revocable(self) -> bool:
+        """A token always can be ended."""
+        return True
+
+    @property
+    def lasts(self) -> int:
+        """Seconds that a token lives at most, by our clock (rule 4)."""
+        return _HOUR + _SKEW
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GithubKind:
+    """Which repositories, and what may be done there.
+
+    Raises:
+        BadKindError: On making one that rules 2 and 3 don't allow.
+    """
+
+    repositories: tuple[str, ...]
+    """Names without their owner, sorted."""
+    permissions: Mapping[str, str]
+    """By name: `read` or `write`."""
+    variable: str = "GITHUB_TOKEN"
+
+    def __post_init__(self) -> None:
+        """Require the rules."""
+        if list(self.repositories) != sorted(set(self.repositories)):
+            raise BadKindError("the repositories are sorted, and each is there once")
+        if not 1 <= len(self.repositories) <= MOST_REPOSITORIES:
+            raise BadKindError(f"a token is for 1 to {MOST_REPOSITORIES} repositories")
+        if not 1 <= len(self.permissions) <= MOST_PERMISSIONS:
+            raise BadKindError(f"a token has 1 to {MOST_PERMISSIONS} permissions")
+        for name, level in self.permissions.items():
+            if _PERMISSION.fullmatch(name) is None or level not in LEVELS:
+                raise BadKindError(
+                    f"`{escape_text(name[:_SHOWN])}: {escape_text(level[:_SHOWN])}` is no permission:"
+                    " a name, and `read` or `write`"
+                )
+            if name in _NEVER and level != "read":
+                raise BadKindError(f"who may write `{name}` lets others in, or does what outlives the token")
+        if _VARIABLE.fullmatch(self.variable) is None:
+            raise BadKindError(f"`{escape_text(self.variable[:_SHOWN])}` can't name a variable")
+        self.asked(dict.fromkeys(self.parameters, "x"))
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """What is left to who asks, by name and sorted."""
+        return places_in(self.repositories)
+
+    @property
+    def words(self) -> str:
+        """In one line for people."""
+        what = ", ".join(f"{level} {name}" for name, level in sorted(self.permissions.items()))
+        return f"{what} in {', '.join(f'`{escape_text(one)}`' for one in self.repositories)}"
+
+    def asked(self, context: Mapping[str, str]) -> tuple[str, ...]:
+        """The repositories with what was asked for in their places, sorted.
+
+        Raises:
+            BadKindError: That names none.
+        """
+        found = sorted({fill(one, context) for one in self.repositories})
+        if any(_REPOSITORY.fullmatch(one) is None or not one.strip(".") for one in found):
+            raise BadKindError("a repository's name is letters, digits and `._-`, without its owner")
+        return tuple(found)

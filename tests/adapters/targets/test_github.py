@@ -1,0 +1,197 @@
+"""Installation tokens of a stand-in for GitHub: what is asked, what is believed, and when one is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from taskbound.adapters.targets.github import GithubTarget
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.target import BadKindError, GithubAccess, GithubKind, GithubPlace
+from taskbound.ports.target import (
+    Gone,
+    Keeps,
+    Left,
+    Minted,
+    MintOrder,
+    RenewalUnsupportedError,
+    TargetRefusedError,
+    TargetUnavailableError,
+    TargetUnreachedError,
+)
+from tests.peers.answering import Said
+from tests.peers.github import APP, INSTALLATION, Github, app_key, github, instant
+
+PATIENCE = 10.0
+LATEST = Instant(seconds(2**31))
+KIND = GithubKind(repositories=("{repository}",), permissions={"contents": "read", "issues": "write"})
+ENDS = ("DELETE", "/installation/token")
+SEES = ("GET", "/installation/repositories")
+GIVES = ("POST", f"/app/installations/{INSTALLATION}/access_tokens")
+
+
+@pytest.fixture(scope="module")
+def key() -> str:
+    return app_key()
+
+
+@pytest.fixture
+def there(key: str) -> Iterator[Github]:
+    with github(key) as found:
+        yield found
+
+
+def speaking(there: Github, **changes: Any) -> GithubTarget:
+    place = {"app": APP, "installation": INSTALLATION, "address": there.address, **changes}
+    return GithubTarget(GithubPlace(**place), GithubAccess(key=there.key))
+
+
+def order(repository: str = "orders") -> MintOrder:
+    return MintOrder(name="tb_unused", ends=LATEST, context={"repository": repository})
+
+
+def minted(there: Github) -> Minted:
+    return speaking(there).mint(order(), KIND, patience=PATIENCE)
+
+
+def test_a_token_is_for_the_repositories_and_permissions_that_were_asked_for_and_ends_by_itself(
+    there: Github,
+) -> None:
+    target = speaking(there)
+    assert isinstance(target, Keeps)
+    made = target.mint(order(), KIND, patience=PATIENCE)
+    (token,) = made.secret.values()
+    assert there.live == {token: ("orders",)}
+    assert token not in repr(made)
+    target.use(made, patience=PATIENCE)
+    for _ in range(2):  # and as well after an earlier call
+        assert target.end_kept(made.kept, ends=LATEST, patience=PATIENCE) == Gone(cut=0)
+        assert there.live == {}
+    with pytest.raises(TargetRefusedError):
+        target.use(made, patience=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"permissions": {"contents": "write", "issues": "write"}}, "permissions"),
+        ({"permissions": {"contents": "read", "issues": "write", "members": "read"}}, "permissions"),
+        ({"permissions": {"contents": "admin"}}, "permissions"),
+        ({"permissions": None}, "permissions"),
+        ({"repository_selection": "all"}, "other repositories"),
+        ({"repositories": [{"name": "orders"}, {"name": "web"}]}, "other repositories"),
+        ({"repositories": None}, "other repositories"),
+        ({"expires_at": None}, "no end"),
+        ({"expires_at": "soon"}, "no end"),
+        ({"expires_at": "2026-13-45T00:00:00Z"}, "no end"),
+        (
+            {"expires_at": instant(7_200)},
+            "longer",
+        ),
+    ],
+)
+def test_a_token_that_is_for_more_or_says_no_end_is_ended_and_handed_to_nobody(
+    there: Github, changes: dict[str, Any], why: str
+) -> None:
+    there.changes = changes
+    with pytest.raises(TargetRefusedError, match=why) as caught:
+        minted(there)
+    assert (len(there.given), there.live) == (1, {})
+    assert there.given[0] not in repr(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("ended", "seen"),
+    [
+        (Said(204), None),  # it says that it ended it, and takes it still
+        (Said(204), Said(404, {"message": "Not Found"})),
+        (Said(204), Said(403, {"message": "Resource not accessible by integration"})),
+        (Said(204), Said(401, b"<html>")),
+        (Said(204), Said(401, b"")),
+        (Said(204), Said(500, {"message": "x"})),
+        (Said(403, {"message": "Forbidden"}), Said(401, {"message": "Bad credentials"})),
+        (Said(500), Said(401, {"message": "Bad credentials"})),
+        (Said(404), Said(401, {"message": "Bad credentials"})),
+    ],
+)
+def test_i07_it_is_gone_by_what_github_takes_no_more_and_by_nothing_else(
+    there: Github, ended: Said, seen: Said | None
+) -> None:
+    made = minted(there)
+    there.instead = {ENDS: ended} | ({} if seen is None else {SEES: seen})
+    with pytest.raises((TargetUnavailableError, TargetRefusedError)):
+        speaking(there).end_kept(made.kept, ends=LATEST, patience=PATIENCE)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 422])
+def test_what_the_app_may_not_is_refused_and_nothing_of_its_key_is_said(there: Github, status: int) -> None:
+    there.instead = {GIVES: Said(status, {"message": f"no: {there.key}"})}
+    with pytest.raises(TargetRefusedError, match=str(status)) as caught:
+        minted(there)
+    assert "PRIVATE" not in repr(caught.value)
+
+
+@pytest.mark.parametrize(
+    "said", [Said(429), Said(503), Said(403, {}, {"X-RateLimit-Remaining": "0"}), Said(201, b"{"), Said(302)]
+)
+def test_what_passes_by_is_no_refusal(there: Github, said: Said) -> None:
+    there.instead = {GIVES: said}
+    with pytest.raises(TargetUnavailableError):
+        minted(there)
+
+
+def test_another_app_or_another_key_is_none(there: Github) -> None:
+    with pytest.raises(TargetRefusedError, match="401"):
+        speaking(there, app="another").mint(order(), KIND, patience=PATIENCE)
+    there.key, before = app_key(), there.key
+    other = GithubAccess(key=before)
+    place = GithubPlace(app=APP, installation=INSTALLATION, address=there.address)
+    with pytest.raises(TargetRefusedError, match="401"):
+        GithubTarget(place, other).mint(order(), KIND, patience=PATIENCE)
+
+
+def test_a_repository_that_the_installation_does_not_have_is_refused(there: Github) -> None:
+    with pytest.raises(TargetRefusedError, match="422"):
+        speaking(there).mint(order("taskbound-canary"), KIND, patience=PATIENCE)
+
+
+@pytest.mark.parametrize("value", ["", "..", "a/b", "a b", "*", "a" * 101, "{x}", "ré"])
+def test_what_is_put_in_a_place_names_one_repository(value: str) -> None:
+    with pytest.raises(BadKindError):
+        KIND.asked({"repository": value})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"permissions": {"contents": "admin"}},
+        {"permissions": {"members": "write"}},
+        {"permissions": {"secrets": "write"}},
+        {"permissions": {}},
+        {"repositories": ()},
+        {"repositories": ("b", "a")},
+        {"repositories": ("acme/orders",)},
+        {"variable": "lower"},
+    ],
+)
+def test_no_kind_has_all_repositories_or_what_outlives_its_end(changes: dict[str, Any]) -> None:
+    whole = {"repositories": ("orders",), "permissions": {"contents": "read"}}
+    with pytest.raises(BadKindError):
+        GithubKind(**{**whole, **changes})
+
+
+def test_nothing_is_there_under_a_name_no_end_is_moved_and_what_is_not_there_was_sent_nothing(
+    there: Github,
+) -> None:
+    target = speaking(there)
+    assert list(target.sweep("tb_", patience=PATIENCE)) == []
+    assert target.revoke("tb_unused", ends=LATEST, patience=PATIENCE) == Left(until=LATEST)
+    with pytest.raises(TargetRefusedError):
+        target.look("tb_unused", patience=PATIENCE)
+    with pytest.raises(RenewalUnsupportedError):
+        target.renew("tb_unused", LATEST, patience=PATIENCE)
+    with pytest.raises(TargetUnreachedError):
+        speaking(there, address="http://127.0.0.1:9/").mint(order(), KIND, patience=PATIENCE)
+    assert there.given == []

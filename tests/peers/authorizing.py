@@ -1,0 +1,65 @@
+"""Authorization servers as targets: what speaks to them, plugged as the broker plugs it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from taskbound.adapters.keys.assertion import assertion
+from taskbound.adapters.targets.oauth import OauthTarget
+from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint
+from taskbound.core.target import OauthAccess, OauthPlace
+
+if TYPE_CHECKING:
+    from taskbound.core.target import AdminAccess, TargetFile
+    from taskbound.core.tool.oauth.client import OAuthClient
+
+__all__ = ["CLIENT", "SECRET", "client_of", "oauth_plug", "speaking", "where_at"]
+
+CLIENT = "taskbound"
+SECRET = "a-secret-of-the-client"
+
+
+def client_of(method: str = "client_secret_basic", **more: Any) -> dict[str, Any]:
+    """The client, as `oidc-provider` registers it."""
+    return {
+        "client_id": CLIENT,
+        "client_secret": SECRET,
+        "token_endpoint_auth_method": method,
+        "response_types": [],
+        **more,
+    }
+
+
+def where_at(issuer: str, **changes: Any) -> dict[str, Any]:
+    """Where an `oidc-provider` is, as a target's file says it; what is changed to None is left out."""
+    whole = {
+        "client": CLIENT,
+        "method": "client_secret_basic",
+        "token": f"{issuer}/token",
+        "revocation": f"{issuer}/token/revocation",
+        "introspection": f"{issuer}/token/introspection",
+        "lasts": 600,
+        **changes,
+    }
+    return {name: one for name, one in whole.items() if one is not None}
+
+
+def speaking(place: OauthPlace, secret: str = SECRET) -> OauthTarget:
+    """What speaks to the server at this place."""
+
+    def endpoint(client: OAuthClient, value: str, *, patience: float) -> TokenEndpoint:
+        return TokenEndpoint(
+            client,
+            value,
+            lambda key, name, audience: assertion(key, client=name, audience=audience),
+            patience=patience,
+        )
+
+    return OauthTarget(place, OauthAccess(secret=secret), endpoint)
+
+
+def oauth_plug(file: TargetFile, access: AdminAccess) -> OauthTarget:
+    """The same, of a target's file."""
+    assert isinstance(file.place, OauthPlace)
+    assert isinstance(access, OauthAccess)
+    return speaking(file.place, access.secret)
