@@ -30,14 +30,14 @@ def client_of(method: str = "client_secret_basic", **more: Any) -> dict[str, Any
     }
 
 
-def where_at(issuer: str, **changes: Any) -> dict[str, Any]:
+def where_at(base: str, **changes: Any) -> dict[str, Any]:
     """Where an `oidc-provider` is, as a target's file says it; what is changed to None is left out."""
     whole = {
         "client": CLIENT,
         "method": "client_secret_basic",
-        "token": f"{issuer}/token",
-        "revocation": f"{issuer}/token/revocation",
-        "introspection": f"{issuer}/token/introspection",
+        "token": f"{base}/token",
+        "revocation": f"{base}/token/revocation",
+        "introspection": f"{base}/token/introspection",
         "lasts": 600,
         **changes,
     }
@@ -47,10 +47,10 @@ def where_at(issuer: str, **changes: Any) -> dict[str, Any]:
 def speaking(place: OauthPlace, secret: str = SECRET) -> OauthTarget:
     """What speaks to the server at this place."""
 
-    def endpoint(client: OAuthClient, value: str, *, patience: float) -> TokenEndpoint:
+    def endpoint(client: OAuthClient, secret: str, *, patience: float) -> TokenEndpoint:
         return TokenEndpoint(
             client,
-            value,
+            secret,
             lambda key, name, audience: assertion(key, client=name, audience=audience),
             patience=patience,
         )

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import pytest
+from joserfc.jwk import ECKey
 
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.target import BadKindError, OauthKind, OauthPlace
@@ -239,3 +240,16 @@ def test_the_secret_goes_to_the_declared_endpoint_in_the_declared_way() -> None:
         "client_id": CLIENT,
         "client_secret": SECRET,
     }
+
+
+def test_a_client_proves_itself_by_a_signature_for_the_issuer() -> None:
+    key = ECKey.generate_key("P-256", {"kid": "one", "use": "sig", "alg": "ES256"})
+    jwks = {"keys": [key.as_dict(private=False)]}
+    client = client_of("private_key_jwt", client_secret=None, jwks=jwks)
+    with provider(
+        client={k: v for k, v in client.items() if v}, resources=[RESOURCE], scopes="other"
+    ) as there:
+        place = at(there, method="private_key_jwt", issuer=there.issuer)
+        target = speaking(place, json.dumps(key.as_dict(private=True)))
+        minted = target.mint(order(), OauthKind(resource=RESOURCE, scopes=("other",)), patience=PATIENCE)
+        assert target.end_kept(minted.kept, ends=LATEST, patience=PATIENCE) == Gone(cut=0)

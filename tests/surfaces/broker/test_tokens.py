@@ -59,7 +59,7 @@ def system(request: pytest.FixtureRequest) -> Iterator[System]:
         if request.param == "oauth":
             scopes = "orders:red:read orders:taskbound-canary:read"
             there = stack.enter_context(provider(client=client_of(), resources=[RESOURCE], scopes=scopes))
-            reader = {"resource": RESOURCE, "scopes": ["orders:{tenant}:read"]}
+            reader: dict[str, Any] = {"resource": RESOURCE, "scopes": ["orders:{tenant}:read"]}
             file = file_of("oauth", where_at(there.issuer), reader)
             yield System(file=file, access=OauthAccess(secret=SECRET), lasts=600)
         else:

@@ -25,7 +25,7 @@ from taskbound.core.target import (
     RedisAccess,
     parse_admin_access,
 )
-from taskbound.core.target.systems import OPENBAO, OPENSSH, REDIS
+from taskbound.core.target.systems import GITHUB, OAUTH, OPENBAO, OPENSSH, REDIS
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 
@@ -37,6 +37,12 @@ __all__ = ["PublicHalves", "Way", "public_halves", "read_access", "require_way"]
 
 _LARGEST: Final = 16_384
 """Bytes of an admin access, as it is read from standard input."""
+_PIPED: Final = {
+    GITHUB: ("an App proves itself by its private key", "key"),
+    OAUTH: ("a client proves itself by a secret or a private JWK", "secret"),
+    OPENBAO: ("an OpenBao is reached by a token", "token"),
+}
+"""By kind of target that has no user: how it is reached, and the member that this is given as."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +72,12 @@ def require_way(kind: str, way: Way) -> None:
     Raises:
         BadInputError: There is none like this.
     """
-    if kind == OPENBAO:
+    if kind in _PIPED:
         if way.fresh or way.user or not way.piped:
+            what, member = _PIPED[kind]
             raise BadInputError(
-                "an OpenBao is reached by a token, which is read from standard input",
-                remedy='say `--admin-stdin`, and give it `{"token": "…"}`',
+                f"{what}, which is read from standard input",
+                remedy=f'say `--admin-stdin`, and give it `{{"{member}": "…"}}`',
             )
         return
     if kind != OPENSSH:

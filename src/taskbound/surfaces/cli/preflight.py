@@ -3,6 +3,8 @@
 1. It is over when the target says so: a canary of each kind was minted, used and revoked, or which one
    failed, and why. What failed is for people to mend; where is said by the kind of target.
 2. Waiting ends by itself; the preflight does not.
+3. Where a target's credentials have no name of ours, a person hears that what is lost there is found by no
+   sweep.
 """
 
 from __future__ import annotations
@@ -11,8 +13,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.action.parse import parse_document
 from taskbound.core.errors import DeniedError, UnavailableError
-from taskbound.core.target.systems import OPENSSH
+from taskbound.core.scope.place import Place
+from taskbound.core.target import GITHUB, OAUTH, GithubPlace, OauthPlace
+from taskbound.core.target.systems import OPENSSH, SYSTEMS
 from taskbound.surfaces.cli.hosting import HELPER
 from taskbound.surfaces.cli.lasting import lasting_words
 from taskbound.surfaces.cli.reading import BadInputError
@@ -31,6 +36,7 @@ __all__ = [
     "PreflightFailedError",
     "PreflightOpenError",
     "await_preflight",
+    "lost_for",
     "only_row",
     "row_of",
     "watch_preflight",
@@ -135,6 +141,21 @@ def await_preflight(session: Session, testing: TargetTesting, *, before: int | N
             session.screen.line(f"  {shown(kind.tool)}: {shown(kind.description)}")
         if not row.revocable:
             session.screen.line(lasting_words(row))
+        lasts = lost_for(row)
+        if lasts:
+            session.screen.note(
+                "nothing of it can be listed there: what a kill loses is ended by nobody, and ends by itself"
+                f" within {lasts} seconds",
+                "",
+            )  # 3
+
+
+def lost_for(row: TargetRow) -> int:
+    """Seconds that something lives there which nobody can find; 0 where all of it has a name of ours."""
+    if row.kind not in {GITHUB, OAUTH}:
+        return 0
+    place = SYSTEMS[row.kind].place(parse_document(bytes(row.where)), Place())
+    return place.lasts if isinstance(place, GithubPlace | OauthPlace) else 0
 
 
 def _canaries(session: Session, testing: TargetTesting) -> list[CredentialRow]:
