@@ -164,7 +164,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         store-unavailable store-unreadable tile-missing tools-unstable unavailable undecided
         unreadable-row unsafe-database
         no-token-key status-lists-full
-        bad-token no-token not-authorized token-not-taken
+        bad-token no-token no-token-endpoint not-authorized token-not-taken
         api-busy api-not-started too-many-requests
         stale-trust trust-file trust-source trust-source-refused
         egress-not-started egress-unavailable permit-over secret-changed secret-in-answer
