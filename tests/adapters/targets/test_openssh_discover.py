@@ -431,10 +431,11 @@ def test_root_is_told_only_as_far_as_it_may_log_in(bare: Island) -> None:
 def test_what_sshd_says_of_one_account_holds_for_it_alone(bare: Island) -> None:
     for name in ("ann", "bob", "carl"):
         bare.keys(name, line())
-    elsewhere = bare.folder / "elsewhere"
+    elsewhere = bare.folder / "else%-ann-4001"
     elsewhere.write_text(line() + line(), encoding="ascii")
     bare.settings(
-        f"Match User ann\nAuthorizedKeysFile {elsewhere} none-such\nForceCommand internal-sftp -d /x",
+        f"Match User ann\nAuthorizedKeysFile {bare.folder}/else%%-%u-%U none-such\n"
+        "ForceCommand internal-sftp -d /x",
         "Match User bob\nPubkeyAuthentication no",
         "Match User carl\nAuthorizedKeysCommand /usr/bin/keys --token canary\n"
         "AuthorizedKeysCommandUser nobody",

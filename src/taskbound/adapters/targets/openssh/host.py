@@ -863,14 +863,12 @@ def _is_allowed(account: str, groups: set[str], settings: dict[str, str]) -> boo
 
 def _path_of(name: str, who: struct_passwd) -> str:
     """Where a file of `AuthorizedKeysFile` is; empty for none."""
+    from re import sub
+
     if name == "none":
         return ""
     values = {"%": "%", "h": who.pw_dir, "u": who.pw_name, "U": str(who.pw_uid)}
-    first, *rest = name.replace("%%", "%%%").split("%")
-    parts = iter(rest)
-    text = first + "".join(
-        "%" + next(parts, "") if not one else values.get(one[0], "") + one[1:] for one in parts
-    )
+    text = sub("%(.)", lambda one: values.get(one[1], ""), name)
     return os.path.join(who.pw_dir, text)
 
 
