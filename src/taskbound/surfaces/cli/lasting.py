@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.target.systems import OPENBAO, OPENSSH
+from taskbound.core.action.parse import parse_document
+from taskbound.core.scope.place import Place
+from taskbound.core.target import GithubPlace, OauthPlace
+from taskbound.core.target.systems import GITHUB, OAUTH, OPENBAO, OPENSSH, SYSTEMS
 from taskbound.surfaces.cli.screen import moment, shown
 
 if TYPE_CHECKING:
@@ -18,10 +21,15 @@ if TYPE_CHECKING:
 
     from taskbound.wire.target import TargetRow
 
-__all__ = ["lasting_list", "lasting_words", "tell_lasting"]
+__all__ = ["lasting_list", "lasting_words", "lost_for", "tell_lasting"]
 
 _SHORT: Final = "until then give its kinds few seconds: see docs/guides/"
 _WHY: Final[Mapping[str, tuple[str, str, str]]] = {
+    OAUTH: (
+        "not-introspected",
+        "names no place where tokens are taken back and asked about (`revocation`, `introspection`)",
+        f"declare it anew with both; {_SHORT}oauth.md",
+    ),
     OPENBAO: (
         "not-seen",
         "names no target that sees what it makes (`seen_in`)",
@@ -47,7 +55,7 @@ def tell_lasting(rows: Sequence[TargetRow]) -> Iterator[tuple[str, str, str, str
 
 def lasting_words(row: TargetRow) -> str:
     """How long what is minted there lasts, and how much of it there is (rule 2)."""
-    longest = max((kind.seconds for kind in row.kinds), default=0)
+    longest = max([lost_for(row), *(kind.seconds for kind in row.kinds)])
     now = "none of it may be in use now"
     if row.left:
         some = f"{row.left} credentials" if row.left > 1 else "1 credential"
@@ -56,6 +64,14 @@ def lasting_words(row: TargetRow) -> str:
         "what is minted there is revoked by nobody, and ends by itself, some"
         f" {longest} s after it was minted at the latest; {now}; sessions that are open then go on"
     )
+
+
+def lost_for(row: TargetRow) -> int:
+    """Seconds that something lives there which nobody can find; 0 where all of it has a name of ours."""
+    if row.kind not in {GITHUB, OAUTH}:
+        return 0
+    place = SYSTEMS[row.kind].place(parse_document(bytes(row.where)), Place())
+    return place.lasts if isinstance(place, GithubPlace | OauthPlace) else 0
 
 
 def lasting_list(rows: Sequence[TargetRow]) -> str:

@@ -13,13 +13,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action.parse import parse_document
 from taskbound.core.errors import DeniedError, UnavailableError
-from taskbound.core.scope.place import Place
-from taskbound.core.target import GITHUB, OAUTH, GithubPlace, OauthPlace
-from taskbound.core.target.systems import OPENSSH, SYSTEMS
+from taskbound.core.target.systems import OPENSSH
 from taskbound.surfaces.cli.hosting import HELPER
-from taskbound.surfaces.cli.lasting import lasting_words
+from taskbound.surfaces.cli.lasting import lasting_words, lost_for
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 from taskbound.wire.credential import CredentialRow, ShowCredential
@@ -36,7 +33,6 @@ __all__ = [
     "PreflightFailedError",
     "PreflightOpenError",
     "await_preflight",
-    "lost_for",
     "only_row",
     "row_of",
     "watch_preflight",
@@ -148,14 +144,6 @@ def await_preflight(session: Session, testing: TargetTesting, *, before: int | N
                 f" within {lasts} seconds",
                 "",
             )  # 3
-
-
-def lost_for(row: TargetRow) -> int:
-    """Seconds that something lives there which nobody can find; 0 where all of it has a name of ours."""
-    if row.kind not in {GITHUB, OAUTH}:
-        return 0
-    place = SYSTEMS[row.kind].place(parse_document(bytes(row.where)), Place())
-    return place.lasts if isinstance(place, GithubPlace | OauthPlace) else 0
 
 
 def _canaries(session: Session, testing: TargetTesting) -> list[CredentialRow]:
