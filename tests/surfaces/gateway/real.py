@@ -46,9 +46,11 @@ if TYPE_CHECKING:
 
     from tests.peers.rawclient import Era
 
-__all__ = ["PATIENT", "Place", "ended", "gone", "real", "served"]
+__all__ = ["PATIENT", "Place", "ended", "gone", "passing", "real", "served"]
 
 DEADLINE = 30.0
+POLL = 0.005
+"""Seconds between two looks: the daemon that is asked has the processor meanwhile."""
 MODULE = ("-m", "taskbound.wiring.gateway")
 PATIENT = (
     "-c",
@@ -169,7 +171,7 @@ class Place:
         before = self.task_detail().row.state
         async with asyncio.timeout(DEADLINE):
             while self.task_detail().row.state != state:
-                await asyncio.to_thread(os.sched_yield)
+                await passing(POLL)
         return before
 
     def actions(self) -> list[ActionRow]:
@@ -187,7 +189,7 @@ class Place:
                 if len(page.records) >= self.status().records:
                     found = [json.loads(record)["event"] for record in page.records]
                     return [event for event in found if event["kind"] == kind]
-                await asyncio.to_thread(os.sched_yield)
+                await passing(POLL)
 
     async def settled(self, count: int) -> list[ActionRow]:
         """Every action once so many are neither permitted nor sent any more."""
@@ -196,7 +198,7 @@ class Place:
                 found = self.actions()
                 if len([one for one in found if one.state not in {"permitted", "sent"}]) >= count:
                     return found
-                await asyncio.to_thread(os.sched_yield)
+                await passing(POLL)
 
     @contextlib.asynccontextmanager
     async def gateway(
@@ -218,6 +220,16 @@ class Place:
 
 def _scope(value: dict[str, Any]) -> msgspec.Raw:
     return msgspec.Raw(parse_scope(value).canonical)
+
+
+async def passing(seconds: float) -> None:
+    """Let others go on meanwhile: a server that takes its time, a client that is in no hurry."""
+    passed = asyncio.get_running_loop().create_future()
+    timer = asyncio.get_running_loop().call_later(seconds, passed.set_result, None)
+    try:
+        await passed
+    finally:
+        timer.cancel()
 
 
 def gone(pid: int) -> bool:

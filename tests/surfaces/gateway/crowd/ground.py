@@ -27,7 +27,7 @@ from taskbound.core.action import parse_document
 from taskbound.wiring.home import make_home
 from tests.peers.commands import slow
 from tests.peers.rawhttp import Asked, RawHttp, Say, result_of
-from tests.surfaces.gateway.real import DEADLINE, Place, gone
+from tests.surfaces.gateway.real import POLL, Place, ended, passing
 
 __all__ = [
     "PATIENT_FRONT",
@@ -51,16 +51,6 @@ WORK: Final = (
     b'[{"name":"work","inputSchema":{"type":"object","properties":{"text":{"type":"string"},'
     b'"size":{"type":"integer"},"huge":{"type":"integer"}},"required":["text"]}}]'
 )
-
-
-async def passing(seconds: float) -> None:
-    """Let others go on meanwhile: a server that takes its time, a client that is in no hurry."""
-    passed = asyncio.get_running_loop().create_future()
-    timer = asyncio.get_running_loop().call_later(seconds, passed.set_result, None)
-    try:
-        await passed
-    finally:
-        timer.cancel()
 
 
 class Far:
@@ -157,9 +147,7 @@ async def ground(
         place.far.close()
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-        async with asyncio.timeout(DEADLINE):
-            while not gone(pid):
-                await asyncio.to_thread(os.sched_yield)
+        await ended(pid)
         _end_lingering(log)
 
 
@@ -253,6 +241,6 @@ async def settled(pid: int, before: Held, *, patience: float) -> Held:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience):
             while found.beneath > before.beneath or found.descriptors > before.descriptors:
-                await asyncio.to_thread(os.sched_yield)
+                await passing(POLL)
                 found = held_by(pid)
     return found
