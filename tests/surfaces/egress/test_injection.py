@@ -260,6 +260,7 @@ async def test_what_the_scope_does_not_grant_starts_no_server_and_the_agent_is_t
 def test_a_gateway_that_says_what_it_likes_has_nothing_put_in_that_is_not_its_tasks(there: House) -> None:
     with client(there.socket) as person:
         (pinned,) = person.ask(ListUpstreams(), UpstreamRows).rows
+    until(lambda: there.socket.with_name("egress.sock").exists(), "the egress listens")
     start = {"op": "egress:start", "namespace": "default", "server": "clerk", "era": pinned.spec.era}
     inject = {
         "op": "credential:inject",
