@@ -26,6 +26,7 @@ from urllib.parse import quote
 import psycopg
 
 from taskbound.core.target import OpenbaoAccess, PostgresAccess
+from tests.crash.accounts import on_account
 from tests.peers.caching import ADMIN as CACHE_ADMIN
 from tests.peers.caching import Cache
 from tests.peers.cutting import Cutting, CuttingPort
@@ -459,5 +460,6 @@ GROUNDS: Final = {
     "openssh": on_host,
     "postgres": on_database,
     "redis": on_cache,
+    "sts": on_account,
     "valkey": partial(on_cache, sort="valkey"),
 }

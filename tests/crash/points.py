@@ -148,11 +148,23 @@ _REDIS: Final = (
     Point("k16-looked", "target", b"LIST", "after", "revoke", times=4, alone=True),
 )
 """What the broker says to both nodes at once; at the second of such words one of them was told."""
+_STS: Final = (
+    Point("k6-before", "target", b"Action=GetCallerIdentity", "before", "mint"),
+    Point("k6-after", "target", b"Action=GetCallerIdentity", "after", "mint"),
+    Point("k7-before", "target", b"Action=AssumeRole", "before", "mint"),
+    Point("k7-after", "target", b"Action=AssumeRole", "after", "mint"),
+    Point("k14-before", "target", b"Action=PutRolePolicy", "before", "revoke"),
+    Point("k14", "target", b"Action=PutRolePolicy", "after", "revoke"),
+    Point("k16-before", "target", b"Action=GetRolePolicy", "before", "revoke", times=2),
+    Point("k16", "target", b"Action=GetRolePolicy", "after", "revoke", times=2),
+)
+"""What the broker says to AWS: at k16 it reads back what it wrote."""
 POINTS: Final = {
     "openbao": (*_EVERYWHERE, *_OPENBAO),
     "openssh": (*_EVERYWHERE, *_OPENSSH),
     "postgres": (*_EVERYWHERE, *_POSTGRES),
     "redis": (*_EVERYWHERE, *_REDIS),
+    "sts": (*_EVERYWHERE, *_STS),
     "valkey": (*_EVERYWHERE, *_REDIS),
 }
 """By kind of target (`tests.crash.grounds`)."""

@@ -18,6 +18,7 @@ IN_CI = {
     "postgres": ("k9-daemon", "k11", "k13-daemon", "k19"),
     "openssh": ("k8", "k14-host-before", "k16", "k18-host"),
     "redis": ("k7-after", "k14", "k17-server", "k19-daemon"),
+    "sts": ("k7-after", "k9-daemon", "k14", "k16"),
 }
 """The others of the database are in `tests/wiring/test_broker.py`; all are `dev/soak --only credentials`.
 A Valkey has those of a Redis."""

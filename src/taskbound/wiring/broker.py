@@ -44,6 +44,9 @@ from taskbound.core.target import (
     PostgresPlace,
     RedisAccess,
     RedisPlace,
+    StsAccess,
+    StsKind,
+    StsPlace,
 )
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.broker.authority import DaemonAuthority
@@ -148,6 +151,7 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
                     "openssh": _openssh,
                     "postgres": _postgres,
                     "redis": _redis,
+                    "sts": _sts,
                 },
                 seeing={"openbao": _openbao},
                 store=store,
@@ -265,6 +269,22 @@ def _redis(file: TargetFile, access: AdminAccess) -> Target[Any]:
     if not isinstance(file.place, RedisPlace) or not isinstance(access, RedisAccess):
         raise UnknownKindError(f"`{file.name}` is no Redis")
     return RedisTarget(file.place, access)
+
+
+def _sts(file: TargetFile, access: AdminAccess) -> Target[Any]:
+    """What speaks to an account of AWS (rule 4)."""
+    try:
+        from taskbound.adapters.targets.sts import StsTarget  # noqa: PLC0415 -- as said above
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != "botocore":
+            raise
+        raise DriverMissingError(
+            "the broker has no client of AWS: install `taskbound[server,aws]`"
+        ) from error
+    kinds = [one.grants for one in file.credentials if isinstance(one.grants, StsKind)]
+    if not isinstance(file.place, StsPlace) or not isinstance(access, StsAccess):
+        raise UnknownKindError(f"`{file.name}` is no account of AWS")
+    return StsTarget(file.place, access, kinds)
 
 
 def _connecting(path: Path) -> Connect:

@@ -10,6 +10,7 @@ from taskbound.core.target.access import (
     OpensshAccess,
     PostgresAccess,
     RedisAccess,
+    StsAccess,
     parse_admin_access,
 )
 from taskbound.core.target.asking import Life, life_of, renewed_by, require_parameters
@@ -30,6 +31,7 @@ from taskbound.core.target.postgres import PostgresKind, PostgresPlace
 from taskbound.core.target.redis import RedisKind, RedisNode, RedisPlace
 from taskbound.core.target.renewing import Renewable, parameters_of, renewed_until
 from taskbound.core.target.state import TargetState
+from taskbound.core.target.sts import StsKind, StsPlace
 from taskbound.core.target.systems import (
     GITHUB,
     OAUTH,
@@ -37,6 +39,7 @@ from taskbound.core.target.systems import (
     OPENSSH,
     POSTGRES,
     REDIS,
+    STS,
     Grants,
     SystemPlace,
 )
@@ -51,6 +54,7 @@ __all__ = [
     "REDIS",
     "RENEWS",
     "SECONDS",
+    "STS",
     "AdminAccess",
     "BadAdminAccessError",
     "BadKindError",
@@ -79,6 +83,9 @@ __all__ = [
     "RedisNode",
     "RedisPlace",
     "Renewable",
+    "StsAccess",
+    "StsKind",
+    "StsPlace",
     "SystemPlace",
     "TargetFile",
     "TargetFileError",

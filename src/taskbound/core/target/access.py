@@ -4,7 +4,8 @@
    password, which is empty where the server asks for none; for `openssh` the private key of the CA, and that
    by which the helper is reached, which is empty where there is none; for `oauth` what the client proves
    itself with, a secret or a private JWK; for `github` the App's private key; for `openbao` a token; for
-   `redis` a user and a password, and never none: who needs no password there is everybody.
+   `redis` a user and a password, and never none: who needs no password there is everybody; for `sts` the id of
+   an access key of AWS and that key.
 2. No error says anything of it, and it is in no repr.
 """
 
@@ -18,7 +19,7 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import MalformedError
 from taskbound.core.target.errors import BadAdminAccessError
-from taskbound.core.target.systems import GITHUB, OAUTH, OPENBAO, OPENSSH, POSTGRES, REDIS
+from taskbound.core.target.systems import GITHUB, OAUTH, OPENBAO, OPENSSH, POSTGRES, REDIS, STS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,7 @@ __all__ = [
     "OpensshAccess",
     "PostgresAccess",
     "RedisAccess",
+    "StsAccess",
     "parse_admin_access",
 ]
 
@@ -43,6 +45,8 @@ _MOST_KEY: Final = 6_144
 """Characters: a key of RSA with 8,192 bits has that room."""
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,4096}")
 """What a header carries as it is."""
+_KEY_ID: Final = re.compile(r"[A-Z0-9]{16,128}")
+_SECRET_KEY: Final = re.compile(r"[A-Za-z0-9/+=]{16,128}")
 _KEY: Final = re.compile(
     r"-----BEGIN OPENSSH PRIVATE KEY-----\n([A-Za-z0-9+/=]{1,76}\n)+-----END OPENSSH PRIVATE KEY-----\n"
 )
@@ -204,6 +208,29 @@ class GithubAccess:
         return _sealed({"key": self.key})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StsAccess:
+    """By what AWS knows its admin: an access key of a user that has nothing but that.
+
+    Raises:
+        BadAdminAccessError: On making one of what can't be a key.
+    """
+
+    key: str
+    """Its id, which AWS shows."""
+    secret: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Require the forms that AWS gives them."""
+        if _KEY_ID.fullmatch(self.key) is None or _SECRET_KEY.fullmatch(self.secret) is None:
+            raise BadAdminAccessError("that is no access key of AWS")
+
+    @property
+    def text(self) -> str:
+        """As it is sealed (rule 1)."""
+        return _sealed({"key": self.key, "secret": self.secret})
+
+
 def parse_admin_access(kind: str, text: str) -> AdminAccess:
     """The admin access of a target of this kind.
 
@@ -255,6 +282,11 @@ _KINDS: Final[dict[str, tuple[tuple[str, ...], str, Callable[..., AdminAccess]]]
         ("user", "password"),
         "of a Redis a user and a password",
         lambda user, password: RedisAccess(user=user, password=password),
+    ),
+    STS: (
+        ("key", "secret"),
+        "of an account of AWS the id of an access key (`key`), and that key (`secret`)",
+        lambda key, secret: StsAccess(key=key, secret=secret),
     ),
 }
 """By kind: its members, what they are, and what is made of them."""

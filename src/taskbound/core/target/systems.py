@@ -30,6 +30,14 @@ from taskbound.core.target.redis import (
     RedisKind,
     RedisPlace,
 )
+from taskbound.core.target.sts import (
+    MOST_ACTIONS,
+    MOST_RESOURCES,
+    MOST_STATEMENTS,
+    Allowed,
+    StsKind,
+    StsPlace,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,6 +52,7 @@ __all__ = [
     "OPENSSH",
     "POSTGRES",
     "REDIS",
+    "STS",
     "SYSTEMS",
     "Grants",
     "System",
@@ -57,6 +66,7 @@ OAUTH: Final = "oauth"
 GITHUB: Final = "github"
 REDIS: Final = "redis"
 """Valkey as well."""
+STS: Final = "sts"
 _PORT: Final = 65_535
 
 
@@ -282,6 +292,45 @@ def _said(members: Mapping[str, JsonValue], names: tuple[str, ...], place: Place
     return said
 
 
+def _sts_place(value: JsonValue, place: Place) -> StsPlace:
+    members = place.read_object(value, required=("account", "region"), allowed=("iam", "partition", "sts"))
+    texts = {name: place.member(name).read_text(members[name]) for name in members}
+    return made(
+        place,
+        partial(
+            StsPlace,
+            account=texts["account"],
+            region=texts["region"],
+            partition=texts.get("partition", "aws"),
+            sts=texts.get("sts", ""),
+            iam=texts.get("iam", ""),
+        ),
+    )
+
+
+def _sts_grants(members: Mapping[str, JsonValue], place: Place) -> StsKind:
+    where = place.member("allows")
+    allows = []
+    for number, one in enumerate(where.read_list(members["allows"], most=MOST_STATEMENTS)):
+        item = where.item(number)
+        said = item.read_object(one, required=("actions", "resources"), allowed=())
+        allows.append(
+            Allowed(
+                actions=read_texts(said, "actions", item, most=MOST_ACTIONS),
+                resources=read_texts(said, "resources", item, most=MOST_RESOURCES),
+            )
+        )
+    return made(
+        place,
+        partial(
+            StsKind,
+            role=place.member("role").read_text(members["role"]),
+            allows=tuple(allows),
+            given=read_texts(members, "parameters", place, most=MOST_STATEMENTS),
+        ),
+    )
+
+
 SYSTEMS: Final[dict[str, System]] = {
     GITHUB: System(
         place=_github_place,
@@ -324,6 +373,13 @@ SYSTEMS: Final[dict[str, System]] = {
         allowed=("channels", "parameters", "reads", "writes"),
         grants=_redis_grants,
         renews=True,
+    ),
+    STS: System(
+        place=_sts_place,
+        required=("allows", "role"),
+        allowed=("parameters",),
+        grants=_sts_grants,
+        renews=False,
     ),
 }
 """By the word that a target's file has for it."""
