@@ -4,8 +4,8 @@
    password, which is empty where the server asks for none; for `openssh` the private key of the CA, and that
    by which the helper is reached, which is empty where there is none; for `oauth` what the client proves
    itself with, a secret or a private JWK; for `github` the App's private key; for `openbao` a token; for
-   `redis` a user and a password, and never none: who needs no password there is everybody; for `sts` the id of
-   an access key of AWS and that key.
+   `redis` a user and a password, and never none: who needs no password there is everybody; for `sts` the id
+   of an access key of AWS and that key.
 2. No error says anything of it, and it is in no repr.
 """
 
