@@ -328,7 +328,7 @@ def test_an_account_whose_files_take_too_long_is_said_to_be_unread(host: Host) -
 def test_time_that_is_over_is_said_and_root_was_looked_at_first(bare: Island) -> None:
     for name in ("root", "ann"):
         bare.keys(name, line())
-    more = "".join(f"x{one}:x:{5000 + one}:{5000 + one}::/nowhere:/bin/sh\n" for one in range(4_000))
+    more = "".join(f"x{one}:x:{5000 + one}:{5000 + one}::/nowhere:/bin/sh\n" for one in range(20_100))
     passwd = (bare.folder / "passwd").read_text()
     bare.write("passwd", passwd + more)
     try:
