@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import Signatures
     from taskbound.ports.target import Target
     from taskbound.surfaces.broker.authority import Connect
-    from taskbound.surfaces.broker.targets import Beside
+    from taskbound.surfaces.broker.targets import Beside, Plug
     from taskbound.wire.envelope import Push
     from taskbound.wire.jose import SignatureCheck
 
@@ -145,14 +145,7 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
             authority=authority,
             targets=Targets(
                 directory.key,
-                {
-                    "github": _github,
-                    "oauth": _oauth,
-                    "openssh": _openssh,
-                    "postgres": _postgres,
-                    "redis": _redis,
-                    "sts": _sts,
-                },
+                _plugs(),
                 seeing={"openbao": _openbao},
                 store=store,
             ),
@@ -182,6 +175,18 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
     with contextlib.suppress(FileNotFoundError):
         await asyncio.to_thread(path.unlink)
     return 0
+
+
+def _plugs() -> dict[str, Plug]:
+    """What speaks to targets, by their kind."""
+    return {
+        "github": _github,
+        "oauth": _oauth,
+        "openssh": _openssh,
+        "postgres": _postgres,
+        "redis": _redis,
+        "sts": _sts,
+    }
 
 
 def _elapsed() -> float:
