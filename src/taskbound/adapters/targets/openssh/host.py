@@ -78,7 +78,7 @@ _GROUPS = "taskbound-ssh"
 _GONE = (errno.ENOENT, errno.ENODEV)
 """What is said of a control group that is not there any more."""
 _SSHD = ("sshd-session: ", "sshd: ")
-_FILE, _KEYS, _ACCOUNTS = 1 << 20, 2_000, 20_000
+_FILE, _KEYS, _ACCOUNTS = 1 << 20, 2_000, 5_000
 """Bytes of a file, keys of a file, and accounts that are looked at."""
 _EACH, _JUDGED = 0.7, 0.5
 """Seconds for the files of one account, and the part of all the time in which sshd is asked of accounts."""
