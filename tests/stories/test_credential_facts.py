@@ -59,10 +59,7 @@ def test_what_asks_for_no_credential_has_no_life() -> None:
 
 
 def test_nobody_is_told_by_a_policy_how_old_anothers_credential_is() -> None:
-    there = renewing(
-        '@id("it") @hold("confirm") forbid (principal, action, resource)'
-        " when { context.credential_life > 700 };"
-    )
+    there = renewing('@id("it") forbid (principal, action, resource) when { context.credential_life > 700 };')
     row = there.have()
     there.world.clock.advance(150)
     other = there.world.start(scope=MAY_MINT, agent="minter")
