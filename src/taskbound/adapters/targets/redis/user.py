@@ -94,7 +94,7 @@ def make_user(link: Link, name: str, rules: tuple[str, ...]) -> None:
             remedy="correct `commands` in the target's file",
         )
     link.granted(words, answer)
-    save(link)
+    _save(link)
     if shown_user(link, name) != _ordered(rules):
         raise TargetRefusedError(f"{link.name} made of a user what was not ordered", remedy=GUIDE)  # 2
 
@@ -121,7 +121,7 @@ def see_gone(link: Link, name: str, answers: Sequence[Answer]) -> int:
     link.granted(drop, dropped)
     if not isinstance(killed, Refusal) or "no such user" not in killed.text:
         killed = link.granted(kill, killed)
-    save(link)  # 3, also where nothing was there: who took it away may have come no further
+    _save(link)  # 3, also where nothing was there: who took it away may have come no further
     while True:
         if has_user(link, name):
             raise TargetUnavailableError(f"{link.name} still shows the user")
@@ -174,7 +174,7 @@ def shown_user(link: Link, name: str) -> frozenset[str] | None:
     )
 
 
-def save(link: Link) -> None:
+def _save(link: Link) -> None:
     """Have the node write its users into its ACL file, where it has one (rule 3).
 
     Raises:
