@@ -455,7 +455,7 @@ def on_cache(folder: Path, sort: Sort = "redis") -> Iterator[Ground]:  # noqa: A
             line.close()
 
 
-GROUNDS: Final = {
+GROUNDS: Final[dict[str, Callable[[Path], AbstractContextManager[Ground]]]] = {
     "openbao": on_leases,
     "openssh": on_host,
     "postgres": on_database,

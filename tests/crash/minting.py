@@ -123,11 +123,11 @@ class Minting:
         match victim:
             case "system" | "database":
                 self.ground.bring_back(victim)
-            case "asker":
-                self._leave_asker()
-            case _:
+            case "broker" | "daemon":
                 self._leave_asker()
                 self._start_anew(victim)
+            case _:
+                self._leave_asker()
 
     def _leave_asker(self) -> None:
         if self.asker is not None:

@@ -22,7 +22,7 @@ def effects(document: Any, action: str, resource: str, known: dict[str, str]) ->
         if (
             any(_fits(text, action.lower()) for text in map(str.lower, actions))
             and any(_fits(text, resource) for text in resources)
-            and all(_holds(*each, known) for each in one.get("Condition", {}).items())
+            and all(_holds(name, told, known) for name, told in one.get("Condition", {}).items())
         ):
             yield one["Effect"]
 

@@ -82,7 +82,7 @@ class Judge:
             return _said(start, 403, DENIED)
         bucket, _, name = path.partition("/")
         found = s3_backends[self._account]["aws"].get_object(bucket, name)
-        return _said(start, 200, found.value)
+        return _said(start, 200, found.value if found else b"")
 
     def _told(self, asked: dict[str, Any]) -> Any:
         match asked["what"]:

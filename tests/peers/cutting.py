@@ -65,7 +65,7 @@ class Cutting:
         self._begin(listening, with_)
 
     def _begin(self, listening: socket.socket, with_: Cutting | None) -> None:
-        self.when = with_.when if with_ is not None else _When()
+        self.when: _When = with_.when if with_ is not None else _When()
         self._listening = listening
         self._listening.listen()
         self._kept: list[socket.socket] = []

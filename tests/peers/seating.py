@@ -44,7 +44,7 @@ class Place:
         if self.closed:
             raise DaemonLostError("the connection is closed")
         self.asks.append(ask)
-        return self.daemon.answer(ask)
+        return self.daemon.said(ask)
 
     async def ask(self, ask: Ask, kind: type[Any], *, patience: float = 0.0) -> Any:
         del patience
@@ -92,7 +92,7 @@ class Minting(Book):
         self.places.append(Place(self, pushed, lost))
         return self.places[-1]
 
-    def answer(self, ask: Ask) -> Answer:
+    def said(self, ask: Ask) -> Answer:
         """What is said to this."""
         match ask:
             case InjectCredential():

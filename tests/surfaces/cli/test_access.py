@@ -11,6 +11,7 @@ from taskbound.surfaces.cli.access import Way, read_access, require_way
 from taskbound.surfaces.cli.reading import BadInputError
 
 if TYPE_CHECKING:
+    from taskbound.core.action.canonical import JsonValue
     from taskbound.core.target import AdminAccess
 
 
@@ -30,10 +31,19 @@ def test_a_token_is_read_from_standard_input() -> None:
 
 def read(monkeypatch: pytest.MonkeyPatch, kind: str, text: bytes, user: str = "") -> AdminAccess:
     monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(text)))
-    where = {"postgres": {"host": "/run/a", "database": "a"}, "redis": {"nodes": ["/run/a"]}}[kind]
-    grants = {"postgres": {"group": "a"}, "redis": {"commands": ["get"]}}[kind]
-    file = {"target": "a", "kind": kind, "where": where, "owner": "ann", "approvers": ["bob"]}
-    target = parse_target_file({**file, "credentials": {"a": {"for": "A.", "seconds": 60, **grants}}})
+    places: dict[str, JsonValue] = {
+        "postgres": {"host": "/run/a", "database": "a"},
+        "redis": {"nodes": ["/run/a"]},
+    }
+    grants: dict[str, dict[str, JsonValue]] = {"postgres": {"group": "a"}, "redis": {"commands": ["get"]}}
+    file: dict[str, JsonValue] = {
+        "target": "a",
+        "kind": kind,
+        "where": places[kind],
+        "owner": "ann",
+        "approvers": ["bob"],
+    }
+    target = parse_target_file({**file, "credentials": {"a": {"for": "A.", "seconds": 60, **grants[kind]}}})
     return read_access(None, target, Way(user=user, piped=True))  # type: ignore[arg-type]  # nothing is typed
 
 

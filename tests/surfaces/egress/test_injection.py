@@ -24,13 +24,14 @@ from taskbound.wire.credential import CredentialRow, CredentialRows, ListCredent
 from taskbound.wire.identity import SetCeiling
 from taskbound.wire.task import EndTask, PauseTask, ResumeTask
 from taskbound.wire.tool import AddUpstream, ListUpstreams, UpstreamRows
+from taskbound.wiring.start import answers
 from tests.peers.minter import Orders, minting
 from tests.peers.rawclient import RawClient, text_of
 from tests.peers.targeting import ALICE
 from tests.surfaces.gateway.bench import code_of
 from tests.surfaces.gateway.real import MODULE, gone
 from tests.wiring.broking import TOOL, House, house, roles
-from tests.wiring.running import AGENT, answers, client, end_daemon, until
+from tests.wiring.running import AGENT, client, end_daemon, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

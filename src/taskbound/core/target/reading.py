@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.place import Place
 
-__all__ = ["made", "read_texts"]
+__all__ = ["made", "read_texts", "said"]
 
 T = TypeVar("T")
 
@@ -38,3 +38,15 @@ def read_texts(members: Mapping[str, JsonValue], name: str, place: Place, *, mos
     where = place.member(name)
     found = where.read_list(members.get(name, []), most=most)
     return tuple(where.item(number).read_text(one) for number, one in enumerate(found))
+
+
+def said(members: Mapping[str, JsonValue], names: tuple[str, ...], place: Place) -> dict[str, str]:
+    """The texts that are there, of these names.
+
+    Raises:
+        ScopeSyntaxError: One is no text, or empty.
+    """
+    said = {name: place.member(name).read_text(members[name]) for name in names if name in members}
+    for name in (name for name, one in said.items() if not one):
+        raise place.member(name).fault("must be left out rather than empty")
+    return said

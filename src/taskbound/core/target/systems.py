@@ -7,36 +7,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from taskbound.core.target.github import ADDRESS, MOST_REPOSITORIES, GithubKind, GithubPlace
-from taskbound.core.target.oauth import LONGEST_TOKEN, MOST_SCOPES, OauthKind, OauthPlace
-from taskbound.core.target.openbao import MOST_GIVEN, OpenbaoKind, OpenbaoPlace
-from taskbound.core.target.openssh import (
-    ALLOWED,
-    MOST_HOST_KEYS,
-    MOST_LISTED,
-    OpensshKind,
-    OpensshPlace,
+from taskbound.core.target.grants import (
+    github_grants,
+    oauth_grants,
+    openbao_grants,
+    openssh_grants,
+    postgres_grants,
+    redis_grants,
+    sts_grants,
 )
-from taskbound.core.target.postgres import MOST_CONNECTIONS, MOST_CONTEXT, PostgresKind, PostgresPlace
-from taskbound.core.target.reading import made, read_texts
-from taskbound.core.target.redis import (
-    MOST_COMMANDS,
-    MOST_NODES,
-    MOST_PARAMETERS,
-    MOST_PATTERNS,
-    RedisKind,
-    RedisPlace,
-)
-from taskbound.core.target.sts import (
-    MOST_ACTIONS,
-    MOST_RESOURCES,
-    MOST_STATEMENTS,
-    Allowed,
-    StsKind,
-    StsPlace,
+from taskbound.core.target.where import (
+    github_place,
+    oauth_place,
+    openbao_place,
+    openssh_place,
+    postgres_place,
+    redis_place,
+    sts_place,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +56,6 @@ GITHUB: Final = "github"
 REDIS: Final = "redis"
 """Valkey as well."""
 STS: Final = "sts"
-_PORT: Final = 65_535
 
 
 class SystemPlace(Protocol):
@@ -114,271 +102,54 @@ class System:
     """Whether the end of what was minted there can be moved."""
 
 
-def _postgres_place(value: JsonValue, place: Place) -> PostgresPlace:
-    members = place.read_object(value, required=("host", "database"), allowed=("port", "roots"))
-    return made(
-        place,
-        partial(
-            PostgresPlace,
-            host=place.member("host").read_text(members["host"]),
-            database=place.member("database").read_text(members["database"]),
-            port=place.member("port").read_integer(members.get("port", 5432), least=1, most=_PORT),
-            roots=place.member("roots").read_text(members["roots"]) if "roots" in members else "",
-        ),
-    )
-
-
-def _postgres_grants(members: Mapping[str, JsonValue], place: Place) -> PostgresKind:
-    return made(
-        place,
-        partial(
-            PostgresKind,
-            group=place.member("group").read_text(members["group"]),
-            connections=place.member("connections").read_integer(
-                members.get("connections", 5), least=1, most=MOST_CONNECTIONS
-            ),
-            context=read_texts(members, "context", place, most=MOST_CONTEXT),
-        ),
-    )
-
-
-def _openssh_place(value: JsonValue, place: Place) -> OpensshPlace:
-    members = place.read_object(value, required=("host", "host_keys"), allowed=("port", "helper"))
-    return made(
-        place,
-        partial(
-            OpensshPlace,
-            host=place.member("host").read_text(members["host"]),
-            host_keys=read_texts(members, "host_keys", place, most=MOST_HOST_KEYS),
-            port=place.member("port").read_integer(members.get("port", 22), least=1, most=_PORT),
-            helper=place.member("helper").read_text(members.get("helper", "root")),
-        ),
-    )
-
-
-def _openssh_grants(members: Mapping[str, JsonValue], place: Place) -> OpensshKind:
-    account = place.member("account").read_text(members["account"])
-    principals = read_texts(members, "principals", place, most=MOST_LISTED)
-    return made(
-        place,
-        partial(
-            OpensshKind,
-            account=account,
-            principals=principals if "principals" in members else (account,),
-            command=read_texts(members, "command", place, most=MOST_LISTED),
-            source=read_texts(members, "source", place, most=MOST_LISTED),
-            allows=read_texts(members, "allows", place, most=len(ALLOWED)),
-        ),
-    )
-
-
-def _openbao_place(value: JsonValue, place: Place) -> OpenbaoPlace:
-    members = place.read_object(value, required=("address",), allowed=("roots", "namespace", "seen_in"))
-    texts = {name: place.member(name).read_text(members[name]) for name in members}
-    for name in ("roots", "namespace", "seen_in"):
-        if texts.get(name) == "":
-            raise place.member(name).fault("must be left out rather than empty")
-    return made(
-        place,
-        partial(
-            OpenbaoPlace,
-            address=texts["address"],
-            roots=texts.get("roots", ""),
-            namespace=texts.get("namespace", ""),
-            seen_in=texts.get("seen_in", ""),
-        ),
-    )
-
-
-def _openbao_grants(members: Mapping[str, JsonValue], place: Place) -> OpenbaoKind:
-    where = place.member("gives")
-    gives = where.read_object(members["gives"])
-    return made(
-        place,
-        partial(
-            OpenbaoKind,
-            mount=place.member("mount").read_text(members["mount"]),
-            role=place.member("role").read_text(members["role"]),
-            roles=place.member("roles").read_text(members.get("roles", "roles")),
-            creds=place.member("creds").read_text(members.get("creds", "creds")),
-            gives={name: where.member(name).read_text(one) for name, one in sorted(gives.items())},
-            open=read_texts(members, "open", place, most=MOST_GIVEN),
-        ),
-    )
-
-
-def _redis_place(value: JsonValue, place: Place) -> RedisPlace:
-    members = place.read_object(value, required=("nodes",), allowed=("roots", "tls"))
-    nodes = read_texts(members, "nodes", place, most=MOST_NODES)
-    sockets = bool(nodes) and all(one.startswith("/") for one in nodes)
-    tls = members.get("tls", not sockets)
-    if not isinstance(tls, bool):
-        raise place.member("tls").fault("must be true or false")
-    return made(
-        place,
-        partial(
-            RedisPlace,
-            nodes=nodes,
-            tls=tls,
-            roots=place.member("roots").read_text(members["roots"]) if "roots" in members else "",
-        ),
-    )
-
-
-def _redis_grants(members: Mapping[str, JsonValue], place: Place) -> RedisKind:
-    return made(
-        place,
-        partial(
-            RedisKind,
-            commands=read_texts(members, "commands", place, most=MOST_COMMANDS),
-            reads=read_texts(members, "reads", place, most=MOST_PATTERNS),
-            writes=read_texts(members, "writes", place, most=MOST_PATTERNS),
-            channels=read_texts(members, "channels", place, most=MOST_PATTERNS),
-            parameters=read_texts(members, "parameters", place, most=MOST_PARAMETERS),
-        ),
-    )
-
-
-def _oauth_place(value: JsonValue, place: Place) -> OauthPlace:
-    texts = ("client", "method", "token", "issuer", "revocation", "introspection")
-    members = place.read_object(value, required=texts[:3], allowed=(*texts[3:], "lasts"))
-    said = _said(members, texts, place)
-    lasts = place.member("lasts").read_integer(members.get("lasts", 3_600), least=1, most=LONGEST_TOKEN)
-    return made(place, partial(OauthPlace, lasts=lasts, **said))
-
-
-def _oauth_grants(members: Mapping[str, JsonValue], place: Place) -> OauthKind:
-    texts = _said(members, ("resource", "audience", "variable"), place)
-    scopes = read_texts(members, "scopes", place, most=MOST_SCOPES)
-    return made(place, partial(OauthKind, scopes=scopes, **texts))
-
-
-def _github_place(value: JsonValue, place: Place) -> GithubPlace:
-    members = place.read_object(value, required=("app", "installation"), allowed=("address",))
-    return made(
-        place,
-        partial(
-            GithubPlace,
-            app=place.member("app").read_text(members["app"]),
-            installation=place.member("installation").read_integer(
-                members["installation"], least=1, most=2**53 - 1
-            ),
-            address=place.member("address").read_text(members.get("address", ADDRESS)),
-        ),
-    )
-
-
-def _github_grants(members: Mapping[str, JsonValue], place: Place) -> GithubKind:
-    where = place.member("permissions")
-    permissions = where.read_object(members["permissions"])
-    return made(
-        place,
-        partial(
-            GithubKind,
-            repositories=read_texts(members, "repositories", place, most=MOST_REPOSITORIES),
-            permissions={
-                name: where.member(name).read_text(one) for name, one in sorted(permissions.items())
-            },
-            **_said(members, ("variable",), place),
-        ),
-    )
-
-
-def _said(members: Mapping[str, JsonValue], names: tuple[str, ...], place: Place) -> dict[str, str]:
-    """The texts that are there, of these names; none of them empty."""
-    said = {name: place.member(name).read_text(members[name]) for name in names if name in members}
-    for name in (name for name, one in said.items() if not one):
-        raise place.member(name).fault("must be left out rather than empty")
-    return said
-
-
-def _sts_place(value: JsonValue, place: Place) -> StsPlace:
-    members = place.read_object(value, required=("account", "region"), allowed=("iam", "partition", "sts"))
-    texts = {name: place.member(name).read_text(members[name]) for name in members}
-    return made(
-        place,
-        partial(
-            StsPlace,
-            account=texts["account"],
-            region=texts["region"],
-            partition=texts.get("partition", "aws"),
-            sts=texts.get("sts", ""),
-            iam=texts.get("iam", ""),
-        ),
-    )
-
-
-def _sts_grants(members: Mapping[str, JsonValue], place: Place) -> StsKind:
-    where = place.member("allows")
-    allows = []
-    for number, one in enumerate(where.read_list(members["allows"], most=MOST_STATEMENTS)):
-        item = where.item(number)
-        said = item.read_object(one, required=("actions", "resources"), allowed=())
-        allows.append(
-            Allowed(
-                actions=read_texts(said, "actions", item, most=MOST_ACTIONS),
-                resources=read_texts(said, "resources", item, most=MOST_RESOURCES),
-            )
-        )
-    return made(
-        place,
-        partial(
-            StsKind,
-            role=place.member("role").read_text(members["role"]),
-            allows=tuple(allows),
-            given=read_texts(members, "parameters", place, most=MOST_STATEMENTS),
-        ),
-    )
-
-
 SYSTEMS: Final[dict[str, System]] = {
     GITHUB: System(
-        place=_github_place,
+        place=github_place,
         required=("permissions", "repositories"),
         allowed=("variable",),
-        grants=_github_grants,
+        grants=github_grants,
         renews=False,
     ),
     OAUTH: System(
-        place=_oauth_place,
+        place=oauth_place,
         required=("resource",),
         allowed=("audience", "scopes", "variable"),
-        grants=_oauth_grants,
+        grants=oauth_grants,
         renews=False,
     ),
     OPENBAO: System(
-        place=_openbao_place,
+        place=openbao_place,
         required=("gives", "mount", "role"),
         allowed=("creds", "open", "roles"),
-        grants=_openbao_grants,
+        grants=openbao_grants,
         renews=False,
     ),
     OPENSSH: System(
-        place=_openssh_place,
+        place=openssh_place,
         required=("account",),
         allowed=("allows", "command", "principals", "source"),
-        grants=_openssh_grants,
+        grants=openssh_grants,
         renews=False,
     ),
     POSTGRES: System(
-        place=_postgres_place,
+        place=postgres_place,
         required=("group",),
         allowed=("connections", "context"),
-        grants=_postgres_grants,
+        grants=postgres_grants,
         renews=True,
     ),
     REDIS: System(
-        place=_redis_place,
+        place=redis_place,
         required=("commands",),
         allowed=("channels", "parameters", "reads", "writes"),
-        grants=_redis_grants,
+        grants=redis_grants,
         renews=True,
     ),
     STS: System(
-        place=_sts_place,
+        place=sts_place,
         required=("allows", "role"),
         allowed=("parameters",),
-        grants=_sts_grants,
+        grants=sts_grants,
         renews=False,
     ),
 }

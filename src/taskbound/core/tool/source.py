@@ -18,10 +18,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, unquote
 
 from taskbound.core.tool.errors import BadSlotError
 from taskbound.core.tool.name import CREDENTIAL, is_reserved, join_tool_name, parse_server_name, shown
+from taskbound.core.tool.percent import decoded, encoded
 
 __all__ = ["SOURCE", "Source", "parse_source"]
 
@@ -93,7 +93,7 @@ class Source:
     @property
     def credential(self) -> str:
         """The credential that it is of: equal for all slots that one fills (rule 3)."""
-        asked = "&".join(f"{name}={quote(value, safe='')}" for name, value in self.parameters)
+        asked = "&".join(f"{name}={encoded(value)}" for name, value in self.parameters)
         return f"{SOURCE}{self.target}/{self.kind}{'?' if asked else ''}{asked}"
 
     @property
@@ -125,7 +125,7 @@ def parse_source(text: str) -> Source:
     if not mark or not slash or (scheme and scheme[-1] != " "):
         raise BadSlotError(f"`{shown(text)}` is no source of a slot", remedy=_HOW)
     pairs = [one.partition("=") for one in asked.split("&")] if asked else []
-    parameters = tuple((one, unquote(value, errors="strict")) for one, _, value in _strict(pairs, text))
+    parameters = tuple((one, decoded(value)) for one, _, value in _strict(pairs, text))
     found = Source(target=target, kind=kind, name=name, parameters=parameters, scheme=scheme[:-1])
     if found.text != text:
         raise BadSlotError(f"there is one way to write this source: `{shown(found.text)}`")
@@ -137,9 +137,9 @@ def _strict(pairs: list[tuple[str, str, str]], text: str) -> list[tuple[str, str
         for _, mark, value in pairs:
             if not mark:
                 break
-            unquote(value, errors="strict")
+            decoded(value)
         else:
             return pairs
-    except UnicodeDecodeError:
+    except ValueError:
         pass
     raise BadSlotError(f"`{shown(text)}` has a parameter that can't be read", remedy=_HOW)

@@ -46,6 +46,7 @@ def test_a_client_that_is_cancelled_at_any_point_leaves_no_connection_open(tmp_p
     async def story() -> None:
         async with near(tmp_path) as there:
             kept: list[Wire] = []
+            was_cancelled = True
             for turns in range(STEPS):
                 before = set(kept)
                 was_cancelled = await cancelled_after(turns, there)
