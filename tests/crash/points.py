@@ -145,7 +145,7 @@ _REDIS: Final = (
     Point("k16-before", "target", b"GETUSER", "before", "revoke", alone=True),
     Point("k16", "target", b"GETUSER", "after", "revoke", times=2, alone=True),
     Point("k16-server", "target", b"GETUSER", "before", "revoke", victim="system", alone=True),
-    Point("k16-looked", "target", b"LIST", "after", "revoke", times=4, alone=True),
+    Point("k16-looked", "target", b"LIST", "after", "revoke", times=2, alone=True),
 )
 """What the broker says to both nodes at once; at the second of such words one of them was told."""
 _STS: Final = (
