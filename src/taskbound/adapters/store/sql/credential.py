@@ -11,7 +11,7 @@ from taskbound.core.clock import Instant
 from taskbound.core.credential import LIVE, Credential, CredentialState, Lease, Renewal, RenewalState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from taskbound.adapters.store.sql.rows.link import Link, Value
 
@@ -187,13 +187,7 @@ def read_credential(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     trouble: str,
     late: int,
     record: int,
-    renewal: str,
-    renewed: int,
-    renewal_record: int,
-    renewal_state: str,
-    renewal_attempts: int,
-    kept: str,
-    version: int,
+    *last: str | int,
 ) -> Credential:
     """The credential of a row."""
     return Credential(
@@ -220,15 +214,21 @@ def read_credential(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
         trouble=trouble,
         late=Instant(late),
         record=record,
-        renewal=_read_renewal(renewal, renewed, renewal_record, renewal_state, renewal_attempts),
-        kept=kept,
-        version=version,
+        renewal=_read_renewal(last[:5]),
+        kept=str(last[5]),
+        version=int(last[6]),
     )
 
 
-def _read_renewal(action: str, ends: int, record: int, state: str, attempts: int) -> Renewal | None:
+def _read_renewal(columns: Sequence[str | int]) -> Renewal | None:
+    """The last renewal of a row, of the columns in `RENEWAL`."""
+    action, ends, record, state, attempts = columns
     if not action:
         return None
     return Renewal(
-        action=action, ends=Instant(ends), record=record, state=RenewalState(state), attempts=attempts
+        action=str(action),
+        ends=Instant(int(ends)),
+        record=int(record),
+        state=RenewalState(state),
+        attempts=int(attempts),
     )

@@ -106,13 +106,13 @@ class GithubTarget:
             found = _object(answer)
             token = found.get("token")
             if not isinstance(token, str) or _TOKEN.fullmatch(token) is None:
-                raise TargetUnavailableError("GitHub's answer has no token")
+                raise TargetUnavailableError("the answer of GitHub has no token")
             over = _instant(found.get("expires_at"))
             wrong = self._wrong(found, over, repositories, kind.permissions)
             if wrong or over is None:
                 with suppress(TaskboundError):
                     link.ask("DELETE", "installation/token", token)
-                raise TargetRefusedError(f"GitHub's token {wrong}", remedy=_GUIDE)
+                raise TargetRefusedError(f"the token of GitHub's {wrong}", remedy=_GUIDE)
         kept = canonical({"ends": over, "token": token}).decode()
         return Minted(open={}, secret={kind.variable: token}, kept=kept)
 
@@ -137,7 +137,7 @@ class GithubTarget:
                 raise _refusal(ended, "does not end the token")
             seen = link.ask("GET", _WHOSE, token)
         if seen.status == _OK:
-            raise TargetUnavailableError("GitHub ended the token, and takes it still")
+            raise TargetUnavailableError("the token was ended by GitHub, which takes it still")
         if seen.status != _UNKNOWN or not isinstance(_object(seen).get("message"), str):
             raise _refusal(seen, "does not say that the token is over")
         return Gone(cut=0)
@@ -148,7 +148,7 @@ class GithubTarget:
 
     def look(self, name: str, *, patience: float) -> Shown:  # noqa: ARG002 - as above
         """Nothing is shown under a name (rule 4)."""
-        raise TargetRefusedError("GitHub knows no names of tokens", remedy=_GUIDE)
+        raise TargetRefusedError("no name of a token is known to GitHub", remedy=_GUIDE)
 
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:  # noqa: ARG002 - as above
         """Nothing can be listed (rule 4)."""
@@ -191,7 +191,7 @@ class GithubTarget:
             with HttpConnection(address, self._tls, patience=patience) as connection:
                 yield _Link(connection, self._place)
         except HttpUnreachedError as error:
-            raise TargetUnreachedError(f"GitHub can't be reached ({error})") from None
+            raise TargetUnreachedError(f"nothing of GitHub's can be reached ({error})") from None
         except HttpLostError as error:
             raise TargetUnavailableError(f"the connection to GitHub was lost ({error})") from None
 
@@ -225,11 +225,11 @@ def _refusal(answer: HttpAnswer, what: str) -> TaskboundError:
         lasting = set()
     if status in lasting:
         return TargetRefusedError(
-            f"GitHub {what}: HTTP status {status}",
+            f"the API of GitHub {what}: HTTP status {status}",
             remedy="see that the App has this installation, these repositories and permissions, and that its"
             " key is one that GitHub knows: docs/guides/github.md",
         )
-    return TargetUnavailableError(f"GitHub {what}: HTTP status {status}")
+    return TargetUnavailableError(f"the API of GitHub {what}: HTTP status {status}")
 
 
 def _object(answer: HttpAnswer) -> Mapping[str, JsonValue]:
