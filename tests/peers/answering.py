@@ -51,7 +51,7 @@ class Answering:
 def answering(answers: Callable[[Asked], Said]) -> Iterator[Answering]:
     """One that answers so, while it runs."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Answers(BaseHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
             pass
 
@@ -72,9 +72,9 @@ def answering(answers: Callable[[Asked], Said]) -> Iterator[Answering]:
                 self.wfile.write(body)
 
     for verb in ("GET", "POST", "DELETE"):
-        setattr(Handler, f"do_{verb}", Handler._answer)  # noqa: SLF001 - the class is ours, made above
+        setattr(Answers, f"do_{verb}", Answers._answer)  # noqa: SLF001 - the class is ours, made above
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     server.daemon_threads = True
     there = Answering(f"http://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
