@@ -145,8 +145,8 @@ class Aws:
 
     def post(self, path: str, body: bytes) -> bytes:
         told = {"Content-Type": "text/plain"}
-        request = urllib.request.Request(self.address + path, body, told)  # noqa: S310 - ours
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - ours
+        request = urllib.request.Request(self.address + path, body, told)  # noqa: S310 - a server of this test's own
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - a server of this test's own
             found: bytes = answer.read()
             return found
 

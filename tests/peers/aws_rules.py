@@ -35,9 +35,13 @@ def _fits(pattern: str, text: str) -> bool:
     """`*` and `?` count, `${*}`, `${?}` and `${$}` are the characters themselves."""
     parts = re.findall(r"\$\{[*?$]\}|\*|\?|[^*?$]+|\$", pattern)
     signs = {"*": ".*", "?": "."}
-    return re.fullmatch(
-        "".join(signs.get(one) or re.escape(one[2] if one.startswith("${") else one) for one in parts), text
-    ) is not None  # fmt: skip
+    return (
+        re.fullmatch(
+            "".join(signs.get(one) or re.escape(one[2] if one.startswith("${") else one) for one in parts),
+            text,
+        )
+        is not None
+    )
 
 
 def _holds(operator: str, told: dict[str, str], known: dict[str, str]) -> bool:

@@ -204,11 +204,28 @@ def answered(host: Host, **changes: object) -> dict[str, object]:
     """An answer of the real helper, with one row of which this is changed."""
     found = host.sshd.ask("discover", most=1, prefixes=[], seconds=5)
     row = {
-        "how": "key", "account": "ann", "reach": 0, "groups": [], "runs": True, "open": 0, "made": 0,
-        "used": 0, "ends": 0, "mark": "SHA256:x", "type": "ssh-rsa", "comment": "", "program": "",
-        "source": "", "bound": [], "file": "/x", "line": 1, "changed": 0, "empty": False, "ours": False,
+        "how": "key",
+        "account": "ann",
+        "reach": 0,
+        "groups": [],
+        "runs": True,
+        "open": 0,
+        "made": 0,
+        "used": 0,
+        "ends": 0,
+        "mark": "SHA256:x",
+        "type": "ssh-rsa",
+        "comment": "",
+        "program": "",
+        "source": "",
+        "bound": [],
+        "file": "/x",
+        "line": 1,
+        "changed": 0,
+        "empty": False,
+        "ours": False,
         "root": True,
-    }  # fmt: skip
+    }  # fmt: skip - one row, read as one
     told = found["ok"]
     assert isinstance(told, dict)
     return {"ok": {**told, "rows": [row | changes], "count": 1}}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.target import StsPlace
 
-__all__ = ["AbsentError", "Aws", "FullError"]
+__all__ = ["AbsentError", "Asking", "Aws", "FullError"]
 
 _GUIDE: Final = "see docs/guides/aws.md"
 _UNKNOWN: Final = frozenset(
@@ -225,7 +225,7 @@ class Asking:
             )
         if code in _REFUSED:
             return TargetRefusedError(_REFUSED[code], remedy=_GUIDE)
-        if code in _LATER or status >= 500:  # noqa: PLR2004 - HTTP's
+        if code in _LATER or status >= 500:  # noqa: PLR2004 - a fault of the server's own, by HTTP
             return TargetUnavailableError("AWS has too much to do, or a fault of its own")
         return TargetUnavailableError(
             f"AWS refuses `{service}:{operation}` for a reason that is not known here"
