@@ -106,7 +106,7 @@ def test_every_command_of_the_guide_does_what_the_guide_says(reader: Reader) -> 
                 assert ended.status == 0, (line, ended)
                 either = (ended.err + ended.out, ended.out + ended.err)
                 assert any(agrees(said.splitlines(), written) for said in either), (line, ended)
-    assert counted == {"hcl": 2, "sql": 3, "yaml": 5, "sh": 3, "": 4}
+    assert counted == {"hcl": 3, "sql": 3, "yaml": 5, "sh": 3, "": 4}
     assert reader.here.logins() == set()
     assert not holding(reader.here.place.home, WORD, reader.bao.root)
 
