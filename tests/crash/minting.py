@@ -111,23 +111,23 @@ class Minting:
             case "asker":
                 if self.asker is not None:
                     self.asker.kill()
-            case "system" | "database":
-                self.ground.kill(victim)
-            case _:
+            case "broker" | "daemon":
                 process = self.daemon if victim == "daemon" else self.broker
                 assert process is not None
                 process.process.send_signal(signal.SIGKILL)
+            case _:
+                self.ground.kill(victim)
 
     def bury(self, victim: Victim) -> None:
         """Wait until what was killed is gone, and start another."""
         match victim:
-            case "system" | "database":
-                self.ground.bring_back(victim)
             case "broker" | "daemon":
                 self._leave_asker()
                 self._start_anew(victim)
-            case _:
+            case "asker":
                 self._leave_asker()
+            case _:
+                self.ground.bring_back(victim)
 
     def _leave_asker(self) -> None:
         if self.asker is not None:
