@@ -94,7 +94,7 @@ NEAR: Final = frozenset(
         ),
         *("broker:discovered", "broker:failed", "broker:gone", "broker:lease", "broker:left"),
         *("broker:minted", "broker:renewed", "broker:seen", "broker:swept"),
-        *("credential:acknowledge", "credential:discover", "credential:end"),
+        *("credential:acknowledge", "credential:discover", "credential:end", "credential:inject"),
         *("credential:renewed", "credential:sweep", "credential:take"),
         *("network:agree", "network:authorities", "network:counts", "network:refused"),
         *("target:add", "target:admin", "target:remove", "target:test"),
