@@ -229,7 +229,7 @@ def test_an_issuer_that_is_away_is_asked_again_by_the_next_request() -> None:
         async with Issuing() as there:
             one = Tokens(there)
             there.close()
-            assert await one.code() == "no-token"
+            assert await one.code() == "no-token-endpoint"
             await there.listen_again()
             assert await one.code() == "ok"
             assert states(one) == ["asked", "refused", "asked", "given"]
@@ -292,7 +292,7 @@ def test_while_its_issuer_is_away_a_token_is_used_on_for_as_long_as_it_is_good()
             assert await one.tokens.current() == there.token(1)
             assert states(one) == ["asked", "given", "asked", "refused"]  # it is not asked each time
             loop.ahead += 58
-            assert await one.code() == "no-token"
+            assert await one.code() == "no-token-endpoint"
 
     run(story)
 
