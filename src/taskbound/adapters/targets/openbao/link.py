@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.http import HttpAddress, HttpLostError, HttpUnreachedError
 from taskbound.adapters.openbao import BaoConnection
-from taskbound.core.target import BadTargetError
 from taskbound.ports.target import (
     NameTakenError,
     TargetRefusedError,
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.target import OpenbaoAccess, OpenbaoPlace
 
-__all__ = ["Link", "linked", "require_tls"]
+__all__ = ["Link", "linked"]
 
 _LISTED: Final = 16_777_216
 """Bytes of a list: 50,000 names are 2.5 million."""
@@ -183,24 +182,6 @@ def linked(
             "the OpenBao took longer than the call may take"
             if late
             else f"the connection to the OpenBao was lost ({error})"
-        ) from None
-
-
-def require_tls(place: OpenbaoPlace) -> ssl.SSLContext | None:
-    """Whose certificates count at this place; None where it is reached without.
-
-    Raises:
-        BadTargetError: The file of authorities can't be read.
-    """
-    import ssl  # noqa: PLC0415 - what is on this machine's loopback needs none
-
-    if not place.tls:
-        return None
-    try:
-        return ssl.create_default_context(cafile=place.roots or None)
-    except (OSError, ValueError):
-        raise BadTargetError(
-            "the file of the OpenBao's authorities can't be read where the broker runs"
         ) from None
 
 

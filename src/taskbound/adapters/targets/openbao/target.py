@@ -19,13 +19,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from taskbound.adapters.targets.alone import UnderWay
 from taskbound.adapters.targets.openbao.discovering import discover_access
-from taskbound.adapters.targets.openbao.link import linked, require_tls
+from taskbound.adapters.targets.openbao.link import linked
+from taskbound.adapters.targets.tls import require_tls
 from taskbound.core.clock import seconds
 from taskbound.ports.target import (
     Gone,
@@ -79,12 +80,10 @@ class OpenbaoTarget:
         """
         self._place = place
         self._access = access
-        self._tls = require_tls(place)
+        self._tls = require_tls(place, "the OpenBao's")
         self._engines = sorted({(one.mount, one.roles, one.creds) for one in kinds})
         self._seen = seen
-        self._under_way: set[str] = set()
-        """Names that are being minted here."""
-        self._lock = threading.Lock()
+        self._under_way = UnderWay()
 
     def mint(self, order: MintOrder, kind: OpenbaoKind, *, patience: float) -> Minted:
         """A copy of the role, and what it gives (rules 1 to 3)."""
@@ -93,7 +92,7 @@ class OpenbaoTarget:
             self._seen()  # what can't be ended is not minted
         name = order.name
         copy, creds = f"{kind.mount}/{kind.roles}/{name}", f"{kind.mount}/{kind.creds}/{name}"
-        with self._alone(name), self._linked(patience - (time.monotonic() - began)) as link:
+        with self._under_way.alone(name), self._linked(patience - (time.monotonic() - began)) as link:
             if link.read(copy) is not None or link.names(f"sys/leases/lookup/{creds}", sudo=True):
                 raise NameTakenError("the OpenBao has a role or a lease of that name")
             role = link.read(f"{kind.mount}/{kind.roles}/{kind.role}")
@@ -227,19 +226,6 @@ class OpenbaoTarget:
         copies = [link.read(f"{mount}/{roles}/{name}") for mount, roles, _ in self._engines]
         leases = [link.names(f"sys/leases/lookup/{one}", sudo=True) for one in self._leases(name)]
         return any(one is not None for one in copies) or any(leases)
-
-    @contextmanager
-    def _alone(self, name: str) -> Iterator[None]:
-        """Nobody else mints this name meanwhile: the server would write one copy over another."""
-        with self._lock:
-            if name in self._under_way:
-                raise NameTakenError("the name is being minted already")
-            self._under_way.add(name)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._under_way.remove(name)
 
     def _linked(self, patience: float) -> AbstractContextManager[Link]:
         return linked(self._place, self._tls, self._access, patience=patience)

@@ -12,21 +12,20 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import time
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.targets.redis.protocol import ANSWER, Answer, LostError, Refusal, Speech
-from taskbound.core.target import BadTargetError
 from taskbound.core.tool.name import shown
 from taskbound.ports.target import TargetRefusedError, TargetUnavailableError, TargetUnreachedError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
 
-    from taskbound.core.target import RedisNode, RedisPlace
+    from taskbound.core.target import RedisNode
 
-__all__ = ["GUIDE", "Link", "connect", "require_tls"]
+__all__ = ["GUIDE", "Link", "connect"]
 
 GUIDE: Final = "see docs/guides/redis.md"
 _LEAST: Final = 0.01
@@ -194,22 +193,6 @@ def connect(
         speech.close()
         raise
     return Link(node, speech, addresses, deadline), answers
-
-
-def require_tls(place: RedisPlace) -> ssl.SSLContext | None:
-    """Whose certificates count at this place; None where it is reached without.
-
-    Raises:
-        BadTargetError: The file of authorities can't be read.
-    """
-    if not place.tls:
-        return None
-    try:
-        return ssl.create_default_context(cafile=place.roots or None)
-    except (OSError, ValueError):
-        raise BadTargetError(
-            "the file of the Redis' authorities can't be read where the broker runs"
-        ) from None
 
 
 def _connected(node: RedisNode, tls: ssl.SSLContext | None, deadline: float) -> socket.socket:

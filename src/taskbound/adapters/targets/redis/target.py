@@ -12,13 +12,12 @@
 from __future__ import annotations
 
 import secrets
-import threading
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+from taskbound.adapters.targets.alone import UnderWay
 from taskbound.adapters.targets.redis.discovering import look_through, told_of
 from taskbound.adapters.targets.redis.knowing import know, require_declared, run_of
-from taskbound.adapters.targets.redis.link import require_tls
 from taskbound.adapters.targets.redis.nodes import Nodes, at_all
 from taskbound.adapters.targets.redis.user import (
     digest_of,
@@ -30,6 +29,7 @@ from taskbound.adapters.targets.redis.user import (
     see_gone,
     sessions_of,
 )
+from taskbound.adapters.targets.tls import require_tls
 from taskbound.core.credential import SECRET_BYTES, spell_secret
 from taskbound.ports.target import (
     Gone,
@@ -61,19 +61,17 @@ class RedisTarget:
             BadTargetError: The authorities can't be read.
         """
         self._place = place
-        self._tls = require_tls(place)
+        self._tls = require_tls(place, "the Redis'")
         self._user = access.user
         self._nodes = Nodes(place, self._tls, access.user, access.password)
-        self._under_way: set[str] = set()
-        """Names that are being minted here."""
-        self._lock = threading.Lock()
+        self._under_way = UnderWay()
 
     def mint(self, order: MintOrder, kind: RedisKind, *, patience: float) -> Minted:
         """A user on every node (rule 1)."""
         name = order.name
         password = spell_secret(secrets.token_bytes(SECRET_BYTES))
         rules = rules_of(kind, order.context, digest_of(password))
-        with self._alone(name), self._nodes.linked(patience) as links:
+        with self._under_way.alone(name), self._nodes.linked(patience) as links:
             if any(at_all(links, lambda link: has_user(link, name))):
                 raise NameTakenError("a node has a user of that name")
             require_declared(at_all(links, know))
@@ -137,16 +135,3 @@ class RedisTarget:
         if place.tls:
             way["REDIS_TLS"] = "true"
         return way | ({"REDIS_CACERT": place.roots} if place.roots else {})
-
-    @contextmanager
-    def _alone(self, name: str) -> Iterator[None]:
-        """Nobody else mints this name meanwhile: a node would write one user over another."""
-        with self._lock:
-            if name in self._under_way:
-                raise NameTakenError("the name is being minted already")
-            self._under_way.add(name)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._under_way.remove(name)
