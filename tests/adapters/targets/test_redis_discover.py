@@ -13,16 +13,25 @@ from taskbound.core.target import RedisAccess, RedisKind, RedisPlace
 from taskbound.core.target.standing import Entry, Reach, Standing, Whose
 from taskbound.ports.target import Discovers, Discovery, MintOrder, TargetRefusedError
 from tests.peers.minter import MARK, PATIENCE, fresh_name
-from tests.peers.redis import ADMIN_PASSWORD, ADMIN_USER, Node, running
+from tests.peers.redis import ADMIN_PASSWORD, ADMIN_USER, Node, Sort, running
 
 OTHER = name_of("zzzzzzz2", "crd_" + "a" * 35)
 ENDS = Instant(4_102_444_800_000_000)
 READS = RedisKind(commands=("get",), reads=("orders:*",))
 
 
+@contextmanager
+def looked_at(count: int, sort: Sort = "redis") -> Iterator[tuple[Node, ...]]:
+    """Nodes whose admin has the one right more that looking needs."""
+    with running(count, sort) as nodes:
+        for one in nodes:
+            one.ask("ACL", "SETUSER", ADMIN_USER, "+acl|dryrun")
+        yield tuple(nodes)
+
+
 @pytest.fixture(scope="module", params=["redis", "valkey"])
 def node(request: pytest.FixtureRequest) -> Iterator[Node]:
-    with running(1, request.param) as (one,):
+    with looked_at(1, request.param) as (one,):
         yield one
 
 
@@ -181,7 +190,7 @@ def test_of_many_the_worst_are_told_and_how_many_there_are(
 
 
 def test_users_of_one_node_alone_and_rights_that_differ_are_said() -> None:
-    with running(2) as (one, two):
+    with looked_at(2) as (one, two):
         one.ask("ACL", "SETUSER", "alone", "on", ">a", "+get", "~a")
         one.ask("ACL", "SETUSER", "other", "on", ">a", "+get", "~a")
         two.ask("ACL", "SETUSER", "other", "on", ">a", "+acl", "~a")
