@@ -204,7 +204,7 @@ async def test_what_an_endpoint_does_has_a_name_within_bounds_and_is_asked_once(
 async def test_an_endpoint_that_does_not_prove_who_it_is_is_sent_nothing(tmp_path: Path) -> None:
     context, _ = Authority(tmp_path).context()
     async with Issuing(context=context) as there:
-        assert await code(asking(there.client())) == "no-token"
+        assert await code(asking(there.client())) == "no-token-endpoint"
         assert there.asked == []
 
 

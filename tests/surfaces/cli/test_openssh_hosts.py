@@ -128,7 +128,7 @@ def test_what_is_in_the_way_of_a_first_test_is_said_and_nothing_is_left(hosts: H
     program.write_text(LYING.replace("VERSION", "0"), encoding="utf-8")
     hosts.allow(again["key"], [hosts.sshd.python, str(program)])
     for name, why in (
-        ("older", "is no helper that we know"),
+        ("older", "the helper on the host is of version 0"),
         ("elsewhere", "no server answers at that host and port"),
         ("changed", "the host shows another key than those in the target's file"),
         ("unknown", "the host lets nobody in with this key"),

@@ -96,7 +96,7 @@ def test_a_secret_that_is_typed_is_not_shown(place: Installation) -> None:
     add = ("upstream", "add", "typed", "--secret", "environment:TOKEN", "--", sys.executable, str(KEEPER))
     assert typed(place, VALUES["token"], *add)[0] == 0
     terminal = Typing(place, "upstream", "secret", "typed", "environment:TOKEN")
-    terminal.until("keeper.py? [y/N]")
+    terminal.until("[y/N]")
     terminal.answer("y")
     terminal.until("environment:TOKEN: ")
     terminal.answer(VALUES["other"])
