@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -10,7 +11,17 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.credential import Credential, CredentialState
 
-__all__ = ["CredentialReads", "CredentialWrites"]
+__all__ = ["CredentialReads", "CredentialWrites", "HeldCredential"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class HeldCredential:
+    """A credential that lives, and that who asked for it said to have."""
+
+    credential: str
+    task: str
+    connection: str
+    """The holder of its action."""
 
 
 class CredentialReads(Protocol):
@@ -39,6 +50,12 @@ class CredentialReads(Protocol):
         """Tasks with credentials that have not ended, each once, in order; empty is that of those of none.
 
         Asked for again and again: it MUST NOT take as long as to read what these tasks have.
+        """
+
+    def held_by(self, namespace: str, beginning: str) -> tuple[HeldCredential, ...]:
+        """What is active and was acknowledged, of holders whose names begin so; by id.
+
+        Asked for again and again: it MUST NOT take as long as to read what everybody has.
         """
 
     def due(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:

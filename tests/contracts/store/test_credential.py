@@ -7,8 +7,9 @@ import pytest
 
 from taskbound.core.clock import Instant
 from taskbound.core.credential import LIVE, NEVER, Credential, CredentialState, Lease, Renewal, RenewalState
+from taskbound.ports.credential import HeldCredential
 from taskbound.ports.store import ConflictError
-from tests.contracts.store.rows import NOW, OTHER, SPACE
+from tests.contracts.store.rows import NOW, OTHER, SPACE, action, insert
 
 if TYPE_CHECKING:
     from taskbound.ports.store import Store
@@ -175,6 +176,28 @@ def test_tasks_of_what_lives_are_found_once_each_and_those_of_what_is_over_are_n
     with store.read() as seen:
         assert seen.credentials.living_tasks(SPACE) == ("", "tsk_active", "tsk_journaled", "tsk_minting")
         assert seen.credentials.living_tasks("none") == ()
+
+
+def test_what_is_had_is_found_by_the_names_of_its_holders_and_nothing_else_is(store: Store) -> None:
+    holders = ("egr_a", "egr_b", "con_c", "EGR_d", "egr_e", "egr_f")
+    actions = [replace(action(number), connection=one) for number, one in enumerate(holders, 1)]
+    insert(store, *actions, replace(action(7), namespace=OTHER, connection="egr_g"))
+    of = {letter: one.id for letter, one in zip("abcdef", actions, strict=True)}
+    changes = {"e": {"acknowledged": False}, "f": {"state": S.REVOKING}}
+    rows = [
+        row(
+            letter,
+            **{"action": of[letter], "state": S.ACTIVE, "acknowledged": True, **changes.get(letter, {})},
+        )
+        for letter in "badcfe"
+    ]
+    written(store, *rows, row("g", namespace=OTHER, action=action(7).id, acknowledged=True))
+    with store.read() as seen:
+        assert seen.credentials.held_by(SPACE, "egr_") == (
+            HeldCredential(credential=row("a").id, task="tsk_1", connection="egr_a"),
+            HeldCredential(credential=row("b").id, task="tsk_1", connection="egr_b"),
+        )
+        assert seen.credentials.held_by(SPACE, "none") == ()
 
 
 def test_what_lives_of_some_tasks_is_locked_by_id_and_nothing_else(store: Store) -> None:

@@ -24,7 +24,7 @@ from taskbound.flows.credential.settling import find_unknown, settle_one
 from taskbound.flows.credential.stranded import end_one_stranded, find_stranded
 
 if TYPE_CHECKING:
-    from taskbound.flows.credential.seated import Seated
+    from taskbound.ports.credential import HeldCredential
     from taskbound.surfaces.api.daemon import Daemon
 
 __all__ = ["CredentialRounds"]
@@ -42,8 +42,7 @@ class CredentialRounds:
         self._daemon = daemon
         self._overdue = Overdue(daemon.means)
         self._turn = 0
-        self._plain: dict[str, set[str]] = {}
-        self._lost: dict[str, frozenset[Seated]] = {}
+        self._lost: dict[str, frozenset[HeldCredential]] = {}
         """By namespace: what was seen without a holder the last time (rule 5)."""
 
     async def go(self) -> None:
@@ -78,8 +77,8 @@ class CredentialRounds:
     async def see_to_seats(self, space: str) -> None:
         """End what an egress had that is gone together with its daemon (rule 5)."""
         daemon, means = self._daemon, self._daemon.means
-        own, plain = daemon.connections.names(), self._plain.setdefault(space, set())
-        lost = await daemon.read(partial(find_lost_seats, means, space, own, plain))
+        own = daemon.connections.names()
+        lost = await daemon.read(partial(find_lost_seats, means, space, own))
         known, self._lost[space] = self._lost.get(space, frozenset()), lost
         for one in sorted(lost & known):
             row = await daemon.first(partial(end_own, means, space, one.credential, one.task, LEFT))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskbound.core.credential import LIVE, NEVER, CredentialState
+from taskbound.ports.credential import HeldCredential
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -55,6 +56,18 @@ class MemoryCredentials:
     def living_tasks(self, namespace: str) -> tuple[str, ...]:
         """Tasks with credentials that have not ended."""
         return tuple(sorted({one.task for one in self._of(namespace) if one.state in LIVE}))
+
+    def held_by(self, namespace: str, beginning: str) -> tuple[HeldCredential, ...]:
+        """What holders have whose names begin so."""
+        actions = self._tables.live().actions
+        found = [
+            HeldCredential(credential=one.id, task=one.task, connection=action.connection)
+            for one in self._of(namespace)
+            if one.state is CredentialState.ACTIVE and one.acknowledged
+            if (action := actions.get((namespace, one.action))) is not None
+            and action.connection.startswith(beginning)
+        ]
+        return tuple(sorted(found))
 
     def due(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
         """What is due in a target, what was due first before the rest."""

@@ -9,6 +9,7 @@ from taskbound.adapters.store.sql.rows.columns import json_texts
 from taskbound.adapters.store.sql.schema.credential import UNFINISHED
 from taskbound.core.clock import Instant
 from taskbound.core.credential import LIVE, Credential, CredentialState, Lease, Renewal, RenewalState
+from taskbound.ports.credential import HeldCredential
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -36,6 +37,12 @@ _SOME: Final = (
 _TASKS: Final = (
     "SELECT DISTINCT task FROM credentials INDEXED BY credentials_unfinished"  # noqa: S608 - our own words
     f" WHERE namespace = ? AND state IN ({UNFINISHED}) AND state IN ({LIVING}) ORDER BY task"
+)
+_HELD: Final = (
+    "SELECT c.id, c.task, a.connection FROM credentials c INDEXED BY credentials_unfinished"  # noqa: S608 - our own words
+    " CROSS JOIN actions a WHERE a.namespace = c.namespace AND a.id = c.action"
+    f" AND c.namespace = ?1 AND c.state IN ({UNFINISHED}) AND c.state = 'active' AND c.acknowledged = 1"
+    " AND substr(a.connection, 1, length(?2)) = ?2 ORDER BY c.id"
 )
 _DUE: Final = (
     f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND target = ?"  # noqa: S608 - our own words
@@ -94,6 +101,10 @@ class SqlCredentials:
     def living_tasks(self, namespace: str) -> tuple[str, ...]:
         """Tasks with credentials that have not ended."""
         return self._link.all(str, _TASKS, (namespace,))
+
+    def held_by(self, namespace: str, beginning: str) -> tuple[HeldCredential, ...]:
+        """What holders have whose names begin so."""
+        return self._link.all(_read_held, _HELD, (namespace, beginning))
 
     def due(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
         """What is due in a target, what was due first before the rest."""
@@ -160,6 +171,10 @@ def _renewal(row: Credential) -> tuple[Value, ...]:
     if one is None:
         return ("", 0, 0, "", 0)
     return (one.action, one.ends, one.record, one.state.value, one.attempts)
+
+
+def _read_held(credential: str, task: str, connection: str) -> HeldCredential:
+    return HeldCredential(credential=credential, task=task, connection=connection)
 
 
 def read_credential(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
