@@ -128,11 +128,20 @@ def test_what_has_ended_by_itself_takes_no_room_of_the_role(there: Aws) -> None:
     )
 
 
+def test_a_denial_stands_for_as_long_as_its_session_could_act_and_not_as_long_as_aws_keeps_it(
+    there: Aws,
+) -> None:
+    minted(there, made := order(left=120))
+    there.target().revoke(made.name, ends=made.ends, patience=PATIENCE)
+    document = there.iam.get_role_policy(RoleName=LAST, PolicyName=made.name)["PolicyDocument"]
+    assert document["Statement"][0]["Sid"] == f"until{made.ends // seconds(1) + 60}"
+
+
 def test_i14_a_sweep_takes_denials_away_that_deny_nobody_any_more_and_touches_nothing_else(
     there: Aws,
 ) -> None:
     over, live, other = fresh_name(), fresh_name(), "tb_otherone_" + "a" * 35
-    for name, until in ((over, ends(-3601)), (live, ends(-3500)), (other, ends(-9000))):
+    for name, until in ((over, ends(-301)), (live, ends(-290)), (other, ends(-9000))):
         there.iam.put_role_policy(RoleName=LAST, PolicyName=name, PolicyDocument=denial(name, until))
     assert list(there.target().sweep(PREFIX, patience=PATIENCE)) == []
     left = set(there.iam.list_role_policies(RoleName=LAST)["PolicyNames"])

@@ -240,9 +240,8 @@ class Seat:
         if over is None:
             return
         if over.state == "superseded":
-            del self._held[
-                key
-            ]  # it was narrowed, and asked for as it was made, the narrower one is the answer
+            # it was narrowed: asked for as it was, the narrower one is the answer
+            del self._held[key]
         elif over.state in _OVER:
             del self._held[key]
             why = over.reason or f"the question is {over.state}"

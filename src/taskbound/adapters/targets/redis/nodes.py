@@ -59,9 +59,9 @@ class Nodes:
 
         Raises:
             TargetUnreachedError: Not all of them can be reached; nothing was sent.
-        """  # what a thread that is late connects to is closed with it
+        """
         deadline = time.monotonic() + patience
-        with ExitStack() as open_:
+        with ExitStack() as open_:  # what a thread that is late connects to is closed with it
             found = _together(self._place.at, partial(self._connect, deadline=deadline), deadline)
             for one in found:
                 if not isinstance(one, TaskboundError):

@@ -6,9 +6,11 @@
 2. An end writes a policy of the name's own at each role of the target's kinds, as a name does not say which
    one it was of, and reads it back. More there is not to be seen: AWS says of itself that it takes seconds
    until a policy counts everywhere.
-3. A session whose own policy has ended it is left at that: a role has room for some fifty denials.
+3. A role has room for some fifty denials. So one stands as long as its session could act: that is until the
+   end that is in the session's own policy, whoever made it and however late, though AWS keeps the session.
+   What its policy has ended is left at that.
 4. What is looked for is the denial: where that stands nothing of the name can act, where it doesn't it may.
-5. A sweep can name no session. It takes denials away whose sessions can't be there any more, an hour after.
+5. A sweep can name no session. It takes denials away that deny nobody any more, some minutes after.
 6. Nobody moves an end: it stands in the policy that the session has.
 """
 
@@ -49,7 +51,8 @@ _LEAST: Final = 900
 _MOST: Final = 43_200
 _SKEW: Final = minutes(1)
 """By how much the clock here may be ahead of AWS'."""
-_AFTER: Final = minutes(60)
+_AFTER: Final = minutes(5)
+"""How long a denial stands after nothing of its name could act any more (rule 5)."""
 _UNTIL: Final = re.compile(r"until([0-9]{1,12})")
 
 
@@ -109,8 +112,7 @@ class StsTarget:
         """Have each role deny the name, and read that back (rules 2 and 3)."""
         if _now() > ends + _SKEW:
             return Left(until=ends)
-        # a session that was asked for before its end is there for a quarter of an hour at least
-        until = Instant(max(ends, _now()) + seconds(_LEAST) + _SKEW)
+        until = Instant(max(ends, _now()) + _SKEW)  # 3
         with self._aws.asked(patience) as aws:
             for role in self._roles:
                 if self._denial(aws, role, name) is None:
