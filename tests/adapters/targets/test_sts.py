@@ -119,13 +119,25 @@ def test_k7_a_mint_that_comes_after_its_end_opens_nothing(there: Aws) -> None:
         minted(there, made)
 
 
-def test_what_has_ended_by_itself_takes_no_room_of_the_role(there: Aws) -> None:
+FULL = "<ErrorResponse><Error><Code>LimitExceeded</Code><Message>10240</Message></Error></ErrorResponse>"
+
+
+def test_f17_a_clock_that_is_ahead_keeps_no_denial_away(there: Aws) -> None:
+    name = fresh_name()
+    assert isinstance(there.target().revoke(name, ends=ends(-3_600), patience=PATIENCE), Gone)
+    assert there.denied(name)
+
+
+def test_where_a_role_has_no_room_what_ended_by_itself_is_left_at_that_and_nothing_else_is(
+    there: Aws,
+) -> None:
     name, over = fresh_name(), ends(-61)
+    there.judge("fault", action="PutRolePolicy", status=409, body=FULL)
     assert there.target().revoke(name, ends=over, patience=PATIENCE) == Left(until=over)
+    there.judge("fault", action="PutRolePolicy", status=409, body=FULL)
+    with pytest.raises(TargetUnavailableError, match="no room"):
+        there.target().revoke(name, ends=ends(-30), patience=PATIENCE)
     assert not there.denied(name)
-    assert there.target().revoke(name, ends=ends(-30), patience=PATIENCE) == Gone(
-        cut=0, notes=("denied by 2 roles, by the tag of its session",)
-    )
 
 
 def test_a_denial_stands_for_as_long_as_its_session_could_act_and_not_as_long_as_aws_keeps_it(

@@ -183,7 +183,7 @@ def test_what_is_had_is_found_by_the_names_of_its_holders_and_nothing_else_is(st
     actions = [replace(action(number), connection=one) for number, one in enumerate(holders, 1)]
     insert(store, *actions, replace(action(7), namespace=OTHER, connection="egr_g"))
     of = {letter: one.id for letter, one in zip("abcdef", actions, strict=True)}
-    changes = {"e": {"acknowledged": False}, "f": {"state": S.REVOKING}}
+    changes: dict[str, dict[str, Any]] = {"e": {"acknowledged": False}, "f": {"state": S.REVOKING}}
     rows = [
         row(
             letter,

@@ -43,6 +43,7 @@ _UNKNOWN: Final = frozenset(
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
         "MissingAuthenticationToken",
+        "RequestExpired",
         "SignatureDoesNotMatch",
         "UnrecognizedClientException",
     }
@@ -215,7 +216,7 @@ class Asking:
             return FullError(operation)
         if code in _UNKNOWN:
             return TargetRefusedError(
-                "AWS does not know the admin's key, or its session is over",
+                "AWS does not know the admin's key, or this machine's clock is not AWS'",
                 remedy="give the target another one: `taskbound target admin FILE --admin-stdin`",
             )
         if code in _DENIED:

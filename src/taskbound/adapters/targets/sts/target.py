@@ -8,7 +8,8 @@
    until a policy counts everywhere.
 3. A role has room for some fifty denials. So one stands as long as its session could act: that is until the
    end that is in the session's own policy, whoever made it and however late, though AWS keeps the session.
-   What its policy has ended is left at that.
+   Where there is no room, what its policy has ended is left at that; whether it has is this machine's clock
+   to say, so that alone keeps no denial away.
 4. What is looked for is the denial: where that stands nothing of the name can act, where it doesn't it may.
 5. A sweep can name no session. It takes denials away that deny nobody any more, some minutes after.
 6. Nobody moves an end: it stands in the policy that the session has.
@@ -110,13 +111,11 @@ class StsTarget:
 
     def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:
         """Have each role deny the name, and read that back (rules 2 and 3)."""
-        if _now() > ends + _SKEW:
-            return Left(until=ends)
         until = Instant(max(ends, _now()) + _SKEW)  # 3
         with self._aws.asked(patience) as aws:
             for role in self._roles:
-                if self._denial(aws, role, name) is None:
-                    self._deny(aws, role, name, until)
+                if self._denial(aws, role, name) is None and not self._denied(aws, role, name, until):
+                    return self._full(role, ends)
             if any(self._denial(aws, role, name) is None for role in self._roles):
                 raise TargetUnavailableError("AWS does not show yet that the role denies the name")
         return Gone(cut=0, notes=(f"denied by {len(self._roles)} roles, by the tag of its session",))
@@ -155,7 +154,8 @@ class StsTarget:
                 remedy="correct `account` in the target's file, or give the target another key",
             )
 
-    def _deny(self, aws: Asking, role: str, name: str, until: Instant) -> None:
+    def _denied(self, aws: Asking, role: str, name: str, until: Instant) -> bool:
+        """Have the role deny the name; whether it has room for that."""
         try:
             self._found(
                 aws,
@@ -166,10 +166,21 @@ class StsTarget:
                 PolicyDocument=denial(name, until),
             )
         except FullError:
-            raise TargetUnavailableError(
-                f"the role `{role}` has no room for one more policy",
-                remedy="let its credentials live shorter, or give its agents several roles",
-            ) from None
+            return False
+        return True
+
+    def _full(self, role: str, ends: Instant) -> Left:
+        """What is to be said where a role has no room (rule 3).
+
+        Raises:
+            TargetUnavailableError: The session may act still.
+        """
+        if _now() > ends + _SKEW:
+            return Left(until=ends)
+        raise TargetUnavailableError(
+            f"the role `{role}` has no room for one more policy",
+            remedy="let its credentials live shorter, or give its agents several roles",
+        )
 
     def _denial(self, aws: Asking, role: str, name: str) -> Instant | None:
         """Until when the role's policy of this name has to stand; None where none denies the name.
