@@ -4,7 +4,7 @@
 2. Folders are looked through when a test throws them away, which is after everything was written to them,
    and the tests' own at the end. What a test printed, logged and failed with is looked at when it ends.
 3. Processes that the tests start are looked at while they run: the arguments of each, and the environment of
-   all but those that `taskbound exec` gave a secret to, which is what it is for.
+   all but those that `taskbound exec` or an egress gave a secret to, which is what these are for.
 4. What is found is said by where it stands. Where a test plants one, or its command writes its own down to be
    looked at, the name of the file or of its folder begins with `planted`, or the process has that argument.
 """
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["PLANTED", "Canary", "beneath"]
 
 PLANTED: Final = "planted"
+_EGRESS: Final = "taskbound.wiring.egress"
 _EVERY: Final = 0.5
 """Seconds; each look costs some milliseconds."""
 _LARGEST: Final = 256 * 1024 * 1024
@@ -66,8 +67,10 @@ class Canary:
                 continue
             name = words.split(b"\0")[0].decode("utf-8", "replace")
             self.text(f"arguments of {name}", words.decode("latin-1"))
-            if not self._is_given(pid):
-                self.text(f"environment of {name}", _read(_PROC / str(pid) / "environ").decode("latin-1"))
+            words = _read(_PROC / str(pid) / "environ")
+            # Whose parent ended meanwhile does not say any more who gave it what it has.
+            if _MARK in words and not self._is_given(pid) and pid in beneath(root):
+                self.text(f"environment of {name}", words.decode("latin-1"))
             self.looked += 1
 
     def watch(self, root: int) -> None:
@@ -102,10 +105,13 @@ class Canary:
 
     @staticmethod
     def _is_given(pid: int) -> bool:
-        """Whether `taskbound exec` started it, or what did."""
+        """Whether `taskbound exec` or an egress started it, or what did."""
+        first = pid
         while pid > 1:
             words = _read(_PROC / str(pid) / "cmdline").decode("utf-8", "replace").split("\0")
             if "exec" in words and any("taskbound" in one for one in words):
+                return True
+            if pid != first and _EGRESS in words:
                 return True
             pid = _parent(pid)
         return False

@@ -106,3 +106,27 @@ def test_what_a_process_was_started_with_is_looked_at(
     (found,) = canary.found
     assert ("arguments of" if arguments else "environment of") in found
     assert not ordinary.found
+
+
+SERVE = """
+import os, subprocess, sys
+os.environ["PGPASSWORD"] = sys.stdin.readline().strip()
+subprocess.run([sys.executable, "-c", "print(flush=True); input()", "planted"])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked at where there is /proc")
+@pytest.mark.parametrize(("starter", "found"), [("taskbound.wiring.egress", 0), ("another", 1)])
+def test_what_an_egress_gave_its_server_is_where_it_belongs(starter: str, found: int) -> None:
+    canary = Canary(planted=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE, starter], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(SECRET.encode() + b"\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        canary.processes(os.getpid())
+        process.communicate(b"\n")
+    assert len(canary.found) == found

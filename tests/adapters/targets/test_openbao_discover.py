@@ -21,7 +21,7 @@ from tests.peers.minter import MARK, fresh_name
 
 PATIENCE = 20.0
 GUIDE = (ROOT / "docs/guides/openbao.md").read_text(encoding="utf-8")
-LOOK = GUIDE.partition("## To see what else is there")[2].partition("```hcl")[2].partition("```")[0]
+LOOK = GUIDE.partition("```hcl discover.hcl\n")[2].partition("```")[0]
 """What the guide names beside what is needed."""
 
 

@@ -105,12 +105,13 @@ def actions(there: House, name: str) -> list[ActionRow]:
         return list(reversed(one.ask(ListActions(task=name), ActionRows).rows))
 
 
-def processes(word: str) -> list[int]:
-    """Processes whose command says this."""
+def processes(word: str, home: Path | None = None) -> list[int]:
+    """Processes whose command says this, and this installation where it is given: other tests have theirs."""
     found = []
     for one in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if word.encode() in (one / "cmdline").read_bytes():
+            words = (one / "cmdline").read_bytes()
+            if word.encode() in words and str(home or "").encode() in words:
                 found.append(int(one.name))
     return found
 
@@ -127,7 +128,8 @@ def servers() -> list[int]:
 
 def places(there: House, secret: str) -> list[str]:
     """Files of the installation, and processes by their arguments, that have this."""
-    words = [Path(f"/proc/{pid}/cmdline") for pid in (*children(os.getpid()), *processes("taskbound.wiring"))]
+    running = (*children(os.getpid()), *processes("taskbound.wiring", there.home))
+    words = (Path(f"/proc/{pid}/cmdline") for pid in running)
     files = (one for one in (*there.home.rglob("*"), *words) if one.is_file())
     return [str(one) for one in files if secret.encode() in one.read_bytes()]
 
@@ -235,11 +237,12 @@ async def test_k11_a_killed_gateway_and_a_killed_egress_leave_nothing_that_nobod
     with task(there) as name:
         async with agent(there) as one:
             await who(one)
-            (egress,) = processes("taskbound.wiring.egress")
+            (egress,) = processes("taskbound.wiring.egress", there.home)
             os.kill(egress, signal.SIGKILL)
             await asyncio.to_thread(require_gone, there, database, had(there, name)[0])
             until(
-                lambda: processes("taskbound.wiring.egress") not in ([], [egress]), "another egress is there"
+                lambda: processes("taskbound.wiring.egress", there.home) not in ([], [egress]),
+                "another egress is there",
             )
             await who(one)
             os.kill(one.process.pid, signal.SIGKILL)
