@@ -64,6 +64,11 @@ class CredentialReads(Protocol):
         A target is asked about by itself, so that what waits for one is never in the way of another's.
         """
 
+    def due_beside(
+        self, namespace: str, target: str, now: Instant, agents: Collection[str], *, limit: int
+    ) -> tuple[Credential, ...]:
+        """As `due`, of none of these agents: however much of theirs is due, it is not in the others' way."""
+
     def overdue(self, namespace: str, before: Instant, *, limit: int) -> tuple[Credential, ...]:
         """What is being revoked since before this instant, the oldest first."""
 

@@ -55,6 +55,10 @@ def explained(server: Server) -> Iterator[Explained]:
 FOUND: dict[str, tuple[Callable[[PostgresCredentials], object], str]] = {
     "due": (lambda it: it.due(SPACE, "db", Instant(NOW + 50), limit=20), "credentials_due"),
     "all due": (lambda it: it.due(SPACE, "db", Instant(NOW + 90_000), limit=20), "credentials_due"),
+    "due beside": (
+        lambda it: it.due_beside(SPACE, "db", Instant(NOW + 50), {"helper"}, limit=4),
+        "credentials_due",
+    ),
     "overdue": (lambda it: it.overdue(SPACE, Instant(NOW), limit=20), "credentials_revoking"),
     "of a task": (lambda it: it.credentials(SPACE, task="tsk_7", states=LIVE), "credentials_by_task"),
     "revoking": (

@@ -83,6 +83,19 @@ def test_i08_no_login_is_put_where_it_could_reach_beyond_its_rights(
             owner.execute("DROP ROLE strong")
 
 
+def test_f16_no_login_is_made_that_can_enter_where_the_admin_can_not(orders: Orders) -> None:
+    with orders.owner("postgres") as owner:
+        owner.execute("REVOKE CONNECT ON DATABASE beside FROM PUBLIC")
+        orders.target().revoke(user_of(orders.mint()), ends=ENDS, patience=PATIENCE)
+        owner.execute("GRANT CONNECT ON DATABASE beside TO readers")
+        before = orders.roles()
+        with pytest.raises(TargetRefusedError, match="enter the database `beside`"):
+            orders.mint()
+        assert orders.roles() == before
+        owner.execute("GRANT CONNECT ON DATABASE beside TO PUBLIC")
+    orders.target().revoke(user_of(orders.mint()), ends=ENDS, patience=PATIENCE)
+
+
 def test_a_group_that_is_not_there_leaves_nothing(orders: Orders) -> None:
     with pytest.raises(TargetRefusedError, match="no role `writers`"):
         orders.mint(PostgresKind(group="writers"))

@@ -8,6 +8,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
+from taskbound.adapters.targets.postgres.scram import SALT, verifier_of
 from taskbound.ports.target import Gone, Minted, TargetRefusedError, TargetUnavailableError
 from tests.adapters.targets.ending import ENDS, revoked, user_of
 from tests.peers.minter import MARK, PATIENCE, READERS, Orders, minting
@@ -54,6 +55,43 @@ def test_i04_a212_a_session_that_draws_its_beginning_out_does_not_outlive_it(ord
             each.join()
     assert met == {user_of(minted): "ended", user_of(another): "(2,)"}
     revoked(orders, another)
+
+
+@pytest.mark.parametrize("kept", ["SELECT 1", "PREPARE TRANSACTION 'a_password_of_mine'"])
+def test_i04_a213_a_password_that_it_changes_and_does_not_commit_keeps_it_in_no_longer(
+    orders: Orders, kept: str
+) -> None:
+    minted = orders.mint()
+    with suppress(psycopg.OperationalError), orders.login(minted) as one:
+        one.execute("BEGIN")
+        one.execute(f"ALTER ROLE {user_of(minted)} PASSWORD 'mine'".encode())
+        one.execute(kept.encode())
+        assert revoked(orders, minted).cut == 1
+
+
+def test_i04_a212_a213_who_comes_again_all_the_time_to_have_its_row_is_out(orders: Orders) -> None:
+    minted, over, again = orders.mint(), threading.Event(), threading.Semaphore(0)
+    same = verifier_of(minted.secret["PGPASSWORD"], b"s" * SALT)
+
+    def hold() -> None:
+        while not over.is_set():
+            with suppress(psycopg.Error), orders.login(minted) as one:
+                one.execute("BEGIN")
+                again.release()
+                one.execute(f"ALTER ROLE {user_of(minted)} PASSWORD '{same}'".encode())
+                one.execute("SELECT pg_sleep(20)")
+
+    holders = [threading.Thread(target=hold) for _ in range(4)]
+    for each in holders:
+        each.start()
+    for _ in holders:
+        assert again.acquire(timeout=10)
+    try:
+        revoked(orders, minted)
+    finally:
+        over.set()
+        for each in holders:
+            each.join()
 
 
 def test_f14_a_login_that_others_dropped_is_not_gone_while_a_session_of_nobody_is_open(

@@ -152,6 +152,25 @@ def test_i59_what_is_due_is_asked_for_by_target_and_comes_in_its_order(store: St
         assert due(SPACE, "mail", Instant(NOW + 1), limit=9) == (rows[5],)
 
 
+def test_i59_what_is_due_of_none_of_these_agents_comes_in_its_order_however_much_is_theirs(
+    store: Store,
+) -> None:
+    rows = [
+        *(row(letter, due=Instant(NOW), agent="greedy") for letter in "abc"),
+        row("d", due=Instant(NOW + 5), agent="helper"),
+        row("e", due=Instant(NOW + 1), agent="other"),
+        row("f", due=Instant(NOW + 11), agent="helper"),
+        row("g", due=Instant(NOW + 1), agent="helper", target="mail"),
+        row("h", due=NEVER, agent="helper"),
+    ]
+    written(store, *rows)
+    with store.read() as seen:
+        beside = seen.credentials.due_beside
+        assert beside(SPACE, "orders-db", Instant(NOW + 10), {"greedy"}, limit=9) == (rows[4], rows[3])
+        assert beside(SPACE, "orders-db", Instant(NOW + 10), {"greedy"}, limit=1) == (rows[4],)
+        assert beside(SPACE, "orders-db", Instant(NOW + 10), {"greedy", "other"}, limit=9) == (rows[3],)
+
+
 def test_i06_what_is_overdue_comes_oldest_first_whatever_else_there_is(store: Store) -> None:
     rows = [
         row("a", state=S.REVOKING, ended=Instant(NOW + 9)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from taskbound.core.clock import seconds
 from taskbound.core.credential import CredentialState, name_of
 from taskbound.core.target import PostgresAccess
 from taskbound.core.tool import ADMIN_SLOT, Binding
+from taskbound.ports.target import Gone, Minted, TargetUnavailableError
 from taskbound.surfaces.broker.grip import Grip
 from taskbound.surfaces.broker.steps import mint, revoke
 from taskbound.wire.broker import TellFailed, TellMinted
@@ -27,6 +29,8 @@ from tests.world import ANN
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from taskbound.core.credential import Credential
+    from taskbound.ports.target import MintOrder
     from tests.peers.minter import Orders
 
 S = CredentialState
@@ -328,6 +332,65 @@ def test_i59_a_target_that_hangs_delays_no_other(broker: Brokering, database: Or
         assert time.monotonic() - begun < 3
         assert not broker.work.settle(patience=0)
     assert broker.work.settle(patience=30)
+
+
+class Drawn:
+    """A target in which the ends of some names are drawn out until they fail, as by locks in a database."""
+
+    def __init__(self) -> None:
+        self.out: dict[str, str] = {}
+        self.asked: list[str] = []
+        self.turns = threading.Semaphore(0)
+
+    def mint(self, order: MintOrder, *_: object, **__: object) -> Minted:
+        return Minted(open={}, secret={"PGPASSWORD": order.name})
+
+    def use(self, *_: object, **__: object) -> None:
+        return None
+
+    def sweep(self, *_: object, **__: object) -> tuple[str, ...]:
+        return ()
+
+    def revoke(self, name: str, **_: object) -> Gone:
+        if name not in self.out:
+            return Gone(cut=0)
+        self.asked.append(self.out[name])
+        assert self.turns.acquire(timeout=20)
+        raise TargetUnavailableError("somebody has what this needs")
+
+
+def test_i59_an_agent_that_draws_out_a_hundred_ends_is_in_no_others_way(database: Orders) -> None:
+    drawn = Drawn()
+    broker = Brokering(MemoryStore(), plugs={"postgres": lambda _file, _access: drawn})
+    broker.ready(database)
+    with broker.world.means.store.read() as seen:
+        mark = seen.targets.mark()
+
+    def end(agent: str = "") -> Credential:
+        row = broker.ask(waits=False)
+        broker.world.forge(row, state=S.REVOKING, ended=row.made, agent=agent or row.agent)
+        drawn.out |= {name_of(mark, row.id): agent} if agent else {}
+        return row
+
+    for agent in ("greedy", "its-friend"):
+        for _ in range(50):
+            end(agent)
+    broker.work.round()
+    broker.later(2)
+    drawn.turns.release(3)
+    assert broker.work.settle(patience=20)
+    assert set(drawn.asked) == {"greedy", "its-friend"}
+    broker.work.round()
+    mine = end()
+    broker.later(1)
+    broker.work.round()
+    begun = time.monotonic()
+    while broker.row(mine.id).state is not S.REVOKED and time.monotonic() - begun < 5:
+        threading.Event().wait(0.01)
+    assert broker.row(mine.id).state is S.REVOKED
+    assert not broker.work.settle(patience=0)
+    drawn.turns.release(100)
+    assert broker.work.settle(patience=20)
 
 
 class Rude:

@@ -4,7 +4,9 @@
    says names a target, and what is due there stands in the store.
 2. Each target has `WORKERS` workers, and one of them is left for the other kind of work: revoking never
    keeps all of them from minting or renewing, nor these from revoking. A target that hangs keeps its own busy
-   and no other's (I-59).
+   and no other's (I-59). The agent that has the fewest in hand is next, and those whose ends took long have
+   one worker fewer for a while: who draws out what it had (by a lock that it holds in a database), or had a
+   thousand of it, is in no other agent's way.
 3. No more is leased than there are workers who can begin at once.
 4. What the daemon doesn't give is passed over for a second, unless it says that something is due there.
 5. That the store or the daemon can't be reached ends nothing here: it is looked at again.
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -45,39 +48,78 @@ _MOST: Final = 64
 """Credentials that are leased by one question."""
 _PASSED: Final = 1.0
 """Seconds that what was not given is passed over (rule 4)."""
+_SLOW: Final = 1.0
+"""Seconds from which on an end took long (rule 2): of a database that answers one takes a twentieth of it."""
+_SLOW_FOR: Final = 60.0
 _STEPS: Final = {Step.MINT, Step.RENEW, Step.REVOKE, Step.LOOK}
 _GIVING: Final = {Step.MINT, Step.RENEW}
 _SECOND: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a worker is at."""
+
+    giving: bool
+    """Whether it mints or renews."""
+    agent: str
+    begun: float
+    """On the clock that is never set."""
 
 
 @dataclass(slots=True)
 class Hall:
     """The workers of one target."""
 
-    in_hand: dict[str, bool] = field(default_factory=dict)
-    """By credential that is worked on: whether it is minted or renewed."""
+    in_hand: dict[str, Job] = field(default_factory=dict)
+    """By credential that is worked on."""
     passed: dict[str, float] = field(default_factory=dict)
     """By credential that was not given: until when it is passed over."""
+    slow: dict[str, float] = field(default_factory=dict)
+    """By agent something of whose took long to end: until when it has fewer workers for that."""
+    beside: float = 0.0
+    """When it is looked next beside those who have the most, on the clock that is never set."""
 
     def choose(self, rows: list[tuple[Credential, Step]], elapsed: float) -> list[Credential]:
         """What of these can begin at once (rules 2 and 3)."""
         self.passed = {name: until for name, until in self.passed.items() if until > elapsed}
-        rooms = {mints: WORKERS - 1 - self._count(mints=mints) for mints in (True, False)}
-        left = WORKERS - len(self.in_hand)
+        self._note_slow(elapsed)
+        busy = list(self.in_hand.values())
+        has = Counter(job.agent for job in busy)
         found: list[Credential] = []
-        for row, step in rows:
-            mints = step in _GIVING
-            if left <= 0:
+        free = [one for one in rows if one[0].id not in self.in_hand and one[0].id not in self.passed]
+        while len(busy) < WORKERS:
+            free = [one for one in free if self._has_room(_job(*one, elapsed), busy)]
+            if not free:
                 break
-            if rooms[mints] <= 0 or row.id in self.in_hand or row.id in self.passed:
-                continue
+            row, step = min(free, key=lambda one: has[one[0].agent])  # the first of them
+            free.remove((row, step))
             found.append(row)
-            rooms[mints] -= 1
-            left -= 1
+            busy.append(_job(row, step, elapsed))
+            has[row.agent] += 1
         return found
 
-    def _count(self, *, mints: bool) -> int:
-        return sum(one is mints for one in self.in_hand.values())
+    def done(self, credential: str, elapsed: float) -> None:
+        """A worker is free again."""
+        self._note_slow(elapsed)
+        self.in_hand.pop(credential, None)
+
+    def _note_slow(self, elapsed: float) -> None:
+        self.slow = {agent: until for agent, until in self.slow.items() if until > elapsed}
+        for job in self.in_hand.values():
+            if not job.giving and elapsed - job.begun >= _SLOW:
+                self.slow[job.agent] = elapsed + _SLOW_FOR
+
+    def _has_room(self, job: Job, busy: list[Job]) -> bool:
+        """Whether it can begin beside these, with a worker left for the others (rule 2)."""
+        same = [one for one in busy if one.giving is job.giving]
+        slow = [one for one in same if one.agent in self.slow]
+        drawn_out = not job.giving and job.agent in self.slow
+        return len(same) < WORKERS - 1 and not (drawn_out and len(slow) >= WORKERS - 2)
+
+
+def _job(row: Credential, step: Step, elapsed: float) -> Job:
+    return Job(giving=step in _GIVING, agent=row.agent, begun=elapsed)
 
 
 class Work:
@@ -141,7 +183,7 @@ class Work:
         desk.authority.attend({namespace for namespace, _ in targets})
         for namespace in sorted({place[0] for place in chosen}):
             wanted = {
-                row.id: target
+                row.id: (target, row)
                 for (space, target), rows in chosen.items()
                 if space == namespace
                 for row in rows
@@ -161,6 +203,10 @@ class Work:
             halls = {one: self._halls.setdefault(one, Hall()) for one in sorted(places)}
         for (namespace, target), hall in halls.items():
             due = snapshot.credentials.due(namespace, target, now, limit=_LOOKED_AT)
+            if len(due) == _LOOKED_AT and elapsed >= hall.beside:
+                hall.beside = elapsed + EVERY
+                agents = {one.agent for one in due}
+                due += snapshot.credentials.due_beside(namespace, target, now, agents, limit=WORKERS)  # 2
             steps = ((row, step_of(row, now)) for row in due)
             rows = [(row, step) for row, step in steps if step in _STEPS]
             with self._lock:
@@ -168,8 +214,8 @@ class Work:
             if found:
                 yield (namespace, target), found
 
-    def _lease(self, namespace: str, wanted: dict[str, str]) -> None:
-        """Ask for these, by their targets, and have done what is given."""
+    def _lease(self, namespace: str, wanted: dict[str, tuple[str, Credential]]) -> None:
+        """Ask for these, with their targets, and have done what is given."""
         asked = self._desk.watch.now()
         try:
             orders = self._desk.authority.lease(namespace, wanted.keys())
@@ -178,14 +224,14 @@ class Work:
             return
         given = {one.credential: one for one in orders.orders if one.credential in wanted}
         with self._lock:
-            for name, target in wanted.items():
+            for name, (target, row) in wanted.items():
                 hall = self._halls[namespace, target]
                 if name in given:
-                    hall.in_hand[name] = Step(given[name].step) in _GIVING
+                    hall.in_hand[name] = _job(row, Step(given[name].step), asked.elapsed)
                 else:
                     hall.passed[name] = asked.elapsed + _PASSED
         for name, order in given.items():
-            self._begin(namespace, wanted[name], order, orders, asked)
+            self._begin(namespace, wanted[name][0], order, orders, asked)
 
     def _begin(self, namespace: str, target: str, order: Order, orders: Orders, asked: Moment) -> None:
         grip = Grip(
@@ -223,7 +269,7 @@ class Work:
         with self._lock:
             hall = self._halls.get((namespace, target))
             if hall is not None:
-                hall.in_hand.pop(credential, None)
+                hall.done(credential, self._desk.watch.elapsed())
             self._idle.notify_all()
         self._wake.set()
 

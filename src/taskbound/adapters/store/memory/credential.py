@@ -74,6 +74,14 @@ class MemoryCredentials:
         found = [one for one in self._of(namespace) if one.target == target and NEVER < one.due <= now]
         return tuple(sorted(found, key=lambda one: (one.due, one.id))[:limit])
 
+    def due_beside(
+        self, namespace: str, target: str, now: Instant, agents: Collection[str], *, limit: int
+    ) -> tuple[Credential, ...]:
+        """What is due in a target, of none of these agents."""
+        found = [one for one in self._of(namespace) if one.target == target and NEVER < one.due <= now]
+        others = [one for one in found if one.agent not in agents]
+        return tuple(sorted(others, key=lambda one: (one.due, one.id))[:limit])
+
     def overdue(self, namespace: str, before: Instant, *, limit: int) -> tuple[Credential, ...]:
         """What is being revoked since before this instant, the oldest first."""
         found = [

@@ -48,6 +48,10 @@ _DUE: Final = (
     f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND target = ?"  # noqa: S608 - our own words
     " AND due > 0 AND due <= ? ORDER BY due, id LIMIT ?"
 )
+_DUE_BESIDE: Final = (
+    f"SELECT {COLUMNS} FROM credentials WHERE namespace = ?1 AND target = ?2"  # noqa: S608 - our own words
+    " AND due > 0 AND due <= ?3 AND agent NOT IN (SELECT value FROM json_each(?4)) ORDER BY due, id LIMIT ?5"
+)
 _OVERDUE: Final = (
     f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND state = 'revoking'"  # noqa: S608 - our own words
     " AND ended < ? ORDER BY ended, id LIMIT ?"
@@ -109,6 +113,13 @@ class SqlCredentials:
     def due(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
         """What is due in a target, what was due first before the rest."""
         return self._link.all(read_credential, _DUE, (namespace, target, now, limit))
+
+    def due_beside(
+        self, namespace: str, target: str, now: Instant, agents: Collection[str], *, limit: int
+    ) -> tuple[Credential, ...]:
+        """What is due in a target, of none of these agents."""
+        values = (namespace, target, now, json_texts(agents), limit)
+        return self._link.all(read_credential, _DUE_BESIDE, values)
 
     def overdue(self, namespace: str, before: Instant, *, limit: int) -> tuple[Credential, ...]:
         """What is being revoked since before this instant, the oldest first."""

@@ -2,7 +2,10 @@
 
 1. First it can't log in any more, and that is committed: a client that reconnects in a loop outlives every
    other order. `VALID UNTIL` and `NOLOGIN` end no session, and neither does `DROP ROLE` where the session
-   took on its group before.
+   took on its group before. Who changes its own password and doesn't commit that, or prepares it, has the row
+   that this writes: it is waited for shortly, and then the login's sessions are ended and what it prepared is
+   rolled back, again and again. The server has who waits for a row stand in line, so that nobody who comes
+   anew is before us.
 2. Then its sessions are ended until none is left; they are found by the number of who logged in, which
    nothing in a session changes. A session that was let in right before step 1 is not seen yet, but is in a
    transaction: those that nobody is seen for are waited for, and for no longer than one takes to begin. Who
@@ -23,7 +26,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from taskbound.adapters.targets.postgres.leaving import leave, owned
 from taskbound.adapters.targets.postgres.link import join, linked, named
@@ -48,6 +51,8 @@ _BEGINNING: Final = """
 SELECT pid, virtualxid FROM pg_locks WHERE locktype = 'virtualxid' AND pid NOT IN
 (SELECT pid FROM pg_stat_activity WHERE usesysid IS NOT NULL OR backend_type <> 'client backend')
 """
+_SHUT: Final = "SET LOCAL lock_timeout = '200ms'; ALTER ROLE {} NOLOGIN CONNECTION LIMIT 0"
+"""One message, and so one transaction: the bound is its own."""
 _SESSIONS: Final = """
 SELECT count(*), count(*) FILTER (WHERE pg_terminate_backend(pid))
 FROM pg_stat_activity WHERE usesysid = %s::oid
@@ -75,11 +80,12 @@ _FORGET: Final = "DELETE FROM taskbound.contexts WHERE login = %s"
 
 def end_login(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str) -> Gone:
     """End it; raises as `link.linked`, and `TargetUnavailableError` where something of it is left."""
-    cut, notes = 0, []
+    cut = 0
+    notes: list[str] = []
     oid, _, contexts = _find(link, name)
     if oid is not None:
-        link.run(sql.SQL("ALTER ROLE {} NOLOGIN CONNECTION LIMIT 0").format(named(name)))  # 1
-        cut = _end_beginning(link, name) + _end_sessions(link, oid)  # 2
+        cut, notes = _shut(link, place, admin, name, oid)  # 1
+        cut += _end_beginning(link, name) + _end_sessions(link, oid)  # 2
         notes += _roll_back(link, place, admin, name)  # 3
         for database in owned(link, place, oid):
             with linked(place, admin.user, admin.password, patience=link.left, database=database) as there:
@@ -108,6 +114,22 @@ def _find(link: Link, name: str) -> tuple[int | None, bool, bool]:
     """The number of the role, whether it prepared something, and whether the database has contexts."""
     oid, prepared, contexts = link.run(_FOUND, {"name": name})[0]
     return oid, prepared, contexts
+
+
+def _shut(
+    link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str, oid: int
+) -> tuple[int, list[str]]:
+    """Let it log in no more, whoever of its own has its row (rule 1); what was ended for that."""
+    cut = 0
+    notes: list[str] = []
+    while True:
+        try:
+            link.run(sql.SQL(_SHUT).format(named(name)))
+        except errors.LockNotAvailable:
+            cut += link.run(_SESSIONS, (oid,))[0][1]
+            notes += _roll_back(link, place, admin, name)
+        else:
+            return cut, notes
 
 
 def _drop(link: Link, name: str, *, contexts: bool) -> None:

@@ -6,6 +6,8 @@
    that the group is in: membership alone would pass them on to whoever may `SET ROLE`.
 3. Where the server knows how (16 and later), a login can't become its group: what it makes is its own, and
    is seen.
+4. The admin can enter each database that a login can: what a login made where nobody takes it over, runs with
+   its rights for as long as its role is there, also once it can't log in any more.
 """
 
 from __future__ import annotations
@@ -37,9 +39,12 @@ WITH RECURSIVE above(oid) AS (
     SELECT oid FROM pg_roles WHERE rolname = %s
     UNION SELECT m.roleid FROM pg_auth_members m JOIN above a ON a.oid = m.member
 )
-SELECT r.rolname, r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls OR r.rolname = ANY(%s)
+SELECT r.rolname, r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls OR r.rolname = ANY(%s),
+    (SELECT min(d.datname) FROM pg_database d WHERE d.datallowconn
+        AND has_database_privilege(r.oid, d.oid, 'CONNECT') AND NOT has_database_privilege(d.oid, 'CONNECT'))
 FROM above a JOIN pg_roles r USING (oid)
 """
+"""With the first database that the role can enter and the admin can't (rule 4)."""
 _ROLES_BEYOND: Final = (
     "pg_checkpoint",
     "pg_create_subscription",
@@ -61,12 +66,18 @@ def make_login(link: Link, place: PostgresPlace, order: MintOrder, kind: Postgre
     above = link.run(_ABOVE, (kind.group, list(_ROLES_BEYOND)))
     if not above:
         raise TargetRefusedError(f"the database has no role `{kind.group}`")
-    beyond = [name for name, reaches in above if reaches]
+    beyond = [name for name, reaches, _ in above if reaches]
     if beyond:
         raise TargetRefusedError(
             f"the role `{beyond[0]}` reaches beyond what a login may have",
             remedy="put logins in a group that has rights on objects and nothing else",
         )  # 2
+    shut = [database for _, _, database in above if database is not None]
+    if shut:
+        raise TargetRefusedError(
+            f"a login could enter the database `{shut[0]}`, and the admin access can't",
+            remedy="grant the admin access CONNECT on it, or take that from the group and from PUBLIC",
+        )  # 4
     password = spell_secret(secrets.token_bytes(SECRET_BYTES))
     verifier = verifier_of(password, secrets.token_bytes(SALT))  # 1
     with link.connection.transaction():
