@@ -32,7 +32,9 @@ _numbers = count()
 
 @cache
 def programs() -> Path:
-    """The folder of the server's programs: the newest that the system has."""
+    """The folder of the server's programs: the one that is named, else the newest that the system has."""
+    if named := os.environ.get("TASKBOUND_TEST_POSTGRES"):
+        return Path(named).resolve(strict=True)
     known = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3].split(".")[0])
     )

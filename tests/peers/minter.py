@@ -43,6 +43,7 @@ GRANT SELECT ON parcels TO readers;
 ALTER TABLE parcels ENABLE ROW LEVEL SECURITY;
 """
 _AFTER = """
+GRANT readers TO minter WITH ADMIN OPTION;
 GRANT USAGE ON SCHEMA taskbound TO minter;
 GRANT SELECT, INSERT, DELETE ON taskbound.contexts TO minter;
 CREATE POLICY of_the_task ON parcels USING (tenant = taskbound.context('tenant'));
@@ -69,6 +70,12 @@ class Orders:
     def target(self, folder: Path | None = None, admin: PostgresAdmin = ADMIN) -> PostgresTarget:
         """As the admin sees it; by way of another folder's socket where one is named."""
         return PostgresTarget(self.place(folder), admin)
+
+    @property
+    def apart(self) -> bool:
+        """Whether the server can keep a login from becoming its group: from 16 on."""
+        with self.owner() as owner:
+            return owner.info.server_version >= 160_000
 
     def place(self, folder: Path | None = None) -> PostgresPlace:
         """Where it is."""
@@ -109,7 +116,8 @@ class Orders:
         with self.owner() as owner:
             found = owner.execute(
                 "SELECT count(*) FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.oid = a.usesysid"
-                " WHERE a.backend_type = 'client backend' AND (r.rolname = %s OR r.oid IS NULL)",
+                " WHERE a.backend_type = 'client backend' AND a.usesysid IS NOT NULL"
+                " AND (r.rolname = %s OR r.oid IS NULL)",
                 (name,),
             ).fetchone()
             return int(str(found[0])) if found else 0

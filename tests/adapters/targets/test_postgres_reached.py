@@ -47,6 +47,7 @@ def weak(orders: Orders) -> Iterator[PostgresAdmin]:
     with orders.owner() as owner:
         owner.execute("CREATE ROLE weak LOGIN PASSWORD 'weak-word'")
         yield PostgresAdmin(user="weak", password="weak-word")
+        owner.execute("DROP OWNED BY weak")
         owner.execute("DROP ROLE weak")
 
 
@@ -62,6 +63,9 @@ def test_an_admin_that_lacks_a_right_is_told_which(orders: Orders, weak: Postgre
     assert refusal(orders, weak).endswith("the admin access lacks CREATEROLE")
     with orders.owner() as owner:
         owner.execute("ALTER ROLE weak CREATEROLE")
+        if orders.apart:
+            assert refusal(orders, weak).endswith("lacks ADMIN OPTION on `readers`")
+            owner.execute("GRANT readers TO weak WITH ADMIN OPTION")
         assert refusal(orders, weak, ("tenant",)).endswith("and DELETE on `taskbound.contexts`")
         owner.execute("REVOKE USAGE ON SCHEMA taskbound FROM PUBLIC")
         assert refusal(orders, weak, ("tenant",)).endswith("lacks USAGE on the schema `taskbound`")
@@ -75,6 +79,10 @@ def test_an_admin_that_may_end_no_session_is_told_so_and_the_login_is_still_ther
     minted = orders.mint()
     with orders.owner() as owner:
         owner.execute("ALTER ROLE weak CREATEROLE")
+        if orders.apart:
+            with pytest.raises(TargetRefusedError, match=f"lacks ADMIN OPTION on `{user_of(minted)}`"):
+                orders.target(admin=weak).revoke(user_of(minted), ends=ENDS, patience=PATIENCE)
+            owner.execute(f"GRANT {user_of(minted)} TO weak WITH ADMIN TRUE, INHERIT FALSE".encode())
     with orders.login(minted), pytest.raises(TargetRefusedError, match="in `pg_signal_backend`"):
         orders.target(admin=weak).revoke(user_of(minted), ends=ENDS, patience=PATIENCE)
     revoked(orders, minted)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import socket
 import threading
 import time
@@ -78,11 +79,12 @@ _UNCONNECTED: Final = (
 """What stands in a failure to connect, in lower case, and what we say then (rule 4); the first that fits."""
 _PROBE: Final = 1.0
 """Seconds in which a connection that was kept has to answer: a new one may be let in where it does not."""
+_ADMIN_OPTION: Final = re.compile(r'admin option on role "(\w{1,63})"', re.ASCII)
+"""What stands in a refusal, in lower case, where a role is another one's to give, to change or to drop."""
 _LACKING: Final = (
     ("schema taskbound", "USAGE on the schema `taskbound`"),
     ("table contexts", "SELECT, INSERT and DELETE on `taskbound.contexts`"),
     ("to create role", "CREATEROLE"),
-    ("admin option", "ADMIN OPTION on the group of this kind"),
     ("pg_signal_backend", "membership in `pg_signal_backend`"),
 )
 """What stands in a refusal, in lower case, and the right that is missing then; the first that fits."""
@@ -283,7 +285,9 @@ def _said(error: Exception) -> str:
 
 def _lacking(error: psycopg.Error) -> str:
     """The right that is missing, where the server's words tell it: those quote nothing that is secret."""
-    text = (error.diag.message_primary or "").lower()
+    text = f"{error.diag.message_primary or ''} {error.diag.message_detail or ''}".lower()
+    if of := _ADMIN_OPTION.search(text):
+        return f"ADMIN OPTION on `{of[1]}`"
     return next((right for theirs, right in _LACKING if theirs in text), "a right")
 
 
