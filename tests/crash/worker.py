@@ -29,14 +29,7 @@ LIMIT = 400
 USES = "g0/uses"
 RESERVE = 64 * 1024
 POINTS = ("begin", "locked", "written", "before-commit", "after-commit")
-OPENING = (
-    "looked",
-    "migrated 0001",
-    "stamped 0001",
-    "migrated 0002",
-    "stamped 0002",
-    "prepared",
-)
+OPENING = ("looked", "made", "prepared")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

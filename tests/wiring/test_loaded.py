@@ -32,7 +32,7 @@ def test_a_daemon_that_decides_and_has_its_log_signed_has_loaded_nothing_that_ot
 ) -> None:
     home = tmp_path / "home"
     make_home(home)
-    with daemon(home):  # makes the database, which takes Alembic
+    with daemon(home):  # makes the database, and what a person sets up
         settle_in(find_socket(home), tmp_path)
     words = (sys.executable, "-X", "importtime")
     with Running("daemon", "--home", str(home), python=words) as one:

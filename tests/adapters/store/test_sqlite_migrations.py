@@ -15,10 +15,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
+from dev.reference import schema_made
 from taskbound.adapters.store.sql import Machine, SqlStore
 from taskbound.adapters.store.sql.migrations import REVISIONS, newest_revision, revisions
 from taskbound.adapters.store.sql.schema import METADATA
 from taskbound.adapters.store.sql.sqlite.driver import driver
+from taskbound.adapters.store.sql.sqlite.making import MADE
+from taskbound.adapters.store.sql.sqlite.opening import APPLICATION
+from taskbound.adapters.store.sql.sqlite.upgrading import upgrade_file
 from taskbound.core.clock import Instant
 from taskbound.core.identity import Breadth
 from taskbound.core.identity.risk import Risk
@@ -75,6 +79,15 @@ def later(folder: Path, *numbers: int, more: str = "") -> Machine:
     return Machine(revisions=(REVISIONS, versions))
 
 
+def older(folder: Path) -> Path:
+    """The revisions of a package that had only the first two."""
+    before = folder / "before"
+    before.mkdir()
+    for name in ("r0001.py", "r0002.py"):
+        shutil.copy(REVISIONS / name, before)
+    return before
+
+
 def make(path: Path) -> None:
     store = SqlStore(path, reserve=0)
     open_chain(store)
@@ -91,9 +104,67 @@ def state(path: Path) -> tuple[str, list[str]]:
     return revision, names
 
 
-def test_the_revisions_make_what_the_schema_says(tmp_path: Path) -> None:
+def by_revisions() -> driver.Connection:
+    """A database that the revisions made, one by one."""
+    made = driver.connect(":memory:", isolation_level=None)
+    first = (f"PRAGMA application_id = {APPLICATION}",)
+    upgrade_file(made, at=lambda _: None, first=first, folders=(REVISIONS,))
+    return made
+
+
+def test_a_new_database_is_in_everything_what_the_revisions_make_and_dev_docs_wrote_that_down(
+    tmp_path: Path,
+) -> None:
+    assert MADE.read_text(encoding="utf-8") == schema_made()
     SqlStore(tmp_path / "t.db", reserve=0).close()
     made = driver.connect(os.fspath(tmp_path / "t.db"))
+    stepped = by_revisions()
+    schema = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+    whole = made.execute(schema).fetchall()
+    assert stepped.execute(schema).fetchall() == whole
+    for name in (row[1] for row in whole if row[0] == "table"):
+        rows = f"SELECT * FROM {name}"  # noqa: S608 - a table of ours
+        assert made.execute(rows).fetchall() == stepped.execute(rows).fetchall()
+    for pragma in ("application_id", "user_version", "encoding", "page_size", "auto_vacuum"):
+        assert made.execute(f"PRAGMA {pragma}").fetchall() == stepped.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def test_what_is_newer_than_what_was_written_down_is_left_to_the_revisions(tmp_path: Path) -> None:
+    told: list[str] = []
+    path = tmp_path / "t.db"
+    SqlStore(path, reserve=0, at=told.append, machine=later(tmp_path, 101, 102)).close()
+    steps = [f"{done} {number}" for number in ("0101", "0102") for done in ("migrated", "stamped")]
+    assert told == ["looked", "made", *steps, "prepared"]
+    assert state(path) == ("0102", ["later_101", "later_102"])
+
+
+def test_where_what_was_written_down_is_not_known_the_revisions_make_all(tmp_path: Path) -> None:
+    told: list[str] = []
+    SqlStore(
+        tmp_path / "t.db", reserve=0, at=told.append, machine=Machine(revisions=(older(tmp_path),))
+    ).close()
+    steps = [f"{done} {number}" for number in ("0001", "0002") for done in ("migrated", "stamped")]
+    assert told == ["looked", *steps, "prepared"]
+
+
+def test_a_new_database_that_can_not_be_made_is_empty_and_can_be(tmp_path: Path) -> None:
+    def at(now: str) -> None:
+        if now == "made":
+            raise Stopped
+
+    path = tmp_path / "t.db"
+    with pytest.raises(Stopped):
+        SqlStore(path, reserve=0, at=at)
+    left = driver.connect(os.fspath(path))
+    assert left.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
+    assert left.execute("PRAGMA application_id").fetchone() == (0,)
+    left.close()
+    SqlStore(path, reserve=0).close()
+    assert state(path) == (NEWEST, [])
+
+
+def test_the_revisions_make_what_the_schema_says() -> None:
+    made = by_revisions()
     said = driver.connect(":memory:")
     engine = create_engine("sqlite://", module=driver, creator=lambda: said, poolclass=StaticPool)
     METADATA.create_all(engine)
@@ -228,13 +299,12 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from taskbound.adapters.store.sql import Machine, SqlStore
-from taskbound.adapters.store.sql.migrations import REVISIONS
 
 def at(now):
     if now == sys.argv[2]:
         os.kill(os.getpid(), signal.SIGKILL)
 
-folders = (REVISIONS, *map(Path, sys.argv[3:]))
+folders = tuple(map(Path, sys.argv[3:]))
 SqlStore(Path(sys.argv[1]), reserve=4096, at=at, machine=Machine(revisions=folders)).close()
 """
 
@@ -253,17 +323,31 @@ def test_k25_a_kill_during_an_upgrade_and_a_second_one_are_both_survived(tmp_pat
     for _ in range(2):
         if point.endswith("0101") and state(path)[0] != NEWEST:
             break
-        kill_at(path, point, tmp_path / "versions")
+        kill_at(path, point, REVISIONS, tmp_path / "versions")
     store = SqlStore(path, reserve=0, machine=machine)
     assert read(store, lambda seen: seen.audit.count()) == 2
     store.close()
     assert state(path) == ("0102", ["later_101", "later_102"])
 
 
-@pytest.mark.parametrize("point", ["looked", "migrated 0001", "stamped 0001", "prepared"])
+@pytest.mark.parametrize("point", ["looked", "made", "prepared"])
 def test_k25_a_kill_while_a_database_is_made_leaves_one_that_can_be_made(tmp_path: Path, point: str) -> None:
     path = tmp_path / "t.db"
-    kill_at(path, point)
+    kill_at(path, point, REVISIONS)
+    store = SqlStore(path, reserve=4096)
+    open_chain(store)
+    assert store.reserve_state() == "whole"
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "point", ["migrated 0001", "stamped 0001", "migrated 0002", "stamped 0002", "prepared"]
+)
+def test_k25_a_kill_while_the_revisions_make_a_database_leaves_one_that_can_be_made(
+    tmp_path: Path, point: str
+) -> None:
+    path = tmp_path / "t.db"
+    kill_at(path, point, older(tmp_path))
     store = SqlStore(path, reserve=4096)
     open_chain(store)
     assert store.reserve_state() == "whole"
@@ -273,11 +357,7 @@ def test_k25_a_kill_while_a_database_is_made_leaves_one_that_can_be_made(tmp_pat
 def test_only_a_person_who_was_alone_may_grant_what_the_ceiling_permits_after_the_upgrade(
     tmp_path: Path,
 ) -> None:
-    before = tmp_path / "before"
-    before.mkdir()
-    for name in ("r0001.py", "r0002.py"):
-        shutil.copy(REVISIONS / name, before)
-    SqlStore(tmp_path / "t.db", reserve=0, machine=Machine(revisions=(before,))).close()
+    SqlStore(tmp_path / "t.db", reserve=0, machine=Machine(revisions=(older(tmp_path),))).close()
     old = driver.connect(os.fspath(tmp_path / "t.db"))
     rows = [("default", "ann", 1), ("default", "bob", 2), ("other", "eve", 3)]
     old.executemany("INSERT INTO persons VALUES (?, ?, ?, 'present', 1)", rows)

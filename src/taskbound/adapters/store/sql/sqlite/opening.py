@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.exc import DBAPIError
 
-from taskbound.adapters.store.sql.migrations import REVISIONS, newest_revision
+from taskbound.adapters.store.sql.migrations import REVISIONS, newest_revision, revisions
 from taskbound.adapters.store.sql.sqlite.driver import (
     BusyStoreError,
     DamagedStoreError,
@@ -29,6 +29,7 @@ from taskbound.adapters.store.sql.sqlite.driver import (
     driver,
     translate,
 )
+from taskbound.adapters.store.sql.sqlite.making import make_schema
 from taskbound.adapters.store.sql.sqlite.mark import Mark, MarkFile, read_mark
 from taskbound.adapters.store.sql.sqlite.reserve import Reserve, free_bytes
 from taskbound.core.audit import leaf_hash
@@ -184,12 +185,14 @@ def _prepare(
     if mode != "wal":
         raise StoreUnavailableError("the file system of the database can't hold a write-ahead log")
     revision = newest_revision(machine.revisions)
-    if empty or _revisions(connection) != [(revision,)]:
+    first = (f"PRAGMA application_id = {APPLICATION}",) if empty else ()
+    if empty:
+        make_schema(connection, at=at, first=first, known=revisions(machine.revisions))
+    if _revisions(connection) != [(revision,)]:
         from taskbound.adapters.store.sql.sqlite.upgrading import (  # noqa: PLC0415 -- Alembic is 10 MB
             upgrade_file,
         )
 
-        first = (f"PRAGMA application_id = {APPLICATION}",) if empty else ()
         revision = upgrade_file(connection, at=at, first=first, folders=machine.revisions)
     if empty:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
