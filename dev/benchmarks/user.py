@@ -50,7 +50,7 @@ _VALUES: Final = {"tenant": "red"}
 def measure_user(*, quick: bool) -> Section:
     """The section."""
     turns, pieces = (3, 10) if quick else (11, 40)
-    with running(2) as nodes, ExitStack() as over:
+    with running(2, watched=False) as nodes, ExitStack() as over:
         timed = by_turns(_works(nodes, over), turns=turns, pieces=pieces)
     rows = tuple(
         (name, *map(micro, (one.median, one.p99, one.cpu)), f"{one.median / timed[_bare(name)].median:.2f}")

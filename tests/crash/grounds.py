@@ -34,7 +34,7 @@ from tests.peers.hosting import Host, hosting
 from tests.peers.leasing import POLICY, Leasing, leasing
 from tests.peers.minter import ADMIN, PREFIX, Orders, minting
 from tests.peers.redis import following
-from tests.peers.resp import LostError, SaidNoError
+from tests.peers.resp import LostError, SaidNoError, commands_in
 from tests.wiring.broking import Declared, declared_at, declared_cache, declared_host, roles
 from tests.wiring.running import until
 
@@ -446,8 +446,8 @@ def on_cache(folder: Path, sort: Sort = "redis") -> Iterator[Ground]:  # noqa: A
     """A primary with its replica, and the ways to their ports."""
     with (
         following(sort) as nodes,
-        CuttingPort(nodes[0].port) as first,
-        CuttingPort(nodes[1].port, with_=first) as second,
+        CuttingPort(nodes[0].port, apart=commands_in) as first,
+        CuttingPort(nodes[1].port, with_=first, apart=commands_in) as second,
     ):
         found = CacheGround(Cache(list(nodes)), (first, second))
         yield found

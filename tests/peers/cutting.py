@@ -12,7 +12,13 @@ from typing import Literal, Self
 __all__ = ["Cutting", "CuttingPort", "How"]
 
 How = Literal["before", "after", "stuck", "mute"]
+Apart = Callable[[bytes], list[bytes]]
+"""Which messages there are in a piece that a client sent."""
 _NAME = ".s.PGSQL.5432"
+
+
+def _whole(piece: bytes) -> list[bytes]:
+    return [piece]
 
 
 class _When:
@@ -48,15 +54,23 @@ class Cutting:
     arrive, and nobody is told anything, as where the way between them is gone.
 
     What a test gives as `strike` is called at that point: before the message arrives, or once it is answered.
+    Where one piece has several messages (`apart`), each arrives once the one before it is answered.
     """
 
     def __init__(
-        self, folder: Path, server: Path, name: str = _NAME, *, with_: Cutting | None = None
+        self,
+        folder: Path,
+        server: Path,
+        name: str = _NAME,
+        *,
+        with_: Cutting | None = None,
+        apart: Apart | None = None,
     ) -> None:
         """Begin to listen; the socket has this name in either folder.
 
         Where it is a way to another server of one system, what comes by it counts as what comes by the first.
         """
+        self._apart = apart or _whole
         self.folder = folder
         self.path = folder / name
         self._server = server / name
@@ -116,9 +130,9 @@ class Cutting:
                     if not piece:
                         return
                     if one is client:
-                        how = self._cut(piece)
-                        if how is None or how == "after":
-                            server.sendall(piece)
+                        how = self._say(client, server, self._apart(piece))
+                        if how is not None:
+                            break
                     else:
                         client.sendall(piece)
             if how == "after" and select.select([server], [], [], 0.2)[0]:
@@ -130,6 +144,17 @@ class Cutting:
         finally:
             self._leave(server, kept=how in {"stuck", "mute"})
             self._leave(client, kept=how == "mute")
+
+    def _say(self, client: socket.socket, server: socket.socket, messages: list[bytes]) -> How | None:
+        for left, one in zip(reversed(range(len(messages))), messages, strict=True):
+            how = self._cut(one)
+            if how is None or how == "after":
+                server.sendall(one)
+            if how is not None:
+                return how
+            if left:
+                client.sendall(server.recv(1 << 20))
+        return None
 
     def _leave(self, one: socket.socket, *, kept: bool) -> None:
         if kept and not self._over:
@@ -144,8 +169,9 @@ class Cutting:
 class CuttingPort(Cutting):
     """The same before a server's port."""
 
-    def __init__(self, server: int, *, with_: Cutting | None = None) -> None:
+    def __init__(self, server: int, *, with_: Cutting | None = None, apart: Apart | None = None) -> None:
         """Begin to listen on a port of its own."""
+        self._apart = apart or _whole
         self._server_port = server
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listening.bind(("127.0.0.1", 0))

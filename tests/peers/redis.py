@@ -57,12 +57,14 @@ _OWNERS: Final = "owners-own-word"
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108  # a folder in memory: syncing there costs nothing
 _DEADLINE: Final = 20.0
 _SLOTS: Final = 16_384
-_SETTINGS: Final = {
-    "save": '""',
+_WATCHED: Final = {
     "loglevel": "debug",
     "slowlog-log-slower-than": "0",
     "slowlog-max-len": "2000",
     "acllog-max-len": "1000",
+}
+_SETTINGS: Final = {
+    "save": '""',
     "repl-diskless-sync-delay": "0",
     "cluster-node-timeout": "2000",
 }
@@ -78,6 +80,8 @@ class Node:
     aclfile: bool = True
     settings: dict[str, str] = field(default_factory=dict)
     """What stands in its file beside what always does."""
+    watched: bool = True
+    """Whether it tells all that it does (rule 3), which costs time that a measurement would count."""
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -127,6 +131,8 @@ class Node:
             assert self.process.poll() is None, self.log()
             assert time.monotonic() < end, f"the server does not answer\n{self.log()}"
             pause.wait(0.005)
+        if not self.watched:
+            return
         line = self.line()
         line.ask("MONITOR")
         file = (self.folder / "monitor").open("ab", buffering=0)
@@ -235,7 +241,8 @@ class Node:
     def tells(self) -> str:
         """What it tells whoever administers it (rule 3)."""
         slow, refused = self.asked(("SLOWLOG", "GET", "-1"), ("ACL", "LOG", "1000"))
-        shown = (self.folder / "monitor").read_text(encoding="utf-8", errors="replace")
+        file = self.folder / "monitor"
+        shown = file.read_text(encoding="utf-8", errors="replace") if self.watched else ""
         return f"{self.log()}\n{slow!r}\n{refused!r}\n{shown}"
 
     # --- others that it knows --------------------------------------------------------------------
@@ -250,7 +257,8 @@ class Node:
         self.ask("REPLICAOF", "NO", "ONE")
 
     def _lines(self) -> list[str]:
-        lines = [f"{name} {value}" for name, value in (_SETTINGS | self.settings).items()]
+        settings = _SETTINGS | (_WATCHED if self.watched else {})
+        lines = [f"{name} {value}" for name, value in (settings | self.settings).items()]
         lines += [f"dir {self.folder}", f"masteruser {_OWNER}", f"masterauth {_OWNERS}"]
         if self.reached == "socket":
             lines += ["port 0", f"unixsocket {self.address}", "unixsocketperm 700"]
@@ -297,6 +305,7 @@ def running(
     *,
     aclfile: bool = True,
     settings: dict[str, str] | None = None,
+    watched: bool = True,
 ) -> Iterator[list[Node]]:
     """So many servers that know nothing of each other, for the length of the context."""
     place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
@@ -304,7 +313,7 @@ def running(
     nodes: list[Node] = []
     try:
         for number in range(count):
-            node = Node(folder / str(number), sort, reached, aclfile, dict(settings or {}))
+            node = Node(folder / str(number), sort, reached, aclfile, dict(settings or {}), watched)
             nodes.append(node)  # each is ended, also where the next one does not start
         yield nodes
     finally:

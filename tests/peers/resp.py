@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Line", "LostError", "Push", "SaidNoError"]
+__all__ = ["Line", "LostError", "Push", "SaidNoError", "commands_in"]
 
 _PATIENCE = 20.0
 
@@ -131,3 +131,30 @@ def _connect(address: str, roots: Path | None) -> socket.socket:
     if roots is None:
         return way
     return ssl.create_default_context(cafile=roots).wrap_socket(way, server_hostname=host)
+
+
+def commands_in(piece: bytes) -> list[bytes]:
+    """The commands of what was sent at once, each as it was sent; a tail that is not whole is the last one.
+
+    What cuts off a user's sessions goes with what takes the user away: a server does both or neither.
+    """
+    found: list[bytes] = []
+    while piece:
+        size = _size_of(piece)
+        if b"\r\nKILL\r\n" in piece[:size]:
+            size += _size_of(piece[size:])
+        found.append(piece[:size])
+        piece = piece[size:]
+    return found
+
+
+def _size_of(piece: bytes) -> int:
+    """Bytes of the command that this begins with."""
+    try:
+        end = piece.index(b"\r\n") + 2
+        for _ in range(int(piece[1 : end - 2])):
+            word = piece.index(b"\r\n", end) + 2
+            end = word + int(piece[end + 1 : word - 2]) + 2
+    except ValueError:  # the rest of it comes later
+        return len(piece)
+    return min(end, len(piece))

@@ -21,6 +21,7 @@ from taskbound.ports.target import (
     TargetUnavailableError,
     TargetUnreachedError,
 )
+from tests.peers.cutting import Cutting
 from tests.peers.minter import PREFIX, fresh_name
 from tests.peers.redis import ADMIN_PASSWORD, ADMIN_USER, Node, clustered, following, running
 from tests.peers.resp import LostError, SaidNoError
@@ -129,7 +130,8 @@ def test_each_command_that_a_kind_can_name_is_shown_as_it_was_ordered(node: Node
     subs = [one.lower() for one in can if one.partition("|")[0] not in tops]
     target = aimed(node)
     for some in (tops[:120], tops[120:], subs):
-        kind = RedisKind(commands=tuple(some), reads=("*",), writes=("*",), channels=("*",))
+        channels = ("a:*",) if "publish" in some else ("*",)
+        kind = RedisKind(commands=tuple(some), reads=("*",), writes=("*",), channels=channels)
         name = fresh_name()
         minted(target, name, kind=kind)
         ended(target, name)
@@ -323,8 +325,10 @@ def test_a_replica_that_is_not_declared_is_refused_and_named() -> None:
 
 def test_a_member_of_a_cluster_that_is_not_declared_is_refused_and_named() -> None:
     with clustered(3, "redis") as nodes:
-        with pytest.raises(TargetRefusedError, match=f"knows of `{nodes[2].address}`"):
-            minted(aimed(*nodes[:2]), fresh_name())
+        some = aimed(*nodes[:2])
+        for _ in range(2):  # the second goes by connections that are known to be to a cluster
+            with pytest.raises(TargetRefusedError, match=f"knows of `{nodes[2].address}`"):
+                minted(some, fresh_name())
         target, name = aimed(*nodes), fresh_name()
         target.use(minted(target, name), patience=PATIENCE)
         assert ended(target, name) == Gone(cut=0)
@@ -340,12 +344,28 @@ def test_two_names_of_one_server_are_refused(pair: list[Node]) -> None:
 
 
 def test_a_server_that_lets_everybody_in_is_refused(pair: list[Node]) -> None:
-    pair[1].ask("ACL", "SETUSER", "default", "on", "nopass")
-    name = fresh_name()
-    with pytest.raises(TargetRefusedError, match="lets everybody in"):
-        minted(aimed(*pair), name)
-    pair[1].ask("ACL", "SETUSER", "default", "off", "resetpass")
-    assert [one.user(name) for one in pair] == [None, None]
+    name, target = fresh_name(), aimed(*pair)
+    for _ in range(2):  # each time it is looked at, also by a connection that looked before
+        minted(target, fresh_name())
+        pair[1].ask("ACL", "SETUSER", "default", "on", "nopass")
+        with pytest.raises(TargetRefusedError, match="lets everybody in"):
+            minted(target, name)
+        pair[1].ask("ACL", "SETUSER", "default", "off", "resetpass")
+        assert [one.user(name) for one in pair] == [None, None]
+    for one in target.sweep(PREFIX, patience=PATIENCE):
+        ended(target, one)
+
+
+def test_a_mint_is_two_messages_and_so_is_an_end(node: Node, tmp_path: Path) -> None:
+    with Cutting(tmp_path, node.folder, "redis.sock") as way:
+        place = RedisPlace(nodes=(str(way.path),), tls=False)
+        target = RedisTarget(place, RedisAccess(user=ADMIN_USER, password=ADMIN_PASSWORD))
+        target.starts(patience=PATIENCE)  # a connection that is kept
+        before, name = way.messages, fresh_name()
+        minted(target, name)
+        assert way.messages == before + 2
+        ended(target, name)
+        assert way.messages == before + 4
 
 
 # --- by TLS ----------------------------------------------------------------------------------

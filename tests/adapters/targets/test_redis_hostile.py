@@ -46,7 +46,10 @@ def answering(path: Path, *answers: bytes, pause: float = 0.0) -> Iterator[list[
             with one, suppress(OSError):
                 left = list(answers)
                 while not over.is_set():
-                    data = one.recv(65_536)
+                    try:
+                        data = one.recv(65_536)
+                    except TimeoutError:
+                        continue
                     if not data:
                         return
                     heard.append(data)
@@ -63,7 +66,7 @@ def answering(path: Path, *answers: bytes, pause: float = 0.0) -> Iterator[list[
             while not over.is_set():
                 with suppress(TimeoutError):
                     one, _ = listening.accept()
-                    one.settimeout(2.0)
+                    one.settimeout(0.05)
                     threads.append(threading.Thread(target=serve, args=(one,), daemon=True))
                     threads[-1].start()
 

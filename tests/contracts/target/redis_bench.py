@@ -19,7 +19,7 @@ from tests.contracts.target.bench import PREFIX, Foreign, ShutError, Told
 from tests.peers.caching import ADMIN, KIND, Cache, caching, name_in
 from tests.peers.cutting import Cutting
 from tests.peers.impostor import posing
-from tests.peers.resp import LostError, Push, SaidNoError
+from tests.peers.resp import LostError, Push, SaidNoError, commands_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -257,7 +257,7 @@ class RedisBench:
                 (folder / str(number)).mkdir()
                 where = (folder / str(number), node.folder, _SOCKET)
                 first = doors[0] if doors else None
-                doors.append(over.enter_context(Cutting(*where, with_=first)))
+                doors.append(over.enter_context(Cutting(*where, with_=first, apart=commands_in)))
             yield _Way(self.cache, tuple(doors))
 
     def open(self, minted: Minted, shape: str = "") -> Session:

@@ -111,3 +111,10 @@ def test_a_tools_name_says_which_kind_of_which_target_it_is() -> None:
         "",
     ):
         assert credential_kind(other) is None, other
+
+
+def test_nothing_is_asked_for_by_a_form_of_a_text_that_is_not_known() -> None:
+    value: Any = parse_definition(DEFINITION.canonical).value
+    value["inputSchema"]["properties"]["order"]["pattern"] = "^[0-9]+$"
+    with pytest.raises(BadKindError, match="what `order` of this kind of credential may be"):
+        require_parameters(parse_definition(canonical(value)), WHOLE)

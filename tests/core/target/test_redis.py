@@ -23,6 +23,7 @@ from taskbound.core.target import (
     kind_definition,
     parse_admin_access,
     parse_target_file,
+    require_parameters,
 )
 
 WHOLE: dict[str, Any] = {
@@ -282,6 +283,30 @@ def test_channels_of_the_server_are_for_kinds_that_read_everything() -> None:
     kind(channels=("__keyspace@0__:*",), reads=("*",))
     kind(channels=("*",), reads=("*",))
     kind(channels=("_a", "a__", "a:*"))
+
+
+@pytest.mark.parametrize(
+    "channel",
+    ["__sentinel__:hello", "__sentinel__:*", "*", "_*", "?_sentinel__:hello", "[_]_sentinel*", "__{v}"],
+)
+def test_nobody_publishes_to_where_sentinels_tell_each_other_who_is_the_primary(channel: str) -> None:
+    parameters = ("v",) if "{v}" in channel else ()
+    kind(channels=(channel,), reads=("*",), parameters=parameters, commands=("subscribe", "spublish"))
+    with pytest.raises(BadKindError, match="which server is the primary"):
+        kind(channels=(channel,), reads=("*",), parameters=parameters, commands=("get", "publish"))
+
+
+def test_who_publishes_elsewhere_may_read_everything() -> None:
+    kind(channels=("news:*", "__sentine", "_a"), reads=("*",), commands=("publish",))
+    kind(channels=("__keyspace@0__:*",), reads=("*",), commands=("publish",))
+
+
+@pytest.mark.parametrize("value", ["a b", "a\t", " ", "\u2003", "a\x00", "\x7f", "a\n"])
+def test_a_value_with_a_space_is_refused_where_it_is_asked_for(value: str) -> None:
+    definition = kind_definition(parse_target_file(WHOLE).credentials[0])
+    require_parameters(definition, {"tenant": "r*d"})
+    with pytest.raises(BadParameterError, match="`tenant` is a text without spaces"):
+        require_parameters(definition, {"tenant": value})
 
 
 def test_a_place_is_where_the_pattern_says_and_nowhere_else() -> None:

@@ -1,7 +1,7 @@
 """What may be asked of a kind of credential: its parameters, and for how long, by its pinned definition.
 
-1. All that the definition requires is there, each a text within its bounds, and nothing that it does not
-   know: these texts go to the target as they are.
+1. All that the definition requires is there, each a text within its bounds, without spaces where it says so,
+   and nothing that it does not know: these texts go to the target as they are.
 2. `seconds` is an integer from 1 to what the kind allows; where it is not there, the definition says it.
 3. A renewal names the credential that it is of by `renews`, where the definition knows that.
 4. A definition that says none of that is no kind's, and nothing is asked for by it.
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.credential.errors import BadCredentialLifeError
 from taskbound.core.target.errors import BadKindError, BadParameterError
-from taskbound.core.target.kind import RENEWS, SECONDS
+from taskbound.core.target.kind import PLAIN, RENEWS, SECONDS
+from taskbound.core.target.redis_patterns import is_plain
 from taskbound.core.tool.name import shown
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def require_parameters(definition: ToolDefinition, arguments: Mapping[str, JsonV
     """Go on only with what this kind knows, and all that it requires (rule 1).
 
     Raises:
-        BadParameterError: One is missing, unknown, no text, or too long.
+        BadParameterError: One is missing, unknown, no text, too long, or has a space where none may be.
         BadKindError: The definition is no kind's.
     """
     properties = _properties(definition)
@@ -58,6 +59,8 @@ def require_parameters(definition: ToolDefinition, arguments: Mapping[str, JsonV
         least, most = (_bound(properties, name, bound) for bound in ("minLength", "maxLength"))
         if not isinstance(value, str) or not least <= len(value) <= most:
             raise BadParameterError(f"`{shown(name)}` is a text of {least} to {most} characters")
+        if _is_to_be_plain(properties, name) and not is_plain(value):
+            raise BadParameterError(f"`{shown(name)}` is a text without spaces and characters of control")
 
 
 def life_of(definition: ToolDefinition, arguments: Mapping[str, JsonValue]) -> Life:
@@ -86,6 +89,14 @@ def renewed_by(definition: ToolDefinition, arguments: Mapping[str, JsonValue]) -
 def _properties(definition: ToolDefinition) -> Mapping[str, JsonValue]:
     found = definition.input_schema.get("properties")
     return found if isinstance(found, dict) else {}
+
+
+def _is_to_be_plain(properties: Mapping[str, JsonValue], name: str) -> bool:
+    schema = properties.get(name)
+    pattern = schema.get("pattern") if isinstance(schema, dict) else None
+    if pattern not in {None, PLAIN}:
+        raise BadKindError(f"what `{shown(name)}` of this kind of credential may be is not known here")
+    return pattern == PLAIN
 
 
 def _bound(properties: Mapping[str, JsonValue], name: str, bound: str) -> int:

@@ -4,6 +4,8 @@
    the declaration, and says all that a scope may limit: the parameters, and for how many seconds. Behind what
    it is for it says what it may do in the target, which is what approvers read.
 2. Each parameter is a text of 1 to 256 characters. What it may be is the scope's to say, and a policy's.
+   One that stands in a pattern of a Redis has no space in it: it is refused where it is asked for, and not by
+   the server once it was permitted.
 3. A kind that is declared renewable has one more parameter, `renews`: the id of a credential of its own that
    is to live longer. No other is minted then, and nothing but its end changes (`renewing`).
 4. Having a credential is having all that it may do, for as long as it lasts. So the effect is declared, and
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.target.errors import BadKindError
+from taskbound.core.target.redis import RedisKind
 from taskbound.core.tool.definition import Effect, parse_definition
 from taskbound.core.tool.name import CREDENTIAL, is_reserved, shown
 
@@ -26,11 +29,13 @@ if TYPE_CHECKING:
     from taskbound.core.target.systems import Grants
     from taskbound.core.tool.definition import ToolDefinition
 
-__all__ = ["LONGEST", "MAX_PARAMETER", "RENEWS", "SECONDS", "CredentialKind", "kind_definition"]
+__all__ = ["LONGEST", "MAX_PARAMETER", "PLAIN", "RENEWS", "SECONDS", "CredentialKind", "kind_definition"]
 
 LONGEST: Final = 86_400
 """Seconds: more than a day is no task's."""
 MAX_PARAMETER: Final = 256
+PLAIN: Final = r"^\S+$"
+"""The `pattern` of a text that has no spaces and no characters of control (rule 2)."""
 SECONDS: Final = "seconds"
 """The parameter that every kind has: for how long."""
 RENEWS: Final = "renews"
@@ -85,8 +90,10 @@ class CredentialKind:
 
 def kind_definition(kind: CredentialKind) -> ToolDefinition:
     """The definition of the tool as which it is asked for (rule 1)."""
+    plain: dict[str, JsonValue] = {"pattern": PLAIN} if isinstance(kind.grants, RedisKind) else {}
     texts: dict[str, JsonValue] = {
-        name: {"maxLength": MAX_PARAMETER, "minLength": 1, "type": "string"} for name in kind.parameters
+        name: {"maxLength": MAX_PARAMETER, "minLength": 1, "type": "string", **plain}
+        for name in kind.parameters
     }
     seconds: JsonValue = {
         "default": kind.seconds,

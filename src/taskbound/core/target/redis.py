@@ -7,6 +7,8 @@
 4. A pattern has places for the kind's parameters (`redis_patterns`), and each parameter has a place.
 5. A pattern that is `*` stands alone: the server takes no other one beside it.
 6. Channels that begin with `__` tell of keys (`__keyspace@0__:…`): they are for kinds that read `*`.
+7. What is published to `__sentinel__:hello` tells each Sentinel which servers there are, and which is the
+   primary: no kind that publishes has it, also not by `*`.
 """
 
 from __future__ import annotations
@@ -52,6 +54,9 @@ _PARAMETER: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _ALL: Final = "*"
 _SERVERS: Final = "__"
 """How the names begin of channels that the server itself publishes to (rule 6)."""
+_SENTINELS: Final = "__sentinel__:"
+"""How the names begin of channels by which Sentinels find each other (rule 7)."""
+_PUBLISHING: Final = "publish"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +164,7 @@ class RedisKind:
     """What a user of this kind may do.
 
     Raises:
-        BadKindError: On making one that rules 3 to 6 don't allow.
+        BadKindError: On making one that rules 3 to 7 don't allow.
     """
 
     commands: tuple[str, ...]
@@ -192,6 +197,12 @@ class RedisKind:
                     f"`{escape_text(one)}` takes in channels that tell of every key (`{_SERVERS}…`): it is"
                     " for kinds that read `*`"
                 )  # 6
+            if _PUBLISHING in self.commands and may_begin(one, self.parameters, _SENTINELS):
+                raise BadKindError(
+                    f"`{escape_text(one)}` takes in `{_SENTINELS}hello`: whoever publishes there tells the"
+                    " Sentinels which server is the primary",
+                    remedy="name the channels, as in `news:*`, or leave out `publish`",
+                )  # 7
 
     def _require_commands(self) -> None:
         """Require rule 3."""

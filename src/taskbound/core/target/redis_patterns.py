@@ -9,18 +9,21 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.escape import escape_text
 from taskbound.core.target.errors import BadKindError, BadParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-__all__ = ["filled", "may_begin", "places_of", "require_pattern"]
+__all__ = ["filled", "is_plain", "may_begin", "places_of", "require_pattern"]
 
 _MOST_PATTERN: Final = 256
 _SHOWN: Final = 80
+_REMEMBERED: Final = 1_024
+"""Patterns whose pieces are remembered: each mint of a kind has the same ones."""
 _PIECE: Final = re.compile(r"\[\^?[^\[\]\\^][^\[\]\\]*\]|\{([a-z][a-z0-9_]{0,62})\}|[^\[\]\\]")
 """A class, a place, or a character (rule 1)."""
 _GLOBS: Final = frozenset("*?[]\\")
@@ -38,10 +41,10 @@ def filled(pattern: str, parameters: tuple[str, ...], values: Mapping[str, str])
     )
 
 
-def _pieces(pattern: str) -> Iterator[tuple[str, str]]:
+@lru_cache(maxsize=_REMEMBERED)
+def _pieces(pattern: str) -> tuple[tuple[str, str], ...]:
     """Each piece of a pattern, with the name where it may be a place."""
-    for found in _PIECE.finditer(pattern):
-        yield found[0], found[1] or ""
+    return tuple((found[0], found[1] or "") for found in _PIECE.finditer(pattern))
 
 
 def places_of(pattern: str) -> frozenset[str]:
@@ -56,7 +59,7 @@ def require_pattern(pattern: str, parameters: tuple[str, ...]) -> None:
         BadKindError: It is none.
     """
     shown = escape_text(pattern[:_SHOWN])
-    if not 1 <= len(pattern) <= _MOST_PATTERN or not _is_plain(pattern):
+    if not 1 <= len(pattern) <= _MOST_PATTERN or not is_plain(pattern):
         raise BadKindError(
             f"`{shown}` is no pattern: 1 to {_MOST_PATTERN} characters, no space and none of control"
         )
@@ -83,11 +86,11 @@ def may_begin(pattern: str, parameters: tuple[str, ...], start: str) -> bool:
 
 def _quoted(name: str, value: str) -> str:
     """A value as itself alone in a pattern (rule 2)."""
-    if not value or not _is_plain(value):
+    if not value or not is_plain(value):
         raise BadParameterError(f"`{name}` is a text without spaces and characters of control")
     return "".join(f"\\{one}" if one in _GLOBS else one for one in value)
 
 
-def _is_plain(text: str) -> bool:
+def is_plain(text: str) -> bool:
     """Whether it is printable and has no space of any kind: the server takes none in a pattern."""
     return text.isprintable() and not any(one.isspace() for one in text)

@@ -10,12 +10,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.targets.redis.link import GUIDE
-from taskbound.adapters.targets.redis.user import shown_user
+from taskbound.adapters.targets.redis.user import flags_of, shown_by
 from taskbound.core.tool.name import shown
 from taskbound.ports.target import TargetRefusedError, TargetUnavailableError
 
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskbound.adapters.targets.redis.link import Link
+    from taskbound.adapters.targets.redis.protocol import Answer
     from taskbound.core.target import RedisNode
 
-__all__ = ["Known", "know", "require_declared", "run_of"]
+__all__ = ["Known", "Looked", "ask_before", "know", "look_before", "require_declared", "run_of"]
 
 _SHOWN: Final = 80
 _MOST: Final = 10_000
@@ -33,6 +35,33 @@ _MOST: Final = 10_000
 _WORDS: Final = 3
 """Of a line that shows a server, at least."""
 _SECTIONS: Final = ("INFO", "server", "replication", "cluster")
+_NAMED: Final = ("run_id", "tcp_port", "cluster_enabled", "master_host", "master_port")
+_REPLICA: Final = re.compile(r"\n(slave[0-9]+):")
+"""What is asked after of what a node says of itself: a line for each."""
+_MEMBERS: Final = ("CLUSTER", "NODES")
+_LOOKS: Final = 3
+"""How many there are before a mint, where it is not known to be of a cluster."""
+_DEFAULT: Final = shown_by("default")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What one node answered to the look before a mint; nothing of it is judged yet."""
+
+    link: Link
+    taken: bool
+    """Whether it has a user of the name."""
+    default: frozenset[str]
+    """The flags of `default`."""
+    said: Mapping[str, str]
+    """What it says of itself by name."""
+    members: Answer = None
+    """What it shows of its cluster, where it is of one."""
+
+    @property
+    def clusters(self) -> bool:
+        """Whether it is of a cluster."""
+        return self.said.get("cluster_enabled") == "1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,24 +82,56 @@ class Known:
 
 
 def run_of(link: Link) -> str:
-    """What tells this start of the server from each other one; raises as `know`."""
-    return _said(link).get("run_id", "")
+    """What tells this start of the server from each other one; raises as `Link.ask`."""
+    return _said(link.ask(*_SECTIONS)).get("run_id", "")
 
 
-def know(link: Link) -> Known:
+def ask_before(link: Link, name: str) -> None:
+    """Ask by one message what is to be known of a node before a mint; `look_before` is next.
+
+    Raises:
+        TargetUnavailableError: As `Link.raw`.
+    """
+    link.say(*_asked(link, name))
+
+
+def look_before(link: Link, name: str) -> Looked:
+    """What a node answers to that; in a cluster, where it was not known to be one, it is asked once more.
+
+    Raises:
+        TargetRefusedError: The admin lacks a right.
+        TargetUnavailableError: It doesn't say it.
+    """
+    asked = _asked(link, name)
+    answers = link.hear(*asked, steady=_DEFAULT)
+    user, default, said = map(link.granted, asked[:_LOOKS], answers)
+    looked = Looked(link=link, taken=user is not None, default=flags_of(link, default), said=_said(said))
+    link.clusters = looked.clusters
+    if not looked.clusters:
+        return looked
+    if len(answers) == _LOOKS:
+        return replace(looked, members=link.ask(*_MEMBERS))
+    return replace(looked, members=link.granted(_MEMBERS, answers[-1]))
+
+
+def _asked(link: Link, name: str) -> tuple[Sequence[str], ...]:
+    looks = (shown_by(name), _DEFAULT, _SECTIONS)
+    return (*looks, _MEMBERS) if link.clusters else looks
+
+
+def know(looked: Looked) -> Known:
     """What a node says.
 
     Raises:
-        TargetRefusedError: It lets everybody in (rule 4), or refuses the admin.
+        TargetRefusedError: It lets everybody in (rule 4).
         TargetUnavailableError: It doesn't say it.
     """
-    default = shown_user(link, "default")
-    if default is not None and {"on", "nopass"} <= default:
+    link, said = looked.link, looked.said
+    if {"on", "nopass"} <= looked.default:
         raise TargetRefusedError(
             f"{link.name} lets everybody in as `default`, without a password, whatever ends here",
             remedy=f"`ACL SETUSER default off` on each node, and `ACL SAVE`; {GUIDE}",
         )
-    said = _said(link)
     run = said.get("run_id", "")
     if not run:
         raise TargetUnavailableError(f"{link.name} does not say which server it is")
@@ -79,8 +140,8 @@ def know(link: Link) -> Known:
     others |= {_replica(value) for name, value in said.items() if name.startswith("slave") and "ip=" in value}
     own = ""
     members: Mapping[str, tuple[str, str]] = {}
-    if said.get("cluster_enabled") == "1":
-        own, members = _members(_text(link.ask("CLUSTER", "NODES")))
+    if looked.clusters:
+        own, members = _members(_text(looked.members))
         if own not in members:
             raise TargetUnavailableError(f"{link.name} does not say who is in its cluster")
     return Known(
@@ -133,11 +194,12 @@ def _undeclared(one: Known, host: str, port: str) -> TargetRefusedError:
     )
 
 
-def _said(link: Link) -> Mapping[str, str]:
-    """What it says of itself by name."""
-    text = _text(link.ask(*_SECTIONS))
-    lines = (line.partition(":") for line in text.splitlines() if not line.startswith("#"))
-    return {name: value.strip() for name, _, value in lines}
+def _said(answer: Answer) -> Mapping[str, str]:
+    """What it says of itself by name, of what is asked after here."""
+    text = f"\n{_text(answer)}\n"
+    names = [*_NAMED, *(_REPLICA.findall(text) if "\nslave" in text else ())]
+    found = ((name, text.partition(f"\n{name}:")[2].partition("\n")[0]) for name in names)
+    return {name: value.strip() for name, value in found if value}
 
 
 def _replica(value: str) -> tuple[str, str]:
@@ -160,7 +222,7 @@ def _members(text: str) -> tuple[str, dict[str, tuple[str, str]]]:
     return own, found
 
 
-def _text(answer: object) -> str:
+def _text(answer: Answer) -> str:
     if not isinstance(answer, bytes):
         raise TargetUnavailableError("a node says nothing of itself")
     return answer.decode("utf-8", "replace")

@@ -72,6 +72,8 @@ class Link:
         self.node = node
         self.addresses = addresses
         """By which other nodes may know it: its host as declared, and the address that was connected to."""
+        self.clusters = False
+        """Whether it said that it is of a cluster: what is asked of it then, and never what it answers."""
         self._speech = speech
         self._deadline = deadline
         self._spoiled = False
@@ -91,17 +93,32 @@ class Link:
         return self.granted(words, self.raw(words, most=most)[0])
 
     def raw(self, *commands: Sequence[str], most: int = ANSWER) -> list[Answer]:
-        """What it answers to each of these, errors too.
+        """What it answers to each of these, which are sent at once, errors too; `most` is of the last one.
 
         Raises:
             TargetUnavailableError: It doesn't, or not in time; any of them may have been done.
         """
+        self.say(*commands)
+        return self.hear(*commands, most=most)
+
+    def say(self, *commands: Sequence[str]) -> None:
+        """Send these at once; `hear` is next. Raises as `raw`."""
         try:
-            return self._speech.ask(commands, most=most)
+            self._speech.say(commands)
         except LostError as error:
-            if str(error) == "TimeoutError" or self.left < _LEAST:
-                raise TargetUnavailableError(f"{self.name} took longer than the call may take") from None
-            raise TargetUnavailableError(f"the connection to {self.name} was lost ({error})") from None
+            raise self._lost(error) from None
+
+    def hear(self, *commands: Sequence[str], most: int = ANSWER, steady: Sequence[str] = ()) -> list[Answer]:
+        """What it answers to what was said, as `Speech.hear`. Raises as `raw`."""
+        try:
+            return self._speech.hear(commands, most=most, steady=steady)
+        except LostError as error:
+            raise self._lost(error) from None
+
+    def _lost(self, error: LostError) -> TargetUnavailableError:
+        if str(error) == "TimeoutError" or self.left < _LEAST:
+            return TargetUnavailableError(f"{self.name} took longer than the call may take")
+        return TargetUnavailableError(f"the connection to {self.name} was lost ({error})")
 
     def granted(self, words: Sequence[str], answer: Answer) -> Answer:
         """The answer to these words, where it is no error.
@@ -130,6 +147,11 @@ class Link:
         """Whether another call can go by it, which has this long."""
         self._deadline = deadline
         return not self._spoiled and self._speech.again(deadline)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is worth to be kept: `again` says later whether it lives still."""
+        return not self._spoiled and self._speech.is_quiet
 
     def spoil(self) -> None:
         """Have no other call go by it: a thread that is late may still ask by it (I-10)."""
@@ -177,7 +199,9 @@ def connect(
     answers: list[Answer] = []
     try:
         addresses = frozenset({node.host, *(() if node.is_socket else (str(connected.getpeername()[0]),))})
-        answer, *answers = speech.ask([("AUTH", user, password), *first])
+        commands = [("AUTH", user, password), *first]
+        speech.say(commands)
+        answer, *answers = speech.hear(commands)
         _require_welcome(node, answer)
     except TargetUnreachedError as error:
         speech.close()

@@ -61,12 +61,20 @@ class Nodes:
             TargetUnreachedError: Not all of them can be reached; nothing was sent.
         """
         deadline = time.monotonic() + patience
+        found = [self._next(one, deadline) for one in self._place.at]
         with ExitStack() as open_:  # what a thread that is late connects to is closed with it
-            found = _together(self._place.at, partial(self._connect, deadline=deadline), deadline)
-            for one in found:
-                if not isinstance(one, TaskboundError):
-                    open_.callback(self._keep, one)
-            yield tuple(_all_linked(found))
+            links = [one for one in found if one is not None]
+            for one in links:
+                open_.callback(self._keep, one)
+            if len(links) < len(found):
+                some = [at for at, one in zip(self._place.at, found, strict=True) if one is None]
+                more = _together(some, partial(self._connect, deadline=deadline), deadline)
+                for new in more:
+                    if not isinstance(new, TaskboundError):
+                        open_.callback(self._keep, new)
+                new_ones = iter(_all_linked(more))
+                links = [one or next(new_ones) for one in found]
+            yield tuple(links)
 
     def each(
         self, first: Sequence[Sequence[str]], do: Callable[[Link, list[Answer]], T], patience: float
@@ -102,7 +110,7 @@ class Nodes:
             _close(self._kept)
 
     def _connect(self, node: RedisNode, *, deadline: float) -> Link:
-        return self._next(node, deadline) or self._connected(node, deadline, ())[0]
+        return self._connected(node, deadline, ())[0]
 
     def _connected(
         self, node: RedisNode, deadline: float, first: Sequence[Sequence[str]]
@@ -128,7 +136,7 @@ class Nodes:
     def _keep(self, link: Link) -> None:
         with self._lock:
             kept = self._kept[link.node]
-            if len(kept) < KEPT and link.again(0.0):
+            if len(kept) < KEPT and link.is_kept:
                 kept.append(link)
                 return
         link.close()
@@ -157,6 +165,8 @@ def at_all(links: Sequence[Link], do: Callable[[Link], T]) -> list[T]:
         TargetRefusedError: As `Nodes.each`.
         TargetUnavailableError: As `Nodes.each`, and never that nothing was sent.
     """
+    if len(links) == 1:
+        return _sent(_together(links, do, 0.0))
     deadline = time.monotonic() + min(one.left for one in links)
     busy = set(links)
 
@@ -169,6 +179,11 @@ def at_all(links: Sequence[Link], do: Callable[[Link], T]) -> list[T]:
     found = _together(links, run, deadline)
     for one in tuple(busy):
         one.spoil()  # 3
+    return _sent(found)
+
+
+def _sent(found: Sequence[T | TaskboundError]) -> list[T]:
+    """What all of them answered; raises as `at_all`."""
     try:
         return _whole(found)
     except TargetUnreachedError as error:
@@ -177,19 +192,15 @@ def at_all(links: Sequence[Link], do: Callable[[Link], T]) -> list[T]:
 
 def _together(each: Sequence[U], do: Callable[[U], T], deadline: float) -> list[T | TaskboundError]:
     """What is done with each, or what it raised; what isn't over at the deadline is too late (rule 1)."""
+    if len(each) == 1:
+        return [_done(do, each[0])]
     found: list[T | TaskboundError] = [
         TargetUnavailableError("a node took longer than the call may take") for _ in each
     ]
 
     def run(number: int, one: U) -> None:
-        try:
-            found[number] = do(one)
-        except TaskboundError as error:
-            found[number] = error
+        found[number] = _done(do, one)
 
-    if len(each) == 1:
-        run(0, each[0])
-        return found
     threads = [threading.Thread(target=run, args=one, daemon=True) for one in enumerate(each)]
     for one in threads:
         one.start()
@@ -198,11 +209,19 @@ def _together(each: Sequence[U], do: Callable[[U], T], deadline: float) -> list[
     return list(found)
 
 
+def _done(do: Callable[[U], T], one: U) -> T | TaskboundError:
+    try:
+        return do(one)
+    except TaskboundError as error:
+        return error
+
+
 def _whole(found: Sequence[T | TaskboundError]) -> list[T]:
     """What all of them answered; raises the first error of the worst kind (rule 4)."""
+    done = [one for one in found if not isinstance(one, TaskboundError)]
+    if len(done) == len(found):
+        return done
     errors = [one for one in found if isinstance(one, TaskboundError)]
-    if not errors:
-        return [one for one in found if not isinstance(one, TaskboundError)]
     refused = [one for one in errors if isinstance(one, TargetRefusedError)]
     lost = [one for one in errors if not isinstance(one, TargetRefusedError | TargetUnreachedError)]
     if refused:

@@ -6,6 +6,8 @@
    more.
 3. What a server refuses is told apart by its code alone, the first word in capitals. Its text is kept for
    who knows its words, and is in no repr: it may quote what it was sent.
+4. Where bytes come that are those of an answer before, they are that answer: no answer begins another. So
+   what is asked often and seldom changes is read once, and compared each time.
 
 https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
@@ -37,6 +39,7 @@ _PIECE: Final = 65_536
 _LEAST: Final = 0.005
 """Seconds: what is left for less isn't begun."""
 _CODE: Final = re.compile(rb"[A-Z][A-Z_]{1,31}")
+_DIGITS: Final = 19
 _NUMBER: Final = re.compile(rb"-?[0-9]{1,19}")
 _END: Final = b"\r\n"
 
@@ -64,118 +67,184 @@ class Speech:
     def __init__(self, connected: socket.socket, deadline: float) -> None:
         """Speak by this socket until the deadline, an instant of `time.monotonic`."""
         self._socket = connected
+        self._waits = select.poll()
+        self._waits.register(connected, select.POLLIN)
         self._deadline = deadline
-        self._came = bytearray()
+        self._came = b""
+        self._at = 0
+        """How far of what came is read."""
         self._whole = True
         """Whether all that was asked is answered."""
-        self._left = 0
-        """Bytes that the answer may still have."""
+        self._end = 0
+        """Where in what came the answer is over at the latest."""
         self._items = 0
         """Items that it may still have."""
+        self._before: dict[Sequence[str], tuple[bytes, Answer]] = {}
+        """By what was asked: the bytes that were answered last, and what they are (rule 4)."""
 
-    def ask(self, commands: Sequence[Sequence[str]], *, most: int = ANSWER) -> list[Answer]:
-        """What is answered to each of these, which are sent at once.
-
-        Args:
-            commands: Words of each.
-            most: Bytes that each answer may have.
+    def say(self, commands: Sequence[Sequence[str]]) -> None:
+        """Ask these, at once; `hear` is next.
 
         Raises:
             LostError: The connection is of no use any more; any of them may have been done.
         """
+        self._whole = False
         try:
-            self._whole = False
             self._wait()
             self._socket.sendall(b"".join(map(_written, commands)))
-            found = [self._answer(most) for _ in commands]
+        except (OSError, ValueError) as error:
+            raise LostError(type(error).__name__) from None
+
+    def hear(
+        self, commands: Sequence[Sequence[str]], *, most: int = ANSWER, steady: Sequence[str] = ()
+    ) -> list[Answer]:
+        """What is answered to each of these, which were said.
+
+        Args:
+            commands: Words of each.
+            most: Bytes that the last answer may have; each before it may have `ANSWER`.
+            steady: That of the commands which is answered with the same bytes mostly (rule 4).
+
+        Raises:
+            LostError: As `say`.
+        """
+        last = len(commands) - 1
+        try:
+            found = [
+                self._steady(one) if one is steady else self._answer(most if number == last else ANSWER)
+                for number, one in enumerate(commands)
+            ]
         except (OSError, ValueError) as error:
             raise LostError(type(error).__name__) from None
 
         self._whole = True
+        if self._at == len(self._came):
+            self._came, self._at = b"", 0  # a list that was long is not kept with the connection
         return found
 
     def again(self, deadline: float) -> bool:
         """Whether more can be asked, until this deadline: it was not shut, and says nothing unasked."""
         self._deadline = deadline
-        waits = select.poll()
-        waits.register(self._socket, select.POLLIN)
-        return self._whole and not self._came and not waits.poll(0)
+        return self.is_quiet and not self._waits.poll(0)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether all that was asked is answered, and no more was read than that."""
+        return self._whole and self._at == len(self._came)
 
     def close(self) -> None:
         """Leave."""
         self._socket.close()
 
     def _answer(self, most: int) -> Answer:
-        self._left, self._items = most, _MOST_ITEMS
+        self._end, self._items = self._at + most, _MOST_ITEMS
         return self._read(0)
 
+    def _steady(self, words: Sequence[str]) -> Answer:
+        raw, answer = self._before.get(words, (b"", None))
+        if raw and self._came.startswith(raw, self._at):
+            self._at += len(raw)
+            return answer
+        if self._at == len(self._came):
+            self._more(1)
+        came, at = self._came, self._at
+        answer = self._answer(ANSWER)
+        if self._came is came:  # it came whole
+            self._before[words] = (came[at : self._at], answer)
+        return answer
+
     def _read(self, depth: int) -> Answer:
-        line = self._line()
-        kind, rest = line[:1], line[1:]
-        match kind:
-            case b"+":
-                return rest
-            case b"-":
-                found = _CODE.match(rest)
-                code = found[0].decode() if found else ""
-                return Refusal(code=code, text=rest.decode("utf-8", "replace").lower())
-            case b":":
-                return _number(rest)
-            case b"$":
-                return self._bulk(_number(rest))
-            case b"*" if depth < _DEEPEST:
-                count = _number(rest)
-                return None if count == -1 else self._list(count, depth + 1)
-            case _:
-                raise LostError("no RESP2")  # 2
+        kind, rest = self._line()
+        if kind == b"$":
+            return self._bulk(_number(rest))
+        if kind == b"*" and depth < _DEEPEST:
+            count = _number(rest)
+            return None if count == -1 else self._list(count, depth + 1)
+        if kind == b"+":
+            return rest
+        if kind == b"-":
+            found = _CODE.match(rest)
+            code = found[0].decode() if found else ""
+            return Refusal(code=code, text=rest.decode("utf-8", "replace").lower())
+        if kind == b":":
+            return _number(rest)
+        raise LostError("no RESP2")  # 2
 
     def _bulk(self, size: int) -> bytes | None:
         if size == -1:
             return None
-        self._fits(size)
-        while len(self._came) < size + len(_END):
-            self._more()
-        found = bytes(self._came[:size])
-        if self._came[size : size + len(_END)] != _END:
+        at = self._at
+        if not 0 <= size <= self._end - at:
+            raise LostError("more than an answer may be")
+        if (missing := at + size + 2 - len(self._came)) > 0:
+            self._more(missing)
+            at = self._at
+        end = at + size
+        if self._came[end : end + 2] != _END:
             raise LostError("no RESP2")
-        self._drop(size + len(_END))
-        return found
+        self._at = end + 2
+        return self._came[at:end]
 
     def _list(self, count: int, depth: int) -> list[Answer]:
-        self._items -= self._fits(count)
+        self._require_room(count)  # each item is 3 bytes at least
+        self._items -= count
         if self._items < 0:
             raise LostError("more than an answer may be")
-        return [self._read(depth) for _ in range(count)]
-
-    def _line(self) -> bytes:
-        while (end := self._came.find(_END)) < 0:
-            if len(self._came) > _MOST_LINE:
-                raise LostError("a line without an end")
-            self._more()
-        if end > _MOST_LINE:
-            raise LostError("a line without an end")
-        found = bytes(self._came[:end])
-        self._drop(end + len(_END))
+        found: list[Answer] = []
+        for _ in range(count):
+            text = self._text()
+            found.append(self._read(depth) if text is None else text)
         return found
 
-    def _fits(self, size: int) -> int:
-        """The size of what comes, which has room: each item of a list is 3 bytes at least (rule 2)."""
-        if not 0 <= size <= self._left:
-            raise LostError("more than an answer may be")
-        return size
+    def _text(self) -> bytes | None:
+        """A text that came whole, as most of a list are; None where what comes is anything else."""
+        came, at = self._came, self._at
+        end = came.find(_END, at, at + _DIGITS)
+        size = came[at + 1 : end]
+        if end < 0 or came[at : at + 1] != b"$" or not size.isdigit():
+            return None
+        at, end = end + 2, end + 2 + int(size)
+        if came[end : end + 2] != _END or end + 2 > self._end:
+            return None
+        self._at = end + 2
+        return came[at:end]
 
-    def _drop(self, size: int) -> None:
-        self._left -= size
-        if self._left < 0:
+    def _line(self) -> tuple[bytes, bytes]:
+        """What begins an answer, and the rest of that line."""
+        at = self._at
+        while (end := self._came.find(_END, at, at + _MOST_LINE)) < 0:
+            if len(self._came) - at > _MOST_LINE:
+                raise LostError("a line without an end")
+            self._more(1)
+            at = self._at
+        if end + 2 > self._end:
             raise LostError("more than an answer may be")
-        del self._came[:size]
+        self._at = end + 2
+        return self._came[at : at + 1], self._came[at + 1 : end]
 
-    def _more(self) -> None:
-        self._wait()
-        piece = self._socket.recv(_PIECE)
-        if not piece:
-            raise LostError("it was shut")
-        self._came += piece
+    def _require_room(self, size: int) -> None:
+        """Go on where so much may still come (rule 2)."""
+        if not 0 <= size <= self._end - self._at:
+            raise LostError("more than an answer may be")
+
+    def _go_to(self, at: int) -> None:
+        if at > self._end:
+            raise LostError("more than an answer may be")
+        self._at = at
+
+    def _more(self, missing: int) -> None:
+        """Have so many bytes more at least, and forget what is read."""
+        pieces = [self._came[self._at :]]
+        while missing > 0:
+            self._wait()
+            piece = self._socket.recv(_PIECE)
+            if not piece:
+                raise LostError("it was shut")
+            pieces.append(piece)
+            missing -= len(piece)
+        self._came = b"".join(pieces)
+        self._end -= self._at
+        self._at = 0
 
     def _wait(self) -> None:
         """Have the next call of the socket end at the deadline (rule 1)."""
@@ -186,6 +255,8 @@ class Speech:
 
 
 def _number(raw: bytes) -> int:
+    if raw.isdigit() and len(raw) <= _DIGITS:
+        return int(raw)
     if _NUMBER.fullmatch(raw) is None:
         raise LostError("no RESP2")
     return int(raw)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from taskbound.adapters.targets.alone import UnderWay
 from taskbound.adapters.targets.redis.discovering import look_through, told_of
-from taskbound.adapters.targets.redis.knowing import know, require_declared, run_of
+from taskbound.adapters.targets.redis.knowing import ask_before, know, look_before, require_declared, run_of
 from taskbound.adapters.targets.redis.nodes import Nodes, at_all
 from taskbound.adapters.targets.redis.user import (
     digest_of,
@@ -69,12 +69,15 @@ class RedisTarget:
     def mint(self, order: MintOrder, kind: RedisKind, *, patience: float) -> Minted:
         """A user on every node (rule 1)."""
         name = order.name
-        password = spell_secret(secrets.token_bytes(SECRET_BYTES))
-        rules = rules_of(kind, order.context, digest_of(password))
         with self._under_way.alone(name), self._nodes.linked(patience) as links:
-            if any(at_all(links, lambda link: has_user(link, name))):
+            for link in links:
+                ask_before(link, name)
+            password = spell_secret(secrets.token_bytes(SECRET_BYTES))  # while they are at it
+            rules = rules_of(kind, order.context, digest_of(password))
+            looked = at_all(links, lambda link: look_before(link, name))
+            if any(one.taken for one in looked):
                 raise NameTakenError("a node has a user of that name")
-            require_declared(at_all(links, know))
+            require_declared([know(one) for one in looked])
             at_all(links, lambda link: make_user(link, name, rules))
         return Minted(open=self._way() | {"REDIS_USERNAME": name}, secret={"REDISCLI_AUTH": password})
 

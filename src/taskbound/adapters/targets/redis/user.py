@@ -31,14 +31,16 @@ if TYPE_CHECKING:
 __all__ = [
     "digest_of",
     "end_of",
+    "flags_of",
     "has_user",
     "make_user",
     "names_of",
+    "read_user",
     "rules_of",
     "see_gone",
     "sessions_by_user",
     "sessions_of",
-    "shown_user",
+    "shown_by",
 ]
 
 _NO_FILE: Final = "not configured to use an acl file"
@@ -47,6 +49,8 @@ _SAID: Final = {b"flags", b"id", b"user"}
 """What is said of each session."""
 _CLOSING: Final = b"A"
 """The flag of a session that the server is about to close; it does nothing more for it."""
+_SAVE: Final = ("ACL", "SAVE")
+_LIST: Final = ("CLIENT", "LIST")
 _BETWEEN: Final = 0.02
 """Seconds between two looks at what is open."""
 
@@ -73,29 +77,36 @@ def rules_of(kind: RedisKind, values: Mapping[str, str], digest: str) -> tuple[s
     )
 
 
+def shown_by(name: str) -> tuple[str, ...]:
+    """The words by which a node shows a user."""
+    return ("ACL", "GETUSER", name)
+
+
 def has_user(link: Link, name: str) -> bool:
     """Whether the node has a user of this name; raises as `Link.ask`."""
-    return link.ask("ACL", "GETUSER", name) is not None
+    return link.ask(*shown_by(name)) is not None
 
 
 def make_user(link: Link, name: str, rules: tuple[str, ...]) -> None:
-    """Make it, and have it written down.
+    """Make it, have it written down, and look at it, by one message.
 
     Raises:
         TargetRefusedError: The server takes no such user, or made it otherwise (rule 2).
         TargetUnavailableError: As `Link.ask`; it may have been made.
     """
-    words = ("ACL", "SETUSER", name, *rules)
-    (answer,) = link.raw(words)
-    if isinstance(answer, Refusal) and "error in acl setuser" in answer.text:
+    words, show = ("ACL", "SETUSER", name, *rules), shown_by(name)
+    link.say(words, _SAVE, show)
+    ordered = _ordered(rules)  # while the node is at it
+    made, saved, shows = link.hear(words, _SAVE, show)
+    if isinstance(made, Refusal) and "error in acl setuser" in made.text:
         raise TargetRefusedError(
             f"{link.name} takes no user of this kind: it doesn't know one of the commands, or is older than"
             " Redis 7",
             remedy="correct `commands` in the target's file",
         )
-    link.granted(words, answer)
-    _save(link)
-    if shown_user(link, name) != _ordered(rules):
+    link.granted(words, made)
+    _require_saved(link, saved)
+    if read_user(link, link.granted(show, shows)) != ordered:
         raise TargetRefusedError(f"{link.name} made of a user what was not ordered", remedy=GUIDE)  # 2
 
 
@@ -121,16 +132,19 @@ def see_gone(link: Link, name: str, answers: Sequence[Answer]) -> int:
     link.granted(drop, dropped)
     if not isinstance(killed, Refusal) or "no such user" not in killed.text:
         killed = link.granted(kill, killed)
-    _save(link)  # 3, also where nothing was there: who took it away may have come no further
+    show = shown_by(name)
+    saved, user, sessions = link.raw(_SAVE, show, _LIST, most=LISTED)
+    _require_saved(link, saved)  # 3, also where nothing was there: who took it away may have come no further
     while True:
-        if has_user(link, name):
+        if link.granted(show, user) is not None:
             raise TargetUnavailableError(f"{link.name} still shows the user")
-        left = _left(link, name)
+        left = _left(_sessions(link, sessions), name)
         if not left:
             return killed if isinstance(killed, int) else 0
         if link.left < 2 * _BETWEEN:
             raise TargetUnavailableError(f"{link.name} still shows {left} of its sessions")
         time.sleep(_BETWEEN)
+        user, sessions = link.raw(show, _LIST, most=LISTED)
 
 
 def sessions_of(link: Link, name: str) -> frozenset[bytes]:
@@ -146,42 +160,50 @@ def names_of(link: Link) -> frozenset[str]:
     return frozenset(one.decode("utf-8", "replace") for one in answer if isinstance(one, bytes))
 
 
-def shown_user(link: Link, name: str) -> frozenset[str] | None:
-    """What the node shows of it as words of an ACL; None where there is no such user.
+def flags_of(link: Link, answer: Answer) -> frozenset[str]:
+    """The flags of a user, `on` and `nopass` among them; none where there is no such user. As `read_user`."""
+    return frozenset(_texts(_fields(link, answer).get(b"flags")))
+
+
+def read_user(link: Link, answer: Answer) -> frozenset[str]:
+    """What a node shows of a user as words of an ACL; nothing where there is no such user.
+
+    Args:
+        link: The node.
+        answer: To `shown_by`, no refusal.
 
     Raises:
-        TargetUnavailableError: As `Link.ask`, or it shows what is no user.
+        TargetUnavailableError: That is no user.
     """
-    answer = link.ask("ACL", "GETUSER", name)
-    if answer is None:
-        return None
-    if not isinstance(answer, list) or len(answer) % 2:
-        raise TargetUnavailableError(f"{link.name} shows what is no user")
-    found = {
-        key.decode("utf-8", "replace"): value
-        for key, value in zip(answer[::2], answer[1::2], strict=True)
-        if isinstance(key, bytes)
-    }
+    found = _fields(link, answer)
     return frozenset(
         [
-            *(one for one in _texts(found.get("flags")) if one != "sanitize-payload"),
-            *(f"#{one}" for one in _texts(found.get("passwords"))),
-            *(one.lower() for one in _texts(found.get("commands"))),
-            *_texts(found.get("keys")),
-            *_texts(found.get("channels")),
-            *(["a selector"] if found.get("selectors") else []),
+            *(one for one in _texts(found.get(b"flags")) if one != "sanitize-payload"),
+            *(f"#{one}" for one in _texts(found.get(b"passwords"))),
+            *(one.lower() for one in _texts(found.get(b"commands"))),
+            *_texts(found.get(b"keys")),
+            *_texts(found.get(b"channels")),
+            *(["a selector"] if found.get(b"selectors") else []),
         ]
     )
 
 
-def _save(link: Link) -> None:
-    """Have the node write its users into its ACL file, where it has one (rule 3).
+def _fields(link: Link, answer: Answer) -> Mapping[bytes, Answer]:
+    if answer is None:
+        return {}
+    if not isinstance(answer, list) or len(answer) % 2:
+        raise TargetUnavailableError(f"{link.name} shows what is no user")
+    pairs = zip(answer[::2], answer[1::2], strict=True)
+    return {key: value for key, value in pairs if isinstance(key, bytes)}
+
+
+def _require_saved(link: Link, answer: Answer) -> None:
+    """Go on where the node wrote its users into its ACL file, or has none (rule 3).
 
     Raises:
+        TargetRefusedError: As `Link.ask`.
         TargetUnavailableError: As `Link.ask`, or it can't write it.
     """
-    words = ("ACL", "SAVE")
-    (answer,) = link.raw(words)
     if isinstance(answer, Refusal) and answer.code == "ERR":
         if _NO_FILE in answer.text:
             return
@@ -190,7 +212,7 @@ def _save(link: Link) -> None:
                 f"{link.name} can't write its ACL file",
                 remedy="its account has to own the file and its folder",
             )
-    link.granted(words, answer)
+    link.granted(_SAVE, answer)
 
 
 def _ordered(rules: tuple[str, ...]) -> frozenset[str]:
@@ -202,27 +224,31 @@ def _texts(value: Answer) -> list[str]:
     """The words of a list, or of a text in which they stand."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace").split()
-    return (
-        [one.decode("utf-8", "replace") for one in value if isinstance(one, bytes)]
-        if isinstance(value, list)
-        else []
-    )
+    if not isinstance(value, list):
+        return []
+    return [one.decode("utf-8", "replace") for one in value if isinstance(one, bytes)]
 
 
 def sessions_by_user(link: Link) -> Mapping[bytes, bytes]:
     """The user of each session that the node shows, by the session's id; raises as `Link.ask`."""
-    return {number: user for number, user, _ in _sessions(link)}
+    found = _sessions(link, link.ask(*_LIST, most=LISTED))
+    return {number: user for number, user, _ in found}
 
 
-def _left(link: Link, name: str) -> int:
-    """How many sessions are left of a user that was taken away (rule 5)."""
+def _left(sessions: Sequence[tuple[bytes, bytes, bytes]], name: str) -> int:
+    """How many of them are left of a user that was taken away (rule 5)."""
     known, gone = name.encode(), b"default"
-    return sum(user == known or (user == gone and _CLOSING in flags) for _, user, flags in _sessions(link))
+    return sum(user == known or (user == gone and _CLOSING in flags) for _, user, flags in sessions)
 
 
-def _sessions(link: Link) -> list[tuple[bytes, bytes, bytes]]:
-    """Id, user and flags of each session that the node shows."""
-    answer = link.ask("CLIENT", "LIST", most=LISTED)
+def _sessions(link: Link, answer: Answer) -> list[tuple[bytes, bytes, bytes]]:
+    """Id, user and flags of each session that the node shows.
+
+    Raises:
+        TargetRefusedError: As `Link.ask`.
+        TargetUnavailableError: As `Link.ask`, or what it shows are no sessions.
+    """
+    answer = link.granted(_LIST, answer)
     if not isinstance(answer, bytes):
         raise TargetUnavailableError(f"{link.name} lists no sessions")
     found = []
