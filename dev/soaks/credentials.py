@@ -1,6 +1,6 @@
 """kill -9 of all that takes part in a credential's life: at each point of it, then at random.
 
-That is broker, daemon and asker, the helper of a host, an OpenBao and a database.
+That is broker, daemon and asker, the helper of a host, an OpenBao, a database and an authorization server.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ __all__ = ["soak_credentials"]
 def soak_credentials(count: int, seed: int) -> Found:
     """Every point of the fault matrix, and so many kills at random, for each kind of target.
 
-    All that was minted is looked for, and so is whoever was let in.
+    All that was minted is looked for, and so is whoever was let in. What nobody can end, as the kill lost it and it
+    has no name, lives no longer than its row says.
     """
     return Found(counted="; ".join(_soak(kind, count, seed) for kind in GROUNDS))
 
@@ -34,10 +35,18 @@ def _soak(kind: str, count: int, seed: int) -> str:
         here.end_task()
         here.require_over()
         here.start_task()
+        lost = here.lost
         rows = here.kill_at_random(count, seed)
+        left = here.left_behind()
     points = len(POINTS[kind])
     renewed = f", {here.renewed:,} times renewed" if here.ground.renews else ""
     return (
         f"{kind}: {points} points, {count:,} kills at random, {rows:,} credentials{renewed} with"
-        f" {here.ground.opened:,} sessions, none of them left"
+        f" {here.ground.opened:,} sessions, {_said(lost, left)}"
     )
+
+
+def _said(lost: int, left: int) -> str:
+    if not left:
+        return "none of them left"
+    return f"{left:,} of them lost with a kill ({lost:,} at the points) and said to live until when, none other left"

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from taskbound.adapters.store.sql import SqlStore
-from taskbound.core.credential import CredentialState, name_of
+from taskbound.core.clock import seconds
+from taskbound.core.credential import NEVER, CredentialState, lost_until, name_of
 from taskbound.ports.target import Minted
 from taskbound.wire.connection import Done
 from taskbound.wire.identity import RegisterPerson
 from taskbound.wire.target import ListTargets, TargetRows
 from taskbound.wire.task import EndTask, StartTask, TaskDetail
 from tests.crash.grounds import Ground, Part
+from tests.crash.tokens import Nameless
 from tests.peers.cutting import Cutting, How
 from tests.wiring.broking import Askers, Got, declare, key_of, raw, settle_agent
 from tests.wiring.running import AGENT, DEADLINE, Running, client, daemon, until
@@ -63,6 +65,8 @@ class Point:
     during: Literal["mint", "renew", "revoke"]
     victim: Victim = "broker"
     times: int = 1
+    loses: Literal["always", "never", "perhaps"] = "never"
+    """Whether nobody can end what was minted, where that has no name of ours; perhaps where the processes race."""
     alone: bool = False
     """Whether all of before has to be gone first: calls of another course have this word too."""
 
@@ -86,6 +90,10 @@ class Minting:
     renewing: list[Got] = field(default_factory=list)
     """What is not known yet to live longer."""
     renewed: int = 0
+    lost: int = 0
+    """Kills so far after which nobody can end what was minted."""
+    perhaps: int = 0
+    """Kills so far of which that is not known."""
     task: str = ""
     number: int = 0
 
@@ -217,20 +225,49 @@ class Minting:
             store.close()
 
     def require_journaled(self) -> None:
-        """I-01: nothing is in the target that has no row."""
+        """I-01: nothing is in the target that has no row, nor more than there are rows that may be of it."""
         store = SqlStore(self.home / "taskbound.db")
         try:
+            with store.read() as seen:
+                before = seen.credentials.credentials("default", limit=100_000)
             found = self.ground.names()
+            lives = self.ground.live() if isinstance(self.ground, Nameless) else []
             with store.read() as seen:
                 mark = seen.targets.mark()
                 rows = seen.credentials.credentials("default", limit=100_000)
             assert found <= {name_of(mark, one.id) for one in rows}
+            assert len(lives) <= len(rows) - len([one for one in before if one.state in GONE])
         finally:
             store.close()
 
     def gone(self) -> bool:
-        """Whether nothing is in the target, and each row says so."""
-        return not self.ground.names() and {one.state for one in self.rows()} <= GONE
+        """Whether nothing is in the target, and each row says so; or until when what nobody can end is."""
+        rows = [one for one in self.rows() if one.state not in GONE]
+        if not isinstance(self.ground, Nameless):
+            return not self.ground.names() and not rows
+        if {one.state for one in rows} - {CredentialState.UNSUPPORTED}:
+            return False
+        lives = self.ground.live()
+        if len(lives) > len(rows):
+            return False
+        self._require_lost(rows, lives, self.ground.lasts)
+        return True
+
+    def left_behind(self) -> int:
+        """How many nobody can end."""
+        return len([one for one in self.rows() if one.state is CredentialState.UNSUPPORTED])
+
+    def _require_lost(self, rows: list[Credential], lives: list[int], lasts: int) -> None:
+        """Of what was lost: nobody had it, nothing lives longer than is said of it, and it is no more than that.
+
+        The first to end in the target is the first of which that is said, at the latest.
+        """
+        for one in rows:
+            assert (one.shown, one.kept, one.ends) == (NEVER, "", lost_until(one, lasts)), one
+        said = sorted(one.ends for one in rows)
+        latest = said[len(said) - len(lives) :]
+        assert all(seconds(ends) <= until for ends, until in zip(lives, latest, strict=True))
+        assert self.lost <= len(rows) <= self.lost + self.perhaps
 
     def require_over(self) -> None:
         """Require that all is gone, and that nobody who was ever let in is in, or gets in."""
@@ -241,6 +278,10 @@ class Minting:
 
     def strike(self, point: Point) -> None:
         """Let it come to this point, kill there, and start what was killed anew."""
+        if point.alone or isinstance(self.ground, Nameless):  # what is lost is counted
+            self.end_task()
+            until(self.gone, "nothing of before is under way")
+            self.start_task()
         if point.way == "asker":
             self.request(dies=point.word.decode())
             assert self.asker is not None
@@ -249,15 +290,13 @@ class Minting:
             self.require_journaled()
             return
         struck = threading.Event()
+        self.lost += point.loses == "always"
+        self.perhaps += point.loses == "perhaps"
 
         def strike() -> None:
             self.kill(point.victim)
             struck.set()
 
-        if point.alone:
-            self.end_task()
-            until(self.gone, "nothing of before is under way")
-            self.start_task()
         credential = ""
         if point.during != "mint":
             credential, minted = self.request().minted()
@@ -299,6 +338,7 @@ class Minting:
             self.hold()
             victim = chance.choice(victims)
             self.kill(victim)
+            self.perhaps += 1
             self.bury(victim)
             self.require_journaled()
             if number % _LOOKS == 0 or number == count:

@@ -10,10 +10,10 @@ from tests.crash.minting import Point
 __all__ = ["POINTS"]
 
 _EVERYWHERE: Final = (
-    Point("k5-before", "daemon", b"broker:lease", "before", "mint"),
-    Point("k5-after", "daemon", b"broker:lease", "after", "mint"),
-    Point("k5-daemon", "daemon", b"broker:lease", "before", "mint", victim="daemon"),
-    Point("k9-before", "daemon", b"broker:minted", "before", "mint"),
+    Point("k5-before", "daemon", b"broker:lease", "before", "mint", loses="perhaps"),
+    Point("k5-after", "daemon", b"broker:lease", "after", "mint", loses="always"),
+    Point("k5-daemon", "daemon", b"broker:lease", "before", "mint", victim="daemon", loses="perhaps"),
+    Point("k9-before", "daemon", b"broker:minted", "before", "mint", loses="always"),
     Point("k9-after", "daemon", b"broker:minted", "after", "mint"),
     Point("k9-daemon", "daemon", b"broker:minted", "before", "mint", victim="daemon"),
     Point("k10-daemon", "daemon", b"broker:minted", "after", "mint", victim="daemon"),
@@ -159,7 +159,53 @@ _STS: Final = (
     Point("k16", "target", b"Action=GetRolePolicy", "after", "revoke", times=2),
 )
 """What the broker says to AWS: at k16 it reads back what it wrote."""
+_OAUTH: Final = (
+    Point("k7-before", "target", b"grant_type=client_credentials", "before", "mint", loses="always"),
+    Point("k7-after", "target", b"grant_type=client_credentials", "after", "mint", loses="always"),
+    Point(
+        "k7-server-before",
+        "target",
+        b"grant_type=client_credentials",
+        "before",
+        "mint",
+        victim="system",
+        loses="always",
+    ),
+    Point(
+        "k7-server",
+        "target",
+        b"grant_type=client_credentials",
+        "after",
+        "mint",
+        victim="system",
+        loses="always",
+    ),
+    Point("k14-before", "target", b"POST /token/revocation", "before", "revoke"),
+    Point("k14", "target", b"POST /token/revocation", "after", "revoke"),
+    Point("k14-server-before", "target", b"POST /token/revocation", "before", "revoke", victim="system"),
+    Point("k14-server", "target", b"POST /token/revocation", "after", "revoke", victim="system"),
+    Point("k16-before", "target", b"POST /token/introspection", "before", "revoke"),
+    Point("k16", "target", b"POST /token/introspection", "after", "revoke"),
+    Point("k16-server", "target", b"POST /token/introspection", "after", "revoke", victim="system"),
+)
+"""What the broker says to an authorization server: at k16 it asks whether what it gave back is a token still."""
+_GITHUB: Final = (
+    Point("k7-before", "target", b"/access_tokens", "before", "mint", loses="always"),
+    Point("k7-after", "target", b"/access_tokens", "after", "mint", loses="always"),
+    Point("k7-server-before", "target", b"/access_tokens", "before", "mint", victim="system", loses="always"),
+    Point("k7-server", "target", b"/access_tokens", "after", "mint", victim="system", loses="always"),
+    Point("k14-before", "target", b"DELETE /installation/token", "before", "revoke"),
+    Point("k14", "target", b"DELETE /installation/token", "after", "revoke"),
+    Point("k14-server-before", "target", b"DELETE /installation/token", "before", "revoke", victim="system"),
+    Point("k14-server", "target", b"DELETE /installation/token", "after", "revoke", victim="system"),
+    Point("k16-before", "target", b"GET /installation/repositories", "before", "revoke"),
+    Point("k16", "target", b"GET /installation/repositories", "after", "revoke"),
+    Point("k16-server", "target", b"GET /installation/repositories", "after", "revoke", victim="system"),
+)
+"""What the broker says to GitHub: at k16 it sees that the token is taken no more."""
 POINTS: Final = {
+    "github": (*_EVERYWHERE, *_GITHUB),
+    "oauth": (*_EVERYWHERE, *_OAUTH),
     "openbao": (*_EVERYWHERE, *_OPENBAO),
     "openssh": (*_EVERYWHERE, *_OPENSSH),
     "postgres": (*_EVERYWHERE, *_POSTGRES),

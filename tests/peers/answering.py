@@ -48,7 +48,7 @@ class Answering:
 
 
 @contextmanager
-def answering(answers: Callable[[Asked], Said]) -> Iterator[Answering]:
+def answering(answers: Callable[[Asked], Said], *, port: int = 0) -> Iterator[Answering]:
     """One that answers so, while it runs."""
 
     class Answers(BaseHTTPRequestHandler):
@@ -74,7 +74,7 @@ def answering(answers: Callable[[Asked], Said]) -> Iterator[Answering]:
     for verb in ("GET", "POST", "DELETE"):
         setattr(Answers, f"do_{verb}", Answers._answer)  # noqa: SLF001 - the class is ours, made above
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Answers)
     server.daemon_threads = True
     there = Answering(f"http://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

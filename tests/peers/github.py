@@ -1,6 +1,6 @@
 """A stand-in for GitHub: installations of one App, answered as its documentation says of version 2022-11-28.
 
-It checks what GitHub is documented to check: the App's JWT (RS256, its times, its issuer), which repositories
+As a process (`python -m tests.peers.github`) it can be killed (`tests.peers.storing`). It checks what GitHub is documented to check: the App's JWT (RS256, its times, its issuer), which repositories
 and permissions an installation has, and which tokens live. It proves nothing of what GitHub does.
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,11 +23,12 @@ from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
 from tests.peers.answering import Answering, Asked, Said, answering
+from tests.peers.storing import StoringPeer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["APP", "INSTALLATION", "Github", "app_key", "github", "instant"]
+__all__ = ["APP", "INSTALLATION", "Github", "HubPeer", "app_key", "github", "hub", "instant"]
 
 APP: Final = "Iv23-app"
 INSTALLATION: Final = 42
@@ -122,3 +125,56 @@ def github(key: str) -> Iterator[Github]:
     with answering(found.answer) as there:
         found.there = there
         yield found
+
+
+class HubPeer(StoringPeer):
+    """The same as a process."""
+
+    def __init__(self, key: str) -> None:
+        """Start it."""
+        super().__init__([sys.executable, "-m", __spec__.name], {"key": key})
+
+    def tokens(self) -> dict[str, int]:
+        """By token that lives there: the second in which it ends."""
+        return {name: int(one["ends"]) for name, one in list(self.stored.items())}
+
+
+@contextmanager
+def hub(key: str) -> Iterator[HubPeer]:
+    """The process, while it runs."""
+    found = HubPeer(key)
+    try:
+        yield found
+    finally:
+        found.end()
+
+
+def _serve() -> None:
+    told = json.loads(sys.stdin.readline())
+    found, said = Github(told["key"], (*Github.repositories, "taskbound-canary")), threading.Lock()
+    ends = {token: one["ends"] for token, one in told["stored"].items()}
+    found.live = {token: tuple(one["repositories"]) for token, one in told["stored"].items()}
+
+    def answer(asked: Asked) -> Said:
+        with said:
+            before = dict(found.live)
+            answered = found.answer(asked)
+            for token in before.keys() - found.live.keys():
+                _say("stored", key=token, payload=None)
+            for token in found.live.keys() - before.keys():
+                ends[token] = time.time() + 3_600
+                _say("stored", key=token, payload={"ends": ends[token], "repositories": found.live[token]})
+            _say(asked.path, status=answered.status)
+        return answered
+
+    with answering(answer, port=told["port"]) as there:
+        print(there.base, flush=True)  # noqa: T201 - it is told so
+        sys.stdin.read()
+
+
+def _say(path: str, **more: Any) -> None:
+    print(json.dumps({"path": path, **more}), flush=True)  # noqa: T201 - as above
+
+
+if __name__ == "__main__":
+    _serve()

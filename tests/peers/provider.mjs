@@ -1,7 +1,8 @@
 // An authorization server: `oidc-provider`, with the one client that a test names in a line of JSON on standard input.
 // Where the line names people, they sign in on its own pages, with their accounts' names and any password; each further
 // line names people anew. It says where it listens in its first line, and every request that it was asked after that: path, and whether it held.
-// Its tokens are for the resources that the line names, are opaque, and live as long as it says.
+// Its tokens are for the resources that the line names, are opaque, and live as long as it says. What is stored or removed
+// stands in a line of its own before it is answered; where the first line names a port and what was stored, it goes on there.
 import { createRequire } from 'node:module';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
@@ -14,14 +15,37 @@ const told = JSON.parse((await lines.next()).value);
 
 console.info = console.error; // standard output is for what was asked
 const server = createServer();
-await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+await new Promise((resolve) => server.listen(told.port, '127.0.0.1', resolve));
 const issuer = `http://127.0.0.1:${server.address().port}`;
 const resource = (name) => {
   if (!told.resources.includes(name)) throw new errors.InvalidTarget();
   return { scope: told.scopes, accessTokenTTL: told.seconds, accessTokenFormat: 'opaque', audience: name };
 };
+const stored = new Map(Object.entries(told.stored));
+class Stored {
+  constructor(model) { this.model = model; }
+  note(id, payload) {
+    const key = `${this.model}:${id}`;
+    if (payload === null) stored.delete(key);
+    else stored.set(key, payload);
+    console.log(JSON.stringify({ path: 'stored', status: 0, key, payload }));
+  }
+  async upsert(id, payload) { this.note(id, payload); }
+  async find(id) { return stored.get(`${this.model}:${id}`); }
+  async findBy(name, value) {
+    for (const [key, one] of stored) if (key.startsWith(`${this.model}:`) && one[name] === value) return one;
+  }
+  async findByUid(uid) { return this.findBy('uid', uid); }
+  async findByUserCode(code) { return this.findBy('userCode', code); }
+  async consume(id) { this.note(id, { ...await this.find(id), consumed: Math.floor(Date.now() / 1000) }); }
+  async destroy(id) { this.note(id, null); }
+  async revokeByGrantId(grant) {
+    for (const [key, one] of stored) if (key.startsWith(`${this.model}:`) && one.grantId === grant) this.note(key.slice(this.model.length + 1), null);
+  }
+}
 const guard = { client_id: 'guard', client_secret: 'guard-of-the-resource', redirect_uris: [], response_types: [], grant_types: [] };
 const provider = new Provider(issuer, {
+  adapter: Stored,
   clients: [{ redirect_uris: [], response_types: [], grant_types: ['client_credentials'], ...told.client }, guard],
   clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
   scopes: ['openid', ...told.scopes.split(' ')],
@@ -42,7 +66,7 @@ if (told.people === null) told.people = {};
 (async () => {
   for await (const line of lines) {
     told.people = JSON.parse(line);
-    console.log(JSON.stringify({ path: 'people', status: 0 }));
+    console.log(JSON.stringify({ path: 'taken', status: 0 }));
   }
 })();
 const answer = provider.callback();

@@ -3,54 +3,54 @@
     with provider(client={"client_id": "us", "client_secret": "…"}, resources=[url]) as there:
         there.issuer, there.heard
 
+It can be killed, and goes on with what it stored (`tests.peers.storing`).
 It is installed by `dev/env` as locked in `requirements/servers`.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-import threading
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.peers.storing import StoringPeer
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["GUARD", "ProviderPeer", "provider"]
 
 GUARD: Final = ("guard", "guard-of-the-resource")
 """The client that a resource server asks about tokens as."""
-_PATIENCE: Final = 20.0
+_TOKENS: Final = ("ClientCredentials:", "AccessToken:")
 _MODULES: Final = Path(sys.prefix) / "servers" / "npm" / "node_modules"
 
 
-@dataclass(slots=True)
-class ProviderPeer:
+class ProviderPeer(StoringPeer):
     """The server."""
 
-    issuer: str
-    said: Callable[[str], None]
-    """Tells it a line more."""
-    taken: threading.Event = field(default_factory=threading.Event)
-    """Set once it has taken what it was told."""
-    heard: list[tuple[str, int]] = field(default_factory=list)
-    """Each request's path and the status of its answer, once it was answered."""
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        """Start it."""
+        super().__init__([node(), str(Path(__file__).with_suffix(".mjs")), str(_MODULES)], told)
 
-    def count(self, path: str, status: int = 200) -> int:
-        """How many requests to this path were answered so."""
-        return self.heard.count((path, status))
+    @property
+    def issuer(self) -> str:
+        """As it calls itself."""
+        return self.base
 
     def have(self, people: Mapping[str, Mapping[str, Any]]) -> None:
         """Have these people from now on, by their subjects, each with what is claimed of them."""
-        self.taken.clear()
-        self.said(json.dumps(people))
-        if not self.taken.wait(_PATIENCE):
-            raise RuntimeError("the authorization server does not take its people")
+        self.tell(people)
+
+    def tokens(self) -> dict[str, int]:
+        """By access token that lives there: the second in which it ends."""
+        now = time.time()
+        rows = {name: one for name, one in list(self.stored.items()) if name.startswith(_TOKENS)}
+        found = {name.partition(":")[2]: int(one["exp"]) for name, one in rows.items()}
+        return {name: ends for name, ends in found.items() if ends > now}
 
 
 def node() -> str:
@@ -71,10 +71,6 @@ def provider(
     people: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[ProviderPeer]:
     """The server, while it runs; with `people` it has pages on which they sign in."""
-    command = [node(), str(Path(__file__).with_suffix(".mjs")), str(_MODULES)]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
     told = {
         "client": client,
         "resources": list(resources),
@@ -82,34 +78,8 @@ def provider(
         "seconds": seconds,
         "people": people,
     }
-    if process.stdin is None or process.stdout is None:
-        raise RuntimeError("the authorization server has no pipes")
-    pipe, out = process.stdin, process.stdout
-
-    def say(line: str) -> None:
-        pipe.write(line + "\n")
-        pipe.flush()
-
-    say(json.dumps(told))
-    there = ProviderPeer(out.readline().strip(), say)
-
-    def listen() -> None:
-        for line in out:
-            one = json.loads(line)
-            if one["path"] == "people":
-                there.taken.set()
-            else:
-                there.heard.append((one["path"], one["status"]))
-
-    listening = threading.Thread(target=listen)
-    listening.start()
+    there = ProviderPeer(told)
     try:
-        if not there.issuer:
-            raise RuntimeError("the authorization server ended before it served")
         yield there
     finally:
-        process.terminate()
-        process.wait()
-        listening.join()
-        pipe.close()
-        out.close()
+        there.end()

@@ -212,12 +212,13 @@ def _oauth(file: TargetFile, access: AdminAccess) -> Target[Any]:
     if not isinstance(file.place, OauthPlace) or not isinstance(access, OauthAccess):
         raise UnknownKindError(f"`{file.name}` is no authorization server")
 
-    def endpoint(client: OAuthClient, secret: str, *, patience: float) -> TokenEndpoint:
+    def endpoint(client: OAuthClient, secret: str, *, patience: float, private: bool) -> TokenEndpoint:
         return TokenEndpoint(
             client,
             secret,
             lambda key, name, audience: assertion(key, client=name, audience=audience),
             patience=patience,
+            private=private,
         )
 
     return OauthTarget(file.place, access, endpoint)

@@ -48,6 +48,15 @@ def speaking(there: Github, **changes: Any) -> GithubTarget:
     return GithubTarget(GithubPlace(**place), GithubAccess(key=there.key))
 
 
+def led(there: Github, *addresses: str, private: bool = False) -> GithubTarget:
+    """One whose address is a name that leads there."""
+    port = there.address.rstrip("/").rpartition(":")[2]
+    place = GithubPlace(
+        app=APP, installation=INSTALLATION, address=f"https://hub.example:{port}/", private=private
+    )
+    return GithubTarget(place, GithubAccess(key=there.key), look=lambda _, __: addresses)
+
+
 def order(repository: str = "orders") -> MintOrder:
     return MintOrder(name="tb_unused", ends=LATEST, context={"repository": repository})
 
@@ -195,3 +204,36 @@ def test_nothing_is_there_under_a_name_no_end_is_moved_and_what_is_not_there_was
     with pytest.raises(TargetUnreachedError):
         speaking(there, address="http://127.0.0.1:9/").mint(order(), KIND, patience=PATIENCE)
     assert there.given == []
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ("127.0.0.1",),
+        ("10.0.0.1",),
+        ("192.168.1.1",),
+        ("169.254.169.254",),
+        ("::1",),
+        ("fd00::1",),
+        ("::ffff:10.0.0.1",),
+        ("93.184.216.34", "127.0.0.1"),
+        (),
+    ],
+)
+def test_a_name_that_leads_to_a_private_address_is_sent_nothing(
+    there: Github, addresses: tuple[str, ...]
+) -> None:
+    with pytest.raises(TargetUnreachedError, match="not public"):
+        led(there, *addresses).mint(order(), KIND, patience=PATIENCE)
+    assert there.there is not None
+    assert there.there.asked == []
+
+
+def test_where_the_file_says_so_a_name_leads_to_a_network_of_one_s_own_and_never_to_the_link(
+    there: Github,
+) -> None:
+    with pytest.raises(TargetUnreachedError, match="SSL"):  # it is connected to, and is no server with TLS
+        led(there, "127.0.0.1", private=True).mint(order(), KIND, patience=PATIENCE)
+    for one in ("169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0", "224.0.0.1"):  # noqa: S104 - nobody listens
+        with pytest.raises(TargetUnreachedError, match="not public"):
+            led(there, one, private=True).mint(order(), KIND, patience=PATIENCE)

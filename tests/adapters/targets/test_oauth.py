@@ -258,3 +258,28 @@ def test_a_client_proves_itself_by_a_signature_for_the_issuer() -> None:
         target = speaking(place, json.dumps(key.as_dict(private=True)))
         minted = target.mint(order(), OauthKind(resource=RESOURCE, scopes=("other",)), patience=PATIENCE)
         assert target.end_kept(minted.kept, ends=LATEST, patience=PATIENCE) == Gone(cut=0)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "private", "why"),
+    [
+        (["127.0.0.1"], False, "not public"),
+        (["169.254.169.254"], False, "not public"),
+        (["::ffff:10.0.0.1"], False, "not public"),
+        (["93.184.216.34", "10.0.0.1"], False, "not public"),
+        (["169.254.169.254"], True, "not public"),
+        (["127.0.0.1"], True, "TLS"),  # it is connected to, and is no server with TLS
+    ],
+)
+def test_a_name_leads_to_a_network_of_one_s_own_where_the_file_says_so_alone(
+    addresses: list[str], *, private: bool, why: str
+) -> None:
+    async def look(_: str, __: int) -> list[str]:
+        return addresses
+
+    with lying({"/token": given()}) as there:
+        base = f"https://id.example:{there.base.rpartition(':')[2]}"
+        target = speaking(OauthPlace(**where_at(base, private=private)), look=look)
+        with pytest.raises(TargetUnreachedError, match=why):
+            target.mint(order(), KIND, patience=PATIENCE)
+        assert there.asked == []

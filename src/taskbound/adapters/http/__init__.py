@@ -9,6 +9,17 @@ from taskbound.adapters.http.connection import (
     HttpConnection,
     HttpLostError,
     HttpUnreachedError,
+    LookUp,
+    look_up,
 )
 
-__all__ = ["ANSWER", "HttpAddress", "HttpAnswer", "HttpConnection", "HttpLostError", "HttpUnreachedError"]
+__all__ = [
+    "ANSWER",
+    "HttpAddress",
+    "HttpAnswer",
+    "HttpConnection",
+    "HttpLostError",
+    "HttpUnreachedError",
+    "LookUp",
+    "look_up",
+]

@@ -4,7 +4,9 @@
    of the socket is shut then. (How long a name is looked up is the system's to say.)
 2. What fails before anything was sent is told apart from what fails later: then it may have been done.
 3. An answer has a bound. No redirect is followed, no proxy is asked and nothing is sent twice.
-4. No error holds anything of a request, and none anything that the server said.
+4. A name is looked up once for a connection, and what was looked at is connected to. Where somebody says which
+   addresses it may lead to, one other refuses all of them.
+5. No error holds anything of a request, and none anything that the server said.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
@@ -21,12 +24,28 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-__all__ = ["ANSWER", "HttpAddress", "HttpAnswer", "HttpConnection", "HttpLostError", "HttpUnreachedError"]
+__all__ = [
+    "ANSWER",
+    "HttpAddress",
+    "HttpAnswer",
+    "HttpConnection",
+    "HttpLostError",
+    "HttpUnreachedError",
+    "LookUp",
+    "look_up",
+]
 
+LookUp = Callable[[str, int], Sequence[str]]
+"""The addresses of a host's name."""
 ANSWER: Final = 1_048_576
 """Bytes of an answer, where nobody says another bound."""
+_ADDRESSES: Final = 3
 _LEAST: Final = 0.01
 """Seconds: what is left for less isn't begun."""
+
+
+class _NotAdmittedError(OSError):
+    """A name leads to where it may not lead (rule 4)."""
 
 
 class HttpUnreachedError(Exception):
@@ -58,18 +77,34 @@ class HttpAnswer:
     """Its body, up to a byte more than may be."""
 
 
+def look_up(host: str, port: int) -> Sequence[str]:
+    """The addresses of a host's name, as the system finds them."""
+    return [str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
 class HttpConnection:
     """Connected on entering, and used by one thread."""
 
-    def __init__(self, address: HttpAddress, tls: ssl.SSLContext | None, *, patience: float) -> None:
+    def __init__(
+        self,
+        address: HttpAddress,
+        tls: ssl.SSLContext | None,
+        *,
+        patience: float,
+        admits: Callable[[str], bool] | None = None,
+        look: LookUp = look_up,
+    ) -> None:
         """Ask this server.
 
         Args:
             address: Where it is.
             tls: Whose certificates count; None where there is no TLS.
             patience: Seconds, for all requests together.
+            admits: Whether the host may have this address; None where whoever declared it said so of all.
+            look: Finds the host's addresses.
         """
         self._address, self._tls = address, tls
+        self._admits, self._look = admits, look
         self._deadline = time.monotonic() + patience
         self._over = threading.Event()
         self._connection: HTTPConnection | None = None
@@ -95,6 +130,8 @@ class HttpConnection:
             self._connect()
         except BaseException as error:
             self._close()
+            if isinstance(error, _NotAdmittedError):
+                raise HttpUnreachedError("its name leads to an address that is not public") from None
             if isinstance(error, OSError | ValueError):
                 raise HttpUnreachedError(type(error).__name__) from None
             raise
@@ -147,7 +184,7 @@ class HttpConnection:
         if self.left < _LEAST:
             raise TimeoutError
         at = self._address
-        raw = socket.create_connection((at.host, at.port), timeout=self.left)
+        raw = self._reached()
         try:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
@@ -165,6 +202,18 @@ class HttpConnection:
         connection.sock = wrapped
         self._connection = connection
         return connection
+
+    def _reached(self) -> socket.socket:
+        """A connection to where the host is (rule 4)."""
+        at = self._address
+        found = list(dict.fromkeys(self._look(at.host, at.port)))
+        if not found or (self._admits is not None and not all(map(self._admits, found))):
+            raise _NotAdmittedError
+        *others, last = found[:_ADDRESSES]
+        for one in others:
+            with suppress(OSError):
+                return socket.create_connection((one, at.port), timeout=max(_LEAST, self.left))
+        return socket.create_connection((last, at.port), timeout=max(_LEAST, self.left))
 
     def _cut(self) -> None:
         """End whatever it waits for: each byte that comes would begin the socket's own time anew."""

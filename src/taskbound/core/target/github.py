@@ -1,7 +1,8 @@
 """GitHub as a target: which App's installation tokens are taken from, and for what.
 
 1. It is asked at one address, by https, or on this machine's own loopback. App and installation are declared,
-   and are in the target's identity.
+   and are in the target's identity. Its name leads to public addresses, unless it is declared to lead to a
+   network of one's own (`private`).
 2. A token is for repositories that are named, of this one installation, and for permissions that are named.
    A repository may be a place for a parameter (`{repository}`), and is then one that a task was given.
 3. A permission is to read or to write. To write what governs who is let in, or what acts later (members,
@@ -62,6 +63,8 @@ class GithubPlace:
     """The App's client id, or its number."""
     installation: int
     address: str = ADDRESS
+    private: bool = False
+    """Whether the name may lead to a network of one's own (rule 1)."""
     host: str = field(init=False)
     port: int = field(init=False)
     tls: bool = field(init=False)
@@ -90,6 +93,10 @@ class GithubPlace:
             ("path", place.read.path),
         ):
             object.__setattr__(self, name, value)
+
+    def admits(self, address: str) -> bool:
+        """Whether the name may lead to this address (rule 1)."""
+        return endpoint(self.address).admits(address, private=self.private)
 
     @property
     def revocable(self) -> bool:

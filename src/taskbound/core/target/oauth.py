@@ -3,6 +3,7 @@
 1. Where it is asked is declared, and all of it is in the target's identity: client, endpoints and how the
    client proves itself. Endpoints have one origin, the issuer's, and are reached by https, or on this
    machine's own loopback (`tool.oauth.client`): nobody who answers for an issuer sends the secret elsewhere.
+   Their name leads to public addresses, unless it is declared to lead to a network of one's own (`private`).
 2. A token is for one resource (RFC 8707) and for scopes that are declared. Both may have places for
    parameters (`places`).
 3. No token is taken that lives for longer than `lasts`: what is lost is over by then.
@@ -56,6 +57,8 @@ class OauthPlace:
     introspection: str = ""
     lasts: int = 3_600
     """Seconds that a token lives at most (rule 3)."""
+    private: bool = False
+    """Whether the name may lead to a network of one's own (rule 1)."""
     host: str = field(init=False)
     port: int = field(init=False)
 

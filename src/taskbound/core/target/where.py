@@ -26,6 +26,8 @@ from taskbound.core.target.sts import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.place import Place
 
@@ -44,7 +46,7 @@ _PORT: Final = 65_535
 
 def github_place(value: JsonValue, place: Place) -> GithubPlace:
     """An App of GitHub: where it is."""
-    members = place.read_object(value, required=("app", "installation"), allowed=("address",))
+    members = place.read_object(value, required=("app", "installation"), allowed=("address", "private"))
     return made(
         place,
         partial(
@@ -54,6 +56,7 @@ def github_place(value: JsonValue, place: Place) -> GithubPlace:
                 members["installation"], least=1, most=2**53 - 1
             ),
             address=place.member("address").read_text(members.get("address", ADDRESS)),
+            private=_is_said(members, "private", place),
         ),
     )
 
@@ -61,10 +64,11 @@ def github_place(value: JsonValue, place: Place) -> GithubPlace:
 def oauth_place(value: JsonValue, place: Place) -> OauthPlace:
     """An authorization server: where it is."""
     texts = ("client", "method", "token", "issuer", "revocation", "introspection")
-    members = place.read_object(value, required=texts[:3], allowed=(*texts[3:], "lasts"))
+    members = place.read_object(value, required=texts[:3], allowed=(*texts[3:], "lasts", "private"))
     found = said(members, texts, place)
     lasts = place.member("lasts").read_integer(members.get("lasts", 3_600), least=1, most=LONGEST_TOKEN)
-    return made(place, partial(OauthPlace, lasts=lasts, **found))
+    private = _is_said(members, "private", place)
+    return made(place, partial(OauthPlace, lasts=lasts, private=private, **found))
 
 
 def openbao_place(value: JsonValue, place: Place) -> OpenbaoPlace:
@@ -121,9 +125,7 @@ def redis_place(value: JsonValue, place: Place) -> RedisPlace:
     members = place.read_object(value, required=("nodes",), allowed=("roots", "tls"))
     nodes = read_texts(members, "nodes", place, most=MOST_NODES)
     sockets = bool(nodes) and all(one.startswith("/") for one in nodes)
-    tls = members.get("tls", not sockets)
-    if not isinstance(tls, bool):
-        raise place.member("tls").fault("must be true or false")
+    tls = _is_said(members, "tls", place, default=not sockets)
     return made(
         place,
         partial(
@@ -150,3 +152,10 @@ def sts_place(value: JsonValue, place: Place) -> StsPlace:
             iam=texts.get("iam", ""),
         ),
     )
+
+
+def _is_said(members: Mapping[str, JsonValue], name: str, place: Place, *, default: bool = False) -> bool:
+    found = members.get(name, default)
+    if not isinstance(found, bool):
+        raise place.member(name).fault("must be true or false")
+    return found

@@ -8,7 +8,8 @@ Rules:
 2. Without TLS only this machine is spoken to: http is for an address of the loopback, and for `localhost`.
 3. An address may be any host's that somebody wrote down on purpose; a name has to lead to public ones only
    (`admits`), but for `localhost`, which leads to this machine. So nobody who answers for a name decides
-   that calls go to the network that this machine is in.
+   that calls go to the network that this machine is in. Where a person said that a name may lead to a
+   network of their own, it may lead there too, and never to addresses of the link, of nobody or of many.
 4. Declared headers are sent with every request. They are none that HTTP, MCP or this gateway gives a
    meaning to, and none whose name or text says that it is a secret (`core.tool.secret`): what is pinned is
    shown, stored and digested. Neither is a parameter of the URL's query. Where a secret belongs is a slot
@@ -26,7 +27,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -143,9 +144,19 @@ class Remote:
         base = path if said.startswith("?") else path[: path.rindex("/") + 1]
         return f"{self.origin}{base}{said}"
 
-    def admits(self, address: str) -> bool:
-        """Whether calls may go to this address, which the URL's host was found to lead to (rule 3)."""
+    def admits(self, address: str, *, private: bool = False) -> bool:
+        """Whether calls may go to this address, which the URL's host was found to lead to (rule 3).
+
+        Args:
+            address: What was found.
+            private: Whether the person said that the name may lead to a network of their own.
+        """
         found = ip_address(address)
+        if private:
+            plain = found.ipv4_mapped if isinstance(found, IPv6Address) and found.ipv4_mapped else found
+            return not (
+                plain.is_link_local or plain.is_multicast or plain.is_unspecified or plain.is_reserved
+            )
         if self.read.host == LOCALHOST:
             return found.is_loopback
         if read_address(self.read.host) is not None:

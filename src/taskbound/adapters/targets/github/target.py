@@ -10,6 +10,8 @@
 4. No name can be looked for, nothing can be listed, and no end can be moved.
 5. The App proves itself by a JWT of `RS256`, which lives for nine minutes and began a minute ago, for clocks
    that differ. No word of an answer is passed on.
+6. A name leads to public addresses, unless the file says that it may lead to others (`private`): nobody who
+   answers for it has the App's proof sent into the network that the broker is in. No redirect is followed.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
-from taskbound.adapters.http import HttpAddress, HttpConnection, HttpLostError, HttpUnreachedError
+from taskbound.adapters.http import HttpAddress, HttpConnection, HttpLostError, HttpUnreachedError, look_up
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import Limits, parse_object
 from taskbound.core.clock import Instant, seconds
@@ -44,7 +46,7 @@ from taskbound.ports.target import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from taskbound.adapters.http import HttpAnswer
+    from taskbound.adapters.http import HttpAnswer, LookUp
     from taskbound.core.action import JsonValue
     from taskbound.core.target import GithubAccess, GithubKind, GithubPlace
     from taskbound.ports.target import MintOrder
@@ -72,13 +74,18 @@ _TOO_MANY, _FAULTY = 429, 500
 class GithubTarget:
     """One installation of one App (`ports.target.Target`, `Keeps`)."""
 
-    def __init__(self, place: GithubPlace, access: GithubAccess) -> None:
+    def __init__(self, place: GithubPlace, access: GithubAccess, *, look: LookUp = look_up) -> None:
         """Ask for this installation, as the App that has this key.
+
+        Args:
+            place: Where, and whose.
+            access: The key.
+            look: Finds a name's addresses (rule 6).
 
         Raises:
             TargetRefusedError: The key is none that can sign.
         """
-        self._place = place
+        self._place, self._look = place, look
         try:
             self._key = RSAKey.import_key(access.key)
         except (JoseError, ValueError, TypeError):
@@ -188,7 +195,9 @@ class GithubTarget:
     def _linked(self, patience: float) -> Iterator[_Link]:
         address = HttpAddress(host=self._place.host, port=self._place.port, tls=self._place.tls)
         try:
-            with HttpConnection(address, self._tls, patience=patience) as connection:
+            with HttpConnection(
+                address, self._tls, patience=patience, admits=self._place.admits, look=self._look
+            ) as connection:
                 yield _Link(connection, self._place)
         except HttpUnreachedError as error:
             raise TargetUnreachedError(f"nothing of GitHub's can be reached ({error})") from None

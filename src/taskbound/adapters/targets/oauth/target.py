@@ -77,8 +77,11 @@ class Endpoint(Protocol):
 class Endpoints(Protocol):
     """Makes them."""
 
-    def __call__(self, client: OAuthClient, secret: str, *, patience: float) -> Endpoint:
-        """That of this client, which proves itself with this; each exchange has so many seconds."""
+    def __call__(self, client: OAuthClient, secret: str, *, patience: float, private: bool) -> Endpoint:
+        """That of this client, which proves itself with this; each exchange has so many seconds.
+
+        `private` says that the server's name may lead to a network of one's own.
+        """
 
 
 class OauthTarget:
@@ -173,7 +176,7 @@ class OauthTarget:
 
     def _endpoint(self, patience: float, client: OAuthClient | None = None) -> Endpoint:
         asks = client or self._place.client_for(_ANY, ())
-        return self._endpoints(asks, self._access.secret, patience=patience)
+        return self._endpoints(asks, self._access.secret, patience=patience, private=self._place.private)
 
     @staticmethod
     def _run(asking: Coroutine[object, object, T], patience: float) -> T:

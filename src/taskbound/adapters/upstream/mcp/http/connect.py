@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -154,11 +153,7 @@ class Dialer:
 
     def _admits(self, address: str) -> bool:
         """Whether this address of the host is connected to (rule 1)."""
-        if not self._private:
-            return self._remote.admits(address)
-        seen = ip_address(address)
-        plain = seen.ipv4_mapped if isinstance(seen, IPv6Address) and seen.ipv4_mapped else seen
-        return not (plain.is_link_local or plain.is_multicast or plain.is_unspecified or plain.is_reserved)
+        return self._remote.admits(address, private=self._private)
 
     async def _to(self, address: str) -> Wire:
         """A connection to this address, which is the host's (rules 1 and 2)."""

@@ -72,6 +72,7 @@ class TokenEndpoint:
         *,
         patience: float = _WHOLE,
         look: LookUp = look_up,
+        private: bool = False,
     ) -> None:
         """Ask for this client; nothing is asked yet.
 
@@ -81,12 +82,14 @@ class TokenEndpoint:
             sign: Makes its statement, when it proves itself by a key.
             patience: Seconds for one exchange.
             look: Finds a name's addresses.
+            private: As in `Dialer`.
         """
         self._client = client
         self._secret = secret
         self._sign = sign
         self._patience = patience
         self._look = look
+        self._private = private
 
     @property
     def revocable(self) -> bool:
@@ -161,6 +164,7 @@ class TokenEndpoint:
             body,
             patience=self._patience,
             look=self._look,
+            private=self._private,
         )
 
     def _proof(self) -> tuple[dict[str, str], list[tuple[str, str]]]:
