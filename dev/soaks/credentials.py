@@ -19,8 +19,8 @@ __all__ = ["soak_credentials"]
 def soak_credentials(count: int, seed: int) -> Found:
     """Every point of the fault matrix, and so many kills at random, for each kind of target.
 
-    All that was minted is looked for, and so is whoever was let in. What nobody can end, as the kill lost it and it
-    has no name, lives no longer than its row says.
+    All that was minted is looked for, and so is whoever was let in. What nobody can end, as the kill lost it
+    and it has no name, lives no longer than its row says.
     """
     return Found(counted="; ".join(_soak(kind, count, seed) for kind in GROUNDS))
 
@@ -49,4 +49,4 @@ def _soak(kind: str, count: int, seed: int) -> str:
 def _said(lost: int, left: int) -> str:
     if not left:
         return "none of them left"
-    return f"{left:,} of them lost with a kill ({lost:,} at the points) and said to live until when, none other left"
+    return f"{left:,} lost with a kill ({lost:,} at the points) and said to live until when, none other left"

@@ -66,7 +66,10 @@ class Point:
     victim: Victim = "broker"
     times: int = 1
     loses: Literal["always", "never", "perhaps"] = "never"
-    """Whether nobody can end what was minted, where that has no name of ours; perhaps where the processes race."""
+    """Whether nobody can end what was minted, where that has no name of ours.
+
+    Perhaps is where the processes race.
+    """
     alone: bool = False
     """Whether all of before has to be gone first: calls of another course have this word too."""
 
@@ -258,7 +261,7 @@ class Minting:
         return len([one for one in self.rows() if one.state is CredentialState.UNSUPPORTED])
 
     def _require_lost(self, rows: list[Credential], lives: list[int], lasts: int) -> None:
-        """Of what was lost: nobody had it, nothing lives longer than is said of it, and it is no more than that.
+        """Of what was lost: nobody had it, nothing lives longer than is said of it, and it is no more.
 
         The first to end in the target is the first of which that is said, at the latest.
         """

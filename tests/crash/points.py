@@ -188,7 +188,7 @@ _OAUTH: Final = (
     Point("k16", "target", b"POST /token/introspection", "after", "revoke"),
     Point("k16-server", "target", b"POST /token/introspection", "after", "revoke", victim="system"),
 )
-"""What the broker says to an authorization server: at k16 it asks whether what it gave back is a token still."""
+"""What the broker says to an authorization server: at k16 it asks whether it is a token still."""
 _GITHUB: Final = (
     Point("k7-before", "target", b"/access_tokens", "before", "mint", loses="always"),
     Point("k7-after", "target", b"/access_tokens", "after", "mint", loses="always"),

@@ -1,7 +1,7 @@
 """Systems whose tokens have no name, in which a daemon's broker mints while something is killed.
 
-1. Tokens are counted there, with their ends, by what the system stores. Who was handed one comes to the system
-   with it, and is let in or not by what it answers.
+1. Tokens are counted there, with their ends, by what the system stores. Who was handed one comes to the
+   system with it, and is let in or not by what it answers.
 2. What a kill loses lives on, and its row says until when (`tests.crash.minting`).
 """
 
@@ -176,8 +176,10 @@ def _asked(
 @contextmanager
 def on_server(folder: Path) -> Iterator[Ground]:  # noqa: ARG001 - the way to it is a port
     """An authorization server, and the way to its port."""
-    asked = {"client": client_of(), "resources": [RESOURCE], "scopes": "orders:read"}
-    with provider(**asked) as server, CuttingPort(server.port) as way:
+    with (
+        provider(client=client_of(), resources=[RESOURCE], scopes="orders:read") as server,
+        CuttingPort(server.port) as way,
+    ):
         yield ServerGround(way, 600, server=server)
 
 

@@ -1,6 +1,7 @@
 """A stand-in for GitHub: installations of one App, answered as its documentation says of version 2022-11-28.
 
-As a process (`python -m tests.peers.github`) it can be killed (`tests.peers.storing`). It checks what GitHub is documented to check: the App's JWT (RS256, its times, its issuer), which repositories
+As a process (`python -m tests.peers.github`) it can be killed (`tests.peers.storing`).
+It checks what GitHub is documented to check: the App's JWT (RS256, its times, its issuer), which repositories
 and permissions an installation has, and which tokens live. It proves nothing of what GitHub does.
 """
 

@@ -1,7 +1,8 @@
 """A server as a process that tells what it stores before it answers: it can be killed, and goes on with that.
 
-It is told one line of JSON on standard input, says in its first line where it listens, and after that a line of
-JSON for each request (`path`, `status`) and each thing that it stores (`key`, `payload`; null where it is gone).
+It is told one line of JSON on standard input, says in its first line where it listens, and after that a line
+of JSON for each request (`path`, `status`) and each thing that it stores (`key`, `payload`; null where it is
+gone).
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
    of the socket is shut then. (How long a name is looked up is the system's to say.)
 2. What fails before anything was sent is told apart from what fails later: then it may have been done.
 3. An answer has a bound. No redirect is followed, no proxy is asked and nothing is sent twice.
-4. A name is looked up once for a connection, and what was looked at is connected to. Where somebody says which
-   addresses it may lead to, one other refuses all of them.
+4. A name is looked up once for a connection, and what was looked at is connected to. Where somebody says
+   which addresses it may lead to, one other refuses all of them.
 5. No error holds anything of a request, and none anything that the server said.
 """
 
