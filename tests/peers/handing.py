@@ -28,6 +28,7 @@ from taskbound.wire.credential import (
     TakeCredential,
 )
 from taskbound.wire.target import KindRow, ListTargets, TargetRow, TargetRows
+from taskbound.wire.tool import ReachTools, ToolRow, ToolRows
 from tests.peers.daemon import FAR, ScriptedDaemon
 
 if TYPE_CHECKING:
@@ -74,6 +75,17 @@ def target_row(name: str = "orders-db", **changes: object) -> TargetRow:
     return msgspec.structs.replace(row, **changes)
 
 
+def _tool(kind: str) -> ToolRow:
+    return ToolRow(
+        name=f"orders-db__credential/{kind}",
+        server="0" * 64,
+        definition="0" * 64,
+        state="pinned",
+        effect="read",
+        raw=msgspec.Raw(b"{}"),
+    )
+
+
 class HandingDaemon(ScriptedDaemon):
     """Permits every credential, hands it out, and revokes it at once when it is ended."""
 
@@ -94,6 +106,11 @@ class HandingDaemon(ScriptedDaemon):
         self.on[EndCredential] = self._ended
         self.on[AwaitRenewal] = lambda ask: Renewed(credential=ask.credential, ends=self.renewed)
         self.on[ShowCredential] = self._shown
+        self.kinds = ["reader"]
+        """What the task may have of `orders-db`."""
+        self.on[ReachTools] = lambda ask: ToolRows(
+            rows=tuple(map(_tool, self.kinds)) if ask.target == "orders-db" else ()
+        )
         self.on[ListTargets] = lambda ask: TargetRows(
             rows=tuple(one for one in self.targets if ask.name in {"", one.name}), broker=True
         )

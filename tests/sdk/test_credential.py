@@ -69,6 +69,19 @@ async def test_a_credential_is_opened_acknowledged_and_ended_with_its_context(tm
         assert daemon.states == {"crd_1": "revoked"}
 
 
+async def test_a_target_alone_names_the_one_kind_that_the_task_may_have(tmp_path: Path) -> None:
+    def alone(task: Task) -> str:
+        with task.credential("orders-db") as found:
+            return found.kind
+
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        assert await using(daemon, alone) == "reader"
+        for daemon.kinds, words in (([], "no kind"), (["reader", "writer"], "the kinds reader, writer")):
+            with pytest.raises(BadWishError, match=words):
+                await using(daemon, alone)
+        assert len(daemon.made) == 1
+
+
 async def test_i11_a_secret_is_in_no_repr(tmp_path: Path) -> None:
     async with HandingDaemon(tmp_path / "d.sock") as daemon:
         found = await using(daemon, take)

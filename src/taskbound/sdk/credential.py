@@ -1,7 +1,7 @@
 """Credentials for a program: asked for as an action of its task, opened here alone, ended when it is done.
 
     with Task.join(socket, agent="helper", asker=AskerKey.generate) as task:
-        with task.credential("orders-db", "reader", 300) as credential:
+        with task.credential("orders-db") as credential:  # or "orders-db", "reader", 300
             psycopg.connect(password=credential.secret["PGPASSWORD"], …)
 
 1. One connection, under the role of a gateway, asks, takes, acknowledges and ends. Asking is
@@ -35,6 +35,7 @@ import msgspec
 
 from taskbound import __version__
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
+from taskbound.core.tool.name import credential_kind, shown
 from taskbound.sdk.client import Client, RefusedByDaemonError
 from taskbound.sdk.wish import Asker, BadWishError, Opened, TaskCredential, Wish
 from taskbound.wire.action import Decide, Narrowed, Permitted, Refused
@@ -49,6 +50,7 @@ from taskbound.wire.credential import (
     Renewed,
     TakeCredential,
 )
+from taskbound.wire.tool import ReachTools, ToolRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -205,22 +207,23 @@ class Task:
 
     @contextmanager
     def credential(
-        self, target: str, kind: str, seconds: int = 0, /, **parameters: str
+        self, target: str, kind: str = "", seconds: int = 0, /, **parameters: str
     ) -> Iterator[TaskCredential]:
         """A credential for the length of the context; it is ended with it (rule 6).
 
         Args:
             target: The target's name.
-            kind: The kind of credential; an agent's connection may not look which ones there are.
+            kind: The kind of credential; left out, it is the one that the task may have there.
             seconds: For how long at most; 0 for as long as the kind allows.
             parameters: What the kind leaves to who asks.
 
         Raises:
-            BadWishError: That names no credential.
+            BadWishError: That names no credential, or it is left to the task which of several.
             CredentialDeniedError: The task does not get it.
             TaskboundError: It could not be had, or not be ended.
         """
-        found = self.obtain(Wish(target=target, kind=kind, seconds=seconds, parameters=parameters))
+        wish = Wish(target=target, kind=kind or self._kind_of(target), seconds=seconds, parameters=parameters)
+        found = self.obtain(wish)
         try:
             yield found
         except BaseException as error:
@@ -230,6 +233,19 @@ class Task:
                 error.add_note(f"and the credential `{found.id}` could not be ended: {other.message}")
             raise
         self.end(found.id)
+
+    def _kind_of(self, target: str) -> str:
+        """The one kind of a target that the task may have."""
+        named = [
+            credential_kind(one.name) for one in self.client.ask(ReachTools(target=target), ToolRows).rows
+        ]
+        kinds = [one[1] for one in named if one is not None]
+        if len(kinds) != 1:
+            several = f"the kinds {', '.join(kinds)}" if kinds else "no kind of credential"
+            raise BadWishError(
+                f"this task may have {several} of `{shown(target)}`", remedy="name a kind that it may have"
+            )
+        return kinds[0]
 
     def obtain(
         self, wish: Wish, held: Callable[[Refused], None] = ignore_hold, *, lasting: bool = False

@@ -175,6 +175,9 @@ class UpstreamRows(Message, frozen=True, tag="upstreams", tag_field="is"):
 class ReachTools(Message, frozen=True, tag="tool:reach", tag_field="op"):
     """Ask which tools the connection's task can reach, with their pinned definitions (for `tools/list`)."""
 
+    target: str = ""
+    """Where one is named: which kinds of credentials of this target its scope and ceiling name, instead."""
+
 
 class ListTools(Message, frozen=True, tag="tool:list", tag_field="op"):
     """Ask for pinned tools."""

@@ -2,7 +2,7 @@
 
     from taskbound.wiring.joining import join
 
-    with join(agent="helper") as task, task.credential("orders-db", "reader") as credential:
+    with join(agent="helper") as task, task.credential("orders-db") as credential:
         …
 
 With a credential of a host, OpenSSH's programs can use its key, which they can't read:

@@ -274,6 +274,9 @@ def test_a_target_stands_in_no_list_of_servers_and_its_kinds_among_the_tools_of_
             assert (await gateway.ask(Bind(), Bound)).task == task.id
             reach = await gateway.ask(wire_tool.ReachTools(), wire_tool.ToolRows)
             assert [one.name for one in reach.rows] == ["shop__look"]
+            for target, kinds in (("orders-db", list(TOOLS)), ("orders", []), ("shop", [])):
+                may = await gateway.ask(wire_tool.ReachTools(target=target), wire_tool.ToolRows)
+                assert [one.name for one in may.rows] == kinds
             assert [row.spec.name for row in (await gateway.ask(*upstreams)).rows] == ["shop"]
             assert await code_of(gateway, see) == "unknown-server"
 

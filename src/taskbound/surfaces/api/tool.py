@@ -14,6 +14,7 @@ from taskbound.core.scope import tools_of
 from taskbound.core.task import require_live
 from taskbound.core.tool import Effect, join_tool_name, parse_definition, parse_slot
 from taskbound.core.tool.argument import offered
+from taskbound.core.tool.name import credential_kind
 from taskbound.flows.tool import Declaration
 from taskbound.flows.tool.answering import set_approvers
 from taskbound.flows.tool.applying import Saying, ToolSaying, apply_file, compare_file
@@ -113,14 +114,14 @@ async def list_upstreams(daemon: Daemon, connection: Connection, _ask: wire.List
     return await daemon.read(read)
 
 
-async def reach_tools(daemon: Daemon, connection: Connection, _ask: wire.ReachTools) -> Answer:
-    """The tools that the connection's task can reach, from the pinned definitions."""
+async def reach_tools(daemon: Daemon, connection: Connection, ask: wire.ReachTools) -> Answer:
+    """What the connection's task can reach, from the pinned definitions: tools, or kinds of one target."""
 
     def work() -> Answer:
         daemon.require_gateway(connection)
         try:
             task = daemon.bind(connection)
-            rows = _reachable(daemon, connection, task)
+            rows = _reachable(daemon, connection, task, ask.target)
         except DeniedError as error:
             return wire.ToolRows(rows=(), task=connection.task, refusal=error.message)
         return wire.ToolRows(rows=rows, task=task)
@@ -128,7 +129,7 @@ async def reach_tools(daemon: Daemon, connection: Connection, _ask: wire.ReachTo
     return await daemon.first(work)
 
 
-def _reachable(daemon: Daemon, connection: Connection, task: str) -> tuple[wire.ToolRow, ...]:
+def _reachable(daemon: Daemon, connection: Connection, task: str, target: str) -> tuple[wire.ToolRow, ...]:
     namespace = connection.namespace
     with daemon.means.store.read() as snapshot:
         require_not_stopped(snapshot.revocation.kill_switch(namespace))
@@ -140,6 +141,8 @@ def _reachable(daemon: Daemon, connection: Connection, task: str) -> tuple[wire.
         servers = {one.name: one for one in snapshot.tools.servers(namespace)}
         names = tools_of(found.scope) & tools_of(agent.ceiling)
         tools = [tool for name in sorted(names) if (tool := snapshot.tools.tool(namespace, name)) is not None]
+    if target:
+        return tuple(tool_row(one) for one in tools if (credential_kind(one.name) or ("",))[0] == target)
     hidden = {name: _hidden(one) for name, one in servers.items()}
     return tuple(
         replace(tool_row(one), raw=msgspec.Raw(offered(one.definition, hidden[one.server].get(one.name, ()))))
