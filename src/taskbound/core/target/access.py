@@ -240,14 +240,16 @@ def parse_admin_access(kind: str, text: str) -> AdminAccess:
     if kind not in _KINDS:
         raise BadAdminAccessError("there is no admin access to targets of that kind")
     names, what, make = _KINDS[kind]
+    members = ", ".join(f'"{name}": "…"' for name in names)
+    form = f"give it as one JSON object: {{{members}}}"
     try:
         value = parse_object(text.encode())
         again = canonical(value).decode()
     except (MalformedError, UnicodeEncodeError):
-        raise BadAdminAccessError("the admin access can't be read") from None
+        raise BadAdminAccessError(f"the admin access is {what}, and no such JSON", remedy=form) from None
     texts = [one for name in names if isinstance(one := value.get(name), str)]
     if value.keys() != set(names) or len(texts) != len(names):
-        raise BadAdminAccessError(f"the admin access is {what}")
+        raise BadAdminAccessError(f"the admin access is {what}, and nothing else", remedy=form)
     if again != text:
         raise BadAdminAccessError("the admin access is not written as it is sealed")
     return make(*texts)
