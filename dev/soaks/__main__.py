@@ -14,6 +14,7 @@ from dev.soaks.credentials import soak_credentials
 from dev.soaks.ends import soak_ends
 from dev.soaks.found import PAGE, Report, write_page
 from dev.soaks.gateway import soak_gateway, soak_interleavings
+from dev.soaks.injection import soak_injection
 from dev.soaks.kills import soak_kills
 from dev.soaks.many import soak_many
 from dev.soaks.network import soak_network
@@ -64,6 +65,11 @@ SOAKS: Final = {
         run=soak_ends,
         count=200,
         holds="a task's end cuts its session: p50 250 ms, p99 2 s, max 5 s; a dead target delays none (I-59)",
+    ),
+    "credential-injection": Soak(
+        run=soak_injection,
+        count=500,
+        holds="whatever is killed and when: what lives has its server, the rest is gone in 30 s (K10, K12)",
     ),
     "credential-many": Soak(
         run=soak_many,

@@ -99,6 +99,8 @@ class Minting:
     """Kills so far of which that is not known."""
     task: str = ""
     number: int = 0
+    flags: tuple[str, ...] = ()
+    """What the daemon is told beside."""
 
     # --- processes -------------------------------------------------------------------------------
 
@@ -114,7 +116,7 @@ class Minting:
         ).__enter__()
 
     def start_daemon(self) -> None:
-        self.daemon = _daemon(self.home).__enter__()
+        self.daemon = _daemon(self.home, self.flags).__enter__()
 
     def kill(self, victim: Victim) -> None:
         """End it as a lost machine would."""
@@ -224,6 +226,16 @@ class Minting:
         try:
             with store.read() as seen:
                 return list(seen.credentials.credentials("default", limit=100_000))
+        finally:
+            store.close()
+
+    @property
+    def mark(self) -> str:
+        """What names of this installation have in them."""
+        store = SqlStore(self.home / "taskbound.db")
+        try:
+            with store.read() as seen:
+                return seen.targets.mark()
         finally:
             store.close()
 
@@ -368,13 +380,15 @@ class Minting:
                 one.end()
 
 
-def _daemon(home: Path) -> Running:
-    return daemon(home, "--broker", str(os.geteuid()))
+def _daemon(home: Path, flags: tuple[str, ...]) -> Running:
+    return daemon(home, "--broker", str(os.geteuid()), *flags)
 
 
 @contextmanager
-def minting_at(folder: Path, ground: Callable[[Path], AbstractContextManager[Ground]]) -> Iterator[Minting]:
-    """All of it, settled in, for the length of the context."""
+def minting_at(
+    folder: Path, ground: Callable[[Path], AbstractContextManager[Ground]], flags: tuple[str, ...] = ()
+) -> Iterator[Minting]:
+    """All of it, settled in, for the length of the context; the daemon is told these flags too."""
     home = folder / "home"
     home.mkdir(mode=0o700)
     for name in ("w", "p"):
@@ -383,7 +397,7 @@ def minting_at(folder: Path, ground: Callable[[Path], AbstractContextManager[Gro
         ground(folder / "p") as system,
         Cutting(folder / "w", home / "run", "daemon.sock") as to_daemon,
     ):
-        found = Minting(folder, system, to_daemon, _daemon(home).__enter__())
+        found = Minting(folder, system, to_daemon, _daemon(home, flags).__enter__(), flags=flags)
         try:
             found.start_broker()
             found.settle_in()

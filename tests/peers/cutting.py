@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 __all__ = ["Cutting", "CuttingPort", "How"]
 
-How = Literal["before", "after", "stuck", "mute"]
+How = Literal["before", "after", "held", "answered", "stuck", "mute"]
 Apart = Callable[[bytes], list[bytes]]
 """Which messages there are in a piece that a client sent."""
 _NAME = ".s.PGSQL.5432"
@@ -54,6 +54,8 @@ class Cutting:
     arrive, and nobody is told anything, as where the way between them is gone.
 
     What a test gives as `strike` is called at that point: before the message arrives, or once it is answered.
+    `held` and `answered` are the same points where nothing is cut: what was sent arrives after it, or its
+    answer.
     Where one piece has several messages (`apart`), each arrives once the one before it is answered.
     """
 
@@ -84,6 +86,8 @@ class Cutting:
         self._listening.listen()
         self._kept: list[socket.socket] = []
         self._over = False
+        self.patience = 0.2
+        """Seconds that the answer to a message is waited for at which is cut."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def at(self, word: bytes, how: How, strike: Callable[[], None] | None = None, *, times: int = 1) -> None:
@@ -135,10 +139,9 @@ class Cutting:
                             break
                     else:
                         client.sendall(piece)
-            if how == "after" and select.select([server], [], [], 0.2)[0]:
-                server.recv(1 << 20)  # the answer, which nobody gets
-            if self.when.strike is not None:
-                self.when.strike()
+            if how == "after":
+                self._answer(server)  # which nobody gets
+            self._strike()
         except OSError:
             return
         finally:
@@ -147,14 +150,34 @@ class Cutting:
 
     def _say(self, client: socket.socket, server: socket.socket, messages: list[bytes]) -> How | None:
         for left, one in zip(reversed(range(len(messages))), messages, strict=True):
-            how = self._cut(one)
-            if how is None or how == "after":
-                server.sendall(one)
+            how = self._held(client, server, one, self._cut(one))
             if how is not None:
                 return how
             if left:
                 client.sendall(server.recv(1 << 20))
         return None
+
+    def _held(
+        self, client: socket.socket, server: socket.socket, piece: bytes, how: How | None
+    ) -> How | None:
+        """Pass on what is passed on at this point; how is cut, if it is."""
+        if how == "held":
+            self._strike()
+        if how not in {"before", "stuck", "mute"}:
+            server.sendall(piece)
+        if how == "answered":
+            answer = self._answer(server)
+            self._strike()
+            client.sendall(answer)
+        return None if how in {"held", "answered"} else how
+
+    def _answer(self, server: socket.socket) -> bytes:
+        """What the server says next, if it does."""
+        return server.recv(1 << 20) if select.select([server], [], [], self.patience)[0] else b""
+
+    def _strike(self) -> None:
+        if self.when.strike is not None:
+            self.when.strike()
 
     def _leave(self, one: socket.socket, *, kept: bool) -> None:
         if kept and not self._over:

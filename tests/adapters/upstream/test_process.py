@@ -110,6 +110,43 @@ async def test_a_server_sees_only_what_is_declared_and_what_every_program_needs(
     assert seen == {**kept, "TERM": "dumb", "TOKEN": "mine"}
 
 
+STARTER = """
+import asyncio, os, sys
+from pathlib import Path
+from tests.adapters.upstream.test_process import Ears, identity
+from taskbound.adapters.upstream.mcp.process import ServerProcess
+DEAF = "import os, signal\\nprint(os.getpid(), flush=True)\\nwhile True:\\n    signal.pause()\\n"
+async def main():
+    one, ears = identity(Path(sys.argv[1]), DEAF), Ears()
+    await ServerProcess.start(one, ears, ours={}, secret=(("TOKEN", "hunter2"),))
+    print(int(await ears.until(b"\\n")), flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+async def test_a_server_with_secrets_ends_with_whoever_started_it_also_where_that_is_killed(
+    tmp_path: Path,
+) -> None:
+    starter = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", STARTER, str(tmp_path)),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    assert starter.stdout is not None
+    server = os.pidfd_open(int(await asyncio.wait_for(starter.stdout.readline(), DEADLINE)))
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(server, ended.set)
+    try:
+        assert not ended.is_set()
+        starter.kill()
+        await asyncio.wait_for(ended.wait(), DEADLINE)
+    finally:
+        asyncio.get_running_loop().remove_reader(server)
+        os.close(server)
+        await starter.wait()
+
+
 def test_a_declared_variable_goes_before_ours() -> None:
     assert environment_for((("PATH", "/mine"),), {"PATH": "/ours"}) == {"PATH": "/mine"}
 

@@ -14,6 +14,7 @@ import pytest
 from msgspec import structs
 
 from taskbound.adapters.policy.cedar import base_bundle
+from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.credential import LIVE, CredentialState
 from taskbound.core.target import CredentialKind, PostgresKind
 from taskbound.core.task import TaskEvent
@@ -21,6 +22,7 @@ from taskbound.core.tool import Effect
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.group import Groups
 from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.surfaces.api.credential_rounds import CredentialRounds
 from taskbound.surfaces.api.peer import ancestry_of
 from taskbound.wire import action, broker, credential
 from taskbound.wire.approval import LeaveHold
@@ -32,6 +34,7 @@ from tests.peers.openssh import Device
 from tests.peers.people import enrolled
 from tests.peers.targeting import ALICE, BOB, MAY_MINT, READER, WRITER, Targets, held_by_finance
 from tests.stories.brokering import put_target
+from tests.stories.test_clock import Machine
 from tests.surfaces.api.test_credential import Askers, code
 from tests.surfaces.api.test_operations import station
 from tests.wiring.running import SPEC, TOOL
@@ -40,11 +43,13 @@ from tests.world import ANN, World
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from taskbound.core.action import Action
     from taskbound.core.credential import Credential
     from taskbound.sdk.client import AsyncClient
     from tests.surfaces.api.test_operations import Station
 
 ASKER = Path(__file__).with_name("asker.py")
+POSER = Path(__file__).with_name("poser.py")
 SOURCE = "credential:orders-db/reader?customer=42&seconds=60"
 OTHER = "credential:orders-db/writer"
 SLOTS = (f"environment:PGPASSWORD={SOURCE}#PGPASSWORD", f"environment:PGUSER={SOURCE}#PGUSER")
@@ -138,6 +143,12 @@ class Place:
         assert found is not None
         return found
 
+    def action(self, name: str) -> Action:
+        with self.world.store.read() as snapshot:
+            found = snapshot.actions.action("default", name)
+        assert found is not None
+        return found
+
     async def until_over(self, name: str) -> Credential:
         async with asyncio.timeout(10):
             while self.row(name).state in LIVE:
@@ -153,9 +164,14 @@ async def placed(
     kinds: tuple[CredentialKind, ...] = (READER, WRITER),
     agents: tuple[str, ...] = (),
     held: bool = False,
+    clock: Any = None,
     **more: Any,
 ) -> AsyncIterator[Place]:
-    async with station(path, policy=policy) as there:
+    beside = None
+    if clock is not None:
+        beside = World(store=MemoryStore(), policy=base_bundle(), clock=clock)
+        beside.settle_in(uid=os.geteuid())
+    async with station(path, policy=policy, beside=beside) as there:
         put_target(there.world)
         people = people_of(there.world) if held else None
         targets = Targets(there.world, kinds=kinds, **more)
@@ -193,9 +209,9 @@ def test_it_is_an_action_of_the_gateways_task_with_the_parameters_that_are_pinne
             assert (row.task, row.agent, row.recipient) == (at.task.id, "minter", ALICE)
             assert row.arguments == b'{"customer":"42","seconds":60}'
             at.targets.require_recorded()
-            with at.world.store.read() as snapshot:
-                kept = snapshot.actions.action("default", row.action)
-            assert kept is not None
+            async with asyncio.timeout(10):
+                while (kept := at.action(row.action)).state.value == "permitted":
+                    await at.round_trip()  # what came of it is told beside
             assert (kept.tool, kept.state.value) == ("orders-db__credential/reader", "succeeded")
             assert at.world.events("action-decided")[-1]["proof"].startswith("peer-uid:")
 
@@ -315,6 +331,93 @@ def test_a_limit_counts_what_is_injected_as_it_counts_calls(tmp_path: Path) -> N
             assert await at.code(egress) == "exhausted"
 
     asyncio.run(story())
+
+
+def test_two_connections_that_ask_at_once_have_one_credential_each_and_no_more_than_the_limit(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with placed(tmp_path) as at:
+            one, other = await at.egress(), await at.egress()
+            first, second = await asyncio.gather(at.permitted(one), at.permitted(other))
+            assert first.credential != second.credential
+            assert {at.row(each.credential).action for each in (first, second)} == {
+                first.action,
+                second.action,
+            }
+            for egress, theirs in ((one, second), (other, first)):
+                take = credential.TakeCredential(credential=theirs.credential)
+                assert code(await egress.ask_any(take)) == "not-asker"
+            have, more = await at.minted(one), await at.minted(other)
+            await at.lose(one)
+            assert (await at.until_over(have.id)).state is CredentialState.REVOKING
+            assert at.row(more.id).state is CredentialState.ACTIVE
+
+    asyncio.run(story())
+
+
+def test_two_connections_that_ask_at_once_for_the_last_use_have_one_credential(tmp_path: Path) -> None:
+    async def story() -> None:
+        grants = [{"tool": "orders-db__credential/reader", "others": "any", "uses": 1}]
+        async with placed(tmp_path, scope={"grants": grants}) as at:
+            egresses = [await at.egress() for _ in range(4)]
+            found = await asyncio.gather(*(one.ask_any(at.ask()) for one in egresses))
+            assert sorted(type(one).__name__ for one in found) == ["Permitted", *["Refused"] * 3]
+            assert len(at.world.events("credential-journaled")) == 1
+
+    asyncio.run(story())
+
+
+def test_i52_a_clock_that_is_set_back_after_the_permit_prolongs_nothing_that_is_put_in(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        machine = Machine()
+        async with placed(tmp_path, clock=machine.clock()) as at:
+            egress = await at.egress()
+            permitted = await at.permitted(egress)
+            ends = at.row(permitted.credential).ends
+            machine.set_wall(-86_400)
+            row = await at.minted(egress)
+            assert ends <= row.ends <= ends + 1_000_000
+            show = ShowSealed(server="orders", holder=at.holder, credentials=(row.id,))
+            assert 0 < row.ends - (await egress.ask(show, SealedServer)).now <= 60_000_000
+            machine.pass_by(61)
+            await CredentialRounds(at.station.daemon).go()
+            assert at.row(row.id).state is CredentialState.REVOKING
+            assert (await egress.ask(show, SealedServer)).ended == (row.id,)
+
+    asyncio.run(story())
+
+
+def test_what_an_egress_started_is_no_person_no_egress_and_asks_for_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as there:
+            socket = str(there.path)
+            assert await poses(socket) == {"cli": "Opened", "egress": "Opened", "broker": "Opened"}
+            egress = await there.client("egress")  # and what this process starts is what its egress starts
+            assert await poses(socket) == {
+                "cli": "not-outside",
+                "egress": "not-outside",
+                "broker": "not-outside",
+            }
+            there.daemon.look_inside()
+            await there.lose(egress)
+            assert (await there.client("cli")).ask is not None
+
+    asyncio.run(story())
+
+
+async def poses(socket: str) -> dict[str, str]:
+    """What a program that this process starts hears in each role."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(POSER), socket),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    said, _ = await process.communicate()
+    found: dict[str, str] = msgspec.json.decode(said)
+    return found
 
 
 def people_of(world: World) -> Holding:

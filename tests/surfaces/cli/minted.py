@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ __all__ = ["ACCESS", "FENCE", "PAGE", "WORD", "Setting", "holding", "setting"]
 PAGE = (ROOT / "docs/guides/credentials.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(?P<kind>\w*)(?: (?P<name>\S+))?\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
 HBA = "local all owner trust\nlocal all all scram-sha-256\n"
+CLERK = shlex.join([sys.executable, str(ROOT / "tests/peers/clerk.py")])
+"""The guide's server, which counts orders."""
 WORD = "minters-own-word"
 ACCESS = json.dumps({"user": "minter", "password": WORD})
 
@@ -38,7 +41,8 @@ class Setting:
 
     def typed(self, line: str) -> Ended:
         """What a line of the guide does."""
-        command, _, file = line.replace("TASK", self.task or "TASK").partition(" < ")
+        line = line.replace("TASK", self.task or "TASK").replace("/run/postgresql", str(self.server.folder))
+        command, _, file = line.replace("/opt/clerk/server", CLERK).partition(" < ")
         found = self.piped(ACCESS if file == "access.json" else "", *shlex.split(command)[1:])
         if command.startswith("taskbound task start"):
             self.task = self.place("task", "list", "--limit", "1", "--json").document["rows"][0]["task"]

@@ -10,14 +10,21 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
+import psycopg
 import pytest
+from msgspec import structs
 
 from taskbound.adapters.upstream.mcp.family import children
+from taskbound.adapters.upstream.mcp.http.probe import probe_url
 from taskbound.adapters.upstream.mcp.probe import probe_command
+from taskbound.core.clock import Instant
+from taskbound.core.target import OauthAccess, OauthKind, OauthPlace
 from taskbound.core.tool import parse_slot
+from taskbound.ports.target import MintOrder
 from taskbound.wire.action import ActionRow, ActionRows, ListActions
 from taskbound.wire.connection import Done
 from taskbound.wire.credential import CredentialRow, CredentialRows, ListCredentials, RevokeCredentials
@@ -25,16 +32,22 @@ from taskbound.wire.identity import SetCeiling
 from taskbound.wire.task import EndTask, PauseTask, ResumeTask
 from taskbound.wire.tool import AddUpstream, ListUpstreams, UpstreamRows
 from taskbound.wiring.start import answers
+from tests.peers.authorizing import SECRET as OUR
+from tests.peers.authorizing import client_of, speaking, where_at
 from tests.peers.minter import Orders, minting
 from tests.peers.rawclient import RawClient, text_of
+from tests.peers.rawhttp import RawHttp, result_of
 from tests.peers.targeting import ALICE
+from tests.surfaces.egress.authorizing import issued
 from tests.surfaces.gateway.bench import code_of
 from tests.surfaces.gateway.real import MODULE, gone
-from tests.wiring.broking import TOOL, House, house, roles
+from tests.wiring.broking import TOOL, Declared, House, declare, house, key_of, roles
 from tests.wiring.running import AGENT, client, end_daemon, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+
+    from tests.peers.rawhttp import Asked, Does, Say
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
@@ -42,7 +55,22 @@ CLERK = Path(__file__).parents[2] / "peers" / "clerk.py"
 SOURCE = "credential:orders-db/reader?seconds=600"
 TOOLS = ("clerk__count", "clerk__tell", "clerk__who")
 SCOPE: dict[str, Any] = {"grants": [{"tool": one, "others": "any"} for one in (*TOOLS, TOOL)]}
+SOON = SOURCE.replace("600", "9")
+LOOKS = (f"header:authorization={SOON}#PGPASSWORD", f"header:x-login={SOON}#PGUSER")
+"""What a server behind a URL is filled with, for as few seconds as a renewal takes."""
+REACHED: dict[str, Any] = {
+    "grants": [
+        {"tool": one, "others": "any"}
+        for one in ("desk__work", "guarded__work", "guarded__tell", TOOL, "crm__credential/work")
+    ]
+}
 POOR: dict[str, Any] = {"grants": [{"tool": one, "others": "any"} for one in TOOLS]}
+
+
+CEILING: dict[str, Any] = {
+    "grants": [one for one in (*SCOPE["grants"], *REACHED["grants"]) if one["tool"] != TOOL]
+    + [{"tool": TOOL, "others": "any"}]
+}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +94,7 @@ def there(database: Orders, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         raws = tuple(map(msgspec.Raw, seen.definitions))
         with client(found.socket) as one:
             one.ask(AddUpstream(spec=spec, definitions=raws, methods=seen.methods), Done)
-            one.ask(SetCeiling(name=AGENT, ceiling=msgspec.Raw(json.dumps(SCOPE).encode())), Done)
+            one.ask(SetCeiling(name=AGENT, ceiling=msgspec.Raw(json.dumps(CEILING).encode())), Done)
         yield found
 
 
@@ -142,6 +170,63 @@ def require_gone(there: House, database: Orders, row: CredentialRow) -> None:
     until(lambda: not servers(), "the server is over")
 
 
+def looking(database: Orders) -> Does:
+    """A server behind a URL that logs into the database with what each call has in its headers."""
+
+    def login(asked: Asked) -> str:
+        minted = {"user": asked.header("x-login"), "password": asked.header("authorization")}
+        with psycopg.connect(host=str(database.server.folder), dbname="orders", **minted) as session:
+            (found,) = session.execute("SELECT session_user::text").fetchone() or ("",)
+        return str(found)
+
+    async def does(asked: Asked, say: Say) -> bool:
+        if asked.method != "tools/call":
+            return False
+        text = await asyncio.to_thread(login, asked)
+        await say.answer(body=result_of(asked.message, text))
+        return True
+
+    return does
+
+
+def pin_url(
+    there: House,
+    name: str,
+    url: str,
+    slots: Collection[str],
+    looks: Mapping[str, str | None] = MappingProxyType({}),
+) -> None:
+    """Pin a server that is reached with these slots, looked at with what goes into others."""
+    secrets = {parse_slot(text): value for text, value in looks.items()}
+    spec, seen = probe_url(name=name, url=url, headers={}, secrets=secrets)
+    spec = structs.replace(spec, slots=tuple(sorted(slots)))
+    raws = tuple(map(msgspec.Raw, seen.definitions))
+    with client(there.socket) as one:
+        one.ask(AddUpstream(spec=spec, definitions=raws, methods=seen.methods), Done)
+
+
+def crm(there: House, issuer: str, resource: str) -> None:
+    """An authorization server as a target, and a server that takes its tokens and no others."""
+    kind = {"for": "works", "resource": resource, "scopes": ["read"], "seconds": 600, "effect": "read"}
+    file = {
+        "target": "crm",
+        "kind": "oauth",
+        "where": where_at(issuer),
+        "owner": "alice",
+        "approvers": ["alice"],
+        "credentials": {"work": kind},
+    }
+    with client(there.socket) as one:
+        declare(one, Declared(file, OauthAccess(secret=OUR)), key_of(there.broker))
+    until(lambda: there.target("crm").state == "ready", "the target is ready")
+    order = MintOrder(name="tb_look", ends=Instant(2**62), context={})
+    grants = OauthKind(resource=resource, scopes=("read",))
+    looks = speaking(OauthPlace(**where_at(issuer))).mint(order, grants, patience=20.0)
+    token = looks.secret["OAUTH_ACCESS_TOKEN"]
+    slot = "header:authorization=Bearer credential:crm/work#OAUTH_ACCESS_TOKEN"
+    pin_url(there, "guarded", resource, [slot], {"header:authorization": f"Bearer {token}"})
+
+
 async def who(agent: RawClient) -> str:
     return text_of(await agent.call("clerk__who", b"{}"))
 
@@ -204,6 +289,49 @@ async def test_i11_a_server_logs_in_with_what_was_minted_for_its_task_and_nothin
             assert await asyncio.to_thread(places, there, secret) == []
             end(there, name)
             await asyncio.to_thread(require_gone, there, database, row)
+
+
+async def test_a_server_that_is_reached_has_in_its_headers_what_was_minted_for_the_task_until_that_ends(
+    there: House, database: Orders
+) -> None:
+    with issued(client=client_of()) as (issuer, guarded):
+        async with RawHttp(does=looking(database)) as desk:
+            await asyncio.to_thread(pin_url, there, "desk", desk.url, LOOKS)
+            await asyncio.to_thread(crm, there, issuer.issuer, guarded.url)
+            with task(there, REACHED) as name:
+                async with agent(there) as one:
+                    await reached(there, database, one, name)
+                    (row, other) = had(there, name)
+                    token = guarded.tokens[-1]
+                    assert code_of(await one.call("guarded__tell", b"{}")) == "secret-in-answer"
+                    assert await asyncio.to_thread(places, there, token) == []
+                    # What is renewable lives longer, and the server goes on with it.
+                    await asyncio.to_thread(until, lambda: there.row(row.id).ends > row.ends, "it is renewed")
+                    assert text_of(await one.call("desk__work", b"{}")) == row.name
+                    before = issuer.count("/token/revocation")
+                    with client(there.socket) as person:
+                        person.ask(PauseTask(task=name), Done)
+                    await asyncio.to_thread(require_gone, there, database, row)
+                    await asyncio.to_thread(there.gone, other.id)
+                    assert issuer.count("/token/revocation") > before
+                    with client(there.socket) as person:
+                        person.ask(ResumeTask(task=name), Done)
+                    await reached(there, database, one, name)
+                    assert guarded.tokens[-1] != token
+                    end(there, name)
+                    for each in had(there, name):
+                        await asyncio.to_thread(there.gone, each.id)
+    assert roles(database) == set()
+
+
+async def reached(there: House, database: Orders, one: RawClient, name: str) -> None:
+    """Both servers are called, with what is alive now."""
+    login = text_of(await one.call("desk__work", b"{}"))
+    assert login in roles(database)
+    assert text_of(await one.call("guarded__work", b"{}")) == "done"
+    live = [each for each in had(there, name) if each.state == "active"]
+    assert [each.name for each in live if each.target == "orders-db"] == [login]
+    assert [each.target for each in live] == ["orders-db", "crm"]
 
 
 async def test_k10_what_ends_the_server_ends_its_credential_and_a_resume_has_another(

@@ -221,7 +221,7 @@ def test_a_server_ends_with_whatever_ends_its_credential(how: str) -> None:
     story(tell)
 
 
-@pytest.mark.parametrize(("calls", "least", "most"), [(0, 22, 26), (1, 28, 30)])
+@pytest.mark.parametrize(("calls", "least", "most"), [(0, 18, 22), (1, 28, 30)])
 def test_a_server_ends_before_its_credential_does_and_earlier_where_no_call_is_open(
     calls: int, least: float, most: float
 ) -> None:
@@ -230,6 +230,17 @@ def test_a_server_ends_before_its_credential_does_and_earlier_where_no_call_is_o
         minted, _ = await there.start()
         assert await there.watched(minted, seconds=least) == ""
         assert "about to end" in await there.watched(minted, seconds=most - least)
+
+    story(tell)
+
+
+def test_a_clock_of_the_daemon_s_that_is_set_back_keeps_no_server_beyond_the_end_of_its_credential() -> None:
+    async def tell(there: Egress) -> None:
+        there.daemon.seconds, there.busy = 30, True
+        minted, _ = await there.start()
+        there.daemon.now -= 86_400 * 1_000_000
+        assert await there.watched(minted, seconds=28) == ""
+        assert "about to end" in await there.watched(minted, seconds=2)
 
     story(tell)
 

@@ -200,6 +200,10 @@ class Connections:
         """Every open egress."""
         return tuple(one for one in self._open.values() if one.role == "egress")
 
+    def egress_processes(self) -> frozenset[tuple[int, int]]:
+        """(pid, start time) of every open egress' process."""
+        return frozenset(one.peer.ancestry[0] for one in self.egresses())
+
     def brokers(self, namespace: str) -> tuple[Connection, ...]:
         """Every open broker of a namespace."""
         return tuple(

@@ -5,8 +5,8 @@
 2. What is overdue is told by one daemon of a database, the one that leads.
 3. Only namespaces with a target have credentials.
 4. An action whose holder was lost is unknown for no longer than its credential's row does not know.
-5. What an egress had that is gone together with its daemon is looked for every fifteen seconds, and ended
-   when it was seen twice: the presence of a daemon can be lost for a moment.
+5. What an egress had that is gone together with its daemon is looked for every five seconds, a gateway's
+   grace, and ended when it was seen twice: the presence of a daemon can be lost for a moment.
 6. What is looked for is read beside the worker, and each of what is found is a turn of its own in it: no
    decision waits for more than one of them.
 """
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CredentialRounds"]
 
-_SEATS: Final = 30
+_SEATS: Final = 10
+"""Every so many rounds is also one for what an egress had that is gone."""
 _STRANDED: Final = 4
 """Every so many rounds is also one for what rests on nothing any more, and for what is overdue."""
 

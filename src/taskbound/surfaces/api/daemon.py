@@ -187,7 +187,9 @@ class Daemon:
             return Actor(name=f"uid:{proof.uid}", proof=proof.words), owns
 
     def require_outside(self, connection: Connection, *, front: bool = False) -> None:
-        """Go on only for a process that stands beneath no gateway and no run.
+        """Go on only for a process that stands beneath no gateway, no run and no egress.
+
+        What an egress starts is servers, which are nobody's hands, and itself it is outside.
 
         Args:
             connection: Whose it is.
@@ -200,15 +202,17 @@ class Daemon:
         ancestry = connection.peer.ancestry
         if front and ancestry[0] in self.connections.fronts():
             ancestry = ancestry[1:]
-        if not self._roots().union(self.insiders.seen).isdisjoint(ancestry):
+        outside = self._roots().union(self.insiders.seen).isdisjoint(ancestry)
+        if not outside or not self.connections.egress_processes().isdisjoint(ancestry[1:]):
             self.insiders.note(ancestry[:1])
             raise NotOutsideError(
-                "this is a person's act, and it was asked for from beneath a gateway or a run"
+                "this is a person's act, and it was asked for from beneath a gateway, a run or an egress"
             )
 
     def look_inside(self) -> None:
-        """See who is beneath a run or a gateway now, so that they stay known when that is gone."""
-        self.insiders.look(self._roots(), apart=self.connections.fronts())
+        """See who is beneath a run, a gateway or an egress now, so that they stay known when that is gone."""
+        houses = self.connections.egress_processes()
+        self.insiders.look(self._roots() | houses, apart=self.connections.fronts() | houses)
 
     @property
     def agent_accounts(self) -> frozenset[int]:

@@ -71,11 +71,11 @@ _MOST: Final = 32
 
 
 def require_egress(daemon: Daemon, connection: Connection) -> None:
-    """Go on only for the egress: its account, and no process beneath a gateway or a run.
+    """Go on only for the egress: its account, and no process beneath a gateway, a run or an egress.
 
     Raises:
         UnprovenError: It is another's.
-        NotOutsideError: The process runs beneath a gateway or a run.
+        NotOutsideError: The process runs beneath one.
     """
     if connection.role != "egress" or connection.peer.proof.uid != daemon.egress_uid:
         raise UnprovenError("only the egress asks for permits and sealed secrets")

@@ -6,7 +6,7 @@
 3. What begins and kills everything above it between two looks was never seen. It is memory of this
    process: a daemon that is started anew looks again, and finds what is beneath something then.
 4. The process before gateways over HTTP is a gateway as long as it has one open. What it starts is inside and
-   stays so; it itself comes back after it lost all of them.
+   stays so; it itself comes back after it lost all of them. So are servers of an egress, and it is not.
 """
 
 from __future__ import annotations

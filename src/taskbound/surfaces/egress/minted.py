@@ -51,7 +51,7 @@ __all__ = ["Minted"]
 
 _log = logging.getLogger(__name__)
 _SECOND: Final = 1_000_000
-_EARLY: Final = 0.2
+_EARLY: Final = 1 / 3
 """Of its life: so much before its end a credential is not used for another call, or is renewed."""
 _EARLIEST, _LATEST = 60.0, 1.0
 """Seconds: at most, and at least."""
@@ -66,9 +66,11 @@ class _One:
     """One credential that the server has."""
 
     had: Had
-    over: float
+    counted: int = 0
+    """The end that `over` was last counted from, as the daemon said it: another one is a renewal."""
+    over: float = 0.0
     """When it ends, by the loop's clock in seconds."""
-    early: float
+    early: float = 0.0
     """Seconds before that in which it is used for no other call."""
     renewing: asyncio.Task[None] | None = field(default=None, repr=False)
     lasting: bool = False
@@ -153,7 +155,7 @@ class Minted:
         one = self._all.get(source.credential)
         if one is None:
             had = await seat.have(source)
-            one = self._all[source.credential] = _One(had, over=0.0, early=0.0)
+            one = self._all[source.credential] = _One(had)
             self._keep(had.opened)
         opened = one.had.opened
         found = opened.secret.get(source.name, opened.open.get(source.name))
@@ -270,10 +272,12 @@ class Minted:
             raise SecretChangedError(_NOBODYS)
         for one in self._all.values():
             left = (one.had.ends - told.now) / _SECOND
-            if not one.early or before + left > one.over + 1.0:  # had just now, or renewed
-                one.early = min(_EARLIEST, max(_LATEST, left * _EARLY))
-                one.lasting = False
-            one.over = before + left
+            if one.counted == one.had.ends:  # what is said of the time prolongs nothing
+                one.over = min(one.over, before + left)
+                continue
+            one.counted, one.over = one.had.ends, before + left
+            one.early = min(_EARLIEST, max(_LATEST, left * _EARLY))
+            one.lasting = False
 
     def _lost(self, why: str) -> None:
         """The connection that has the credentials is lost, or the daemon says that the task is over."""

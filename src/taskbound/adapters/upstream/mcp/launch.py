@@ -10,6 +10,8 @@ process with threads may hang, and limits that are set from outside come too lat
 2. Nothing is made writable for others (umask). The signals that this interpreter ignores, a server does not.
 3. The socket is closed by exec itself: its end says that the server runs. A number on it says why it can't.
 4. Where the socket ends before all was said, whoever starts servers is gone: nothing is run.
+5. A server with something in its slots ends with whoever started it, also when that is killed: the kernel
+   sends it SIGKILL then (`PR_SET_PDEATHSIG` of Linux' `prctl(2)`). What it started itself hears nothing of it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ import sys
 __all__ = ["main"]
 
 _WRITABLE = 0o022
+_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG."""
 _KEEP = "-"
 
 
@@ -44,6 +48,16 @@ def _limit(name: str, soft: str, hard: int) -> None:
     resource.setrlimit(kind, (min(wanted if soft == _KEEP else int(soft), hard), hard))
 
 
+def _ends_with(parent: int) -> bool:
+    """End with this process, which started this one (rule 5); whether it is there still."""
+    if sys.platform == "linux":
+        import _ctypes  # noqa: PLC0415 -- who has no slots needs none, and `ctypes` takes as long as all of this
+
+        prctl = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")
+        _ctypes.call_function(prctl, (_DEATH_SIGNAL, int(_signal.SIGKILL), 0, 0, 0))
+    return os.getppid() == parent
+
+
 def main() -> None:
     """Run what the socket says."""
     descriptor = int(sys.argv[1])
@@ -51,7 +65,9 @@ def main() -> None:
     said = _read(descriptor)
     if not said:
         return
-    limits, file, variables, *rest = said
+    limits, file, parent, variables, *rest = said
+    if parent and not _ends_with(int(parent)):
+        return
     try:
         for one in limits.decode("ascii").split():
             name, soft, hard = one.split(":")

@@ -11,6 +11,7 @@
 6. Its output is heard in the moment it is read, and not, as asyncio has it, a round of the loop later.
 7. It has three pipes and no other descriptor, no terminal, a pinned directory, and the limits that are
    declared or that every server has (`limits`). They are taken on before the pinned file runs, by `launch`.
+8. One with secrets ends with this process, also when that is killed (`launch`, rule 5).
 """
 
 from __future__ import annotations
@@ -83,10 +84,10 @@ async def _become(told_by: socket.socket, whole: bytes, called: str) -> None:
         raise StartFailedError(f"`{called}` does not start: {os.strerror(int(said))}")
 
 
-def _fields(identity: ServerIdentity, environment: Mapping[str, str]) -> bytes:
-    """What `launch` reads: limits, file, variables with their number, and the command as it is called."""
+def _fields(identity: ServerIdentity, environment: Mapping[str, str], *, parent: str) -> bytes:
+    """What `launch` reads: limits, file, with whom it ends, variables with their number, and the command."""
     variables = [part for pair in environment.items() for part in pair]
-    texts = (kept(identity.limits), identity.resolved, str(len(environment)), *variables)
+    texts = (kept(identity.limits), identity.resolved, parent, str(len(environment)), *variables)
     fields = [os.fsencode(one) for one in (*texts, identity.command, *identity.arguments)]
     return b"%d\0" % len(fields) + b"".join(one + b"\0" for one in fields)
 
@@ -127,7 +128,8 @@ class ServerProcess(asyncio.SubprocessProtocol):
             StartFailedError: The system could not start it.
         """
         require_kept(identity.limits)
-        whole = _fields(identity, environment_for((*identity.environment, *secret), ours))
+        environment = environment_for((*identity.environment, *secret), ours)
+        whole = _fields(identity, environment, parent=str(os.getpid()) if secret else "")  # 8
         mine, its = socket.socketpair()
         with mine:
             with its:

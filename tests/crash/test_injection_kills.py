@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.crash.injecting import PLACES, injecting_at
+
+IN_CI = (
+    ("handed", "egress"),
+    ("acknowledged", "gateway"),
+    ("started", "broker"),
+    ("opened", "pair"),
+)
+"""The others are `dev/soak --only credential-injection`; what is killed while a server runs is in
+`tests/surfaces/egress/test_injection.py`."""
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.soak
+def test_k10_k11_k12_whoever_is_killed_on_the_way_into_a_server_nothing_is_left_that_nobody_answers_for() -> (
+    None
+):
+    places = {one.name: one for one in PLACES}
+    with TemporaryDirectory(prefix="tb-") as folder, injecting_at(Path(folder)) as there:
+        for name, victim in IN_CI:
+            there.strike(places[name], victim)
+        assert there.use()
+        there.require_over()
