@@ -11,7 +11,7 @@ process with threads may hang, and limits that are set from outside come too lat
 3. The socket is closed by exec itself: its end says that the server runs. A number on it says why it can't.
 4. Where the socket ends before all was said, whoever starts servers is gone: nothing is run.
 5. A server with something in its slots ends with whoever started it, also when that is killed: the kernel
-   sends it SIGKILL then (`PR_SET_PDEATHSIG` of Linux' `prctl(2)`). What it started itself hears nothing of it.
+   kills it then (`PR_SET_PDEATHSIG` of Linux' `prctl(2)`). What it started itself hears nothing of that.
 """
 
 from __future__ import annotations
