@@ -72,6 +72,11 @@ class Minting(Book):
         self.tasks: tuple[str, ...] = (TASK,)
         self.minted = Minted(open=OPEN, secret=SECRET)
         self.asked: list[InjectCredential] = []
+        self.then: Callable[[], None] = lambda: None
+        """What happens right after something was acknowledged."""
+        self.silent = False
+        self.fault: Exception | None = None
+        """What comes of asking how a server is pinned."""
         self.was_asked = asyncio.Event()
 
     @property
@@ -83,6 +88,10 @@ class Minting(Book):
     async def server(
         self, namespace: str, name: str, holder: Holder, credentials: tuple[str, ...] = ()
     ) -> SealedServer:
+        if self.fault is not None:
+            raise self.fault
+        if self.silent:
+            await asyncio.Event().wait()
         found = await super().server(namespace, name, holder)
         ended = tuple(one for one in credentials if one in self.over)
         return structs.replace(found, tasks=self.tasks, ended=ended, now=self.now)
@@ -108,6 +117,7 @@ class Minting(Book):
             case credential.AwaitRenewal(credential=name):
                 return credential.Renewed(credential=name, ends=self.now + self.seconds * _SECOND)
             case credential.AcknowledgeCredential():
+                self.then()
                 return Done()
         return Fault(code="gone", message="it is ended")
 

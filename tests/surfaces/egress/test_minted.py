@@ -13,6 +13,7 @@ from taskbound.adapters.keys.handing import AskerKey
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import parse_slot
 from taskbound.ports.target import Minted as Made
+from taskbound.sdk.client import DaemonLostError
 from taskbound.surfaces.egress.asking import Asking
 from taskbound.surfaces.egress.minted import Minted
 from taskbound.wire.action import Narrowed, Refused
@@ -189,6 +190,127 @@ def test_what_a_credential_does_not_give_or_is_too_short_to_look_for_fills_nothi
         await there.asking.close()
         assert there.daemon.ended == ["crd_1", "crd_2"]
         assert all(one.closed for one in there.daemon.places)
+
+    story(tell)
+
+
+@pytest.mark.parametrize(
+    ("slot", "value"),
+    [
+        ("header:authorization=Bearer ", "tbs_hunter2\r\nx-admin: 1"),
+        ("header:authorization=Bearer ", "tbs_hunter2\thunter2"),
+        ("header:authorization=Bearer ", "tbs_hünter2-hunter2"),
+    ],
+    ids=["another line", "a tab", "beyond ASCII"],
+)
+def test_a_value_of_a_hostile_target_that_would_say_more_than_itself_fills_nothing(
+    slot: str, value: str
+) -> None:
+    async def tell(there: Egress) -> None:
+        there.daemon.minted = Made(open=OPEN, secret={"PGPASSWORD": value})
+        assert await refused(there) == "not-given"
+        await there.asking.close()
+        assert there.daemon.ended == ["crd_1"]
+
+    story(tell, spec_of(f"{slot}{SOURCE}#PGPASSWORD"))
+
+
+def spec_of(*slots: str) -> ServerSpec:
+    """A server with these slots; one with headers is reached."""
+    spec = msgspec.structs.replace(SPEC, slots=tuple(sorted(slots)))
+    if slots[0].startswith("header:"):
+        spec = msgspec.structs.replace(spec, command="", sha256="", url="https://orders.example/mcp")
+    return spec
+
+
+WRITER = "credential:orders-db/writer"
+
+
+def test_where_people_are_asked_for_the_second_credential_the_first_is_given_back_at_once() -> None:
+    async def tell(there: Egress) -> None:
+        there.daemon.then = lambda: there.daemon.answers.extend([HELD] * 40)
+        starting = asyncio.ensure_future(refused(there))
+        for _ in range(20):
+            there.loop.ahead += 5
+            for _ in range(8):
+                await asyncio.sleep(0)
+        assert await starting == "credential-held"
+        assert there.daemon.ended == ["crd_1"]
+        (place,) = there.daemon.places
+        assert not place.closed
+        there.daemon.answers, there.daemon.then = [], lambda: None
+        await there.start()
+        assert {one.source for one in there.daemon.asked[-2:]} == {SOURCE, WRITER}
+        assert [one.resume for one in there.daemon.asked[-2:] if one.source == WRITER] == ["act_9"]
+        assert there.daemon.places == [place]
+
+    story(tell, spec_of(USER.text, f"environment:Z={WRITER}#PGPASSWORD"))
+
+
+@pytest.mark.parametrize("how", ["revoked", "task", "pinned"])
+def test_what_ends_while_it_is_asked_for_starts_no_server_and_is_given_back(how: str) -> None:
+    async def tell(there: Egress) -> None:
+        there.daemon.then = lambda: over(there, how)
+        assert await refused(there) == "secret-changed"
+        await there.asking.close()
+        assert (there.daemon.ended, there.daemon.places[0].closed) == (["crd_1"], True)
+
+    story(tell)
+
+
+def test_a_daemon_that_says_nothing_for_as_long_again_ends_the_server() -> None:
+    async def tell(there: Egress) -> None:
+        minted, _ = await there.start()
+        there.daemon.silent = True
+        assert await there.watched(minted, seconds=6)
+
+    story(tell)
+
+
+@pytest.mark.parametrize("error", [DaemonLostError("lost"), ValueError("a fault of ours")], ids=repr)
+def test_whatever_goes_wrong_while_it_is_asked_whether_the_task_is_live_ends_the_server(
+    error: Exception,
+) -> None:
+    async def tell(there: Egress) -> None:
+        minted, _ = await there.start()
+        there.daemon.fault = error
+        assert await there.watched(minted, seconds=3)
+
+    story(tell)
+
+
+def test_a_renewal_that_is_refused_is_asked_for_once_and_the_server_is_ended_in_time() -> None:
+    async def tell(there: Egress) -> None:
+        there.daemon.seconds, there.busy = 30, True
+        minted, _ = await there.start()
+        assert "about to end" in await there.watched(minted, seconds=30)
+        assert len([one for one in there.daemon.asked if one.renews]) == 1
+
+    story(tell)
+
+
+def test_what_is_pushed_of_another_task_or_says_that_it_runs_ends_nothing() -> None:
+    async def tell(there: Egress) -> None:
+        minted, _ = await there.start()
+        (place,) = there.daemon.places
+        place.pushed(TaskPush(task="tsk_2", state="paused", reason=""))
+        place.pushed(TaskPush(task=TASK, state="running", reason=""))
+        assert await there.watched(minted, seconds=6) == ""
+        assert not minted.is_over
+
+    story(tell)
+
+
+def test_a_server_that_is_there_only_after_its_credential_was_lost_is_ended_at_once() -> None:
+    async def tell(there: Egress) -> None:
+        identity = identity_of(there.spec, namespace="default")
+        ask = StartServer(namespace="default", server="orders", identity=identity.digest, era="2025-11-25")
+        told = await there.daemon.server("default", "orders", HERE)
+        minted = Minted(there, HERE, ask, told, busy=lambda: False)  # type: ignore[arg-type]  # as above
+        await minted.begin(identity)
+        there.daemon.places[0].lost()
+        minted.serve(there.server)  # type: ignore[arg-type]  # it is only ended here
+        assert "lost" in there.server.killed
 
     story(tell)
 

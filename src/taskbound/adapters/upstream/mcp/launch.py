@@ -53,7 +53,8 @@ def _ends_with(parent: int) -> bool:
     if sys.platform == "linux":
         import _ctypes  # noqa: PLC0415 -- who has no slots needs none, and `ctypes` takes as long as all of this
 
-        prctl = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")
+        own = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]  # none is this program and what it has loaded
+        prctl = _ctypes.dlsym(own, "prctl")
         _ctypes.call_function(prctl, (_DEATH_SIGNAL, int(_signal.SIGKILL), 0, 0, 0))
     return os.getppid() == parent
 
