@@ -150,10 +150,11 @@ class Cutting:
 
     def _say(self, client: socket.socket, server: socket.socket, messages: list[bytes]) -> How | None:
         for left, one in zip(reversed(range(len(messages))), messages, strict=True):
-            how = self._held(client, server, one, self._cut(one))
+            cut = self._cut(one)
+            how = self._held(client, server, one, cut)
             if how is not None:
                 return how
-            if left:
+            if left and cut != "answered":
                 client.sendall(server.recv(1 << 20))
         return None
 
