@@ -31,7 +31,6 @@ from taskbound.wire.credential import CredentialRow, CredentialRows, ListCredent
 from taskbound.wire.identity import SetCeiling
 from taskbound.wire.task import EndTask, PauseTask, ResumeTask
 from taskbound.wire.tool import AddUpstream, ListUpstreams, UpstreamRows
-from taskbound.wiring.start import answers
 from tests.peers.authorizing import SECRET as OUR
 from tests.peers.authorizing import client_of, speaking, where_at
 from tests.peers.minter import Orders, minting
@@ -42,7 +41,7 @@ from tests.surfaces.egress.authorizing import issued
 from tests.surfaces.gateway.bench import code_of
 from tests.surfaces.gateway.real import MODULE, gone
 from tests.wiring.broking import TOOL, Declared, House, declare, house, key_of, roles
-from tests.wiring.running import AGENT, client, end_daemon, until
+from tests.wiring.running import AGENT, client, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator, Mapping
@@ -415,17 +414,3 @@ def test_a_gateway_that_says_what_it_likes_has_nothing_put_in_that_is_not_its_ta
             ]
             assert told == ["no-single-task", "no-single-task", "other-pin"]
             assert (had(there, own), had(there, other), servers()) == ([], [], [])
-
-
-async def test_k12_a_killed_daemon_with_its_egress_leaves_nothing_that_nobody_holds(
-    there: House, database: Orders
-) -> None:
-    with task(there) as name:
-        async with agent(there) as one:
-            await who(one)
-            (row,) = had(there, name)
-            there.process.end(signal.SIGKILL)  # and so its egress ends, and the gateway starts another daemon
-            until(lambda: answers(there.socket), "another daemon is there")
-            await asyncio.to_thread(require_gone, there, database, row)
-            assert await who(one) != row.name
-    end_daemon(there.home)
