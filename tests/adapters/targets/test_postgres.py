@@ -83,17 +83,33 @@ def test_i08_no_login_is_put_where_it_could_reach_beyond_its_rights(
             owner.execute("DROP ROLE strong")
 
 
-def test_f16_no_login_is_made_that_can_enter_where_the_admin_can_not(orders: Orders) -> None:
+def test_i08_no_login_is_put_in_a_group_that_owns_a_database(orders: Orders) -> None:
     with orders.owner("postgres") as owner:
-        owner.execute("REVOKE CONNECT ON DATABASE beside FROM PUBLIC")
-        orders.target().revoke(user_of(orders.mint()), ends=ENDS, patience=PATIENCE)
-        owner.execute("GRANT CONNECT ON DATABASE beside TO readers")
-        before = orders.roles()
-        with pytest.raises(TargetRefusedError, match="enter the database `beside`"):
-            orders.mint()
-        assert orders.roles() == before
-        owner.execute("GRANT CONNECT ON DATABASE beside TO PUBLIC")
-    orders.target().revoke(user_of(orders.mint()), ends=ENDS, patience=PATIENCE)
+        owner.execute("CREATE ROLE keeps")
+        owner.execute("CREATE DATABASE kept OWNER keeps")
+        try:
+            with pytest.raises(TargetRefusedError, match="reaches beyond"):
+                orders.mint(PostgresKind(group="keeps"))
+        finally:
+            owner.execute("DROP DATABASE kept")
+            owner.execute("DROP ROLE keeps")
+
+
+def test_f16_no_login_is_made_that_can_enter_where_the_admin_can_not(orders: Orders) -> None:
+    walks = PostgresKind(group="walks")
+    with orders.owner("postgres") as owner:
+        owner.execute("CREATE ROLE walks")
+        try:
+            owner.execute("REVOKE CONNECT ON DATABASE beside FROM PUBLIC")
+            revoked(orders, orders.mint(walks))
+            owner.execute("GRANT CONNECT ON DATABASE beside TO walks")
+            with pytest.raises(TargetRefusedError, match="enter the database `beside`"):
+                orders.mint(walks)
+            assert orders.roles() == set()
+        finally:
+            owner.execute("GRANT CONNECT ON DATABASE beside TO PUBLIC")
+            owner.execute("REVOKE CONNECT ON DATABASE beside FROM walks")
+            owner.execute("DROP ROLE walks")
 
 
 def test_a_group_that_is_not_there_leaves_nothing(orders: Orders) -> None:

@@ -146,6 +146,30 @@ def test_a213_f16_what_runs_as_its_owner_is_neither_the_admins_nor_anothers_left
     revoked(orders, third)
 
 
+def test_i08_a213_what_a_login_puts_in_the_place_of_our_table_runs_with_nobodys_rights_but_its_own() -> None:
+    with minting() as bare, bare.owner() as owner:
+        owner.execute("DROP SCHEMA taskbound CASCADE; GRANT CREATE ON DATABASE orders TO readers")
+        minted, other = bare.mint(), bare.mint()
+        with bare.login(minted) as one:
+            one.execute("CREATE SCHEMA taskbound")
+            one.execute("CREATE TABLE taskbound.contexts (login name, key text, value text)")
+            one.execute(
+                "CREATE FUNCTION taskbound.mine() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$ BEGIN CREATE ROLE of_the_agents LOGIN CREATEROLE; RETURN NULL; END $$"
+            )
+            one.execute(
+                "CREATE TRIGGER mine BEFORE INSERT OR DELETE ON taskbound.contexts"
+                " FOR EACH STATEMENT EXECUTE FUNCTION taskbound.mine()"
+            )
+            one.execute("GRANT ALL ON SCHEMA taskbound TO PUBLIC; GRANT ALL ON taskbound.contexts TO PUBLIC")
+        with pytest.raises(TargetRefusedError, match="of its owner's"):
+            bare.mint(replace(READERS, context=("tenant",)), tenant="red")
+        revoked(bare, other)
+        revoked(bare, minted)
+        revoked(bare, minted)  # and of what is gone
+        assert owner.execute("SELECT FROM pg_roles WHERE rolname = 'of_the_agents'").fetchone() is None
+
+
 def test_a213_a_schema_that_it_took_from_itself_is_in_no_ends_way(orders: Orders) -> None:
     minted = orders.mint()
     with orders.owner() as owner:

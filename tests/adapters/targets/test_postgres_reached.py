@@ -35,6 +35,16 @@ def test_a_wrong_password_is_told_from_a_wrong_place(orders: Orders, tmp_path: P
     assert said(replace(place, host="127.0.0.1", port=1), ADMIN).startswith("no server answers at that host")
 
 
+@pytest.mark.parametrize("variable", ["PGHOSTADDR=127.0.0.1", "PGPORT=1", "PGOPTIONS=-c search_path=public"])
+def test_no_variable_of_this_process_leads_elsewhere(
+    orders: Orders, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(*variable.split("=", 1))
+    name = user_of(orders.mint())
+    assert orders.target().look(name, patience=PATIENCE).exists
+    orders.target().revoke(name, ends=ENDS, patience=PATIENCE)
+
+
 def test_nothing_of_what_was_sent_stands_in_why_nobody_could_connect(orders: Orders) -> None:
     told = said(orders.place(), PostgresAdmin(user="somebody-else", password="another-word"))
     assert "somebody-else" not in told

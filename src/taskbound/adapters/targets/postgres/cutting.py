@@ -30,6 +30,7 @@ from psycopg import errors, sql
 
 from taskbound.adapters.targets.postgres.leaving import leave, owned
 from taskbound.adapters.targets.postgres.link import join, linked, named
+from taskbound.adapters.targets.postgres.schema import HAS_CONTEXTS
 from taskbound.ports.target import Gone, Shown, TargetUnavailableError
 
 if TYPE_CHECKING:
@@ -42,11 +43,11 @@ _PAUSE: Final = 0.01
 """Seconds between two looks at sessions."""
 _BEGINS: Final = 3
 """So many pauses a session that was let in may take to be seen."""
-_FOUND: Final = """
+_FOUND: Final = f"""
 SELECT (SELECT oid FROM pg_roles WHERE rolname = %(name)s),
     EXISTS (SELECT FROM pg_prepared_xacts WHERE owner = %(name)s),
-    to_regclass('taskbound.contexts') IS NOT NULL
-"""
+    {HAS_CONTEXTS}
+"""  # noqa: S608 - our own words
 _BEGINNING: Final = """
 SELECT pid, virtualxid FROM pg_locks WHERE locktype = 'virtualxid' AND pid NOT IN
 (SELECT pid FROM pg_stat_activity WHERE usesysid IS NOT NULL OR backend_type <> 'client backend')

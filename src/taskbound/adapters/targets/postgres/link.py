@@ -4,8 +4,9 @@
    the connection is shut from this side at the call's deadline. No call hangs (F11). The server gives up on
    us too: a transaction that it doesn't know to be lost would hold its locks against the next call.
 2. The search path is the system's own catalog, so neither a name nor an operator is another's.
-3. Nothing of this process' surroundings counts: no password file, and the server proves itself by its
-   certificate, or is on this machine (`core.target.postgres`). There whoever has the socket's folder or the
+3. Nothing of this process' surroundings counts: no password file, no variable that leads elsewhere (one that
+   libpq can't do with is a failure), and the server proves itself by its certificate, or is on this machine
+   (`core.target.postgres`). There whoever has the socket's folder or the
    port may answer: a password is for SCRAM alone, which shows it to nobody, and has the server prove that it
    knows it too.
 4. What the server says of a failure is not passed on but its name: it may quote what it was sent. Why nobody
@@ -314,6 +315,7 @@ def _where(
     }
     found: dict[str, Any] = {
         "host": place.host,
+        "hostaddr": "",  # 3
         "port": place.port,
         "dbname": database or place.database,
         "user": user,

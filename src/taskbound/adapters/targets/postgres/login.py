@@ -3,7 +3,8 @@
 1. A login has a password that was made here, in 256 bits, and is sent as its SCRAM verifier: neither the
    statement nor the server's log has it.
 2. It has none of the attributes that reach beyond rights on objects, and neither has its group, nor any role
-   that the group is in: membership alone would pass them on to whoever may `SET ROLE`.
+   that the group is in: membership alone would pass them on to whoever may `SET ROLE`. None of them owns a
+   database: its owner is who says what counts there (`schema`).
 3. Where the server knows how (16 and later), a login can't become its group: what it makes is its own, and
    is seen.
 4. The admin can enter each database that a login can: what a login made where nobody takes it over, runs with
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from psycopg import sql
 
 from taskbound.adapters.targets.postgres.link import linked, named
+from taskbound.adapters.targets.postgres.schema import HAS_CONTEXTS
 from taskbound.adapters.targets.postgres.scram import SALT, verifier_of
 from taskbound.core.credential import SECRET_BYTES, spell_secret
 from taskbound.ports.target import Minted, TargetRefusedError, TargetUnavailableError
@@ -39,12 +41,14 @@ WITH RECURSIVE above(oid) AS (
     SELECT oid FROM pg_roles WHERE rolname = %s
     UNION SELECT m.roleid FROM pg_auth_members m JOIN above a ON a.oid = m.member
 )
-SELECT r.rolname, r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls OR r.rolname = ANY(%s),
+SELECT r.rolname, r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls OR r.rolname = ANY(%s)
+        OR EXISTS (SELECT FROM pg_database WHERE datdba = r.oid),
     (SELECT min(d.datname) FROM pg_database d WHERE d.datallowconn
         AND has_database_privilege(r.oid, d.oid, 'CONNECT') AND NOT has_database_privilege(d.oid, 'CONNECT'))
 FROM above a JOIN pg_roles r USING (oid)
 """
 """With the first database that the role can enter and the admin can't (rule 4)."""
+_HAS_CONTEXTS: Final = f"SELECT {HAS_CONTEXTS}"
 _ROLES_BEYOND: Final = (
     "pg_checkpoint",
     "pg_create_subscription",
@@ -78,6 +82,11 @@ def make_login(link: Link, place: PostgresPlace, order: MintOrder, kind: Postgre
             f"a login could enter the database `{shut[0]}`, and the admin access can't",
             remedy="grant the admin access CONNECT on it, or take that from the group and from PUBLIC",
         )  # 4
+    if kind.context and link.run(_HAS_CONTEXTS) != [(True,)]:
+        raise TargetRefusedError(
+            "the database has no table `taskbound.contexts` of its owner's",
+            remedy="have the database's owner run what the guide says of rows that a task may see",
+        )
     password = spell_secret(secrets.token_bytes(SECRET_BYTES))
     verifier = verifier_of(password, secrets.token_bytes(SALT))  # 1
     with link.connection.transaction():
