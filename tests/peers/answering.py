@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,7 +28,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Said:
-    """One answer; a body that is no bytes is sent as JSON."""
+    """One answer; a body that is no bytes is sent as JSON, and one that is made bit by bit without a length."""
 
     status: int
     body: Any = b""
@@ -61,15 +62,20 @@ def answering(answers: Callable[[Asked], Said], *, port: int = 0) -> Iterator[An
             asked = Asked(verb=self.command, path=self.path, headers=headers, body=self.rfile.read(length))
             there.asked.append(asked)
             said = answers(asked)
-            body = said.body if isinstance(said.body, bytes) else json.dumps(said.body).encode()
+            pieces = said.body if isinstance(said.body, Generator) else None
+            body = said.body if isinstance(said.body, bytes) else b""
+            if pieces is None and not isinstance(said.body, bytes):
+                body = json.dumps(said.body).encode()
             self.send_response(said.status)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
+            if pieces is None:
+                self.send_header("Content-Length", str(len(body)))
             for name, value in said.headers.items():
                 self.send_header(name, value)
             self.end_headers()
             with suppress(BrokenPipeError, ConnectionResetError):  # who asked has left
-                self.wfile.write(body)
+                for piece in pieces or (body,):
+                    self.wfile.write(piece)
 
     for verb in ("GET", "POST", "DELETE"):
         setattr(Answers, f"do_{verb}", Answers._answer)  # noqa: SLF001 - the class is ours, made above

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from taskbound.adapters.keys.assertion import assertion
 from taskbound.adapters.targets.oauth import OauthTarget
 from taskbound.adapters.upstream.mcp.http.connect import look_up
-from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint
 from taskbound.core.target import OauthAccess, OauthPlace
+from taskbound.wiring.authorizing import AuthorizationServer
 
 if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.http.connect import LookUp
     from taskbound.core.target import AdminAccess, TargetFile
-    from taskbound.core.tool.oauth.client import OAuthClient
 
 __all__ = ["CLIENT", "SECRET", "client_of", "oauth_plug", "speaking", "where_at"]
 
@@ -48,18 +46,7 @@ def where_at(base: str, **changes: Any) -> dict[str, Any]:
 
 def speaking(place: OauthPlace, secret: str = SECRET, look: LookUp = look_up) -> OauthTarget:
     """What speaks to the server at this place."""
-
-    def endpoint(client: OAuthClient, secret: str, *, patience: float, private: bool) -> TokenEndpoint:
-        return TokenEndpoint(
-            client,
-            secret,
-            lambda key, name, audience: assertion(key, client=name, audience=audience),
-            patience=patience,
-            private=private,
-            look=look,
-        )
-
-    return OauthTarget(place, OauthAccess(secret=secret), endpoint)
+    return OauthTarget(place, OauthAccess(secret=secret), AuthorizationServer(look))
 
 
 def oauth_plug(file: TargetFile, access: AdminAccess) -> OauthTarget:

@@ -7,9 +7,12 @@ import { createRequire } from 'node:module';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
+// Where the line says who states subjects (`states`: issuer, keys), tokens are exchanged (RFC 8693) by a grant that is ours: what it verifies
+// is in it, by `jose`; the token that it gives is stored, revoked and introspected by the server as any other.
 
 const require = createRequire(`${process.argv[2]}/`);
 const { default: Provider, errors } = await import(pathToFileURL(require.resolve('oidc-provider')).href);
+const { jwtVerify, createLocalJWKSet } = await import(pathToFileURL(require.resolve('jose')).href);
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const told = JSON.parse((await lines.next()).value);
 
@@ -46,6 +49,7 @@ class Stored {
 const guard = { client_id: 'guard', client_secret: 'guard-of-the-resource', redirect_uris: [], response_types: [], grant_types: [] };
 const provider = new Provider(issuer, {
   adapter: Stored,
+  extraTokenClaims: (_, token) => token.theirs,
   clients: [{ redirect_uris: [], response_types: [], grant_types: ['client_credentials'], ...told.client }, guard],
   clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
   scopes: ['openid', ...told.scopes.split(' ')],
@@ -55,6 +59,13 @@ const provider = new Provider(issuer, {
   findAccount: (_, id) => id in told.people && { accountId: id, claims: () => ({ sub: id, ...told.people[id] }) },
   ttl: { ClientCredentials: told.seconds },
   features: {
+    richAuthorizationRequests: {
+      enabled: true,
+      types: { orders: { validate() {} } },
+      authorizationDetailsForAccessToken: (ctx) => JSON.parse(ctx.oidc.params.authorization_details),
+      authorizationDetailsForGrantSource: () => [],
+      authorizationDetailsForIntrospection: (_, token) => token.rar,
+    },
     devInteractions: { enabled: told.people !== null },
     clientCredentials: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true },
@@ -62,6 +73,42 @@ const provider = new Provider(issuer, {
     resourceIndicators: { enabled: true, getResourceServerInfo: (_, name) => resource(name), useGrantedResource: () => true },
   },
 });
+if (told.states !== null) {
+  const keys = createLocalJWKSet(told.states.keys);
+  const used = new Set();
+  const stated = async (name, params) => {
+    if (params[`${name}_token_type`] !== 'urn:ietf:params:oauth:token-type:jwt') throw new errors.InvalidRequest(`no JWT as ${name}`);
+    try {
+      const { payload } = await jwtVerify(params[`${name}_token`], keys, { issuer: told.states.issuer, audience: issuer, maxTokenAge: 120, requiredClaims: ['sub', 'jti', 'exp'] });
+      if (used.has(payload.jti)) throw new Error('used before');
+      used.add(payload.jti);
+      return payload;
+    } catch (error) {
+      throw new errors.InvalidRequest(`the ${name} token is worth nothing`);
+    }
+  };
+  const exchange = async (ctx) => {
+    const { client, params } = ctx.oidc;
+    const subject = await stated('subject', params);
+    const actor = await stated('actor', params);
+    if (subject.may_act?.sub !== actor.sub) throw new errors.InvalidRequest('this actor may not act for that subject');
+    const server = new provider.ResourceServer(params.resource, resource(params.resource));
+    const scopes = (params.scope ?? '').split(' ').filter((one) => one !== '');
+    if (scopes.some((one) => !server.scope.split(' ').includes(one))) throw new errors.InvalidScope('not of this resource', params.scope);
+    const token = new provider.ClientCredentials({ client, scope: scopes.join(' ') || undefined });
+    token.theirs = { sub: subject.sub, act: { sub: actor.sub } };
+    token.resourceServer = server;
+    if (params.authorization_details !== undefined) token.rar = JSON.parse(params.authorization_details);
+    ctx.oidc.entity('ClientCredentials', token);
+    ctx.body = {
+      access_token: await token.save(), issued_token_type: 'urn:ietf:params:oauth:token-type:access_token', token_type: 'Bearer',
+      expires_in: token.expiration, scope: token.scope || undefined, authorization_details: token.rar,
+    };
+  };
+  provider.registerGrantType('urn:ietf:params:oauth:grant-type:token-exchange', exchange, [
+    'subject_token', 'subject_token_type', 'actor_token', 'actor_token_type', 'requested_token_type', 'audience', 'resource', 'scope', 'authorization_details',
+  ]);
+}
 if (told.people === null) told.people = {};
 (async () => {
   for await (const line of lines) {

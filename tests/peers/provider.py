@@ -69,14 +69,19 @@ def provider(
     scopes: str = "read write",
     seconds: int = 600,
     people: Mapping[str, Mapping[str, Any]] | None = None,
+    states: Mapping[str, Any] | None = None,
 ) -> Iterator[ProviderPeer]:
-    """The server, while it runs; with `people` it has pages on which they sign in."""
+    """The server, while it runs; with `people` it has pages on which they sign in.
+
+    With `states`, an issuer and its keys, it gives tokens for statements of theirs (RFC 8693).
+    """
     told = {
         "client": client,
         "resources": list(resources),
         "scopes": scopes,
         "seconds": seconds,
         "people": people,
+        "states": states,
     }
     there = ProviderPeer(told)
     try:

@@ -71,7 +71,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.target import AdminAccess, TargetFile
-    from taskbound.core.tool.oauth.client import OAuthClient
     from taskbound.ports.identity import Signatures
     from taskbound.ports.target import Target
     from taskbound.surfaces.broker.authority import Connect
@@ -205,23 +204,13 @@ def _github(file: TargetFile, access: AdminAccess) -> Target[Any]:
 
 def _oauth(file: TargetFile, access: AdminAccess) -> Target[Any]:
     """What speaks to an authorization server (rule 4)."""
-    from taskbound.adapters.keys.assertion import assertion  # noqa: PLC0415 -- as said above
     from taskbound.adapters.targets.oauth import OauthTarget  # noqa: PLC0415 -- as said above
-    from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint  # noqa: PLC0415 -- as said above
+    from taskbound.wiring.authorizing import AuthorizationServer  # noqa: PLC0415 -- as said above
 
     if not isinstance(file.place, OauthPlace) or not isinstance(access, OauthAccess):
         raise UnknownKindError(f"`{file.name}` is no authorization server")
 
-    def endpoint(client: OAuthClient, secret: str, *, patience: float, private: bool) -> TokenEndpoint:
-        return TokenEndpoint(
-            client,
-            secret,
-            lambda key, name, audience: assertion(key, client=name, audience=audience),
-            patience=patience,
-            private=private,
-        )
-
-    return OauthTarget(file.place, access, endpoint)
+    return OauthTarget(file.place, access, AuthorizationServer())
 
 
 def _openbao(file: TargetFile, access: AdminAccess, beside: Beside) -> Target[Any]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from joserfc.jwk import ECKey
 
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.targets.github import GithubTarget
 from taskbound.core.clock import seconds
 from taskbound.core.credential import CredentialState
 from taskbound.core.target import AdminAccess, GithubAccess, GithubPlace, OauthAccess, TargetFile
+from taskbound.core.tool.oauth.exchange import EXCHANGE
 from tests.peers.answering import Said
 from tests.peers.authorizing import SECRET, client_of, oauth_plug, where_at
 from tests.peers.github import APP, INSTALLATION, app_key, github
@@ -166,3 +169,30 @@ def test_a_system_that_only_says_to_have_ended_it_is_asked_again_and_again() -> 
         broker.later(5)
         broker.settle(2)
         assert (broker.row(row.id).state, hub.live) == (S.REVOKED, {})
+
+
+def test_a_token_is_exchanged_for_the_task_s_own_person_and_agent_and_ended_with_the_task() -> None:
+    made = ECKey.generate_key("P-256", {"kid": "one", "use": "sig", "alg": "ES256"})
+    public, ours = {"keys": [made.as_dict(private=False)]}, "https://taskbound.example"
+    asked = client_of("private_key_jwt", jwks=public, grant_types=["client_credentials", EXCHANGE])
+    del asked["client_secret"]
+    scopes = "orders:red:read orders:taskbound-canary:read"
+    states = {"issuer": ours, "keys": public}
+    with provider(client=asked, resources=[RESOURCE], scopes=scopes, states=states) as there:
+        where = where_at(there.base, method="private_key_jwt", issuer=there.base, subject_issuer=ours)
+        reader = {"resource": RESOURCE, "scopes": ["orders:{tenant}:read"]}
+        broker = Brokering(MemoryStore(), plugs={"oauth": oauth_plug})
+        access = OauthAccess(secret=json.dumps(made.as_dict(private=True)))
+        broker.declare(file_of("oauth", where, reader), access)
+        broker.settle()
+        assert broker.world.row().state.value == "ready", broker.world.row().trouble
+        row = had(broker)
+        with broker.world.means.store.read() as seen:
+            task = seen.tasks.task(row.namespace, row.task)
+        assert task is not None
+        (token,) = broker.open(row).secret.values()
+        theirs = there.stored[f"ClientCredentials:{token}"]["extra"]
+        assert theirs == {"sub": f"person:{task.requester}", "act": {"sub": f"agent:{row.agent}"}}
+        broker.end(row)
+        broker.settle(2)
+        assert (broker.row(row.id).state, there.tokens()) == (S.REVOKED, {})

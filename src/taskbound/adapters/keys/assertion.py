@@ -2,8 +2,8 @@
 
 1. The key is one private JWK on one line: of the curve P-256 (`ES256`), or RSA with 2048 bits at least
    (`PS256`, or `RS256` where its own `alg` says so). One key has one algorithm.
-2. A statement names the client twice (`iss`, `sub`), and the one it is for (`aud`, a single text). It lives a
-   minute, and has a number that no other one has (`jti`).
+2. A statement names who says it (`iss`), of whom (`sub`: a client says it of itself), and the one it is for
+   (`aud`, a single text). It lives a minute, and has a number that no other one has (`jti`).
 3. No error says anything of the key.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -22,7 +22,12 @@ from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool import BadSecretError
 
-__all__ = ["assertion"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.action.canonical import JsonValue
+
+__all__ = ["assertion", "statement"]
 
 _LIFE: Final = 60
 _DIGITS: Final = 342
@@ -41,15 +46,34 @@ def assertion(key: str, *, client: str, audience: str) -> str:
     Raises:
         BadSecretError: The key is none that can sign (rule 1).
     """
+    return statement(key, issuer=client, subject=client, audience=audience)
+
+
+def statement(
+    key: str, *, issuer: str, subject: str, audience: str, more: Mapping[str, JsonValue] | None = None
+) -> str:
+    """A fresh statement, signed.
+
+    Args:
+        key: A private key, a JWK as JSON.
+        issuer: Who says it.
+        subject: Of whom.
+        audience: Whom it is for.
+        more: What else it says.
+
+    Raises:
+        BadSecretError: The key is none that can sign (rule 1).
+    """
     algorithm, found, name = _read(key)
     now = int(time.time())
     claims = {
+        **(more or {}),
         "aud": audience,
         "exp": now + _LIFE,
         "iat": now,
-        "iss": client,
+        "iss": issuer,
         "jti": secrets.token_urlsafe(24),
-        "sub": client,
+        "sub": subject,
     }
     header = {"alg": algorithm, "typ": "JWT", **({"kid": name} if name else {})}
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.target.details import MOST_DETAILS, details_of
 from taskbound.core.target.github import MOST_REPOSITORIES, GithubKind
 from taskbound.core.target.oauth import MOST_SCOPES, OauthKind
 from taskbound.core.target.openbao import MOST_GIVEN, OpenbaoKind
@@ -73,7 +74,8 @@ def oauth_grants(members: Mapping[str, JsonValue], place: Place) -> OauthKind:
     """An authorization server: what a credential may do there."""
     texts = said(members, ("resource", "audience", "variable"), place)
     scopes = read_texts(members, "scopes", place, most=MOST_SCOPES)
-    return made(place, partial(OauthKind, scopes=scopes, **texts))
+    listed = place.member("details").read_list(members.get("details", []), most=MOST_DETAILS)
+    return made(place, lambda: OauthKind(scopes=scopes, details=details_of(listed), **texts))
 
 
 def openbao_grants(members: Mapping[str, JsonValue], place: Place) -> OpenbaoKind:

@@ -4,11 +4,16 @@
    client proves itself. Endpoints have one origin, the issuer's, and are reached by https, or on this
    machine's own loopback (`tool.oauth.client`): nobody who answers for an issuer sends the secret elsewhere.
    Their name leads to public addresses, unless it is declared to lead to a network of one's own (`private`).
-2. A token is for one resource (RFC 8707) and for scopes that are declared. Both may have places for
-   parameters (`places`).
+2. A token is for one resource (RFC 8707), for scopes and for authorization details (RFC 9396) that are
+   declared. All may have places for parameters (`places`).
 3. No token is taken that lives for longer than `lasts`: what is lost is over by then.
 4. A token can be ended where there is a place for that (RFC 7009), and is seen to be over where tokens can be
    asked about (RFC 7662). Without both of them nothing is `revocable` there, and a token ends by itself.
+5. Where no token endpoint is declared, the issuer is asked for its endpoints (RFC 8414): all of them, at its
+   own origin, and places to end tokens and to ask about them among them.
+6. Where it is declared who states subjects (`subject_issuer`), tokens are exchanged (RFC 8693) for statements
+   of the task's person and agent. They are signed by the client's own key, for the issuer, and the server is
+   asked about what it gave.
 """
 
 from __future__ import annotations
@@ -19,9 +24,10 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.escape import escape_text
 from taskbound.core.errors import MalformedError
+from taskbound.core.target.details import fill_details, places_of_details
 from taskbound.core.target.errors import BadKindError, BadTargetError
 from taskbound.core.target.places import fill, places_in
-from taskbound.core.tool.oauth.client import OAuthClient, endpoint
+from taskbound.core.tool.oauth.client import OAuthClient, endpoint, issuer_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,9 +56,11 @@ class OauthPlace:
 
     client: str
     method: str
-    token: str
-    """The token endpoint."""
+    token: str = ""
+    """The token endpoint; empty where the issuer says it (rule 5)."""
     issuer: str = ""
+    subject_issuer: str = ""
+    """Whose statements name subjects, as the authorization server knows it (rule 6); empty: nobody's."""
     revocation: str = ""
     introspection: str = ""
     lasts: int = 3_600
@@ -64,7 +72,20 @@ class OauthPlace:
 
     def __post_init__(self) -> None:
         """Require the rules."""
+        if not self.token and (not self.issuer or self.revocation or self.introspection):
+            raise BadTargetError(
+                "either the token endpoint is declared, or the issuer says all endpoints"
+            )  # 5
+        by_key = self.issuer and self.method == "private_key_jwt"
+        if self.subject_issuer and not (by_key and (self.introspection or not self.token)):
+            raise BadTargetError(
+                "who states subjects is a client with `private_key_jwt`, an `issuer` and `introspection`"
+            )  # 6
+        if self.subject_issuer in {self.client, self.issuer} - {""}:
+            raise BadTargetError("who states subjects is neither the client nor the authorization server")
         try:
+            if self.subject_issuer:
+                issuer_at(self.subject_issuer)
             place = endpoint(self.client_for(_ANY, ()).token).read
         except MalformedError as error:
             raise BadTargetError(error.message) from error
@@ -76,7 +97,7 @@ class OauthPlace:
     @property
     def revocable(self) -> bool:
         """Whether a token can be ended, and be seen to be over (rule 4)."""
-        return bool(self.revocation and self.introspection)
+        return bool(self.revocation and self.introspection) or not self.token
 
     def client_for(self, resource: str, scopes: tuple[str, ...]) -> OAuthClient:
         """The client that asks for a token of these.
@@ -86,7 +107,7 @@ class OauthPlace:
         """
         return OAuthClient(
             client=self.client,
-            token=self.token,
+            token=self.token or issuer_at(self.issuer).url,
             method=self.method,
             resource=resource,
             issuer=self.issuer,
@@ -108,6 +129,8 @@ class OauthKind:
     scopes: tuple[str, ...] = ()
     audience: str = ""
     """Said beside the resource, for servers that know no RFC 8707; empty for none."""
+    details: str = ""
+    """`authorization_details` (`target.details`); empty for none."""
     variable: str = "OAUTH_ACCESS_TOKEN"
     """The name that the token is handed out under."""
 
@@ -120,18 +143,29 @@ class OauthKind:
         if self.audience and _AUDIENCE.fullmatch(self.audience) is None:
             raise BadKindError("the audience is a text without spaces")
         self.asked(dict.fromkeys(self.parameters, "x"))
+        self.asked_details(dict.fromkeys(self.parameters, "x"))
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """What is left to who asks, by name and sorted."""
-        return places_in([self.resource, self.audience, *self.scopes])
+        texts = places_in([self.resource, self.audience, *self.scopes])
+        return tuple(sorted({*texts, *places_of_details(self.details)}))
 
     @property
     def words(self) -> str:
         """In one line for people."""
         scopes = f"the scopes `{escape_text(' '.join(self.scopes))}`" if self.scopes else "no scope"
         audience = f" (`{escape_text(self.audience)}`)" if self.audience else ""
-        return f"a token for `{escape_text(self.resource)}`{audience} with {scopes}"
+        details = f" and the details `{escape_text(self.details)}`" if self.details else ""
+        return f"a token for `{escape_text(self.resource)}`{audience} with {scopes}{details}"
+
+    def asked_details(self, context: Mapping[str, str]) -> str:
+        """The authorization details with what was asked for in their places; empty for none.
+
+        Raises:
+            BadKindError: That can't be asked for.
+        """
+        return fill_details(self.details, context)
 
     def asked(self, context: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
         """Resource, audience and scopes with what was asked for in their places.

@@ -113,7 +113,7 @@ SYSTEMS: Final[dict[str, System]] = {
     OAUTH: System(
         place=oauth_place,
         required=("resource",),
-        allowed=("audience", "scopes", "variable"),
+        allowed=("audience", "details", "scopes", "variable"),
         grants=oauth_grants,
         renews=False,
     ),

@@ -63,8 +63,8 @@ def github_place(value: JsonValue, place: Place) -> GithubPlace:
 
 def oauth_place(value: JsonValue, place: Place) -> OauthPlace:
     """An authorization server: where it is."""
-    texts = ("client", "method", "token", "issuer", "revocation", "introspection")
-    members = place.read_object(value, required=texts[:3], allowed=(*texts[3:], "lasts", "private"))
+    texts = ("client", "method", "token", "issuer", "revocation", "introspection", "subject_issuer")
+    members = place.read_object(value, required=texts[:2], allowed=(*texts[2:], "lasts", "private"))
     found = said(members, texts, place)
     lasts = place.member("lasts").read_integer(members.get("lasts", 3_600), least=1, most=LONGEST_TOKEN)
     private = _is_said(members, "private", place)

@@ -4,7 +4,9 @@
    (`resting`): the target and its kind, the action that asked for it, whatever may stop that, and what people
    signed.
 2. It ends no later than the record of its beginning says.
-3. A canary is asked for by nobody, and is one only while its target's test is under way. It lives for a
+3. For whom it is, and who acts, is the task's: the person who asked for it, and its agent, by the names that
+   tokens have (`core.token`).
+4. A canary is asked for by nobody, and is one only while its target's test is under way. It lives for a
    minute at most, has no recipient, and has no more than its kind.
 """
 
@@ -23,6 +25,9 @@ from taskbound.core.credential import (
 )
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.target import SECONDS
+from taskbound.core.token import agent_name
+from taskbound.core.token import name_of as name_of_whom
+from taskbound.core.tool.oauth.exchange import Whom
 from taskbound.flows.credential.resting import (
     CredentialAlteredError,
     NotMintableError,
@@ -46,7 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["CANARY_LIVES", "CredentialAlteredError", "Mintable", "NotMintableError", "require_mintable"]
 
 CANARY_LIVES: Final = 60
-"""Seconds (rule 3)."""
+"""Seconds (rule 4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +68,7 @@ class Mintable:
 def require_mintable(
     snapshot: Snapshot, proves: Proves, namespace: str, credential: str, *, fence: int, now: Instant
 ) -> Mintable:
-    """Go on only with a credential that is to be minted now (rules 1 to 3).
+    """Go on only with a credential that is to be minted now (rules 1 to 4).
 
     Args:
         snapshot: One state of the store, read by the broker itself.
@@ -99,12 +104,26 @@ def require_mintable(
         name=name_of(snapshot.targets.mark(), row.id),
         ends=end_in_target(row.ends),
         context={name: str(arguments[name]) for name in place.kind.parameters},
+        whom=None if is_canary(row) else _whom(snapshot, row),
     )
     return Mintable(row=row, target=place.target, file=place.file, kind=place.kind, order=order)
 
 
+def _whom(snapshot: Snapshot, row: Credential) -> Whom:
+    """For whom it is (rule 3).
+
+    Raises:
+        NotMintableError: There is no such task.
+    """
+    task = snapshot.tasks.task(row.namespace, row.task)
+    if task is None:
+        raise NotMintableError(f"there is no task `{row.task}`")
+    subject = name_of_whom("person", row.namespace, task.requester)
+    return Whom(subject=subject, actor=agent_name(row.namespace, row.agent), task=row.task)
+
+
 def _require_canary(row: Credential, target: StoredTarget, now: Instant) -> None:
-    """Go on only with a canary of a test that is under way (rule 3).
+    """Go on only with a canary of a test that is under way (rule 4).
 
     Raises:
         CredentialAlteredError: It is none.

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from taskbound.core.clock import Instant
+    from taskbound.core.tool.oauth.exchange import Whom
 
 __all__ = [
     "Gone",
@@ -30,6 +31,8 @@ class MintOrder:
     """When it ends there by itself, in whole seconds (`core.credential.end_in_target`)."""
     context: Mapping[str, str] = field(default_factory=dict)
     """What the kind leaves to who asks: values by name."""
+    whom: Whom | None = None
+    """For whom it is, and who acts, where a system is told that; None of a canary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

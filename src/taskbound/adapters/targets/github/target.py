@@ -2,7 +2,8 @@
 
 1. A token is asked for with exactly the order's repositories and permissions, and believed where the answer
    says the same, and an end within `lasts`: every token that is asked for without them is for all there are.
-   Reading metadata comes with each permission. Another one is given back, and refused.
+   Reading metadata comes with each permission. Another one is given back, and refused; so is the App's own
+   proof, which whoever answers was sent and could answer with.
 2. It has no name of ours: it is ended by its value, which is kept (`ports.target.keeping`).
 3. It is ended by itself (`DELETE /installation/token`), and is gone where GitHub then takes it no more: it
    answers 401 to the one question that any such token may ask. That shows that the token lets nobody in any
@@ -101,18 +102,15 @@ class GithubTarget:
         """A token (rule 1)."""
         repositories = kind.asked(order.context)
         asked = canonical({"permissions": dict(kind.permissions), "repositories": list(repositories)})
+        proof = self._proof()
         with self._linked(patience) as link:
-            answer = link.ask(
-                "POST",
-                f"app/installations/{self._place.installation}/access_tokens",
-                self._proof(),
-                asked,
-            )
+            path = f"app/installations/{self._place.installation}/access_tokens"
+            answer = link.ask("POST", path, proof, asked)
             if answer.status != _CREATED:
                 raise _refusal(answer, "gives no token")
             found = _object(answer)
             token = found.get("token")
-            if not isinstance(token, str) or _TOKEN.fullmatch(token) is None:
+            if not isinstance(token, str) or _TOKEN.fullmatch(token) is None or proof in token:
                 raise TargetUnavailableError("the answer of GitHub has no token")
             over = _instant(found.get("expires_at"))
             wrong = self._wrong(found, over, repositories, kind.permissions)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from taskbound.adapters.targets.oauth.target import Endpoint, OauthTarget
+from taskbound.adapters.targets.oauth.target import Endpoint, OauthTarget, Server
 
-__all__ = ["Endpoint", "OauthTarget"]
+__all__ = ["Endpoint", "OauthTarget", "Server"]

@@ -8,8 +8,12 @@
 3. A token that is a JWT can be read by whoever takes it, without a question to the server. What that says of
    it shows nothing there: it is given back, and left until its end.
 4. No name can be looked for, nothing can be listed, and no end can be moved.
-5. The server is asked by what reaches servers that want tokens (`Endpoint`), which has its bounds; nothing is
+5. The server is asked by what reaches servers that want tokens (`Server`), which has its bounds; nothing is
    sent twice. What can't be reached was sent nothing.
+6. Where statements name subjects, a token is asked for by them (RFC 8693), in the name of the order's person
+   for its agent. The server is asked about it then, and what is another's is given back and refused.
+7. Authorization details (RFC 9396) are those that were asked for, by the answer's own word, or it is refused.
+8. Endpoints that the issuer says (RFC 8414) are looked up before they are needed, and again after a failure.
 """
 
 from __future__ import annotations
@@ -18,12 +22,15 @@ import asyncio
 import re
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.core.target.details import is_given
 from taskbound.core.tool.oauth.errors import (
     BadTokenError,
     TokenRefusedError,
@@ -31,6 +38,8 @@ from taskbound.core.tool.oauth.errors import (
     TokenUnavailableError,
     TokenUnreachedError,
 )
+from taskbound.core.tool.oauth.exchange import EXCHANGE, Whom, require_about, require_exchanged, words_of
+from taskbound.core.tool.oauth.metadata import GRANT
 from taskbound.ports.target import (
     MAX_KEPT,
     Gone,
@@ -46,12 +55,14 @@ from taskbound.ports.target import (
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping
 
+    from taskbound.core.action.canonical import JsonValue
     from taskbound.core.target import OauthAccess, OauthKind, OauthPlace
     from taskbound.core.tool.oauth.client import OAuthClient
+    from taskbound.core.tool.oauth.metadata import Metadata
     from taskbound.core.tool.oauth.token import Token
     from taskbound.ports.target import MintOrder
 
-__all__ = ["Endpoint", "Endpoints", "OauthTarget"]
+__all__ = ["Endpoint", "OauthTarget", "Server"]
 
 T = TypeVar("T")
 _GUIDE: Final = "see docs/guides/oauth.md"
@@ -59,39 +70,54 @@ _ANY: Final = "urn:taskbound:any"
 """Stands for the resource where only the client counts."""
 _JWT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _LEAST: Final = 0.1
+_NOBODY: Final = "taskbound-canary"
+_CANARY: Final = Whom(subject=_NOBODY, actor=_NOBODY)
+"""For whom a canary is: a name that neither a person nor an agent has in statements."""
 
 
 class Endpoint(Protocol):
     """One client's authorization server."""
 
-    async def ask(self, more: Mapping[str, str] | None = None, *, default: int | None = None) -> Token:
+    async def ask(
+        self, more: Mapping[str, str] | None = None, *, default: int | None = None, grant: str = GRANT
+    ) -> Token:
         """A new token; raises errors of `core.tool.oauth`."""
 
     async def revoke(self, token: str) -> None:
         """Give it back; raises where that was not confirmed."""
 
-    async def is_active(self, token: str) -> bool:
-        """Whether it is a token still; raises where that is not said."""
+    async def about(self, token: str) -> Mapping[str, JsonValue]:
+        """What the server says of it, with `active`; raises where that is not said."""
 
 
-class Endpoints(Protocol):
-    """Makes them."""
+class Server(Protocol):
+    """What speaks to servers, and signs."""
 
-    def __call__(self, client: OAuthClient, secret: str, *, patience: float, private: bool) -> Endpoint:
+    def at(self, client: OAuthClient, secret: str, *, patience: float, private: bool) -> Endpoint:
         """That of this client, which proves itself with this; each exchange has so many seconds.
 
         `private` says that the server's name may lead to a network of one's own.
         """
 
+    async def find(self, issuer: str, *, method: str, grant: str, patience: float, private: bool) -> Metadata:
+        """What the issuer says of its endpoints; raises errors of `core.tool.oauth`."""
+
+    def state(
+        self, key: str, *, issuer: str, subject: str, audience: str, more: Mapping[str, JsonValue]
+    ) -> str:
+        """A fresh statement of this subject, signed by this key; raises where that can't sign."""
+
 
 class OauthTarget:
     """One client of one server (`ports.target.Target`, `Keeps`)."""
 
-    def __init__(self, place: OauthPlace, access: OauthAccess, endpoints: Endpoints) -> None:
+    def __init__(self, place: OauthPlace, access: OauthAccess, server: Server) -> None:
         """Ask at this place, as the client that has this secret."""
         self._place = place
         self._access = access
-        self._endpoints = endpoints
+        self._server = server
+        self._found: OauthPlace | None = None
+        """The place with what the issuer said (rule 8); it may be looked for by two at once."""
 
     @property
     def lasts(self) -> int:
@@ -102,27 +128,38 @@ class OauthTarget:
         """A token (rule 1)."""
         until = time.monotonic() + patience
         resource, audience, scopes = kind.asked(order.context)
-        more = {"audience": audience} if audience else {}
-        client = self._place.client_for(resource, scopes)
-        with _asked():
-            token = self._run(self._endpoint(patience, client).ask(more, default=None), patience)
+        details = kind.asked_details(order.context)
+        whom = order.whom or _CANARY
+        more = {
+            **({"audience": audience} if audience else {}),
+            **({"authorization_details": details} if details else {}),
+            **(self._exchanged(whom) if self._place.subject_issuer else {}),
+        }
+        with self._asked():
+            at = self._at(patience)
+            client = at.client_for(resource, scopes)
+            left = max(_LEAST, until - time.monotonic())
+            asking = self._endpoint(left, client).ask(more, default=None, grant=self._grant)
+            token = self._run(asking, left)
         kept = _kept(token)
-        wrong = self._wrong(token, kept)
-        if wrong:
+        try:
+            self._require(token, kept, details)
+            if self._place.subject_issuer:
+                with self._asked():
+                    self._require_theirs(token, whom, scopes, until)
+        except TaskboundError:
             with suppress(TaskboundError):
                 self._give_back(token.value, max(_LEAST, until - time.monotonic()))
-            raise TargetRefusedError(wrong, remedy=_GUIDE)
+            raise
         return Minted(
             open={f"{kind.variable}_RESOURCE": resource}, secret={kind.variable: token.value}, kept=kept
         )
 
     def use(self, minted: Minted, *, patience: float) -> None:
         """Ask the server whether it is a token; without that question nothing is to be shown."""
-        if not self._place.introspection:
-            return
         (token,) = minted.secret.values()
-        with _asked():
-            if not self._run(self._endpoint(patience).is_active(token), patience):
+        with self._asked():
+            if self._at(patience).introspection and not self._is_active(token, patience):
                 raise TargetRefusedError("the authorization server does not know the token that it gave")
 
     def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
@@ -134,15 +171,15 @@ class OauthTarget:
         deadline = time.monotonic() + patience
         token, over = _read(kept)
         until = min(ends, over)
-        with _asked():
-            if self._place.revocation:
-                self._give_back(token, patience)
-            if not self._place.introspection or _JWT.fullmatch(token) is not None:
+        with self._asked():
+            at = self._at(patience)
+            if at.revocation:
+                self._give_back(token, max(_LEAST, deadline - time.monotonic()))
+            if not at.introspection or _JWT.fullmatch(token) is not None:
                 return Left(until=until)
-            left = max(_LEAST, deadline - time.monotonic())
-            if not self._run(self._endpoint(left).is_active(token), left):
+            if not self._is_active(token, max(_LEAST, deadline - time.monotonic())):
                 return Gone(cut=0)
-        if not self._place.revocation:
+        if not at.revocation:
             return Left(until=until)
         raise TargetUnavailableError(
             "the authorization server took the token back, and says that it is one still"
@@ -160,23 +197,95 @@ class OauthTarget:
         """Nothing can be listed (rule 4)."""
         return iter(())
 
-    def _wrong(self, token: Token, kept: str) -> str:
-        """Why this token can't be handed out, in words; empty where it can (rule 1)."""
+    def _require(self, token: Token, kept: str, details: str) -> None:
+        """Go on only with a token that can be handed out (rules 1 and 7).
+
+        Raises:
+            TargetRefusedError: It can't.
+        """
+        wrong = ""
         if token.seconds > self._place.lasts:
-            return (
+            wrong = (
                 f"the authorization server gives a token for {token.seconds} seconds, and the target's file"
                 f" allows {self._place.lasts} (`lasts`)"
             )
-        if len(kept.encode()) > MAX_KEPT:
-            return "the authorization server's token is longer than what can be kept to end it"
-        return ""
+        elif len(kept.encode()) > MAX_KEPT:
+            wrong = "the authorization server's token is longer than what can be kept to end it"
+        elif not is_given(details, token.details):
+            wrong = (
+                "the token of the authorization server has other authorization details than were asked for"
+            )
+        if wrong:
+            raise TargetRefusedError(wrong, remedy=_GUIDE)
+
+    def _require_theirs(self, token: Token, whom: Whom, scopes: tuple[str, ...], until: float) -> None:
+        """Go on only with a token that is theirs (rule 6)."""
+        require_exchanged(token, scopes)
+        left = max(_LEAST, until - time.monotonic())
+        try:
+            said = self._run(self._endpoint(left).about(token.value), left)
+        except TokenUnreachedError as error:  # of this question: the token was given before
+            raise TokenUnavailableError(error.message, remedy=error.advice) from None
+        require_about(said, whom, scopes)
+
+    def _exchanged(self, whom: Whom) -> dict[str, str]:
+        """What is said in their name (rule 6)."""
+        states = partial(
+            self._server.state,
+            self._access.secret,
+            issuer=self._place.subject_issuer,
+            audience=self._place.issuer,
+        )
+        task: dict[str, JsonValue] = {"task": whom.task} if whom.task else {}
+        with self._asked():
+            subject = states(subject=whom.subject, more={**task, "may_act": {"sub": whom.actor}})
+            return words_of(subject, states(subject=whom.actor, more=task))
+
+    @property
+    def _grant(self) -> str:
+        return EXCHANGE if self._place.subject_issuer else GRANT
+
+    def _at(self, patience: float) -> OauthPlace:
+        """The place with all its endpoints (rule 8)."""
+        if self._place.token:
+            return self._place
+        if self._found is None:
+            asking = self._server.find(
+                self._place.issuer,
+                method=self._place.method,
+                grant=self._grant,
+                patience=patience,
+                private=self._place.private,
+            )
+            said = self._run(asking, patience)
+            if not said.revocation or not said.introspection:
+                raise TargetRefusedError(
+                    "the issuer says no places to end tokens and to ask about them", remedy=_GUIDE
+                )
+            self._found = replace(
+                self._place, token=said.token, revocation=said.revocation, introspection=said.introspection
+            )
+        return self._found
+
+    def _is_active(self, token: str, patience: float) -> bool:
+        return self._run(self._endpoint(patience).about(token), patience)["active"] is not False
 
     def _give_back(self, token: str, patience: float) -> None:
         self._run(self._endpoint(patience).revoke(token), patience)
 
     def _endpoint(self, patience: float, client: OAuthClient | None = None) -> Endpoint:
-        asks = client or self._place.client_for(_ANY, ())
-        return self._endpoints(asks, self._access.secret, patience=patience, private=self._place.private)
+        asks = client or self._at(patience).client_for(_ANY, ())
+        return self._server.at(asks, self._access.secret, patience=patience, private=self._place.private)
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """What goes wrong with a server, as a target's (rule 5)."""
+        try:
+            with _told():
+                yield
+        except TaskboundError:
+            self._found = None  # 8
+            raise
 
     @staticmethod
     def _run(asking: Coroutine[object, object, T], patience: float) -> T:
@@ -193,8 +302,7 @@ class OauthTarget:
 
 
 @contextmanager
-def _asked() -> Iterator[None]:
-    """What goes wrong with a server, as a target's (rule 5)."""
+def _told() -> Iterator[None]:
     try:
         yield
     except TokenUnreachedError as error:

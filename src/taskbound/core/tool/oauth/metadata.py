@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.remote import Remote
 
-__all__ = ["Metadata", "parse_metadata", "places_of_issuer", "places_of_resource", "require_issuer"]
+__all__ = ["GRANT", "Metadata", "parse_metadata", "places_of_issuer", "places_of_resource", "require_issuer"]
 
-_GRANT: Final = "client_credentials"
+GRANT: Final = "client_credentials"
 _WELL_KNOWN: Final = "/.well-known/"
 _LIMITS: Final = Limits(size=MAX_ANSWER)
 
@@ -41,6 +41,8 @@ class Metadata:
     token: str
     revocation: str
     """Empty where tokens can't be given back."""
+    introspection: str = ""
+    """Empty where tokens can't be asked about."""
 
 
 def places_of_issuer(issuer: str) -> tuple[str, ...]:
@@ -67,13 +69,14 @@ def places_of_resource(server: Remote) -> tuple[str, ...]:
     return (f"{name}{path}", name) if path else (name,)
 
 
-def parse_metadata(body: bytes, *, issuer: str, method: str) -> Metadata:
+def parse_metadata(body: bytes, *, issuer: str, method: str, grant: str = GRANT) -> Metadata:
     """What an issuer says of itself.
 
     Args:
         body: The document.
         issuer: Whom it was asked of, as a person typed it.
         method: How the client is to prove itself there.
+        grant: By what it is to get tokens.
 
     Raises:
         BadMetadataError: It is another's, or says that the client can't get tokens so, or can't be read.
@@ -86,13 +89,13 @@ def parse_metadata(body: bytes, *, issuer: str, method: str) -> Metadata:
             f"the metadata of `{shown(issuer)}` is that of {named}",
             remedy="give `--oauth issuer=` as the issuer itself writes it, letter by letter",
         )  # 1
-    _require_among(found, "grant_types_supported", _GRANT)
+    _require_among(found, "grant_types_supported", grant)
     _require_among(found, "token_endpoint_auth_methods_supported", method)
-    token, revocation = found.get("token_endpoint"), found.get("revocation_endpoint")
-    revocation = "" if revocation is None else revocation
-    if not isinstance(token, str) or not isinstance(revocation, str):
+    names = ("token_endpoint", "revocation_endpoint", "introspection_endpoint")
+    token, revocation, introspection = (_text(found, name) for name in names)
+    if not token:
         raise BadMetadataError(f"`{shown(issuer)}` names no token endpoint")
-    for one in (token, revocation):
+    for one in (token, revocation, introspection):
         try:
             foreign = bool(one) and endpoint(one).origin != issuer_at(issuer).origin
         except BadClientError as error:
@@ -101,7 +104,7 @@ def parse_metadata(body: bytes, *, issuer: str, method: str) -> Metadata:
         if foreign:
             words = f"`{shown(issuer)}` names an endpoint of another host: `{shown(one[:200])}`"
             raise BadMetadataError(words)
-    return Metadata(token=token, revocation=revocation)
+    return Metadata(token=token, revocation=revocation, introspection=introspection)
 
 
 def require_issuer(body: bytes, *, server: Remote, issuer: str) -> None:
@@ -136,6 +139,14 @@ def _covers(resource: str, server: Remote) -> bool:
     """Whether a resource's identifier is this server, or a place above it."""
     at, whole = resource.rstrip("/"), server.url.partition("?")[0].rstrip("/")
     return whole == at or whole.startswith(f"{at}/")
+
+
+def _text(found: dict[str, JsonValue], name: str) -> str:
+    """What an issuer says by this name; empty where it says nothing."""
+    said = found.get(name)
+    if said is not None and not isinstance(said, str):
+        raise BadMetadataError(f"what the issuer says as its `{name}` is no text")
+    return said or ""
 
 
 def _parted(place: Remote) -> tuple[str, str]:

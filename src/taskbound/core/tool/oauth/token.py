@@ -20,6 +20,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import Limits, parse_object
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool.oauth.errors import (
@@ -31,12 +32,12 @@ from taskbound.core.tool.oauth.errors import (
 from taskbound.core.tool.slot import MAX_SECRET, MIN_SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.errors import TaskboundError
 
-__all__ = ["DEFAULT_LIFE", "MAX_ANSWER", "Token", "parse_active", "parse_token", "tokens_in"]
+__all__ = ["DEFAULT_LIFE", "MAX_ANSWER", "Token", "parse_about", "parse_token", "tokens_in"]
 
 MAX_ANSWER: Final = 65_536
 """Bytes of an answer."""
@@ -50,9 +51,9 @@ _FAULTY: Final = 500
 _TOO_MANY: Final = 429
 _KNOWN: Final = frozenset(
     {
-        "access_denied", "invalid_client", "invalid_grant", "invalid_request", "invalid_scope",
-        "invalid_target", "server_error", "temporarily_unavailable", "unauthorized_client",
-        "unsupported_grant_type",
+        "access_denied", "invalid_authorization_details", "invalid_client", "invalid_grant",
+        "invalid_request", "invalid_scope", "invalid_target", "server_error",
+        "temporarily_unavailable", "unauthorized_client", "unsupported_grant_type",
     }
 )  # fmt: skip  # a list of words reads better as words
 _PASSING: Final = frozenset({"server_error", "temporarily_unavailable"})
@@ -67,6 +68,12 @@ class Token:
     """How long it lives, from when it was asked for."""
     scopes: tuple[str, ...]
     """What it is for, sorted."""
+    says_scope: bool = True
+    """Whether the answer says so; else it is taken for what was asked for (rule 4)."""
+    kind: str = ""
+    """The `issued_token_type` of RFC 8693; empty where none is said."""
+    details: str = ""
+    """The `authorization_details` that it is said to have (RFC 9396), canonical JSON; empty for none."""
 
 
 def parse_token(
@@ -97,8 +104,8 @@ def parse_token(
     return _token(answer, asked, default)
 
 
-def parse_active(status: int, kind: bytes, body: bytes) -> bool:
-    """Whether the token that was asked about is active still (RFC 7662 §2.2).
+def parse_about(status: int, kind: bytes, body: bytes) -> Mapping[str, JsonValue]:
+    """What is said of the token that was asked about (RFC 7662 §2.2): with `active`, which is true or false.
 
     Raises:
         TokenRefusedError: This client may not ask.
@@ -107,8 +114,8 @@ def parse_active(status: int, kind: bytes, body: bytes) -> bool:
     """
     if status != _OK:
         raise _refusal(status, kind, body)
-    said = (_object(kind, body) or {}).get("active")
-    if not isinstance(said, bool):
+    said = _object(kind, body) or {}
+    if not isinstance(said.get("active"), bool):
         raise BadTokenError("what was asked about a token is not answered")
     return said
 
@@ -133,7 +140,15 @@ def _token(answer: dict[str, JsonValue], asked: Collection[str], default: int | 
     seconds = answer.get("expires_in", default)
     if not isinstance(seconds, int) or isinstance(seconds, bool) or not 1 <= seconds <= MAX_LIFE:
         raise BadTokenError("the token's life is no whole number of seconds within a year")  # 3
-    return Token(value=value, seconds=seconds, scopes=_scopes(answer.get("scope"), asked))
+    issued, details = answer.get("issued_token_type"), answer.get("authorization_details")
+    return Token(
+        value=value,
+        seconds=seconds,
+        scopes=_scopes(answer.get("scope"), asked),
+        says_scope="scope" in answer,
+        kind=issued if isinstance(issued, str) else "",
+        details="" if details is None else canonical(details).decode(),
+    )
 
 
 def _scopes(said: JsonValue, asked: Collection[str]) -> tuple[str, ...]:

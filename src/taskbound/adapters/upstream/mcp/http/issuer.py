@@ -20,6 +20,7 @@ from taskbound.core.tool.name import shown
 from taskbound.core.tool.oauth.client import endpoint
 from taskbound.core.tool.oauth.errors import BadClientError, BadMetadataError
 from taskbound.core.tool.oauth.metadata import (
+    GRANT,
     parse_metadata,
     places_of_issuer,
     places_of_resource,
@@ -101,9 +102,23 @@ def _resource_of(server: Remote) -> str:
 
 
 async def look_at_issuer(
-    issuer: str, *, method: str, patience: float = _PATIENCE, look: LookUp = look_up
+    issuer: str,
+    *,
+    method: str,
+    grant: str = GRANT,
+    patience: float = _PATIENCE,
+    look: LookUp = look_up,
+    private: bool = False,
 ) -> Metadata:
     """What an issuer says of its endpoints.
+
+    Args:
+        issuer: As it writes itself.
+        method: How the client is to prove itself.
+        grant: By what it is to get tokens.
+        patience: Seconds for one exchange.
+        look: Finds a name's addresses.
+        private: As in `Dialer`.
 
     Raises:
         BadClientError: It is no URL that can be asked.
@@ -111,9 +126,9 @@ async def look_at_issuer(
         TokenUnavailableError: It is not reached.
     """
     for place in places_of_issuer(issuer):
-        body = await _document(endpoint(place), patience=patience, look=look)
+        body = await _document(endpoint(place), patience=patience, look=look, private=private)
         if body is not None:
-            return parse_metadata(body, issuer=issuer, method=method)
+            return parse_metadata(body, issuer=issuer, method=method, grant=grant)
     raise BadMetadataError(f"`{shown(issuer)}` has no metadata at the places where it would be")
 
 
@@ -135,9 +150,9 @@ async def is_issued_by(
     return False
 
 
-async def _document(place: Remote, *, patience: float, look: LookUp) -> bytes | None:
+async def _document(place: Remote, *, patience: float, look: LookUp, private: bool = False) -> bytes | None:
     """A JSON document, where there is one."""
-    said = await exchange(place, "GET", (), b"", patience=patience, look=look)
+    said = await exchange(place, "GET", (), b"", patience=patience, look=look, private=private)
     if 300 <= said.status < 400:  # noqa: PLR2004 -- what HTTP calls a redirection
         raise BadMetadataError(f"`{shown(place.url)}` sends elsewhere, and is not followed there")
     return said.body if (said.status, said.kind) == (_OK, b"application/json") else None

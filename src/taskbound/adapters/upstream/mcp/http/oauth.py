@@ -8,6 +8,7 @@
 4. What an answer that is refused has in it of tokens is given back, as far as that goes.
 5. A token is given back when the endpoint says that it took it (RFC 7009 §2.2: status 200).
 6. No error quotes an answer.
+7. What was sent to prove who asks, or for whom, is no token, whatever is answered: it would be handed on.
 """
 
 from __future__ import annotations
@@ -23,19 +24,21 @@ from taskbound.adapters.upstream.mcp.http.connect import Dialer, look_up
 from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotReachedError
 from taskbound.adapters.upstream.mcp.http.exchange import Exchange
 from taskbound.core.tool.name import shown
-from taskbound.core.tool.oauth.client import endpoint
+from taskbound.core.tool.oauth.client import endpoint, hidden_in
 from taskbound.core.tool.oauth.errors import (
     BadTokenError,
     TokenTooWideError,
     TokenUnavailableError,
     TokenUnreachedError,
 )
-from taskbound.core.tool.oauth.token import DEFAULT_LIFE, MAX_ANSWER, parse_active, parse_token, tokens_in
+from taskbound.core.tool.oauth.metadata import GRANT
+from taskbound.core.tool.oauth.token import DEFAULT_LIFE, MAX_ANSWER, parse_about, parse_token, tokens_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from taskbound.adapters.upstream.mcp.http.connect import LookUp
+    from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.oauth.client import OAuthClient
     from taskbound.core.tool.oauth.token import Token
     from taskbound.core.tool.remote import Remote
@@ -49,6 +52,7 @@ _WHOLE: Final = 20.0
 _CONNECT: Final = 10.0
 _OK: Final = 200
 _FORM: Final = "application/x-www-form-urlencoded"
+_PROOFS: Final = ("client_assertion", "subject_token", "actor_token")
 _BY_JWT: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -97,13 +101,18 @@ class TokenEndpoint:
         return bool(self._client.revocation)
 
     async def ask(
-        self, more: Mapping[str, str] | None = None, *, default: int | None = DEFAULT_LIFE
+        self,
+        more: Mapping[str, str] | None = None,
+        *,
+        default: int | None = DEFAULT_LIFE,
+        grant: str = GRANT,
     ) -> Token:
         """A new token.
 
         Args:
             more: What is said beside scope and resource.
             default: As in `parse_token`.
+            grant: By what it is asked for.
 
         Raises:
             TokenRefusedError: There is none for this client.
@@ -113,19 +122,21 @@ class TokenEndpoint:
         """
         scope = {"scope": " ".join(self._client.scopes)} if self._client.scopes else {}
         words = {
-            "grant_type": "client_credentials",
+            "grant_type": grant,
             **scope,
             "resource": self._client.resource,
             **(more or {}),
         }
-        said = await self._posted(self._client.token, words)
+        said, secrets = await self._posted(self._client.token, words)
         try:
-            return parse_token(said.status, said.kind, said.body, asked=self._client.scopes, default=default)
+            token = parse_token(said.status, said.kind, said.body, asked=self._client.scopes, default=default)
+            _require_fresh(token, secrets)
         except (BadTokenError, TokenTooWideError):
             for one in tokens_in(said.kind, said.body):
                 with contextlib.suppress(TokenUnavailableError):
                     await self.revoke(one)  # 4
             raise
+        return token
 
     async def revoke(self, token: str) -> None:
         """Give a token back (rule 5).
@@ -135,14 +146,14 @@ class TokenEndpoint:
         """
         if not self.revocable:
             raise TokenUnavailableError("the authorization server takes no tokens back")
-        said = await self._posted(
+        said, _ = await self._posted(
             self._client.revocation, {"token": token, "token_type_hint": "access_token"}
         )
         if said.status != _OK:
             raise TokenUnavailableError(f"the token was not taken back: HTTP status {said.status}")
 
-    async def is_active(self, token: str) -> bool:
-        """Whether a token is one still, by the word of the authorization server (RFC 7662).
+    async def about(self, token: str) -> Mapping[str, JsonValue]:
+        """What the authorization server says of a token (RFC 7662), with `active`.
 
         Raises:
             TokenRefusedError: It does not tell this client.
@@ -151,13 +162,16 @@ class TokenEndpoint:
         if not self._client.introspection:
             raise TokenUnavailableError("the authorization server can't be asked about tokens")
         words = {"token": token, "token_type_hint": "access_token"}
-        said = await self._posted(self._client.introspection, words)
-        return parse_active(said.status, said.kind, said.body)
+        said, _ = await self._posted(self._client.introspection, words)
+        return parse_about(said.status, said.kind, said.body)
 
-    async def _posted(self, url: str, words: dict[str, str]) -> Said:
+    async def _posted(self, url: str, words: dict[str, str]) -> tuple[Said, frozenset[str]]:
+        """What is answered, and all that was sent to prove who asks and for whom (rule 7)."""
         proof, headers = self._proof()
         body = urlencode({**words, **proof}).encode()
-        return await exchange(
+        sent = {*hidden_in(self._client.slot, self._secret), *(value.split()[-1] for _, value in headers)}
+        sent |= {one for name, one in {**words, **proof}.items() if name in _PROOFS}
+        said = await exchange(
             endpoint(url),
             "POST",
             [("Content-Type", _FORM), ("Content-Length", str(len(body))), *headers],
@@ -166,6 +180,7 @@ class TokenEndpoint:
             look=self._look,
             private=self._private,
         )
+        return said, frozenset(sent)
 
     def _proof(self) -> tuple[dict[str, str], list[tuple[str, str]]]:
         """What goes into body and headers (rule 3)."""
@@ -180,6 +195,16 @@ class TokenEndpoint:
                 signed = self._sign(self._secret, client.client, client.audience)
                 proof = {"client_assertion_type": _BY_JWT, "client_assertion": signed}
                 return {"client_id": client.client, **proof}, []
+
+
+def _require_fresh(token: Token, sent: frozenset[str]) -> None:
+    """Go on only with a token in which nothing is that was sent (rule 7).
+
+    Raises:
+        BadTokenError: Something is.
+    """
+    if any(one in token.value for one in sent):
+        raise BadTokenError("the token endpoint's token is what was sent to it")
 
 
 class LookToken:
