@@ -28,7 +28,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Said:
-    """One answer; a body that is no bytes is sent as JSON, and one that is made bit by bit without a length."""
+    """One answer; a body that is no bytes is sent as JSON, and one that is made bit by bit has no length."""
 
     status: int
     body: Any = b""

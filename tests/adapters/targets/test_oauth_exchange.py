@@ -19,7 +19,13 @@ from taskbound.core.clock import Instant, seconds
 from taskbound.core.target import BadKindError, BadTargetError, OauthKind, OauthPlace
 from taskbound.core.target.details import details_of, is_given
 from taskbound.core.tool.oauth.exchange import ACCESS_TOKEN, EXCHANGE, Whom
-from taskbound.ports.target import Gone, MintOrder, TargetRefusedError, TargetUnavailableError
+from taskbound.ports.target import (
+    Gone,
+    MintOrder,
+    TargetRefusedError,
+    TargetUnavailableError,
+    TargetUnreachedError,
+)
 from tests.peers.answering import Answering, Asked, Said, answering
 from tests.peers.authorizing import CLIENT, client_of, speaking, where_at
 from tests.peers.provider import ProviderPeer, provider
@@ -242,9 +248,10 @@ def test_a_question_that_finds_nobody_after_the_token_was_given_is_no_word_that_
     serving = threading.Thread(target=once, daemon=True)
     serving.start()
     target = at(f"http://127.0.0.1:{listening.getsockname()[1]}", key)
-    with pytest.raises(TargetUnavailableError):
+    with pytest.raises(TargetUnavailableError) as caught:
         target.mint(ORDER, KIND, patience=PATIENCE)
     serving.join()
+    assert not isinstance(caught.value, TargetUnreachedError)  # which says that nothing was sent
 
 
 def test_statements_are_signed_for_the_issuer_of_the_task_s_own_and_no_two_are_alike(key: Key) -> None:

@@ -1,0 +1,196 @@
+"""Authorization servers and a GitHub that lie, flood, dawdle, send elsewhere and answer with what they were sent."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from threading import Event
+from typing import Any
+
+import pytest
+
+from taskbound.adapters.targets.github import GithubTarget
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.target import GithubAccess, GithubKind, GithubPlace, OauthKind, OauthPlace
+from taskbound.ports.target import (
+    Gone,
+    Left,
+    Minted,
+    MintOrder,
+    Target,
+    TargetRefusedError,
+    TargetUnavailableError,
+)
+from tests.peers.answering import Answering, Asked, Said, answering
+from tests.peers.authorizing import SECRET, speaking, where_at
+from tests.peers.github import APP, INSTALLATION, app_key, instant
+
+PATIENCE = 10.0
+SHORT = 1.0
+"""Seconds that a call has which meets somebody slow."""
+LATEST = Instant(seconds(2**31))
+RESOURCE = "https://api.example/orders"
+TOKEN = "ghs_an-access-token-of-somebody"
+ORDER = MintOrder(name="tb_unused", ends=LATEST)
+KEPT = json.dumps({"ends": LATEST, "token": TOKEN})
+REFUSES = (TargetRefusedError, TargetUnavailableError)
+OAUTH_KIND = OauthKind(resource=RESOURCE)
+GITHUB_KIND = GithubKind(repositories=("orders",), permissions={"contents": "read"})
+
+
+class System:
+    """One of the two, as a target and as answers that it takes for true."""
+
+    def __init__(self, name: str, key: str) -> None:
+        self.name, self.key = name, key
+
+    def target(self, there: Answering) -> Any:
+        if self.name == "oauth":
+            return speaking(OauthPlace(**where_at(there.base)))
+        place = GithubPlace(app=APP, installation=INSTALLATION, address=f"{there.base}/")
+        return GithubTarget(place, GithubAccess(key=self.key))
+
+    @property
+    def kind(self) -> Any:
+        return OAUTH_KIND if self.name == "oauth" else GITHUB_KIND
+
+    def given(self, token: str = TOKEN) -> Said:
+        if self.name == "oauth":
+            return Said(200, {"access_token": token, "token_type": "Bearer", "expires_in": 300})
+        body = {
+            "token": token,
+            "expires_at": instant(3_600),
+            "permissions": {"contents": "read", "metadata": "read"},
+            "repository_selection": "selected",
+            "repositories": [{"name": "orders"}],
+        }
+        return Said(201, body)
+
+    def mints(self, asked: Asked) -> bool:
+        return asked.path in {"/token", f"/app/installations/{INSTALLATION}/access_tokens"}
+
+    def mint(self, there: Answering, patience: float = PATIENCE) -> Minted:
+        made: Minted = self.target(there).mint(ORDER, self.kind, patience=patience)
+        return made
+
+    def end(self, there: Answering, patience: float = PATIENCE) -> Gone | Left:
+        done: Gone | Left = self.target(there).end_kept(KEPT, ends=LATEST, patience=patience)
+        return done
+
+
+@pytest.fixture(scope="module", params=["oauth", "github"])
+def system(request: pytest.FixtureRequest) -> System:
+    return System(request.param, app_key() if request.param == "github" else "")
+
+
+CALLS: dict[str, Callable[[System, Answering, float], object]] = {
+    "mint": System.mint,
+    "end": System.end,
+}
+
+
+def endless(over: Event) -> Generator[bytes]:
+    yield b'{"message":"'
+    while not over.is_set():
+        yield b"x" * 65_536
+
+
+def dripping(over: Event) -> Generator[bytes]:
+    yield b"{"
+    while not over.wait(0.05):
+        yield b" "
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("body", [endless, dripping])
+def test_an_answer_without_an_end_is_cut_by_its_bound_or_by_the_call_s_patience(
+    system: System, call: str, body: Callable[[Event], Generator[bytes]]
+) -> None:
+    over = Event()
+    with answering(lambda _: Said(200 if system.name == "oauth" else 201, body(over))) as there:
+        before = time.monotonic()
+        with pytest.raises(REFUSES):
+            CALLS[call](system, there, SHORT)
+        assert time.monotonic() - before < SHORT + 4
+        over.set()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("call", CALLS)
+def test_nobody_is_followed_elsewhere(system: System, call: str, status: int) -> None:
+    with answering(lambda _: system.given()) as other:
+        with answering(lambda asked: Said(status, {}, {"Location": f"{other.base}{asked.path}"})) as there:
+            with pytest.raises(REFUSES):
+                CALLS[call](system, there, PATIENCE)
+        assert other.asked == []
+
+
+def sent_by(asked: Asked) -> str:
+    """What an asker proved itself with."""
+    return asked.headers["authorization"].partition(" ")[2]
+
+
+@pytest.mark.parametrize("wraps", ["{}", "x{}", "{}x"])
+def test_what_proves_the_asker_comes_back_and_is_handed_to_nobody(system: System, wraps: str) -> None:
+    def echo(asked: Asked) -> Said:
+        return system.given(wraps.format(sent_by(asked))) if system.mints(asked) else Said(200)
+
+    with answering(echo) as there, pytest.raises(REFUSES):
+        system.mint(there)
+
+
+def test_a_client_s_secret_is_no_token() -> None:
+    system = System("oauth", "")
+    with answering(lambda _: system.given(SECRET)) as there, pytest.raises(REFUSES) as caught:
+        system.mint(there)
+    assert SECRET not in repr(caught.value)
+
+
+@pytest.mark.parametrize("status", [200, 201, 302, 400, 401, 403, 422, 500])
+def test_no_error_says_a_word_of_an_answer(system: System, status: int) -> None:
+    said: list[str] = []
+
+    def echo(asked: Asked) -> Said:
+        said.append(sent_by(asked))
+        words = f"planted {sent_by(asked)} {TOKEN}"
+        body = {"error": words, "error_description": words, "message": words, "token_type": words}
+        return Said(status, body, {"WWW-Authenticate": words})
+
+    with answering(echo) as there:
+        for call in CALLS.values():
+            with suppress(*REFUSES):
+                call(system, there, PATIENCE)
+                continue
+        with pytest.raises(REFUSES) as caught:
+            system.mint(there)
+    text = f"{caught.value!r} {caught.value} {getattr(caught.value, 'advice', '')}"
+    assert not [one for one in (*said, TOKEN, "planted", SECRET) if one in text]
+
+
+def test_a_server_that_calls_what_it_takes_over_fails_the_preflight() -> None:
+    system = System("oauth", "")
+    answers = {"/token": system.given(), "/token/introspection": Said(200, {"active": False})}
+    with answering(lambda asked: answers.get(asked.path, Said(200))) as there:
+        made = system.mint(there)
+        target: Target[OauthKind] = system.target(there)
+        with pytest.raises(TargetRefusedError, match="does not know the token"):
+            target.use(made, patience=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"null", b'"token"', b"{", b'{"token":1}', b'{"access_token":1}', b"\xff\xfe", b"[" * 9_000],
+)
+def test_what_is_no_answer_is_no_token(system: System, body: bytes) -> None:
+    status = 200 if system.name == "oauth" else 201
+    with answering(lambda _: Said(status, body)) as there, pytest.raises(REFUSES):
+        system.mint(there)
+
+
+@pytest.mark.parametrize("token", ["", "short", "with space and more", "line\nbreak-and-more", "é" * 20])
+def test_a_token_that_can_not_stand_in_a_header_is_none(system: System, token: str) -> None:
+    with answering(lambda asked: system.given(token) if system.mints(asked) else Said(200)) as there:
+        with pytest.raises(REFUSES):
+            system.mint(there)
