@@ -1,4 +1,4 @@
-"""Authorization servers and a GitHub that lie, flood, dawdle, send elsewhere and answer with what they were sent."""
+"""Authorization servers and a GitHub that lie, flood, dawdle, send elsewhere and echo."""
 
 from __future__ import annotations
 
@@ -121,9 +121,9 @@ def test_an_answer_without_an_end_is_cut_by_its_bound_or_by_the_call_s_patience(
 @pytest.mark.parametrize("call", CALLS)
 def test_nobody_is_followed_elsewhere(system: System, call: str, status: int) -> None:
     with answering(lambda _: system.given()) as other:
-        with answering(lambda asked: Said(status, {}, {"Location": f"{other.base}{asked.path}"})) as there:
-            with pytest.raises(REFUSES):
-                CALLS[call](system, there, PATIENCE)
+        elsewhere = answering(lambda asked: Said(status, {}, {"Location": f"{other.base}{asked.path}"}))
+        with elsewhere as there, pytest.raises(REFUSES):
+            CALLS[call](system, there, PATIENCE)
         assert other.asked == []
 
 
@@ -191,6 +191,6 @@ def test_what_is_no_answer_is_no_token(system: System, body: bytes) -> None:
 
 @pytest.mark.parametrize("token", ["", "short", "with space and more", "line\nbreak-and-more", "é" * 20])
 def test_a_token_that_can_not_stand_in_a_header_is_none(system: System, token: str) -> None:
-    with answering(lambda asked: system.given(token) if system.mints(asked) else Said(200)) as there:
-        with pytest.raises(REFUSES):
-            system.mint(there)
+    gives = answering(lambda asked: system.given(token) if system.mints(asked) else Said(200))
+    with gives as there, pytest.raises(REFUSES):
+        system.mint(there)
