@@ -2,12 +2,16 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from tests.crash.injecting import PLACES, injecting_at
 
-IN_CI = (
+if TYPE_CHECKING:
+    from tests.crash.injecting import Victim
+
+IN_CI: Final[tuple[tuple[str, Victim], ...]] = (
     ("opened", "gateway"),
     ("acknowledged", "egress"),
     ("started", "broker"),

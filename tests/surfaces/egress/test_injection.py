@@ -17,6 +17,7 @@ import msgspec
 import psycopg
 import pytest
 from msgspec import structs
+from psycopg.conninfo import make_conninfo
 
 from taskbound.adapters.upstream.mcp.family import children
 from taskbound.adapters.upstream.mcp.http.probe import probe_url
@@ -46,11 +47,13 @@ from tests.wiring.running import AGENT, client, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 
+    from taskbound.wire.tool import UpstreamRow
     from tests.peers.rawhttp import Asked, Does, Say
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
-CLERK = Path(__file__).parents[2] / "peers" / "clerk.py"
+CLERK, TURNCOAT = (Path(__file__).parents[2] / "peers" / one for one in ("clerk.py", "turncoat.py"))
+POSER = Path(__file__).parents[1] / "api" / "poser.py"
 SOURCE = "credential:orders-db/reader?seconds=600"
 TOOLS = ("clerk__count", "clerk__tell", "clerk__who")
 SCOPE: dict[str, Any] = {"grants": [{"tool": one, "others": "any"} for one in (*TOOLS, TOOL)]}
@@ -63,12 +66,17 @@ REACHED: dict[str, Any] = {
         for one in ("desk__work", "guarded__work", "guarded__tell", TOOL, "crm__credential/work")
     ]
 }
+TAKEN: dict[str, Any] = {
+    "grants": [
+        {"tool": one, "others": "any"}
+        for one in (TOOL, *(f"turncoat__{each}" for each in ("die", "hide", "pose", "spell")))
+    ]
+}
 POOR: dict[str, Any] = {"grants": [{"tool": one, "others": "any"} for one in TOOLS]}
-
-
 CEILING: dict[str, Any] = {
-    "grants": [one for one in (*SCOPE["grants"], *REACHED["grants"]) if one["tool"] != TOOL]
-    + [{"tool": TOOL, "others": "any"}]
+    "grants": list(
+        {one["tool"]: one for one in (*SCOPE["grants"], *REACHED["grants"], *TAKEN["grants"])}.values()
+    )
 }
 
 
@@ -82,19 +90,25 @@ def database() -> Iterator[Orders]:
 def there(database: Orders, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     base = tmp_path_factory.mktemp("house")
     with house(base, database.server.folder) as found:
-        slots = [parse_slot(f"environment:{name}={SOURCE}#{name}") for name in ("PGPASSWORD", "PGUSER")]
-        spec, seen = probe_command(
-            name="clerk",
-            command=[sys.executable, str(CLERK)],
-            environment={"PGDATABASE": "orders", "PGHOST": str(database.server.folder)},
-            directory=str(base),
-            secrets=dict.fromkeys(slots),
-        )
-        raws = tuple(map(msgspec.Raw, seen.definitions))
+        pin(found, "clerk", [sys.executable, str(CLERK)], PGHOST=str(database.server.folder))
         with client(found.socket) as one:
-            one.ask(AddUpstream(spec=spec, definitions=raws, methods=seen.methods), Done)
             one.ask(SetCeiling(name=AGENT, ceiling=msgspec.Raw(json.dumps(CEILING).encode())), Done)
         yield found
+
+
+def pin(there: House, name: str, command: list[str], **environment: str) -> None:
+    """Pin a server that is started with a login of the database."""
+    slots = [parse_slot(f"environment:{one}={SOURCE}#{one}") for one in ("PGPASSWORD", "PGUSER")]
+    spec, seen = probe_command(
+        name=name,
+        command=command,
+        environment={"PGDATABASE": "orders", **environment},
+        directory=str(there.home.parent),
+        secrets=dict.fromkeys(slots),
+    )
+    raws = tuple(map(msgspec.Raw, seen.definitions))
+    with client(there.socket) as one:
+        one.ask(AddUpstream(spec=spec, definitions=raws, methods=seen.methods), Done)
 
 
 @contextlib.asynccontextmanager
@@ -173,8 +187,9 @@ def looking(database: Orders) -> Does:
     """A server behind a URL that logs into the database with what each call has in its headers."""
 
     def login(asked: Asked) -> str:
-        minted = {"user": asked.header("x-login"), "password": asked.header("authorization")}
-        with psycopg.connect(host=str(database.server.folder), dbname="orders", **minted) as session:
+        user, password = asked.header("x-login"), asked.header("authorization")
+        place = {"host": str(database.server.folder), "dbname": "orders"}
+        with psycopg.connect(make_conninfo("", **place, user=user, password=password)) as session:
             (found,) = session.execute("SELECT session_user::text").fetchone() or ("",)
         return str(found)
 
@@ -228,6 +243,12 @@ def crm(there: House, issuer: str, resource: str) -> None:
 
 async def who(agent: RawClient) -> str:
     return text_of(await agent.call("clerk__who", b"{}"))
+
+
+def clerk(there: House) -> UpstreamRow:
+    """How the server is pinned."""
+    with client(there.socket) as person:
+        return next(one for one in person.ask(ListUpstreams(), UpstreamRows).rows if one.spec.name == "clerk")
 
 
 class Hostile:
@@ -388,9 +409,53 @@ async def test_what_the_scope_does_not_grant_starts_no_server_and_the_agent_is_t
             assert servers() == []
 
 
+async def test_a_server_that_was_taken_over_is_nobody_to_the_daemon_and_what_it_hides_ends_with_it(
+    there: House, database: Orders
+) -> None:
+    command = [sys.executable, str(TURNCOAT), str(POSER), str(there.socket)]
+    await asyncio.to_thread(pin, there, "turncoat", command)
+    with task(there, TAKEN) as name:
+        async with agent(there) as one:
+            posed = json.loads(text_of(await one.call("turncoat__pose", b"{}")))
+            assert posed == dict.fromkeys(("broker", "cli", "egress"), "not-outside")
+            hidden = int(text_of(await one.call("turncoat__hide", b"{}")))
+            (row,) = had(there, name)
+            secret = environ(hidden)["PGPASSWORD"]
+            assert secret.startswith("tbs_")
+            assert code_of(await one.call("turncoat__spell", b"{}")) == "secret-in-answer"
+            last = json.dumps(await one.call("turncoat__die", b"{}"))
+            assert secret not in last
+            await asyncio.to_thread(require_gone, there, database, row)
+            assert await asyncio.to_thread(places, there, secret) == []
+        # No server runs in the egress any more: what they have left behind is ended.
+        await asyncio.to_thread(until, lambda: gone(hidden), "what it has hidden is over")
+
+
+def test_two_servers_of_one_task_that_start_at_once_have_a_credential_each(
+    there: House, database: Orders
+) -> None:
+    pinned = clerk(there)
+    start = {"op": "egress:start", "namespace": "default", "server": "clerk", "era": pinned.spec.era}
+    with task(there) as own, Hostile(there) as one:
+        assert one.step("daemon", {"op": "connection:bind"})["task"] == own
+        for name in "ab":
+            one.step("open", name)
+        for name in "ab":
+            one.step("say", name, start | {"identity": pinned.identity})
+        assert [one.step("hear", name)["is"] for name in "ab"] == ["started", "started"]
+        first, second = had(there, own)
+        running = {environ(pid)["PGUSER"]: pid for pid in servers()}
+        assert running.keys() == {first.name, second.name} == roles(database)
+        os.kill(running[first.name], signal.SIGKILL)
+        there.gone(first.id)
+        assert there.row(second.id).state == "active"
+        assert [environ(pid)["PGUSER"] for pid in servers()] == [second.name]
+        end(there, own)
+        require_gone(there, database, second)
+
+
 def test_a_gateway_that_says_what_it_likes_has_nothing_put_in_that_is_not_its_tasks(there: House) -> None:
-    with client(there.socket) as person:
-        (pinned,) = person.ask(ListUpstreams(), UpstreamRows).rows
+    pinned = clerk(there)
     until(lambda: there.socket.with_name("egress.sock").exists(), "the egress listens")
     start = {"op": "egress:start", "namespace": "default", "server": "clerk", "era": pinned.spec.era}
     inject = {
