@@ -6,9 +6,12 @@ import pytest
 
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.sql import SqlStore
+from taskbound.core.credential import CredentialState
+from taskbound.flows.credential.seated import SEAT, find_lost_seats
 from taskbound.flows.decision.doubts import HOLDER, daemon_of
 from taskbound.surfaces.api.connection import connection_name
 from taskbound.surfaces.api.strangers import Strangers
+from tests.stories.brokering import permitted, put_target
 from tests.world import World, code_of
 
 if TYPE_CHECKING:
@@ -134,3 +137,19 @@ def test_on_a_store_of_ones_own_whoever_is_not_connected_is_a_stranger(tmp_path:
     assert mine.see(mine.find(), NOBODY) == frozenset()
     assert mine.see(mine.find(), NOBODY) == {holder}
     store.close()
+
+
+def test_k12_what_an_egress_has_at_another_daemon_is_that_daemons_while_it_is_there(
+    pair: tuple[World, World],
+) -> None:
+    first, second = pair
+    watching(first)
+    task = first.settle_in()
+    put_target(first)
+    holder = f"{SEAT}{'a' * 26}{first.means.daemon}"
+    row = permitted(first, task, "a", connection=holder, state=CredentialState.ACTIVE, acknowledged=True)
+    assert find_lost_seats(second.means, "default", NOBODY) == frozenset()
+    assert find_lost_seats(first.means, "default", {holder}) == frozenset()
+    first.store.close()
+    (lost,) = find_lost_seats(second.means, "default", NOBODY)
+    assert (lost.credential, lost.connection) == (row.id, holder)
