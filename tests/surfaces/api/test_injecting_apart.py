@@ -1,4 +1,4 @@
-"""Credentials that fill slots: several connections at once, a clock that is set, and what an egress started."""
+"""Credentials that fill slots: two connections at once, a clock that is set, and what an egress started."""
 
 from __future__ import annotations
 
