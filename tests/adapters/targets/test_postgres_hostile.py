@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from taskbound.adapters.targets.postgres.scram import SALT, verifier_of
+from taskbound.core.target import PostgresKind
 from taskbound.ports.target import Gone, Minted, TargetRefusedError, TargetUnavailableError
 from tests.adapters.targets.ending import ENDS, revoked, user_of
 from tests.peers.minter import MARK, PATIENCE, READERS, Orders, minting
@@ -144,6 +145,34 @@ def test_a213_f16_what_runs_as_its_owner_is_neither_the_admins_nor_anothers_left
         assert found == (["security_invoker=true"],)
         owner.execute("DROP FUNCTION asked(text); DROP VIEW seen; DROP TABLE private")
     revoked(orders, third)
+
+
+def test_i04_a213_who_draws_its_taking_over_out_has_nothing_of_its_rights(
+    orders: Orders,
+) -> None:
+    with orders.owner() as owner:
+        owner.execute('CREATE ROLE "takes away"; GRANT DELETE ON orders TO "takes away"')
+        owner.execute('GRANT CREATE ON SCHEMA public TO "takes away"')
+        owner.execute('GRANT "takes away" TO minter WITH ADMIN OPTION')
+        minted, other = orders.mint(PostgresKind(group="takes away")), orders.mint()
+        with orders.login(minted) as one:
+            one.execute("CREATE TABLE held (id int); GRANT SELECT ON held TO PUBLIC")
+            one.execute(
+                "CREATE FUNCTION asked(said text) RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS"
+                " $$ BEGIN EXECUTE said; RETURN 1; END $$"
+            )
+        with orders.login(other) as holder:
+            holder.execute("BEGIN; LOCK TABLE held IN ACCESS SHARE MODE; SAVEPOINT before")
+            for _ in range(2):
+                with pytest.raises(TargetUnavailableError):
+                    orders.target().revoke(user_of(minted), ends=ENDS, patience=1.0)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                holder.execute("SELECT asked('DELETE FROM orders WHERE false')")
+            holder.execute("ROLLBACK")
+        revoked(orders, minted)
+        revoked(orders, other)
+        owner.execute("DROP FUNCTION asked(text); DROP TABLE held")
+        owner.execute('DROP OWNED BY "takes away"; DROP ROLE "takes away"')
 
 
 def test_i08_a213_what_a_login_puts_in_the_place_of_our_table_runs_with_nobodys_rights_but_its_own() -> None:

@@ -13,8 +13,8 @@
    lets those end sessions of the login, and no other's. (Who has not said a password yet is in a transaction
    too, and is refused once it has.)
 3. What it prepared is rolled back: a prepared transaction outlives its session, with all its locks.
-4. What it owns is left to a role that can do nothing (`leaving`). A database that the admin can't enter is
-   one where it stays; then the login is not gone yet, and can do nothing.
+4. It is taken out of its groups, and what it owns is left to a role that can do nothing (`leaving`). In a
+   database that the admin can't enter that stays; then the login is not gone yet, and can do nothing.
 5. It is dropped, and then looked for again: the role, its sessions by number, and what it prepared.
 6. Each step is found done or not, never remembered: a call that was cut off anywhere is gone on with.
 7. Where others dropped the role, its number is lost. Sessions of a number that no role has may be the
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import errors, sql
 
-from taskbound.adapters.targets.postgres.leaving import leave, owned
+from taskbound.adapters.targets.postgres.leaving import leave, owned, strip
 from taskbound.adapters.targets.postgres.link import join, linked, named
 from taskbound.adapters.targets.postgres.schema import HAS_CONTEXTS
 from taskbound.ports.target import Gone, Shown, TargetUnavailableError
@@ -88,7 +88,10 @@ def end_login(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str)
         cut, notes = _shut(link, place, admin, name, oid)  # 1
         cut += _end_beginning(link, name) + _end_sessions(link, oid)  # 2
         notes += _roll_back(link, place, admin, name)  # 3
-        for database in owned(link, place, oid):
+        databases = owned(link, place, oid)
+        if databases:
+            strip(link, name, oid)  # 4
+        for database in databases:
             with linked(place, admin.user, admin.password, patience=link.left, database=database) as there:
                 notes.append(leave(there, name, oid))  # 4
         _drop(link, name, contexts=contexts)  # 5

@@ -8,7 +8,10 @@
    view can be told so from 15 on.)
 4. The role takes on the login's own rights for as long as it takes over: an owner has to be one who could
    have made it there. A schema's owner may have taken that from itself, and is given it back.
-5. What another login of ours gave this one (a right with the grant option, a policy of a table) is taken away
+5. Before that the login is taken out of its groups: whoever draws the taking over out (by a lock on one of
+   its tables) could use what runs with its rights for as long. A comment of the role keeps which groups those
+   were; it has them once more in the transaction that takes over, which nobody else sees.
+6. What another login of ours gave this one (a right with the grant option, a policy of a table) is taken away
    by that one's rights: else two of them would keep each other from ending. What others gave they take back.
 """
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.targets.postgres.link import Link
     from taskbound.core.target import PostgresPlace
 
-__all__ = ["keeper_of", "leave", "owned"]
+__all__ = ["keeper_of", "leave", "owned", "strip"]
 
 _OWNED: Final = """
 SELECT DISTINCT d.datname FROM pg_shdepend s
@@ -75,8 +78,22 @@ FROM pg_roles WHERE rolname = %s
 _KEEPER: Final = sql.SQL(
     "CREATE ROLE {} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT"
 )
+_STRIP: Final = """
+DO $$ DECLARE said text; groups text[]; BEGIN
+groups := ARRAY(SELECT pg_get_userbyid(roleid)::text FROM pg_auth_members WHERE member = {oid}::oid);
+IF groups <> ARRAY[]::text[] THEN
+    EXECUTE format('COMMENT ON ROLE %I IS %L', {name}::text, groups);
+    FOR said IN SELECT format('REVOKE %I FROM %I', one, {name}::text) FROM unnest(groups) one
+    LOOP EXECUTE said; END LOOP;
+END IF;
+END $$
+"""
 _LEAVE: Final = """
 DO $$ DECLARE said text; BEGIN
+FOR said IN
+    SELECT format('GRANT %I TO %I', one, {name}::text)
+    FROM unnest(shobj_description({oid}::oid, 'pg_authid')::text[]) one
+LOOP EXECUTE said; END LOOP;
 FOR said IN
     SELECT format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', nspname, pg_get_userbyid(nspowner))
     FROM pg_namespace WHERE nspowner = {oid}
@@ -93,9 +110,15 @@ END $$;
 GRANT {login} TO {keeper};
 REASSIGN OWNED BY {login} TO {keeper};
 DROP OWNED BY {login};
-REVOKE {login} FROM {keeper}
+REVOKE {login} FROM {keeper};
+DO $$ DECLARE said text; BEGIN
+FOR said IN
+    SELECT format('REVOKE %I FROM %I', one, {name}::text)
+    FROM unnest(shobj_description({oid}::oid, 'pg_authid')::text[]) one
+LOOP EXECUTE said; END LOOP;
+END $$
 """
-"""Rules 3 and 4; one message is one transaction. What `DROP OWNED` finds are rights alone."""
+"""Rules 3 to 5; one message is one transaction. What `DROP OWNED` finds are rights alone."""
 
 
 def keeper_of(name: str) -> str:
@@ -108,6 +131,11 @@ def owned(link: Link, place: PostgresPlace, oid: int) -> list[str]:
     return sorted({database or place.database for (database,) in link.run(_OWNED, (oid,))})
 
 
+def strip(link: Link, name: str, oid: int) -> None:
+    """Take it out of its groups (rule 5); raises as `link.linked`."""
+    link.run(sql.SQL(_STRIP).format(name=sql.Literal(name), oid=sql.Literal(oid)))
+
+
 def leave(there: Link, name: str, oid: int) -> str:
     """Have the keeper own it, in one database; what was done. Raises as `link.linked`."""
     keeper = keeper_of(name)
@@ -116,10 +144,15 @@ def leave(there: Link, name: str, oid: int) -> str:
     join(there, keeper)
     givers = [one for (one,) in there.run(_GIVERS, (oid,)) if one != name and _is_ours(one, name)]
     for one in givers:
-        join(there, one)  # 5
+        join(there, one)  # 6
         words = {"giver": named(one), "login": sql.Literal(name), "oid": sql.Literal(oid)}
         there.run(sql.SQL(_TAKE_BACK).format(**words))
-    values = {"login": named(name), "keeper": named(keeper), "oid": sql.Literal(oid)}
+    values = {
+        "login": named(name),
+        "keeper": named(keeper),
+        "oid": sql.Literal(oid),
+        "name": sql.Literal(name),
+    }
     there.run(sql.SQL(_LEAVE).format(**values))
     for one in givers:
         part(there, one)
