@@ -12,12 +12,14 @@ from taskbound.adapters.http.connection import (
     LookUp,
     look_up,
 )
+from taskbound.adapters.http.kept import HttpKept
 
 __all__ = [
     "ANSWER",
     "HttpAddress",
     "HttpAnswer",
     "HttpConnection",
+    "HttpKept",
     "HttpLostError",
     "HttpUnreachedError",
     "LookUp",

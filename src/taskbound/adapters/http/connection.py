@@ -6,7 +6,8 @@
 3. An answer has a bound. No redirect is followed, no proxy is asked and nothing is sent twice.
 4. A name is looked up once for a connection, and what was looked at is connected to. Where somebody says
    which addresses it may lead to, one other refuses all of them.
-5. No error holds anything of a request, and none anything that the server said.
+5. What is to be kept for other calls (`kept`) is so where all that was asked is answered, and in time.
+6. No error holds anything of a request, and none anything that the server said.
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Final, Self
 
+from taskbound.adapters.http.kept import Kept
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
+
+    from taskbound.adapters.http.kept import HttpKept
 
 __all__ = [
     "ANSWER",
@@ -93,6 +98,7 @@ class HttpConnection:
         patience: float,
         admits: Callable[[str], bool] | None = None,
         look: LookUp = look_up,
+        kept: HttpKept | None = None,
     ) -> None:
         """Ask this server.
 
@@ -102,6 +108,7 @@ class HttpConnection:
             patience: Seconds, for all requests together.
             admits: Whether the host may have this address; None where whoever declared it said so of all.
             look: Finds the host's addresses.
+            kept: Connections to the same server, proven by the same `tls` and admitted alike; None where it is left at the end.
         """
         self._address, self._tls = address, tls
         self._admits, self._look = admits, look
@@ -110,6 +117,10 @@ class HttpConnection:
         self._connection: HTTPConnection | None = None
         self._end: socket.socket | None = None
         """A copy of the socket that is connected, by which it is shut (rule 1)."""
+        self._kept = kept
+        self._made = 0.0
+        self._whole = True
+        """Whether all that was asked is answered (rule 5)."""
         self._lock = threading.Lock()
         self._timer = threading.Timer(patience, self._cut)
         self._timer.daemon = True
@@ -127,7 +138,8 @@ class HttpConnection:
         """
         self._timer.start()
         try:
-            self._connect()
+            if not self._taken():
+                self._connect()
         except BaseException as error:
             self._close()
             if isinstance(error, _NotAdmittedError):
@@ -138,7 +150,16 @@ class HttpConnection:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave."""
+        """Leave, or have it kept (rule 5)."""
+        self._timer.cancel()
+        driver = self._connection
+        with self._lock:  # `_cut` has been, or finds no socket any more
+            fine = self._whole and not self._over.is_set() and driver is not None and driver.sock is not None
+            if self._kept is not None and fine and driver is not None and self._end is not None:
+                found = Kept(driver=driver, end=self._end, made=self._made, since=time.monotonic())
+                self._kept.give(found)
+                self._connection, self._end = None, None
+        self._kept = None  # whose end is not to wait until this is collected with its timer
         self._close()
 
     def ask(
@@ -162,6 +183,7 @@ class HttpConnection:
         Raises:
             HttpLostError: Nothing that is whole, or not in time.
         """
+        whole, self._whole = self._whole, False
         try:
             connection = self._connection
             if connection is None or connection.sock is None:
@@ -178,7 +200,19 @@ class HttpConnection:
                 raise TimeoutError  # what was cut reads like an answer that ended
         except (OSError, HTTPException, ValueError) as error:
             raise HttpLostError("TimeoutError" if self._over.is_set() else type(error).__name__) from None
+        self._whole = whole
         return HttpAnswer(status=status, too_long=len(raw) > most, headers=told, raw=raw)
+
+    def _taken(self) -> bool:
+        """Whether there is one that was kept: then it is this call's."""
+        found = self._kept.take() if self._kept is not None and self.left >= _LEAST else None
+        if found is None:
+            return False
+        found.driver.sock.settimeout(self.left)
+        self._connection, self._made = found.driver, found.made
+        with self._lock:
+            self._end = found.end
+        return True
 
     def _connect(self) -> HTTPConnection:
         if self.left < _LEAST:
@@ -200,7 +234,7 @@ class HttpConnection:
         connection = HTTPConnection(at.host, at.port)
         connection.auto_open = 0  # it would come without TLS
         connection.sock = wrapped
-        self._connection = connection
+        self._connection, self._made = connection, time.monotonic()
         return connection
 
     def _reached(self) -> socket.socket:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
+    from taskbound.adapters.http import HttpKept
     from taskbound.core.action import JsonValue
 
 __all__ = ["BaoAnswer", "BaoConnection"]
@@ -42,7 +43,7 @@ class BaoAnswer:
 
 
 class BaoConnection:
-    """Connected on entering, and used by one thread."""
+    """Connected on entering, by one that was kept where there is one, and used by one thread."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class BaoConnection:
         token: str,
         namespace: str = "",
         patience: float,
+        kept: HttpKept | None = None,
     ) -> None:
         """Ask this server.
 
@@ -61,8 +63,9 @@ class BaoConnection:
             token: What each request is sent with.
             namespace: Where in the server; empty for its root.
             patience: Seconds, for all requests together.
+            kept: Connections to the same server; None where it is left at the end.
         """
-        self._connection = HttpConnection(address, tls, patience=patience)
+        self._connection = HttpConnection(address, tls, patience=patience, kept=kept)
         self._headers = {
             "X-Vault-Token": token,
             "X-Vault-Request": "true",

@@ -1,7 +1,8 @@
 """What is asked of an OpenBao in one call, and what its answers mean.
 
-1. A call is one connection, which has the call's patience (`adapters.openbao`). What fails before it is there
-   leaves it certain that nothing was sent; nothing that fails later does.
+1. A call is one connection, which has the call's patience (`adapters.openbao`); it is kept for the calls that
+   come (`adapters.http.kept`). What fails before it is there leaves it certain that nothing was sent; nothing
+   that fails later does, and nothing is sent again.
 2. What is no answer of an OpenBao (no object, no reasons where it refuses) is one that was not reached:
    whatever its status says.
 3. Where it refuses the token, the line that the token's policy lacks is said. An unknown token is refused in
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator, Mapping
 
+    from taskbound.adapters.http import HttpKept
     from taskbound.adapters.openbao import BaoAnswer
     from taskbound.core.action import JsonValue
     from taskbound.core.target import OpenbaoAccess, OpenbaoPlace
@@ -151,7 +153,12 @@ class Link:
 
 @contextmanager
 def linked(
-    place: OpenbaoPlace, tls: ssl.SSLContext | None, access: OpenbaoAccess, *, patience: float
+    place: OpenbaoPlace,
+    tls: ssl.SSLContext | None,
+    access: OpenbaoAccess,
+    *,
+    patience: float,
+    kept: HttpKept,
 ) -> Iterator[Link]:
     """A connection for as long as this lasts.
 
@@ -160,6 +167,7 @@ def linked(
         tls: Whose certificates count.
         access: The admin's.
         patience: Seconds, for all of it.
+        kept: Connections to this server.
 
     Raises:
         TargetUnreachedError: There is none; nothing was sent (rule 1).
@@ -169,7 +177,7 @@ def linked(
     address = HttpAddress(host=place.host, port=place.port, tls=place.tls)
     try:
         with BaoConnection(
-            address, tls, token=access.token, namespace=place.namespace, patience=patience
+            address, tls, token=access.token, namespace=place.namespace, patience=patience, kept=kept
         ) as connection:
             yield Link(connection)
     except HttpUnreachedError as error:

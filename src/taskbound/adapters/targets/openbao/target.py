@@ -23,6 +23,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from taskbound.adapters.http import HttpKept
 from taskbound.adapters.targets.alone import UnderWay
 from taskbound.adapters.targets.openbao.discovering import discover_access
 from taskbound.adapters.targets.openbao.link import linked
@@ -83,6 +84,7 @@ class OpenbaoTarget:
         self._tls = require_tls(place, "the OpenBao's")
         self._engines = sorted({(one.mount, one.roles, one.creds) for one in kinds})
         self._seen = seen
+        self._kept = HttpKept()
         self._under_way = UnderWay()
 
     def mint(self, order: MintOrder, kind: OpenbaoKind, *, patience: float) -> Minted:
@@ -228,7 +230,7 @@ class OpenbaoTarget:
         return any(one is not None for one in copies) or any(leases)
 
     def _linked(self, patience: float) -> AbstractContextManager[Link]:
-        return linked(self._place, self._tls, self._access, patience=patience)
+        return linked(self._place, self._tls, self._access, patience=patience, kept=self._kept)
 
 
 @contextmanager
