@@ -102,6 +102,7 @@ _ORDER: Final = (
     "memory",
     "token",
     "credential",
+    "certificate",
     "user",
     "startup",
     "verify",
