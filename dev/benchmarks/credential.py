@@ -126,7 +126,7 @@ def _by_openbao(there: Leasing, server: _OpenBao) -> dict[str, Callable[[], obje
 
 
 def _seen(orders: Orders) -> Callable[[], PostgresTarget]:
-    """What sees the logins in the database: one target, as the broker has it, with connections that are kept."""
+    """What sees the logins in the database: one target, as the broker has it, whose connections are kept."""
     target = orders.target()
     return lambda: target
 
