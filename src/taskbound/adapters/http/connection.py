@@ -108,8 +108,7 @@ class HttpConnection:
             patience: Seconds, for all requests together.
             admits: Whether the host may have this address; None where whoever declared it said so of all.
             look: Finds the host's addresses.
-            kept: Connections to the same server, proven by the same `tls` and admitted alike; None where it is
-                left at the end.
+            kept: Connections to the same server, proven and admitted alike; None where it is left at the end.
         """
         self._address, self._tls = address, tls
         self._admits, self._look = admits, look
