@@ -2,6 +2,7 @@
 
 insider.py near|far SOCKET TASK OUT     as a command: writes the answers to OUT
 insider.py name SOCKET TASK OUT         as a command: writes what a gateway that names this task is bound to
+insider.py again SOCKET TASK,… OUT      as a command: the same of several, one after another by one process
 insider.py serve SOCKET TASK            as an MCP server with one tool, whose result is the answers
 
 `far` goes two forks and a session away first, and acts once whoever started it is gone.
@@ -96,6 +97,16 @@ def name(socket: str, task: str) -> dict[str, str]:
     return {"bound": answer.code if isinstance(answer, Fault) else getattr(answer, "task", "")}
 
 
+def name_again(socket: str, tasks: str) -> dict[str, str]:
+    """What a process is bound to that names these one after another, with the first connection still open."""
+    first, *others = tasks.split(",")
+    hello = Open(role="gateway", version=__version__, agent="coder", task=first)
+    with Client(Path(socket), hello, patience=15.0) as one:
+        one.ask(Bind(), object)
+        found = [name(socket, task)["bound"] for task in others]
+    return {"bound": ",".join([*found, name(socket, first)["bound"]])}
+
+
 def act_far(socket: str, task: str) -> dict[str, str]:
     """The same, from a process whose parent and session are others', once its parent is gone."""
     listening, speaking = os.pipe()
@@ -147,5 +158,5 @@ if __name__ == "__main__":
     if how == "serve":
         serve(where, which)
     else:
-        answers = {"far": act_far, "near": act, "name": name}[how](where, which)
+        answers = {"far": act_far, "near": act, "name": name, "again": name_again}[how](where, which)
         Path(out[0]).write_text(json.dumps(answers), encoding="utf-8")

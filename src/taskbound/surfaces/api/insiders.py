@@ -7,6 +7,8 @@
    process: a daemon that is started anew looks again, and finds what is beneath something then.
 4. The process before gateways over HTTP is a gateway as long as it has one open. What it starts is inside and
    stays so; it itself comes back after it lost all of them. So are servers of an egress, and it is not.
+5. Who named a task from outside, and is a gateway of it since, may name that one again, and no other: a
+   program that connects several times, at once or one after another, does that for what it has already.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ __all__ = ["Insiders"]
 Process = tuple[int, int]
 """(pid, start time)."""
 _PROC: Final = Path("/proc")
+_MOST: Final = 1024
+"""Processes whose tasks are remembered (rule 5), the latest."""
 
 
 class Insiders:
@@ -37,11 +41,23 @@ class Insiders:
         """
         self._proc = proc
         self._seen: frozenset[Process] = frozenset()
+        self._named: dict[Process, str] = {}
 
     @property
     def seen(self) -> frozenset[Process]:
         """Everybody who was seen inside and lives, as far as the last look knows."""
         return self._seen
+
+    def keep_named(self, process: Process, task: str) -> None:
+        """Remember that this process named this task from outside (rule 5); in the loop."""
+        self._named.pop(process, None)
+        self._named[process] = task
+        if len(self._named) > _MOST:
+            del self._named[next(iter(self._named))]
+
+    def named(self, process: Process) -> str:
+        """The task that it named last from outside; empty where none is remembered."""
+        return self._named.get(process, "")
 
     def note(self, ancestry: Iterable[Process]) -> None:
         """Remember these: they stand beneath what is inside."""

@@ -292,10 +292,12 @@ class SocketServer(asyncio.Protocol):
         """The task that is named, where that counts: who stands beneath something has the task of that."""
         if not task:
             return ""
+        insiders, process = self._daemon.insiders, connection.peer.ancestry[0]
         try:
             self._daemon.require_outside(connection)
         except NotOutsideError:
-            return ""
+            return task if insiders.named(process) == task else ""  # what it had named before
+        insiders.keep_named(process, task)
         return task
 
     def _push(self, push: Push) -> None:
