@@ -369,6 +369,23 @@ class Injecting:
         if self.servers():  # it went on, as it may where a broker was killed
             self.leave()
 
+    def hang_until(self, end: Callable[[], None]) -> None:
+        """Have the server started and hang there until it is ended by what this does."""
+        began, over = threading.Event(), threading.Event()
+
+        def hang() -> None:
+            began.set()
+            over.wait(DEADLINE)
+
+        self.steps.at(b"started", hang)
+        self.ready().call("clerk__who")
+        try:
+            assert began.wait(DEADLINE), "the server was never started"
+            end()
+            until(lambda: not self.servers(), "the server that hangs is ended")
+        finally:
+            over.set()
+
     def _how(self, place: Place, victim: Victim) -> How:
         """Whoever speaks there is cut off if it is killed, and goes on else (rule 1)."""
         speaks = {"egress": {"egress", "pair"}, "broker": {"broker"}}.get(place.way, {"broker"})

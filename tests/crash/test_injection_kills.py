@@ -31,3 +31,6 @@ def test_k10_k11_k12_whoever_is_killed_on_the_way_into_a_server_nothing_is_left_
             there.strike(places[name], victim)
         assert there.use()
         there.require_over()
+        # A server that does not get further than its start has its secret no longer than its task.
+        there.hang_until(there.end_task)
+        there.require_over()

@@ -15,6 +15,7 @@ from taskbound.core.tool import parse_slot
 from taskbound.ports.target import Minted as Made
 from taskbound.sdk.client import DaemonLostError
 from taskbound.surfaces.egress.asking import Asking
+from taskbound.surfaces.egress.errors import SecretChangedError
 from taskbound.surfaces.egress.minted import Minted
 from taskbound.wire.action import Narrowed, Refused
 from taskbound.wire.approval import HoldPush
@@ -297,6 +298,50 @@ def test_what_is_pushed_of_another_task_or_says_that_it_runs_ends_nothing() -> N
         place.pushed(TaskPush(task=TASK, state="running", reason=""))
         assert await there.watched(minted, seconds=6) == ""
         assert not minted.is_over
+
+    story(tell)
+
+
+@pytest.mark.parametrize("how", ["revoked", "task", "pinned", "paused", "lost"])
+def test_a_server_that_takes_its_time_to_start_is_ended_with_what_it_has_already(how: str) -> None:
+    async def tell(there: Egress) -> None:
+        minted, _ = await there.start()
+        hanging, cancelled = asyncio.Event(), asyncio.Event()
+
+        async def start() -> Any:
+            try:
+                hanging.set()
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        starting = asyncio.ensure_future(minted.during(start()))
+        await hanging.wait()
+        over(there, how)
+        await there.watched(minted, seconds=3)
+        with pytest.raises(SecretChangedError):
+            await starting
+        assert cancelled.is_set()
+
+    story(tell)
+
+
+def test_a_server_that_starts_is_there_and_one_whose_caller_is_gone_is_not_waited_for() -> None:
+    async def tell(there: Egress) -> None:
+        minted, _ = await there.start()
+
+        async def start() -> Any:
+            return there.server
+
+        async def hang() -> Any:
+            await asyncio.Event().wait()
+
+        assert await minted.during(start()) is there.server  # type: ignore[comparison-overlap]  # it stands for one
+        gone = asyncio.ensure_future(minted.during(hang()))
+        await asyncio.sleep(0)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
 
     story(tell)
 

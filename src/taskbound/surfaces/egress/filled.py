@@ -111,6 +111,14 @@ class Filled:
     def _more(self, tokens: Iterable[str]) -> None:
         self._keep((*self._secrets, *tokens))
 
+    async def during(self, start: Coroutine[None, None, Upstream]) -> Upstream:
+        """The server that this starts, while what it was filled with lasts.
+
+        Raises:
+            TaskboundError: It does not start, or not in time.
+        """
+        return await (start if self._minted is None else self._minted.during(start))
+
     def serve(self, upstream: Upstream) -> None:
         """This is the server."""
         for one in (self._owned, self._minted):

@@ -10,7 +10,7 @@
 4. What a kind calls secret is what nothing may say (`core.tool.leak`); what it calls open may be said.
 5. Every `FRESH` seconds the daemon is asked whether the task is live, the server pinned as it was, and none
    of the credentials over. Where it says no, or nothing for as long again, or the connection that has them
-   is lost, the server is ended: what it holds is revoked, or about to be.
+   is lost, the server is ended, also one that is being started: what it holds is revoked, or about to be.
 6. A credential that is about to end is renewed where its kind allows that, by a decision of its own.
    Otherwise its server is ended once no call to it is open, at the latest when the credential ends; the
    next call starts it anew, with another credential.
@@ -38,7 +38,7 @@ from taskbound.surfaces.egress.owning import FRESH
 from taskbound.wire.tool import identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from taskbound.core.tool import ServerIdentity, Slot, Source
     from taskbound.ports.upstream import Upstream
@@ -107,6 +107,8 @@ class Minted:
         self._busy = busy
         self._upstream: Upstream | None = None
         self._over = ""
+        self._ended = asyncio.Event()
+        """Set once they are given back."""
         self._all: dict[str, _One] = {}
         """By source, without the name."""
         self.secrets: frozenset[str] = frozenset()
@@ -180,6 +182,25 @@ class Minted:
         if any(len(one.encode()) < MIN_SECRET for one in opened.secret.values()):
             raise BadSecretError("what was minted is too short to be told from other text")
         self._desk.kept(self.secrets)
+
+    async def during(self, start: Coroutine[None, None, Upstream]) -> Upstream:
+        """The server that this starts, for as long as they last: it may take its time, and has them already.
+
+        Raises:
+            SecretChangedError: They were given back before it was there; it is ended.
+            TaskboundError: It does not start.
+        """
+        starting, ended = asyncio.ensure_future(start), asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait({starting, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                return starting.result()
+        finally:
+            ended.cancel()
+            if not starting.done():
+                starting.cancel()
+                await asyncio.wait([starting])
+        raise SecretChangedError(f"server `{self._ask.server}` is not started: {self._over}")
 
     def serve(self, upstream: Upstream) -> None:
         """This is the server; it is ended at once if what it holds is over."""
@@ -292,6 +313,7 @@ class Minted:
     def end(self) -> None:
         """Give them back (rule 7)."""
         self._over = self._over or "the server has ended"
+        self._ended.set()
         for one in self._all.values():
             if one.renewing is not None:
                 one.renewing.cancel()

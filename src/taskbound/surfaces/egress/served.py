@@ -133,13 +133,15 @@ class Served:
         if (told.spec.name, identity.digest, told.spec.era) != (name, ask.identity, ask.era):
             raise OtherPinError(f"server `{name}` is pinned to something else than was asked for")
         values = await self._filled.fill(told, identity)
-        return await self._desk.start(
-            identity,
-            era=told.spec.era,
-            events=self,
-            values=values,
-            offers=bytes(ask.offers),
-            tokens=self._filled.tokens,
+        return await self._filled.during(
+            self._desk.start(
+                identity,
+                era=told.spec.era,
+                events=self,
+                values=values,
+                offers=bytes(ask.offers),
+                tokens=self._filled.tokens,
+            )
         )
 
     def _keep(self, secrets: Iterable[str]) -> None:
