@@ -20,7 +20,7 @@ IN_CI: Final[tuple[tuple[str, Victim], ...]] = (
 """One of each that can be killed; the others are `dev/soak --only credential-injection`."""
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.soak
 def test_k10_k11_k12_whoever_is_killed_on_the_way_into_a_server_nothing_is_left_that_nobody_answers_for() -> (
     None

@@ -104,8 +104,12 @@ async def refused(there: Egress, **more: Any) -> str:
 
 def test_one_credential_fills_both_slots_and_is_acknowledged_before_the_server_has_it() -> None:
     async def tell(there: Egress) -> None:
+        held_back: list[frozenset[str]] = []
+        there.kept = held_back.append
+        there.daemon.then = lambda: held_back.append(frozenset())
         minted, values = await there.start()
         assert values == OPEN | SECRET
+        assert held_back == [frozenset(), frozenset(SECRET.values())]
         assert minted.secrets == frozenset(SECRET.values())
         (asked,) = there.daemon.asked
         assert (asked.source, asked.task, asked.holder) == (SOURCE, TASK, HERE)
