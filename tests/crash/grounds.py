@@ -27,7 +27,7 @@ import psycopg
 
 from taskbound.core.target import OpenbaoAccess, PostgresAccess
 from tests.crash.accounts import on_account
-from tests.crash.tokens import on_hub, on_server
+from tests.crash.tokens import on_exchange, on_hub, on_server
 from tests.peers.caching import ADMIN as CACHE_ADMIN
 from tests.peers.caching import Cache
 from tests.peers.cutting import Cutting, CuttingPort
@@ -457,6 +457,7 @@ def on_cache(folder: Path, sort: Sort = "redis") -> Iterator[Ground]:  # noqa: A
 
 
 GROUNDS: Final[dict[str, Callable[[Path], AbstractContextManager[Ground]]]] = {
+    "exchange": on_exchange,
     "github": on_hub,
     "oauth": on_server,
     "openbao": on_leases,

@@ -159,6 +159,7 @@ _STS: Final = (
     Point("k16", "target", b"Action=GetRolePolicy", "after", "revoke", times=2),
 )
 """What the broker says to AWS: at k16 it reads back what it wrote."""
+_ASKS: Final = b"POST /token/introspection"
 _OAUTH: Final = (
     Point("k7-before", "target", b"grant_type=client_credentials", "before", "mint", loses="always"),
     Point("k7-after", "target", b"grant_type=client_credentials", "after", "mint", loses="always"),
@@ -184,11 +185,18 @@ _OAUTH: Final = (
     Point("k14", "target", b"POST /token/revocation", "after", "revoke"),
     Point("k14-server-before", "target", b"POST /token/revocation", "before", "revoke", victim="system"),
     Point("k14-server", "target", b"POST /token/revocation", "after", "revoke", victim="system"),
-    Point("k16-before", "target", b"POST /token/introspection", "before", "revoke"),
-    Point("k16", "target", b"POST /token/introspection", "after", "revoke"),
-    Point("k16-server", "target", b"POST /token/introspection", "after", "revoke", victim="system"),
+    Point("k16-before", "target", _ASKS, "before", "revoke"),
+    Point("k16", "target", _ASKS, "after", "revoke"),
+    Point("k16-server", "target", _ASKS, "after", "revoke", victim="system"),
 )
 """What the broker says to an authorization server: at k16 it asks whether it is a token still."""
+_EXCHANGE: Final = (
+    *(replace(one, word=b"subject_token=") if one.word.startswith(b"grant_type") else one for one in _OAUTH),
+    Point("k8-before", "target", _ASKS, "before", "mint", loses="always"),
+    Point("k8-after", "target", _ASKS, "after", "mint", loses="always"),
+    Point("k8-server", "target", _ASKS, "before", "mint", victim="system", loses="always"),
+)
+"""What it says to one that gives tokens for statements: at k8 it asks whose its token is."""
 _GITHUB: Final = (
     Point("k7-before", "target", b"/access_tokens", "before", "mint", loses="always"),
     Point("k7-after", "target", b"/access_tokens", "after", "mint", loses="always"),
@@ -204,6 +212,7 @@ _GITHUB: Final = (
 )
 """What the broker says to GitHub: at k16 it sees that the token is taken no more."""
 POINTS: Final = {
+    "exchange": (*_EVERYWHERE, *_EXCHANGE),
     "github": (*_EVERYWHERE, *_GITHUB),
     "oauth": (*_EVERYWHERE, *_OAUTH),
     "openbao": (*_EVERYWHERE, *_OPENBAO),

@@ -15,7 +15,10 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 from urllib.parse import urlencode
 
+from joserfc.jwk import ECKey
+
 from taskbound.core.target import GithubAccess, OauthAccess
+from taskbound.core.tool.oauth.exchange import EXCHANGE
 from tests.peers.authorizing import SECRET, client_of, where_at
 from tests.peers.cutting import Cutting, CuttingPort
 from tests.peers.github import APP, INSTALLATION, HubPeer, app_key, hub
@@ -30,8 +33,9 @@ if TYPE_CHECKING:
     from taskbound.ports.target import Minted
     from tests.crash.grounds import Ground, Part
 
-__all__ = ["HubGround", "Nameless", "ServerGround", "on_hub", "on_server"]
+__all__ = ["HubGround", "Nameless", "ServerGround", "on_exchange", "on_hub", "on_server"]
 
+OURS: Final = "https://taskbound.example"
 RESOURCE: Final = "https://api.example/orders"
 _PATIENCE: Final = 10.0
 
@@ -94,12 +98,17 @@ class ServerGround(_TokenGround):
     """An authorization server."""
 
     server: ProviderPeer = field(kw_only=True)
+    key: str = field(kw_only=True, default="")
+    """What statements of subjects are signed with; empty where it knows the client alone."""
 
     @property
     def declared(self) -> Declared:
-        where = where_at(f"http://127.0.0.1:{self.way.port}", lasts=self.lasts)
+        base = f"http://127.0.0.1:{self.way.port}"
+        where = where_at(base, lasts=self.lasts)
+        if self.key:
+            where |= {"method": "private_key_jwt", "issuer": base, "subject_issuer": OURS}
         file = _file("crm", "oauth", where, {"resource": RESOURCE, "scopes": ["orders:read"]})
-        return Declared(file, OauthAccess(secret=SECRET))
+        return Declared(file, OauthAccess(secret=self.key or SECRET))
 
     def live(self) -> list[int]:
         return sorted(self.server.tokens().values())
@@ -181,6 +190,26 @@ def on_server(folder: Path) -> Iterator[Ground]:  # noqa: ARG001 - the way to it
         CuttingPort(server.port) as way,
     ):
         yield ServerGround(way, 600, server=server)
+
+
+@contextmanager
+def on_exchange(folder: Path) -> Iterator[Ground]:  # noqa: ARG001 - as above
+    """An authorization server that gives tokens for statements, and the way to its port."""
+    made = ECKey.generate_key("P-256", {"kid": "one", "use": "sig", "alg": "ES256"})
+    public = {"keys": [made.as_dict(private=False)]}
+    client = client_of("private_key_jwt", jwks=public, grant_types=["client_credentials", EXCHANGE])
+    del client["client_secret"]
+    with (
+        CuttingPort() as way,
+        provider(
+            client=client,
+            resources=[RESOURCE],
+            scopes="orders:read",
+            states={"issuer": OURS, "keys": public, "known_as": f"http://127.0.0.1:{way.port}"},
+        ) as server,
+    ):
+        way.leads_to(server.port)
+        yield ServerGround(way, 600, server=server, key=json.dumps(made.as_dict(private=True)))
 
 
 @contextmanager

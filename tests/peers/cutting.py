@@ -193,14 +193,18 @@ class Cutting:
 class CuttingPort(Cutting):
     """The same before a server's port."""
 
-    def __init__(self, server: int, *, with_: Cutting | None = None, apart: Apart | None = None) -> None:
-        """Begin to listen on a port of its own."""
+    def __init__(self, server: int = 0, *, with_: Cutting | None = None, apart: Apart | None = None) -> None:
+        """Begin to listen on a port of its own, before this one or before one said later (`leads_to`)."""
         self._apart = apart or _whole
         self._server_port = server
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listening.bind(("127.0.0.1", 0))
         self.port = int(listening.getsockname()[1])
         self._begin(listening, with_)
+
+    def leads_to(self, server: int) -> None:
+        """This is the server's port."""
+        self._server_port = server
 
     def _reach(self, server: socket.socket) -> None:
         server.connect(("127.0.0.1", self._server_port))

@@ -19,7 +19,8 @@ const told = JSON.parse((await lines.next()).value);
 console.info = console.error; // standard output is for what was asked
 const server = createServer();
 await new Promise((resolve) => server.listen(told.port, '127.0.0.1', resolve));
-const issuer = `http://127.0.0.1:${server.address().port}`;
+const base = `http://127.0.0.1:${server.address().port}`;
+const issuer = told.states?.known_as ?? base; // it is known elsewhere where a way leads to it
 const resource = (name) => {
   if (!told.resources.includes(name)) throw new errors.InvalidTarget();
   return { scope: told.scopes, accessTokenTTL: told.seconds, accessTokenFormat: 'opaque', audience: name };
@@ -121,4 +122,4 @@ server.on('request', (request, response) => {
   response.on('finish', () => console.log(JSON.stringify({ path: request.url, status: response.statusCode })));
   answer(request, response);
 });
-console.log(issuer);
+console.log(base);

@@ -74,6 +74,7 @@ def provider(
     """The server, while it runs; with `people` it has pages on which they sign in.
 
     With `states`, an issuer and its keys, it gives tokens for statements of theirs (RFC 8693).
+    Where it is known by another address than its own (`known_as`), it calls itself that.
     """
     told = {
         "client": client,

@@ -198,7 +198,9 @@ class GithubTarget:
             ) as connection:
                 yield _Link(connection, self._place)
         except HttpUnreachedError as error:
-            raise TargetUnreachedError(f"nothing of GitHub's can be reached ({error})") from None
+            raise TargetUnreachedError(
+                f"nothing of GitHub's can be reached ({error})", remedy=_GUIDE
+            ) from None
         except HttpLostError as error:
             raise TargetUnavailableError(f"the connection to GitHub was lost ({error})") from None
 
