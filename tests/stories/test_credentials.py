@@ -338,6 +338,19 @@ def test_what_is_overdue_again_after_it_was_gone_is_told_again(world: World) -> 
     assert overdue.tell("default") == ()
 
 
+@pytest.mark.usefixtures("task")
+def test_however_much_got_overdue_each_is_recorded_once_and_twenty_together_at_most(world: World) -> None:
+    put_many(world, 45, state=S.REVOKING, ended=world.clock.now())
+    world.clock.advance(61)
+    overdue = Overdue(world.means)
+    assert len(overdue.tell("default")) == 45
+    assert overdue.tell("default") == ()
+    assert len({one["credential"] for one in world.events("credential-overdue")}) == 45
+    assert len(world.events("credential-overdue")) == 45
+    told = [one for one in world.monitor.messages if one.get("kind") == "taskbound-credential-overdue"]
+    assert [len(one["credentials"]) for one in told] == [20, 20, 5]
+
+
 # --- the daemon's own ends ---
 
 

@@ -69,6 +69,9 @@ class CredentialReads(Protocol):
     ) -> tuple[Credential, ...]:
         """As `due`, of none of these agents: however much of theirs is due, it is not in the others' way."""
 
+    def due_alive(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
+        """As `due`, of what lives alone: however much is being revoked, it is not in the way of an end."""
+
     def overdue(self, namespace: str, before: Instant, *, limit: int) -> tuple[Credential, ...]:
         """What is being revoked since before this instant, the oldest first."""
 

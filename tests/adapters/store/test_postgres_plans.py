@@ -59,6 +59,7 @@ FOUND: dict[str, tuple[Callable[[PostgresCredentials], object], str]] = {
         lambda it: it.due_beside(SPACE, "db", Instant(NOW + 50), {"helper"}, limit=4),
         "credentials_due",
     ),
+    "due alive": (lambda it: it.due_alive(SPACE, "db", Instant(NOW + 50), limit=20), "credentials_due"),
     "overdue": (lambda it: it.overdue(SPACE, Instant(NOW), limit=20), "credentials_revoking"),
     "of a task": (lambda it: it.credentials(SPACE, task="tsk_7", states=LIVE), "credentials_by_task"),
     "revoking": (

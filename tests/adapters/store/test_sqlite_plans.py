@@ -98,6 +98,7 @@ READS: dict[str, Callable[[Snapshot], object]] = {
     "due beside agents": lambda seen: seen.credentials.due_beside(
         SPACE, "db", Instant(NOW), {"helper"}, limit=9
     ),
+    "due living credentials": lambda seen: seen.credentials.due_alive(SPACE, "db", Instant(NOW), limit=9),
     "overdue credentials": lambda seen: seen.credentials.overdue(SPACE, Instant(NOW), limit=9),
     "tasks of living credentials": lambda seen: seen.credentials.living_tasks(SPACE),
 }
@@ -110,6 +111,7 @@ FOUND: dict[str, str] = {
     "credentials under way": "credentials_unfinished (namespace=?)",
     "due credentials": "credentials_due (namespace=? AND target=? AND due>? AND due<?)",
     "due beside agents": "credentials_due (namespace=? AND target=? AND due>? AND due<?)",
+    "due living credentials": "credentials_due (namespace=? AND target=? AND due>? AND due<?)",
     "overdue credentials": "credentials_revoking (namespace=? AND ended<?)",
 }
 """By which index credentials are found."""

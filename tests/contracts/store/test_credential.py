@@ -171,6 +171,21 @@ def test_i59_what_is_due_of_none_of_these_agents_comes_in_its_order_however_much
         assert beside(SPACE, "orders-db", Instant(NOW + 10), {"greedy", "other"}, limit=9) == (rows[3],)
 
 
+def test_i59_what_is_due_and_lives_comes_in_its_order_however_much_is_being_revoked(store: Store) -> None:
+    states = [S.REVOKING, S.REVOKING, S.REVOKED, S.JOURNALED, S.ACTIVE, S.MINTING]
+    rows = [
+        row(letter, due=Instant(NOW + number), state=state)
+        for number, (letter, state) in enumerate(zip("abcdef", states, strict=True))
+    ]
+    later = row("g", due=Instant(NOW + 11))
+    written(store, *rows, later, row("h", due=NEVER), row("i", due=Instant(NOW), target="mail"))
+    with store.read() as seen:
+        alive = seen.credentials.due_alive
+        assert alive(SPACE, "orders-db", Instant(NOW + 10), limit=9) == tuple(rows[3:])
+        assert alive(SPACE, "orders-db", Instant(NOW + 10), limit=2) == (rows[3], rows[4])
+        assert alive(SPACE, "orders-db", Instant(NOW + 2), limit=2) == ()
+
+
 def test_i06_what_is_overdue_comes_oldest_first_whatever_else_there_is(store: Store) -> None:
     rows = [
         row("a", state=S.REVOKING, ended=Instant(NOW + 9)),

@@ -2,7 +2,8 @@
 
 1. The end of what is over is written by the daemon: its time, a secret that nobody said to have, a mint that
    nobody began or told the end of. What the broker has to do in a target waits there for it, and keeps no end
-   waiting: what is due is looked for until nothing is left.
+   waiting: what is due is looked for until nothing is left. What is being revoked has been ended, and however
+   much that is, nobody reads it for this.
 2. It is judged anew under the row's lock. Each is a transaction of its own.
 3. A revocation that takes longer than a minute is recorded once, and those who watch over the agents are told
    (I-06). Which were is known to this daemon alone: the next one says it again of what is overdue still. That
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["Overdue", "end_due", "end_one_due", "find_due"]
 
 _PAGE: Final = 200
+_TOGETHER: Final = 20
+"""Records of what got overdue that are written together: some milliseconds, which decisions wait for."""
 _SECOND: Final = seconds(1)
 
 
@@ -64,8 +67,8 @@ def find_due(means: Means, namespace: str) -> tuple[str, ...]:
 
 
 def _due(snapshot: Snapshot, namespace: str, target: str, now: Instant) -> Iterable[Credential]:
-    """What is due in a target, or all that lives there, where more is due than one look shows."""
-    found = snapshot.credentials.due(namespace, target, now, limit=_PAGE)
+    """What is due in a target and lives, or all that lives there, where more is due than one look shows."""
+    found = snapshot.credentials.due_alive(namespace, target, now, limit=_PAGE)
     if len(found) < _PAGE:
         return found
     living: list[Credential] = []
@@ -122,13 +125,17 @@ class Overdue:
         fresh = [one for key, one in late.items() if self._told.get(key) != one.ended]
         if len(old) < _PAGE:
             self._forget(namespace, late)
-        if fresh:
-            events = [_overdue(one, now) for one in fresh]
-            means.store.write(lambda tx: tx.audit.append(namespace, means.writer, events, now))
-            self._told |= {(namespace, one.id): one.ended for one in fresh}
-            for target in sorted({one.target for one in fresh}):
-                tell(means, namespace, _news(target, [one for one in fresh if one.target == target]))
+        for start in range(0, len(fresh), _TOGETHER):
+            self._record(namespace, fresh[start : start + _TOGETHER], now)
         return tuple(fresh)
+
+    def _record(self, namespace: str, some: Sequence[Credential], now: Instant) -> None:
+        means = self.means
+        events = [_overdue(one, now) for one in some]
+        means.store.write(lambda tx: tx.audit.append(namespace, means.writer, events, now))
+        self._told |= {(namespace, one.id): one.ended for one in some}
+        for target in sorted({one.target for one in some}):
+            tell(means, namespace, _news(target, [one for one in some if one.target == target]))
 
     def _forget(self, namespace: str, late: dict[tuple[str, str], Credential]) -> None:
         """Forget those that are overdue no more."""

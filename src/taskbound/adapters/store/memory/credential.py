@@ -82,6 +82,12 @@ class MemoryCredentials:
         others = [one for one in found if one.agent not in agents]
         return tuple(sorted(others, key=lambda one: (one.due, one.id))[:limit])
 
+    def due_alive(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
+        """What is due in a target and lives."""
+        found = [one for one in self._of(namespace) if one.target == target and NEVER < one.due <= now]
+        alive = [one for one in found if one.state in LIVE]
+        return tuple(sorted(alive, key=lambda one: (one.due, one.id))[:limit])
+
     def overdue(self, namespace: str, before: Instant, *, limit: int) -> tuple[Credential, ...]:
         """What is being revoked since before this instant, the oldest first."""
         found = [

@@ -52,6 +52,10 @@ _DUE_BESIDE: Final = (
     f"SELECT {COLUMNS} FROM credentials WHERE namespace = ?1 AND target = ?2"  # noqa: S608 - our own words
     " AND due > 0 AND due <= ?3 AND agent NOT IN (SELECT value FROM json_each(?4)) ORDER BY due, id LIMIT ?5"
 )
+_DUE_ALIVE: Final = (
+    f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND target = ?"  # noqa: S608 - our own words
+    f" AND due > 0 AND due <= ? AND state IN ({LIVING}) ORDER BY due, id LIMIT ?"
+)
 _OVERDUE: Final = (
     f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND state = 'revoking'"  # noqa: S608 - our own words
     " AND ended < ? ORDER BY ended, id LIMIT ?"
@@ -120,6 +124,10 @@ class SqlCredentials:
         """What is due in a target, of none of these agents."""
         values = (namespace, target, now, json_texts(agents), limit)
         return self._link.all(read_credential, _DUE_BESIDE, values)
+
+    def due_alive(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
+        """What is due in a target and lives."""
+        return self._link.all(read_credential, _DUE_ALIVE, (namespace, target, now, limit))
 
     def overdue(self, namespace: str, before: Instant, *, limit: int) -> tuple[Credential, ...]:
         """What is being revoked since before this instant, the oldest first."""
