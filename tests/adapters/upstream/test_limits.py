@@ -239,12 +239,12 @@ def test_a_launcher_whose_starter_is_gone_ends_and_runs_nothing(said: bytes) -> 
             process.kill()
 
 
-def launched(limits: str, command: list[str], **environment: str) -> str:
-    """What a command writes that `launch` becomes."""
+def launched(limits: str, command: list[str], parent: str = "", **environment: str) -> str:
+    """What a command writes that `launch` becomes; where it is said, it ends with this process."""
     with contextlib.ExitStack() as stack:
         reading, writing = os.pipe()
         variables = [part for pair in environment.items() for part in pair]
-        fields = [limits, command[0], str(len(environment)), *variables, *command]
+        fields = [limits, command[0], parent, str(len(environment)), *variables, *command]
         os.write(writing, f"{len(fields)}\0".encode() + b"".join(one.encode() + b"\0" for one in fields))
         stack.callback(os.close, reading)
         stack.callback(os.close, writing)
@@ -252,6 +252,12 @@ def launched(limits: str, command: list[str], **environment: str) -> str:
             [sys.executable, "-I", "-S", str(LAUNCH), str(reading)],
             pass_fds=(reading,), stdout=subprocess.PIPE, text=True, check=True, env={},
         ).stdout  # fmt: skip  # the program in one line
+
+
+@LINUX
+@pytest.mark.parametrize(("parent", "found"), [("", "ran\n"), (str(os.getpid()), "ran\n"), ("1", "")])
+def test_who_ends_with_its_starter_is_not_run_where_that_is_gone_already(parent: str, found: str) -> None:
+    assert launched("RLIMIT_CORE:0:0", [sys.executable, "-c", "print('ran')"], parent) == found
 
 
 def test_what_this_system_does_not_keep_can_not_be_declared(monkeypatch: pytest.MonkeyPatch) -> None:
