@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.broker.steps import Desk
     from taskbound.wire.broker import Order, Orders
 
-__all__ = ["EVERY", "WORKERS", "Hall", "Work"]
+__all__ = ["EVERY", "WORKERS", "Hall", "Job", "Work"]
 
 _log = logging.getLogger(__name__)
 EVERY: Final = 0.5
