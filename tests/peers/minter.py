@@ -28,6 +28,7 @@ PATIENCE = 10.0
 ADMIN = PostgresAdmin(user="minter", password="minters-own-word")
 READERS = PostgresKind(group="readers")
 _HBA = "local all owner trust\nlocal all all scram-sha-256\n"
+_APART = 160_000
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _numbers = count()
 _ADMIN = "CREATE ROLE minter LOGIN CREATEROLE PASSWORD 'minters-own-word' IN ROLE pg_signal_backend"
@@ -43,7 +44,6 @@ GRANT SELECT ON parcels TO readers;
 ALTER TABLE parcels ENABLE ROW LEVEL SECURITY;
 """
 _AFTER = """
-GRANT readers TO minter WITH ADMIN OPTION;
 GRANT USAGE ON SCHEMA taskbound TO minter;
 GRANT SELECT, INSERT, DELETE ON taskbound.contexts TO minter;
 CREATE POLICY of_the_task ON parcels USING (tenant = taskbound.context('tenant'));
@@ -75,7 +75,7 @@ class Orders:
     def apart(self) -> bool:
         """Whether the server can keep a login from becoming its group: from 16 on."""
         with self.owner() as owner:
-            return owner.info.server_version >= 160_000
+            return owner.info.server_version >= _APART
 
     def place(self, folder: Path | None = None) -> PostgresPlace:
         """Where it is."""
@@ -124,9 +124,9 @@ class Orders:
 
 
 @contextmanager
-def minting(*settings: str) -> Iterator[Orders]:
-    """Such a server, for the length of the context."""
-    with running("max_prepared_transactions=20", "log_statement=all", *settings) as server:
+def minting(*settings: str, of: Path | None = None) -> Iterator[Orders]:
+    """Such a server, for the length of the context, by the programs of a folder (`tests.postgres`)."""
+    with running("max_prepared_transactions=20", "log_statement=all", *settings, of=of) as server:
         with server.connect("postgres") as owner:
             owner.execute("CREATE DATABASE orders")
             owner.execute("CREATE DATABASE beside")
@@ -134,6 +134,9 @@ def minting(*settings: str) -> Iterator[Orders]:
         with server.connect("orders") as owner:
             for statements in (_ADMIN, _BEFORE, CONTEXT, _AFTER):
                 owner.execute(statements.encode())
+        with server.connect("orders") as owner:
+            if owner.info.server_version >= _APART:
+                owner.execute("GRANT readers TO minter WITH ADMIN TRUE, INHERIT FALSE, SET FALSE")
         with server.connect("beside") as owner:
             owner.execute("GRANT CREATE ON SCHEMA public TO readers")
         (server.folder / "data" / "pg_hba.conf").write_text(_HBA, encoding="utf-8")

@@ -14,11 +14,12 @@ from taskbound.ports.target import (
 )
 from tests.adapters.targets.ending import ENDS, revoked, user_of
 from tests.peers.minter import MARK, PATIENCE, READERS, Orders, fresh_name, minting
+from tests.postgres import newest, programs
 
 
-@pytest.fixture(scope="module")
-def orders() -> Iterator[Orders]:
-    with minting() as found:
+@pytest.fixture(scope="module", params=[programs, newest])
+def orders(request: pytest.FixtureRequest) -> Iterator[Orders]:
+    with minting(of=request.param()) as found:
         yield found
 
 

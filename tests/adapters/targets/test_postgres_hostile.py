@@ -13,11 +13,12 @@ from taskbound.core.target import PostgresKind
 from taskbound.ports.target import Gone, Minted, TargetRefusedError, TargetUnavailableError
 from tests.adapters.targets.ending import ENDS, revoked, user_of
 from tests.peers.minter import MARK, PATIENCE, READERS, Orders, minting
+from tests.postgres import newest, programs
 
 
-@pytest.fixture(scope="module")
-def orders() -> Iterator[Orders]:
-    with minting() as found:
+@pytest.fixture(scope="module", params=[programs, newest])
+def orders(request: pytest.FixtureRequest) -> Iterator[Orders]:
+    with minting(of=request.param()) as found:
         yield found
 
 
