@@ -333,14 +333,15 @@ def test_a_server_that_takes_its_time_to_start_is_ended_with_what_it_has_already
 def test_a_server_that_starts_is_there_and_one_whose_caller_is_gone_is_not_waited_for() -> None:
     async def tell(there: Egress) -> None:
         minted, _ = await there.start()
+        server: Any = there.server
 
         async def start() -> Any:
-            return there.server
+            return server
 
         async def hang() -> Any:
             await asyncio.Event().wait()
 
-        assert await minted.during(start()) is there.server  # type: ignore[comparison-overlap]  # it stands for one
+        assert await minted.during(start()) is server
         gone = asyncio.ensure_future(minted.during(hang()))
         await asyncio.sleep(0)
         gone.cancel()
