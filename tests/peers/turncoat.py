@@ -31,7 +31,9 @@ def did(tool: str) -> str:
     """What came of it."""
     match tool:
         case "pose":
-            return subprocess.check_output([sys.executable, *sys.argv[1:]], text=True)
+            return subprocess.check_output(
+                [sys.executable, *sys.argv[1:]], stdin=subprocess.DEVNULL, text=True
+            )
         case "spell":
             pair = f"{os.environ['PGUSER']}:{os.environ['PGPASSWORD']}"
             return base64.b64encode(pair.encode()).decode()

@@ -1,7 +1,7 @@
 """A program that says to a daemon that it is a person, an egress and a broker; it says what came of each.
 
 Run it: ``python poser.py SOCKET``. Its answer is a JSON object: by role, the code of the refusal or `Opened`.
-In every role that it is given it tries to do something.
+It begins once it is told a line, or that there is none.
 """
 
 from __future__ import annotations
@@ -31,5 +31,6 @@ def posed(socket: Path, role: str) -> str:
 
 
 if __name__ == "__main__":
+    sys.stdin.readline()
     found = {role: posed(Path(sys.argv[1]), role) for role in ROLES}
     sys.stdout.buffer.write(msgspec.json.encode(found))

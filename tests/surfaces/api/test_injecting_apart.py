@@ -89,20 +89,28 @@ def test_what_an_egress_started_is_no_person_no_egress_and_asks_for_nothing(tmp_
                 "egress": "not-outside",
                 "broker": "not-outside",
             }
+            # Who was seen beneath it stays inside when it is gone, and nobody else is.
+            left = await posing(socket)
             there.daemon.look_inside()
             await there.lose(egress)
-            assert (await there.client("cli")).ask is not None
+            assert await poses(socket, left) == dict.fromkeys(("broker", "cli", "egress"), "not-outside")
+            assert await poses(socket) == {"cli": "Opened", "egress": "Opened", "broker": "Opened"}
 
     asyncio.run(story())
 
 
-async def poses(socket: str) -> dict[str, str]:
-    """What a program that this process starts hears in each role."""
-    process = await asyncio.create_subprocess_exec(
+async def posing(socket: str) -> asyncio.subprocess.Process:
+    """A program that this process starts, and that waits to be told to begin."""
+    return await asyncio.create_subprocess_exec(
         *(sys.executable, str(POSER), socket),
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
     )
-    said, _ = await process.communicate()
+
+
+async def poses(socket: str, process: asyncio.subprocess.Process | None = None) -> dict[str, str]:
+    """What such a program hears in each role."""
+    said, _ = await (process or await posing(socket)).communicate(b"\n")
     found: dict[str, str] = msgspec.json.decode(said)
     return found
