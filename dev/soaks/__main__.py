@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from dev.soaks.approvals import soak_approvals
+from dev.soaks.contract import soak_contract
 from dev.soaks.credentials import soak_credentials
 from dev.soaks.ends import soak_ends
 from dev.soaks.found import PAGE, Report, write_page
@@ -55,6 +56,11 @@ SOAKS: Final = {
         run=soak_clock,
         count=1_000_000,
         holds="however a clock is set, no reading is less than the last one and the time that passed",
+    ),
+    "contract": Soak(
+        run=soak_contract,
+        count=1,
+        holds="a Valkey holds the whole contract of targets, of which CI holds a Redis to all of it",
     ),
     "covers": Soak(
         run=soak_covers,

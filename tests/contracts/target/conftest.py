@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,9 @@ SHAPES = [
     for one in shapes
 ]
 """Each system with each shape of what can be open."""
-WHOLE = [one for one in BENCHES if one != "valkey"]
-"""A Valkey is spoken to as a Redis is, and is held here to what its own server does: ends what is open."""
+WHOLE = os.environ.get("TASKBOUND_CONTRACT", "").split() or [one for one in BENCHES if one != "valkey"]
+"""A Valkey is spoken to as a Redis is, and is held here to what its own server does: ends what is open. To
+all of it by `dev/soak --only contract`, which names it in the environment."""
 
 
 @pytest.fixture(scope="session", params=WHOLE)
