@@ -42,6 +42,7 @@ from tests.peers.speaking import SUBSCRIPTION, logs, notice, updated
 from tests.peers.spoken import speaks
 from tests.peers.tasked import tasks_over_http
 from tests.peers.telling import before, told_of
+from tests.waiting import others
 
 pytestmark = pytest.mark.anyio
 DEADLINE = 20.0
@@ -238,7 +239,7 @@ async def answered(  # noqa: PLR0913 -- all that goes with a call
 async def until(wanted: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE):
         while not wanted():
-            await asyncio.to_thread(os.sched_yield)
+            await others()
 
 
 def calls(heard: Heard) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from taskbound.wiring.home import make_home
 from tests.peers.rawclient import LEGACY, MODERN, RawClient
 from tests.servers.catalog import clean, peers
 from tests.surfaces.gateway.real import DEADLINE, Place, gone
+from tests.waiting import others
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -87,7 +88,7 @@ async def daemon(folder: Path) -> AsyncIterator[Place]:
         os.kill(pid, signal.SIGTERM)
         async with asyncio.timeout(DEADLINE):
             while not gone(pid):
-                await asyncio.to_thread(os.sched_yield)
+                await others()
 
 
 async def pin(place: Place, peer: Peer, folder: Path) -> str:

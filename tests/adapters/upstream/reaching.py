@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from msgspec import structs
@@ -16,6 +15,7 @@ from taskbound.adapters.upstream.mcp.server import Patience
 from taskbound.ports.upstream import Question, UpstreamAnswer
 from taskbound.wire.tool import ServerSpec, identity_of
 from tests.peers.rawhttp import Asked, Does, RawHttp, Say
+from tests.waiting import others
 
 __all__ = ["ERAS", "QUICK", "Events", "answered", "on_call", "reach", "reached", "until"]
 
@@ -105,4 +105,4 @@ async def answered(server: HttpServer, arguments: bytes = b"{}", *, tool: str = 
 async def until(wanted: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE):
         while not wanted():
-            await asyncio.to_thread(os.sched_yield)
+            await others()

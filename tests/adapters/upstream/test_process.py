@@ -16,6 +16,7 @@ from taskbound.adapters.upstream.mcp.family import adopt_orphans, children, desc
 from taskbound.adapters.upstream.mcp.probe import pin_server
 from taskbound.adapters.upstream.mcp.process import ServerProcess, environment_for
 from taskbound.wire.tool import identity_of
+from tests.waiting import others
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -227,7 +228,7 @@ def alive(pid: int) -> bool:
 async def gone(*pids: int) -> None:
     async with asyncio.timeout(DEADLINE):
         while any(map(alive, pids)):
-            await asyncio.to_thread(os.sched_yield)
+            await others()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells who stands beneath whom")
@@ -268,7 +269,7 @@ async def test_what_a_server_leaves_behind_is_found_and_ended_and_what_is_known_
             orphan = int(await ears.until(b"\n"))
             async with asyncio.timeout(DEADLINE):
                 while orphan not in children(os.getpid()):
-                    await asyncio.to_thread(os.sched_yield)
+                    await others()
             known = set(children(os.getpid())) - {orphan}
             assert end_orphans(known) == [orphan]
             await gone(orphan)

@@ -24,6 +24,7 @@ from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
 from taskbound.wire.tool import identity_of
 from tests.peers.commands import echo, faulty
 from tests.peers.rawclient import Tap
+from tests.waiting import others
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -165,7 +166,7 @@ async def test_a_cancel_names_the_call_and_a_forgotten_answer_is_dropped(tmp_pat
         assert json.loads(line)["params"] == {"reason": "too", "requestId": later}
         async with asyncio.timeout(DEADLINE):
             while not seen:
-                await asyncio.to_thread(os.sched_yield)
+                await others()
         assert len(seen) == 1
 
 

@@ -20,6 +20,7 @@ from tests.peers.rawhttp import RawHttp, Say
 from tests.surfaces.egress.keeping import SECRET, SIGNED, SLOT, egress_socket, kept, put, row_of
 from tests.surfaces.gateway.bench import code_of
 from tests.surfaces.gateway.real import DEADLINE, Place
+from tests.waiting import others
 
 if TYPE_CHECKING:
     from tests.peers.rawclient import RawClient
@@ -69,7 +70,7 @@ async def until_another(place: Place, before: int) -> None:
             found = [one for one in children(place.status().pid) if "wiring.egress" in command_of(one)]
             if found and found != [before]:
                 break
-            await asyncio.to_thread(os.sched_yield)
+            await others()
     await asyncio.to_thread(ask_key, egress_socket(place))
 
 

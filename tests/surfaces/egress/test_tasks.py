@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from tests.surfaces.egress.test_hostile import hostile
 from tests.surfaces.gateway.asks import FOLDERS, ROOTS, YES
 from tests.surfaces.gateway.bench import code_of
 from tests.surfaces.gateway.real import DEADLINE
+from tests.waiting import others
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def heard(folder: Path, method: str) -> list[Any]:
 async def until(folder: Path, method: str) -> None:
     async with asyncio.timeout(DEADLINE):
         while not heard(folder, method):
-            await asyncio.to_thread(os.sched_yield)
+            await others()
 
 
 async def test_a_server_with_secrets_may_make_tasks_and_its_words_are_looked_through(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ async def answers_by_itself(one: Hostile, folder: Path) -> None:
     assert (again["is"], again["code"]) == ("not-sent", "other-act")
     async with asyncio.timeout(DEADLINE):
         while len(heard(folder, "tasks/cancel")) < 2:
-            await asyncio.to_thread(os.sched_yield)
+            await others()
     assert heard(folder, "tasks/cancel")[1]["taskId"] == "another"
     assert heard(folder, "tasks/update") == []
 
@@ -145,7 +145,7 @@ async def test_what_a_task_of_a_server_with_secrets_asks_is_answered_or_its_task
         await client.cancel(request)
         async with asyncio.timeout(DEADLINE):
             while len(heard(tmp_path, "tasks/cancel")) < 2:
-                await asyncio.to_thread(os.sched_yield)
+                await others()
         states = [one.state for one in await place.settled(6) if one.tool == "ask__work"]
     assert states == ["succeeded", "unknown", "unknown"]
     assert [one["taskId"] for one in heard(tmp_path, "tasks/cancel")] == ["another", "third"]

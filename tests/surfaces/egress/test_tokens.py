@@ -18,6 +18,7 @@ from taskbound.surfaces.egress.tokens import ServerTokens, TokenDesk
 from taskbound.wire.egress import Holder, Permit, SealedServer, StartServer
 from taskbound.wire.tool import ServerSpec
 from tests.peers.issuing import SECRET, Issuing
+from tests.waiting import others
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -271,7 +272,7 @@ def test_what_became_of_a_token_is_told_until_it_is_recorded() -> None:
             await there.until(lambda: len(there.posted("/revoke")) == 1)
             async with asyncio.timeout(20):
                 while not one.tried:
-                    await asyncio.to_thread(os.sched_yield)
+                    await others()
             away = False
             loop.ahead += 2
             await asyncio.wait_for(one.ended.wait(), 20)

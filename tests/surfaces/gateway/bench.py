@@ -32,6 +32,7 @@ from taskbound.wire.mcp.era import DECISION_KEY, MODERN
 from tests.peers.commands import faulty
 from tests.peers.daemon import ScriptedDaemon, rows_of
 from tests.peers.rawclient import Tap
+from tests.waiting import others
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -191,7 +192,7 @@ class Bench:
         """Let the gateway go on until something is so."""
         async with asyncio.timeout(DEADLINE):
             while not wanted():
-                await asyncio.to_thread(os.sched_yield)
+                await others()
 
     def running(self, name: str) -> Running:
         """The gateway's own record of a server."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from typing import TYPE_CHECKING, Any
 
 from taskbound.surfaces.gateway.link import Timings
 from taskbound.wire.mcp.task import TASKS_EXTENSION
 from tests.peers.daemon import rows_of
 from tests.surfaces.gateway.bench import bench
+from tests.waiting import others
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -81,7 +81,7 @@ class Back:
         """What is told of a call once it is so far."""
         async with asyncio.timeout(20):
             while (found := await self.get(name))["status"] not in (wanted or ENDED):
-                await asyncio.to_thread(os.sched_yield)
+                await others()
         return found
 
     async def result(self, name: str) -> Message:

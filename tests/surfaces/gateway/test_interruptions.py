@@ -16,6 +16,7 @@ from tests.peers.commands import echo, faulty
 from tests.peers.daemon import rows_of
 from tests.surfaces.gateway.bench import bench, code_of, hanging, pinned, reached, silence, text_of
 from tests.surfaces.gateway.real import gone
+from tests.waiting import others
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -478,7 +479,7 @@ async def test_a_shared_server_whose_pin_is_another_now_ends_before_the_next_tas
         assert b.running("echo").upstream.pid != pid  # type: ignore[union-attr]  # it runs
         async with asyncio.timeout(20):
             while not gone(pid):
-                await asyncio.to_thread(os.sched_yield)
+                await others()
 
 
 async def test_a_paused_task_keeps_its_idle_servers_and_goes_on_after_it_is_resumed(tmp_path: Path) -> None:

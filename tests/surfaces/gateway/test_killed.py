@@ -14,6 +14,7 @@ from tests.peers.commands import faulty
 from tests.peers.rawclient import Tap
 from tests.surfaces.gateway.bench import code_of
 from tests.surfaces.gateway.real import PATIENT, Place, real
+from tests.waiting import others
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,7 @@ async def given_up(place: Place) -> ActionRow:
     """The first action, once the daemon has given its holder up."""
     async with asyncio.timeout(30):
         while (row := place.actions()[0]).state != "unknown":
-            await asyncio.to_thread(os.sched_yield)
+            await others()
     return row
 
 

@@ -16,6 +16,7 @@ from tests.peers.openssh import make_key
 from tests.peers.rawclient import RawClient, text_of
 from tests.surfaces.cli.installation import Installation
 from tests.surfaces.gateway.real import DEADLINE, ended
+from tests.waiting import others
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,7 @@ async def questions(place: Installation, state: str, *, but: str = "") -> Any:
             rows = [one for one in said.document["rows"] if one["action"] != but]
             if rows:
                 return rows[0]
-            await asyncio.to_thread(os.sched_yield)
+            await others()
 
 
 async def left(place: Installation, how: str) -> str:

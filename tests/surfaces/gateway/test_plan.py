@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from tests.peers.rawclient import text_of
 from tests.surfaces.cli.installation import Installation
 from tests.surfaces.gateway.real import DEADLINE
 from tests.surfaces.gateway.test_outliving import LOSES, gateway
+from tests.waiting import others
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ async def test_a_call_that_differs_is_asked_about_alone_and_the_rest_of_the_plan
         differs = asyncio.create_task(client.call("fs__write", STEPS[2].encode()))
         async with asyncio.timeout(DEADLINE):
             while not (rows := place("approval", "list", "--json").document["rows"]) or rows[0].get("plan"):
-                await asyncio.to_thread(os.sched_yield)
+                await others()
         shown = place("approval", "show", plan, "--json").document
         assert (shown["state"], shown["used"]) == ("superseded", 1)
         approved = await asyncio.to_thread(

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import socket
 import sys
@@ -46,6 +45,7 @@ from tests.holders import Holder, NotGiven
 from tests.peers.daemon import ScriptedDaemon, rows_of
 from tests.surfaces.gateway.bench import QUICK, probed
 from tests.surfaces.gateway.real import Place
+from tests.waiting import others
 
 DEADLINE: Final = 30.0
 RENEWED: Final = 40.0
@@ -346,7 +346,7 @@ class Near(Listening):
     async def until(self, true: Callable[[], bool]) -> None:
         async with asyncio.timeout(DEADLINE):
             while not true():
-                await asyncio.to_thread(os.sched_yield)
+                await others()
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from tests.peers.commands import echo
 from tests.surfaces.gateway.http.fronting import Fronted, Wire, front
 from tests.surfaces.gateway.real import Place, ended, real
 from tests.surfaces.network.certificates import Authority, client_context
+from tests.waiting import others
 
 if TYPE_CHECKING:
     from tests.surfaces.gateway.http.fronting import Answer
@@ -40,7 +40,7 @@ async def secured(place: Place, folder: Path, authority: Authority, *, roots: bo
     await ended(pid)
     async with asyncio.timeout(30):
         while place.status().signer != "reachable":
-            await asyncio.to_thread(os.sched_yield)
+            await others()
 
 
 async def sent(there: Fronted, context: ssl.SSLContext, raw: bytes) -> Answer:
