@@ -171,7 +171,7 @@ def _require_file(path: Path, mark: Mark | None) -> None:
     size = path.stat().st_size if path.exists() else -1
     if mark is not None and size < _SMALLEST:
         raise DamagedStoreError(f"`{path}` is gone or cut off: it held {mark.count} records")
-    if 0 < size < _HEADER_BYTES:
+    if 0 < size < _HEADER_BYTES and path.is_file():  # a folder may be as small, and can't be opened
         raise ForeignDatabaseError(f"`{path}` is no database")
     if size < 0:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
