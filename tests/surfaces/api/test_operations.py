@@ -29,7 +29,6 @@ from taskbound.wire.envelope import Reply, Said, said_decoder
 from taskbound.wire.frame import MAX_FRAME, FrameBuffer, encode_frame
 from taskbound.wire.network import Shown
 from taskbound.wire.tool import ServerSpec
-from tests.waiting import others
 from tests.world import ANN, SCOPE, World
 
 if TYPE_CHECKING:
@@ -453,7 +452,7 @@ def test_what_a_lost_gateway_held_stays_in_doubt_until_that_is_recorded(tmp_path
             assert place.daemon.views.doubts.lost() == {(lost.namespace, lost.name)}
             async with asyncio.timeout(20):
                 while place.daemon.views.doubts.lost():
-                    await others()
+                    await asyncio.to_thread(os.sched_yield)
             with place.world.store.read() as snapshot:
                 assert snapshot.actions.open_permits("default") == ()
             assert (await second.ask(decide("2"), action.Refused)).code == "held"
