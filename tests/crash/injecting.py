@@ -99,10 +99,9 @@ PLACES: Final = (
     Place("end-left", "server", b"over", "before", ("egress", "daemon", "broker", "pair"), "gateway"),
     Place("end-left-told", "egress", b"credential:end", "before", ("egress", "daemon", "pair"), "gateway"),
     Place("end-task", "broker", b"broker:lease", "before", _ALL, "task"),
-    Place("end-task-told", "egress", b"credential:end", "before", _ALL, "task"),
     Place("end-task-cut", "target", b"NOLOGIN", "after", _HOLDERS, "task"),
     Place("end-task-gone", "broker", b"broker:gone", "before", ("egress", "daemon", "pair"), "task"),
-    Place("end-paused", "egress", b"credential:end", "before", _ALL, "paused"),
+    Place("end-paused", "broker", b"broker:lease", "before", _ALL, "paused"),
     Place("end-revoked", "broker", b"broker:lease", "after", _ALL, "revoked"),
 )
 
