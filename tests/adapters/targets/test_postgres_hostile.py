@@ -8,11 +8,12 @@ from dataclasses import replace
 import psycopg
 import pytest
 
+from taskbound.adapters.targets.postgres import PostgresTarget
 from taskbound.adapters.targets.postgres.scram import SALT, verifier_of
 from taskbound.core.target import PostgresKind
-from taskbound.ports.target import Gone, Minted, TargetRefusedError, TargetUnavailableError
+from taskbound.ports.target import Gone, Minted, MintOrder, TargetRefusedError, TargetUnavailableError
 from tests.adapters.targets.ending import ENDS, revoked, user_of
-from tests.peers.minter import MARK, PATIENCE, READERS, Orders, minting
+from tests.peers.minter import ADMIN, MARK, PATIENCE, READERS, Orders, fresh_name, minting
 from tests.postgres import newest, programs
 
 
@@ -176,11 +177,14 @@ def test_i04_a213_who_draws_its_taking_over_out_has_nothing_of_its_rights(
         owner.execute('DROP OWNED BY "takes away"; DROP ROLE "takes away"')
 
 
-def test_i08_a213_what_a_login_puts_in_the_place_of_our_table_runs_with_nobodys_rights_but_its_own() -> None:
-    with minting() as bare, bare.owner() as owner:
-        owner.execute("DROP SCHEMA taskbound CASCADE; GRANT CREATE ON DATABASE orders TO readers")
-        minted, other = bare.mint(), bare.mint()
-        with bare.login(minted) as one:
+def test_i08_a213_what_a_login_puts_in_the_place_of_our_table_runs_with_its_rights_alone(
+    orders: Orders,
+) -> None:
+    with orders.owner("beside") as owner:  # where nobody has made the table
+        owner.execute("GRANT CREATE ON DATABASE beside TO readers")
+        bare = PostgresTarget(replace(orders.place(), database="beside"), ADMIN)
+        minted, other = orders.mint(), orders.mint()
+        with orders.login(minted, "beside") as one:
             one.execute("CREATE SCHEMA taskbound")
             one.execute("CREATE TABLE taskbound.contexts (login name, key text, value text)")
             one.execute(
@@ -192,12 +196,13 @@ def test_i08_a213_what_a_login_puts_in_the_place_of_our_table_runs_with_nobodys_
                 " FOR EACH STATEMENT EXECUTE FUNCTION taskbound.mine()"
             )
             one.execute("GRANT ALL ON SCHEMA taskbound TO PUBLIC; GRANT ALL ON taskbound.contexts TO PUBLIC")
+        order = MintOrder(name=fresh_name(), ends=orders.ends, context={"tenant": "red"})
         with pytest.raises(TargetRefusedError, match="of its owner's"):
-            bare.mint(replace(READERS, context=("tenant",)), tenant="red")
-        revoked(bare, other)
-        revoked(bare, minted)
-        revoked(bare, minted)  # and of what is gone
+            bare.mint(order, replace(READERS, context=("tenant",)), patience=PATIENCE)
+        for name in (user_of(other), user_of(minted), user_of(minted)):  # at last one that is gone
+            bare.revoke(name, ends=ENDS, patience=PATIENCE)
         assert owner.execute("SELECT FROM pg_roles WHERE rolname = 'of_the_agents'").fetchone() is None
+        owner.execute("DROP SCHEMA taskbound CASCADE; REVOKE CREATE ON DATABASE beside FROM readers")
 
 
 def test_a213_a_schema_that_it_took_from_itself_is_in_no_ends_way(orders: Orders) -> None:
