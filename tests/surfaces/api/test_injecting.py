@@ -41,8 +41,8 @@ from tests.world import ANN, World
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from taskbound.core.action import Action
     from taskbound.core.credential import Credential
+    from taskbound.ports.action import StoredAction
     from taskbound.sdk.client import AsyncClient
     from tests.surfaces.api.test_operations import Station
 
@@ -140,7 +140,7 @@ class Place:
         assert found is not None
         return found
 
-    def action(self, name: str) -> Action:
+    def action(self, name: str) -> StoredAction:
         with self.world.store.read() as snapshot:
             found = snapshot.actions.action("default", name)
         assert found is not None
