@@ -148,6 +148,14 @@ def test_a_new_command_of_a_server_is_noticed(node: Node) -> None:
         assert ours or commands.refusal_of(one), f"nobody has looked at `{one}`"
 
 
+def test_where_a_server_finds_keys_by_a_word_somebody_has_looked_what_else_it_takes_for_it(
+    node: Node,
+) -> None:
+    named = sorted(one for one in commands.KNOWN if "|" not in one)
+    found = {one[0] for one in node.ask("COMMAND", "INFO", *named) if one and "keyword" in repr(one[8])}
+    assert found == {"xread", commands.CONSUMING}
+
+
 @pytest.mark.parametrize(
     "opens",
     [

@@ -10,7 +10,14 @@ from taskbound.adapters.targets.redis import RedisTarget
 from taskbound.adapters.targets.redis import user as users
 from taskbound.core.clock import Instant
 from taskbound.core.target import RedisAccess, RedisKind, RedisPlace
-from taskbound.ports.target import Gone, Minted, MintOrder, TargetUnavailableError
+from taskbound.ports.target import (
+    Gone,
+    Minted,
+    MintOrder,
+    Shown,
+    TargetUnavailableError,
+    TargetUnreachedError,
+)
 from tests.peers.minter import PATIENCE, PREFIX, fresh_name
 from tests.peers.redis import ADMIN_PASSWORD, ADMIN_USER, Node, following, running
 from tests.peers.resp import Line, LostError, SaidNoError
@@ -352,6 +359,30 @@ def test_a_credential_that_holds_every_connection_of_the_server_is_ended_all_the
         found = keeps.revoke(name_of(one), ends=ENDS, patience=PATIENCE)
         assert isinstance(found, Gone)
         assert found.cut == len(lines) > 20
+    require_gone(node, one)
+
+
+def test_i04_a_credential_that_had_the_brokers_connections_given_up_and_holds_all_is_ended(
+    node: Node,
+) -> None:
+    keeps = target(node)
+    one = minted(node, by=keeps)
+    keeps.starts(patience=PATIENCE)
+    with node.line() as busy:
+        busy.say("DEBUG", "SLEEP", "0.7")
+        until(lambda: busy_now(node), "it hears nobody")
+        for _ in range(2):
+            with pytest.raises((TargetUnavailableError, TargetUnreachedError)):
+                keeps.starts(patience=0.1)
+        assert busy.hear() == "OK"
+    with full(node, one) as lines:
+        assert len(lines) > 20
+        with pytest.raises(TargetUnavailableError, match="as many connections as it takes"):
+            keeps.revoke(name_of(one), ends=ENDS, patience=PATIENCE)
+        until(
+            lambda: keeps.look(name_of(one), patience=PATIENCE) == Shown(exists=False, open=0), "it is told"
+        )
+        assert keeps.revoke(name_of(one), ends=ENDS, patience=PATIENCE) == Gone(cut=0)
     require_gone(node, one)
 
 

@@ -256,6 +256,10 @@ def test_a_value_that_no_pattern_can_hold_is_refused(value: str) -> None:
         ({"reads": ("a]b",)}, "backslash"),
         ({"reads": ("[]",)}, "backslash"),
         ({"reads": ("[^]",)}, "backslash"),
+        ({"reads": ("k[a-]{v}",), "parameters": ("v",)}, "stands first"),
+        ({"reads": ("k[a-z_-]:*",)}, "stands first"),
+        ({"reads": ("k[^-]-[--]",)}, "stands first"),
+        ({"reads": ("k[é]",)}, "stands first"),
         ({"reads": ("[{v}]", "{v}"), "parameters": ("v",)}, "within"),
         ({"writes": ("*", "a")}, "stands alone"),
         ({"channels": ("*", "a"), "reads": ("*",)}, "stands alone"),
@@ -294,6 +298,34 @@ def test_nobody_publishes_to_where_sentinels_tell_each_other_who_is_the_primary(
     kind(channels=(channel,), reads=("*",), parameters=parameters, commands=("subscribe", "spublish"))
     with pytest.raises(BadKindError, match="which server is the primary"):
         kind(channels=(channel,), reads=("*",), parameters=parameters, commands=("get", "publish"))
+
+
+@pytest.mark.parametrize(
+    "pattern", ["streams", "STREAMS", "s*", "*s", "st?[e]ams", "{v}", "{v}s", "[^a]treams"]
+)
+def test_who_consumes_names_no_pattern_that_some_servers_take_for_the_word_before_the_keys(
+    pattern: str,
+) -> None:
+    parameters = ("v",) if "{v}" in pattern else ()
+    kind(reads=(pattern,), parameters=parameters, commands=("xread",))
+    kind(reads=("*",), commands=("xreadgroup",))
+    kind(reads=("streams:{v}", "a*s", "stream", "?s"), parameters=("v",), commands=("xreadgroup",))
+    with pytest.raises(BadKindError, match="reads every stream"):
+        kind(reads=(pattern,), parameters=parameters, commands=("xread", "xreadgroup"))
+
+
+@pytest.mark.parametrize("command", ["xautoclaim", "xclaim", "zadd"])
+def test_who_is_answered_with_what_a_key_holds_reads_what_it_writes(command: str) -> None:
+    kind(reads=("a:*", "b:*"), writes=("a:*",), commands=(command,))
+    kind(reads=("*",), writes=("a:*",), commands=(command,))
+    kind(writes=("a:*",), commands=("xadd",))
+    with pytest.raises(BadKindError, match="`a:\\*` is not in `reads`"):
+        kind(reads=("b:*",), writes=("b:*", "a:*"), commands=(command,))
+
+
+@pytest.mark.parametrize("pattern", ["k[-a]", "k[a-z-9]", "k[a-c-e]", "k[^-a]", "k[+--]", "k[{}]"])
+def test_a_class_is_read_as_servers_read_it(pattern: str) -> None:
+    assert kind(reads=(pattern,)).keys({}) == (f"%R~{pattern}",)
 
 
 def test_who_publishes_elsewhere_may_read_everything() -> None:

@@ -35,6 +35,8 @@ from taskbound.core.target.redis_commands import SHOWING_CHANNELS, SHOWING_KEYS,
         ("script|kill", "as long as it likes"),
         ("select", "as in `select|1`"),
         ("shutdown", "governs the server"),
+        ("georadius", "`STORE` is said twice"),
+        ("georadiusbymember", "`STORE` is said twice"),
         ("sort_ro", "no pattern allows"),
     ],
 )

@@ -9,6 +9,9 @@
 6. Channels that begin with `__` tell of keys (`__keyspace@0__:…`): they are for kinds that read `*`.
 7. What is published to `__sentinel__:hello` tells each Sentinel which servers there are, and which is the
    primary: no kind that publishes has it, also not by `*`.
+8. Where a server takes one argument for another (`redis_commands.CONSUMING`), a pattern that takes in the
+   word `streams` opens all streams: it is for kinds that read `*`.
+9. Who is answered with what a key holds (`redis_commands.ANSWERING`) reads what it writes.
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.escape import escape_text
 from taskbound.core.target.errors import BadKindError, BadTargetError
-from taskbound.core.target.redis_commands import require_command
-from taskbound.core.target.redis_patterns import filled, may_begin, places_of, require_pattern
+from taskbound.core.target.redis_commands import ANSWERING, CONSUMING, require_command
+from taskbound.core.target.redis_patterns import filled, may_be, may_begin, places_of, require_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +60,7 @@ _SERVERS: Final = "__"
 _SENTINELS: Final = "__sentinel__:"
 """How the names begin of channels by which Sentinels find each other (rule 7)."""
 _PUBLISHING: Final = "publish"
+_STREAMS: Final = "streams"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +168,7 @@ class RedisKind:
     """What a user of this kind may do.
 
     Raises:
-        BadKindError: On making one that rules 3 to 7 don't allow.
+        BadKindError: On making one that rules 3 to 9 don't allow.
     """
 
     commands: tuple[str, ...]
@@ -191,6 +195,11 @@ class RedisKind:
                 raise BadKindError(f"{what} are {most} at most, and each is said once")
         self._require_commands()
         self._require_parameters()
+        self._require_channels()
+        self._require_keys()
+
+    def _require_channels(self) -> None:
+        """Require rules 6 and 7."""
         for one in self.channels:
             if _ALL not in self.reads and may_begin(one, self.parameters, _SERVERS):
                 raise BadKindError(
@@ -203,6 +212,24 @@ class RedisKind:
                     " Sentinels which server is the primary",
                     remedy="name the channels, as in `news:*`, or leave out `publish`",
                 )  # 7
+
+    def _require_keys(self) -> None:
+        """Require rules 8 and 9."""
+        if CONSUMING in self.commands and _ALL not in self.reads:
+            for one in self.reads:
+                if may_be(one, self.parameters, _STREAMS):
+                    raise BadKindError(
+                        f"`{escape_text(one)}` takes in the word `{_STREAMS}`, which some servers take for"
+                        f" the key of `{CONSUMING}`, so that it reads every stream",
+                        remedy="name the keys by more, as in `stream:*`, or leave the command out",
+                    )  # 8
+        unread = [one for one in self.writes if one not in self.reads and _ALL not in self.reads]
+        for one in self.commands:
+            if one in ANSWERING and unread:
+                raise BadKindError(
+                    f"`{one}` answers with what a key holds: it is for kinds that read what they write, and"
+                    f" `{escape_text(unread[0])}` is not in `reads`"
+                )  # 9
 
     def _require_commands(self) -> None:
         """Require rule 3."""

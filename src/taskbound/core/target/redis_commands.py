@@ -8,6 +8,11 @@
 3. What shows names of keys or channels without looking at patterns is for kinds that read everything.
 4. A command that has subcommands is named whole where all of them may be, and by each of them where not:
    `client|getname`. `select` is named with the one database that it goes to: `select|1`.
+5. Some servers look at other keys than a command touches, where its arguments are said so that they take one
+   for another (Valkey does): what writes then is refused, and what reads is for kinds for which it opens
+   nothing more (`CONSUMING`).
+6. What is answered with what a key holds, though the server asks of its user only whether it may write there,
+   is for kinds that read there too (`ANSWERING`).
 
 Measured with Redis 8.0.2 and Valkey 8.1.1, of which a test compares all commands with what stands here.
 """
@@ -20,7 +25,15 @@ from typing import Final
 from taskbound.core.action.escape import escape_text
 from taskbound.core.target.errors import BadKindError
 
-__all__ = ["KNOWN", "SHOWING_CHANNELS", "SHOWING_KEYS", "refusal_of", "require_command"]
+__all__ = [
+    "ANSWERING",
+    "CONSUMING",
+    "KNOWN",
+    "SHOWING_CHANNELS",
+    "SHOWING_KEYS",
+    "refusal_of",
+    "require_command",
+]
 
 _SHOWN: Final = 80
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}(\|[a-z0-9][a-z0-9_-]{0,39})?")
@@ -35,8 +48,8 @@ KNOWN: Final = _words(
     """
     append asking auth bitcount bitfield bitfield_ro bitop bitpos blmove blmpop blpop brpop
     brpoplpush bzmpop bzpopmax bzpopmin decr decrby del discard dump echo exec exists expire
-    expireat expiretime geoadd geodist geohash geopos georadius georadius_ro georadiusbymember
-    georadiusbymember_ro geosearch geosearchstore get getbit getdel getex getrange getset hdel hello
+    expireat expiretime geoadd geodist geohash geopos georadius_ro georadiusbymember_ro geosearch
+    geosearchstore get getbit getdel getex getrange getset hdel hello
     hexists hexpire hexpireat hexpiretime hget hgetall hgetdel hgetex hincrby hincrbyfloat hkeys
     hlen hmget hmset hpersist hpexpire hpexpireat hpexpiretime hpttl hrandfield hscan hset hsetex
     hsetnx hstrlen httl hvals incr incrby incrbyfloat lcs lindex linsert llen lmove lmpop lolwut
@@ -83,6 +96,12 @@ SHOWING_CHANNELS: Final = frozenset(
     {"pubsub|channels", "pubsub|numpat", "pubsub|numsub", "pubsub|shardchannels", "pubsub|shardnumsub"}
 )
 """They tell of channels without looking at patterns: for kinds whose channels are `*` (rule 3)."""
+
+CONSUMING: Final = "xreadgroup"
+"""Where its consumer is called `streams`, Valkey looks for its keys one word too early: at `STREAMS` itself,
+and at all but the last of them (rule 5)."""
+ANSWERING: Final = frozenset({"xautoclaim", "xclaim", "zadd"})
+"""Entries of a stream, and by `ZADD key INCR 0 member` a score (rule 6)."""
 
 _REASONS: Final[dict[str, tuple[str, ...]]] = {
     "it says who may do what": ("acl",),
@@ -144,6 +163,10 @@ _REASONS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "it takes other people's keys": ("flushall", "flushdb"),
     "it reads keys that no pattern allows": ("sort", "sort_ro"),
+    "it writes keys that no pattern allows, where `STORE` is said twice; `geosearchstore` does not": (
+        "georadius",
+        "georadiusbymember",
+    ),
     "it makes values of bytes that nobody looks at, or sends them to another server": (
         "migrate",
         "restore",

@@ -2,7 +2,8 @@
 
 1. A pattern is text with the globs `*`, `?` and `[…]`, and places for parameters, `{name}`, where the kind
    has a parameter of this name; other braces are themselves, as in the hash tags of a cluster. It has no
-   backslash: `[*]` is a star.
+   backslash: `[*]` is a star. A class is of ASCII, as servers take bytes for characters there, and has no `-`
+   at its end: they take one for the middle of a range, the `]` for its end, and what follows for more of it.
 2. A value stands in its place for itself alone: each glob in it is quoted, and no place is within `[…]`.
 """
 
@@ -18,13 +19,15 @@ from taskbound.core.target.errors import BadKindError, BadParameterError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["filled", "is_plain", "may_begin", "places_of", "require_pattern"]
+__all__ = ["filled", "is_plain", "may_be", "may_begin", "places_of", "require_pattern"]
 
 _MOST_PATTERN: Final = 256
 _SHOWN: Final = 80
 _REMEMBERED: Final = 1_024
 """Patterns whose pieces are remembered: each mint of a kind has the same ones."""
-_PIECE: Final = re.compile(r"\[\^?[^\[\]\\^][^\[\]\\]*\]|\{([a-z][a-z0-9_]{0,62})\}|[^\[\]\\]")
+_RANGES: Final = r"(?:[!-Z^-~]-[!-Z^-~]|[!-Z^-~](?!-))+"
+"""Of a class: characters and ranges, each as a server reads it."""
+_PIECE: Final = re.compile(r"\[\^?(?!\^)" + _RANGES + r"\]|\{([a-z][a-z0-9_]{0,62})\}|[^\[\]\\]")
 """A class, a place, or a character (rule 1)."""
 _GLOBS: Final = frozenset("*?[]\\")
 
@@ -65,7 +68,8 @@ def require_pattern(pattern: str, parameters: tuple[str, ...]) -> None:
         )
     if "".join(piece for piece, _ in _pieces(pattern)) != pattern:
         raise BadKindError(
-            f"`{shown}` is no pattern: it has a backslash, or a bracket alone; `[*]` is a star"
+            f"`{shown}` is no pattern: it has a backslash, or a bracket alone; `[*]` is a star, and `-`"
+            " stands first in brackets, `[-a-z]`"
         )
     for piece, _ in _pieces(pattern):
         if piece.startswith("[") and any(f"{{{one}}}" in piece for one in parameters):
@@ -82,6 +86,17 @@ def may_begin(pattern: str, parameters: tuple[str, ...], start: str) -> bool:
     else:
         return plain.startswith(start)
     return plain.startswith(start) or start.startswith(plain)
+
+
+def may_be(pattern: str, parameters: tuple[str, ...], word: str) -> bool:
+    """Whether a pattern may match a word in any case, with values in its places."""
+    whole = ""
+    for piece, name in _pieces(pattern):
+        if name in parameters or piece == "*":
+            whole += ".*"
+        else:
+            whole += "." if piece == "?" or piece[0] == "[" else re.escape(piece)
+    return re.fullmatch(whole, word, re.IGNORECASE) is not None
 
 
 def _quoted(name: str, value: str) -> str:

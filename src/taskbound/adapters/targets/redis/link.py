@@ -153,6 +153,22 @@ class Link:
         """Whether it is worth to be kept: `again` says later whether it lives still."""
         return not self._spoiled and self._speech.is_quiet
 
+    @property
+    def lives(self) -> bool:
+        """Whether it was not shut, of one by which nothing is asked: what came is thrown away."""
+        return self._speech.lives
+
+    def tell(self, commands: Sequence[Sequence[str]], deadline: float) -> None:
+        """Send these, and wait for no answer; nothing else can be asked by it any more.
+
+        Raises:
+            TargetUnavailableError: It was shut; any of them may have been done.
+        """
+        try:
+            self._speech.tell(commands, deadline)
+        except LostError as error:
+            raise self._lost(error) from None
+
     def spoil(self) -> None:
         """Have no other call go by it: a thread that is late may still ask by it (I-10)."""
         self._spoiled = True
@@ -200,8 +216,8 @@ def connect(
     try:
         addresses = frozenset({node.host, *(() if node.is_socket else (str(connected.getpeername()[0]),))})
         commands = [("AUTH", user, password), *first]
-        speech.say(commands)
-        answer, *answers = speech.hear(commands)
+        answer = _login(speech, commands)
+        answers = _rest(node, speech, answer, first)
         _require_welcome(node, answer)
     except TargetUnreachedError as error:
         speech.close()
@@ -217,6 +233,38 @@ def connect(
         speech.close()
         raise
     return Link(node, speech, addresses, deadline), answers
+
+
+def _login(speech: Speech, commands: Sequence[Sequence[str]]) -> Answer:
+    """Say these, and hear what is answered to the login, which is the first; raises as `Speech.hear`."""
+    lost: LostError | None = None
+    try:
+        speech.say(commands)
+    except LostError as error:
+        lost = error  # a server that takes nobody more says so, and shuts
+    (answer,) = speech.hear(commands[:1])
+    if lost is not None and not isinstance(answer, Refusal):
+        raise lost
+    return answer
+
+
+def _rest(node: RedisNode, speech: Speech, answer: Answer, first: Sequence[Sequence[str]]) -> list[Answer]:
+    """What is answered to what went with the login.
+
+    Raises:
+        TargetUnavailableError: Nothing is, by a server that let nobody in; with why it didn't.
+        LostError: As `Speech.hear`.
+    """
+    try:
+        return speech.hear(first) if first else []
+    except LostError:
+        if not isinstance(answer, Refusal):
+            raise
+    try:
+        _require_welcome(node, answer)
+    except TargetUnreachedError as error:
+        raise TargetUnavailableError(error.message, remedy=error.advice) from None
+    raise LostError("it was shut")
 
 
 def _connected(node: RedisNode, tls: ssl.SSLContext | None, deadline: float) -> socket.socket:

@@ -6,7 +6,10 @@
    login, and where a server has as many as it takes, whoever holds them there does not keep out who is in.
    One that was shut, that says what nobody asked, or by which a thread is late, is of no use. They go with
    the target that they are kept for.
-4. What one of them met is what the call met: that the target could not be reached only where no node was sent
+4. One more to each node is kept for ends alone, by which nothing is heard. Whoever keeps a server busy for
+   longer than calls may take has the others given up, and may hold all connections that it takes from then
+   on: so an end that nobody is let in with is told by this one, and frees them.
+5. What one of them met is what the call met: that the target could not be reached only where no node was sent
    anything, and a refusal before what may pass by itself.
 """
 
@@ -37,6 +40,8 @@ T = TypeVar("T")
 U = TypeVar("U")
 KEPT: Final = 2
 """Connections that are kept for each node (rule 3)."""
+_TOLD: Final = 0.25
+"""Seconds that an end may take to be sent by the one that is kept for it (rule 4)."""
 _LATER: Final = 0.25
 """Seconds that a thread may be late with saying that its time is over."""
 
@@ -50,8 +55,10 @@ class Nodes:
         self._tls = tls
         self._user, self._password = user, password
         self._kept: dict[RedisNode, list[Link]] = {one: [] for one in place.at}
+        self._spare: dict[RedisNode, list[Link]] = {one: [] for one in place.at}
+        """Of each node the one that is kept for ends, or none (rule 4)."""
         self._lock = threading.Lock()
-        weakref.finalize(self, _close, self._kept)
+        weakref.finalize(self, _close, self._kept, self._spare)
 
     @contextmanager
     def linked(self, patience: float) -> Iterator[tuple[Link, ...]]:
@@ -98,7 +105,12 @@ class Nodes:
             if link is not None:
                 with self._keeping(link):
                     return do(link, link.raw(*first))
-            link, answers = self._connected(node, deadline, first)
+            try:
+                link, answers = self._connected(node, deadline, first)
+            except (TargetUnreachedError, TargetUnavailableError) as error:
+                if not self._told(node, first):
+                    raise
+                raise TargetUnavailableError(error.message, remedy=error.advice) from None
             with self._keeping(link):
                 return do(link, answers)
 
@@ -107,7 +119,7 @@ class Nodes:
     def close(self) -> None:
         """Leave all of them."""
         with self._lock:
-            _close(self._kept)
+            _close(self._kept, self._spare)
 
     def _connect(self, node: RedisNode, *, deadline: float) -> Link:
         return self._connected(node, deadline, ())[0]
@@ -141,9 +153,36 @@ class Nodes:
                 return
         link.close()
 
+    def spare(self, patience: float) -> None:
+        """Have of each node the connection that is kept for ends (rule 4), where that can be had."""
+        deadline = time.monotonic() + patience
+        with self._lock:
+            lacking = [one for one, some in self._spare.items() if not (some and some[0].lives)]
+        for new in _together(lacking, partial(self._connect, deadline=deadline), deadline):
+            if isinstance(new, TaskboundError):
+                continue  # whoever asks next tries again: what was asked before was answered
+            with self._lock:
+                some = self._spare[new.node]
+                while some:
+                    some.pop().close()
+                some.append(new)
 
-def _close(kept: dict[RedisNode, list[Link]]) -> None:
-    for some in kept.values():
+    def _told(self, node: RedisNode, commands: Sequence[Sequence[str]]) -> bool:
+        """Whether these were sent by the connection that is kept for that (rule 4)."""
+        with self._lock:
+            spare = self._spare[node]
+            if not spare:
+                return False
+            try:
+                spare[0].tell(commands, time.monotonic() + _TOLD)
+            except TaskboundError:
+                spare.pop().close()
+                return False
+        return True
+
+
+def _close(*kept: dict[RedisNode, list[Link]]) -> None:
+    for some in (links for each in kept for links in each.values()):
         while some:
             some.pop().close()
 
@@ -217,7 +256,7 @@ def _done(do: Callable[[U], T], one: U) -> T | TaskboundError:
 
 
 def _whole(found: Sequence[T | TaskboundError]) -> list[T]:
-    """What all of them answered; raises the first error of the worst kind (rule 4)."""
+    """What all of them answered; raises the first error of the worst kind (rule 5)."""
     done = [one for one in found if not isinstance(one, TaskboundError)]
     if len(done) == len(found):
         return done

@@ -8,6 +8,7 @@
    who knows its words, and is in no repr: it may quote what it was sent.
 4. Where bytes come that are those of an answer before, they are that answer: no answer begins another. So
    what is asked often and seldom changes is read once, and compared each time.
+5. What is told has no answer that anybody reads: so a server that is late with one spoils nothing.
 
 https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
@@ -36,6 +37,8 @@ _DEEPEST: Final = 8
 _MOST_LINE: Final = 4_096
 """Bytes of a line: a number, a word, or why something is refused."""
 _PIECE: Final = 65_536
+_UNREAD: Final = 4
+"""Pieces that may have come of what was told: more than that is no server's."""
 _LEAST: Final = 0.005
 """Seconds: what is left for less isn't begun."""
 _CODE: Final = re.compile(rb"[A-Z][A-Z_]{1,31}")
@@ -131,6 +134,33 @@ class Speech:
     def is_quiet(self) -> bool:
         """Whether all that was asked is answered, and no more was read than that."""
         return self._whole and self._at == len(self._came)
+
+    def tell(self, commands: Sequence[Sequence[str]], deadline: float) -> None:
+        """Ask these until that instant, and hear nothing of them (rule 5); nothing is asked by it any more.
+
+        Raises:
+            LostError: As `say`.
+        """
+        if not self.lives:
+            raise LostError("it was shut")
+        self._deadline = deadline
+        self.say(commands)
+
+    @property
+    def lives(self) -> bool:
+        """Whether it was not shut; what came unasked, or of what was told, is thrown away."""
+        try:
+            for _ in range(_UNREAD):
+                if not self._waits.poll(0):
+                    return True
+                self._socket.settimeout(_LEAST)
+                if not self._socket.recv(_PIECE):
+                    return False
+        except TimeoutError:
+            return True  # what came was TLS' own
+        except (OSError, ValueError):
+            return False
+        return False
 
     def close(self) -> None:
         """Leave."""

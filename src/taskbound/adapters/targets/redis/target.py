@@ -7,11 +7,13 @@
 3. Nothing there ends by itself (I-03): who revokes and who sweeps are all that ends it. A renewal changes
    nothing there, and is one where the user is on every node.
 4. A server that was started anew may have read users that were taken away: `starts` tells it from before.
+5. Whoever asks for that, which is often, sees to it that an end can be told by a connection of its own.
 """
 
 from __future__ import annotations
 
 import secrets
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -124,8 +126,11 @@ class RedisTarget:
 
     def starts(self, *, patience: float) -> tuple[str, ...]:
         """Of each node what tells this start of it from each other one (rule 4)."""
+        deadline = time.monotonic() + patience
         with self._nodes.linked(patience) as links:
-            return tuple(at_all(links, run_of))
+            found = tuple(at_all(links, run_of))
+        self._nodes.spare(deadline - time.monotonic())  # 5
+        return found
 
     def _way(self) -> dict[str, str]:
         """How programs come to the nodes: as the broker does, so that they prove themselves to them too."""
