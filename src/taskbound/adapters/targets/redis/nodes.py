@@ -107,7 +107,7 @@ class Nodes:
                     return do(link, link.raw(*first))
             try:
                 link, answers = self._connected(node, deadline, first)
-            except (TargetUnreachedError, TargetUnavailableError) as error:
+            except TargetUnavailableError as error:
                 if not self._told(node, first):
                     raise
                 raise TargetUnavailableError(error.message, remedy=error.advice) from None
