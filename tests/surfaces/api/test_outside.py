@@ -117,8 +117,8 @@ def test_which_of_two_tasks_is_meant_can_be_named_from_outside_and_not_from_bene
             alone = json.dumps({"task": first}).encode()
             assert json.loads(text_of(await client.call("insider__act", alone))) == {"bound": first}
             second = place.start_task()
+            out = tmp_path / "out.json"
             for task in (first, second):
-                out = tmp_path / "out.json"
                 command = [sys.executable, str(INSIDER), "name", str(find_socket(place.home)), task, str(out)]
                 await asyncio.to_thread(subprocess.run, command, check=True)
                 assert json.loads(out.read_text(encoding="utf-8")) == {"bound": task}
