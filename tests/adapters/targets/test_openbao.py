@@ -243,6 +243,16 @@ def test_i07_a_revocation_that_fails_in_the_engine_is_made_up_for_where_it_is_se
     require_nothing(there, name)
 
 
+def test_i04_a213_who_keeps_the_engine_from_revoking_is_out_all_the_same(there: Leasing) -> None:
+    target, name = there.target(), fresh_name()
+    session = there.orders.login(there.placed(mint(there, name, target)))
+    session.execute("BEGIN")
+    session.execute(f"ALTER ROLE {name} PASSWORD 'mine'".encode())
+    assert target.revoke(name, ends=LATER, patience=SHORT) == Gone(cut=1)
+    session.close()
+    require_nothing(there, name)
+
+
 def test_i07_a_lease_that_the_engine_can_not_revoke_is_not_gone(there: Leasing) -> None:
     there.write_role("broken", revocation_statements=["SELECT 1/0"])
     policy = POLICY + 'path "database/roles/broken" { capabilities = ["read"] }'
@@ -325,9 +335,9 @@ def test_a_kind_of_another_mount_is_ended_by_its_name_too(there: Leasing) -> Non
 # --- what happens to the server and its token ---------------------------------------------------------
 
 
-def test_f10_a_sealed_server_is_waited_for(there: Leasing) -> None:
+def test_i04_f10_a_sealed_server_is_waited_for_and_keeps_no_session_open(there: Leasing) -> None:
     name = fresh_name()
-    mint(there, name)
+    session = there.orders.login(there.placed(mint(there, name)))
     there.bao.seal()
     try:
         for call in (
@@ -339,7 +349,9 @@ def test_f10_a_sealed_server_is_waited_for(there: Leasing) -> None:
             with pytest.raises(TargetUnavailableError, match="sealed") as failed:
                 call()
             assert not isinstance(failed.value, TargetUnreachedError)
+        assert there.orders.sessions(name) == 0
     finally:
+        session.close()
         there.bao.unseal()
     assert end(there.target(), name) == Gone(cut=0)
     require_nothing(there, name)
@@ -352,6 +364,7 @@ def test_f13_with_the_admins_token_its_leases_go_and_an_end_shows_it(there: Leas
     with pytest.raises(TargetRefusedError, match="none any more"):
         end(there.target(token=token), name)
     assert there.role(name) is not None  # a sweep finds it
+    assert name not in there.orders.roles()
     assert end(there.target(), name) == Gone(cut=0)
     require_nothing(there, name)
 
@@ -385,11 +398,13 @@ def test_a_server_that_was_killed_knows_its_copies_and_leases_once_it_is_back(tm
         both.bao.kill()
         with pytest.raises(TargetUnreachedError):
             mint(both, late)
-        with pytest.raises(TargetUnreachedError):
+        with pytest.raises(TargetUnavailableError, match="no server answers") as failed:
             end(both.target(), name)
+        assert not isinstance(failed.value, TargetUnreachedError)  # the database was asked
+        assert both.orders.sessions(name) == 0
         both.bao.start_again()
         assert set(both.target().sweep(PREFIX, patience=PATIENCE)) == {name}
-        assert end(both.target(), name) == Gone(cut=1)
+        assert end(both.target(), name) == Gone(cut=0)
         require_nothing(both, name)
         require_nothing(both, late)
         session.close()

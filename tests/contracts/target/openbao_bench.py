@@ -60,7 +60,7 @@ class OpenbaoBench:
     ends_by_itself: bool = True
     shapes: tuple[str, ...] = SHAPES
     pieces: tuple[int, ...] = ()
-    cuts: tuple[int, int] = (5, 4)
+    cuts: tuple[int, int] = (5, 2)
     slower: int = 2
 
     @property
@@ -82,21 +82,23 @@ class OpenbaoBench:
         return self.leasing.target()
 
     def wrong(self) -> OpenbaoTarget:
-        """A token that the server never gave."""
+        """A token that the server never gave; the database doesn't know its admin either."""
         word = "s.nobody-knows-this-one-at-all"
         self.told.add(word)
-        return self.leasing.target(token=word)
+        return self.leasing.target(token=word, seen=self.inner.wrong)
 
     @contextmanager
     def weak(self) -> Iterator[OpenbaoTarget | None]:
-        """A token without any policy but the one for itself."""
+        """A token without any policy but the one for itself, and a login that may make no logins."""
         token = self.leasing.token('path "auth/token/renew-self" { capabilities = ["update"] }')
         self.told.add(token)
-        yield self.leasing.target(token=token)
+        with self.inner.weak() as beneath:
+            assert beneath is not None
+            yield self.leasing.target(token=token, seen=lambda: beneath)
 
-    def nobody(self, folder: Path) -> OpenbaoTarget:  # noqa: ARG002 - a port is no file
-        """A port where nobody listens."""
-        return self.leasing.target(port=free_port())
+    def nobody(self, folder: Path) -> OpenbaoTarget:
+        """A port where nobody listens; neither does a database."""
+        return self.leasing.target(port=free_port(), seen=lambda: self.inner.nobody(folder))
 
     @contextmanager
     def impostor(self, folder: Path, does: Does) -> Iterator[OpenbaoTarget]:  # noqa: ARG002 - as above

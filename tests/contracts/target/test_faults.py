@@ -43,6 +43,8 @@ _SHORT = 2.0
 """Seconds of patience with what does not answer."""
 _OVER = 2.0
 """Seconds by which a machine that is busy may be late."""
+_MOST = 20
+"""Pieces of a call that is tried to be cut off at each."""
 HOWS: tuple[How, ...] = ("before", "after", "stuck")
 
 
@@ -161,7 +163,7 @@ def test_i04_k14_to_k18_a_revocation_that_was_cut_off_anywhere_is_gone_on_with(
 ) -> None:
     cut, whole = 0, False
     with bench.cutting(tmp_path) as way:
-        for piece in bench.pieces or count(1):
+        for piece in bench.pieces or range(1, _MOST):
             made = make(bench)
             session = bench.open(made.minted, bench.shapes[-1])
             target = way.target()
@@ -181,7 +183,7 @@ def test_i04_k14_to_k18_a_revocation_that_was_cut_off_anywhere_is_gone_on_with(
             if isinstance(require_over(bench, made), Gone):
                 assert not session.acts()
             session.close()
-            if whole:
+            if whole and cut >= bench.cuts[1]:  # one that goes on nevertheless is no last piece
                 break
     assert cut >= bench.cuts[1]
 

@@ -7,8 +7,12 @@
 3. A login that another target of ours has to end is one that is called as the credential: whatever the engine
    called otherwise is handed to nobody (`username_template`).
 4. An end takes the copy away first, so that nothing on its way makes more of it, then the leases, then what
-   is seen in the other target, sessions too. Where the engine failed to revoke, it is asked again after that:
-   it may have been in its own way. Gone is what has no copy and no lease, and what the other target says is.
+   is seen in the other target, sessions too. The other target is asked whatever became of the leases, after
+   half of the call's time at the latest: a login can keep the engine from revoking (measured: it changes its
+   own password and doesn't commit that), and a server that is sealed or away would keep its session open. The
+   engine is asked again after that where it failed, as the login is in its way no more; where even the copy
+   could not be taken away, the end fails. Gone is what has no copy and no lease, and what the other target
+   says is.
 5. Without another target nothing shows what is open: an end is left to the lease's own, a look is refused,
    and that OpenBao gave a lease under the name is all that a test shows.
 6. Nobody moves an end. The copy says it, and to write that anew would bring back, of a call that comes late,
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.targets.openbao.link import Link
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
+    from taskbound.core.errors import TaskboundError
     from taskbound.core.target import OpenbaoAccess, OpenbaoKind, OpenbaoPlace
     from taskbound.ports.target import Discovery, MintOrder, Target
 
@@ -55,6 +60,10 @@ __all__ = ["OpenbaoTarget"]
 
 _GUIDE: Final = "see docs/guides/openbao.md"
 _TTLS: Final = ("default_ttl", "max_ttl")
+_FIRST: Final = 0.5
+"""The part of an end's time in which the engine may revoke before the login is ended elsewhere (rule 4)."""
+_LEAST: Final = 0.05
+"""Seconds."""
 
 
 class OpenbaoTarget:
@@ -135,14 +144,19 @@ class OpenbaoTarget:
 
     def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone | Left:
         """Take away the copy, the leases, and what is seen elsewhere (rule 4)."""
-        with self._linked(patience) as link:
-            for mount, roles, _ in self._engines:
-                link.drop(f"{mount}/{roles}/{name}")
-            failed = [one for one in self._leases(name) if not link.end_leases(one)]
-            found: Gone | Left = Left(until=ends)
-            if self._seen is not None:
-                with _sent():
-                    found = self._seen().revoke(name, ends=ends, patience=link.left)
+        deadline = time.monotonic() + patience
+        found: Gone | Left = Left(until=ends)
+        failed, trouble = self._take_away(name, patience * (1.0 if self._seen is None else _FIRST))
+        if self._seen is not None:
+            try:
+                found = self._seen().revoke(name, ends=ends, patience=_left(deadline))
+            except TargetUnreachedError as error:
+                raise trouble or TargetUnavailableError(error.message) from None
+            if isinstance(trouble, TargetUnreachedError):
+                trouble = TargetUnavailableError(trouble.message)  # the other one was asked
+        if trouble is not None:
+            raise trouble
+        with _sent(), self._linked(_left(deadline)) as link:
             again = [one for one in failed if not link.end_leases(one)]
             if again:
                 raise TargetUnavailableError(
@@ -185,6 +199,19 @@ class OpenbaoTarget:
         """What else lets anybody in (`discovering`)."""
         with self._linked(patience) as link:
             return discover_access(link, marks, self._engines, most=most)
+
+    def _take_away(self, name: str, patience: float) -> tuple[list[str], TaskboundError | None]:
+        """Take away the copy and the leases: of which leases that is not sure, and why not of the copy."""
+        copies, left = True, self._leases(name)
+        try:
+            with self._linked(patience) as link:
+                for mount, roles, _ in self._engines:
+                    link.drop(f"{mount}/{roles}/{name}")
+                copies = False
+                left = [one for one in left if not link.end_leases(one)]
+        except (TargetUnavailableError, TargetRefusedError) as error:
+            return left, error if copies or self._seen is None else None
+        return left, None
 
     def _minted(
         self, kind: OpenbaoKind, order: MintOrder, given: Mapping[str, JsonValue], *, most: int
@@ -235,11 +262,23 @@ class OpenbaoTarget:
 
 @contextmanager
 def _sent() -> Iterator[None]:
-    """What the other target could not be reached for is no call of which nothing was sent."""
+    """What one of both could not be reached for is no call of which nothing was sent."""
     try:
         yield
     except TargetUnreachedError as error:
         raise TargetUnavailableError(error.message) from None
+
+
+def _left(deadline: float) -> float:
+    """Seconds until then.
+
+    Raises:
+        TargetUnavailableError: None.
+    """
+    left = deadline - time.monotonic()
+    if left < _LEAST:
+        raise TargetUnavailableError("the OpenBao took longer than the call may take")
+    return left
 
 
 def _is_count(value: JsonValue) -> bool:
