@@ -272,6 +272,7 @@ def _beside_systemd(sshd: Sshd, session: dict[str, object], line: dict[str, obje
     told = sshd.folder / "session"
     told.write_text("# Do not parse.\n" + "".join(f"{name}={value}\n" for name, value in session.items()))
     hide = "mkdir -p /run/systemd && mount -t tmpfs none /run/systemd && mkdir /run/systemd/sessions"
+    hide += " && mkfifo -m 600 /run/systemd/sessions/7.ref"  # up to 257 each session has one beside it
     done = subprocess.run(
         [
             *("unshare", "-m", "sh", "-c", f'{hide} && cp {told} /run/systemd/sessions/7 && exec "$@"', "sh"),
@@ -280,6 +281,7 @@ def _beside_systemd(sshd: Sshd, session: dict[str, object], line: dict[str, obje
         input=json.dumps(line).encode() + b"\n",
         check=True,
         capture_output=True,
+        timeout=30,
     )
     found = json.loads(done.stdout)
     assert isinstance(found, dict)

@@ -22,9 +22,10 @@ One file for Python 3.9 and OpenSSH alone; it is copied to a host, where sshd an
    Each step is found done or not, never remembered: what was cut off anywhere is gone on with. Where nothing
    can be written or started, as whoever has an account can fill a host, the admission itself is renamed into
    `revoked`, what is open is ended, and then it is said that it failed.
-8. Ending: the connection's tree is stopped, parents first, until nothing new comes of it; then its groups,
-   each process of them and its tree are killed. The lock is held meanwhile, so that nobody is stopped who
-   has it.
+8. Ending: the trees of all connections are stopped, parents first, until nothing new comes of them, or for
+   `_STOPPING`; then their groups, each process of them and the trees are killed. The lock is held meanwhile,
+   so that nobody is stopped who has it. All are ended in one go, each time by one look at the processes and
+   one at systemd's sessions: however many connections and processes a name has, nobody waits for its end.
 9. A process is told by number, start and boot, and signaled by a handle that was compared. Number 1, we and
    those above us are spared: who revokes the very connection by which they come is told that it's open.
 10. Names stay in the KRL until five minutes after their end, and are taken for a day after it.
@@ -71,7 +72,8 @@ _IN_KRL, _TAKEN = 300, 86_400
 _LOGIN = 600
 """Seconds that a login takes at most from our answer to its session."""
 _PATIENCE, _PAUSE = 4.0, 0.01
-_ROUNDS = 50
+_STOPPING = 1.0
+"""Seconds for stopping: whoever makes processes faster is killed by its group nevertheless."""
 _MANY = 16
 """From so many records of a name on, a login forgets those that are over."""
 _GROUPS = "taskbound-ssh"
@@ -159,15 +161,49 @@ class _Record(_Process):
         super().__init__(int(pid), int(start))
         self.path, self.at, self.now = path, os.stat(path).st_mtime, boot == _boot()
 
-    @property
-    def is_open(self) -> bool:
-        return self.now and (self.lives or any(_is_populated(one) for one in _groups(self, self.at)))
+    def is_open(self, groups: _Groups) -> bool:
+        return self.now and (self.lives or any(_is_populated(one) for one in groups.of(self)))
 
-    def forget(self) -> None:
+    def forget(self, groups: _Groups) -> None:
         """Take away what is left of a connection that is over."""
-        for folder, _, _ in os.walk(next(_groups(self), ""), topdown=False) if self.now else ():
+        for folder, _, _ in os.walk(groups.own(self), topdown=False) if self.now else ():
             _remove(folder, os.rmdir)
         _remove(self.path)
+
+
+class _Groups:
+    """Where the host's control groups are, and what systemd made of its sessions, at one look (rule 5)."""
+
+    def __init__(self) -> None:
+        self.mount = _mount()
+        self._sessions: dict[str, list[dict[str, str]]] | None = None
+
+    def own(self, one: _Process) -> str:
+        """The group that a connection gets from us; empty where there are none."""
+        return os.path.join(self.mount, _GROUPS, f"{one.pid}.{one.start}") if self.mount else ""
+
+    def of(self, one: _Record) -> Iterator[str]:
+        """The control groups that are a connection's alone: ours, and its session's scope."""
+        if not self.mount:
+            return
+        yield self.own(one)
+        for told in self._led_by(one.pid):
+            scope, user = told.get("SCOPE", ""), told.get("UID", "")
+            if not user.isdigit() or "/" in scope:
+                continue
+            if not (scope.startswith("session-") and scope.endswith(".scope")):
+                continue
+            # Where the monitor is gone, its number may be another's: not so soon.
+            if one.lives or -1 <= int(told.get("REALTIME", "0")) / 1e6 - one.at <= _LOGIN:
+                yield os.path.join(self.mount, "user.slice", f"user-{user}.slice", scope)
+
+    def _led_by(self, pid: int) -> list[dict[str, str]]:
+        if self._sessions is None:
+            self._sessions = {}
+            for file in os.listdir(_SESSIONS) if os.path.isdir(_SESSIONS) else ():
+                told = _told(os.path.join(_SESSIONS, file))
+                self._sessions.setdefault(told.get("LEADER", ""), []).append(told)
+        return self._sessions.get(str(pid), [])
 
 
 class _State:
@@ -211,13 +247,13 @@ class _State:
 
     def open(self, name: str) -> list[_Record]:
         """Who is open of a name; the others are forgotten. The lock must be held."""
-        found, folder = [], self.path("open", name)
+        found, folder, groups = [], self.path("open", name), _Groups()
         for one in os.listdir(folder) if os.path.isdir(folder) else ():
             record = _Record(os.path.join(folder, one))
-            if record.is_open:
+            if record.is_open(groups):
                 found.append(record)
             else:
-                record.forget()
+                record.forget(groups)
         return found
 
 
@@ -337,29 +373,16 @@ def _mount() -> str:
     return ""
 
 
-def _groups(one: _Process, at: float | None = None) -> Iterator[str]:
-    """The control groups that are a connection's alone: ours, and its session's scope (rule 5)."""
-    mount = _mount()
-    if not mount:
-        return
-    yield os.path.join(mount, _GROUPS, f"{one.pid}.{one.start}")
-    for file in os.listdir(_SESSIONS) if at is not None and os.path.isdir(_SESSIONS) else ():
-        told = _told(os.path.join(_SESSIONS, file))
-        scope, user = told.get("SCOPE", ""), told.get("UID", "")
-        if told.get("LEADER") != str(one.pid) or not user.isdigit():
-            continue
-        if not (scope.startswith("session-") and scope.endswith(".scope")) or "/" in scope:
-            continue
-        # Where the monitor is gone, its number may be another's: not so soon.
-        if one.lives or -1 <= int(told.get("REALTIME", "0")) / 1e6 - (at or 0) <= _LOGIN:
-            yield os.path.join(mount, "user.slice", f"user-{user}.slice", scope)
-
-
 def _told(path: str) -> dict[str, str]:
+    """What systemd says in a file; nothing of what is none, as are pipes that stand beside them."""
+    from stat import S_ISREG
+
     try:
+        if not S_ISREG(os.stat(path).st_mode):
+            return {}  # to open a pipe is to wait for who writes there
         with open(path, encoding="utf-8", errors="replace") as file:
             return dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
         return {}
 
 
@@ -377,7 +400,7 @@ def _hold(monitor: _Process) -> None:
     """Put it where all that comes of it stays (rule 5)."""
     if os.geteuid():
         return
-    group = next(_groups(monitor), "")
+    group = _Groups().own(monitor)
     if not group:
         raise _RefusedError("nothing can hold what comes of a session: this host has no cgroup2")
     os.makedirs(group, 0o755, exist_ok=True)
@@ -456,12 +479,13 @@ def _revoke(state: _State, name: str, ends: int) -> dict[str, object]:
     cut, until, struck = len(connections), time.monotonic() + _PATIENCE, list[_Process]()
     while connections or struck:
         with state:
-            struck = [one for record in connections for one in _strike(record)] + struck
-            connections = [one for one in connections if one.is_open]
+            struck = _strike(connections) + struck
+            groups = _Groups()
+            connections = [one for one in connections if one.is_open(groups)]
         struck = [one for one in struck if one.lives]
         ours = {one.pid for one in _above(os.getpid())}  # 9
-        if time.monotonic() > until or (
-            not struck and connections and ours.issuperset(one.pid for one in connections)
+        if (connections or struck) and (
+            time.monotonic() > until or (not struck and ours.issuperset(one.pid for one in connections))
         ):
             return {"no": "still-open", "open": max(len(connections), 1)}
         time.sleep(_PAUSE if connections or struck else 0)
@@ -530,36 +554,51 @@ def _require_gone(state: _State, name: str, ends: int) -> None:
     _remove(state.path("open", name), os.rmdir)
 
 
-def _strike(record: _Record) -> list[_Process]:
-    """Stop what comes of a connection, and kill it (rule 8); whom that met."""
+def _strike(records: list[_Record]) -> list[_Process]:
+    """Stop what comes of connections, and kill it (rule 8); whom that met."""
     from signal import SIGKILL, SIGSTOP
 
     spared = {1, os.getpid()} | {one.pid for one in _above(os.getpid())}  # 9
     tree: dict[int, _Process] = {}
-    for _ in range(_ROUNDS):
-        found = [one for one in _tree(record) if one.pid not in spared]
+    until = time.monotonic() + _STOPPING
+    while records and time.monotonic() < until:
+        found = [one for one in _tree(records) if one.pid not in spared]
         fresh = [one for one in found if one.pid not in tree]
         for one in fresh:
             tree[one.pid] = one
             _signal(one, SIGSTOP)
-        if not fresh and all(one.state in {"T", "t", "D", "dead"} for one in found):
+        if not fresh and all(map(_is_stopped, found)):
             break
-    for group in _groups(record, record.at):
+    groups = _Groups()
+    for group in [group for one in records for group in groups.of(one)]:
         _kill_group(group, spared)
     for one in tree.values():
         _signal(one, SIGKILL)
     return list(tree.values())
 
 
-def _tree(record: _Record) -> list[_Process]:
-    """The monitor and all that descends from it, parents first."""
+def _is_stopped(one: _Process) -> bool:
+    """Whether nothing comes of it for now; one whose first thread has ended is what its others are."""
+    if one.state != "Z":
+        return one.state in {"T", "t", "D", "dead"}
+    try:
+        others = [_process(int(thread)) for thread in os.listdir(f"/proc/{one.pid}/task")]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return all(other is None or other.state in {"T", "t", "D", "Z", "dead"} for other in others)
+
+
+def _tree(records: list[_Record]) -> list[_Process]:
+    """The monitors and all that descends from them, parents first."""
+    there: dict[int, _Process] = {}
     below: dict[int, list[_Process]] = {}
     for number in os.listdir("/proc"):
         one = _process(int(number)) if number.isdigit() else None
         if one is not None:
+            there[one.pid] = one
             below.setdefault(one.parent, []).append(one)
-    first = _process(record.pid)
-    tree = [first] if first is not None and first.start == record.start else []
+    firsts = [(there.get(record.pid), record.start) for record in records]
+    tree = [one for one, start in firsts if one is not None and one.start == start]
     for one in tree:
         tree += [child for child in below.get(one.pid, ()) if child.start >= one.start]
     return tree
