@@ -21,6 +21,7 @@ from tests.peers.openbao import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from taskbound.adapters.targets.postgres import PostgresTarget
     from taskbound.core.clock import Instant
     from taskbound.core.target import OpenbaoKind
     from taskbound.ports.target import Minted
@@ -94,7 +95,8 @@ class OpenbaoBench:
         self.told.add(token)
         with self.inner.weak() as beneath:
             assert beneath is not None
-            yield self.leasing.target(token=token, seen=lambda: beneath)
+            other: PostgresTarget = beneath
+            yield self.leasing.target(token=token, seen=lambda: other)
 
     def nobody(self, folder: Path) -> OpenbaoTarget:
         """A port where nobody listens; neither does a database."""
