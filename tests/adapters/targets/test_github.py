@@ -178,6 +178,13 @@ def test_what_is_put_in_a_place_names_one_repository(value: str) -> None:
         {"permissions": {"contents": "admin"}},
         {"permissions": {"members": "write"}},
         {"permissions": {"secrets": "write"}},
+        {"permissions": {"environments": "write"}},
+        {"permissions": {"dependabot_secrets": "write"}},
+        {"permissions": {"codespaces_secrets": "write"}},
+        {"permissions": {"organization_dependabot_secrets": "write"}},
+        {"permissions": {"codespaces": "write"}},
+        {"permissions": {"git_ssh_keys": "write"}},
+        {"permissions": {"what_came_yesterday": "write"}},
         {"permissions": {}},
         {"repositories": ()},
         {"repositories": ("b", "a")},
@@ -189,6 +196,10 @@ def test_no_kind_has_all_repositories_or_what_outlives_its_end(changes: dict[str
     whole = {"repositories": ("orders",), "permissions": {"contents": "read"}}
     with pytest.raises(BadKindError):
         GithubKind(**{**whole, **changes})
+
+
+def test_what_can_be_read_is_whatever_github_calls_so() -> None:
+    GithubKind(repositories=("orders",), permissions={"secrets": "read", "what_came_yesterday": "read"})
 
 
 def test_nothing_is_there_under_a_name_no_end_is_moved_and_what_is_not_there_was_sent_nothing(

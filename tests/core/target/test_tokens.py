@@ -30,7 +30,7 @@ GUIDES = Path(__file__).parents[3] / "docs" / "guides"
 
 def guide(name: str) -> dict[str, Any]:
     """The target's file of a guide."""
-    (found,) = re.findall(r"```yaml\n(.*?)```", (GUIDES / f"{name}.md").read_text(), re.DOTALL)
+    (found,) = re.findall(r"```yaml\n(target: .*?)```", (GUIDES / f"{name}.md").read_text(), re.DOTALL)
     whole = yaml.safe_load(found)
     assert isinstance(whole, dict)
     return whole

@@ -5,9 +5,9 @@
    network of one's own (`private`).
 2. A token is for repositories that are named, of this one installation, and for permissions that are named.
    A repository may be a place for a parameter (`{repository}`), and is then one that a task was given.
-3. A permission is to read or to write. To write what governs who is let in, or what acts later (members,
-   hooks, secrets, workflows, an organization's settings), is none that a kind can have: it would outlive its
-   end.
+3. A permission is to read or to write. What can be written is known here. What governs who is let in, or what
+   acts later (members, hooks, keys, secrets, those of environments too, workflows, codespaces, an
+   organization's settings), is none that a kind can have, as it would outlive its end; nor is what is new.
 4. GitHub's tokens live for an hour, whatever is asked for, and are ended before.
 """
 
@@ -40,15 +40,15 @@ _REPOSITORY: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _PERMISSION: Final = re.compile(r"[a-z][a-z_]{1,63}")
 _APP: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
-_NEVER: Final = frozenset(
+_WRITABLE: Final = frozenset(
     {
-        "administration", "members", "organization_administration", "organization_custom_roles",
-        "organization_hooks", "organization_personal_access_token_requests",
-        "organization_personal_access_tokens", "organization_secrets", "organization_self_hosted_runners",
-        "organization_user_blocking", "repository_hooks", "secrets", "workflows",
+        "actions", "artifact_metadata", "attestations", "checks", "contents", "deployments", "discussions",
+        "issues", "merge_queues", "organization_projects", "packages", "pages", "pull_requests",
+        "repository_advisories", "repository_projects", "secret_scanning_alerts", "security_events",
+        "single_file", "statuses", "vulnerability_alerts",
     }
 )  # fmt: skip  # a list of words reads better as words
-"""What lets others in, or acts later than the token lives (rule 3)."""
+"""What a task's work is; every other permission lets others in, acts later, or is not known here (rule 3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +137,11 @@ class GithubKind:
                     f"`{escape_text(name[:_SHOWN])}: {escape_text(level[:_SHOWN])}` is no permission:"
                     " a name, and `read` or `write`"
                 )
-            if name in _NEVER and level != "read":
-                raise BadKindError(f"who may write `{name}` lets others in, or does what outlives the token")
+            if name not in _WRITABLE and level != "read":
+                raise BadKindError(
+                    f"who may write `{name}` lets others in, or does what outlives the token, or nobody here"
+                    " knows what it is"
+                )
         if _VARIABLE.fullmatch(self.variable) is None:
             raise BadKindError(f"`{escape_text(self.variable[:_SHOWN])}` can't name a variable")
         self.asked(dict.fromkeys(self.parameters, "x"))
