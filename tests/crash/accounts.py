@@ -65,8 +65,7 @@ class AccountGround:
 
     def names(self) -> set[str]:
         """Of sessions that the role denies nothing: what anybody could still use."""
-        denied = set(self.aws.iam.list_role_policies(RoleName="reports")["PolicyNames"])
-        return {one["name"] for one in self.aws.sessions()} - denied
+        return {one["name"] for one in self.aws.sessions()} - self.aws.denials("reports")
 
     def hold(self, minted: Minted) -> None:
         found = self.aws.objects(minted)

@@ -15,8 +15,9 @@ import botocore.session
 from botocore.config import Config
 
 from taskbound.adapters.targets.sts import StsTarget
+from taskbound.core.clock import Instant, seconds
 from taskbound.core.target import StsAccess, StsKind, StsPlace
-from taskbound.core.target.sts import Allowed
+from taskbound.core.target.sts import Allowed, denial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,9 +136,18 @@ class Aws:
         return found
 
     def denied(self, name: str) -> bool:
-        """Whether every role has a policy of this name."""
+        """Whether every role denies the session of this name."""
         roles = [kind.role.rpartition("/")[2] for kind in (READER, OTHER)]
-        return all(name in self.iam.list_role_policies(RoleName=one)["PolicyNames"] for one in roles)
+        return all(name in self.denials(one) for one in roles)
+
+    def denials(self, role: str) -> set[str]:
+        """Names of the policies by which a role denies the session of that name."""
+        found = set()
+        for name in self.iam.list_role_policies(RoleName=role)["PolicyNames"]:
+            document = self.iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+            if document == json.loads(denial(name, _said(document))):
+                found.add(name)
+        return found
 
     def judge(self, what: str, **told: Any) -> Any:
         """Ask the server's own side."""
@@ -155,6 +165,13 @@ class Aws:
         self.iam.put_user_policy(UserName=name, PolicyName="rights", PolicyDocument=json.dumps(rights))
         made = self.iam.create_access_key(UserName=name)["AccessKey"]
         return StsAccess(key=made["AccessKeyId"], secret=made["SecretAccessKey"])
+
+
+def _said(document: Any) -> Instant:
+    """The instant in a policy's `Sid`; 0 where it has none."""
+    statement = document["Statement"]
+    said = str(statement[0].get("Sid", "")) if isinstance(statement, list) else ""
+    return Instant(seconds(int(said.removeprefix("until") or 0)))
 
 
 @contextmanager

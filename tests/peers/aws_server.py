@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 ACTIONS = {"GET": "s3:GetObject", "PUT": "s3:PutObject", "DELETE": "s3:DeleteObject"}
+FULL = b"<ErrorResponse><Error><Code>LimitExceeded</Code><Message>10240</Message></Error></ErrorResponse>"
+MOST = 10_240
+"""Characters of all policies of its own that AWS lets a role have."""
 DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 
 
@@ -64,6 +67,8 @@ class Judge:
             if one[0] == action:
                 self.faults.remove(one)
                 return _said(start, one[1], one[2])
+        if action == "PutRolePolicy" and self._is_full(form):
+            return _said(start, 409, FULL)
         if action == "AssumeRole":
             keys = [one for one in form if re.fullmatch(r"Tags\.member\.\d+\.Key", one)]
             self._tags[form["RoleSessionName"]] = {form[one]: form[one[:-3] + "Value"] for one in keys}
@@ -93,6 +98,8 @@ class Judge:
             case "asked":
                 found, self.asked = self.asked, []
                 return found
+            case "size":
+                return self._size(asked["role"], "")
             case "sessions":
                 return [
                     {"name": one.session_name, "key": one.access_key_id, "policy": json.loads(one.policy)}
@@ -100,6 +107,18 @@ class Judge:
                     for one in self._sessions()
                 ]
         return None
+
+    def _is_full(self, form: dict[str, str]) -> bool:
+        """Whether the role would have more than AWS lets it have; `moto` counts nothing."""
+        role, text = form["RoleName"], form["PolicyDocument"]
+        known = any(one.name == role for one in iam_backends[self._account]["aws"].get_roles())
+        return known and len("".join(text.split())) + self._size(role, form["PolicyName"]) > MOST
+
+    def _size(self, role: str, beside: str) -> int:
+        """Characters of the role's own policies but this one; white space does not count."""
+        iam = iam_backends[self._account]["aws"]
+        texts = (iam.get_role_policy(role, one)[1] for one in iam.list_role_policies(role) if one != beside)
+        return sum(len("".join(one.split())) for one in texts)
 
     def _sessions(self) -> list[Any]:
         return list(sts_backends[self._account]["aws"].assumed_roles)

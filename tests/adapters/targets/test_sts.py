@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 from taskbound.adapters.targets.sts.target import StsTarget
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.target import StsAccess
-from taskbound.core.target.sts import denial
+from taskbound.core.target.sts import denial, room
 from taskbound.ports.target import (
     Gone,
     Left,
@@ -138,6 +139,47 @@ def test_where_a_role_has_no_room_what_ended_by_itself_is_left_at_that_and_nothi
     with pytest.raises(TargetUnavailableError, match="no room"):
         there.target().revoke(name, ends=ends(-30), patience=PATIENCE)
     assert not there.denied(name)
+
+
+@contextmanager
+def filled(there: Aws, left: int) -> Iterator[None]:
+    """The role that is not the reader's takes so many characters more, for the length of the context."""
+    frame = denial("", ends())
+    pad = denial("x" * (10_240 - left - there.judge("size", role="billing") - len(frame)), ends())
+    there.iam.put_role_policy(RoleName="billing", PolicyName="pad", PolicyDocument=pad)
+    yield
+    there.iam.delete_role_policy(RoleName="billing", PolicyName="pad")
+
+
+def test_i04_what_fills_a_role_keeps_no_end_away_as_without_room_for_that_there_is_no_session(
+    there: Aws,
+) -> None:
+    with filled(there, len(denial(fresh_name(), ends())) + 10):
+        found = minted(there, made := order())
+        there.judge("asked")
+        with pytest.raises(TargetUnreachedError, match="`billing` has no room"):
+            minted(there, more := order())
+        assert "AssumeRole" not in there.judge("asked")
+        assert more.name not in there.iam.list_role_policies(RoleName=LAST)["PolicyNames"]
+        assert not there.denied(made.name)
+        there.target().revoke(made.name, ends=made.ends, patience=PATIENCE)
+        require_shut(there, found)
+    assert there.denied(made.name)
+
+
+def test_i14_room_for_an_end_that_never_came_is_taken_away_later(there: Aws) -> None:
+    name, live = fresh_name(), fresh_name()
+    for one, until in ((name, ends(-301)), (live, ends(-290))):
+        there.iam.put_role_policy(RoleName=LAST, PolicyName=one, PolicyDocument=room(one, until))
+    assert list(there.target().sweep(PREFIX, patience=PATIENCE)) == []
+    left = set(there.iam.list_role_policies(RoleName=LAST)["PolicyNames"])
+    assert (name in left, live in left) == (False, True)
+
+
+def test_k7_a_name_that_was_minted_is_minted_once(there: Aws) -> None:
+    minted(there, made := order())
+    with pytest.raises(NameTakenError):
+        minted(there, made)
 
 
 def test_a_denial_stands_for_as_long_as_its_session_could_act_and_not_as_long_as_aws_keeps_it(

@@ -83,7 +83,7 @@ def test_a_command_reads_with_its_session_and_nobody_does_afterwards(
     with pytest.raises(ClientError, match="AccessDenied"):
         account.objects(session).get_object(Bucket="reports", Key="acme/one")
     (row,) = place("credential", "list", "--task", task, "--json").document["rows"]
-    denied = account.iam.list_role_policies(RoleName="reports")["PolicyNames"]
+    denied = account.denials("reports")
     assert (row["state"], row["name"] in denied) == ("revoked", True)
     for secret in (had["AWS_SECRET_ACCESS_KEY"], had["AWS_SESSION_TOKEN"], account.admin.secret):
         assert not holding(place.home, secret)

@@ -10,6 +10,8 @@
    `*`, `?` or `$` of it counts.
 5. A session has its credential's name, as its name and as a tag that goes with it into whatever role it takes
    next. What denies everything to who has that tag ends it, and no other session of the role.
+6. A role takes so many characters of policies. So a session has its room there from before it is made: a
+   policy that is as long as its denial, and denies nobody anything.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ __all__ = [
     "StsKind",
     "StsPlace",
     "denial",
+    "room",
     "session_policy",
 ]
 
@@ -48,6 +51,8 @@ TAG: Final = "taskbound-credential"
 MOST_STATEMENTS: Final = 16
 MOST_ACTIONS: Final = 64
 MOST_RESOURCES: Final = 32
+_ROOM: Final = "taskbound-room-taken"
+"""The key of a tag that nobody has, as long as `TAG` (rule 6)."""
 _MOST_PARAMETERS: Final = 16
 _MOST_POLICY: Final = 2_048
 """Characters that AWS takes for the policy of a session."""
@@ -211,12 +216,21 @@ def denial(name: str, until: Instant) -> str:
     It says in its `Sid` after which instant nothing of the name can be there any more; it denies afterwards
     too, until it is taken away.
     """
+    return _denying(TAG, name, until)
+
+
+def room(name: str, until: Instant) -> str:
+    """The policy that holds a role's room for the denial of this name (rule 6)."""
+    return _denying(_ROOM, name, until)
+
+
+def _denying(tag: str, name: str, until: Instant) -> str:
     return canonical(
         {
             "Statement": [
                 {
                     "Action": "*",
-                    "Condition": {"StringEquals": {f"aws:PrincipalTag/{TAG}": name}},
+                    "Condition": {"StringEquals": {f"aws:PrincipalTag/{tag}": name}},
                     "Effect": "Deny",
                     "Resource": "*",
                     "Sid": f"until{until // seconds(1)}",

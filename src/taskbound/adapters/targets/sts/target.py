@@ -1,15 +1,17 @@
 """An account of AWS as `ports.target.Target`: sessions of a role, which ends them by the tag that they have.
 
-1. AWS shows no session: a mint asks who the admin is, whether any role denies the name already, and then once
-   for a session under it, with the policy that ends it (`core.target.sts`). A kill between leaves a session
-   that nobody has, and whose name is known.
+1. AWS shows no session: a mint asks who the admin is, whether any role has a policy of the name already, and
+   then once for a session under it, with the policy that ends it (`core.target.sts`). A kill between leaves a
+   session that nobody has, and whose name is known.
 2. An end writes a policy of the name's own at each role of the target's kinds, as a name does not say which
    one it was of, and reads it back. More there is not to be seen: AWS says of itself that it takes seconds
    until a policy counts everywhere.
 3. A role has room for some fifty denials. So one stands as long as its session could act: that is until the
    end that is in the session's own policy, whoever made it and however late, though AWS keeps the session.
-   Where there is no room, what its policy has ended is left at that; whether it has is this machine's clock
-   to say, so that alone keeps no denial away.
+   Each role has its room for that before the session is asked for, or it isn't: else whoever asks for
+   credentials and gives them back keeps the ends of all others away. Where there is no room nevertheless,
+   what its policy has ended is left at that; whether it has is this machine's clock to say, so that alone
+   keeps no denial away.
 4. What is looked for is the denial: where that stands nothing of the name can act, where it doesn't it may.
 5. A sweep can name no session. It takes denials away that deny nobody any more, some minutes after.
 6. Nobody moves an end: it stands in the policy that the session has.
@@ -22,10 +24,11 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from taskbound.adapters.targets.alone import UnderWay
 from taskbound.adapters.targets.sts.link import AbsentError, Aws, FullError
 from taskbound.core.clock import Instant, minutes, seconds
 from taskbound.core.errors import MalformedError
-from taskbound.core.target.sts import TAG, denial, session_policy
+from taskbound.core.target.sts import TAG, denial, room, session_policy
 from taskbound.ports.target import (
     Gone,
     Left,
@@ -65,6 +68,7 @@ class StsTarget:
         self._place = place
         self._aws = Aws(place, access.key, access.secret)
         self._roles = sorted({one.role for one in kinds})
+        self._under_way = UnderWay()
 
     def mint(self, order: MintOrder, kind: StsKind, *, patience: float) -> Minted:
         """A session of the role (rule 1)."""
@@ -75,10 +79,11 @@ class StsTarget:
         left = int((order.ends - _now()) // seconds(1))
         if left < 1:
             raise TargetRefusedError("its end is over before it is made")
-        with self._aws.asked(patience) as aws:
+        with self._under_way.alone(order.name), self._aws.asked(patience) as aws:
             self._require_account(aws)
-            if any(self._denial(aws, role, order.name) is not None for role in self._roles):
-                raise NameTakenError("a role denies the name already")
+            if any(self._standing(aws, role, order.name) is not None for role in self._roles):
+                raise NameTakenError("a role has a policy of the name already")
+            self._require_room(aws, order)
             found = self._found(
                 aws,
                 "sts",
@@ -114,7 +119,9 @@ class StsTarget:
         until = Instant(max(ends, _now()) + _SKEW)  # 3
         with self._aws.asked(patience) as aws:
             for role in self._roles:
-                if self._denial(aws, role, name) is None and not self._denied(aws, role, name, until):
+                if self._denial(aws, role, name) is None and not self._put(
+                    aws, role, name, denial(name, until)
+                ):
                     return self._full(role, ends)
             if any(self._denial(aws, role, name) is None for role in self._roles):
                 raise TargetUnavailableError("AWS does not show yet that the role denies the name")
@@ -133,8 +140,8 @@ class StsTarget:
         with self._aws.asked(patience) as aws:
             for role in self._roles:
                 for name in self._names(aws, role, prefix):
-                    until = self._denial(aws, role, name)
-                    if until is not None and _now() > until + _AFTER:
+                    standing = self._standing(aws, role, name)
+                    if standing is not None and _now() > standing[0] + _AFTER:
                         aws.ask("iam", "DeleteRolePolicy", RoleName=_last(role), PolicyName=name)
         yield from ()
 
@@ -154,8 +161,25 @@ class StsTarget:
                 remedy="correct `account` in the target's file, or give the target another key",
             )
 
-    def _denied(self, aws: Asking, role: str, name: str, until: Instant) -> bool:
-        """Have the role deny the name; whether it has room for that."""
+    def _require_room(self, aws: Asking, order: MintOrder) -> None:
+        """Have room for the denial at each role (rule 3).
+
+        Raises:
+            TargetUnreachedError: One has none: no session is asked for.
+        """
+        text = room(order.name, Instant(order.ends + _SKEW))
+        for number, role in enumerate(self._roles):
+            if self._put(aws, role, order.name, text):
+                continue
+            for one in self._roles[:number]:
+                aws.ask("iam", "DeleteRolePolicy", RoleName=_last(one), PolicyName=order.name)
+            raise TargetUnreachedError(
+                f"the role `{role}` has no room for the policy that would end one more session",
+                remedy="wait until others are over, let them live shorter, or give agents several roles",
+            )
+
+    def _put(self, aws: Asking, role: str, name: str, text: str) -> bool:
+        """Give the role this policy of the name; whether it has room for that."""
         try:
             self._found(
                 aws,
@@ -163,7 +187,7 @@ class StsTarget:
                 "PutRolePolicy",
                 RoleName=_last(role),
                 PolicyName=name,
-                PolicyDocument=denial(name, until),
+                PolicyDocument=text,
             )
         except FullError:
             return False
@@ -183,7 +207,12 @@ class StsTarget:
         )
 
     def _denial(self, aws: Asking, role: str, name: str) -> Instant | None:
-        """Until when the role's policy of this name has to stand; None where none denies the name.
+        """Until when the role's denial of this name has to stand; None without one. As `_standing`."""
+        standing = self._standing(aws, role, name)
+        return standing[0] if standing is not None and standing[1] else None
+
+    def _standing(self, aws: Asking, role: str, name: str) -> tuple[Instant, bool] | None:
+        """Until when the role's policy of this name has to stand, and whether it denies; None without one.
 
         Raises:
             TargetUnavailableError: The policy is another one than ours.
@@ -193,9 +222,11 @@ class StsTarget:
         except AbsentError:
             return None
         until = _until(found.get("PolicyDocument"))
-        if until is None or found["PolicyDocument"] != json.loads(denial(name, until)):
-            raise TargetUnavailableError(f"somebody changed what the role `{role}` denies")
-        return until
+        if until is not None and found["PolicyDocument"] == json.loads(denial(name, until)):
+            return until, True
+        if until is not None and found["PolicyDocument"] == json.loads(room(name, until)):
+            return until, False
+        raise TargetUnavailableError(f"somebody changed what the role `{role}` denies")
 
     def _names(self, aws: Asking, role: str, prefix: str) -> list[str]:
         """Names of the role's own policies that begin like this."""
