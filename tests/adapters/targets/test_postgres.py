@@ -37,6 +37,23 @@ def test_a_login_does_what_its_group_may_and_is_gone_afterwards(orders: Orders) 
     assert revoked(orders, minted).notes == ()
 
 
+def test_a_test_refuses_a_login_that_reaches_further_whoever_made_it(orders: Orders) -> None:
+    minted = orders.mint()
+    with orders.owner() as owner:
+        owner.execute("CREATE DATABASE apart")
+        owner.execute("REVOKE CONNECT ON DATABASE apart FROM PUBLIC")
+        for more, less, said in (
+            ("ALTER ROLE {} CREATEROLE", "ALTER ROLE {} NOCREATEROLE", "reaches beyond"),
+            ("GRANT CONNECT ON DATABASE apart TO {}", "DROP DATABASE apart", "enter the database `apart`"),
+        ):
+            owner.execute(more.format(user_of(minted)).encode())
+            with pytest.raises(TargetRefusedError, match=said):
+                orders.target().use(minted, patience=PATIENCE)
+            owner.execute(less.format(user_of(minted)).encode())
+    orders.target().use(minted, patience=PATIENCE)
+    revoked(orders, minted)
+
+
 def test_i03_whoever_has_a_login_moves_its_end_nowhere(orders: Orders) -> None:
     minted = orders.mint()
     with orders.login(minted) as one, pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -9,6 +9,7 @@
    is seen.
 4. The admin can enter each database that a login can: what a login made where nobody takes it over, runs with
    its rights for as long as its role is there, also once it can't log in any more.
+5. What another target had made here (`seen_in`) is held to rules 2 and 4 when it is used for a test.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from taskbound.core.target import PostgresKind, PostgresPlace
     from taskbound.ports.target import MintOrder
 
-__all__ = ["make_login", "prolong_login", "use_login"]
+__all__ = ["make_login", "prolong_login", "require_bounded", "use_login"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SET_FALSE: Final = 160_000
@@ -67,21 +68,8 @@ _CREATE: Final = sql.SQL(
 
 def make_login(link: Link, place: PostgresPlace, order: MintOrder, kind: PostgresKind) -> Minted:
     """A login and its password; raises as `link.linked`."""
-    above = link.run(_ABOVE, (kind.group, list(_ROLES_BEYOND)))
-    if not above:
+    if not require_bounded(link, kind.group):
         raise TargetRefusedError(f"the database has no role `{kind.group}`")
-    beyond = [name for name, reaches, _ in above if reaches]
-    if beyond:
-        raise TargetRefusedError(
-            f"the role `{beyond[0]}` reaches beyond what a login may have",
-            remedy="put logins in a group that has rights on objects and nothing else",
-        )  # 2
-    shut = [database for _, _, database in above if database is not None]
-    if shut:
-        raise TargetRefusedError(
-            f"a login could enter the database `{shut[0]}`, and the admin access can't",
-            remedy="grant the admin access CONNECT on it, or take that from the group and from PUBLIC",
-        )  # 4
     if kind.context and link.run(_HAS_CONTEXTS) != [(True,)]:
         raise TargetRefusedError(
             "the database has no table `taskbound.contexts` of its owner's",
@@ -110,6 +98,24 @@ def make_login(link: Link, place: PostgresPlace, order: MintOrder, kind: Postgre
                 (order.name, key, order.context[key]),
             )
     return Minted(open=_way(place) | {"PGUSER": order.name}, secret={"PGPASSWORD": password})
+
+
+def require_bounded(link: Link, role: str) -> bool:
+    """Go on only where a role has nothing of rules 2 and 4; whether there is one. Raises as `link.linked`."""
+    above = link.run(_ABOVE, (role, list(_ROLES_BEYOND)))
+    beyond = [name for name, reaches, _ in above if reaches]
+    if beyond:
+        raise TargetRefusedError(
+            f"the role `{beyond[0]}` reaches beyond what a login may have",
+            remedy="put logins in a group that has rights on objects and nothing else",
+        )  # 2
+    shut = [database for _, _, database in above if database is not None]
+    if shut:
+        raise TargetRefusedError(
+            f"a login could enter the database `{shut[0]}`, and the admin access can't",
+            remedy="grant the admin access CONNECT on it, or take that from the group and from PUBLIC",
+        )  # 4
+    return bool(above)
 
 
 def _way(place: PostgresPlace) -> dict[str, str]:

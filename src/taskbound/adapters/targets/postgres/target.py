@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.adapters.targets.postgres.cutting import end_login, look_at_login
 from taskbound.adapters.targets.postgres.discovering import discover_logins
 from taskbound.adapters.targets.postgres.link import Links
-from taskbound.adapters.targets.postgres.login import make_login, prolong_login, use_login
+from taskbound.adapters.targets.postgres.login import make_login, prolong_login, require_bounded, use_login
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -43,8 +43,11 @@ class PostgresTarget:
             prolong_login(link, name, ends)
 
     def use(self, minted: Minted, *, patience: float) -> None:
-        """Log in with it."""
-        use_login(self._place, minted, patience=patience)
+        """Log in with it, where it is no more than a login may be, whoever made it (`login`)."""
+        with self._linked(patience) as link:
+            require_bounded(link, minted.open["PGUSER"])
+            left = link.left
+        use_login(self._place, minted, patience=left)
 
     def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone:  # noqa: ARG002 - of no use here
         """End it (`cutting`)."""
