@@ -72,6 +72,26 @@ def test_i04_a213_a_password_that_it_changes_and_does_not_commit_keeps_it_in_no_
         assert revoked(orders, minted).cut == 1
 
 
+def test_i04_a213_who_commits_a_password_of_its_own_all_the_time_is_out(orders: Orders) -> None:
+    minted, begun = orders.mint(), threading.Event()
+    same = verifier_of(minted.secret["PGPASSWORD"], b"s" * SALT)
+
+    def change() -> None:
+        with suppress(psycopg.Error), orders.login(minted) as one:
+            while True:
+                one.execute("BEGIN")
+                one.execute(f"ALTER ROLE {user_of(minted)} PASSWORD '{same}'".encode())
+                begun.set()
+                one.execute("SELECT pg_sleep(0.05)")
+                one.execute("COMMIT")
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    assert begun.wait(10)
+    assert revoked(orders, minted).cut == 1
+    changing.join()
+
+
 def test_i04_a212_a213_who_comes_again_all_the_time_to_have_its_row_is_out(orders: Orders) -> None:
     minted, over, again = orders.mint(), threading.Event(), threading.Semaphore(0)
     same = verifier_of(minted.secret["PGPASSWORD"], b"s" * SALT)

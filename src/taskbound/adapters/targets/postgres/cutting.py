@@ -4,8 +4,9 @@
    other order. `VALID UNTIL` and `NOLOGIN` end no session, and neither does `DROP ROLE` where the session
    took on its group before. Who changes its own password and doesn't commit that, or prepares it, has the row
    that this writes: it is waited for shortly, and then the login's sessions are ended and what it prepared is
-   rolled back, again and again. The server has who waits for a row stand in line, so that nobody who comes
-   anew is before us.
+   rolled back, again and again. So it is where somebody commits meanwhile, who does that all the time: the
+   server gives up then (`XX000`, of a row that was written by others). It has who waits for a row stand in
+   line, so that nobody who comes anew is before us.
 2. Then its sessions are ended until none is left; they are found by the number of who logged in, which
    nothing in a session changes. A session that was let in right before step 1 is not seen yet, but is in a
    transaction: those that nobody is seen for are waited for, and for no longer than one takes to begin. Who
@@ -129,7 +130,7 @@ def _shut(
     while True:
         try:
             link.run(sql.SQL(_SHUT).format(named(name)))
-        except errors.LockNotAvailable:
+        except (errors.LockNotAvailable, errors.InternalError_):
             cut += link.run(_SESSIONS, (oid,))[0][1]
             notes += _roll_back(link, place, admin, name)
         else:
