@@ -15,9 +15,8 @@ import botocore.session
 from botocore.config import Config
 
 from taskbound.adapters.targets.sts import StsTarget
-from taskbound.core.clock import Instant, seconds
 from taskbound.core.target import StsAccess, StsKind, StsPlace
-from taskbound.core.target.sts import Allowed, denial
+from taskbound.core.target.sts import Allowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,12 +141,7 @@ class Aws:
 
     def denials(self, role: str) -> set[str]:
         """Names of the policies by which a role denies the session of that name."""
-        found = set()
-        for name in self.iam.list_role_policies(RoleName=role)["PolicyNames"]:
-            document = self.iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-            if document == json.loads(denial(name, _said(document))):
-                found.add(name)
-        return found
+        return set(self.judge("denials", role=role))
 
     def judge(self, what: str, **told: Any) -> Any:
         """Ask the server's own side."""
@@ -165,13 +159,6 @@ class Aws:
         self.iam.put_user_policy(UserName=name, PolicyName="rights", PolicyDocument=json.dumps(rights))
         made = self.iam.create_access_key(UserName=name)["AccessKey"]
         return StsAccess(key=made["AccessKeyId"], secret=made["SecretAccessKey"])
-
-
-def _said(document: Any) -> Instant:
-    """The instant in a policy's `Sid`; 0 where it has none."""
-    statement = document["Statement"]
-    said = str(statement[0].get("Sid", "")) if isinstance(statement, list) else ""
-    return Instant(seconds(int(said.removeprefix("until") or 0)))
 
 
 @contextmanager

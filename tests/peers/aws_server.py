@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 ACTIONS = {"GET": "s3:GetObject", "PUT": "s3:PutObject", "DELETE": "s3:DeleteObject"}
 FULL = b"<ErrorResponse><Error><Code>LimitExceeded</Code><Message>10240</Message></Error></ErrorResponse>"
-MOST = 10_240
-"""Characters of all policies of its own that AWS lets a role have."""
 DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 
 
@@ -49,6 +47,8 @@ class Judge:
         self.faults: list[tuple[str, int, bytes]] = []
         """Answers that are given once instead: to an action of STS or IAM, with this status."""
         self.asked: list[str] = []
+        self.most: dict[str, int] = {}
+        """Characters of all policies of its own that a role may have; AWS says 10,240, `moto` nothing."""
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -98,8 +98,12 @@ class Judge:
             case "asked":
                 found, self.asked = self.asked, []
                 return found
-            case "size":
-                return self._size(asked["role"], "")
+            case "denials":
+                return self._denials(asked["role"])
+            case "fills":
+                self.most[asked["role"]] = self._size(asked["role"], "") + asked["left"]
+            case "takes":
+                self.most.clear()
             case "sessions":
                 return [
                     {"name": one.session_name, "key": one.access_key_id, "policy": json.loads(one.policy)}
@@ -109,10 +113,25 @@ class Judge:
         return None
 
     def _is_full(self, form: dict[str, str]) -> bool:
-        """Whether the role would have more than AWS lets it have; `moto` counts nothing."""
-        role, text = form["RoleName"], form["PolicyDocument"]
-        known = any(one.name == role for one in iam_backends[self._account]["aws"].get_roles())
-        return known and len("".join(text.split())) + self._size(role, form["PolicyName"]) > MOST
+        """Whether a role would have more than it may."""
+        role, size = form["RoleName"], len("".join(form["PolicyDocument"].split()))
+        return role in self.most and size + self._size(role, form["PolicyName"]) > self.most[role]
+
+    def _denials(self, role: str) -> list[str]:
+        """Names of the policies by which a role denies everything to the session of that name."""
+        iam = iam_backends[self._account]["aws"]
+        known = {"aws:CurrentTime": datetime.now(UTC).isoformat()}
+        return [
+            name
+            for name in iam.list_role_policies(role)
+            if "Deny"
+            in effects(
+                json.loads(iam.get_role_policy(role, name)[1]),
+                "any:Thing",
+                "*",
+                known | {"aws:PrincipalTag/taskbound-credential": name},
+            )
+        ]
 
     def _size(self, role: str, beside: str) -> int:
         """Characters of the role's own policies but this one; white space does not count."""

@@ -144,11 +144,11 @@ def test_where_a_role_has_no_room_what_ended_by_itself_is_left_at_that_and_nothi
 @contextmanager
 def filled(there: Aws, left: int) -> Iterator[None]:
     """The role that is not the reader's takes so many characters more, for the length of the context."""
-    frame = denial("", ends())
-    pad = denial("x" * (10_240 - left - there.judge("size", role="billing") - len(frame)), ends())
-    there.iam.put_role_policy(RoleName="billing", PolicyName="pad", PolicyDocument=pad)
-    yield
-    there.iam.delete_role_policy(RoleName="billing", PolicyName="pad")
+    there.judge("fills", role="billing", left=left)
+    try:
+        yield
+    finally:
+        there.judge("takes")
 
 
 def test_i04_what_fills_a_role_keeps_no_end_away_as_without_room_for_that_there_is_no_session(
