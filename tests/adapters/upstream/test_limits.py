@@ -255,7 +255,11 @@ def launched(limits: str, command: list[str], parent: str = "", **environment: s
 
 
 @LINUX
-@pytest.mark.parametrize(("parent", "found"), [("", "ran\n"), (str(os.getpid()), "ran\n"), ("1", "")])
+@pytest.mark.parametrize(
+    ("parent", "found"),
+    [("", "ran\n"), (str(os.getpid()), "ran\n"), ("1", "")],
+    ids=["nobody", "its-own", "another"],
+)
 def test_who_ends_with_its_starter_is_not_run_where_that_is_gone_already(parent: str, found: str) -> None:
     assert launched("RLIMIT_CORE:0:0", [sys.executable, "-c", "print('ran')"], parent) == found
 

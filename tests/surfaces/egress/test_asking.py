@@ -124,7 +124,7 @@ def narrowed(raw: bytes) -> Narrowed:
         (narrowed(b'{"seconds":7}'), "credential-refused"),
         (narrowed(b'{"more":1,"seconds":7,"tenant":"acme"}'), "credential-refused"),
     ],
-    ids=repr,
+    ids=["fault", "done", "held", "not-granted", "a-flag", "a-text", "one-left-out", "one-more"],
 )
 def test_whatever_is_no_permit_starts_nothing_and_closes_the_connection(answer: Answer, code: str) -> None:
     async def tell(there: Egress) -> None:
