@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from taskbound.adapters.targets.openssh import link
-from taskbound.adapters.targets.openssh.client import OpensshClient
+from taskbound.adapters.targets.openssh.client import Child, LateError, OpensshClient, OverError
 from taskbound.adapters.targets.openssh.link import KEPT, Links
 from taskbound.ports.target import (
     Gone,
@@ -243,6 +244,20 @@ def test_no_more_than_its_bound_is_kept_and_what_is_kept_goes_with_its_target(ho
     del links, client, workers, one
     until(lambda: not clients(place.port) - others, "no process is left of it")
     assert not folder.exists()
+
+
+def test_no_more_than_its_bound_is_kept_of_what_a_host_says_without_an_end() -> None:
+    pipe = subprocess.PIPE
+    tracemalloc.start()
+    try:
+        with Child(subprocess.Popen(["cat", "/dev/zero"], stdin=pipe, stdout=pipe, stderr=pipe)) as child:
+            with pytest.raises(OverError):
+                child.line(deadline=time.monotonic() + PATIENCE)
+            with pytest.raises(LateError):
+                child.finish(deadline=time.monotonic() + 0.5)
+        assert tracemalloc.get_traced_memory()[1] < 3 << 24
+    finally:
+        tracemalloc.stop()
 
 
 def test_i04_who_keeps_a_host_busy_with_logins_keeps_no_end_away(monkeypatch: pytest.MonkeyPatch) -> None:

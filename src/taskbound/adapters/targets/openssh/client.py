@@ -218,7 +218,7 @@ class Child:
         if not piece:
             self._open.discard(number)
         elif number == self._pipes[1].fileno():
-            self._read += piece
+            self._read += piece[: max(0, _MOST_READ + _CHUNK - len(self._read))]  # 6
         else:
             self.said += piece[: max(0, _MOST_SAID - len(self.said))]
 
