@@ -8,6 +8,8 @@
    `{name}`, and never an option.
 4. The host is known by its own keys, and by nothing that an answer says.
 5. Where a helper stands on the host, it is reached as an account that is named; `none` says there is none.
+6. A network is one that sshd takes: it refuses whole certificates for what it can't read, and tells IPv4 that
+   comes as IPv6 by its IPv4.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import re
 import shlex
 from base64 import b64decode
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.escape import escape_text
@@ -45,6 +47,7 @@ _MOST_KEY: Final = 4_096
 _MOST_WORD: Final = 256
 _PORTS: Final = range(1, 65_536)
 _SHOWN: Final = 80
+_IPV6: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,9 +209,14 @@ def _require_listed(what: str, found: tuple[str, ...]) -> None:
 
 
 def _require_network(text: str) -> None:
+    """Require one that sshd reads as we do: no mask but a prefix, no IPv4 as IPv6 (rule 6)."""
+    address, _, prefix = text.partition("/")
     try:
-        ip_network(text)
+        found = ip_network(text)
+        mapped = IPv6Address(address).ipv4_mapped if found.version == _IPV6 else None
     except ValueError:
+        found = mapped = None
+    if found is None or mapped is not None or "%" in address or (prefix and not prefix.isdecimal()):
         raise BadKindError(
             f"`{escape_text(text[:_SHOWN])}` is no network: an address, or one with a prefix like 10.0.0.0/8"
-        ) from None
+        )
