@@ -378,6 +378,7 @@ def test_i04_a_credential_that_had_the_brokers_connections_given_up_and_holds_al
         assert len(lines) > 20
         with pytest.raises(TargetUnavailableError, match="as many connections as it takes"):
             keeps.revoke(name_of(one), ends=ENDS, patience=PATIENCE)
+        until(lambda: node.kept(name_of(one)) == "", "it is written down")
         until(
             lambda: keeps.look(name_of(one), patience=PATIENCE) == Shown(exists=False, open=0), "it is told"
         )

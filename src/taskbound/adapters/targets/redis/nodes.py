@@ -84,7 +84,12 @@ class Nodes:
             yield tuple(links)
 
     def each(
-        self, first: Sequence[Sequence[str]], do: Callable[[Link, list[Answer]], T], patience: float
+        self,
+        first: Sequence[Sequence[str]],
+        do: Callable[[Link, list[Answer]], T],
+        patience: float,
+        *,
+        unheard: Sequence[Sequence[str]],
     ) -> list[T]:
         """What is done at each node that can be reached, whatever comes of the others (rule 1).
 
@@ -92,6 +97,7 @@ class Nodes:
             first: Is sent before anything is waited for, with the login where there is one.
             do: What is done then, with what was answered to that.
             patience: Seconds for all of it.
+            unheard: Is sent where nobody is let in, by the connection that is kept for that (rule 4).
 
         Raises:
             TargetUnreachedError: None of them was sent anything.
@@ -108,7 +114,7 @@ class Nodes:
             try:
                 link, answers = self._connected(node, deadline, first)
             except TargetUnavailableError as error:
-                if not self._told(node, first):
+                if not self._told(node, unheard):
                     raise
                 raise TargetUnavailableError(error.message, remedy=error.advice) from None
             with self._keeping(link):

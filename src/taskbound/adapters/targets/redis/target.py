@@ -30,6 +30,7 @@ from taskbound.adapters.targets.redis.user import (
     rules_of,
     see_gone,
     sessions_of,
+    whole_end_of,
 )
 from taskbound.adapters.targets.tls import require_tls
 from taskbound.core.credential import SECRET_BYTES, spell_secret
@@ -104,7 +105,12 @@ class RedisTarget:
 
     def revoke(self, name: str, *, ends: Instant, patience: float) -> Gone:  # noqa: ARG002 - of no use here
         """Take it away wherever a node can be reached (rule 2)."""
-        found = self._nodes.each(end_of(name), lambda link, answers: see_gone(link, name, answers), patience)
+        found = self._nodes.each(
+            end_of(name),
+            lambda link, answers: see_gone(link, name, answers),
+            patience,
+            unheard=whole_end_of(name),
+        )
         return Gone(cut=sum(found))
 
     def look(self, name: str, *, patience: float) -> Shown:

@@ -41,6 +41,7 @@ __all__ = [
     "sessions_by_user",
     "sessions_of",
     "shown_by",
+    "whole_end_of",
 ]
 
 _NO_FILE: Final = "not configured to use an acl file"
@@ -113,6 +114,11 @@ def make_user(link: Link, name: str, rules: tuple[str, ...]) -> None:
 def end_of(name: str) -> tuple[tuple[str, ...], ...]:
     """What ends a user and all that it has open, to be sent at once (rule 4)."""
     return (("CLIENT", "KILL", "USER", name), ("ACL", "DELUSER", name))
+
+
+def whole_end_of(name: str) -> tuple[tuple[str, ...], ...]:
+    """What ends a user where nothing is heard: it is written down too (rule 3), as by whoever is let in."""
+    return (*end_of(name), _SAVE)
 
 
 def see_gone(link: Link, name: str, answers: Sequence[Answer]) -> int:
