@@ -82,6 +82,12 @@ def test_a_token_is_for_the_repositories_and_permissions_that_were_asked_for_and
         target.use(made, patience=PATIENCE)
 
 
+def test_a_token_that_is_a_jwt_is_handed_out_however_many_repositories_are_in_it(there: Github) -> None:
+    token = f"ghs_123456_{'e' * 40}.{'y' * 3_000}.{'Z-_' * 114}"
+    there.changes = {"token": token}
+    assert minted(there).secret == {KIND.variable: token}
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

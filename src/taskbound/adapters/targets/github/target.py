@@ -58,7 +58,8 @@ _GUIDE: Final = "see docs/guides/github.md"
 _MOST: Final = 4 * 1024 * 1024
 """Bytes of an answer: it has each repository whole."""
 _LIMITS: Final = Limits(size=_MOST)
-_TOKEN: Final = re.compile(r"[A-Za-z0-9_.-]{8,1024}")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_.-]{8,4096}")
+"""40 characters, or a JWT with what it is for in it, some 520; with more repositories more."""
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _HEADERS: Final = {
     "Accept": "application/vnd.github+json",
