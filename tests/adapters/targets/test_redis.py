@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -349,6 +350,24 @@ def test_two_names_of_one_server_are_refused(pair: list[Node]) -> None:
     target = RedisTarget(place, RedisAccess(user=ADMIN_USER, password=ADMIN_PASSWORD))
     with pytest.raises(TargetRefusedError, match="are one server"):
         minted(target, fresh_name())
+
+
+@pytest.mark.parametrize(("address", "several"), [("127.0.0.2", True), ("::1", False)])
+def test_i07_a_name_that_leads_to_two_servers_shows_no_end_of_what_either_has(
+    monkeypatch: pytest.MonkeyPatch, address: str, *, several: bool
+) -> None:
+    with running(1, reached="port") as (node,):
+        port = node.port
+        family = socket.AF_INET if several else socket.AF_INET6
+        both = [(socket.AF_INET, "127.0.0.1"), (family, address)]
+        led = [(each, socket.SOCK_STREAM, 6, "", (at, port)) for each, at in both]
+        target, name = aimed(node), fresh_name()
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: led)
+        if several:
+            with pytest.raises(TargetUnreachedError, match="several addresses"):
+                ended(target, name)
+        else:
+            assert ended(target, name) == Gone(cut=0)
 
 
 def test_a_server_that_lets_everybody_in_is_refused(pair: list[Node]) -> None:

@@ -4,7 +4,8 @@
    is let in leaves it certain that nothing was sent, where nothing went with the login, or each of that was
    refused as the login was; nothing that fails later does.
 2. The server proves itself by its certificate under the name that was declared, or is on this machine. No
-   other node that an answer names is ever gone to.
+   other node that an answer names is ever gone to. A name that leads to several addresses of one family leads
+   to nobody: an end that one server shows says nothing of another, on which the user was made.
 3. Where it refuses the admin, the right that the admin lacks is said in the words of an ACL.
 4. No word of an answer is passed on: it may quote what is secret. What is known of its codes is said in ours.
 """
@@ -50,6 +51,7 @@ _UNREACHED: Final = {
     "SSLCertVerificationError": "the server's certificate does not prove that it is the host that was named",
     "SSLError": "what answers there speaks no TLS that is good enough",
     "TimeoutError": "no server answers there in time",
+    "_SeveralError": "the name leads to several addresses, and nobody knows which server is asked: name each",
     "gaierror": "no such host is known",
 }
 _UNWELCOME: Final = (
@@ -62,6 +64,10 @@ _UNWELCOME: Final = (
     ("wrong number of arguments", "it is older than 6, and has no users"),
 )
 """What stands in a refused login, in lower case, and what we say then; the first that fits."""
+
+
+class _SeveralError(ValueError):
+    """A name leads to several addresses; never leaves this module."""
 
 
 class Link:
@@ -278,7 +284,11 @@ def _connected(node: RedisNode, tls: ssl.SSLContext | None, deadline: float) -> 
             raise
         return raw
     trouble: OSError = TimeoutError()
-    for family, kind, number, _, address in socket.getaddrinfo(node.host, node.port, type=socket.SOCK_STREAM):
+    found = socket.getaddrinfo(node.host, node.port, type=socket.SOCK_STREAM)
+    addresses = {(one[0], one[4]) for one in found}
+    if len(addresses) > len({family for family, _ in addresses}):
+        raise _SeveralError  # 2
+    for family, kind, number, _, address in found:
         raw = socket.socket(family, kind, number)
         try:
             raw.settimeout(_left(deadline))
