@@ -152,9 +152,23 @@ def test_a_new_command_of_a_server_is_noticed(node: Node) -> None:
 def test_where_a_server_finds_keys_by_a_word_somebody_has_looked_what_else_it_takes_for_it(
     node: Node,
 ) -> None:
+    known = told_of_commands(node)
+    assert {name for name, (_, keys) in known.items() if "keyword" in keys} == {"xread", commands.CONSUMING}
+
+
+def test_one_command_changes_what_it_may_read_alone_and_is_for_who_writes_there(node: Node) -> None:
+    changes = ("insert", "update", "delete")
+    assert {
+        name
+        for name, (flags, keys) in told_of_commands(node).items()
+        if "write" in flags and not any(one in keys for one in changes)
+    } == {commands.CONSUMING}
+
+
+def told_of_commands(node: Node) -> dict[str, tuple[list[str], str]]:
+    """By name of what a kind can name whole: its flags, and how its keys are found."""
     named = sorted(one for one in commands.KNOWN if "|" not in one)
-    found = {one[0] for one in node.ask("COMMAND", "INFO", *named) if one and "keyword" in repr(one[8])}
-    assert found == {"xread", commands.CONSUMING}
+    return {one[0]: (one[2], repr(one[8]).lower()) for one in node.ask("COMMAND", "INFO", *named) if one}
 
 
 @pytest.mark.parametrize(

@@ -308,10 +308,18 @@ def test_who_consumes_names_no_pattern_that_some_servers_take_for_the_word_befor
 ) -> None:
     parameters = ("v",) if "{v}" in pattern else ()
     kind(reads=(pattern,), parameters=parameters, commands=("xread",))
-    kind(reads=("*",), commands=("xreadgroup",))
-    kind(reads=("streams:{v}", "a*s", "stream", "?s"), parameters=("v",), commands=("xreadgroup",))
+    kind(reads=("*",), writes=("*",), commands=("xreadgroup",))
+    keys = ("streams:{v}", "a*s", "stream", "?s")
+    kind(reads=keys, writes=keys, parameters=("v",), commands=("xreadgroup",))
     with pytest.raises(BadKindError, match="reads every stream"):
         kind(reads=(pattern,), parameters=parameters, commands=("xread", "xreadgroup"))
+
+
+def test_who_takes_entries_away_from_others_writes_what_it_reads() -> None:
+    kind(reads=("a:*",), writes=("a:*", "b:*"), commands=("xreadgroup", "xack"))
+    kind(reads=("a:*",), writes=("*",), commands=("xreadgroup",))
+    with pytest.raises(BadKindError, match="`b:\\*` is not in `writes`"):
+        kind(reads=("a:*", "b:*"), writes=("a:*",), commands=("xreadgroup",))
 
 
 @pytest.mark.parametrize("command", ["xautoclaim", "xclaim", "zadd"])

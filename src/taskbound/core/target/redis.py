@@ -11,7 +11,8 @@
    primary: no kind that publishes has it, also not by `*`.
 8. Where a server takes one argument for another (`redis_commands.CONSUMING`), a pattern that takes in the
    word `streams` opens all streams: it is for kinds that read `*`.
-9. Who is answered with what a key holds (`redis_commands.ANSWERING`) reads what it writes.
+9. Who is answered with what a key holds (`redis_commands.ANSWERING`) reads what it writes; who takes entries
+   away from others by the right to read alone (`CONSUMING`) writes what it reads.
 """
 
 from __future__ import annotations
@@ -223,6 +224,12 @@ class RedisKind:
                         f" the key of `{CONSUMING}`, so that it reads every stream",
                         remedy="name the keys by more, as in `stream:*`, or leave the command out",
                     )  # 8
+        unwritten = [one for one in self.reads if one not in self.writes and _ALL not in self.writes]
+        if CONSUMING in self.commands and unwritten:
+            raise BadKindError(
+                f"`{CONSUMING}` takes entries away from others: it is for kinds that write what they read,"
+                f" and `{escape_text(unwritten[0])}` is not in `writes`"
+            )  # 9
         unread = [one for one in self.writes if one not in self.reads and _ALL not in self.reads]
         for one in self.commands:
             if one in ANSWERING and unread:

@@ -12,7 +12,8 @@
    for another (Valkey does): what writes then is refused, and what reads is for kinds for which it opens
    nothing more (`CONSUMING`).
 6. What is answered with what a key holds, though the server asks of its user only whether it may write there,
-   is for kinds that read there too (`ANSWERING`).
+   is for kinds that read there too (`ANSWERING`); what changes it though the server asks only whether it may
+   be read, for kinds that write there too (`CONSUMING`).
 
 Measured with Redis 8.0.2 and Valkey 8.1.1, of which a test compares all commands with what stands here.
 """
@@ -99,7 +100,8 @@ SHOWING_CHANNELS: Final = frozenset(
 
 CONSUMING: Final = "xreadgroup"
 """Where its consumer is called `streams`, Valkey looks for its keys one word too early: at `STREAMS` itself,
-and at all but the last of them (rule 5)."""
+and at all but the last of them (rule 5). It moves what its group has read, and that the key may be read is
+all that servers ask of its user (rule 6)."""
 ANSWERING: Final = frozenset({"xautoclaim", "xclaim", "zadd"})
 """Entries of a stream, and by `ZADD key INCR 0 member` a score (rule 6)."""
 
