@@ -140,6 +140,19 @@ def test_i07_it_is_gone_by_what_github_takes_no_more_and_by_nothing_else(
         speaking(there).end_kept(made.kept, ends=LATEST, patience=PATIENCE)
 
 
+def test_i07_a_new_token_that_github_does_not_know_yet_is_not_gone(there: Github) -> None:
+    unknown = Said(401, {"message": "Bad credentials"})
+    there.changes = {"expires_at": instant(3_595)}
+    made = minted(there)
+    there.instead = {ENDS: unknown, SEES: unknown}
+    with pytest.raises(TargetUnavailableError, match="not yet"):
+        speaking(there).end_kept(made.kept, ends=LATEST, patience=PATIENCE)
+    assert there.live
+    there.instead = {}
+    assert speaking(there).end_kept(made.kept, ends=LATEST, patience=PATIENCE) == Gone(cut=0)
+    assert there.live == {}
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 422])
 def test_what_the_app_may_not_is_refused_and_nothing_of_its_key_is_said(there: Github, status: int) -> None:
     there.instead = {GIVES: Said(status, {"message": f"no: {there.key}"})}

@@ -7,7 +7,9 @@
 2. It has no name of ours: it is ended by its value, which is kept (`ports.target.keeping`).
 3. It is ended by itself (`DELETE /installation/token`), and is gone where GitHub then takes it no more: it
    answers 401 to the one question that any such token may ask. That shows that the token lets nobody in any
-   more at this address; it shows nothing of what was begun with it, as a clone, which goes on.
+   more at this address; it shows nothing of what was begun with it, as a clone, which goes on. GitHub takes a
+   new token for an unknown one until it is known everywhere there: where it says so instead of ending it,
+   that counts once the token is `_KNOWN` old, and it is tried again until then.
 4. No name can be looked for, nothing can be listed, and no end can be moved.
 5. The App proves itself by a JWT of `RS256`, which lives for nine minutes and began a minute ago, for clocks
    that differ. No word of an answer is passed on.
@@ -67,6 +69,10 @@ _HEADERS: Final = {
     "X-GitHub-Api-Version": "2022-11-28",
 }
 _WHOSE: Final = "installation/repositories?per_page=1"
+_KNOWN: Final = seconds(30)
+"""GitHub's own clients try again for 5 seconds; its clock may be behind ours by the rest (rule 3)."""
+_LASTS: Final = seconds(3_600)
+"""From when a token is given until what it says of its end."""
 _LEVEL: Final = {"read": 1, "write": 2}
 _IMPLIED: Final = {"metadata": "read"}
 _CREATED, _NO_CONTENT, _OK, _UNKNOWN, _FORBIDDEN = 201, 204, 200, 401, 403
@@ -136,11 +142,15 @@ class GithubTarget:
 
     def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | Left:  # noqa: ARG002 - it is shown
         """End it by itself, and see that it is taken no more (rule 3)."""
-        token = _read(kept)
+        token, over = _read(kept)
         with self._linked(patience) as link:
             ended = link.ask("DELETE", "installation/token", token)
             if ended.status not in {_NO_CONTENT, _UNKNOWN}:
                 raise _refusal(ended, "does not end the token")
+            if ended.status == _UNKNOWN and time.time() * 1_000_000 < over - _LASTS + _KNOWN:
+                raise TargetUnavailableError(
+                    "GitHub does not know the token any more, or does not yet: it gave it just now"
+                )
             seen = link.ask("GET", _WHOSE, token)
         if seen.status == _OK:
             raise TargetUnavailableError("the token was ended by GitHub, which takes it still")
@@ -261,16 +271,17 @@ def _instant(said: JsonValue) -> Instant | None:
         return None
 
 
-def _read(kept: str) -> str:
-    """The token that was kept.
+def _read(kept: str) -> tuple[str, int]:
+    """The token that was kept, and when it is over, in microseconds.
 
     Raises:
         TargetRefusedError: It is none.
     """
     try:
-        token = parse_object(kept.encode()).get("token")
+        value = parse_object(kept.encode())
     except MalformedError:
-        token = None
-    if not isinstance(token, str) or _TOKEN.fullmatch(token) is None:
+        value = {}
+    token, over = value.get("token"), value.get("ends")
+    if not isinstance(token, str) or _TOKEN.fullmatch(token) is None or not isinstance(over, int):
         raise TargetRefusedError("what was kept of the token is none")
-    return token
+    return token, over
