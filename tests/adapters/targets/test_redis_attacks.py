@@ -10,13 +10,7 @@ from taskbound.adapters.targets.redis import RedisTarget
 from taskbound.adapters.targets.redis import user as users
 from taskbound.core.clock import Instant
 from taskbound.core.target import RedisAccess, RedisKind, RedisPlace
-from taskbound.ports.target import (
-    Gone,
-    Minted,
-    MintOrder,
-    Shown,
-    TargetUnavailableError,
-)
+from taskbound.ports.target import Gone, Minted, MintOrder, Shown, TargetUnavailableError
 from tests.peers.minter import PATIENCE, PREFIX, fresh_name
 from tests.peers.redis import ADMIN_PASSWORD, ADMIN_USER, Node, following, running
 from tests.peers.resp import Line, LostError, SaidNoError
@@ -366,7 +360,7 @@ def test_i04_a_credential_that_had_the_brokers_connections_given_up_and_holds_al
 ) -> None:
     keeps = target(node)
     one = minted(node, by=keeps)
-    keeps.starts(patience=PATIENCE)
+    keeps.starts(patience=PATIENCE)  # as the broker does
     with node.line() as busy:
         busy.say("DEBUG", "SLEEP", "0.7")
         until(lambda: busy_now(node), "it hears nobody")
