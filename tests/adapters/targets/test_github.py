@@ -145,7 +145,7 @@ def test_i07_a_new_token_that_github_does_not_know_yet_is_not_gone(there: Github
     there.changes = {"expires_at": instant(3_595)}
     made = minted(there)
     there.instead = {ENDS: unknown, SEES: unknown}
-    with pytest.raises(TargetUnavailableError, match="not yet"):
+    with pytest.raises(TargetUnavailableError, match="not known yet"):
         speaking(there).end_kept(made.kept, ends=LATEST, patience=PATIENCE)
     assert there.live
     there.instead = {}

@@ -19,7 +19,7 @@ import re
 import shlex
 from base64 import b64decode
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.escape import escape_text
@@ -211,6 +211,7 @@ def _require_listed(what: str, found: tuple[str, ...]) -> None:
 def _require_network(text: str) -> None:
     """Require one that sshd reads as we do: no mask but a prefix, no IPv4 as IPv6 (rule 6)."""
     address, _, prefix = text.partition("/")
+    found: IPv4Network | IPv6Network | None
     try:
         found = ip_network(text)
         mapped = IPv6Address(address).ipv4_mapped if found.version == _IPV6 else None

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.escape import escape_text
 from taskbound.core.target.errors import BadKindError, BadTargetError
-from taskbound.core.target.redis_commands import ANSWERING, CONSUMING, require_command
-from taskbound.core.target.redis_patterns import filled, may_be, may_begin, places_of, require_pattern
+from taskbound.core.target.redis_commands import require_command, require_keys
+from taskbound.core.target.redis_patterns import filled, may_begin, places_of, require_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,6 @@ _SERVERS: Final = "__"
 _SENTINELS: Final = "__sentinel__:"
 """How the names begin of channels by which Sentinels find each other (rule 7)."""
 _PUBLISHING: Final = "publish"
-_STREAMS: Final = "streams"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +196,7 @@ class RedisKind:
         self._require_commands()
         self._require_parameters()
         self._require_channels()
-        self._require_keys()
+        require_keys(self.commands, self.reads, self.writes, self.parameters)
 
     def _require_channels(self) -> None:
         """Require rules 6 and 7."""
@@ -213,30 +212,6 @@ class RedisKind:
                     " Sentinels which server is the primary",
                     remedy="name the channels, as in `news:*`, or leave out `publish`",
                 )  # 7
-
-    def _require_keys(self) -> None:
-        """Require rules 8 and 9."""
-        if CONSUMING in self.commands and _ALL not in self.reads:
-            for one in self.reads:
-                if may_be(one, self.parameters, _STREAMS):
-                    raise BadKindError(
-                        f"`{escape_text(one)}` takes in the word `{_STREAMS}`, which some servers take for"
-                        f" the key of `{CONSUMING}`, so that it reads every stream",
-                        remedy="name the keys by more, as in `stream:*`, or leave the command out",
-                    )  # 8
-        unwritten = [one for one in self.reads if one not in self.writes and _ALL not in self.writes]
-        if CONSUMING in self.commands and unwritten:
-            raise BadKindError(
-                f"`{CONSUMING}` takes entries away from others: it is for kinds that write what they read,"
-                f" and `{escape_text(unwritten[0])}` is not in `writes`"
-            )  # 9
-        unread = [one for one in self.writes if one not in self.reads and _ALL not in self.reads]
-        for one in self.commands:
-            if one in ANSWERING and unread:
-                raise BadKindError(
-                    f"`{one}` answers with what a key holds: it is for kinds that read what they write, and"
-                    f" `{escape_text(unread[0])}` is not in `reads`"
-                )  # 9
 
     def _require_commands(self) -> None:
         """Require rule 3."""

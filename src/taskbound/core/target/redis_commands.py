@@ -25,6 +25,7 @@ from typing import Final
 
 from taskbound.core.action.escape import escape_text
 from taskbound.core.target.errors import BadKindError
+from taskbound.core.target.redis_patterns import may_be
 
 __all__ = [
     "ANSWERING",
@@ -34,9 +35,12 @@ __all__ = [
     "SHOWING_KEYS",
     "refusal_of",
     "require_command",
+    "require_keys",
 ]
 
 _SHOWN: Final = 80
+_ALL: Final = "*"
+_STREAMS: Final = "streams"
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}(\|[a-z0-9][a-z0-9_-]{0,39})?")
 _SELECT: Final = re.compile(r"select\|(0|[1-9][0-9]{0,4})")
 
@@ -244,3 +248,37 @@ def require_command(name: str, *, keys: bool, channels: bool) -> None:
             f"`{shown}` is no command that is known here to keep to its user's patterns",
             remedy="correct it; commands of modules can't be given to credentials",
         )  # 1
+
+
+def require_keys(
+    commands: tuple[str, ...], reads: tuple[str, ...], writes: tuple[str, ...], parameters: tuple[str, ...]
+) -> None:
+    """Go on with patterns that mean for these commands what they say (rules 5 and 6).
+
+    Raises:
+        BadKindError: They don't.
+    """
+    if CONSUMING in commands:
+        for one in reads if _ALL not in reads else ():
+            if may_be(one, parameters, _STREAMS):
+                raise BadKindError(
+                    f"`{escape_text(one)}` takes in the word `{_STREAMS}`, which some servers take for the"
+                    f" key of `{CONSUMING}`, so that it reads every stream",
+                    remedy="name the keys by more, as in `stream:*`, or leave the command out",
+                )  # 5
+        for one in _beyond(reads, writes):
+            raise BadKindError(
+                f"`{CONSUMING}` takes entries away from others: it is for kinds that write what they read,"
+                f" and `{escape_text(one)}` is not in `writes`"
+            )  # 6
+    for command in sorted(ANSWERING.intersection(commands)):
+        for one in _beyond(writes, reads):
+            raise BadKindError(
+                f"`{command}` answers with what a key holds: it is for kinds that read what they write, and"
+                f" `{escape_text(one)}` is not in `reads`"
+            )  # 6
+
+
+def _beyond(some: tuple[str, ...], others: tuple[str, ...]) -> list[str]:
+    """Those that are not among the others."""
+    return [] if _ALL in others else [one for one in some if one not in others]

@@ -149,7 +149,7 @@ class GithubTarget:
                 raise _refusal(ended, "does not end the token")
             if ended.status == _UNKNOWN and time.time() * 1_000_000 < over - _LASTS + _KNOWN:
                 raise TargetUnavailableError(
-                    "GitHub does not know the token any more, or does not yet: it gave it just now"
+                    "the token is unknown to GitHub, which gave it just now: it is over, or not known yet"
                 )
             seen = link.ask("GET", _WHOSE, token)
         if seen.status == _OK:
