@@ -260,8 +260,11 @@ def test_no_more_than_its_bound_is_kept_of_what_a_host_says_without_an_end() -> 
         tracemalloc.stop()
 
 
-def test_i04_who_keeps_a_host_busy_with_logins_keeps_no_end_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "_IDLE", 0.0)  # whatever waits has waited long
+@pytest.mark.parametrize("one", ["_IDLE", "_PROBE"])  # whatever waits has waited long, or is late
+def test_i04_who_keeps_a_host_busy_with_logins_keeps_no_end_away(
+    monkeypatch: pytest.MonkeyPatch, one: str
+) -> None:
+    monkeypatch.setattr(link, one, 0.0)
     with hosting("LoginGraceTime 60") as busy, busy.without("MaxStartups", more="MaxStartups 3"):
         minted = busy.mint()
         with busy.sshd.session(busy.holder(minted), "sleep 60") as session, contextlib.ExitStack() as over:

@@ -6,7 +6,8 @@
    nothing was. From the first byte of a request on, nothing is certain.
 3. A connection is kept for the calls that come, `KEPT` of them at most: a new one costs a login. It is asked
    something before it is used again, which may take `_PROBE`. Where that fails, what has been kept for as
-   long is as old: none of it is used. One that anything went wrong on is used no more. The newest waits as
+   long is as old: none of it is used. One that is late goes on to be waited for where nobody new is let in:
+   the host may have too much to do. One that anything went wrong on is used no more. The newest waits as
    long as it has to: whoever keeps a host busy with logins (MaxStartups) does not keep out who is in. Others
    are ended once they waited for `_IDLE`. They go with the target that they are kept for.
 4. An answer is one of those that a request has, or none.
@@ -17,6 +18,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 import weakref
@@ -46,6 +48,8 @@ _IDLE: Final = 60.0
 """Seconds after which one that waited is ended, unless it is the newest."""
 _PROBE: Final = 1.0
 """Seconds that one that waited has to answer."""
+_ANEW: Final = 0.7
+"""The part of what is left that a new connection may take where one that was kept is late."""
 _LEAST: Final = 0.05
 """Seconds: what is left for less isn't begun."""
 _VERSIONS: Final = (1, 2)
@@ -72,6 +76,8 @@ class Link:
         """Of the helper."""
         self.since = 0.0
         """Since when it waits."""
+        self.heard = False
+        """Whether the helper answered when it was last greeted."""
         self.deadline = 0.0
         """An instant of `time.monotonic`."""
 
@@ -99,15 +105,24 @@ class Link:
             )  # 5
         return answer
 
-    def greet(self, *, deadline: float) -> None:
+    def greet(self, *, deadline: float, within: float = math.inf) -> None:
         """Have the helper say that it is one (rule 2).
+
+        Args:
+            deadline: Of the call, an instant of `time.monotonic`.
+            within: Seconds that the answer may take.
 
         Raises:
             LateError: It doesn't in time.
             OverError: It is gone.
             TargetUnreachedError: It is none.
         """
+        self.heard = False
         self.child.write(_line("hello", {}), deadline=deadline)
+        self.hear(deadline=min(deadline, time.monotonic() + within))
+
+    def hear(self, *, deadline: float) -> None:
+        """Wait for what `greet` asked for; raises as that."""
         line = self.child.line(deadline=deadline)
         try:
             said = _read(line).get("ok")
@@ -115,7 +130,7 @@ class Link:
             raise TargetUnreachedError(_NO_HELPER) from None
         if not isinstance(said, dict) or not all(is_count(said.get(one)) for one in ("version", "now")):
             raise TargetUnreachedError(_NO_HELPER)
-        self.now, self.version = said["now"], said["version"]
+        self.now, self.version, self.heard = said["now"], said["version"], True
         if self.version not in _VERSIONS:
             least, most = _VERSIONS[0], _VERSIONS[-1]
             raise TargetUnreachedError(
@@ -180,15 +195,33 @@ class Links:
 
     def _take(self, deadline: float) -> Link:
         kept = self._next()
-        if kept is not None:
+        if kept is None:
+            return self._connect(deadline)
+        try:
+            kept.greet(deadline=deadline, within=_PROBE)
+        except LateError:
+            return self._instead(kept, deadline)
+        except (OverError, TargetUnreachedError):
+            self._drop(kept)  # 3
+            return self._connect(deadline)
+        kept.deadline = deadline
+        return kept
+
+    def _instead(self, late: Link, deadline: float) -> Link:
+        """A new connection in the place of one that is late, or that one where there is none (rule 3)."""
+        now, link = time.monotonic(), late
+        try:
+            link = self._connect(now + (deadline - now) * _ANEW)
+        except TargetUnreachedError as error:
             try:
-                kept.greet(deadline=min(deadline, time.monotonic() + _PROBE))
+                late.hear(deadline=deadline)
             except (LateError, OverError, TargetUnreachedError):
-                self._drop(kept)  # 3
-            else:
-                kept.deadline = deadline
-                return kept
-        return self._connect(deadline)
+                raise error from None
+        finally:
+            if link is not late or not late.heard:
+                self._drop(late)
+        link.deadline = deadline
+        return link
 
     def _connect(self, deadline: float) -> Link:
         left = deadline - time.monotonic()
