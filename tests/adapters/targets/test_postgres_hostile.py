@@ -282,3 +282,21 @@ def test_a213_what_one_login_gave_another_is_in_no_ends_way(orders: Orders, give
     revoked(orders, other)
     with orders.owner() as owner:
         owner.execute("DROP TABLE lent; DROP FUNCTION IF EXISTS lend()")
+
+
+@pytest.mark.parametrize(
+    "said", ["made by an engine", "{pg_monitor}", "taskbound: of the orders", "taskbound groups: {gone}", ""]
+)
+def test_what_others_say_of_a_login_is_neither_in_its_ends_way_nor_gives_it_a_group(
+    orders: Orders, said: str
+) -> None:
+    minted = orders.mint()
+    with orders.login(minted) as one:
+        one.execute("CREATE TABLE left_behind (id int)")
+    with orders.owner() as owner:
+        owner.execute(f"REVOKE readers FROM {user_of(minted)} CASCADE".encode())
+        if orders.apart:
+            owner.execute(f"REVOKE readers FROM {user_of(minted)} GRANTED BY minter".encode())
+        owner.execute(f"COMMENT ON ROLE {user_of(minted)} IS '{said}'".encode())
+        revoked(orders, minted)
+        owner.execute("DROP TABLE left_behind")

@@ -62,11 +62,15 @@ def weak(orders: Orders) -> Iterator[PostgresAdmin]:
         owner.execute("DROP ROLE weak")
 
 
-def refusal(orders: Orders, admin: PostgresAdmin, context: tuple[str, ...] = ()) -> str:
+def refusal(
+    orders: Orders, admin: PostgresAdmin, context: tuple[str, ...] = (), group: str = READERS.group
+) -> str:
     """What a person is told of an admin access that may not mint."""
     order = MintOrder(name=fresh_name(), ends=orders.ends, context=dict.fromkeys(context, "x"))
     with pytest.raises(TargetRefusedError) as caught:
-        orders.target(admin=admin).mint(order, replace(READERS, context=context), patience=PATIENCE)
+        orders.target(admin=admin).mint(
+            order, replace(READERS, context=context, group=group), patience=PATIENCE
+        )
     return caught.value.message
 
 
@@ -76,6 +80,9 @@ def test_an_admin_that_lacks_a_right_is_told_which(orders: Orders, weak: Postgre
         owner.execute("ALTER ROLE weak CREATEROLE")
         if orders.apart:
             assert refusal(orders, weak).endswith("lacks ADMIN OPTION on `readers`")
+            owner.execute('CREATE ROLE "odd; one"')
+            assert refusal(orders, weak, group="odd; one").endswith("lacks ADMIN OPTION on a role of others")
+            owner.execute('DROP ROLE "odd; one"')
             owner.execute("GRANT readers TO weak WITH ADMIN OPTION")
         assert refusal(orders, weak, ("tenant",)).endswith("and DELETE on `taskbound.contexts`")
         owner.execute("REVOKE USAGE ON SCHEMA taskbound FROM PUBLIC")

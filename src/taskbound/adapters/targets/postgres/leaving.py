@@ -10,7 +10,8 @@
    have made it there. A schema's owner may have taken that from itself, and is given it back.
 5. Before that the login is taken out of its groups: whoever draws the taking over out (by a lock on one of
    its tables) could use what runs with its rights for as long. A comment of the role keeps which groups those
-   were; it has them once more in the transaction that takes over, which nobody else sees.
+   were; those that are there still it has once more in the transaction that takes over, which nobody else
+   sees. A comment that others wrote says nothing.
 6. What another login of ours gave this one (a right with the grant option, a policy of a table) is taken away
    by that one's rights: else two of them would keep each other from ending. What others gave they take back.
 """
@@ -78,11 +79,19 @@ FROM pg_roles WHERE rolname = %s
 _KEEPER: Final = sql.SQL(
     "CREATE ROLE {} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT"
 )
+_TOLD: Final = sql.Literal("taskbound groups: ")
+"""What the comment of rule 5 begins with: another one is somebody else's."""
+_GROUPS: Final = """
+SELECT format({says}::text, one, {name}::text) FROM unnest(CASE
+    WHEN starts_with(shobj_description({oid}::oid, 'pg_authid'), {told}::text)
+    THEN substr(shobj_description({oid}::oid, 'pg_authid'), length({told}::text) + 1)::text[]
+END) one WHERE EXISTS (SELECT FROM pg_roles WHERE rolname = one)
+"""
 _STRIP: Final = """
 DO $$ DECLARE said text; groups text[]; BEGIN
 groups := ARRAY(SELECT pg_get_userbyid(roleid)::text FROM pg_auth_members WHERE member = {oid}::oid);
 IF groups <> ARRAY[]::text[] THEN
-    EXECUTE format('COMMENT ON ROLE %I IS %L', {name}::text, groups);
+    EXECUTE format('COMMENT ON ROLE %I IS %L', {name}::text, {told}::text || groups::text);
     FOR said IN SELECT format('REVOKE %I FROM %I', one, {name}::text) FROM unnest(groups) one
     LOOP EXECUTE said; END LOOP;
 END IF;
@@ -90,9 +99,7 @@ END $$
 """
 _LEAVE: Final = """
 DO $$ DECLARE said text; BEGIN
-FOR said IN
-    SELECT format('GRANT %I TO %I', one, {name}::text)
-    FROM unnest(shobj_description({oid}::oid, 'pg_authid')::text[]) one
+FOR said IN {give}
 LOOP EXECUTE said; END LOOP;
 FOR said IN
     SELECT format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', nspname, pg_get_userbyid(nspowner))
@@ -112,9 +119,7 @@ REASSIGN OWNED BY {login} TO {keeper};
 DROP OWNED BY {login};
 REVOKE {login} FROM {keeper};
 DO $$ DECLARE said text; BEGIN
-FOR said IN
-    SELECT format('REVOKE %I FROM %I', one, {name}::text)
-    FROM unnest(shobj_description({oid}::oid, 'pg_authid')::text[]) one
+FOR said IN {take}
 LOOP EXECUTE said; END LOOP;
 END $$
 """
@@ -133,7 +138,7 @@ def owned(link: Link, place: PostgresPlace, oid: int) -> list[str]:
 
 def strip(link: Link, name: str, oid: int) -> None:
     """Take it out of its groups (rule 5); raises as `link.linked`."""
-    link.run(sql.SQL(_STRIP).format(name=sql.Literal(name), oid=sql.Literal(oid)))
+    link.run(sql.SQL(_STRIP).format(name=sql.Literal(name), oid=sql.Literal(oid), told=_TOLD))
 
 
 def leave(there: Link, name: str, oid: int) -> str:
@@ -151,13 +156,21 @@ def leave(there: Link, name: str, oid: int) -> str:
         "login": named(name),
         "keeper": named(keeper),
         "oid": sql.Literal(oid),
-        "name": sql.Literal(name),
+        "give": _groups("GRANT %I TO %I", name, oid),
+        "take": _groups("REVOKE %I FROM %I", name, oid),
     }
     there.run(sql.SQL(_LEAVE).format(**values))
     for one in givers:
         part(there, one)
     database = there.connection.info.dbname
     return f"what it owned in `{database}` is kept by `{keeper}`, who can do nothing"
+
+
+def _groups(says: str, name: str, oid: int) -> sql.Composed:
+    """A statement for each group that the login was taken out of (rule 5)."""
+    return sql.SQL(_GROUPS).format(
+        says=sql.Literal(says), name=sql.Literal(name), oid=sql.Literal(oid), told=_TOLD
+    )
 
 
 def _is_ours(role: str, name: str) -> bool:

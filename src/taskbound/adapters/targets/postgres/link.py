@@ -86,6 +86,7 @@ _LACKING: Final = (
     ("schema taskbound", "USAGE on the schema `taskbound`"),
     ("table contexts", "SELECT, INSERT and DELETE on `taskbound.contexts`"),
     ("to create role", "CREATEROLE"),
+    ("admin option", "ADMIN OPTION on a role of others"),
     ("pg_signal_backend", "membership in `pg_signal_backend`"),
 )
 """What stands in a refusal, in lower case, and the right that is missing then; the first that fits."""
