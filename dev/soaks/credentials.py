@@ -17,12 +17,13 @@ __all__ = ["soak_credentials"]
 
 
 def soak_credentials(count: int, seed: int) -> Found:
-    """Every point of the fault matrix, and so many kills at random, for each kind of target.
+    """Every point of the fault matrix for each kind of target, and so many kills at random over all of them.
 
     All that was minted is looked for, and so is whoever was let in. What nobody can end, as the kill lost it
     and it has no name, lives no longer than its row says.
     """
-    return Found(counted="; ".join(_soak(kind, count, seed) for kind in GROUNDS))
+    each = -(-count // len(GROUNDS))
+    return Found(counted="; ".join(_soak(kind, each, seed) for kind in GROUNDS))
 
 
 def _soak(kind: str, count: int, seed: int) -> str:

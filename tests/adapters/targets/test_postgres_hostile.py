@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,6 +17,7 @@ from taskbound.adapters.targets.postgres.scram import SALT, verifier_of
 from taskbound.core.target import PostgresKind
 from taskbound.ports.target import Gone, Minted, MintOrder, TargetRefusedError, TargetUnavailableError
 from tests.adapters.targets.ending import ENDS, revoked, user_of
+from tests.peers.cutting import Cutting
 from tests.peers.minter import ADMIN, MARK, PATIENCE, READERS, Orders, fresh_name, minting
 from tests.postgres import newest, programs
 
@@ -70,6 +75,24 @@ def test_i04_a213_a_password_that_it_changes_and_does_not_commit_keeps_it_in_no_
         one.execute(f"ALTER ROLE {user_of(minted)} PASSWORD 'mine'".encode())
         one.execute(kept.encode())
         assert revoked(orders, minted).cut == 1
+
+
+def test_i04_a213_a_session_that_is_slow_to_end_is_one(orders: Orders, tmp_path: Path) -> None:
+    minted = orders.mint()
+    with suppress(psycopg.OperationalError), orders.login(minted) as one:
+        one.execute("BEGIN")
+        one.execute(f"ALTER ROLE {user_of(minted)} PASSWORD 'mine'".encode())
+        process = one.info.backend_pid
+        going_on = partial(os.kill, process, signal.SIGCONT)
+        os.kill(process, signal.SIGSTOP)
+        try:
+            with Cutting(tmp_path, orders.server.folder) as way:
+                way.at(b"pg_terminate_backend", "held", going_on, times=3)
+                found = orders.target(tmp_path).revoke(user_of(minted), ends=ENDS, patience=PATIENCE)
+        finally:
+            with suppress(ProcessLookupError):
+                going_on()
+        assert found == Gone(cut=1)
 
 
 def test_i04_a213_who_commits_a_password_of_its_own_all_the_time_is_out(orders: Orders) -> None:

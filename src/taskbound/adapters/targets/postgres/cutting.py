@@ -56,9 +56,10 @@ SELECT pid, virtualxid FROM pg_locks WHERE locktype = 'virtualxid' AND pid NOT I
 _SHUT: Final = "SET LOCAL lock_timeout = '200ms'; ALTER ROLE {} NOLOGIN CONNECTION LIMIT 0"
 """One message, and so one transaction: the bound is its own."""
 _SESSIONS: Final = """
-SELECT count(*), count(*) FILTER (WHERE pg_terminate_backend(pid))
+SELECT count(*), coalesce(array_agg(pid) FILTER (WHERE pg_terminate_backend(pid)), '{}')
 FROM pg_stat_activity WHERE usesysid = %s::oid
 """
+"""How many there are, and which were asked to end: who is slow to is asked again, and is one all the same."""
 _OPEN: Final = "SELECT count(*) FROM pg_stat_activity WHERE usesysid = %s::oid"
 _PREPARED: Final = "SELECT gid, database FROM pg_prepared_xacts WHERE owner = %s"
 _END_HIDDEN: Final = """
@@ -82,12 +83,12 @@ _FORGET: Final = "DELETE FROM taskbound.contexts WHERE login = %s"
 
 def end_login(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str) -> Gone:
     """End it; raises as `link.linked`, and `TargetUnavailableError` where something of it is left."""
-    cut = 0
+    cut: set[int] = set()
     notes: list[str] = []
     oid, _, contexts = _find(link, name)
     if oid is not None:
         cut, notes = _shut(link, place, admin, name, oid)  # 1
-        cut += _end_beginning(link, name) + _end_sessions(link, oid)  # 2
+        cut |= _end_beginning(link, name) | _end_sessions(link, oid)  # 2
         notes += _roll_back(link, place, admin, name)  # 3
         databases = owned(link, place, oid)
         if databases:
@@ -96,7 +97,7 @@ def end_login(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str)
             with linked(place, admin.user, admin.password, patience=link.left, database=database) as there:
                 notes.append(leave(there, name, oid))  # 4
         _drop(link, name, contexts=contexts)  # 5
-        cut += _end_sessions(link, oid)
+        cut |= _end_sessions(link, oid)
     else:
         _require_nobodys(link)  # 7
         if contexts:
@@ -104,7 +105,7 @@ def end_login(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str)
     shown = look_at_login(link, name)
     if shown.exists or shown.open:
         raise TargetUnavailableError("the database still shows something of the login")
-    return Gone(cut=cut, notes=tuple(notes))
+    return Gone(cut=len(cut), notes=tuple(notes))
 
 
 def look_at_login(link: Link, name: str) -> Shown:
@@ -123,15 +124,15 @@ def _find(link: Link, name: str) -> tuple[int | None, bool, bool]:
 
 def _shut(
     link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str, oid: int
-) -> tuple[int, list[str]]:
+) -> tuple[set[int], list[str]]:
     """Let it log in no more, whoever of its own has its row (rule 1); what was ended for that."""
-    cut = 0
+    cut: set[int] = set()
     notes: list[str] = []
     while True:
         try:
             link.run(sql.SQL(_SHUT).format(named(name)))
         except (errors.LockNotAvailable, errors.InternalError_):
-            cut += link.run(_SESSIONS, (oid,))[0][1]
+            cut.update(link.run(_SESSIONS, (oid,))[0][1])
             notes += _roll_back(link, place, admin, name)
         else:
             return cut, notes
@@ -155,37 +156,37 @@ def _require_nobodys(link: Link) -> None:
         )
 
 
-def _end_beginning(link: Link, name: str) -> int:
-    """Wait until what may have been let in before can be seen, and end what hides; how many (rule 2)."""
+def _end_beginning(link: Link, name: str) -> set[int]:
+    """Wait until what may have been let in before can be seen, and end what hides; which (rule 2)."""
     beginning = set(link.run(_BEGINNING))
     for _ in range(_BEGINS):
         if not beginning:
-            return 0
+            return set()
         threading.Event().wait(_PAUSE)
         beginning &= set(link.run(_BEGINNING))
     if not beginning:
-        return 0
+        return set()
     join(link, name)
     numbers = sql.Literal([pid for pid, _ in beginning])
     link.run(sql.SQL(_END_HIDDEN).format(login=named(name), numbers=numbers))
-    ended = set(link.run("SELECT current_setting('taskbound.ended')")[0][0].split())
-    hidden = {one for one in beginning if str(one[0]) in ended}
+    ended = {int(one) for one in link.run("SELECT current_setting('taskbound.ended')")[0][0].split()}
+    hidden = {one for one in beginning if one[0] in ended}
     while hidden:
         if link.left < _PAUSE:
             raise TargetUnavailableError("a session of the login that hides doesn't end")
         threading.Event().wait(_PAUSE)
         hidden &= set(link.run(_BEGINNING))
-    return len(ended)
+    return ended
 
 
-def _end_sessions(link: Link, oid: int) -> int:
-    """End them until none is left; how many."""
-    cut = 0
+def _end_sessions(link: Link, oid: int) -> set[int]:
+    """End them until none is left; which, by their processes."""
+    cut: set[int] = set()
     while True:
         there, asked = link.run(_SESSIONS, (oid,))[0]
         if not there:
             return cut
-        cut = max(cut, asked)
+        cut.update(asked)
         if link.left < _PAUSE:
             raise TargetUnavailableError("sessions of the login don't end")
         threading.Event().wait(_PAUSE)
