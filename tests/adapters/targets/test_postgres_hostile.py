@@ -308,7 +308,17 @@ def test_a213_what_one_login_gave_another_is_in_no_ends_way(orders: Orders, give
 
 
 @pytest.mark.parametrize(
-    "said", ["made by an engine", "{pg_monitor}", "taskbound: of the orders", "taskbound groups: {gone}", ""]
+    "said",
+    [
+        "made by an engine",
+        "{pg_monitor}",
+        "taskbound: of the orders",
+        "taskbound groups: {gone}",
+        "taskbound groups: {",
+        "taskbound groups: {1,}",
+        "taskbound groups: {9999999999}",
+        "",
+    ],
 )
 def test_what_others_say_of_a_login_is_neither_in_its_ends_way_nor_gives_it_a_group(
     orders: Orders, said: str

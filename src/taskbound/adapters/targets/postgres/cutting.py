@@ -13,7 +13,9 @@
    draws that out (`post_auth_delay` is the client's to say) is ended with the login's own rights: the server
    lets those end sessions of the login, and no other's. (Who has not said a password yet is in a transaction
    too, and is refused once it has.)
-3. What it prepared is rolled back: a prepared transaction outlives its session, with all its locks.
+3. What it prepared is rolled back: a prepared transaction outlives its session, with all its locks. What the
+   login called it is in the encoding of the database where it did, and need be no text anywhere else: it is
+   named there, by its bytes.
 4. It is taken out of its groups, and what it owns is left to a role that can do nothing (`leaving`). In a
    database that the admin can't enter that stays; then the login is not gone yet, and can do nothing.
 5. It is dropped, and then looked for again: the role, its sessions by number, and what it prepared.
@@ -61,7 +63,11 @@ FROM pg_stat_activity WHERE usesysid = %s::oid
 """
 """How many there are, and which were asked to end: who is slow to is asked again, and is one all the same."""
 _OPEN: Final = "SELECT count(*) FROM pg_stat_activity WHERE usesysid = %s::oid"
-_PREPARED: Final = "SELECT gid, database FROM pg_prepared_xacts WHERE owner = %s"
+_PREPARED: Final = "SELECT DISTINCT database FROM pg_prepared_xacts WHERE owner = %s"
+_CALLED: Final = """
+SELECT convert_to(gid, getdatabaseencoding()) FROM pg_prepared_xacts
+WHERE owner = %s AND database = current_database()
+"""
 _END_HIDDEN: Final = """
 SET ROLE {login};
 DO $$ DECLARE one int; ended text := ''; BEGIN
@@ -193,12 +199,15 @@ def _end_sessions(link: Link, oid: int) -> set[int]:
 
 
 def _roll_back(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str) -> list[str]:
-    prepared = link.run(_PREPARED, (name,))
-    if not prepared:
-        return []
-    for gid, database in prepared:
+    count = 0
+    for (database,) in link.run(_PREPARED, (name,)):
         with linked(place, admin.user, admin.password, patience=link.left, database=database) as there:
-            join(there, name)
-            there.run(sql.SQL("SET ROLE {}").format(named(name)))
-            there.run(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
-    return [f"{len(prepared)} prepared transactions were rolled back"]
+            called = [gid for (gid,) in there.run(_CALLED, (name,))]
+            if called:
+                join(there, name)
+                there.run(sql.SQL("SET ROLE {}").format(named(name)))
+            for gid in called:
+                written = "".join(f"\\x{one:02x}" for one in gid)
+                there.run(f"ROLLBACK PREPARED E'{written}'".encode())
+            count += len(called)
+    return [f"{count} prepared transactions were rolled back"] if count else []

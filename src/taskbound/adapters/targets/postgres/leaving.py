@@ -10,8 +10,8 @@
    have made it there. A schema's owner may have taken that from itself, and is given it back.
 5. Before that the login is taken out of its groups: whoever draws the taking over out (by a lock on one of
    its tables) could use what runs with its rights for as long. A comment of the role keeps which groups those
-   were; those that are there still it has once more in the transaction that takes over, which nobody else
-   sees. A comment that others wrote says nothing.
+   were, by their numbers (a name may be no text here: `link`, rule 7); those that are there still it has once
+   more in the transaction that takes over, which nobody else sees. A comment that others wrote says nothing.
 6. What another login of ours gave this one (a right with the grant option, a policy of a table) is taken away
    by that one's rights: else two of them would keep each other from ending. What others gave they take back.
 """
@@ -81,18 +81,18 @@ _KEEPER: Final = sql.SQL(
 )
 _TOLD: Final = sql.Literal("taskbound groups: ")
 """What the comment of rule 5 begins with: another one is somebody else's."""
+_NUMBERS: Final = sql.Literal(r"^taskbound groups: (\{[0-9]{1,10}(?:,[0-9]{1,10})*\})$")
 _GROUPS: Final = """
-SELECT format({says}::text, one, {name}::text) FROM unnest(CASE
-    WHEN starts_with(shobj_description({oid}::oid, 'pg_authid'), {told}::text)
-    THEN substr(shobj_description({oid}::oid, 'pg_authid'), length({told}::text) + 1)::text[]
-END) one WHERE EXISTS (SELECT FROM pg_roles WHERE rolname = one)
+SELECT format({says}::text, rolname, {name}::text) FROM pg_roles WHERE oid::bigint = ANY (
+    substring(shobj_description({oid}::oid, 'pg_authid') FROM {numbers}::text)::bigint[]
+)
 """
 _STRIP: Final = """
-DO $$ DECLARE said text; groups text[]; BEGIN
-groups := ARRAY(SELECT pg_get_userbyid(roleid)::text FROM pg_auth_members WHERE member = {oid}::oid);
-IF groups <> ARRAY[]::text[] THEN
+DO $$ DECLARE said text; groups oid[]; BEGIN
+groups := ARRAY(SELECT roleid FROM pg_auth_members WHERE member = {oid}::oid);
+IF groups <> ARRAY[]::oid[] THEN
     EXECUTE format('COMMENT ON ROLE %I IS %L', {name}::text, {told}::text || groups::text);
-    FOR said IN SELECT format('REVOKE %I FROM %I', one, {name}::text) FROM unnest(groups) one
+    FOR said IN SELECT format('REVOKE %I FROM %I', pg_get_userbyid(one), {name}::text) FROM unnest(groups) one
     LOOP EXECUTE said; END LOOP;
 END IF;
 END $$
@@ -169,7 +169,7 @@ def leave(there: Link, name: str, oid: int) -> str:
 def _groups(says: str, name: str, oid: int) -> sql.Composed:
     """A statement for each group that the login was taken out of (rule 5)."""
     return sql.SQL(_GROUPS).format(
-        says=sql.Literal(says), name=sql.Literal(name), oid=sql.Literal(oid), told=_TOLD
+        says=sql.Literal(says), name=sql.Literal(name), oid=sql.Literal(oid), numbers=_NUMBERS
     )
 
 

@@ -15,6 +15,9 @@
 6. An admin's connection is kept for the calls that come, `KEPT` of them at most: a new one costs more than
    what is done on it. It is asked something before it is used again, one that anything went wrong on is used
    no more, and one that nobody needs is ended by the server. They go with the target that they are kept for.
+7. Names of roles and databases are the whole server's, and as the database had them in which they were made:
+   in another encoding they may be no text here. Such a one is read with escapes, and keeps nothing else from
+   being seen. No function of texts is given one (`starts_with` fails at it): names are compared as they are.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import psycopg
 from psycopg import errors, sql
+from psycopg.adapt import Loader
 
 from taskbound.ports.target import (
     NameTakenError,
@@ -42,6 +46,8 @@ from taskbound.ports.target import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from psycopg.abc import Buffer
 
     from taskbound.core.target import PostgresPlace
 
@@ -102,6 +108,14 @@ class PostgresAdmin:
     password: str = field(default="", repr=False)
 
 
+class _Texts(Loader):
+    """Reads texts and names, also those that are none here (rule 7)."""
+
+    def load(self, data: Buffer) -> str:
+        """The text; with an escape for each byte that is of none."""
+        return bytes(data).decode(errors="backslashreplace")
+
+
 class Link:
     """One connection in autocommit, and what is left of its call's time."""
 
@@ -123,11 +137,13 @@ class Link:
         return left
 
     def run(
-        self, statement: sql.Composed | LiteralString, values: Sequence[object] | Mapping[str, object] = ()
+        self,
+        statement: sql.Composed | LiteralString | bytes,
+        values: Sequence[object] | Mapping[str, object] = (),
     ) -> list[tuple[Any, ...]]:
         """The rows of a statement; none of one that has none. Raises as `linked`."""
         _ = self.left
-        whole = statement if isinstance(statement, sql.Composed) else sql.SQL(statement)
+        whole = sql.SQL(statement) if isinstance(statement, str) else statement
         found = self.connection.execute(whole, values or None)
         return found.fetchall() if found.description is not None else []
 
@@ -165,13 +181,8 @@ def linked(
         NameTakenError: A role of the name is there.
     """
     deadline = time.monotonic() + patience
-    with (
-        _told(),
-        psycopg.connect(
-            **_where(place, user, password, patience, database=database), autocommit=True
-        ) as connection,
-        _cut_at(connection, deadline),
-    ):
+    where = _where(place, user, password, patience, database=database)
+    with _told(), _connected(where) as connection, _cut_at(connection, deadline):
         yield Link(connection, deadline)
 
 
@@ -214,9 +225,10 @@ class Links:
         place, admin = self._place, self._admin
         where = _where(place, admin.user, admin.password, left, bound=_bound(patience))
         try:
-            fresh = psycopg.connect(**where, autocommit=True, prepare_threshold=None)
+            fresh = _connected(where)
         except (psycopg.Error, UnicodeError, OSError) as error:
             raise TargetUnreachedError(_said(error)) from None  # 4
+        fresh.prepare_threshold = None
         try:
             if fresh.info.server_version >= _IDLES:
                 fresh.execute("SELECT set_config('idle_session_timeout', %s, false)", (_IDLE,))
@@ -237,6 +249,14 @@ class Links:
             over = self._kept.pop(0)[1] if len(self._kept) > KEPT else None
         if over is not None:
             over.close()
+
+
+def _connected(where: Mapping[str, Any]) -> psycopg.Connection[tuple[Any, ...]]:
+    """A new connection in autocommit, to where libpq is told."""
+    fresh = psycopg.connect(**where, autocommit=True)
+    for one in ("name", "text"):
+        fresh.adapters.register_loader(one, _Texts)  # 7
+    return fresh
 
 
 def _close(kept: list[tuple[int, psycopg.Connection[tuple[Any, ...]]]]) -> None:

@@ -33,7 +33,8 @@ HAS_CONTEXTS: Final = """EXISTS (
     WHERE n.nspname = 'taskbound' AND c.relname = 'contexts' AND c.relkind = 'r' AND NOT EXISTS (
         SELECT FROM pg_roles r JOIN pg_database d ON d.datname = current_database()
         WHERE r.oid IN (c.relowner, n.nspowner)
-        AND (starts_with(r.rolname, 'tb_') OR NOT pg_has_role(r.oid, d.datdba, 'MEMBER'))
+        AND ((r.rolname >= 'tb_' AND r.rolname < 'tb`') OR NOT pg_has_role(r.oid, d.datdba, 'MEMBER'))
     )
 )"""
-"""Whether the table is there, and counts (rule 1); an expression."""
+"""Whether the table is there, and counts (rule 1); an expression. Names are compared by their bytes (`link`,
+rule 7), and a backquote is the one that comes right behind `_`."""

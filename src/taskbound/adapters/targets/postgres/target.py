@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresTarget"]
 
-_SWEEP: Final = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s)"
+_SWEEP: Final = "SELECT rolname FROM pg_roles WHERE rolname >= %s::name AND rolname < %s::name"
+"""By the order of bytes, as names have it (`link`, rule 7)."""
 
 
 class PostgresTarget:
@@ -62,7 +63,8 @@ class PostgresTarget:
     def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:
         """Roles whose names begin so, as they come."""
         with self._linked(patience) as link:
-            for (name,) in link.rows(_SWEEP, (prefix,)):
+            behind = prefix[:-1] + chr(ord(prefix[-1]) + 1)  # the first name that comes behind all of them
+            for (name,) in link.rows(_SWEEP, (prefix, behind)):
                 yield name
 
     def discover(self, marks: Collection[str], *, most: int, patience: float) -> Discovery:
