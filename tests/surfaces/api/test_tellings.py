@@ -11,6 +11,7 @@ import pytest
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.credential import Credential, CredentialState, LeaseLostError, Step
 from taskbound.flows.audit.rows import compare_rows
+from taskbound.flows.credential.leasing import Leased, lease
 from taskbound.surfaces.api.tellings import TOGETHER, Tellings
 from taskbound.surfaces.api.worker import Lane, Worker
 from tests.stories.brokering import Broker, moves, put, put_target, row_of
@@ -59,8 +60,10 @@ def taken(world: World, count: int) -> list[Telling]:
     return [broker.take(row, Step.REVOKE) for row in rows]
 
 
-def together(world: World, told: Sequence[Telling]) -> tuple[list[object], int, list[str]]:
-    """What each is answered that is told while the worker is busy; the transactions; the order of turns."""
+def together(
+    world: World, told: Sequence[Telling], leased: Sequence[str] = ()
+) -> tuple[list[object], int, list[str]]:
+    """What each is answered that is told or leased while the worker is busy; the transactions; the turns."""
     store, order = Counting(world.store), list[str]()
     means = replace(world.means, store=store)  # type: ignore[arg-type]  # it is a store by what it passes on
     busy, over = threading.Event(), threading.Event()
@@ -80,6 +83,13 @@ def together(world: World, told: Sequence[Telling]) -> tuple[list[object], int, 
 
         return done
 
+    def ask(name: str) -> Callable[[Transaction | None], tuple[Leased, ...]]:
+        def done(tx: Transaction | None) -> tuple[Leased, ...]:
+            order.append("leased")
+            return lease(means, "default", [name], (), tx=tx)
+
+        return done
+
     async def story() -> list[object]:
         worker = Worker(asyncio.get_running_loop())
         calls: Lane[str, str] = Lane(worker, block)
@@ -87,7 +97,9 @@ def together(world: World, told: Sequence[Telling]) -> tuple[list[object], int, 
         worker.start()
         first = calls.put("block")
         await asyncio.to_thread(busy.wait, 10)
-        waiting = [asyncio.ensure_future(tellings.take(tell(one))) for one in told]
+        waiting: list[asyncio.Future[object]] = [
+            asyncio.ensure_future(tellings.take(one)) for one in (*map(tell, told), *map(ask, leased))
+        ]
         await asyncio.sleep(0)
         call = calls.put("call")
         over.set()
@@ -120,3 +132,14 @@ def test_i55_one_that_is_refused_is_in_no_others_way_and_changes_nothing(world: 
     assert written == 1 + TOGETHER
     assert row_of(world, told[2].credential).state is S.REVOKING
     assert len(moves(world)) == TOGETHER - 1
+
+
+def test_what_brokers_lease_meanwhile_is_of_the_same_transaction(world: World) -> None:
+    told, due = taken(world, 2), [put(world, one, state=S.REVOKING, ended=world.clock.now()) for one in "mn"]
+    found, written, order = together(world, told, [one.id for one in due])
+    assert written == 1
+    assert order == ["block", "told", "told", "leased", "leased", "call"]
+    for row, given in zip(due, found[2:], strict=True):
+        assert isinstance(given, tuple)
+        assert [(one.credential.id, one.step) for one in given] == [(row.id, Step.REVOKE)]
+        assert row_of(world, row.id).lease == given[0].credential.lease != row.lease

@@ -58,7 +58,11 @@ class Leased:
 
 
 def lease(
-    means: Means, namespace: str, credentials: Collection[str], waited_for: Collection[str]
+    means: Means,
+    namespace: str,
+    credentials: Collection[str],
+    waited_for: Collection[str],
+    tx: Transaction | None = None,
 ) -> tuple[Leased, ...]:
     """Give out what is due of these.
 
@@ -67,6 +71,7 @@ def lease(
         namespace: Whose.
         credentials: Ids; `MOST` at most.
         waited_for: Ids of those whose secret somebody waits for (rule 2).
+        tx: The transaction that it is part of; None for one of its own.
 
     Raises:
         TooManyAtOnceError: It is more.
@@ -74,7 +79,8 @@ def lease(
     wanted = frozenset(credentials)
     if len(wanted) > MOST:
         raise TooManyAtOnceError(f"{len(wanted)} credentials are asked for at once")
-    return means.store.write(partial(_lease, means, namespace, sorted(wanted), frozenset(waited_for)))
+    work = partial(_lease, means, namespace, sorted(wanted), frozenset(waited_for))
+    return means.store.write(work) if tx is None else work(tx)
 
 
 def _lease(

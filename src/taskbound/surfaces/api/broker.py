@@ -75,7 +75,8 @@ async def give_orders(daemon: Daemon, connection: Connection, ask: wire.LeaseCre
     """What the broker gets to do of what it asks for."""
     space = connection.namespace
     waited = daemon.credentials.waited_for(space)
-    given = await daemon.first(partial(lease, daemon.means, space, ask.credentials, waited))
+    asked = partial(lease, daemon.means, space, ask.credentials, waited)
+    given = await daemon.tellings.take(lambda tx: asked(tx=tx))
     return wire.Orders(orders=tuple(map(_order, given)), now=daemon.means.clock.now())
 
 

@@ -1,7 +1,9 @@
-"""What brokers tell, taken together: one transaction for all that waits, after the decisions that wait.
+"""What brokers tell and lease, taken together: one transaction for all that waits, after what is decided.
 
-1. It has a lane of its own behind that of calls: what is told ends and stops nothing, it says what was seen.
-   `TOGETHER` are taken in a turn at most, so that no decision waits for more than some milliseconds of it.
+1. It has a lane of its own behind that of calls: what is told ends and stops nothing, it says what was seen,
+   and what is leased to be revoked was ended with its row. `TOGETHER` are taken in a turn at most,
+   so that no decision waits for more than some milliseconds of it. Who ends ten thousand has each row written
+   twice more, and a commit for each would be one that decisions wait for.
 2. What is taken together is one transaction, held to what authorizes each. Where any of it is refused, each
    is told alone, authorized anew: one broker's word is not in the way of another's.
 """
@@ -10,9 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from taskbound.core.credential import Credential
 from taskbound.flows.policy.held import hold
 from taskbound.surfaces.api.authority import based
 from taskbound.surfaces.api.worker import Lane
@@ -25,19 +26,26 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
     from taskbound.surfaces.api.worker import Worker
 
-    Tell = Callable[[Transaction | None], Credential]
-    """Tells it in this transaction, or by one of its own."""
+    Tell = Callable[[Transaction | None], object]
+    """Does it in this transaction, or by one of its own."""
 
 __all__ = ["TOGETHER", "Tellings"]
 
 TOGETHER: Final = 8
 
-Taken = Credential | Exception
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refused:
+    """Why it was not taken."""
+
+    error: Exception
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Telling:
-    """One thing that was told."""
+    """One thing that was told, or asked for."""
 
     bases: Callable[[], tuple[Basis, ...]]
     tell: Tell
@@ -49,16 +57,16 @@ class Tellings:
     def __init__(self, means: Means, worker: Worker) -> None:
         """Take them in turns of this worker, behind the lanes that it has (rule 1)."""
         self._means = means
-        self._lane: Final[Lane[_Telling, Taken]] = Lane(worker, self._take, most=TOGETHER)
+        self._lane: Final[Lane[_Telling, object]] = Lane(worker, self._take, most=TOGETHER)
 
-    async def take(self, tell: Tell) -> Credential:
-        """The credential as it stands once this was told; raises what that raises."""
+    async def take(self, tell: Callable[[Transaction | None], T]) -> T:
+        """What this answers, once it is written; raises what that raises."""
         taken = await self._lane.put(_Telling(bases=based(), tell=tell))
-        if isinstance(taken, Exception):
-            raise taken
-        return taken
+        if isinstance(taken, _Refused):
+            raise taken.error
+        return cast("T", taken)
 
-    def _take(self, tellings: Sequence[_Telling]) -> Sequence[Taken]:
+    def _take(self, tellings: Sequence[_Telling]) -> Sequence[object]:
         if len(tellings) > 1:
             try:
                 with hold(*(basis for one in tellings for basis in one.bases())):
@@ -68,13 +76,13 @@ class Tellings:
         return [_alone(one) for one in tellings]
 
 
-def _all(tellings: Sequence[_Telling], tx: Transaction) -> list[Taken]:
+def _all(tellings: Sequence[_Telling], tx: Transaction) -> list[object]:
     return [one.tell(tx) for one in tellings]
 
 
-def _alone(one: _Telling) -> Taken:
+def _alone(one: _Telling) -> object:
     try:
         with hold(*one.bases()):
             return one.tell(None)
     except Exception as error:  # noqa: BLE001 - carried over to whoever awaits
-        return error
+        return _Refused(error=error)

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from taskbound.core.credential import Credential
     from taskbound.flows.approval.circle import Proves
     from taskbound.flows.credential.minting import Mintable
-    from taskbound.ports.store import Readable
-    from taskbound.ports.target import Minted, Target
+    from taskbound.ports.store import Readable, Snapshot
+    from taskbound.ports.target import Minted, StoredTarget, Target
     from taskbound.surfaces.broker.authority import Authority, Told
     from taskbound.surfaces.broker.grip import Grip, Watch
     from taskbound.surfaces.broker.keeping import Keeping
@@ -161,9 +161,10 @@ def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
         with desk.store.read() as snapshot:
             row = snapshot.credentials.credential(namespace, credential)
             mark = snapshot.targets.mark()
+            stored = _target_of(snapshot, row)
         if row is None or row.state is not CredentialState.REVOKING or row.lease.fence != grip.fence:
             return
-        target = _target_of(desk, row)
+        target = _opened(desk, row, stored)
         patience, name = grip.patience(PATIENCE), name_of(mark, row.id)
         ends = end_in_target(latest_end(row))
         if isinstance(target, Keeps):
@@ -192,9 +193,10 @@ def look_for(desk: Desk, namespace: str, credential: str) -> None:
         with desk.store.read() as snapshot:
             row = snapshot.credentials.credential(namespace, credential)
             mark = snapshot.targets.mark()
+            stored = _target_of(snapshot, row)
         if row is None or row.state is not CredentialState.REVOKED:
             return
-        target, name = _target_of(desk, row), name_of(mark, row.id)
+        target, name = _opened(desk, row, stored), name_of(mark, row.id)
         shown = _NOTHING
         if not isinstance(target, Keeps):  # 6: it is gone by what its one mint answered; none is on its way
             shown = called(lambda: target.look(name, patience=PATIENCE))
@@ -204,15 +206,17 @@ def look_for(desk: Desk, namespace: str, credential: str) -> None:
     _tell(desk, namespace, TellSeen(credential=credential, exists=shown.exists or shown.open > 0))
 
 
-def _target_of(desk: Desk, row: Credential) -> Target[Any]:
+def _target_of(snapshot: Snapshot, row: Credential | None) -> StoredTarget | None:
+    return None if row is None else snapshot.targets.target(row.namespace, row.target)
+
+
+def _opened(desk: Desk, row: Credential, stored: StoredTarget | None) -> Target[Any]:
     """The target in which it was minted (rule 7).
 
     Raises:
         OtherTargetError: It is another one now.
         TaskboundError: It can't be opened.
     """
-    with desk.store.read() as snapshot:
-        stored = snapshot.targets.target(row.namespace, row.target)
     if stored is None or stored.identity != row.identity:
         raise OtherTargetError(f"`{row.target}` is another target now than the one it was minted in")
     return desk.targets.open(stored)

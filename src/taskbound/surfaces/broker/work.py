@@ -169,8 +169,11 @@ class Work:
             self._sweeps.want(namespace, target)
         self._wake.set()
 
-    def round(self) -> None:
+    def round(self, *, sweeps: bool = True) -> None:
         """Look once at what is due, and have it done.
+
+        Args:
+            sweeps: Whether it is also looked which target is to be looked through: that reads the store anew.
 
         Raises:
             TaskboundError: The store can't be read.
@@ -191,7 +194,8 @@ class Work:
             names = sorted(wanted)
             for start in range(0, len(names), _MOST):
                 self._lease(namespace, {one: wanted[one] for one in names[start : start + _MOST]})
-        self._sweeps.round(tuple(targets.values()))
+        if sweeps:
+            self._sweeps.round(tuple(targets.values()))
 
     def _choose(
         self, snapshot: Snapshot, places: frozenset[tuple[str, str]]
@@ -274,12 +278,16 @@ class Work:
         self._wake.set()
 
     def _run(self) -> None:
+        next_sweeps = elapsed = self._desk.watch.elapsed()
         while not self._ending.is_set():
             self._wake.clear()
             try:
-                self.round()
+                self.round(sweeps=elapsed >= next_sweeps)
+                if elapsed >= next_sweeps:
+                    next_sweeps = elapsed + EVERY  # and not each time that a worker is free
             except TaskboundError as error:
                 _log.warning("what is due can't be looked at: %s", error.message)  # 5
             except Exception:  # noqa: BLE001 - the thread's outermost edge
                 _log.exception("a look at what is due failed")
             self._wake.wait(EVERY)
+            elapsed = self._desk.watch.elapsed()
