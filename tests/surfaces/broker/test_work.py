@@ -18,18 +18,23 @@ from taskbound.core.credential import CredentialState, name_of
 from taskbound.core.target import PostgresAccess
 from taskbound.core.tool import ADMIN_SLOT, Binding
 from taskbound.ports.target import Gone, Minted, TargetUnavailableError
-from taskbound.surfaces.broker.grip import Grip
+from taskbound.surfaces.broker.grip import Grip, Watch
 from taskbound.surfaces.broker.steps import mint, revoke
+from taskbound.surfaces.broker.work import Work
 from taskbound.wire.broker import TellFailed, TellMinted
 from tests.peers.minter import ADMIN
 from tests.stories.minting import SPACE
 from tests.surfaces.broker.brokering import Brokering, declared_at, plug
+from tests.wiring.running import until
 from tests.world import ANN
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from taskbound.core.clock import Instant
     from taskbound.core.credential import Credential
+    from taskbound.ports.store import Snapshot
     from taskbound.ports.target import MintOrder
     from tests.peers.minter import Orders
 
@@ -265,6 +270,32 @@ def test_i05_an_order_of_an_older_lease_does_nothing(broker: Brokering, database
     (order,) = broker.daemon.lease(SPACE, [other.id]).orders
     revoke(broker.desk, SPACE, other.id, gripped(broker, order.fence - 1))
     assert (broker.row(other.id).state, len(ours(broker, database))) == (S.REVOKING, 1)
+
+
+def test_what_a_look_showed_is_gone_on_with_until_there_is_less_of_it_than_workers(
+    broker: Brokering, database: Orders
+) -> None:
+    broker.ready(database)
+    rows = [broker.ask() for _ in range(80)]
+    for row in rows:
+        broker.end(broker.row(row.id))
+    looks, begun, before = 0, time.monotonic(), broker.desk.store
+
+    class Counting:
+        def read(self) -> AbstractContextManager[Snapshot]:
+            nonlocal looks
+            looks += threading.current_thread().name == "work"
+            return before.read()
+
+        def last_instant(self) -> Instant:
+            return before.last_instant()
+
+    still = Watch(clock=broker.world.means.clock, elapsed=lambda: begun)  # so no look is due by its time
+    work = Work(replace(broker.desk, store=Counting(), watch=still))
+    work.start()
+    until(lambda: all(broker.row(row.id).state is S.REVOKED for row in rows), "all of them are gone")
+    work.stop(patience=10)
+    assert 2 <= looks <= 20
 
 
 def test_f10_a_target_that_was_out_of_reach_is_done_with_once_it_is_back(

@@ -1,7 +1,9 @@
 """What is due in targets: found in the store, leased from the daemon, done by workers of each target's own.
 
 1. The store is looked at each half second, and at once when the daemon says that something is due: what it
-   says names a target, and what is due there stands in the store.
+   says names a target, and what is due there stands in the store. What that showed is what workers who are
+   free meanwhile are given, until there is less of it than there are workers: it is looked up anew then, and
+   not for each of ten thousand. Only what the daemon leases counts.
 2. Each target has `WORKERS` workers, and one of them is left for the other kind of work: revoking never
    keeps all of them from minting or renewing, nor these from revoking. A target that hangs keeps its own busy
    and no other's (I-59). The agent that has the fewest in hand is next, and those whose ends took long have
@@ -28,10 +30,12 @@ from taskbound.surfaces.broker.steps import look_for, mint, renew, revoke
 from taskbound.surfaces.broker.sweep import Sweeps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection
 
+    from taskbound.core.clock import Instant
     from taskbound.core.credential import Credential
     from taskbound.ports.store import Snapshot
+    from taskbound.ports.target import StoredTarget
     from taskbound.surfaces.broker.grip import Moment
     from taskbound.surfaces.broker.steps import Desk
     from taskbound.wire.broker import Order, Orders
@@ -79,21 +83,31 @@ class Hall:
     """By agent something of whose took long to end: until when it has fewer workers for that."""
     beside: float = 0.0
     """When it is looked next beside those who have the most, on the clock that is never set."""
+    due: list[tuple[Credential, Step]] = field(default_factory=list)
+    """What the last look showed, and nobody has begun since (rule 1)."""
+    more: bool = False
+    """Whether there was more of it than is looked at in one round."""
 
-    def choose(self, rows: list[tuple[Credential, Step]], elapsed: float) -> list[Credential]:
-        """What of these can begin at once (rules 2 and 3)."""
+    @property
+    def short(self) -> bool:
+        """Whether a look may show more that a worker could begin (rule 1)."""
+        return not self.due or (self.more and len(self.due) < WORKERS)
+
+    def choose(self, elapsed: float) -> list[Credential]:
+        """What of it can begin at once (rules 2 and 3)."""
         self.passed = {name: until for name, until in self.passed.items() if until > elapsed}
         self._note_slow(elapsed)
         busy = list(self.in_hand.values())
         has = Counter(job.agent for job in busy)
         found: list[Credential] = []
-        free = [one for one in rows if one[0].id not in self.in_hand and one[0].id not in self.passed]
+        free = [one for one in self.due if one[0].id not in self.in_hand and one[0].id not in self.passed]
         while len(busy) < WORKERS:
             free = [one for one in free if self._has_room(_job(*one, elapsed), busy)]
             if not free:
                 break
             row, step = min(free, key=lambda one: has[one[0].agent])  # the first of them
             free.remove((row, step))
+            self.due.remove((row, step))
             found.append(row)
             busy.append(_job(row, step, elapsed))
             has[row.agent] += 1
@@ -132,6 +146,8 @@ class Work:
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._wake = threading.Event()
+        self._looks = threading.Event()
+        """That something may be due which the last look didn't show (rule 1)."""
         self._ending = threading.Event()
         self._sweeps = Sweeps(desk)
         self.discoveries = Discoveries(desk)
@@ -167,23 +183,20 @@ class Work:
                     hall.passed.clear()
         if sweep:
             self._sweeps.want(namespace, target)
+        self._looks.set()
         self._wake.set()
 
-    def round(self, *, sweeps: bool = True) -> None:
-        """Look once at what is due, and have it done.
+    def round(self, *, look: bool = True) -> None:
+        """Have done what is due.
 
         Args:
-            sweeps: Whether it is also looked which target is to be looked through: that reads the store anew.
+            look: Whether the store is looked at; else what the last look showed is gone on with (rule 1).
 
         Raises:
             TaskboundError: The store can't be read.
         """
-        desk = self._desk
-        with desk.store.read() as snapshot:
-            targets = {(one.namespace, one.name): one for one in snapshot.targets.all_targets()}
-            chosen = dict(self._choose(snapshot, frozenset(targets)))
-        desk.targets.forget(frozenset(targets))
-        desk.authority.attend({namespace for namespace, _ in targets})
+        targets = self._look() if look else None
+        chosen = self._choose()
         for namespace in sorted({place[0] for place in chosen}):
             wanted = {
                 row.id: (target, row)
@@ -194,29 +207,39 @@ class Work:
             names = sorted(wanted)
             for start in range(0, len(names), _MOST):
                 self._lease(namespace, {one: wanted[one] for one in names[start : start + _MOST]})
-        if sweeps:
-            self._sweeps.round(tuple(targets.values()))
+        if targets is not None:
+            self._sweeps.round(targets)
 
-    def _choose(
-        self, snapshot: Snapshot, places: frozenset[tuple[str, str]]
-    ) -> Iterator[tuple[tuple[str, str], list[Credential]]]:
-        now, elapsed = self._desk.watch.clock.now(), self._desk.watch.elapsed()
-        with self._lock:
-            for gone in [one for one, hall in self._halls.items() if one not in places and not hall.in_hand]:
-                del self._halls[gone]
-            halls = {one: self._halls.setdefault(one, Hall()) for one in sorted(places)}
-        for (namespace, target), hall in halls.items():
-            due = snapshot.credentials.due(namespace, target, now, limit=_LOOKED_AT)
-            if len(due) == _LOOKED_AT and elapsed >= hall.beside:
-                hall.beside = elapsed + EVERY
-                agents = {one.agent for one in due}
-                due += snapshot.credentials.due_beside(namespace, target, now, agents, limit=WORKERS)  # 2
-            steps = ((row, step_of(row, now)) for row in due)
-            rows = [(row, step) for row, step in steps if step in _STEPS]
+    def _look(self) -> tuple[StoredTarget, ...]:
+        """Find what is due in each target; all targets."""
+        desk = self._desk
+        now, elapsed = desk.watch.clock.now(), desk.watch.elapsed()
+        with desk.store.read() as snapshot:
+            targets = {(one.namespace, one.name): one for one in snapshot.targets.all_targets()}
             with self._lock:
-                found = hall.choose(rows, elapsed)
-            if found:
-                yield (namespace, target), found
+                halls = self._halls_of(targets.keys())
+            found = {place: _due(snapshot, place, hall, now, elapsed) for place, hall in halls.items()}
+        with self._lock:
+            for place, (rows, more) in found.items():
+                halls[place].due, halls[place].more = rows, more
+        desk.targets.forget(frozenset(targets))
+        desk.authority.attend({namespace for namespace, _ in targets})
+        return tuple(targets.values())
+
+    def _halls_of(self, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], Hall]:
+        """The halls of these targets; those of others go, once nobody works there."""
+        for place, hall in list(self._halls.items()):
+            if place not in places:
+                hall.due, hall.more = [], False
+                if not hall.in_hand:
+                    del self._halls[place]
+        return {one: self._halls.setdefault(one, Hall()) for one in sorted(places)}
+
+    def _choose(self) -> dict[tuple[str, str], list[Credential]]:
+        elapsed = self._desk.watch.elapsed()
+        with self._lock:
+            chosen = {place: hall.choose(elapsed) for place, hall in self._halls.items()}
+        return {place: rows for place, rows in chosen.items() if rows}
 
     def _lease(self, namespace: str, wanted: dict[str, tuple[str, Credential]]) -> None:
         """Ask for these, with their targets, and have done what is given."""
@@ -274,20 +297,37 @@ class Work:
             hall = self._halls.get((namespace, target))
             if hall is not None:
                 hall.done(credential, self._desk.watch.elapsed())
+            if hall is None or hall.short:
+                self._looks.set()
             self._idle.notify_all()
         self._wake.set()
 
     def _run(self) -> None:
-        next_sweeps = elapsed = self._desk.watch.elapsed()
+        next_look = self._desk.watch.elapsed()
         while not self._ending.is_set():
             self._wake.clear()
+            look = self._looks.is_set() or self._desk.watch.elapsed() >= next_look
+            self._looks.clear()
+            if look:
+                next_look = self._desk.watch.elapsed() + EVERY
             try:
-                self.round(sweeps=elapsed >= next_sweeps)
-                if elapsed >= next_sweeps:
-                    next_sweeps = elapsed + EVERY  # and not each time that a worker is free
+                self.round(look=look)
             except TaskboundError as error:
                 _log.warning("what is due can't be looked at: %s", error.message)  # 5
             except Exception:  # noqa: BLE001 - the thread's outermost edge
                 _log.exception("a look at what is due failed")
-            self._wake.wait(EVERY)
-            elapsed = self._desk.watch.elapsed()
+            self._wake.wait(max(0.0, next_look - self._desk.watch.elapsed()))
+
+
+def _due(
+    snapshot: Snapshot, place: tuple[str, str], hall: Hall, now: Instant, elapsed: float
+) -> tuple[list[tuple[Credential, Step]], bool]:
+    """What is due there; whether there is more than is looked at."""
+    due = snapshot.credentials.due(*place, now, limit=_LOOKED_AT)
+    more = len(due) == _LOOKED_AT
+    if more and elapsed >= hall.beside:
+        hall.beside = elapsed + EVERY
+        agents = {one.agent for one in due}
+        due += snapshot.credentials.due_beside(*place, now, agents, limit=WORKERS)  # 2
+    steps = ((row, step_of(row, now)) for row in due)
+    return [(row, step) for row, step in steps if step in _STEPS], more
