@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 import urllib.parse
 
 import pytest
@@ -34,6 +35,10 @@ def test_a_secret_is_found_however_it_is_written_and_wherever_it_stands(
         base64.urlsafe_b64encode(whole.encode()).decode(),
         base64.encodebytes(whole.encode()).decode(),
         json.dumps(base64.encodebytes(whole.encode()).decode()),
+        json.dumps(f'it says 5" of {json.dumps(whole)}'),
+        whole.encode().hex(),
+        json.dumps({"bytea": f"\\x{whole.encode().hex()}"}),
+        secret.encode().hex(" ", 2).upper(),
     ):
         assert leaks.found_in(text)
         assert leaks.found_in("nothing", text.encode())
@@ -46,7 +51,7 @@ def test_a_secret_is_found_however_it_is_written_and_wherever_it_stands(
         "nothing of it",
         SECRET[:-1],
         SECRET[::-1],
-        SECRET.encode().hex(),
+        SECRET.encode().hex(":"),
         json.dumps(list(SECRET)),
         "\\",
         "%",
@@ -60,3 +65,12 @@ def test_what_is_not_written_in_one_of_these_ways_is_not_found(text: str) -> Non
 def test_without_secrets_nothing_is_found_and_none_is_in_a_repr() -> None:
     assert not Leaks(()).found_in(SECRET)
     assert SECRET not in repr(Leaks([SECRET]))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("piece", ['\\"', "\\", '"', "\\u005c", "%5", "%5c", "\\\n", '\\"\n', "\\x"])
+def test_no_text_takes_longer_than_its_bytes(piece: str) -> None:
+    text = '"' + piece * 65_536
+    leaks, before = Leaks([SECRET]), time.process_time()
+    assert not leaks.found_in(text, json.dumps(text), json.dumps({text: json.dumps(text)}))
+    assert time.process_time() - before < 5

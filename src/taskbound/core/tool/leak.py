@@ -3,10 +3,14 @@
 Rules:
 
 1. Looked for is the value verbatim, with JSON's escapes undone (also of JSON in JSON), percent-encoded
-   (once), and as Base64 in its three alignments, in both alphabets, whatever white space stands in it.
+   (once), as Base64 in its three alignments, in both alphabets, and as hexadecimal digits in either case,
+   whatever white space stands in these two.
 2. Anything else that a server makes of it goes unseen: another encoding, a part of it, its letters apart or
    turned around, a sum over it, a half in this answer and a half in the next. Who was given a secret can
    tell it.
+3. It takes time in proportion to the text, whatever the text is: no one is to be held up by another's words.
+   So escapes are undone wherever they stand. What of the text is a string is not asked: the search for the
+   ends of strings can begin at each quote, and go on to the end of the text.
 """
 
 from __future__ import annotations
@@ -21,8 +25,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Leaks"]
 
-_ESCAPED: Final = re.compile(rb'"((?:[^"\\]|\\.)*)"')
-_PERCENT: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_ESCAPES: Final = (
+    (b'\\"', b'"'),
+    (b"\\/", b"/"),
+    (b"\\b", b"\b"),
+    (b"\\f", b"\f"),
+    (b"\\n", b"\n"),
+    (b"\\r", b"\r"),
+    (b"\\t", b"\t"),
+)
+_BACKSLASH: Final = b"\xff"
+"""Stands for one that was escaped, until all else is undone: no byte of UTF-8."""
+_CODES: Final = re.compile(rb"(?:\\u[0-9A-Fa-f]{4})++")
+_PERCENT: Final = re.compile(rb"(?:%[0-9A-Fa-f]{2})++")
 _SPACE: Final = b" \t\n\r\f\v"
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _NESTED: Final = 4
@@ -39,6 +54,7 @@ class Leaks:
         whole = [one.encode() for one in values]
         self._plain = tuple(whole)
         self._coded = tuple({part for one in whole for part in _alignments(one)})
+        self._digits = tuple(one.hex().encode() for one in whole)
 
     def found_in(self, *texts: bytes | str) -> bool:
         """Whether a value stands in one of these."""
@@ -48,11 +64,17 @@ class Leaks:
         views = [text]
         while b"\\" in views[-1] and len(views) <= _NESTED:
             views.append(_unescaped(views[-1]))
-        views += [_PERCENT.sub(_byte, one) for one in views if b"%" in one]
-        if any(value in one for one in views for value in self._plain):
+        views += [_PERCENT.sub(_bytes, one) for one in views if b"%" in one]
+        return any(map(self._stands_in, views))
+
+    def _stands_in(self, view: bytes) -> bool:
+        if any(value in view for value in self._plain):
             return True
-        dense = [one.translate(_URL_SAFE, _SPACE) for one in views]
-        return any(value in one for one in dense for value in self._coded)
+        dense = view.translate(_URL_SAFE, _SPACE)
+        if any(value in dense for value in self._coded):
+            return True
+        small = dense.lower()
+        return any(value in small for value in self._digits)
 
 
 def _alignments(value: bytes) -> Iterable[bytes]:
@@ -65,20 +87,17 @@ def _alignments(value: bytes) -> Iterable[bytes]:
             yield b64encode(whole)
 
 
-def _byte(found: re.Match[bytes]) -> bytes:
-    return bytes([int(found.group(1), 16)])
+def _bytes(found: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(found[0].replace(b"%", b"").decode())
 
 
 def _unescaped(text: bytes) -> bytes:
-    """Every JSON string in the text without its escapes; what is none stands as it was."""
-    return _ESCAPED.sub(lambda one: b"\n" + _decoded(one.group(0)) + b"\n", text)
+    """The text with JSON's escapes undone, wherever they stand (rule 3)."""
+    text = text.replace(b"\\\\", _BACKSLASH)
+    for escape, meant in _ESCAPES:
+        text = text.replace(escape, meant)
+    return _CODES.sub(_characters, text).replace(_BACKSLASH, b"\\")
 
 
-def _decoded(string: bytes) -> bytes:
-    if b"\\" not in string:
-        return string[1:-1]
-    try:
-        found = json.loads(string)
-    except ValueError:
-        return string
-    return str(found).encode("utf-8", "replace")
+def _characters(found: re.Match[bytes]) -> bytes:
+    return str(json.loads(b'"%b"' % found[0])).encode("utf-8", "replace")
