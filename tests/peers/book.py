@@ -172,7 +172,7 @@ async def egress(book: Book, start: StdioStarter | HttpStarter) -> AsyncIterator
                 known=Known(),
                 endings=Endings(),
             ),
-            kept=lambda _: None,
+            kept=lambda _, __: None,
             asking=Asking(AskerKey.generate),
         ),
         look=lambda _: Holder(uid=os.getuid(), pid=os.getpid(), started=1),

@@ -11,7 +11,10 @@ from taskbound.wiring.egress import _Held
 from taskbound.wiring.log import open_log
 open_log("egress", "info")
 held = _Held()
-held.keep(frozenset({"hunter2-hunter2"}))
+held.keep("runs", frozenset({"hunter2-hunter2"}))
+for number in range(1_000):
+    held.keep(number, frozenset({f"of-start-{number:04}"}))
+    held.keep(number, frozenset())
 held.keep_token("a-token-of-ours")
 logging.getLogger().handlers[0].addFilter(held)
 try:
@@ -27,6 +30,8 @@ except ValueError:
         ("'hunter2-hunter2'", "held back"),
         ("'a-token-of-ours'", "held back"),
         ("'of nobody'", "of nobody"),
+        ("'of-start-0999'", "held back"),  # it has just ended, and may have last words
+        ("'of-start-0000'", "of-start-0000"),  # it ended long ago: what is kept of those has a bound
     ],
 )
 def test_a_secret_in_a_traceback_is_held_back(said: str, word: str) -> None:

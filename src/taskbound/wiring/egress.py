@@ -65,8 +65,8 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _BACKLOG: Final = 128
-_TOKENS: Final = 256
-"""Tokens, the last ones, that are looked for in the log."""
+_LAST: Final = 256
+"""Tokens, and values of servers that are over, the last ones, that are looked for in the log."""
 _WHOLE: Final = logging.Formatter()
 """All that a record can say: its words, and the tracebacks that go with them."""
 
@@ -190,20 +190,31 @@ class _Held(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._values: frozenset[str] = frozenset()
-        self._tokens: deque[str] = deque(maxlen=_TOKENS)
+        self._values: dict[object, frozenset[str]] = {}
+        """Of what runs."""
+        self._over: deque[str] = deque(maxlen=_LAST)
+        """Of what has ended: each start of a server may have new ones, and there is no end of starts."""
+        self._tokens: deque[str] = deque(maxlen=_LAST)
         self._leaks = Leaks(())
 
-    def keep(self, values: frozenset[str]) -> None:
-        """A server was given these."""
-        if not values <= self._values:
-            self._values |= values
-            self._leaks = Leaks((*self._values, *self._tokens))
+    def keep(self, whose: object, values: frozenset[str]) -> None:
+        """A server was given these; none once it has ended."""
+        before = self._values.pop(whose, frozenset())
+        if values:
+            self._values[whose] = values
+        self._over.extend(sorted(before - values))
+        self._look()
 
     def keep_token(self, token: str) -> None:
         """A server is about to be given this token."""
         self._tokens.append(token)
-        self._leaks = Leaks((*self._values, *self._tokens))
+        self._look()
+
+    def _look(self) -> None:
+        """Look for all of them from now on."""
+        self._leaks = Leaks(
+            {one for some in (*self._values.values(), self._over, self._tokens) for one in some}
+        )
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line may be written; one that may not is written without its words."""

@@ -75,11 +75,14 @@ def permit(task: str = TASK) -> Permit:
 
 def test_what_may_not_be_said_is_known_before_the_server_has_it_also_of_one_that_is_not_started() -> None:
     async def tell(there: Egress) -> None:
+        log: dict[object, frozenset[str]] = {}
+        there.kept = log.__setitem__
         one = Filling(there)
         values = await one.fill()
         assert {slot.name: value for slot, value in values.items()} == OPEN | SECRET
-        assert one.kept == set(SECRET.values())
+        assert one.kept == log[one.filled] == set(SECRET.values())
         await one.end()
+        assert set(log.values()) == {frozenset()}
         there.daemon.minted = Made(open={}, secret={"OTHER": "tbs_hunter3-hunter3"})
         other = Filling(there)
         with pytest.raises(NotGivenError):

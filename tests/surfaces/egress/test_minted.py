@@ -56,7 +56,7 @@ class Egress:
         self.daemon.pin(spec, {})
         self.authority = self.daemon
         self.asking = Asking(AskerKey.generate)
-        self.kept: Callable[[frozenset[str]], None] = lambda _: None
+        self.kept: Callable[[object, frozenset[str]], None] = lambda _, __: None
         self.busy = False
         self.server = Server()
 
@@ -105,7 +105,7 @@ async def refused(there: Egress, **more: Any) -> str:
 def test_one_credential_fills_both_slots_and_is_acknowledged_before_the_server_has_it() -> None:
     async def tell(there: Egress) -> None:
         held_back: list[frozenset[str]] = []
-        there.kept = held_back.append
+        there.kept = lambda _, values: held_back.append(values)
         there.daemon.then = lambda: held_back.append(frozenset())
         minted, values = await there.start()
         assert values == OPEN | SECRET
@@ -117,6 +117,7 @@ def test_one_credential_fills_both_slots_and_is_acknowledged_before_the_server_h
         (said,) = (one for one in place.asks if isinstance(one, AcknowledgeCredential))
         assert (said.credential, said.with_connection) == ("crd_1", True)
         minted.end()
+        assert held_back[2:] == [frozenset()]  # and nothing is looked for in the log for what has ended
         await there.asking.close()
         assert (there.daemon.ended, place.closed) == (["crd_1"], True)
 

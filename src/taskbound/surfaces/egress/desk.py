@@ -55,5 +55,6 @@ class Desk:
     permits: Permits
     tokens: TokenDesk
     asking: Asking
-    kept: Callable[[frozenset[str]], None]
-    """Hears of the values of each server that is started, for logs to be held back."""
+    kept: Callable[[object, frozenset[str]], None]
+    """Hears of the values of each server that is started, for logs to be held back: of whose they are, and of
+    none once that is over."""

@@ -106,7 +106,7 @@ class Filled:
     def _hide(self, values: frozenset[str]) -> None:
         self._secrets |= values
         self._keep(self._secrets)
-        self._desk.kept(self._secrets)
+        self._desk.kept(self, self._secrets)
 
     def _more(self, tokens: Iterable[str]) -> None:
         self._keep((*self._secrets, *tokens))
@@ -151,3 +151,4 @@ class Filled:
         for one in (self._owned, self._minted):
             if one is not None:
                 one.end()
+        self._desk.kept(self, frozenset())

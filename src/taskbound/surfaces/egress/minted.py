@@ -181,7 +181,7 @@ class Minted:
         self.secrets |= frozenset(opened.secret.values())
         if any(len(one.encode()) < MIN_SECRET for one in opened.secret.values()):
             raise BadSecretError("what was minted is too short to be told from other text")
-        self._desk.kept(self.secrets)
+        self._desk.kept(self, self.secrets)
 
     async def during(self, start: Coroutine[None, None, Upstream]) -> Upstream:
         """The server that this starts, for as long as they last: it may take its time, and has them already.
@@ -314,6 +314,7 @@ class Minted:
         """Give them back (rule 7)."""
         self._over = self._over or "the server has ended"
         self._ended.set()
+        self._desk.kept(self, frozenset())
         for one in self._all.values():
             if one.renewing is not None:
                 one.renewing.cancel()
