@@ -6,7 +6,7 @@ import json
 import time
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from threading import Event
 from typing import Any
@@ -31,13 +31,18 @@ from taskbound.ports.target import (
 from tests.peers.answering import Answering, Asked, Said, answering
 from tests.peers.authorizing import CLIENT, SECRET, client_of, speaking, where_at
 from tests.peers.provider import GUARD, ProviderPeer, provider
+from tests.wiring.running import until
 
 PATIENCE = 10.0
 RESOURCE = "https://api.example/orders"
 KIND = OauthKind(resource=RESOURCE, scopes=("orders:{tenant}:read",))
 LATEST = Instant(seconds(2**31))
 TOKEN = "an-access-token-of-somebody"
-JWT = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln"
+READABLE = {
+    "jwt": "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln",
+    "jwe": "eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4R0NNIn0..aXY.Y2lwaGVy.dGFn",
+    "paseto": "v4.public.eyJhdWQiOiJ4In1zaWduYXR1cmU.a2lkLTE",
+}
 
 
 @pytest.fixture(scope="module")
@@ -183,9 +188,10 @@ def test_i07_no_answer_but_that_it_is_not_active_is_taken_for_its_end(revoked: S
         end_at(there)
 
 
-def test_a_jwt_is_left_whatever_the_server_says_of_it_as_nobody_has_to_ask() -> None:
+@pytest.mark.parametrize("form", READABLE)
+def test_what_can_be_read_without_asking_is_left_whatever_the_server_says_of_it(form: str) -> None:
     over = {"/token/revocation": Said(200), "/token/introspection": Said(200, {"active": False})}
-    with lying({"/token": given(access_token=JWT), **over}) as there:
+    with lying({"/token": given(access_token=READABLE[form]), **over}) as there:
         assert isinstance(end_at(there), Left)
         assert there.count("POST", "/token/revocation") == 1
     with lying({"/token": given(), **over}) as there:
@@ -214,6 +220,35 @@ def test_a_token_without_an_end_or_for_more_than_was_asked_is_given_back_and_han
         back = [one for one in there.asked if one.path == "/token/revocation"]
     assert changes.get("access_token", TOKEN) in {parse_qs(one.body.decode())["token"][0] for one in back}
     assert TOKEN not in repr(caught.value)
+
+
+def test_i10_a_token_that_was_given_before_is_handed_to_nobody_else_and_stays_the_first_one_s() -> None:
+    said = [given(), given(), given(access_token="another-token-of-somebody"), given()]
+    with answering(lambda asked: said.pop(0) if asked.path == "/token" else Said(200)) as there:
+        target = speaking(OauthPlace(**where_at(there.base)))
+        first = target.mint(order(), KIND, patience=PATIENCE)
+        with pytest.raises(TargetRefusedError, match="given before") as caught:
+            target.mint(order(), KIND, patience=PATIENCE)
+        assert target.mint(order(), KIND, patience=PATIENCE).secret != first.secret
+        with pytest.raises(TargetRefusedError, match="given before"):
+            target.mint(order(), KIND, patience=PATIENCE)
+        assert there.count("POST", "/token/revocation") == 0  # it would end the first one's
+    assert TOKEN not in repr(caught.value)
+
+
+def test_a_token_that_was_given_before_is_one_again_once_the_first_is_over() -> None:
+    with lying({"/token": given(expires_in=1)}) as there:
+        target = speaking(OauthPlace(**where_at(there.base)))
+        target.mint(order(), KIND, patience=PATIENCE)
+        with pytest.raises(TargetRefusedError):
+            target.mint(order(), KIND, patience=PATIENCE)
+
+        def gives() -> bool:
+            with suppress(TargetRefusedError):
+                return bool(target.mint(order(), KIND, patience=PATIENCE).secret)
+            return False
+
+        until(gives, "the first one is over")
 
 
 def test_a_server_that_says_nothing_has_the_call_s_patience() -> None:

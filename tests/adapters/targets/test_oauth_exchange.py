@@ -188,6 +188,13 @@ def given_back(there: Answering) -> set[str]:
         (given(), about(act="agent:helper")),
         (given(), about(scope=f"{SCOPE} admin")),
         (given(), about(scope=["admin"])),
+        (given(), about(aud=[RESOURCE, "https://api.example/payments"])),
+        (given(), about(aud="https://api.example/payments")),
+        (given(), about(aud={"https://api.example/payments": True})),
+        (given(), about(aud=[[RESOURCE]])),
+        (given(), about(aud="")),
+        (given(), about(client_id="another-client")),
+        (given(), about(client_id=[CLIENT])),
         (given(), Said(503, {})),
         (given(authorization_details=None), about()),
         (given(authorization_details=[]), about()),
@@ -207,9 +214,13 @@ def test_what_is_another_s_or_wider_or_says_nothing_is_given_back_and_handed_to_
     assert TOKEN not in repr(caught.value)
 
 
-def test_a_server_that_says_it_all_as_it_was_asked_is_believed(key: Key) -> None:
-    with lying(given(), about()) as there:
-        assert at(there.base, key).mint(ORDER, KIND, patience=PATIENCE).secret == {
+@pytest.mark.parametrize(
+    "more", [{}, {"client_id": CLIENT, "aud": RESOURCE}, {"aud": ["orders", RESOURCE]}, {"aud": []}]
+)
+def test_a_server_that_says_it_all_as_it_was_asked_is_believed(key: Key, more: dict[str, Any]) -> None:
+    kind = OauthKind(resource=RESOURCE, scopes=KIND.scopes, details=DETAILS, audience="orders")
+    with lying(given(), about(**more)) as there:
+        assert at(there.base, key).mint(ORDER, kind, patience=PATIENCE).secret == {
             "OAUTH_ACCESS_TOKEN": TOKEN
         }
 
@@ -256,9 +267,8 @@ def test_a_question_that_finds_nobody_after_the_token_was_given_is_no_word_that_
 
 def test_statements_are_signed_for_the_issuer_of_the_task_s_own_and_no_two_are_alike(key: Key) -> None:
     with lying(given(), about()) as there:
-        target = at(there.base, key)
         for _ in range(2):
-            target.mint(ORDER, KIND, patience=PATIENCE)
+            at(there.base, key).mint(ORDER, KIND, patience=PATIENCE)
         asked = [parse_qs(one.body.decode()) for one in there.asked if one.path == "/token"]
     public = ECKey.import_key(dict(key.public["keys"][0]))
     said = [

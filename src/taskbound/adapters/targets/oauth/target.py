@@ -5,8 +5,9 @@
    one is given back, and refused.
 2. To be given back (RFC 7009) is no proof: the answer is the same for what the server doesn't know. It is
    gone where the server itself says afterwards that it is not active (RFC 7662), and else left until its end.
-3. A token that is a JWT can be read by whoever takes it, without a question to the server. What that says of
-   it shows nothing there: it is given back, and left until its end.
+3. A token that is a JWT, signed or encrypted, or of another such kind (PASETO), can be read by whoever takes
+   it, without a question to the server. What that says of it shows nothing there: it is given back, and left
+   until its end.
 4. No name can be looked for, nothing can be listed, and no end can be moved.
 5. The server is asked by what reaches servers that want tokens (`Server`), which has its bounds; nothing is
    sent twice. What can't be reached was sent nothing.
@@ -14,6 +15,9 @@
    for its agent. The server is asked about it then, and what is another's is given back and refused.
 7. Authorization details (RFC 9396) are those that were asked for, by the answer's own word, or it is refused.
 8. Endpoints that the issuer says (RFC 8414) are looked up before they are needed, and again after a failure.
+9. A token is one credential's. One that was given before, and is good still by what was said then, is refused
+   and not given back: that would end another task's. So far as this object remembers: it is the broker's
+   for as long as the target is the same.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
+from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from taskbound.core.action.canonical import canonical
@@ -68,8 +74,10 @@ T = TypeVar("T")
 _GUIDE: Final = "see docs/guides/oauth.md"
 _ANY: Final = "urn:taskbound:any"
 """Stands for the resource where only the client counts."""
-_JWT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_READABLE: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){2,}=*")
 _LEAST: Final = 0.1
+_MOST_GIVEN: Final = 10_000
+"""Tokens that are remembered, the last ones."""
 _NOBODY: Final = "taskbound-canary"
 _CANARY: Final = Whom(subject=_NOBODY, actor=_NOBODY)
 """For whom a canary is: a name that neither a person nor an agent has in statements."""
@@ -116,6 +124,9 @@ class OauthTarget:
         self._place = place
         self._access = access
         self._server = server
+        self._given: dict[bytes, float] = {}
+        """By digest: until when a token is good that was given, by the monotonic clock (rule 9)."""
+        self._lock = Lock()
         self._found: OauthPlace | None = None
         """The place with what the issuer said (rule 8); it may be looked for by two at once."""
 
@@ -141,12 +152,13 @@ class OauthTarget:
             left = max(_LEAST, until - time.monotonic())
             asking = self._endpoint(left, client).ask(more, default=None, grant=self._grant)
             token = self._run(asking, left)
+        self._require_new(token)
         kept = _kept(token)
         try:
             self._require(token, kept, details)
             if self._place.subject_issuer:
                 with self._asked():
-                    self._require_theirs(token, whom, scopes, until)
+                    self._require_theirs(token, whom, client, (resource, *filter(None, [audience])), until)
         except TaskboundError:
             with suppress(TaskboundError):
                 self._give_back(token.value, max(_LEAST, until - time.monotonic()))
@@ -175,7 +187,7 @@ class OauthTarget:
             at = self._at(patience)
             if at.revocation:
                 self._give_back(token, max(_LEAST, deadline - time.monotonic()))
-            if not at.introspection or _JWT.fullmatch(token) is not None:
+            if not at.introspection or _READABLE.fullmatch(token) is not None:
                 return Left(until=until)
             if not self._is_active(token, max(_LEAST, deadline - time.monotonic())):
                 return Gone(cut=0)
@@ -218,15 +230,35 @@ class OauthTarget:
         if wrong:
             raise TargetRefusedError(wrong, remedy=_GUIDE)
 
-    def _require_theirs(self, token: Token, whom: Whom, scopes: tuple[str, ...], until: float) -> None:
+    def _require_new(self, token: Token) -> None:
+        """Go on only with a token that is no other credential's (rule 9).
+
+        Raises:
+            TargetRefusedError: It was given before.
+        """
+        name, now = sha256(token.value.encode()).digest(), time.monotonic()
+        with self._lock:
+            self._given = {one: over for one, over in self._given.items() if over > now}
+            if name in self._given:
+                raise TargetRefusedError(
+                    "the authorization server gives a token that it had given before",
+                    remedy="have it give each request a token of its own: one task's end would end another's",
+                )
+            while len(self._given) >= _MOST_GIVEN:
+                del self._given[next(iter(self._given))]
+            self._given[name] = now + token.seconds
+
+    def _require_theirs(
+        self, token: Token, whom: Whom, client: OAuthClient, places: tuple[str, ...], until: float
+    ) -> None:
         """Go on only with a token that is theirs (rule 6)."""
-        require_exchanged(token, scopes)
+        require_exchanged(token, client.scopes)
         left = max(_LEAST, until - time.monotonic())
         try:
             said = self._run(self._endpoint(left).about(token.value), left)
         except TokenUnreachedError as error:  # of this question: the token was given before
             raise TokenUnavailableError(error.message, remedy=error.advice) from None
-        require_about(said, whom, scopes)
+        require_about(said, whom, client.scopes, places=places, client=client.client)
 
     def _exchanged(self, whom: Whom) -> dict[str, str]:
         """What is said in their name (rule 6)."""

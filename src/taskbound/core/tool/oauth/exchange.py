@@ -8,7 +8,9 @@ Rules:
 2. What comes has to be an access token (`issued_token_type`, §2.2.1), and say its scope where one was asked
    for, also where it is the very same: what nobody says is taken for nothing.
 3. The server itself says of the token for whom it is and who acts (RFC 7662 §2.2; `act`, RFC 8693 §4.1): the
-   outermost actor alone counts. Both are the names that were stated, letter by letter.
+   outermost actor alone counts. Both are the names that were stated, letter by letter. Where it also says
+   for which resources it is (`aud`) or to which client it was given, that has to be what was asked for, and
+   who asked: a token for one place more is another token.
 """
 
 from __future__ import annotations
@@ -69,13 +71,22 @@ def require_exchanged(token: Token, asked: Collection[str]) -> None:
         raise BadTokenError("the token was exchanged for one that says no scope")
 
 
-def require_about(said: Mapping[str, JsonValue], whom: Whom, asked: Collection[str]) -> None:
+def require_about(
+    said: Mapping[str, JsonValue],
+    whom: Whom,
+    asked: Collection[str],
+    *,
+    places: tuple[str, ...],
+    client: str,
+) -> None:
     """Go on only with a token that is theirs by the server's own word (rule 3).
 
     Args:
         said: What it says of the token.
         whom: For whom it was asked.
         asked: The scopes that were asked for.
+        places: The resource and the audience that were asked for.
+        client: Who asked for it.
 
     Raises:
         BadTokenError: It is no token, or another's.
@@ -91,3 +102,8 @@ def require_about(said: Mapping[str, JsonValue], whom: Whom, asked: Collection[s
     scope = said.get("scope", "")
     if not isinstance(scope, str) or set(scope.split()) - set(asked):
         raise TokenTooWideError("the authorization server says of its token that it is for more scopes")
+    if said.get("client_id", client) != client:
+        raise BadTokenError("the authorization server says of its token that another client has it")
+    audience = said.get("aud", [])
+    if any(one not in places for one in (audience if isinstance(audience, list) else [audience])):
+        raise TokenTooWideError("the authorization server says of its token that it is for other resources")
