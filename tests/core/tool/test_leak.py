@@ -67,6 +67,30 @@ def test_without_secrets_nothing_is_found_and_none_is_in_a_repr() -> None:
     assert SECRET not in repr(Leaks([SECRET]))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"it was {SECRET}",
+        f"it was {SECRET[:-1]}",
+        f"it was {SECRET[:8]}",
+        f"it was {SECRET[:8]}…",
+        f"it was {SECRET[:8]}… [code]",
+        f"{SECRET[1:]} it was",
+        f"{SECRET[-8:]} it was",
+        SECRET[2:-2],
+    ],
+)
+def test_a_secret_that_was_cut_is_found_where_it_may_have_been(text: str) -> None:
+    assert Leaks([SECRET]).cut_in("nothing", text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "…", SECRET[:7], SECRET[-7:], f"it was {SECRET[:8]} and", f"and {SECRET[-8:]} it was"]
+)
+def test_what_is_too_short_or_was_not_cut_is_not_found(text: str) -> None:
+    assert not Leaks([SECRET]).cut_in(text)
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("piece", ['\\"', "\\", '"', "\\u005c", "%5", "%5c", "\\\n", '\\"\n', "\\x"])
 def test_no_text_takes_longer_than_its_bytes(piece: str) -> None:

@@ -273,6 +273,24 @@ def test_a_daemon_that_says_nothing_for_as_long_again_ends_the_server() -> None:
     story(tell)
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["once", "again"])
+def test_who_was_held_up_itself_asks_once_more_before_the_server_is_ended(*, again: bool) -> None:
+    async def tell(there: Egress) -> None:
+        minted, _ = await there.start()
+        there.daemon.silent = True
+        watching = there.loop.create_task(minted.watch())
+        for late, silent in ((0.0, True), (2.1, True), (5.0, again), (5.0, again)):
+            there.loop.ahead += late  # the pause, and what holds this process up while it asks
+            there.daemon.silent = silent
+            for _ in range(6):
+                await asyncio.sleep(0)
+        assert bool(there.server.killed) is again
+        watching.cancel()
+        await asyncio.wait([watching])
+
+    story(tell)
+
+
 @pytest.mark.parametrize("error", [DaemonLostError("lost"), ValueError("a fault of ours")], ids=repr)
 def test_whatever_goes_wrong_while_it_is_asked_whether_the_task_is_live_ends_the_server(
     error: Exception,

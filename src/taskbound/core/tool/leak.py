@@ -11,6 +11,8 @@ Rules:
 3. It takes time in proportion to the text, whatever the text is: no one is to be held up by another's words.
    So escapes are undone wherever they stand. What of the text is a string is not asked: the search for the
    ends of strings can begin at each quote, and go on to the end of the text.
+4. What is cut short here, for a reason or as last words, is looked through for a part of a value where it may
+   have been cut (`cut_in`): the server said the whole of it, and nobody sees more than was left.
 """
 
 from __future__ import annotations
@@ -42,6 +44,10 @@ _SPACE: Final = b" \t\n\r\f\v"
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _NESTED: Final = 4
 """So many times a JSON document is taken out of a string of another."""
+_LEFT: Final = 8
+"""Bytes of a value that are found where it was cut: fewer stand in texts that have nothing to do with it."""
+_CUT: Final = "…"
+"""Stands where a text was cut."""
 _WHOLE: Final = 3
 """Bytes that four characters of Base64 stand for."""
 
@@ -60,6 +66,14 @@ class Leaks:
         """Whether a value stands in one of these."""
         return any(self._in(one.encode() if isinstance(one, str) else one) for one in texts)
 
+    def cut_in(self, *texts: str) -> bool:
+        """Whether a value stands in one of these, or was cut at an end of one or before an ellipsis (rule 4).
+
+        For short texts: each end is compared with each value.
+        """
+        parts = (one.encode() for text in texts for one in text.split(_CUT))
+        return self.found_in(*texts) or any(_cut(value, one) for one in parts for value in self._plain)
+
     def _in(self, text: bytes) -> bool:
         views = [text]
         while b"\\" in views[-1] and len(views) <= _NESTED:
@@ -75,6 +89,13 @@ class Leaks:
             return True
         small = dense.lower()
         return any(value in small for value in self._digits)
+
+
+def _cut(value: bytes, part: bytes) -> bool:
+    """Whether the part begins or ends within the value, or is one of it."""
+    sizes = range(_LEFT, min(len(value), len(part) + 1))
+    within = len(part) >= _LEFT and part in value
+    return within or any(part.endswith(value[:one]) or part.startswith(value[-one:]) for one in sizes)
 
 
 def _alignments(value: bytes) -> Iterable[bytes]:

@@ -143,6 +143,6 @@ def fault_without(error: TaskboundError, leaks: Leaks) -> Fault:
     """The error as one message, without what may hold a secret."""
     fault = fault_of(error)
     detail = str(getattr(error, "detail", ""))
-    if leaks.found_in(fault.message, fault.advice, detail):
+    if leaks.cut_in(fault.message, fault.advice, detail):
         return Fault(code=SecretInAnswerError.code, message=HELD_BACK, advice=SecretInAnswerError.remedy)
     return msgspec.structs.replace(fault, message=f"{fault.message}; it said: {detail}") if detail else fault

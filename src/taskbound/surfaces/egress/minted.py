@@ -34,7 +34,7 @@ from taskbound.surfaces.egress.errors import (
     NotGivenError,
     SecretChangedError,
 )
-from taskbound.surfaces.egress.owning import FRESH
+from taskbound.surfaces.egress.owning import FRESH, in_time
 from taskbound.wire.tool import identity_of
 
 if TYPE_CHECKING:
@@ -269,8 +269,7 @@ class Minted:
 
     async def _is_live(self) -> bool:
         try:
-            async with asyncio.timeout(FRESH):
-                await self._see()
+            await in_time(self._see)
         except (TaskboundError, TimeoutError):
             return False
         except Exception:  # noqa: BLE001 -- whatever it is, nobody has said that the task is live

@@ -5,7 +5,8 @@
    starts it with tokens of its own.
 2. From the first token on, every `FRESH` seconds, the daemon is asked whether the task is live, the server
    pinned as it was and the client's secret the same. Where it says no, or says nothing for as long again, the
-   server is ended and the token given back, whatever its gateway does, and whether it has started or not.
+   server is ended and the token given back, whatever its gateway does, and whether it has started or not. Who
+   was held up itself meanwhile asks once more (`in_time`).
 3. A token is at hand before a permit is asked for: a permit is good for seconds, and none of them is spent
    waiting for an issuer.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.egress.errors import SecretChangedError
@@ -23,7 +24,7 @@ from taskbound.wire.egress import TellToken
 from taskbound.wire.tool import identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from taskbound.core.tool.oauth.client import OAuthClient
     from taskbound.ports.upstream import Upstream
@@ -31,14 +32,39 @@ if TYPE_CHECKING:
     from taskbound.surfaces.egress.ending import TokenState
     from taskbound.wire.egress import Holder, Permit, SealedServer, StartServer
 
-__all__ = ["FRESH", "Owned"]
+__all__ = ["FRESH", "Owned", "in_time"]
 
 _log = logging.getLogger(__name__)
+A = TypeVar("A")
 FRESH: Final = 2.0
 """Seconds between two questions whether a task is live that has tokens, and that an answer may take."""
+_HELD_UP: Final = 1.0
+"""Seconds by which this process comes too late to see that its time is over: it was held up itself."""
 _TASKS: Final = 64
 """Tasks that one record names; of more, it names the first."""
 _NOBODYS: Final = "its task is not live any more, or the server or its client's secret is another"
+
+
+async def in_time(ask: Callable[[], Awaitable[A]]) -> A:
+    """What the daemon answers within `FRESH` seconds.
+
+    Who was held up itself, by a server that said very much or by a stop of this process, had no ear for the
+    answer: it asks once more, for else one server's words could end all others.
+
+    Raises:
+        TimeoutError: Nothing.
+        TaskboundError: As `ask` does.
+    """
+    clock = asyncio.get_running_loop().time
+    end = clock() + FRESH
+    try:
+        async with asyncio.timeout_at(end):
+            return await ask()
+    except TimeoutError:
+        if clock() - end < _HELD_UP:
+            raise
+    async with asyncio.timeout(FRESH):
+        return await ask()
 
 
 class Owned:
@@ -136,8 +162,7 @@ class Owned:
     async def _is_live(self) -> bool:
         ask = self._ask
         try:
-            async with asyncio.timeout(FRESH):
-                told = await self._desk.authority.server(ask.namespace, ask.server, self._holder)
+            told = await in_time(lambda: self._desk.authority.server(ask.namespace, ask.server, self._holder))
             same = identity_of(told.spec, namespace=ask.namespace).digest == ask.identity
         except (TaskboundError, TimeoutError):
             return False

@@ -383,7 +383,7 @@ class Served:
             case Answered() | Errored():
                 return wire.Unanswered(number=number, code=SecretInAnswerError.code, reason=HELD_BACK)
             case NotSent() | NoAnswer():
-                safe = not self._leaks.found_in(found.reason, found.detail)
+                safe = not self._leaks.cut_in(found.reason, found.detail)
                 kind = wire.Unsent if isinstance(found, NotSent) else wire.Unanswered
                 return kind(
                     number=number,
@@ -447,7 +447,7 @@ class Served:
         self._filled.end()  # 9
         for number in tuple(self._open):
             self._end(number, wire.Unsent(number=number, code="not-reached", reason="the server ended"))
-        safe = not self._leaks.found_in(reason, detail)
+        safe = not self._leaks.cut_in(reason, detail)
         said = wire.Stopped(reason=reason if safe else HELD_BACK, detail=detail if safe else "")
         if self._late:
             self._begin(self._say_last(said, tuple(self._late)))

@@ -5,7 +5,8 @@
 2. A line is one strict JSON document of at most `MAX_LINE` bytes, or it is garbage. Garbage
    that surely answers an open call ends that call as unknown. Garbage that begins like a
    message and can't be told to be anyone's ends the server: every open call is unknown.
-   Other text (greetings, log lines) is dropped, within bounds.
+   Other text (greetings, log lines) is dropped unread, within bounds; what begins like a message and is none
+   counts for as many bytes as it costs to see that.
 3. Of a server's requests `ping` is answered. A question that its client was said to answer is handed on,
    so many at once, and answered once; all else is refused (A161). Notifications are dropped, but for news
    (`news`), a question taken back, the progress of an open call, whose token is the number of its request,
@@ -68,6 +69,9 @@ _INVALID_REQUEST: Final = -32600
 _INVALID_PARAMS: Final = -32602
 _INTERNAL_ERROR: Final = -32603
 _SHOWN: Final = 200
+_GARBAGE: Final = 1_024
+"""Bytes that a line counts for which is no message: it may have two, and takes as long as a message (rule 4)."""
+_BEGINNINGS: Final = frozenset({b"{", b"["})
 _MOST_QUESTIONS: Final = 8
 """Questions of one server that are open at once."""
 
@@ -315,7 +319,7 @@ class Session:
                 return
             if isinstance(line, Refused):
                 self._garbage(line.raw, line.error)
-            else:
+            elif _may_be_message(line):
                 self._line(line)
         if self._cutter.overflowing:
             self.end(f"the server writes a line of more than {MAX_LINE} bytes")  # 2
@@ -394,15 +398,21 @@ class Session:
             answer(found)
 
     def _garbage(self, line: bytes, error: MalformedError) -> None:
+        self._unasked += _GARBAGE
         known = salvage(line)
         if isinstance(known.id, int) and known.id in self._open and known.method is None:
             self._resolve(
                 known.id, NoAnswer(error.code, f"the server's answer can't be read: {error.message}")
             )
-        elif line.lstrip()[:1] in {b"{", b"["} and self._open:
+        elif _may_be_message(line) and self._open:
             shown = escape_text(line[:_SHOWN].decode("utf-8", "replace"))
             self.end(f"the server wrote what can't be read: {error.message}", shown)
 
     def _say(self, line: bytes) -> None:
         if self._channel is not None and self.alive:
             self._channel.write(line)
+
+
+def _may_be_message(line: bytes) -> bool:
+    """Whether it begins like one."""
+    return line[:1] in _BEGINNINGS or (line[:1].isspace() and line.lstrip()[:1] in _BEGINNINGS)

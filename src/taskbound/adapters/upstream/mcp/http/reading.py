@@ -6,10 +6,13 @@
    that is known is the status. The exchange says whose error it is, so that its id may be absent.
 3. Bytes are held up to `MAX_LINE` for one message and up to `MAX_HELD` for all exchanges together, and one
    exchange says at most `MAX_UNASKED` before its answer.
+4. What is long is read beside the loop, and nothing more of its exchange meanwhile: a document of 16 MiB can
+   take seconds, and others are not held up by that.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.upstream.mcp.http.exchange import Head
     from taskbound.ports.upstream import UpstreamAnswer
+    from taskbound.wire.mcp.message import Message
 
     More = Callable[[], Awaitable[bytes]]
     """The next piece of a body; empty at its end."""
@@ -38,6 +42,8 @@ MAX_HELD: Final = 64 * 1024 * 1024
 _LIMITS: Final = Limits(size=MAX_LINE, parts=262_144)
 MAX_ERROR: Final = 65_536
 """Bytes of an answer whose status says that it is an error."""
+_AT_ONCE: Final = 65_536
+"""Bytes of a message that is read in the loop."""
 _SHOWN: Final = 200
 _OK: Final = 200
 _CUT: Final = frozenset({"bad-http", "server-lost"})
@@ -96,7 +102,7 @@ class Reader:
             return await self._refused(head, more)
         if head.kind == b"application/json":
             document = one_line(await self._whole(more, MAX_LINE))
-            found = _heard(document, reply)
+            found = _heard(await _message(document), reply)
             if found is None:
                 raise BrokenAnswerError("garbage", "the server answered with something that is no answer")
             return found
@@ -154,7 +160,7 @@ class Reader:
                 before = cutter.held
                 reply.last, reply.retry = cutter.last or reply.last, cutter.retry
                 for message in messages:
-                    found = _heard(message, reply)
+                    found = _heard(await _message(message), reply)
                     if found is not None:
                         return found  # 1
         except BrokenAnswerError as error:
@@ -180,15 +186,25 @@ def no_success(status: int) -> BrokenAnswerError:
     )
 
 
-def _heard(document: bytes, reply: Reply) -> UpstreamAnswer | None:
-    """The answer, if this message is it."""
+async def _message(document: bytes) -> Message:
+    """The message that it is (rule 4).
+
+    Raises:
+        BrokenAnswerError: It is none.
+    """
     try:
-        message = parse_message(document, limits=_LIMITS)
+        if len(document) > _AT_ONCE:
+            return await asyncio.to_thread(parse_message, document, limits=_LIMITS)
+        return parse_message(document, limits=_LIMITS)
     except MalformedError as error:
         shown = escape_text(document[:_SHOWN].decode("utf-8", "replace"))
         raise BrokenAnswerError(
             error.code, f"the server's answer can't be read: {error.message}", shown
         ) from error
+
+
+def _heard(message: Message, reply: Reply) -> UpstreamAnswer | None:
+    """The answer, if this message is it."""
     match message:
         case Result(id=number, raw=raw, value=value):
             if number != reply.number:
