@@ -70,7 +70,7 @@ _INVALID_PARAMS: Final = -32602
 _INTERNAL_ERROR: Final = -32603
 _SHOWN: Final = 200
 _GARBAGE: Final = 1_024
-"""Bytes that a line counts for which is no message: it may have two, and takes as long as a message (rule 4)."""
+"""Bytes that a line counts for which is no message: it may have two, and takes as long as one (rule 4)."""
 _BEGINNINGS: Final = frozenset({b"{", b"["})
 _MOST_QUESTIONS: Final = 8
 """Questions of one server that are open at once."""
