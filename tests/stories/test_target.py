@@ -238,8 +238,9 @@ def test_a_lost_mint_that_may_still_arrive_keeps_its_target(aiming: Aiming) -> N
     aiming.ready()
     now = aiming.world.clock.now()
     give(aiming, "b", S.REVOKED, due=Instant(now + seconds(60)), late=Instant(now + seconds(60)))
-    with pytest.raises(TargetInUseError, match="1 are looked at once more"):
+    with pytest.raises(TargetInUseError, match="1 are looked at once more") as refused:
         aiming.targets.remove("default", "orders-db", OWNER, owns=True)
+    assert refused.value.advice.startswith("nothing is to be done: try again in a minute")
 
 
 def test_a_target_in_which_nothing_is_left_goes_with_its_tools_and_may_be_declared_anew(

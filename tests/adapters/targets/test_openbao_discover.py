@@ -57,7 +57,7 @@ def test_tokens_are_told_by_their_accessors_with_rights_and_ends_and_never_thems
     own = there.token(POLICY + LOOK, period="1h")
     found = looked(there, own)
     root = named(found, "token root (accessor ")
-    assert (root.reach, root.ends, root.rights[0]) == (Reach.ALL, None, "policies: root")
+    assert (root.reach, root.ends, root.rights[0]) == (Reach.ALL, None, "policies: `root`")
     one = named(found, accessor)
     assert one.name == f"token token-ci-bot (accessor {accessor})"
     assert (one.reach, one.whose, one.entry) == (Reach.ALL, Whose.OTHERS, Entry.ASKED)
@@ -67,8 +67,8 @@ def test_tokens_are_told_by_their_accessors_with_rights_and_ends_and_never_thems
     assert "an orphan: it ends with no other token" in one.rights
     assert "periodic: it lives for as long as it is renewed" in one.rights
     two = named(found, other)
-    assert (two.reach, two.rights[0]) == (Reach.DATA, "policies: default")
-    assert {"for 9 more uses", "made at auth/token/create"} <= set(two.rights)
+    assert (two.reach, two.rights[0]) == (Reach.DATA, "policies: `default`")
+    assert {"for 9 more uses", "made at `auth/token/create`"} <= set(two.rights)
     assert [one.whose for one in found.found].count(Whose.ADMIN) == 1
     assert not [one for one in (lasting, ending, own, there.bao.root, there.admin) if one in repr(found)]
     assert found.whole
@@ -86,14 +86,22 @@ def test_ways_in_are_told_and_one_that_asks_for_nothing_is_open(there: Leasing) 
         named(found, f"auth/{part}") for part in ("approle/role/ci", "approle/role/door", "userpass")
     )
     assert (one.reach, one.entry, one.what) == (Reach.ALL, Entry.ASKED, "login")
-    assert one.rights == ("policies: bossy", "1 secret id")
+    assert one.rights == ("policies: `bossy`", "1 secret id")
     assert door.entry is Entry.OPEN
     assert (ann.reach, ann.rights) == (
         Reach.BEYOND,
-        ("policies: unknown", "what they permit can't be read here"),
+        ("policies: `unknown`", "what they permit can't be read here"),
     )
     secret = [told["secret_id"], told["secret_id_accessor"], "canary"]
     assert not [one for one in secret if one in repr(found)]
+
+
+def test_what_the_server_says_ends_no_sentence_of_ours(there: Leasing) -> None:
+    named_so = {"policies": ["x`, `root\x1b[2J\u202e"], "display_name": "ci"}
+    accessor = there.bao.ask("POST", "auth/token/create-orphan", named_so)["auth"]["accessor"]
+    one = named(looked(there), accessor)
+    there.bao.ask("POST", "auth/token/revoke-accessor", {"accessor": accessor})
+    assert one.rights[0] == "policies: `default`, `x\\u{60}, \\u{60}root\\u{1B}[2j\\u{202E}`"
 
 
 def test_leases_of_others_are_counted_and_those_of_what_is_minted_here_are_not_told(there: Leasing) -> None:
@@ -126,7 +134,7 @@ def test_static_roles_are_told(there: Leasing) -> None:
         there.bao.ask("DELETE", "database/static-roles/report")
         owner.execute(b"DROP ROLE lasting")
     one = named(found, "database/static-roles/report")
-    assert one.rights == ("the login lasting, which stays", "its password is changed every 86400 seconds")
+    assert one.rights == ("the login `lasting`, which stays", "its password is changed every 86400 seconds")
 
 
 def test_what_is_not_permitted_is_said_with_lines_that_are_enough(there: Leasing) -> None:

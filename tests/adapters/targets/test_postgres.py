@@ -101,6 +101,19 @@ def test_i08_no_login_is_put_where_it_could_reach_beyond_its_rights(
             owner.execute("DROP ROLE strong")
 
 
+def test_a_role_s_name_ends_no_sentence_of_ours(orders: Orders) -> None:
+    with orders.owner() as owner:
+        owner.execute('CREATE ROLE "st`rong\x1b[2J\u202e" CREATEROLE; CREATE ROLE between')
+        owner.execute('GRANT "st`rong\x1b[2J\u202e" TO between')
+        try:
+            with pytest.raises(TargetRefusedError) as refused:
+                orders.mint(PostgresKind(group="between"))
+        finally:
+            owner.execute('DROP ROLE between; DROP ROLE "st`rong\x1b[2J\u202e"')
+    said = r"the role `st\u{60}rong\u{1B}[2J\u{202E}` reaches beyond what a login may have"
+    assert refused.value.message == said
+
+
 def test_i08_no_login_is_put_in_a_group_that_owns_a_database(orders: Orders) -> None:
     with orders.owner("postgres") as owner:
         owner.execute("CREATE ROLE keeps")

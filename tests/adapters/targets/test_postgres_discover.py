@@ -87,7 +87,7 @@ def test_rights_are_those_of_all_roles_above_and_what_is_owned_is_counted(orders
         found = named(orders, "app")
     assert found is not None
     assert found.reach is Reach.DATA
-    assert found.rights == ("is in between, readers", "owns one object")
+    assert found.rights == ("is in `between`, `readers`", "owns one object")
 
 
 def test_who_may_become_a_superuser_reaches_everything(orders: Orders) -> None:
@@ -125,8 +125,16 @@ def test_a_hostile_name_is_a_name_and_nothing_else(orders: Orders) -> None:
     with role(orders, HOSTILE, "LOGIN IN ROLE readers"):
         found = named(orders, HOSTILE)
     assert found is not None
-    assert found.rights == ("is in readers",)
+    assert found.rights == ("is in `readers`",)
     assert named(orders, "minter") is not None
+
+
+def test_a_role_s_name_is_no_other_line_of_rights(orders: Orders) -> None:
+    forged = "x`; superuser: may do everything\x1b[2J"
+    with role(orders, forged, "NOLOGIN"), role(orders, "app", f'LOGIN IN ROLE "{forged}"'):
+        found = named(orders, "app")
+    assert found is not None
+    assert found.rights == ("is in `x\\u{60}; superuser: may do everything\\u{1B}[2J`",)
 
 
 def test_of_many_the_worst_are_told_and_how_many_there_are(orders: Orders) -> None:

@@ -125,13 +125,13 @@ def test_keys_and_channels_are_said_in_words_those_of_selectors_too(node: Node) 
         found = named("app", node)
     assert found is not None
     assert found.rights == (
-        "reads and writes keys carts:*",
-        "reads keys orders:*",
-        "writes keys log:*",
-        "channels news:*",
+        "reads and writes keys `carts:*`",
+        "reads keys `orders:*`",
+        "writes keys `log:*`",
+        "channels `news:*`",
         "commands +get +set",
         "has 2 passwords",
-        "or else: reads and writes keys old:*; channels gone; commands +del",
+        "or else: reads and writes keys `old:*`; channels `gone`; commands +del",
     )
 
 
@@ -236,3 +236,16 @@ def test_an_admin_that_may_not_look_is_told_which_right_is_missing(
     ):
         target(node, user="weak", password="word").discover((MARK,), most=5, patience=PATIENCE)
     assert f"lacks `+{lacks}`" in no.value.message
+
+
+def test_a_pattern_of_any_bytes_is_told_with_escapes_and_ends_no_sentence_of_ours(node: Node) -> None:
+    rules = (b"~\xff", b"~\xfe", "~x`;\x1b[2J\u202e`".encode(), b"&`c", b"+get")
+    node.ask("ACL", "SETUSER", "odd", "reset", "on", ">a", *rules)
+    try:
+        found = named("odd", node)
+    finally:
+        node.ask("ACL", "DELUSER", "odd")
+    assert found is not None
+    keys, channels, _ = found.rights
+    told = "`\\\\xff`, `\\\\xfe`, `x\\u{60};\\u{1B}[2J\\u{202E}\\u{60}`"
+    assert (keys, channels) == (f"reads and writes keys {told}", "channels `\\u{60}c`")

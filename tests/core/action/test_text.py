@@ -17,6 +17,7 @@ from taskbound.core.action import (
     parse_document,
     unescape_text,
 )
+from taskbound.core.action.escape import escape_rest
 from taskbound.core.action.text import kind_of, kinds_in, places_in
 from tests.core.action.values import json_values, tricky_text
 
@@ -249,3 +250,14 @@ def test_a_flood_of_strings_ends_with_unread() -> None:
 def test_a_large_plain_text_is_read_to_its_end() -> None:
     flags = flag_text("a" * 1_000_000 + "\x07")
     assert flags == (TextFlag(path="", kind=TextKind.CONTROL),)
+
+
+@given(any_text, any_text)
+def test_a_sentence_with_parts_that_were_escaped_is_shown_with_nothing_hidden_and_no_escape_of_an_escape(
+    before: str, after: str
+) -> None:
+    part = escape_text(f".{before}.")
+    sentence = escape_rest(f"`{part}` is what {after} says")
+    assert sentence.startswith(f"`{part}` is what ")
+    assert not kinds_in(sentence)
+    assert escape_rest(sentence) == sentence

@@ -142,3 +142,13 @@ def test_the_identity_is_that_of_place_and_kinds_and_of_nobody() -> None:
     digests.add(parse_target_file(WHOLE).identity("other"))
     assert len(digests) == 7
     assert same not in digests
+
+
+def test_what_can_be_done_about_a_member_is_said_with_its_place() -> None:
+    with pytest.raises(TargetFileError) as refused:
+        parse_target_file(json.dumps(changed("where", without="roots")).encode())
+    assert refused.value.message == "`where`: nothing says how `db.example.com` is told from another server"
+    assert refused.value.advice == "name the file of its authorities as `roots`: credentials go there"
+    with pytest.raises(TargetFileError) as refused:
+        parse_target_file(json.dumps(changed("where", "database", to="a\0b")).encode())
+    assert refused.value.advice == "correct it at the place named"

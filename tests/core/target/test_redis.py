@@ -373,5 +373,5 @@ def test_an_admin_access_that_no_server_takes_is_refused_and_not_told(user: str,
     with pytest.raises(BadAdminAccessError) as refused:
         RedisAccess(user=user, password=password)
     assert len(refused.value.message) < 100
-    with pytest.raises(BadAdminAccessError, match="of a Redis a user and a password"):
+    with pytest.raises(BadAdminAccessError, match="of a Redis is a user and a password"):
         parse_admin_access(REDIS, '{"user":"a"}')

@@ -447,7 +447,9 @@ def test_credentials_are_listed_by_what_they_are_looked_for_and_page_by_page(tmp
             assert await ids(limit=2, before=rows[2].id) == (["b", "a"], False)
             assert await ids(task=task.id, states=("journaled",)) == (["c", "b", "a"], False)
             assert await ids(overdue=True) == (["d"], False)
-            assert await ids(overdue=True, target="other-db") == ([], False)
+            put(place.world, "e", state=CredentialState.REVOKED, target="gone-db", task="", agent="")
+            assert await ids(target="gone-db") == (["e"], False), "it was taken away, and is remembered"
+            assert await ids(overdue=True, target="gone-db") == ([], False)
             shown = await person.ask(credential.ShowCredential(credential=late.id), credential.CredentialRow)
             assert (shown.overdue, shown.age >= 61, bytes(shown.arguments)) == (True, True, b"{}")
             status = await person.ask(Status(), StatusReport)
@@ -464,6 +466,10 @@ def test_credentials_are_listed_by_what_they_are_looked_for_and_page_by_page(tmp
                 (credential.ListCredentials(before="crd_none"), "unknown-credential"),
                 (credential.ShowCredential(credential="crd_none"), "unknown-credential"),
                 (credential.RevokeCredentials(), "bad-selection"),
+                (credential.ListCredentials(target="orders-bd"), "target-unknown"),
+                (credential.ListCredentials(target="orders-bd", overdue=True), "target-unknown"),
+                (credential.RevokeCredentials(target="orders-bd"), "target-unknown"),
+                (credential.RevokeCredentials(task="tsk_none"), "no-task"),
             ):
                 with pytest.raises(RefusedByDaemonError) as refused:
                     await person.ask(ask, Done)

@@ -28,11 +28,20 @@ if TYPE_CHECKING:
 class Crowd:
     """A target in which so many logins stand, and that nobody can mint in."""
 
-    def __init__(self, count: int, rights: tuple[str, ...] = (), gate: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        count: int,
+        rights: tuple[str, ...] = (),
+        gate: threading.Event | None = None,
+        *,
+        name: str = "r",
+        notes: tuple[str, ...] = (),
+    ) -> None:
         self.looks: list[Collection[str]] = []
         self._gate = gate
+        self._notes = notes
         self._found = tuple(
-            Standing(name=f"r{one}", what="login", whose=Whose.OTHERS, reach=Reach.DATA, rights=rights)
+            Standing(name=f"{name}{one}", what="login", whose=Whose.OTHERS, reach=Reach.DATA, rights=rights)
             for one in range(count)
         )
 
@@ -41,7 +50,7 @@ class Crowd:
         assert (most, patience) == (MOST, 5.0)
         if self._gate is not None:
             self._gate.wait(20)
-        return Discovery(found=self._found, count=len(self._found))
+        return Discovery(found=self._found, count=len(self._found), notes=self._notes)
 
 
 def seen(broker: Brokering, *looks: str, target: str = "orders-db") -> list[TellDiscovered]:
@@ -125,6 +134,26 @@ def test_what_is_told_is_bounded_in_rows_and_in_bytes(monkeypatch: pytest.Monkey
     monkeypatch.setattr(discovering, "_LINES", 1)
     (told,) = seen(broker)
     assert len(told.rows) == MOST
+
+
+def test_what_was_cut_says_so() -> None:
+    lines = tuple(f"{one}" * 1_001 for one in range(13))
+    crowd = Crowd(2, lines, name="x" * 9_999, notes=lines)
+    broker = Brokering(MemoryStore(), plugs={"postgres": lambda *_: crowd})
+    broker.declare(declared_at(Path("/nowhere")))
+    (told,) = seen(broker)
+    assert told.rows[0].name == "x" * 256 + "… (10000 characters)"
+    for some in (told.rows[0].rights, told.notes):
+        assert some[0] == "0" * 999 + "…"
+        assert (some[10][:2], some[11:]) == ("10", ("and 2 more",))
+
+
+def test_what_is_as_long_as_it_may_be_is_told_whole() -> None:
+    lines = tuple("x" * 1_000 for _ in range(12))
+    broker = Brokering(MemoryStore(), plugs={"postgres": lambda *_: Crowd(1, lines, name="x" * 255)})
+    broker.declare(declared_at(Path("/nowhere")))
+    (told,) = seen(broker)
+    assert (told.rows[0].name, told.rows[0].rights) == ("x" * 255 + "0", lines)
 
 
 def test_whatever_an_adapter_raises_is_told_without_its_words(caplog: pytest.LogCaptureFixture) -> None:

@@ -398,3 +398,26 @@ def test_lines_that_are_there_to_be_copied_are_whole_and_obey_nothing() -> None:
     assert third == "\\u{1B}[2J\\u{202E}"
     Screen(json=True, out=out).text("more")
     assert "more" not in out.getvalue()
+
+
+def test_a043_a_first_cell_imitates_no_columns() -> None:
+    out = io.StringIO()
+    forged = "backup    everything  others"
+    Screen(json=False, out=out).table(("NAME", "REACH", "RIGHTS"), [(forged, "data", "none")], "-")
+    assert out.getvalue().splitlines()[1].split() == [
+        "backup\\u{20x4}everything\\u{20x2}others",
+        "data",
+        "none",
+    ]
+
+
+@pytest.mark.parametrize("columns", ["200", "20"])
+def test_a_last_cell_that_is_a_sentence_of_ours_keeps_the_escapes_that_it_has(
+    window: Terminal, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    why = Words("the role `\\u{1B}` \x1b\u202e")
+    Screen(json=False, out=window).table(("NAME", "WHY"), [("a" * 12, why)], "-")
+    require_tame(window.getvalue())
+    text = SGR.sub("", window.getvalue()).replace("\n  ┊ ", "").replace("\n", " ")
+    assert "the role `\\u{1B}` \\u{1B}\\u{202E}" in text

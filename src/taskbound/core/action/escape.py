@@ -7,6 +7,8 @@ Rules:
 2. A backslash is written `\\`, so that no text can imitate an escape.
 3. What comes out is printable and NFC, and holds no character that would be escaped.
 4. One text has one rendering, and `unescape_text` gives the text back.
+5. A sentence whose foreign parts were escaped where it was made gets what is still missing, and keeps the
+   escapes that it has: escaping those again would double their backslashes. It can't be given back.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from taskbound.core.errors import MalformedError
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-__all__ = ["BadEscapeError", "escape_text", "unescape_text"]
+__all__ = ["BadEscapeError", "escape_rest", "escape_text", "unescape_text"]
 
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _SHORT_ROW: Final = 3
@@ -42,6 +44,11 @@ class BadEscapeError(MalformedError):
 def escape_text(text: str) -> str:
     """The text with everything visible (rules 1 to 3)."""
     return _render(text, places_in(text))
+
+
+def escape_rest(sentence: str) -> str:
+    """The sentence with everything visible, of which parts were escaped before (rule 5)."""
+    return escape_text(sentence).replace("\\\\", "\\")
 
 
 def unescape_text(shown: str) -> str:

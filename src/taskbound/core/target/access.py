@@ -246,10 +246,12 @@ def parse_admin_access(kind: str, text: str) -> AdminAccess:
         value = parse_object(text.encode())
         again = canonical(value).decode()
     except (MalformedError, UnicodeEncodeError):
-        raise BadAdminAccessError(f"the admin access is {what}, and no such JSON", remedy=form) from None
+        raise BadAdminAccessError(
+            f"the admin access {what}, and that is no JSON with it", remedy=form
+        ) from None
     texts = [one for name in names if isinstance(one := value.get(name), str)]
     if value.keys() != set(names) or len(texts) != len(names):
-        raise BadAdminAccessError(f"the admin access is {what}, and nothing else", remedy=form)
+        raise BadAdminAccessError(f"the admin access {what}, and nothing else", remedy=form)
     if again != text:
         raise BadAdminAccessError("the admin access is not written as it is sealed")
     return make(*texts)
@@ -263,31 +265,31 @@ def _sealed(members: dict[str, str]) -> str:
 
 
 _KINDS: Final[dict[str, tuple[tuple[str, ...], str, Callable[..., AdminAccess]]]] = {
-    GITHUB: (("key",), "of an App its private key (`key`)", lambda key: GithubAccess(key=key)),
+    GITHUB: (("key",), "of an App is its private key (`key`)", lambda key: GithubAccess(key=key)),
     OAUTH: (
         ("secret",),
-        "of a client its secret or its private JWK (`secret`)",
+        "of a client is its secret or its private JWK (`secret`)",
         lambda secret: OauthAccess(secret=secret),
     ),
-    OPENBAO: (("token",), "of an OpenBao a token (`token`)", lambda token: OpenbaoAccess(token=token)),
+    OPENBAO: (("token",), "of an OpenBao is a token (`token`)", lambda token: OpenbaoAccess(token=token)),
     OPENSSH: (
         ("ca", "key"),
-        "of a host the private key of a CA (`ca`), and that of the helper's account (`key`)",
+        "of a host is the private key of a CA (`ca`), and that of the helper's account (`key`)",
         lambda ca, key: OpensshAccess(ca=ca, key=key),
     ),
     POSTGRES: (
         ("user", "password"),
-        "of a database a user and a password",
+        "of a database is a user and a password",
         lambda user, password: PostgresAccess(user=user, password=password),
     ),
     REDIS: (
         ("user", "password"),
-        "of a Redis a user and a password",
+        "of a Redis is a user and a password",
         lambda user, password: RedisAccess(user=user, password=password),
     ),
     STS: (
         ("key", "secret"),
-        "of an account of AWS the id of an access key (`key`), and that key (`secret`)",
+        "of an account of AWS is the id of an access key (`key`), and that key (`secret`)",
         lambda key, secret: StsAccess(key=key, secret=secret),
     ),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from taskbound.core.errors import MalformedError
+from taskbound.core.target.errors import TargetFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,12 +22,13 @@ def made(place: Place, make: Callable[[], T]) -> T:
     """What is made of the members that stand here.
 
     Raises:
-        ScopeSyntaxError: They make nothing; the place is named.
+        TargetFileError: They make nothing; the place is named, and what to do where that is known.
     """
     try:
         return make()
     except MalformedError as error:
-        raise place.fault(error.message) from error
+        own = error.advice if error.advice != error.remedy else ""
+        raise TargetFileError(f"`{place.text}`: {error.message}", where=place.text, remedy=own) from error
 
 
 def read_texts(members: Mapping[str, JsonValue], name: str, place: Place, *, most: int) -> tuple[str, ...]:

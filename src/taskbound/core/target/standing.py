@@ -65,7 +65,7 @@ class Standing:
     whose: Whose
     reach: Reach
     rights: tuple[str, ...]
-    """Short lines, with names as the target has them."""
+    """Short lines of ours; what the target says stands in them between backticks, with visible escapes."""
     since: Instant | None = None
     """When it was made; None where the target doesn't tell (rule 2)."""
     used: Instant | None = None

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.escape import escape_rest
 from taskbound.core.credential import (
     CredentialEvent,
     CredentialState,
@@ -215,4 +215,4 @@ class Telling:
 
 def _short(words: str) -> str:
     """Words of a broker, as they are kept (rule 7)."""
-    return escape_text(words[:_WORDS])
+    return escape_rest(words[:_WORDS])

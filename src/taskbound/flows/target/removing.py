@@ -31,6 +31,10 @@ _EVER: Final = seconds(100 * 365 * 86_400)
 """Longer than anything lives."""
 _COUNTED: Final = 1_000
 _NAMED: Final = 3
+_LATER: Final = (
+    "nothing is to be done: try again in a minute or two; what is gone is looked for once more, as a mint"
+    " that was begun may arrive until then"
+)
 
 
 def remove_target(
@@ -75,4 +79,7 @@ def _require_nothing_left(tx: Transaction, namespace: str, name: str, now: Insta
     ]
     named = ", ".join(f"`{one.id}`" for one in left[:_NAMED])
     more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
-    raise TargetInUseError(f"of the credentials of target `{name}` {', '.join(parts)}: {named}{more}")
+    raise TargetInUseError(
+        f"of the credentials of target `{name}` {', '.join(parts)}: {named}{more}",
+        remedy="" if living or ending else _LATER,
+    )

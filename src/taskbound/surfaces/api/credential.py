@@ -17,7 +17,7 @@ from taskbound.core.tool.name import shown
 from taskbound.flows.credential.errors import UnknownCredentialError
 from taskbound.flows.credential.handing import acknowledge_credential
 from taskbound.flows.credential.revoking import end_own, revoke_credentials
-from taskbound.surfaces.api.filters import BadFilterError, require_agent, require_task
+from taskbound.surfaces.api.filters import BadFilterError, require_agent, require_target, require_task
 from taskbound.surfaces.api.show import credential_row
 from taskbound.wire import credential as wire
 from taskbound.wire.connection import Done
@@ -91,9 +91,17 @@ async def end_one(daemon: Daemon, connection: Connection, ask: wire.EndCredentia
 
 
 async def revoke_some(daemon: Daemon, connection: Connection, ask: wire.RevokeCredentials) -> Answer:
-    """A person has them revoked."""
+    """A person has them revoked.
+
+    Raises:
+        NoTaskError: No task has this id: who ends what a task has is not told that it has nothing.
+        UnknownTargetError: No target has this name, nor had; as well.
+    """
 
     def work() -> Revoked:
+        with daemon.means.store.read() as snapshot:
+            require_task(snapshot, connection.namespace, ask.task)
+            require_target(snapshot, connection.namespace, ask.target)
         return revoke_credentials(
             daemon.means,
             connection.namespace,
@@ -137,6 +145,7 @@ async def list_credentials(daemon: Daemon, connection: Connection, ask: wire.Lis
 
     Raises:
         BadFilterError: A word names nothing.
+        UnknownTargetError: No target has this name, nor had.
     """
     limit = max(1, min(ask.limit, _PAGE))
     states = _states(ask.states)
@@ -145,6 +154,7 @@ async def list_credentials(daemon: Daemon, connection: Connection, ask: wire.Lis
         space = connection.namespace
         with daemon.means.store.read() as snapshot:
             now = daemon.means.clock.now()
+            require_target(snapshot, space, ask.target)
             if ask.overdue:
                 found = _overdue(snapshot, space, ask.target, now)
             else:

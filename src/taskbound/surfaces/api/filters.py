@@ -2,7 +2,8 @@
 
 1. An empty word is no filter.
 2. A state or a decision is one of those that there are; an error names them.
-3. A task, an agent, a server or an action is one that the namespace knows.
+3. A task, an agent, a server, a target or an action is one that the namespace knows. A target that was taken
+   away is known by what was minted there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.errors import MalformedError
 from taskbound.core.identity import UnknownIdentityError
 from taskbound.core.task import NoTaskError, TaskState
+from taskbound.core.tool.name import shown
 from taskbound.flows.action.explain import UnknownActionError
+from taskbound.flows.target import UnknownTargetError
 from taskbound.flows.tool import UnknownServerError
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ __all__ = [
     "require_agent",
     "require_decision",
     "require_server",
+    "require_target",
     "require_task",
     "task_states",
 ]
@@ -67,6 +71,20 @@ def require_task(snapshot: Snapshot, namespace: str, name: str) -> None:
     """
     if name and snapshot.tasks.task(namespace, name) is None:
         raise NoTaskError(f"no task is named `{name}`", remedy="list them with `taskbound task list`")
+
+
+def require_target(snapshot: Snapshot, namespace: str, name: str) -> None:
+    """Go on only with a target that there is, or was (rule 3).
+
+    Raises:
+        UnknownTargetError: There is none of this name, and nothing was ever minted in one.
+    """
+    if (
+        name
+        and snapshot.targets.target(namespace, name) is None
+        and not snapshot.credentials.credentials(namespace, target=name, limit=1)
+    ):
+        raise UnknownTargetError(f"no target is named `{shown(name)}`")
 
 
 def require_action(snapshot: Snapshot, namespace: str, name: str) -> None:

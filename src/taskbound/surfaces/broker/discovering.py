@@ -5,7 +5,7 @@
 2. What is asked names a target; what is opened is the store's row of that name, and nothing is changed there.
 3. Names of each mark that this broker knows are left out: what the store's predecessors minted is ended by
    sweeps (`sweep`, rule 3).
-4. What is told is bounded: so many rows, and each so long.
+4. What is told is bounded: so many rows, and each so long. What was cut says so, a name by how long it is.
 5. A target that can't show it, can't be reached or isn't there is told with the reason, in our words.
 """
 
@@ -26,7 +26,7 @@ from taskbound.wire.broker import TellDiscovered
 from taskbound.wire.credential import StandingRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from taskbound.core.target.standing import Standing
     from taskbound.surfaces.broker.steps import Desk
@@ -124,7 +124,7 @@ class Discoveries:
         marks = {one for one in (mark, *desk.memory.marks) if one}  # 3
         found = called(lambda: target.discover(marks, most=MOST, patience=_PATIENCE))
         rows = tuple(_fitting(found.found[:MOST]))
-        notes = tuple(one[:_LINE] for one in found.notes[:_LINES])
+        notes = tuple(_cut(found.notes))
         count = max(found.count, len(rows))
         return partial(TellDiscovered, rows=rows, count=count, notes=notes, whole=found.whole)
 
@@ -140,13 +140,26 @@ def _fitting(found: Iterable[Standing]) -> Iterator[StandingRow]:
         yield row
 
 
+def _cut(lines: Sequence[str]) -> Iterator[str]:
+    """As many of them as are told, and how many there are beyond (rule 4)."""
+    told = lines if len(lines) <= _LINES else lines[: _LINES - 1]
+    for one in told:
+        yield one if len(one) <= _LINE else f"{one[: _LINE - 1]}…"
+    if len(told) < len(lines):
+        yield f"and {len(lines) - len(told)} more"
+
+
+def _cut_name(name: str) -> str:
+    return name if len(name) <= _NAME else f"{name[:_NAME]}… ({len(name)} characters)"
+
+
 def _row(one: Standing) -> StandingRow:
     return StandingRow(
-        name=one.name[:_NAME],
+        name=_cut_name(one.name),
         what=one.what[:_NAME],
         whose=one.whose.value,
         reach=one.reach.value,
-        rights=tuple(line[:_LINE] for line in one.rights[:_LINES]),
+        rights=tuple(_cut(one.rights)),
         since=one.since,
         used=one.used,
         open=one.open,

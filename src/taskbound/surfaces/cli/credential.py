@@ -19,7 +19,7 @@ from taskbound.core.target import SECONDS
 from taskbound.sdk.credential import TaskCredential
 from taskbound.surfaces.cli.naming import whole_credential, whole_task
 from taskbound.surfaces.cli.reading import BadInputError
-from taskbound.surfaces.cli.screen import moment, shown
+from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.surfaces.cli.wishing import (
     OfAgentOption,
@@ -169,9 +169,9 @@ def show(session: Session, credential: CredentialArgument) -> None:
             ("  renewal", _renewal(found)),
             ("  acknowledged", "yes" if found.acknowledged else "no"),
             ("  ended", moment(found.ended or 0)),
-            ("  why", found.why),
+            ("  why", Words(found.why)),
             ("  attempts", found.attempts),
-            ("  trouble", found.trouble),
+            ("  trouble", Words(found.trouble)),
             ("  overdue", _overdue(found)),
         ]
     )
@@ -392,7 +392,7 @@ def _table(session: Session, found: CredentialRows, empty: str) -> None:
                 one.task or "-",
                 moment(one.ends),
                 _overdue(one),
-                one.why if one.trouble in one.why else f"{one.why} {one.trouble}".strip(),
+                Words(one.why if one.trouble in one.why else f"{one.why} {one.trouble}".strip()),
             )
             for one in found.rows
         ],

@@ -186,5 +186,5 @@ def _cells(row: StandingRow) -> tuple[str, ...]:
         moment(row.since) if row.since else "unknown",
         used,
         "never" if row.ends is None else moment(row.ends),
-        "; ".join(lines),
+        Words("; ".join(lines)),
     )

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.target.systems import OPENSSH
 from taskbound.surfaces.cli.lasting import tell_lasting
-from taskbound.surfaces.cli.screen import shown
+from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.wire.target import ListTargets, TargetRows
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def tell_targets(rows: Sequence[TargetRow], status: StatusReport) -> Iterator[tu
             "see `taskbound credential overdue`",
         )
     for row in rows:
-        name, why = shown(row.name), f": {shown(row.trouble)}" if row.trouble else ""
+        name, why = shown(row.name), f": {shown(Words(row.trouble))}" if row.trouble else ""
         look = f"see `taskbound target show {name}`, and test it with `taskbound target test {name}`"
         if row.state == "refused":
             yield "warn", "target-refused", f"target `{name}` gives nothing: its test failed{why}", look

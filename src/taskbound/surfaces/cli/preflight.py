@@ -18,7 +18,7 @@ from taskbound.core.target.systems import OPENSSH
 from taskbound.surfaces.cli.hosting import HELPER
 from taskbound.surfaces.cli.lasting import lasting_words, lost_for
 from taskbound.surfaces.cli.reading import BadInputError
-from taskbound.surfaces.cli.screen import shown
+from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.wire.credential import CredentialRow, ShowCredential
 from taskbound.wire.target import ListTargets, TargetRow, TargetRows
 
@@ -128,7 +128,7 @@ def await_preflight(session: Session, testing: TargetTesting, *, before: int | N
         failed = [f"{one.kind}: {one.trouble or one.why}" for one in canaries if one.trouble]
         why = row.trouble or "; ".join(failed) or "a canary failed"
         raise PreflightFailedError(
-            f"the preflight of `{shown(row.name)}` failed: {shown(why)}",
+            f"the preflight of `{shown(row.name)}` failed: {shown(Words(why))}",
             remedy=_ON_THE_HOST if row.kind == OPENSSH else "",
         )
     if not session.screen.json:
@@ -157,7 +157,7 @@ def _say_progress(session: Session, canaries: list[CredentialRow], said: dict[st
         if said.get(one.id) != now:
             said[one.id] = now
             if not session.screen.json:
-                session.screen.note(f"  {shown(one.kind)}: {shown(now)}", "")
+                session.screen.note(f"  {shown(one.kind)}: {shown(Words(now))}", "")
 
 
 def _say_testing(session: Session, testing: TargetTesting) -> None:

@@ -6,9 +6,10 @@
    words where it has some, and each further line starts with a mark, so that a part of a text can't stand
    where our words stand. A sentence of ours is broken the same way: it may quote anyone.
 3. In a table only the last column may hold any text; what stands before it is plain ASCII of bounded width,
-   so that no text moves the columns after it. In a narrow window ids, instants and long cells are shortened,
-   in this order and no more than is needed, and each shortened one says so, but for instants. Where two first
-   cells would look alike by that, there is a line a cell instead.
+   without two spaces in a row, so that no text moves the columns after it or looks like them. In a narrow
+   window ids, instants and long cells are shortened, in this order and no more than is needed, and each
+   shortened one says so, but for instants. Where two first cells would look alike by that, there is a line a
+   cell instead.
 4. With `--json` standard output gets one document and nothing else, in ASCII: a terminal has nothing to obey.
 5. Color needs a terminal, and `NO_COLOR` takes it away.
 6. One word of plain ASCII that is there to be copied is left whole, on a line of its own: without a space it
@@ -27,7 +28,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.escape import escape_rest, escape_text
 from taskbound.core.clock import BadInstantError, Instant, render_instant
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ _WIDEST: Final = 64
 _INDENTED: Final = 40
 _NARROWEST: Final = 12
 _SHORT: Final = 12
+_ROW: Final = re.compile(r" {2,}")
+"""What two columns are told apart by (rule 3)."""
 _TAB: Final = 2
 """Columns that a tab is shown as, where a configuration is indented with them."""
 _ID: Final = re.compile(r"((?:tsk|act|crd)_)[a-z2-7]{18,27}([a-z2-7]{8})")
@@ -68,10 +71,7 @@ Cell: TypeAlias = str | int
 
 def shown(text: str) -> str:
     """The text with everything visible, on one line (rule 1)."""
-    if isinstance(text, Words):
-        # What still needs an escape gets one; the backslashes of the escapes that are there stay as they are.
-        return escape_text(text).replace("\\\\", "\\")
-    return escape_text(text)
+    return escape_rest(text) if isinstance(text, Words) else escape_text(text)
 
 
 def moment(instant: int) -> str:
@@ -209,12 +209,13 @@ class Screen:
             for cell, width in zip(line, widths, strict=True):
                 text.append(cell.ljust(width), _STYLES.get(cell, ""))
                 text.append("  ")
-            self._out.print(text.append(_cut(shown(str(row[-1])), room)), soft_wrap=True)
+            last = row[-1] if isinstance(row[-1], str) else str(row[-1])
+            self._out.print(text.append(_cut(shown(last), room)), soft_wrap=True)
 
     def _cards(self, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         """The rows of a table that is wider than the window: a line a cell."""
         for row in rows:
-            self.fields([(head, str(cell)) for head, cell in zip(heads, row, strict=True)])
+            self.fields(list(zip(heads, row, strict=True)))
 
     def status(self, word: str, text: str, advice: str = "") -> None:
         """A finding: its word in color, what it says, and what to do about it."""
@@ -303,6 +304,7 @@ def _short_cell(cell: str, most: int) -> str:
 def _plain(cell: Cell) -> str:
     text = shown(str(cell))
     text = "".join(char if char.isascii() else f"\\u{{{ord(char):X}}}" for char in text)
+    text = _ROW.sub(lambda found: f"\\u{{20x{len(found[0])}}}", text)
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "~"
 
 

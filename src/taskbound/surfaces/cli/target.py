@@ -33,7 +33,7 @@ from taskbound.surfaces.cli.hosting import NewKeys, say_first_look, say_steps, s
 from taskbound.surfaces.cli.lasting import lasting_list, lasting_words
 from taskbound.surfaces.cli.preflight import await_preflight, only_row, row_of, watch_preflight
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
-from taskbound.surfaces.cli.screen import moment, shown
+from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.connection import Done
 from taskbound.wire.document import read_document
@@ -216,7 +216,7 @@ def show(session: Session, name: NameArgument) -> None:
             ("  kind", row.kind),
             ("  where", bytes(row.where).decode("utf-8", "replace")),
             ("  state", row.state),
-            *((("  trouble", row.trouble),) if row.trouble else ()),
+            *((("  trouble", Words(row.trouble)),) if row.trouble else ()),
             ("  tested", moment(row.tested or 0)),
             ("  swept", moment(row.swept or 0)),
             ("  owner", row.owner),
@@ -237,7 +237,7 @@ def show(session: Session, name: NameArgument) -> None:
                 ("  effect", kind.effect),
                 ("  at most", f"{kind.seconds} s"),
                 ("  parameters", kind.parameters),
-                ("  renewable", "yes" if kind.renewable else ""),
+                ("  renewable", "yes" if kind.renewable else "no"),
             ]
         )
 

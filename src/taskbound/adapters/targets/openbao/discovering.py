@@ -23,6 +23,7 @@ from taskbound.adapters.targets.openbao.reaching import reach_of
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import MINTED, pattern_of
 from taskbound.core.target.standing import Entry, Reach, Standing, Whose, worst_first
+from taskbound.core.tool.name import shown
 from taskbound.ports.target import Discovery, TargetRefusedError
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class _Look:
         if _count(data.get("num_uses")):
             rights.append(f"for {_count(data.get('num_uses'))} more uses")
         if _text(data.get("path")):
-            rights.append(f"made at {_text(data.get('path'))}")
+            rights.append(f"made at {_quoted(_text(data.get('path')))}")
         self.found.append(
             Standing(
                 name=f"token {_text(data.get('display_name'))} (accessor {accessor})",
@@ -158,7 +159,7 @@ class _Look:
         """How far policies reach, and a line of them (rule 5)."""
         names = sorted(set(policies))
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        rights = [f"policies: {', '.join(names[:_NAMED])}{more}" if names else "no policies"]
+        rights = [f"policies: {_quoted(*names[:_NAMED])}{more}" if names else "no policies"]
         reaches = [self._reach(one) for one in names]
         if any(one is None for one in reaches):
             rights.append("what they permit can't be read here")
@@ -185,12 +186,13 @@ class _Look:
             for place in _ROLES.get(kind, ()):
                 self._logins(f"auth/{mount.removesuffix('/')}/{place}", kind)
             if kind not in _ROLES and kind:
-                self.left[f"who is let in by {mount} ({kind})"] = 0
+                self.left[f"who is let in by {_quoted(mount)} ({_quoted(kind)})"] = 0
 
     def _logins(self, path: str, kind: str) -> None:
-        names = self.permitted(f"who is let in at {path}", partial(self.link.names, path))
-        for name in self.within(f"who is let in at {path}", names or ()):
-            what = f"what is let in at {path}"
+        where = _quoted(path)
+        names = self.permitted(f"who is let in at {where}", partial(self.link.names, path))
+        for name in self.within(f"who is let in at {where}", names or ()):
+            what = f"what is let in at {where}"
             data = None
             if what not in self.denied:
                 data = self.permitted(what, partial(self.link.read, f"{path}/{name}"), name)
@@ -241,11 +243,12 @@ class _Look:
 
     def _static(self, mount: str) -> None:
         path = f"{mount}/static-roles"
-        what = f"static roles of {mount}"
+        what = f"static roles of {_quoted(mount)}"
         names = self.permitted(what, partial(self.link.names, path))
         for name in self.within("static roles", names or ()):
             data = self.permitted(what, partial(self.link.read, f"{path}/{name}"), name) or {}
-            rights = [f"the login {_text(data.get('username')) or 'of the role'}, which stays"]
+            login = _text(data.get("username"))
+            rights = [f"the login {_quoted(login) if login else 'of the role'}, which stays"]
             period = _count(data.get("rotation_period"))
             if period:
                 rights.append(f"its password is changed every {period} seconds")
@@ -263,7 +266,7 @@ class _Look:
         """What has leases below a path that ends with `/` (rule 4)."""
         name = path.removesuffix("/")
         asked = partial(self.link.names, f"{_LEASES}/{name}", sudo=True, marked=True)
-        below = self.permitted(f"leases below {path}", asked) or ()
+        below = self.permitted(f"leases below {_quoted(path)}", asked) or ()
         count = sum(not one.endswith("/") for one in below)
         last = name.rpartition("/")[2]
         if count and not self.ours.fullmatch(last):
@@ -321,6 +324,11 @@ def discover_access(
         notes=tuple(look.notes()),
         whole=not look.left and not look.denied,
     )
+
+
+def _quoted(*texts: str) -> str:
+    """What the server says, in a sentence of ours."""
+    return ", ".join(f"`{shown(one)}`" for one in texts)
 
 
 def _text(value: object) -> str:

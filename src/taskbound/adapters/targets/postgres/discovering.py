@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from taskbound.core.clock import Instant
 from taskbound.core.credential import MINTED, pattern_of
 from taskbound.core.target.standing import Entry, Reach, Standing, Whose, worst_first
+from taskbound.core.tool.name import shown
 from taskbound.ports.target import Discovery
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _rights(
     yield from (words for words, has in zip(_ATTRIBUTES, attributes, strict=True) if has)
     if groups:
         more = f" and {len(groups) - _NAMED} more" if len(groups) > _NAMED else ""
-        yield f"is in {', '.join(groups[:_NAMED])}{more}"
+        yield f"is in {', '.join(f'`{shown(one)}`' for one in groups[:_NAMED])}{more}"
     objects, databases = owned
     if oid == _BOOT:
         yield "owns what came with the server"

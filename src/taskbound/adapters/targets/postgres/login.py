@@ -24,6 +24,7 @@ from taskbound.adapters.targets.postgres.link import linked, named
 from taskbound.adapters.targets.postgres.schema import HAS_CONTEXTS
 from taskbound.adapters.targets.postgres.scram import SALT, verifier_of
 from taskbound.core.credential import SECRET_BYTES, spell_secret
+from taskbound.core.tool.name import shown
 from taskbound.ports.target import Minted, TargetRefusedError, TargetUnavailableError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ _CREATE: Final = sql.SQL(
 def make_login(link: Link, place: PostgresPlace, order: MintOrder, kind: PostgresKind) -> Minted:
     """A login and its password; raises as `link.linked`."""
     if not require_bounded(link, kind.group):
-        raise TargetRefusedError(f"the database has no role `{kind.group}`")
+        raise TargetRefusedError(f"the database has no role `{shown(kind.group)}`")
     if kind.context and link.run(_HAS_CONTEXTS) != [(True,)]:
         raise TargetRefusedError(
             "the database has no table `taskbound.contexts` of its owner's",
@@ -106,13 +107,13 @@ def require_bounded(link: Link, role: str) -> bool:
     beyond = [name for name, reaches, _ in above if reaches]
     if beyond:
         raise TargetRefusedError(
-            f"the role `{beyond[0]}` reaches beyond what a login may have",
+            f"the role `{shown(beyond[0])}` reaches beyond what a login may have",
             remedy="put logins in a group that has rights on objects and nothing else",
         )  # 2
     shut = [database for _, _, database in above if database is not None]
     if shut:
         raise TargetRefusedError(
-            f"a login could enter the database `{shut[0]}`, and the admin access can't",
+            f"a login could enter the database `{shown(shut[0])}`, and the admin access can't",
             remedy="grant the admin access CONNECT on it, or take that from the group and from PUBLIC",
         )  # 4
     return bool(above)

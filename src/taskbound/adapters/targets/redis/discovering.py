@@ -7,8 +7,8 @@
 4. Who can't be let in is counted and not listed, unless a session of it is open: what is switched off goes on
    in that.
 5. No password and no digest of one is kept: how many there are is.
-6. The server keeps neither when a user was made nor when it was used last. Names are any bytes; what is no
-   text is shown with escapes.
+6. The server keeps neither when a user was made nor when it was used last. Names and patterns are any bytes;
+   what is no text is shown with escapes. Patterns stand between backticks, which they can't end.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.targets.redis.protocol import LISTED, Refusal
 from taskbound.adapters.targets.redis.user import sessions_by_user
+from taskbound.core.action.escape import escape_text
 from taskbound.core.credential import MINTED, pattern_of
 from taskbound.core.target.standing import Entry, Reach, Standing, Whose, worst_first
+from taskbound.core.tool.name import shown
 from taskbound.ports.target import Discovery, TargetUnavailableError
 
 if TYPE_CHECKING:
@@ -38,8 +40,6 @@ _TOGETHER: Final = 100
 """Users that are asked about at once."""
 _NAMED: Final = 10
 """Patterns that are named in one line of rights."""
-_SHOWN: Final = 80
-"""Characters of a pattern."""
 _COMMANDS: Final = 300
 """Characters of what is said of commands."""
 _ALL: Final = (
@@ -190,12 +190,12 @@ def _patterns(shown: Mapping[str, Answer]) -> Iterator[str]:
         yield "every command"
     else:
         more = "…" if len(commands) > _COMMANDS else ""
-        yield f"commands {commands.removeprefix('-@all ')[:_COMMANDS]}{more}"
+        yield f"commands {escape_text(commands.removeprefix('-@all ')[:_COMMANDS])}{more}"
 
 
 def _some(patterns: Sequence[str]) -> str:
     more = f" and {len(patterns) - _NAMED} more" if len(patterns) > _NAMED else ""
-    return ", ".join(one[:_SHOWN] for one in patterns[:_NAMED]) + more
+    return ", ".join(f"`{shown(one)}`" for one in patterns[:_NAMED]) + more
 
 
 def _standing(name: bytes, seen: Sequence[_Seen], nodes: Sequence[SeenNode]) -> Standing:
@@ -233,14 +233,14 @@ def _notes(out: int, missed: int) -> Iterator[str]:
 
 
 def _named(name: bytes) -> str:
-    """A name as it is shown (rule 6)."""
+    """A name or a pattern as a text (rule 6)."""
     return name.decode(errors="backslashreplace")
 
 
 def _members(shown: list[Answer]) -> Mapping[str, Answer]:
     """Values by name of a list of both."""
     return {
-        key.decode(errors="replace"): value
+        _named(key): value
         for key, value in zip(shown[::2], shown[1::2], strict=False)
         if isinstance(key, bytes)
     }
@@ -249,4 +249,4 @@ def _members(shown: list[Answer]) -> Mapping[str, Answer]:
 def _words(value: Answer) -> list[str]:
     """The words of a list, or of a text in which they stand."""
     some = value if isinstance(value, list) else [value]
-    return [word for one in some if isinstance(one, bytes) for word in one.decode(errors="replace").split()]
+    return [word for one in some if isinstance(one, bytes) for word in _named(one).split()]
