@@ -36,7 +36,17 @@ from taskbound.adapters.targets.openssh import host
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Holder", "Sshd", "answer", "fresh_name", "private_text", "public_line", "running", "until"]
+__all__ = [
+    "Holder",
+    "Sshd",
+    "answer",
+    "fresh_name",
+    "private_text",
+    "public_line",
+    "rooted",
+    "running",
+    "until",
+]
 
 _MEMORY = Path("/dev/shm")  # noqa: S108  # a folder in memory: syncing there costs nothing
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
@@ -332,6 +342,11 @@ class Sshd:
                 return link.recv(4) == b"SSH-"
         except ConnectionRefusedError:
             return False
+
+
+def rooted(sshd: Sshd) -> dict[str, bool]:
+    """What a kind of this host's account has to say, which is `root` where the tests are."""
+    return {"root": True} if sshd.account == "root" else {}
 
 
 @contextmanager

@@ -38,6 +38,7 @@ from taskbound.wire.target import AddTarget, ListTargets, TargetRow, TargetRows,
 from taskbound.wire.task import StartTask, TaskDetail
 from taskbound.wiring.home import find_socket, make_home
 from tests.peers.minter import ADMIN, Orders
+from tests.peers.sshd import rooted
 from tests.wiring.running import AGENT, DEADLINE, Running, client, daemon, until
 
 if TYPE_CHECKING:
@@ -250,7 +251,14 @@ def declared_host(host: Host, name: str = "build-host", helper: str = "") -> Dec
         },
         "owner": "alice",
         "approvers": ["alice"],
-        "credentials": {"shell": {"for": "Looks around.", "account": host.sshd.account, "seconds": 600}},
+        "credentials": {
+            "shell": {
+                "for": "Looks around.",
+                "account": host.sshd.account,
+                "seconds": 600,
+                **rooted(host.sshd),
+            }
+        },
     }
     access = replace(host.access, key="") if helper else host.access
     return Declared(file, access)

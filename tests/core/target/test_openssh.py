@@ -221,3 +221,27 @@ def test_the_access_to_a_database_is_none_to_a_host() -> None:
         parse_admin_access("openssh", '{"password":"hunter2","user":"minter"}')
     with pytest.raises(BadAdminAccessError):
         parse_admin_access("postgres", OpensshAccess(ca=PRIVATE.format("QQ=="), key="").text)
+
+
+def test_whoever_owns_the_host_is_declared_by_a_word_and_shown_to_approvers() -> None:
+    with pytest.raises(TargetFileError, match="owns the host, and can undo what ends it") as refused:
+        parse_target_file(changed("credentials", "look", "account", to="root"))
+    assert (refused.value.where, "`root: true`" in refused.value.advice) == ("credentials.look", True)
+    plain = changed("credentials", "look", "account", to="root")
+    plain["credentials"]["look"]["root"] = True
+    (look,) = (one for one in parse_target_file(plain).credentials if one.name == "look")
+    assert look.grants.words == "as `root`, runs anything, also what undoes its end"
+
+
+def test_one_command_as_root_needs_no_word() -> None:
+    plain = changed("credentials", "deploy", "account", to="root")
+    (deploy,) = (one for one in parse_target_file(plain).credentials if one.name == "deploy")
+    assert deploy.grants.words.startswith("as `root`, runs `/usr/local/bin/deploy")
+    assert "undoes" not in deploy.grants.words
+
+
+@pytest.mark.parametrize("value", [True, "yes", 1, None])
+def test_no_other_account_is_said_to_be_root(value: object) -> None:
+    with pytest.raises(TargetFileError) as refused:
+        parse_target_file(changed("credentials", "look", "root", to=value))
+    assert refused.value.where == "credentials.look.root"

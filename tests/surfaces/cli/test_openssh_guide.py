@@ -15,7 +15,7 @@ from taskbound.surfaces.cli.access import PublicHalves
 from taskbound.surfaces.cli.hosting import steps_for
 from taskbound.wire.document import read_document
 from tests.house.tree import ROOT
-from tests.peers.sshd import public_line, running
+from tests.peers.sshd import public_line, rooted, running
 from tests.surfaces.cli.installation import PROGRAM, Ended, Installation
 from tests.surfaces.cli.minted import holding
 from tests.surfaces.cli.test_credentials_guide import agrees
@@ -53,7 +53,10 @@ class Reader:
             ("ssh-ed25519 AAAAHOST", self.sshd.host_key),
             ("ssh-ed25519 AAAACA", self.ca),
             ("ssh-ed25519 AAAAKEY", self.key),
-            ("account: deploy", f"account: {self.sshd.account}"),
+            (
+                "account: deploy",
+                f"account: {self.sshd.account}" + "\n    root: true" * bool(rooted(self.sshd)),
+            ),
             ("helper: root", f"helper: {self.sshd.account}"),
             ("/usr/local/bin/deploy", str(self.deploy)),
             (f"{HELPER} check", f"{self.helper('check')} -f {self.sshd.folder / 'config'}"),

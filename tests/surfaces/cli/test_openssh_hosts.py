@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.keys.openssh import make_key, public_half
-from tests.peers.sshd import running
+from tests.peers.sshd import rooted, running
 from tests.surfaces.cli.installation import Ended, Installation
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Hosts:
             "helper": self.sshd.account,
             **where,
         }
-        kind = {"for": "looks around", "account": self.sshd.account, "seconds": 60}
+        kind = {"for": "looks around", "account": self.sshd.account, "seconds": 60, **rooted(self.sshd)}
         file = {"target": name, "kind": "openssh", "where": place, "owner": "alice", "approvers": ["alice"]}
         path = self.place.project / f"{name}.json"
         path.write_text(json.dumps({**file, "credentials": {"shell": kind}}), encoding="utf-8")

@@ -72,14 +72,14 @@ def test_what_is_asked_of_a_target_is_text_on_the_page_and_every_character_of_it
         browser = Browser(one, asked)
         browser.path = f"/approvals/{asked.approval(id_of(answer)).question.id}"
         browser.sign_in()
-        answer = browser.get()
-        assert answer.status == 200, text(answer)
-        page = Page(text(answer))
+        seen = browser.get()
+        assert seen.status == 200, text(seen)
+        page = Page(text(seen))
         assert page.elements <= OURS
         assert [lead for lead in page.leads if not lead.startswith(("/", "https:", "data:text/plain;"))] == []
         assert {char for char in page.text if unicodedata.category(char)[0] == "C"} <= {"\n"}
         shown = r"</pre><img src=x onerror=alert(1)>\u{202E} javascript:alert(1) \u{9B}31m"
         assert re.sub(r'"\n +> "', "", page.text).count(shown) == 2, "what it gives, and what was asked"
-        assert "script" not in answer.headers["content-security-policy"]
+        assert "script" not in seen.headers["content-security-policy"]
 
     held(tmp_path, work, policy=held_by_finance(POLICY, lifter="confirm"))

@@ -10,12 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.target.details import MOST_DETAILS, details_of
+from taskbound.core.target.errors import TargetFileError
 from taskbound.core.target.github import MOST_REPOSITORIES, GithubKind
 from taskbound.core.target.oauth import MOST_SCOPES, OauthKind
 from taskbound.core.target.openbao import MOST_GIVEN, OpenbaoKind
 from taskbound.core.target.openssh import (
     ALLOWED,
     MOST_LISTED,
+    ROOT,
     OpensshKind,
 )
 from taskbound.core.target.postgres import MOST_CONNECTIONS, MOST_CONTEXT, PostgresKind
@@ -97,10 +99,13 @@ def openbao_grants(members: Mapping[str, JsonValue], place: Place) -> OpenbaoKin
 
 
 def openssh_grants(members: Mapping[str, JsonValue], place: Place) -> OpensshKind:
-    """A host: what a credential may do there."""
+    """A host: what a credential may do there; what owns the host is told from what does not by its word."""
     account = place.member("account").read_text(members["account"])
     principals = read_texts(members, "principals", place, most=MOST_LISTED)
-    return made(
+    root = members.get("root", False)
+    if not isinstance(root, bool) or (root and account != ROOT):
+        raise place.member("root").fault(f"must be true or false, and is said of the account `{ROOT}` alone")
+    found = made(
         place,
         partial(
             OpensshKind,
@@ -111,6 +116,14 @@ def openssh_grants(members: Mapping[str, JsonValue], place: Place) -> OpensshKin
             allows=read_texts(members, "allows", place, most=len(ALLOWED)),
         ),
     )
+    if found.owns and not root:
+        raise TargetFileError(
+            f"`{place.text}`: whoever runs anything as `{ROOT}` owns the host, and can undo what ends it",
+            where=place.text,
+            remedy="name another account, or the one `command` that may run; where all of the host is meant,"
+            " say `root: true`",
+        )
+    return found
 
 
 def postgres_grants(members: Mapping[str, JsonValue], place: Place) -> PostgresKind:

@@ -8,7 +8,10 @@
    `{name}`, and never an option.
 4. The host is known by its own keys, and by nothing that an answer says.
 5. Where a helper stands on the host, it is reached as an account that is named; `none` says there is none.
-6. A network is one that sshd takes: it refuses whole certificates for what it can't read, and tells IPv4 that
+6. Who may run anything as `root` owns the host, and can undo what ends it: the helper, its list, the records
+   of connections. A file that gives that says so (`root`), and so does what approvers read. Other accounts
+   that become root have no name by which they could be known.
+7. A network is one that sshd takes: it refuses whole certificates for what it can't read, and tells IPv4 that
    comes as IPv6 by its IPv4.
 """
 
@@ -28,11 +31,12 @@ from taskbound.core.target.errors import BadKindError, BadParameterError, BadTar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ALLOWED", "MOST_HOST_KEYS", "MOST_LISTED", "NO_HELPER", "OpensshKind", "OpensshPlace"]
+__all__ = ["ALLOWED", "MOST_HOST_KEYS", "MOST_LISTED", "NO_HELPER", "ROOT", "OpensshKind", "OpensshPlace"]
 
 ALLOWED: Final = ("X11-forwarding", "agent-forwarding", "port-forwarding", "pty", "user-rc")
 """What a certificate can permit, as `permit-…` of PROTOCOL.certkeys."""
 NO_HELPER: Final = "none"
+ROOT: Final = "root"
 MOST_HOST_KEYS: Final = 8
 MOST_LISTED: Final = 32
 """Principals, words of a command, or networks."""
@@ -143,9 +147,15 @@ class OpensshKind:
         return tuple(sorted({found[1] for one in self.command if (found := _PARAMETER.fullmatch(one))}))
 
     @property
+    def owns(self) -> bool:
+        """Whether whoever has one owns the host (rule 6)."""
+        return self.account == ROOT and not self.command
+
+    @property
     def words(self) -> str:
         """What a certificate may do, in one line for people, with visible escapes."""
         run = f"runs `{escape_text(shlex.join(self.command))}` alone" if self.command else "runs anything"
+        run += ", also what undoes its end" if self.owns else ""
         whence = f", from {', '.join(self.source)} alone" if self.source else ""
         more = f", with {', '.join(self.allows)}" if self.allows else ""
         return f"as `{self.account}`, {run}{whence}{more}"
@@ -209,7 +219,7 @@ def _require_listed(what: str, found: tuple[str, ...]) -> None:
 
 
 def _require_network(text: str) -> None:
-    """Require one that sshd reads as we do: no mask but a prefix, no IPv4 as IPv6 (rule 6)."""
+    """Require one that sshd reads as we do: no mask but a prefix, no IPv4 as IPv6 (rule 7)."""
     address, _, prefix = text.partition("/")
     found: IPv4Network | IPv6Network | None
     try:

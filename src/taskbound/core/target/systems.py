@@ -127,7 +127,7 @@ SYSTEMS: Final[dict[str, System]] = {
     OPENSSH: System(
         place=openssh_place,
         required=("account",),
-        allowed=("allows", "command", "principals", "source"),
+        allowed=("allows", "command", "principals", "root", "source"),
         grants=openssh_grants,
         renews=False,
     ),
