@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from threading import Event
+from pathlib import Path
+from threading import Event, Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,10 +25,12 @@ from taskbound.ports.target import (
     Target,
     TargetRefusedError,
     TargetUnavailableError,
+    TargetUnreachedError,
 )
 from tests.peers.answering import Answering, Asked, Said, answering
 from tests.peers.authorizing import SECRET, speaking, where_at
 from tests.peers.github import APP, INSTALLATION, app_key, instant
+from tests.peers.rawhttp import Authority
 
 PATIENCE = 10.0
 SHORT = 1.0
@@ -194,3 +199,117 @@ def test_a_token_that_can_not_stand_in_a_header_is_none(system: System, token: s
     gives = answering(lambda asked: system.given(token) if system.mints(asked) else Said(200))
     with gives as there, pytest.raises(REFUSES):
         system.mint(there)
+
+
+LIVES = [
+    "-1",
+    "-0",
+    "0.5",
+    "300.5",
+    "1e9",
+    "1e400",
+    "NaN",
+    "Infinity",
+    "true",
+    "[300]",
+    '"300"',
+    "9007199254740993",
+]
+
+
+@pytest.mark.parametrize("life", LIVES)
+def test_a_life_that_is_no_number_of_seconds_within_bounds_is_none(life: str) -> None:
+    system = System("oauth", "")
+    body = f'{{"access_token":"{TOKEN}","token_type":"Bearer","expires_in":{life}}}'.encode()
+    with answering(lambda asked: Said(200, body if system.mints(asked) else {})) as there:
+        with pytest.raises(REFUSES) as caught:
+            system.mint(there)
+        assert TOKEN not in f"{caught.value!r}"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '"expires_in":9,"expires_in":300',
+        '"expires_in":300,"\\u0065xpires_in":9',
+        '"expires_in":300,"scope":"","scope":"admin"',
+        '"expires_in":300,"x":' + "[" * 65 + "]" * 65,
+        '"expires_in":300,"x":"\\ud800"',
+        '"expires_in":300}{"x":1',
+        '"expires_in":300,"scope":"a\\u00a0admin"',
+        '"expires_in":300,"scope":["admin"]',
+        '"expires_in":300,"authorization_details":[{"type":"x"}]',
+        '"expires_in":300,"authorization_details":{}',
+        '"expires_in":300,"refresh_token":null',
+    ],
+)
+def test_an_answer_that_two_would_read_in_two_ways_or_that_says_more_is_no_token(more: str) -> None:
+    system = System("oauth", "")
+    body = f'{{"access_token":"{TOKEN}","token_type":"Bearer",{more}}}'.encode()
+    with answering(lambda asked: Said(200, body if system.mints(asked) else {})) as there:
+        with pytest.raises(REFUSES) as caught:
+            system.mint(there)
+        assert TOKEN not in f"{caught.value!r}"
+
+
+HEADS: dict[str, Callable[[], Generator[bytes]]] = {
+    "many": lambda: (b"X-%d: y\r\n" % one for one in range(100_000)),
+    "long": lambda: (b"X: " + b"y" * 65_536 if one == 0 else b"y" * 65_536 for one in range(1_000_000)),
+    "interim": lambda: (b"\r\nHTTP/1.1 103 X\r\n" for _ in range(1_000_000)),
+    "slow": lambda: (b"X" for _ in range(1_000_000)),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("call", CALLS)
+def test_a_head_without_an_end_is_cut_by_its_bound_or_by_the_call_s_patience(
+    system: System, call: str, head: str
+) -> None:
+    over = Event()
+
+    def serve(listening: socket.socket) -> None:
+        while not over.is_set():
+            try:
+                one, _ = listening.accept()
+            except OSError:
+                return
+            with one, suppress(OSError):
+                one.recv(65_536)
+                one.sendall(b"HTTP/1.1 200 OK\r\n")
+                for piece in HEADS[head]():
+                    one.sendall(piece)
+                    if over.wait(0.05 if head == "slow" else 0):
+                        return
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = Thread(target=serve, args=[listening])
+        serving.start()
+        there: Any = SimpleNamespace(base=f"http://127.0.0.1:{listening.getsockname()[1]}")
+        before = time.monotonic()
+        try:
+            with pytest.raises(REFUSES):
+                CALLS[call](system, there, SHORT)
+            assert time.monotonic() - before < SHORT + 4
+        finally:
+            over.set()
+            listening.shutdown(socket.SHUT_RDWR)
+            serving.join()
+
+
+def test_who_does_not_prove_to_be_the_declared_server_is_sent_nothing(tmp_path: Path) -> None:
+    heard: list[bytes] = []
+    context, _ = Authority(tmp_path).context("elsewhere.example")
+
+    def serve(listening: socket.socket) -> None:
+        one, _ = listening.accept()
+        with one, suppress(OSError), context.wrap_socket(one, server_side=True) as inside:
+            heard.append(inside.recv(65_536))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = Thread(target=serve, args=[listening])
+        serving.start()
+        there: Any = SimpleNamespace(base=f"https://127.0.0.1:{listening.getsockname()[1]}")
+        with pytest.raises(TargetUnreachedError, match="does not prove who it is"):
+            System("oauth", "").mint(there)
+        serving.join()
+    assert heard in ([], [b""])
