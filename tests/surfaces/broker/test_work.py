@@ -14,7 +14,7 @@ import pytest
 from taskbound.adapters.keys.sealing import seal
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.clock import seconds
-from taskbound.core.credential import CredentialState, name_of
+from taskbound.core.credential import NEVER, CredentialState, name_of
 from taskbound.core.target import PostgresAccess
 from taskbound.core.tool import ADMIN_SLOT, Binding
 from taskbound.ports.target import Gone, Minted, TargetUnavailableError
@@ -316,6 +316,34 @@ def test_f10_a_target_that_was_out_of_reach_is_done_with_once_it_is_back(
     assert (now.state, now.attempts, now.trouble != "") == (S.REVOKING, 3, True)
     broker.round()
     assert (broker.row(row.id).state, ours(broker, database)) == (S.REVOKED, set())
+
+
+def test_f10_what_can_not_be_looked_for_is_looked_for_again_after_a_while_and_not_at_once(
+    broker: Brokering, database: Orders, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "taskbound.surfaces.broker.steps")
+
+    def looks() -> int:
+        return caplog.text.count(f"{row.id} can't be looked for")
+
+    broker.ready(database)
+    row = broker.ask()
+    broker.end(broker.row(row.id))
+    broker.round()
+    late = broker.world.means.clock.now()  # a mint may have arrived until then
+    broker.world.forge(broker.row(row.id), late=late, due=late)
+    database.server.stop("fast")
+    try:
+        broker.settle(4)
+        assert looks() == 1
+        broker.later(5)
+        broker.settle(2)
+        assert looks() == 2
+    finally:
+        database.server.start()
+    broker.later(5)
+    broker.round()
+    assert (looks(), broker.row(row.id).due) == (2, NEVER)
 
 
 def test_f12_what_was_dropped_by_hand_is_seen_to_be_gone(broker: Brokering, database: Orders) -> None:

@@ -10,7 +10,8 @@
    one worker fewer for a while: who draws out what it had (by a lock that it holds in a database), or had a
    thousand of it, is in no other agent's way.
 3. No more is leased than there are workers who can begin at once.
-4. What the daemon doesn't give is passed over for a second, unless it says that something is due there.
+4. What the daemon doesn't give is passed over for a second, unless it says that something is due there. What
+   was looked for is for five: a look takes no lease, and one that fails changes nothing in its row.
 5. That the store or the daemon can't be reached ends nothing here: it is looked at again.
 """
 
@@ -52,6 +53,8 @@ _MOST: Final = 64
 """Credentials that are leased by one question."""
 _PASSED: Final = 1.0
 """Seconds that what was not given is passed over (rule 4)."""
+_LOOKED: Final = 5.0
+"""Seconds that what was looked for is."""
 _SLOW: Final = 1.0
 """Seconds from which on an end took long (rule 2): of a database that answers one takes a twentieth of it."""
 _SLOW_FOR: Final = 60.0
@@ -69,6 +72,8 @@ class Job:
     agent: str
     begun: float
     """On the clock that is never set."""
+    looks: bool
+    """Whether it only looks."""
 
 
 @dataclass(slots=True)
@@ -116,7 +121,9 @@ class Hall:
     def done(self, credential: str, elapsed: float) -> None:
         """A worker is free again."""
         self._note_slow(elapsed)
-        self.in_hand.pop(credential, None)
+        job = self.in_hand.pop(credential, None)
+        if job is not None and job.looks:
+            self.passed[credential] = elapsed + _LOOKED  # 4
 
     def _note_slow(self, elapsed: float) -> None:
         self.slow = {agent: until for agent, until in self.slow.items() if until > elapsed}
@@ -133,7 +140,7 @@ class Hall:
 
 
 def _job(row: Credential, step: Step, elapsed: float) -> Job:
-    return Job(giving=step in _GIVING, agent=row.agent, begun=elapsed)
+    return Job(giving=step in _GIVING, agent=row.agent, begun=elapsed, looks=step is Step.LOOK)
 
 
 class Work:
