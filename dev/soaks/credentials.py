@@ -23,7 +23,11 @@ def soak_credentials(count: int, seed: int) -> Found:
     and it has no name, lives no longer than its row says.
     """
     each = -(-count // len(GROUNDS))
-    return Found(counted="; ".join(_soak(kind, each, seed) for kind in GROUNDS))
+    said = []
+    for number, kind in enumerate(GROUNDS, 1):
+        said.append(_soak(kind, each, seed))
+        print(f"{number} of {len(GROUNDS)}: {said[-1]}", flush=True)
+    return Found(counted="; ".join(said))
 
 
 def _soak(kind: str, count: int, seed: int) -> str:
