@@ -11,7 +11,7 @@ import pytest
 from taskbound.sdk.client import DaemonLostError
 from taskbound.wire.action import Narrowed, Refused
 from taskbound.wire.approval import HoldPush
-from taskbound.wire.connection import Done, Fault
+from taskbound.wire.connection import Done, Fault, TaskPush
 from tests.peers.seating import OPEN, SECRET, TASK
 from tests.surfaces.egress.test_minted import HELD, Egress, refused, story
 
@@ -80,6 +80,18 @@ def test_a_question_that_was_lost_while_it_was_kept_is_asked_anew_on_another_con
         _, values = await there.start()
         assert values == OPEN | SECRET
         assert (len(there.daemon.places), there.daemon.asked[-1].resume) == (2, "")
+
+    story(tell)
+
+
+def test_a_question_whose_task_was_paused_is_closed_by_whoever_comes_first_for_it() -> None:
+    async def tell(there: Egress) -> None:
+        await held(there)
+        there.daemon.answers = []
+        there.daemon.places[0].pushed(TaskPush(task=TASK, state="paused", reason=""))
+        await there.start()  # before the one that watches it has had its turn
+        first, second = there.daemon.places
+        assert (first.closed, second.closed) == (True, False)
 
     story(tell)
 

@@ -309,7 +309,10 @@ class Asking:
         seat, watch = self._kept.pop(key, (None, None))
         if watch is not None:
             watch.cancel()
-        return seat if seat is not None and seat.is_asking else None
+        if seat is None or seat.is_asking:
+            return seat
+        seat.close()  # nobody watches it any more
+        return None
 
     def keep(self, key: Key, seat: Seat) -> None:
         """Nobody waits for its question now (rule 5)."""
