@@ -62,6 +62,14 @@ class Leaks:
         self._coded = tuple({part for one in whole for part in _alignments(one)})
         self._digits = tuple(one.hex().encode() for one in whole)
 
+    def beside(self, others: Leaks) -> Leaks:
+        """Looks for these, and for those of the others too."""
+        found = Leaks(())
+        found._plain = self._plain + others._plain
+        found._coded = self._coded + others._coded
+        found._digits = self._digits + others._digits
+        return found
+
     def found_in(self, *texts: bytes | str) -> bool:
         """Whether a value stands in one of these."""
         return any(self._in(one.encode() if isinstance(one, str) else one) for one in texts)

@@ -7,7 +7,8 @@
    answered; since that can be lost, it is asked every few seconds too. What they answered is decided by the
    daemon alone: the same is asked again, by the held action's id.
 4. What people made less is taken where only the time is: parameters are pinned with the server.
-5. A question that is open when nobody waits any more is kept, with its connection, while the gateway that
+5. What was minted for any server that runs is known to all of them as what may not be said (`leaks`).
+6. A question that is open when nobody waits any more is kept, with its connection, while the gateway that
    it is for is one of its task, and for `KEPT` seconds at most.
 """
 
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.core.target import RENEWS, SECONDS
+from taskbound.core.tool.leak import Leaks
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire.action import Narrowed, Permitted, Refused
 from taskbound.wire.approval import HoldPush
@@ -303,6 +305,16 @@ class Asking:
         self.asker = asker
         self._kept: dict[Key, tuple[Seat, asyncio.Task[None]]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._minted: dict[object, frozenset[str]] = {}
+        self.leaks = Leaks(())
+        """Looks for all that was minted for servers that run (rule 5)."""
+
+    def minted(self, whose: object, secrets: frozenset[str]) -> None:
+        """This server has these; none once it is over."""
+        self._minted.pop(whose, None)
+        if secrets:
+            self._minted[whose] = secrets
+        self.leaks = Leaks({one for some in self._minted.values() for one in some})
 
     def taken(self, key: Key) -> Seat | None:
         """The seat whose question is open for this, which is the caller's from now on."""
@@ -315,7 +327,7 @@ class Asking:
         return None
 
     def keep(self, key: Key, seat: Seat) -> None:
-        """Nobody waits for its question now (rule 5)."""
+        """Nobody waits for its question now (rule 6)."""
         before = self.taken(key)
         if before is not None:
             before.close()

@@ -32,7 +32,7 @@ __all__ = [
     "fault_without",
 ]
 
-HELD_BACK: Final = "the server said a secret that it was given, and it was held back"
+HELD_BACK: Final = "the server said a secret that it or another was given, and it was held back"
 
 
 class NotStartedError(MalformedError):

@@ -182,6 +182,7 @@ class Minted:
         if any(len(one.encode()) < MIN_SECRET for one in opened.secret.values()):
             raise BadSecretError("what was minted is too short to be told from other text")
         self._desk.kept(self, self.secrets)
+        self._desk.asking.minted(self, self.secrets)
 
     async def during(self, start: Coroutine[None, None, Upstream]) -> Upstream:
         """The server that this starts, for as long as they last: it may take its time, and has them already.
@@ -314,6 +315,7 @@ class Minted:
         self._over = self._over or "the server has ended"
         self._ended.set()
         self._desk.kept(self, frozenset())
+        self._desk.asking.minted(self, frozenset())
         for one in self._all.values():
             if one.renewing is not None:
                 one.renewing.cancel()

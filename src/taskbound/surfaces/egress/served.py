@@ -8,6 +8,8 @@
 3. A value that was filled anew or taken away is not used for another call: the server is ended, and started
    anew.
 4. Nothing in which a secret stands leaves: no result, error, progress, list or reason (`core.tool.leak`).
+   Nor one that was minted for another server: who runs under the same account can read what that was started
+   with. (Not so what people set: an agent could find out by it what others have.)
 5. What needs no permit says nothing of the gateway's own to a server: levels are MCP's, a URI is let go that
    was subscribed here by a permit, a cancelled call has one reason. The daemon is asked before it, as before
    a list; only a call that was sent is cancelled without.
@@ -94,7 +96,7 @@ class Served:
         self._holder = holder
         self._ask = ask
         self._say = say
-        self._leaks = Leaks(())
+        self._own = Leaks(())
         self._filled = Filled(
             desk, holder, ask, keep=self._keep, begin=self._begin, busy=lambda: bool(self._open)
         )
@@ -146,7 +148,12 @@ class Served:
 
     def _keep(self, secrets: Iterable[str]) -> None:
         """Look for these in all that the server says from now on."""
-        self._leaks = Leaks(secrets)
+        self._own = Leaks(secrets)
+
+    @property
+    def _leaks(self) -> Leaks:
+        """What may not be said: its own, and all that was minted for others (rule 4)."""
+        return self._own.beside(self._desk.asking.leaks)
 
     # --- what the gateway asks -------------------------------------------------------------------
 
