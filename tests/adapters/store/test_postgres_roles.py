@@ -46,7 +46,7 @@ APPENDED = ("bundles", "activations", "approval_answers", "task_evidence")
 """What people proposed, decided and said, and the tokens that a task was started with."""
 KEPT = (
     *("bundles_in_force", "person_keys", "namespaces", "person_groups", "kill_switches", "acts", "runs"),
-    *("claims_forgotten", "credentials", "installation"),
+    *("claims_forgotten", "credentials", "epochs", "installation"),
 )
 """What moves on and never goes."""
 REMOVED = (

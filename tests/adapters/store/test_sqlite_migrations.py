@@ -44,7 +44,7 @@ from tests.contracts.store.test_credential import row as credential
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEWEST = "0047"
+NEWEST = "0048"
 """The newest revision that there is."""
 REVISION = """
 from alembic import op
@@ -209,7 +209,16 @@ def test_a_database_of_the_first_revision_keeps_its_actions_and_gets_the_newest_
 def test_the_namespace_is_in_every_key_but_those_of_the_log(table: str) -> None:
     keys = [[one.name for one in METADATA.tables[table].primary_key.columns]]
     keys += [[one.name for one in index.columns] for index in METADATA.tables[table].indexes]
-    if table in {"writers", "records", "places", "tiles", "checkpoints", "token_keys", "installation"}:
+    if table in {
+        "writers",
+        "records",
+        "places",
+        "tiles",
+        "checkpoints",
+        "token_keys",
+        "installation",
+        "epochs",
+    }:
         return
     if table == "actions":
         keys.remove(["number"])
@@ -448,8 +457,23 @@ def test_0047_a_credential_of_before_has_nothing_kept_and_is_what_it_was(tmp_pat
     store.close()
     connection = driver.connect(os.fspath(path), isolation_level=None)
     connection.execute("ALTER TABLE credentials DROP COLUMN kept")
+    connection.execute("DROP TABLE epochs")
     connection.execute("UPDATE alembic_version SET version_num = '0046'")
     connection.close()
     store = SqlStore(path, reserve=0)
     assert read(store, lambda seen: seen.credentials.credential(SPACE, whole.id)) == whole
+    store.close()
+
+
+def test_0048_no_epoch_of_before_has_a_record_and_one_can_get_it(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    make(path)
+    connection = driver.connect(os.fspath(path), isolation_level=None)
+    connection.execute("DROP TABLE epochs")
+    connection.execute("UPDATE alembic_version SET version_num = '0047'")
+    connection.close()
+    store = SqlStore(path, reserve=0)
+    assert not read(store, lambda seen: seen.targets.has_epoch(2, NOW))
+    store.write(lambda tx: tx.targets.put_epoch(2, NOW))
+    assert read(store, lambda seen: seen.targets.has_epoch(2, NOW))
     store.close()

@@ -155,3 +155,21 @@ def test_the_mark_is_kept_once(store: Store) -> None:
         with pytest.raises(ConflictError):
             marked(store, again)
     assert store.write(lambda tx: tx.targets.mark()) == "abcdefgh"
+
+
+def test_an_epoch_is_kept_once_by_its_number_and_when_it_was_found(store: Store) -> None:
+    def has(epoch: int, since: Instant) -> bool:
+        return read(store, lambda seen: seen.targets.has_epoch(epoch, since))
+
+    def keep(epoch: int, since: Instant) -> None:
+        store.write(lambda tx: tx.targets.put_epoch(epoch, since))
+
+    epochs = [(2, Instant(7)), (2, Instant(8)), (3, Instant(7))]
+    for one in epochs:
+        assert not has(*one)
+        keep(*one)
+    for one in epochs:
+        assert has(*one)
+        with pytest.raises(ConflictError):
+            keep(*one)
+    assert not has(1, Instant(7))

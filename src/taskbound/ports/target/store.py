@@ -51,6 +51,9 @@ class TargetReads(Protocol):
     def mark(self) -> str:
         """What tells this installation's names apart (`core.credential.name`); empty before there is one."""
 
+    def has_epoch(self, epoch: int, since: Instant) -> bool:
+        """Whether the log has the record of this epoch, which a broker found at this instant."""
+
 
 class TargetWrites(TargetReads, Protocol):
     """Writes them."""
@@ -69,3 +72,6 @@ class TargetWrites(TargetReads, Protocol):
 
     def put_mark(self, mark: str) -> None:
         """Keep the mark. MUST raise `ConflictError` where there is one."""
+
+    def put_epoch(self, epoch: int, since: Instant) -> None:
+        """Keep that its record is written. MUST raise `ConflictError` where it is kept already."""

@@ -162,6 +162,7 @@ class Tables:
     tool_approvers: Rows[tuple[str, str], tuple[str, ...]] = field(default_factory=Rows)
     targets: Rows[tuple[str, str], StoredTarget] = field(default_factory=Rows)
     installation: Rows[int, str] = field(default_factory=Rows)
+    epochs: Rows[tuple[int, Instant], bool] = field(default_factory=Rows)
     credentials: Rows[tuple[str, str], Credential] = field(default_factory=Rows)
     actions: Rows[tuple[str, str], StoredAction] = field(default_factory=Rows)
     priors: Rows[tuple[str, Presented], str] = field(default_factory=Rows)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from taskbound.adapters.store.memory.rows import Tables
+    from taskbound.core.clock import Instant
     from taskbound.ports.target import StoredTarget
 
 __all__ = ["MemoryTargets"]
@@ -40,6 +41,10 @@ class MemoryTargets:
         """What tells this installation's names apart; empty before there is one."""
         return self._tables.live().installation.get(_ONLY) or ""
 
+    def has_epoch(self, epoch: int, since: Instant) -> bool:
+        """Whether the log has the record of this epoch."""
+        return self._tables.live().epochs.get((epoch, since)) is not None
+
     def lock_target(self, namespace: str, name: str) -> StoredTarget | None:
         """The target; the transaction holds the one lock there is."""
         return self.target(namespace, name)
@@ -60,3 +65,9 @@ class MemoryTargets:
         if self.mark():
             self._tables.conflict("the installation's mark")
         self._tables.installation.put(_ONLY, mark)
+
+    def put_epoch(self, epoch: int, since: Instant) -> None:
+        """Keep that its record is written, where that is not kept."""
+        if self.has_epoch(epoch, since):
+            self._tables.conflict(f"the epoch {epoch}")
+        self._tables.epochs.put((epoch, since), value=True)

@@ -25,6 +25,8 @@ _DROP: Final = Statement(delete(targets).where(targets.c.namespace == _SPACE, ta
 _PUT: Final = Versioned(targets, "target")
 _MARK: Final = "SELECT mark FROM installation"
 _PUT_MARK: Final = "INSERT INTO installation (id, mark) VALUES (1, ?)"
+_EPOCH: Final = "SELECT 1 FROM epochs WHERE epoch = ? AND since = ?"
+_PUT_EPOCH: Final = "INSERT INTO epochs (epoch, since) VALUES (?, ?)"
 
 
 class SqlTargets:
@@ -51,6 +53,10 @@ class SqlTargets:
     def mark(self) -> str:
         """What tells this installation's names apart; empty before there is one."""
         return self._link.one(str, _MARK) or ""
+
+    def has_epoch(self, epoch: int, since: Instant) -> bool:
+        """Whether the log has the record of this epoch."""
+        return self._link.one(bool, _EPOCH, (epoch, since)) is not None
 
     def lock_target(self, namespace: str, name: str) -> StoredTarget | None:
         """The target; the transaction holds the one lock there is."""
@@ -81,6 +87,10 @@ class SqlTargets:
     def put_mark(self, mark: str) -> None:
         """Keep the mark, where there is none."""
         self._link.change(_PUT_MARK, (mark,))
+
+    def put_epoch(self, epoch: int, since: Instant) -> None:
+        """Keep that its record is written, where that is not kept."""
+        self._link.change(_PUT_EPOCH, (epoch, since))
 
 
 def read_target(  # noqa: PLR0913, PLR0917 - the columns of a row, in order

@@ -11,6 +11,7 @@ __all__ = [
     "CredentialMoved",
     "CredentialOverdue",
     "CredentialProlonged",
+    "StoreReconciled",
 ]
 
 
@@ -90,5 +91,24 @@ class CredentialOverdue:
     """What the last attempt met."""
 
 
-CredentialEvent: TypeAlias = CredentialJournaled | CredentialMoved | CredentialOverdue | CredentialProlonged
-"""What can be recorded of a credential."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreReconciled:
+    """A broker believes the store again, which it found restored or replaced: nothing of before is left."""
+
+    kind: ClassVar[str] = "store-reconciled"
+    epoch: int
+    """Of the store, as that broker counts; one that lost count began anew at 1, and `why` says so."""
+    since: int
+    """When it was found: from then on nothing was minted."""
+    why: str
+    """What it was found by."""
+    ended: int
+    """How many names the broker ended by itself, which no other record names; at least."""
+    targets: int
+    """How many targets it looked through."""
+
+
+CredentialEvent: TypeAlias = (
+    CredentialJournaled | CredentialMoved | CredentialOverdue | CredentialProlonged | StoreReconciled
+)
+"""What can be recorded of a credential, and of all of them."""

@@ -123,6 +123,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "unclaimed_tasks": ("SELECT", "INSERT", "DELETE"),
         "targets": _REMOVABLE,
         "installation": _APPENDED,
+        "epochs": _APPENDED,
         "credentials": (*_APPENDED, *(f"UPDATE ({one})" for one in _CREDENTIAL_STEP)),
         "runs": _KEPT,
         "actions": (*_APPENDED, *(f"UPDATE ({one})" for one in (*_OUTCOME, *_LIFT))),

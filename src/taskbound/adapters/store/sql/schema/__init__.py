@@ -48,7 +48,7 @@ from taskbound.adapters.store.sql.schema.columns import (
 from taskbound.adapters.store.sql.schema.credential import credentials
 from taskbound.adapters.store.sql.schema.group import person_groups
 from taskbound.adapters.store.sql.schema.secret import upstream_secrets
-from taskbound.adapters.store.sql.schema.target import installation, targets
+from taskbound.adapters.store.sql.schema.target import epochs, installation, targets
 from taskbound.adapters.store.sql.schema.token import claims, claims_forgotten, token_keys, tokens
 from taskbound.adapters.store.sql.schema.trust import trusts
 from taskbound.adapters.store.sql.schema.workload import agent_keys, identity_issuers, selectors
@@ -70,6 +70,7 @@ __all__ = [
     "claims",
     "claims_forgotten",
     "credentials",
+    "epochs",
     "heartbeats",
     "identity_issuers",
     "installation",

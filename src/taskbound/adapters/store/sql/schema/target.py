@@ -4,6 +4,8 @@
    the broker and preflights need of it.
 2. The mark is one for the installation, whatever namespaces it has, and never changes: names in targets are
    made of it.
+3. Of each epoch that a broker reconciled the log has one record, however often it is told. Nothing else is
+   read of these rows.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from taskbound.adapters.store.sql.schema.columns import (
     whole_column,
 )
 
-__all__ = ["installation", "targets"]
+__all__ = ["epochs", "installation", "targets"]
 
 targets: Final = Table(
     "targets",
@@ -50,3 +52,13 @@ installation: Final = Table(
     sqlite_strict=True,
 )
 """One row, or none (rule 2)."""
+
+epochs: Final = Table(
+    "epochs",
+    METADATA,
+    whole_column("epoch"),
+    whole_column("since"),
+    PrimaryKeyConstraint("epoch", "since"),
+    sqlite_strict=True,
+)
+"""Those that the log has a record of (rule 3)."""
