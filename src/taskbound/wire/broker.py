@@ -31,10 +31,12 @@ __all__ = [
     "ShowBrokerKey",
     "Swept",
     "TellDiscovered",
+    "TellEpoch",
     "TellFailed",
     "TellGone",
     "TellLeft",
     "TellMinted",
+    "TellReconciled",
     "TellRenewed",
     "TellSeen",
     "TellSwept",
@@ -141,6 +143,32 @@ class Swept(Message, frozen=True, tag="swept", tag_field="is"):
 
     revoked: tuple[str, ...]
     """Ids."""
+
+
+class TellEpoch(Message, frozen=True, tag="broker:epoch", tag_field="op"):
+    """How the broker stands to the store; it counts while the connection is open."""
+
+    epoch: int
+    """Of the store, as this broker counts: one more each time that it was restored or replaced."""
+    since: int = 0
+    """Instant since which it is in doubt, and nothing is minted; 0 where it is believed."""
+    why: str = ""
+    """What it was found by."""
+    left: int = 0
+    """Targets that have not shown so far that nothing is left in them."""
+
+
+class TellReconciled(Message, frozen=True, tag="broker:reconciled", tag_field="op"):
+    """A store that was restored or replaced is believed again; told until the log says so."""
+
+    epoch: int
+    since: int
+    """Instant at which it was found, by the broker's clock; with the epoch it is told apart by that."""
+    why: str
+    ended: int
+    """Names that the broker ended by itself."""
+    targets: int
+    """Targets that were looked through."""
 
 
 class DiscoverPush(Message, frozen=True, tag="discover", tag_field="push"):

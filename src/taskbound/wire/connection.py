@@ -178,6 +178,14 @@ class StatusReport(Message, frozen=True, tag="status", tag_field="is"):
     """How many of these since more than a minute."""
     oldest_revocation: int = 0
     """Seconds that the oldest of these revocations has been under way."""
+    epoch: int = 0
+    """Of the store, as the broker counts: one more each time that it was restored; 0 where no broker says."""
+    doubted: int = 0
+    """Instant since which the broker takes it for restored, and nothing is minted; 0 where it doesn't."""
+    doubt: str = ""
+    """What that was found by."""
+    doubted_targets: int = 0
+    """Targets, of all namespaces, that have not shown so far that nothing is left in them."""
 
 
 class TaskPush(Message, frozen=True, tag="task-changed", tag_field="push"):

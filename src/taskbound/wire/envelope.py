@@ -95,6 +95,8 @@ Ask: TypeAlias = (
     | broker.TellSeen
     | broker.TellSwept
     | broker.TellDiscovered
+    | broker.TellEpoch
+    | broker.TellReconciled
     | tool.AddUpstream
     | tool.RemoveUpstream
     | tool.ListUpstreams

@@ -117,3 +117,11 @@ class TargetRows(Message, frozen=True, tag="targets", tag_field="is"):
     rows: tuple[TargetRow, ...]
     broker: bool
     """Whether a broker is connected to this daemon."""
+    epoch: int = 0
+    """Of the store, as the broker counts: one more each time that it was restored; 0 where no broker says."""
+    doubted: int = 0
+    """Instant since which the broker takes it for restored, and nothing is minted; 0 where it doesn't."""
+    doubt: str = ""
+    """What that was found by."""
+    doubted_targets: int = 0
+    """Targets, of all namespaces, that have not shown so far that nothing is left in them."""

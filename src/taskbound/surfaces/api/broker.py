@@ -1,4 +1,4 @@
-"""Operations of the broker: lease, minted, renewed, failed, gone, left, seen, swept.
+"""Operations of the broker: lease, minted, renewed, failed, gone, left, seen, swept, epoch, reconciled.
 
 1. The role `broker` is of the account that owns the data directory, or of the one that the daemon was told,
    and of no process beneath a gateway or a run.
@@ -21,6 +21,8 @@ from taskbound.core.credential import Step
 from taskbound.core.identity import UnprovenError
 from taskbound.flows.credential.errors import WrongTellingError
 from taskbound.flows.credential.leasing import lease
+from taskbound.flows.credential.reconciled import Reconciled
+from taskbound.flows.credential.reconciled import take_reconciled as record_reconciled
 from taskbound.flows.credential.sweeping import Sweep, take_sweep
 from taskbound.flows.credential.telling import Telling
 from taskbound.wire import broker as wire
@@ -37,10 +39,12 @@ if TYPE_CHECKING:
 __all__ = [
     "give_orders",
     "require_broker",
+    "take_epoch",
     "take_failed",
     "take_gone",
     "take_left",
     "take_minted",
+    "take_reconciled",
     "take_renewed",
     "take_seen",
     "take_swept",
@@ -54,6 +58,8 @@ _STEPS: Final[dict[Step, Literal["mint", "renew", "revoke"]]] = {
 _SEALED: Final = 65_536
 """Characters of a sealed secret."""
 _LATEST: Final = 2**53 - 1
+_WORDS: Final = 300
+"""Characters of why a store is not believed."""
 
 
 def require_broker(daemon: Daemon, connection: Connection) -> None:
@@ -181,6 +187,26 @@ async def take_swept(daemon: Daemon, connection: Connection, ask: wire.TellSwept
     if revoked:
         daemon.credentials.wake(sweep.namespace, [sweep.target])
     return wire.Swept(revoked=revoked)
+
+
+async def take_epoch(daemon: Daemon, connection: Connection, ask: wire.TellEpoch) -> Answer:
+    """How the broker stands to the store: for whoever asks how the daemon is.
+
+    Raises:
+        WrongTellingError: There is no such standing.
+    """
+    counts = (ask.epoch - 1, ask.since, ask.left)
+    if not all(0 <= one < _LATEST for one in counts) or len(ask.why) > _WORDS:
+        raise WrongTellingError("what is told of the store's epoch can't be so")
+    daemon.credentials.note_epoch(connection, ask)
+    return Done()
+
+
+async def take_reconciled(daemon: Daemon, connection: Connection, ask: wire.TellReconciled) -> Answer:
+    """A store that was restored or replaced is believed again."""
+    told = Reconciled(epoch=ask.epoch, since=ask.since, why=ask.why, ended=ask.ended, targets=ask.targets)
+    await daemon.first(partial(record_reconciled, daemon.means, connection.namespace, told))
+    return Done()
 
 
 def _telling(daemon: Daemon, connection: Connection, credential: str, fence: int) -> Telling:

@@ -12,6 +12,7 @@
 5. What was acknowledged to end with its connection is ended once that is given up, as often as it takes. A
    daemon that ends meanwhile knows no more of it: it lives until its own end, or its task's.
 6. Brokers are woken at whatever makes something due. Nothing rests on it: they look twice a second.
+7. How a broker stands to the store is known while the connection is open on which it told that.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from taskbound.flows.credential.handing import over_of, report_of, require_asker
 from taskbound.flows.credential.reasons import LEFT
 from taskbound.flows.credential.revoking import end_own
 from taskbound.surfaces.api.credential_renewals import AskerGoneError, RenewalDesk, hand
-from taskbound.wire.broker import DuePush
+from taskbound.wire.broker import DuePush, TellEpoch
 from taskbound.wire.credential import Handed
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ WAIT: Final = 10.0
 _KEPT: Final = HANDED_OUT_WITHIN / 1_000_000
 _MOST: Final = 500
 _SWEEPS: Final = 4_096
+_UNTOLD: Final = TellEpoch(epoch=0)
 
 Key = tuple[str, str]
 """Namespace and id."""
@@ -91,6 +93,8 @@ class CredentialDesk:
         self._left: dict[Key, str] = {}
         """Those whose connection was given up, and that are not ended yet."""
         self._swept: dict[Key, Instant] = {}
+        self._epochs: dict[str, TellEpoch] = {}
+        """How brokers stand to the store, by the connection on which that was told."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def waited_for(self, namespace: str) -> frozenset[str]:
@@ -111,6 +115,20 @@ class CredentialDesk:
         self._swept[namespace, target] = now
         if len(self._swept) > _SWEEPS:
             del self._swept[next(iter(self._swept))]
+
+    @property
+    def epoch(self) -> TellEpoch:
+        """How the broker stands to the store: of several one that is in doubt; epoch 0 where none told it."""
+        return max(self._epochs.values(), key=lambda one: (one.since > 0, one.epoch), default=_UNTOLD)
+
+    def note_epoch(self, connection: Connection, told: TellEpoch) -> None:
+        """A broker told how it stands to the store (rule 7)."""
+        if self._daemon.connections.of_name(connection.name) is not connection:
+            return
+        before = self._epochs.get(connection.name)
+        if told.since and (before is None or before.since != told.since):
+            _log.warning("nothing is minted, epoch %d of the store: %s", told.epoch, told.why)
+        self._epochs[connection.name] = told
 
     def expect(self, connection: Connection, credential: str, action: str) -> None:
         """A credential was permitted to this connection, or its renewal: the action has no outcome yet."""
@@ -237,6 +255,7 @@ class CredentialDesk:
         for key in [key for key, one in self._sealed.items() if one.connection == connection.name]:
             self._drop(key)
         self.renewals.lose(connection)
+        self._epochs.pop(connection.name, None)
 
     def give_up(self, connection: Connection) -> None:
         """A lost connection did not come back: what was to end with it ends (rule 5)."""

@@ -94,6 +94,7 @@ NEAR: Final = frozenset(
         ),
         *("broker:discovered", "broker:failed", "broker:gone", "broker:lease", "broker:left"),
         *("broker:minted", "broker:renewed", "broker:seen", "broker:swept"),
+        *("broker:epoch", "broker:reconciled"),
         *("credential:acknowledge", "credential:discover", "credential:end", "credential:inject"),
         *("credential:renewed", "credential:sweep", "credential:take"),
         *("network:agree", "network:authorities", "network:counts", "network:refused"),

@@ -47,6 +47,7 @@ async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer
     agent_uids = tuple(sorted(daemon.gateway_accounts))
     fronts = (daemon.network.gateway_origin,) * len(daemon.connections.fronts())
     brokers = len(daemon.connections.brokers(connection.namespace))
+    epoch = daemon.credentials.epoch
 
     def read() -> Answer:
         means = daemon.means
@@ -80,6 +81,10 @@ async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer
                 revoking_credentials=credentials.revoking,
                 overdue_credentials=credentials.overdue,
                 oldest_revocation=credentials.oldest,
+                epoch=epoch.epoch,
+                doubted=epoch.since,
+                doubt=epoch.why,
+                doubted_targets=epoch.left,
             )
 
     return await daemon.read(read)

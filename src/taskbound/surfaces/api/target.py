@@ -87,6 +87,7 @@ async def list_targets(daemon: Daemon, connection: Connection, ask: wire.ListTar
     daemon.broker_wanted.set()
     space = connection.namespace
     brokers = daemon.connections.brokers(space)
+    epoch = daemon.credentials.epoch
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -96,7 +97,12 @@ async def list_targets(daemon: Daemon, connection: Connection, ask: wire.ListTar
                 if not found:
                     raise UnknownTargetError(f"no target is named `{shown(ask.name)}`")
             return wire.TargetRows(
-                rows=tuple(_row(daemon, snapshot, one) for one in found), broker=bool(brokers)
+                rows=tuple(_row(daemon, snapshot, one) for one in found),
+                broker=bool(brokers),
+                epoch=epoch.epoch,
+                doubted=epoch.since,
+                doubt=epoch.why,
+                doubted_targets=epoch.left,
             )
 
     return await daemon.read(read)
