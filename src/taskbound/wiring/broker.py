@@ -135,12 +135,13 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
         if work is not None:
             work.discoveries.want(namespace, target, look)
 
-    memory = Memory(directory, store)
+    clock = SystemClock(store.last_instant())
+    memory = Memory(directory, store, clock)
     authority = DaemonAuthority(loop, _connecting(Path(told.daemon)), push, want)
     work = Work(
         Desk(
             store=store,
-            watch=Watch(clock=SystemClock(store.last_instant()), elapsed=_elapsed),
+            watch=Watch(clock=clock, elapsed=_elapsed),
             authority=authority,
             targets=Targets(
                 directory.key,

@@ -16,6 +16,7 @@ from taskbound.core.tool import Binding
 from taskbound.core.tool.slot import ADMIN_SLOT
 from taskbound.flows.credential.due import end_due
 from taskbound.flows.credential.leasing import lease
+from taskbound.flows.credential.reconciled import Reconciled, take_reconciled
 from taskbound.flows.credential.sweeping import Sweep, take_sweep
 from taskbound.flows.credential.telling import Telling
 from taskbound.sdk.client import DaemonLostError
@@ -30,10 +31,12 @@ from taskbound.wire.broker import (
     Orders,
     Swept,
     TellDiscovered,
+    TellEpoch,
     TellFailed,
     TellGone,
     TellLeft,
     TellMinted,
+    TellReconciled,
     TellRenewed,
     TellSeen,
     TellSwept,
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from taskbound.ports.store import Store
+    from taskbound.ports.store import Readable, Store
     from taskbound.ports.target import Minted
     from taskbound.surfaces.broker.authority import Told
 
@@ -78,6 +81,10 @@ class Daemon:
     deaf: bool = False
     """Whether it takes nothing of what it is told."""
     attended: set[str] = field(default_factory=set)
+    stood: list[TellEpoch] = field(default_factory=list)
+    """How the broker said to stand to the store."""
+    answers: bool = True
+    """Whether who told that a store is believed again hears that it is written."""
 
     def attend(self, namespaces: Collection[str]) -> None:
         self.attended |= set(namespaces)
@@ -132,6 +139,21 @@ class Daemon:
             raise DaemonLostError("the daemon does not hear")
         self.seen.append((namespace, told))
 
+    def stand(self, told: TellEpoch) -> None:
+        if self.deaf:
+            raise DaemonLostError("the daemon does not hear")
+        self.stood.append(told)
+
+    def reconciled(self, told: TellReconciled) -> None:
+        if self.deaf:
+            raise DaemonLostError("the daemon does not hear")
+        found = Reconciled(
+            epoch=told.epoch, since=told.since, why=told.why, ended=told.ended, targets=told.targets
+        )
+        take_reconciled(self.world.means, SPACE, found)
+        if not self.answers:
+            raise DaemonLostError("the daemon's answer was lost")
+
     def heard(self, namespace: str) -> Instant:
         assert namespace == SPACE
         return self.world.means.clock.now()
@@ -174,8 +196,11 @@ class Brokering:
         key: SealingKey | None = None,
         plugs: Mapping[str, Any] | None = None,
         seeing: Mapping[str, Any] | None = None,
+        seen: Readable | None = None,
     ) -> None:
         self.world = Minting(store)
+        self.seen = seen or store
+        """The store as the broker's memory sees it."""
         self.daemon = Daemon(self.world)
         self.key = key or SealingKey.generate()
         self.paper = paper or Paper()
@@ -189,7 +214,7 @@ class Brokering:
     def start(self) -> None:
         """Begin anew, as after a kill."""
         means = self.world.means
-        memory = Memory(self.paper, means.store)
+        memory = Memory(self.paper, self.seen, means.clock)
         self.desk = Desk(
             store=means.store,
             watch=Watch(clock=means.clock, elapsed=lambda: time.monotonic() + self.late),

@@ -21,9 +21,14 @@ from tests.world import ANN
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from taskbound.surfaces.broker.memory import Kept
     from tests.peers.minter import Orders
 
 S = CredentialState
+
+
+def memory_of(world: Minting, kept: Kept) -> Memory:
+    return Memory(kept, world.means.store, world.means.clock)
 
 
 def marked(world: Minting) -> str:
@@ -34,32 +39,32 @@ def marked(world: Minting) -> str:
 def test_a_store_that_grew_is_the_one_that_was_seen() -> None:
     world, paper = Minting(MemoryStore()), Paper()
     world.ready()
-    memory = Memory(paper, world.means.store)
+    memory = memory_of(world, paper)
     for _ in range(2):
         memory.note(world.permit().record)
         assert (memory.trouble(), memory.marks) == ("", (marked(world),))
-    assert Memory(paper, world.means.store).trouble() == ""
+    assert memory_of(world, paper).trouble() == ""
     memory.note(0)
-    assert Memory(paper, world.means.store).trouble() == ""
+    assert memory_of(world, paper).trouble() == ""
 
 
 def test_f45_a_store_of_another_mark_with_fewer_records_or_with_other_ones_is_not_believed() -> None:
     world, paper = Minting(MemoryStore()), Paper()
     world.ready()
-    Memory(paper, world.means.store).note(world.permit().record)
+    memory_of(world, paper).note(world.permit().record)
+    data = paper.data or b""
     other = Minting(MemoryStore())
-    assert "another installation" in Memory(paper, other.means.store).trouble()
-    assert paper.data is not None
-    as_if = Paper(paper.data.replace(marked(world).encode(), marked(other).encode()))
-    assert "fewer records" in Memory(as_if, other.means.store).trouble()
+    assert "another installation" in memory_of(other, Paper(data)).trouble()
+    data = data.replace(marked(world).encode(), marked(other).encode())
+    assert "fewer records" in memory_of(other, Paper(data)).trouble()
     other.ready()
-    while "fewer" in Memory(as_if, other.means.store).trouble():
+    while "fewer" in memory_of(other, Paper(data)).trouble():
         other.permit()
-    memory = Memory(as_if, other.means.store)
+    memory = memory_of(other, Paper(data))
     assert "another record" in memory.trouble()
     with pytest.raises(StoreRestoredError):
         memory.note(0)
-    memory.accept()
+    assert memory.accept(targets=0, turn=0)
     assert (memory.trouble(), memory.marks) == ("", (marked(other),))
 
 
@@ -69,11 +74,11 @@ def test_f45_a_store_of_another_mark_with_fewer_records_or_with_other_ones_is_no
 )
 def test_a_memory_that_has_gone_or_can_t_be_read_believes_no_store(data: bytes | None) -> None:
     world = Minting(MemoryStore())
-    memory = Memory(Paper(data), world.means.store)
+    memory = memory_of(world, Paper(data))
     assert "has gone" in memory.trouble()
     with pytest.raises(StoreRestoredError):
         memory.note(0)
-    memory.accept()
+    assert memory.accept(targets=0, turn=0)
     assert memory.trouble() == ""
 
 
@@ -82,12 +87,12 @@ def test_it_is_kept_beside_the_key_and_missed_when_it_has_gone(tmp_path: Path) -
     world = Minting(MemoryStore())
     with BrokerDirectory(tmp_path / "keys") as kept:
         assert kept.read() == EMPTY
-        Memory(kept, world.means.store).note(0)
+        memory_of(world, kept).note(0)
         assert marked(world).encode() in (kept.read() or b"")
     with BrokerDirectory(tmp_path / "keys") as kept:
-        assert Memory(kept, world.means.store).trouble() == ""
+        assert memory_of(world, kept).trouble() == ""
         (tmp_path / "keys" / "broker.json").unlink()
-        assert "has gone" in Memory(kept, world.means.store).trouble()
+        assert "has gone" in memory_of(world, kept).trouble()
 
 
 def test_i15_nothing_is_minted_by_a_restored_store_until_no_target_has_anything_of_ours(

@@ -60,6 +60,13 @@ def begun(target: Endless, database: Orders) -> Brokering:
     return broker
 
 
+def doubted(broker: Brokering) -> None:
+    """As if what the broker remembers had gone."""
+    broker.paper.data = None
+    broker.start()
+    assert broker.desk.memory.trouble()
+
+
 def test_i15_f39_a_target_that_names_things_without_an_end_is_listened_to_for_so_long_and_shows_nothing_by_it(
     database: Orders, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -69,6 +76,7 @@ def test_i15_f39_a_target_that_names_things_without_an_end_is_listened_to_for_so
     assert broker.world.row().state.value == "ready"
     assert target.named == MOST_NAMES + 1
     assert f"more than {MOST_NAMES}" in caplog.text
+    doubted(broker)
     assert not sweep_target(broker.desk, stored(broker), believed=False)
     assert target.name not in target.revoked
 
@@ -80,5 +88,18 @@ def test_i15_what_goes_on_naming_ours_is_ended_of_so_many_and_has_more(database:
         mark = seen.targets.mark()
     target.name = name_of(mark, "crd_" + "a" * 35)
     assert target.name.startswith(prefix_of(mark))
+    doubted(broker)
     assert not sweep_target(broker.desk, stored(broker), believed=False)
     assert target.revoked.count(target.name) == MOST_NAMES
+
+
+def test_what_is_found_once_the_store_is_believed_again_is_not_taken_for_something_of_before(
+    database: Orders,
+) -> None:
+    target = Endless()
+    broker = begun(target, database)
+    with broker.world.means.store.read() as seen:
+        target.name = name_of(seen.targets.mark(), "crd_" + "a" * 35)
+    assert broker.desk.memory.trouble() == ""
+    assert not sweep_target(broker.desk, stored(broker), believed=False)
+    assert target.name not in target.revoked

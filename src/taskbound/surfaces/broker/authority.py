@@ -4,6 +4,7 @@
    what is due.
 2. Whatever the daemon does not answer, and answers with a fault, is a no.
 3. Threads ask; the connections live in the loop of one thread.
+4. What concerns the whole store is told in the namespace `default`, in which it is recorded.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
     from taskbound.sdk.client import AsyncClient
     from taskbound.wire.broker import (
         TellDiscovered,
+        TellEpoch,
         TellFailed,
         TellGone,
         TellLeft,
         TellMinted,
+        TellReconciled,
         TellRenewed,
         TellSeen,
         TellSwept,
@@ -46,6 +49,8 @@ __all__ = ["Authority", "DaemonAuthority", "Pushed"]
 
 _log = logging.getLogger(__name__)
 A = TypeVar("A")
+_WHOLE: Final = "default"
+"""The namespace of what concerns the whole store (rule 4)."""
 _PATIENCE: Final = 12.0
 """Seconds until a thread gives up on the loop itself: to connect and to ask take five each at most."""
 
@@ -75,6 +80,12 @@ class Authority(Protocol):
     def discovered(self, namespace: str, told: TellDiscovered) -> None:
         """Have whoever asked know what stands in a target."""
 
+    def stand(self, told: TellEpoch) -> None:
+        """Have it known how the broker stands to the store, as long as the daemon hears from it."""
+
+    def reconciled(self, told: TellReconciled) -> None:
+        """Have it written that a store is believed again. MUST return only where it is durable."""
+
     def heard(self, namespace: str) -> Instant:
         """The daemon's instant, as it was heard last."""
 
@@ -94,6 +105,8 @@ class DaemonAuthority:
         """By namespace: the connection, and what is set once it is lost."""
         self._turns: dict[str, asyncio.Lock] = {}
         self._heard: dict[str, Instant] = {}
+        self._stood: tuple[AsyncClient, TellEpoch] | None = None
+        """How the broker stands to the store, as it was told, and over which connection."""
 
     def attend(self, namespaces: Collection[str]) -> None:
         """Be connected in these namespaces (rule 1)."""
@@ -123,6 +136,14 @@ class DaemonAuthority:
         """Have whoever asked know what stands in a target."""
         self._wait(self._ask(namespace, told, Done))
 
+    def stand(self, told: TellEpoch) -> None:
+        """Have it known how the broker stands to the store; told once over each connection."""
+        self._wait(self._stand(told))
+
+    def reconciled(self, told: TellReconciled) -> None:
+        """Have it written that a store is believed again."""
+        self._wait(self._ask(_WHOLE, told, Done))
+
     def heard(self, namespace: str) -> Instant:
         """The daemon's instant, as it was heard last; it is asked where it never was."""
         if namespace not in self._heard:
@@ -150,6 +171,12 @@ class DaemonAuthority:
     async def _ask(self, namespace: str, ask: Ask, kind: type[A]) -> A:
         client = await self._client(namespace)
         return await client.ask(ask, kind)
+
+    async def _stand(self, told: TellEpoch) -> None:
+        client = await self._client(_WHOLE)
+        if self._stood is None or self._stood[0] is not client or self._stood[1] != told:
+            await client.ask(told, Done)
+            self._stood = client, told
 
     async def _client(self, namespace: str) -> AsyncClient:
         known = self._open.get(namespace)

@@ -9,6 +9,7 @@ from taskbound.core.errors import DeniedError, UnavailableError, error_classes
 
 __all__ = [
     "CODES",
+    "EpochUntoldError",
     "KeptMissingError",
     "NotShowingError",
     "OtherTargetError",
@@ -22,6 +23,13 @@ class StoreRestoredError(UnavailableError):
 
     code = "store-restored"
     remedy = "wait until every target was looked through, and what was left there is revoked"
+
+
+class EpochUntoldError(UnavailableError):
+    """The store was restored and is believed again, and the daemon has not recorded that yet."""
+
+    code = "epoch-untold"
+    remedy = "look whether the daemon runs and takes what the broker tells: it is told every few seconds"
 
 
 class OtherTargetError(DeniedError):

@@ -13,6 +13,8 @@
 6. What has no name of ours in its target is kept with the row, and ended by that (`keeping`).
 7. What was minted in another target than the one that has its name now is not looked for in that: it would be
    found gone (I-07).
+8. What was begun before the store was found restored is handed out to nobody, and counts as not renewed: the
+   row that it was made of may be another one now (`memory`).
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ class Desk:
 def mint(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
     """Mint it, and hand it over (rules 1 to 4)."""
     try:
-        found, target = _mintable(desk, namespace, credential, grip)
+        found, target, epoch = _mintable(desk, namespace, credential, grip)
         patience = grip.patience(PATIENCE)
     except LeaseLostError as error:
         _log.info("%s is not minted: %s", credential, error.message)
@@ -102,6 +104,7 @@ def mint(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
     try:
         kept = desk.keeping.keep(found.row, target, made)  # 6
         sealed = _handed(desk, found, target, made, grip)
+        desk.memory.require_epoch(epoch)  # 8
     except LeaseLostError as error:
         _log.info("%s is not handed out: %s", credential, error.message)
         return  # 2
@@ -112,14 +115,13 @@ def mint(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
         desk.keeping.told(found.row)
 
 
-def _mintable(desk: Desk, namespace: str, credential: str, grip: Grip) -> tuple[Mintable, Target[Any]]:
-    """What is to be minted, remembered (rule 3), and where; nothing was sent so far."""
+def _mintable(desk: Desk, namespace: str, credential: str, grip: Grip) -> tuple[Mintable, Target[Any], int]:
+    """What is to be minted, remembered (rule 3), where, and in which epoch; nothing was sent so far."""
     with desk.store.read() as snapshot:
         now = desk.watch.clock.now()
         found = require_mintable(snapshot, desk.proves, namespace, credential, fence=grip.fence, now=now)
     target = desk.targets.open(found.target)
-    desk.memory.note(found.row.record)
-    return found, target
+    return found, target, desk.memory.note(found.row.record)
 
 
 def _handed(desk: Desk, found: Mintable, target: Target[Any], made: Minted, grip: Grip) -> str:
@@ -143,9 +145,10 @@ def renew(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
             now = desk.watch.clock.now()
             found = require_renewable(snapshot, desk.proves, namespace, credential, fence=grip.fence, now=now)
         target = desk.targets.open(found.target)
-        desk.memory.note(found.record)  # 3
+        epoch = desk.memory.note(found.record)  # 3
         patience = grip.patience(PATIENCE)
         called(lambda: target.renew(found.name, found.ends, patience=patience))
+        desk.memory.require_epoch(epoch)  # 8
     except LeaseLostError as error:
         _log.info("%s is not renewed: %s", credential, error.message)
         return  # 2

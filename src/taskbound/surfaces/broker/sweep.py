@@ -6,8 +6,8 @@
 3. What has a mark that the store had before it was replaced has no row, and never will: the broker ends it
    itself.
 4. Of a store that was restored or replaced no row is believed: all that has our marks is ended by the broker
-   itself, until a look shows nothing. Once every target has shown that, the store is believed again, and
-   credentials are minted (`memory`, I-15).
+   itself, and counted, until a look shows nothing. Once every target has shown that, of the store that is
+   there then, it is believed again, and credentials are minted (`memory`, I-15).
 5. Nothing of another name is touched (I-14).
 6. Where a target may bring back what was taken away when it is started anew (`ports.target.Restarts`), it
    is asked for its starts every few seconds, and is looked through once they are others (F15). They are asked
@@ -33,7 +33,7 @@ from taskbound.surfaces.broker.targets import called
 from taskbound.wire.broker import TellSwept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from taskbound.ports.target import StoredTarget, Target
     from taskbound.surfaces.broker.steps import Desk
@@ -83,6 +83,8 @@ class Sweeps:
         """Look with this."""
         self._desk = desk
         self._rounds: dict[tuple[str, str], _Round] = {}
+        self._under: tuple[int, int] | None = None
+        """Epoch and turn in which the store is in doubt; none while it isn't."""
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
 
@@ -100,45 +102,57 @@ class Sweeps:
                 if place[0] == namespace and target in {"", place[1]}:
                     one.due = 0.0
 
-    def round(self, targets: Sequence[StoredTarget]) -> None:
-        """Begin what is due of these, which are all.
+    def round(self, targets: Sequence[StoredTarget]) -> int:
+        """Begin what is due of these, which are all; in how many of them something may be left (rule 4).
 
         Raises:
-            TaskboundError: The store can't be read.
+            TaskboundError: The store can't be read, or what that shows can't be remembered.
         """
-        doubt = self._desk.memory.trouble()
-        now = self._desk.watch.elapsed()
-        begin: list[tuple[StoredTarget, _Round]] = []
-        glance: list[tuple[StoredTarget, _Round]] = []
+        memory = self._desk.memory
+        standing = memory.look()
+        doubt = standing.why
+        under = (standing.epoch, standing.turn) if doubt else None
         with self._lock:
-            places = {(one.namespace, one.name) for one in targets}
-            self._rounds = {place: one for place, one in self._rounds.items() if place in places}
-            for stored in targets:
-                one = self._rounds.setdefault((stored.namespace, stored.name), _Round())
-                if one.target != stored.identity:
-                    one.target, one.due, one.empty, one.starts = stored.identity, 0.0, False, ()
-                if not doubt:
-                    one.empty = False
-                if now >= one.due and not one.under_way:
-                    one.under_way = True
-                    begin.append((stored, one))
-                elif one.starts and now >= one.glance and not one.under_way:
-                    one.under_way = True
-                    glance.append((stored, one))
-            over = bool(doubt) and all(one.empty for one in self._rounds.values())
-        if over:
-            _log.warning(
-                "the store is believed again: no target has anything of ours that it knows nothing of"
-            )
-            self._desk.memory.accept()
-        for stored, one in begin:
-            threading.Thread(
-                target=self._sweep, args=(stored, one, doubt), name=f"sweep {stored.name}", daemon=True
-            ).start()
-        for stored, one in glance:
-            threading.Thread(
-                target=self._look_again, args=(stored, one), name=f"glance {stored.name}", daemon=True
-            ).start()
+            self._follow(targets, under)
+            left = sum(not one.empty for one in self._rounds.values()) if doubt else 0
+        if doubt and not left and memory.accept(targets=len(targets), turn=standing.turn):
+            _log.warning("the store is believed again, epoch %d: no target has any of ours", standing.epoch)
+        now = self._desk.watch.elapsed()
+        for stored in targets:
+            with self._lock:
+                one = self._rounds[stored.namespace, stored.name]
+                sweeps = now >= one.due
+                glances = bool(one.starts) and now >= one.glance
+                if one.under_way or not (sweeps or glances):
+                    continue
+                one.under_way = True
+            if sweeps:
+                self._begin(f"sweep {stored.name}", one, partial(self._sweep, stored, one, doubt, under))
+            else:
+                self._begin(f"glance {stored.name}", one, partial(self._look_again, stored, one))
+        return left
+
+    def _follow(self, targets: Sequence[StoredTarget], under: tuple[int, int] | None) -> None:
+        """Have a round for each of these and for no other; with another store all begin anew (rule 4)."""
+        known, self._rounds = self._rounds, {}
+        for stored in targets:
+            place = (stored.namespace, stored.name)
+            one = self._rounds[place] = known.get(place) or _Round()
+            if one.target != stored.identity:
+                one.target, one.due, one.empty, one.starts = stored.identity, 0.0, False, ()
+            if under != self._under:
+                one.empty = False
+                one.due = one.due if under is None else 0.0
+        self._under = under
+
+    def _begin(self, name: str, one: _Round, work: Callable[[], None]) -> None:
+        """Have it done by a thread of its own (rule 1)."""
+        try:
+            threading.Thread(target=work, name=name, daemon=True).start()
+        except RuntimeError:  # no thread can be had now
+            _log.warning("nobody can do it now: %s", name)
+            with self._lock:
+                one.under_way, one.due = False, self._desk.watch.elapsed() + AGAIN
 
     def _look_again(self, stored: StoredTarget, one: _Round) -> None:
         """Have it looked through where it was started anew (rule 6)."""
@@ -156,7 +170,7 @@ class Sweeps:
                 one.due = min(one.due, now) if anew else one.due
                 self._idle.notify_all()
 
-    def _sweep(self, stored: StoredTarget, one: _Round, doubt: str) -> None:
+    def _sweep(self, stored: StoredTarget, one: _Round, doubt: str, under: tuple[int, int] | None) -> None:
         wait, empty, starts = AGAIN, False, one.starts
         try:
             starts = _starts(self._desk, stored, _PATIENCE)
@@ -173,9 +187,10 @@ class Sweeps:
         finally:
             with self._lock:
                 now = self._desk.watch.elapsed()
-                one.under_way, one.due, one.glance = False, now + wait, now + GLANCE_EVERY
+                one.due = now + wait if under == self._under else now  # 4
+                one.under_way, one.glance = False, now + GLANCE_EVERY
                 one.starts = starts
-                one.empty = empty and bool(doubt)
+                one.empty = empty and bool(doubt) and under == self._under
                 self._idle.notify_all()
 
 
@@ -214,6 +229,8 @@ def sweep_target(desk: Desk, stored: StoredTarget, *, believed: bool) -> bool:
     names, whole = called(partial(_names, target, mark))
     found |= not whole
     if not believed:
+        if not desk.memory.doubts:
+            return False  # it is believed meanwhile, and what was just found may have been minted since
         return not (_empty(desk, target, mark, names) or found)  # 4
     for start in range(0, max(1, len(names)), _CHUNK):
         told = TellSwept(
@@ -246,10 +263,17 @@ def _names(target: Target[Any], mark: str) -> tuple[list[str], bool]:
 
 def _empty(desk: Desk, target: Target[Any], mark: str, names: Iterable[str]) -> bool:
     """End all of these; whether there was anything."""
-    found = False
+    found, ended = False, 0
     latest = Instant(desk.watch.clock.now() + seconds(LONGEST) + GRACE)  # no row says when
-    for name in names:
-        id_of(mark, name)
-        found = True
-        called(partial(target.revoke, name, ends=latest, patience=_ENDING))
+    try:
+        for name in names:
+            id_of(mark, name)
+            found = True
+            called(partial(target.revoke, name, ends=latest, patience=_ENDING))
+            ended += 1
+            if ended == _CHUNK:
+                ended = 0
+                desk.memory.ended(_CHUNK)
+    finally:
+        desk.memory.ended(ended)
     return found

@@ -27,6 +27,7 @@ from taskbound.core.credential import Step, step_of
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.broker.discovering import Discoveries
 from taskbound.surfaces.broker.grip import Grip
+from taskbound.surfaces.broker.standings import Standings
 from taskbound.surfaces.broker.steps import look_for, mint, renew, revoke
 from taskbound.surfaces.broker.sweep import Sweeps
 
@@ -157,6 +158,7 @@ class Work:
         """That something may be due which the last look didn't show (rule 1)."""
         self._ending = threading.Event()
         self._sweeps = Sweeps(desk)
+        self._standings = Standings(desk)
         self.discoveries = Discoveries(desk)
         self._thread = threading.Thread(target=self._run, name="work", daemon=True)
 
@@ -215,7 +217,8 @@ class Work:
             for start in range(0, len(names), _MOST):
                 self._lease(namespace, {one: wanted[one] for one in names[start : start + _MOST]})
         if targets is not None:
-            self._sweeps.round(targets)
+            left = self._sweeps.round(targets)
+            self._standings.round(targets=len(targets), left=left)
 
     def _look(self) -> tuple[StoredTarget, ...]:
         """Find what is due in each target; all targets."""

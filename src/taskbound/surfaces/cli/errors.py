@@ -141,7 +141,7 @@ _BY_STATUS: Final[dict[int, str]] = {
     _UNAVAILABLE: """
         credential-held
         not-showing nothing-seen
-        broker-not-started no-such-kind store-restored target-unavailable target-unreached
+        broker-not-started epoch-untold no-such-kind store-restored target-unavailable target-unreached
         asker-gone no-broker nobody-minted still-minting still-renewing
         broker-unavailable preflight-open sweep-open
         client-secret-file too-many-sign-ins

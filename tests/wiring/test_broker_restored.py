@@ -1,0 +1,73 @@
+"""A data directory that is put back from a copy while credentials live, with real processes (I-15, F45)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from taskbound.wire.audit import ExportAudit, ExportPage
+from tests.peers.minter import Orders, minting
+from tests.wiring.broking import Askers, House, house, roles
+from tests.wiring.running import client, daemon, placed, status, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Orders]:
+    with minting() as found:
+        yield found
+
+
+def reconciled(there: House) -> list[dict[str, Any]]:
+    """What the log says of stores that were restored."""
+    until(lambda: placed(there.socket), "every record has its place")
+    with client(there.socket) as one:
+        found = [json.loads(each) for each in one.ask(ExportAudit(limit=5000), ExportPage).records]
+    return [one["event"] for one in found if one["event"]["kind"] == "store-reconciled"]
+
+
+def test_f45_what_lives_when_yesterday_s_copy_is_put_back_is_ended_said_and_only_then_anything_is_minted(
+    database: Orders, tmp_path: Path
+) -> None:
+    with house(tmp_path / "house", database.server.folder) as there:
+        there.start_task()
+        assert status(there.socket).epoch == 1
+        assert reconciled(there) == []
+        there.process.end()
+        shutil.copytree(there.home, tmp_path / "copy", ignore=shutil.ignore_patterns("broker", "*.sock"))
+        with daemon(there.home):
+            there.askers.close()
+            there.askers = Askers(there.socket)
+            credential, minted = there.askers.get().minted()
+            assert there.row(credential).state == "active"
+            with database.login(minted) as session:
+                assert session.execute("SELECT count(*) FROM orders").fetchone() == (2,)
+        assert len(roles(database)) == 1
+        for one in (tmp_path / "copy").iterdir():  # yesterday's, with all that was kept beside it
+            kept = there.home / one.name
+            if one.is_dir():
+                shutil.rmtree(kept)
+                shutil.copytree(one, kept)
+            else:
+                shutil.copy2(one, kept)
+        for one in there.home.iterdir():
+            if not (tmp_path / "copy" / one.name).exists() and one.name != "broker":
+                one.unlink()
+        with daemon(there.home):
+            until(lambda: status(there.socket).epoch == 2, "the broker found it")
+            until(lambda: not status(there.socket).doubted, "nothing of before is left")
+            assert roles(database) == set()
+            (record,) = reconciled(there)
+            assert (record["epoch"], record["ended"], record["targets"]) == (2, 1, 1)
+            assert record["why"] == "the store has fewer records than the broker saw"
+            there.askers.close()
+            there.askers = Askers(there.socket)
+            credential, _ = there.askers.get().minted()
+            assert there.row(credential).state == "active"
+            assert len(reconciled(there)) == 1
