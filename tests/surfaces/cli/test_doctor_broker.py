@@ -101,6 +101,18 @@ def test_a_broker_that_nobody_sees_or_that_is_not_connected_is_bad(tmp_path: Pat
     }
 
 
+def test_a_store_that_counts_as_restored_is_bad_and_said_with_since_when_and_what_is_left() -> None:
+    doubted = status(
+        brokers=1, epoch=3, doubted=1_800_000_000_000_000, doubt="it has \x1b[1mfewer", doubted_targets=2
+    )
+    level, text = told(tell_targets((), doubted))["store-restored"]
+    assert level == "bad"
+    assert "nothing is minted since 2027-01-15T08:00:00Z: it has" in text
+    assert "(epoch 3); targets where something may be left: 2" in text
+    assert "\x1b" not in text
+    assert "store-restored" not in told(tell_targets((), status(brokers=1, epoch=3)))
+
+
 def test_who_listens_is_known_by_the_kernels_word(tmp_path: Path) -> None:
     place = tmp_path / "broker.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:

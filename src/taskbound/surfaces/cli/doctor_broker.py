@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.target.systems import OPENSSH
 from taskbound.surfaces.cli.lasting import tell_lasting
-from taskbound.surfaces.cli.screen import Words, shown
+from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.wire.target import ListTargets, TargetRows
 
 if TYPE_CHECKING:
@@ -174,6 +174,16 @@ def tell_targets(rows: Sequence[TargetRow], status: StatusReport) -> Iterator[tu
             "broker-connected",
             f"no broker is connected to the daemon: nothing is minted, nor revoked ({waits} should be)",
             "see the logs of the daemon and of the broker: whether it reads the database, and its version",
+        )
+    if status.doubted:
+        yield (
+            "bad",
+            "store-restored",
+            (
+                f"nothing is minted since {moment(status.doubted)}: {shown(status.doubt)} (epoch"
+                f" {status.epoch}); targets where something may be left: {status.doubted_targets}"
+            ),
+            "wait until nothing of before is left in any of them; the broker's log says what is in the way",
         )
     age = status.oldest_revocation
     if status.overdue_credentials:

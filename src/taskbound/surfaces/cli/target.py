@@ -200,6 +200,11 @@ def list_all(session: Session) -> None:
         session.screen.note(lasting)
     if not found.broker:
         session.screen.note("no broker is connected: nothing is minted, and nothing revoked")
+    if found.doubted:
+        session.screen.note(
+            f"nothing is minted since {moment(found.doubted)}: {shown(found.doubt)} (epoch {found.epoch});"
+            f" targets where something may be left: {found.doubted_targets}"
+        )
 
 
 @command(app, "show", examples="taskbound target show orders-db")
