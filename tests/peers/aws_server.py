@@ -47,6 +47,8 @@ class Judge:
         self.faults: list[tuple[str, int, bytes]] = []
         """Answers that are given once instead: to an action of STS or IAM, with this status."""
         self.asked: list[str] = []
+        self.last: dict[str, dict[str, str]] = {}
+        """What was asked last, by action."""
         self.most: dict[str, int] = {}
         """Characters of all policies of its own that a role may have; AWS says 10,240, `moto` nothing."""
 
@@ -63,6 +65,7 @@ class Judge:
         form = {name: values[0] for name, values in parse_qs(raw.decode()).items()}
         action = form.get("Action", "")
         self.asked.append(action)
+        self.last[action] = form
         for one in self.faults:
             if one[0] == action:
                 self.faults.remove(one)
@@ -98,6 +101,8 @@ class Judge:
             case "asked":
                 found, self.asked = self.asked, []
                 return found
+            case "last":
+                return self.last.get(asked["action"])
             case "denials":
                 return self._denials(asked["role"])
             case "fills":

@@ -69,6 +69,16 @@ async def test_a_credential_is_opened_acknowledged_and_ended_with_its_context(tm
         assert daemon.states == {"crd_1": "revoked"}
 
 
+async def test_for_how_long_may_be_said_by_name(tmp_path: Path) -> None:
+    def named(task: Task) -> None:
+        with task.credential("orders-db", seconds=60, tenant="red"):
+            pass
+
+    async with HandingDaemon(tmp_path / "d.sock") as daemon:
+        await using(daemon, named)
+        assert bytes(daemon.made["crd_1"].decided.arguments) == b'{"seconds":60,"tenant":"red"}'
+
+
 async def test_a_target_alone_names_the_one_kind_that_the_task_may_have(tmp_path: Path) -> None:
     def alone(task: Task) -> str:
         with task.credential("orders-db") as found:

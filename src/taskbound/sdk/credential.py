@@ -207,7 +207,7 @@ class Task:
 
     @contextmanager
     def credential(
-        self, target: str, kind: str = "", seconds: int = 0, /, **parameters: str
+        self, target: str, kind: str = "", /, seconds: int = 0, **parameters: str
     ) -> Iterator[TaskCredential]:
         """A credential for the length of the context; it is ended with it (rule 6).
 

@@ -140,6 +140,13 @@ def test_i07_it_is_gone_by_what_github_takes_no_more_and_by_nothing_else(
         speaking(there).end_kept(made.kept, ends=LATEST, patience=PATIENCE)
 
 
+def test_i07_a_token_that_github_takes_still_is_said_to_be(there: Github) -> None:
+    made = minted(there)
+    there.instead = {ENDS: Said(204)}
+    with pytest.raises(TargetUnavailableError, match="takes it still"):
+        speaking(there).end_kept(made.kept, ends=LATEST, patience=PATIENCE)
+
+
 def test_i07_a_new_token_that_github_does_not_know_yet_is_not_gone(there: Github) -> None:
     unknown = Said(401, {"message": "Bad credentials"})
     there.changes = {"expires_at": instant(3_595)}

@@ -355,3 +355,85 @@ def test_a_session_of_another_account_is_not_what_was_made(there: Aws) -> None:
     assert there.place().account == ACCOUNT
     with pytest.raises(TargetRefusedError, match="another one"):
         there.target(account="210987654321").use(found, patience=PATIENCE)
+
+
+def test_what_is_over_before_it_is_made_is_asked_for_by_nobody(there: Aws) -> None:
+    there.judge("asked")
+    with pytest.raises(TargetRefusedError, match="over before it is made"):
+        minted(there, order(left=-1))
+    assert there.judge("asked") == []
+
+
+def test_a_session_is_asked_for_as_long_as_aws_gives_one_at_most(there: Aws) -> None:
+    minted(there, made := order(left=86_400))
+    (session,) = [one for one in there.sessions() if one["name"] == made.name]
+    assert 43_190 <= session["ends"] - time.time() <= 43_200
+
+
+def test_a217_what_a_session_makes_of_itself_has_its_tag_too(there: Aws) -> None:
+    minted(there, order())
+    asked = there.judge("last", action="AssumeRole")
+    assert asked["TransitiveTagKeys.member.1"] == "taskbound-credential"
+
+
+def test_a_key_that_is_no_session_s_is_not_what_was_made(there: Aws) -> None:
+    made = minted(there, order())
+    stolen = replace(
+        made,
+        open={**made.open, "AWS_ACCESS_KEY_ID": there.admin.key},
+        secret={"AWS_SECRET_ACCESS_KEY": there.admin.secret, "AWS_SESSION_TOKEN": ""},
+    )
+    with pytest.raises(TargetRefusedError, match="another one"):
+        there.target().use(stolen, patience=PATIENCE)
+
+
+DONE = "<PutRolePolicyResponse><ResponseMetadata/></PutRolePolicyResponse>"
+
+
+def test_i07_a_denial_that_aws_took_and_does_not_show_is_no_end(there: Aws) -> None:
+    name = fresh_name()
+    there.judge("fault", action="PutRolePolicy", status=200, body=DONE)
+    with pytest.raises(TargetUnavailableError, match="does not show yet"):
+        there.target().revoke(name, ends=ends(), patience=PATIENCE)
+    assert isinstance(there.target().revoke(name, ends=ends(), patience=PATIENCE), Gone)
+    assert there.denied(name)
+
+
+@pytest.mark.parametrize("changed", ['"Resource":"arn:aws:s3:::other"', '"Resource":["*"]'])
+def test_i07_a_denial_of_less_than_everything_is_no_end(there: Aws, changed: str) -> None:
+    name = fresh_name()
+    text = denial(name, ends())
+    assert '"Resource":"*"' in text
+    there.iam.put_role_policy(
+        RoleName=LAST, PolicyName=name, PolicyDocument=text.replace('"Resource":"*"', changed)
+    )
+    with pytest.raises(TargetUnavailableError, match="somebody changed"):
+        there.target().look(name, patience=PATIENCE)
+    there.iam.delete_role_policy(RoleName=LAST, PolicyName=name)
+
+
+PAGE = (
+    "<ListRolePoliciesResponse><ListRolePoliciesResult><PolicyNames/><IsTruncated>true</IsTruncated>"
+    "<Marker>0</Marker></ListRolePoliciesResult></ListRolePoliciesResponse>"
+)
+
+
+def test_a_sweep_reads_all_pages_of_a_role(there: Aws) -> None:
+    over = fresh_name()
+    there.iam.put_role_policy(RoleName=LAST, PolicyName=over, PolicyDocument=denial(over, ends(-301)))
+    for _ in range(2):  # the first page of each role has nothing
+        there.judge("fault", action="ListRolePolicies", status=200, body=PAGE)
+    assert list(there.target().sweep(PREFIX, patience=PATIENCE)) == []
+    assert over not in there.iam.list_role_policies(RoleName=LAST)["PolicyNames"]
+
+
+def test_a_session_that_is_called_otherwise_is_handed_to_nobody(there: Aws) -> None:
+    of = (
+        "<AssumeRoleResponse><AssumeRoleResult><AssumedRoleUser><AssumedRoleId>A:x</AssumedRoleId>"
+        f"<Arn>arn:aws:sts::{ACCOUNT}:assumed-role/reports/tb_another</Arn></AssumedRoleUser><Credentials>"
+        "<AccessKeyId>ASIAX</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>"
+        "<Expiration>2030-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"
+    )
+    there.judge("fault", action="AssumeRole", status=200, body=of)
+    with pytest.raises(TargetUnavailableError, match="not called as it was asked for"):
+        minted(there, order())

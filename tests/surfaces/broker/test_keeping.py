@@ -15,6 +15,7 @@ from taskbound.core.clock import seconds
 from taskbound.core.credential import LEASE, NEVER, CredentialState, find_secrets, kept_binding
 from taskbound.core.credential.lease import LATE
 from taskbound.core.tool import BadSecretError
+from taskbound.surfaces.broker import keeping
 from tests.peers.shop import LASTS, Shop
 from tests.surfaces.broker.brokering import Brokering, declared_at
 
@@ -137,6 +138,37 @@ def test_a_broker_that_lives_ends_what_it_could_not_tell(selling: Selling, shop:
     selling.later(75)
     selling.settle(2)
     assert (selling.row(row.id).state, selling.row(row.id).due) == (S.REVOKED, NEVER)
+
+
+def untold(selling: Selling) -> Credential:
+    """One that was minted by a broker whom the daemon did not hear."""
+    row = selling.ask()
+    selling.daemon.deaf = True
+    selling.round()
+    selling.daemon.deaf = False
+    return row
+
+
+def test_what_could_not_be_told_is_remembered_until_it_is_over_and_no_longer(
+    selling: Selling, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_MOST", 1)
+    for _ in range(2):  # the second one has the place of the first
+        row = untold(selling)
+        selling.later(LEASE / seconds(1))
+        selling.settle(2)
+        assert (selling.row(row.id).state, shop.live) == (S.REVOKED, set())
+
+
+def test_what_is_beyond_what_a_broker_remembers_is_never_said_to_be_gone(
+    selling: Selling, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_MOST", 1)
+    rows = [untold(selling), untold(selling)]
+    selling.later(LEASE / seconds(1))
+    selling.settle(3)
+    assert [selling.row(one.id).state for one in rows] == [S.REVOKED, S.UNSUPPORTED]
+    assert len(shop.live) == 1
 
 
 def test_what_is_of_no_use_to_the_canary_is_ended_by_what_was_kept(selling: Selling, shop: Shop) -> None:

@@ -8,8 +8,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
+from taskbound.surfaces.cli.credential import _table
+from taskbound.surfaces.cli.session import Session
+from taskbound.wire.credential import CredentialRows, ListCredentials
+from taskbound.wiring.cli import make_plugs
 from tests.surfaces.cli.installation import Typing
 from tests.surfaces.cli.minted import ACCESS, WORD, Setting, holding, setting
 
@@ -129,6 +134,18 @@ def test_one_that_is_asked_to_be_shown_is_shown_and_revoked_by_hand(here: Settin
     assert here.place("credential", "sweep", "--target", "orders-db").status == 0
     until_gone(here)
     assert here.place("credential", "overdue").out == "nothing is overdue\n"
+    assert here.place("task", "end", task, "--yes").status == 0
+
+
+def test_a_command_that_was_cut_off_is_told_who_revoked_what_it_had(here: Setting) -> None:
+    task = here.start()
+    process = here.exec(task, *SLEEP)
+    up(process)
+    name = str(here.rows(task)[0]["id"])
+    assert here.place("credential", "revoke", name, "--why", "it was in a log", "--yes").status == 0
+    status, err = ended(process)
+    said = f"taskbound: {name} had ended before the command did: alice revoked it: it was in a log\n"
+    assert (status, err.count(said)) == (2, 1), err
     assert here.place("task", "end", task, "--yes").status == 0
 
 
@@ -253,6 +270,25 @@ def test_targets_are_listed_with_what_lives_there(here: Setting) -> None:
     assert "connected" in shown
     missing = here.place("target", "show", "nothing")
     assert missing.status != 0
+
+
+@pytest.mark.parametrize(
+    ("why", "trouble", "said"),
+    [
+        ("alice revoked it", "no server is there", "alice revoked it; no server is there"),
+        ("not minted: no server is there", "no server is there", "not minted: no server is there"),
+        ("", "no server is there", "no server is there"),
+        ("it was a canary", "", "it was a canary"),
+    ],
+)
+def test_why_it_ended_and_why_it_is_not_gone_are_two_things(
+    here: Setting, why: str, trouble: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with here.place.client() as client:
+        (row,) = client.ask(ListCredentials(limit=1), CredentialRows).rows
+    session = Session(make_plugs(here.place.environ), home="", namespace="", json=False, yes=False)
+    _table(session, CredentialRows(rows=(msgspec.structs.replace(row, why=why, trouble=trouble),)), "-")
+    assert capsys.readouterr().out.splitlines()[1].endswith(f"  {said}")
 
 
 def test_what_is_no_state_no_choice_and_no_target_is_refused(here: Setting) -> None:

@@ -392,7 +392,7 @@ def _table(session: Session, found: CredentialRows, empty: str) -> None:
                 one.task or "-",
                 moment(one.ends),
                 _overdue(one),
-                Words(one.why if one.trouble in one.why else f"{one.why} {one.trouble}".strip()),
+                Words("; ".join(filter(None, (one.why, "" if one.trouble in one.why else one.trouble)))),
             )
             for one in found.rows
         ],

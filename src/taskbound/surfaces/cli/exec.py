@@ -16,7 +16,7 @@
 5. With `--renew` what it has is renewed while it runs (`renewing`). What is not, ends when it ends, and
    the command goes on.
 6. When the command has ended, its credentials are, and their targets have five seconds to show it; what is
-   not gone by then is said. It is revoked in any case, however long that takes.
+   not gone by then is said, and why one had ended before. It is revoked in any case, however long that takes.
 7. Nothing reads this process' memory: no tracer of the same account, no core dump. The command's environment
    can be read by every process of its account, as that of any command.
 """
@@ -380,8 +380,9 @@ class _Exec:
                 self._say(shown(Words(error.message)))
         left = []
         until = time.monotonic() + _GONE
+        now = time.time_ns() // 1_000
         for one in have:
-            self._tell_ended(one)
+            self._tell_ended(one, now)
         for one in have:
             state = self._state_of(one, until)
             left.append(Leftover(credential=one.id, target=one.target, kind=one.kind, state=state))
@@ -393,12 +394,15 @@ class _Exec:
             self._left = tuple(left)
         self._drop()
 
-    def _tell_ended(self, one: TaskCredential) -> None:
-        """Say that it is needed no more; once more on another connection where this one is lost."""
+    def _tell_ended(self, one: TaskCredential, now: int) -> None:
+        """Say that it is needed no more; once more on another connection where this one is lost.
+
+        What ended before this instant was cut off by others while the command ran: why is told.
+        """
         for attempt in range(2):
             try:
                 task = self._task if self._task is not None else self._join(start=False)
-                task.end(one.id)
+                row = task.end(one.id)
             except RefusedByDaemonError as error:
                 if not self._why:  # the end of its task has ended it
                     self._say(f"{shown(one.id)} is not ended: {shown(Words(fault_of(error).message))}")
@@ -408,6 +412,8 @@ class _Exec:
                 if attempt:
                     self._say(f"{shown(one.id)} is not ended: {shown(Words(error.message))}")
             else:
+                if row.ended and row.ended < now:
+                    self._say(f"{shown(one.id)} had ended before the command did: {shown(Words(row.why))}")
                 return
 
     def _state_of(self, one: TaskCredential, until: float) -> str:
