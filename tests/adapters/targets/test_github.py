@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -138,6 +139,35 @@ def test_i07_it_is_gone_by_what_github_takes_no_more_and_by_nothing_else(
     there.instead = {ENDS: ended} | ({} if seen is None else {SEES: seen})
     with pytest.raises((TargetUnavailableError, TargetRefusedError)):
         speaking(there).end_kept(made.kept, ends=LATEST, patience=PATIENCE)
+
+
+@pytest.mark.parametrize("more", [4, 4 * 1024 * 1024])
+def test_an_answer_that_is_longer_than_any_is_none_however_it_begins(there: Github, more: int) -> None:
+    told = {
+        "token": f"ghs_{'a' * 36}",
+        "expires_at": instant(3_600),
+        "permissions": dict(KIND.permissions),
+        "repository_selection": "selected",
+        "repositories": [{"name": "orders"}],
+    }
+    there.instead = {GIVES: Said(201, json.dumps(told).encode() + b" " * more)}
+    if more > 4:
+        with pytest.raises(TargetUnavailableError, match="no token"):
+            minted(there)
+    else:
+        assert minted(there).secret == {KIND.variable: told["token"]}
+
+
+@pytest.mark.parametrize(
+    "kept", ["", "[]", "{}", '{"ends":1,"token":"a b c d e"}', '{"ends":"1","token":"ghs_aaaaaaaa"}']
+)
+def test_what_was_kept_and_is_no_token_is_said_to_be_none_and_nobody_is_asked(
+    there: Github, kept: str
+) -> None:
+    with pytest.raises(TargetRefusedError, match="what was kept of the token is none"):
+        speaking(there).end_kept(kept, ends=LATEST, patience=PATIENCE)
+    assert there.there is not None
+    assert there.there.asked == []
 
 
 def test_i07_a_token_that_github_takes_still_is_said_to_be(there: Github) -> None:
