@@ -116,7 +116,7 @@ class Flooding(Cutting):
                     piece = one.recv(65_536)
                     if not piece:
                         return
-                    if one is client and b"starts_with" in piece:
+                    if one is client and b"FROM pg_roles WHERE rolname >=" in piece:
                         client.sendall(b"1\0\0\0\4" + b"2\0\0\0\4" + COLUMN)
                         while True:
                             client.sendall(ROWS)
