@@ -190,23 +190,27 @@ def revoke(desk: Desk, namespace: str, credential: str, grip: Grip) -> None:
         desk.keeping.told(row)
 
 
-def look_for(desk: Desk, namespace: str, credential: str) -> None:
-    """Look whether what was gone is gone still; that takes no lease, as it does nothing."""
+def look_for(desk: Desk, namespace: str, credential: str) -> bool:
+    """Look whether what was gone is gone still, and say so; whether the target could be asked.
+
+    It takes no lease, as it does nothing. What is no longer gone, or was swept meanwhile, is no trouble.
+    """
     try:
         with desk.store.read() as snapshot:
             row = snapshot.credentials.credential(namespace, credential)
             mark = snapshot.targets.mark()
             stored = _target_of(snapshot, row)
         if row is None or row.state is not CredentialState.REVOKED:
-            return
+            return True
         target, name = _opened(desk, row, stored), name_of(mark, row.id)
         shown = _NOTHING
         if not isinstance(target, Keeps):  # 6: it is gone by what its one mint answered; none is on its way
             shown = called(lambda: target.look(name, patience=PATIENCE))
     except TaskboundError as error:
         _log.info("%s can't be looked for: %s [%s]", credential, error.message, error.code)
-        return
+        return False
     _tell(desk, namespace, TellSeen(credential=credential, exists=shown.exists or shown.open > 0))
+    return True
 
 
 def _target_of(snapshot: Snapshot, row: Credential | None) -> StoredTarget | None:

@@ -11,7 +11,7 @@
    thousand of it, is in no other agent's way.
 3. No more is leased than there are workers who can begin at once.
 4. What the daemon doesn't give is passed over for a second, unless it says that something is due there. What
-   was looked for is for five: a look takes no lease, and one that fails changes nothing in its row.
+   can't be looked for is for five: a look takes no lease, and one that fails changes nothing in its row.
 5. That the store or the daemon can't be reached ends nothing here: it is looked at again.
 """
 
@@ -55,7 +55,7 @@ _MOST: Final = 64
 _PASSED: Final = 1.0
 """Seconds that what was not given is passed over (rule 4)."""
 _LOOKED: Final = 5.0
-"""Seconds that what was looked for is."""
+"""Seconds that what can't be looked for is."""
 _SLOW: Final = 1.0
 """Seconds from which on an end took long (rule 2): of a database that answers one takes a twentieth of it."""
 _SLOW_FOR: Final = 60.0
@@ -73,8 +73,6 @@ class Job:
     agent: str
     begun: float
     """On the clock that is never set."""
-    looks: bool
-    """Whether it only looks."""
 
 
 @dataclass(slots=True)
@@ -122,9 +120,7 @@ class Hall:
     def done(self, credential: str, elapsed: float) -> None:
         """A worker is free again."""
         self._note_slow(elapsed)
-        job = self.in_hand.pop(credential, None)
-        if job is not None and job.looks:
-            self.passed[credential] = elapsed + _LOOKED  # 4
+        self.in_hand.pop(credential, None)
 
     def _note_slow(self, elapsed: float) -> None:
         self.slow = {agent: until for agent, until in self.slow.items() if until > elapsed}
@@ -141,7 +137,7 @@ class Hall:
 
 
 def _job(row: Credential, step: Step, elapsed: float) -> Job:
-    return Job(giving=step in _GIVING, agent=row.agent, begun=elapsed, looks=step is Step.LOOK)
+    return Job(giving=step in _GIVING, agent=row.agent, begun=elapsed)
 
 
 class Work:
@@ -281,7 +277,7 @@ class Work:
             "mint": lambda: mint(self._desk, namespace, order.credential, grip),
             "renew": lambda: renew(self._desk, namespace, order.credential, grip),
             "revoke": lambda: revoke(self._desk, namespace, order.credential, grip),
-            "look": lambda: look_for(self._desk, namespace, order.credential),
+            "look": lambda: self._look_for(namespace, target, order.credential),
         }[order.step]
         worker = threading.Thread(
             target=self._do, args=(namespace, target, order.credential, work), name=target, daemon=True
@@ -291,6 +287,12 @@ class Work:
         except RuntimeError:  # no thread can be had now: the lease ends by itself
             _log.warning("%s: no worker can be had", order.credential)
             self._done(namespace, target, order.credential)
+
+    def _look_for(self, namespace: str, target: str, credential: str) -> None:
+        if not look_for(self._desk, namespace, credential):
+            with self._lock:
+                passed = self._halls[namespace, target].passed
+                passed[credential] = self._desk.watch.elapsed() + _LOOKED  # 4
 
     def _do(self, namespace: str, target: str, credential: str, work: Callable[[], None]) -> None:
         try:
