@@ -370,6 +370,31 @@ def test_a_server_that_starts_is_there_and_one_whose_caller_is_gone_is_not_waite
     story(tell)
 
 
+@pytest.mark.parametrize("turns", range(5))
+def test_a_server_that_is_there_just_as_its_caller_is_gone_is_taken_or_ended(turns: int) -> None:
+    async def tell(there: Egress) -> None:
+        minted, _ = await there.start()
+        ready, there_is = asyncio.Event(), list[Any]()
+        server: Any = there.server
+
+        async def start() -> Any:
+            await ready.wait()
+            there_is.append(server)
+            return server
+
+        starting = asyncio.ensure_future(minted.during(start()))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        ready.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        starting.cancel()
+        (found,) = await asyncio.gather(starting, return_exceptions=True)
+        assert [found is server, bool(server.killed)].count(True) == len(there_is)
+
+    story(tell)
+
+
 def test_a_server_that_is_there_only_after_its_credential_was_lost_is_ended_at_once() -> None:
     async def tell(there: Egress) -> None:
         identity = identity_of(there.spec, namespace="default")

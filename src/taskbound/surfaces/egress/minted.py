@@ -192,13 +192,16 @@ class Minted:
             TaskboundError: It does not start.
         """
         starting, ended = asyncio.ensure_future(start), asyncio.ensure_future(self._ended.wait())
+        taken = False
         try:
             await asyncio.wait({starting, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if starting.done():
+            taken = starting.done()
+            if taken:
                 return starting.result()
         finally:
             ended.cancel()
-            if not starting.done():
+            if not taken:
+                starting.add_done_callback(_let_go)
                 starting.cancel()
                 await asyncio.wait([starting])
         raise SecretChangedError(f"server `{self._ask.server}` is not started: {self._over}")
@@ -323,6 +326,12 @@ class Minted:
         if seat is not None:
             seat.heard = None
             self._desk.asking.leave(seat, [one.had.id for one in self._all.values()])
+
+
+def _let_go(starting: asyncio.Future[Upstream]) -> None:
+    """End what is there just now, and nobody takes any more: it has its secret already."""
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result().kill("nobody waits for it any more")
 
 
 def _now() -> float:
