@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Revoked", "end_own", "revoke_credentials"]
 
-MOST: Final = 16
-"""Credentials that are ended by one question (rule 1): some milliseconds of work that decisions wait for."""
+MOST: Final = 4
+"""Credentials that are ended by one question (rule 1): two milliseconds of work that decisions wait for."""
 _WORDS: Final = 300
 """Characters of a person's reason that are kept."""
 
