@@ -83,6 +83,10 @@ _NOBODYS: Final = """
 SELECT count(*) FROM pg_stat_activity a
 WHERE usesysid <> 0 AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = a.usesysid)
 """
+_LEFT: Final = """
+SELECT (SELECT oid FROM pg_roles WHERE rolname = %(name)s),
+    EXISTS (SELECT FROM pg_prepared_xacts WHERE owner = %(name)s) AS still
+"""
 _CONTEXT: Final = "SELECT 1 FROM taskbound.contexts WHERE login = %s LIMIT 1"
 _FORGET: Final = "DELETE FROM taskbound.contexts WHERE login = %s"
 
@@ -108,7 +112,7 @@ def end_login(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str)
         _require_nobodys(link)  # 7
         if contexts:
             link.run(_FORGET, (name,))
-    shown = look_at_login(link, name)
+    shown = _shown(link, name, *link.run(_LEFT, {"name": name})[0], contexts=contexts)
     if shown.exists or shown.open:
         raise TargetUnavailableError("the database still shows something of the login")
     return Gone(cut=len(cut), notes=tuple(notes))
@@ -117,6 +121,10 @@ def end_login(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str)
 def look_at_login(link: Link, name: str) -> Shown:
     """What is there under the name; raises as `link.linked`."""
     oid, prepared, contexts = _find(link, name)
+    return _shown(link, name, oid, prepared, contexts=contexts)
+
+
+def _shown(link: Link, name: str, oid: int | None, prepared: bool, *, contexts: bool) -> Shown:  # noqa: FBT001 - a column
     written = contexts and bool(link.run(_CONTEXT, (name,)))
     count = link.run(_OPEN, (oid,))[0][0] if oid is not None else 0
     return Shown(exists=oid is not None or prepared or written, open=count)
@@ -124,7 +132,7 @@ def look_at_login(link: Link, name: str) -> Shown:
 
 def _find(link: Link, name: str) -> tuple[int | None, bool, bool]:
     """The number of the role, whether it prepared something, and whether the database has contexts."""
-    oid, prepared, contexts = link.run(_FOUND, {"name": name})[0]
+    oid, prepared, contexts = link.run(_FOUND, {"name": name}, planned=True)[0]
     return oid, prepared, contexts
 
 
@@ -164,12 +172,12 @@ def _require_nobodys(link: Link) -> None:
 
 def _end_beginning(link: Link, name: str) -> set[int]:
     """Wait until what may have been let in before can be seen, and end what hides; which (rule 2)."""
-    beginning = set(link.run(_BEGINNING))
+    beginning = set(link.run(_BEGINNING, planned=True))
     for _ in range(_BEGINS):
         if not beginning:
             return set()
         threading.Event().wait(_PAUSE)
-        beginning &= set(link.run(_BEGINNING))
+        beginning &= set(link.run(_BEGINNING, planned=True))
     if not beginning:
         return set()
     join(link, name)
@@ -181,7 +189,7 @@ def _end_beginning(link: Link, name: str) -> set[int]:
         if link.left < _PAUSE:
             raise TargetUnavailableError("a session of the login that hides doesn't end")
         threading.Event().wait(_PAUSE)
-        hidden &= set(link.run(_BEGINNING))
+        hidden &= set(link.run(_BEGINNING, planned=True))
     return ended
 
 

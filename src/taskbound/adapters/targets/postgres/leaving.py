@@ -133,7 +133,7 @@ def keeper_of(name: str) -> str:
 
 def owned(link: Link, place: PostgresPlace, oid: int) -> list[str]:
     """The databases in which something is owned by the role of this number, or depends on it."""
-    return sorted({database or place.database for (database,) in link.run(_OWNED, (oid,))})
+    return sorted({database or place.database for (database,) in link.run(_OWNED, (oid,), planned=True)})
 
 
 def strip(link: Link, name: str, oid: int) -> None:

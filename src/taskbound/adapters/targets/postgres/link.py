@@ -84,6 +84,8 @@ _UNCONNECTED: Final = (
     ('database "', "the server has no database of that name, or does not let anybody in there"),
 )
 """What stands in a failure to connect, in lower case, and what we say then (rule 4); the first that fits."""
+_NEVER: Final = 1 << 30
+"""So often a statement is run before the driver has it planned by itself; what is `planned` is at once."""
 _PROBE: Final = 1.0
 """Seconds in which a connection that was kept has to answer: a new one may be let in where it does not."""
 _ADMIN_OPTION: Final = re.compile(r'admin option on role "(\w{1,63})"', re.ASCII)
@@ -140,11 +142,20 @@ class Link:
         self,
         statement: sql.Composed | LiteralString | bytes,
         values: Sequence[object] | Mapping[str, object] = (),
+        *,
+        planned: bool = False,
     ) -> list[tuple[Any, ...]]:
-        """The rows of a statement; none of one that has none. Raises as `linked`."""
+        """The rows of a statement; none of one that has none. Raises as `linked`.
+
+        Args:
+            statement: What the server is asked.
+            values: What stands in it.
+            planned: Whether the server keeps its plan with the connection: to plan a look at catalogs takes
+                longer than the look.
+        """
         _ = self.left
         whole = sql.SQL(statement) if isinstance(statement, str) else statement
-        found = self.connection.execute(whole, values or None)
+        found = self.connection.execute(whole, values or None, prepare=planned)
         return found.fetchall() if found.description is not None else []
 
     def rows(self, statement: LiteralString, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
@@ -228,7 +239,7 @@ class Links:
             fresh = _connected(where)
         except (psycopg.Error, UnicodeError, OSError) as error:
             raise TargetUnreachedError(_said(error)) from None  # 4
-        fresh.prepare_threshold = None
+        fresh.prepare_threshold = _NEVER
         try:
             if fresh.info.server_version >= _IDLES:
                 fresh.execute("SELECT set_config('idle_session_timeout', %s, false)", (_IDLE,))

@@ -103,7 +103,7 @@ def make_login(link: Link, place: PostgresPlace, order: MintOrder, kind: Postgre
 
 def require_bounded(link: Link, role: str) -> bool:
     """Go on only where a role has nothing of rules 2 and 4; whether there is one. Raises as `link.linked`."""
-    above = link.run(_ABOVE, (role, list(_ROLES_BEYOND)))
+    above = link.run(_ABOVE, (role, list(_ROLES_BEYOND)), planned=True)
     beyond = [name for name, reaches, _ in above if reaches]
     if beyond:
         raise TargetRefusedError(
