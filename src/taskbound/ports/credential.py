@@ -72,6 +72,12 @@ class CredentialReads(Protocol):
     def due_alive(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
         """As `due`, of what lives alone: however much is being revoked, it is not in the way of an end."""
 
+    def alive_in(self, namespace: str, target: str, *, limit: int) -> tuple[Credential, ...]:
+        """What lives in a target, what is due last before the rest: answered by an index.
+
+        However much of that is being revoked, it is not read: it was due before what goes on.
+        """
+
     def overdue(self, namespace: str, before: Instant, *, limit: int) -> tuple[Credential, ...]:
         """What is being revoked since before this instant, the oldest first."""
 

@@ -60,6 +60,7 @@ FOUND: dict[str, tuple[Callable[[PostgresCredentials], object], str]] = {
         "credentials_due",
     ),
     "due alive": (lambda it: it.due_alive(SPACE, "db", Instant(NOW + 50), limit=20), "credentials_due"),
+    "alive in a target": (lambda it: it.alive_in(SPACE, "db", limit=5), "credentials_due"),
     "overdue": (lambda it: it.overdue(SPACE, Instant(NOW), limit=20), "credentials_revoking"),
     "of a task": (lambda it: it.credentials(SPACE, task="tsk_7", states=LIVE), "credentials_by_task"),
     "revoking": (

@@ -99,6 +99,7 @@ READS: dict[str, Callable[[Snapshot], object]] = {
         SPACE, "db", Instant(NOW), {"helper"}, limit=9
     ),
     "due living credentials": lambda seen: seen.credentials.due_alive(SPACE, "db", Instant(NOW), limit=9),
+    "alive in a target": lambda seen: seen.credentials.alive_in(SPACE, "db", limit=5),
     "overdue credentials": lambda seen: seen.credentials.overdue(SPACE, Instant(NOW), limit=9),
     "tasks of living credentials": lambda seen: seen.credentials.living_tasks(SPACE),
 }
@@ -112,6 +113,7 @@ FOUND: dict[str, str] = {
     "due credentials": "credentials_due (namespace=? AND target=? AND due>? AND due<?)",
     "due beside agents": "credentials_due (namespace=? AND target=? AND due>? AND due<?)",
     "due living credentials": "credentials_due (namespace=? AND target=? AND due>? AND due<?)",
+    "alive in a target": "credentials_due (namespace=? AND target=? AND due>?)",
     "overdue credentials": "credentials_revoking (namespace=? AND ended<?)",
 }
 """By which index credentials are found."""

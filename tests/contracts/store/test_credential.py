@@ -186,6 +186,21 @@ def test_i59_what_is_due_and_lives_comes_in_its_order_however_much_is_being_revo
         assert alive(SPACE, "orders-db", Instant(NOW + 2), limit=2) == ()
 
 
+def test_i59_what_lives_in_a_target_is_found_latest_first_however_much_is_being_revoked(store: Store) -> None:
+    states = [S.REVOKING, S.ACTIVE, S.REVOKED, S.JOURNALED, S.UNSUPPORTED, S.MINTING]
+    rows = [
+        row(letter, due=Instant(NOW + number), state=state)
+        for number, (letter, state) in enumerate(zip("abcdef", states, strict=True))
+    ]
+    same = row("g", due=Instant(NOW + 1))
+    written(store, *rows, same, row("h", target="mail"), row("i", namespace=OTHER))
+    with store.read() as seen:
+        alive = seen.credentials.alive_in
+        assert alive(SPACE, "orders-db", limit=9) == (rows[5], rows[3], same, rows[1])
+        assert alive(SPACE, "orders-db", limit=2) == (rows[5], rows[3])
+        assert alive(SPACE, "none", limit=2) == ()
+
+
 def test_i06_what_is_overdue_comes_oldest_first_whatever_else_there_is(store: Store) -> None:
     rows = [
         row("a", state=S.REVOKING, ended=Instant(NOW + 9)),

@@ -84,7 +84,10 @@ def _names(
         if tx.credentials.credential(namespace, credential) is None:
             raise UnknownCredentialError(f"no credential is named `{shown(credential)}`")
         return [credential], False
-    found = tx.credentials.credentials(namespace, task=task, target=target, states=LIVE, limit=MOST + 1)
+    if target:  # which may have ten thousand, most of them being revoked already
+        found = tx.credentials.alive_in(namespace, target, limit=MOST + 1)
+    else:
+        found = tx.credentials.credentials(namespace, task=task, states=LIVE, limit=MOST + 1)
     return sorted(one.id for one in found[:MOST]), len(found) > MOST
 
 

@@ -56,6 +56,10 @@ _DUE_ALIVE: Final = (
     f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND target = ?"  # noqa: S608 - our own words
     f" AND due > 0 AND due <= ? AND state IN ({LIVING}) ORDER BY due, id LIMIT ?"
 )
+_ALIVE_IN: Final = (
+    f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND target = ?"  # noqa: S608 - our own words
+    f" AND due > 0 AND state IN ({LIVING}) ORDER BY due DESC, id DESC LIMIT ?"
+)
 _OVERDUE: Final = (
     f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND state = 'revoking'"  # noqa: S608 - our own words
     " AND ended < ? ORDER BY ended, id LIMIT ?"
@@ -128,6 +132,10 @@ class SqlCredentials:
     def due_alive(self, namespace: str, target: str, now: Instant, *, limit: int) -> tuple[Credential, ...]:
         """What is due in a target and lives."""
         return self._link.all(read_credential, _DUE_ALIVE, (namespace, target, now, limit))
+
+    def alive_in(self, namespace: str, target: str, *, limit: int) -> tuple[Credential, ...]:
+        """What lives in a target, what is due last before the rest."""
+        return self._link.all(read_credential, _ALIVE_IN, (namespace, target, limit))
 
     def overdue(self, namespace: str, before: Instant, *, limit: int) -> tuple[Credential, ...]:
         """What is being revoked since before this instant, the oldest first."""
