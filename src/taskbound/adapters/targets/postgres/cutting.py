@@ -112,7 +112,8 @@ def end_login(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str)
         _require_nobodys(link)  # 7
         if contexts:
             link.run(_FORGET, (name,))
-    shown = _shown(link, name, *link.run(_LEFT, {"name": name})[0], contexts=contexts)
+    left, prepared = link.run(_LEFT, {"name": name})[0]
+    shown = _shown(link, name, left, prepared=prepared, contexts=contexts)
     if shown.exists or shown.open:
         raise TargetUnavailableError("the database still shows something of the login")
     return Gone(cut=len(cut), notes=tuple(notes))
@@ -121,10 +122,10 @@ def end_login(link: Link, place: PostgresPlace, admin: PostgresAdmin, name: str)
 def look_at_login(link: Link, name: str) -> Shown:
     """What is there under the name; raises as `link.linked`."""
     oid, prepared, contexts = _find(link, name)
-    return _shown(link, name, oid, prepared, contexts=contexts)
+    return _shown(link, name, oid, prepared=prepared, contexts=contexts)
 
 
-def _shown(link: Link, name: str, oid: int | None, prepared: bool, *, contexts: bool) -> Shown:  # noqa: FBT001 - a column
+def _shown(link: Link, name: str, oid: int | None, *, prepared: bool, contexts: bool) -> Shown:
     written = contexts and bool(link.run(_CONTEXT, (name,)))
     count = link.run(_OPEN, (oid,))[0][0] if oid is not None else 0
     return Shown(exists=oid is not None or prepared or written, open=count)
