@@ -25,6 +25,7 @@ from taskbound.flows.tool.answering import set_approvers
 from taskbound.flows.tool.errors import DeclaredByTargetError
 from taskbound.flows.tool.owning import set_owner
 from taskbound.flows.tool.secret import Secrets
+from tests.core.target.test_openssh import KEY
 from tests.peers.people import OWNER
 from tests.stories.targeting import BOB, CAROL, FILE, TOOLS, Aiming, aimed, declared, give, sealed_for
 from tests.world import ANN
@@ -154,6 +155,17 @@ def test_a_target_has_a_name_that_a_server_could_have(aiming: Aiming, name: str)
         aiming.add(declared(target=name), sealed="x")
     assert refused.value.where == "target"
     assert refused.value.message.isprintable()
+
+
+def test_a_kind_that_owns_its_host_is_declared_by_a_word(aiming: Aiming) -> None:
+    host = {
+        "kind": "openssh",
+        "where": {"host": "127.0.0.1", "host_keys": [KEY]},
+        "credentials": {"shell": {"for": "Looks around.", "account": "root", "seconds": 60}},
+    }
+    with pytest.raises(TargetFileError) as refused:
+        aiming.add(declared(**host), sealed="x")
+    assert (refused.value.where, "root: true" in refused.value.advice) == ("credentials.shell", True)
 
 
 def test_two_kinds_that_can_be_taken_for_each_other_are_refused(aiming: Aiming) -> None:

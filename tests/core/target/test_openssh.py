@@ -24,6 +24,7 @@ from taskbound.core.target import (
     kind_definition,
     parse_admin_access,
     parse_target_file,
+    require_declarable,
 )
 
 KEY = "ssh-ed25519 " + b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(32)).decode()
@@ -224,18 +225,20 @@ def test_the_access_to_a_database_is_none_to_a_host() -> None:
 
 
 def test_whoever_owns_the_host_is_declared_by_a_word_and_shown_to_approvers() -> None:
+    before = parse_target_file(changed("credentials", "look", "account", to="root"))  # what is there is read
     with pytest.raises(TargetFileError, match="owns the host, and can undo what ends it") as refused:
-        parse_target_file(changed("credentials", "look", "account", to="root"))
+        require_declarable(before)
     assert (refused.value.where, "`root: true`" in refused.value.advice) == ("credentials.look", True)
     plain = changed("credentials", "look", "account", to="root")
     plain["credentials"]["look"]["root"] = True
-    (look,) = (one for one in parse_target_file(plain).credentials if one.name == "look")
+    require_declarable(said := parse_target_file(plain))
+    (look,) = (one for one in said.credentials if one.name == "look")
     assert look.grants.words == "as `root`, runs anything, also what undoes its end"
 
 
 def test_one_command_as_root_needs_no_word() -> None:
-    plain = changed("credentials", "deploy", "account", to="root")
-    (deploy,) = (one for one in parse_target_file(plain).credentials if one.name == "deploy")
+    require_declarable(found := parse_target_file(changed("credentials", "deploy", "account", to="root")))
+    (deploy,) = (one for one in found.credentials if one.name == "deploy")
     assert deploy.grants.words.startswith("as `root`, runs `/usr/local/bin/deploy")
     assert "undoes" not in deploy.grants.words
 

@@ -21,7 +21,7 @@ from taskbound.core.target.errors import (
     BadTargetError,
     TargetFileError,
 )
-from taskbound.core.target.file import TargetFile, parse_target_file
+from taskbound.core.target.file import TargetFile, parse_target_file, require_declarable
 from taskbound.core.target.github import GithubKind, GithubPlace
 from taskbound.core.target.kind import LONGEST, RENEWS, SECONDS, CredentialKind, kind_definition
 from taskbound.core.target.oauth import OauthKind, OauthPlace
@@ -97,5 +97,6 @@ __all__ = [
     "parse_target_file",
     "renewed_by",
     "renewed_until",
+    "require_declarable",
     "require_parameters",
 ]

@@ -8,6 +8,8 @@
 4. The target's identity is the digest of what decides where credentials are minted and what they may do:
    kind, place and kinds of credentials. Who answers for it is no part of that; all that was permitted before
    a change of the identity was permitted for another target.
+5. What is asked of a file that declares a target anew, and not of one that was taken before it was asked
+   (`require_declarable`), is no part of reading it: what was minted there has to end.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from taskbound.core.scope.place import Place
 from taskbound.core.scope.show import kind_of
 from taskbound.core.target.errors import TargetFileError
 from taskbound.core.target.kind import LONGEST, CredentialKind
+from taskbound.core.target.openssh import ROOT, OpensshKind
 from taskbound.core.target.reading import made
 from taskbound.core.target.systems import SYSTEMS
 from taskbound.core.tool.definition import Effect
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.target.systems import System, SystemPlace
 
-__all__ = ["IDENTITY_VERSION", "MAX_KINDS", "TargetFile", "parse_target_file"]
+__all__ = ["IDENTITY_VERSION", "MAX_KINDS", "TargetFile", "parse_target_file", "require_declarable"]
 
 IDENTITY_VERSION: Final = 1
 """The version of what stands in an identity's digest."""
@@ -113,6 +116,23 @@ def parse_target_file(raw: bytes | JsonValue) -> TargetFile:
         return _parse_file(value, Place())
     except ScopeSyntaxError as error:
         raise TargetFileError(error.message, where=error.where) from error
+
+
+def require_declarable(file: TargetFile) -> None:
+    """Go on only with a file that may declare a target anew (rule 5).
+
+    Raises:
+        TargetFileError: A kind lets anything run as `root` and doesn't say so; ``where`` names it.
+    """
+    for one in file.credentials:
+        if isinstance(one.grants, OpensshKind) and one.grants.owns and not one.grants.root:
+            where = f"credentials.{one.name}"
+            raise TargetFileError(
+                f"`{where}`: whoever runs anything as `{ROOT}` owns the host, and can undo what ends it",
+                where=where,
+                remedy="name another account, or the one `command` that may run; where all of the host is"
+                " meant, say `root: true`",
+            )
 
 
 def _parse_file(value: JsonValue, top: Place) -> TargetFile:

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.target.details import MOST_DETAILS, details_of
-from taskbound.core.target.errors import TargetFileError
 from taskbound.core.target.github import MOST_REPOSITORIES, GithubKind
 from taskbound.core.target.oauth import MOST_SCOPES, OauthKind
 from taskbound.core.target.openbao import MOST_GIVEN, OpenbaoKind
@@ -99,13 +98,13 @@ def openbao_grants(members: Mapping[str, JsonValue], place: Place) -> OpenbaoKin
 
 
 def openssh_grants(members: Mapping[str, JsonValue], place: Place) -> OpensshKind:
-    """A host: what a credential may do there; what owns the host is told from what does not by its word."""
+    """A host: what a credential may do there; what owns the host says so (`file.require_declarable`)."""
     account = place.member("account").read_text(members["account"])
     principals = read_texts(members, "principals", place, most=MOST_LISTED)
     root = members.get("root", False)
     if not isinstance(root, bool) or (root and account != ROOT):
         raise place.member("root").fault(f"must be true or false, and is said of the account `{ROOT}` alone")
-    found = made(
+    return made(
         place,
         partial(
             OpensshKind,
@@ -114,16 +113,9 @@ def openssh_grants(members: Mapping[str, JsonValue], place: Place) -> OpensshKin
             command=read_texts(members, "command", place, most=MOST_LISTED),
             source=read_texts(members, "source", place, most=MOST_LISTED),
             allows=read_texts(members, "allows", place, most=len(ALLOWED)),
+            root=root,
         ),
     )
-    if found.owns and not root:
-        raise TargetFileError(
-            f"`{place.text}`: whoever runs anything as `{ROOT}` owns the host, and can undo what ends it",
-            where=place.text,
-            remedy="name another account, or the one `command` that may run; where all of the host is meant,"
-            " say `root: true`",
-        )
-    return found
 
 
 def postgres_grants(members: Mapping[str, JsonValue], place: Place) -> PostgresKind:

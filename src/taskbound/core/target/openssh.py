@@ -9,8 +9,9 @@
 4. The host is known by its own keys, and by nothing that an answer says.
 5. Where a helper stands on the host, it is reached as an account that is named; `none` says there is none.
 6. Who may run anything as `root` owns the host, and can undo what ends it: the helper, its list, the records
-   of connections. A file that gives that says so (`root`), and so does what approvers read. Other accounts
-   that become root have no name by which they could be known.
+   of connections. A file that gives that says so (`root`), and so does what approvers read; one that was
+   declared before that word there was is read as it is, or nothing could be ended there. Other accounts that
+   become root have no name by which they could be known.
 7. A network is one that sshd takes: it refuses whole certificates for what it can't read, and tells IPv4 that
    comes as IPv6 by its IPv4.
 """
@@ -115,6 +116,8 @@ class OpensshKind:
     """Networks that it may be used from; without any, from anywhere."""
     allows: tuple[str, ...] = ()
     """Of `ALLOWED` (rule 2), sorted."""
+    root: bool = False
+    """Whether it is said that whoever has one owns the host (rule 6)."""
 
     def __post_init__(self) -> None:
         """Require the rules."""

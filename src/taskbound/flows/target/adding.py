@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from taskbound.core.audit.events.target import TargetAdded
-from taskbound.core.target import TargetState, kind_definition, parse_target_file
+from taskbound.core.target import TargetState, kind_definition, parse_target_file, require_declarable
 from taskbound.core.tool import ADMIN_SLOT, Binding, join_tool_name, require_distinct
 from taskbound.flows.identity.leaving import require_self
 from taskbound.flows.target.admin import set_admin
@@ -68,6 +68,7 @@ class Targets:
         """
         require_self(actor, (), owns=owns)  # 1
         declared = parse_target_file(file)
+        require_declarable(declared)
         require_distinct(
             join_tool_name(declared.name, kind_definition(one).name) for one in declared.credentials
         )

@@ -25,7 +25,7 @@ import typer
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import DeniedError
-from taskbound.core.target import RedisPlace, parse_target_file
+from taskbound.core.target import RedisPlace, parse_target_file, require_declarable
 from taskbound.core.tool import Binding
 from taskbound.core.tool.slot import ADMIN_SLOT
 from taskbound.surfaces.cli.access import Way, public_halves, read_access, require_way
@@ -147,7 +147,7 @@ def add(
     With `--new-keys` the host can't know the keys yet: the command says what to do there, and is done. Then
     `taskbound target test TARGET` shows that it works.
     """
-    target, value = _read_target(file, apart=admin_stdin)
+    target, value = _read_target(file, apart=admin_stdin, anew=True)
     way = Way(user=admin_user, piped=admin_stdin, fresh=new_keys)
     require_way(target.kind, way)
     require_somewhere(target.place)
@@ -270,7 +270,7 @@ def admin(
 
     With `--new-keys` nothing on the host is revoked until it knows them: do there what the command says.
     """
-    target, _ = _read_target(file, apart=admin_stdin)
+    target, _ = _read_target(file, apart=admin_stdin, anew=False)
     way = Way(user=admin_user, piped=admin_stdin, fresh=new_keys)
     require_way(target.kind, way)
     row = row_of(session, target.name)
@@ -327,8 +327,8 @@ def host_helper(
         write_file("-", [helper.text])  # byte for byte: it is a program
 
 
-def _read_target(name: str, *, apart: bool) -> tuple[TargetFile, JsonValue]:
-    """The target that a file describes, and its JSON value.
+def _read_target(name: str, *, apart: bool, anew: bool) -> tuple[TargetFile, JsonValue]:
+    """The target that a file describes, and its JSON value; `anew` where it is to be declared by it.
 
     Raises:
         FileError: It can't be read.
@@ -340,7 +340,10 @@ def _read_target(name: str, *, apart: bool) -> tuple[TargetFile, JsonValue]:
         )
     document = read_document(read_file(name), name)
     with document.pointing():
-        return parse_target_file(document.value), document.value
+        found = parse_target_file(document.value)
+        if anew:
+            require_declarable(found)
+        return found, document.value
 
 
 def require_somewhere(place: SystemPlace) -> None:
