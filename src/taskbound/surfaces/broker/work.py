@@ -121,6 +121,7 @@ class Hall:
         """A worker is free again."""
         self._note_slow(elapsed)
         self.in_hand.pop(credential, None)
+        self.due = [one for one in self.due if one[0].id != credential]  # as it stood before
 
     def _note_slow(self, elapsed: float) -> None:
         self.slow = {agent: until for agent, until in self.slow.items() if until > elapsed}
@@ -319,8 +320,8 @@ class Work:
         while not self._ending.is_set():
             self._wake.clear()
             look = self._looks.is_set() or self._desk.watch.elapsed() >= next_look
-            self._looks.clear()
             if look:
+                self._looks.clear()  # before the store is read: what is said from now on is for the next one
                 next_look = self._desk.watch.elapsed() + EVERY
             try:
                 self.round(look=look)
