@@ -193,7 +193,7 @@ def test_i59_what_lives_in_a_target_is_found_latest_first_however_much_is_being_
         for number, (letter, state) in enumerate(zip("abcdef", states, strict=True))
     ]
     same = row("g", due=Instant(NOW + 1))
-    written(store, *rows, same, row("h", target="mail"), row("i", namespace=OTHER))
+    written(store, *rows, same, row("h", target="mail"), row("i", namespace=OTHER), row("j", due=NEVER))
     with store.read() as seen:
         alive = seen.credentials.alive_in
         assert alive(SPACE, "orders-db", limit=9) == (rows[5], rows[3], same, rows[1])

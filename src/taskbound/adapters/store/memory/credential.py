@@ -90,7 +90,8 @@ class MemoryCredentials:
 
     def alive_in(self, namespace: str, target: str, *, limit: int) -> tuple[Credential, ...]:
         """What lives in a target, what is due last before the rest."""
-        alive = [one for one in self._of(namespace) if one.target == target and one.state in LIVE]
+        found = [one for one in self._of(namespace) if one.target == target and one.due > NEVER]
+        alive = [one for one in found if one.state in LIVE]
         return tuple(sorted(alive, key=lambda one: (one.due, one.id), reverse=True)[:limit])
 
     def overdue(self, namespace: str, before: Instant, *, limit: int) -> tuple[Credential, ...]:
