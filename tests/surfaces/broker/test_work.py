@@ -14,28 +14,22 @@ import pytest
 from taskbound.adapters.keys.sealing import seal
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.clock import seconds
-from taskbound.core.credential import NEVER, CredentialState, Step, name_of
+from taskbound.core.credential import CredentialState, name_of
 from taskbound.core.target import PostgresAccess
 from taskbound.core.tool import ADMIN_SLOT, Binding
 from taskbound.ports.target import Gone, Minted, TargetUnavailableError
-from taskbound.surfaces.broker.grip import Grip, Watch
+from taskbound.surfaces.broker.grip import Grip
 from taskbound.surfaces.broker.steps import mint, revoke
-from taskbound.surfaces.broker.work import Hall, Job, Work
 from taskbound.wire.broker import TellFailed, TellMinted
-from tests.core.credential.crediting import made
 from tests.peers.minter import ADMIN
 from tests.stories.minting import SPACE
 from tests.surfaces.broker.brokering import Brokering, declared_at, plug
-from tests.wiring.running import until
 from tests.world import ANN
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from taskbound.core.clock import Instant
     from taskbound.core.credential import Credential
-    from taskbound.ports.store import Readable, Snapshot
     from taskbound.ports.target import MintOrder
     from tests.peers.minter import Orders
 
@@ -273,78 +267,6 @@ def test_i05_an_order_of_an_older_lease_does_nothing(broker: Brokering, database
     assert (broker.row(other.id).state, len(ours(broker, database))) == (S.REVOKING, 1)
 
 
-def test_what_a_look_showed_is_gone_on_with_until_there_is_less_of_it_than_workers(
-    broker: Brokering, database: Orders
-) -> None:
-    broker.ready(database)
-    rows = [broker.ask() for _ in range(80)]
-    for row in rows:
-        broker.end(broker.row(row.id))
-    counting = Counting(broker.desk.store)
-    work = told_alone(broker, counting)
-    work.start()
-    until(lambda: all(broker.row(row.id).state is S.REVOKED for row in rows), "all of them are gone")
-    work.stop(patience=10)
-    assert 2 <= counting.looks <= 20
-
-
-class Counting:
-    """A store that counts how often what is due is looked up, and is one in everything else."""
-
-    def __init__(self, store: Readable) -> None:
-        self.looks = 0
-        self._store = store
-
-    def read(self) -> AbstractContextManager[Snapshot]:
-        self.looks += threading.current_thread().name == "work"
-        return self._store.read()
-
-    def last_instant(self) -> Instant:
-        return self._store.last_instant()
-
-
-def told_alone(broker: Brokering, store: Readable) -> Work:
-    """Work that looks when it is told to, and once at its start: no look is due by its time."""
-    begun = time.monotonic()
-    still = Watch(clock=broker.world.means.clock, elapsed=lambda: begun)
-    return Work(replace(broker.desk, store=store, watch=still))
-
-
-def test_what_the_daemon_says_just_as_nothing_is_looked_up_is_looked_up_next(
-    broker: Brokering, database: Orders, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    broker.ready(database)
-    counting = Counting(broker.desk.store)
-    work = told_alone(broker, counting)
-    asked = threading.Event()
-
-    class Late(threading.Event):
-        """Nothing is due when it is asked, and something is right behind that."""
-
-        def is_set(self) -> bool:
-            found = super().is_set()
-            if not found and counting.looks and not asked.is_set():
-                asked.set()
-                work.push(SPACE, "orders-db", sweep=False)
-            return found
-
-    monkeypatch.setattr(work, "_looks", Late())
-    work.start()
-    until(lambda: counting.looks == 1, "it has looked once")
-    work._wake.set()  # noqa: SLF001 - as a worker does that is free again
-    until(lambda: counting.looks == 2, "it has looked again")
-    work.stop(patience=10)
-    assert asked.is_set()
-
-
-def test_what_was_looked_up_while_a_worker_had_it_is_not_begun_as_it_stood_then() -> None:
-    row = made(state=S.REVOKING)
-    hall = Hall(in_hand={row.id: Job(giving=False, agent=row.agent, begun=0.0)}, due=[(row, Step.REVOKE)])
-    assert hall.choose(1.0) == []
-    hall.done(row.id, 1.0)
-    assert (hall.choose(1.0), hall.short) == ([], True)
-
-
 def test_f10_a_target_that_was_out_of_reach_is_done_with_once_it_is_back(
     broker: Brokering, database: Orders
 ) -> None:
@@ -363,34 +285,6 @@ def test_f10_a_target_that_was_out_of_reach_is_done_with_once_it_is_back(
     assert (now.state, now.attempts, now.trouble != "") == (S.REVOKING, 3, True)
     broker.round()
     assert (broker.row(row.id).state, ours(broker, database)) == (S.REVOKED, set())
-
-
-def test_f10_what_can_not_be_looked_for_is_looked_for_again_after_a_while_and_not_at_once(
-    broker: Brokering, database: Orders, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO", "taskbound.surfaces.broker.steps")
-
-    def looks() -> int:
-        return caplog.text.count(f"{row.id} can't be looked for")
-
-    broker.ready(database)
-    row = broker.ask()
-    broker.end(broker.row(row.id))
-    broker.round()
-    late = broker.world.means.clock.now()  # a mint may have arrived until then
-    broker.world.forge(broker.row(row.id), late=late, due=late)
-    database.server.stop("fast")
-    try:
-        broker.settle(4)
-        assert looks() == 1
-        broker.later(5)
-        broker.settle(2)
-        assert looks() == 2
-    finally:
-        database.server.start()
-    broker.later(5)
-    broker.round()
-    assert (looks(), broker.row(row.id).due) == (2, NEVER)
 
 
 def test_f12_what_was_dropped_by_hand_is_seen_to_be_gone(broker: Brokering, database: Orders) -> None:
