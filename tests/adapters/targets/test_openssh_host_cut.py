@@ -240,6 +240,7 @@ def test_a_login_that_is_stopped_before_its_session_does_not_outlive_the_name_i_
         sshd.start()
         holder = sshd.holder()
         assert sshd.is_let_in(holder)
+        until(lambda: sshd.ask("look", name=holder.name) == {"ok": {"exists": True, "open": 0}})
         held.touch()
         with subprocess.Popen(
             sshd.client(holder, "127.0.0.1", "echo in"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
