@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.credential import NEVER, CredentialState, Step
 from taskbound.surfaces.broker.grip import Watch
-from taskbound.surfaces.broker.work import Hall, Job, Work
+from taskbound.surfaces.broker.work import WORKERS, Hall, Job, Work
 from tests.core.credential.crediting import made
 from tests.stories.minting import SPACE
 from tests.wiring.running import until
@@ -125,3 +125,27 @@ def test_f10_what_can_not_be_looked_for_is_looked_for_again_after_a_while_and_no
     broker.later(5)
     broker.round()
     assert (looks(), broker.row(row.id).due) == (2, NEVER)
+
+
+def test_where_ends_are_quick_and_many_are_due_one_worker_fewer_ends() -> None:
+    def ending(*, more: bool, took: float) -> int:
+        """How many are ended at once, after an end that took so long."""
+        due = [(replace(made(state=S.REVOKING), id=f"crd_{number}"), Step.REVOKE) for number in range(8)]
+        before = made(state=S.REVOKING)
+        hall = Hall(in_hand={before.id: Job(giving=False, agent=before.agent, begun=0.0)}, due=due, more=more)
+        hall.done(before.id, took)
+        return len(hall.choose(took))
+
+    assert ending(more=True, took=0.02) == WORKERS - 2
+    assert ending(more=False, took=0.02) == WORKERS - 1  # few are due
+    assert ending(more=True, took=0.2) == WORKERS - 1  # the system is far away
+
+
+def test_i59_where_one_worker_fewer_ends_who_draws_out_ends_has_no_more_than_one() -> None:
+    slow, others = made(state=S.REVOKING), replace(made(state=S.REVOKING), agent="others")
+    due = [(replace(slow, id=f"crd_{number}"), Step.REVOKE) for number in range(8)]
+    hall = Hall(due=due, more=True, quick=True, slow={slow.agent: 60.0})
+    (one,) = hall.choose(1.0)
+    hall.in_hand[one.id] = Job(giving=False, agent=one.agent, begun=1.0)
+    hall.due.append((replace(others, id="crd_others"), Step.REVOKE))
+    assert [one.agent for one in hall.choose(1.0)] == ["others"]
