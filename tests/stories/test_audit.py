@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ from taskbound.adapters.keys.ed25519 import Ed25519Key, verify_ed25519
 from taskbound.adapters.keys.memory import MemorySignedHeads
 from taskbound.core.audit import TamperedError, parse_verifier_key, verify_chain, verify_log, verify_proof
 from taskbound.core.audit.proof import parse_proof
-from taskbound.flows.audit.sequencing import LogBehindError, NotCoveredError, Sequencer
+from taskbound.flows.audit.sequencing import _BATCH, LogBehindError, NotCoveredError, Sequencer
 from taskbound.flows.audit.signing import CheckpointSigner
 from taskbound.ports.signer import SignerUnavailableError
 from tests.world import World, id_of
@@ -178,3 +179,23 @@ def test_what_was_signed_is_recorded_with_the_next_records_and_an_idle_log_stays
     for _ in range(3):
         assert sequencer.extend() == 0
         assert sequencer.sign() is None
+
+
+def test_many_records_get_their_places_by_transactions_that_decisions_can_be_between(world: World) -> None:
+    task = world.settle_in()
+    while len(world.records()) <= 2 * _BATCH:
+        world.ask(task)
+    written = len(world.records())
+    sequencer = Sequencer(world.means, signer_of(), ORIGIN)
+    rests, left = list[float](), list[int]()
+
+    class Rest(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            rests.append(timeout or 0.0)
+            left.append(len(world.records()))
+            return False
+
+    sequencer._resting = Rest()  # noqa: SLF001 - a rest that is seen
+    assert sequencer.extend() == written
+    assert left == [written - _BATCH, written - 2 * _BATCH]
+    assert min(rests) > 0

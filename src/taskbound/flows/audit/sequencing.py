@@ -2,7 +2,8 @@
 
 1. Records get places in the order in which they became durable; none is passed over.
 2. Places, tiles and their tree are written in one transaction: a crash leaves the tree
-   of before, and the next round grows the same one.
+   of before, and the next round grows the same one. A transaction places `_BATCH` records at
+   most, and between two the store is left to whoever waits: decisions do.
 3. The signer is shown a consistency proof from what it signed last. What it signed and
    this store does not know of (a lost answer) is asked for again, never signed anew.
 4. A store that is behind the signer was rolled back or restored: it is refused until a
@@ -13,6 +14,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import (
@@ -44,7 +46,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LogBehindError", "NotCoveredError", "Sequencer", "open_writer"]
 
-_BATCH: Final = 4096
+_BATCH: Final = 128
+"""Records that one transaction places: two milliseconds that decisions wait for."""
+_REST: Final = 0.001
+"""Seconds between two of them, in which whoever waits for the store has it."""
 
 
 class LogBehindError(DeniedError):
@@ -87,6 +92,8 @@ class Sequencer:
         self._origin = origin
         self._frontier: Frontier | None = None
         self._unrecorded: CheckpointSigned | None = None
+        self._resting = threading.Event()
+        """Never set: nobody ends a rest of a millisecond."""
 
     def extend(self) -> int:
         """Give every record a place that has none (rules 1 and 2); how many there were."""
@@ -98,6 +105,7 @@ class Sequencer:
             placed += count
             if count < _BATCH:
                 return placed
+            self._resting.wait(_REST)
 
     def _extend(self, tx: Transaction) -> int:
         size = tx.audit.size()

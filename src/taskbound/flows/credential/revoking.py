@@ -49,8 +49,9 @@ def revoke_credentials(  # noqa: PLR0913 - by what they are looked for, each by 
     target: str = "",
     why: str = "",
     actor: Actor,
+    tx: Transaction | None = None,
 ) -> Revoked:
-    """End what lives of what a person names (rule 1).
+    """End what lives of what a person names (rule 1), in this transaction or in one of its own.
 
     Raises:
         BadSelectionError: Nothing is named, or more than one of the three.
@@ -73,7 +74,7 @@ def revoke_credentials(  # noqa: PLR0913 - by what they are looked for, each by 
         moves.record()
         return Revoked(credentials=tuple(ended), more=more)
 
-    return means.store.write(work)
+    return means.store.write(work) if tx is None else work(tx)
 
 
 def _names(

@@ -3,10 +3,14 @@
 1. Taking and acknowledging is for the connection that holds the permit (`flows.credential.handing`), ending
    for the task that has the credential; revoking and sweeping are a person's.
 2. What is shown of one is its row, and what its target calls it. No row holds a secret.
+3. One credential is revoked before anything else that waits. All of a target may be ten thousand, four by
+   each question: they are taken with what brokers tell of them, in the same transactions, once a turn has
+   decided what waited (`tellings`).
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +29,7 @@ from taskbound.wire.connection import Done
 if TYPE_CHECKING:
     from taskbound.core.credential import Credential
     from taskbound.flows.credential.revoking import Revoked
-    from taskbound.ports.store import Snapshot
+    from taskbound.ports.store import Snapshot, Transaction
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
@@ -98,8 +102,8 @@ async def revoke_some(daemon: Daemon, connection: Connection, ask: wire.RevokeCr
         UnknownTargetError: No target has this name, nor had; as well.
     """
 
-    def work() -> Revoked:
-        with daemon.means.store.read() as snapshot:
+    def work(tx: Transaction | None = None) -> Revoked:
+        with daemon.means.store.read() if tx is None else nullcontext(tx) as snapshot:
             require_task(snapshot, connection.namespace, ask.task)
             require_target(snapshot, connection.namespace, ask.target)
         return revoke_credentials(
@@ -110,9 +114,10 @@ async def revoke_some(daemon: Daemon, connection: Connection, ask: wire.RevokeCr
             target=ask.target,
             why=ask.why,
             actor=daemon.require_person(connection),
+            tx=tx,
         )
 
-    done = await daemon.first(work)
+    done = await (daemon.first(work) if ask.credential else daemon.tellings.take(work))  # 3
     daemon.credentials.tell(done.credentials)
     daemon.credentials.wake(connection.namespace, [one.target for one in done.credentials])
     return wire.RevokingCredentials(credentials=tuple(one.id for one in done.credentials), more=done.more)
