@@ -70,8 +70,10 @@ def test_a_person_revokes_one_a_task_or_a_target_and_exactly_one_of_them(world: 
     rows = {letter: permitted(world, task, letter) for letter in "ab"}
     rows |= {"c": permitted(world, other, "c"), "d": permitted(world, other, "d", target="other-db")}
 
-    def revoked(**what: str) -> list[str]:
-        done = revoke_credentials(world.means, "default", actor=ANN, why="odd", **what)
+    def revoked(*, credential: str = "", task: str = "", target: str = "") -> list[str]:
+        done = revoke_credentials(
+            world.means, "default", credential=credential, task=task, target=target, why="odd", actor=ANN
+        )
         return [one.id for one in done.credentials]
 
     for wrong in ({}, {"credential": name("a"), "task": task.id}, {"task": task.id, "target": TARGET}):

@@ -242,9 +242,8 @@ def test_a_login_that_is_stopped_before_its_session_does_not_outlive_the_name_i_
         assert sshd.is_let_in(holder)
         until(lambda: sshd.ask("look", name=holder.name) == {"ok": {"exists": True, "open": 0}})
         held.touch()
-        with subprocess.Popen(
-            sshd.client(holder, "127.0.0.1", "echo in"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        ) as client:
+        words = sshd.client(holder, "127.0.0.1", "echo in")
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
             until(lambda: sshd.ask("look", name=holder.name) == {"ok": {"exists": True, "open": 1}})
             assert client.poll() is None
             assert sshd.revoke(holder.name) == {"ok": {"cut": 1}}

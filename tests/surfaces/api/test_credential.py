@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import threading
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -475,45 +474,5 @@ def test_credentials_are_listed_by_what_they_are_looked_for_and_page_by_page(tmp
                 with pytest.raises(RefusedByDaemonError) as refused:
                     await person.ask(ask, Done)
                 assert refused.value.fault.code == expected
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize(
-    ("named", "first"), [("credential", "credential-moved"), ("target", "action-decided")]
-)
-def test_i61_one_is_revoked_before_what_waits_and_all_of_a_target_after_it(
-    tmp_path: Path, named: str, first: str
-) -> None:
-    async def story() -> None:
-        async with scene(tmp_path) as at:
-            row, person = await at.permitted("a"), await at.place.client()
-            busy, over = threading.Event(), threading.Event()
-
-            def block(_: object) -> None:
-                busy.set()
-                over.wait(10)
-
-            async def waiting(count: int) -> None:
-                """Return once so much waits for a turn."""
-                other = await at.place.client()
-                async with asyncio.timeout(5):
-                    while sum(map(len, at.daemon.worker._lanes)) < count:  # noqa: SLF001 - only it knows
-                        await other.ask(Status(), StatusReport)
-
-            blocked = asyncio.ensure_future(at.daemon.tellings.take(block))  # the next turn begins anew
-            await asyncio.to_thread(busy.wait, 10)
-            before = len(at.world.records())
-            ask = credential.RevokeCredentials(**{named: {"credential": row.id, "target": TARGET}[named]})
-            revoked = asyncio.ensure_future(person.ask(ask, credential.RevokingCredentials))
-            await waiting(1)
-            call = at.askers.ask("a", decide("b", amount=2))
-            await waiting(2)
-            over.set()
-            assert (await revoked).credentials == (row.id,)
-            assert isinstance(await call, action.Permitted)
-            await blocked
-            kinds = [one["event"]["kind"] for one in at.world.records()[before:]]
-            assert kinds == [first, *({"action-decided", "credential-moved"} - {first})]
 
     asyncio.run(story())
