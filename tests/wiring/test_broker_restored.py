@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,6 +35,20 @@ def reconciled(there: House) -> list[dict[str, Any]]:
     return [one["event"] for one in found if one["event"]["kind"] == "store-reconciled"]
 
 
+def put_back(home: Path, copy: Path) -> None:
+    """Yesterday's data directory, with all that was kept beside it; what the broker keeps apart stays."""
+    for one in copy.iterdir():
+        kept = home / one.name
+        if one.is_dir():
+            shutil.rmtree(kept)
+            shutil.copytree(one, kept)
+        else:
+            shutil.copy2(one, kept)
+    for one in home.iterdir():
+        if not (copy / one.name).exists() and one.name != "broker":
+            one.unlink()
+
+
 def test_f45_what_lives_when_yesterday_s_copy_is_put_back_is_ended_said_and_only_then_anything_is_minted(
     database: Orders, tmp_path: Path
 ) -> None:
@@ -49,16 +66,7 @@ def test_f45_what_lives_when_yesterday_s_copy_is_put_back_is_ended_said_and_only
             with database.login(minted) as session:
                 assert session.execute("SELECT count(*) FROM orders").fetchone() == (2,)
         assert len(roles(database)) == 1
-        for one in (tmp_path / "copy").iterdir():  # yesterday's, with all that was kept beside it
-            kept = there.home / one.name
-            if one.is_dir():
-                shutil.rmtree(kept)
-                shutil.copytree(one, kept)
-            else:
-                shutil.copy2(one, kept)
-        for one in there.home.iterdir():
-            if not (tmp_path / "copy" / one.name).exists() and one.name != "broker":
-                one.unlink()
+        put_back(there.home, tmp_path / "copy")
         with daemon(there.home):
             until(lambda: status(there.socket).epoch == 2, "the broker found it")
             until(lambda: not status(there.socket).doubted, "nothing of before is left")
@@ -71,3 +79,40 @@ def test_f45_what_lives_when_yesterday_s_copy_is_put_back_is_ended_said_and_only
             credential, _ = there.askers.get().minted()
             assert there.row(credential).state == "active"
             assert len(reconciled(there)) == 1
+
+
+def test_i15_a_broker_that_is_killed_or_stopped_in_doubt_is_in_doubt_until_the_target_was_seen(
+    database: Orders, tmp_path: Path
+) -> None:
+    others = roles(database)  # another installation's
+    with house(tmp_path / "house", database.server.folder) as there:
+        there.start_task()
+        there.process.end()
+        shutil.copytree(there.home, tmp_path / "copy", ignore=shutil.ignore_patterns("broker", "*.sock"))
+        with daemon(there.home):
+            there.askers.close()
+            there.askers = Askers(there.socket)
+            there.askers.get().minted()
+        assert len(roles(database) - others) == 1
+        put_back(there.home, tmp_path / "copy")
+        away = ExitStack()
+        database.server.stop("fast")
+        with away:
+            away.callback(database.server.start)
+            with daemon(there.home) as process:
+                running = House(there.home, process, there.askers)
+                until(lambda: status(there.socket).epoch == 2, "the broker found it")
+                (before,) = running.brokers()
+                os.kill(before, signal.SIGKILL)
+                until(lambda: running.brokers() not in ([], [before]), "another broker is there")
+                until(lambda: bool(status(there.socket).doubted), "it is in doubt too")
+                assert status(there.socket).epoch == 2
+            with daemon(there.home):  # and once more, after an ordinary end
+                until(lambda: bool(status(there.socket).doubted), "it is in doubt still")
+                assert status(there.socket).epoch == 2
+                assert reconciled(there) == []
+                away.close()
+                until(lambda: not status(there.socket).doubted, "nothing of before is left")
+                assert roles(database) == others
+                (record,) = reconciled(there)
+                assert (record["epoch"], record["ended"], record["targets"]) == (2, 1, 1)
