@@ -39,6 +39,7 @@ from taskbound.surfaces.network.tracing import Tracing
 from taskbound.wire.connection import Open
 from taskbound.wiring.address import BadAddressError, hosts_of, parse_address, parse_origin
 from taskbound.wiring.door import Door
+from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.lifeline import Lifeline
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_failed, say_ready
@@ -68,11 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return asyncio.run(_serve(told))
     except (OSError, TaskboundError) as error:
-        words = f"{error.message} [{error.code}]" if isinstance(error, TaskboundError) else str(error)
-        sys.stderr.write(f"error: {words}\n")
-        if isinstance(error, TaskboundError) and error.advice:
-            sys.stderr.write(f"what to do: {error.advice}\n")
-        say_failed(told.ready_fd, words)
+        say_failed(told.ready_fd, tell_failure(error))
         return _FAILED
 
 

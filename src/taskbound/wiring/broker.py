@@ -60,6 +60,7 @@ from taskbound.surfaces.broker.targets import Targets
 from taskbound.surfaces.broker.work import Work
 from taskbound.wire.connection import Open
 from taskbound.wiring.accounts import open_to_group, parse_group
+from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.hidden import hide
 from taskbound.wiring.lifeline import Lifeline
 from taskbound.wiring.log import open_log
@@ -111,10 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
                 return 0
             return asyncio.run(_serve(told, directory))
     except TaskboundError as error:
-        sys.stderr.write(f"error: {error.message} [{error.code}]\n")
-        if error.advice:
-            sys.stderr.write(f"what to do: {error.advice}\n")
-        say_failed(told.ready_fd, f"{error.message} [{error.code}]")
+        say_failed(told.ready_fd, tell_failure(error))
         return 4
 
 

@@ -58,6 +58,7 @@ from taskbound.wiring.accounts import open_to_group, parse_account, parse_gatewa
 from taskbound.wiring.address import parse_hosts, parse_origin
 from taskbound.wiring.child import ApiChild, BrokerChild, EgressChild, SignerChild
 from taskbound.wiring.database import place_database
+from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.home import find_socket, place_socket, require_own_home, require_socket_folder
 from taskbound.wiring.keeping import Keeping
 from taskbound.wiring.log import open_log
@@ -109,9 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return asyncio.run(_serve(Path(told.home), told))
     except TaskboundError as error:
-        sys.stderr.write(f"error: {error.message} [{error.code}]\n")
-        if error.advice:
-            sys.stderr.write(f"what to do: {error.advice}\n")
+        tell_failure(error)
         return 4
 
 

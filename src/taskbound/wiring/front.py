@@ -38,6 +38,7 @@ from taskbound.surfaces.http.connection import HttpConnection
 from taskbound.wire.connection import Open
 from taskbound.wiring import door as doors
 from taskbound.wiring.address import hosts_of, parse_address, parse_origin
+from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.home import find_home
 from taskbound.wiring.log import open_log
 from taskbound.wiring.reach import Reach
@@ -104,10 +105,7 @@ def serve(*, listen: str, home: str, namespace: str, ensure: Callable[[Path], Pa
 
 
 def _failed(error: OSError | TaskboundError, status: int) -> int:
-    words = f"{error.message} [{code_of(error)}]" if isinstance(error, TaskboundError) else str(error)
-    sys.stderr.write(f"error: {words}\n")
-    if isinstance(error, TaskboundError) and error.advice:
-        sys.stderr.write(f"what to do: {error.advice}\n")
+    tell_failure(error, code=code_of(error) if isinstance(error, TaskboundError) else "")
     return status
 
 

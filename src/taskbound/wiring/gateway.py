@@ -18,6 +18,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.gateway.link import Timings
 from taskbound.surfaces.gateway.server import Gateway, Plugs
 from taskbound.wire.connection import Open
+from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.home import find_home
 from taskbound.wiring.log import open_log
 from taskbound.wiring.reach import Reach
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None, *, ensure: Callable[[Path], Pat
         agent=told.agent or settings.agent,
     )
     if not hello.agent:
-        sys.stderr.write("error: no agent is named; say `--agent NAME`\n")
+        tell_failure("no agent is named; say `--agent NAME`")
         return _USAGE
 
     def find(path: Path) -> Path:
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None, *, ensure: Callable[[Path], Pat
         place = find_egress(home, settings)
         return asyncio.run(_serve(reach, hello.namespace, (reading, writing), timings, place))
     except ValueError as error:
-        sys.stderr.write(f"error: the gateway speaks MCP over pipes: {error}\n")
+        tell_failure(f"the gateway speaks MCP over pipes: {error}")
         return _USAGE
 
 
@@ -77,7 +78,7 @@ def _listen(told: argparse.Namespace, ensure: Callable[[Path], Path] | None) -> 
     from taskbound.wiring.front import serve  # noqa: PLC0415 -- as said above
 
     if told.agent:
-        sys.stderr.write("error: with `--listen` the path of each request says which agent it is\n")
+        tell_failure("with `--listen` the path of each request says which agent it is")
         return _USAGE
     return serve(listen=told.listen, home=told.home, namespace=told.namespace, ensure=ensure)
 
@@ -144,7 +145,7 @@ def _settings(home: Path) -> Settings:
     try:
         return read_settings(home, os.environ)
     except TaskboundError as error:
-        sys.stderr.write(f"error: {error.message} [{error.code}]\n")
+        tell_failure(error)
         return Settings(autostart=False)
 
 

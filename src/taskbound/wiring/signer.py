@@ -25,6 +25,7 @@ from taskbound.adapters.keys.socket import serve_signer
 from taskbound.core.errors import TaskboundError
 from taskbound.flows.audit.signing import CheckpointSigner
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_group
+from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.hidden import hide
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_failed, say_ready
@@ -49,10 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _serve(told)
     except TaskboundError as error:
-        sys.stderr.write(f"error: {error.message} [{error.code}]\n")
-        if error.advice:
-            sys.stderr.write(f"what to do: {error.advice}\n")
-        say_failed(told.ready_fd, f"{error.message} [{error.code}]")
+        say_failed(told.ready_fd, tell_failure(error))
         return 4
     return 0
 
