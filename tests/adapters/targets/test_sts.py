@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -180,6 +181,27 @@ def test_k7_a_name_that_was_minted_is_minted_once(there: Aws) -> None:
     minted(there, made := order())
     with pytest.raises(NameTakenError):
         minted(there, made)
+
+
+def test_i10_a_name_that_several_ask_for_at_once_is_minted_once(there: Aws) -> None:
+    target, made, count = there.target(), order(), 6
+    start = threading.Barrier(count)
+    found: list[Minted | NameTakenError] = []
+
+    def ask() -> None:
+        start.wait(10)
+        try:
+            found.append(minted(there, made, target))
+        except NameTakenError as error:
+            found.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(count)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert len(found) == count
+    assert sum(not isinstance(one, NameTakenError) for one in found) == 1
 
 
 def test_a_denial_stands_for_as_long_as_its_session_could_act_and_not_as_long_as_aws_keeps_it(
