@@ -1,0 +1,255 @@
+"""What of the log ends, stops or brings back authority: the entries of the feed, and what a reader has heard.
+
+1. An entry is a record's place, instant and namespace, and one thing that it says something of. What gives an
+   entry is what `flows.token.standing` reads of a token that is shown, and nothing else: whoever hears them
+   all knows what that would say.
+2. Every kind of event is named here, as one that gives entries or as one that gives none. One that is named
+   nowhere is no kind of this version, and a test fails.
+3. A record gives one entry at most. What ends a task, ends those beneath it by records of their own; what
+   stops one does not, and a token names the line of those above it.
+4. What is over stays over, whatever comes later. What is stopped is so until it is back.
+5. Entries are heard in the order of their places, up to a place through which all were looked at. What
+   comes again is heard once; what is left out shows in nothing but that place, so a reader believes
+   whoever says it, and begins anew where it goes back.
+6. What was said longer ago than any token lives, and daemons' clocks may differ, is of no token that lives:
+   none is issued of what is over or stopped. It is forgotten, so that a reader doesn't grow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from taskbound.core.audit.events import (
+    AdmissionEnded,
+    IdentityChanged,
+    KillSwitchChanged,
+    TaskChanged,
+    TokenKeyRevoked,
+    TokenRevoked,
+)
+from taskbound.core.audit.events.account import SessionEnded
+from taskbound.core.errors import UnavailableError
+from taskbound.core.identity import AgentState, PersonState
+from taskbound.core.task import ENDED, TaskState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from taskbound.core.audit import Event, Record
+    from taskbound.core.clock import Instant
+
+__all__ = ["ENTRY_KINDS", "SILENT", "About", "Entry", "FeedBrokenError", "Heard", "Thing", "Turn", "entry_of"]
+
+
+class FeedBrokenError(UnavailableError):
+    """What is said of the feed goes back behind what was heard, or is out of order."""
+
+    code = "feed-broken"
+    remedy = "forget what was heard and read the feed anew; until then nothing holds"
+
+
+class About(Enum):
+    """What an entry says something of."""
+
+    NAMESPACE = "namespace"
+    """Everything in it; its id is empty."""
+    TASK = "task"
+    AGENT = "agent"
+    PERSON = "person"
+    ADMISSION = "admission"
+    """A client that people use, let in to a task."""
+    SESSION = "session"
+    """Somebody's sign-in."""
+    TOKEN = "token"  # noqa: S105 - a word and no secret
+    KEY = "key"
+    """A key that signs tokens, of all namespaces."""
+
+
+class Turn(Enum):
+    """What happened to it."""
+
+    OVER = "over"
+    STOPPED = "stopped"
+    BACK = "back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thing:
+    """What authority may rest on."""
+
+    namespace: str
+    """Where it is; empty for a key."""
+    about: About
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry (rule 1)."""
+
+    place: int
+    """The record's index in the log."""
+    at: Instant
+    """When the record was written, by the clock of the daemon that wrote it: no order of entries."""
+    thing: Thing
+    turn: Turn
+
+
+SILENT: Final = frozenset(
+    [
+        # An action's own life: a token of it is used once (rule 1 of `verify`), and told by introspection.
+        *("action-decided", "action-outcome", "action-reconciled", "action-refused-malformed"),
+        *("action-undecided", "outcome-refused", "refusals-dropped", "request-refused", "operation-refused"),
+        # What is asked of people: a permit that it led to stands.
+        *("amendment-answered", "amendment-asked", "amendment-changed", "amendment-shown"),
+        *("approval-answered", "approval-asked", "approval-changed", "approval-limits-changed"),
+        *("approval-narrowed", "approval-proven", "approval-shown"),
+        *("plan-answered", "plan-asked", "plan-changed", "plan-refused"),
+        # What is granted from now on, and by which rules.
+        *("agent-ceiling-changed", "agent-people-changed", "agent-risk-changed", "grantable-changed"),
+        *("group-changed", "group-claimed", "policy-activated", "policy-proposed", "policy-rebased"),
+        *("policy-refused", "policy-rolled-back", "template-removed", "template-saved", "tool-accepted"),
+        *("tool-approvers-changed", "tool-changed", "tool-declared", "tool-owner-changed", "tool-pinned"),
+        *("upstream-added", "upstream-declared", "upstream-removed", "upstream-secret-set"),
+        *("upstream-token-told", "task-amended", "task-stepped"),
+        # What begins, and how it is proven when it does: what was begun goes on.
+        *("account-linked", "account-unlinked", "agent-key-changed", "client-added", "client-admitted"),
+        *("client-consented", "client-denied", "client-removed", "code-refused", "consent-mistyped"),
+        *("identity-issuer-added", "identity-issuer-removed", "identity-registered", "issuer-added"),
+        *("issuer-groups-set", "issuer-removed", "monitor-acknowledged", "namespace-changed"),
+        *("person-key-changed", "person-signed-in", "persons-linked", "proof-refused", "run-registered"),
+        *("selector-added", "selector-removed", "sign-in-refused", "task-accounted", "task-bearer-made"),
+        *("task-started", "token-issued", "token-key-rotated", "trust-added", "trust-bundle-taken"),
+        "trust-removed",
+        # Credentials and their targets: the broker ends them where they are.
+        *("credential-journaled", "credential-moved", "credential-overdue", "credential-prolonged"),
+        *("store-reconciled", "target-added", "target-admin-set", "target-removed", "target-test-begun"),
+        "target-tested",
+        # The log itself.
+        *("checkpoint-signed", "delivery", "writer-started"),
+    ]
+)
+"""Kinds that give none (rule 2)."""
+
+_OVER: Final = frozenset(one.value for one in ENDED)
+_IDENTITIES: Final = {
+    AgentState.ACTIVE.value: (About.AGENT, Turn.BACK),
+    AgentState.SUSPENDED.value: (About.AGENT, Turn.STOPPED),
+    AgentState.REGISTERED.value: (About.AGENT, Turn.STOPPED),
+    PersonState.PRESENT.value: (About.PERSON, Turn.BACK),
+    PersonState.GONE.value: (About.PERSON, Turn.STOPPED),
+}
+
+_Said: TypeAlias = tuple[About, str, Turn] | None
+
+
+def _task(event: TaskChanged) -> _Said:
+    if event.after in _OVER:
+        return About.TASK, event.task, Turn.OVER
+    if event.after == TaskState.PAUSED.value:
+        return About.TASK, event.task, Turn.STOPPED
+    back = (event.before, event.after) == (TaskState.PAUSED.value, TaskState.RUNNING.value)
+    return (About.TASK, event.task, Turn.BACK) if back else None  # else it was proposed, and has begun
+
+
+def _identity(event: IdentityChanged) -> _Said:
+    about, turn = _IDENTITIES[event.after]
+    return about, event.identity, turn
+
+
+_SAYS: Final[dict[type[Event], Callable[[Any], _Said]]] = {
+    TaskChanged: _task,
+    IdentityChanged: _identity,
+    KillSwitchChanged: lambda one: (About.NAMESPACE, "", Turn.STOPPED if one.stopped else Turn.BACK),
+    AdmissionEnded: lambda one: (About.ADMISSION, one.admission, Turn.OVER),
+    SessionEnded: lambda one: (About.SESSION, one.session, Turn.OVER),
+    TokenRevoked: lambda one: (About.TOKEN, one.token, Turn.OVER),
+    TokenKeyRevoked: lambda one: (About.KEY, one.key, Turn.OVER),
+}
+
+ENTRY_KINDS: Final = frozenset(one.kind for one in _SAYS)
+"""Kinds of events that can give an entry (rule 2)."""
+
+
+def entry_of(place: int, record: Record) -> Entry | None:
+    """What the record says of authority that was there; None where it says nothing (rules 1 to 3).
+
+    Args:
+        place: The record's index in the log, from 0.
+        record: The record.
+
+    Raises:
+        FeedBrokenError: It has a kind, or a state of an identity, that this version doesn't know (rule 2).
+    """
+    event = record.event
+    says = _SAYS.get(type(event))
+    if says is None:
+        if event.kind not in SILENT:
+            raise FeedBrokenError(f"whether `{event.kind}` ends anything is not known here")
+        return None
+    try:
+        said = says(event)
+    except KeyError:
+        raise FeedBrokenError(f"the record at {place} names a state that is not known here") from None
+    if said is None:
+        return None
+    about, name, turn = said
+    space = "" if about is About.KEY else record.namespace
+    return Entry(place=place, at=record.at, thing=Thing(namespace=space, about=about, id=name), turn=turn)
+
+
+class Heard:
+    """What a reader has heard of the feed (rules 4 and 5); nothing is written down."""
+
+    def __init__(self, after: int) -> None:
+        """Begin behind this place."""
+        self._turns: dict[Thing, tuple[Turn, Instant]] = {}
+        self.through = after
+        """The place through which everything was heard."""
+
+    def hear(self, entries: Iterable[Entry], through: int) -> None:
+        """Take what was said, up to this place.
+
+        Args:
+            entries: What is an entry behind the place that was asked from, in order.
+            through: The place through which all records were looked at.
+
+        Raises:
+            FeedBrokenError: It goes back, or is out of order; nothing of it is taken.
+        """
+        taken = tuple(entries)
+        if through < self.through:
+            raise FeedBrokenError(f"the feed reaches to {through}, and was heard through {self.through}")
+        places = [one.place for one in taken]
+        if any(here >= there for here, there in pairwise(places)):
+            raise FeedBrokenError("entries of the feed are out of order")
+        if places and places[-1] > through:
+            raise FeedBrokenError(f"an entry stands at {places[-1]}, beyond {through}")
+        for one in taken:
+            if one.place > self.through:
+                self._take(one)
+        self.through = through
+
+    def _take(self, entry: Entry) -> None:
+        before = self._turns.get(entry.thing)
+        if before is not None and before[0] is Turn.OVER:
+            return  # 4
+        if entry.turn is Turn.BACK:
+            self._turns.pop(entry.thing, None)
+        else:
+            self._turns[entry.thing] = entry.turn, entry.at
+
+    def forget(self, until: Instant) -> None:
+        """Forget what was said up to this instant (rule 6)."""
+        self._turns = {thing: said for thing, said in self._turns.items() if said[1] > until}
+
+    def in_the_way(self, things: Iterable[Thing]) -> tuple[Thing, Turn] | None:
+        """The first of these that is over or stopped, and which of the two; None where none is."""
+        for one in things:
+            said = self._turns.get(one)
+            if said is not None:
+                return one, said[0]
+        return None

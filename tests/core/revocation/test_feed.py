@@ -1,0 +1,204 @@
+"""What of the log ends authority, and what a reader of it knows; see `core.revocation.feed`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskbound.core.audit.events import (
+    EVENTS,
+    Event,
+    IdentityChanged,
+    KillSwitchChanged,
+    TaskChanged,
+    TokenKeyRevoked,
+    TokenRevoked,
+)
+from taskbound.core.audit.record import NO_HASH, Record
+from taskbound.core.clock import Instant
+from taskbound.core.identity import AgentState, PersonState
+from taskbound.core.revocation import feed
+from taskbound.core.revocation.feed import (
+    ENTRY_KINDS,
+    SILENT,
+    About,
+    Entry,
+    FeedBrokenError,
+    Heard,
+    Thing,
+    Turn,
+    entry_of,
+)
+from taskbound.core.task import ENDED, TaskState
+from tests.core.audit.samples import full
+
+NOW = Instant(1_000_000)
+TASK = Thing(namespace="default", about=About.TASK, id="tsk_a")
+
+
+def record(event: Event, namespace: str = "default", at: Instant = NOW) -> Record:
+    return Record(namespace=namespace, writer="w", seq=1, prev=NO_HASH, at=at, event=event)
+
+
+def said(event: Event) -> tuple[About, str, Turn] | None:
+    found = entry_of(7, record(event))
+    return None if found is None else (found.thing.about, found.thing.id, found.turn)
+
+
+def task(before: TaskState, after: TaskState) -> TaskChanged:
+    return TaskChanged(
+        task="tsk_a", before=before.value, after=after.value, event="e", reason="", by="ann", proof="p"
+    )
+
+
+def identity(after: str) -> IdentityChanged:
+    return IdentityChanged(identity="x", before="", after=after, reason="", by="ann", proof="p")
+
+
+def entry(place: int, turn: Turn, thing: Thing = TASK, at: Instant = NOW) -> Entry:
+    return Entry(place=place, at=at, thing=thing, turn=turn)
+
+
+def test_every_kind_of_event_gives_entries_or_gives_none_and_says_which() -> None:
+    assert set(EVENTS) == ENTRY_KINDS | SILENT
+    assert frozenset() == ENTRY_KINDS & SILENT
+
+
+@pytest.mark.parametrize("kind", sorted(SILENT))
+def test_what_gives_no_entry_gives_none(kind: str) -> None:
+    assert said(full(kind)) is None
+
+
+def test_a_kind_that_is_named_nowhere_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "SILENT", SILENT - {"task-started"})
+    with pytest.raises(FeedBrokenError, match="task-started"):
+        said(full("task-started"))
+
+
+@pytest.mark.parametrize("after", TaskState)
+@pytest.mark.parametrize("before", TaskState)
+def test_a_task_that_ends_is_over_a_paused_one_is_stopped_and_a_resumed_one_is_back(
+    before: TaskState, after: TaskState
+) -> None:
+    expected = {TaskState.PAUSED: Turn.STOPPED} | dict.fromkeys(ENDED, Turn.OVER)
+    if before is TaskState.PAUSED:
+        expected[TaskState.RUNNING] = Turn.BACK
+    turn = expected.get(after)
+    assert said(task(before, after)) == (None if turn is None else (About.TASK, "tsk_a", turn))
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (AgentState.ACTIVE, (About.AGENT, "x", Turn.BACK)),
+        (AgentState.SUSPENDED, (About.AGENT, "x", Turn.STOPPED)),
+        (AgentState.REGISTERED, (About.AGENT, "x", Turn.STOPPED)),
+        (PersonState.PRESENT, (About.PERSON, "x", Turn.BACK)),
+        (PersonState.GONE, (About.PERSON, "x", Turn.STOPPED)),
+    ],
+)
+def test_an_agent_and_a_person_are_stopped_and_back_by_their_own_states(
+    after: AgentState | PersonState, expected: tuple[About, str, Turn]
+) -> None:
+    assert said(identity(after.value)) == expected
+
+
+def test_a_state_of_an_identity_that_is_not_known_is_not_passed_over() -> None:
+    with pytest.raises(FeedBrokenError, match="record at 7"):
+        said(identity("asleep"))
+
+
+def test_all_states_of_agents_and_persons_are_known_and_none_is_of_both() -> None:
+    agents, persons = ({one.value for one in states} for states in (AgentState, PersonState))
+    assert agents.isdisjoint(persons)
+    for one in agents | persons:
+        assert said(identity(one)) is not None
+
+
+def test_what_else_ends_has_its_name_and_a_key_is_of_every_namespace() -> None:
+    switch = KillSwitchChanged(stopped=True, epoch=1, reason="", by="ann", proof="p")
+    assert said(switch) == (About.NAMESPACE, "", Turn.STOPPED)
+    assert said(replace(switch, stopped=False)) == (About.NAMESPACE, "", Turn.BACK)
+    token = TokenRevoked(token="jti", task="t", agent="a", why="", by="ann", proof="p")
+    assert said(token) == (About.TOKEN, "jti", Turn.OVER)
+    assert said(full("admission-ended")) == (About.ADMISSION, "admission of it", Turn.OVER)
+    assert said(full("session-ended")) == (About.SESSION, "session of it", Turn.OVER)
+    key = entry_of(3, record(TokenKeyRevoked(key="k", before="", why="", by="ann", proof="p"), "acme"))
+    assert key == Entry(place=3, at=NOW, thing=Thing(namespace="", about=About.KEY, id="k"), turn=Turn.OVER)
+    other = entry_of(4, record(token, "acme"))
+    assert other is not None
+    assert other.thing.namespace == "acme"
+
+
+def test_what_is_over_stays_over_and_what_is_stopped_is_so_until_it_is_back() -> None:
+    heard = Heard(-1)
+    heard.hear([entry(0, Turn.STOPPED)], 0)
+    assert heard.in_the_way([TASK]) == (TASK, Turn.STOPPED)
+    heard.hear([entry(3, Turn.BACK)], 5)
+    assert (heard.in_the_way([TASK]), heard.through) == (None, 5)
+    heard.hear([entry(6, Turn.OVER), entry(7, Turn.STOPPED), entry(8, Turn.BACK)], 8)
+    assert heard.in_the_way([TASK]) == (TASK, Turn.OVER)
+    other = replace(TASK, namespace="acme")
+    assert heard.in_the_way([other, replace(TASK, id="tsk_b")]) is None
+
+
+@pytest.mark.parametrize(
+    ("entries", "through"),
+    [
+        ([], 3),  # behind what was heard
+        ([entry(6, Turn.OVER), entry(5, Turn.OVER)], 9),  # out of order
+        ([entry(6, Turn.OVER), entry(6, Turn.OVER)], 9),  # twice in one answer
+        ([entry(8, Turn.OVER)], 7),  # beyond what was looked at
+    ],
+)
+def test_f24_what_goes_back_or_is_out_of_order_is_not_taken(entries: list[Entry], through: int) -> None:
+    heard = Heard(4)
+    with pytest.raises(FeedBrokenError):
+        heard.hear(entries, through)
+    assert (heard.through, heard.in_the_way([TASK])) == (4, None)
+
+
+def test_k20_what_comes_again_alone_brings_nothing_back() -> None:
+    heard = Heard(-1)
+    heard.hear([entry(1, Turn.BACK), entry(2, Turn.STOPPED)], 2)
+    heard.hear([entry(1, Turn.BACK)], 3)
+    assert (heard.in_the_way([TASK]), heard.through) == ((TASK, Turn.STOPPED), 3)
+
+
+def test_what_was_said_longer_ago_than_a_token_lives_is_forgotten_and_nothing_else() -> None:
+    heard, late = Heard(-1), replace(TASK, id="tsk_late")
+    heard.hear([entry(0, Turn.OVER), entry(1, Turn.STOPPED, late, Instant(NOW + 1))], 1)
+    heard.forget(NOW)
+    assert heard.in_the_way([TASK]) is None
+    assert heard.in_the_way([late]) == (late, Turn.STOPPED)
+
+
+TURNS = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from(list(Turn))).map(
+        lambda one: (replace(TASK, id=f"tsk_{one[0]}"), one[1])
+    ),
+    max_size=30,
+)
+
+
+@given(TURNS, st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=20))
+def test_however_the_feed_is_cut_and_repeated_a_reader_knows_what_who_hears_it_whole_knows(
+    turns: list[tuple[Thing, Turn]], cuts: list[tuple[int, int]]
+) -> None:
+    whole = [entry(2 * place, turn, thing) for place, (thing, turn) in enumerate(turns)]
+    at_once, piecewise, end = Heard(-1), Heard(-1), 2 * len(whole)
+    at_once.hear(whole, end)
+    for back, ahead in cuts:  # from a place that was heard, for some further
+        start, through = max(piecewise.through - back, -1), min(piecewise.through + ahead, end)
+        piecewise.hear([one for one in whole if start < one.place <= through], through)
+    piecewise.hear([one for one in whole if one.place > piecewise.through], end)
+    model: dict[Thing, Turn] = {}
+    for thing, turn in turns:
+        if model.get(thing) is not Turn.OVER:
+            model[thing] = turn
+    for thing in {thing for thing, _ in turns}:
+        expected = None if model[thing] is Turn.BACK else (thing, model[thing])
+        assert at_once.in_the_way([thing]) == piecewise.in_the_way([thing]) == expected
