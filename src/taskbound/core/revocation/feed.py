@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.audit.events import (
     AdmissionEnded,
@@ -36,7 +36,7 @@ from taskbound.core.identity import AgentState, PersonState
 from taskbound.core.task import ENDED, TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from taskbound.core.audit import Event, Record
     from taskbound.core.clock import Instant
@@ -160,17 +160,46 @@ def _identity(event: IdentityChanged) -> _Said:
     return about, event.identity, turn
 
 
-_SAYS: Final[dict[type[Event], Callable[[Any], _Said]]] = {
-    TaskChanged: _task,
-    IdentityChanged: _identity,
-    KillSwitchChanged: lambda one: (About.NAMESPACE, "", Turn.STOPPED if one.stopped else Turn.BACK),
-    AdmissionEnded: lambda one: (About.ADMISSION, one.admission, Turn.OVER),
-    SessionEnded: lambda one: (About.SESSION, one.session, Turn.OVER),
-    TokenRevoked: lambda one: (About.TOKEN, one.token, Turn.OVER),
-    TokenKeyRevoked: lambda one: (About.KEY, one.key, Turn.OVER),
-}
+def _over(event: Event) -> tuple[About, str] | None:
+    """What ends for good, of what is no task."""
+    match event:
+        case AdmissionEnded():
+            return About.ADMISSION, event.admission
+        case SessionEnded():
+            return About.SESSION, event.session
+        case TokenRevoked():
+            return About.TOKEN, event.token
+        case TokenKeyRevoked():
+            return About.KEY, event.key
+        case _:
+            return None
 
-ENTRY_KINDS: Final = frozenset(one.kind for one in _SAYS)
+
+def _said(event: Event) -> _Said:
+    match event:
+        case TaskChanged():
+            return _task(event)
+        case IdentityChanged():
+            return _identity(event)
+        case KillSwitchChanged():
+            return About.NAMESPACE, "", Turn.STOPPED if event.stopped else Turn.BACK
+        case _:
+            over = _over(event)
+            return None if over is None else (*over, Turn.OVER)
+
+
+ENTRY_KINDS: Final = frozenset(
+    one.kind
+    for one in (
+        AdmissionEnded,
+        IdentityChanged,
+        KillSwitchChanged,
+        SessionEnded,
+        TaskChanged,
+        TokenKeyRevoked,
+        TokenRevoked,
+    )
+)
 """Kinds of events that can give an entry (rule 2)."""
 
 
@@ -184,14 +213,13 @@ def entry_of(place: int, record: Record) -> Entry | None:
     Raises:
         FeedBrokenError: It has a kind, or a state of an identity, that this version doesn't know (rule 2).
     """
-    event = record.event
-    says = _SAYS.get(type(event))
-    if says is None:
-        if event.kind not in SILENT:
-            raise FeedBrokenError(f"whether `{event.kind}` ends anything is not known here")
+    kind = record.event.kind
+    if kind in SILENT:
         return None
+    if kind not in ENTRY_KINDS:
+        raise FeedBrokenError(f"whether `{kind}` ends anything is not known here")
     try:
-        said = says(event)
+        said = _said(record.event)
     except KeyError:
         raise FeedBrokenError(f"the record at {place} names a state that is not known here") from None
     if said is None:

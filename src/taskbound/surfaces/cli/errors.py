@@ -165,7 +165,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         unreadable-row unsafe-database
         no-token-key status-lists-full
         bad-token no-token no-token-endpoint not-authorized token-not-taken
-        api-busy api-not-started too-many-requests
+        api-busy api-not-started feed-broken too-many-requests
         stale-trust trust-file trust-source trust-source-refused
         egress-not-started egress-unavailable permit-over secret-changed secret-in-answer
     """,
