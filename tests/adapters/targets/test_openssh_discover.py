@@ -153,14 +153,12 @@ def test_connections_are_counted_and_those_of_what_was_minted_are_not(host: Host
 
     with keys(host, public_line(key)):
         before = "its account has a connection open, by whatever"  # the helper's own
-        until(lambda: told() == before)  # those of earlier tests are over
+        until(lambda: told() == before)  # those of earlier tests, and of the look before, are over
         with host.sshd.session(host.holder(host.mint())):
-            assert told() == before
+            until(lambda: told() == before)
         with host.sshd.session(Holder("", host.sshd.account, path)):
-            until(lambda: told() != before)
-            more = told()
+            until(lambda: told() == "its account has 2 connections open, by whatever")
         until(lambda: told() == before)
-    assert more == "its account has 2 connections open, by whatever"
 
 
 def test_the_worst_are_told_and_how_many_there_are(host: Host) -> None:
