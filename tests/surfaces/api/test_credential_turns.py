@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("named", "first"), [("credential", "credential-moved"), ("target", "action-decided")]
+    ("named", "first"),
+    [("credential", "credential-moved"), ("task", "credential-moved"), ("target", "action-decided")],
 )
 def test_i61_one_is_revoked_before_what_waits_and_all_of_a_target_after_it(
     tmp_path: Path, named: str, first: str
@@ -43,7 +44,9 @@ def test_i61_one_is_revoked_before_what_waits_and_all_of_a_target_after_it(
             blocked = asyncio.ensure_future(at.daemon.tellings.take(block))  # the next turn begins anew
             await asyncio.to_thread(busy.wait, 10)
             before = len(at.world.records())
-            ask = credential.RevokeCredentials(**{named: {"credential": row.id, "target": TARGET}[named]})
+            ask = credential.RevokeCredentials(
+                **{named: {"credential": row.id, "task": row.task, "target": TARGET}[named]}
+            )
             revoked = asyncio.ensure_future(person.ask(ask, credential.RevokingCredentials))
             await waiting(1)
             call = at.askers.ask("a", decide("b", amount=2))

@@ -3,9 +3,9 @@
 1. Taking and acknowledging is for the connection that holds the permit (`flows.credential.handing`), ending
    for the task that has the credential; revoking and sweeping are a person's.
 2. What is shown of one is its row, and what its target calls it. No row holds a secret.
-3. One credential is revoked before anything else that waits. All of a target may be ten thousand, four by
-   each question: they are taken with what brokers tell of them, in the same transactions, once a turn has
-   decided what waited (`tellings`).
+3. One credential, or a task's, is revoked before anything else that waits (I-61). All of a target may be
+   ten thousand, four by each question: they are taken with what brokers tell of them, in the same
+   transactions, once a turn has decided what waited (`tellings`).
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ async def revoke_some(daemon: Daemon, connection: Connection, ask: wire.RevokeCr
             tx=tx,
         )
 
-    done = await (daemon.first(work) if ask.credential else daemon.tellings.take(work))  # 3
+    done = await (daemon.tellings.take(work) if ask.target else daemon.first(work))  # 3
     daemon.credentials.tell(done.credentials)
     daemon.credentials.wake(connection.namespace, [one.target for one in done.credentials])
     return wire.RevokingCredentials(credentials=tuple(one.id for one in done.credentials), more=done.more)

@@ -3,8 +3,8 @@
 1. It has a lane of its own behind that of calls: what is told ends and stops nothing, it says what was seen,
    and what is leased to be revoked was ended with its row. `TOGETHER` are taken in a turn at most,
    so that no decision waits for more than some milliseconds of it. Who ends ten thousand has each row written
-   twice more, and a commit for each would be one that decisions wait for. Ending all of a target or a task
-   is taken here too: every turn comes to it, however many calls wait, after a group of these at most (I-61).
+   twice more, and a commit for each would be one that decisions wait for. Ending all of a target is
+   taken here too: every turn comes to it, however many calls wait, after a group of these at most (I-61).
 2. What is taken together is one transaction, held to what authorizes each. Where any of it is refused, each
    is told alone, authorized anew: one broker's word is not in the way of another's.
 """
