@@ -80,7 +80,7 @@ SOAKS: Final = {
     "credential-many": Soak(
         run=soak_many,
         count=10_000,
-        holds="10,000 live: served in 5 s, 16 MiB over 100 at most; all gone (aim: decisions twice as slow)",
+        holds="10,000 live: served in 5 s, 16 MiB over 100 at most; revoked, decisions twice as slow at most",
     ),
     "credential-pairs": Soak(
         run=soak_pairs,

@@ -5,9 +5,8 @@
    (`core.target.postgres`: they are in groups).
 2. Memory is looked at after a broker has looked through the target, and compared with what 100 take. What is
    more is page caches of the store: 30,000 rows take 2 MiB more than 10,000 do.
-3. Decisions are made at a steady pace with 100, with all, and while all is revoked. With all of them they are
-   compared with those with 100, and while they are revoked with those of the same daemon just before. What
-   the latter take is an aim and is told: broker, database, daemon and who asks share two cores here.
+3. Decisions are made at a steady pace with 100, with all, and while all is revoked: what others are compared
+   with is how long they take with 100. How they compare with those just before is told too.
 """
 
 from __future__ import annotations
@@ -292,20 +291,19 @@ def soak_many(count: int, seed: int) -> Found:
             took = house.gateway.stop()
             beside = Spread.of(took)
             left = len(roles(house.orders))
-    slower = beside.p99 / among.p99
-    reached = "reached" if slower <= _SLOWER else "missed"
+    slower = f"{beside.p99 / alone.p99:.1f} times that with {_FEW}, {beside.p99 / among.p99:.1f} that before"
     said = (
         f"{_FEW} live: {few}; {house.rows:,} with {house.logins:,} logins: {whole}; all revoked:"
         f" written in {written:.0f} s, gone in {gone:.0f} s, {house.rows / gone:.0f} a second;"
         f" decisions with {_FEW} live: {alone}; with all: {among}; meanwhile, {len(took):,}: {beside},"
-        f" {slower:.1f} times the p99 before (aim {_SLOWER:.0f}: {reached})"
+        f" the p99 is {slower}"
     )
     met = (
         left == 0
         and whole.seconds <= _START
         and whole.daemon <= few.daemon + _MORE
         and whole.broker <= few.broker + _MORE
-        and among.p99 <= alone.p99 * _SLOWER
+        and max(among.p99, beside.p99) <= alone.p99 * _SLOWER
     )
     if not met:
         raise AssertionError(f"a gate was missed: {said}")
