@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, seconds
@@ -35,16 +34,15 @@ def is_leased(credential: Credential, now: Instant) -> bool:
     return now < credential.lease.until
 
 
-def take_lease(credential: Credential, now: Instant) -> Credential:
-    """The credential in the hand of who asks (rule 1).
+def take_lease(credential: Credential, now: Instant) -> Lease:
+    """The lease by which the credential is in the hand of who asks (rule 1).
 
     Raises:
         LeaseHeldError: Another one has it.
     """
     if is_leased(credential, now):
         raise LeaseHeldError(f"`{credential.id}` is in another worker's hand")
-    lease = Lease(fence=credential.lease.fence + 1, until=Instant(now + LEASE))
-    return replace(credential, lease=lease)
+    return Lease(fence=credential.lease.fence + 1, until=Instant(now + LEASE))
 
 
 def is_never_begun(credential: Credential, now: Instant) -> bool:
@@ -66,6 +64,6 @@ def require_lease(credential: Credential, fence: int, now: Instant) -> None:
         raise LeaseLostError(f"`{credential.id}` was in this worker's hand, and is no more")
 
 
-def let_go(credential: Credential) -> Credential:
-    """The credential in nobody's hand; its fence stays."""
-    return replace(credential, lease=replace(credential.lease, until=NEVER))
+def let_go(credential: Credential) -> Lease:
+    """The lease by which the credential is in nobody's hand; its fence stays."""
+    return Lease(fence=credential.lease.fence, until=NEVER)

@@ -54,8 +54,9 @@ def begin_mint(credential: Credential, now: Instant) -> Credential:
         LeaseHeldError: Another one has it in hand.
         WrongStateError: It is not journaled.
     """
-    moved = _move(take_lease(credential, now), CredentialEvent.MINT)
-    return _due(replace(moved, late=Instant(moved.lease.until + LATE)), now)
+    lease = take_lease(credential, now)
+    state = advance(credential.state, CredentialEvent.MINT)
+    return _due(replace(credential, state=state, lease=lease, late=Instant(lease.until + LATE)), now)
 
 
 def show_credential(credential: Credential, fence: int, now: Instant, *, kept: str = "") -> Credential:
@@ -72,8 +73,9 @@ def show_credential(credential: Credential, fence: int, now: Instant, *, kept: s
         WrongStateError: It is not being minted.
     """
     require_lease(credential, fence, now)
-    moved = _move(let_go(credential), CredentialEvent.SHOW)
-    return _due(replace(moved, shown=now, late=NEVER, kept=kept), now)
+    state = advance(credential.state, CredentialEvent.SHOW)
+    lease = let_go(credential)
+    return _due(replace(credential, state=state, lease=lease, shown=now, late=NEVER, kept=kept), now)
 
 
 def acknowledge(credential: Credential, now: Instant) -> Credential:
@@ -83,12 +85,12 @@ def acknowledge(credential: Credential, now: Instant) -> Credential:
         HandOutOverError: That comes too late (rule 5).
         WrongStateError: It is not active.
     """
-    moved = _move(credential, CredentialEvent.ACKNOWLEDGE)
+    state = advance(credential.state, CredentialEvent.ACKNOWLEDGE)
     if credential.acknowledged:
         return credential
     if now >= handed_out_until(credential):
         raise HandOutOverError(f"the secret of `{credential.id}` was not acknowledged in time")
-    return _due(replace(moved, acknowledged=True), now)
+    return _due(replace(credential, state=state, acknowledged=True), now)
 
 
 def prolong_credential(credential: Credential, renewal: Renewal, now: Instant) -> Credential:
@@ -98,12 +100,12 @@ def prolong_credential(credential: Credential, renewal: Renewal, now: Instant) -
         NotRenewableError: It is over, is nobody's yet, or another renewal of it is under way (rule 7).
         WrongStateError: It is not active.
     """
-    moved = _move(credential, CredentialEvent.PROLONG)
+    state = advance(credential.state, CredentialEvent.PROLONG)
     if is_renewing(credential) or not credential.acknowledged or now >= credential.ends:
         raise NotRenewableError(f"`{credential.id}` is over, is nobody's yet, or is being renewed")
     if renewal.ends <= latest_end(credential):
         raise NotRenewableError(f"`{credential.id}` does not live longer by that")
-    return _due(replace(moved, renewal=renewal, trouble=""), now)
+    return _due(replace(credential, state=state, renewal=renewal, trouble=""), now)
 
 
 def begin_renewal(credential: Credential, now: Instant) -> Credential:
@@ -114,9 +116,10 @@ def begin_renewal(credential: Credential, now: Instant) -> Credential:
         NotRenewableError: It is over, or nothing is to be told (rule 7).
         WrongStateError: It is not active.
     """
-    moved = _move(take_lease(credential, now), CredentialEvent.TELL)
+    lease = take_lease(credential, now)
+    state = advance(credential.state, CredentialEvent.TELL)
     _require_renewing(credential, now)
-    return _due(moved, now)
+    return _due(replace(credential, state=state, lease=lease), now)
 
 
 def renew_credential(credential: Credential, fence: int, now: Instant) -> Credential:
@@ -128,10 +131,11 @@ def renew_credential(credential: Credential, fence: int, now: Instant) -> Creden
         WrongStateError: It is not active.
     """
     require_lease(credential, fence, now)
-    moved = _move(let_go(credential), CredentialEvent.RENEW)
+    state = advance(credential.state, CredentialEvent.RENEW)
     renewal = _require_renewing(credential, now)
     done = replace(renewal, state=RenewalState.DONE)
-    return _due(replace(moved, ends=max(renewal.ends, credential.ends), renewal=done, trouble=""), now)
+    ends, lease = max(renewal.ends, credential.ends), let_go(credential)
+    return _due(replace(credential, state=state, lease=lease, ends=ends, renewal=done, trouble=""), now)
 
 
 def fail_renewal(credential: Credential, fence: int, trouble: str, now: Instant) -> Credential:
@@ -143,10 +147,11 @@ def fail_renewal(credential: Credential, fence: int, trouble: str, now: Instant)
         WrongStateError: It is not active.
     """
     require_lease(credential, fence, now)
-    moved = _move(let_go(credential), CredentialEvent.TELL)
+    state = advance(credential.state, CredentialEvent.TELL)
     renewal = _require_renewing(credential, now)
     again = replace(renewal, attempts=renewal.attempts + 1)
-    return _due(replace(moved, renewal=again, trouble=trouble), now)
+    lease = let_go(credential)
+    return _due(replace(credential, state=state, lease=lease, renewal=again, trouble=trouble), now)
 
 
 def keep_end(credential: Credential, fence: int, trouble: str, now: Instant) -> Credential:
@@ -158,9 +163,10 @@ def keep_end(credential: Credential, fence: int, trouble: str, now: Instant) -> 
         WrongStateError: It is not active.
     """
     require_lease(credential, fence, now)
-    moved = _move(let_go(credential), CredentialEvent.KEEP)
+    state = advance(credential.state, CredentialEvent.KEEP)
     failed = replace(_require_renewing(credential, now), state=RenewalState.FAILED)
-    return _due(replace(moved, renewal=failed, trouble=trouble), now)
+    lease = let_go(credential)
+    return _due(replace(credential, state=state, lease=lease, renewal=failed, trouble=trouble), now)
 
 
 def _require_renewing(credential: Credential, now: Instant) -> Renewal:
@@ -177,11 +183,13 @@ def end_credential(credential: Credential, why: str, now: Instant) -> Credential
     Raises:
         WrongStateError: It is being revoked, or was.
     """
-    moved = _move(let_go(credential), CredentialEvent.END)
+    state = advance(credential.state, CredentialEvent.END)
     renewal = credential.renewal
     if renewal is not None and is_renewing(credential):
         renewal = replace(renewal, state=RenewalState.FAILED)  # 7
-    return _due(replace(moved, ended=now, why=why, attempts=0, renewal=renewal), now)
+    lease = let_go(credential)
+    ended = replace(credential, state=state, lease=lease, ended=now, why=why, attempts=0, renewal=renewal)
+    return _due(ended, now)
 
 
 def end_unsent(credential: Credential, fence: int, why: str, now: Instant) -> Credential:
@@ -192,8 +200,9 @@ def end_unsent(credential: Credential, fence: int, why: str, now: Instant) -> Cr
         WrongStateError: It is not being minted.
     """
     require_lease(credential, fence, now)
-    moved = _move(let_go(credential), CredentialEvent.UNSENT)
-    return _due(replace(moved, ended=now, why=why, late=NEVER), now)
+    state = advance(credential.state, CredentialEvent.UNSENT)
+    lease = let_go(credential)
+    return _due(replace(credential, state=state, lease=lease, ended=now, why=why, late=NEVER), now)
 
 
 def begin_revocation(credential: Credential, now: Instant) -> Credential:
@@ -203,7 +212,9 @@ def begin_revocation(credential: Credential, now: Instant) -> Credential:
         LeaseHeldError: Another one has it in hand.
         WrongStateError: It is not being revoked.
     """
-    return _due(_move(take_lease(credential, now), CredentialEvent.TRY), now)
+    lease = take_lease(credential, now)
+    state = advance(credential.state, CredentialEvent.TRY)
+    return _due(replace(credential, state=state, lease=lease), now)
 
 
 def fail_revocation(credential: Credential, fence: int, trouble: str, now: Instant) -> Credential:
@@ -214,8 +225,9 @@ def fail_revocation(credential: Credential, fence: int, trouble: str, now: Insta
         WrongStateError: It is not being revoked.
     """
     require_lease(credential, fence, now)
-    moved = _move(let_go(credential), CredentialEvent.FAIL)
-    failed = replace(moved, attempts=credential.attempts + 1, trouble=trouble)
+    state = advance(credential.state, CredentialEvent.FAIL)
+    lease, attempts = let_go(credential), credential.attempts + 1
+    failed = replace(credential, state=state, lease=lease, attempts=attempts, trouble=trouble)
     return _due(failed, now, tried=Instant(credential.lease.until - LEASE))
 
 
@@ -227,7 +239,9 @@ def prove_gone(credential: Credential, fence: int, now: Instant) -> Credential:
         WrongStateError: It is not being revoked.
     """
     require_lease(credential, fence, now)
-    return _due(replace(_move(let_go(credential), CredentialEvent.GONE), trouble="", kept=""), now)  # 6
+    state = advance(credential.state, CredentialEvent.GONE)
+    lease = let_go(credential)
+    return _due(replace(credential, state=state, lease=lease, trouble="", kept=""), now)  # 6
 
 
 def prove_still_gone(credential: Credential, now: Instant) -> Credential:
@@ -236,8 +250,9 @@ def prove_still_gone(credential: Credential, now: Instant) -> Credential:
     Raises:
         WrongStateError: It is not gone.
     """
-    moved = _move(credential, CredentialEvent.GONE)
-    return _due(replace(moved, late=NEVER if now >= credential.late else credential.late), now)
+    state = advance(credential.state, CredentialEvent.GONE)
+    late = NEVER if now >= credential.late else credential.late
+    return _due(replace(credential, state=state, late=late), now)
 
 
 def leave_credential(credential: Credential, fence: int, until: Instant, now: Instant) -> Credential:
@@ -248,7 +263,9 @@ def leave_credential(credential: Credential, fence: int, until: Instant, now: In
         WrongStateError: It is not being revoked.
     """
     require_lease(credential, fence, now)
-    return _due(replace(_move(let_go(credential), CredentialEvent.LEAVE), ends=until, kept=""), now)  # 6
+    state = advance(credential.state, CredentialEvent.LEAVE)
+    lease = let_go(credential)
+    return _due(replace(credential, state=state, lease=lease, ends=until, kept=""), now)  # 6
 
 
 def reappear(credential: Credential, now: Instant) -> Credential:
@@ -257,12 +274,8 @@ def reappear(credential: Credential, now: Instant) -> Credential:
     Raises:
         WrongStateError: It was never gone.
     """
-    moved = _move(credential, CredentialEvent.REAPPEAR)
-    return _due(replace(moved, ended=now, attempts=0), now)
-
-
-def _move(credential: Credential, event: CredentialEvent) -> Credential:
-    return replace(credential, state=advance(credential.state, event))
+    state = advance(credential.state, CredentialEvent.REAPPEAR)
+    return _due(replace(credential, state=state, ended=now, attempts=0), now)
 
 
 def _due(credential: Credential, now: Instant, *, tried: Instant | None = None) -> Credential:
