@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from taskbound.adapters.store.memory import MemoryStore
+from taskbound.adapters.store.memory.credential import MemoryCredentials
 from taskbound.core.action import ActionState
 from taskbound.core.credential import CredentialState, LeaseLostError, Step
 from taskbound.flows.credential.due import end_due
@@ -69,6 +70,24 @@ def test_law_7_what_was_minted_and_not_acknowledged_stays_unknown_while_it_lives
     lose(world, row)
     assert settle_unknown(world.means, "default") == ()
     assert state(world, row) is ActionState.UNKNOWN
+
+
+def test_no_row_is_looked_at_where_no_outcome_is_unknown(
+    world: World, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, looks = permitted(world, task, "a"), list[str]()
+    find = MemoryCredentials.credentials
+
+    def counted(self: MemoryCredentials, namespace: str, **words: Any) -> tuple[Credential, ...]:
+        looks.append(namespace)
+        return find(self, namespace, **words)
+
+    monkeypatch.setattr(MemoryCredentials, "credentials", counted)
+    assert settle_unknown(world.means, "default") == ()
+    assert looks == []
+    lose(world, row)
+    assert settle_unknown(world.means, "default") == ()
+    assert looks == ["default"]
 
 
 def test_law_7_what_was_acknowledged_has_succeeded(world: World, task: Task) -> None:

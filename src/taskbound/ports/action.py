@@ -115,6 +115,9 @@ class ActionReads(Protocol):
     def unknowns(self, namespace: str, root: str, act_key: str) -> tuple[str, ...]:
         """Ids of the actions of this act whose outcome is unknown, in order. Answered by an index."""
 
+    def has_unknown(self, namespace: str) -> bool:
+        """Whether any action's outcome is unknown there. Answered by an index."""
+
     def namespaces(self) -> tuple[str, ...]:
         """Every namespace that has an action, in order."""
 
@@ -132,10 +135,7 @@ class ActionWrites(ActionReads, Protocol):
         """By id: those of these actions that exist, whatever their state, locked against change."""
 
     def insert_actions(self, actions: Sequence[StoredAction]) -> None:
-        """Write new actions.
-
-        By the transaction's end a known id and a presentation with a permit MUST raise `ConflictError`.
-        """
+        """Write new ones; a known id or a presentation permitted before MUST raise `ConflictError` by the end."""
 
     def put_acts(self, namespace: str, acts: Mapping[ActKey, ActHistory]) -> None:
         """Write what is known of acts, whole."""

@@ -232,6 +232,18 @@ def test_unknown_outcomes_are_found_by_act_and_root_and_namespace(store: Store) 
     assert store.write(lambda tx: tx.actions.unknowns(SPACE, first.root, action(9).act_key)) == ()
 
 
+def test_whether_any_outcome_is_unknown_is_known_of_each_namespace(store: Store) -> None:
+    first, known = action(1), action(2)
+    insert(store, first, known)
+    store.write(lambda tx: tx.actions.set_outcomes(SPACE, [outcome(known)]))
+    assert not read(store, lambda seen: seen.actions.has_unknown(SPACE))
+    store.write(
+        lambda tx: tx.actions.set_outcomes(SPACE, [replace(outcome(first), after=ActionState.UNKNOWN)])
+    )
+    assert read(store, lambda seen: seen.actions.has_unknown(SPACE)) is True
+    assert read(store, lambda seen: seen.actions.has_unknown(OTHER)) is False
+
+
 @pytest.mark.parametrize("answer", [b"\x00answer\xff", b"", None])
 def test_an_outcome_is_read_with_its_action(store: Store, answer: bytes | None) -> None:
     one, other = action(1), action(2)

@@ -8,6 +8,8 @@
    not be, or where the credential ended before.
 4. It is recorded as what a person finds out is, by the daemon, with the row as how it is known.
 5. The latest are looked at, so many of a namespace: what is older than that stays a person's to reconcile.
+   Where no outcome is unknown, none is: it is asked for every two seconds, in the life of a daemon that has
+   minted thousands.
 """
 
 from __future__ import annotations
@@ -56,6 +58,8 @@ def settle_unknown(means: Means, namespace: str) -> tuple[str, ...]:
 def find_unknown(means: Means, namespace: str) -> tuple[Known, ...]:
     """What rows know of actions of which nobody else does; nothing is written."""
     with means.store.read() as snapshot:
+        if not snapshot.actions.has_unknown(namespace):  # 5
+            return ()
         rows = snapshot.credentials.credentials(namespace, states=_KNOWN, limit=LATEST)
         return tuple(
             one

@@ -77,6 +77,13 @@ class MemoryActions:
             and one.state is ActionState.UNKNOWN
         )
 
+    def has_unknown(self, namespace: str) -> bool:
+        """Whether any action's outcome is unknown there."""
+        return any(
+            one.namespace == namespace and one.state is ActionState.UNKNOWN
+            for one in self._tables.live().actions.values()
+        )
+
     def namespaces(self) -> tuple[str, ...]:
         """Every namespace that has an action, in order."""
         return tuple(sorted({one.namespace for one in self._tables.live().actions.values()}))

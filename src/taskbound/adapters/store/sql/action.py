@@ -102,6 +102,7 @@ _UNKNOWNS: Final = (
     "SELECT id FROM actions"
     " WHERE namespace = ? AND root = ? AND act_key = ? AND state = 'unknown' ORDER BY number"
 )
+_ANY_UNKNOWN: Final = "SELECT 1 FROM actions WHERE namespace = ? AND state = 'unknown' LIMIT 1"
 _NAMESPACES: Final = """
     WITH RECURSIVE known (namespace) AS (
         SELECT min(namespace) FROM actions
@@ -213,6 +214,11 @@ class SqlActions:
         """Ids of the actions of this act whose outcome is unknown, in order."""
         self._waiting.write()
         return self._link.all(str, _UNKNOWNS, (namespace, root, act_key))
+
+    def has_unknown(self, namespace: str) -> bool:
+        """Whether any action's outcome is unknown there."""
+        self._waiting.write()
+        return self._link.one(bool, _ANY_UNKNOWN, (namespace,)) is not None
 
     def namespaces(self) -> tuple[str, ...]:
         """Every namespace that has an action, in order."""
