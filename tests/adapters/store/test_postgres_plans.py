@@ -59,8 +59,8 @@ FOUND: dict[str, tuple[Callable[[PostgresCredentials], object], str]] = {
         lambda it: it.due_beside(SPACE, "db", Instant(NOW + 50), {"helper"}, limit=4),
         "credentials_due",
     ),
-    "due alive": (lambda it: it.due_alive(SPACE, "db", Instant(NOW + 50), limit=20), "credentials_due"),
-    "alive in a target": (lambda it: it.alive_in(SPACE, "db", limit=5), "credentials_due"),
+    "due alive": (lambda it: it.due_alive(SPACE, "db", Instant(NOW + 50), limit=20), "credentials_living"),
+    "alive in a target": (lambda it: it.alive_in(SPACE, "db", limit=5), "credentials_living"),
     "overdue": (lambda it: it.overdue(SPACE, Instant(NOW), limit=20), "credentials_revoking"),
     "of a task": (lambda it: it.credentials(SPACE, task="tsk_7", states=LIVE), "credentials_by_task"),
     "revoking": (

@@ -44,7 +44,7 @@ from tests.contracts.store.test_credential import row as credential
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEWEST = "0048"
+NEWEST = "0049"
 """The newest revision that there is."""
 REVISION = """
 from alembic import op
@@ -476,4 +476,20 @@ def test_0048_no_epoch_of_before_has_a_record_and_one_can_get_it(tmp_path: Path)
     assert not read(store, lambda seen: seen.targets.has_epoch(2, NOW))
     store.write(lambda tx: tx.targets.put_epoch(2, NOW))
     assert read(store, lambda seen: seen.targets.has_epoch(2, NOW))
+    store.close()
+
+
+def test_0049_credentials_of_before_are_found_by_the_index_of_what_lives(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    make(path)
+    store = SqlStore(path, reserve=0)
+    store.write(lambda tx: tx.credentials.insert_credentials([credential("a"), credential("b")]))
+    store.close()
+    connection = driver.connect(os.fspath(path), isolation_level=None)
+    connection.execute("DROP INDEX credentials_living")
+    connection.execute("UPDATE alembic_version SET version_num = '0048'")
+    connection.close()
+    store = SqlStore(path, reserve=0)
+    alive = read(store, lambda seen: seen.credentials.alive_in(SPACE, credential("a").target, limit=9))
+    assert {one.id for one in alive} == {credential("a").id, credential("b").id}
     store.close()

@@ -76,6 +76,7 @@ READS: dict[str, Callable[[Snapshot], object]] = {
     "open permits of a connection": lambda seen: seen.actions.open_permits(SPACE, connection="con_1"),
     "open permits of a task": lambda seen: seen.actions.open_permits(SPACE, task="tsk_1"),
     "unknown outcomes of an act": lambda seen: seen.actions.unknowns(SPACE, "root", "key"),
+    "any unknown outcome": lambda seen: seen.actions.has_unknown(SPACE),
     "namespaces": lambda seen: seen.actions.namespaces(),
     "count of records": lambda seen: seen.audit.count(),
     "size of the log": lambda seen: seen.audit.size(),
@@ -112,8 +113,8 @@ FOUND: dict[str, str] = {
     "credentials under way": "credentials_unfinished (namespace=?)",
     "due credentials": "credentials_due (namespace=? AND target=? AND due>? AND due<?)",
     "due beside agents": "credentials_due (namespace=? AND target=? AND due>? AND due<?)",
-    "due living credentials": "credentials_due (namespace=? AND target=? AND due>? AND due<?)",
-    "alive in a target": "credentials_due (namespace=? AND target=? AND due>?)",
+    "due living credentials": "credentials_living (namespace=? AND target=? AND due>? AND due<?)",
+    "alive in a target": "credentials_living (namespace=? AND target=? AND due>?)",
     "overdue credentials": "credentials_revoking (namespace=? AND ended<?)",
 }
 """By which index credentials are found."""

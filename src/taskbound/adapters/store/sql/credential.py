@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.sql.rows.columns import json_texts
-from taskbound.adapters.store.sql.schema.credential import UNFINISHED
+from taskbound.adapters.store.sql.schema.credential import LIVING, UNFINISHED
 from taskbound.core.clock import Instant
 from taskbound.core.credential import LIVE, Credential, CredentialState, Lease, Renewal, RenewalState
 from taskbound.ports.credential import HeldCredential
@@ -25,8 +25,6 @@ COLUMNS: Final = (
 )
 RENEWAL: Final = ("renewal", "renewed", "renewal_record", "renewal_state", "renewal_attempts")
 """Columns of the last renewal."""
-LIVING: Final = ", ".join(f"'{one.value}'" for one in sorted(LIVE, key=lambda one: one.value))
-"""States, as a statement lists them."""
 _ONE: Final = f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND id = ?"  # noqa: S608 - our own words
 _UNFINISHED: Final = frozenset({*LIVE, CredentialState.REVOKING})
 _SOME: Final = (
@@ -53,12 +51,14 @@ _DUE_BESIDE: Final = (
     " AND due > 0 AND due <= ?3 AND agent NOT IN (SELECT value FROM json_each(?4)) ORDER BY due, id LIMIT ?5"
 )
 _DUE_ALIVE: Final = (
-    f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND target = ?"  # noqa: S608 - our own words
-    f" AND due > 0 AND due <= ? AND state IN ({LIVING}) ORDER BY due, id LIMIT ?"
+    f"SELECT {COLUMNS} FROM credentials INDEXED BY credentials_living"  # noqa: S608 - our own words
+    f" WHERE namespace = ? AND target = ? AND due > 0 AND due <= ? AND state IN ({LIVING})"
+    " ORDER BY due, id LIMIT ?"
 )
 _ALIVE_IN: Final = (
-    f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND target = ?"  # noqa: S608 - our own words
-    f" AND due > 0 AND state IN ({LIVING}) ORDER BY due DESC, id DESC LIMIT ?"
+    f"SELECT {COLUMNS} FROM credentials INDEXED BY credentials_living"  # noqa: S608 - our own words
+    f" WHERE namespace = ? AND target = ? AND due > 0 AND state IN ({LIVING})"
+    " ORDER BY due DESC, id DESC LIMIT ?"
 )
 _OVERDUE: Final = (
     f"SELECT {COLUMNS} FROM credentials WHERE namespace = ? AND state = 'revoking'"  # noqa: S608 - our own words
