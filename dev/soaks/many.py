@@ -236,7 +236,7 @@ class _Many:
             while one.ask(asked, CredentialRows).rows:
                 if time.perf_counter() - began > _PATIENCE:
                     raise AssertionError(f"not all of them are gone after {_PATIENCE} s")
-                pause.wait(0.1)
+                pause.wait(1.0)
         return written, time.perf_counter() - began
 
 

@@ -18,7 +18,7 @@ from taskbound.flows.credential.errors import (
     UnknownCredentialError,
 )
 from taskbound.flows.credential.handing import acknowledge_credential
-from taskbound.flows.credential.revoking import end_own, revoke_credentials
+from taskbound.flows.credential.revoking import MOST, end_own, revoke_credentials
 from tests.stories.brokering import (
     TARGET,
     Broker,
@@ -90,10 +90,10 @@ def test_a_person_revokes_one_a_task_or_a_target_and_exactly_one_of_them(world: 
     assert (first["why"], first["notes"]) == ("ann revoked it: odd", [f"by ann, {ANN.proof}"])
 
 
-def test_four_are_revoked_by_one_question_and_more_is_said(world: World, task: Task) -> None:
-    put_many(world, 5, task=task.id, state=S.ACTIVE, acknowledged=True)
+def test_a_few_are_revoked_by_one_question_and_more_is_said(world: World, task: Task) -> None:
+    put_many(world, MOST + 1, task=task.id, state=S.ACTIVE, acknowledged=True)
     done = revoke_credentials(world.means, "default", target=TARGET, actor=ANN)
-    assert (len(done.credentials), done.more) == (4, True)
+    assert (len(done.credentials), done.more) == (MOST, True)
     done = revoke_credentials(world.means, "default", target=TARGET, actor=ANN)
     assert (len(done.credentials), done.more) == (1, False)
 

@@ -12,8 +12,9 @@ from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.credential import Credential, CredentialState, LeaseLostError, Step
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.credential.leasing import Leased, lease
-from taskbound.surfaces.api.tellings import TOGETHER, Tellings
-from taskbound.surfaces.api.worker import Lane, Worker
+from taskbound.surfaces.api import tellings as module
+from taskbound.surfaces.api.tellings import BURST, TOGETHER, Tellings
+from taskbound.surfaces.api.worker import Lane, OverloadedError, Worker
 from tests.stories.brokering import Broker, moves, put, put_target, row_of
 from tests.world import World
 
@@ -132,6 +133,112 @@ def test_i55_one_that_is_refused_is_in_no_others_way_and_changes_nothing(world: 
     assert written == 1 + TOGETHER
     assert row_of(world, told[2].credential).state is S.REVOKING
     assert len(moves(world)) == TOGETHER - 1
+
+
+def groups_of(count: int, *, apart: float) -> list[int]:
+    """How many are told in each transaction, where so many brokers tell one thing after the other."""
+    groups: list[int] = []
+
+    class Store:
+        def write(self, work: Callable[[Transaction], Sequence[object]]) -> Sequence[object]:
+            done = work(None)  # type: ignore[arg-type]  # what is told looks at nothing
+            groups.append(len(done))
+            return done
+
+    class Means:
+        store = Store()
+
+    async def story() -> None:
+        worker = Worker(asyncio.get_running_loop())
+        tellings = Tellings(Means(), worker)  # type: ignore[arg-type]  # the store is all that is asked
+        worker.start()
+        over = asyncio.get_running_loop().time() + apart
+
+        async def broker() -> None:
+            while asyncio.get_running_loop().time() < over:
+                before = len(groups)
+                await tellings.take(lambda _: None)
+                if len(groups) == before:
+                    groups.append(1)  # told alone: no transaction of several
+
+        await asyncio.gather(*(broker() for _ in range(count)))
+        await asyncio.to_thread(worker.stop)
+
+    asyncio.run(story())
+    return groups
+
+
+def test_i61_however_fast_brokers_tell_so_many_groups_are_taken_in_a_second_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "EVERY", 0.05)
+    groups = groups_of(3, apart=1.0)
+    assert BURST < len(groups) <= BURST + 1.0 / 0.05 + 4
+    assert groups[-5:-1] == [3, 3, 3, 3]  # what is told meanwhile is of one transaction
+
+
+def test_what_is_told_now_and_then_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "EVERY", 3600.0)
+    told = 0
+
+    async def story() -> None:
+        nonlocal told
+        worker = Worker(asyncio.get_running_loop())
+        tellings = Tellings(None, worker)  # type: ignore[arg-type]  # none is of a group
+        tellings._counted -= 24 * 3600.0  # noqa: SLF001 - nothing was told for a day, which saves up nothing
+        worker.start()
+        for _ in range(BURST):
+            await asyncio.wait_for(tellings.take(lambda _: None), 10)
+            told += 1
+        late = asyncio.ensure_future(tellings.take(lambda _: None))
+        await asyncio.wait({late}, timeout=0.2)
+        assert not late.done()
+        late.cancel()
+        await asyncio.to_thread(worker.stop)
+
+    asyncio.run(story())
+    assert told == BURST
+
+
+def test_who_waits_no_more_keeps_no_other_from_its_answer(world: World) -> None:
+    async def story() -> list[object]:
+        worker = Worker(asyncio.get_running_loop())
+        tellings = Tellings(world.means, worker)
+        both = [asyncio.ensure_future(tellings.take(lambda _: "told")) for _ in range(2)]
+        await asyncio.sleep(0)
+        futures = [future for _, future, _ in tellings._lane._jobs]  # noqa: SLF001 - until both wait
+        assert len(futures) == 2
+        both[0].cancel()
+        worker.start()
+        found = await asyncio.gather(*both, return_exceptions=True)
+        await asyncio.to_thread(worker.stop)
+        return list(found)
+
+    gone, other = asyncio.run(story())
+    assert isinstance(gone, asyncio.CancelledError)
+    assert other == "told"
+
+
+def test_i61_more_than_can_wait_is_refused_and_what_waits_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "EVERY", 0.2)
+    monkeypatch.setattr(module, "WAITING", 5)
+
+    async def story() -> list[object]:
+        worker = Worker(asyncio.get_running_loop())
+        tellings = Tellings(None, worker)  # type: ignore[arg-type]  # the groups of it fail, and are told alone
+        worker.start()
+        for _ in range(BURST):
+            await tellings.take(lambda _: "early")
+        late = [asyncio.ensure_future(tellings.take(lambda _: "late")) for _ in range(7)]
+        found = await asyncio.gather(*late, return_exceptions=True)
+        await asyncio.to_thread(worker.stop)
+        return list(found)
+
+    found = asyncio.run(story())
+    assert found[:5] == ["late"] * 5
+    assert [type(one) for one in found[5:]] == [OverloadedError] * 2
 
 
 def test_what_brokers_lease_meanwhile_is_of_the_same_transaction(world: World) -> None:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["Revoked", "end_own", "revoke_credentials"]
+__all__ = ["MOST", "Revoked", "end_own", "revoke_credentials"]
 
 MOST: Final = 4
-"""Credentials that are ended by one question (rule 1): two milliseconds of work that decisions wait for."""
+"""Credentials that are ended by one question (rule 1): a millisecond of work that decisions wait for."""
 _WORDS: Final = 300
 """Characters of a person's reason that are kept."""
 

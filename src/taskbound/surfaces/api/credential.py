@@ -4,7 +4,7 @@
    for the task that has the credential; revoking and sweeping are a person's.
 2. What is shown of one is its row, and what its target calls it. No row holds a secret.
 3. One credential, or a task's, is revoked before anything else that waits (I-61). All of a target may be
-   ten thousand, four by each question: they are taken with what brokers tell of them, in the same
+   ten thousand, a few by each question: they are taken with what brokers tell of them, in the same
    transactions, once a turn has decided what waited (`tellings`).
 """
 

@@ -3,7 +3,8 @@
 1. The store is looked at each half second, and at once when the daemon says that something is due: what it
    says names a target, and what is due there stands in the store. What that showed is what workers who are
    free meanwhile are given, until there is less of it than there are workers: it is looked up anew then, and
-   not for each of ten thousand. Only what the daemon leases counts.
+   not for each of ten thousand. Nor is it for what the daemon says meanwhile: a look shows what was due
+   first, which is what it showed. Only what the daemon leases counts.
 2. Each target has `WORKERS` workers, and one of them is left for the other kind of work: revoking never
    keeps all of them from minting or renewing, nor these from revoking. A target that hangs keeps its own busy
    and no other's (I-59). The agent that has the fewest in hand is next, and those whose ends took long have
@@ -12,7 +13,10 @@
    one worker fewer ends: a third adds a tenth to what two do and takes the machine from the daemon, whose
    decisions had a p99 of 7 ms beside three and have one of 5 beside two. Where a system is far away, time
    goes into waiting for it, and the third is worth having.
-3. No more is leased than there are workers who can begin at once.
+3. No more is leased than there are workers who can begin at once; where more is due than one look shows and
+   each end is quick, `AHEAD` ends more, by the same question: a lease is a commit of the daemon's, which its
+   decisions wait for, and all of these are begun long before it is over. Whoever ends one goes on with the
+   next of them. What can't be begun any more stays where it is, and is due again when its lease is over.
 4. What the daemon doesn't give is passed over for a second, unless it says that something is due there. What
    can't be looked for is for five: a look takes no lease, and one that fails changes nothing in its row.
 5. That the store or the daemon can't be reached ends nothing here: it is looked at again.
@@ -45,12 +49,14 @@ if TYPE_CHECKING:
     from taskbound.surfaces.broker.steps import Desk
     from taskbound.wire.broker import Order, Orders
 
-__all__ = ["EVERY", "WORKERS", "Hall", "Job", "Work"]
+__all__ = ["AHEAD", "EVERY", "WORKERS", "Ahead", "Hall", "Job", "Work"]
 
 _log = logging.getLogger(__name__)
 EVERY: Final = 0.5
 """Seconds between two looks at the store."""
 WORKERS: Final = 4
+AHEAD: Final = 8
+"""Ends that are leased before there is a worker for them (rule 3): two tenths of a second of work."""
 _LOOKED_AT: Final = 64
 """Rows of one target that are looked at in one round."""
 _MOST: Final = 64
@@ -80,12 +86,22 @@ class Job:
     """On the clock that is never set."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """An end that is leased, and that nobody has begun."""
+
+    row: Credential
+    work: Callable[[], None]
+
+
 @dataclass(slots=True)
 class Hall:
     """The workers of one target."""
 
     in_hand: dict[str, Job] = field(default_factory=dict)
     """By credential that is worked on."""
+    ahead: dict[str, Ahead] = field(default_factory=dict)
+    """By credential that is leased for who is free next (rule 3)."""
     passed: dict[str, float] = field(default_factory=dict)
     """By credential that was not given: until when it is passed over."""
     slow: dict[str, float] = field(default_factory=dict)
@@ -111,18 +127,43 @@ class Hall:
         busy = list(self.in_hand.values())
         has = Counter(job.agent for job in busy)
         found: list[Credential] = []
-        free = [one for one in self.due if one[0].id not in self.in_hand and one[0].id not in self.passed]
+        taken = {*self.in_hand, *self.ahead, *self.passed}
+        free = [one for one in self.due if one[0].id not in taken]
         while len(busy) < WORKERS:
-            free = [one for one in free if self._has_room(_job(*one, elapsed), busy)]
-            if not free:
+            able = [one for one in free if self._has_room(_job(*one, elapsed), busy)]
+            if not able:
                 break
-            row, step = min(free, key=lambda one: has[one[0].agent])  # the first of them
+            row, step = min(able, key=lambda one: has[one[0].agent])  # the first of them
             free.remove((row, step))
-            self.due.remove((row, step))
             found.append(row)
             busy.append(_job(row, step, elapsed))
             has[row.agent] += 1
+        found += self._ahead_of(found, free)
+        chosen = {one.id for one in found}
+        self.due = [one for one in self.due if one[0].id not in chosen]
         return found
+
+    def _ahead_of(self, found: list[Credential], free: list[tuple[Credential, Step]]) -> list[Credential]:
+        """Ends that are leased with these, where there is nobody for them yet (rule 3)."""
+        if not (found and self.more and self.quick) or self.ahead:
+            return []
+        ends = [row for row, step in free if step is Step.REVOKE and row.agent not in self.slow]
+        return ends[:AHEAD]
+
+    def can_begin(self, job: Job) -> bool:
+        """Whether there is a worker for it now."""
+        busy = list(self.in_hand.values())
+        return len(busy) < WORKERS and self._has_room(job, busy)
+
+    def next(self, elapsed: float) -> Ahead | None:
+        """What is leased already and can be begun, which is in hand from now on; None where nothing is."""
+        for name, one in self.ahead.items():
+            job = Job(giving=False, agent=one.row.agent, begun=elapsed)
+            if self.can_begin(job):
+                self.in_hand[name] = job
+                del self.ahead[name]
+                return one
+        return None
 
     def done(self, credential: str, elapsed: float) -> None:
         """A worker is free again."""
@@ -194,12 +235,18 @@ class Work:
     def push(self, namespace: str, target: str, *, sweep: bool) -> None:
         """Something is due there, the daemon says (rules 1 and 4); an empty name is all of its targets."""
         with self._lock:
-            for place, hall in self._halls.items():
-                if place[0] == namespace and target in {"", place[1]}:
-                    hall.passed.clear()
+            there = [
+                hall
+                for place, hall in self._halls.items()
+                if place[0] == namespace and target in {"", place[1]}
+            ]
+            for hall in there:
+                hall.passed.clear()
+            looks = sweep or not there or any(hall.short for hall in there)
         if sweep:
             self._sweeps.want(namespace, target)
-        self._looks.set()
+        if looks:
+            self._looks.set()
         self._wake.set()
 
     def round(self, *, look: bool = True) -> None:
@@ -212,6 +259,7 @@ class Work:
             TaskboundError: The store can't be read.
         """
         targets = self._look() if look else None
+        self._go_on()
         chosen = self._choose()
         for namespace in sorted({place[0] for place in chosen}):
             wanted = {
@@ -220,7 +268,7 @@ class Work:
                 if space == namespace
                 for row in rows
             }
-            names = sorted(wanted)
+            names = list(wanted)  # as they were chosen: who is first begins, and the rest is ahead
             for start in range(0, len(names), _MOST):
                 self._lease(namespace, {one: wanted[one] for one in names[start : start + _MOST]})
         if targets is not None:
@@ -267,37 +315,61 @@ class Work:
             _log.info("nothing is leased in %s: %s", namespace, error.message)  # 5
             return
         given = {one.credential: one for one in orders.orders if one.credential in wanted}
+        begun: list[tuple[str, str, Callable[[], None]]] = []
         with self._lock:
             for name, (target, row) in wanted.items():
                 hall = self._halls[namespace, target]
-                if name in given:
-                    hall.in_hand[name] = _job(row, Step(given[name].step), asked.elapsed)
-                else:
+                order = given.get(name)
+                if order is None:
                     hall.passed[name] = asked.elapsed + _PASSED
-        for name, order in given.items():
-            self._begin(namespace, wanted[name][0], order, orders, asked)
+                    continue
+                job = _job(row, Step(order.step), asked.elapsed)
+                work = self._work_of(namespace, target, order, orders, asked)
+                if Step(order.step) is Step.REVOKE and not hall.can_begin(job):
+                    hall.ahead[name] = Ahead(row=row, work=work)  # 3
+                else:
+                    hall.in_hand[name] = job
+                    begun.append((target, name, work))
+        for target, name, work in begun:
+            self._begin(namespace, target, name, work)
 
-    def _begin(self, namespace: str, target: str, order: Order, orders: Orders, asked: Moment) -> None:
+    def _work_of(
+        self, namespace: str, target: str, order: Order, orders: Orders, asked: Moment
+    ) -> Callable[[], None]:
+        """What is done under this lease."""
         grip = Grip(
             watch=self._desk.watch,
             asked=asked,
             lasts=(order.until - orders.now) / _SECOND,
             fence=order.fence,
         )
-        work = {
+        return {
             "mint": lambda: mint(self._desk, namespace, order.credential, grip),
             "renew": lambda: renew(self._desk, namespace, order.credential, grip),
             "revoke": lambda: revoke(self._desk, namespace, order.credential, grip),
             "look": lambda: self._look_for(namespace, target, order.credential),
         }[order.step]
+
+    def _begin(self, namespace: str, target: str, credential: str, work: Callable[[], None]) -> None:
         worker = threading.Thread(
-            target=self._do, args=(namespace, target, order.credential, work), name=target, daemon=True
+            target=self._do, args=(namespace, target, credential, work), name=target, daemon=True
         )
         try:
             worker.start()
         except RuntimeError:  # no thread can be had now: the lease ends by itself
-            _log.warning("%s: no worker can be had", order.credential)
-            self._done(namespace, target, order.credential)
+            _log.warning("%s: no worker can be had", credential)
+            self._done(namespace, target, credential, goes_on=False)
+
+    def _go_on(self) -> None:
+        """Begin what is leased already, where there is a worker for it (rule 3)."""
+        elapsed = self._desk.watch.elapsed()
+        begun: list[tuple[str, str, Ahead]] = []
+        with self._lock:
+            for (namespace, target), hall in self._halls.items():
+                while (one := hall.next(elapsed)) is not None:
+                    begun.append((namespace, target, one))
+        for namespace, target, one in begun:
+            self._begin(namespace, target, one.row.id, one.work)
 
     def _look_for(self, namespace: str, target: str, credential: str) -> None:
         if not look_for(self._desk, namespace, credential):
@@ -306,24 +378,33 @@ class Work:
                 passed[credential] = self._desk.watch.elapsed() + _LOOKED  # 4
 
     def _do(self, namespace: str, target: str, credential: str, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Exception as error:  # noqa: BLE001 - the thread's outermost edge
-            _log.error(
-                "%s: %s was raised", credential, type(error).__name__
-            )  # and no words: they may be a target's
-        finally:
-            self._done(namespace, target, credential)
+        while True:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 - the thread's outermost edge
+                _log.error(
+                    "%s: %s was raised", credential, type(error).__name__
+                )  # and no words: they may be a target's
+            following = self._done(namespace, target, credential)
+            if following is None:
+                return
+            credential, work = following.row.id, following.work
 
-    def _done(self, namespace: str, target: str, credential: str) -> None:
+    def _done(self, namespace: str, target: str, credential: str, *, goes_on: bool = True) -> Ahead | None:
+        """A worker is free; what it goes on with, which is in its hand already (rule 3)."""
         with self._lock:
             hall = self._halls.get((namespace, target))
+            following = None
             if hall is not None:
-                hall.done(credential, self._desk.watch.elapsed())
+                elapsed = self._desk.watch.elapsed()
+                hall.done(credential, elapsed)
+                following = hall.next(elapsed) if goes_on and not self._ending.is_set() else None
             if hall is None or hall.short:
                 self._looks.set()
             self._idle.notify_all()
-        self._wake.set()
+        if following is None:
+            self._wake.set()
+        return following
 
     def _run(self) -> None:
         next_look = self._desk.watch.elapsed()
