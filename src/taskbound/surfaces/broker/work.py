@@ -242,7 +242,7 @@ class Work:
             ]
             for hall in there:
                 hall.passed.clear()
-            looks = sweep or not there or any(hall.short for hall in there)
+            looks = sweep or not there or any(hall.short or not hall.more for hall in there)
         if sweep:
             self._sweeps.want(namespace, target)
         if looks:
