@@ -239,6 +239,20 @@ def test_several_times_as_many_are_ended_as_the_daemon_is_asked_for_leases(
     assert sum(one for one in asked if one > WORKERS) >= 50
 
 
+def test_a_mint_of_whom_a_hundred_ends_are_due_is_minted_beside_them(database: Orders) -> None:
+    broker = Brokering(MemoryStore(), plugs={"postgres": lambda _file, _access: Quick()})
+    broker.ready(database)
+    for row in [broker.ask(waits=False) for _ in range(100)]:
+        broker.world.forge(row, state=S.REVOKING, ended=row.made)
+    wanted = broker.ask()
+    broker.work.round()
+    assert broker.work.settle(patience=10)
+    assert broker.row(wanted.id).state is S.ACTIVE
+    with broker.desk.store.read() as seen:
+        left = seen.credentials.credentials(SPACE, states={S.REVOKING}, limit=200)
+    assert len(left) >= 50  # it didn't wait until all of them were gone
+
+
 def test_k14_what_is_leased_ahead_is_not_begun_by_who_stops_and_is_ended_by_who_comes_next(
     broker: Brokering, database: Orders
 ) -> None:
