@@ -44,6 +44,8 @@ LEGACY = "2025-11-25"
 MODERN = "2026-07-28"
 DEADLINE = 20.0
 _CHUNK = 1 << 16
+_REAPED = 5.0
+"""Seconds within which a process that was killed has ended."""
 _META = (
     b'{"io.modelcontextprotocol/protocolVersion":"2026-07-28",'
     b'"io.modelcontextprotocol/clientCapabilities":{},'
@@ -153,6 +155,9 @@ class RawClient:
             await self._drain
         if self.process.stdin is not None:
             self.process.stdin.close()
+        with contextlib.suppress(TimeoutError):  # closing would reap it, and nobody would know how it ended
+            async with asyncio.timeout(_REAPED):
+                await self.process.wait()
         transport = getattr(self.process, "_transport", None)
         if transport is not None:
             transport.close()

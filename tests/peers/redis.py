@@ -56,6 +56,8 @@ _OWNER: Final = "owner"
 _OWNERS: Final = "owners-own-word"
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108  # a folder in memory: syncing there costs nothing
 _DEADLINE: Final = 20.0
+_WRITTEN = 5.0
+"""Seconds within which what a server was asked is written down, unless its connection was cut."""
 _SLOTS: Final = 16_384
 _WATCHED: Final = {
     "loglevel": "debug",
@@ -167,8 +169,19 @@ class Node:
         """End it for good, and have all that it told in its folder (rule 3)."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
+            self._write_all_down()
             (self.folder / "told").write_text(self.tells(), encoding="utf-8")
             self.kill()
+
+    def _write_all_down(self) -> None:
+        """Wait until what it was asked so far is written down, as long as somebody does that."""
+        if not self.watched:
+            return
+        last = f"last-{time.monotonic_ns()}"
+        self.ask("ECHO", last)
+        end, pause = time.monotonic() + _WRITTEN, threading.Event()
+        while last.encode() not in (self.folder / "monitor").read_bytes() and time.monotonic() < end:
+            pause.wait(0.005)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
