@@ -19,6 +19,7 @@ from taskbound.flows.credential.leasing import lease
 from taskbound.flows.credential.reconciled import Reconciled, take_reconciled
 from taskbound.flows.credential.sweeping import Sweep, take_sweep
 from taskbound.flows.credential.telling import Telling
+from taskbound.ports.target import Gone, Minted
 from taskbound.sdk.client import DaemonLostError
 from taskbound.surfaces.broker.grip import Watch
 from taskbound.surfaces.broker.keeping import Keeping
@@ -50,10 +51,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskbound.ports.store import Readable, Store
-    from taskbound.ports.target import Minted
+    from taskbound.ports.target import MintOrder
     from taskbound.surfaces.broker.authority import Told
 
 PATIENCE = 20.0
+
+
+class Quick:
+    """A target in which nothing takes any time."""
+
+    def mint(self, order: MintOrder, *_: object, **__: object) -> Minted:
+        return Minted(open={}, secret={"PGPASSWORD": order.name})
+
+    def use(self, *_: object, **__: object) -> None:
+        return None
+
+    def sweep(self, *_: object, **__: object) -> tuple[str, ...]:
+        return ()
+
+    def revoke(self, *_: object, **__: object) -> Gone:
+        return Gone(cut=0)
 
 
 @dataclass

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.credential import NEVER, CredentialState, Step
-from taskbound.ports.target import Gone, Minted
 from taskbound.surfaces.broker.grip import Watch
 from taskbound.surfaces.broker.work import AHEAD, WORKERS, Ahead, Hall, Job, Work
 from tests.core.credential.crediting import made
 from tests.stories.minting import SPACE
-from tests.surfaces.broker.brokering import Brokering
+from tests.surfaces.broker.brokering import Brokering, Quick
 from tests.wiring.running import until
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.credential import Credential
     from taskbound.ports.store import Readable, Snapshot
-    from taskbound.ports.target import MintOrder
     from taskbound.wire.broker import Orders as Given
     from tests.peers.minter import Orders
 
@@ -196,22 +194,6 @@ def test_i59_what_is_leased_ahead_is_not_begun_where_it_would_be_one_too_many() 
     assert hall.ahead == ahead
     hall.in_hand.popitem()
     assert hall.next(1.0) is not None
-
-
-class Quick:
-    """A target in which nothing takes any time."""
-
-    def mint(self, order: MintOrder, *_: object, **__: object) -> Minted:
-        return Minted(open={}, secret={"PGPASSWORD": order.name})
-
-    def use(self, *_: object, **__: object) -> None:
-        return None
-
-    def sweep(self, *_: object, **__: object) -> tuple[str, ...]:
-        return ()
-
-    def revoke(self, *_: object, **__: object) -> Gone:
-        return Gone(cut=0)
 
 
 def test_several_times_as_many_are_ended_as_the_daemon_is_asked_for_leases(

@@ -17,13 +17,13 @@ from taskbound.core.clock import seconds
 from taskbound.core.credential import CredentialState, name_of
 from taskbound.core.target import PostgresAccess
 from taskbound.core.tool import ADMIN_SLOT, Binding
-from taskbound.ports.target import Gone, Minted, TargetUnavailableError
+from taskbound.ports.target import Gone, TargetUnavailableError
 from taskbound.surfaces.broker.grip import Grip
 from taskbound.surfaces.broker.steps import mint, revoke
 from taskbound.wire.broker import TellFailed, TellMinted
 from tests.peers.minter import ADMIN
 from tests.stories.minting import SPACE
-from tests.surfaces.broker.brokering import Brokering, declared_at, plug
+from tests.surfaces.broker.brokering import Brokering, Quick, declared_at, plug
 from tests.wiring.running import until
 from tests.world import ANN
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskbound.core.credential import Credential
-    from taskbound.ports.target import MintOrder
     from tests.peers.minter import Orders
 
 S = CredentialState
@@ -335,7 +334,7 @@ def test_i59_a_target_that_hangs_delays_no_other(broker: Brokering, database: Or
     assert broker.work.settle(patience=30)
 
 
-class Drawn:
+class Drawn(Quick):
     """A target in which the ends of some names are drawn out until they fail, as by locks in a database."""
 
     def __init__(self) -> None:
@@ -343,19 +342,11 @@ class Drawn:
         self.asked: list[str] = []
         self.turns = threading.Semaphore(0)
 
-    def mint(self, order: MintOrder, *_: object, **__: object) -> Minted:
-        return Minted(open={}, secret={"PGPASSWORD": order.name})
-
-    def use(self, *_: object, **__: object) -> None:
-        return None
-
-    def sweep(self, *_: object, **__: object) -> tuple[str, ...]:
-        return ()
-
-    def revoke(self, name: str, **_: object) -> Gone:
+    def revoke(self, *names: object, **_: object) -> Gone:
+        (name,) = names
         if name not in self.out:
             return Gone(cut=0)
-        self.asked.append(self.out[name])
+        self.asked.append(self.out[str(name)])
         assert self.turns.acquire(timeout=20)
         raise TargetUnavailableError("somebody has what this needs")
 

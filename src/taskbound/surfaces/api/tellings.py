@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from taskbound.flows.policy.held import hold
 from taskbound.surfaces.api.authority import based
-from taskbound.surfaces.api.worker import WAITING, Lane, OverloadedError
+from taskbound.surfaces.api.worker import WAITING, Lane, OverloadedError, answer_to, fail_with
 
 if TYPE_CHECKING:
     import asyncio
@@ -99,7 +99,7 @@ class Tellings:
                 room = TOGETHER
             for _ in range(min(room, len(self._waiting))):
                 telling, future = self._waiting.popleft()
-                self._lane.hand(telling, partial(_answer, future), partial(_fail, future))
+                self._lane.hand(telling, partial(answer_to, future), partial(fail_with, future))
 
     def _wait(self) -> float:
         """Seconds until another group may be taken (rule 2)."""
@@ -132,13 +132,3 @@ def _alone(one: _Telling) -> object:
             return one.tell(None)
     except Exception as error:  # noqa: BLE001 - carried over to whoever awaits
         return _Refused(error=error)
-
-
-def _answer(future: asyncio.Future[object], answer: object) -> None:
-    if not future.done():
-        future.set_result(answer)
-
-
-def _fail(future: asyncio.Future[object], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Lane", "OverloadedError", "Worker"]
+__all__ = ["Lane", "OverloadedError", "Worker", "answer_to", "fail_with"]
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class Lane(Generic[J, A]):
             OverloadedError: Too many wait (rule 4).
         """
         future: asyncio.Future[A] = self._worker.loop.create_future()
-        self.hand(job, partial(_set_result, future), partial(_set_exception, future))
+        self.hand(job, partial(answer_to, future), partial(fail_with, future))
         return future
 
     def run(self) -> list[Given]:
@@ -224,11 +224,13 @@ def _give(given: Sequence[Given]) -> None:
         one()
 
 
-def _set_result(future: asyncio.Future[A], answer: A) -> None:
+def answer_to(future: asyncio.Future[A], answer: A) -> None:
+    """Give an answer, where somebody waits for it still."""
     if not future.done():
         future.set_result(answer)
 
 
-def _set_exception(future: asyncio.Future[A], error: Exception) -> None:
+def fail_with(future: asyncio.Future[A], error: Exception) -> None:
+    """Say why there is none, where somebody waits for it still."""
     if not future.done():
         future.set_exception(error)
