@@ -135,7 +135,7 @@ class ActionWrites(ActionReads, Protocol):
         """By id: those of these actions that exist, whatever their state, locked against change."""
 
     def insert_actions(self, actions: Sequence[StoredAction]) -> None:
-        """Write new ones; one known, or one presented with a permit, MUST raise `ConflictError` at last."""
+        """Write new ones: a known id, a presentation with a permit MUST raise `ConflictError` by the end."""
 
     def put_acts(self, namespace: str, acts: Mapping[ActKey, ActHistory]) -> None:
         """Write what is known of acts, whole."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.store.sql import Machine, SqlStore
+from taskbound.adapters.store.sql.schema.credential import LIVING, UNFINISHED
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.clock import Instant
 from taskbound.core.credential import LIVE, CredentialState
@@ -14,7 +15,7 @@ from taskbound.core.task import TaskState
 from tests.contracts.store.rows import NOW, SPACE, action, append, decided, event, insert, open_chain, outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from taskbound.ports.store import Snapshot, Transaction
@@ -205,3 +206,11 @@ def test_a_group_of_any_size_takes_the_same_few_statements_and_scans_nothing(
     found = {text: scans(text, connection) for text in texts if text not in {"BEGIN IMMEDIATE", "COMMIT"}}
     connection.close()
     assert {text: plan for text, plan in found.items() if plan} == {}
+
+
+def test_the_states_by_which_credentials_are_indexed_are_those_that_live_and_those_under_way() -> None:
+    def listed(states: Collection[CredentialState]) -> str:
+        return ", ".join(f"'{one}'" for one in sorted(one.value for one in states))
+
+    assert listed(LIVE) == LIVING
+    assert listed({*LIVE, CredentialState.REVOKING}) == UNFINISHED

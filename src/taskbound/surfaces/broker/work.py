@@ -3,8 +3,9 @@
 1. The store is looked at each half second, and at once when the daemon says that something is due: what it
    says names a target, and what is due there stands in the store. What that showed is what workers who are
    free meanwhile are given, until there is less of it than there are workers: it is looked up anew then, and
-   not for each of ten thousand. Nor is it for what the daemon says meanwhile: a look shows what was due
-   first, which is what it showed. Only what the daemon leases counts.
+   not for each of ten thousand. Where more is due than one look shows, nor is it for what the daemon says
+   meanwhile: a mint waits half a second at most then, beside thousands of ends. Only what the daemon leases
+   counts.
 2. Each target has `WORKERS` workers, and one of them is left for the other kind of work: revoking never
    keeps all of them from minting or renewing, nor these from revoking; so where more is due than is looked
    at, what lives of it is looked at as well, also of whom all the rest is. A target that hangs keeps its
@@ -12,8 +13,8 @@
    long have one worker fewer for a while: who draws out what it had (by a lock that it holds in a
    database), or had a thousand of it, is in no other agent's way. Where more is due than one look shows and
    each end is quick, one worker fewer ends: a third adds a fifth to what two do and takes the machine from
-   the daemon, whose decisions take twice as long beside three and 1.6 times beside two. Where a system is
-   far away, time goes into waiting for it, and the third is worth having.
+   the daemon, whose decisions take 2.1 times as long beside three and 1.7 beside two. Where a system is far
+   away, time goes into waiting for it, and the third is worth having.
 3. No more is leased than there are workers who can begin at once; where more is due than one look shows and
    each end is quick, `AHEAD` ends more, by the same question: a lease is a commit of the daemon's, which its
    decisions wait for, and all of these are begun long before it is over. Whoever ends one goes on with the
