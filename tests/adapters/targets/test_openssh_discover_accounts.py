@@ -21,10 +21,10 @@ for one in passwd shadow group ssh/sshd_config; do mount --bind "$0/${one#ssh/}"
 exec "$@"
 """
 _IMPATIENT = """
-import sys
+import signal, sys
 names = {"__name__": "helper"}
 exec(compile(open(sys.argv[1]).read(), "helper", "exec"), names)
-names["_EACH"] = 0.0
+names["_EACH"], names["_read_as"] = 0.05, lambda *_: signal.pause()
 sys.exit(names["main"](sys.argv[2:]))
 """
 _ACCOUNTS = {"root": 0, "ann": 4001, "bob": 4002, "carl": 4003, "shut": 4004, "gone": 4005}
@@ -319,8 +319,8 @@ def test_an_account_whose_files_take_too_long_is_said_to_be_unread(host: Host) -
     program, word, *more = host.sshd.command("serve")[2:]
     asked = json.dumps({"do": "discover", "most": 5, "prefixes": [], "seconds": 5})
     words = [host.sshd.python, "-ISBc", _IMPATIENT, program, word, *more]
-    said = subprocess.run(words, input=f"{asked}\n", check=True, capture_output=True, text=True).stdout
-    missed = json.loads(said)["ok"]["missed"]
+    said = subprocess.run(words, input=f"{asked}\n", check=True, capture_output=True, text=True, timeout=60)
+    missed = json.loads(said.stdout)["ok"]["missed"]
     assert missed["slow"] > 0
 
 

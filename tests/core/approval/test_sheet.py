@@ -30,7 +30,8 @@ from taskbound.surfaces.cli.screen import moment
 from tests.core.action.values import json_objects, tricky_text
 from tests.core.approval.sheets import LABELS, contents, ordinary, random_sheet, require_whole, shown
 
-IN_CI = 10_000
+IN_CI = 2_000
+"""Of the 1,000,000 of dev/soak."""
 texts = st.text(max_size=80) | tricky_text
 
 
@@ -50,7 +51,7 @@ def test_i32_what_is_shown_is_read_back_as_the_same_action(
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
-def test_i32_ten_thousand_random_actions_are_read_back_and_no_text_leaves_its_quotes() -> None:
+def test_i32_two_thousand_random_actions_are_read_back_and_no_text_leaves_its_quotes() -> None:
     shown_at_all = sum(require_whole(random_sheet(seed)) for seed in range(IN_CI))
     assert shown_at_all > IN_CI * 0.9
 
