@@ -19,7 +19,7 @@ mtype = { approval_pending, approval_approved, approval_denied, approval_expired
           approval_superseded, approval_consumed, approval_narrowed };
 mtype = { action_held, action_permitted, action_sent, action_succeeded, action_failed, action_unknown,
           action_refused, action_withdrawn, action_expired, action_not_sent, action_lapsed,
-          action_reconciled_succeeded, action_reconciled_failed };
+          action_reconciled_succeeded, action_reconciled_failed, action_unwatched };
 
 mtype = { less_none, less_open, less_used };
 
@@ -31,6 +31,7 @@ mtype action = action_held;
 bool ended, late, policy_changed, tool_changed;
 bool said_yes_1, said_yes_2, left_2;
 byte yeses;                     /* answers, not persons */
+bool unwatched;                 /* nobody tells what comes of it: it is used when it is permitted */
 bool handed;                    /* the permit has reached its holder */
 bool gone;                      /* its holder crashed */
 
@@ -258,7 +259,10 @@ inline consume() {
            approval != approval_superseded && approval != approval_denied);         /* 2 */
     assert(said_yes_1 && said_yes_2 && !left_2);                                    /* 4 */
     approval_move(consume, approval_approved, approval_consumed);
-    action_move(permit, action_held, action_permitted)
+    if
+    :: unwatched -> action_move(permit_unwatched, action_held, action_unwatched); act()
+    :: else -> action_move(permit, action_held, action_permitted)
+    fi
 }
 
 inline act() {
@@ -364,6 +368,10 @@ proctype Recovery() {
 
 init {
     atomic {
+        if
+        :: unwatched = true
+        :: skip
+        fi;
         run Approver(1, 2);
         run Approver(2, 1);
         run Leaver();

@@ -59,6 +59,8 @@ class PinnedTool:
     """What a person declared that its arguments are for (`core.tool.file.Role`)."""
     owner: str = ""
     """The person who answers for it; empty when nobody does."""
+    unwatched: bool = False
+    """Whether a person declared that nobody tells what comes of its calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -212,6 +212,8 @@ class ToolRow(Message, frozen=True):
     """Who approves for it; None where those who approve for the agent do."""
     owner: str = ""
     """Who answers for it; empty when nobody does, and to a gateway."""
+    unwatched: bool = False
+    """Whether a person declared that nobody tells what comes of its calls."""
 
 
 class ToolRows(Message, frozen=True, tag="tools", tag_field="is"):
@@ -310,6 +312,8 @@ class DeclareTool(Message, frozen=True, tag="tool:declare", tag_field="op"):
     """What a call may do to the world."""
     roles: tuple[str, ...] | None = None
     """What all its arguments are for, as `ARGUMENT=path` and the like."""
+    outcome: Literal["watched", "unwatched"] | None = None
+    """Whether somebody tells what comes of its calls; of an unwatched one it is asked by AuthZEN alone."""
 
 
 class ToolSaid(Message, frozen=True):
@@ -326,6 +330,7 @@ class ToolSaid(Message, frozen=True):
     """Who approves for it: said by the account that owns the data directory."""
     owner: str | None = None
     """Who answers for it: said by its owner."""
+    outcome: Literal["watched", "unwatched"] | None = None
 
 
 class ApplyTools(Message, frozen=True, tag="tool:apply", tag_field="op"):
@@ -348,7 +353,7 @@ class ToolChange(Message, frozen=True):
     tool: str
     """The server's name, where it is of the server."""
     what: str
-    """`effect`, `roles`, `idempotent`, `probes`, `checks`, `approvers` or `shareable`."""
+    """`effect`, `roles`, `idempotent`, `probes`, `checks`, `approvers`, `outcome`, `owner` or `shareable`."""
     before: str
     after: str
     relaxes: bool

@@ -44,8 +44,10 @@ from tests.contracts.store.test_credential import row as credential
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEWEST = "0049"
+NEWEST = "0050"
 """The newest revision that there is."""
+WITHOUT_0050 = "ALTER TABLE tools DROP COLUMN unwatched"
+"""What a database of before has not."""
 REVISION = """
 from alembic import op
 
@@ -458,6 +460,7 @@ def test_0047_a_credential_of_before_has_nothing_kept_and_is_what_it_was(tmp_pat
     connection = driver.connect(os.fspath(path), isolation_level=None)
     connection.execute("ALTER TABLE credentials DROP COLUMN kept")
     connection.execute("DROP TABLE epochs")
+    connection.execute(WITHOUT_0050)
     connection.execute("UPDATE alembic_version SET version_num = '0046'")
     connection.close()
     store = SqlStore(path, reserve=0)
@@ -470,6 +473,7 @@ def test_0048_no_epoch_of_before_has_a_record_and_one_can_get_it(tmp_path: Path)
     make(path)
     connection = driver.connect(os.fspath(path), isolation_level=None)
     connection.execute("DROP TABLE epochs")
+    connection.execute(WITHOUT_0050)
     connection.execute("UPDATE alembic_version SET version_num = '0047'")
     connection.close()
     store = SqlStore(path, reserve=0)
@@ -487,6 +491,7 @@ def test_0049_credentials_of_before_are_found_by_the_index_of_what_lives(tmp_pat
     store.close()
     connection = driver.connect(os.fspath(path), isolation_level=None)
     connection.execute("DROP INDEX credentials_living")
+    connection.execute(WITHOUT_0050)
     connection.execute("UPDATE alembic_version SET version_num = '0048'")
     connection.close()
     store = SqlStore(path, reserve=0)

@@ -164,6 +164,7 @@ def tool(name: str = "git__log", *, of: str = "git", namespace: str = SPACE, ver
         effect="read" if name == "git__log" else "",
         roles=("path=path",) if name == "git__log" else (),
         owner="ann" if name == "git__log" else "",
+        unwatched=name == "git__log",
         probes=("path=file:/srv", "revision=revision:path:/srv") if name == "git__log" else (),
     )
 

@@ -41,7 +41,7 @@ def test_a220_a_key_that_comes_with_another_action_is_malformed(state: ActionSta
 def test_a_duplicate_is_told_what_can_be_known(state: ActionState) -> None:
     answer = present(prior(state), "d" * 64)
     assert isinstance(answer, Duplicate)
-    if state is ActionState.UNKNOWN:
+    if state in {ActionState.UNKNOWN, ActionState.UNWATCHED}:
         assert answer.answer is PriorAnswer.UNKNOWN
     elif state not in TERMINAL:
         assert answer.answer is PriorAnswer.RUNNING

@@ -22,6 +22,7 @@ from taskbound.core.transition import WrongStateError
 # The table of design 5 a second time, in words: a cell that isn't here refuses.
 TABLE = """
 held       permit              permitted
+held       permit-unwatched    unwatched
 held       refuse              refused
 held       withdraw            withdrawn
 held       expire              expired
@@ -61,7 +62,8 @@ def test_terminal_is_where_no_event_leads_on() -> None:
 
 
 def test_an_action_begins_only_as_a_decision_leaves_it() -> None:
-    assert {ActionState.HELD, ActionState.PERMITTED, ActionState.REFUSED} == BEGINNINGS
+    decided = {ActionState.HELD, ActionState.PERMITTED, ActionState.REFUSED, ActionState.UNWATCHED}
+    assert decided == BEGINNINGS
     reached = set(ACTION_TRANSITIONS.moves.values())
     assert set(ActionState) - reached == {ActionState.HELD}
 
@@ -113,6 +115,13 @@ class ActionLife(RuleBasedStateMachine):
     def what_was_sent_may_have_acted_ever_after(self) -> None:
         if ActionState.SENT in self.past:
             assert self.state in MAY_HAVE_ACTED
+
+    @invariant()
+    def what_nobody_watches_was_used_and_is_nothing_else_ever_after(self) -> None:
+        if ActionState.UNWATCHED in self.past:
+            assert self.state is ActionState.UNWATCHED
+            assert self.state in MAY_HAVE_ACTED - GIVES_BACK
+            assert not {ActionState.PERMITTED, ActionState.SENT, ActionState.UNKNOWN} & set(self.past)
 
     @invariant()
     def no_state_comes_twice(self) -> None:

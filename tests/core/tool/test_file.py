@@ -28,6 +28,8 @@ WHOLE: dict[str, Any] = {
     "tools": {
         "git_status": {"effect": "read", "roles": {"repo_path": "path"}, "idempotent": True},
         "git_add": {"probes": ["files=file:/srv"], "checks": [], "approvers": ["ann"]},
+        "git_ask": {"outcome": "unwatched"},
+        "git_do": {"outcome": "watched"},
     },
 }
 
@@ -43,7 +45,8 @@ def roles(**properties: Any) -> dict[str, str]:
 
 def test_a_tool_file_says_what_it_says_and_nothing_of_the_rest() -> None:
     found = parse_tool_file(WHOLE)
-    add, status = found.tools
+    add, ask, do, status = found.tools
+    assert (ask.unwatched, do.unwatched, add.unwatched) == (True, False, None)
     assert (status.effect, status.roles, status.idempotent) == (Effect.READ, ("repo_path=path",), True)
     assert (status.probes, status.checks, status.approvers) == (None, None, None)
     assert (add.effect, add.roles, add.idempotent) == (None, None, None)
@@ -66,6 +69,9 @@ def test_a_tool_file_says_what_it_says_and_nothing_of_the_rest() -> None:
         ({"server": "git", "tools": {"a": {"effect": None}}}, "tools.a.effect"),
         ({"server": "git", "tools": {"a": {"idempotent": None}}}, "tools.a.idempotent"),
         ({"server": "git", "tools": {"a": {"idempotent": 1}}}, "tools.a.idempotent"),
+        ({"server": "git", "tools": {"a": {"outcome": None}}}, "tools.a.outcome"),
+        ({"server": "git", "tools": {"a": {"outcome": True}}}, "tools.a.outcome"),
+        ({"server": "git", "tools": {"a": {"outcome": "Unwatched"}}}, "tools.a.outcome"),
         ({"server": "git", "tools": {"a": {"roles": {"p": "file"}}}}, "tools.a.roles.p"),
         ({"server": "git", "tools": {"a": {"roles": {"p": {}}}}}, "tools.a.roles.p"),
         ({"server": "git", "tools": {"a": {"probes": "p"}}}, "tools.a.probes"),
@@ -124,6 +130,8 @@ def held(**more: Any) -> Declared:
         (held(), held(effect=Effect.DESTRUCTIVE), False),
         (held(), held(idempotent=True), True),
         (held(idempotent=True), held(), False),
+        (held(), held(unwatched=True), True),
+        (held(unwatched=True), held(), False),
         (held(), held(probes=("a=file:/srv",)), False),
         (held(probes=("a=file:/srv",)), held(probes=("a=file:/",)), True),
         (held(), held(checks=("60:a=row:x",)), True),

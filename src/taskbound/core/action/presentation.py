@@ -55,7 +55,7 @@ class PriorAnswer(Enum):
     RUNNING = "running"
     """The first one has no outcome yet."""
     UNKNOWN = "unknown"
-    """Nobody knows what became of the first one."""
+    """Nobody knows what became of the first one, or will ever tell."""
     OUTCOME = "outcome"
     """What became of the first one was found out later; its answer is lost."""
 
@@ -89,6 +89,7 @@ _ANSWERS: Final = {
     ActionState.LAPSED: PriorAnswer.STORED,
     ActionState.RECONCILED_SUCCEEDED: PriorAnswer.OUTCOME,
     ActionState.RECONCILED_FAILED: PriorAnswer.OUTCOME,
+    ActionState.UNWATCHED: PriorAnswer.UNKNOWN,
 }
 
 

@@ -2,7 +2,7 @@
 
 Rules (design 4.8, 4.9 and 5):
 
-1. An action begins held, permitted or refused.
+1. An action begins held, permitted or refused; or unwatched (rule 6).
 2. A cancelled hold never runs: nothing leads from withdrawn or expired to anywhere.
 3. A permit that was handed out and not answered is unknown, whether or not sending was
    reported; only one that never reached its holder lapses.
@@ -11,6 +11,8 @@ Rules (design 4.8, 4.9 and 5):
    transaction token of the action nobody is sure: whoever has it may have used it downstream. So it is of an
    action that asks for a credential, which is written down, and may be minted, from its permit on, until it
    is over and no mint of it has begun.
+6. What nobody will tell the outcome of is used when it is permitted, and is unwatched from then on: nothing
+   more happens to it. It neither succeeded nor is unknown, and what it took stays taken.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ class ActionState(Enum):
     LAPSED = "lapsed"
     RECONCILED_SUCCEEDED = "reconciled-succeeded"
     RECONCILED_FAILED = "reconciled-failed"
+    UNWATCHED = "unwatched"
 
 
 class ActionEvent(Enum):
@@ -59,6 +62,8 @@ class ActionEvent(Enum):
 
     PERMIT = "permit"
     """A held action was decided again, and is permitted."""
+    PERMIT_UNWATCHED = "permit-unwatched"
+    """A held action was decided again, and is permitted to somebody who tells no outcome (rule 6)."""
     REFUSE = "refuse"
     """A held action was denied, or decided again and refused."""
     WITHDRAW = "withdraw"
@@ -89,6 +94,7 @@ ACTION_TRANSITIONS: Final[Transitions[ActionState, ActionEvent]] = Transitions(
     word="the action",
     moves={
         (_S.HELD, _E.PERMIT): _S.PERMITTED,
+        (_S.HELD, _E.PERMIT_UNWATCHED): _S.UNWATCHED,
         (_S.HELD, _E.REFUSE): _S.REFUSED,
         (_S.HELD, _E.WITHDRAW): _S.WITHDRAWN,
         (_S.HELD, _E.EXPIRE): _S.EXPIRED,
@@ -104,8 +110,8 @@ ACTION_TRANSITIONS: Final[Transitions[ActionState, ActionEvent]] = Transitions(
     },
 )
 
-BEGINNINGS: Final = frozenset({_S.HELD, _S.PERMITTED, _S.REFUSED})
-"""Where an action can begin (rule 1)."""
+BEGINNINGS: Final = frozenset({_S.HELD, _S.PERMITTED, _S.REFUSED, _S.UNWATCHED})
+"""Where an action can begin (rules 1 and 6)."""
 
 TERMINAL: Final = frozenset(_S) - {_S.HELD, _S.PERMITTED, _S.SENT, _S.UNKNOWN}
 """Where nothing more can happen to it."""
@@ -122,6 +128,7 @@ MAY_HAVE_ACTED: Final = frozenset(
         _S.UNKNOWN,
         _S.RECONCILED_SUCCEEDED,
         _S.RECONCILED_FAILED,
+        _S.UNWATCHED,
     }
 )
 """Where the tool may have seen it, or may yet."""

@@ -52,7 +52,8 @@ def render_decided(event: ActionDecided) -> str:
     epoch = f',"epoch":{quote_whole(event.epoch)}' if event.epoch else ""
     flags = f',"flags":{quote_texts(event.flags)}' if event.flags else ""
     for_call = f',"for_call":{quote_text(event.for_call)}' if event.for_call else ""
-    end = _known_end if event.decision == "permit" else _end
+    subject = f',"subject":{quote_text(event.subject)}' if event.subject else ""
+    end = _known_end if event.decision == "permit" and not subject else _end
     return (
         f'{{"act_key":{quote_text(event.act_key)},"action":{quote_text(event.action)}'
         f',"agent":{quote_text(event.agent)},"attempt":{quote_whole(event.attempt)}'
@@ -62,11 +63,13 @@ def render_decided(event: ActionDecided) -> str:
         f',"grant":{quote_text(event.grant)},"kind":"action-decided"'
         + end(
             event.last_outcome,
+            event.outcome,
             event.policies,
             event.proof,
             event.reasons,
             event.scope,
             event.server,
+            subject,
             event.task,
             event.tool,
         )
@@ -75,20 +78,23 @@ def render_decided(event: ActionDecided) -> str:
 
 def _end(  # noqa: PLR0913, PLR0917 - what is remembered is remembered by all of it
     last_outcome: str,
+    told: str,
     policies: tuple[str, ...],
     proof: str,
     reasons: tuple[str, ...],
     scope: str,
     server: str,
+    subject: str,
     task: str,
     tool: str,
 ) -> str:
     """The end of the record, which permits of one tool in one task have in common."""
     outcome = f',"last_outcome":{quote_text(last_outcome)}' if last_outcome else ""
+    outcome += f',"outcome":{quote_text(told)}' if told else ""
     proven = f',"proof":{quote_text(proof)}' if proof else ""
     return (
         f'{outcome},"policies":{quote_texts(policies)}{proven},"reasons":{quote_texts(reasons)}'
-        f',"scope":{quote_text(scope)},"server":{quote_text(server)}'
+        f',"scope":{quote_text(scope)},"server":{quote_text(server)}{subject}'
         f',"task":{quote_text(task)},"tool":{quote_text(tool)}}}'
     )
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, assert_never
 
-from taskbound.core.action import ActionState, Duplicate, New, PriorAction, present
+from taskbound.core.action import Duplicate, New, PriorAction, present
 from taskbound.core.decision.act import ActHistory
 from taskbound.core.decision.crediting import require_renewable, why_too_short
 from taskbound.core.decision.hold import HoldBook, Narrowed, Waiting
@@ -147,7 +147,7 @@ def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant
             last_at=now,
         )
         book.attempted.add(key)
-        own = PriorAction(id=settled.proposal.id, digest=proposal.action.digest, state=ActionState.PERMITTED)
+        own = PriorAction(id=settled.proposal.id, digest=proposal.action.digest, state=proposal.permitted)
         for name in names:
             book.priors[name] = own
     return settled

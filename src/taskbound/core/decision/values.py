@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from taskbound.core.action.state import ActionState
 from taskbound.core.quick import quick
 from taskbound.core.truth import NoTruth
 
@@ -200,6 +201,13 @@ class Proposal:
     """Which step of a plan it is, while the plan is asked about."""
     life: Life | None = None
     """For how long a credential is asked for, where one is."""
+    unwatched: bool = False
+    """Whether nobody will tell what came of it: its permit counts as used (`core.action.state`, rule 6)."""
+
+    @property
+    def permitted(self) -> ActionState:
+        """How the action stands once it is permitted."""
+        return ActionState.UNWATCHED if self.unwatched else ActionState.PERMITTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -178,11 +178,17 @@ class _Ledger:
             if state != _STATES[told]:
                 self.differ(f"action {event.action} is `{state}`, and its record says {told}")
             return
-        self.permits[space, event.action] = event
         task = self.tasks.get((space, event.task))
         if task is not None:
-            task.open += 1
             _add(task, event.charges, sign=-1)
+        if event.outcome:
+            if row.state.value != event.outcome or row.answer is not None or row.released:
+                words = f"is `{row.state.value}`, and its record says {event.outcome} of it"
+                self.differ(f"action {event.action} {words}")
+            return  # nothing more is recorded of it
+        self.permits[space, event.action] = event
+        if task is not None:
+            task.open += 1
 
     def _end(self, space: str, event: ActionOutcome) -> None:
         decided = self.permits.pop((space, event.action), None)

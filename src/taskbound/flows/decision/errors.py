@@ -4,7 +4,30 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError
 
-__all__ = ["ToolChangedError", "ToolWithoutOwnerError", "UnknownToolError"]
+__all__ = [
+    "OutcomeUnwatchedError",
+    "OutcomeWatchedError",
+    "ToolChangedError",
+    "ToolWithoutOwnerError",
+    "UnknownToolError",
+]
+
+
+class OutcomeWatchedError(DeniedError):
+    """Whoever asks will not tell what came of it, and of this tool that is wanted."""
+
+    code = "outcome-watched"
+    remedy = (
+        "ask with `POST /v1/actions` and tell the outcome, or have the tool declared `outcome: unwatched` in"
+        " its tool file"
+    )
+
+
+class OutcomeUnwatchedError(DeniedError):
+    """Nobody tells what comes of this tool's calls, and whoever asks would."""
+
+    code = "outcome-unwatched"
+    remedy = "ask by AuthZEN (`/access/v1/evaluation`), or have the tool declared `outcome: watched`"
 
 
 class UnknownToolError(DeniedError):

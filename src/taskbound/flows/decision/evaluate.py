@@ -30,14 +30,7 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.action import Action, canonical, parse_object
 from taskbound.core.credential import require_recipient
-from taskbound.core.decision import (
-    Holding,
-    Presented,
-    Proposal,
-    Refuse,
-    Verdict,
-    refusal,
-)
+from taskbound.core.decision import Holding, Presented, Proposal, Refuse, Verdict, refusal
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.quick import quick
 from taskbound.flows.approval.look.looking import Seen, Sight, Unseen, look_at, with_findings
@@ -48,6 +41,7 @@ from taskbound.flows.decision.concluding import verdict_of
 from taskbound.flows.decision.covering import Outside, cover_call, refuse_outside
 from taskbound.flows.decision.crediting import life_asked_for, life_since_made
 from taskbound.flows.decision.standing import Standings
+from taskbound.flows.decision.usable import require_told
 
 if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
@@ -102,6 +96,10 @@ class Call:
     """The token that was shown for it over a network; empty where a gateway brings it."""
     watch: Watched | None = None
     """Who is told how long it takes to decide it."""
+    unwatched: bool | None = False
+    """Whether who asks will tell no outcome; None where that is as the tool is declared."""
+    subject: str = ""
+    """Whom the asker says it is for, as JSON, where they say so: a claim, by which nothing is decided."""
     recipient: str | None = ""
     """Whom a credential's secret is sealed to; empty where none is asked for, and None where nobody is given
     a permit by this (rule 7)."""
@@ -182,6 +180,7 @@ class Evaluator:
             facts=case.words,
             resume=call.resume,
             life=None if isinstance(reached, Refuse) else reached.life,
+            unwatched=not isinstance(reached, Refuse) and reached.tool.pinned.unwatched,
         )
 
     def ground(self, call: Call, now: Instant) -> Ground:
@@ -206,8 +205,9 @@ class Evaluator:
         except DeniedError as error:
             return refusal(error)
         try:
+            require_told(ground.tool.pinned, unwatched=call.unwatched)
             life = life_asked_for(ground, arguments, now) if standing.mints else None  # 7
-        except MalformedError as error:
+        except (DeniedError, MalformedError) as error:
             return refusal(error)
         covered = cover_call(ground, arguments)
         if isinstance(covered, Outside):

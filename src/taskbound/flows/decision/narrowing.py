@@ -162,6 +162,7 @@ class Narrowings:
             sight=sight,
             read=(),
             recipient=None,
+            unwatched=None,
             proof=dict(held.facts).get("proof", "") or f"narrowed by {signed.by[0]}",
         )
         proposal = self._evaluator.evaluate(call, self._means.chance.name("act"), self._means.clock.now())

@@ -30,7 +30,7 @@ def stored_action(call: Call, settled: Settled, now: Instant) -> StoredAction:
     proposal = settled.proposal
     action = proposal.action
     decision = settled.decision
-    state, word, code = _kinds(decision)
+    state, word, code = _kinds(decision, proposal)
     return StoredAction(
         namespace=call.namespace,
         id=proposal.id,
@@ -89,6 +89,8 @@ def decided_event(row: StoredAction, call: Call, proposal: Proposal) -> ActionDe
         epoch=proposal.basis.switch,
         connection=row.connection,
         for_call=read_for(row.request),
+        outcome=row.state.value if row.state is ActionState.UNWATCHED else "",
+        subject=call.subject,
     )
 
 
@@ -132,10 +134,10 @@ def recalled(proposal: Proposal, kept: StoredAction) -> Settled:
     return Settled(proposal=proposal, decision=decision, attempt=kept.attempt, charges=charges)
 
 
-def _kinds(decision: Decision) -> tuple[ActionState, str, str]:
+def _kinds(decision: Decision, proposal: Proposal) -> tuple[ActionState, str, str]:
     match decision:
         case Permit():
-            return ActionState.PERMITTED, "permit", ""
+            return proposal.permitted, "permit", ""
         case Hold():
             return ActionState.HELD, "hold", "held"
         case Refuse() as refused:

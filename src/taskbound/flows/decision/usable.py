@@ -5,6 +5,8 @@
 2. A tool that acts has an owner, who is a person and has not left (law 9): what only reads needs none. An
    effect that nobody said is the worst one.
 3. Each kind of credential has an owner, whatever its effect: who has one goes on without being asked.
+4. Of a tool whose outcome nobody tells nobody is asked by who would tell it, and the other way round: so an
+   outcome that is wanted is never given up by the way in which somebody asks.
 """
 
 from __future__ import annotations
@@ -13,15 +15,22 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.identity import PersonState
 from taskbound.core.tool import Effect, effect_of
-from taskbound.flows.decision.errors import ToolChangedError, ToolWithoutOwnerError, UnknownToolError
+from taskbound.flows.decision.errors import (
+    OutcomeUnwatchedError,
+    OutcomeWatchedError,
+    ToolChangedError,
+    ToolWithoutOwnerError,
+    UnknownToolError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.core.identity import Person
     from taskbound.flows.decision.views import ToolView
+    from taskbound.ports.tool import PinnedTool
 
-__all__ = ["require_usable"]
+__all__ = ["require_told", "require_usable"]
 
 _USABLE: Final = frozenset({"pinned", "text-changed"})
 
@@ -57,3 +66,21 @@ def require_usable(
         who = f"`{pinned.owner}` owns it and has left" if pinned.owner else "nobody owns it"
         raise ToolWithoutOwnerError(f"tool `{pinned.name}` acts, and nobody answers for it: {who}")
     return tool
+
+
+def require_told(pinned: PinnedTool, *, unwatched: bool | None) -> None:
+    """Go on only where the outcome is told, or not, as the tool was declared (rule 4).
+
+    Args:
+        pinned: The tool.
+        unwatched: Whether who asks will tell nothing; None where that is as the tool says.
+
+    Raises:
+        OutcomeWatchedError: They will not, and have to.
+        OutcomeUnwatchedError: They would, and nobody waits for it.
+    """
+    if unwatched is None or unwatched is pinned.unwatched:
+        return
+    if unwatched:
+        raise OutcomeWatchedError(f"what comes of `{pinned.name}` has to be told, and nobody would")
+    raise OutcomeUnwatchedError(f"what comes of `{pinned.name}` is told by nobody, as it is declared")

@@ -275,4 +275,5 @@ def _held(pin: PinnedTool, approvers: tuple[str, ...] | None) -> Declared:
         checks=pin.checks,
         approvers=approvers,
         owner=pin.owner,
+        unwatched=pin.unwatched,
     )

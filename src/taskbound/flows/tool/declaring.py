@@ -8,6 +8,7 @@
    void, and what it was declared for is refused until a person has declared it anew.
 5. A role is of an argument that the pinned schema has.
 6. What a kind of credential may do is declared in its target's file, whose identity it is part of.
+7. What comes of a credential is never unwatched: it has an end, which its action's outcome tells.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from taskbound.core.approval.answer import parse_reading
 from taskbound.core.approval.check import parse_checks
 from taskbound.core.audit.events import ToolDeclared
 from taskbound.core.tool import CREDENTIAL, Effect, effect_of, parse_definition
-from taskbound.core.tool.file import BadRoleError, parse_roles, role_text
+from taskbound.core.tool.file import UNWATCHED, BadRoleError, parse_roles, role_text
 from taskbound.core.tool.name import shown
 from taskbound.flows.tool.errors import DeclaredByTargetError, NotIdempotentError
 
@@ -44,6 +45,7 @@ class Declaration:
     checks: tuple[str, ...] | None = None
     effect: Effect | None = None
     roles: tuple[str, ...] | None = None
+    unwatched: bool | None = None
 
 
 def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedTool | None]) -> PinnedTool:
@@ -65,6 +67,8 @@ def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedToo
         raise NotIdempotentError(f"`{pin.name}` says of itself that it is not idempotent")  # 2
     if said.effect is not None and definition.name.startswith(CREDENTIAL):
         raise DeclaredByTargetError(f"what `{pin.name}` may do is declared in the file of its target")  # 6
+    if said.unwatched and definition.name.startswith(CREDENTIAL):
+        raise DeclaredByTargetError(f"what comes of `{pin.name}` is known: it is a kind of credential")  # 7
     return replace(
         pin,
         idempotent=pin.idempotent if said.idempotent is None else said.idempotent,
@@ -72,6 +76,7 @@ def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedToo
         checks=pin.checks if said.checks is None else _checks(definition, said.checks),
         effect=pin.effect if said.effect is None else said.effect.value,
         roles=pin.roles if said.roles is None else _roles(definition, said.roles),
+        unwatched=pin.unwatched if said.unwatched is None else said.unwatched,
         version=pin.version + 1,
     )
 
@@ -87,6 +92,7 @@ def declaring(after: PinnedTool, actor: Actor) -> ToolDeclared:
         checks=after.checks,
         effect=after.effect,
         roles=after.roles,
+        outcome=UNWATCHED if after.unwatched else "",
         by=actor.name,
         proof=actor.proof,
     )

@@ -162,6 +162,7 @@ class Sights:
                 checks=(),
                 effect="",
                 roles=(),
+                unwatched=False,
             )
             tx.tools.put_tool(after, expect=pin.version)
             event = ToolAccepted(

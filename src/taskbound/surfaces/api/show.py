@@ -310,6 +310,7 @@ def tool_row(tool: PinnedTool, approvers: tuple[str, ...] | None = None, owner: 
         effect=effect_of(parse_definition(tool.definition), tool.effect).value,
         raw=msgspec.Raw(tool.definition),
         idempotent=tool.idempotent,
+        unwatched=tool.unwatched,
         probes=tool.probes,
         checks=tool.checks,
         roles=tool.roles,

@@ -277,6 +277,7 @@ async def apply_tools(daemon: Daemon, connection: Connection, ask: wire.ApplyToo
 def _declaration(said: wire.DeclareTool | wire.ToolSaid) -> Declaration:
     return Declaration(
         idempotent=said.idempotent,
+        unwatched=None if said.outcome is None else said.outcome == "unwatched",
         probes=said.probes,
         checks=said.checks,
         effect=None if said.effect is None else Effect(said.effect),

@@ -105,7 +105,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         not-entitled not-giver not-holder not-idempotent not-in-charge not-in-force-before not-key-holder
         not-liftable not-narrower not-next-step not-outside not-owner not-self nothing-to-undo
         open-data-directory open-database-folder operand-outside operand-unreadable
-        origin-unknown other-definition
+        origin-unknown other-definition outcome-unwatched outcome-watched
         other-gateway-origin other-question other-than-chosen other-token-kind
         other-version outside-ceiling outside-grantable outside-parent own-risk
         page-foreign page-over passkey-absent passkey-challenge passkey-copy passkey-elsewhere

@@ -68,6 +68,14 @@ OwnerOption = Annotated[
     str,
     typer.Option("--owner", metavar="PERSON", help="Who answers for it: without one, what acts is refused."),
 ]
+OutcomeOption = Annotated[
+    Literal["watched", "unwatched"] | None,
+    typer.Option(
+        "--outcome",
+        help="Whether somebody tells what comes of a call. Of an unwatched one AuthZEN alone asks.",
+        show_default=False,
+    ),
+]
 EffectOption = Annotated[
     Literal["read", "write", "destructive"] | None,
     typer.Option(
@@ -179,6 +187,7 @@ def declare(
     checks: ChecksOption = None,
     effect: EffectOption = None,
     roles: RolesOption = None,
+    outcome: OutcomeOption = None,
     no_checks: Annotated[
         bool, typer.Option("--no-checks", help="Nothing shows any more whether a call had its effect.")
     ] = False,
@@ -201,7 +210,7 @@ def declare(
     wanted = _wanted(probes, none=none)
     showing = _showing(checks, none=no_checks)
     purposes = None if roles is None else tuple(role_text(*one) for one in parse_roles(roles).items())
-    said_of_it = any(one is not None for one in (idempotent, wanted, showing, effect, purposes))
+    said_of_it = any(one is not None for one in (idempotent, wanted, showing, effect, purposes, outcome))
     if [said_of_it, bool(approver), no_approvers, bool(owner)].count(True) > 1:
         raise BadInputError(
             "approvers and an owner are declared by themselves", remedy="give only `--approver`, or `--owner`"
@@ -221,11 +230,11 @@ def declare(
         checks=showing,
         effect=effect,
         roles=purposes,
+        outcome=outcome,
     )
     words = _words(said)
     session.confirm(f"Declare {shown(name)} {words}?")
-    answer = session.ask(said, Done)
-    session.done(answer, f"{shown(name)} is declared {words}")
+    session.done(session.ask(said, Done), f"{shown(name)} is declared {words}")
 
 
 add_file_commands(app)
@@ -279,6 +288,8 @@ def _words(said: DeclareTool) -> str:
         words.append(f"to {_DOES[said.effect]}")
     if said.roles is not None:
         words.append(f"to take {' '.join(map(shown, said.roles))}")
+    if said.outcome is not None:
+        words.append(f"to be {said.outcome}")
     if not words:
         raise BadInputError("nothing is declared", remedy="see `taskbound tool declare --help`")
     return ", ".join(words)
@@ -312,6 +323,7 @@ def _show(session: Session, found: ToolDiff) -> None:
 
 def _effect(row: ToolRow) -> str:
     notes = ["idempotent"] if row.idempotent else []
+    notes += ["unwatched"] if row.unwatched else []
     notes += [f"looks at {one.argument}" for one in parse_probes(row.probes)]
     notes += [f"checked by {one.probe.argument}" for one in parse_checks(row.checks)]
     if row.effect != (own := parse_definition(bytes(row.raw)).effect.value):

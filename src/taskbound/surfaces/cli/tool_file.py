@@ -312,6 +312,7 @@ def _said(file: ToolFile, server: str) -> Iterator[ToolSaid]:
             effect=None if one.effect is None else one.effect.value,
             roles=one.roles,
             idempotent=one.idempotent,
+            outcome=None if one.unwatched is None else "unwatched" if one.unwatched else "watched",
             probes=one.probes,
             checks=one.checks,
             approvers=one.approvers,

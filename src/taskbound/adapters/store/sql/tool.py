@@ -156,6 +156,7 @@ class SqlTools:
             effect=tool.effect,
             roles=json_texts(tool.roles),
             owner=tool.owner,
+            unwatched=int(tool.unwatched),
         )
 
     def put_approvers(self, namespace: str, tool: str, approvers: tuple[str, ...] | None) -> None:
@@ -213,6 +214,7 @@ def _tool(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     effect: str,
     roles: str,
     owner: str,
+    unwatched: int,
 ) -> PinnedTool:
     return PinnedTool(
         namespace=namespace,
@@ -230,4 +232,5 @@ def _tool(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         effect=effect,
         roles=read_texts(roles),
         owner=owner,
+        unwatched=bool(unwatched),
     )

@@ -224,6 +224,8 @@ class ToolDeclared:
     """What a call may do to the world; empty where the definition says it."""
     roles: tuple[str, ...] = ()
     """What its arguments are for, all that is declared from then on."""
+    outcome: str = ""
+    """`unwatched` where nobody tells what comes of its calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -223,6 +223,10 @@ class ActionDecided:
     connection: str = ""
     for_call: str = ""
     """The client's id of the call on this connection for whose probe it was made; empty for all others."""
+    outcome: str = ""
+    """`unwatched` of a permit whose outcome nobody tells, and which counts as used; empty for all others."""
+    subject: str = ""
+    """Of what was asked by AuthZEN: whom the asker says it is for, as JSON: a claim, and no identity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

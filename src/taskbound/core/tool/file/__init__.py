@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from taskbound.core.tool.file.change import Change, Declared, change_of_sharing, changes, digest_of
 from taskbound.core.tool.file.errors import BadRoleError, ToolFileError
-from taskbound.core.tool.file.parse import ToolFile, ToolSays, parse_tool_file
+from taskbound.core.tool.file.parse import OUTCOMES, UNWATCHED, ToolFile, ToolSays, parse_tool_file
 from taskbound.core.tool.file.role import Role, parse_roles, role_text
 
 __all__ = [
+    "OUTCOMES",
+    "UNWATCHED",
     "BadRoleError",
     "Change",
     "Declared",

@@ -3,7 +3,8 @@
 1. What relaxes is named: an effect that is less than it was taken for until now, a call that may be repeated,
    a check that shows an effect, a look at what an argument names that is not taken any more, a limit that an
    argument is not worth any more, somebody who may approve, a process that goes on from task to task.
-   So does an owner where nobody was: a tool that acts is refused without one.
+   So does an owner where nobody was: a tool that acts is refused without one. So does that nobody tells an
+   outcome: what nobody knows of holds no repeat.
    Who is named where nobody was takes the place of the agent's own approvers, and may be none of them.
 2. The digest is of all changes and of the definitions that they are of: who agrees to it, agrees to these
    changes of these definitions, and to no others.
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.tool.definition import Effect
+from taskbound.core.tool.file.parse import UNWATCHED, WATCHED
 from taskbound.core.tool.file.role import parse_roles
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class Declared:
     checks: tuple[str, ...] = ()
     approvers: tuple[str, ...] | None = None
     owner: str = ""
+    unwatched: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +114,8 @@ def _changed(before: Declared, after: Declared) -> Iterator[tuple[str, str, str,
     if before.approvers != after.approvers:
         yield "approvers", _people(before.approvers), _people(after.approvers), _more_people(before, after)
 
+    if before.unwatched is not after.unwatched:
+        yield "outcome", _told(before), _told(after), after.unwatched
     if before.owner != after.owner:
         yield "owner", before.owner or "nobody", after.owner or "nobody", not before.owner
 
@@ -131,6 +136,10 @@ def _more_people(before: Declared, after: Declared) -> bool:
 
 def _people(names: tuple[str, ...] | None) -> str:
     return "those of the agent" if names is None else " ".join(names) or "nobody"
+
+
+def _told(one: Declared) -> str:
+    return UNWATCHED if one.unwatched else WATCHED
 
 
 def _word(value: bool) -> str:  # noqa: FBT001 -- the word for a truth

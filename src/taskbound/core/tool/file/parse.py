@@ -31,10 +31,27 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.file.package import Range
 
-__all__ = ["MAX_LINES", "PATTERN", "TOOL_MEMBERS", "ToolFile", "ToolSays", "parse_tool_file"]
+__all__ = [
+    "MAX_LINES",
+    "OUTCOMES",
+    "PATTERN",
+    "TOOL_MEMBERS",
+    "UNWATCHED",
+    "WATCHED",
+    "ToolFile",
+    "ToolSays",
+    "parse_tool_file",
+]
 
 PATTERN: Final = r"[a-z0-9*][a-z0-9*-]{0,31}"
-TOOL_MEMBERS: Final = ("effect", "roles", "idempotent", "probes", "checks", "owner", "approvers", "slots")
+TOOL_MEMBERS: Final = (
+    *("effect", "roles", "idempotent", "probes", "checks", "owner", "approvers", "slots"),
+    "outcome",
+)
+UNWATCHED: Final = "unwatched"
+"""What is said of a tool whose outcome nobody tells."""
+WATCHED: Final = "watched"
+OUTCOMES: Final = (WATCHED, UNWATCHED)
 _EFFECTS: Final = tuple(one.value for one in Effect)
 _ROLES: Final = tuple(one.value for one in Role)
 MAX_LINES: Final = 256
@@ -55,6 +72,8 @@ class ToolSays:
     owner: str | None = None
     """The person who answers for it."""
     approvers: tuple[str, ...] | None = None
+    unwatched: bool | None = None
+    """Whether nobody tells what comes of its calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +171,9 @@ def _parse_tool(name: str, value: JsonValue, place: Place) -> ToolSays:
     idempotent = members.get("idempotent")
     if "idempotent" in members and not isinstance(idempotent, bool):
         raise place.member("idempotent").fault(f"must be true or false, not {kind_of(idempotent)}")
+    outcome = members.get("outcome")
+    if "outcome" in members and outcome not in OUTCOMES:
+        raise place.member("outcome").fault(f"must be one of {', '.join(OUTCOMES)}")
     return ToolSays(
         name=name,
         effect=None if effect is None else Effect(effect),
@@ -161,6 +183,7 @@ def _parse_tool(name: str, value: JsonValue, place: Place) -> ToolSays:
         checks=_parse_texts(members, "checks", place),
         owner=place.member("owner").read_text(members["owner"]) if "owner" in members else None,
         approvers=_parse_texts(members, "approvers", place),
+        unwatched=None if outcome is None else outcome == UNWATCHED,
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.tool.definition import MAX_TOOLS, Effect
 from taskbound.core.tool.file.package import REGISTRIES, RELEASE
-from taskbound.core.tool.file.parse import MAX_LINES, PATTERN
+from taskbound.core.tool.file.parse import MAX_LINES, OUTCOMES, PATTERN
 from taskbound.core.tool.file.role import Role
 
 if TYPE_CHECKING:
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["tool_file_schema"]
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_OUTCOME: Final[dict[str, JsonValue]] = {
+    "description": "Whether what comes of a call is told. Of unwatched ones AuthZEN alone asks.",
+    "enum": [*OUTCOMES],
+}
 
 
 def tool_file_schema() -> dict[str, JsonValue]:
@@ -44,6 +48,7 @@ def tool_file_schema() -> dict[str, JsonValue]:
             "checks": _texts("What shows whether a call had its effect, such as `60:bill=row:…`."),
             "owner": _text("The person who answers for it: without one, what acts is refused."),
             "approvers": _texts("The persons who approve for it."),
+            "outcome": _OUTCOME,
             "slots": _texts("Its arguments that hold a secret: no agent gives them, the egress fills them."),
         },
         "additionalProperties": False,

@@ -225,6 +225,7 @@ tools: Final = Table(
     Column("effect", TEXT, nullable=False, server_default=text("''")),
     Column("roles", TEXT, nullable=False, server_default=text("'[]'")),
     Column("owner", TEXT, nullable=False, server_default=text("''")),
+    Column("unwatched", WHOLE, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("namespace", "name"),
     Index("tools_by_server", "namespace", "server"),
     sqlite_strict=True,
@@ -427,7 +428,8 @@ actions: Final = Table(
 _LIFT: Final = """
     CREATE TRIGGER actions_lift BEFORE UPDATE OF decision, code, charges, detail, grant_id, attempt,
     connection, request, idempotency, until ON actions
-    WHEN OLD.decision <> 'hold' OR OLD.state <> 'held' OR NEW.decision <> 'permit' OR NEW.state <> 'permitted'
+    WHEN OLD.decision <> 'hold' OR OLD.state <> 'held' OR NEW.decision <> 'permit'
+    OR NEW.state NOT IN ('permitted', 'unwatched')
     BEGIN SELECT RAISE(ABORT, 'what was decided does not change'); END
 """
 event.listen(actions, "after_create", DDL(_LIFT).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]  # rule 5; SQLAlchemy gives it no types
