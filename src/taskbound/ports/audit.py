@@ -63,6 +63,19 @@ class AuditReads(Protocol):
     def pending(self, limit: int) -> tuple[PendingRecord, ...]:
         """Records without a place, in the order in which they became durable. MUST miss none, ever."""
 
+    def last_placed(self) -> tuple[int, int]:
+        """How many records have a place, and the number of the last of them; 0 and 0 in an empty log."""
+
+    def following(self, number: int, limit: int) -> tuple[PendingRecord, ...]:
+        """Records behind the one of this number, with a place or without, in the order of the log.
+
+        It ends before the first of which that order is not settled yet. MUST miss none, ever: a record that
+        comes later is behind all that were given, and the first without a place has the next place.
+        """
+
+    def unsettled(self) -> bool:
+        """Whether a record is durable that `following` does not give yet."""
+
     def tile(self, level: int, index: int) -> bytes:
         """The hashes of a tile, 32 bytes each (C2SP tlog-tiles), as many as there are; empty when none."""
 

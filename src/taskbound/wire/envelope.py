@@ -231,6 +231,7 @@ Ask: TypeAlias = (
     | policy.ActivateBundle
     | policy.RollBackBundle
     | policy.ReplayBundle
+    | revocation.ReadFeed
     | revocation.Stop
 )
 """Everything that a client may ask."""
@@ -326,6 +327,7 @@ Answer: TypeAlias = (
     | trust.TrustDetail
     | trust.TrustRows
     | audit.ExportPage
+    | revocation.FeedRows
     | audit.ProofFile
     | audit.RowsCompared
     | policy.BundleRows

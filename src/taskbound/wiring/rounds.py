@@ -10,7 +10,8 @@
 6. Of several daemons on one database one gives places and has the log signed; the others
    look at what it came to, and one of them takes that on when it ends. Each says every second that it is
    there, and every five seconds, a gateway's grace, looks for what those have left that are not.
-7. Their end waits for no signer that is just starting: one that runs signs what is left.
+7. The feed's looks are rounds of their own (`following`), which wait for none of these.
+8. Their end waits for no signer that is just starting: one that runs signs what is left.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from taskbound.flows.identity.sign_in import sweep_sign_ins
 from taskbound.flows.token import sweep_asked, sweep_claims, sweep_tokens
 from taskbound.surfaces.api.credential_rounds import CredentialRounds
 from taskbound.surfaces.api.server import GRACE
+from taskbound.wiring.following import Following
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -79,19 +81,22 @@ class Rounds:
         self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
         self._expiring: asyncio.Task[None] | None = None
         self._credentials = CredentialRounds(daemon)
+        self._following = Following(daemon)
 
     def start(self) -> None:
         """Begin; called in the loop."""
         self._daemon.watch.begin()
         self._thread.start()
+        self._following.start()
         self._expiring = self._daemon.loop.create_task(self._expire())
 
     def stop(self) -> None:
         """Place and sign what there is, and end."""
         self._ending.set()
         if self._child is not None:
-            self._child.leave()  # 7
+            self._child.leave()  # 8
         self._thread.join()
+        self._following.stop()
 
     def _run(self) -> None:
         self._round()

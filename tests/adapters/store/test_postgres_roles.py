@@ -63,6 +63,7 @@ REMOVED = (
     "unclaimed_tasks",
     "templates",
     "remainders",
+    "revocations",
     "targets",
 )
 """What a daemon takes away a row at a time."""

@@ -39,15 +39,12 @@ from tests.contracts.store.rows import (
     outcome,
     read,
 )
-from tests.contracts.store.test_credential import row as credential
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEWEST = "0050"
+NEWEST = "0051"
 """The newest revision that there is."""
-WITHOUT_0050 = "ALTER TABLE tools DROP COLUMN unwatched"
-"""What a database of before has not."""
 REVISION = """
 from alembic import op
 
@@ -220,6 +217,7 @@ def test_the_namespace_is_in_every_key_but_those_of_the_log(table: str) -> None:
         "token_keys",
         "installation",
         "epochs",
+        "revocations",
     }:
         return
     if table == "actions":
@@ -447,54 +445,4 @@ def test_an_agent_of_before_is_of_low_risk_and_nobody_said_so(tmp_path: Path) ->
     found = read(store, lambda seen: seen.identities.agent(SPACE, "coder"))
     assert found is not None
     assert (found.risk, found.risk_by, found.version) == (Risk.LOW, "", 3)
-    store.close()
-
-
-def test_0047_a_credential_of_before_has_nothing_kept_and_is_what_it_was(tmp_path: Path) -> None:
-    path = tmp_path / "t.db"
-    make(path)
-    whole = credential("a", kept="")
-    store = SqlStore(path, reserve=0)
-    store.write(lambda tx: tx.credentials.insert_credentials([whole]))
-    store.close()
-    connection = driver.connect(os.fspath(path), isolation_level=None)
-    connection.execute("ALTER TABLE credentials DROP COLUMN kept")
-    connection.execute("DROP TABLE epochs")
-    connection.execute(WITHOUT_0050)
-    connection.execute("UPDATE alembic_version SET version_num = '0046'")
-    connection.close()
-    store = SqlStore(path, reserve=0)
-    assert read(store, lambda seen: seen.credentials.credential(SPACE, whole.id)) == whole
-    store.close()
-
-
-def test_0048_no_epoch_of_before_has_a_record_and_one_can_get_it(tmp_path: Path) -> None:
-    path = tmp_path / "t.db"
-    make(path)
-    connection = driver.connect(os.fspath(path), isolation_level=None)
-    connection.execute("DROP TABLE epochs")
-    connection.execute(WITHOUT_0050)
-    connection.execute("UPDATE alembic_version SET version_num = '0047'")
-    connection.close()
-    store = SqlStore(path, reserve=0)
-    assert not read(store, lambda seen: seen.targets.has_epoch(2, NOW))
-    store.write(lambda tx: tx.targets.put_epoch(2, NOW))
-    assert read(store, lambda seen: seen.targets.has_epoch(2, NOW))
-    store.close()
-
-
-def test_0049_credentials_of_before_are_found_by_the_index_of_what_lives(tmp_path: Path) -> None:
-    path = tmp_path / "t.db"
-    make(path)
-    store = SqlStore(path, reserve=0)
-    store.write(lambda tx: tx.credentials.insert_credentials([credential("a"), credential("b")]))
-    store.close()
-    connection = driver.connect(os.fspath(path), isolation_level=None)
-    connection.execute("DROP INDEX credentials_living")
-    connection.execute(WITHOUT_0050)
-    connection.execute("UPDATE alembic_version SET version_num = '0048'")
-    connection.close()
-    store = SqlStore(path, reserve=0)
-    alive = read(store, lambda seen: seen.credentials.alive_in(SPACE, credential("a").target, limit=9))
-    assert {one.id for one in alive} == {credential("a").id, credential("b").id}
     store.close()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from taskbound.ports.store import Snapshot, Transaction
 
-BIG = ("actions", "acts", "records", "places", "tasks", "remainders", "credentials")
+BIG = ("actions", "acts", "records", "places", "tasks", "remainders", "credentials", "revocations")
 
 
 class Spy(driver.Connection):
@@ -82,6 +82,9 @@ READS: dict[str, Callable[[Snapshot], object]] = {
     "count of records": lambda seen: seen.audit.count(),
     "size of the log": lambda seen: seen.audit.size(),
     "records": lambda seen: seen.audit.records(0, 10),
+    "following": lambda seen: seen.audit.following(3, 10),
+    "last placed": lambda seen: seen.audit.last_placed(),
+    "entries": lambda seen: seen.revocation.entries(NOW),
     "pending": lambda seen: seen.audit.pending(10),
     "place": lambda seen: seen.audit.place(SPACE, "act_1"),
     "credential": lambda seen: seen.credentials.credential(SPACE, "crd_1"),

@@ -284,3 +284,25 @@ def test_the_newest_checkpoint_is_the_largest(store: Store) -> None:
     assert read(store, lambda seen: seen.audit.checkpoint()) == checkpoint(7)
     store.write(lambda tx: tx.audit.put_checkpoint(checkpoint(7, "co-signed")))
     assert read(store, lambda seen: seen.audit.checkpoint()) == checkpoint(7, "co-signed")
+
+
+def test_what_follows_a_number_is_given_whether_it_has_a_place_or_not(store: Store) -> None:
+    open_chain(store)
+    append(store, event(1))
+    place_all(store)
+    append(store, event(2), event(3))
+    with store.read() as seen:
+        every = seen.audit.following(0, 100)
+        size, last = seen.audit.last_placed()
+        assert (size, last) == (2, every[1].number)
+        assert [one.body for one in every[:2]] == list(seen.audit.records(0, 2))
+        assert seen.audit.following(last, 100) == every[2:] == seen.audit.pending(100)
+        assert seen.audit.following(every[0].number, 2) == every[1:3]
+        assert seen.audit.following(every[-1].number, 1) == ()
+        assert not seen.audit.unsettled()
+
+
+def test_an_empty_log_is_followed_from_its_beginning(store: Store) -> None:
+    with store.read() as seen:
+        assert (seen.audit.last_placed(), seen.audit.following(0, 9)) == ((0, 0), ())
+        assert not seen.audit.unsettled()

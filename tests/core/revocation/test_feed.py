@@ -135,11 +135,11 @@ def test_what_else_ends_has_its_name_and_a_key_is_of_every_namespace() -> None:
 
 def test_what_is_over_stays_over_and_what_is_stopped_is_so_until_it_is_back() -> None:
     heard = Heard(-1)
-    heard.hear([entry(0, Turn.STOPPED)], 0)
+    heard.hear([entry(0, Turn.STOPPED)], 0, 1.0)
     assert heard.in_the_way([TASK]) == (TASK, Turn.STOPPED)
-    heard.hear([entry(3, Turn.BACK)], 5)
+    heard.hear([entry(3, Turn.BACK)], 5, 1.0)
     assert (heard.in_the_way([TASK]), heard.through) == (None, 5)
-    heard.hear([entry(6, Turn.OVER), entry(7, Turn.STOPPED), entry(8, Turn.BACK)], 8)
+    heard.hear([entry(6, Turn.OVER), entry(7, Turn.STOPPED), entry(8, Turn.BACK)], 8, 1.0)
     assert heard.in_the_way([TASK]) == (TASK, Turn.OVER)
     other = replace(TASK, namespace="acme")
     assert heard.in_the_way([other, replace(TASK, id="tsk_b")]) is None
@@ -157,21 +157,22 @@ def test_what_is_over_stays_over_and_what_is_stopped_is_so_until_it_is_back() ->
 def test_f24_what_goes_back_or_is_out_of_order_is_not_taken(entries: list[Entry], through: int) -> None:
     heard = Heard(4)
     with pytest.raises(FeedBrokenError):
-        heard.hear(entries, through)
+        heard.hear(entries, through, 1.0)
     assert (heard.through, heard.in_the_way([TASK])) == (4, None)
 
 
 def test_k20_what_comes_again_alone_brings_nothing_back() -> None:
     heard = Heard(-1)
-    heard.hear([entry(1, Turn.BACK), entry(2, Turn.STOPPED)], 2)
-    heard.hear([entry(1, Turn.BACK)], 3)
+    heard.hear([entry(1, Turn.BACK), entry(2, Turn.STOPPED)], 2, 1.0)
+    heard.hear([entry(1, Turn.BACK)], 3, 1.0)
     assert (heard.in_the_way([TASK]), heard.through) == ((TASK, Turn.STOPPED), 3)
 
 
 def test_what_was_said_longer_ago_than_a_token_lives_is_forgotten_and_nothing_else() -> None:
     heard, late = Heard(-1), replace(TASK, id="tsk_late")
-    heard.hear([entry(0, Turn.OVER), entry(1, Turn.STOPPED, late, Instant(NOW + 1))], 1)
-    heard.forget(NOW)
+    heard.hear([entry(0, Turn.OVER)], 0, 1.0)
+    heard.hear([entry(1, Turn.STOPPED, late)], 1, 2.0)
+    heard.forget(1.0)
     assert heard.in_the_way([TASK]) is None
     assert heard.in_the_way([late]) == (late, Turn.STOPPED)
 
@@ -190,11 +191,11 @@ def test_however_the_feed_is_cut_and_repeated_a_reader_knows_what_who_hears_it_w
 ) -> None:
     whole = [entry(2 * place, turn, thing) for place, (thing, turn) in enumerate(turns)]
     at_once, piecewise, end = Heard(-1), Heard(-1), 2 * len(whole)
-    at_once.hear(whole, end)
+    at_once.hear(whole, end, 1.0)
     for back, ahead in cuts:  # from a place that was heard, for some further
         start, through = max(piecewise.through - back, -1), min(piecewise.through + ahead, end)
-        piecewise.hear([one for one in whole if start < one.place <= through], through)
-    piecewise.hear([one for one in whole if one.place > piecewise.through], end)
+        piecewise.hear([one for one in whole if start < one.place <= through], through, 1.0)
+    piecewise.hear([one for one in whole if one.place > piecewise.through], end, 1.0)
     model: dict[Thing, Turn] = {}
     for thing, turn in turns:
         if model.get(thing) is not Turn.OVER:

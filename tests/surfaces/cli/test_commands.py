@@ -329,6 +329,22 @@ def test_a223_the_tail_follows_the_log_a_record_a_line(place: Installation) -> N
     place("task", "end", task, "--yes")
 
 
+def test_a_task_that_is_ended_is_among_what_ended(place: Installation) -> None:
+    following = place.spawn("revocation", "tail", "-f", "--json")
+    task = place.start_task("to be ended")
+    assert following.stdout is not None
+    try:
+        first = json.loads(following.stdout.readline())
+        place("task", "end", task, "--yes")
+        later = json.loads(following.stdout.readline())
+    finally:
+        following.terminate()
+        following.communicate()
+    assert first["is"] == later["is"] == "feed"
+    assert [(one["about"], one["id"], one["turn"]) for one in later["entries"]] == [("task", task, "over")]
+    assert f"over  task {task}" in place("revocation", "tail").out
+
+
 def test_the_tail_with_json_is_one_page(place: Installation) -> None:
     page = place("audit", "tail", "--limit", "3", "--json").document
     assert (page["is"], len(page["records"])) == ("export", 3)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EMPTY_FRONTIER",
+    "TILE_WIDTH",
     "Frontier",
     "Growth",
     "Tile",

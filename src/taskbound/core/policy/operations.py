@@ -168,6 +168,7 @@ _TABLE: Final = (
     _row("policy:replay", _R, About.NAMESPACE, told="last digest"),
     _row("policy:roll-back", _P, About.NAMESPACE, told="digest", ends=True),
     _row("policy:show", _R, About.NAMESPACE, told="digest"),
+    _row("revocation:feed", _R, About.NAMESPACE, told="after limit"),
     _row("revocation:stop", _P, About.NAMESPACE, told="stopped", ends=True),
     _row("scope:suggest", _R, About.NAMESPACE, told="agent tasks"),
     _row("sign-in:begin", Right.ANYONE, About.NAMESPACE),

@@ -11,8 +11,9 @@
 5. Entries are heard in the order of their places, up to a place through which all were looked at. What
    comes again is heard once; what is left out shows in nothing but that place, so a reader believes
    whoever says it, and begins anew where it goes back.
-6. What was said longer ago than any token lives, and daemons' clocks may differ, is of no token that lives:
-   none is issued of what is over or stopped. It is forgotten, so that a reader doesn't grow.
+6. What was heard longer ago than any token lives, and daemons' clocks may differ, is of no token that lives:
+   none is issued of what is over or stopped. It is forgotten, so that a reader doesn't grow. How long ago
+   is the reader's own to know, by a clock that never goes back: instants of entries are other machines'.
 """
 
 from __future__ import annotations
@@ -234,16 +235,17 @@ class Heard:
 
     def __init__(self, after: int) -> None:
         """Begin behind this place."""
-        self._turns: dict[Thing, tuple[Turn, Instant]] = {}
+        self._turns: dict[Thing, tuple[Turn, float]] = {}
         self.through = after
         """The place through which everything was heard."""
 
-    def hear(self, entries: Iterable[Entry], through: int) -> None:
+    def hear(self, entries: Iterable[Entry], through: int, now: float) -> None:
         """Take what was said, up to this place.
 
         Args:
             entries: What is an entry behind the place that was asked from, in order.
             through: The place through which all records were looked at.
+            now: Seconds by the reader's own clock, which never goes back.
 
         Raises:
             FeedBrokenError: It goes back, or is out of order; nothing of it is taken.
@@ -258,20 +260,24 @@ class Heard:
             raise FeedBrokenError(f"an entry stands at {places[-1]}, beyond {through}")
         for one in taken:
             if one.place > self.through:
-                self._take(one)
+                self._take(one, now)
         self.through = through
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: Entry, now: float) -> None:
         before = self._turns.get(entry.thing)
         if before is not None and before[0] is Turn.OVER:
             return  # 4
         if entry.turn is Turn.BACK:
             self._turns.pop(entry.thing, None)
         else:
-            self._turns[entry.thing] = entry.turn, entry.at
+            self._turns[entry.thing] = entry.turn, now
 
-    def forget(self, until: Instant) -> None:
-        """Forget what was said up to this instant (rule 6)."""
+    def begin_anew(self) -> None:
+        """Go on in another log from its beginning: what was heard as over or stopped stays so (rule 5)."""
+        self.through = -1
+
+    def forget(self, until: float) -> None:
+        """Forget what was heard up to this moment of the reader's clock (rule 6)."""
         self._turns = {thing: said for thing, said in self._turns.items() if said[1] > until}
 
     def in_the_way(self, things: Iterable[Thing]) -> tuple[Thing, Turn] | None:

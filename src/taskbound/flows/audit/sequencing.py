@@ -8,7 +8,9 @@
    this store does not know of (a lost answer) is asked for again, never signed anew.
 4. A store that is behind the signer was rolled back or restored: it is refused until a
    person has reconciled it, and says so in the daemon's state.
-5. What was signed is itself recorded, together with the next records that come: who
+5. What ends authority is entered into the feed in the transaction that gives its record a place
+   (`core.revocation.reading`): there is no place without its entry, and no entry without its place.
+6. What was signed is itself recorded, together with the next records that come: who
    holds a checkpoint finds it in the log, and an idle log does not grow by itself.
 """
 
@@ -32,7 +34,9 @@ from taskbound.core.audit import (
 )
 from taskbound.core.audit.proof import Proof
 from taskbound.core.audit.tiles import TileNodes
+from taskbound.core.clock import Instant, hours
 from taskbound.core.errors import DeniedError, UnavailableError
+from taskbound.core.revocation.reading import entries_in
 from taskbound.ports.audit import StoredCheckpoint
 
 if TYPE_CHECKING:
@@ -48,6 +52,8 @@ __all__ = ["LogBehindError", "NotCoveredError", "Sequencer", "open_writer"]
 
 _BATCH: Final = 128
 """Records that one transaction places: two milliseconds that decisions wait for."""
+_ENTERED: Final = hours(1)
+"""How long an entry is kept: far longer than any token lives that it could end."""
 _REST: Final = 0.001
 """Seconds between two of them, in which whoever waits for the store has it."""
 
@@ -118,11 +124,20 @@ class Sequencer:
         growth = grow(frontier, (leaf_hash(one.body) for one in pending))
         tx.audit.extend(size, [one.number for one in pending])
         tx.audit.put_tiles({(one.level, one.index): one.hashes for one in growth.tiles})
+        self._enter(tx, size, pending)
         self._frontier = growth.frontier
-        if self._unrecorded is not None and _has_news(pending):  # 5
+        if self._unrecorded is not None and _has_news(pending):  # 6
             now = self._means.clock.now()
             tx.audit.append("default", self._means.writer, [self._unrecorded], now)
         return len(pending)
+
+    def _enter(self, tx: Transaction, size: int, pending: Sequence[PendingRecord]) -> None:
+        """Enter what ends authority into the feed, and forget what was entered long ago (rule 5)."""
+        entries = entries_in(size, (one.body for one in pending))
+        if entries:
+            tx.revocation.put_entries(entries)
+            before = Instant(self._means.clock.now() - _ENTERED)
+            tx.revocation.forget_entries(before, limit=_BATCH)
 
     def sign(self) -> StoredCheckpoint | None:
         """Have the log as it stands signed (rules 3 and 4); the new checkpoint, None when nothing is new.

@@ -20,6 +20,7 @@ from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor, OneLook
 from taskbound.flows.policy import Bundles
 from taskbound.flows.policy.held import with_held_store
+from taskbound.flows.revocation import Feed
 from taskbound.flows.target import Targets
 from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, keep_account
 from taskbound.flows.tool import Pins, Sights
@@ -29,6 +30,7 @@ from taskbound.surfaces.api.authority import Authority, again
 from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.credential_desk import CredentialDesk
 from taskbound.surfaces.api.discovery import Discoveries
+from taskbound.surfaces.api.feed import FeedNews
 from taskbound.surfaces.api.fronts import proof_of, task_of
 from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.looking import Looking
@@ -94,8 +96,8 @@ class Daemon:
         self.log_key = ""
         """The log's public key as a vkey; empty while the signer was not reached yet."""
         self.started, self.signer_state, self.signer_uid = means.clock.now(), "not asked yet", -1
-        self._checkpoint = asyncio.Event()
-        self.boot = boot_id()
+        self._checkpoint, self.boot = asyncio.Event(), boot_id()
+        self.feed, self.feed_news = Feed(means), FeedNews()
         self.connections, self.insiders = Connections(), Insiders()
         self.comparing, self.pages = Comparing(), Pages(loop)
         self.views = Views(means.store)

@@ -21,6 +21,7 @@ from taskbound.surfaces.cli import (
     discover,
     leaving,
     looking,
+    revocation,
     target,
     task,
     tool,
@@ -33,7 +34,6 @@ from taskbound.surfaces.cli.exec import add_exec
 from taskbound.surfaces.cli.init import add_init
 from taskbound.surfaces.cli.pages import with_pages
 from taskbound.surfaces.cli.policy import life as policy
-from taskbound.surfaces.cli.revocation import add_stop
 from taskbound.surfaces.cli.run import add_run
 from taskbound.surfaces.cli.scope import commands as scope
 from taskbound.surfaces.cli.screen import Screen
@@ -73,7 +73,7 @@ def build() -> typer.Typer:
     add_exec(app)
     add_demo(app)
     add_doctor(app)
-    add_stop(app)
+    revocation.add_stop(app)
     for one in (scope.app, task.app, task.templates, trust.agents, leaving.people):
         app.add_typer(one)
     for one in (
@@ -84,6 +84,7 @@ def build() -> typer.Typer:
         policy.app,
         action.app,
         asked.app,
+        revocation.app,
         audit.app,
         consent.app,
         database.app,

@@ -136,7 +136,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         secret-shown slot-taken slots-not-pinned
         account-taken not-signed-in sign-in-another-issuer sign-in-denied sign-in-elsewhere sign-in-not-fresh
         sign-in-not-strong sign-in-token unknown-account unknown-sign-in
-        answer-unknown bad-proof no-proof
+        answer-unknown bad-proof no-proof other-log revoked
     """,
     _UNAVAILABLE: """
         credential-held
@@ -165,7 +165,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         unreadable-row unsafe-database
         no-token-key status-lists-full
         bad-token no-token no-token-endpoint not-authorized token-not-taken
-        api-busy api-not-started feed-broken too-many-requests
+        api-busy api-not-started feed-behind feed-broken feed-stale stale-feed too-many-requests
         stale-trust trust-file trust-source trust-source-refused
         egress-not-started egress-unavailable permit-over secret-changed secret-in-answer
     """,

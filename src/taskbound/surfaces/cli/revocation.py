@@ -1,16 +1,22 @@
-"""`taskbound stop`: the kill switch."""
+"""`taskbound stop`, the kill switch, and `taskbound revocation tail`: what ended, as it does."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.screen import moment, shown
+from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.connection import Done
-from taskbound.wire.revocation import Stop
+from taskbound.wire.revocation import FeedEntry, FeedRows, ReadFeed, Stop
 
-__all__ = ["add_stop", "stop"]
+__all__ = ["add_stop", "app", "stop", "tail"]
+
+app = group("revocation", "What ended authority, as enforcement points hear of it.")
+
+_WAIT: Final = 2_000
+"""Milliseconds that one question waits."""
 
 
 def add_stop(app: typer.Typer) -> None:
@@ -36,3 +42,32 @@ def stop(
         session.screen.document(answer)
         return
     session.screen.line("the stop is lifted" if lift else "stopped: nothing is permitted any more")
+
+
+@command(app, "tail", examples="taskbound revocation tail\ntaskbound revocation tail -f")
+def tail(
+    session: Session,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
+) -> None:
+    """Show what ended, was stopped or came back in the last ten minutes.
+
+    With `--follow` and `--json` each page with something in it is a document on a line of its own.
+    """
+    page = session.ask(ReadFeed(), FeedRows)
+    first = True
+    while True:
+        if session.screen.json and (page.entries or first):
+            session.screen.document(page)
+        for one in page.entries:
+            session.screen.line(_line(one))
+        if not page.entries and first and not follow:
+            session.screen.line("nothing ended in the last ten minutes")
+        if not follow and not page.more:
+            return
+        first = False
+        page = session.ask(ReadFeed(after=page.through, mark=page.mark, wait=_WAIT), FeedRows)
+
+
+def _line(one: FeedEntry) -> str:
+    what = f"{one.about} {shown(one.id)}" if one.id else one.about
+    return f"{moment(one.at)}  {one.place}  {one.turn}  {what}"

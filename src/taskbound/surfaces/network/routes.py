@@ -26,6 +26,7 @@ from taskbound.wire import (
     identity,
     people,
     policy,
+    revocation,
     scope,
     target,
     task,
@@ -220,6 +221,7 @@ ROUTES: Final = (
     _of("GET", "credentials/{credential}", "credential:show", credential.CredentialRow),
     _of("POST", "credentials/revoke", "credential:revoke", credential.RevokingCredentials),
     # --- revocation, audit ---
+    _of("GET", "revocations", "revocation:feed", revocation.FeedRows),
     _of("POST", "revocation/stop", "revocation:stop", Done),
     _of("GET", "audit/records", "audit:export", audit.ExportPage, _LONG),
     _of("GET", "audit/tail", "audit:tail", audit.ExportPage, _LONG),

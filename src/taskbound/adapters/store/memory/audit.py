@@ -60,11 +60,21 @@ class MemoryAudit:
 
     def pending(self, limit: int) -> tuple[PendingRecord, ...]:
         """Records without a place, in the order in which they became durable."""
-        first = self.size() + 1
-        found = [
-            self._tables.records.get(number) for number in range(first, min(first + limit, self.count() + 1))
-        ]
+        return self.following(self.size(), limit)
+
+    def last_placed(self) -> tuple[int, int]:
+        """How many records have a place, and the number of the last of them."""
+        return self.size(), self.size()
+
+    def following(self, number: int, limit: int) -> tuple[PendingRecord, ...]:
+        """Records behind the one of this number, in the order of the log."""
+        last = min(number + limit, self.count())
+        found = [self._tables.records.get(one) for one in range(number + 1, last + 1)]
         return tuple(one for one in found if one is not None)
+
+    def unsettled(self) -> bool:
+        """No: one transaction writes at a time."""
+        return False
 
     def tile(self, level: int, index: int) -> bytes:
         """The hashes of a tile; empty when there is none."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.trust import Trust
     from taskbound.core.policy import InForce
     from taskbound.core.revocation import KillSwitch
+    from taskbound.core.revocation.feed import Entry
     from taskbound.core.task import Heartbeat, Task, Template
     from taskbound.core.task.unclaimed import Unclaimed
     from taskbound.core.token import Claim, ClaimKind, IssuingKey, Token
@@ -181,6 +182,7 @@ class Tables:
     decided: Rows[tuple[str, str], int] = field(default_factory=Rows)
     places: Rows[int, int] = field(default_factory=Rows)
     tiles: Rows[tuple[int, int], bytes] = field(default_factory=Rows)
+    revocations: Rows[int, Entry] = field(default_factory=Rows)
     checkpoints: Rows[int, StoredCheckpoint] = field(default_factory=Rows)
     failure: ConflictError | None = None
     ended: bool = False

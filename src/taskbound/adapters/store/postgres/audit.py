@@ -43,6 +43,10 @@ _SETTLED: Final = f"SELECT {SETTLED}"
 _PENDING: Final = f"""
     SELECT number, body FROM records WHERE number > {_LAST} AND number < $1 ORDER BY number LIMIT $2
 """  # noqa: S608  # our own constants
+_FOLLOWING: Final = (
+    "SELECT number, body FROM records WHERE number > $1 AND number < $2 ORDER BY number LIMIT $3"
+)
+_BEYOND: Final = "SELECT 1 FROM records WHERE number >= $1 LIMIT 1"
 _NEXT: Final = f"""
     SELECT number FROM records WHERE number > {_LAST} AND number < $1 ORDER BY number LIMIT $2
 """  # noqa: S608  # our own constants
@@ -117,6 +121,14 @@ class PostgresAudit(SqlAudit):
     def pending(self, limit: int) -> tuple[PendingRecord, ...]:
         """Settled records without a place, in order (rule 1)."""
         return self._link.all(read_pending, _PENDING, (self._look(), limit))
+
+    def following(self, number: int, limit: int) -> tuple[PendingRecord, ...]:
+        """Settled records behind the one of this number, in order (rule 1)."""
+        return self._link.all(read_pending, _FOLLOWING, (number, self._look(), limit))
+
+    def unsettled(self) -> bool:
+        """Whether a record is durable beside a transaction that began earlier and has not ended."""
+        return self._link.whole(_BEYOND, (self._look(),)) == 1
 
     def append(self, namespace: str, writer: str, events: Sequence[Event], at: Instant) -> tuple[bytes, ...]:
         """Chain these events behind the writer's last record (rule 3); their exact bytes.

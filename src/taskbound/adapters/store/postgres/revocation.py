@@ -1,4 +1,4 @@
-"""The kill switch, in a row that several daemons lock.
+"""The kill switch, in a row that several daemons lock, and the entries of the feed.
 
 1. A namespace whose switch was never touched has no row, and what has no row can't be
    locked: the first who needs the lock makes it.

@@ -40,6 +40,7 @@ _HEADS: Final = "SELECT writer, seq, hash FROM writers WHERE named < seq ORDER B
 _LAST_NUMBER: Final = "SELECT max(number) FROM records"
 _LAST_PLACE: Final = "SELECT max(place) + 1 FROM places"
 _LAST_PLACED: Final = "SELECT number FROM places WHERE place = (SELECT max(place) FROM places)"
+_LAST_BOTH: Final = "SELECT place, number FROM places WHERE place = (SELECT max(place) FROM places)"
 _LAST_INSTANT: Final = "SELECT max(at) FROM writers"
 _INSERT: Final = "INSERT INTO records (number, namespace, body) VALUES (?, ?, ?)"
 _OPEN: Final = "INSERT INTO writers (writer, seq, hash, at, named) VALUES (?, ?, ?, ?, 0)"
@@ -121,7 +122,19 @@ class SqlAudit:
 
     def pending(self, limit: int) -> tuple[PendingRecord, ...]:
         """Records without a place, in the order in which they became durable (rule 1)."""
-        return self._link.all(read_pending, _PENDING, (self._link.whole(_LAST_PLACED), limit))
+        return self.following(self._link.whole(_LAST_PLACED), limit)
+
+    def last_placed(self) -> tuple[int, int]:
+        """How many records have a place, and the number of the last of them."""
+        return self._link.one(_place_and_number, _LAST_BOTH) or (0, 0)
+
+    def following(self, number: int, limit: int) -> tuple[PendingRecord, ...]:
+        """Records behind the one of this number, in the order of the log (rule 1)."""
+        return self._link.all(read_pending, _PENDING, (number, limit))
+
+    def unsettled(self) -> bool:
+        """No: one process writes at a time (rule 1)."""
+        return False
 
     def tile(self, level: int, index: int) -> bytes:
         """The hashes of a tile; empty when there is none."""
@@ -238,6 +251,10 @@ class SqlAudit:
                     late.append((place, namespace, event.action))
         if late:
             self._link.change_many(_LINK, late)
+
+
+def _place_and_number(place: int, number: int) -> tuple[int, int]:
+    return place + 1, number
 
 
 def last_instant(link: Link) -> Instant:

@@ -140,6 +140,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "places": _APPENDED,
         "tiles": _KEPT,
         "checkpoints": _KEPT,
+        "revocations": ("SELECT", "INSERT", "DELETE"),
         "numbering": _READ,
         "alembic_version": _READ,
     },

@@ -47,6 +47,7 @@ from taskbound.adapters.store.sql.schema.columns import (
 )
 from taskbound.adapters.store.sql.schema.credential import credentials
 from taskbound.adapters.store.sql.schema.group import person_groups
+from taskbound.adapters.store.sql.schema.revocation import revocations
 from taskbound.adapters.store.sql.schema.secret import upstream_secrets
 from taskbound.adapters.store.sql.schema.target import epochs, installation, targets
 from taskbound.adapters.store.sql.schema.token import claims, claims_forgotten, token_keys, tokens
@@ -83,6 +84,7 @@ __all__ = [
     "places",
     "records",
     "remainders",
+    "revocations",
     "runs",
     "selectors",
     "servers",

@@ -1,0 +1,99 @@
+"""The operation that reads the feed: what ended behind a place, or nothing within a moment.
+
+1. Who waits is answered as soon as there is an entry of their namespace, and else when their time is over:
+   an answer without entries says how far the log was looked at, and that is what makes a reader fresh.
+2. Nobody waits longer than two seconds, so that a reader that is cut off knows it before its bound is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from taskbound.surfaces.api.filters import BadFilterError
+from taskbound.wire.revocation import FeedEntry, FeedRows
+
+if TYPE_CHECKING:
+    from taskbound.flows.revocation import FeedPage
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+    from taskbound.wire.revocation import ReadFeed
+
+__all__ = ["MOST_WAIT", "FeedNews", "read_feed", "rows_of"]
+
+MOST_WAIT: Final = 2_000
+"""Milliseconds (rule 2)."""
+_MOST: Final = 1_000
+_MARK: Final = 64
+"""Characters of a mark."""
+
+
+class FeedNews:
+    """Wakes those who wait for the log to grow; in the loop."""
+
+    def __init__(self) -> None:
+        """Have no news."""
+        self._grown = asyncio.Event()
+
+    def tell(self) -> None:
+        """It has grown."""
+        self._grown.set()
+        self._grown = asyncio.Event()
+
+    def next(self) -> asyncio.Event:
+        """What is set when it grows, or did since this was asked for."""
+        return self._grown
+
+
+async def read_feed(daemon: Daemon, connection: Connection, ask: ReadFeed) -> Answer:
+    """What follows a place in the log (rule 1)."""
+    mark = _mark_of(ask)
+    limit = max(1, min(ask.limit, _MOST))
+    loop = asyncio.get_running_loop()
+    end = loop.time() + max(0, min(ask.wait, MOST_WAIT)) / 1000
+    while True:
+        grown = daemon.feed_news.next()
+        page = await _page(daemon, connection.namespace, ask.after, mark, limit)
+        if page.entries or not mark or (left := end - loop.time()) <= 0:
+            return rows_of(page)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left):
+                await grown.wait()
+
+
+async def _page(daemon: Daemon, namespace: str, after: int, mark: bytes, limit: int) -> FeedPage:
+    """A page: from memory at once, so that readers wait for none of those who read the store."""
+    if mark and daemon.feed.holds(after):
+        return daemon.feed.page(namespace, after, mark, limit)
+    return await daemon.read(lambda: daemon.feed.page(namespace, after, mark, limit))
+
+
+def _mark_of(ask: ReadFeed) -> bytes:
+    if not ask.mark:
+        return b""
+    with suppress(ValueError):
+        if len(ask.mark) == _MARK and ask.after >= 0:
+            return bytes.fromhex(ask.mark)
+    raise BadFilterError("a mark is the 64 hexadecimal digits that came with its place", where="mark")
+
+
+def rows_of(page: FeedPage) -> FeedRows:
+    """A page as it is told."""
+    return FeedRows(
+        entries=tuple(
+            FeedEntry(
+                place=one.place,
+                at=one.at,
+                about=one.thing.about.value,
+                id=one.thing.id,
+                turn=one.turn.value,
+            )
+            for one in page.entries
+        ),
+        through=page.through,
+        mark=page.mark.hex(),
+        age=page.age,
+        more=page.more,
+    )

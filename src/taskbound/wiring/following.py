@@ -1,0 +1,70 @@
+"""Looks at the log for the feed, again and again, in a thread of its own.
+
+1. It waits for nothing but the store: neither for the signer, which the daemon's other rounds ask, nor for
+   whoever gives records their places.
+2. A look that fails is logged once, and the next one is a moment later: what can't be looked at makes the
+   feed stale, and whoever reads it is told so.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import TaskboundError
+
+if TYPE_CHECKING:
+    from taskbound.surfaces.api.daemon import Daemon
+
+__all__ = ["Following"]
+
+_log = logging.getLogger(__name__)
+_EVERY: Final = 0.1
+"""Seconds between two looks."""
+
+
+class Following:
+    """Looks for the daemon's feed until it is stopped."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        """Prepare; `start` begins."""
+        self._daemon = daemon
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._said = ""
+
+    def start(self) -> None:
+        """Look once, so that whoever asks a daemon that has just started is answered, and begin."""
+        self._look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, after a last look."""
+        self._ending.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            ending = self._ending.wait(_EVERY)
+            self._look()
+            if ending:
+                return
+
+    def _look(self) -> None:
+        daemon = self._daemon
+        try:
+            if daemon.feed.look():
+                daemon.loop.call_soon_threadsafe(daemon.feed_news.tell)
+            self._said = ""
+        except TaskboundError as error:
+            self._say(f"the feed could not look at the log: {error.message} [{error.code}]")
+        except Exception:  # noqa: BLE001 - the thread's outermost edge, rule 2
+            if self._said != "broken":
+                _log.exception("the feed could not look at the log")
+            self._said = "broken"
+
+    def _say(self, words: str) -> None:
+        if self._said != words:
+            _log.warning("%s", words)
+        self._said = words
