@@ -30,7 +30,8 @@ BACK: Final = {
         """
         CREATE TRIGGER actions_lift BEFORE UPDATE OF decision, code, charges, detail, grant_id, attempt,
         connection, request, idempotency, until ON actions
-        WHEN OLD.decision <> 'hold' OR OLD.state <> 'held' OR NEW.decision <> 'permit' OR NEW.state <> 'permitted'
+        WHEN OLD.decision <> 'hold' OR OLD.state <> 'held'
+        OR NEW.decision <> 'permit' OR NEW.state <> 'permitted'
         BEGIN SELECT RAISE(ABORT, 'what was decided does not change'); END
         """,
     ),
