@@ -19,10 +19,12 @@ from taskbound.core.token.authorization.errors import (
     ReusedRefreshError,
 )
 from taskbound.flows.token import ClientTokens, add_client, drop_client
+from taskbound.flows.token.orders import TransactionTokenOrder
+from taskbound.flows.token.standing import require_token_stands
 from taskbound.ports.signer import SignerUnavailableError
 from tests.client_world import CALLBACK, KEY, RESOURCE, SPACE, VERIFIER, Desk, refused
 from tests.token_world import TokenWorld, claims_in
-from tests.world import ANN
+from tests.world import ANN, id_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,6 +121,25 @@ def test_a_client_that_is_removed_or_whose_task_ends_has_no_token_any_more(shop:
     two = shop.by_code(shop.desk.code())
     shop.at.world.tasks.end(SPACE, shop.desk.task.id, TaskEvent.COMPLETE, ANN, reason="")
     refused(TaskEndedError, lambda: shop.show(two))
+
+
+def test_what_a_client_does_with_its_token_names_the_admission_and_holds_no_longer_than_that(
+    shop: Shop,
+) -> None:
+    given, task = shop.by_code(shop.desk.code()), shop.desk.task
+    action = id_of(shop.at.world.ask(task))
+    order = TransactionTokenOrder(
+        namespace=SPACE, task=task.id, agent=task.agent, action=action, parent=given.issued.token.id
+    )
+    issued = shop.at.tokens.issue_transaction_token(order, ANN)
+    context = claims_in(issued.text)["tctx"]
+    assert (context["admission"], context["ancestors"]) == (given.issued.token.parent, [])
+    assert "session" not in context
+    with shop.at.means.store.read() as seen:
+        require_token_stands(seen, issued.token, shop.at.means.clock.now())
+    drop_client(shop.at.means, SPACE, "desk", actor=ANN, owns=True)
+    with shop.at.means.store.read() as seen, pytest.raises(AdmissionEndedError):
+        require_token_stands(seen, issued.token, shop.at.means.clock.now())
 
 
 def test_an_admission_that_ends_while_its_token_is_signed_gets_none(shop: Shop) -> None:

@@ -86,6 +86,20 @@ def test_it_says_which_approval_was_used_and_who_approved(store: Store, tmp_path
     there.close()
 
 
+def test_an_action_of_a_part_of_a_task_names_the_tasks_above_it(here: TokenWorld) -> None:
+    root = here.settle_in()
+    own = here.world.ask(root, "bank__look", {"path": "/srv/a"})
+    assert claims_in(ask(here, root, id_of(own)).text)["tctx"]["ancestors"] == []
+    here.world.add_agent("helper")
+    part_of = here.world.delegate(root)
+    here.world.add_agent("third")
+    deeper = here.world.delegate(part_of, agent="third")
+    permitted = here.world.ask(deeper, "bank__look", {"path": "/srv/a"}, agent="third")
+    assert code_of(permitted) == "permit"
+    context = claims_in(ask(here, deeper, id_of(permitted)).text)["tctx"]
+    assert context["ancestors"] == [part_of.id, root.id]
+
+
 def test_an_action_of_a_plan_says_who_approved_the_plan(store: Store, tmp_path: Path) -> None:
     people = Planner(store)
     there = TokenWorld(store, tmp_path, world=people.world)

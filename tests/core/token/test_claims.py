@@ -50,7 +50,16 @@ PERSON = replace(
     TASK, form=TokenForm.PERSON, actors=(), agent="", task="", acr="mfa", authenticated=Instant(NOW - SECOND)
 )
 TXN = replace(TASK, form=TokenForm.TRANSACTION, action="act_9", binding=None, content="sha-256=:AA==:")
-ACT = ActionGround(tool="bank__pay", server="d" * 64, digest="e" * 64, approval="apr_1", approvers=("bob",))
+ACT = ActionGround(
+    tool="bank__pay",
+    server="d" * 64,
+    digest="e" * 64,
+    approval="apr_1",
+    approvers=("bob",),
+    ancestors=("tsk_1",),
+    admission="adm_1",
+    session="ses_1",
+)
 
 
 def said(token: Token, ground: Ground) -> dict[str, Any]:
@@ -109,9 +118,14 @@ def test_a_transaction_token_says_what_was_permitted_and_is_no_access_token() ->
         "content_digest": "sha-256=:AA==:",
         "approval": "apr_1",
         "approver": ["person:bob"],
+        "ancestors": ["tsk_1"],
+        "admission": "adm_1",
+        "session": "ses_1",
     }
-    plain = said(replace(TXN, content=""), replace(ACT, approval="", approvers=()))
-    assert {"content_digest", "approval", "approver"} & plain["tctx"].keys() == set()
+    plain = said(replace(TXN, content=""), ActionGround(tool="bank__pay", server="d", digest="e"))
+    left = {"content_digest", "approval", "approver", "admission", "session"}
+    assert left & plain["tctx"].keys() == set()
+    assert plain["tctx"]["ancestors"] == []
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ class Tokens:
             )
             return Draft(
                 token=shaped,
-                ground=action_ground(snapshot, action),
+                ground=action_ground(snapshot, action, order.parent),
                 life=life,
                 ends=(deadline, *_ends(action.until), *_ends(order.until)),
                 agent=version[0],

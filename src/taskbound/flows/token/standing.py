@@ -3,7 +3,8 @@
 1. It is neither revoked nor over, and its key is not revoked.
 2. Of a task token: nothing is stopped, its agent is active and somebody answers for it, its task and every
    ancestor runs before its deadline, and the task is still that agent's.
-3. Of a transaction token: that too, and its action is permitted and has no outcome.
+3. Of a transaction token: that too, and its action is permitted and has no outcome. Where it was asked for
+   with a client's token, that client is let in still.
 4. Of a person's: the person is there. A stop ends no person's token: people lift it.
 5. Of one that a client got that people use: the client is let in to that task still (`admitting`), or to act
    as that person, with that key, and while the sign-in lasts that it rests on.
@@ -81,6 +82,10 @@ def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None
     _require_let_in(snapshot, token, now)  # 5
     if token.form is TokenForm.TRANSACTION:
         _require_open(snapshot, token)
+        admission = _admission_above(snapshot, token.namespace, token.parent)
+        if admission is not None:
+            require_standing_admission(admission, now)  # 3
+            require_sign_in(snapshot, admission, now)
 
 
 def require_token_goes_on(snapshot: Snapshot, token: Token, now: Instant) -> None:
@@ -115,13 +120,18 @@ def ground_of(snapshot: Snapshot, token: Token) -> Ground:
         case TokenForm.PERSON:
             return PersonGround()
         case TokenForm.TRANSACTION:
-            return action_ground(snapshot, _require_open(snapshot, token))
+            return action_ground(snapshot, _require_open(snapshot, token), token.parent)
         case _ as never:
             assert_never(never)
 
 
-def action_ground(snapshot: Snapshot, action: StoredAction) -> ActionGround:
-    """What a transaction token says of an action, and of the approval that it was permitted by.
+def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> ActionGround:
+    """What a transaction token says of an action, of the approval that it was permitted by, and of its ground.
+
+    Args:
+        snapshot: Is read.
+        action: The action.
+        parent: The token that it is asked for with; empty for none.
 
     Raises:
         NotOpenError: It asks for a credential (rule 7).
@@ -130,6 +140,8 @@ def action_ground(snapshot: Snapshot, action: StoredAction) -> ActionGround:
         raise NotOpenError(f"`{action.id}` asks for a credential, and nothing downstream sees that")  # 7
     asked = snapshot.approvals.approval_of(action.namespace, action.id)
     used = asked if asked is not None and asked.state is ApprovalState.CONSUMED else None
+    line = snapshot.tasks.lineage(action.namespace, action.task)
+    admission = _admission_above(snapshot, action.namespace, parent)
     approvers = [one.person for one in used.answers if one.kind is AnswerKind.APPROVE] if used else []
     return ActionGround(
         tool=action.tool,
@@ -137,6 +149,9 @@ def action_ground(snapshot: Snapshot, action: StoredAction) -> ActionGround:
         digest=action.digest,
         approval=used.question.id if used is not None else "",
         approvers=tuple(sorted(approvers)),
+        ancestors=tuple(one.id for one in line[1:]),
+        admission=admission.id if admission is not None else "",
+        session=admission.session if admission is not None else "",
     )
 
 
@@ -164,6 +179,14 @@ def _require_let_in(snapshot: Snapshot, token: Token, now: Instant) -> None:
         if (found.person, found.jkt) != (person_of(token), jkt):
             raise AdmissionEndedError("the client was let in by another person, or with another key")
         require_sign_in(snapshot, found, now)
+
+
+def _admission_above(snapshot: Snapshot, namespace: str, parent: str) -> Admission | None:
+    """What let in the client with whose token another one was asked for; None where none did."""
+    asked = snapshot.tokens.token(namespace, parent) if parent else None
+    if asked is None or not is_admission(asked.parent):
+        return None
+    return snapshot.authorizations.admission(namespace, asked.parent)
 
 
 def require_sign_in(snapshot: Snapshot, admission: Admission, now: Instant) -> None:
