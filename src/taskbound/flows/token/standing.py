@@ -126,7 +126,7 @@ def ground_of(snapshot: Snapshot, token: Token) -> Ground:
 
 
 def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> ActionGround:
-    """What a transaction token says of an action, of the approval that it was permitted by, and of its ground.
+    """What a transaction token says of an action, its approval, and what it rests on.
 
     Args:
         snapshot: Is read.
