@@ -23,6 +23,7 @@ from taskbound.wire import (
     policy,
     revocation,
     scope,
+    service,
     target,
     task,
     token,
@@ -217,6 +218,14 @@ Ask: TypeAlias = (
     | task.AddIssuer
     | task.RemoveIssuer
     | task.ListIssuers
+    | service.AddService
+    | service.AddServiceKey
+    | service.ChangeService
+    | service.ListServices
+    | service.RemoveService
+    | service.RemoveServiceKey
+    | service.ShowOwnService
+    | service.ShowService
     | trust.AddTrust
     | trust.ListTrusts
     | trust.RemoveTrust
@@ -324,6 +333,8 @@ Answer: TypeAlias = (
     | task.TaskDetail
     | task.TemplateRows
     | task.IssuerRows
+    | service.ServiceDetail
+    | service.ServiceRows
     | trust.TrustDetail
     | trust.TrustRows
     | audit.ExportPage

@@ -29,6 +29,8 @@ RESTS = {
     *("approvals", "approval_plans", "approval_answers", "token_admissions"),
 }
 """What a token rests on, which a signer reads anew before it signs one."""
+SERVES = {"services", "service_keys"}
+"""The same of services' tokens, which nothing is minted on."""
 MINTS = {
     *("targets", "installation", "credentials", "servers", "tools", "tool_approvers"),
     *(
@@ -116,7 +118,7 @@ def test_a_daemon_can_not_change_what_was_recorded_or_how(server: Server, name: 
         seen.execute(statement.encode())
 
 
-@pytest.mark.parametrize("table", sorted(LOG | RESTS))
+@pytest.mark.parametrize("table", sorted(LOG | RESTS | SERVES))
 def test_a_signer_reads_the_log_and_what_tokens_rest_on_and_writes_nothing(
     server: Server, name: str, table: str
 ) -> None:
@@ -155,7 +157,7 @@ def test_a_daemon_removes_rows_only_where_a_row_comes_to_its_end(
         seen.execute(f"DELETE FROM taskbound.{table}".encode())  # noqa: S608  # our own names
 
 
-@pytest.mark.parametrize("table", sorted({one.name for one in METADATA.sorted_tables} - LOG - RESTS))
+@pytest.mark.parametrize("table", sorted({one.name for one in METADATA.sorted_tables} - LOG - RESTS - SERVES))
 def test_a_signer_can_not_read_what_is_neither(server: Server, name: str, table: str) -> None:
     with server.connect(name, "signer") as seen, pytest.raises(psycopg.errors.InsufficientPrivilege):
         seen.execute(f"TABLE taskbound.{table}".encode())

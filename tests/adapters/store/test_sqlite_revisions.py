@@ -12,10 +12,12 @@ from taskbound.adapters.store.sql import SqlStore
 from taskbound.adapters.store.sql.migrations import newest_revision
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.action import ActionState
+from taskbound.core.identity.service import Service
 from taskbound.core.revocation.feed import About, Entry, Thing, Turn
 from taskbound.ports.store import ConflictError
 from tests.contracts.store.rows import NOW, SPACE, action, open_chain, read, tool
 from tests.contracts.store.test_credential import row as credential
+from tests.contracts.store.test_token import ONE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +38,11 @@ BACK: Final = {
         """,
     ),
     "0051": ("DROP TABLE revocations",),
+    "0052": (
+        "DROP TABLE services",
+        "DROP TABLE service_keys",
+        "ALTER TABLE tokens DROP COLUMN proven_by",
+    ),
 }
 """What takes each revision back."""
 
@@ -118,4 +125,21 @@ def test_0051_the_feed_of_before_is_empty_and_goes_on_behind_the_log(tmp_path: P
     entry = Entry(place=1, at=NOW, thing=thing, turn=Turn.OVER)
     store.write(lambda tx: tx.revocation.put_entries([entry]))
     assert read(store, lambda seen: seen.revocation.entries(NOW)) == (entry,)
+    store.close()
+
+
+def test_0052_a_token_of_before_was_proven_by_no_key_of_a_service_which_there_can_be(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "t.db"
+    store = made(path)
+    before = replace(ONE, proven_by="")
+    store.write(lambda tx: tx.tokens.insert(before))
+    store.close()
+    set_back(path, "0052")
+    store = SqlStore(path, reserve=0)
+    assert read(store, lambda seen: seen.tokens.token(SPACE, before.id)) == before
+    one = Service(namespace=SPACE, name="x", owner="ann", audience="https://x.example", tools=(), added=NOW)
+    store.write(lambda tx: tx.services.put_service(one, expect=0))
+    assert read(store, lambda seen: seen.services.service(SPACE, "x")) == one
     store.close()

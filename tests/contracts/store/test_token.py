@@ -42,6 +42,7 @@ ONE = Token(
     digest="d" * 64,
     may_act="agent:tester",
     record=12,
+    proven_by="kid-of-a-service",
 )
 KEY = IssuingKey(kid="k1", public=b'{"kty":"EC"}', state=TokenKeyState.NEXT, made=NOW)
 

@@ -38,6 +38,8 @@ def test_every_command_of_the_issue_is_there() -> None:
         "token admission": "list end",
         "token client": "add list show remove",
         "token key": "list rotate revoke",
+        "service": "add list remove set show",
+        "service key": "add remove",
         "scope": "check diff covers intersect convert digest schema suggest",
         "task": "start show list pause resume delegate step amend end",
         "task issuer": "add list remove",
@@ -51,6 +53,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         "action": "list show explain reconcile",
         "approval": "list show open statement sign deny narrow plan prove withdraw watch stats limits",
         "db": "upgrade check",
+        "revocation": "tail",
         "audit": "verify export proof tail",
     }
     words = [f"{word} {verb}".strip() for word, verbs in wanted.items() for verb in verbs.split()]

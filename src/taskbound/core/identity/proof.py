@@ -158,3 +158,8 @@ class Principal:
     name: str
     """The person's, agent's or service's name; `uid:1000` of an account without a person."""
     proof: Proof
+
+    @property
+    def is_process(self) -> bool:
+        """Whether it is a process of ours, known by its account, and no service that has proved itself."""
+        return self.kind is PrincipalKind.SERVICE and isinstance(self.proof, PeerProof)

@@ -64,6 +64,8 @@ class Right(Enum):
     LOOKER = "looker"
     EGRESS = "egress"
     BROKER = "broker"
+    SERVICE = "service"
+    """A service that has proved itself (`core.identity.service`), and no process of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ class About(Enum):
     PERSON_KEY = "PersonKey"
     PLAN = "Plan"
     SERVER = "Server"
+    SERVICE = "Service"
     TASK = "Task"
     TEMPLATE = "Template"
     TOOL = "Tool"
@@ -52,6 +53,7 @@ FOUND: Final[Mapping[About, tuple[str, ...]]] = MappingProxyType(
         About.PERSON_KEY: ("person",),
         About.PLAN: _OF_TASK,
         About.SERVER: (),
+        About.SERVICE: ("owner",),
         About.TASK: (*_OF_TASK, "purpose"),
         About.TEMPLATE: (),
         About.TOOL: ("owner", "server", "tool"),

@@ -7,6 +7,7 @@ from taskbound.core.token.claims import (
     ActionGround,
     Ground,
     PersonGround,
+    ServiceGround,
     TaskGround,
     claims_digest,
     claims_of,
@@ -58,7 +59,9 @@ from taskbound.core.token.values import (
     TokenState,
     agent_name,
     name_of,
+    named_in,
     require_standing,
+    service_name,
     state_of,
 )
 
@@ -81,6 +84,7 @@ __all__ = [
     "OtherKindError",
     "PersonGround",
     "ReplayedError",
+    "ServiceGround",
     "TaskGround",
     "Token",
     "TokenAlteredError",
@@ -106,6 +110,7 @@ __all__ = [
     "life_of",
     "move_key",
     "name_of",
+    "named_in",
     "parse_life",
     "require_as_firm",
     "require_bound",
@@ -114,6 +119,7 @@ __all__ = [
     "require_not_revoked",
     "require_standing",
     "rotation_due",
+    "service_name",
     "state_of",
     "status_uri",
 ]

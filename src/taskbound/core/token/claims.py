@@ -3,6 +3,7 @@
 1. A task token and a person's are access tokens (RFC 9068 §2.2): `client_id` is who acts, `sub` for whom.
    Those who act stand in `act`, the present one outermost, each with its name and nothing else (RFC 8693
    §4.1); `may_act` names the one agent that a task token is handed on to (§4.4).
+   A service's names it in `service` too, which is what tells it from a person's.
 2. `authorization_details` of a task token has one object of our own type (RFC 9396 §2): the task, the digest
    of its scope, its deadline, and where that is for.
 3. A transaction token says what the draft says (§5): `txn` is the action, `sub` is unique in the trust
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 from taskbound.core.action import canonical
 from taskbound.core.clock import seconds
 from taskbound.core.token.errors import TokenAlteredError
-from taskbound.core.token.values import NEVER, Token, TokenForm, agent_name, name_of
+from taskbound.core.token.values import NEVER, Token, TokenForm, agent_name, name_of, named_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,7 @@ __all__ = [
     "ActionGround",
     "Ground",
     "PersonGround",
+    "ServiceGround",
     "TaskGround",
     "claims_digest",
     "claims_of",
@@ -60,6 +62,11 @@ class PersonGround:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceGround:
+    """What a service's token rests on: the service, which is there, its owner, and its key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActionGround:
     """What a transaction token rests on, as the store has it."""
 
@@ -80,7 +87,7 @@ class ActionGround:
     """The sign-in on which that rests; empty for none."""
 
 
-Ground: TypeAlias = TaskGround | PersonGround | ActionGround
+Ground: TypeAlias = TaskGround | PersonGround | ServiceGround | ActionGround
 """What a token speaks of."""
 
 
@@ -113,6 +120,9 @@ def claims_of(token: Token, ground: Ground) -> dict[str, JsonValue]:
                 claims["acr"] = token.acr
             if token.authenticated != NEVER:
                 claims["auth_time"] = token.authenticated // _SECOND
+        case ServiceGround() if token.form is TokenForm.SERVICE:
+            claims.update(_access(token, token.subject, scope="service"))
+            claims["service"] = named_in(token.subject)
         case ActionGround() if token.form is TokenForm.TRANSACTION:
             claims.update(
                 {
@@ -122,7 +132,7 @@ def claims_of(token: Token, ground: Ground) -> dict[str, JsonValue]:
                     "tctx": _context(token, ground),
                 }
             )
-        case TaskGround() | PersonGround() | ActionGround():
+        case TaskGround() | PersonGround() | ServiceGround() | ActionGround():
             raise TokenAlteredError(f"a token of form `{token.form.value}` speaks of something else")
         case _ as never:
             assert_never(never)

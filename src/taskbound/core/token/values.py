@@ -26,7 +26,9 @@ __all__ = [
     "TokenState",
     "agent_name",
     "name_of",
+    "named_in",
     "require_standing",
+    "service_name",
     "state_of",
 ]
 
@@ -43,6 +45,8 @@ class TokenForm(Enum):
     """An access token whose authority is a task's (RFC 9068)."""
     PERSON = "person"
     """An access token of a person, for operations (RFC 9068)."""
+    SERVICE = "service"
+    """An access token of a service, for what services ask (RFC 9068)."""
     TRANSACTION = "transaction"
     """One permitted action, for systems downstream (draft-ietf-oauth-transaction-tokens)."""
 
@@ -110,6 +114,8 @@ class Token:
     """Why it was revoked."""
     unsigned: bool = False
     """Whether it was revoked because it could not be signed: then nobody has its text."""
+    proven_by: str = ""
+    """Of a service's token: the key that proved the service."""
 
 
 def state_of(token: Token, now: Instant) -> TokenState:
@@ -136,8 +142,18 @@ def require_standing(token: Token, now: Instant) -> None:
 
 
 def name_of(kind: str, namespace: str, name: str) -> str:
-    """How tokens call a person or an agent (rule 3), such as `person:ann`, or `agent:acme/coder`."""
+    """How tokens call a person, an agent or a service (rule 3): `person:ann`, or `agent:acme/coder`."""
     return f"{kind}:{name}" if namespace == DEFAULT_NAMESPACE else f"{kind}:{namespace}/{name}"
+
+
+def named_in(subject: str) -> str:
+    """The bare name of a person, an agent or a service that tokens call so."""
+    return subject.partition(":")[2].rpartition("/")[2]
+
+
+def service_name(namespace: str, service: str) -> str:
+    """How tokens call a service: as `sub` and `client_id`."""
+    return name_of("service", namespace, service)
 
 
 def agent_name(namespace: str, agent: str) -> str:

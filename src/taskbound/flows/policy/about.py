@@ -63,6 +63,9 @@ def _look(snapshot: Snapshot, namespace: str, about: About, name: str) -> Seen: 
                 return Seen(name=name)
             above = ((About.PERSON, key.person), *_groups(snapshot, namespace, key.person))  # 3
             return Seen(name=name, above=above, facts={"person": key.person})
+        case About.SERVICE:
+            service = snapshot.services.service(namespace, name)
+            return Seen(name=name, facts={} if service is None else {"owner": service.owner})
         case About.BUNDLE:
             bundle = snapshot.policy.bundle(namespace, name)
             return Seen(name=name, facts={} if bundle is None else {"author": bundle.author})

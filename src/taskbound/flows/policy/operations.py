@@ -63,7 +63,9 @@ __all__ = [
 _TRIES: Final = 8
 _WAY_BACK: Final = "base:way-back"
 _STATEMENT: Final = "statement"
-_ON_DAMAGE: Final = frozenset({Right.ANYONE, Right.READ, Right.GATEWAY, Right.EGRESS, Right.BROKER})
+_ON_DAMAGE: Final = frozenset(
+    {Right.ANYONE, Right.READ, Right.GATEWAY, Right.EGRESS, Right.BROKER, Right.SERVICE}
+)
 
 
 class MovingError(UnavailableError):

@@ -6,7 +6,7 @@
 2. A transaction token is for an action that is permitted and has no outcome, by whoever holds its task. It
    lives 30 seconds at most, and a permit that was not sent yet bounds it too. From its row on nobody is
    believed that nothing was sent (`flows.action.sheet`, rule 4), unless it could not be signed.
-3. A person's token is for a person who is there.
+3. A person's token is for a person who is there, a service's for a service that is, with its owner and key.
 4. What was read is locked, and compared, in the transaction that writes the row: a stop, a suspension, the
    end of a task or a change of the key that commits first wins.
 5. A token that could not be signed is a row that is revoked. Where the signer says that it has ended, and by
@@ -34,6 +34,7 @@ from taskbound.core.token import (
     NoTokenKeyError,
     NotOpenError,
     PersonGround,
+    ServiceGround,
     TaskGround,
     Token,
     TokenForm,
@@ -42,7 +43,9 @@ from taskbound.core.token import (
     name_of,
     parse_life,
     require_bound,
+    service_name,
 )
+from taskbound.flows.identity.services import require_service
 from taskbound.flows.task import claim_task
 from taskbound.flows.token.orders import Issued, parse_content_digest
 from taskbound.flows.token.revoking import revoke_rows
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
     from taskbound.flows.token.orders import (
         Issuing,
         PersonTokenOrder,
+        ServiceTokenOrder,
         TaskTokenOrder,
         TransactionTokenOrder,
     )
@@ -145,6 +149,27 @@ class Tokens:
                 list=1,
             )
             return Draft(token=shaped, ground=PersonGround(), life=life, ends=_ends(order.until))
+
+        return self._issue(order.namespace, draft, actor)
+
+    def issue_service_token(self, order: ServiceTokenOrder, actor: Actor) -> Issued:
+        """A token of a service (rule 3), for our issuer alone; raises as `issue_task_token`."""
+        require_bound(order.binding)
+        life = parse_life(order.life, TokenForm.SERVICE)
+
+        def draft(snapshot: Snapshot) -> Draft:
+            require_service(snapshot, order.namespace, order.service, order.proven_by)
+            token = self._blank(
+                order.namespace, TokenForm.SERVICE, service_name(order.namespace, order.service)
+            )
+            shaped = replace(
+                token,
+                audience=self.issuing.issuer,
+                binding=order.binding,
+                proven_by=order.proven_by,
+                list=1,
+            )
+            return Draft(token=shaped, ground=ServiceGround(), life=life, ends=())
 
         return self._issue(order.namespace, draft, actor)
 

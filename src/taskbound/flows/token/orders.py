@@ -20,6 +20,7 @@ __all__ = [
     "Issued",
     "Issuing",
     "PersonTokenOrder",
+    "ServiceTokenOrder",
     "TaskTokenOrder",
     "TransactionTokenOrder",
     "parse_content_digest",
@@ -95,6 +96,19 @@ class PersonTokenOrder:
     authenticated: Instant = NEVER
     parent: str = ""
     """The admission of the client that gets it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceTokenOrder:
+    """A token that a service asks for, proven, for what services ask of us."""
+
+    namespace: str
+    service: str
+    proven_by: str
+    """The `kid` of the key that proved it."""
+    binding: Binding | None
+    """The key that it is bound to; there is no service's token without one."""
+    life: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,8 @@
 1. A client revokes what was issued to it (RFC 7009 §2.1); a text that is no token of ours is nothing to
    revoke, and says so to nobody. It needs no key: giving authority back is always permitted to whoever has
    the token. A client that people use gives back what its admission brought.
-2. A person revokes what is theirs: their own tokens, those of tasks they asked for, those of agents they own.
-   The account that owns the data directory revokes every one.
+2. A person revokes what is theirs: their own tokens, those of tasks they asked for, those of agents and
+   services they own. The account that owns the data directory revokes every one.
 3. The first revocation stands, with its words. It may use the store's reserve.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.audit.events import TokenRevoked
 from taskbound.core.task import require_in_charge
-from taskbound.core.token import ForeignTokenError, TokenForm, UnknownTokenError, name_of
+from taskbound.core.token import ForeignTokenError, TokenForm, UnknownTokenError, name_of, named_in
 from taskbound.core.token.authorization.admission import is_admission
 
 if TYPE_CHECKING:
@@ -117,6 +117,11 @@ def _require_theirs(tx: Transaction, token: Token, actor: Actor) -> None:
     if token.form is TokenForm.PERSON:
         if token.subject != name_of("person", token.namespace, actor.name):
             raise ForeignTokenError("the token is another person's")
+        return
+    if token.form is TokenForm.SERVICE:
+        service = tx.services.service(token.namespace, named_in(token.subject))
+        if service is not None and service.owner != actor.name:
+            raise ForeignTokenError("the token is a service's, and its owner is somebody else")
         return
     task = tx.tasks.task(token.namespace, token.task)
     agent = tx.identities.agent(token.namespace, token.agent)

@@ -22,7 +22,7 @@ from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.token import ClaimKind, OtherKindError, claim_of
 from taskbound.flows.token.standing import require_token_stands
-from taskbound.wire.jose import PERSON_TOKEN, TRANSACTION_TOKEN, parse_jws
+from taskbound.wire.jose import PERSON_TOKEN, SERVICE_TOKEN, TRANSACTION_TOKEN, parse_jws
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.jose.dpop import BoundToken, DpopRequest, read_dpop, token_hash
 
@@ -147,7 +147,7 @@ def require_task_kind(authorization: str) -> None:
     told = _TOKEN.fullmatch(authorization)
     if told is None:
         return
-    for kind in (PERSON_TOKEN, TRANSACTION_TOKEN):
+    for kind in (PERSON_TOKEN, SERVICE_TOKEN, TRANSACTION_TOKEN):
         with suppress(MalformedError):
             parse_jws(told[2], kind=kind)
             raise OtherKindError("the token is not a task's")

@@ -43,6 +43,7 @@ from taskbound.ports.signer import SignerUnavailableError
 from taskbound.ports.token import MadeKey, SignedList
 from taskbound.wire.jose import (
     PERSON_TOKEN,
+    SERVICE_TOKEN,
     STATUS_LIST,
     TASK_TOKEN,
     TRANSACTION_TOKEN,
@@ -65,6 +66,7 @@ __all__ = ["KINDS_OF_FORM", "RowSigner", "UnknownStatusListError"]
 KINDS_OF_FORM: Final[Mapping[TokenForm, TokenKind]] = {
     TokenForm.TASK: TASK_TOKEN,
     TokenForm.PERSON: PERSON_TOKEN,
+    TokenForm.SERVICE: SERVICE_TOKEN,
     TokenForm.TRANSACTION: TRANSACTION_TOKEN,
 }
 _MOST_KEYS: Final = 16
@@ -212,7 +214,8 @@ class RowSigner:
         event = record.event if record is not None and record.namespace == row.namespace else None
         if not isinstance(event, TokenIssued) or event.token != row.id:
             raise TokenAlteredError("no record says that the token was issued")
-        if not event.digest == row.digest == digest or event.key != row.key:
+        proven = (event.key, event.proven_by) == (row.key, row.proven_by)
+        if not event.digest == row.digest == digest or not proven:
             raise TokenAlteredError("the token is not what the record of its issue says")
 
     def _key(self, kept: IssuingKey | None) -> TokenKey:

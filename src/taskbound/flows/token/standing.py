@@ -6,6 +6,8 @@
 3. Of a transaction token: that too, and its action is permitted and has no outcome. Where it was asked for
    with a client's token, that client is let in still.
 4. Of a person's: the person is there. A stop ends no person's token: people lift it.
+   Of a service's: the service is there, its owner is, and the key that proved it counts. A stop ends none:
+   what was stopped services have to hear.
 5. Of one that a client got that people use: the client is let in to that task still (`admitting`), or to act
    as that person, with that key, and while the sign-in lasts that it rests on.
 6. A gateway asks less: whose task it is, and that neither it nor the token is over. What else is in the way
@@ -28,14 +30,17 @@ from taskbound.core.token import (
     NotOpenError,
     OtherKindError,
     PersonGround,
+    ServiceGround,
     TaskGround,
     TokenForm,
+    named_in,
     require_not_revoked,
     require_standing,
 )
 from taskbound.core.token.authorization.admission import is_admission, require_standing_admission
 from taskbound.core.token.authorization.errors import AdmissionEndedError
 from taskbound.core.tool import credential_kind
+from taskbound.flows.identity.services import require_service
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
@@ -69,6 +74,9 @@ def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None
     if token.form is TokenForm.PERSON:
         _require_present(snapshot, token)  # 4
         _require_let_in(snapshot, token, now)  # 5
+        return
+    if token.form is TokenForm.SERVICE:
+        require_service(snapshot, token.namespace, named_in(token.subject), token.proven_by)  # 4
         return
     require_not_stopped(snapshot.revocation.kill_switch(token.namespace))
     agent = snapshot.identities.agent(token.namespace, token.agent)
@@ -119,6 +127,8 @@ def ground_of(snapshot: Snapshot, token: Token) -> Ground:
             return TaskGround(scope=task.scope.digest, deadline=task.deadline)
         case TokenForm.PERSON:
             return PersonGround()
+        case TokenForm.SERVICE:
+            return ServiceGround()
         case TokenForm.TRANSACTION:
             return action_ground(snapshot, _require_open(snapshot, token), token.parent)
         case _ as never:
@@ -157,7 +167,7 @@ def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> Acti
 
 def person_of(token: Token) -> str:
     """The name of the person whose token it is."""
-    return token.subject.removeprefix("person:").rpartition("/")[2]
+    return named_in(token.subject)
 
 
 def _require_present(snapshot: Snapshot, token: Token) -> None:

@@ -31,12 +31,14 @@ from taskbound.core.token import (
     UnboundTokenError,
     UnknownTokenError,
     claims_of,
+    named_in,
 )
 from taskbound.flows.token.revoking import revoke_own
 from taskbound.flows.token.signing import KINDS_OF_FORM
 from taskbound.flows.token.standing import ground_of, person_of, require_token_stands
 from taskbound.wire.jose import (
     PERSON_TOKEN,
+    SERVICE_TOKEN,
     TASK_TOKEN,
     TokenClaimsError,
     TokenExpiredError,
@@ -210,7 +212,7 @@ class Verification:
         return row if client == own or row.audience in audiences else None
 
     def read(self, text: str) -> UnverifiedJws:
-        """The access token that a text claims to be, a task's or a person's; nothing of it is verified.
+        """The access token that a text claims to be, whosever of ours; nothing of it is verified.
 
         Raises:
             MalformedError: It is none.
@@ -223,7 +225,10 @@ class Verification:
         try:
             jws = parse_jws(text, kind=TASK_TOKEN)
         except TokenClaimsError:
-            jws = parse_jws(text, kind=PERSON_TOKEN)
+            try:
+                jws = parse_jws(text, kind=SERVICE_TOKEN)
+            except TokenClaimsError:
+                jws = parse_jws(text, kind=PERSON_TOKEN)
         with self._lock:
             self._parsed[text] = jws
             while len(self._parsed) > _PARSED:
@@ -266,6 +271,9 @@ def _principal(token: Token) -> Principal:
         return Principal(
             kind=PrincipalKind.PERSON, namespace=token.namespace, name=person_of(token), proof=proof
         )
+    if token.form is TokenForm.SERVICE:
+        name = named_in(token.subject)
+        return Principal(kind=PrincipalKind.SERVICE, namespace=token.namespace, name=name, proof=proof)
     return Principal(kind=PrincipalKind.AGENT, namespace=token.namespace, name=token.agent, proof=proof)
 
 

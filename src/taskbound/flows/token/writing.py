@@ -26,11 +26,13 @@ from taskbound.core.token import (
     claims_digest,
     claims_of,
     life_of,
+    named_in,
     require_not_revoked,
     require_standing,
 )
 from taskbound.core.token.authorization.admission import is_admission
 from taskbound.core.token.status import list_of, place_of
+from taskbound.flows.identity.services import require_service
 from taskbound.flows.token.standing import OPEN, person_of
 from taskbound.ports.store import ConflictError
 
@@ -76,6 +78,8 @@ def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> To
         person = persons.get(person_of(drawn.token))
         if person is None or person.state is not PersonState.PRESENT:
             raise UnknownIdentityError(f"`{drawn.token.subject}` is no person of this namespace")
+    elif drawn.token.form is TokenForm.SERVICE:
+        require_service(tx, space, named_in(drawn.token.subject), drawn.token.proven_by)
     else:
         require_not_stopped(tx.revocation.lock_kill_switch(space))
         if tx.identities.lock_agents(space, {drawn.token.agent}).get(drawn.token.agent) != drawn.agent:
@@ -149,4 +153,5 @@ def _event(token: Token, actor: Actor) -> TokenIssued:
         parent=token.parent,
         action=token.action,
         may_act=token.may_act,
+        proven_by=token.proven_by,
     )

@@ -7,6 +7,7 @@ from taskbound.ports.identity.answered import AnsweredWrites
 from taskbound.ports.identity.custody import Custody
 from taskbound.ports.identity.documents import Documents, Forms, IssuerUnreachableError
 from taskbound.ports.identity.identities import IdentityReads, IdentityWrites, PublicHalf, Signatures
+from taskbound.ports.identity.service import ServiceReads, ServiceWrites
 from taskbound.ports.identity.trust import BundleSource, Svids, TrustReads, TrustWrites
 from taskbound.ports.identity.workload import (
     AskingVerifier,
@@ -33,6 +34,8 @@ __all__ = [
     "Need",
     "PublicHalf",
     "RelyingParty",
+    "ServiceReads",
+    "ServiceWrites",
     "Signatures",
     "Svids",
     "TrustReads",

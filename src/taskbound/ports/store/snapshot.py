@@ -9,7 +9,13 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import ApprovalReads
     from taskbound.ports.audit import AuditReads
     from taskbound.ports.credential import CredentialReads
-    from taskbound.ports.identity import AccountReads, IdentityReads, TrustReads, WorkloadReads
+    from taskbound.ports.identity import (
+        AccountReads,
+        IdentityReads,
+        ServiceReads,
+        TrustReads,
+        WorkloadReads,
+    )
     from taskbound.ports.policy import PolicyReader
     from taskbound.ports.revocation import RevocationReads
     from taskbound.ports.target import TargetReads
@@ -38,6 +44,10 @@ class Snapshot(Protocol):
     @property
     def authorizations(self) -> AuthorizationReads:
         """Clients that people use."""
+
+    @property
+    def services(self) -> ServiceReads:
+        """Enforcement points and systems downstream."""
 
     @property
     def trusts(self) -> TrustReads:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import (
         AccountWrites,
         IdentityWrites,
+        ServiceWrites,
         TrustWrites,
         WorkloadWrites,
     )
@@ -48,6 +49,10 @@ class Transaction(Protocol):
     @property
     def authorizations(self) -> AuthorizationWrites:
         """Clients that people use."""
+
+    @property
+    def services(self) -> ServiceWrites:
+        """Enforcement points and systems downstream."""
 
     @property
     def trusts(self) -> TrustWrites:

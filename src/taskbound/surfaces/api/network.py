@@ -110,6 +110,13 @@ _OWN: Final = (
     *(ShowClientAuthorities, ShowCounts, ShowStatusList, ShowTokenJwks, TellRefused),
 )
 """What the process asks in its own name (rule 2)."""
+_SCOPES: Final = {Right.GATEWAY: "task", Right.SERVICE: "service"}
+"""The scope of the tokens that reach an operation of this right, where it is not `operations` (rule 11)."""
+_SCOPE_OF: Final = {
+    PrincipalKind.AGENT: "task",
+    PrincipalKind.PERSON: "operations",
+    PrincipalKind.SERVICE: "service",
+}
 _DESCRIBERS: Final = 2
 FRESH: Final = 1.0
 """Seconds after which it is looked at again whether its process stands beneath a run (rule 1)."""
@@ -319,10 +326,9 @@ def told_of_kind(error: DeniedError, seat: Connection, right: Right) -> DeniedEr
     """
     if seat.principal is None or seat.client:
         return error
-    agent, gateway = seat.principal.kind is PrincipalKind.AGENT, right is Right.GATEWAY
-    if agent is gateway or right is Right.ANYONE:
+    scope = _SCOPES.get(right, "operations")
+    if scope == _SCOPE_OF[seat.principal.kind] or right is Right.ANYONE:
         return error
-    scope = "task" if gateway else "operations"
     return OtherKindError(error.message, remedy=f"show a token with the scope `{scope}`", where=scope)
 
 

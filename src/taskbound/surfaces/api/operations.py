@@ -50,6 +50,7 @@ from taskbound.surfaces.api import (
     plan,
     policy,
     scope,
+    service,
     serving,
     sign_in,
     standing,
@@ -78,6 +79,7 @@ from taskbound.wire import people as wire_people
 from taskbound.wire import policy as wire_policy
 from taskbound.wire import revocation as wire_revocation
 from taskbound.wire import scope as wire_scope
+from taskbound.wire import service as wire_service
 from taskbound.wire import target as wire_target
 from taskbound.wire import task as wire_task
 from taskbound.wire import token as wire_token
@@ -257,6 +259,14 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_revocation.ReadFeed: _operation("api:revocation:feed", _R, feed.read_feed),
     wire_revocation.Stop: _operation("api:revocation:stop", _P, standing.stop_all),
     wire_scope.SuggestScope: _operation("api:scope:suggest", _R, scope.suggest),
+    wire_service.AddService: _operation("api:service:add", _O, service.put_service),
+    wire_service.AddServiceKey: _operation("api:service:key-add", _O, service.put_key),
+    wire_service.RemoveServiceKey: _operation("api:service:key-remove", _O, service.take_key_away),
+    wire_service.ListServices: _operation("api:service:list", _R, service.list_services),
+    wire_service.ShowOwnService: _operation("api:service:own", Right.SERVICE, service.show_own),
+    wire_service.RemoveService: _operation("api:service:remove", _O, service.take_service_away),
+    wire_service.ChangeService: _operation("api:service:set", _O, service.set_service),
+    wire_service.ShowService: _operation("api:service:show", _R, service.show_service),
     wire_account.BeginSignIn: _operation("api:sign-in:begin", Right.ANYONE, sign_in.begin),
     wire_account.EndSignIn: _operation("api:sign-in:end", Right.ANYONE, sign_in.end),
     wire_account.ShowSignIn: _operation("api:sign-in:show", Right.ANYONE, sign_in.show),

@@ -37,6 +37,7 @@ from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.surfaces.api.peer import Peer, read_peer
 from taskbound.surfaces.api.place import NotOutsideError
 from taskbound.surfaces.api.reply import Reply
+from taskbound.surfaces.api.service import require_no_service, require_service_seat
 from taskbound.surfaces.api.tracing import stage
 from taskbound.wire.connection import Fault, Open, Opened
 from taskbound.wire.envelope import Reply as Replied
@@ -199,6 +200,10 @@ class SocketServer(asyncio.Protocol):
             require_broker(self._daemon, connection)
         elif operation.right is Right.READ:
             self._daemon.require_speaker(connection)
+        elif operation.right is Right.SERVICE:
+            require_service_seat(connection)
+        elif operation.right is Right.ANYONE:
+            require_no_service(connection)
 
     def _run(self, work: Awaitable[Answer], reply: Reply) -> None:
         async def run() -> None:

@@ -22,6 +22,7 @@ from taskbound.surfaces.cli import (
     leaving,
     looking,
     revocation,
+    service,
     target,
     task,
     tool,
@@ -74,7 +75,7 @@ def build() -> typer.Typer:
     add_demo(app)
     add_doctor(app)
     revocation.add_stop(app)
-    for one in (scope.app, task.app, task.templates, trust.agents, leaving.people):
+    for one in (scope.app, task.app, task.templates, trust.agents, leaving.people, service.app):
         app.add_typer(one)
     for one in (
         tool.app,

@@ -63,7 +63,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         needs-answer no-length no-session no-such-command no-such-module not-a-message not-acceptable
         bad-binding bad-key-place bad-uri dpop-count
         bad-spiffe-id bad-svid bad-trust bad-trust-bundle bad-trust-domain foreign-authority svid-size
-        trust-bundle-size
+        trust-bundle-size bad-service
         not-an-object not-canonical not-finite
         not-initialized not-json not-open not-utf8 nothing-to-suggest number-range other-base other-bundle
         page-request passkey-algorithm
@@ -131,6 +131,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         dpop-key dpop-method dpop-nonce dpop-token dpop-uri dpop-window
         empty-trust older-trust-bundle svid-expired svid-form svid-not-yet svid-unproven trust-exists
         unknown-trust-domain
+        not-enforced service-exists unanswered-service unknown-service unknown-service-key
         credential-refused egress-refused misnamed-pin no-permit no-single-task not-answered not-given
         not-injected other-seat other-act other-pin permit-used secret-missing
         secret-shown slot-taken slots-not-pinned

@@ -1,8 +1,8 @@
 """The kinds of token that something here reads or writes.
 
-Ours, signed by our signer with ES256: task, person and transaction tokens, and status lists. Signed by who is
-registered here: client assertions. By issuers outside: evidence, JWT-SVIDs, workload tokens, ID tokens. A
-DPoP proof is none of these: its key is in it (`dpop`).
+Ours, signed by our signer with ES256: task, person, service and transaction tokens, and status lists. Signed
+by who is registered here: client assertions. By issuers outside: evidence, JWT-SVIDs, workload tokens, ID
+tokens. A DPoP proof is none of these: its key is in it (`dpop`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ __all__ = [
     "JWT_SVID",
     "KINDS",
     "PERSON_TOKEN",
+    "SERVICE_TOKEN",
     "STATUS_LIST",
     "TASK_TOKEN",
     "TRANSACTION_TOKEN",
@@ -65,6 +66,14 @@ PERSON_TOKEN: Final = TokenKind(
     typ="at+jwt", lifetime=_LIFE, header=_OURS, required=_ACCESS, optional=_ACCESS_TOO
 )
 """An access token (RFC 9068) for operations: without a task, which is what tells it from a task token."""
+
+SERVICE_TOKEN: Final = TokenKind(
+    typ="at+jwt",
+    lifetime=_LIFE,
+    header=_OURS,
+    required={**_ACCESS, "service": _TEXT, "cnf": ClaimForm.OBJECT, "status": ClaimForm.OBJECT},
+)
+"""An access token (RFC 9068) of a service, for what services ask: `service` tells it from a person's."""
 
 TRANSACTION_TOKEN: Final = TokenKind(
     typ="txntoken+jwt",
@@ -166,6 +175,7 @@ KINDS: Final[tuple[TokenKind, ...]] = (
     EVIDENCE,
     TASK_TOKEN,
     PERSON_TOKEN,
+    SERVICE_TOKEN,
     TRANSACTION_TOKEN,
     STATUS_LIST,
     CLIENT_ASSERTION,

@@ -85,7 +85,6 @@ def _document(tools: Sequence[PolicyTool], operations: Sequence[Operation] = ())
     types: dict[str, Json] = {one.value: _entity_type(one) for one in About}
     types |= {
         "Agent": {"memberOfTypes": ["Group"], "shape": _record(_facts("agent."))},
-        "Service": {},
         "Target": {},
         "Task": {"memberOfTypes": ["Agent"], "shape": _record(_facts("task."))},
         "Tool": {"memberOfTypes": ["Server"], "shape": _record(_facts("tool."))},

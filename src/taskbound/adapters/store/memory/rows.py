@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.oidc import IdentityIssuer
     from taskbound.core.identity.person_key import Namespace, PersonKey
     from taskbound.core.identity.selector import Selector
+    from taskbound.core.identity.service import Service, ServiceKey
     from taskbound.core.identity.sign_in import Session, SignIn
     from taskbound.core.identity.trust import Trust
     from taskbound.core.policy import InForce
@@ -131,6 +132,8 @@ class Tables:
     issuers: Rows[tuple[str, str], Issuer] = field(default_factory=Rows)
     selectors: Rows[tuple[str, str], Selector] = field(default_factory=Rows)
     agent_keys: Rows[tuple[str, str], AgentKey] = field(default_factory=Rows)
+    services: Rows[tuple[str, str], Service] = field(default_factory=Rows)
+    service_keys: Rows[tuple[str, str], ServiceKey] = field(default_factory=Rows)
     trusts: Rows[tuple[str, str], Trust] = field(default_factory=Rows)
     identity_issuers: Rows[tuple[str, str], IdentityIssuer] = field(default_factory=Rows)
     accounts: Rows[tuple[str, str, str], Account] = field(default_factory=Rows)

@@ -14,6 +14,7 @@ from taskbound.adapters.store.memory.identity import (
     MemoryAccounts,
     MemoryAnswered,
     MemoryIdentities,
+    MemoryServices,
     MemoryTrusts,
     MemoryWorkloads,
 )
@@ -65,6 +66,11 @@ class MemoryTransaction:
     def authorizations(self) -> MemoryAuthorizations:
         """Clients that people use."""
         return MemoryAuthorizations(self._tables)
+
+    @property
+    def services(self) -> MemoryServices:
+        """Enforcement points and systems downstream."""
+        return MemoryServices(self._tables)
 
     @property
     def trusts(self) -> MemoryTrusts:

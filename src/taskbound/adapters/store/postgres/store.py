@@ -22,13 +22,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import psycopg
 
-from taskbound.adapters.store.postgres.action import PostgresActions, PostgresWaiting
-from taskbound.adapters.store.postgres.approval import PostgresApprovals
-from taskbound.adapters.store.postgres.audit import Chains, PostgresAudit
-from taskbound.adapters.store.postgres.credential import PostgresCredentials
-from taskbound.adapters.store.postgres.identity import PostgresIdentities
-from taskbound.adapters.store.postgres.policy import PostgresPolicy
-from taskbound.adapters.store.postgres.revocation import PostgresRevocation
+from taskbound.adapters.store.postgres.audit import Chains
 from taskbound.adapters.store.postgres.server.driver import (
     LostDatabaseError,
     ReadOnlyDatabaseError,
@@ -41,14 +35,9 @@ from taskbound.adapters.store.postgres.server.link import PostgresLink
 from taskbound.adapters.store.postgres.server.opening import require_numbers, require_schema, require_server
 from taskbound.adapters.store.postgres.server.presence import Presence
 from taskbound.adapters.store.postgres.server.seat import Seat
+from taskbound.adapters.store.postgres.server.transaction import PostgresTransaction
 from taskbound.adapters.store.postgres.server.unsettled import Unsettled
-from taskbound.adapters.store.postgres.target import PostgresTargets
-from taskbound.adapters.store.postgres.task import PostgresAmendments, PostgresTasks
-from taskbound.adapters.store.postgres.token import PostgresAuthorizations, PostgresClaims, PostgresTokens
-from taskbound.adapters.store.postgres.tool import PostgresTools
 from taskbound.adapters.store.sql.audit import last_instant
-from taskbound.adapters.store.sql.identity import SqlAccounts, SqlAnswered, SqlTrusts, SqlWorkloads
-from taskbound.adapters.store.sql.task import SqlUnclaimed
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnavailableError
 
@@ -59,7 +48,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["PostgresStore", "PostgresTransaction"]
+__all__ = ["PostgresStore"]
 
 T = TypeVar("T")
 
@@ -68,7 +57,6 @@ _TRIES: Final = 3
 _SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _TRANSACTION: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _TOUCH: Final = "SELECT pg_is_in_recovery()::int FROM numbering"
-_WHO: Final = "SELECT pg_current_xact_id_if_assigned()::text"
 _AGAIN: Final = frozenset({"40001", "40P01"})
 
 
@@ -78,124 +66,6 @@ class _LateError(Exception):
 
 def _pass(_point: str) -> None:
     """Do nothing at a point of a write."""
-
-
-class PostgresTransaction:
-    """All words over one connection: a snapshot of them, or a transaction."""
-
-    __slots__ = ("_link", "_waiting", "chains")
-
-    def __init__(self, link: PostgresLink, chains: Chains) -> None:
-        """Go through this link."""
-        self._link = link
-        self._waiting = PostgresWaiting(link)
-        self.chains = chains
-
-    @property
-    def identities(self) -> PostgresIdentities:
-        """Persons and agents."""
-        return PostgresIdentities(self._link)
-
-    @property
-    def accounts(self) -> SqlAccounts:
-        """People's accounts at issuers."""
-        return SqlAccounts(self._link)
-
-    @property
-    def workloads(self) -> SqlWorkloads:
-        """What proves agents."""
-        return SqlWorkloads(self._link)
-
-    @property
-    def trusts(self) -> SqlTrusts:
-        """Trust domains."""
-        return SqlTrusts(self._link)
-
-    @property
-    def tasks(self) -> PostgresTasks:
-        """Tasks, templates, limits and runs."""
-        return PostgresTasks(self._link)
-
-    @property
-    def tools(self) -> PostgresTools:
-        """Servers and pinned tools."""
-        return PostgresTools(self._link)
-
-    @property
-    def actions(self) -> PostgresActions:
-        """Actions and what is known of acts."""
-        return PostgresActions(self._link, self._waiting)
-
-    @property
-    def authorizations(self) -> PostgresAuthorizations:
-        """Clients that people use."""
-        return PostgresAuthorizations(self._link)
-
-    @property
-    def targets(self) -> PostgresTargets:
-        """Systems in which credentials are minted."""
-        return PostgresTargets(self._link)
-
-    @property
-    def credentials(self) -> PostgresCredentials:
-        """Credentials of tasks."""
-        return PostgresCredentials(self._link)
-
-    @property
-    def unclaimed(self) -> SqlUnclaimed:
-        """Tasks that nobody has anything of yet."""
-        return SqlUnclaimed(self._link)
-
-    @property
-    def amendments(self) -> PostgresAmendments:
-        """Amendments that people are asked about, and their answers."""
-        return PostgresAmendments(self._link)
-
-    @property
-    def answered(self) -> SqlAnswered:
-        """What was answered under a key."""
-        return SqlAnswered(self._link)
-
-    @property
-    def claims(self) -> PostgresClaims:
-        """What was used once."""
-        return PostgresClaims(self._link)
-
-    @property
-    def tokens(self) -> PostgresTokens:
-        """Tokens and the keys that sign them."""
-        return PostgresTokens(self._link)
-
-    @property
-    def approvals(self) -> PostgresApprovals:
-        """Questions about held actions, and their answers."""
-        return PostgresApprovals(self._link)
-
-    @property
-    def audit(self) -> PostgresAudit:
-        """The log."""
-        return PostgresAudit(self._link, self._waiting, self.chains)
-
-    @property
-    def policy(self) -> PostgresPolicy:
-        """Bundles, and which is in force."""
-        return PostgresPolicy(self._link)
-
-    @property
-    def revocation(self) -> PostgresRevocation:
-        """The kill switch."""
-        return PostgresRevocation(self._link)
-
-    def finish(self) -> str:
-        """Write what is waiting; the transaction's id, empty when it has written nothing.
-
-        Raises:
-            TaskboundError: What failed first.
-        """
-        self._waiting.write()
-        (found,) = self._link.locked(_text, _WHO)
-        self._link.finish()
-        return found
 
 
 class PostgresStore:
@@ -488,7 +358,3 @@ def _end(connection: Connection) -> bool:
     except psycopg.Error:
         return False
     return True
-
-
-def _text(found: str | None) -> str:
-    return found or ""

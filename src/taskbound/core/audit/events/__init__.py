@@ -72,6 +72,7 @@ from taskbound.core.audit.events.policy import (
 )
 from taskbound.core.audit.events.refused import OutcomeRefused, RequestRefused
 from taskbound.core.audit.events.secret import UpstreamSecretSet, UpstreamTokenTold
+from taskbound.core.audit.events.service import ServiceEvent
 from taskbound.core.audit.events.standing import (
     AgentCeilingChanged,
     AgentRiskChanged,
@@ -229,6 +230,7 @@ Event: TypeAlias = (
     | ToolOwnerChanged
     | IssuerAdded
     | IssuerRemoved
+    | ServiceEvent
     | TrustEvent
     | TemplateSaved
     | TemplateRemoved

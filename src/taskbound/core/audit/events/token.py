@@ -16,7 +16,7 @@ class TokenIssued:
     token: str
     """Its `jti`."""
     form: str
-    """`task`, `person` or `transaction`."""
+    """`task`, `person`, `service` or `transaction`."""
     task: str
     agent: str
     subject: str
@@ -35,6 +35,8 @@ class TokenIssued:
     action: str = ""
     may_act: str = ""
     """The agent that it is handed on to."""
+    proven_by: str = ""
+    """Of a service's token: the key that proved the service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

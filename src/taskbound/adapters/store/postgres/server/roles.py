@@ -95,6 +95,8 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "sign_ins": ("SELECT", "INSERT", "DELETE"),
         "browser_sessions": ("SELECT", "INSERT", "DELETE"),
         "agent_keys": (*_APPENDED, "UPDATE (ended)"),
+        "services": _REMOVABLE,
+        "service_keys": (*_APPENDED, "UPDATE (removed)"),
         "trusts": _REMOVABLE,
         "agents": _KEPT,
         "kill_switches": _KEPT,
@@ -144,7 +146,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "numbering": _READ,
         "alembic_version": _READ,
     },
-    SIGNER: _SIGNED,
+    SIGNER: _SIGNED | dict.fromkeys(("services", "service_keys"), _READ),
     BROKER: _SIGNED | dict.fromkeys(_MINTED, _READ),
 }
 """By group and table: what it may do there (rules 2 and 3)."""

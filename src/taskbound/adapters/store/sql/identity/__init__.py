@@ -16,6 +16,7 @@ from taskbound.adapters.store.sql.identity.identities import (
     read_person_key,
     read_version,
 )
+from taskbound.adapters.store.sql.identity.service import SqlServices
 from taskbound.adapters.store.sql.identity.trust import SqlTrusts
 from taskbound.adapters.store.sql.identity.workload import SqlWorkloads
 
@@ -27,6 +28,7 @@ __all__ = [
     "SqlAccounts",
     "SqlAnswered",
     "SqlIdentities",
+    "SqlServices",
     "SqlTrusts",
     "SqlWorkloads",
     "read_group",

@@ -20,10 +20,10 @@ from taskbound.adapters.store.sql.schema import (
     agents,
     issuers,
     namespaces,
-    person_groups,
     person_keys,
     persons,
 )
+from taskbound.adapters.store.sql.schema.group import person_groups
 from taskbound.core.clock import Instant
 from taskbound.core.identity import Agent, AgentState, Group, Person, PersonState
 from taskbound.core.identity.issuer import Issuer

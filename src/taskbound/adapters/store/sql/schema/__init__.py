@@ -33,7 +33,7 @@ from sqlalchemy import (
     text,
 )
 
-from taskbound.adapters.store.sql.schema import account, authorization
+from taskbound.adapters.store.sql.schema import account, authorization, group, secret, service, trust
 from taskbound.adapters.store.sql.schema.amendment import amendment_answers, amendments
 from taskbound.adapters.store.sql.schema.approval import approval_answers, approval_plans, approvals
 from taskbound.adapters.store.sql.schema.columns import (
@@ -46,12 +46,9 @@ from taskbound.adapters.store.sql.schema.columns import (
     whole_column,
 )
 from taskbound.adapters.store.sql.schema.credential import credentials
-from taskbound.adapters.store.sql.schema.group import person_groups
 from taskbound.adapters.store.sql.schema.revocation import revocations
-from taskbound.adapters.store.sql.schema.secret import upstream_secrets
 from taskbound.adapters.store.sql.schema.target import epochs, installation, targets
 from taskbound.adapters.store.sql.schema.token import claims, claims_forgotten, token_keys, tokens
-from taskbound.adapters.store.sql.schema.trust import trusts
 from taskbound.adapters.store.sql.schema.workload import agent_keys, identity_issuers, selectors
 
 __all__ = [
@@ -72,13 +69,13 @@ __all__ = [
     "claims_forgotten",
     "credentials",
     "epochs",
+    "group",
     "heartbeats",
     "identity_issuers",
     "installation",
     "issuers",
     "kill_switches",
     "namespaces",
-    "person_groups",
     "person_keys",
     "persons",
     "places",
@@ -86,8 +83,10 @@ __all__ = [
     "remainders",
     "revocations",
     "runs",
+    "secret",
     "selectors",
     "servers",
+    "service",
     "targets",
     "task_accounts",
     "task_evidence",
@@ -98,9 +97,8 @@ __all__ = [
     "tokens",
     "tool_approvers",
     "tools",
-    "trusts",
+    "trust",
     "unclaimed_tasks",
-    "upstream_secrets",
     "writers",
 ]
 

@@ -54,6 +54,7 @@ tokens: Final = Table(
     text_column("why"),
     Column("may_act", TEXT, nullable=False, server_default=text("''")),
     Column("unsigned", WHOLE, nullable=False, server_default=text("0")),
+    Column("proven_by", TEXT, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("namespace", "id"),
     Index("tokens_by_task", "namespace", "task", "id"),
     Index("tokens_by_agent", "namespace", "agent", "id"),

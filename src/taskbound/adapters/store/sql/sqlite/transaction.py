@@ -12,6 +12,7 @@ from taskbound.adapters.store.sql.identity import (
     SqlAccounts,
     SqlAnswered,
     SqlIdentities,
+    SqlServices,
     SqlTrusts,
     SqlWorkloads,
 )
@@ -57,6 +58,11 @@ class SqlTransaction:
     def workloads(self) -> SqlWorkloads:
         """What proves agents."""
         return SqlWorkloads(self._link)
+
+    @property
+    def services(self) -> SqlServices:
+        """Enforcement points and systems downstream."""
+        return SqlServices(self._link)
 
     @property
     def trusts(self) -> SqlTrusts:

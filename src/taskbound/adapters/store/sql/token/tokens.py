@@ -19,7 +19,7 @@ __all__ = ["COLUMNS", "KEYS", "SqlTokens", "read_key", "read_token"]
 COLUMNS: Final = (
     "namespace, id, form, issuer, subject, actors, audience, bound_by, thumbprint, issued, expires, kid,"
     " task, agent, parent, action, content, acr, authenticated, list, place, digest, record, revoked, why,"
-    " may_act, unsigned"
+    " may_act, unsigned, proven_by"
 )
 _ONE: Final = f"SELECT {COLUMNS} FROM tokens WHERE namespace = ? AND id = ?"  # noqa: S608 - our own words
 _THESE: Final = (
@@ -31,7 +31,7 @@ _SOME: Final = (
     " AND (?3 = '' OR agent = ?3) AND (?4 = '' OR id < ?4) ORDER BY id DESC LIMIT ?5"
 )
 _LISTED: Final = f"SELECT {COLUMNS} FROM tokens WHERE list = ? AND list > 0 AND expires > ? ORDER BY place"  # noqa: S608 - our own words
-_INSERT: Final = f"INSERT INTO tokens ({COLUMNS}) VALUES ({', '.join('?' * 27)})"  # noqa: S608 - our own words
+_INSERT: Final = f"INSERT INTO tokens ({COLUMNS}) VALUES ({', '.join('?' * 28)})"  # noqa: S608 - our own words
 _REVOKE: Final = (
     "UPDATE tokens SET revoked = ?, why = ?, unsigned = ? WHERE namespace = ? AND id = ? AND revoked = 0"
 )
@@ -122,6 +122,7 @@ class SqlTokens:
                 token.why,
                 token.may_act,
                 int(token.unsigned),
+                token.proven_by,
             ),
         )
 
@@ -186,6 +187,7 @@ def read_token(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     why: str,
     may_act: str,
     unsigned: int,
+    proven_by: str,
 ) -> Token:
     """The token of a row."""
     return Token(
@@ -215,6 +217,7 @@ def read_token(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
         why=why,
         may_act=may_act,
         unsigned=bool(unsigned),
+        proven_by=proven_by,
     )
 
 

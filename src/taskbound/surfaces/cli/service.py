@@ -1,0 +1,190 @@
+"""`taskbound service`: enforcement points and systems downstream, who answers for them, and their keys."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from taskbound.surfaces.cli.reading import BadInputError, read_file
+from taskbound.surfaces.cli.screen import moment, shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.wire.connection import Done
+from taskbound.wire.service import (
+    AddService,
+    AddServiceKey,
+    ChangeService,
+    ListServices,
+    RemoveService,
+    RemoveServiceKey,
+    ServiceDetail,
+    ServiceRows,
+    ShowService,
+)
+
+__all__ = ["add", "add_key", "app", "change", "keys", "list_all", "remove", "remove_key", "show"]
+
+app = group("service", "Services: enforcement points, and systems downstream that are shown tokens.")
+keys = group("key", "The public keys that prove a service.")
+app.add_typer(keys)
+
+ServiceArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="The service's name.", show_default=False)
+]
+EnforceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--enforce",
+        metavar="TOOL",
+        help="A tool that it enforces, such as pay__refund; pay__* for all of one server. Repeatable.",
+    ),
+]
+
+
+@command(
+    app,
+    "add",
+    examples="taskbound service add payments --owner ann --audience https://pay.example.com"
+    " --enforce 'pay__*' --enforce ledger__book",
+)
+def add(
+    session: Session,
+    name: ServiceArgument,
+    owner: Annotated[str, typer.Option("--owner", metavar="PERSON", help="Who answers for it.")],
+    audience: Annotated[
+        str,
+        typer.Option(
+            "--audience", metavar="URI", help="The resource by which tokens of tasks are meant for it."
+        ),
+    ],
+    enforce: EnforceOption = None,
+) -> None:
+    """Have there be a service: for the account that owns the data directory.
+
+    Nothing proves it until it has a key. It hears what ends in this namespace, and is told what tokens are
+    worth that are meant for it.
+    """
+    ask = AddService(name=name, owner=owner, audience=audience, tools=tuple(enforce or ()))
+    session.done(session.ask(ask, Done), f"service {shown(name)} added; it has no key yet")
+
+
+@command(app, "list", examples="taskbound service list")
+def list_all(session: Session) -> None:
+    """List the services, and who answers for them."""
+    found = session.ask(ListServices(), ServiceRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("NAME", "OWNER", "AUDIENCE", "ENFORCES", "KEYS", "TROUBLE"),
+        [
+            (
+                one.name,
+                one.owner,
+                one.audience,
+                ", ".join(one.tools) or "nothing",
+                str(one.keys),
+                one.trouble or "-",
+            )
+            for one in found.rows
+        ],
+        "no services; add one with `taskbound service add`",
+    )
+
+
+@command(app, "show", examples="taskbound service show payments")
+def show(session: Session, name: ServiceArgument) -> None:
+    """Show one service with its keys, also those that prove it no more."""
+    found = session.ask(ShowService(name=name), ServiceDetail)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    row = found.row
+    session.screen.heading(shown(row.name))
+    fields: list[tuple[str, str | int | tuple[str, ...]]] = [
+        ("  owner", row.owner),
+        ("  audience", row.audience),
+        ("  enforces", row.tools or "nothing"),
+        ("  added", moment(row.added)),
+    ]
+    if row.trouble:
+        fields.append(("  trouble", row.trouble))
+    fields += [
+        (
+            f"  key since {moment(one.added)}",
+            one.kid + (f", removed {moment(one.removed)}" if one.removed else ""),
+        )
+        for one in found.keys
+    ]
+    session.screen.fields(fields)
+
+
+@command(
+    app,
+    "set",
+    examples="taskbound service set payments --owner bob\n"
+    "taskbound service set payments --enforce 'pay__*' --enforce ledger__book",
+)
+def change(
+    session: Session,
+    name: ServiceArgument,
+    owner: Annotated[
+        str, typer.Option("--owner", metavar="PERSON", help="Who answers for it from now on.")
+    ] = "",
+    enforce: EnforceOption = None,
+    nothing: Annotated[bool, typer.Option("--enforce-nothing", help="It enforces no tool any more.")] = False,
+) -> None:
+    """Have somebody else answer for a service, or have it enforce something else: its owner's act.
+
+    What it enforces is replaced by what is given, whole.
+    """
+    if bool(enforce) and nothing:
+        raise BadInputError("a service enforces something or nothing", remedy="leave out one of the two")
+    if not (owner or enforce or nothing):
+        raise BadInputError(
+            "nothing is to be changed", remedy="give `--owner`, `--enforce` or `--enforce-nothing`"
+        )
+    tools = tuple(enforce or ()) if enforce or nothing else None
+    done = session.ask(ChangeService(name=name, owner=owner, tools=tools), Done)
+    session.done(done, f"service {shown(name)} changed")
+
+
+@command(app, "remove", asks=True, examples="taskbound service remove payments --yes")
+def remove(session: Session, name: ServiceArgument) -> None:
+    """Have there be no such service: its keys and its tokens prove nothing from then on. Its owner's act."""
+    session.confirm(f"Remove service {shown(name)}? Its keys never prove anything again.")
+    session.done(session.ask(RemoveService(name=name), Done), f"service {shown(name)} removed")
+
+
+@command(keys, "add", examples="taskbound service key add payments payments.jwk")
+def add_key(
+    session: Session,
+    name: ServiceArgument,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="The public half for ES256, one JSON Web Key; `-` reads it.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Have a key prove a service: its owner's act. The private half stays with the service."""
+    try:
+        key = read_file(file).decode()
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"`{shown(file)}` holds no key: it is not UTF-8") from error
+    done = session.ask(AddServiceKey(name=name, key=key), Done)
+    session.done(done, f"the key {shown(done.detail)} proves {shown(name)}")
+
+
+@command(keys, "remove", asks=True, examples="taskbound service key remove payments KEY --yes")
+def remove_key(
+    session: Session,
+    name: ServiceArgument,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="As `show` has it.", show_default=False)],
+) -> None:
+    """Have a key prove a service no more, nor what was issued by it: its owner's act."""
+    session.confirm(f"Remove the key {shown(key)}? It never proves {shown(name)} again.")
+    done = session.ask(RemoveServiceKey(name=name, key=key), Done)
+    session.done(done, f"the key {shown(key)} proves {shown(name)} no more")
