@@ -13,6 +13,7 @@ from dev.soaks.approvals import soak_approvals
 from dev.soaks.contract import soak_contract
 from dev.soaks.credentials import soak_credentials
 from dev.soaks.ends import soak_ends
+from dev.soaks.feed import soak_feed
 from dev.soaks.found import PAGE, Report, write_page
 from dev.soaks.gateway import soak_gateway, soak_interleavings
 from dev.soaks.injection import soak_injection
@@ -91,6 +92,11 @@ SOAKS: Final = {
         run=soak_credentials,
         count=1_000,
         holds="whatever is killed and when, nothing is without a row, and all is gone in 30 s (I-01, I-02)",
+    ),
+    "feed": Soak(
+        run=soak_feed,
+        count=100_000,
+        holds="8 writers out of order, two daemons, readers cut off: nothing revoked is missed (T7, K20)",
     ),
     "gateway": Soak(
         run=soak_gateway,

@@ -134,7 +134,6 @@ def test_what_a_client_does_with_its_token_names_the_admission_and_holds_no_long
     issued = shop.at.tokens.issue_transaction_token(order, ANN)
     context = claims_in(issued.text)["tctx"]
     assert (context["admission"], context["ancestors"]) == (given.issued.token.parent, [])
-    assert "session" not in context
     with shop.at.means.store.read() as seen:
         require_token_stands(seen, issued.token, shop.at.means.clock.now())
     drop_client(shop.at.means, SPACE, "desk", actor=ANN, owns=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from taskbound.adapters.store.postgres import PostgresStore
+from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.audit import leaf_hash
+from taskbound.core.audit.events import TokenKeyRevoked
 from taskbound.core.clock import Instant
 from taskbound.core.revocation import KillSwitch
 from taskbound.core.task import TaskEvent
@@ -17,9 +20,12 @@ from taskbound.flows.revocation import Feed, FeedBehindError, FeedStaleError, Ot
 from tests.world import ANN, World
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
     from taskbound.core.task import Task
     from taskbound.flows.revocation import FeedPage
-    from taskbound.ports.store import Transaction
+    from taskbound.ports.store import Snapshot, Store, Transaction
     from tests.postgres import Server
 
 
@@ -110,9 +116,12 @@ def test_a_daemon_that_starts_knows_what_ended_before_and_is_as_one_that_was_the
 def test_entries_of_another_namespace_are_not_told_and_those_of_keys_are(world: World, feed: Feed) -> None:
     end(world, world.start())
     stop(world.means, "acme", stopped=True, reason="enough", actor=ANN)
+    lost = TokenKeyRevoked(key="kid_1", before="current", why="lost", by="ann", proof="p")
+    world.store.write(lambda tx: tx.audit.append("default", world.means.writer, [lost], world.clock.now()))
     feed.look()
-    assert said(begin(feed, "acme")) == [("namespace", "", "stopped")]
+    assert said(begin(feed, "acme")) == [("namespace", "", "stopped"), ("key", "kid_1", "over")]
     assert ("namespace", "", "stopped") not in said(begin(feed))
+    assert said(begin(feed))[-1] == ("key", "kid_1", "over")
 
 
 def test_a_page_is_as_long_as_asked_and_the_next_begins_behind_it(world: World, feed: Feed) -> None:
@@ -142,6 +151,41 @@ def test_f24_a_place_with_another_record_or_beyond_what_was_seen_is_not_gone_on_
         feed.page("default", page.through + 1, page.mark, 10)
 
 
+class Restored:
+    """A store that is another one from some moment on."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def read(self) -> AbstractContextManager[Snapshot]:
+        return self.store.read()
+
+
+def test_f24_a_feed_whose_store_was_restored_begins_anew_and_tells_its_readers(
+    world: World, tmp_path: Path
+) -> None:
+    world.settle_in()
+    place(world)
+    there = Restored(world.store)
+    feed = Feed(replace(world.means, store=there))  # type: ignore[arg-type]  # it only reads
+    feed.look()
+    before = begin(feed)
+    copy = World(store=SqlStore(tmp_path / "yesterday.db"), clock=world.clock)
+    task = copy.settle_in()
+    there.store = copy.store
+    feed.look()
+    with pytest.raises((OtherLogError, FeedBehindError)):
+        feed.page("default", before.through, before.mark, 10)
+    end(copy, task)
+    for _ in range(9):
+        copy.start()
+    feed.look()
+    with pytest.raises(OtherLogError):
+        feed.page("default", before.through, before.mark, 10)
+    assert ("task", task.id, "over") in said(begin(feed))
+    copy.store.close()
+
+
 def test_a_place_that_was_told_long_ago_is_gone_on_from_by_the_tree(
     world: World, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +200,23 @@ def test_a_place_that_was_told_long_ago_is_gone_on_from_by_the_tree(
     assert [one[2] for one in said(page)] == ["over"]
     with pytest.raises(OtherLogError):
         later.page("default", old.through, old.mark[::-1], 10)
+
+
+def test_a_place_whose_mark_is_neither_kept_nor_in_the_tree_is_not_told(
+    world: World, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskbound.flows.revocation.feed._MARKS", 1)
+    place(world)
+    later = Feed(world.means)
+    later.look()
+    for _ in range(3):
+        end(world, world.start())
+    later.look()
+    with pytest.raises(FeedStaleError):
+        later.page("default", -1, b"", 2)
+    place(world)
+    assert later.page("default", -1, b"", 2).more
+    assert feed.look()
 
 
 def test_what_was_not_looked_at_for_five_seconds_is_not_told(world: World, feed: Feed) -> None:

@@ -2,7 +2,8 @@
 
 1. It waits for nothing but the store: neither for the signer, which the daemon's other rounds ask, nor for
    whoever gives records their places.
-2. A look that fails is logged once, and the next one is a moment later: what can't be looked at makes the
+2. Where nobody asked for the feed lately it looks half a second later, and else a tenth.
+3. A look that fails is logged once, and the next one is a moment later: what can't be looked at makes the
    feed stale, and whoever reads it is told so.
 """
 
@@ -21,7 +22,8 @@ __all__ = ["Following"]
 
 _log = logging.getLogger(__name__)
 _EVERY: Final = 0.1
-"""Seconds between two looks."""
+_IDLE: Final = 0.5
+"""Seconds between two looks, and where nobody asked lately (rule 2)."""
 
 
 class Following:
@@ -46,7 +48,7 @@ class Following:
 
     def _run(self) -> None:
         while True:
-            ending = self._ending.wait(_EVERY)
+            ending = self._ending.wait(_EVERY if self._daemon.feed_news.is_wanted() else _IDLE)
             self._look()
             if ending:
                 return
@@ -59,7 +61,7 @@ class Following:
             self._said = ""
         except TaskboundError as error:
             self._say(f"the feed could not look at the log: {error.message} [{error.code}]")
-        except Exception:  # noqa: BLE001 - the thread's outermost edge, rule 2
+        except Exception:  # noqa: BLE001 - the thread's outermost edge, rule 3
             if self._said != "broken":
                 _log.exception("the feed could not look at the log")
             self._said = "broken"

@@ -58,7 +58,6 @@ ACT = ActionGround(
     approvers=("bob",),
     ancestors=("tsk_1",),
     admission="adm_1",
-    session="ses_1",
 )
 
 
@@ -120,10 +119,9 @@ def test_a_transaction_token_says_what_was_permitted_and_is_no_access_token() ->
         "approver": ["person:bob"],
         "ancestors": ["tsk_1"],
         "admission": "adm_1",
-        "session": "ses_1",
     }
     plain = said(replace(TXN, content=""), ActionGround(tool="bank__pay", server="d", digest="e"))
-    left = {"content_digest", "approval", "approver", "admission", "session"}
+    left = {"content_digest", "approval", "approver", "admission"}
     assert left & plain["tctx"].keys() == set()
     assert plain["tctx"]["ancestors"] == []
 

@@ -8,8 +8,8 @@
    of its scope, its deadline, and where that is for.
 3. A transaction token says what the draft says (§5): `txn` is the action, `sub` is unique in the trust
    domain, `scope` is the tool, and `tctx` is what was permitted. It has no `status`: it is over before a list
-   would say so. What `tctx` names of what it rests on (the tasks above its own, a client's admission, a
-   sign-in) is what the feed says of, so that whoever is shown it can look (`core.revocation.feed`, rule 3).
+   would say so. What `tctx` names of what it rests on (the tasks above its own, a client's
+   admission) is what the feed says of, so that whoever is shown it can look (`core.revocation.feed`, rule 3).
 4. The claims are canonical JSON, and their SHA-256 stands in the row and in the record of the issue.
 """
 
@@ -83,8 +83,6 @@ class ActionGround:
     """The tasks above its own, the nearest first."""
     admission: str = ""
     """What let in the client with whose token it was asked for; empty where none did."""
-    session: str = ""
-    """The sign-in on which that rests; empty for none."""
 
 
 Ground: TypeAlias = TaskGround | PersonGround | ServiceGround | ActionGround
@@ -192,8 +190,6 @@ def _context(token: Token, ground: ActionGround) -> dict[str, JsonValue]:
     }
     if ground.admission:
         context["admission"] = ground.admission
-    if ground.session:
-        context["session"] = ground.session
     if token.content:
         context["content_digest"] = token.content
     if ground.approval:

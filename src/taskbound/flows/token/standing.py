@@ -93,7 +93,6 @@ def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None
         admission = _admission_above(snapshot, token.namespace, token.parent)
         if admission is not None:
             require_standing_admission(admission, now)  # 3
-            require_sign_in(snapshot, admission, now)
 
 
 def require_token_goes_on(snapshot: Snapshot, token: Token, now: Instant) -> None:
@@ -161,7 +160,6 @@ def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> Acti
         approvers=tuple(sorted(approvers)),
         ancestors=tuple(one.id for one in line[1:]),
         admission=admission.id if admission is not None else "",
-        session=admission.session if admission is not None else "",
     )
 
 

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,8 @@ __all__ = ["MOST_WAIT", "FeedNews", "read_feed", "rows_of"]
 MOST_WAIT: Final = 2_000
 """Milliseconds (rule 2)."""
 _MOST: Final = 1_000
+_LATELY: Final = 10.0
+"""Seconds."""
 _MARK: Final = 64
 """Characters of a mark."""
 
@@ -34,8 +37,9 @@ class FeedNews:
     """Wakes those who wait for the log to grow; in the loop."""
 
     def __init__(self) -> None:
-        """Have no news."""
+        """Have no news, and nobody who wants any."""
         self._grown = asyncio.Event()
+        self._asked = float("-inf")
 
     def tell(self) -> None:
         """It has grown."""
@@ -44,7 +48,12 @@ class FeedNews:
 
     def next(self) -> asyncio.Event:
         """What is set when it grows, or did since this was asked for."""
+        self._asked = time.monotonic()
         return self._grown
+
+    def is_wanted(self) -> bool:
+        """Whether somebody asked lately; from any thread."""
+        return time.monotonic() - self._asked < _LATELY
 
 
 async def read_feed(daemon: Daemon, connection: Connection, ask: ReadFeed) -> Answer:
