@@ -34,8 +34,12 @@ def _found(stores: Sequence[PostgresStore], count: int, seed: int) -> Found:
     if told.missed() or told.other or len(told.committed) != count:
         raise AssertionError(f"seed {seed}: {told.missed()} missed, {told.other} of other logs")
     took = Spread.of(told.latencies())
+    spoiled = f"{told.lost:,} answers lost, twice or late, {told.anew:,} times begun anew"
+    times = ", ".join(
+        f"{name} {seconds * 1000:.0f} ms"
+        for name, seconds in (("p50", took.p50), ("p99", took.p99), ("max", took.most))
+    )
     return Found(
         counted=f"{count:,} revoked, none missed by four readers; {told.held:,} transactions committed behind"
-        f" others that began later, {told.lost:,} answers lost, twice or late, {told.anew:,} times begun anew;"
-        f" heard after p50 {took.p50 * 1000:.0f} ms, p99 {took.p99 * 1000:.0f} ms, max {took.most * 1000:.0f} ms"
+        f" others that began later, {spoiled}; heard after {times}"
     )

@@ -45,7 +45,7 @@ def test_t7_k20_nothing_is_missed_however_commits_are_ordered_and_answers_are_lo
     assert (len(told.committed), told.missed()) == (COUNT, 0)
     assert told.held > COUNT / 100, "commits came in another order than they began"
     assert told.lost > COUNT / 100
-    assert told.anew > 0
+    assert told.late > 0
     assert told.other == 0
 
 
