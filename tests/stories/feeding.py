@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.audit.events import TokenRevoked
 from taskbound.core.audit.events.log import Delivery
 from taskbound.core.errors import TaskboundError
-from taskbound.core.revocation.feed import FeedBrokenError, Thing
+from taskbound.core.revocation.feed import About, FeedBrokenError, Thing
 from taskbound.flows.audit.sequencing import Sequencer, open_writer
 from taskbound.flows.revocation import Feed, OtherLogError
 from taskbound.ports.store import ConflictError
@@ -216,7 +216,8 @@ def _read(course: Course, feeds: Sequence[Feed], number: int) -> None:
             continue
         except TaskboundError:
             continue  # behind, for a moment
-        for rows in _spoiled(told, chance, rows_of(page), late):
+        arrived = _spoiled(told, chance, rows_of(page), late)
+        for rows in arrived:
             try:
                 reader.hear(rows, asked)
             except FeedBrokenError:  # an older answer, of which nothing is taken
@@ -225,9 +226,9 @@ def _read(course: Course, feeds: Sequence[Feed], number: int) -> None:
                     told.anew += 1
                     reader.begin_anew()
         known = time.monotonic()
-        for one in page.entries:
-            if one.thing.id not in heard and _knows(reader, one.thing):
-                heard[one.thing.id] = known
+        for one in (entry for rows in arrived for entry in rows.entries):
+            if one.id not in heard and _knows(reader, one.id):
+                heard[one.id] = known
         if course.written.is_set() and course.told.committed.keys() <= heard.keys():
             return
 
@@ -246,9 +247,9 @@ def _spoiled(told: Told, chance: random.Random, rows: FeedRows, late: list[FeedR
     return [rows]
 
 
-def _knows(reader: FeedReader, thing: Thing) -> bool:
+def _knows(reader: FeedReader, token: str) -> bool:
     try:
-        reader.require_clear([thing])
+        reader.require_clear([Thing(namespace="default", about=About.TOKEN, id=token)])
     except RevokedError:
         return True
     except StaleFeedError:
