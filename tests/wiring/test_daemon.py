@@ -204,66 +204,85 @@ def test_a_key_that_has_gone_is_said_and_no_new_one_is_made_for_a_signed_log(hom
     assert not (home / "signer").exists()
 
 
-def test_i15_a_database_that_is_older_than_the_signers_memory_is_said_and_not_signed(
-    home: Path, tmp_path: Path
-) -> None:
+def aged(home: Path, folder: Path) -> Path:
+    """An older copy of a database that went on, which is in its place again."""
     socket = find_socket(home)
     with daemon(home):
         settle_in(socket, home)
         until(lambda: covered(socket), "the older log is signed")
-    older = keep(home, tmp_path)
+    older = keep(home, folder)
     with daemon(home):
         for _ in range(20):
             with client(socket) as one:
                 start_task(one)
         until(lambda: covered(socket), "the newer log is signed")
     put_back(home, older)
-    with daemon(home):
-        until(lambda: "[log-behind]" in status(socket).signer, "the status says that the log is behind")
-        seen = status(socket)
-        assert seen.covered < seen.records
+    return older
 
 
-def test_i15_an_older_database_that_has_grown_past_the_signers_memory_is_not_signed_either(
+def test_i15_f45_no_daemon_starts_over_a_database_that_is_older_than_what_its_directory_saw(
     home: Path, tmp_path: Path
 ) -> None:
-    socket = find_socket(home)
-    with daemon(home):
-        settle_in(socket, home)
-        until(lambda: covered(socket), "the older log is signed")
-    older = keep(home, tmp_path)
-    with daemon(home):
-        with client(socket) as one:
-            start_task(one)
-        until(lambda: covered(socket), "the newer log is signed")
-    put_back(home, older)
+    aged(home, tmp_path)
+    for _ in range(2):
+        one = daemon(home)
+        assert one.wait() == 4
+        assert one.said == ""
+        assert "[store-behind]" in one.words
+        assert "taskbound db reconcile" in one.words
+
+
+def test_i15_f45_no_daemon_starts_over_another_database_that_has_grown_past_what_was_seen(
+    home: Path, tmp_path: Path
+) -> None:
+    older = aged(home, tmp_path)
+    seen = (home / "log-seen").read_bytes()
+    (home / "log-seen").unlink()
     with daemon(home, "--signer", str(home / "nobody.sock"), "--origin", ORIGIN):
-        for _ in range(20):
-            with client(socket) as one:
+        for _ in range(40):
+            with client(find_socket(home)) as one:
                 start_task(one)
-        until(lambda: status(socket).records > 0, "records are placed")
+        until(lambda: placed(find_socket(home)), "records are placed")
+    (home / "log-seen").write_bytes(seen)
+    refused = daemon(home)
+    assert refused.wait() == 4
+    assert "[store-behind]" in refused.words
+    assert "other records" in refused.words
+    assert older.is_dir()
+
+
+def test_i15_f45_where_only_the_signer_knows_more_the_daemon_ends_and_none_starts_again(
+    home: Path, tmp_path: Path
+) -> None:
+    aged(home, tmp_path)
+    (home / "log-seen").unlink()
+    first = daemon(home)
+    assert first.wait() == 5
+    assert "[store-behind]" in first.words
+    assert "the signer has seen" in first.words
+    second = daemon(home)
+    assert second.wait() == 4
+    assert "[store-behind]" in second.words
+
+
+def test_what_was_seen_of_the_log_and_can_not_be_read_lets_no_daemon_start(home: Path) -> None:
     with daemon(home):
-        until(
-            lambda: "[consistency-wrong]" in status(socket).signer, "the status says that the log is another"
-        )
-        seen = status(socket)
-        assert seen.covered < seen.records
+        until(lambda: covered(find_socket(home)), "there is a log")
+    (home / "log-seen").write_bytes(b"example.com/log\n7\n")
+    one = daemon(home)
+    assert one.wait() == 4
+    assert "[store-behind]" in one.words
+    assert "is damaged" in one.words
 
 
-def test_a_restored_log_is_signed_anew_under_another_name(home: Path, tmp_path: Path) -> None:
+def test_a_database_that_went_on_is_signed_under_another_name_where_somebody_gives_it_one(home: Path) -> None:
     socket = find_socket(home)
     with daemon(home):
         settle_in(socket, home)
-        until(lambda: covered(socket), "the older log is signed")
-    older = keep(home, tmp_path)
-    with daemon(home):
-        with client(socket) as one:
-            start_task(one)
-        until(lambda: covered(socket), "the newer log is signed")
-    put_back(home, older)
+        until(lambda: covered(socket), "the log is signed")
     (home / "log-origin").write_text("example.com/another\n", encoding="ascii")
     with daemon(home):
-        until(lambda: covered(socket), "the restored log is signed under its new name")
+        until(lambda: covered(socket), "the log is signed under its new name")
 
 
 def mark(home: Path) -> str:

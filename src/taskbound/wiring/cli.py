@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
     from taskbound.sdk.credential import Task, TaskCredential
-    from taskbound.surfaces.cli.plugs import Authorized, HelperFile, Looked, Loot, Place, Plugs, Probed
+    from taskbound.surfaces.cli.plugs import (
+        Authorized,
+        BegunAnew,
+        CopyMade,
+        HelperFile,
+        Looked,
+        Loot,
+        Place,
+        Plugs,
+        Probed,
+    )
     from taskbound.wire.tool import OAuthSpec, ServerSpec
     from taskbound.wiring.ssh import ServedHosts
 
@@ -83,6 +93,9 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         base_policies=_base_policies,
         upgrade_store=_upgrade_store,
         examine_store=_examine_store,
+        back_up=_back_up,
+        put_back=_put_back,
+        reconcile=_reconcile,
         command=own_command,
         environ=environ,
     )
@@ -354,6 +367,26 @@ def _examine_store(address: str) -> Sequence[tuple[bool, str]]:
     from taskbound.wiring.store import examine  # noqa: PLC0415 -- as above
 
     return examine(address)
+
+
+def _back_up(
+    place: Place, to: str, *, store: str, database: str, told: Callable[[int, int], None]
+) -> CopyMade:
+    from taskbound.wiring.between import back_up  # noqa: PLC0415 -- as above
+
+    return back_up(place, to, store=store, database=database, told=told, environ=os.environ)
+
+
+def _put_back(place: Place, copy: str, *, database: str, key: str, later: str) -> BegunAnew:
+    from taskbound.wiring.between import put_back  # noqa: PLC0415 -- as above
+
+    return put_back(place, copy, database=database, key=key, later=later)
+
+
+def _reconcile(place: Place, *, store: str, database: str, follow: bool, later: str, key: str) -> BegunAnew:
+    from taskbound.wiring.between import reconcile  # noqa: PLC0415 -- as above
+
+    return reconcile(place, store=store, database=database, follow=follow, later=later, key=key)
 
 
 def _serve(home: Path, as_json: bool, port: int) -> int:  # noqa: FBT001 -- the shape that `Plugs` asks for

@@ -32,7 +32,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
 from taskbound.adapters.approval.apart import ApartOperands
@@ -64,9 +64,9 @@ from taskbound.wiring.keeping import Keeping
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_ready
 from taskbound.wiring.rounds import Rounds
+from taskbound.wiring.seen import open_believed
 from taskbound.wiring.spans import open_spans
 from taskbound.wiring.start import answers
-from taskbound.wiring.store import OpenedStore, open_store
 from taskbound.wiring.trusting import Trusting
 from taskbound.wiring.verifiers import (
     LaterDocuments,
@@ -76,6 +76,9 @@ from taskbound.wiring.verifiers import (
     LaterSvids,
     LaterTokens,
 )
+
+if TYPE_CHECKING:
+    from taskbound.wiring.store import OpenedStore
 
 __all__ = ["HomeInUseError", "hold_home", "main", "read_origin"]
 
@@ -227,7 +230,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     def fail() -> None:
         loop.call_soon_threadsafe(ended.set)  # 4
 
-    store = open_store(database, told.store, failed=fail)
+    store, seen = open_believed(home, database, told.store, failed=fail)
     chance = SystemChance()
     means = Means(
         store=store,
@@ -251,10 +254,10 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     daemon = Daemon(means, sequencer, token_signer, loop, _place(home, told), custody, verifiers, party)
     _begin(daemon, told)
     beside = _keep_beside(home, socket_path, told, daemon, _where(told, database))
-    rounds = Rounds(daemon, signer, origin, child)
+    rounds = Rounds(daemon, signer, origin, child, store, seen)
     daemon.begin()
     daemon.worker.start()
-    rounds.start()
+    await rounds.start()
     server = await _listen(loop, daemon, socket_path, group=told.group)
     inode = socket_path.stat().st_ino
     for number in (signal.SIGTERM, signal.SIGINT):

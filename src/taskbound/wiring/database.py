@@ -20,6 +20,7 @@ from typing import Final
 
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.wiring.home import ForeignHomeError, name_account
+from taskbound.wiring.seen import require_no_restore
 from taskbound.wiring.store import DATABASE
 
 __all__ = ["DatabaseElsewhereError", "OpenFolderError", "place_database"]
@@ -57,8 +58,10 @@ def place_database(home: Path, told: str, readers: int | None) -> Path:
         ForeignHomeError: The folder is not there, or is another account's.
         OpenFolderError: Its mode or group is another than it has to be.
         DatabaseElsewhereError: The data directory has one.
+        RestoreUnfinishedError: A restore of it was begun and is not over.
     """
     path = Path(told) if told else home / DATABASE
+    require_no_restore(path)
     if not told:
         return path
     _require_folder(path, readers)

@@ -11,7 +11,9 @@
    look at what it came to, and one of them takes that on when it ends. Each says every second that it is
    there, and every five seconds, a gateway's grace, looks for what those have left that are not.
 7. The feed's looks are rounds of their own (`following`), which wait for none of these.
-8. Their end waits for no signer that is just starting: one that runs signs what is left.
+8. What was seen of the log, here and by the signer, is in the store in every round, or the store is used no
+   more and this process ends; that is remembered, and no daemon starts before a person said what counts.
+9. Their end waits for no signer that is just starting: one that runs signs what is left.
 """
 
 from __future__ import annotations
@@ -22,11 +24,14 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.errors import TaskboundError
+from taskbound.core.audit import TamperedError
+from taskbound.core.errors import DeniedError, TaskboundError
+from taskbound.flows.audit.seen import require_held, seen_of
 from taskbound.flows.identity.answered import sweep_answers
 from taskbound.flows.identity.claimed import end_claims
 from taskbound.flows.identity.sign_in import sweep_sign_ins
 from taskbound.flows.token import sweep_asked, sweep_claims, sweep_tokens
+from taskbound.ports.store import StoreBehindError
 from taskbound.surfaces.api.credential_rounds import CredentialRounds
 from taskbound.surfaces.api.server import GRACE
 from taskbound.wiring.following import Following
@@ -36,14 +41,19 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.keys.socket import SocketSigner
     from taskbound.flows.means import Moved
+    from taskbound.ports.audit import StoredCheckpoint
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wiring.child import SignerChild
+    from taskbound.wiring.seen import Seen
+    from taskbound.wiring.store import OpenedStore
 
 __all__ = ["Rounds"]
 
 _log = logging.getLogger(__name__)
 _EVERY: Final = 0.5
 """Seconds between two rounds: half of the merge delay."""
+_FIRST: Final = 10.0
+"""Seconds that the first round may take before anybody is answered; without a signer decisions go on."""
 _EXPIRE: Final = 0.25
 """Seconds between two looks for tasks whose deadline has come."""
 _WATCH: Final = 4
@@ -71,8 +81,13 @@ class Rounds:
         signer: SocketSigner,
         origin: str,
         child: SignerChild | None,
+        store: OpenedStore,
+        seen: Seen,
     ) -> None:
         """Prepare; `start` begins."""
+        self._store = store
+        self._seen = seen
+        self._looked = threading.Event()
         self._daemon = daemon
         self._signer = signer
         self._origin = origin
@@ -83,23 +98,27 @@ class Rounds:
         self._credentials = CredentialRounds(daemon)
         self._following = Following(daemon)
 
-    def start(self) -> None:
-        """Begin; called in the loop."""
+    async def start(self) -> None:
+        """Begin; called in the loop. A store of which only the signer may know more is looked at before."""
+        alone = (self._seen.newest is None or self._child is None) and self._has_checkpoint()
         self._daemon.watch.begin()
         self._thread.start()
         self._following.start()
         self._expiring = self._daemon.loop.create_task(self._expire())
+        if alone:
+            await asyncio.to_thread(self._looked.wait, _FIRST)
 
     def stop(self) -> None:
         """Place and sign what there is, and end."""
         self._ending.set()
         if self._child is not None:
-            self._child.leave()  # 8
+            self._child.leave()  # 9
         self._thread.join()
         self._following.stop()
 
     def _run(self) -> None:
         self._round()
+        self._looked.set()
         while not self._ending.wait(_EVERY):
             self._round()
         self._round()
@@ -110,12 +129,13 @@ class Rounds:
             leads = daemon.means.store.leads()  # rule 6
             if leads:
                 daemon.sequencer.extend()  # also without a signer: what is late is its signature only
+            self._look()
             if self._child is not None:
                 self._child.start()
             if not daemon.log_key:
                 daemon.log_key = self._signer.verifier_key(self._origin)
                 daemon.loop.call_soon_threadsafe(daemon.tell_checkpoint)
-            checkpoint = daemon.sequencer.sign() if leads else None
+            checkpoint = self._sign() if leads else None
             if checkpoint is None:
                 self._signer.verifier_key(self._origin)  # with nothing to sign, whether it could
             daemon.signer_state = "reachable"
@@ -129,6 +149,8 @@ class Rounds:
                     self._child.create = False
                 daemon.deliveries.bring(newest)
         except TaskboundError as error:
+            if isinstance(error, StoreBehindError):
+                self._store.refuse(error)  # rule 8
             if daemon.signer_state != error.message:
                 _log.warning("a round failed: %s [%s]", error.message, error.code)
             daemon.signer_state = f"{error.message} [{error.code}]"
@@ -137,6 +159,27 @@ class Rounds:
             daemon.signer_state = f"a round failed ({type(error).__name__}); the log says more"
         finally:
             self._signer.close()  # it serves one at a time, and other daemons ask it too
+
+    def _has_checkpoint(self) -> bool:
+        with self._store.read() as snapshot:
+            return snapshot.audit.checkpoint() is not None
+
+    def _look(self) -> None:
+        """Find what was seen of the log in the store, and remember how far it is now (rule 8)."""
+        if self._seen.newest is not None:
+            require_held(self._store, self._seen.newest)
+        with self._store.read() as snapshot:
+            now = seen_of(snapshot.audit, self._origin)
+        self._seen.see(now)
+
+    def _sign(self) -> StoredCheckpoint | None:
+        """Have the log signed; where what the signer knows is in the way, see whether it is here (rule 8)."""
+        try:
+            return self._daemon.sequencer.sign()
+        except (DeniedError, TamperedError):
+            # Another daemon may have led meanwhile: what the signer knows is asked before the store is.
+            require_held(self._store, self._signer.last_signed(self._origin), "the signer")
+            raise
 
     async def _expire(self) -> None:
         turn, daemon = 0, self._daemon

@@ -26,6 +26,9 @@ class OpenedStore(Store, Protocol):
     def failure(self) -> StoreUnavailableError | None:
         """Why it refuses everything until this process ends; None as long as it does not."""
 
+    def refuse(self, error: StoreUnavailableError) -> None:
+        """Refuse everything from now on, with this."""
+
 
 class DriverMissingError(UnavailableError):
     """The settings name a PostgreSQL database, and its driver is not installed."""
@@ -59,7 +62,7 @@ def open_store(database: Path, address: str, *, failed: Callable[[], None] = _pa
         from taskbound.adapters.store.postgres import PostgresStore  # noqa: PLC0415 -- as above
     except ModuleNotFoundError as error:
         raise _missing(error) from error
-    return PostgresStore(address)
+    return PostgresStore(address, failed=failed)
 
 
 def open_reader(database: str, address: str) -> Readable:

@@ -52,7 +52,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         " propose list show diff activate rollback replay",
         "action": "list show explain reconcile",
         "approval": "list show open statement sign deny narrow plan prove withdraw watch stats limits",
-        "db": "upgrade check",
+        "db": "upgrade check backup restore reconcile",
         "revocation": "tail",
         "audit": "verify export proof tail",
     }
@@ -76,7 +76,7 @@ def test_what_destroys_something_takes_yes(name: str, one: object) -> None:
     destroys = {"init", "stop", "amend", "end", "suspend", "remove", "accept", "ceiling", "withdraw", "gone"}
     destroys |= {"apply", "declare", "reconcile", "secret"}  # they change what is judged from then on
     destroys |= {"revoke", "rotate", "renew"}  # what is signed with the one before is worth nothing
-    destroys |= {"groups", "unlink"}  # they end memberships and sign-ins
+    destroys |= {"groups", "unlink", "restore"}  # they end memberships, sign-ins and tasks
     options = {option for parameter in getattr(one, "params", []) for option in parameter.opts}
     beside = name in {"taskbound task pause", "taskbound task resume"}  # they ask nothing, beside `end`
     if name == "taskbound credential renew":  # nothing of before it is worth less

@@ -132,7 +132,7 @@ SILENT: Final = frozenset(
         *("store-reconciled", "target-added", "target-admin-set", "target-removed", "target-test-begun"),
         "target-tested",
         # The log itself.
-        *("checkpoint-signed", "delivery", "writer-started"),
+        *("checkpoint-signed", "delivery", "store-begun-anew", "writer-started"),
     ]
 )
 """Kinds that give none (rule 2)."""

@@ -10,6 +10,7 @@ from taskbound.ports.store.errors import (
     FullDiskError,
     NewerDatabaseError,
     OtherRulesError,
+    StoreBehindError,
     StoreUnavailableError,
     UnreadableStoreError,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "Readable",
     "Snapshot",
     "Store",
+    "StoreBehindError",
     "StoreUnavailableError",
     "Transaction",
     "UnreadableStoreError",

@@ -12,6 +12,7 @@ __all__ = [
     "FullDiskError",
     "NewerDatabaseError",
     "OtherRulesError",
+    "StoreBehindError",
     "StoreUnavailableError",
     "UnreadableStoreError",
 ]
@@ -50,6 +51,16 @@ class FullDiskError(UnavailableError):
 
     code = "full-disk"
     remedy = "free space on the disk that holds the data directory; tasks can still be ended"
+
+
+class StoreBehindError(StoreUnavailableError):
+    """The store does not hold what was seen of it: it was put back from a copy, replaced, or lost its end."""
+
+    code = "store-behind"
+    remedy = (
+        "keep everything as it is, and look at what happened; then `taskbound db reconcile` goes on with what"
+        " is there, and `taskbound db restore` with a copy: see docs/guides/backups.md"
+    )
 
 
 class ForeignDatabaseError(UnavailableError):

@@ -17,7 +17,7 @@ from taskbound.surfaces.cli import (
     asked,
     audit,
     consent,
-    database,
+    copies,
     discover,
     leaving,
     looking,
@@ -88,7 +88,7 @@ def build() -> typer.Typer:
         revocation.app,
         audit.app,
         consent.app,
-        database.app,
+        copies.app,  # with all of `database`
     ):
         app.add_typer(one)
     add_serve(app)

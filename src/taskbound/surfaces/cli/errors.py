@@ -42,7 +42,7 @@ SURPRISE: Final = 1
 
 _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
-        already-in-force already-initialized bad-answers bad-credential-kind bad-credential-life
+        already-in-force already-initialized copy-exists bad-answers bad-credential-kind bad-credential-life
         bad-credential-parameter bad-mark bad-recipient no-recipient unwanted-recipient
         bad-admin-access bad-handed bad-target bad-wish target-file
         bad-selection too-many-at-once unknown-credential wrong-telling
@@ -82,6 +82,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-address bad-body bad-form bad-page-cursor bad-query bad-request-key bad-tls
     """,
     _DENIED: """
+        not-behind
         credential-altered not-mintable kept-missing target-replaced
         not-renewable renewal-failed renewal-not-later renewal-under-way renewal-unsupported
         credential-ended mint-failed not-asker
@@ -140,6 +141,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         answer-unknown bad-proof no-proof other-log revoked
     """,
     _UNAVAILABLE: """
+        copy-broken no-pg-dump other-daemons restore-unfinished store-behind unknown-log-key
         credential-held
         not-showing nothing-seen
         broker-not-started epoch-untold no-such-kind store-restored target-unavailable target-unreached

@@ -19,16 +19,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Authorized",
+    "BackingUp",
+    "BegunAnew",
+    "CopyMade",
     "Discovering",
     "HelperFile",
     "Joining",
+    "Later",
     "Looked",
     "Loot",
     "Place",
     "Plugs",
     "Probed",
     "Probing",
+    "PuttingBack",
     "Reaching",
+    "Reconciling",
     "ServedHosts",
 ]
 
@@ -51,6 +57,82 @@ class Place:
     store: str = ""
     """The address of a PostgreSQL database; empty for SQLite in the data directory."""
     unknown_variables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyMade:
+    """A copy of the store."""
+
+    path: str
+    manifest: str
+    engine: str
+    revision: str
+    records: int
+    size: int
+    origin: str
+    covered: int
+    root: str
+    bytes: int
+    sha256: str
+    made: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """One record of a later log, of what a person has to know and the store does not."""
+
+    at: int
+    namespace: str
+    kind: str
+    of: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BegunAnew:
+    """What going on with a store that lacks something came to."""
+
+    finished: bool
+    """Whether there was nothing left to end: another run, or another data directory, had done that."""
+    held: int
+    seen: int
+    made: int
+    """Instant of the copy; 0 where there is none."""
+    namespaces: tuple[str, ...]
+    """Where everything is stopped."""
+    tasks: int
+    admissions: int
+    sessions: int
+    keys: int
+    aside: str
+    """Where the database of before is; empty where there is none."""
+    origin: str
+    """The log's new name; empty where it is given by hand."""
+    later: tuple[Later, ...]
+
+
+class BackingUp(Protocol):
+    """Making a copy of the store."""
+
+    def __call__(
+        self, place: Place, to: str, *, store: str, database: str, told: Callable[[int, int], None]
+    ) -> CopyMade:
+        """What was made; told how many pages are copied, and of how many."""
+
+
+class PuttingBack(Protocol):
+    """Putting a copy in the place of the store."""
+
+    def __call__(self, place: Place, copy: str, *, database: str, key: str, later: str) -> BegunAnew:
+        """What it came to; `TaskboundError` where it is not put back."""
+
+
+class Reconciling(Protocol):
+    """Going on with the store that is there."""
+
+    def __call__(
+        self, place: Place, *, store: str, database: str, follow: bool, later: str, key: str
+    ) -> BegunAnew:
+        """What it came to; `TaskboundError` where it can't be gone on with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +364,9 @@ class Plugs:
     """Make or upgrade a database, for a daemon's, a signer's and a broker's role; the revision."""
     examine_store: Callable[[str], Sequence[tuple[bool, str]]]
     """How a database stands: whether each thing is well, and in words."""
+    back_up: BackingUp
+    put_back: PuttingBack
+    reconcile: Reconciling
     command: Callable[[], tuple[str, ...]]
     """The absolute command that starts this program anew, for configurations of MCP clients."""
     environ: Mapping[str, str] = field(default_factory=dict)

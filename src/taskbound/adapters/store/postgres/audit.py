@@ -5,7 +5,8 @@
    at; to pass a record over is refused like a stale size.
 3. A writer's row moves with its chain, compare-and-set, before its records are written.
    Where the chain stands is known from this process's last commit, or read.
-4. A chain is opened by a transaction that has written and locked nothing before it
+4. A chain of ours that the database knows less of than we committed was put back: nothing is appended to it.
+5. A chain is opened by a transaction that has written and locked nothing before it
    reads the heads: its id is then above theirs, and so are its numbers (`number`, rule 3).
 """
 
@@ -25,9 +26,10 @@ from taskbound.adapters.store.sql.audit import (
 from taskbound.core.audit import ActionDecided, Chain, WriterStarted, extend_chain, parse_head
 from taskbound.core.audit.record import NO_HASH, require_name
 from taskbound.core.clock import Instant
+from taskbound.ports.store import StoreBehindError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from taskbound.adapters.store.postgres.action import PostgresWaiting
     from taskbound.adapters.store.postgres.server.link import PostgresLink
@@ -81,11 +83,14 @@ _LINK: Final = f"""
 class Chains:
     """Where the chains of this process's writers stand, and how far one transaction has grown the log."""
 
-    __slots__ = ("_kept", "appended", "moved", "settled")
+    __slots__ = ("_durable", "_kept", "appended", "behind", "moved", "settled")
 
-    def __init__(self, kept: dict[str, tuple[int, str, int]]) -> None:
-        """Start from what is durable."""
+    def __init__(self, kept: Mapping[str, tuple[int, str, int]], durable: Mapping[str, int]) -> None:
+        """Start from what is known, and from what is durable for sure, by number."""
         self._kept = kept
+        self._durable = durable
+        self.behind: StoreBehindError | None = None
+        """Why the database is not believed any more (rule 4)."""
         self.moved: dict[str, tuple[int, str, int]] = {}
         self.appended = 0
         """Records that this transaction has appended."""
@@ -95,6 +100,19 @@ class Chains:
     def get(self, writer: str) -> tuple[int, str, int] | None:
         """Number, hash and instant of the writer's last record, as far as known."""
         return self.moved.get(writer) or self._kept.get(writer)
+
+    def require_whole(self, writer: str, found: tuple[int, str, int] | None) -> None:
+        """Go on only where the database holds all that we committed to this chain (rule 4).
+
+        Raises:
+            StoreBehindError: It doesn't.
+        """
+        known, held = self._durable.get(writer, 0), found[0] if found else 0
+        if held < known:
+            self.behind = StoreBehindError(
+                f"this daemon has committed {known} records, and the database holds {held} of them"
+            )
+            raise self.behind
 
 
 class PostgresAudit(SqlAudit):
@@ -135,12 +153,14 @@ class PostgresAudit(SqlAudit):
 
         Raises:
             ChainUnopenedError: The writer's first event does not open its chain, or another one does.
+            StoreBehindError: The database has lost what was committed (rule 4).
         """
         if not events:
             return ()
         chain = self._chains.get(writer)
         if chain is None:
             chain = next(iter(self._locks.locked(read_chain, _WRITER, (writer,))), None)
+            self._chains.require_whole(writer, chain)
         require_opened(chain, events, writer)
         before = chain or (0, NO_HASH, at)
         grown = extend_chain(
@@ -192,7 +212,7 @@ class PostgresAudit(SqlAudit):
         if isinstance(first, WriterStarted) and first.heads:
             named = [parse_head(text) for text in first.heads]
             writers = write_texts(one.writer for one in named)
-            if self._locks.locked(int, _NEWER, (writers,)):  # 4
+            if self._locks.locked(int, _NEWER, (writers,)):  # 5
                 self._link.conflict("a head")
             seqs, hashes = write_wholes(one.seq for one in named), write_texts(one.hash for one in named)
             self._locks.later(_NAME, (writers, seqs, hashes))

@@ -10,7 +10,8 @@
    once, and the work runs again; so is work that the server broke off in a deadlock, and work that has to be
    alone and had locked something before that turned out (`link`, rule 4).
 5. There is no reserve here: the server's disk is looked after where the server is.
-6. The one that orders the log has a seat, a lock on a connection of its own: who loses
+6. A database that has lost what this process committed is refused from then on.
+7. The one that orders the log has a seat, a lock on a connection of its own: who loses
    the connection loses the seat, and another takes it. So it is with being present.
 """
 
@@ -68,15 +69,22 @@ def _pass(_point: str) -> None:
     """Do nothing at a point of a write."""
 
 
+def _nothing() -> None:
+    """Tell nobody."""
+
+
 class PostgresStore:
     """One database of a PostgreSQL server, shared with other daemons."""
 
-    def __init__(self, url: str, *, at: Callable[[str], None] = _pass) -> None:
+    def __init__(
+        self, url: str, *, at: Callable[[str], None] = _pass, failed: Callable[[], None] = _nothing
+    ) -> None:
         """Look at the server and at the schema, which is made elsewhere.
 
         Args:
             url: Where the database is; without a password, which libpq finds by itself.
             at: Told each named point of a write; what it raises ends it there.
+            failed: Told, in any thread, that the store refuses from now on (rule 6).
 
         Raises:
             StoreUnavailableError: It can't be reached, or is not fit (`opening`).
@@ -91,10 +99,14 @@ class PostgresStore:
         self._idle: list[Connection] = []
         self._writer: Connection | None = None
         self._chains: dict[str, tuple[int, str, int]] = {}
+        self._durable: dict[str, int] = {}
+        """How far each of our chains is for sure, whatever the server says later (rule 6)."""
         self._seat = Seat(url)
         self._presence = Presence(url)
         self._seat_guard = threading.Lock()
         self._unsettled: Unsettled | None = None
+        self._failed = failed
+        self._broken: StoreUnavailableError | None = None
         self._closed = False
         self._writer = self._open()
         self._backend = self._writer.info.backend_pid
@@ -116,7 +128,7 @@ class PostgresStore:
         """A snapshot, for the length of the context (rule 2)."""
         connection, link = self._begin_snapshot()
         try:
-            yield PostgresTransaction(link, Chains({}))
+            yield PostgresTransaction(link, Chains({}, {}))
         finally:
             link.end()
             self._put_back(connection)
@@ -142,13 +154,13 @@ class PostgresStore:
             self._put_back(connection)
 
     def leads(self) -> bool:
-        """Whether this process has the seat of the one that orders the log (rule 6)."""
+        """Whether this process has the seat of the one that orders the log (rule 7)."""
         with self._seat_guard:
             self._require_open()
             return self._seat.hold()
 
     def attend(self, name: str) -> None:
-        """Be present under this name too (rule 6)."""
+        """Be present under this name too (rule 7)."""
         with self._seat_guard:
             self._require_open()
             self._presence.attend(name)
@@ -175,9 +187,16 @@ class PostgresStore:
         return "whole"
 
     @property
-    def failure(self) -> None:
-        """Nothing ends this process: a server that is lost comes back."""
-        return
+    def failure(self) -> StoreUnavailableError | None:
+        """Why it refuses everything until this process ends (rule 6): a server that is lost comes back."""
+        return self._broken
+
+    def refuse(self, error: StoreUnavailableError) -> None:
+        """Refuse everything from now on, with this (rule 6)."""
+        with self._guard:
+            if self._broken is None:
+                self._broken = error
+        self._failed()
 
     def close(self) -> None:
         """Let go of everything; the store can't be used afterwards."""
@@ -216,7 +235,7 @@ class PostgresStore:
         self._settle()
         connection = self._take_writer()
         link = PostgresLink(connection, _TRANSACTION, writes=True, alone=alone)
-        transaction = PostgresTransaction(link, Chains(self._chains))
+        transaction = PostgresTransaction(link, Chains(self._chains, self._durable))
         self._at("begin")
         try:
             answer = work(transaction)
@@ -225,6 +244,9 @@ class PostgresStore:
         except BaseException as error:
             self._chains.clear()
             self._roll_back(connection, link)
+            if transaction.chains.behind is not None:
+                self.refuse(transaction.chains.behind)
+                raise transaction.chains.behind from error
             if link.late:
                 raise _LateError from error
             if link.failure is not None and isinstance(error, TaskboundError):
@@ -235,6 +257,7 @@ class PostgresStore:
         self._commit(connection, xid)
         self._at("after-commit")
         self._chains.update(transaction.chains.moved)
+        self._durable.update((writer, seq) for writer, (seq, _, _) in transaction.chains.moved.items())
         return answer
 
     def _roll_back(self, connection: Connection, link: PostgresLink) -> None:
@@ -339,6 +362,8 @@ class PostgresStore:
                 connection.close()
 
     def _require_open(self) -> None:
+        if self._broken is not None:
+            raise type(self._broken)(self._broken.message)
         if self._closed:
             raise StoreUnavailableError("the store is closed")
 

@@ -183,6 +183,10 @@ class SqlStore:
                 for connection in self._let_go():
                     connection.close()
 
+    def refuse(self, error: StoreUnavailableError) -> None:
+        """Refuse everything from now on, with this, and touch the files no more (rule 4)."""
+        self._break(error)
+
     def _write(self, work: Callable[[Transaction], T], *, reserve: bool) -> T:
         """Run the work with space for it (rule 6)."""
         self._require_whole()

@@ -52,6 +52,7 @@ from taskbound.core.audit.events.credential import CredentialEvent
 from taskbound.core.audit.events.log import (
     CheckpointSigned,
     Delivery,
+    StoreBegunAnew,
     WriterStarted,
 )
 from taskbound.core.audit.events.people import (
@@ -176,6 +177,7 @@ __all__ = [
     "RefusalsDropped",
     "RequestRefused",
     "RunRegistered",
+    "StoreBegunAnew",
     "TaskAccounted",
     "TaskAmended",
     "TaskBearerMade",
@@ -278,6 +280,7 @@ Event: TypeAlias = (
     | OperationRefused
     | PolicyRebased
     | CheckpointSigned
+    | StoreBegunAnew
     | Delivery
     | ClientAdded
     | AdmissionEnded

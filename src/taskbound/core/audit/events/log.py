@@ -8,6 +8,7 @@ from typing import ClassVar
 __all__ = [
     "CheckpointSigned",
     "Delivery",
+    "StoreBegunAnew",
     "WriterStarted",
 ]
 
@@ -34,6 +35,28 @@ class CheckpointSigned:
     root: str
     key: str
     """The key's id in hex."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreBegunAnew:
+    """A person said that this store counts: a copy that was put back, or one that lacks what was seen."""
+
+    kind: ClassVar[str] = "store-begun-anew"
+    origin: str
+    """The name of the log from here on; empty where the person gives it by hand."""
+    held: int
+    """Records of before that the store holds."""
+    seen: int
+    """Records that were seen of it; 0 where nobody could tell."""
+    tasks: int
+    """How many were ended for it, with all beneath them."""
+    admissions: int
+    sessions: int
+    keys: int
+    """Keys of tokens that were revoked: no token of before counts."""
+    why: str
+    by: str
+    proof: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@
    file is always damage, and what is deleted is gone.
 4. The driver's own checkpoint hides its failures, so the store checkpoints by itself.
 5. An I/O error or damage is fatal: what a retry after a failed sync says can't be
-   believed. A full disk and a busy database are not.
+   believed; so is a database that was put back. A full disk and a busy database are not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from taskbound.ports.store import ConflictError, FullDiskError, StoreUnavailableError
+from taskbound.ports.store import ConflictError, FullDiskError, StoreBehindError, StoreUnavailableError
 
 if TYPE_CHECKING:
     import sqlite3 as driver
@@ -56,7 +56,9 @@ class DamagedStoreError(StoreUnavailableError):
     """The database is not what it was when it was last written."""
 
     code = "damaged-store"
-    remedy = "keep the files as they are, and restore the data directory from a backup"
+    remedy = (
+        "keep the files as they are, and put a copy back with `taskbound db restore`: docs/guides/backups.md"
+    )
 
 
 class DiskFailedError(StoreUnavailableError):
@@ -126,7 +128,7 @@ def translate(error: Exception) -> StoreError:
 
 def fatal(error: Exception | None) -> bool:
     """Whether nothing that the store says after this error can be believed (rule 5)."""
-    return isinstance(error, DamagedStoreError | DiskFailedError)
+    return isinstance(error, DamagedStoreError | DiskFailedError | StoreBehindError)
 
 
 def known_uncommitted(error: Exception) -> bool:

@@ -1,0 +1,270 @@
+"""Copies of a store: a file, and beside it a manifest that says what it holds (`taskbound db backup`).
+
+1. A copy is one state of the store, at one place of its log. It gets its name once all of it is written,
+   durable and looked at: every page, every index, and the log computed anew from its records.
+2. No file is ever written over. One that was being written when its process was killed is in the way of
+   nothing, and is taken away by the next.
+3. The manifest is there before the copy is, `NAME.manifest.json`. It has the copy's SHA-256: a row that was
+   changed shows, also where the log says nothing of it. Whoever could write both could change both; that the
+   log is ours, its key says when the copy is put back.
+4. A copy holds what the store holds: names, arguments of calls, what people were asked. Only this account may
+   read it. It has no key of ours in it, and no admin access but sealed.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound import __version__
+from taskbound.core.errors import MalformedError, UnavailableError
+from taskbound.flows.audit.whole import require_whole_log
+from taskbound.ports.store import FullDiskError, StoreUnavailableError
+from taskbound.wiring.seen import replace_durably, sync_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from taskbound.flows.audit.whole import WholeLog
+
+__all__ = [
+    "FULL",
+    "POSTGRES",
+    "SQLITE",
+    "CopyBrokenError",
+    "CopyExistsError",
+    "Manifest",
+    "back_up_postgres",
+    "back_up_sqlite",
+    "digest_of",
+    "manifest_of",
+    "read_manifest",
+    "write_copy",
+]
+
+SQLITE: Final = "sqlite"
+POSTGRES: Final = "postgresql"
+_PIECE: Final = 1 << 20
+_LIMIT: Final = 1 << 20
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class CopyExistsError(MalformedError):
+    """There is something under the name that a copy was to have."""
+
+    code = "copy-exists"
+    remedy = "name another file: a copy is never written over one"
+
+
+class CopyBrokenError(UnavailableError):
+    """A file is not the copy that its manifest says, or has none."""
+
+    code = "copy-broken"
+    remedy = "take another copy: this one is not put back"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a copy holds."""
+
+    format: str
+    v: int
+    software: str
+    """What made it."""
+    engine: str
+    """`sqlite` or `postgresql`."""
+    revision: str
+    """Of its tables."""
+    made: int
+    """Instant, microseconds since 1970, by the clock of who made it."""
+    records: int
+    size: int
+    """Records with a place in the log: where in it the copy was made."""
+    root: str
+    """Of these records, in hexadecimal."""
+    origin: str
+    """The log's name, which is its epoch; empty where nothing was signed yet."""
+    covered: int
+    """Records that the newest checkpoint covers."""
+    checkpoint: str
+    """It, as a signed note."""
+    bytes: int
+    sha256: str
+
+
+def manifest_of(copy: Path) -> Path:
+    """Where the manifest of a copy is (rule 3)."""
+    return copy.with_name(f"{copy.name}.manifest.json")
+
+
+def back_up_sqlite(database: Path, to: Path, now: int, told: Callable[[int, int], None]) -> Manifest:
+    """Copy a SQLite database, whoever writes to it; what the copy holds.
+
+    Args:
+        database: The file.
+        to: The copy, in a folder that is there.
+        now: The instant.
+        told: Told how many pages are copied, and of how many.
+
+    Raises:
+        CopyExistsError: There is something there already.
+        TamperedError: The log is not whole.
+        UnavailableError: It can't be read, or not be written.
+    """
+    from taskbound.adapters.store.sql.sqlite.copying import (  # noqa: PLC0415 -- only the one that is used
+        copy_database,
+        look_at_copy,
+    )
+
+    def make(fresh: Path) -> tuple[WholeLog, str]:
+        copy_database(database, fresh, told)
+        with look_at_copy(fresh) as (snapshot, revision):
+            return require_whole_log(snapshot.audit), revision
+
+    return write_copy(to, make, SQLITE, now)
+
+
+def back_up_postgres(address: str, to: Path, now: int, environ: Mapping[str, str]) -> Manifest:
+    """Copy a PostgreSQL database by its server's own tools, whoever writes to it; what the copy holds.
+
+    Args:
+        address: Of the database, as a role that may read all of it.
+        to: The copy, in a folder that is there.
+        now: The instant.
+        environ: What this process was given, for libpq.
+
+    Raises:
+        CopyExistsError: There is something there already.
+        TamperedError: The log is not whole.
+        UnavailableError: It can't be read, or not be written.
+    """
+    from taskbound.adapters.store.postgres.server.dumping import (  # noqa: PLC0415 -- only the one that is used
+        dump_database,
+    )
+
+    def make(fresh: Path) -> tuple[WholeLog, str]:
+        seen: list[WholeLog] = []
+        revision = dump_database(address, fresh, environ, lambda audit: seen.append(require_whole_log(audit)))
+        return seen[0], revision
+
+    return write_copy(to, make, POSTGRES, now)
+
+
+def write_copy(to: Path, make: Callable[[Path], tuple[WholeLog, str]], engine: str, now: int) -> Manifest:
+    """Have a copy made, and give it its name once it is whole (rules 1 to 3).
+
+    Args:
+        to: Its name.
+        make: Writes it into the file of this name, which is not there, durably; what it holds, and its
+            revision.
+        engine: What it is a copy of.
+        now: The instant.
+
+    Raises:
+        CopyExistsError: There is something under that name already.
+        UnavailableError: It can't be made.
+    """
+    fresh = to.with_name(f".{to.name}.part")
+    try:
+        with _alone(to.parent):
+            if os.path.lexists(to):
+                raise CopyExistsError(f"there is something at `{to}` already")
+            fresh.unlink(missing_ok=True)  # 2
+            try:
+                whole, revision = make(fresh)
+                size, digest = digest_of(fresh)
+                found = Manifest(
+                    format="taskbound-copy",
+                    v=1,
+                    software=f"taskbound {__version__}",
+                    engine=engine,
+                    revision=revision,
+                    made=now,
+                    records=whole.records,
+                    size=whole.size,
+                    root=whole.root.hex(),
+                    origin=whole.origin,
+                    covered=whole.covered,
+                    checkpoint=whole.checkpoint,
+                    bytes=size,
+                    sha256=digest,
+                )
+                data = msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
+                replace_durably(manifest_of(to), data)  # 3
+                _name(fresh, to)
+            finally:
+                with suppress(OSError):
+                    fresh.unlink(missing_ok=True)
+    except OSError as error:
+        kind = FullDiskError if error.errno in FULL else StoreUnavailableError
+        raise kind(f"the copy `{to}` can't be written: {error.strerror or error}") from error
+    return found
+
+
+def read_manifest(copy: Path) -> Manifest:
+    """The manifest beside a copy.
+
+    Raises:
+        CopyBrokenError: There is none, or it can't be read.
+    """
+    path = manifest_of(copy)
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LIMIT)
+        found = msgspec.json.decode(data, type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise CopyBrokenError(f"`{path}`, the manifest of the copy, can't be read") from error
+    if (found.format, found.v) != ("taskbound-copy", 1):
+        raise CopyBrokenError(f"`{path}` is no manifest that this version knows")
+    return found
+
+
+def digest_of(path: Path) -> tuple[int, str]:
+    """How long a file is, and its SHA-256 in hexadecimal."""
+    digest, size = sha256(), 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+            size += len(piece)
+    return size, digest.hexdigest()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """The only one that makes a copy in this folder, for the length of the context (rule 2).
+
+    Raises:
+        StoreUnavailableError: Another one is at it.
+        OSError: There is no such folder.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreUnavailableError(
+                f"another copy is being made in `{folder}`", remedy="wait until it is, or use another folder"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _name(fresh: Path, to: Path) -> None:
+    """Give it its name, where nothing has that (rule 2)."""
+    try:
+        to.hardlink_to(fresh)
+    except FileExistsError:
+        raise CopyExistsError(f"there is something at `{to}` already") from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS or os.path.lexists(to):
+            raise
+        fresh.rename(to)  # a file system without links, such as that of a stick
+    sync_folder(to.parent)

@@ -1,0 +1,382 @@
+"""Putting a copy of a store in its place, and going on with a store that lacks what was seen (I-15, F45).
+
+Restoring (`taskbound db restore`) takes these steps, and whoever is killed in any of them leaves the older
+database whole or the copy, and the same command finishes:
+
+1. Whoever does it owns the data directory as a daemon does, by its lock: none serves meanwhile.
+2. The copy is copied beside the database, into `NAME-restore/`, and looked at there: its digest, its tables,
+   its log, and that the log's key signed the newest checkpoint.
+3. There, before it is anybody's database, what may have ended is ended (`flows.audit.anew`), and everything
+   is stopped.
+4. What is to be done is written down beside the database, `NAME-restoring`: from here on no daemon starts.
+5. What was the database until then is moved into `NAME-before-…/` with all that lies beside it, then the copy
+   is moved to where that was. Nothing is deleted.
+6. The log gets another name, where this directory makes it, and what was seen of it is what the copy holds.
+   Both are the epoch, and are kept outside of the database. Then the note goes.
+
+Going on (`taskbound db reconcile`) does 3 and 6 with the database that is there: what a server of PostgreSQL
+was loaded with, a standby that took over, or a file that somebody put there by hand. Of several daemons each
+has a data directory: the first one does it, and the others only forget what they had seen (`follow`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound import __version__
+from taskbound.adapters.clock.system import SystemChance, SystemClock
+from taskbound.core.audit import EMPTY_ROOT, make_verifier_key, parse_verifier_key
+from taskbound.core.audit.checkpoint import Checkpoint
+from taskbound.core.errors import DeniedError, UnavailableError
+from taskbound.flows.audit.anew import Anew, begin_anew
+from taskbound.flows.audit.seen import holds, seen_of
+from taskbound.flows.audit.sequencing import open_writer
+from taskbound.flows.audit.whole import require_whole_log
+from taskbound.flows.means import Actor, Means
+from taskbound.ports.store import FullDiskError, StoreBehindError, StoreUnavailableError
+from taskbound.wiring.copies import FULL, SQLITE, CopyBrokenError, digest_of, read_manifest
+from taskbound.wiring.seen import Seen, forget, journal_of, replace_durably, sync_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from taskbound.core.audit import VerifierKey
+    from taskbound.flows.audit.anew import Begun
+    from taskbound.wiring.copies import Manifest
+    from taskbound.wiring.store import OpenedStore
+
+__all__ = [
+    "NotBehindError",
+    "OtherDaemonsError",
+    "Reconciled",
+    "Restored",
+    "UnknownLogKeyError",
+    "begin_here",
+    "follow_here",
+    "key_of",
+    "restore_sqlite",
+]
+
+_RESTORED: Final = "the store was put back from a copy"
+_REPLACED: Final = "the store lacks what was seen of it"
+_PIECE: Final = 1 << 20
+_ENDINGS: Final = ("", "-wal", "-shm", "-journal", "-mark", "-reserve", "-lock")
+
+
+class UnknownLogKeyError(UnavailableError):
+    """Nobody here can tell whether the log's key signed a copy's checkpoint."""
+
+    code = "unknown-log-key"
+    remedy = "name the log's key with `--key`, as you kept it elsewhere"
+
+
+class NotBehindError(DeniedError):
+    """The store holds all that was seen of it: there is nothing to be reconciled."""
+
+    code = "not-behind"
+    remedy = "start the daemon"
+
+
+class OtherDaemonsError(UnavailableError):
+    """Other daemons use the database."""
+
+    code = "other-daemons"
+    remedy = "end them first: each ends by itself once it sees what the database lacks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What a restore came to."""
+
+    manifest: Manifest | None
+    """Of the copy; None where this run only finished what another one had begun."""
+    begun: Begun | None
+    aside: str
+    """Where the database of before is; empty where there was none."""
+    origin: str
+    """The log's name from here on; empty where it is given by hand."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """What it came to to go on with a store."""
+
+    begun: Begun | None
+    """None where another data directory did it."""
+    held: int
+    seen: int
+    origin: str
+
+
+def _pass(_point: str) -> None:
+    """Do nothing at a step."""
+
+
+def restore_sqlite(
+    home: Path, database: Path, copy: Path, *, key: str = "", at: Callable[[str], None] = _pass
+) -> Restored:
+    """Put a copy in the place of a SQLite database, or finish what another run has begun.
+
+    Args:
+        home: The data directory, which nobody else owns now.
+        database: Where the database is.
+        copy: The file; its manifest lies beside it.
+        key: The log's key as a vkey; empty for the one of this directory's own signer.
+        at: Told each step that is over; what it raises ends it there.
+
+    Raises:
+        CopyBrokenError: The copy is not what its manifest says.
+        TamperedError: Its log is not whole, or the log's key did not sign it.
+        UnknownLogKeyError: There is no key to tell that by.
+        UnavailableError: It can't be read, or not be written.
+    """
+    try:
+        if os.path.lexists(journal_of(database)):
+            aside, origin = _finish(home, database, at)
+            return Restored(manifest=None, begun=None, aside=aside, origin=origin)
+        manifest = read_manifest(copy)
+        if manifest.engine != SQLITE:
+            raise CopyBrokenError(
+                f"`{copy}` is a copy of a {manifest.engine} database",
+                remedy="load it with the server's own tools, then go on with `taskbound db reconcile`:"
+                " see docs/guides/backups.md",
+            )
+        begun, origin = _prepare(home, database, copy, manifest, key, at)
+        aside, _ = _finish(home, database, at)
+    except OSError as error:
+        kind = FullDiskError if error.errno in FULL else StoreUnavailableError
+        raise kind(f"the copy can't be put in place: {error.strerror or error}") from error
+    return Restored(manifest=manifest, begun=begun, aside=aside, origin=origin)
+
+
+def _prepare(
+    home: Path, database: Path, copy: Path, manifest: Manifest, key: str, at: Callable[[str], None]
+) -> tuple[Begun, str]:
+    """Steps 2 to 4; what was ended, and the log's new name."""
+    from taskbound.adapters.store.sql import SqlStore  # noqa: PLC0415 -- only the one that is used
+
+    work = _work(database)
+    if work.exists():
+        shutil.rmtree(work)  # of a run that was killed before step 4
+    work.mkdir(mode=0o700)
+    fresh = work / database.name
+    _copy(copy, fresh)
+    at("copied")
+    if digest_of(fresh) != (manifest.bytes, manifest.sha256):
+        raise CopyBrokenError(f"`{copy}` is not the copy that its manifest describes")
+    _require_own_log(home, fresh, key, manifest)
+    at("looked")
+    origin = _new_name(home)
+    known, _ = _known(home)
+    store = SqlStore(fresh)
+    try:
+        told = Anew(
+            origin=origin, held=manifest.records, seen=known.size if known is not None else 0, why=_RESTORED
+        )
+        begun = _begin(store, told)
+        with store.read() as snapshot:
+            seen = seen_of(snapshot.audit, origin or manifest.origin or "none")
+    finally:
+        store.close()
+    at("begun")
+    sync_folder(work)
+    aside = _free(database)
+    journal = {"aside": aside.name, "origin": origin, "seen": seen.text, "moved": False}
+    _write(journal_of(database), journal)  # 4
+    at("noted")
+    return begun, origin
+
+
+def _finish(home: Path, database: Path, at: Callable[[str], None]) -> tuple[str, str]:
+    """Steps 5 and 6, from wherever they ended; where the older database is, and the log's new name."""
+    note = journal_of(database)
+    told = json.loads(note.read_bytes())
+    work, aside = _work(database), database.with_name(told["aside"])
+    if not told["moved"]:
+        older = [one for one in _beside(database) if one != note]
+        if older:
+            aside.mkdir(mode=0o700, exist_ok=True)
+        for one in older:
+            one.rename(aside / one.name)
+            at(f"aside {one.name}")
+        sync_folder(database.parent)
+        _write(note, {**told, "moved": True})
+        at("moved")
+    for one in sorted(work.iterdir()) if work.is_dir() else ():
+        one.rename(database.with_name(one.name))
+        at(f"placed {one.name}")
+    sync_folder(database.parent)
+    if told["origin"]:
+        replace_durably(home / "log-origin", f"{told['origin']}\n".encode("ascii"))  # 6
+        at("named")
+    forget(home, told["seen"])
+    at("seen")
+    if work.is_dir():
+        work.rmdir()
+    note.unlink()
+    sync_folder(database.parent)
+    return (str(aside) if aside.is_dir() else ""), told["origin"]
+
+
+def begin_here(home: Path, store: OpenedStore) -> Reconciled:
+    """Go on with the store that is there, although it lacks what was seen of it.
+
+    Args:
+        home: The data directory, which nobody else owns now.
+        store: What its daemon would open.
+
+    Raises:
+        NotBehindError: It lacks nothing that was seen.
+        OtherDaemonsError: Other daemons use it.
+        UnavailableError: It could not be written: run it again.
+    """
+    seen, doubted = _known(home)
+    if not store.leads():
+        raise OtherDaemonsError("another daemon gives records of this database their places")
+    with store.read() as snapshot:
+        if seen is not None and not doubted and holds(snapshot.audit, seen):
+            raise NotBehindError(f"the store holds all {seen.size} records that this directory has seen")
+        held = snapshot.audit.count()
+    origin = _new_name(home)
+    known = seen.size if seen is not None else 0
+    begun = _begin(store, Anew(origin=origin, held=held, seen=known, why=_REPLACED))
+    _believe(home, store, origin)
+    return Reconciled(begun=begun, held=held, seen=known, origin=origin)
+
+
+def follow_here(home: Path, store: OpenedStore) -> Reconciled:
+    """Forget what this directory had seen of a store that was reconciled in another one.
+
+    Raises:
+        NotBehindError: It lacks nothing that was seen.
+        UnavailableError: It can't be read or written.
+    """
+    seen, doubted = _known(home)
+    with store.read() as snapshot:
+        if seen is None or (not doubted and holds(snapshot.audit, seen)):
+            raise NotBehindError("the store holds all that this directory has seen")
+        held = snapshot.audit.count()
+    _believe(home, store, "")
+    return Reconciled(begun=None, held=held, seen=seen.size, origin="")
+
+
+def _begin(store: OpenedStore, told: Anew) -> Begun:
+    from taskbound.adapters.approval.apart import ApartOperands  # noqa: PLC0415 -- a command that is rare
+    from taskbound.adapters.approval.disk import DiskOperands  # noqa: PLC0415 -- as above
+    from taskbound.adapters.monitor.local import LocalMonitor  # noqa: PLC0415 -- as above
+    from taskbound.adapters.policy.cedar import ApartLanguage, base_bundle  # noqa: PLC0415 -- as above
+    from taskbound.flows.policy import Policies  # noqa: PLC0415 -- as above
+    from taskbound.wiring.verifiers import LaterSignatures, LaterSvids, LaterTokens  # noqa: PLC0415 -- as above
+
+    chance = SystemChance()
+    means = Means(
+        store=store,
+        clock=SystemClock(store.last_instant()),
+        chance=chance,
+        policy=Policies(store, ApartLanguage(), base_bundle()),
+        monitor=LocalMonitor(),
+        signatures=LaterSignatures(),
+        svids=LaterSvids(),
+        tokens=LaterTokens(),
+        operands=DiskOperands(),
+        far=ApartOperands(),
+        writer=chance.name("wrt"),
+    )
+    open_writer(means, software=f"taskbound {__version__}")
+    uid = os.geteuid()
+    return begin_anew(means, told, Actor(name=f"uid:{uid}", proof=f"process-uid:{uid}"))
+
+
+def _believe(home: Path, store: OpenedStore, origin: str) -> None:
+    """Give the log its name, and remember the store as it is (step 6)."""
+    with store.read() as snapshot:
+        known = snapshot.audit.checkpoint()
+        name = origin or (known.note.split("\n", 1)[0] if known is not None else "none")
+        now = seen_of(snapshot.audit, name)
+    try:
+        if origin:
+            replace_durably(home / "log-origin", f"{origin}\n".encode("ascii"))
+        forget(home, now.text)
+    except OSError as error:
+        raise StoreUnavailableError(f"`{home}` can't be written: {error.strerror}") from error
+
+
+def _require_own_log(home: Path, fresh: Path, key: str, manifest: Manifest) -> None:
+    """Go on only with a copy whose log is whole, and signed by the log's key (step 2)."""
+    from taskbound.adapters.keys.ed25519 import verify_ed25519  # noqa: PLC0415 -- a command that is rare
+    from taskbound.adapters.store.sql.sqlite.copying import look_at_copy  # noqa: PLC0415 -- as above
+
+    with look_at_copy(fresh) as (snapshot, _):
+        whole = require_whole_log(snapshot.audit, key_of=key_of(home, key), verify=verify_ed25519)
+    told = (manifest.size, manifest.root, manifest.checkpoint)
+    if (whole.size, whole.root.hex(), whole.checkpoint) != told:
+        raise CopyBrokenError("the copy holds another log than its manifest describes")
+
+
+def key_of(home: Path, told: str) -> Callable[[str], VerifierKey]:
+    """The log's key, by the log's name: as it was told, or that of this directory's own signer.
+
+    Raises:
+        UnknownLogKeyError: It is neither.
+        KeyUnusableError: The signer's directory can't be read, or a signer runs.
+    """
+    if told:
+        known = parse_verifier_key(told)
+        return lambda _: known
+    from taskbound.adapters.keys.file import KeyDirectory  # noqa: PLC0415 -- a command that is rare
+
+    if not (home / "signer").is_dir():
+        raise UnknownLogKeyError("this data directory has no signer of its own")
+    with KeyDirectory(home / "signer") as held:
+        public = held.key.public
+    return lambda origin: make_verifier_key(origin, public)
+
+
+def _known(home: Path) -> tuple[Checkpoint | None, bool]:
+    """What was seen of the log, and whether the store is in doubt whatever it holds of that."""
+    try:
+        seen = Seen(home)
+    except StoreBehindError:
+        return Checkpoint(origin="unknown", size=0, root=EMPTY_ROOT), True  # it can't be read
+    return seen.newest, bool(seen.doubt)
+
+
+def _new_name(home: Path) -> str:
+    """Another name for the log, where our own signer signs it; empty where it is given by hand."""
+    own = (home / "log-origin").exists() or (home / "signer").is_dir()
+    return f"taskbound.local/{SystemChance().name('log')}" if own else ""
+
+
+def _copy(copy: Path, to: Path) -> None:
+    handle = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with copy.open("rb") as source, os.fdopen(handle, "wb") as target:
+        shutil.copyfileobj(source, target, _PIECE)
+        target.flush()
+        os.fsync(target.fileno())
+
+
+def _beside(database: Path) -> list[Path]:
+    """The database and all that belongs to it."""
+    found = [database.with_name(f"{database.name}{end}") for end in _ENDINGS]
+    return [one for one in found if os.path.lexists(one)]
+
+
+def _free(database: Path) -> Path:
+    """A folder beside the database that nothing has the name of yet."""
+    number = 1
+    while os.path.lexists(found := database.with_name(f"{database.name}-before-{number}")):
+        number += 1
+    return found
+
+
+def _work(database: Path) -> Path:
+    return database.with_name(f"{database.name}-restore")
+
+
+def _write(path: Path, value: dict[str, object]) -> None:
+    replace_durably(path, json.dumps(value).encode())
