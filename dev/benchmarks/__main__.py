@@ -15,6 +15,7 @@ from dev.benchmarks.certificate import measure_certificate
 from dev.benchmarks.credential import measure_credential
 from dev.benchmarks.decision import measure_decision
 from dev.benchmarks.durable import measure_durable, measure_large
+from dev.benchmarks.feed import measure_feed
 from dev.benchmarks.gateway import measure_gateway
 from dev.benchmarks.machine import describe_load, describe_machine
 from dev.benchmarks.operations import measure_operations
@@ -44,6 +45,7 @@ SECTIONS: dict[str, Callable[..., Section]] = {
     "operations": measure_operations,
     "durable": measure_durable,
     "large": measure_large,
+    "feed": measure_feed,
     "gateway": measure_gateway,
     "memory": measure_population,
     "postgres": measure_postgres,

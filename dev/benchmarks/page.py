@@ -99,6 +99,7 @@ _ORDER: Final = (
     "gateway",
     "transports",
     "actions",
+    "feed",
     "memory",
     "token",
     "credential",
