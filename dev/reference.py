@@ -23,7 +23,7 @@ from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, U
 from taskbound.core.scope.schema import scope_schema
 from taskbound.core.tool.file.schema import tool_file_schema
 from taskbound.surfaces.network.openapi import describe
-from taskbound.surfaces.network.routes import LEFT_OUT, OAUTH, ROUTES
+from taskbound.surfaces.network.routes import AUTHZEN, LEFT_OUT, OAUTH, ROUTES
 
 ROOT = Path(__file__).resolve().parents[1]
 ERRORS = "docs/reference/errors.md"
@@ -60,6 +60,11 @@ know it by. This page is made from the code by `dev/docs`.
 """
 _OAUTH_HEAD = """
 OAuth's endpoints, in its own forms ([the guide](../guides/task-tokens.md)):
+
+| path | operation |
+| --- | --- |"""
+_AUTHZEN_HEAD = """
+AuthZEN's endpoints, in its words ([the guide](../guides/authzen.md)):
 
 | path | operation |
 | --- | --- |"""
@@ -161,8 +166,9 @@ def network_page() -> str:
     """Every route, and every operation that has none."""
     routes = [f"| `{one.verb}` | `{one.path}` | `api:{one.operation}` |" for one in ROUTES]
     oauth = [f"| `{path}` | `api:{name}` |" for name, path in OAUTH.items()]
+    authzen = [f"| `{path}` | `api:{name}` |" for name, paths in AUTHZEN.items() for path in paths]
     left_out = [f"| `api:{name}` | {reason} |" for name, reason in sorted(LEFT_OUT.items())]
-    rows = [*routes, _OAUTH_HEAD, *oauth, _LEFT_OUT_HEAD, *left_out]
+    rows = [*routes, _OAUTH_HEAD, *oauth, _AUTHZEN_HEAD, *authzen, _LEFT_OUT_HEAD, *left_out]
     return _NETWORK_HEAD + "\n".join(rows) + "\n"
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 import msgspec
 
 from taskbound.wire.frame import Message
 
 __all__ = [
+    "MOST_EVALUATIONS",
     "ActionDetail",
     "ActionPermitted",
     "ActionRow",
     "ActionRows",
     "ActionState",
+    "ActionsEvaluated",
     "AskAction",
     "Changed",
     "Decide",
     "Duplicate",
+    "EvaluateActions",
+    "Evaluation",
     "ExplainAction",
     "FollowAction",
     "ListActions",
@@ -244,6 +250,43 @@ class NotPermitted(Message, frozen=True, tag="not-permitted", tag_field="is"):
     changed: tuple[Changed, ...] = ()
     answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """Of a repeated one: the result that was told before."""
+    lifters: tuple[str, ...] = ()
+    """Of a held one: whose word lifts it."""
+    until: int = 0
+    """Of a held one: until when its question stays open if nobody comes back for it, in µs since 1970."""
+
+
+MOST_EVALUATIONS: Final = 64
+"""Evaluations of one request: as many as are committed together."""
+
+
+class Evaluation(Message, frozen=True):
+    """One act that somebody asks about who will tell nothing of what came of it."""
+
+    tool: str
+    """`server__tool`."""
+    arguments: msgspec.Raw
+    """Their canonical bytes."""
+    subject: str = ""
+    """Whom the asker says it is for, as canonical JSON; kept with the record, and nobody's identity."""
+    code: str = ""
+    """Why no tool can be the answer; then it is recorded as unread, and not decided."""
+    message: str = ""
+
+
+class EvaluateActions(Message, frozen=True, tag="action:evaluate", tag_field="op"):
+    """Ask about acts by AuthZEN, over a network, with a token of their task: each one is an action."""
+
+    evaluations: tuple[Evaluation, ...]
+    """1 to 64."""
+    until: Literal["", "deny", "permit"] = ""
+    """Which answer is the last one; empty where all are asked about. What comes behind it is not decided."""
+
+
+class ActionsEvaluated(Message, frozen=True, tag="actions-evaluated", tag_field="is"):
+    """The answers, in order; fewer where one was the last."""
+
+    answers: tuple[ActionPermitted | NotPermitted, ...]
 
 
 class ReportAction(Message, frozen=True, tag="action:report", tag_field="op"):

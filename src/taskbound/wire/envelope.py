@@ -54,6 +54,7 @@ Ask: TypeAlias = (
     | action.Malformed
     | action.Outcome
     | action.AskAction
+    | action.EvaluateActions
     | action.ReportAction
     | action.FollowAction
     | action.ListActions
@@ -260,6 +261,7 @@ Answer: TypeAlias = (
     | action.Released
     | action.Withheld
     | action.ActionPermitted
+    | action.ActionsEvaluated
     | action.NotPermitted
     | action.OutcomeTaken
     | action.ActionState

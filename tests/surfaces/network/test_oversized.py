@@ -39,6 +39,11 @@ LONG = "1048577"
 SECRET = "eyJzZWNyZXQ"
 CASES: list[tuple[str, str, dict[str, str], bytes, int, str, str]] = [
     ("POST", "/v1/actions", {**JSON, "Content_Length": LONG}, b"", 413, "too-large", "action:ask"),
+    ("POST", "/access/v1/evaluation", {"Content_Length": LONG}, b"", 413, "too-large", "action:evaluate"),
+    (
+        *("POST", "/access/v1/evaluations", {**JSON, "Transfer_Encoding": "chunked"}, b""),
+        *(411, "no-length", "action:evaluate"),
+    ),
     ("POST", "/v1/tasks", {**JSON, "Content_Length": LONG}, b"", 413, "too-large", "task:start"),
     ("POST", "/v1/tasks/tsk_1/end", {**JSON, "Content_Length": LONG}, b"", 413, "too-large", "task:end"),
     ("POST", "/oauth/token", {**FORM, "Content_Length": "65537"}, b"", 413, "too-large", "token:exchange"),

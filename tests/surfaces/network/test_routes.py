@@ -8,7 +8,17 @@ import pytest
 
 from taskbound.surfaces.api.operations import OPERATIONS
 from taskbound.surfaces.http.errors import UnknownPathError, VerbError
-from taskbound.surfaces.network.routes import BESIDE, LEFT_OUT, OAUTH, PAGED, PAGES, ROUTES, find, messages
+from taskbound.surfaces.network.routes import (
+    AUTHZEN,
+    BESIDE,
+    LEFT_OUT,
+    OAUTH,
+    PAGED,
+    PAGES,
+    ROUTES,
+    find,
+    messages,
+)
 from taskbound.wire.envelope import Answer
 
 NAMED = {one.name for one in OPERATIONS.values()}
@@ -17,7 +27,7 @@ NAMED = {one.name for one in OPERATIONS.values()}
 def test_every_operation_of_the_daemon_has_a_route_or_a_reason_why_not() -> None:
     served = {f"api:{one.operation}" for one in ROUTES}
     left_out = {f"api:{name}" for name, reason in LEFT_OUT.items() if len(reason.split()) > 2}
-    oauth = {f"api:{name}" for name in (*OAUTH, *BESIDE, *PAGES)}
+    oauth = {f"api:{name}" for name in (*AUTHZEN, *OAUTH, *BESIDE, *PAGES)}
     assert served | left_out | oauth == NAMED | {"api:connection:open"}
     assert not oauth & (served | left_out)
     assert not served & left_out

@@ -54,6 +54,7 @@ _TABLE: Final = (
     _row("action:answer", Right.EGRESS, About.NAMESPACE, changes=False),
     _row("action:ask", _W, About.NAMESPACE),
     _row("action:decide", _W, About.NAMESPACE),
+    _row("action:evaluate", _W, About.NAMESPACE),
     _row("action:explain", _R, About.CALL, "action"),
     _row("action:follow", _W, About.NAMESPACE, changes=False),
     _row("action:list", _R, About.NAMESPACE, told="of_task=task decision limit"),

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from taskbound.core.action import ActionState as State
 from taskbound.core.audit import ActionUndecided
+from taskbound.core.clock import seconds
 from taskbound.core.decision import Hold, Narrowed, Permit, Refuse, Repeated, Settled, Waiting
 from taskbound.core.decision.holder import TooManyOpenError, due_of
 from taskbound.core.errors import MalformedError, TaskboundError
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["ask_action", "follow_action", "report_action"]
+__all__ = ["ask_action", "follow_action", "not_permitted", "permitted", "report_action", "require_token"]
 
 _SHOWN: Final = 200
 """Characters that are recorded of what is no name of a tool."""
@@ -71,7 +73,7 @@ _RESULTS: Final = frozenset({"unknown", "not-sent"})
 
 async def ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> Answer:
     """Leave for one act, or why not (rules 1 to 4)."""
-    _require_token(seat)
+    require_token(seat)
     try:
         parse_tool_name(ask.tool)
         if credential_kind(ask.tool) is not None:
@@ -107,7 +109,7 @@ async def ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> A
     found = await decided(daemon, Asked(connection=seat, ask=decide, watch=watching()))
     if isinstance(found, Settled) and isinstance(found.decision, Permit):
         return await _permitted(daemon, seat, ask, found, found.decision)
-    return _told(daemon, seat, found)
+    return not_permitted(daemon, seat, found)
 
 
 def _record_crowded(daemon: Daemon, seat: Connection, ask: wire.AskAction, error: TooManyOpenError) -> None:
@@ -126,7 +128,7 @@ def _record_crowded(daemon: Daemon, seat: Connection, ask: wire.AskAction, error
     record_unread(daemon, seat, event)
 
 
-def _told(daemon: Daemon, seat: Connection, found: Decided | Unseen) -> wire.NotPermitted:
+def not_permitted(daemon: Daemon, seat: Connection, found: Decided | Unseen) -> wire.NotPermitted:
     """What is said of all that is no permit (rule 3).
 
     Raises:
@@ -151,7 +153,7 @@ def _told(daemon: Daemon, seat: Connection, found: Decided | Unseen) -> wire.Not
 
 async def report_action(daemon: Daemon, seat: Connection, ask: wire.ReportAction) -> Answer:
     """What came of a permitted action; an answer that is no refusal lets its result be used."""
-    _require_token(seat)
+    require_token(seat)
     if len(ask.note) > _NOTE or _DIGEST.fullmatch(ask.answer_sha256) is None:
         raise OutcomeSyntaxError(
             f"a note has at most {_NOTE} characters, and a SHA-256 64 hexadecimal digits"
@@ -180,7 +182,7 @@ async def report_action(daemon: Daemon, seat: Connection, ask: wire.ReportAction
 
 async def follow_action(daemon: Daemon, seat: Connection, ask: wire.FollowAction) -> Answer:
     """How an action of the agent's own task stands (rule 5)."""
-    _require_token(seat)
+    require_token(seat)
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -197,7 +199,7 @@ async def follow_action(daemon: Daemon, seat: Connection, ask: wire.FollowAction
             decision=found.decision,
             code=found.code,
             until=found.until,
-            due=due_of(found.until) if found.until else 0,
+            due=due_of(found.until) if found.until and found.state is not State.UNWATCHED else 0,
             approval=asked.question.id if asked is not None else "",
             approval_state=asked.state.value if asked is not None else "",
         )
@@ -205,7 +207,7 @@ async def follow_action(daemon: Daemon, seat: Connection, ask: wire.FollowAction
     return await daemon.read(read)
 
 
-def _require_token(seat: Connection) -> None:
+def require_token(seat: Connection) -> None:
     """Go on only for who showed a token of a task.
 
     Raises:
@@ -215,21 +217,27 @@ def _require_token(seat: Connection) -> None:
         raise UnprovenError("this is asked over a network, with a token of a task")
 
 
-async def _permitted(
-    daemon: Daemon, seat: Connection, ask: wire.AskAction, found: Settled, permit: Permit
-) -> wire.ActionPermitted:
+def permitted(found: Settled, permit: Permit) -> wire.ActionPermitted:
+    """What is said of a permit, without a token."""
     proposal = found.proposal
-    answer = wire.ActionPermitted(
+    return wire.ActionPermitted(
         action=proposal.id,
         task=proposal.action.task,
         tool=proposal.action.tool,
         digest=proposal.action.digest,
         arguments=msgspec.Raw(proposal.action.arguments),
         until=permit.until,
-        due=due_of(permit.until),
+        due=0 if proposal.unwatched else due_of(permit.until),
         server=proposal.action.server,
         definition=proposal.action.definition,
     )
+
+
+async def _permitted(
+    daemon: Daemon, seat: Connection, ask: wire.AskAction, found: Settled, permit: Permit
+) -> wire.ActionPermitted:
+    proposal = found.proposal
+    answer = permitted(found, permit)
     if not ask.token:
         return answer
     try:
@@ -260,6 +268,7 @@ def _issue(daemon: Daemon, seat: Connection, ask: wire.AskAction, action: str) -
 def _held(daemon: Daemon, seat: Connection, action: str, hold: Hold) -> wire.NotPermitted:
     with daemon.means.store.read() as snapshot:
         asked = snapshot.approvals.approval_of(seat.namespace, action)
+    now = daemon.means.clock.now()
     return wire.NotPermitted(
         code="held",
         family="denied",
@@ -270,6 +279,8 @@ def _held(daemon: Daemon, seat: Connection, action: str, hold: Hold) -> wire.Not
         reasons=reasons_of(hold.reasons),
         approval=asked.question.id if asked is not None else "",
         state="held",
+        lifters=hold.lifters,
+        until=min(now + seconds(MOST_WAIT), asked.question.deadline) if asked is not None else now,
     )
 
 

@@ -37,6 +37,10 @@ class Asked:
     """The instant of the loop's clock by which its gateway has an answer, once something is looked at."""
     watch: Watched | None = None
     """Who is told how long it takes to decide it."""
+    unwatched: bool = False
+    """Whether who asks will tell nothing of what came of it."""
+    subject: str = ""
+    """Whom they say that it is for."""
 
 
 def is_small_report(report: Report) -> bool:

@@ -487,5 +487,7 @@ class Daemon:
             read=ask.read,
             token=connection.token or (ask.token if connection.seat else ""),
             watch=asked.watch,
+            unwatched=asked.unwatched,
+            subject=asked.subject,
             recipient=ask.recipient,
         )

@@ -5,7 +5,8 @@
    never encoded, no segment is a dot or two, and no parameter stands twice.
 3. The body of whatever is no GET is JSON as it is, or nothing; of a GET there is none. The answer is JSON,
    unless it is a document of another kind. What is posted to OAuth's endpoints is read there (`form`), and
-   what a browser brings to a page too (`consent`); of those no more is taken than a form may have.
+   what a browser brings to a page too (`consent`); of those no more is taken than a form may have. What is
+   posted to AuthZEN's is read there (`authzen`): whatever is wrong with it is told in its words.
 4. A proof stands in its header, and nowhere else (A139).
 """
 
@@ -21,7 +22,7 @@ from taskbound.surfaces.http.head import accepted, once, read_length, require_js
 from taskbound.surfaces.network.errors import BadQueryError
 from taskbound.surfaces.network.form import LONGEST
 from taskbound.surfaces.network.oauth import ENDPOINTS
-from taskbound.surfaces.network.routes import find
+from taskbound.surfaces.network.routes import AUTHZEN, find
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Head", "Known", "operation_of", "read_head", "read_pairs"]
 
+EVALUATES: Final = "action:evaluate"
+EVALUATIONS: Final = frozenset(AUTHZEN[EVALUATES])
+_TOLD_BACK: Final = frozenset({"x-request-id"})
+"""What AuthZEN's answers tell back: of two nobody can say which is meant."""
 _MINE: Final = frozenset(
     {
         *("accept-encoding", "cookie", "dpop", "idempotency-key", "if-none-match"),
@@ -64,6 +69,8 @@ class Known:
     """Paths of what is read and is no operation."""
     forms: frozenset[str] = frozenset()
     """Paths that a form is posted to."""
+    evaluations: frozenset[str] = frozenset()
+    """Paths at which AuthZEN is spoken."""
     pages: Callable[[str], str] = _no_page
     """The methods that a path takes where it is a page's, as `Allow` names them; empty where it is none."""
 
@@ -115,11 +122,12 @@ def read_head(
         TaskboundError: By the first rule that is broken.
     """
     told = list(fields)
-    headers = once(told, mine=_MINE)
+    path, mark, query = target.partition("?")
+    posted = path in known.forms or path in known.evaluations
+    headers = once(told, mine=_MINE | _TOLD_BACK if path in known.evaluations else _MINE)
     if sum(name == b"traceparent" for name, _ in told) > 1:
         del headers["traceparent"]  # which of them is meant nobody can say: a trace begins (W3C §3.2)
     require_own(headers, hosts=known.hosts, origins=known.origins)  # 1
-    path, mark, query = target.partition("?")
     found, listed, taken = None, _STATUS.fullmatch(path), known.pages(path)
     if taken:
         if verb not in taken.split(", "):
@@ -127,16 +135,16 @@ def read_head(
     elif path in known.documents or listed is not None:
         if verb not in {"GET", "HEAD"}:
             raise VerbError("the document is only read", allow="GET, HEAD")
-    elif path in known.forms:
+    elif posted:
         if verb != "POST":
-            raise VerbError("a form is posted", allow="POST")
+            raise VerbError("what is asked there is posted", allow="POST")
     else:
         found = find(verb, _segments(path))
     length = read_length(headers, min(most, LONGEST) if taken or path in known.forms else most)  # 3
     reads = verb in {"GET", "HEAD"}
     if reads and length:
         raise BadHttpError("a request that reads has no body")  # 3
-    if not reads and not taken and path not in known.forms and (length or "content-type" in headers):
+    if not reads and not taken and not posted and (length or "content-type" in headers):
         require_json(headers)  # 3
     if found is not None and not _takes_json(headers.get("accept", "")):
         raise NotAcceptableError("the client does not take JSON")
@@ -173,6 +181,8 @@ def _segments(path: str) -> tuple[str, ...]:
 def operation_of(verb: str, target: str) -> str:
     """The operation that a request asks for by its method and path; empty where it asks for none."""
     path = target.partition("?")[0]
+    if path in EVALUATIONS:
+        return EVALUATES if verb == "POST" else ""
     form = ENDPOINTS.get(path)
     if form is not None:
         return str(form.__struct_config__.tag) if verb == "POST" else ""

@@ -44,7 +44,19 @@ if TYPE_CHECKING:
 
     from taskbound.wire.frame import Message
 
-__all__ = ["BESIDE", "LEFT_OUT", "OAUTH", "PAGED", "PAGES", "ROUTES", "Found", "Route", "find", "messages"]
+__all__ = [
+    "AUTHZEN",
+    "BESIDE",
+    "LEFT_OUT",
+    "OAUTH",
+    "PAGED",
+    "PAGES",
+    "ROUTES",
+    "Found",
+    "Route",
+    "find",
+    "messages",
+]
 
 _VARIABLE: Final = re.compile(r"\{([a-z_]+)\}")
 
@@ -314,6 +326,12 @@ OAUTH: Final[Mapping[str, str]] = {
     "token:status-list": "/oauth/status/{number}",
 }
 """Operations that endpoints of OAuth ask, in its forms and not in ours: no route of this table."""
+
+
+AUTHZEN: Final[Mapping[str, tuple[str, ...]]] = {
+    "action:evaluate": ("/access/v1/evaluation", "/access/v1/evaluations"),
+}
+"""Operations that endpoints of AuthZEN ask, in its words and not in ours: no route of this table."""
 
 
 BESIDE: Final[Mapping[str, str]] = {"action:malformed": "/v1/actions"}

@@ -28,15 +28,17 @@ from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.identity.answered import BadRequestKeyError
 from taskbound.core.identity.errors import NoProofError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
-from taskbound.surfaces.http.errors import SlowClientError
+from taskbound.surfaces.http.errors import SlowClientError, UnknownPathError
 from taskbound.surfaces.http.telling import OVERSIZED, PATIENCE, Telling
 from taskbound.surfaces.network import acting, oauth, pages
 from taskbound.surfaces.network.answer import Reply
 from taskbound.surfaces.network.approving import ApprovalPages
 from taskbound.surfaces.network.asking import read_ask
+from taskbound.surfaces.network.authzen import serving as authzen
+from taskbound.surfaces.network.authzen.response import metadata
 from taskbound.surfaces.network.consent.serving import FILES, ConsentPages, label_of
 from taskbound.surfaces.network.errors import BadQueryError
-from taskbound.surfaces.network.head import Known, operation_of, read_head
+from taskbound.surfaces.network.head import EVALUATES, Known, operation_of, read_head
 from taskbound.surfaces.network.metrics import KIND, Metrics
 from taskbound.surfaces.network.openapi import describe
 from taskbound.surfaces.network.pages import SignInPages
@@ -72,14 +74,16 @@ _METADATA: Final = "/.well-known/oauth-protected-resource"
 DOCUMENTS: Final = frozenset(
     {
         *("/livez", "/metrics", "/openapi.json", "/readyz"),
-        *("/.well-known/jwks.json", oauth.METADATA, _METADATA),
+        *("/.well-known/jwks.json", authzen.METADATA, oauth.METADATA, _METADATA),
         *FILES,
         pages.STYLE_PATH,
     }
 )
 """What is read and is no operation."""
 _Rows: TypeAlias = ActionRows | AdmissionRows | ApprovalRows | TaskRows | TokenRows
-_ACTS: Final = "action:ask"
+_ASKS: Final = "action:ask"
+_ACTS: Final = frozenset({_ASKS, EVALUATES})
+"""What asks for actions: also of a request that is not whole the daemon is told."""
 _STATUS_LIST: Final = "application/statuslist+jwt"
 _SIGNS: Final = 15.0
 """Seconds that the daemon may take with a form, or with what it may have to have signed."""
@@ -112,11 +116,13 @@ class Server:
         self._pages = ConsentPages(plugs.link, plugs.origin)
         self._sign_in = SignInPages(plugs.link, plugs.origin)
         self._approvals = ApprovalPages(plugs.link, plugs.origin)
+        self._evaluations = authzen.EvaluationPoint(plugs.link, plugs.origin, plugs.origin + _METADATA)
         self._known = Known(
             origin=plugs.origin,
             hosts=plugs.hosts,
             documents=DOCUMENTS,
             forms=frozenset(oauth.ENDPOINTS),
+            evaluations=frozenset(authzen.ENDPOINTS),
             pages=_methods_of,
         )
         self._connections: set[Connection] = set()
@@ -125,6 +131,7 @@ class Server:
         self._openapi = describe(plugs.origin)
         self._resource = msgspec.json.encode(_resource(plugs.origin))
         self._authorizing = oauth.metadata(plugs.origin)
+        self._deciding = metadata(plugs.origin)
         self.bounds = plugs.bounds
         self.metrics = Metrics()
 
@@ -189,7 +196,7 @@ class Server:
         """A request was refused before it was whole (rule 1)."""
         operation = "" if asked is None else operation_of(*asked)
         unread = isinstance(error, MalformedError | SlowClientError)
-        if error.code in OVERSIZED or (operation == _ACTS and unread):
+        if error.code in OVERSIZED or (operation in _ACTS and unread):
             self._telling.refused(error.code, operation)
 
     def take(self, head: Head, body: bytes, reply: Reply) -> None:
@@ -206,6 +213,9 @@ class Server:
                 await self._page(head, body, reply)
             elif head.path in oauth.ENDPOINTS:
                 await self._form(head, body, reply)
+            elif head.path in authzen.ENDPOINTS:
+                found = await self._evaluations.answer(head, body, self._shown(head, reply))
+                reply.give(found.body, kind=found.kind, status=found.status, headers=found.headers)
             elif head.listed is not None:
                 await self._published(ShowStatusList(number=head.listed), _STATUS_LIST, reply)
             elif head.found is None:
@@ -240,7 +250,7 @@ class Server:
         if paged:
             query = self._from_cursor(found.route.path, query)
         shown = self._shown(head, reply)
-        if found.route.operation == _ACTS:
+        if found.route.operation == _ASKS:
             ask = await self._action(found, query, body, shown)
         else:
             ask = read_ask(found, query, body)
@@ -335,6 +345,10 @@ class Server:
                 await self._published(ShowTokenJwks(), "application/jwk-set+json", reply)
             case oauth.METADATA:
                 reply.give_document(self._authorizing, had=head.headers.get("if-none-match", ""))
+            case authzen.METADATA:
+                if self._deciding is None:
+                    raise UnknownPathError("a decision point is known by https, and this one is not")
+                reply.give_document(self._deciding, had=head.headers.get("if-none-match", ""))
             case "/openapi.json":
                 reply.give_document(self._openapi, had=head.headers.get("if-none-match", ""))
             case pages.STYLE_PATH:

@@ -1,0 +1,198 @@
+"""What an AuthZEN request asks: each evaluation as a call of a tool, with its arguments.
+
+1. A body is one strict JSON object, as everywhere. Of that, members that AuthZEN does not name are ignored;
+   one that it names and that is missing, or of another type, refuses.
+2. `resource` of type `tool` with the action `tools/call` is that tool: the resource's properties are its
+   arguments, all of them, and no member of subject or context is one. Nothing else is told to it.
+3. Everything else is the tool `TYPE__ACTION`, whose arguments are `subject`, `resource` and, where
+   something is in them, `context` and `action`. `TYPE` is a whole server's name: two spellings of one tool
+   are one type.
+4. In a request of many, a member of an item takes the place of the default of its name, whole. An item that
+   can't be read is refused by itself; a default that can't be, refuses all.
+5. Defaults stand in each item that has none of its own: what they come to together is bounded, as a body
+   is.
+6. Who the subject is, is the caller's word. It goes along as such, and identifies nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+import msgspec
+
+from taskbound.core.action import canonical, parse_object
+from taskbound.core.errors import MalformedError
+from taskbound.core.tool.errors import (
+    BadServerNameError,
+    BadToolNameError,
+    ForeignCharacterError,
+    NotAToolError,
+)
+from taskbound.core.tool.name import SEPARATOR, parse_tool_name, shown
+from taskbound.surfaces.network.authzen.drafts import OURS
+from taskbound.surfaces.network.authzen.errors import BadEvaluationError, TooManyEvaluationsError
+from taskbound.wire.action import MOST_EVALUATIONS, EvaluateActions, Evaluation
+
+if TYPE_CHECKING:
+    from taskbound.core.action import JsonValue
+
+__all__ = ["UNNAMED", "Asked", "read_evaluation", "read_evaluations"]
+
+TOOL: Final = "tool"
+CALL: Final = "tools/call"
+"""How a tool itself is asked about (rule 2)."""
+UNNAMED: Final = frozenset(
+    one.code for one in (BadServerNameError, BadToolNameError, ForeignCharacterError, NotAToolError)
+)
+"""What is said of an evaluation that no tool can be the answer to: a refusal, and no error."""
+_ENTITIES: Final[tuple[str, ...]] = ("subject", "action", "resource", "context")
+_REQUIRED: Final = {"subject": ("type", "id"), "action": ("name",), "resource": ("type", "id")}
+_SEMANTICS: Final[dict[str, Literal["", "deny", "permit"]]] = {
+    "execute_all": "",
+    "deny_on_first_deny": "deny",
+    "permit_on_first_permit": "permit",
+}
+_MOST: Final = 1_048_576
+"""Bytes that all evaluations of a request come to (rule 5)."""
+_LONGEST: Final = 1_000
+"""Bytes of whom an evaluation is for: it is kept in the log with each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is asked of the daemon, and how it is answered."""
+
+    ask: EvaluateActions
+    many: bool
+    """Whether the answers are told as a list."""
+
+
+def read_evaluation(body: bytes) -> Asked:
+    """What one evaluation asks.
+
+    Raises:
+        MalformedError: It can't be read (rule 1).
+    """
+    return _single(parse_object(body))
+
+
+def read_evaluations(body: bytes) -> Asked:
+    """What a request of many asks; one without items is a single evaluation.
+
+    Raises:
+        MalformedError: It can't be read as a whole (rules 1 and 4).
+        TooManyEvaluationsError: It has too many items, or they come to too much (rule 5).
+    """
+    told = parse_object(body)
+    items = told.get("evaluations", [])
+    if not isinstance(items, list):
+        raise BadEvaluationError("`evaluations` is no array", where="evaluations")
+    if not items:
+        return _single(told)
+    if len(items) > MOST_EVALUATIONS:
+        raise TooManyEvaluationsError(f"{len(items)} evaluations are more than {MOST_EVALUATIONS}")
+    until = _semantic(told)
+    defaults = {name: _entity(told[name], name) for name in _ENTITIES if name in told}
+    found = tuple(_item(one, number, defaults) for number, one in enumerate(items))
+    if sum(len(one.arguments) + len(one.subject) for one in found) > _MOST:
+        raise TooManyEvaluationsError(f"the evaluations come to more than {_MOST} bytes")
+    return Asked(ask=EvaluateActions(evaluations=found, until=until), many=True)
+
+
+def _single(told: dict[str, JsonValue]) -> Asked:
+    entities = {name: _entity(told[name], name) for name in _ENTITIES if name in told}
+    return Asked(ask=EvaluateActions(evaluations=(_evaluation(entities),)), many=False)
+
+
+def _semantic(told: dict[str, JsonValue]) -> Literal["", "deny", "permit"]:
+    options = told.get("options", {})
+    if not isinstance(options, dict):
+        raise BadEvaluationError("`options` is no object", where="options")
+    word = options.get("evaluations_semantic", "execute_all")
+    if not isinstance(word, str) or word not in _SEMANTICS:
+        raise BadEvaluationError(
+            f"the semantic of evaluations is one of {', '.join(_SEMANTICS)}",
+            where="options.evaluations_semantic",
+        )
+    return _SEMANTICS[word]
+
+
+def _item(told: JsonValue, number: int, defaults: dict[str, dict[str, JsonValue]]) -> Evaluation:
+    """One of many; what can't be read of it is told with it (rule 4)."""
+    try:
+        if not isinstance(told, dict):
+            raise BadEvaluationError("an evaluation is no object")
+        own = {name: _entity(told[name], name) for name in _ENTITIES if name in told}
+        return _evaluation({**defaults, **own})
+    except MalformedError as error:
+        words = f"{error.message} (evaluation {number})"
+        return _unread(error.code, words, told if isinstance(told, dict) else {})
+
+
+def _entity(value: JsonValue, name: str) -> dict[str, JsonValue]:
+    """What AuthZEN names of an entity, or all of a context (rule 1)."""
+    if not isinstance(value, dict):
+        raise BadEvaluationError(f"`{name}` is no object", where=name)
+    required = _REQUIRED.get(name)
+    if required is None:
+        return {key: one for key, one in value.items() if key not in OURS}
+    found: dict[str, JsonValue] = {}
+    for key in required:
+        if not isinstance(value.get(key), str):
+            raise BadEvaluationError(f"`{name}.{key}` is no text, or is not there", where=f"{name}.{key}")
+        found[key] = value[key]
+    if "properties" in value:
+        if not isinstance(value["properties"], dict):
+            raise BadEvaluationError(f"`{name}.properties` is no object", where=f"{name}.properties")
+        found["properties"] = value["properties"]
+    return found
+
+
+def _evaluation(entities: dict[str, dict[str, JsonValue]]) -> Evaluation:
+    """The call that an evaluation is (rules 2, 3 and 6)."""
+    for name in _REQUIRED:
+        if name not in entities:
+            raise BadEvaluationError(f"`{name}` is not there", where=name)
+    subject, action, resource = (entities[name] for name in _REQUIRED)
+    who = canonical({"id": subject["id"], "type": subject["type"]})
+    if len(who) > _LONGEST:
+        raise BadEvaluationError(
+            f"type and id of the subject come to more than {_LONGEST} bytes", where="subject"
+        )
+    kind, name = cast("str", resource["type"]), cast("str", action["name"])
+    arguments: dict[str, JsonValue]
+    if (kind, name) == (TOOL, CALL):
+        tool = cast("str", resource["id"])
+        arguments = cast("dict[str, JsonValue]", resource.get("properties", {}))  # 2
+    else:
+        tool = f"{kind}{SEPARATOR}{name}"
+        arguments = {"subject": {**subject}, "resource": {**resource}}
+        arguments |= {key: {**one} for key, one in _more(entities).items()}
+    try:
+        server, own = parse_tool_name(tool)
+        if (kind, name) != (TOOL, CALL) and (server, own) != (kind, name):
+            raise BadToolNameError(
+                f"`{shown(kind)}` and `{shown(name)}` are the names of no tool together"
+            )  # 3
+    except MalformedError as error:
+        return _unread(error.code, error.message, arguments, tool=tool, subject=who.decode())
+    return Evaluation(tool=tool, arguments=msgspec.Raw(canonical(arguments)), subject=who.decode())
+
+
+def _more(entities: dict[str, dict[str, JsonValue]]) -> dict[str, dict[str, JsonValue]]:
+    """What else is an argument, where something is in it: the action's name is the tool's (rule 3)."""
+    found: dict[str, dict[str, JsonValue]] = {}
+    if entities["action"].get("properties"):
+        found["action"] = {"properties": entities["action"]["properties"]}
+    if entities.get("context"):
+        found["context"] = entities["context"]
+    return found
+
+
+def _unread(
+    code: str, message: str, told: dict[str, JsonValue], *, tool: str = "", subject: str = ""
+) -> Evaluation:
+    return Evaluation(
+        tool=tool, arguments=msgspec.Raw(canonical(told)), subject=subject, code=code, message=message
+    )

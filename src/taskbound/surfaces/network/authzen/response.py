@@ -1,0 +1,146 @@
+"""How answers to evaluations are told, in AuthZEN's words.
+
+1. A denial is 200 with `decision: false`, never an error of HTTP, and a permit is `true` and nothing else:
+   who knows of no context does not have to refuse it for one.
+2. Why it is denied is told as `/v1/actions` tells an agent, and no more: no rule's name, no fact, no grant.
+   `reason_admin` is what stood in the way, by its code, `reason_user` what may be done instead, and `instead`
+   the arguments that a person narrowed it to.
+3. What could not be decided, or not be read, is no denial: an error of the request where it is one, and of
+   the item where they are many. No member of it is a `true`.
+4. The text of an error is its code and words. It holds nothing of what was sent but short names with
+   escapes.
+5. A request's own id comes back as it was sent, if it is one that a header can hold; it names nothing here,
+   and what was answered under it before is no matter.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.surfaces.network.authzen.drafts import OBLIGATIONS, held_context
+from taskbound.surfaces.network.authzen.request import UNNAMED
+from taskbound.surfaces.network.errors import status_of
+from taskbound.surfaces.network.problem import problem_of
+from taskbound.wire.action import ActionPermitted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.core.errors import TaskboundError
+    from taskbound.wire.action import NotPermitted
+    from taskbound.wire.connection import Fault
+
+__all__ = ["ACTION", "REQUEST_ID", "Told", "metadata", "read_request_id", "refused", "told"]
+
+REQUEST_ID: Final = "X-Request-ID"
+ACTION: Final = "Taskbound-Action"
+"""The header that names the action which an evaluation is, where there is one."""
+_ID: Final = re.compile(r"[!-~]{1,200}", re.ASCII)
+_TEXT: Final = "text/plain; charset=utf-8"
+_JSON: Final = "application/json"
+_OK: Final = 200
+_BAD: Final = 400
+_NO_DENIAL: Final = frozenset({400, 429, 500, 503})
+"""Statuses of what was not decided (rule 3)."""
+_OURS: Final = frozenset({409, 413, 415, 422})
+"""Statuses for which AuthZEN knows one, that of a bad request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One answer."""
+
+    status: int
+    body: bytes
+    kind: str = _JSON
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def told(answers: Sequence[ActionPermitted | NotPermitted], *, many: bool, origin: str) -> Told:
+    """How the daemon's answers are told.
+
+    Args:
+        answers: In order; one where they are not told as a list.
+        many: Whether they are.
+        origin: How the API is known outside.
+    """
+    if many:
+        found = [_decision(one, origin) for one in answers]
+        return Told(status=_OK, body=msgspec.json.encode({"evaluations": found}))
+    (answer,) = answers
+    headers = ((ACTION, answer.action),) if answer.action else ()
+    if not isinstance(answer, ActionPermitted) and _error_of(answer):
+        return _error(_error_of(answer), answer, later=_error_of(answer) in {429, 503})
+    return Told(status=_OK, body=msgspec.json.encode(_decision(answer, origin)), headers=headers)
+
+
+def refused(error: TaskboundError | Fault, metadata_of: str, tried: str) -> Told:
+    """How it is told that a request is answered with no decision (rule 4).
+
+    Args:
+        error: Why.
+        metadata_of: Where the API says whom to ask for a token.
+        tried: The `Authorization` that came; empty without one.
+    """
+    problem = problem_of(error, metadata_of, tried)
+    status = _BAD if problem.problem.status in _OURS else problem.problem.status
+    text = f"{problem.problem.code}: {problem.problem.detail}\n"
+    return Told(status=status, body=text.encode(), kind=_TEXT, headers=problem.headers)
+
+
+def read_request_id(told_id: str | None) -> str:
+    """The request's own id; empty where it has none, or none that can be told back (rule 5)."""
+    return told_id if told_id is not None and _ID.fullmatch(told_id) else ""
+
+
+def metadata(origin: str) -> bytes | None:
+    """What a service has to know of this decision point; none where it is not known by https."""
+    if not origin.startswith("https://"):
+        return None
+    return msgspec.json.encode(
+        {
+            "policy_decision_point": origin,
+            "access_evaluation_endpoint": f"{origin}/access/v1/evaluation",
+            "access_evaluations_endpoint": f"{origin}/access/v1/evaluations",
+            "supported_obligations": list(OBLIGATIONS),
+        }
+    )
+
+
+def _decision(answer: ActionPermitted | NotPermitted, origin: str) -> dict[str, object]:
+    """One decision (rules 1 and 2)."""
+    if isinstance(answer, ActionPermitted):
+        return {"decision": True}
+    status = _error_of(answer)
+    if status:
+        error = {"status": status, "message": f"{answer.code}: {answer.message}"}
+        return {"decision": False, "context": {"error": error}}
+    context: dict[str, object] = {
+        "reason_admin": {answer.code: answer.message},
+        "reason_user": {answer.code: answer.advice},
+        **({"evaluation_id": answer.action} if answer.action else {}),
+    }
+    if answer.code == "held":
+        context |= held_context(answer, origin)
+    if isinstance(answer.arguments, msgspec.Raw):
+        context["instead"] = answer.arguments
+    return {"decision": False, "context": context}
+
+
+def _error_of(answer: NotPermitted) -> int:
+    """The status of what was not decided (rule 3); 0 of a denial."""
+    if answer.state or answer.code in UNNAMED:
+        return 0
+    status = status_of(answer.code, answer.family)
+    status = _BAD if status in _OURS else status
+    return status if status in _NO_DENIAL else 0
+
+
+def _error(status: int, answer: NotPermitted, *, later: bool) -> Told:
+    text = f"{answer.code}: {answer.message}\n"
+    headers = (("Retry-After", "1"),) if later else ()
+    return Told(status=status, body=text.encode(), kind=_TEXT, headers=headers)
