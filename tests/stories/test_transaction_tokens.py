@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.store.memory import MemoryStore
+from taskbound.core.action import Action, canonical
+from taskbound.core.action.digest import Frame
 from taskbound.core.approval import AnswerKind
 from taskbound.core.errors import TaskboundError
 from taskbound.core.token import TokenForm
@@ -309,3 +311,21 @@ def test_a_task_token_is_for_no_action_and_a_transaction_token_for_no_request(he
     refused("token-kind", lambda: here.verify(issued.text, audience=API, shown=KEY))
     told = here.verification.introspect(issued.text, client="agent:coder", audiences=[API])
     assert told == {"active": False}
+
+
+def test_what_a_token_says_is_enough_to_make_the_digest_of_the_action_from_its_arguments(
+    here: TokenWorld,
+) -> None:
+    task = here.settle_in()
+    claims = claims_in(ask(here, task, id_of(here.world.ask(task))).text)
+    context = claims["tctx"]
+    frame = Frame(
+        namespace=context["namespace"],
+        task=context["task"],
+        agent=claims["req_wl"].removeprefix("agent:"),
+        tool=context["tool"],
+        server=context["target"],
+        definition=context["definition"],
+    )
+    made = Action(frame=frame, arguments=canonical({"amount": 10, "to": "bob"}))
+    assert made.digest == context["action_digest"]

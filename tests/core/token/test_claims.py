@@ -54,6 +54,7 @@ ACT = ActionGround(
     tool="bank__pay",
     server="d" * 64,
     digest="e" * 64,
+    definition="f" * 64,
     approval="apr_1",
     approvers=("bob",),
     ancestors=("tsk_1",),
@@ -114,13 +115,15 @@ def test_a_transaction_token_says_what_was_permitted_and_is_no_access_token() ->
         "action_digest": "e" * 64,
         "tool": "bank__pay",
         "target": "d" * 64,
+        "definition": "f" * 64,
         "content_digest": "sha-256=:AA==:",
         "approval": "apr_1",
         "approver": ["person:bob"],
         "ancestors": ["tsk_1"],
         "admission": "adm_1",
     }
-    plain = said(replace(TXN, content=""), ActionGround(tool="bank__pay", server="d", digest="e"))
+    least = ActionGround(tool="bank__pay", server="d", digest="e", definition="f")
+    plain = said(replace(TXN, content=""), least)
     left = {"content_digest", "approval", "approver", "admission"}
     assert left & plain["tctx"].keys() == set()
     assert plain["tctx"]["ancestors"] == []

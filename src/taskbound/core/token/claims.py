@@ -75,6 +75,8 @@ class ActionGround:
     """Digest of the server's identity."""
     digest: str
     """The action digest."""
+    definition: str
+    """The digest of the tool's pinned definition, which the action's digest is made of too."""
     approval: str = ""
     """The approval that lifted its hold; empty where none was needed."""
     approvers: tuple[str, ...] = ()
@@ -186,6 +188,7 @@ def _context(token: Token, ground: ActionGround) -> dict[str, JsonValue]:
         "action_digest": ground.digest,
         "tool": ground.tool,
         "target": ground.server,
+        "definition": ground.definition,
         "ancestors": list(ground.ancestors),
     }
     if ground.admission:

@@ -156,6 +156,7 @@ def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> Acti
         tool=action.tool,
         server=action.server,
         digest=action.digest,
+        definition=action.definition,
         approval=used.question.id if used is not None else "",
         approvers=tuple(sorted(approvers)),
         ancestors=tuple(one.id for one in line[1:]),
