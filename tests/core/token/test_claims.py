@@ -162,6 +162,7 @@ UNSAID = {
     "form",
     "key",
     "parent",
+    "proven_by",
     "action",
     "content",
     "acr",
