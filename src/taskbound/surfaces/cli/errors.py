@@ -81,6 +81,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-sign-in bad-subject
         bad-address bad-body bad-evaluation bad-form bad-page-cursor bad-query bad-request-key bad-tls
         too-many-evaluations
+        arguments-rewritten bad-endpoint bad-holders bad-issuer-name bad-token-context body-large body-length
+        content-digest content-encoded other-content-type query-not-covered txn-token-count
     """,
     _DENIED: """
         not-behind
@@ -140,6 +142,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         account-taken not-signed-in sign-in-another-issuer sign-in-denied sign-in-elsewhere sign-in-not-fresh
         sign-in-not-strong sign-in-token unknown-account unknown-sign-in
         answer-unknown bad-proof no-proof other-log revoked
+        digest-missing endpoint-unknown holder-not-shown other-action other-content other-request other-tool
+        outcome-not-known served-forgotten still-at-it token-inactive txn-token-absent
     """,
     _UNAVAILABLE: """
         copy-broken no-pg-dump other-daemons restore-unfinished store-behind unknown-log-key
@@ -167,6 +171,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         restored-database server-lost server-repinned signer-unavailable slow-client start-failed store-busy
         store-unavailable store-unreadable tile-missing tools-unstable unavailable undecided
         unreadable-row unsafe-database
+        body-slow claims-ahead claims-unavailable keys-unread status-unknown
         no-token-key status-lists-full
         bad-token no-token no-token-endpoint not-authorized token-not-taken
         api-busy api-not-started feed-behind feed-broken feed-stale stale-feed too-many-requests

@@ -1,0 +1,7 @@
+"""What a service did with transaction tokens, remembered where it survives the service."""
+
+from __future__ import annotations
+
+from taskbound.adapters.claims.sqlite import SqliteClaims
+
+__all__ = ["SqliteClaims"]

@@ -1,0 +1,351 @@
+"""What a service did with transaction tokens, in a file of SQLite that all its processes share.
+
+1. Python's own SQLite is enough, and its fault of the write-ahead log is no matter here (3.7.0 to 3.51.2
+   can lose commits in WAL mode): the file keeps a rollback journal, with `synchronous=FULL`, and one that
+   stays in WAL mode is not opened. What was begun is on the disk before anything runs.
+2. Each use takes the write lock first (`BEGIN IMMEDIATE`), looks, and inserts, so that of those who come at
+   once one has begun it.
+3. Who began it is known by a lock of its process (`running`): a repeat is told whether that still runs.
+4. It forgets what is two minutes past its end, by the later of now and the latest instant that it ever saw;
+   and keeps how far it forgot, and that instant (`core.token.served`, rule 5).
+5. An answer that could not be written leaves its request begun; who asks in this process is told that nobody
+   knows, and who asks another one is told so when this one is gone.
+6. File and folder are of this user alone: answers stand there. A file that was moved or replaced while it is
+   open is not written any more: what another process begins would stand in another one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import stat
+import threading
+import weakref
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.claims.running import Running
+from taskbound.core.clock import Instant, minutes
+from taskbound.core.token import ReplayedError
+from taskbound.core.token.served import (
+    Begun,
+    ClaimsUnavailableError,
+    Served,
+    ServedAnswer,
+    ServedState,
+    again,
+    require_remembered,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from taskbound.core.token import Claim
+    from taskbound.core.token.served import Beginning, Serving
+
+__all__ = ["SqliteClaims"]
+
+_VERSION: Final = 1
+_BUSY: Final = 5.0
+"""Seconds that a writer waits for another one."""
+_APART: Final = minutes(2)
+_SWEPT: Final = 200
+"""Rows that one use forgets at most."""
+_FOLDER: Final = 0o700
+_FILE: Final = 0o600
+_OTHERS: Final = 0o077
+_SCHEMA: Final = """
+CREATE TABLE served (
+    verifier TEXT NOT NULL, txn TEXT NOT NULL, request TEXT NOT NULL, until INTEGER NOT NULL,
+    state TEXT NOT NULL, runner TEXT NOT NULL,
+    status INTEGER, headers TEXT, digest TEXT, length INTEGER, body BLOB,
+    PRIMARY KEY (verifier, txn)
+);
+CREATE INDEX served_until ON served (until);
+CREATE TABLE used (
+    kind TEXT NOT NULL, digest TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (kind, digest)
+);
+CREATE INDEX used_until ON used (until);
+CREATE TABLE forgotten (what TEXT PRIMARY KEY, until INTEGER NOT NULL);
+CREATE TABLE seen (only INTEGER PRIMARY KEY CHECK (only = 1), at INTEGER NOT NULL);
+INSERT INTO seen VALUES (1, 0);
+PRAGMA user_version = 1
+"""
+
+
+class SqliteClaims:
+    """The claims of one service; safe from any thread, and after a fork."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make it.
+
+        Args:
+            path: The file; its folder is this service's own, and is made where there is none.
+
+        Raises:
+            ClaimsUnavailableError: It can't be opened, is another's, or not in the mode that it has to be.
+        """
+        self._path = path
+        self._lock = threading.RLock()
+        self._opened: tuple[int, sqlite3.Connection] | None = None
+        self._unsaid: set[tuple[str, str]] = set()
+        self._running = Running(path.parent)
+        self._file: tuple[int, int] | None = None
+        self._inherited: list[sqlite3.Connection] = []
+        _forked(self)
+        with self._told():
+            path.parent.mkdir(mode=_FOLDER, parents=True, exist_ok=True)
+            _make(path)
+            _require_own(path.parent)
+            _require_own(path)
+            self._running.sweep()
+            with self._writing() as connection:
+                _require_schema(connection)
+
+    def begin(self, serving: Serving, now: Instant) -> Beginning:
+        """Begin this request, durably; or what is known of it (`core.token.served`).
+
+        Raises:
+            OtherRequestError: The transaction was used for another one.
+            ServedForgottenError: Nobody can tell any more.
+            ClaimsUnavailableError: It can't be read or written.
+        """
+        with self._told(), self._writing() as connection:
+            latest = _see(connection, now)
+            found = self._found(connection, serving)
+            if found is not None:
+                return again(found, serving)
+            require_remembered(serving.until, _forgotten(connection, "served"))
+            connection.execute(
+                "INSERT INTO served (verifier, txn, request, until, state, runner) VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    serving.verifier,
+                    serving.txn,
+                    serving.request,
+                    serving.until,
+                    ServedState.BEGUN.value,
+                    self._running.name(),
+                ),
+            )
+            _forget(connection, Instant(latest - _APART))  # 4
+            return Begun()
+
+    def answer(self, serving: Serving, answer: ServedAnswer) -> None:
+        """Keep what was answered to a request that this process began.
+
+        Raises:
+            ClaimsUnavailableError: It can't be written: then nobody knows what came of it (rule 5).
+        """
+        self._say(
+            serving,
+            "UPDATE served SET state = ?, status = ?, headers = ?, digest = ?, length = ?, body = ?"
+            " WHERE verifier = ? AND txn = ? AND request = ? AND state = ?",
+            (
+                ServedState.ANSWERED.value,
+                answer.status,
+                json.dumps(answer.headers),
+                answer.digest,
+                answer.length,
+                answer.body,
+            ),
+        )
+
+    def lose(self, serving: Serving) -> None:
+        """Say of a request that this process began that nobody knows what came of it.
+
+        Raises:
+            ClaimsUnavailableError: It can't be written, and is so all the same (rule 5).
+        """
+        self._say(
+            serving,
+            "UPDATE served SET state = ? WHERE verifier = ? AND txn = ? AND request = ? AND state = ?",
+            (ServedState.LOST.value,),
+        )
+
+    def use(self, claim: Claim, now: Instant) -> None:
+        """Use what serves once, such as a proof of a key.
+
+        Raises:
+            ReplayedError: It was used before, or nobody can tell any more.
+            ClaimsUnavailableError: It can't be read or written.
+        """
+        with self._told(), self._writing() as connection:
+            latest = _see(connection, now)
+            if claim.until <= _forgotten(connection, claim.kind.value):
+                raise ReplayedError("whether this proof was used before is not known any more")
+            row = claim.kind.value, claim.digest, claim.until
+            done = connection.execute("INSERT INTO used VALUES (?, ?, ?) ON CONFLICT DO NOTHING", row)
+            if done.rowcount != 1:
+                raise ReplayedError("this proof was used before")
+            _forget(connection, Instant(latest - _APART))  # 4
+
+    def last_instant(self) -> Instant:
+        """The latest instant that was ever seen here: no clock of the service begins before it.
+
+        Raises:
+            ClaimsUnavailableError: It can't be read.
+        """
+        with self._told(), self._lock:
+            (at,) = self._connection().execute("SELECT at FROM seen").fetchone()
+            return Instant(at)
+
+    def close(self) -> None:
+        """Let go of the file; what this process began and did not answer is lost from now on."""
+        with self._lock:
+            self._running.close()
+            if self._opened is not None and self._opened[0] == os.getpid():
+                self._opened[1].close()
+            self._opened = None
+
+    def _say(self, serving: Serving, statement: str, values: tuple[object, ...]) -> None:
+        key = serving.verifier, serving.txn
+        with self._lock:
+            self._unsaid.add(key)  # 5
+            with self._told(), self._writing() as connection:
+                named = *key, serving.request, ServedState.BEGUN.value
+                if connection.execute(statement, (*values, *named)).rowcount != 1:
+                    raise ClaimsUnavailableError("what was answered belongs to no request that was begun")
+            self._unsaid.discard(key)
+
+    def _found(self, connection: sqlite3.Connection, serving: Serving) -> Served | None:
+        row = connection.execute(
+            "SELECT request, state, runner, status, headers, digest, length, body FROM served"
+            " WHERE verifier = ? AND txn = ?",
+            (serving.verifier, serving.txn),
+        ).fetchone()
+        if row is None:
+            return None
+        request, state, runner, status, headers, digest, length, body = row
+        answer = None
+        if state == ServedState.ANSWERED.value:
+            told = tuple((name, value) for name, value in json.loads(headers))
+            answer = ServedAnswer(status=status, headers=told, digest=digest, length=length, body=body)
+        lives = (
+            state == ServedState.BEGUN.value
+            and (serving.verifier, serving.txn) not in self._unsaid
+            and self._running.lives(runner)
+        )  # 3, 5
+        return Served(request=request, state=ServedState(state), answer=answer, lives=lives)
+
+    def _connection(self) -> sqlite3.Connection:
+        """The connection of this process: SQLite's don't go through a fork."""
+        if self._opened is not None and self._opened[0] == os.getpid():
+            return self._opened[1]
+        made = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        try:
+            _require_durable(made)
+        except BaseException:
+            made.close()
+            raise
+        if self._opened is not None:
+            self._inherited.append(self._opened[1])  # it is the parent's: not even closed here
+        self._file = _file(self._path)
+        self._opened = os.getpid(), made
+        return made
+
+    def _require_same(self) -> None:
+        """Go on only while the file that is open is the one that others open (rule 6)."""
+        if _file(self._path) != self._file:
+            raise ClaimsUnavailableError("the file of claims was replaced while it was open")
+
+    def fresh_lock(self) -> None:
+        """Begin with a lock that nobody holds: after a fork nobody is left who would let go of it."""
+        self._lock = threading.RLock()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that writes (rule 2)."""
+        with self._lock:
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._require_same()
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the system or SQLite says, by one name."""
+        try:
+            yield
+        except (OSError, sqlite3.Error, ValueError) as error:
+            raise ClaimsUnavailableError(f"the file of claims can't be used: {error}") from error
+
+
+def _forked(claims: SqliteClaims) -> None:
+    there = weakref.ref(claims)
+
+    def after() -> None:
+        if (found := there()) is not None:
+            found.fresh_lock()
+
+    os.register_at_fork(after_in_child=after)
+
+
+def _make(path: Path) -> None:
+    """Make the file where there is none; one that is there is not opened: closing it would drop locks."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE))
+
+
+def _file(path: Path) -> tuple[int, int]:
+    found = path.stat(follow_symlinks=False)
+    return found.st_dev, found.st_ino
+
+
+def _require_durable(made: sqlite3.Connection) -> None:
+    """Go on only with a rollback journal and full syncs (rule 1)."""
+    (mode,) = made.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
+    if mode != "truncate":
+        raise ClaimsUnavailableError(f"the file of claims keeps a journal of kind `{mode}`")
+    made.execute("PRAGMA synchronous = FULL")
+
+
+def _require_own(path: Path) -> None:
+    """Go on only with what is this user's alone (rule 6)."""
+    found = path.stat(follow_symlinks=False)
+    if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & _OTHERS:
+        raise ClaimsUnavailableError(
+            f"`{path}` is not this user's alone",
+            remedy="make it so: mode 0700 of the folder, 0600 of the file",
+        )
+
+
+def _require_schema(connection: sqlite3.Connection) -> None:
+    """The tables, made where there are none."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+    elif version != _VERSION:
+        raise ClaimsUnavailableError(f"the file of claims is of version {version}, and {_VERSION} is known")
+
+
+def _see(connection: sqlite3.Connection, now: Instant) -> Instant:
+    """The latest instant that was seen, this one included (rule 4)."""
+    connection.execute("UPDATE seen SET at = ? WHERE at < ?", (now, now))
+    (at,) = connection.execute("SELECT at FROM seen").fetchone()
+    return Instant(at)
+
+
+def _forgotten(connection: sqlite3.Connection, what: str) -> Instant:
+    row = connection.execute("SELECT until FROM forgotten WHERE what = ?", (what,)).fetchone()
+    return Instant(-1 if row is None else row[0])
+
+
+def _forget(connection: sqlite3.Connection, before: Instant) -> None:
+    """Forget what ended before this, and keep how far that was (rule 4)."""
+    for table, what in (("served", "'served'"), ("used", "kind")):
+        old = f"rowid IN (SELECT rowid FROM {table} WHERE until < ? ORDER BY until LIMIT {_SWEPT})"  # noqa: S608 - our own names
+        connection.execute(
+            f"INSERT INTO forgotten SELECT {what}, max(until) FROM {table} WHERE {old} GROUP BY 1"  # noqa: S608 - as above
+            " ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
+            (before,),
+        )
+        connection.execute(f"DELETE FROM {table} WHERE {old}", (before,))  # noqa: S608 - as above

@@ -1,0 +1,37 @@
+"""What a service does with a request that carries a transaction token, without I/O and without a third party.
+
+`Verifier` is the core; `asgi`, `wsgi` and `function` are thin shells around it. `taskbound.wiring.guarding`
+plugs in what computes signatures, keeps claims and reads the issuer's keys (extra `taskbound[services]`).
+"""
+
+from __future__ import annotations
+
+from taskbound.sdk.verify.endpoint import Body, Endpoint, Endpoints
+from taskbound.sdk.verify.holder import WHOEVER_HAS_IT, Holders
+from taskbound.sdk.verify.keys import IssuerKeys
+from taskbound.sdk.verify.refused import Refused, Step, challenge, problem
+from taskbound.sdk.verify.said import Said
+from taskbound.sdk.verify.status import Asking, Status
+from taskbound.sdk.verify.verifier import Accepted, Head, Opened, Outcome, Service, Verifier
+
+__all__ = [
+    "WHOEVER_HAS_IT",
+    "Accepted",
+    "Asking",
+    "Body",
+    "Endpoint",
+    "Endpoints",
+    "Head",
+    "Holders",
+    "IssuerKeys",
+    "Opened",
+    "Outcome",
+    "Refused",
+    "Said",
+    "Service",
+    "Status",
+    "Step",
+    "Verifier",
+    "challenge",
+    "problem",
+]

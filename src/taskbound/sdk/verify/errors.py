@@ -1,0 +1,184 @@
+"""Why a service does not do what it was asked to do with a transaction token."""
+
+from __future__ import annotations
+
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
+
+__all__ = [
+    "ArgumentsRewrittenError",
+    "BadContentDigestError",
+    "BadTokenContextError",
+    "BodyLargeError",
+    "BodyLengthError",
+    "BodySlowError",
+    "ContentEncodedError",
+    "ContentTypeError",
+    "DigestMissingError",
+    "EndpointUnknownError",
+    "HolderNotShownError",
+    "KeysUnreadError",
+    "OtherActionError",
+    "OtherContentError",
+    "OtherToolError",
+    "OutcomeUnknownError",
+    "QueryError",
+    "StatusUnknownError",
+    "StillServingError",
+    "TokenAbsentError",
+    "TokenCountError",
+    "TokenInactiveError",
+]
+
+
+class TokenAbsentError(DeniedError):
+    """The request has no transaction token."""
+
+    code = "txn-token-absent"
+    remedy = 'have the action permitted with `"token": true`, and send the token in `Txn-Token`'
+
+
+class TokenCountError(MalformedError):
+    """The request has more than one transaction token, or what may be read as several."""
+
+    code = "txn-token-count"
+    remedy = "send one header `Txn-Token` with the token and nothing else"
+
+
+class BadTokenContextError(MalformedError):
+    """What the token says of its action can't be read."""
+
+    code = "bad-token-context"
+    remedy = "use services and daemons of versions that go together"
+
+
+class HolderNotShownError(DeniedError):
+    """Who sent the request was not proven to be the one that the token is for."""
+
+    code = "holder-not-shown"
+    remedy = "send it over a connection, or with a proof, of the workload that the token names in `req_wl`"
+
+
+class OtherToolError(DeniedError):
+    """The token is for another tool than this endpoint is."""
+
+    code = "other-tool"
+    remedy = "have an action of this endpoint's tool permitted"
+
+
+class DigestMissingError(DeniedError):
+    """The token doesn't say which request it is for, as this endpoint needs it."""
+
+    code = "digest-missing"
+    remedy = "name the request's `content_digest` when the action is asked for"
+
+
+class OtherContentError(DeniedError):
+    """The content of the request is not what was permitted."""
+
+    code = "other-content"
+    remedy = "send the very bytes whose digest was named when the action was asked for"
+
+
+class OtherActionError(DeniedError):
+    """Tool and arguments are not the action that was permitted."""
+
+    code = "other-action"
+    remedy = "send the arguments as the permit has them, byte by byte"
+
+
+class ArgumentsRewrittenError(MalformedError):
+    """The body is not the canonical text of its arguments."""
+
+    code = "arguments-rewritten"
+    remedy = "send the arguments as the permit has them (RFC 8785)"
+
+
+class BadContentDigestError(MalformedError):
+    """`Content-Digest` can't be read, or is not of the content that came."""
+
+    code = "content-digest"
+    remedy = "send `Content-Digest: sha-256=:…:` of the body as it is sent (RFC 9530), or none"
+
+
+class EndpointUnknownError(DeniedError):
+    """No tool is declared for what was asked of the service."""
+
+    code = "endpoint-unknown"
+    remedy = "declare which tool the endpoint is, or that it is public"
+
+
+class QueryError(MalformedError):
+    """The request has a query, which no digest covers."""
+
+    code = "query-not-covered"
+    remedy = "put everything that matters into the body"
+
+
+class ContentTypeError(MalformedError):
+    """The content is said to be of another type than the endpoint takes."""
+
+    code = "other-content-type"
+    remedy = "send the content type that the endpoint declares"
+
+
+class ContentEncodedError(MalformedError):
+    """The content is encoded in a way that its digest says nothing of."""
+
+    code = "content-encoded"
+    remedy = "send the content without `Content-Encoding`"
+
+
+class BodyLargeError(MalformedError):
+    """The body is longer than is read."""
+
+    code = "body-large"
+    remedy = "send less; large content goes by reference, with its digest"
+
+
+class BodyLengthError(MalformedError):
+    """The body has no length that can be read, or ended before it."""
+
+    code = "body-length"
+    remedy = "send `Content-Length`, and as many bytes"
+
+
+class BodySlowError(UnavailableError):
+    """The body took too long."""
+
+    code = "body-slow"
+    remedy = "send it within half a minute"
+
+
+class TokenInactiveError(DeniedError):
+    """The issuer says that the token is worth nothing."""
+
+    code = "token-inactive"
+    remedy = "have the action permitted again, if its task still runs"
+
+
+class StatusUnknownError(UnavailableError):
+    """Whether the token still holds can't be told now."""
+
+    code = "status-unknown"
+    remedy = "try again when the issuer is reached"
+
+
+class KeysUnreadError(UnavailableError):
+    """The issuer's keys can't be read, or are too old."""
+
+    code = "keys-unread"
+    remedy = "try again when the issuer is reached"
+
+
+class StillServingError(DeniedError):
+    """The same request is being done."""
+
+    code = "still-at-it"
+    remedy = "send the same again in a second, for what came of it"
+
+
+class OutcomeUnknownError(DeniedError):
+    """The same request was begun before, and nobody knows what came of it, or its answer was not kept."""
+
+    code = "outcome-not-known"
+    remedy = "look at what the service did, and tell the outcome; don't ask again as if nothing was done"

@@ -1,0 +1,89 @@
+"""Whether a token still holds when it is shown: what ended is heard from a feed, or asked of the issuer.
+
+1. A feed in memory says it at once, as long as it is fresh (`Status`). Where it is not, the issuer is asked
+   (`Asking`); and where that does not answer, nothing is done (law 10).
+2. An answer is believed only where it is of this very token: `active` is `true`, and `jti` and `txn` are the
+   token's. That a token is not active is a refusal, anything that can't be read an answer that did not come.
+3. Nothing of an answer is kept: the next token is asked for anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from taskbound.core.action import Limits, parse_object
+from taskbound.core.errors import MalformedError, UnavailableError
+from taskbound.sdk.verify.errors import StatusUnknownError, TokenInactiveError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from taskbound.core.revocation.feed import Thing
+    from taskbound.sdk.verify.said import Said
+
+__all__ = ["Asking", "Status", "require_holds"]
+
+_LIMITS: Final = Limits(size=65_536, depth=8, parts=256)
+
+
+class Status(Protocol):
+    """What was heard of ends of authority."""
+
+    def require_clear(self, things: Sequence[Thing]) -> None:
+        """Return only when none of these is over or stopped, as far as was heard within the bound.
+
+        MUST raise a `DeniedError` where one is. MUST raise an `UnavailableError` where what was heard is
+        older than its bound (5 s), or may have a gap. Any other error is taken as the second. MUST NOT
+        wait.
+        """
+
+
+class Asking:
+    """Asks the issuer what a token is worth (RFC 7662)."""
+
+    def __init__(self, ask: Callable[[str], bytes]) -> None:
+        """Keep how to ask.
+
+        Args:
+            ask: Sends the token to the issuer's introspection endpoint, as a service that proves itself
+                there, and gives the body of its answer with status 200, within seconds. It raises `OSError`
+                or a `TaskboundError` where there is none.
+        """
+        self._ask = ask
+
+    def require_active(self, text: str, said: Said) -> None:
+        """Return only when the issuer says that this token holds now (rule 2).
+
+        Raises:
+            TokenInactiveError: It says that it doesn't.
+            StatusUnknownError: It says nothing that is believed.
+        """
+        try:
+            answer = parse_object(self._ask(text), limits=_LIMITS)
+        except (OSError, MalformedError, UnavailableError) as error:
+            raise StatusUnknownError("the issuer does not say whether the token holds") from error
+        if answer.get("active") is False:
+            raise TokenInactiveError("the issuer says that the token is worth nothing")
+        of = answer.get("jti"), answer.get("txn")
+        if answer.get("active") is not True or of != (said.token, said.txn):
+            raise StatusUnknownError("the issuer's answer is not of this token")
+
+
+def require_holds(text: str, said: Said, *, status: Status | None, asking: Asking | None) -> None:
+    """Go on only with a token that holds now (rule 1).
+
+    Raises:
+        DeniedError: It doesn't, and what ended.
+        UnavailableError: Nobody can tell.
+    """
+    stale: UnavailableError | None = None
+    if status is not None:
+        try:
+            status.require_clear(said.things())
+        except UnavailableError as error:
+            stale = error
+        else:
+            return
+    if asking is None:
+        raise stale or StatusUnknownError("nothing says whether the token holds")
+    asking.require_active(text, said)

@@ -1,0 +1,332 @@
+"""What a service does with a request that carries a transaction token: in one order, without I/O of its own.
+
+1. `open` looks at the head: the token is one, is read by the gate (`wire.jose`) with the issuer's keys, is
+   for *the* trust domain and within its times, and is of the tool that the endpoint is; and who sent it
+   holds it (`holder`).
+2. `take` looks at what came with it: the content, or the arguments, are what was permitted. Its time is
+   compared once more, since a body takes its own. Then whether it still holds (`status`), and last it is
+   begun, once (`claims`).
+3. What comes out is a value without truth. Only `Accepted` lets anything run, and whoever has it says what
+   came of it: `answer`, or `lose` where nobody knows.
+4. What is refused names the step and the error. An error that is none of ours is none of these values: it
+   is raised, and nothing runs.
+5. What is remembered of a token is that its signature is a key's (by its text, which is one): times, keys,
+   holder and status are looked at each time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from taskbound.core.action import Action, Frame, canonical, parse_object
+from taskbound.core.clock import Instant
+from taskbound.core.errors import TaskboundError
+from taskbound.core.token.served import (
+    Begun,
+    Repeated,
+    Serving,
+    StillServing,
+    Unfinished,
+    request_digest,
+)
+from taskbound.core.truth import NoTruth
+from taskbound.sdk.verify.digest import content_digest, require_digest
+from taskbound.sdk.verify.endpoint import Body, Endpoint
+from taskbound.sdk.verify.errors import (
+    ArgumentsRewrittenError,
+    DigestMissingError,
+    OtherActionError,
+    OtherContentError,
+    OtherToolError,
+    OutcomeUnknownError,
+    StillServingError,
+    TokenAbsentError,
+    TokenCountError,
+)
+from taskbound.sdk.verify.holder import Holders, dpop_showing
+from taskbound.sdk.verify.refused import Refused, Step
+from taskbound.sdk.verify.said import Said, parse_said
+from taskbound.sdk.verify.status import require_holds
+from taskbound.wire.jose import (
+    SKEW,
+    TRANSACTION_TOKEN,
+    TokenExpiredError,
+    TokenSizeError,
+    Trust,
+    parse_jws,
+    verify_jws,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from taskbound.core.token.served import ServedAnswer
+    from taskbound.sdk.verify.claims import Claims
+    from taskbound.sdk.verify.holder import Holding
+    from taskbound.sdk.verify.keys import IssuerKeys
+    from taskbound.sdk.verify.status import Asking, Status
+    from taskbound.wire.jose import Compact, Jwk, SignatureCheck
+
+__all__ = ["Accepted", "Head", "Opened", "Outcome", "Service", "Verifier"]
+
+_REMEMBERED: Final = 1_024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Who verifies, and whom it believes."""
+
+    name: str
+    """The service's own: what it did with a transaction is claimed under it."""
+    issuer: str
+    """`iss` of the tokens: the name of the Taskbound that permits."""
+    domain: str
+    """`aud` of the tokens: the trust domain."""
+    holding: Holding
+    """How it knows who sent a request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What a request shows before its body; no repr has its token."""
+
+    tokens: Sequence[str] = field(repr=False)
+    """Every value of `Txn-Token`."""
+    method: str = ""
+    path: str = ""
+    shown: Collection[str] = ()
+    """What the connection, or what came with the request, has proven (`holder`, rule 1)."""
+    proofs: Sequence[str] = field(default=(), repr=False)
+    """Every value of `DPoP`."""
+    digests: Sequence[str] = ()
+    """Every value of `Content-Digest`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened(NoTruth):
+    """A head whose token is believed; nothing may run by it."""
+
+    said: Said
+    head: Head
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted(NoTruth):
+    """The request is this service's to do, now and once."""
+
+    said: Said
+    serving: Serving
+
+
+Outcome: TypeAlias = Accepted | Repeated | Refused
+"""What becomes of a request: it is done, it was done and this was answered, or it is not done."""
+
+
+class _Seen:
+    """A check of signatures that remembers which were right (rule 5)."""
+
+    def __init__(self, check: SignatureCheck) -> None:
+        self._check = check
+        self._lock = threading.Lock()
+        self._right: OrderedDict[tuple[str, Jwk], None] = OrderedDict()
+
+    def verify(self, compact: Compact, key: Jwk) -> None:
+        name = compact.text, key
+        with self._lock:
+            if name in self._right:
+                self._right.move_to_end(name)
+                return
+        self._check.verify(compact, key)
+        with self._lock:
+            self._right[name] = None
+            while len(self._right) > _REMEMBERED:
+                self._right.popitem(last=False)
+
+
+class Verifier:
+    """Verifies requests of one service; safe from any thread."""
+
+    def __init__(  # noqa: PLR0913 - what a service needs of the world, each by its name
+        self,
+        service: Service,
+        *,
+        keys: IssuerKeys,
+        check: SignatureCheck,
+        claims: Claims,
+        clock: Callable[[], Instant],
+        status: Status | None = None,
+        asking: Asking | None = None,
+    ) -> None:
+        """Keep what to work with; of `status` and `asking` one has to be there for anything to be done.
+
+        Args:
+            service: Who verifies.
+            keys: The issuer's.
+            check: Computes signatures.
+            claims: What was done.
+            clock: Now, which never runs backwards.
+            status: What was heard of ends of authority.
+            asking: Asks the issuer, where that is not fresh.
+        """
+        self.service = service
+        self._keys = keys
+        self._check = check
+        self._seen = _Seen(check)
+        self._claims = claims
+        self._clock = clock
+        self._status = status
+        self._asking = asking
+
+    def open(self, head: Head, endpoint: Endpoint) -> Opened | Refused:
+        """Look at the head of a request (rule 1)."""
+        step = Step.TOKEN
+        try:
+            said = self._believed(head.tokens)
+            step = Step.REQUEST
+            if said.tool != endpoint.tool:
+                raise OtherToolError(f"the token is for another tool than `{endpoint.tool}`")
+            step = Step.HOLDER
+            self._require_held(said, head)
+        except TaskboundError as error:
+            return Refused(error=error, step=step)
+        return Opened(said=said, head=head, endpoint=endpoint)
+
+    def take(self, opened: Opened, body: bytes) -> Outcome:
+        """Look at the body of a request whose head was opened, and begin it (rule 2).
+
+        Args:
+            opened: The head.
+            body: The very bytes that came.
+        """
+        said, step = opened.said, Step.REQUEST
+        try:
+            require_digest(opened.head.digests, body)
+            if opened.endpoint.body is Body.CONTENT:
+                bound = _require_content(said, body)
+            else:
+                bound = _require_arguments(said, opened.endpoint, body)
+            step = Step.TOKEN
+            now = self._clock()
+            if now >= said.expires:
+                raise TokenExpiredError("the token has expired", where="exp")
+            step = Step.STATUS
+            text = opened.head.tokens[0]
+            require_holds(text, said, status=self._status, asking=self._asking)
+            step = Step.CLAIM
+            return self._begun(opened, bound, now)
+        except TaskboundError as error:
+            return Refused(error=error, step=step)
+
+    def answer(self, accepted: Accepted, answer: ServedAnswer) -> None:
+        """Keep what was answered (rule 3).
+
+        Raises:
+            ClaimsUnavailableError: It can't be kept: repeats are told that nobody knows.
+        """
+        self._claims.answer(accepted.serving, answer)
+
+    def lose(self, accepted: Accepted) -> None:
+        """Say that nobody knows what came of it (rule 3).
+
+        Raises:
+            ClaimsUnavailableError: It can't be kept, and is so all the same.
+        """
+        self._claims.lose(accepted.serving)
+
+    def _believed(self, tokens: Sequence[str]) -> Said:
+        if not tokens:
+            raise TokenAbsentError("the request has no `Txn-Token`")
+        if len(tokens) != 1 or "," in tokens[0]:
+            raise TokenCountError("the request has not one `Txn-Token`")
+        text = tokens[0]
+        if not text.isascii():
+            raise TokenSizeError("the token has characters that no token has")
+        jws = parse_jws(text, kind=TRANSACTION_TOKEN)
+        trust = Trust(
+            issuer=self.service.issuer,
+            audience=self.service.domain,
+            keys=self._keys.keys(jws.header.kid),
+        )
+        verify_jws(jws, trust=trust, check=self._seen, now=self._clock())
+        return parse_said(jws)
+
+    def _require_held(self, said: Said, head: Head) -> None:
+        holding = self.service.holding
+        if not isinstance(holding, Holders):
+            return
+        shown = set(head.shown)
+        if head.proofs and holding.origin:
+            showing, claim = dpop_showing(
+                head.proofs,
+                holding.of(said.holder),
+                request=(head.method, holding.origin + head.path),
+                token=head.tokens[0],
+                check=self._check,
+                now=self._clock(),
+            )
+            self._claims.use(claim, self._clock())
+            shown.add(showing)
+        holding.require(said.holder, shown)
+
+    def _begun(self, opened: Opened, bound: str, now: Instant) -> Accepted | Repeated:
+        said, head = opened.said, opened.head
+        serving = Serving(
+            verifier=self.service.name,
+            txn=said.txn,
+            request=request_digest(said.tool, head.method, head.path, opened.endpoint.body.value, bound),
+            until=Instant(said.expires + SKEW),
+        )
+        match self._claims.begin(serving, now):
+            case Begun():
+                return Accepted(said=said, serving=serving)
+            case Repeated() as repeated if repeated.answer.body is not None:
+                return repeated
+            case Repeated() as repeated:
+                answer = repeated.answer
+                raise OutcomeUnknownError(
+                    f"it was done and answered with status {answer.status}; of the answer only its"
+                    f" digest was kept: {answer.digest}, of {answer.length} bytes"
+                )
+            case StillServing():
+                raise StillServingError("the same request is being done")
+            case Unfinished():
+                raise OutcomeUnknownError("the same request was begun, and nobody knows what came of it")
+
+
+def _require_content(said: Said, body: bytes) -> str:
+    """What binds the token to these bytes: their digest."""
+    if not said.content_digest:
+        raise DigestMissingError("the token names no `content_digest`", where="tctx")
+    made = content_digest(body)
+    if said.content_digest != made:
+        raise OtherContentError("the content is not what the token is for", where="content_digest")
+    return made
+
+
+def _require_arguments(said: Said, endpoint: Endpoint, body: bytes) -> str:
+    """What binds the token to these arguments: the action's digest."""
+    if canonical(parse_object(body)) != body:
+        raise ArgumentsRewrittenError("the body is not the canonical text of its arguments")
+    definition = endpoint.definition or said.definition
+    if not definition or definition != (said.definition or definition):
+        raise DigestMissingError(
+            "which definition of the tool was decided on is not known, or not that of this service",
+            where="definition",
+            remedy="declare the endpoint with the digest of the tool's pinned definition",
+        )
+    frame = Frame(
+        namespace=said.namespace,
+        task=said.task,
+        agent=said.agent,
+        tool=said.tool,
+        server=said.target,
+        definition=definition,
+    )
+    action = Action(frame=frame, arguments=body)
+    if action.digest != said.action_digest:
+        raise OtherActionError("tool and arguments are not the action that was permitted")
+    return action.digest

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from taskbound.adapters.claims import SqliteClaims
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.token.served import (
+    Begun,
+    ClaimsUnavailableError,
+    ServedAnswer,
+    Serving,
+    StillServing,
+    Unfinished,
+)
+from tests.house.tree import ROOT
+
+NOW = Instant(seconds(1_800_000_000))
+SERVING = Serving(verifier="payments", txn="act_1", request="r", until=Instant(NOW + seconds(60)))
+ANSWER = ServedAnswer(status=200, headers=(), digest="d", length=4, body=b"paid")
+PROGRAM = Path(__file__).with_name("claiming.py")
+
+
+class Other:
+    """Another process of the service."""
+
+    def __init__(self, path: Path, work: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(PROGRAM), str(path), work],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        )
+        assert self.said() == "ready"
+
+    def said(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def go(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def told(self) -> str:
+        self.go()
+        return self.said()
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+@contextmanager
+def others(path: Path, *works: str) -> Iterator[list[Other]]:
+    found: list[Other] = []
+    try:
+        found.extend(Other(path, work) for work in works)
+        yield found
+    finally:
+        for each in found:
+            each.end()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "claims" / "claims.db"
+
+
+def test_of_processes_that_ask_at_once_one_begins(path: Path) -> None:
+    with others(path, *["begin"] * 6) as asked:
+        for one in asked:
+            one.go()
+        told = [one.said() for one in asked]
+    assert sorted(told) == ["Begun"] + ["StillServing"] * 5
+
+
+def test_what_a_killed_process_had_begun_is_unknown_and_is_not_begun_again(path: Path) -> None:
+    claims = SqliteClaims(path)
+    with others(path, "begin") as (other,):
+        assert other.told() == "Begun"
+        assert claims.begin(SERVING, NOW) == StillServing()
+        other.kill()
+        assert claims.begin(SERVING, NOW) == Unfinished()
+    claims.close()
+    assert SqliteClaims(path).begin(SERVING, NOW) == Unfinished()
+
+
+def test_a_stopped_process_is_still_at_it(path: Path) -> None:
+    claims = SqliteClaims(path)
+    with others(path, "begin") as (other,):
+        assert other.told() == "Begun"
+        other.process.send_signal(signal.SIGSTOP)
+        assert claims.begin(SERVING, NOW) == StillServing()
+
+
+def test_after_a_fork_the_child_asks_with_a_name_of_its_own(path: Path) -> None:
+    with others(path, "fork") as (other,):
+        assert (other.told(), other.said(), other.said()) == ("StillServing", "Begun", "gone")
+        second = Serving(verifier="payments", txn="act_2", request="r", until=SERVING.until)
+        claims = SqliteClaims(path)
+        assert claims.begin(second, NOW) == Unfinished()  # the child is gone
+        assert claims.begin(SERVING, NOW) == StillServing()  # the parent is not
+
+
+def test_where_nothing_more_can_be_written_nothing_is_begun(path: Path) -> None:
+    with others(path, "full") as (other,):
+        assert other.told() == "claims-unavailable"
+    claims = SqliteClaims(path)
+    (count,) = sqlite3.connect(path).execute("SELECT count(*) FROM served").fetchone()
+    assert count < 200
+    later = Serving(verifier="payments", txn="act_last", request="r", until=SERVING.until)
+    assert claims.begin(later, NOW) == Begun()
+
+
+def test_an_answer_that_can_not_be_written_is_unknown_at_once(path: Path) -> None:
+    claims = SqliteClaims(path)
+    claims.begin(SERVING, NOW)
+    holder = sqlite3.connect(path, isolation_level=None)
+    claims._connection().execute("PRAGMA busy_timeout = 0")  # noqa: SLF001 - nobody waits for a test
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(ClaimsUnavailableError, match="locked"):
+        claims.answer(SERVING, ANSWER)
+    holder.execute("ROLLBACK")
+    assert claims.begin(SERVING, NOW) == Unfinished()
+    holder.close()
+
+
+def test_a_file_that_others_keep_in_wal_mode_is_not_used(path: Path) -> None:
+    SqliteClaims(path).close()
+    holder = sqlite3.connect(path, isolation_level=None)
+    assert holder.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+    holder.execute("BEGIN")
+    holder.execute("SELECT count(*) FROM served").fetchone()
+    with pytest.raises(ClaimsUnavailableError):
+        SqliteClaims(path)
+    holder.close()
+    claims = SqliteClaims(path)
+    assert claims.begin(SERVING, NOW) == Begun()
+    assert claims._connection().execute("PRAGMA journal_mode").fetchone() == ("truncate",)  # noqa: SLF001 - what holds
+    assert claims._connection().execute("PRAGMA synchronous").fetchone() == (2,)  # noqa: SLF001 - what holds
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_a_file_that_others_may_read_is_not_used(path: Path, mode: int) -> None:
+    SqliteClaims(path).close()
+    path.chmod(mode)
+    with pytest.raises(ClaimsUnavailableError, match="alone"):
+        SqliteClaims(path)
+
+
+def test_a_folder_that_others_may_enter_is_not_used(path: Path) -> None:
+    path.parent.mkdir(mode=0o755)
+    with pytest.raises(ClaimsUnavailableError, match="alone"):
+        SqliteClaims(path)
+
+
+def test_a_link_in_place_of_the_file_is_not_followed(path: Path, tmp_path: Path) -> None:
+    path.parent.mkdir(mode=0o700)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"")
+    path.symlink_to(elsewhere)
+    with pytest.raises(ClaimsUnavailableError):
+        SqliteClaims(path)
+    assert elsewhere.read_bytes() == b""
+
+
+def test_a_file_that_is_no_database_is_not_used(path: Path) -> None:
+    path.parent.mkdir(mode=0o700)
+    path.touch(mode=0o600)
+    path.write_bytes(b"something else" * 100)
+    with pytest.raises(ClaimsUnavailableError):
+        SqliteClaims(path)
+
+
+def test_a_file_of_a_later_version_is_not_used(path: Path) -> None:
+    SqliteClaims(path).close()
+    with sqlite3.connect(path) as found:
+        found.execute("PRAGMA user_version = 2")
+    found.close()
+    with pytest.raises(ClaimsUnavailableError, match="version 2"):
+        SqliteClaims(path)
+
+
+def test_a_file_that_went_away_meanwhile_lets_nothing_begin(path: Path) -> None:
+    claims = SqliteClaims(path)
+    claims.begin(SERVING, NOW)
+    path.rename(path.with_name("moved.db"))
+    for replaced in (False, True):
+        if replaced:
+            SqliteClaims(path).close()
+        with pytest.raises(ClaimsUnavailableError):
+            claims.begin(SERVING, NOW)
+    path.with_name("moved.db").replace(path)
+    assert claims.begin(SERVING, NOW) == StillServing()
+
+
+def test_names_of_processes_that_are_gone_are_taken_away(path: Path) -> None:
+    with others(path, "begin") as (other,):
+        assert other.told() == "Begun"
+        assert len(list(path.parent.glob("*.running"))) == 1
+        other.kill()
+    claims = SqliteClaims(path)
+    assert list(path.parent.glob("*.running")) == []
+    second = Serving(verifier="payments", txn="act_2", request="r", until=SERVING.until)
+    claims.begin(second, NOW)
+    assert len(list(path.parent.glob("*.running"))) == 1
+    claims.close()
+    assert list(path.parent.glob("*.running")) == []
+
+
+def test_the_latest_instant_is_kept_whatever_the_clock_says_later(path: Path) -> None:
+    claims = SqliteClaims(path)
+    assert claims.last_instant() == 0
+    claims.begin(SERVING, NOW)
+    later = Serving(verifier="payments", txn="act_2", request="r", until=SERVING.until)
+    claims.begin(later, Instant(5))
+    claims.close()
+    assert SqliteClaims(path).last_instant() == NOW
