@@ -12,7 +12,7 @@ from taskbound.adapters.jose import JoserfcCheck
 from taskbound.core.action import Frame, make_action
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.errors import DeniedError, UnavailableError
-from taskbound.core.revocation.feed import Entry, Heard, Thing, Turn
+from taskbound.core.revocation.feed import Thing, Turn
 from taskbound.core.token.served import ServedAnswer
 from taskbound.sdk.verify import (
     WHOEVER_HAS_IT,
@@ -55,18 +55,18 @@ class Feed:
     """What was heard; fresh until it is said not to be."""
 
     def __init__(self) -> None:
-        self.heard = Heard(0)
+        self.ended: dict[Thing, Turn] = {}
         self.fresh = True
 
     def say(self, thing: Thing, turn: Turn) -> None:
-        place = self.heard.through + 1
-        self.heard.hear([Entry(place=place, at=Instant(0), thing=thing, turn=turn)], place)
+        self.ended[thing] = turn
 
     def require_clear(self, things: Sequence[Thing]) -> None:
         if not self.fresh:
             raise StaleError("what was heard is too old")
-        if (found := self.heard.in_the_way(things)) is not None:
-            raise EndedError(f"{found[0].about.value} {found[1].value}")
+        for one in things:
+            if one in self.ended:
+                raise EndedError(f"the {one.about.value} is {self.ended[one].value}")
 
 
 class Place:

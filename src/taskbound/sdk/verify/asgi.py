@@ -1,0 +1,272 @@
+"""A service behind ASGI whose every request is verified before the application sees it.
+
+1. Every endpoint is declared (`Endpoints`): as a tool, or public. A socket of the web is refused, since
+   what comes over it was permitted by nobody; a protocol that is not known is, too.
+2. The head is looked at before the body is read; the body is read whole, within a bound, and the
+   application is given those very bytes. It is told what the token says in `scope["taskbound"]`.
+3. What the application answers is passed on as it comes. It is kept before its last part is passed on, so
+   that whoever has the whole answer can ask for it again.
+4. An application that raises, is cancelled or gives no whole answer leaves a request of which nobody knows
+   what came: it is not done again. That whoever asked has gone changes nothing.
+5. An answer that can't be kept is passed on all the same, since it is true; after that the error is raised.
+6. What the disk and the issuer are waited for is done in threads, whole, also when the request is cancelled
+   meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+from taskbound.core.errors import TaskboundError
+from taskbound.core.token.served import ClaimsUnavailableError, Repeated
+from taskbound.sdk.verify.errors import BodyLargeError, BodySlowError, EndpointUnknownError
+from taskbound.sdk.verify.refused import Refused, Step
+from taskbound.sdk.verify.told import MAX_BODY, Recording, Told, tell_answer, tell_refused
+from taskbound.sdk.verify.verifier import Accepted, Head
+
+if TYPE_CHECKING:
+    from taskbound.sdk.verify.endpoint import Endpoint, Endpoints
+    from taskbound.sdk.verify.verifier import Outcome, Verifier
+
+__all__ = ["AsgiApp", "AsgiGuard", "Showings"]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+"""An application of ASGI 3."""
+Showings: TypeAlias = Callable[[Scope], Collection[str]]
+"""What a request's connection has proven (`holder`, rule 1)."""
+T = TypeVar("T")
+
+_PATIENCE: Final = 30.0
+"""Seconds that a body may take."""
+_REFUSED_SOCKET: Final = 1008
+_PASSED_BY: Final = frozenset(
+    {"http.response.pathsend", "http.response.push", "http.response.trailers", "http.response.zerocopysend"}
+)
+"""Extensions by which an answer, or a part of it, would pass us by."""
+
+
+class AsgiGuard:
+    """An application of ASGI around another one, which it lets do what tokens permit."""
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        verifier: Verifier,
+        endpoints: Endpoints,
+        *,
+        showings: Showings | None = None,
+        limit: int = MAX_BODY,
+    ) -> None:
+        """Stand before an application.
+
+        Args:
+            app: The application.
+            verifier: Verifies.
+            endpoints: Which tool each of its endpoints is.
+            showings: What a connection has proven; nothing where it is not given.
+            limit: Bytes of a body that are read.
+        """
+        self._app = app
+        self._verifier = verifier
+        self._endpoints = endpoints
+        self._showings = showings
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection of ASGI (rule 1).
+
+        Raises:
+            EndpointUnknownError: It speaks a protocol that is not known.
+            ClaimsUnavailableError: Rule 5, and whatever the application raises.
+        """
+        match scope["type"]:
+            case "lifespan":
+                await self._app(scope, receive, send)
+            case "http" if self._endpoints.is_public(scope["method"], scope["path"]):
+                await self._app(scope, receive, send)
+            case "http":
+                await self._serve(scope, receive, send)
+            case "websocket":
+                await _refuse_socket(receive, send)
+            case other:
+                raise EndpointUnknownError(f"nothing is declared for the protocol `{other}`")
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        tool = ""
+        try:
+            endpoint = self._endpoints.of(scope["method"], scope["path"])
+            tool = endpoint.tool
+            head = self._head(scope, endpoint)
+            opened = await asyncio.to_thread(self._verifier.open, head, endpoint)
+            if isinstance(opened, Refused):
+                await self._refuse(send, opened, tool)
+                return
+            body = await self._body(receive)
+        except TaskboundError as error:
+            step = Step.ENDPOINT if not tool else Step.REQUEST
+            await self._refuse(send, Refused(error=error, step=step), tool)
+            return
+        if body is None:
+            return
+        outcome = await self._taken(lambda: self._verifier.take(opened, body))
+        match outcome:
+            case Accepted():
+                await self._run(outcome, body, scope, receive, send)
+            case Repeated():
+                await _tell(send, tell_answer(outcome.answer))
+            case Refused():
+                await self._refuse(send, outcome, tool)
+
+    def _head(self, scope: Scope, endpoint: Endpoint) -> Head:
+        fields: dict[str, list[str]] = {}
+        for name, value in scope["headers"]:
+            fields.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+        endpoint.require_covered(
+            query=bool(scope.get("query_string")),
+            types=fields.get("content-type", ()),
+            encodings=fields.get("content-encoding", ()),
+        )
+        return Head(
+            tokens=fields.get("txn-token", ()),
+            method=scope["method"],
+            path=scope["path"],
+            shown=() if self._showings is None else self._showings(scope),
+            proofs=fields.get("dpop", ()),
+            digests=fields.get("content-digest", ()),
+        )
+
+    async def _body(self, receive: Receive) -> bytes | None:
+        """The whole body (rule 2); None where whoever sent it has gone.
+
+        Raises:
+            BodyLargeError: It is too long.
+            BodySlowError: It takes too long.
+        """
+        parts, size = list[bytes](), 0
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while True:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        return None
+                    part = message.get("body", b"")
+                    size += len(part)
+                    if size > self._limit:
+                        raise BodyLargeError(f"the body has more than {self._limit} bytes")
+                    parts.append(part)
+                    if not message.get("more_body", False):
+                        return b"".join(parts)
+        except TimeoutError:
+            raise BodySlowError("the body did not come in time") from None
+
+    async def _taken(self, take: Callable[[], Outcome]) -> Outcome:
+        """What becomes of a request; what was begun for one that was cancelled meanwhile is lost (rule 4)."""
+        work = asyncio.ensure_future(asyncio.to_thread(take))
+
+        def lose(done: asyncio.Future[Outcome]) -> None:
+            if done.exception() is None and isinstance(outcome := done.result(), Accepted):
+                self._verifier.lose(outcome)
+
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(lose)
+            raise
+
+    async def _run(self, accepted: Accepted, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application do it, and keep what it answers (rules 2 to 5)."""
+        run = _Run(self._verifier, accepted, body, receive, send)
+        extensions = {
+            name: one for name, one in (scope.get("extensions") or {}).items() if name not in _PASSED_BY
+        }
+        shown = {**scope, "extensions": extensions, "taskbound": accepted.said}
+        try:
+            await self._app(shown, run.receive, run.send)
+        finally:
+            if not run.kept:
+                await _whole(lambda: self._verifier.lose(accepted))  # 4
+        if run.unkept is not None:
+            raise run.unkept  # 5
+
+    async def _refuse(self, send: Send, refused: Refused, tool: str) -> None:
+        await _tell(send, tell_refused(refused, domain=self._verifier.service.domain, tool=tool))
+
+
+class _Run:
+    """One run of the application."""
+
+    def __init__(
+        self, verifier: Verifier, accepted: Accepted, body: bytes, receive: Receive, send: Send
+    ) -> None:
+        self._verifier = verifier
+        self._accepted = accepted
+        self._body: bytes | None = body
+        self._receive = receive
+        self._send = send
+        self._recording = Recording()
+        self.kept = False
+        """Whether what was answered, or that nobody can keep it, is said."""
+        self.unkept: ClaimsUnavailableError | None = None
+
+    async def receive(self) -> Message:
+        """The body, once and whole; then what the server says."""
+        if self._body is None:
+            return await self._receive()
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(self, message: Message) -> None:
+        """Pass on what the application answers, kept where it is whole (rule 3)."""
+        if message["type"] == "http.response.start":
+            told = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]]
+            self._recording.start(message["status"], told)
+        elif message["type"] == "http.response.body":
+            self._recording.add(bytes(message.get("body", b"")))
+            if self._recording.started and not message.get("more_body", False):
+                await self._keep()
+        await self._send(message)
+
+    async def _keep(self) -> None:
+        if self.kept:
+            return
+        self.kept = True
+        answer = self._recording.answer()
+        try:
+            await _whole(lambda: self._verifier.answer(self._accepted, answer))
+        except ClaimsUnavailableError as error:
+            self.unkept = error
+
+
+async def _whole(work: Callable[[], T]) -> T:
+    """What this gives, from a thread, which is waited for however often the task is cancelled (rule 6)."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        except TaskboundError:
+            break
+    if cancelled is not None and not task.cancelled():
+        task.exception()  # it was looked at
+        raise cancelled
+    return task.result()
+
+
+async def _tell(send: Send, told: Told) -> None:
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in told.headers]
+    await send({"type": "http.response.start", "status": told.status, "headers": headers})
+    await send({"type": "http.response.body", "body": told.body, "more_body": False})
+
+
+async def _refuse_socket(receive: Receive, send: Send) -> None:
+    """Refuse a socket of the web before it is open: the server answers 403 (rule 1)."""
+    await receive()
+    await send({"type": "websocket.close", "code": _REFUSED_SOCKET, "reason": "no token covers a socket"})

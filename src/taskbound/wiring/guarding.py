@@ -1,0 +1,174 @@
+"""A service's own way to verify what it is asked: `taskbound.sdk.verify` with keys, signatures and claims.
+
+    from taskbound.sdk.verify import Endpoints, Holders
+    from taskbound.sdk.verify.asgi import AsgiGuard
+    from taskbound.wiring.guarding import guard
+
+    verifier = guard(name="payments", issuer="https://as.example", domain="corp.example", …)
+    app = AsgiGuard(app, verifier, Endpoints({"POST /pay": "bank__pay"}))
+
+It needs the extra `taskbound[services]`, and nothing of a server: no daemon runs where a service does.
+
+1. What is fetched comes from the issuer's own address, over TLS but for the loopback, by no proxy, without
+   redirects, within five seconds and a bound.
+2. The clock goes on from the latest instant that the claims have seen. Where that is more than two minutes
+   ahead of the machine's, one of the two was wrong, and the service doesn't start.
+"""
+
+from __future__ import annotations
+
+import ssl
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from time import time_ns
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode, urlsplit
+
+from taskbound.adapters.claims import SqliteClaims
+from taskbound.adapters.clock.system import SystemClock
+from taskbound.adapters.jose import JoserfcCheck
+from taskbound.core.clock import minutes
+from taskbound.core.errors import MalformedError, UnavailableError
+from taskbound.sdk.verify import Asking, IssuerKeys, Service, Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from taskbound.sdk.verify.holder import Holding
+    from taskbound.sdk.verify.status import Status
+
+__all__ = ["BadIssuerNameError", "ClaimsAheadError", "guard", "introspection", "published_keys"]
+
+_PATIENCE: Final = 5.0
+_MOST: Final = 262_144
+_KEYS: Final = "/.well-known/jwks.json"
+_INTROSPECT: Final = "/oauth/introspect"
+_AHEAD: Final = minutes(2)
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_FINE: Final = 200
+
+
+class BadIssuerNameError(MalformedError):
+    """The issuer's name is no address that could be asked."""
+
+    code = "bad-issuer-name"
+    remedy = "give an origin, such as `https://as.example`; without TLS only on the loopback"
+
+
+class ClaimsAheadError(UnavailableError):
+    """The claims have seen an instant that is yet to come."""
+
+    code = "claims-ahead"
+    remedy = (
+        "set the machine's clock right; where the claims saw a wrong one, move their file away once every"
+        " token that was issued before now is over (five minutes)"
+    )
+
+
+def guard(  # noqa: PLR0913 - what a service has to say of itself, each by its name
+    *,
+    name: str,
+    issuer: str,
+    domain: str,
+    claims: Path,
+    holding: Holding,
+    status: Status | None = None,
+    asking: Asking | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Verifier:
+    """What verifies requests of one service.
+
+    Args:
+        name: The service's own.
+        issuer: `iss` of tokens, and where their keys are published.
+        domain: The trust domain that they have to be for.
+        claims: The file of claims, in a folder of this service's own; all its processes share it.
+        holding: How it knows who sent a request (`Holders`), or the word that it doesn't.
+        status: What was heard of ends of authority.
+        asking: Asks the issuer, where that is not fresh; one of the two has to be there.
+        tls: How the issuer's certificate is looked at; by the system's authorities where it is not given.
+
+    Raises:
+        BadIssuerNameError: The issuer can't be asked.
+        ClaimsUnavailableError: The file can't be used.
+        ClaimsAheadError: Rule 2.
+    """
+    fetch = published_keys(issuer, tls=tls)
+    kept = SqliteClaims(claims)
+    last = kept.last_instant()
+    if last > time_ns() // 1_000 + _AHEAD:
+        kept.close()
+        raise ClaimsAheadError("the claims have seen an instant that is yet to come")  # 2
+    clock = SystemClock(last)
+    return Verifier(
+        Service(name=name, issuer=issuer, domain=domain, holding=holding),
+        keys=IssuerKeys(fetch, clock.now),
+        check=JoserfcCheck(),
+        claims=kept,
+        clock=clock.now,
+        status=status,
+        asking=asking,
+    )
+
+
+def published_keys(issuer: str, *, tls: ssl.SSLContext | None = None) -> Callable[[], bytes]:
+    """What reads the issuer's keys (rule 1).
+
+    Raises:
+        BadIssuerNameError: The issuer can't be asked.
+    """
+    _origin(issuer)
+    return lambda: _asked(issuer, _KEYS, None, tls)
+
+
+def introspection(
+    issuer: str, prove: Callable[[], Mapping[str, str]], *, tls: ssl.SSLContext | None = None
+) -> Asking:
+    """What asks the issuer what a token is worth (rule 1).
+
+    Args:
+        issuer: Who is asked.
+        prove: The parameters by which the service proves itself there, made anew each time.
+        tls: As of `guard`.
+
+    Raises:
+        BadIssuerNameError: The issuer can't be asked.
+    """
+    _origin(issuer)
+    return Asking(lambda text: _asked(issuer, _INTROSPECT, {"token": text, **prove()}, tls))
+
+
+def _origin(issuer: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(issuer)
+    secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    plain = issuer == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc
+    if not (secure and plain and parts.hostname):
+        raise BadIssuerNameError(f"`{issuer}` is no origin that is asked")
+    return parts.scheme, parts.hostname, parts.port
+
+
+def _asked(issuer: str, path: str, form: Mapping[str, str] | None, tls: ssl.SSLContext | None) -> bytes:
+    """The body of an answer with status 200.
+
+    Raises:
+        OSError: There is none.
+    """
+    scheme, host, port = _origin(issuer)
+    connection = (
+        HTTPConnection(host, port, timeout=_PATIENCE)
+        if scheme == "http"
+        else HTTPSConnection(host, port, timeout=_PATIENCE, context=tls or ssl.create_default_context())
+    )
+    body = None if form is None else urlencode(form)
+    headers = {} if form is None else {"Content-Type": "application/x-www-form-urlencoded"}
+    try:
+        connection.request("GET" if form is None else "POST", path, body, headers)
+        answer = connection.getresponse()
+        told = answer.read(_MOST + 1)
+    except HTTPException as error:
+        raise OSError("the issuer's answer can't be read") from error
+    finally:
+        connection.close()
+    if answer.status != _FINE or len(told) > _MOST:
+        raise OSError(f"the issuer answered with status {answer.status}")
+    return told
