@@ -1,7 +1,7 @@
 """A service that pays, in a process of its own: real servers around an application that writes its runs down.
 
-It is told what it is in JSON, and says on which port it listens. What ended it asks the socket of the daemon:
-what is tried is the service, and not the feed.
+It is told what it is in JSON, and says on which port it listens. What ended it hears of the feed, where it is
+told so; else it asks the daemon's socket for each request, so that what is tried is the service alone.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from taskbound import __version__
 from taskbound.core.errors import DeniedError, TaskboundError, UnavailableError
 from taskbound.core.revocation.feed import About, Thing
 from taskbound.sdk.client import Client, DaemonLostError
+from taskbound.sdk.feed import FeedFollower, FeedReader
 from taskbound.sdk.verify import WHOEVER_HAS_IT, Body, Endpoint, Endpoints, Holders
 from taskbound.sdk.verify.asgi import AsgiGuard
 from taskbound.sdk.verify.holder import certificate_showing
 from taskbound.sdk.verify.wsgi import WsgiGuard
 from taskbound.wire.connection import Open
+from taskbound.wire.revocation import FeedRows, ReadFeed
 from taskbound.wire.task import ShowTask, TaskDetail
 from taskbound.wire.token import ListTokenKeys, TokenKeyRows
 from taskbound.wiring.guarding import guard
@@ -61,6 +63,18 @@ class SocketStatus:
                             raise NotClearError("the key was revoked")
         except DaemonLostError as error:
             raise LostError("nobody says what ended") from error
+
+
+def heard(path: str) -> FeedReader:
+    """What the daemon's feed says, followed."""
+
+    def fetch(ask: ReadFeed) -> FeedRows:
+        with Client(Path(path), Open(role="cli", version=__version__), patience=5.0) as one:
+            return one.ask(ask, FeedRows)
+
+    reader = FeedReader()
+    FeedFollower(reader, fetch).start()
+    return reader
 
 
 class Paid:
@@ -153,7 +167,7 @@ def main(told: dict[str, Any]) -> None:
         domain=told["domain"],
         claims=Path(told["claims"]),
         holding=Holders(**holding) if holding else WHOEVER_HAS_IT,
-        status=SocketStatus(told["socket"]),
+        status=heard(told["socket"]) if told.get("feed") else SocketStatus(told["socket"]),
     )
     by_arguments = Endpoint(tool="echo__say", body=Body.ARGUMENTS, definition=told.get("definition", ""))
     endpoints = Endpoints(

@@ -20,7 +20,9 @@ from taskbound.core.action import canonical
 from taskbound.core.clock import Instant, minutes
 from taskbound.core.token.served import Serving
 from taskbound.sdk.verify.holder import certificate_showing
+from taskbound.wire.connection import Done
 from taskbound.wire.jose import token_hash
+from taskbound.wire.task import PauseTask, ResumeTask
 from taskbound.wire.token import ListTokenKeys, RevokeTokenKey, TokenKeyRows
 from taskbound.wire.tool import ListTools, ToolRows
 from taskbound.wiring.guarding import BadIssuerNameError, ClaimsAheadError, guard, published_keys
@@ -222,6 +224,25 @@ def test_where_nobody_says_what_ended_nothing_is_done(ending: World, kind: str) 
     status, headers, told = service.ask(*second)
     assert (status, told["missing"], headers["retry-after"]) == (503, "fresh-status", "1")
     assert len(service.runs()) == 1
+
+
+def test_what_the_feed_says_ended_is_refused_and_past_its_bound_everything_is(ending: World) -> None:
+    service = ending.service(feed=True)
+    first, second, third = ending.permitted(), ending.permitted(), ending.permitted()
+    until(lambda: service.ask(*first)[0] == 201, "the feed was heard")
+    with client(ending.one.socket) as person:
+        person.ask(PauseTask(task=ending.one.task), Done)
+        until(lambda: service.ask(*first)[2].get("code") == "revoked", "that it is paused was heard")
+        assert service.ask(*second)[::2][0] == 403
+        person.ask(ResumeTask(task=ending.one.task), Done)
+    until(lambda: service.ask(*first)[1].get("taskbound-answer") == "recorded", "that it is back was heard")
+    assert service.ask(*second)[0] == 201
+    ending.one.process.process.send_signal(signal.SIGKILL)
+    ending.one.process.process.wait()
+    until(lambda: service.ask(*first)[0] == 503, "what was heard is too old")
+    status, _, told = service.ask(*third)
+    assert (status, told["code"], told["missing"]) == (503, "stale-feed", "fresh-status")
+    assert len(service.runs()) == 2
 
 
 @KINDS

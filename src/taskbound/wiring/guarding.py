@@ -72,6 +72,7 @@ def guard(  # noqa: PLR0913 - what a service has to say of itself, each by its n
     domain: str,
     claims: Path,
     holding: Holding,
+    namespace: str = "default",
     status: Status | None = None,
     asking: Asking | None = None,
     tls: ssl.SSLContext | None = None,
@@ -84,6 +85,7 @@ def guard(  # noqa: PLR0913 - what a service has to say of itself, each by its n
         domain: The trust domain that they have to be for.
         claims: The file of claims, in a folder of this service's own; all its processes share it.
         holding: How it knows who sent a request (`Holders`), or the word that it doesn't.
+        namespace: The one whose tokens it takes, and whose ends `status` hears.
         status: What was heard of ends of authority.
         asking: Asks the issuer, where that is not fresh; one of the two has to be there.
         tls: How the issuer's certificate is looked at; by the system's authorities where it is not given.
@@ -101,7 +103,7 @@ def guard(  # noqa: PLR0913 - what a service has to say of itself, each by its n
         raise ClaimsAheadError("the claims have seen an instant that is yet to come")  # 2
     clock = SystemClock(last)
     return Verifier(
-        Service(name=name, issuer=issuer, domain=domain, holding=holding),
+        Service(name=name, issuer=issuer, domain=domain, holding=holding, namespace=namespace),
         keys=IssuerKeys(fetch, clock.now),
         check=JoserfcCheck(),
         claims=kept,

@@ -72,7 +72,14 @@ class Feed:
 class Place:
     """One service."""
 
-    def __init__(self, folder: Path, *, holding: Holding = WHOEVER_HAS_IT, name: str = "payments") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        holding: Holding = WHOEVER_HAS_IT,
+        name: str = "payments",
+        namespace: str = "default",
+    ) -> None:
         self.at = Instant(seconds(NOW))
         self.signer = es256("key-1")
         self.published: list[Signer] = [self.signer]
@@ -81,7 +88,7 @@ class Place:
         self.feed = Feed()
         self.claims = SqliteClaims(folder / "claims" / "claims.db")
         self.keys = IssuerKeys(self.fetch, self.now)
-        self.service = Service(name=name, issuer=ISSUER, domain=DOMAIN, holding=holding)
+        self.service = Service(name=name, issuer=ISSUER, domain=DOMAIN, holding=holding, namespace=namespace)
         self.verifier = self.verifying(status=self.feed)
 
     def verifying(self, *, status: Status | None = None, asking: Asking | None = None) -> Verifier:

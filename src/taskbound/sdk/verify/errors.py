@@ -19,6 +19,7 @@ __all__ = [
     "KeysUnreadError",
     "OtherActionError",
     "OtherContentError",
+    "OtherNamespaceError",
     "OtherToolError",
     "OutcomeUnknownError",
     "QueryError",
@@ -63,6 +64,13 @@ class OtherToolError(DeniedError):
 
     code = "other-tool"
     remedy = "have an action of this endpoint's tool permitted"
+
+
+class OtherNamespaceError(DeniedError):
+    """The token is of a namespace that the service hears nothing of."""
+
+    code = "other-namespace"
+    remedy = "have the action permitted in the namespace that the service is configured with"
 
 
 class DigestMissingError(DeniedError):

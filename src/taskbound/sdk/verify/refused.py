@@ -47,6 +47,7 @@ _MISSING: Final[Mapping[type[TaskboundError], str]] = {
     TokenNotYetError: "fresh-token",
     TokenIssuerError: "token-of-the-issuer",
     TokenAudienceError: "token-for-the-trust-domain",
+    errors.OtherNamespaceError: "token-of-the-namespace",
     errors.OtherToolError: "token-for-this-tool",
     errors.DigestMissingError: "content-digest-in-token",
     errors.BadContentDigestError: "right-content-digest",

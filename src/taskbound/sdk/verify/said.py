@@ -112,7 +112,7 @@ def parse_said(jws: UnverifiedJws) -> Said:
         agents=_actors(claims, space, holder),
         namespace=space,
         task=_text(context, "task"),
-        ancestors=_texts(context, "ancestors", _MOST_ABOVE),
+        ancestors=_texts(context, "ancestors", _MOST_ABOVE, needed=True),
         tool=_text(context, "tool"),
         target=_text(context, "target"),
         action_digest=_text(context, "action_digest"),
@@ -167,8 +167,10 @@ def _text(members: Mapping[str, JsonValue], name: str, *, needed: bool = True) -
     return value
 
 
-def _texts(members: Mapping[str, JsonValue], name: str, most: int) -> tuple[str, ...]:
-    value = members.get(name, [])
+def _texts(
+    members: Mapping[str, JsonValue], name: str, most: int, *, needed: bool = False
+) -> tuple[str, ...]:
+    value = members.get(name, None if needed else [])
     if not isinstance(value, list) or len(value) > most:
         raise BadTokenContextError(f"`{name}` is no list of texts", where=name)
     return tuple(_text({name: one}, name) for one in value)

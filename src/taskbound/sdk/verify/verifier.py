@@ -1,8 +1,8 @@
 """What a service does with a request that carries a transaction token: in one order, without I/O of its own.
 
 1. `open` looks at the head: the token is one, is read by the gate (`wire.jose`) with the issuer's keys, is
-   for *the* trust domain and within its times, and is of the tool that the endpoint is; and who sent it
-   holds it (`holder`).
+   for *the* trust domain and within its times, of the namespace whose ends are heard, and of the tool that
+   the endpoint is; and who sent it holds it (`holder`).
 2. `take` looks at what came with it: the content, or the arguments, are what was permitted. Its time is
    compared once more, since a body takes its own. Then whether it still holds (`status`), and last it is
    begun, once (`claims`).
@@ -40,6 +40,7 @@ from taskbound.sdk.verify.errors import (
     DigestMissingError,
     OtherActionError,
     OtherContentError,
+    OtherNamespaceError,
     OtherToolError,
     OutcomeUnknownError,
     StillServingError,
@@ -87,6 +88,8 @@ class Service:
     """`aud` of the tokens: the trust domain."""
     holding: Holding
     """How it knows who sent a request."""
+    namespace: str = "default"
+    """The one that it takes tokens of: of another one it hears no end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +255,10 @@ class Verifier:
             keys=self._keys.keys(jws.header.kid),
         )
         verify_jws(jws, trust=trust, check=self._seen, now=self._clock())
-        return parse_said(jws)
+        said = parse_said(jws)
+        if said.namespace != self.service.namespace:
+            raise OtherNamespaceError("the token is of another namespace than the service's", where="tctx")
+        return said
 
     def _require_held(self, said: Said, head: Head) -> None:
         holding = self.service.holding

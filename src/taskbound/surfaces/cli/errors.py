@@ -142,7 +142,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         account-taken not-signed-in sign-in-another-issuer sign-in-denied sign-in-elsewhere sign-in-not-fresh
         sign-in-not-strong sign-in-token unknown-account unknown-sign-in
         answer-unknown bad-proof no-proof other-log revoked
-        digest-missing endpoint-unknown holder-not-shown other-action other-content other-request other-tool
+        digest-missing endpoint-unknown holder-not-shown other-action other-content other-namespace
+        other-request other-tool
         outcome-not-known served-forgotten still-at-it token-inactive txn-token-absent
     """,
     _UNAVAILABLE: """
