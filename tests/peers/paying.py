@@ -10,7 +10,7 @@ import json
 import socket
 import ssl
 import sys
-import time
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -88,8 +88,8 @@ class Paid:
             book.write(f"{txn}\n")
         told = json.loads(body)
         text = told.get("text", "")
-        while text.startswith("hang") and self._path.exists():
-            time.sleep(0.01)
+        if text.startswith("hang"):
+            threading.Event().wait()  # until the process is killed
         if text.startswith("raise"):
             raise RuntimeError("the application broke")
         return json.dumps({"paid": txn, "text": text, "body": len(body)}).encode()
