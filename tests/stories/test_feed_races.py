@@ -58,9 +58,9 @@ def test_t7_a_feed_that_goes_by_numbers_alone_misses_some(
         )
         return tuple(PendingRecord(number=int(row[0] or 0), body=bytes(row[1] or b"")) for row in found)  # type: ignore[arg-type]  # bytes of a column
 
-    monkeypatch.setattr("tests.stories.feeding.DEADLINE", 2.0)
+    monkeypatch.setattr("tests.stories.feeding.DEADLINE", 1.0)
     monkeypatch.setattr(PostgresAudit, "following", all_there_are)
-    told = course(shared)
+    told = course(shared, 600)
     assert told.missed() > 0
 
 
