@@ -153,12 +153,12 @@ def test_a_file_makes_no_tool_idempotent_that_says_it_is_not() -> None:
 
 
 def test_what_was_declared_falls_with_its_definition(world: World) -> None:
-    apply(world, say("bank__pay", effect=Effect.READ, roles=("to=recipient",)), relax=True)
+    apply(world, say("bank__pay", effect=Effect.READ, roles=("to=recipient",), unwatched=True), relax=True)
     see(world, PAY | {"annotations": {}}, LOOK)
-    assert (tool(world).effect, tool(world).roles) == ("read", ("to=recipient",))
+    assert (tool(world).effect, tool(world).roles, tool(world).unwatched) == ("read", ("to=recipient",), True)
     seen = parse_definition(tool(world).seen).digest
     world.sights.accept("default", "bank__pay", seen, ANN)
-    assert (tool(world).effect, tool(world).roles) == ("", ())
+    assert (tool(world).effect, tool(world).roles, tool(world).unwatched) == ("", (), False)
 
 
 def test_a_server_is_declared_shareable_by_the_word_for_what_relaxes_and_stays_who_it_is(

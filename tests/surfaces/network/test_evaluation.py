@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -8,15 +9,21 @@ import pytest
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.decision.holder import is_afar
 from taskbound.core.task import TaskEvent
+from taskbound.surfaces.network.authzen.serving import EvaluationPoint
+from taskbound.surfaces.network.head import Head
+from taskbound.surfaces.network.link import Link
+from taskbound.wire.network import Shown
 from tests.surfaces.network.agents import PAY, refused
 from tests.surfaces.network.evaluating import ALICE, MANY, ONE, Evaluating, declare, evaluated, pay
 from tests.surfaces.network.holding import HOST
 from tests.surfaces.network.test_acting import forbidden
-from tests.token_world import claims_in
+from tests.token_world import ISSUER, claims_in
 from tests.world import ANN, SCOPE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from taskbound.sdk.client import AsyncClient
 
 
 def test_a_permit_is_true_and_nothing_else_and_the_act_is_used_with_its_record(tmp_path: Path) -> None:
@@ -174,6 +181,22 @@ def test_who_is_not_proven_gets_401_with_a_challenge_and_is_told_nothing_of_the_
     evaluated(tmp_path, work)
 
 
+def test_who_shows_nothing_is_told_so_without_the_daemon_and_who_shows_something_waits_for_it() -> None:
+    async def absent(_: object) -> AsyncClient:
+        raise ConnectionRefusedError
+
+    async def story() -> None:
+        point = EvaluationPoint(Link(absent), ISSUER, ISSUER)
+        head = Head(verb="POST", path=ONE, found=None, query={}, headers={}, length=2)
+        for shown, expected in (("", (401, b"no-proof")), ("DPoP x", (503, b"daemon-lost"))):
+            told = await point.answer(
+                head, b"{}", Shown(method="POST", uri=f"{ISSUER}{ONE}", authorization=shown)
+            )
+            assert (told.status, told.body.partition(b":")[0]) == expected
+
+    asyncio.run(story())
+
+
 def test_nobody_evaluates_for_the_task_of_another_or_for_one_that_ended(tmp_path: Path) -> None:
     def work(service: Evaluating) -> None:
         other = service.one.world.start(scope={"grants": SCOPE["grants"]})
@@ -198,7 +221,7 @@ def test_a_request_id_comes_back_as_it_was_sent_and_makes_no_two_requests_one(tm
         shown = {"Host": HOST, **service.one.shown("POST", ONE, service.token)}
         head = service.one.there.head("POST", ONE, **shown, Content_Length="2", X_Request_ID="a")
         twice = head[:-2] + b"X-Request-ID: b\r\n\r\n{}"
-        assert service.one.there.send(twice).status == 400
+        refused(service.one.there.send(twice), 400, "bad-http")
 
     evaluated(tmp_path, work)
 

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Any
 from taskbound.core.approval import AnswerKind
 from taskbound.core.clock import parse_instant
 from tests.peers.holding import Answerers, hold_policy
-from tests.surfaces.network.evaluating import MANY, Evaluating, declare, evaluated, pay
+from tests.surfaces.network.evaluating import (
+    MANY,
+    Evaluating,
+    add_tools,
+    asking_tool,
+    declare,
+    entity,
+    evaluated,
+    pay,
+)
 from tests.surfaces.network.test_step_up_answers import link_ann
 from tests.token_world import ISSUER
 from tests.world import SCOPE
@@ -63,15 +72,31 @@ def test_a_hold_is_a_denial_that_says_where_people_look_at_it_and_the_same_again
 
 
 def test_what_the_profiles_have_a_caller_add_to_its_context_makes_no_other_act_of_it(tmp_path: Path) -> None:
+    said: dict[str, Any] = {
+        "subject": {"type": "user", "id": "alice"},
+        "action": {"name": "write"},
+        "resource": {"type": "record", "id": "1"},
+    }
+
     def work(service: Evaluating) -> None:
         people = people_of(service)
-        first = held(service, {**pay(), "context": {"supported_obligations": ["step-up"]}})["evaluation_id"]
+        plain = {**said, "context": {"ip": "10.0.0.1", "supported_obligations": ["step-up"]}}
+        first = held(service, plain)["evaluation_id"]
+        assert b'"context":{"ip":"10.0.0.1"}' in service.kept(first).arguments
         confirm(service, people, first)
         approval = {"id": people.approval(first).question.id, "state": "approved"}
-        said = {**pay(), "context": {"approval": approval, "access_request": {}}}
-        assert service.evaluate(said).headers["taskbound-action"] == first
+        again = {**said, "context": {"ip": "10.0.0.1", "approval": approval, "access_request": {}}}
+        assert held(service, {**again, "context": {"ip": "10.0.0.2"}})["evaluation_id"] != first
+        assert service.evaluate(again).headers["taskbound-action"] == first
 
-    evaluated(tmp_path, work, policy=hold_policy("confirm"))
+    write = asking_tool("write", resource=entity())
+    evaluated(
+        tmp_path,
+        work,
+        settle=lambda world: add_tools(world, record=[write]),
+        grants=[{"tool": "record__write", "others": "any"}],
+        policy=hold_policy("confirm").replace("bank__pay", "record__write"),
+    )
 
 
 def test_nobody_s_word_in_a_context_lifts_a_hold(tmp_path: Path) -> None:
