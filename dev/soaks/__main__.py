@@ -16,6 +16,7 @@ from dev.soaks.ends import soak_ends
 from dev.soaks.feed import soak_feed
 from dev.soaks.found import PAGE, Report, write_page
 from dev.soaks.gateway import soak_gateway, soak_interleavings
+from dev.soaks.hung import soak_hung
 from dev.soaks.injection import soak_injection
 from dev.soaks.kills import soak_kills
 from dev.soaks.many import soak_many
@@ -102,6 +103,11 @@ SOAKS: Final = {
         run=soak_gateway,
         count=100_000,
         holds="200 clients at once: memory is bounded, nothing is left behind, every call is accounted for",
+    ),
+    "hung": Soak(
+        run=soak_hung,
+        count=600,
+        holds="a daemon that hung for ten minutes with calls in flight acts on nothing of before (I-55, F19)",
     ),
     "histories": Soak(
         run=soak_histories,

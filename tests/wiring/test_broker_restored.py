@@ -9,12 +9,15 @@ import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
+from taskbound.surfaces.cli.app import run
 from taskbound.wire.audit import ExportAudit, ExportPage
+from taskbound.wiring.cli import make_plugs
 from tests.peers.minter import Orders, minting
 from tests.wiring.broking import Askers, House, house, roles
-from tests.wiring.running import client, daemon, placed, status, until
+from tests.wiring.running import client, covered, daemon, placed, status, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,3 +119,31 @@ def test_i15_a_broker_that_is_killed_or_stopped_in_doubt_is_in_doubt_until_the_t
                 assert roles(database) == others
                 (record,) = reconciled(there)
                 assert (record["epoch"], record["ended"], record["targets"]) == (2, 1, 1)
+
+
+def test_i15_f45_what_was_minted_after_a_copy_is_ended_once_the_command_has_put_that_back(
+    database: Orders, tmp_path: Path
+) -> None:
+    others = roles(database)  # another installation's
+    copy = tmp_path / "copies" / "one.db"
+    copy.parent.mkdir()
+    with house(tmp_path / "house", database.server.folder) as there:
+        there.start_task()
+        until(lambda: covered(there.socket), "the log is signed")
+        words = ("--home", str(there.home))
+        assert run(("db", "backup", str(copy), *words), make_plugs(os.environ)) == 0
+        there.askers.close()
+        there.askers = Askers(there.socket)
+        _, minted = there.askers.get().minted()
+        assert len(roles(database) - others) == 1
+        there.process.end()
+        assert run(("db", "restore", str(copy), "--yes", *words), make_plugs(os.environ)) == 0
+        with daemon(there.home):
+            until(lambda: status(there.socket).epoch == 2, "the broker found it")
+            until(lambda: not status(there.socket).doubted, "nothing of before is left")
+            assert roles(database) == others
+            with pytest.raises(psycopg.OperationalError), database.login(minted):
+                pass
+            (record,) = reconciled(there)
+            assert (record["epoch"], record["ended"]) == (2, 1)
+            assert status(there.socket).stopped

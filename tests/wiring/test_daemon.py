@@ -19,6 +19,7 @@ from taskbound.wiring.home import find_socket, make_home
 from taskbound.wiring.start import answers
 from taskbound.wiring.store import DATABASE
 from tests.wiring.running import (
+    Running,
     client,
     covered,
     daemon,
@@ -273,6 +274,20 @@ def test_what_was_seen_of_the_log_and_can_not_be_read_lets_no_daemon_start(home:
     assert one.wait() == 4
     assert "[store-behind]" in one.words
     assert "is damaged" in one.words
+
+
+READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+
+
+def test_f7_on_a_file_system_that_only_reads_no_daemon_starts_and_it_says_why(home: Path) -> None:
+    with daemon(home):
+        task = settle_in(find_socket(home), home)
+    apart = ("unshare", "--mount", "--map-root-user", "sh", "-c", READ_ONLY, str(home), sys.executable)
+    refused = Running("daemon", "--home", str(home), python=apart)
+    assert refused.wait() == 4
+    assert "[data-directory-unwritable]" in refused.words
+    with daemon(home):
+        assert decide(find_socket(home)).task == task
 
 
 def test_a_database_that_went_on_is_signed_under_another_name_where_somebody_gives_it_one(home: Path) -> None:

@@ -80,7 +80,7 @@ from taskbound.wiring.verifiers import (
 if TYPE_CHECKING:
     from taskbound.wiring.store import OpenedStore
 
-__all__ = ["HomeInUseError", "hold_home", "main", "read_origin"]
+__all__ = ["HomeInUseError", "UnwritableHomeError", "hold_home", "main", "read_origin"]
 
 _log = logging.getLogger(__name__)
 BACKLOG: Final = 4096
@@ -102,6 +102,13 @@ class HomeInUseError(UnavailableError):
 
     code = "home-in-use"
     remedy = "there is one daemon for a data directory; use that one, or end it first"
+
+
+class UnwritableHomeError(UnavailableError):
+    """The data directory can't be written, such as on a disk that was made read-only for its faults."""
+
+    code = "data-directory-unwritable"
+    remedy = "see in the system's log why, have its file system writable, and start the daemon again"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -186,10 +193,15 @@ def hold_home(home: Path, socket: Path) -> int:
 
     Raises:
         HomeInUseError: Another process owns it.
+        UnwritableHomeError: It can't be written.
     """
     require_own_home(home)
-    (home / "run").mkdir(mode=0o700, exist_ok=True)
-    held = os.open(home / "run" / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        (home / "run").mkdir(mode=0o700, exist_ok=True)
+        held = os.open(home / "run" / "daemon.lock", flags, 0o600)
+    except OSError as error:
+        raise UnwritableHomeError(f"`{home}` can't be written: {error.strerror}") from error
     end = time.monotonic() + _PATIENCE
     while True:
         try:

@@ -147,6 +147,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         outcome-not-known served-forgotten still-at-it token-inactive txn-token-absent
     """,
     _UNAVAILABLE: """
+        data-directory-unwritable
         copy-broken no-pg-dump other-daemons restore-unfinished store-behind unknown-log-key
         credential-held
         not-showing nothing-seen
