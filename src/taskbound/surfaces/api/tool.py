@@ -148,6 +148,7 @@ def _reachable(daemon: Daemon, connection: Connection, task: str, target: str) -
         replace(tool_row(one), raw=msgspec.Raw(offered(one.definition, hidden[one.server].get(one.name, ()))))
         for one in tools
         if one.state in _SERVED
+        and not one.unwatched  # whoever calls it would tell its outcome, and is refused
         and one.server in servers  # not in a target: what is asked for there is no call
         and (not servers[one.server].agents or connection.agent in servers[one.server].agents)
     )
