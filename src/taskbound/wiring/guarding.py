@@ -171,6 +171,8 @@ def _asked(issuer: str, path: str, form: Mapping[str, str] | None, tls: ssl.SSLC
         raise OSError("the issuer's answer can't be read") from error
     finally:
         connection.close()
+    if answer.length:  # what it said that there would be, and what did not come
+        raise OSError("the issuer's answer is not whole, or too long")
     if answer.status != _FINE or len(told) > _MOST:
         raise OSError(f"the issuer answered with status {answer.status}")
     return told
