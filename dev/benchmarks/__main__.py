@@ -24,6 +24,7 @@ from dev.benchmarks.policy import measure_policy
 from dev.benchmarks.population import measure_population
 from dev.benchmarks.postgres import measure_postgres
 from dev.benchmarks.scope import measure_scope
+from dev.benchmarks.service import measure_service
 from dev.benchmarks.start import measure_start
 from dev.benchmarks.token import measure_token
 from dev.benchmarks.transports import measure_transports
@@ -50,6 +51,7 @@ SECTIONS: dict[str, Callable[..., Section]] = {
     "memory": measure_population,
     "postgres": measure_postgres,
     "scope": measure_scope,
+    "service": measure_service,
     "startup": measure_start,
     "token": measure_token,
     "transports": measure_transports,

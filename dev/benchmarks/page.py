@@ -102,6 +102,7 @@ _ORDER: Final = (
     "feed",
     "memory",
     "token",
+    "service",
     "credential",
     "certificate",
     "user",
