@@ -4,7 +4,9 @@ A real daemon, and the API's process before it (`api_echo.py`); TLS is off for a
 with the same headers at the same process, read by the same reader of HTTP and given back: nothing is proven,
 asked or written. *Ask* has a proof of its own for each request, made before the turn; the proof is used
 durably, and then the action is decided and recorded durably, before the answer. *Outcome* is what came of
-those actions, told with proofs of their own. They take turns. So many connections have one request each. CPU
+those actions, told with proofs of their own. *Evaluate* is one question by AuthZEN, with a proof of its own,
+decided and recorded as an action is; nobody tells its outcome. *Ten* is a request about ten of them, a row
+for each request. They take turns. So many connections have one request each. CPU
 is that of API and daemon, a request; the signer has nothing to do. Client, API and daemon share the cores.
 """
 
@@ -24,16 +26,22 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from dev.benchmarks.api_echo import ECHO
 from dev.benchmarks.page import Section, Table
 from dev.benchmarks.sampling import micro, percentile, rate
 from dev.benchmarks.speakers import processor_of
+from taskbound.wire.connection import Done
+from taskbound.wire.identity import SetCeiling
+from taskbound.wire.task import StartTask, TaskDetail
+from taskbound.wire.tool import AddUpstream, DeclareTool, ListTools, ServerSpec, ToolRows
 from taskbound.wiring.home import find_socket, make_home
 from tests.postgres import running
 from tests.surfaces.network.asking import HOST, Asking
 from tests.surfaces.network.serving import Api
 from tests.token_world import ISSUER
-from tests.wiring.running import Running, daemon
+from tests.wiring.running import AGENT, SCOPE, Running, client, daemon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,8 +53,20 @@ _CLIENTS: Final = (1, 16, 64)
 _P99: Final = 0.99
 _PATIENCE: Final = 30.0
 _UNPACED: Final = ("--asks-burst", "100000", "--asks-rate", "100000")
-_WORKS: Final = ("echo", "ask", "outcome")
+_WORKS: Final = ("echo", "ask", "outcome", "evaluate", "ten")
 _BODY: Final = b'{"tool":"echo__say","arguments":{"text":"pay 120.50 to the order of bob"}}'
+_SUBJECT: Final = b'"subject":{"type":"user","id":"alice"},"action":{"name":"read"}'
+_EVALUATE: Final = b'{%b,"resource":{"type":"todo","id":"1"}}' % _SUBJECT
+_TEN: Final = b'{%b,"evaluations":[%b]}' % (
+    _SUBJECT,
+    b",".join(b'{"resource":{"type":"todo","id":"%d"}}' % number for number in range(10)),
+)
+_READ: Final = {
+    "name": "read",
+    "inputSchema": {"type": "object", "properties": {"subject": {}, "resource": {}}},
+    "annotations": {"readOnlyHint": True},
+}
+_READS: Final = {"grants": [{"tool": "todo__read", "others": "any"}]}
 _OUTCOME: Final = b'{"outcome":"succeeded","answer":{"content":[{"type":"text","text":"done"}]}}'
 
 
@@ -150,6 +170,7 @@ class _Ground:
         stack.callback(self._clients.close)
         self._pids = (api.pid, process.process.pid)
         self._keys = count()
+        self._read = _evaluated(self._asking)
 
     def turn(self, found: dict[tuple[str, int], _Timed], clients: int, pieces: int) -> None:
         """One turn of each work at so many connections."""
@@ -162,6 +183,13 @@ class _Ground:
         token = self._asking.token()
         told = [self._request(token, f"/v1/actions/{one}/outcome", _OUTCOME) for one in actions]
         self._timed(found["outcome", clients], told, clients)
+        token = self._asking.token(subject_token=self._read)
+        one = [self._request(token, "/access/v1/evaluation", _EVALUATE) for _ in range(pieces)]
+        bodies = self._timed(found["evaluate", clients], one, clients)
+        ten = [self._request(token, "/access/v1/evaluations", _TEN) for _ in range(pieces // 4)]
+        bodies += self._timed(found["ten", clients], ten, clients)
+        if any(b"false" in body for body in bodies):
+            raise RuntimeError("an evaluation was denied")
 
     def _timed(self, timed: _Timed, requests: Sequence[bytes], clients: int) -> list[bytes]:
         before, began = processor_of(self._pids), time.perf_counter()
@@ -180,6 +208,22 @@ class _Ground:
         if key:
             head += f"Idempotency-Key: {key}\r\n"
         return f"{head}\r\n".encode() + body
+
+
+def _evaluated(asking: Asking) -> str:
+    """A task that may ask about a tool whose outcome nobody tells."""
+    scope = msgspec.Raw(json.dumps(_READS).encode())
+    spec = ServerSpec(name="todo", url="https://todo.example/mcp")
+    with client(asking.socket) as person:
+        raw = msgspec.Raw(json.dumps(_READ).encode())
+        person.ask(AddUpstream(spec=spec, definitions=(raw,), agents=(AGENT,)), Done)
+        (row,) = person.ask(ListTools(server="todo"), ToolRows).rows
+        said = DeclareTool(name=row.name, definition=row.definition, outcome="unwatched")
+        person.ask(said, Done)
+        known = msgspec.Raw(json.dumps({"grants": [*SCOPE["grants"], *_READS["grants"]]}).encode())
+        person.ask(SetCeiling(name=AGENT, ceiling=known), Done)
+        order = StartTask(agent=AGENT, purpose="to be asked about", seconds=3600, scope=scope)
+        return person.ask(order, TaskDetail).row.task
 
 
 def measure_actions(*, quick: bool) -> Section:
