@@ -6,10 +6,9 @@
 
 1. One connection, under the role of a gateway, asks, takes, acknowledges and ends. Asking is
    `TARGET__credential/KIND`, decided like any action.
-2. Each request has a key of its own, made just before it. What opens the secret is given (`Asker`): the SDK's
-   only dependency stays `msgspec`, and a program that asks for no credential loads no cryptography.
-   `taskbound.wiring.joining` gives what Taskbound itself opens with; that needs the extra
-   `taskbound[credentials]`.
+2. Each request has a key of its own, made just before it. What opens the secret is given (`Asker`): a program
+   that asks for no credential loads no cryptography. `taskbound.wiring.joining` gives what Taskbound itself
+   opens with.
 3. Where people have to be asked, they are waited for, as long as the question is open. The daemon says when
    it was answered; since that can be lost, it is asked every few seconds too. What they answered is decided
    by the daemon alone: the same is asked again, by the held action's id. A narrower action is asked for as it

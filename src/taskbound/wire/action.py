@@ -107,6 +107,8 @@ class Refused(Message, frozen=True, tag="refused", tag_field="is"):
     code: str
     instead: str
     reasons: tuple[Reason, ...] = ()
+    approval: str = ""
+    """What people are asked, where they are."""
 
 
 class Reading(Message, frozen=True):

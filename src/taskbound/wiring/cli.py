@@ -155,7 +155,7 @@ def _connect(place: Place, namespace: str, role: str) -> Client:
     return Client(socket, Open(role=role, version=__version__, namespace=namespace))
 
 
-def _probe(
+def _probe(  # noqa: PLR0913 -- the shape that `Plugs` asks for
     *,
     name: str,
     command: Sequence[str],
@@ -163,11 +163,15 @@ def _probe(
     directory: str,
     limits: Sequence[str] = (),
     secrets: Mapping[Slot, str | None] | None = None,
+    definitions: tuple[bytes, ...] = (),
 ) -> Probed:
-    from taskbound.adapters.upstream.mcp.probe import probe_command  # noqa: PLC0415 -- as above
+    from taskbound.adapters.upstream.mcp.probe import pin_server, probe_command  # noqa: PLC0415 -- as above
     from taskbound.surfaces.cli.plugs import Probed  # noqa: PLC0415 -- as above
 
     where = str(Path(directory or Path.cwd()).absolute())
+    if definitions:
+        told = pin_server(name, command, environment=environment, directory=where, limits=limits)
+        return Probed(spec=told, definitions=definitions)
     spec, seen = probe_command(
         name=name,
         command=command,

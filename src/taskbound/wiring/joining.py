@@ -11,7 +11,7 @@ With a credential of a host, OpenSSH's programs can use its key, which they can'
         with ssh_agent(credential) as ssh:
             subprocess.run(["ssh", "-F", ssh.config, "build-host", "uptime"], check=True)
 
-It needs the extra `taskbound[credentials]`. Where to find the daemon is what any program of ours does: the
+Where to find the daemon is what any program of ours does: the
 data directory, and what its settings say; it starts none.
 """
 

@@ -80,11 +80,11 @@ def answer_of(daemon: Daemon, connection: Connection, found: Decided | Unseen) -
     """What is said of a decision to the connection whose call it was."""
     match found:
         case Settled():
-            return _expected(daemon, connection, _settled(found))
+            return _expected(daemon, connection, _settled(daemon, connection, found))
         case NotDecided(refusal=refusal):
             return _refused("", connection.task, refusal)
         case Waiting():
-            return _held(found.hold.action, found.proposal.action.task, found.decision)
+            return _held(daemon, connection, found.hold.action, found.decision, found.proposal)
         case Repeated():
             return _stored(daemon, connection, found)
         case Narrowed():
@@ -158,7 +158,7 @@ def _read_first(unseen: Unseen) -> wire.ReadFirst:
     )
 
 
-def _settled(settled: Settled) -> Answer:
+def _settled(daemon: Daemon, connection: Connection, settled: Settled) -> Answer:
     proposal = settled.proposal
     match settled.decision:
         case Permit() as permit:
@@ -174,17 +174,22 @@ def _settled(settled: Settled) -> Answer:
         case Refuse() as refuse:
             return _refused(proposal.id, proposal.action.task, refuse)
         case Hold() as hold:
-            return _held(proposal.id, proposal.action.task, hold)
+            return _held(daemon, connection, proposal.id, hold, proposal)
 
 
-def _held(action: str, task: str, hold: Hold) -> wire.Refused:
+def _held(
+    daemon: Daemon, connection: Connection, action: str, hold: Hold, proposal: Proposal
+) -> wire.Refused:
+    with daemon.means.store.read() as snapshot:
+        asked = snapshot.approvals.approval_of(connection.namespace, action)
     return wire.Refused(
         action=action,
-        task=task,
+        task=proposal.action.task,
         code="held",
         instead=f"a person has to lift this first ({', '.join(hold.lifters)}): tell them, and call again with"
         " exactly the same arguments once they have",
         reasons=reasons_of(hold.reasons),
+        approval=asked.question.id if asked is not None else "",
     )
 
 

@@ -42,6 +42,7 @@ SURPRISE: Final = 1
 
 _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
+        bad-argument bad-function bad-tools plain-http
         already-in-force already-initialized copy-exists bad-answers bad-credential-kind bad-credential-life
         bad-credential-parameter bad-mark bad-recipient no-recipient unwanted-recipient
         bad-admin-access bad-handed bad-target bad-wish target-file
@@ -145,9 +146,13 @@ _BY_STATUS: Final[dict[int, str]] = {
         digest-missing endpoint-unknown holder-not-shown other-action other-content other-namespace
         other-request other-tool
         outcome-not-known served-forgotten still-at-it token-inactive txn-token-absent
+        call-denied call-held call-narrowed call-over call-refused call-repeated tool-not-pinned
+        client-forked decision-altered no-client no-task-named no-task-token other-loop result-withheld
+        no-task-started
     """,
     _UNAVAILABLE: """
         data-directory-unwritable
+        api-lost call-undecided outcome-untold permit-late task-not-ended unreadable-proof
         copy-broken no-pg-dump other-daemons restore-unfinished store-behind unknown-log-key
         credential-held
         not-showing nothing-seen

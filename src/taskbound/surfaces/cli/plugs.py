@@ -209,8 +209,11 @@ class Probing(Protocol):
         directory: str,
         limits: Sequence[str] = (),
         secrets: Mapping[Slot, str | None] | None = None,
+        definitions: tuple[bytes, ...] = (),
     ) -> Probed:
         """The pinned server and its definitions; `secrets` are its slots, and what is in those that are full.
+
+        Where definitions are given it is not started, and has these.
 
         Raises:
             MalformedError: The command can't be pinned: not found, a floating version, a shell.

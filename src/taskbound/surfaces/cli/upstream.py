@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 import msgspec
 import typer
 
+from taskbound.core.action import canonical, parse_document
 from taskbound.core.tool import ToolDefinition, method_definition, parse_definitions, parse_slot
 from taskbound.core.tool.limits import limit_words
 from taskbound.surfaces.cli.oauth import OAuth, ask_client, with_slot
-from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.reading import BadInputError, read_file
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.secret import add_secret, fill_slots, how_filled, read_slots
 from taskbound.surfaces.cli.session import Session, command, group
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.tool import Slot
     from taskbound.core.tool.file import ToolFile
-    from taskbound.surfaces.cli.plugs import Probed
+    from taskbound.surfaces.cli.plugs import Plugs, Probed
     from taskbound.surfaces.cli.screen import Screen
 
 __all__ = [
@@ -92,6 +93,14 @@ Agents = Annotated[list[str] | None, typer.Option("--agent", help="Offer it to t
 Tools = Annotated[
     str, typer.Option("--tools", metavar="FILE", help="Declare what this tool file says of its tools.")
 ]
+Definitions = Annotated[
+    str,
+    typer.Option(
+        "--definitions",
+        metavar="FILE",
+        help="Take its tools from this file, a JSON list of tool objects, and start nothing.",
+    ),
+]
 Secret = Annotated[
     list[str] | None,
     typer.Option(
@@ -116,6 +125,7 @@ Transport = Annotated[
     examples="taskbound upstream add git -- mcp-server-git\n"
     "taskbound upstream add payments --agent helper --env LEDGER=/srv/ledger.db -- /opt/payments/server\n"
     "taskbound upstream add git --tools git.yaml -- mcp-server-git\n"
+    "taskbound upstream add notes --definitions notes.tools.json -- /usr/bin/python3 /srv/notes.py\n"
     "taskbound upstream add indexer --limit memory=1GiB --limit cpu=600 -- /opt/indexer/server\n"
     "taskbound upstream add search --url https://mcp.example.com/search\n"
     "taskbound upstream add github --secret environment:GITHUB_TOKEN -- /opt/github/server stdio < token\n"
@@ -146,6 +156,7 @@ def add(
     relax: RelaxOption = False,
     secret: Secret = None,
     oauth: OAuth = None,
+    definitions: Definitions = "",
 ) -> None:
     """Pin a server: its binary and arguments, or its URL, and the definitions of its tools.
 
@@ -153,38 +164,90 @@ def add(
     after `--`. A secret (environment:NAME, header:NAME, query:NAME, argument:TOOL/NAME) is sealed, and the
     egress runs such a server. A slot is filled by what is minted for each task where `=credential:…` stands
     behind it, `TARGET/KIND#NAME` with the kind's own parameters as `?name=value`. With `--oauth` it gets
-    tokens of its own; the client's secret is read like one.
+    tokens of its own; the client's secret is read like one. A program that asks for its own functions is no
+    MCP server: `--definitions` says what they are.
     """
-    started, reached = bool(env or cwd or limit), bool(header or key or ca or transport)
-    if bool(server) == bool(url) or (url and started) or (not url and reached):
-        raise BadInputError(_EITHER, remedy=_OPTIONS)
+    listed = _read_definitions(definitions)
+    of_command, of_url = bool(env or cwd or limit), bool(header or key or ca or transport)
+    _require_either(command=server, url=url, started=of_command, reached=of_url)
     file = _file_for(name, tools, relax=relax)
     client = ask_client(session, url, oauth or [], key=key, authorities=ca)
-    secrets = read_slots(session, _slots_of(with_slot(secret or [], client), file))
-    questions = parse_asks(asks or [])
-    plugs = session.plugs
+    slots = _slots_of(with_slot(secret or [], client), file)
+    _require_unstarted(listed, url, slots)
+    secrets = read_slots(session, slots)
+    questions, plugs = parse_asks(asks or []), session.plugs
     if url:
+        named, spoken = parse_variables(header or []), _parse_transport(transport)
+        whom = {"url": url, "key": key, "authorities": ca}
         probed = plugs.reach(
-            name=name,
-            url=url,
-            headers=parse_variables(header or []),
-            key=key,
-            authorities=ca,
-            transport=_parse_transport(transport),
-            secrets=secrets,
-            oauth=client,
+            name=name, headers=named, transport=spoken, secrets=secrets, oauth=client, **whom
         )
     else:
-        probed = plugs.probe(
+        probed = _started(
+            plugs,
             name=name,
             command=server or [],
-            environment=parse_variables(env or []),
-            directory=cwd,
-            limits=limit or (),
+            env=env,
+            cwd=cwd,
+            limit=limit,
             secrets=secrets,
+            listed=listed,
         )
     probed = replace(probed, methods=(*probed.methods, *questions))
     _pin(session, probed, agent or [], file, secrets, relax=relax)
+
+
+def _started(
+    plugs: Plugs,
+    *,
+    name: str,
+    command: list[str],
+    env: list[str] | None,
+    cwd: str,
+    limit: list[str] | None,
+    secrets: Mapping[Slot, str | None],
+    listed: tuple[bytes, ...],
+) -> Probed:
+    """A server that a command starts: looked at, unless a file says its tools."""
+    return plugs.probe(
+        name=name,
+        command=command,
+        environment=parse_variables(env or []),
+        directory=cwd,
+        limits=limit or (),
+        secrets=secrets,
+        definitions=listed,
+    )
+
+
+def _require_either(*, command: Sequence[str] | None, url: str, started: bool, reached: bool) -> None:
+    """Go on only with a command or a URL, and what belongs to it."""
+    if bool(command) == bool(url) or (url and started) or (not url and reached):
+        raise BadInputError(_EITHER, remedy=_OPTIONS)
+
+
+def _require_unstarted(listed: Sequence[bytes], url: str, slots: Sequence[str]) -> None:
+    """Go on only where tools of a file go with a command that needs nothing to be there."""
+    if listed and (url or slots):
+        raise BadInputError(
+            "`--definitions` is of a command that is not started", remedy="leave out `--url` and its slots"
+        )
+
+
+def _read_definitions(file: str) -> tuple[bytes, ...]:
+    """The tools that a file says; none where there is no file.
+
+    Raises:
+        BadInputError: It holds no list.
+    """
+    if not file:
+        return ()
+    found = parse_document(read_file(file))
+    if not isinstance(found, list) or not found:
+        raise BadInputError(
+            f"`{shown(file)}` is no list of tools", remedy="write one JSON list of tool objects"
+        )
+    return tuple(canonical(one) for one in found)
 
 
 def _slots_of(words: Sequence[str], file: ToolFile | None) -> list[str]:

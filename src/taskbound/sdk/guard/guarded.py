@@ -1,0 +1,253 @@
+"""Functions that are asked for before each run.
+
+1. A guarded function without a client of its own belongs to the one whose block it is called in.
+2. What a call's result waits for is over when it is returned: what is still to be awaited, or iterated, was
+   not done when its outcome was told, and is refused.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import cached_property, update_wrapper
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from taskbound.sdk.guard.errors import NoClientError, SignatureError, UnpinnedToolError
+from taskbound.sdk.guard.flow import Call, guarded
+from taskbound.sdk.guard.signature import Effect, Signature
+from taskbound.sdk.guard.tools import definition_digest, tool_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.sdk.guard.flow import Flow, Holds, Transport
+
+__all__ = ["Guarded", "Guards", "current", "guard"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    wait: float | None = None
+    narrowed: bool = False
+    key: str = ""
+
+
+class Guarded(Generic[P, R]):
+    """A function that is asked for before each run; called like the function itself."""
+
+    __wrapped__: Callable[P, R]
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        signature: Signature,
+        options: _Options,
+        client: Guards | None,
+    ) -> None:
+        """Guard it; `guard` is how one is made."""
+        self._function = function
+        self._signature = signature
+        self._options = options
+        self._client = client
+        self.is_awaited = inspect.iscoroutinefunction(function)
+        update_wrapper(self, function)
+
+    @property
+    def tool(self) -> str:
+        """`server__tool`."""
+        return self._signature.tool
+
+    @property
+    def server(self) -> str:
+        """What stands before `__`."""
+        return self._signature.server
+
+    @property
+    def definition(self) -> Mapping[str, JsonValue]:
+        """The tool object that is pinned."""
+        return self._signature.definition
+
+    @cached_property
+    def _digest(self) -> str:
+        return definition_digest(self._signature.definition)
+
+    def using(
+        self, *, wait: float | None = None, narrowed: bool | None = None, idempotency_key: str = ""
+    ) -> Guarded[P, R]:
+        """The same with other words for its calls.
+
+        Args:
+            wait: Seconds that people may take; the client's where it is None.
+            narrowed: Whether less may run, where a person answers with less.
+            idempotency_key: The action's own, at most 200 printable characters: a second call with it never
+                runs, and says what became of the first (`RepeatedError`).
+        """
+        options = _Options(
+            wait=self._options.wait if wait is None else wait,
+            narrowed=self._options.narrowed if narrowed is None else narrowed,
+            key=idempotency_key,
+        )
+        return Guarded(self._function, self._signature, options, self._client)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Ask, and run where it is permitted.
+
+        Raises:
+            RefusedError: It is refused or held; nothing ran.
+            TaskboundError: As `taskbound.sdk.guard.errors` says.
+        """
+        client = self._client or current.get()
+        if client is None:
+            raise NoClientError(f"`{self.tool}` was called where no client is")  # 1
+        call = Call(tool=self.tool, arguments=self._signature.written(args, kwargs), definition=self._digest)
+        return client.run(self, call)
+
+    # What the clients need of it, and nobody else.
+
+    def flow(self, transport: Transport, call: Call, holds: Holds, wait: float) -> Flow[object]:
+        """All steps of one call."""
+        wanted = wait if self._options.wait is None else self._options.wait
+        steps = guarded(
+            transport,
+            replace(call, key=self._options.key),
+            holds=holds,
+            wait=wanted,
+            narrowed=self._options.narrowed,
+            readable=self._signature.read,
+        )
+        try:
+            return (yield from steps)
+        except UnpinnedToolError as error:
+            error.tool_file = tool_file([self])
+            raise
+
+    def started(self, arguments: bytes) -> Any:  # noqa: ANN401 -- whatever the function gives
+        """The function, called with what was decided."""
+        args, kwargs = self._signature.read(arguments)
+        return self._function(*args, **kwargs)
+
+    def finished(self, result: Any) -> Any:  # noqa: ANN401 -- whatever the function gave
+        """The result, where the function is done with it (rule 2)."""
+        if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+            if inspect.iscoroutine(result) or inspect.isgenerator(result):
+                result.close()
+            raise SignatureError(
+                f"`{self.tool}` gave back something that is still to run",
+                remedy="make it `async def`, or have it return what it found",
+            )
+        return result
+
+
+class Guards(ABC):
+    """`@client.guard`."""
+
+    @abstractmethod
+    def require_fit(self, function: Guarded[P, R]) -> None:
+        """Go on only with a function that this client is for (rule 2)."""
+
+    @abstractmethod
+    def run(self, function: Guarded[P, R], call: Call) -> R:
+        """What a call of a guarded function comes to."""
+
+    @overload
+    def guard(self, function: Callable[P, R], /) -> Guarded[P, R]: ...
+
+    @overload
+    def guard(
+        self,
+        *,
+        server: str = "",
+        tool: str = "",
+        effect: Effect = "destructive",
+        wait: float | None = None,
+        narrowed: bool = False,
+    ) -> Callable[[Callable[P, R]], Guarded[P, R]]: ...
+
+    def guard(  # type: ignore[misc]  # of the second form P and R are its result's
+        self,
+        function: Callable[P, R] | None = None,
+        /,
+        *,
+        server: str = "",
+        tool: str = "",
+        effect: Effect = "destructive",
+        wait: float | None = None,
+        narrowed: bool = False,
+    ) -> Guarded[P, R] | Callable[[Callable[P, R]], Guarded[P, R]]:
+        """Have a function asked for before each run, by this client; as `taskbound.guard` otherwise."""
+        options = _Options(wait=wait, narrowed=narrowed)
+        return _guard(function, server, tool, effect, options, self)
+
+
+@overload
+def guard(function: Callable[P, R], /) -> Guarded[P, R]: ...
+
+
+@overload
+def guard(
+    *,
+    server: str = "",
+    tool: str = "",
+    effect: Effect = "destructive",
+    wait: float | None = None,
+    narrowed: bool = False,
+) -> Callable[[Callable[P, R]], Guarded[P, R]]: ...
+
+
+def guard(
+    function: Callable[P, R] | None = None,
+    /,
+    *,
+    server: str = "",
+    tool: str = "",
+    effect: Effect = "destructive",
+    wait: float | None = None,
+    narrowed: bool = False,
+) -> Guarded[P, R] | Callable[[Callable[P, R]], Guarded[P, R]]:
+    """Have a function asked for before each run, by the client in whose block it is called.
+
+    Args:
+        function: What is guarded; its parameters are the tool's schema.
+        server: What stands before `__` in the tool's name; the module's name where it is not said.
+        tool: What stands behind it; the function's name where it is not said.
+        effect: What a call may do to the world: `read`, `write` or `destructive`.
+        wait: Seconds that people may take, should they have to be asked; the client's where it is None.
+        narrowed: Whether less may run, where a person answers with less.
+
+    Raises:
+        SignatureError: The function's parameters can't be a schema.
+    """
+    return _guard(function, server, tool, effect, _Options(wait=wait, narrowed=narrowed), None)
+
+
+def _guard(
+    function: Callable[P, R] | None,
+    server: str,
+    tool: str,
+    effect: Effect,
+    options: _Options,
+    client: Guards | None,
+) -> Guarded[P, R] | Callable[[Callable[P, R]], Guarded[P, R]]:
+    def made(function: Callable[P, R]) -> Guarded[P, R]:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise SignatureError(
+                "a generator runs when it is iterated, and not when it is called",
+                remedy="guard what it calls, or return a list",
+            )  # 2
+        signature = Signature.of(function, server=server, tool=tool, effect=effect)
+        found = Guarded(function, signature, options, client)
+        if client is not None:
+            client.require_fit(found)
+        return found
+
+    return made if function is None else made(function)
+
+
+current: ContextVar[Guards | None] = ContextVar("taskbound_client", default=None)
+"""The client in whose block a function is called (rule 1)."""

@@ -1,0 +1,448 @@
+"""The connection under a client of this machine's daemon: made when it is needed, made anew when it is lost.
+
+1. Nothing is connected before the first call, and a connection is of the process, and of the event loop, that
+   made it. Whoever takes it elsewhere is refused: two of them would read each other's answers.
+2. Threads take turns: one question is asked and answered before the next one. Who waits for people lets the
+   others go on.
+3. A connection that was lost is made anew with its secret, for as long as the daemon takes it for the same
+   holder (design 4.9); after that it is another one.
+4. What a daemon that does not answer still says is believed by nobody: its connection is closed.
+5. A cancelled question may be permitted all the same: what was not begun is told so when its answer comes,
+   and a question to people is taken back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from taskbound import __version__
+from taskbound.core.errors import TaskboundError
+from taskbound.sdk.client import AsyncClient, Client, RefusedByDaemonError
+from taskbound.sdk.credential import OtherTaskBoundError
+from taskbound.sdk.guard.errors import ForkedError, OtherLoopError, RefusedError
+from taskbound.sdk.guard.flow import Pause, Say
+from taskbound.sdk.guard.near import GRACE, Listen
+from taskbound.wire.action import Decide, Outcome, Permitted, Refused
+from taskbound.wire.approval import HoldPush, LeaveHold
+from taskbound.wire.connection import Bind, Bound, Open, Ping
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Coroutine
+    from pathlib import Path
+
+    from taskbound.sdk.guard.flow import Step
+    from taskbound.wire.envelope import Answer, Ask, Push
+
+__all__ = ["AsPerson", "AsyncLink", "BlockingLink", "Place"]
+
+_TURN: Final = 0.25
+"""Seconds after which who waits for people looks whether another thread has heard their answer."""
+_MOST: Final = 1000
+"""Answers of people that are kept for who has not come for them yet, the latest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the daemon is, and for whom it is spoken to."""
+
+    socket: Path
+    namespace: str
+    agent: str
+    task: str
+    """The task that is meant; empty for the one that the daemon finds."""
+    template: str = ""
+    """Of what tasks are made where nothing else is said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsPerson:
+    """Ask this for the account that the program runs under, on a connection of its own."""
+
+    ask: Ask
+
+
+class _Find(Protocol):
+    """Where the daemon is, looked for once, when it is needed."""
+
+    def __call__(self) -> Place:
+        """The place; a `TaskboundError` where there is none."""
+
+
+def _hello(place: Place, secret: str, task: str) -> Open:
+    return Open(
+        role="gateway",
+        version=__version__,
+        namespace=place.namespace,
+        agent=place.agent,
+        task=task,
+        resume=secret,
+    )
+
+
+def _refused(error: RefusedByDaemonError) -> RefusedError:
+    """A refusal to belong to a task, as one of a call."""
+    fault = error.fault
+    return RefusedError(
+        f"there is no task to act in: {fault.message} [{fault.code}]",
+        tool="",
+        code=fault.code,
+        remedy=fault.advice,
+    )
+
+
+def _require(bound: Bound, task: str) -> None:
+    if task not in {"", bound.task}:
+        raise OtherTaskBoundError(
+            f"this process belongs to the task `{bound.task}`, and not to the one named"
+        )
+
+
+class _Kept:
+    """What both kinds of connection remember."""
+
+    def __init__(self, find: _Find) -> None:
+        self._find = find
+        self._place: Place | None = None
+        self._process = 0
+        self._secret = ""
+        self._lost = 0.0
+        self._heard: dict[str, HoldPush] = {}
+        self.task = ""
+        """The task that is named; empty for the one that the daemon finds."""
+        self.bound: Bound | None = None
+        """What the connection belongs to, as it was said last."""
+
+    @property
+    def place(self) -> Place:
+        """Where the daemon is."""
+        if self._place is None:
+            self._place = self._find()
+            self.task = self.task or self._place.task
+        return self._place
+
+    def require_own(self) -> None:
+        """Go on only in the process that connected first (rule 1)."""
+        here = os.getpid()
+        if self._process not in {0, here}:
+            raise ForkedError(f"this client belongs to the process {self._process}, and not to {here}")
+        self._process = here
+
+    def _resume(self) -> str:
+        """The secret with which a lost holder is the same again (rule 3)."""
+        return self._secret if time.monotonic() - self._lost < GRACE else ""
+
+    def _hear(self, push: Push) -> None:
+        if isinstance(push, HoldPush):
+            self._heard[push.action] = push
+            if len(self._heard) > _MOST:
+                del self._heard[next(iter(self._heard))]
+
+
+class BlockingLink(_Kept):
+    """For programs that block."""
+
+    def __init__(self, find: _Find) -> None:
+        """Connect when something is asked."""
+        super().__init__(find)
+        self._turn = threading.RLock()
+        self._client: Client | None = None
+        self._person: Client | None = None
+
+    def perform(self, step: Step) -> object:
+        """Do a step that is no run."""
+        match step:
+            case Pause(seconds=seconds):
+                time.sleep(seconds)
+                return None
+            case Say(what=Listen(action=action, seconds=seconds)):
+                return self._listen(action, seconds)
+            case Say(what=AsPerson(ask=ask)):
+                return self._as_person(ask)
+            case Say(what=ask):
+                return self._say(ask)  # type: ignore[arg-type]  # what `Near` says are questions
+            case _:
+                raise TypeError(step)
+
+    def beat(self) -> None:
+        """Be there: a connection that was lost is made anew."""
+        self._say(Ping())
+
+    def belong(self) -> Bound:
+        """The task that this program acts in; raises as a call would."""
+        self.require_own()
+        with self._turn:
+            self._connected()
+            bound = self._say(Bind())
+            if not isinstance(bound, Bound):
+                raise RefusedError("there is no task to act in", tool="")
+            self.bound = bound
+            return bound
+
+    def _say(self, ask: Ask) -> Answer:
+        self.require_own()
+        with self._turn:  # 2
+            client = self._connected()
+            try:
+                return client.ask_any(ask)
+            except BaseException:
+                self._drop()  # 4: also when a signal came in the middle of an answer
+                raise
+
+    def _as_person(self, ask: Ask) -> Answer:
+        self.require_own()
+        with self._turn:
+            place = self.place
+            if self._person is None:
+                self._person = Client(
+                    place.socket, Open(role="run", version=__version__, namespace=place.namespace)
+                )
+            try:
+                return self._person.ask_any(ask)
+            except BaseException:
+                self._person.close()
+                self._person = None
+                raise
+
+    def _listen(self, action: str, seconds: float) -> HoldPush | None:
+        """What people answered to a held action, by whichever thread it was heard."""
+        end = time.monotonic() + seconds
+        while True:
+            self.require_own()
+            with self._turn:
+                client = self._connected()
+                if (found := self._heard.pop(action, None)) is not None:
+                    return found
+            left = end - time.monotonic()
+            if left <= 0:
+                return None
+            try:
+                select.select([client], [], [], min(left, _TURN))  # 2: outside of the turn
+            except (OSError, ValueError):  # another thread has closed it meanwhile
+                continue
+
+    def _connected(self) -> Client:
+        """The connection; within a turn."""
+        if self._client is not None and self._still():
+            return self._client
+        place = self.place
+        try:
+            client = Client(place.socket, _hello(place, self._resume(), self.task))
+            try:
+                self.bound = client.ask(Bind(), Bound)
+                _require(self.bound, self.task)
+            except BaseException:
+                client.close()
+                raise
+        except RefusedByDaemonError as error:
+            raise _refused(error) from error
+        self._client, self._secret = client, client.opened.connection
+        return client
+
+    def _still(self) -> bool:
+        """Whether the connection is there, once what it said unasked was heard."""
+        client = self._client
+        if client is None:
+            return False
+        try:
+            for reply in client.kept():
+                if reply.push is not None:
+                    self._hear(reply.push)
+            while select.select([client], [], [], 0)[0]:
+                for push in client.pushes():
+                    self._hear(push)
+        except (TaskboundError, OSError, ValueError):
+            self._drop()
+            return False
+        return True
+
+    def _drop(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client, self._lost = None, time.monotonic()
+
+    def close(self) -> None:
+        """End the connections."""
+        with self._turn:
+            for one in (self._client, self._person):
+                if one is not None:
+                    one.close()
+            self._client, self._person, self._secret = None, None, ""
+
+
+class AsyncLink(_Kept):
+    """For asyncio programs; of the loop that it was first used in."""
+
+    def __init__(self, find: _Find) -> None:
+        """Connect when something is asked."""
+        super().__init__(find)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turn: asyncio.Lock | None = None
+        self._client: AsyncClient | None = None
+        self._person: AsyncClient | None = None
+        self._waiting: dict[str, asyncio.Future[HoldPush]] = {}
+        self._behind: set[asyncio.Task[None]] = set()
+
+    async def perform(self, step: Step) -> object:
+        """Do a step that is no run."""
+        match step:
+            case Pause(seconds=seconds):
+                await asyncio.sleep(seconds)
+                return None
+            case Say(what=Listen(action=action, seconds=seconds)):
+                return await self._listen(action, seconds)
+            case Say(what=AsPerson(ask=ask)):
+                return await self._as_person(ask)
+            case Say(what=ask):
+                return await self._say(ask)  # type: ignore[arg-type]  # what `Near` says are questions
+            case _:
+                raise TypeError(step)
+
+    async def beat(self) -> None:
+        """Be there: a connection that was lost is made anew."""
+        await self._say(Ping())
+
+    async def belong(self) -> Bound:
+        """The task that this program acts in; raises as a call would."""
+        await self._connected()
+        bound = await self._say(Bind())
+        if not isinstance(bound, Bound):
+            raise RefusedError("there is no task to act in", tool="")
+        self.bound = bound
+        return bound
+
+    async def _say(self, ask: Ask) -> Answer:
+        client = await self._connected()
+        if not isinstance(ask, Decide):
+            return await self._answered(client, client.ask_any(ask))
+        waiting = asyncio.ensure_future(client.ask_any(ask))
+        try:
+            return await self._answered(client, asyncio.shield(waiting))
+        except asyncio.CancelledError:
+            self._later(self._give_back(client, waiting))  # 5
+            raise
+
+    async def _answered(self, client: AsyncClient, answer: Awaitable[Answer]) -> Answer:
+        try:
+            return await answer
+        except TaskboundError:
+            self._drop(client)  # 4
+            raise
+
+    async def _give_back(self, client: AsyncClient, waiting: asyncio.Future[Answer]) -> None:
+        """Say that nothing is begun on an answer that nobody waits for (rule 5)."""
+        try:
+            answer = await waiting
+            if isinstance(answer, Permitted):
+                await client.ask_any(Outcome(action=answer.action, outcome="not-sent"))
+            elif isinstance(answer, Refused) and answer.code == "held":
+                await client.ask_any(LeaveHold(action=answer.action))
+        except TaskboundError:
+            self._drop(client)  # to the daemon a permit of a lost connection is unknown
+
+    def _later(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._behind.add(task)
+        task.add_done_callback(self._behind.discard)
+
+    async def _as_person(self, ask: Ask) -> Answer:
+        self._require_loop()
+        place = self.place
+        if self._person is None:
+            hello = Open(role="run", version=__version__, namespace=place.namespace)
+            self._person, _ = await AsyncClient.connect(
+                place.socket, hello, pushed=lambda _: None, lost=lambda: None
+            )
+        try:
+            return await self._person.ask_any(ask)
+        except BaseException:
+            self._person.close()
+            self._person = None
+            raise
+
+    async def _listen(self, action: str, seconds: float) -> HoldPush | None:
+        """What people answered to a held action."""
+        await self._connected()
+        if (found := self._heard.pop(action, None)) is not None:
+            return found
+        waiting = self._waiting.setdefault(action, asyncio.get_running_loop().create_future())
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.shield(waiting)
+        except TimeoutError:
+            return None
+        finally:
+            self._waiting.pop(action, None)
+
+    def _pushed(self, push: Push) -> None:
+        if isinstance(push, HoldPush):
+            waiting = self._waiting.get(push.action)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(push)
+            else:
+                self._hear(push)
+
+    def _require_loop(self) -> asyncio.Lock:
+        """Go on only in the first loop (rule 1)."""
+        self.require_own()
+        loop = asyncio.get_running_loop()
+        if self._turn is None:
+            self._loop, self._turn = loop, asyncio.Lock()
+        elif loop is not self._loop:
+            raise OtherLoopError("this client belongs to another event loop")
+        return self._turn
+
+    async def _connected(self) -> AsyncClient:
+        turn = self._require_loop()
+        client = self._open()
+        if client is None:
+            async with turn:
+                client = self._open()  # another call may have connected meanwhile
+                if client is None:
+                    client = await self._connect()
+        return client
+
+    def _open(self) -> AsyncClient | None:
+        return self._client
+
+    async def _connect(self) -> AsyncClient:
+        place = self.place
+        opened: list[AsyncClient] = []
+        hello = _hello(place, self._resume(), self.task)
+
+        def lost() -> None:
+            if opened:
+                self._drop(opened[0])
+
+        try:
+            client, said = await AsyncClient.connect(place.socket, hello, pushed=self._pushed, lost=lost)
+            opened.append(client)
+            try:
+                self.bound = await client.ask(Bind(), Bound)
+                _require(self.bound, self.task)
+            except BaseException:
+                client.close()
+                raise
+        except RefusedByDaemonError as error:
+            raise _refused(error) from error
+        self._client, self._secret = client, said.connection
+        return client
+
+    def _drop(self, client: AsyncClient) -> None:
+        client.close()
+        if client is self._client:
+            self._client, self._lost = None, time.monotonic()
+
+    async def close(self) -> None:
+        """End the connections, once what is owed behind cancelled calls was said."""
+        if self._behind:
+            await asyncio.wait(self._behind)
+        for one in (self._client, self._person):
+            if one is not None:
+                one.close()
+        self._client, self._person, self._secret = None, None, ""

@@ -1,0 +1,257 @@
+"""Speaking to the daemon over its socket, for guarded calls: what is said, and what its answers mean.
+
+1. The connection is one under the role of a gateway: it holds the permits, and is the task's heartbeat.
+2. A permit is taken for this very act alone: its digest is made here from what was asked, and compared.
+3. Where the answer to a question is lost with the connection, the same is presented once more: where it was
+   permitted before, nothing was done on it, and that is told. Under a key of the caller's nothing is told:
+   another process may have it too.
+4. An outcome is owed: it is told again on the next connection, which is the same holder to the daemon within
+   five seconds (design 4.9). After that it is unknown there, and whoever called is told that.
+5. People's answer is pushed; since that can be lost, the daemon is asked every few seconds too.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import msgspec
+
+from taskbound.core.action.digest import Action, Frame
+from taskbound.core.action.parse import parse_document, parse_object
+from taskbound.core.errors import UnavailableError
+from taskbound.sdk.client import DaemonLostError
+from taskbound.sdk.guard.errors import (
+    KINDS,
+    REPEATED,
+    CallUndecidedError,
+    DecisionAlteredError,
+    HeldError,
+    NarrowedError,
+    OutcomeUntoldError,
+    RefusedError,
+    RepeatedError,
+    ResultWithheldError,
+    UnpinnedToolError,
+)
+from taskbound.sdk.guard.flow import Answered, Flow, Pause, Permit, Say
+from taskbound.wire.action import Decide, Duplicate, Narrowed, Outcome, Permitted, Refused, Released, Withheld
+from taskbound.wire.approval import HoldPush, LeaveHold
+from taskbound.wire.connection import Fault
+
+if TYPE_CHECKING:
+    from taskbound.sdk.guard.flow import Call
+    from taskbound.wire.envelope import Answer
+
+__all__ = ["Listen", "Near"]
+
+GRACE: Final = 5.0
+"""Seconds within which a lost holder is the same again."""
+_MOST_WAIT: Final = 600
+"""Seconds that people may be asked for at most: the daemon's own bound."""
+_LOOK: Final = 5.0
+"""Seconds after which the daemon is asked though it said nothing (rule 5)."""
+_PAUSE: Final = 0.1
+_UNAVAILABLE: Final = "unavailable"
+_NOTE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """Hear what the daemon pushes of this held action, for so many seconds at most."""
+
+    action: str
+    seconds: float
+
+
+class Near:
+    """The daemon of this machine."""
+
+    def __init__(self, *, namespace: str, agent: str) -> None:
+        """Speak for this agent."""
+        self._namespace = namespace
+        self._agent = agent
+        self._numbers = count(1)
+
+    def ask(self, call: Call) -> Flow[Permit]:
+        """The permit; raises as `Transport.ask` says."""
+        asked = time.monotonic()
+        ask = Decide(
+            tool=call.tool,
+            arguments=msgspec.Raw(call.arguments),
+            request=f'"guard-{next(self._numbers)}"',
+            key=call.key,
+            resume=call.resume,
+            wait=_MOST_WAIT,
+            read=(),
+        )
+        try:
+            answer: Answer = yield Say(what=ask)
+        except DaemonLostError as error:
+            if call.key:
+                raise
+            yield Pause(seconds=_PAUSE)
+            asked = time.monotonic()
+            answer = yield Say(what=ask)  # 3
+            if isinstance(answer, Duplicate) and answer.state == "permitted":
+                yield from self.tell(answer.action, "not-sent")
+                raise CallUndecidedError(
+                    f"the answer was lost, and nothing was done: {error.message}", remedy="call it again"
+                ) from error
+        return (yield from self._permit(call, answer, asked))
+
+    def _permit(self, call: Call, answer: Answer, asked: float) -> Flow[Permit]:
+        match answer:
+            case Permitted():
+                try:
+                    self._require_same(call, answer)
+                except (DecisionAlteredError, UnpinnedToolError):
+                    yield Say(what=Outcome(action=answer.action, outcome="not-sent"))
+                    raise
+                return Permit(action=answer.action, asked=asked)
+            case Refused():
+                raise _refusal(call.tool, answer)
+            case Narrowed():
+                less = NarrowedError(
+                    "a person has answered with a narrower action, which may run instead of this one",
+                    tool=call.tool,
+                    code="narrowed",
+                    action=answer.action,
+                    task=answer.task,
+                    remedy="ask for it, with `arguments`, or let it run with `narrowed=True`",
+                )
+                less.arguments = parse_object(bytes(answer.arguments))
+                less.changed = tuple((one.place, one.before, one.after) for one in answer.changed)
+                raise less
+            case Duplicate():
+                raise _repeated(call.tool, answer)
+            case Fault():
+                _raise(call.tool, answer)
+            case _:
+                raise CallUndecidedError(
+                    f"the daemon answered `{type(answer).__name__}` to who asked for an action"
+                )
+
+    def tell(self, action: str, outcome: str, note: str = "") -> Flow[None]:
+        """Say what came of it (rule 4); raises as `Transport.tell` says."""
+        end = time.monotonic() + GRACE
+        while True:
+            try:
+                answer: Answer = yield Say(what=Outcome(action=action, outcome=outcome, note=note[:_NOTE]))
+            except UnavailableError as error:
+                why = error.message
+            else:
+                match answer:
+                    case Released():
+                        return
+                    case Withheld(recorded=True) if outcome == "succeeded":
+                        raise ResultWithheldError(
+                            f"its result may not be used: {answer.reason}", action=action, code=answer.code
+                        )
+                    case Withheld(recorded=True):
+                        return
+                    case Withheld(reason=why):
+                        pass
+                    case Fault(message=why):
+                        pass
+                    case _:
+                        why = f"the daemon answered `{type(answer).__name__}`"
+            if time.monotonic() >= end:
+                raise OutcomeUntoldError(
+                    f"what came of `{action}` ({outcome}) could not be told: {why}",
+                    action=action,
+                    outcome=outcome,
+                )
+            yield Pause(seconds=_PAUSE)
+
+    def hear(self, held: HeldError, seconds: float) -> Flow[Answered]:
+        """What people answered (rule 5)."""
+        push: HoldPush | None = yield Say(what=Listen(action=held.action, seconds=min(seconds, _LOOK)))
+        if push is None:
+            return Answered(state="")
+        return Answered(state=push.state, reason=push.reason)
+
+    def leave(self, action: str) -> Flow[None]:
+        """Take the question back; where the daemon can't be told, it sees the connection's end."""
+        try:
+            yield Say(what=LeaveHold(action=action))
+        except DaemonLostError:
+            return
+
+    def _require_same(self, call: Call, answer: Permitted) -> None:
+        """Go on only with a permit of this very act (rule 2), for the function as it is."""
+        frame = _frame(self._namespace, answer.task, self._agent, call.tool, answer.server, answer.definition)
+        if Action(frame=frame, arguments=call.arguments).digest != answer.digest:
+            raise DecisionAlteredError(f"what was permitted is not what was asked of `{call.tool}`")
+        _require_pinned(call, answer.definition)
+
+
+@lru_cache(maxsize=256)
+def _frame(namespace: str, task: str, agent: str, tool: str, server: str, definition: str) -> Frame:
+    return Frame(namespace=namespace, task=task, agent=agent, tool=tool, server=server, definition=definition)
+
+
+def _require_pinned(call: Call, definition: str) -> None:
+    """Go on only where the definition that was decided by is the function's own.
+
+    Raises:
+        UnpinnedToolError: It is another one: the function was changed since, or another tool has its name.
+    """
+    if call.definition != definition:
+        raise UnpinnedToolError(
+            f"`{call.tool}` is pinned with another definition than the function has now",
+            tool=call.tool,
+            code="other-definition",
+            remedy="have a person look at what changed, and pin it anew",
+        )
+
+
+def _refusal(tool: str, answer: Refused) -> RefusedError:
+    """What the daemon's no is, as an error."""
+    reasons = tuple((one.code, one.text) for one in answer.reasons)
+    words = "; ".join(text for _, text in reasons)
+    kind = KINDS.get(answer.code, RefusedError)
+    held = answer.code == "held"
+    said = kind(
+        f"`{tool}` is {'held' if held else 'refused'}{f': {words}' if words else ''} [{answer.code}]",
+        tool=tool,
+        code=answer.code,
+        remedy=answer.instead,
+        action=answer.action,
+        task=answer.task,
+        reasons=reasons,
+    )
+    if isinstance(said, HeldError):
+        said.approval = answer.approval
+    return said
+
+
+def _repeated(tool: str, answer: Duplicate) -> RepeatedError:
+    said = RepeatedError(
+        f"`{tool}` was asked for under this key before, and is {answer.state}",
+        tool=tool,
+        code=REPEATED,
+        action=answer.action,
+        task=answer.task,
+        remedy="do nothing on this answer; take another key for another action",
+        reasons=tuple((one.code, one.text) for one in answer.reasons),
+    )
+    said.state = answer.state
+    if isinstance(answer.answer, msgspec.Raw):
+        said.answer = parse_document(bytes(answer.answer))
+    return said
+
+
+def _raise(tool: str, fault: Fault) -> NoReturn:
+    """Raise what a fault says."""
+    if fault.family == _UNAVAILABLE:
+        raise CallUndecidedError(fault.message, code=fault.code, remedy=fault.advice)
+    raise RefusedError(
+        f"`{tool}` is refused: {fault.message} [{fault.code}]",
+        tool=tool,
+        code=fault.code,
+        remedy=fault.advice,
+    )

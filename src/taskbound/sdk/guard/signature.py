@@ -1,0 +1,172 @@
+"""A function's signature as a tool: its schema, the bytes that are decided, and the way back.
+
+1. The tool's name is `server__tool`: the function's module and the function, unless told otherwise.
+2. All parameters are said, those with a default by their default: what runs depends on nothing that was not
+   decided.
+3. A function is called with values that are read from the decided bytes, and none of its caller's.
+4. What narrows an action may leave out an argument that has a default; nothing else may be missing, and
+   nothing more be there.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_type_hints
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.action.parse import parse_object
+from taskbound.core.errors import MalformedError
+from taskbound.core.tool.name import join_tool_name
+from taskbound.sdk.guard.errors import DecisionAlteredError, SignatureError
+from taskbound.sdk.guard.shape import Shape, object_schema, shape_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from taskbound.core.action.canonical import JsonValue
+
+__all__ = ["Effect", "Signature", "tool_of"]
+
+Effect: TypeAlias = Literal["read", "write", "destructive"]
+"""What a call may do to the world, by whoever wrote the function; a person may declare another."""
+_HINTS: Final[Mapping[str, dict[str, JsonValue]]] = {
+    "read": {"readOnlyHint": True},
+    "write": {"readOnlyHint": False, "destructiveHint": False},
+    "destructive": {"readOnlyHint": False, "destructiveHint": True},
+}
+_SPREAD: Final = frozenset({inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD})
+
+
+def tool_of(function: Callable[..., object], *, server: str = "", tool: str = "") -> tuple[str, str]:
+    """Server and own name of a function's tool (rule 1).
+
+    Raises:
+        SignatureError: They make no tool's name.
+    """
+    module = str(getattr(function, "__module__", ""))
+    if module == "__main__":  # the same program by another way to start it
+        module = Path(inspect.getfile(function)).stem
+    named = server or module.rpartition(".")[2].strip("_").replace("_", "-").lower()
+    own = tool or str(getattr(function, "__name__", ""))
+    try:
+        join_tool_name(named, own)
+    except MalformedError as error:
+        raise SignatureError(
+            f"`{named}` and `{own}` make no tool's name: {error.message}",
+            remedy="name them: `guard(server=…, tool=…)`",
+        ) from error
+    return named, own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """One function as a tool."""
+
+    server: str
+    name: str
+    """As its server calls it."""
+    definition: Mapping[str, JsonValue]
+    """The tool object, as it is pinned."""
+    bound: inspect.Signature
+    shapes: Mapping[str, Shape]
+    """By parameter."""
+
+    @property
+    def tool(self) -> str:
+        """`server__tool`."""
+        return join_tool_name(self.server, self.name)
+
+    @classmethod
+    def of(
+        cls,
+        function: Callable[..., object],
+        *,
+        server: str = "",
+        tool: str = "",
+        effect: Effect = "destructive",
+    ) -> Signature:
+        """The signature of a function.
+
+        Args:
+            function: What is guarded.
+            server: What stands before `__`; its module's name where it is not said.
+            tool: What stands behind it; the function's name where it is not said.
+            effect: What a call may do.
+
+        Raises:
+            SignatureError: It can't be a tool.
+        """
+        named, own = tool_of(function, server=server, tool=tool)
+        if effect not in _HINTS:
+            raise SignatureError(f"`{effect}` is no effect", remedy=f"say one of {', '.join(_HINTS)}")
+        try:
+            hints = get_type_hints(function)
+        except (NameError, TypeError, AttributeError) as error:
+            raise SignatureError(f"the annotations of `{own}` can't be read: {error}") from error
+        bound = inspect.signature(function)
+        shapes = {one.name: _shape(own, one, hints) for one in bound.parameters.values()}
+        properties = {name: _property(bound.parameters[name], one) for name, one in shapes.items()}
+        required = [name for name, one in bound.parameters.items() if one.default is one.empty]
+        definition: dict[str, JsonValue] = {
+            "name": own,
+            "description": (inspect.getdoc(function) or own).strip(),
+            "inputSchema": object_schema(properties, required),
+            "annotations": _HINTS[effect],
+        }
+        return cls(server=named, name=own, definition=definition, bound=bound, shapes=shapes)
+
+    def written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """The canonical bytes of a call's arguments (rule 2).
+
+        Raises:
+            TypeError: They do not fit the function, as Python says it.
+            MalformedError: A value is not of its type, or can't be written.
+        """
+        given = self.bound.bind(*args, **kwargs)
+        given.apply_defaults()
+        return canonical({name: self.shapes[name].write(one, name) for name, one in given.arguments.items()})
+
+    def read(self, decided: bytes) -> tuple[list[Any], dict[str, Any]]:
+        """What the function is called with, from the bytes that were decided (rules 3 and 4).
+
+        Raises:
+            DecisionAlteredError: They are no arguments of this function.
+        """
+        found = parse_object(decided)
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        try:
+            for name, one in self.bound.parameters.items():
+                if name in found:
+                    value = self.shapes[name].read(found.pop(name))
+                elif one.default is not one.empty:
+                    shape = self.shapes[name]  # 4: a value of its own, too
+                    value = shape.read(shape.write(one.default, name))
+                else:
+                    raise KeyError(name)  # noqa: TRY301 -- as a member that is missing within an argument
+                if one.kind is one.POSITIONAL_ONLY:
+                    args.append(value)
+                else:
+                    kwargs[name] = value
+        except (KeyError, TypeError, ValueError) as error:
+            raise DecisionAlteredError(f"what was decided are no arguments of `{self.tool}`") from error
+        if found:
+            raise DecisionAlteredError(f"what was decided has more arguments than `{self.tool}`")
+        return args, kwargs
+
+
+def _shape(function: str, one: inspect.Parameter, hints: Mapping[str, object]) -> Shape:
+    if one.kind in _SPREAD:
+        raise SignatureError(f"`{function}` takes any arguments (`*{one.name}`)", where=one.name)
+    if one.name not in hints:
+        raise SignatureError(f"the parameter `{one.name}` of `{function}` has no type", where=one.name)
+    return shape_of(hints[one.name], one.name)
+
+
+def _property(one: inspect.Parameter, shape: Shape) -> dict[str, JsonValue]:
+    """The schema of a parameter; its default in it, which has to be of its type."""
+    if one.default is one.empty:
+        return shape.schema
+    return {**shape.schema, "default": shape.write(one.default, one.name)}
