@@ -142,6 +142,24 @@ def test_one_tool_s_effect_and_roles_are_declared_by_themselves(place: Installat
     assert (wrong.status, "[bad-role]" in wrong.err) == (2, True)
 
 
+def test_that_nobody_tells_an_outcome_is_declared_by_itself_or_by_a_file_that_needs_the_word_for_it(
+    place: Installation,
+) -> None:
+    declared = place("tool", "declare", "fs__write", "--outcome", "unwatched", "--yes")
+    assert (declared.status, "to be unwatched" in declared.out) == (0, True), declared.err
+    assert "unwatched" in place("tool", "list").out
+    assert rows(place)["fs__write"].get("unwatched") is True
+    assert place("tool", "declare", "fs__write", "--outcome", "succeeded", "--yes").status == 2
+    assert place("tool", "declare", "fs__write", "--outcome", "watched", "--yes").status == 0
+    assert "unwatched" not in rows(place)["fs__write"]
+    file = place.root / "unwatched.yaml"
+    file.write_text("server: fs\ntools:\n  write:\n    outcome: unwatched\n", encoding="utf-8")
+    refused = place("tool", "apply", str(file), "--yes")
+    assert (refused.status, "[relaxes]" in refused.err, "RELAXES" in refused.out) == (3, True, True)
+    assert place("tool", "apply", str(file), "--relax", "--yes").status == 0
+    assert rows(place)["fs__write"].get("unwatched") is True
+
+
 def test_the_page_s_last_commands_give_a_tool_away_and_mend_it_once_its_owner_has_left(
     place: Installation,
 ) -> None:
