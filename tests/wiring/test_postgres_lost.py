@@ -109,11 +109,11 @@ def code_of(home: Path, request: str) -> str:
 def test_f5_i15_last_commits_that_a_failover_lost_are_found_with_the_first_call_and_nothing_is_permitted(
     own: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first, second = homes(tmp_path, "one", "two")
+    first, second, third = homes(tmp_path, "one", "two", "idle")
     url = own.url(own.database())
     with log(tmp_path / "apart") as told:
         flags = ("--store", url, *told)
-        with daemon(first, *flags) as one, daemon(second, *flags) as two:
+        with daemon(first, *flags) as one, daemon(second, *flags) as two, daemon(third, *flags) as idle:
             task = settle_in(find_socket(first), tmp_path)
             until(lambda: covered(find_socket(first)), "the log is signed")
             own.stop("fast")
@@ -121,13 +121,16 @@ def test_f5_i15_last_commits_that_a_failover_lost_are_found_with_the_first_call_
             own.start()
             until(lambda: code_of(first, "1") == "permitted", "the database is back")
             until(lambda: code_of(second, "1") == "permitted", "for both")
+            until(lambda: placed(find_socket(third)) and covered(find_socket(third)), "all see it")
+            seen = (third / "log-seen").read_bytes
+            until(lambda: seen() == (first / "log-seen").read_bytes(), "the idle one remembers it too")
             own.stop("immediate")
             put_back(own, older)
             own.start()
             assert {code_of(first, "2"), code_of(second, "2")} <= {"store-behind", "daemon-lost"}
-            assert (one.wait(), two.wait()) == (5, 5)
+            assert (one.wait(), two.wait(), idle.wait()) == (5, 5, 5)  # the idle one lost nothing of its own
             assert "[store-behind]" in one.words
-        for home in (first, second):
+        for home in (first, second, third):
             refused = daemon(home, *flags)
             assert refused.wait() == 4
             assert "[store-behind]" in refused.words
