@@ -223,6 +223,30 @@ async def test_a_paused_task_withholds_refuses_and_goes_on(tmp_path: Path) -> No
         assert text_of(await client.call("echo__echo", b'{"text":"b"}')) == "b"
 
 
+async def test_f19_f26_a_daemon_that_hangs_has_what_is_in_flight_cancelled_and_withheld_and_all_goes_on_after(
+    tmp_path: Path,
+) -> None:
+    async with (
+        Tap(tmp_path / "tap") as tap,
+        real(tmp_path, echo(era="legacy", log=tap.path)) as place,
+        place.gateway() as client,
+    ):
+        daemon = place.status().pid
+        request = await client.start_call("echo__sleep_until_cancelled")
+        await tap.wait_for(b"tools/call")
+        os.kill(daemon, signal.SIGSTOP)
+        try:
+            await tap.wait_for(b"notifications/cancelled")
+            assert code_of(await client.answer_to(request)) == "daemon-lost"
+            assert code_of(await client.call("echo__echo", b'{"text":"meanwhile"}')) == "daemon-lost"
+        finally:
+            os.kill(daemon, signal.SIGCONT)
+        assert text_of(await client.call("echo__echo", b'{"text":"after"}')) == "after"
+        rows = await place.settled(2)
+        assert place.status().pid == daemon
+    assert [row.state for row in rows if row.decision == "permit"] == ["unknown", "succeeded"]
+
+
 async def test_the_kill_switch_withholds_what_is_in_flight_and_permits_nothing_until_it_is_lifted(
     tmp_path: Path,
 ) -> None:
