@@ -12,6 +12,7 @@ from taskbound.wire.frame import Message
 
 __all__ = [
     "CODE",
+    "CREDENTIALS",
     "PUBLIC",
     "REFRESH",
     "AskToken",
@@ -27,12 +28,17 @@ __all__ = [
 
 CODE: Final = "authorization_code"
 REFRESH: Final = "refresh_token"
+CREDENTIALS: Final = "client_credentials"
+"""The grant by which services get tokens of their own (RFC 6749 §4.4)."""
 PUBLIC: Final = frozenset({CODE, REFRESH})
 """Grants of clients that nothing proves (RFC 6749 §2.1)."""
 
 
 class AskToken(Message, frozen=True, tag="token:exchange", tag_field="op"):
-    """Ask for a token (RFC 6749 §3.2), by exchange (RFC 8693), a code or a refresh token."""
+    """Ask for a token (RFC 6749 §3.2), by exchange (RFC 8693), a code or a refresh token.
+
+    A service asks by `client_credentials`.
+    """
 
     form: tuple[tuple[str, str], ...]
 

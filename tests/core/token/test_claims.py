@@ -12,6 +12,7 @@ from taskbound.core.token import (
     ActionGround,
     Ground,
     PersonGround,
+    ServiceGround,
     TaskGround,
     Token,
     TokenAlteredError,
@@ -183,6 +184,22 @@ def test_a135_every_field_of_a_row_that_its_token_speaks_of_is_in_the_digest(nam
         return
     changed: Any = {name: CHANGED[name]}
     assert claims_digest(claims_of(replace(TASK, **changed), GROUND)) != before
+
+
+@pytest.mark.parametrize("change", [{"proven_by": "other"}, {"subject": "service:ledger"}, {"audience": "x"}])
+def test_which_service_and_which_key_of_it_is_in_the_digest_of_a_services_token(
+    change: dict[str, Any],
+) -> None:
+    row = replace(
+        TASK, form=TokenForm.SERVICE, actors=(), agent="", task="", subject="service:pay", proven_by="kid"
+    )
+    claims = claims_of(row, ServiceGround())
+    assert (claims["sub"], claims["service"], claims["proven_by"]) == ("service:pay", "pay", "kid")
+    assert (claims["client_id"], claims["scope"]) == ("service:pay", "service")
+    assert claims_digest(claims_of(replace(row, **change), ServiceGround())) != claims_digest(claims)
+    for ground in (PersonGround(), GROUND):
+        with pytest.raises(TokenAlteredError):
+            claims_of(row, ground)
 
 
 def test_a_token_ends_once_for_good_and_revocation_is_said_first() -> None:

@@ -41,13 +41,19 @@ ROLES = {
     Right.LOOKER: "gateway",
     Right.EGRESS: "egress",
     Right.BROKER: "broker",
+    Right.SERVICE: "network",
 }
 KINDS = {
     "gateway": PrincipalKind.AGENT,
     "egress": PrincipalKind.SERVICE,
     "broker": PrincipalKind.SERVICE,
     "cli": PrincipalKind.PERSON,
+    "network": PrincipalKind.SERVICE,
 }
+
+
+SERVICE = Right.SERVICE
+"""Whose operations nobody asks for over the socket (`test_service_seats`)."""
 
 
 def forbid(operation: str) -> str:
@@ -97,7 +103,9 @@ def test_nothing_secret_of_a_message_is_told(kind: type[Any]) -> None:
     assert secret.isdisjoint(OPERATIONS[kind].policy.told.values())
 
 
-@pytest.mark.parametrize("kind", ASKS, ids=bare)
+@pytest.mark.parametrize(
+    "kind", [one for one in ASKS if OPERATIONS[one].right is not Right.SERVICE], ids=bare
+)
 def test_i27_a_forbid_of_any_operation_takes_effect_over_the_socket(kind: type[Any], tmp_path: Path) -> None:
     async def story() -> None:
         operation = OPERATIONS[kind]
@@ -410,7 +418,7 @@ def test_i27_what_flows_refuse_stays_refused_whatever_a_bundle_permits(text: str
             place.daemon.owner_uid = os.geteuid() + 1
             assert await code(client, identity.SetMember(group="g", person="ann", member=True)) != ""
             for kind in ASKS:
-                if OPERATIONS[kind].right in {Right.GATEWAY, Right.EGRESS, Right.BROKER}:
+                if OPERATIONS[kind].right in {Right.GATEWAY, Right.EGRESS, Right.BROKER, Right.SERVICE}:
                     assert await code(client, message(kind)) == "unproven", kind
 
     asyncio.run(story())

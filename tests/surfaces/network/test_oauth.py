@@ -87,6 +87,7 @@ def test_what_the_metadata_says_is_so(there: Asking) -> None:
     assert set(told["grant_types_supported"]) == {
         there.form()["grant_type"],
         "authorization_code",
+        "client_credentials",
         "refresh_token",
     }
     assert told["response_types_supported"] == ["code"]
@@ -112,6 +113,8 @@ def test_a_status_list_that_is_none_is_not_found(there: Asking) -> None:
 def test_a156_no_other_grant_gives_a_token(there: Asking, grant: str) -> None:
     answer = there.post("/oauth/token", there.form(grant_type=grant), DPoP=there.dpop())
     named = "unsupported_grant_type" if grant else "invalid_request"
+    if grant == "client_credentials":  # which is for services
+        named = "unauthorized_client"
     assert (answer.status, answer.json["error"]) == (400, named)
     assert "location" not in answer.headers
 

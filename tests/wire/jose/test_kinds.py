@@ -27,7 +27,7 @@ from tests.wire.jose.kinds import SAMPLES, Sample
 
 KEY = es256()
 BY_KIND = {id(sample.kind): sample for sample in SAMPLES}
-OURS = SAMPLES[1:5]
+OURS = SAMPLES[1:6]
 OTHERS = [one for one in SAMPLES if one not in OURS]
 EXTERNAL = [one for one in SAMPLES if one.kind in (JWT_SVID, WORKLOAD_TOKEN, ID_TOKEN)]
 ALGORITHMS = [

@@ -86,6 +86,9 @@ class Operation:
     ends: bool = False
     """Whether it only takes authority away (rule 6)."""
 
+    serves: bool = False
+    """Whether a service that shows its token may ask for it beside those who have its right."""
+
     @property
     def facts(self) -> tuple[str, ...]:
         """Names of its facts, in order."""
@@ -99,7 +102,7 @@ class Operation:
     @property
     def groups(self) -> tuple[str, ...]:
         """The groups that it is in."""
-        return (self.right.value, ALL_OPERATIONS)
+        return (self.right.value, *((Right.SERVICE.value,) if self.serves else ()), ALL_OPERATIONS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ def _row(  # noqa: PLR0913 - the columns of the table
     told: str = "",
     ends: bool = False,
     changes: bool | None = None,
+    serves: bool = False,
 ) -> Operation:
     pairs = [one.partition("=") for one in told.split()]
     return Operation(
@@ -47,6 +48,7 @@ def _row(  # noqa: PLR0913 - the columns of the table
         told=MappingProxyType({fact: other or fact for fact, _, other in pairs}),
         changes=right not in _READING if changes is None else changes,  # 5
         ends=ends,
+        serves=serves,
     )
 
 
@@ -169,7 +171,7 @@ _TABLE: Final = (
     _row("policy:replay", _R, About.NAMESPACE, told="last digest"),
     _row("policy:roll-back", _P, About.NAMESPACE, told="digest", ends=True),
     _row("policy:show", _R, About.NAMESPACE, told="digest"),
-    _row("revocation:feed", _R, About.NAMESPACE, told="after limit"),
+    _row("revocation:feed", _R, About.NAMESPACE, told="after limit", serves=True),
     _row("revocation:stop", _P, About.NAMESPACE, told="stopped", ends=True),
     _row("scope:suggest", _R, About.NAMESPACE, told="agent tasks"),
     _row("service:add", _G, About.SERVICE, "name", told="new_owner=owner"),

@@ -3,7 +3,7 @@
 1. A task token and a person's are access tokens (RFC 9068 §2.2): `client_id` is who acts, `sub` for whom.
    Those who act stand in `act`, the present one outermost, each with its name and nothing else (RFC 8693
    §4.1); `may_act` names the one agent that a task token is handed on to (§4.4).
-   A service's names it in `service` too, which is what tells it from a person's.
+   A service's names it in `service` too, which tells it from a person's, and the key that proved it.
 2. `authorization_details` of a task token has one object of our own type (RFC 9396 §2): the task, the digest
    of its scope, its deadline, and where that is for.
 3. A transaction token says what the draft says (§5): `txn` is the action, `sub` is unique in the trust
@@ -123,6 +123,7 @@ def claims_of(token: Token, ground: Ground) -> dict[str, JsonValue]:
         case ServiceGround() if token.form is TokenForm.SERVICE:
             claims.update(_access(token, token.subject, scope="service"))
             claims["service"] = named_in(token.subject)
+            claims["proven_by"] = token.proven_by
         case ActionGround() if token.form is TokenForm.TRANSACTION:
             claims.update(
                 {

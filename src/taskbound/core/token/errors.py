@@ -20,6 +20,7 @@ __all__ = [
     "TokenKeyRevokedError",
     "TokenRevokedError",
     "UnboundTokenError",
+    "UnfitClientError",
     "UnknownTokenError",
     "UnknownTokenKeyError",
     "WeakerBindingError",
@@ -156,3 +157,10 @@ class NoStatusPlaceError(UnavailableError):
 
     code = "status-lists-full"
     remedy = "wait for the next list: there is one every fifteen minutes"
+
+
+class UnfitClientError(DeniedError):
+    """A client asks by a grant that is for others."""
+
+    code = "unfit-client"
+    remedy = "an agent gets tokens by exchange, a service by `client_credentials`"

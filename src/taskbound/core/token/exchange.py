@@ -268,6 +268,9 @@ OAUTH_ERRORS: Final[Mapping[str, str]] = {
     "refresh-wider": "invalid_scope",
     "inactive-agent": "unauthorized_client",
     "operation-forbidden": "unauthorized_client",
+    "unfit-client": "unauthorized_client",
+    "unanswered-service": "unauthorized_client",
+    "unknown-service": "unauthorized_client",
     "unknown-identity": "unauthorized_client",
 }
 """By code: what OAuth calls it (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 9396 §5, RFC 8707 §2); see rule 6."""

@@ -1,7 +1,8 @@
-"""What an agent's own key has signed: who the agent is, to us, once (rfc7523bis).
+"""What an agent's or a service's own key has signed: who that is, to us, once (rfc7523bis).
 
-1. The key is the one that its id names in the namespace, and counts now. `iss` and `sub` are its agent,
-   `aud` is our own issuer's name and nothing else, not a token endpoint of any spelling.
+1. The key is the one that its id names in the namespace, and counts now. `iss` and `sub` are its agent, or
+   its service: a key is one's alone, so that none speaks for the other, whatever it says. `aud` is our own
+   issuer's name and nothing else, not a token endpoint of any spelling.
 2. It lives a minute at most, by what it says.
 3. It is used once, by all daemons and across restarts: whoever shows it again has it from somebody.
 """
@@ -11,10 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskbound.core.clock import Instant
-from taskbound.core.identity.agent_key import ASSERTION_LIFE, UnknownAgentKeyError, client_of
+from taskbound.core.identity.agent_key import ASSERTION_LIFE, AgentKey, UnknownAgentKeyError, client_of
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import Shown
-from taskbound.core.token import ClaimKind, claim_of
+from taskbound.core.token import ClaimKind, claim_of, service_name
+from taskbound.flows.identity.service_key import holder_of_key
 from taskbound.flows.token import use_claim
 from taskbound.wire.jose import (
     CLIENT_ASSERTION,
@@ -35,7 +37,7 @@ __all__ = ["AssertionVerifier", "text_of"]
 
 
 class AssertionVerifier:
-    """Verifies what agents' own keys have signed."""
+    """Verifies what own keys of agents and services have signed."""
 
     def __init__(self, means: Means, *, audience: str) -> None:
         """Verify for this audience: our own issuer's name."""
@@ -47,17 +49,22 @@ class AssertionVerifier:
 
         Raises:
             MalformedError: It can't be read.
-            UnknownAgentKeyError: No agent of the namespace has its key.
+            UnknownAgentKeyError: Nobody of the namespace has its key.
             DeniedError: It is not believed, or was shown before.
         """
         unverified = parse_jws(text_of(credential), kind=CLIENT_ASSERTION)
         with self._means.store.read() as snapshot:
-            key = snapshot.workloads.agent_key(namespace, unverified.header.kid)
-        if key is None or key.ended is not None:
-            raise UnknownAgentKeyError("no agent has the key that this is signed with", where="kid")  # 1
-        trust = Trust(
-            issuer=client_of(namespace, key.agent), audience=self._audience, keys=parse_jwks(key.public)
+            key = holder_of_key(snapshot, namespace, unverified.header.kid)
+        if key is None:
+            raise UnknownAgentKeyError(
+                "no agent and no service has the key that this is signed with", where="kid"
+            )  # 1
+        own = (
+            client_of(namespace, key.agent)
+            if isinstance(key, AgentKey)
+            else service_name(namespace, key.service)
         )
+        trust = Trust(issuer=own, audience=self._audience, keys=parse_jwks(key.public))
         said = verify_jws(unverified, trust=trust, check=self._means.tokens, now=now).claims
         if said.expires - said.issued > ASSERTION_LIFE:
             raise TokenLifetimeError("a client assertion lives at most 60 seconds", where="exp")  # 2

@@ -1,11 +1,11 @@
-"""Services: who says that there is one, who answers for it, which keys prove it, and what it rests on.
+"""Services: who says that there is one, who answers for it, and what it rests on.
 
 1. The account that owns the data directory says that there is a service: it hears which tasks and agents
    there are, and is told of tokens. It names the owner, a person who is there.
 2. What a service enforces, and which keys prove it, its owner says, and that account. Who owns it the owner
    hands on, and once they have left that account says it.
-3. A key proves one service, and is no agent's key and no other service's, now or ever. What was removed
-   proves nothing from the commit on, and so does nothing that was issued by it.
+3. With a service all that proves it ends: what was removed proves nothing from the commit on, and so does
+   nothing that was issued by it.
 4. Whoever relies on a service looks at all that it rests on each time, in one state of the store: it is
    there, its owner is, and the key counts and is its own.
 """
@@ -15,28 +15,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from taskbound.core.action import canonical, parse_object
 from taskbound.core.audit.events.service import (
     ServiceAdded,
     ServiceChanged,
-    ServiceKeyChanged,
     ServiceRemoved,
 )
 from taskbound.core.identity import NotOwnerError
 from taskbound.core.identity.service import (
-    MOST_KEYS,
     MOST_SERVICES,
     ServiceExistsError,
-    ServiceKey,
     UnknownServiceError,
-    UnknownServiceKeyError,
     parse_audience,
     parse_enforced,
     require_answered_for,
     require_standing_key,
 )
 from taskbound.flows.identity.leaving import require_present
-from taskbound.wire.jose import Algorithm, JwkMembersError, es256_jwk, parse_foreign_jwks
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -47,11 +41,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_service",
-    "add_service_key",
     "change_service",
     "remove_service",
-    "remove_service_key",
     "require_service",
+    "require_service_owner",
 ]
 
 
@@ -160,7 +153,7 @@ def change_service(  # noqa: PLR0913 - what can be changed, and who says so
     def work(tx: Transaction) -> Service:
         tx.services.services(namespace)  # alone among those who change any, before a row is locked
         persons, _ = tx.identities.lock_grantors(namespace)
-        before = _require_owner(tx, namespace, name, actor, owns=owns)
+        before = require_service_owner(tx, namespace, name, actor, owns=owns)
         if owner:
             require_present(persons.get(owner), owner)
         after = replace(
@@ -189,7 +182,7 @@ def remove_service(means: Means, namespace: str, name: str, *, actor: Actor, own
 
     def work(tx: Transaction) -> tuple[str, ...]:
         keys = tx.services.service_keys(namespace, name)
-        _require_owner(tx, namespace, name, actor, owns=owns)
+        require_service_owner(tx, namespace, name, actor, owns=owns)
         now = means.clock.now()
         ended = tuple(one.kid for one in keys if one.removed is None)
         for one in ended:
@@ -202,90 +195,13 @@ def remove_service(means: Means, namespace: str, name: str, *, actor: Actor, own
     return means.store.write(work)
 
 
-def add_service_key(
-    means: Means, namespace: str, name: str, jwk: bytes, *, actor: Actor, owns: bool
-) -> ServiceKey:
-    """Have a key prove the service from now on (rules 2 and 3).
-
-    Args:
-        means: The adapters.
-        namespace: Where.
-        name: The service.
-        jwk: Its public half, one JSON Web Key for ES256.
-        actor: Who says so.
-        owns: Whether their account owns the data directory.
+def require_service_owner(tx: Transaction, namespace: str, name: str, actor: Actor, *, owns: bool) -> Service:
+    """The service, whose owner says this, or the account that owns the data directory (rule 2).
 
     Raises:
-        UnknownServiceError: There is no such service.
-        NotOwnerError: Rule 2.
-        MalformedError: It is no such key (`wire/jose`), or has something private.
-        ServiceExistsError: It is an agent's or a service's key already, or was; or there are too many.
+        UnknownServiceError: There is none.
+        NotOwnerError: It is somebody else's word.
     """
-    kid, public = _read(jwk)
-
-    def work(tx: Transaction) -> ServiceKey:
-        keys = tx.services.service_keys(namespace)
-        agent = tx.workloads.agent_key(namespace, kid)
-        _require_owner(tx, namespace, name, actor, owns=owns)
-        if agent is not None or any(one.kid == kid for one in keys):
-            raise ServiceExistsError(
-                "that key is somebody's already, or was", remedy="make another key: a key proves one alone"
-            )  # 3
-        if sum(one.service == name and one.removed is None for one in keys) >= MOST_KEYS:
-            raise ServiceExistsError(
-                f"service `{name}` has {MOST_KEYS} keys", remedy="remove one of its keys first"
-            )
-        now = means.clock.now()
-        key = ServiceKey(namespace=namespace, kid=kid, service=name, public=public, added=now)
-        tx.services.put_service_key(key)
-        _record_key(tx, means, key, removed=False, actor=actor)
-        return key
-
-    return means.store.write(work)
-
-
-def remove_service_key(
-    means: Means, namespace: str, name: str, kid: str, *, actor: Actor, owns: bool
-) -> None:
-    """Have a key prove the service no more, nor anything that was issued by it (rules 2 and 3).
-
-    Raises:
-        UnknownServiceError: There is no such service.
-        NotOwnerError: Rule 2.
-        UnknownServiceKeyError: It has no such key, or not any more.
-    """
-
-    def work(tx: Transaction) -> None:
-        keys = tx.services.service_keys(namespace, name)
-        _require_owner(tx, namespace, name, actor, owns=owns)
-        found = next((one for one in keys if one.kid == kid and one.removed is None), None)
-        if found is None:
-            raise UnknownServiceKeyError(f"service `{name}` has no such key")
-        tx.services.end_service_key(namespace, kid, means.clock.now())
-        _record_key(tx, means, found, removed=True, actor=actor)
-
-    means.store.write(work)
-
-
-def _record_key(tx: Transaction, means: Means, key: ServiceKey, *, removed: bool, actor: Actor) -> None:
-    event = ServiceKeyChanged(
-        service=key.service, key=key.kid, removed=removed, by=actor.name, proof=actor.proof
-    )
-    tx.audit.append(key.namespace, means.writer, [event], means.clock.now())
-
-
-def _read(jwk: bytes) -> tuple[str, bytes]:
-    """The thumbprint of a key, and the key under that name, in canonical form."""
-    document = parse_object(jwk)
-    keys = parse_foreign_jwks(canonical(document if "keys" in document else {"keys": [document]}))
-    if len(keys) != 1 or keys[0].algorithm is not Algorithm.ES256:
-        raise JwkMembersError("a service's key is one key for ES256, of the curve P-256", where="key")
-    key = es256_jwk(keys[0].x, keys[0].y)
-    return key.kid, canonical({**key.members})
-
-
-def _require_owner(tx: Transaction, namespace: str, name: str, actor: Actor, *, owns: bool) -> Service:
-    """The service, whose owner says this, or the account that owns the data directory (rule 2)."""
     found = tx.services.service(namespace, name)
     if found is None:
         raise UnknownServiceError(f"no service is named `{name}`")

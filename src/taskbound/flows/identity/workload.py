@@ -1,4 +1,4 @@
-"""Proving agents: a credential is verified, and chooses exactly one agent, or the refusal is recorded.
+"""Proving agents and services: a credential is verified and chooses exactly one, or the refusal is recorded.
 
 1. The adapter of its kind verifies it; the selectors of the namespace that it is shown for choose the agent.
    What another namespace believes or selects counts for nothing here.
@@ -8,6 +8,7 @@
 4. Proving waits for no issuer: what one has to be asked for before is told, and asked for, apart from it. A
    proof whose issuer was not asked is refused by what is known.
 5. A record holds the digest of what was shown, and no part of it.
+   A service is proven by a key of its own alone, and stands (`flows.identity.services`, rule 4).
 6. A token of ours that is refused, or the proof of a key that came with it, leaves the same record: whoever
    replays one, or has it without its key, is looked for in the log.
 """
@@ -26,6 +27,10 @@ from taskbound.core.identity import UnknownIdentityError, UnprovenError, require
 from taskbound.core.identity.agent_key import selector_of_key
 from taskbound.core.identity.proof import Principal, PrincipalKind, WorkloadKind, WorkloadProof
 from taskbound.core.identity.selector import select_agent
+from taskbound.core.identity.service import ServiceKey
+from taskbound.core.token.values import service_name
+from taskbound.flows.identity.service_key import holder_of_key
+from taskbound.flows.identity.services import require_service
 from taskbound.ports.identity import AskingVerifier
 
 if TYPE_CHECKING:
@@ -64,26 +69,32 @@ class Proofs:
         self._lock = threading.Lock()
 
     def prove(self, namespace: str, credential: Credential) -> Principal:
-        """The one agent that this credential proves, now.
+        """The one agent or service that this credential proves, now.
 
         Raises:
             MalformedError: It can't be read.
-            DeniedError: It is not believed, or no active agent's.
+            DeniedError: It is not believed, or no active agent's, and no service's that stands.
             UnavailableError: Nobody can tell now.
         """
         now = self._means.clock.now()
-        selector: Selector | None = None
+        whose = ""
         try:
             shown = self._verified(namespace, credential, now)
             with self._means.store.read() as snapshot:
-                selector = select_agent(shown, _selectors(snapshot, namespace, shown))  # 1
-                agent = snapshot.identities.agent(namespace, selector.agent)
-                persons = snapshot.identities.persons(namespace)
-            if agent is None:
-                raise UnknownIdentityError(f"no agent is named `{selector.agent}`")
-            require_active(agent, persons)  # 2
+                served = _service_key(snapshot, namespace, shown)
+                if served is not None:
+                    whose = service_name(namespace, served.service)
+                    require_service(snapshot, namespace, served.service, served.kid)
+                    kind, name = PrincipalKind.SERVICE, served.service
+                else:
+                    whose = select_agent(shown, _selectors(snapshot, namespace, shown)).agent  # 1
+                    kind, name = PrincipalKind.AGENT, whose
+                    agent = snapshot.identities.agent(namespace, name)
+                    if agent is None:
+                        raise UnknownIdentityError(f"no agent is named `{name}`")
+                    require_active(agent, snapshot.identities.persons(namespace))  # 2
         except TaskboundError as error:
-            self._refuse(namespace, "" if selector is None else selector.agent, credential, error, now)
+            self._refuse(namespace, whose, credential, error, now)
             raise
         proof = WorkloadProof(
             kind=shown.kind,
@@ -92,7 +103,7 @@ class Proofs:
             until=shown.until,
             binding=shown.binding,
         )
-        return Principal(kind=PrincipalKind.AGENT, namespace=namespace, name=agent.name, proof=proof)
+        return Principal(kind=kind, namespace=namespace, name=name, proof=proof)
 
     def awaited(self, namespace: str, credential: Credential) -> Awaited | None:
         """What an issuer has to be asked for before this can be proven; None for nothing (rule 4)."""
@@ -159,6 +170,12 @@ class Proofs:
     def _record(self, namespace: str, event: Event) -> None:
         means = self._means
         means.store.write(lambda tx: tx.audit.append(namespace, means.writer, [event], means.clock.now()))
+
+
+def _service_key(snapshot: Snapshot, namespace: str, shown: Shown) -> ServiceKey | None:
+    """The key of a service that this was signed with; None where it was none."""
+    key = holder_of_key(snapshot, namespace, shown.subject) if shown.kind is WorkloadKind.KEY else None
+    return key if isinstance(key, ServiceKey) else None
 
 
 def _selectors(snapshot: Snapshot, namespace: str, shown: Shown) -> Sequence[Selector]:

@@ -214,8 +214,7 @@ class RowSigner:
         event = record.event if record is not None and record.namespace == row.namespace else None
         if not isinstance(event, TokenIssued) or event.token != row.id:
             raise TokenAlteredError("no record says that the token was issued")
-        proven = (event.key, event.proven_by) == (row.key, row.proven_by)
-        if not event.digest == row.digest == digest or not proven:
+        if not event.digest == row.digest == digest or event.key != row.key:
             raise TokenAlteredError("the token is not what the record of its issue says")
 
     def _key(self, kept: IssuingKey | None) -> TokenKey:

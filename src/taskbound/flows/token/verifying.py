@@ -40,8 +40,10 @@ from taskbound.wire.jose import (
     PERSON_TOKEN,
     SERVICE_TOKEN,
     TASK_TOKEN,
+    TRANSACTION_TOKEN,
     TokenClaimsError,
     TokenExpiredError,
+    TokenKindError,
     Trust,
     parse_jwk,
     parse_jws,
@@ -187,14 +189,22 @@ class Verification:
         Raises:
             ForeignTokenError: It is another client's.
         """
-        row = self._known(text)
+        row = self.known(text)
         if row is not None:
             revoke_own(self._means, row, client, actor)
 
-    def _known(self, text: str) -> Token | None:
-        """The row of a text that our own key signed, whatever it is worth by now; None for any other."""
+    @property
+    def domain(self) -> str:
+        """The trust domain: `aud` of transaction tokens."""
+        return self._issuing.domain
+
+    def known(self, text: str, *, transactions: bool = False) -> Token | None:
+        """The row of a text that our own key signed, whatever it is worth by now; None for any other.
+
+        A transaction token is one only where `transactions` says so.
+        """
         try:
-            jws = self.read(text)
+            jws = self._any(text) if transactions else self.read(text)
             with self._means.store.read() as snapshot:
                 row = _row(snapshot, jws)
                 if row is None:
@@ -205,11 +215,18 @@ class Verification:
         return row if row.digest == believed.payload_digest else None
 
     def _mine(self, text: str, client: str, audiences: Collection[str]) -> Token | None:
-        row = self._known(text)
+        row = self.known(text)
         if row is None:
             return None
         own = row.actors[0] if row.actors else row.subject
         return row if client == own or row.audience in audiences else None
+
+    def _any(self, text: str) -> UnverifiedJws:
+        """As `read`; also a transaction token."""
+        try:
+            return self.read(text)
+        except (TokenClaimsError, TokenKindError):
+            return parse_jws(text, kind=TRANSACTION_TOKEN)
 
     def read(self, text: str) -> UnverifiedJws:
         """The access token that a text claims to be, whosever of ours; nothing of it is verified.
@@ -261,7 +278,8 @@ class Verification:
 
 
 def _row(snapshot: Snapshot, jws: UnverifiedJws) -> Token | None:
-    space = jws.claimed.rest.get("namespace")
+    context = jws.claimed.rest.get("tctx")  # where a transaction token names it
+    space = (context if isinstance(context, dict) else jws.claimed.rest).get("namespace")
     return snapshot.tokens.token(space, jws.claimed.id) if isinstance(space, str) else None
 
 

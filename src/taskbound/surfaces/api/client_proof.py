@@ -1,16 +1,17 @@
-"""Who a client of OAuth's endpoints is: an agent, proven by one credential, and the key that it came with.
+"""Who a client of OAuth's endpoints is: an agent or a service, proven by one credential, and with which key.
 
-1. A client is authenticated in one way. `client_assertion` is by the agent's own key (`jwt-bearer`,
-   RFC 7523 §2.2) or a JWT-SVID (`jwt-spiffe`), `actor_token` a JWT-SVID or a token of a trusted issuer
-   (RFC 8693 §2.1). Two of them at once, a secret or an `Authorization` header are none (A139, A152).
+1. A client is authenticated in one way. `client_assertion` is by the agent's or service's own key
+   (`jwt-bearer`, RFC 7523 §2.2) or a JWT-SVID (`jwt-spiffe`), `actor_token` a JWT-SVID or a token of an
+   issuer that is trusted (RFC 8693 §2.1). Two of them at once, a secret or an `Authorization` header are
+   none (A139, A152).
 2. Only without those does the certificate of the connection authenticate it, as an X.509-SVID. Beside one of
    them it proves the key alone.
-3. `client_id` may be left out. Where it stands it is the proven agent's name as tokens say it.
+3. `client_id` may be left out. Where it stands it is the proven client's name as tokens say it.
 4. The key is the one `DPoP` header's, made for this request and no token (RFC 9449 §5), or else the
    certificate's (RFC 8705 §3), which has begun and not ended. The proof is read first, and used only by a
    client that was proven: what strangers make up is not kept.
 5. `namespace` is a parameter of ours, `default` without it. What is believed is what that one believes. One
-   without agents is none: strangers make up no namespaces for our records.
+   without agents and services is none: strangers make up no namespaces for our records.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from taskbound.core.identity import UnprovenError, parse_name
 from taskbound.core.identity.credential import Credential
 from taskbound.core.identity.errors import NoProofError
 from taskbound.core.identity.proof import Binding, BindingKind, WorkloadKind
-from taskbound.core.token import agent_name, claim_of
+from taskbound.core.token import claim_of, name_of
 from taskbound.core.token.claim import ClaimKind
 from taskbound.flows.token.shown import BadProofError
 from taskbound.wire.jose.compact import encode_base64url, split_compact
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from taskbound.wire.jose.dpop import DpopProof
     from taskbound.wire.network import Shown
 
-__all__ = ["ClientKey", "awaited", "leaf_of", "prove_client", "read_key", "require_namespace"]
+__all__ = ["ClientKey", "awaited", "client_name", "leaf_of", "prove_client", "read_key", "require_namespace"]
 
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:"
 _ASSERTIONS: Final = {
@@ -94,7 +95,7 @@ def read_key(means: Means, shown: Shown) -> ClientKey:
 
 
 def prove_client(means: Means, proofs: Proofs, form: Mapping[str, str], shown: Shown) -> Principal:
-    """The agent that a form, or the connection that it came on, proves (rules 1 to 3, 5).
+    """The agent or service that a form, or the connection that it came on, proves (rules 1 to 3, 5).
 
     Raises:
         NoProofError: None is shown.
@@ -107,10 +108,15 @@ def prove_client(means: Means, proofs: Proofs, form: Mapping[str, str], shown: S
     leaf = leaf_of(shown)
     if leaf and not shown.dpop:
         means.svids.require_current(leaf, now=means.clock.now())  # 4
-    name = agent_name(namespace, principal.name)
+    name = client_name(principal)
     if form.get("client_id", name) != name:
         raise UnprovenError("`client_id` names another client than the one that is proven")  # 3
     return principal
+
+
+def client_name(principal: Principal) -> str:
+    """How tokens call a client that was proven."""
+    return name_of(principal.kind.value.lower(), principal.namespace, principal.name)
 
 
 def awaited(means: Means, proofs: Proofs, form: Mapping[str, str], shown: Shown) -> Awaited | None:
@@ -131,9 +137,9 @@ def require_namespace(means: Means, form: Mapping[str, str]) -> str:
     namespace = form.get("namespace", _DEFAULT)
     parse_name(namespace, what="a namespace")
     with means.store.read() as snapshot:
-        known = bool(snapshot.identities.agents(namespace))
+        known = bool(snapshot.identities.agents(namespace) or snapshot.services.services(namespace))
     if not known and namespace != _DEFAULT:
-        raise UnprovenError("the namespace has no agent")  # 5
+        raise UnprovenError("the namespace has no agent and no service")  # 5
     return namespace
 
 

@@ -281,7 +281,7 @@ async def _client(
         return fault_of(error, operation=operation)
     except TaskboundError as error:
         return fault_of(error, operation=operation, unproven=True)
-    claim = key.claim(principal.namespace) if principal.kind is PrincipalKind.AGENT else None
+    claim = None if principal.is_process else key.claim(principal.namespace)
     try:
         await daemon.network.showings.use(principal, claim)  # 10
     except TaskboundError as error:

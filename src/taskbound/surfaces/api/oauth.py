@@ -1,9 +1,10 @@
 """Operations of OAuth's endpoints: a token by exchange, its worth, giving it back, and what is published.
 
-1. Who asks is the agent that the form proved (`client_proof`), on a seat of its own (`network`).
+1. Who asks is the agent or the service that the form proved (`client_proof`), on its own seat (`network`).
 2. An exchange waits for the signer beside the worker. A task that it begins is begun in the worker's thread,
    as every one is, and ended there when no token of it could be issued, whatever the rules say by then.
-3. A client is told what a token is worth that was issued to it, and gives back no other (A157).
+3. A client is told what a token is worth that was issued to it, and gives back no other (A157). A service is
+   told of those that are meant for it too (`flows.token.serving`).
 4. What is published is read in the name of the process that faces the network; nobody's rights matter. Of
    those who ask for a status list at once one has it signed, and one list is signed at a time: strangers who
    ask keep one thread from others, however slow the signer is.
@@ -17,13 +18,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import canonical
+from taskbound.core.clock import seconds
 from taskbound.core.identity import UnprovenError
-from taskbound.core.identity.proof import PrincipalKind
-from taskbound.core.token import agent_name
+from taskbound.core.identity.proof import BindingKind, PrincipalKind
 from taskbound.core.token.exchange import BadExchangeError
 from taskbound.flows.means import Actor
 from taskbound.flows.token import Exchanges, resource_of
+from taskbound.flows.token.serving import (
+    SCOPE,
+    give_service_token,
+    introspect_for_service,
+    require_fit_grant,
+)
 from taskbound.surfaces.api.authority import apart, at_once
+from taskbound.surfaces.api.client_proof import client_name
 from taskbound.wire import oauth as wire
 from taskbound.wire.connection import Done
 
@@ -36,6 +44,7 @@ if TYPE_CHECKING:
     from taskbound.core.task import Task, TaskEvent
     from taskbound.flows.means import Moved
     from taskbound.flows.task import ChildOrder, TaskOrder
+    from taskbound.flows.token import Issued
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
@@ -97,10 +106,18 @@ def exchanges(daemon: Daemon) -> Exchanges:
         verification=daemon.token.verification,
         tasks=worker,
         delegations=worker,
-        targets=lambda principal: (resource_of(daemon.network.gateway_origin, principal.name),),
+        targets=partial(_targets, daemon),
         refused=worker.refused,
         unbelieved=worker.unbelieved,
     )
+
+
+def _targets(daemon: Daemon, principal: Principal) -> tuple[str, ...]:
+    """The resources that an agent can have tokens for: its own gateway, and services of its namespace."""
+    with daemon.means.store.read() as snapshot:
+        services = snapshot.services.services(principal.namespace)
+    own = resource_of(daemon.network.gateway_origin, principal.name)
+    return (own, *(one.audience for one in services))
 
 
 async def ask_token(daemon: Daemon, seat: Connection, ask: wire.AskToken) -> Answer:
@@ -109,6 +126,10 @@ async def ask_token(daemon: Daemon, seat: Connection, ask: wire.AskToken) -> Ans
     told = dict(ask.form)
     if told.get("grant_type") in wire.PUBLIC:
         return await daemon.network.grants.give(principal.namespace, told, seat.binding)
+    if told.get("grant_type") == wire.CREDENTIALS:
+        give = partial(give_service_token, daemon.token.issuing, told, principal, seat.binding)
+        return _given_to_service(await apart(give))
+    require_fit_grant(principal, service=False)
     form = {name: (value,) for name, value in ask.form}
     found = await apart(partial(daemon.exchanges.exchange, form, principal, seat.binding))  # 2
     return wire.TokenGiven(
@@ -120,13 +141,27 @@ async def ask_token(daemon: Daemon, seat: Connection, ask: wire.AskToken) -> Ans
     )
 
 
+def _given_to_service(issued: Issued) -> wire.TokenGiven:
+    token = issued.token
+    dpop = token.binding is not None and token.binding.kind is BindingKind.DPOP
+    return wire.TokenGiven(
+        access_token=issued.text,
+        token_type="DPoP" if dpop else "Bearer",
+        expires_in=(token.expires - token.issued) // seconds(1),
+        scope=SCOPE,
+    )
+
+
 async def introspect(daemon: Daemon, seat: Connection, ask: wire.IntrospectToken) -> Answer:
     """What a token is worth (rule 3)."""
     principal = _client(seat)
-    client = agent_name(principal.namespace, principal.name)
+    client = client_name(principal)
     text = _token(dict(ask.form))
 
     def read() -> Answer:
+        if principal.kind is PrincipalKind.SERVICE:
+            worth = introspect_for_service(daemon.means, daemon.token.verification, principal, text)
+            return wire.Introspected(claims=canonical(worth).decode())
         found = daemon.token.verification.introspect(text, client=client, audiences=())
         return wire.Introspected(claims=canonical(found).decode())
 
@@ -136,10 +171,10 @@ async def introspect(daemon: Daemon, seat: Connection, ask: wire.IntrospectToken
 async def give_back(daemon: Daemon, seat: Connection, ask: wire.GiveBackToken) -> Answer:
     """Revoke a token that was issued to who asks (rule 3), or end what a client was let in to."""
     principal = _client(seat)
-    if principal.kind is PrincipalKind.SERVICE:
+    if principal.is_process:
         await daemon.network.grants.take_back(principal.namespace, dict(ask.form), daemon.token.verification)
         return Done()
-    client = agent_name(principal.namespace, principal.name)
+    client = client_name(principal)
     actor = Actor(name=client, proof=principal.proof.words)
     text = _token(dict(ask.form))
     await at_once(partial(daemon.token.verification.revoke, text, client=client, actor=actor))

@@ -16,7 +16,6 @@ import msgspec
 
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.answered import answered_of
-from taskbound.core.identity.proof import PrincipalKind
 from taskbound.flows.identity.answered import begin_answer, finish_answer, forget_answer
 from taskbound.wire.connection import Fault
 from taskbound.wire.envelope import Answer
@@ -49,7 +48,7 @@ async def once(
         TaskboundError: What the work raises.
     """
     principal = seat.principal
-    if not key or principal is None or seat.client or principal.kind is PrincipalKind.SERVICE:
+    if not key or principal is None or seat.client or principal.is_process:
         return await work()  # 1, 4
     means = daemon.means
     asked = answered_of(principal, key, msgspec.json.encode(ask), now=means.clock.now())  # 2

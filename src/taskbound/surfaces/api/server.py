@@ -37,7 +37,7 @@ from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.surfaces.api.peer import Peer, read_peer
 from taskbound.surfaces.api.place import NotOutsideError
 from taskbound.surfaces.api.reply import Reply
-from taskbound.surfaces.api.service import require_no_service, require_service_seat
+from taskbound.surfaces.api.service import is_service_seat, require_no_service, require_service_seat
 from taskbound.surfaces.api.tracing import stage
 from taskbound.wire.connection import Fault, Open, Opened
 from taskbound.wire.envelope import Reply as Replied
@@ -198,6 +198,8 @@ class SocketServer(asyncio.Protocol):
             require_egress(self._daemon, connection)
         elif operation.right is Right.BROKER:
             require_broker(self._daemon, connection)
+        elif operation.policy.serves and is_service_seat(connection):
+            return
         elif operation.right is Right.READ:
             self._daemon.require_speaker(connection)
         elif operation.right is Right.SERVICE:

@@ -13,13 +13,8 @@ from taskbound.core.errors import DeniedError
 from taskbound.core.identity import UnprovenError
 from taskbound.core.identity.proof import PrincipalKind
 from taskbound.core.identity.service import UnknownServiceError, parse_service, require_answered_for
-from taskbound.flows.identity.services import (
-    add_service,
-    add_service_key,
-    change_service,
-    remove_service,
-    remove_service_key,
-)
+from taskbound.flows.identity.service_key import add_service_key, remove_service_key
+from taskbound.flows.identity.services import add_service, change_service, remove_service
 from taskbound.wire import service as wire
 from taskbound.wire.connection import Done
 
@@ -32,6 +27,7 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
 
 __all__ = [
+    "is_service_seat",
     "list_services",
     "put_key",
     "put_service",
@@ -45,16 +41,23 @@ __all__ = [
 ]
 
 
+def is_service_seat(connection: Connection) -> bool:
+    """Whether who asks is a service that shows a token of its own (rules 1 and 2)."""
+    principal = connection.principal
+    if principal is None or connection.client or principal.is_process:
+        return False
+    return principal.kind is PrincipalKind.SERVICE
+
+
 def require_service_seat(connection: Connection) -> Principal:
-    """The service that shows a token of its own (rules 1 and 2).
+    """The service that shows a token of its own.
 
     Raises:
         UnprovenError: It is somebody else.
     """
-    principal = connection.principal
-    if principal is None or principal.kind is not PrincipalKind.SERVICE or principal.is_process:
+    if connection.principal is None or not is_service_seat(connection):
         raise UnprovenError("only a service asks for that, with a token of its own")
-    return principal
+    return connection.principal
 
 
 def require_no_service(connection: Connection) -> None:
@@ -63,10 +66,7 @@ def require_no_service(connection: Connection) -> None:
     Raises:
         UnprovenError: It is one.
     """
-    principal = connection.principal
-    if principal is None or connection.client or principal.is_process:
-        return
-    if principal.kind is PrincipalKind.SERVICE:
+    if is_service_seat(connection):
         raise UnprovenError("a service asks with its token for what is a service's, and for nothing else")
 
 

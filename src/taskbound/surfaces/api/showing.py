@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from taskbound.core.errors import TaskboundError, UnavailableError
-from taskbound.core.identity.proof import PrincipalKind
 from taskbound.core.token import Use, require_first
 from taskbound.flows.means import OneLook
 from taskbound.flows.token import use_claims
@@ -146,5 +145,5 @@ class Showings:
 
 def _pay(count: Callable[..., None], principal: Principal) -> None:
     """Count a request of whoever was proven; a process of ours has no bucket."""
-    if principal.kind is not PrincipalKind.SERVICE:
+    if not principal.is_process:
         count((principal.namespace, principal.kind, principal.name), named=f"`{principal.name}`")

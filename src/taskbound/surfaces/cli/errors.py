@@ -136,7 +136,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         dpop-key dpop-method dpop-nonce dpop-token dpop-uri dpop-window
         empty-trust older-trust-bundle svid-expired svid-form svid-not-yet svid-unproven trust-exists
         unknown-trust-domain
-        not-enforced service-exists unanswered-service unknown-service unknown-service-key
+        not-enforced service-exists unfit-client unanswered-service unknown-service unknown-service-key
         credential-refused egress-refused misnamed-pin no-permit no-single-task not-answered not-given
         not-injected other-seat other-act other-pin permit-used secret-missing
         secret-shown slot-taken slots-not-pinned

@@ -25,6 +25,7 @@ from taskbound.wire.connection import Done, Fault
 from taskbound.wire.jose.kinds import CLIENT_ASSERTION, JWT_SVID
 from taskbound.wire.oauth import (
     CODE,
+    CREDENTIALS,
     REFRESH,
     AskToken,
     GiveBackToken,
@@ -116,13 +117,13 @@ def metadata(origin: str) -> bytes:
             "introspection_endpoint": f"{origin}/oauth/introspect",
             "revocation_endpoint": f"{origin}/oauth/revoke",
             "jwks_uri": f"{origin}/.well-known/jwks.json",
-            "grant_types_supported": [CODE, REFRESH, GRANT],
+            "grant_types_supported": [CODE, REFRESH, CREDENTIALS, GRANT],
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": True,
             "client_id_metadata_document_supported": True,
-            "scopes_supported": ["operations", "task"],
+            "scopes_supported": ["operations", "service", "task"],
             "dpop_signing_alg_values_supported": ["ES256"],
             "tls_client_certificate_bound_access_tokens": True,
             "authorization_details_types_supported": ["taskbound_task"],

@@ -71,7 +71,13 @@ SERVICE_TOKEN: Final = TokenKind(
     typ="at+jwt",
     lifetime=_LIFE,
     header=_OURS,
-    required={**_ACCESS, "service": _TEXT, "cnf": ClaimForm.OBJECT, "status": ClaimForm.OBJECT},
+    required={
+        **_ACCESS,
+        "service": _TEXT,
+        "proven_by": _TEXT,
+        "cnf": ClaimForm.OBJECT,
+        "status": ClaimForm.OBJECT,
+    },
 )
 """An access token (RFC 9068) of a service, for what services ask: `service` tells it from a person's."""
 

@@ -78,7 +78,7 @@ def operations_schema(operations: Sequence[Operation]) -> cedarpy.Schema:
 
 def operation_context_of(operation: Operation) -> str:
     """What the operation's type is made of, as a text: equal for those that differ by their names alone."""
-    return json.dumps([operation.facts, operation.about.value, operation.right.value])
+    return json.dumps([operation.facts, operation.about.value, operation.groups])
 
 
 def _document(tools: Sequence[PolicyTool], operations: Sequence[Operation] = ()) -> Json:
@@ -110,7 +110,7 @@ def _operations(operations: Sequence[Operation]) -> dict[str, Json]:
     actions |= {one.value: {"memberOf": [{"id": ALL_OPERATIONS}]} for one in Right}
     for one in operations:
         actions[one.name] = {
-            "memberOf": [{"id": one.right.value}],
+            "memberOf": [{"id": group} for group in one.groups if group != ALL_OPERATIONS],
             "appliesTo": {
                 "principalTypes": [kind.value for kind in PrincipalKind],
                 "resourceTypes": [one.about.value],
