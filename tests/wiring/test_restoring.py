@@ -17,7 +17,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from taskbound.core.audit import RootMismatchError, SignatureMissingError, TamperedError
+from taskbound.core.audit import (
+    EMPTY_FRONTIER,
+    RootMismatchError,
+    SignatureMissingError,
+    TamperedError,
+    grow,
+    leaf_hash,
+)
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskState
 from taskbound.ports.store import NewerDatabaseError, StoreBehindError
@@ -300,6 +307,23 @@ def changed(copy: Path, to: Path, *statements: str, **told: object) -> Path:
     return to
 
 
+def rewritten(copy: Path, to: Path, record: str) -> Path:
+    """A copy in which a record was changed, with the tree and the manifest that go with that."""
+    changed(copy, to, record)
+    with sqlite3.connect(to) as inside:
+        told = "SELECT r.body FROM places p JOIN records r ON r.number = p.number ORDER BY p.place"
+        growth = grow(EMPTY_FRONTIER, [leaf_hash(body) for (body,) in inside.execute(told)])
+        for one in growth.tiles:
+            values = (one.hashes, one.level, one.index)
+            inside.execute("UPDATE tiles SET hashes = ? WHERE level = ? AND position = ?", values)
+    inside.close()
+    size, digest = digest_of(to)
+    root = growth.frontier.root.hex()
+    manifest = msgspec.structs.replace(read_manifest(copy), bytes=size, sha256=digest, root=root)
+    manifest_of(to).write_bytes(msgspec.json.encode(manifest))
+    return to
+
+
 def test_what_is_not_a_whole_copy_of_this_log_is_not_put_back(home: Path, tmp_path: Path) -> None:
     copy = tmp_path / "one.db"
     lived(home, copy)
@@ -320,6 +344,7 @@ def test_what_is_not_a_whole_copy_of_this_log_is_not_put_back(home: Path, tmp_pa
         (flipped, CopyBrokenError),
         (bare, CopyBrokenError),
         (changed(copy, tmp_path / "a.db", record), RootMismatchError),
+        (rewritten(copy, tmp_path / "r.db", record), RootMismatchError),
         (changed(copy, tmp_path / "b.db", gone), TamperedError),
         (changed(copy, tmp_path / "c.db", size=1), CopyBrokenError),
         (
