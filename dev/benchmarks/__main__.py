@@ -17,6 +17,7 @@ from dev.benchmarks.decision import measure_decision
 from dev.benchmarks.durable import measure_durable, measure_large
 from dev.benchmarks.feed import measure_feed
 from dev.benchmarks.gateway import measure_gateway
+from dev.benchmarks.guarded import measure_guarded
 from dev.benchmarks.machine import describe_load, describe_machine
 from dev.benchmarks.operations import measure_operations
 from dev.benchmarks.page import PAGE, write_page
@@ -48,6 +49,7 @@ SECTIONS: dict[str, Callable[..., Section]] = {
     "large": measure_large,
     "feed": measure_feed,
     "gateway": measure_gateway,
+    "guarded": measure_guarded,
     "memory": measure_population,
     "postgres": measure_postgres,
     "scope": measure_scope,

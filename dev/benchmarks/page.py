@@ -97,6 +97,7 @@ _ORDER: Final = (
     "large",
     "postgres",
     "gateway",
+    "guarded",
     "transports",
     "actions",
     "feed",
