@@ -72,8 +72,11 @@ def _works() -> Iterator[tuple[dict[str, Callable[[], object]], ...]]:
     """What takes turns, while daemon and API are there."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    origin, kept = f"http://127.0.0.1:{port}", (asking.ISSUER, asking.HOST, running.TOOL)
-    asking.ISSUER, asking.HOST, running.TOOL = origin, f"127.0.0.1:{port}", dict(say.definition)
+    origin = f"http://127.0.0.1:{port}"
+    names, tool = vars(asking), vars(running)  # the API is known by another name here, and has this function
+    kept = {"ISSUER": names["ISSUER"], "HOST": names["HOST"]}, {"TOOL": tool["TOOL"]}
+    names |= {"ISSUER": origin, "HOST": f"127.0.0.1:{port}"}
+    tool |= {"TOOL": dict(say.definition)}
     try:
         with (
             TemporaryDirectory(prefix="taskbound-guarded-") as folder,
@@ -104,4 +107,5 @@ def _works() -> Iterator[tuple[dict[str, Callable[[], object]], ...]]:
             near.close()
             afar.close()
     finally:
-        asking.ISSUER, asking.HOST, running.TOOL = kept
+        names |= kept[0]
+        tool |= kept[1]
