@@ -46,6 +46,8 @@ class LostError(UnavailableError):
 class SocketStatus:
     """What the daemon says now of the tasks and keys that a token rests on."""
 
+    namespace = "default"
+
     def __init__(self, path: str) -> None:
         self._path = Path(path)
 

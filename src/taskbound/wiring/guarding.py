@@ -94,6 +94,7 @@ def guard(  # noqa: PLR0913 - what a service has to say of itself, each by its n
         BadIssuerNameError: The issuer can't be asked.
         ClaimsUnavailableError: The file can't be used.
         ClaimsAheadError: Rule 2.
+        OtherNamespaceError: `status` hears another namespace.
     """
     fetch = published_keys(issuer, tls=tls)
     kept = SqliteClaims(claims)

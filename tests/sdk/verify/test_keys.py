@@ -60,6 +60,10 @@ def test_an_issuer_that_is_away_changes_nothing_for_five_minutes_and_ends_it_all
     assert place.accepted(place.token(txn="act_2")).said.key == "key-1"
     place.later(1)
     assert place.why(place.token(txn="act_3")) == (503, "keys-unread", "issuer-keys")
+    fetched = place.fetched
+    place.later(10)
+    assert place.why(place.token(txn="act_3")) == (503, "keys-unread", "issuer-keys")
+    assert place.fetched == fetched + 1
     place.unreachable = False
     place.later(10)
     assert place.accepted(place.token(txn="act_4")).said.key == "key-1"

@@ -8,10 +8,12 @@ import pytest
 
 from taskbound.core.revocation.feed import About, Thing, Turn
 from taskbound.core.token.served import Repeated
+from taskbound.sdk.feed import FeedReader
 from taskbound.sdk.verify import Asking, Body, Endpoint, Holders, Refused, Verifier, challenge, problem
+from taskbound.sdk.verify.errors import OtherNamespaceError
 from taskbound.wire.jose import token_hash
 from tests.proofs import CLIENT, proof
-from tests.sdk.verify.world import BODY, DEFINITION, DOMAIN, ISSUER, TOOL, Place, answer
+from tests.sdk.verify.world import BODY, DEFINITION, DOMAIN, ISSUER, TOOL, Feed, Place, answer
 from tests.tokens import NOW, ed25519, es256
 
 BY_ARGUMENTS = Endpoint(tool=TOOL, body=Body.ARGUMENTS, definition=DEFINITION)
@@ -199,6 +201,14 @@ def test_what_ended_elsewhere_refuses_nothing_here(place: Place) -> None:
 def test_a_token_of_a_namespace_of_which_no_end_is_heard_is_refused(place: Place) -> None:
     token = place.token(tctx_namespace="acme", **ELSEWHERE)
     assert place.why(token) == (401, "other-namespace", "token-of-the-namespace")
+
+
+def test_a_service_does_not_start_with_what_is_heard_of_another_namespace(place: Place) -> None:
+    with pytest.raises(OtherNamespaceError):
+        place.verifying(status=Feed("acme"))
+    with pytest.raises(OtherNamespaceError):
+        place.verifying(status=FeedReader("acme"))
+    assert place.verifying(status=FeedReader("default")).service.namespace == "default"
 
 
 def test_a_token_of_another_namespace_rests_on_what_is_there(tmp_path: Path) -> None:

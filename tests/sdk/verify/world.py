@@ -54,7 +54,8 @@ class StaleError(UnavailableError):
 class Feed:
     """What was heard; fresh until it is said not to be."""
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str = "default") -> None:
+        self.namespace = namespace
         self.ended: dict[Thing, Turn] = {}
         self.fresh = True
 
@@ -85,7 +86,7 @@ class Place:
         self.published: list[Signer] = [self.signer]
         self.fetched = 0
         self.unreachable = False
-        self.feed = Feed()
+        self.feed = Feed(namespace)
         self.claims = SqliteClaims(folder / "claims" / "claims.db")
         self.keys = IssuerKeys(self.fetch, self.now)
         self.service = Service(name=name, issuer=ISSUER, domain=DOMAIN, holding=holding, namespace=namespace)

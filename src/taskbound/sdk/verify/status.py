@@ -27,7 +27,11 @@ _LIMITS: Final = Limits(size=65_536, depth=8, parts=256)
 
 
 class Status(Protocol):
-    """What was heard of ends of authority."""
+    """What was heard of ends of authority in one namespace."""
+
+    @property
+    def namespace(self) -> str:
+        """Which one: of what is in another, nothing is ever heard."""
 
     def require_clear(self, things: Sequence[Thing]) -> None:
         """Return only when none of these is over or stopped, as far as was heard within the bound.

@@ -174,7 +174,15 @@ class Verifier:
             clock: Now, which never runs backwards.
             status: What was heard of ends of authority.
             asking: Asks the issuer, where that is not fresh.
+
+        Raises:
+            OtherNamespaceError: What was heard is of another namespace than the service's.
         """
+        if status is not None and status.namespace != service.namespace:
+            raise OtherNamespaceError(
+                f"ends are heard of `{status.namespace}`, and tokens taken of `{service.namespace}`",
+                remedy="have both of one namespace",
+            )
         self.service = service
         self._keys = keys
         self._check = check
