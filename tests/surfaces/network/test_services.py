@@ -13,6 +13,7 @@ from taskbound.wire.people import LeavePerson, ReturnPerson
 from taskbound.wire.service import ChangeService, RemoveService, RemoveServiceKey
 from tests.proofs import CLIENT
 from tests.surfaces.network.asking import HOST, Asking, asking
+from tests.surfaces.network.certificates import Authority, client_context
 from tests.surfaces.network.serving_as import Serving, key_of
 from tests.token_world import ISSUER, claims_in
 from tests.wiring.running import client, until
@@ -271,3 +272,24 @@ def test_a_service_is_refused_as_long_as_its_owner_is_gone(tmp_path: pathlib.Pat
         with client(there.socket) as person:
             person.ask(ReturnPerson(name="alice"), Done)
         assert one.shown("/v1/service", token).status == 200
+
+
+def test_a_certificate_binds_a_services_token_and_proves_no_service(tmp_path: pathlib.Path) -> None:
+    servers, clients = Authority("servers"), Authority("clients")
+    own = servers.issue(tmp_path, "own", name="localhost")
+    caller = clients.issue(tmp_path, "caller", name="caller")
+    roots = clients.write(tmp_path / "clients.pem")
+    flags = ("--certificate", str(own.chain), "--key", str(own.key), "--client-roots", str(roots))
+    with asking(tmp_path, *flags) as there:
+        there.there.tls = client_context(servers, caller)
+        one = Serving(there, "echo", "echo__*", seed=57)
+        form = {"grant_type": "client_credentials", **one.proven()}
+        answer = there.post("/oauth/token", form)
+        assert (answer.status, answer.json["token_type"]) == (200, "Bearer")
+        token = answer.json["access_token"]
+        assert claims_in(token)["cnf"].keys() == {"x5t#S256"}
+        assert there.get("/v1/service", Authorization=f"Bearer {token}").status == 200
+        alone = there.post("/oauth/token", {"grant_type": "client_credentials"})
+        assert (alone.status, alone.json) == (401, {"error": "invalid_client"})
+        there.there.tls = client_context(servers)
+        assert there.get("/v1/service", Authorization=f"Bearer {token}").status == 401
