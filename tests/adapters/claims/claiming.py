@@ -31,7 +31,9 @@ def main(path: str, work: str) -> None:
     try:
         if work == "fork":
             claims.begin(serving, NOW)
+            inherited = claims._connection()  # noqa: SLF001 - what goes through no fork
             if os.fork() == 0:
+                tell(str(claims._connection() is inherited))  # noqa: SLF001 - the child has its own
                 tell(type(claims.begin(serving, NOW)).__name__)
                 second = Serving(verifier="payments", txn="act_2", request="r", until=serving.until)
                 tell(type(claims.begin(second, NOW)).__name__)

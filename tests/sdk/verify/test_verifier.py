@@ -345,6 +345,15 @@ def test_a_signature_that_was_right_once_passes_no_other_time_and_no_revoked_key
     assert place.why(token) == (401, "token-expired", "fresh-token")
 
 
+def test_a_signature_that_was_right_by_one_key_is_looked_at_anew_by_another_of_its_name(place: Place) -> None:
+    token = place.token()
+    place.verifier.lose(place.accepted(token))
+    place.published = [es256("key-1", seed=9)]
+    place.later(10)
+    place.why(place.token(header={"kid": "nobody"}))  # the keys are read anew
+    assert place.why(token) == (401, "token-unproven", "valid-token")
+
+
 def test_arguments_make_the_action_where_the_token_names_no_request(place: Place) -> None:
     token = place.token(tctx_content_digest=...)
     assert place.accepted(token, endpoint=BY_ARGUMENTS).said.action_digest
