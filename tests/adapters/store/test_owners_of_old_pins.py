@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 LATER = (
     "accounts agent_keys answered browser_sessions claims claims_forgotten credentials epochs"
-    " identity_issuers installation revocations selectors sign_ins targets token_admissions token_clients"
+    " identity_issuers installation revocations selectors service_keys services sign_ins targets"
+    " token_admissions token_clients"
     " token_keys token_refreshes token_requests tokens trusts unclaimed_tasks"
 )
 """Tables that later revisions make."""
 OLD = (
     "ALTER TABLE tools DROP COLUMN owner",
+    "ALTER TABLE tools DROP COLUMN unwatched",
     "ALTER TABLE servers DROP COLUMN target",
     "ALTER TABLE person_groups DROP COLUMN claimed",
     *(

@@ -9,11 +9,15 @@ import msgspec
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
+from taskbound.core.identity.service import parse_service
 from taskbound.core.policy.operation import Right
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.task import Template
 from taskbound.core.token.exchange import ACCESS_TOKEN
+from taskbound.flows.identity.service_key import add_service_key
+from taskbound.flows.identity.services import add_service
 from taskbound.flows.task.template import save_template
+from taskbound.flows.token.orders import ServiceTokenOrder
 from taskbound.surfaces.network.routes import OAUTH, ROUTES, Route
 from tests.client_world import CALLBACK, VERIFIER
 from tests.stories.test_token_exchange import DETAILS
@@ -22,6 +26,7 @@ from tests.surfaces.network.acting import Acting, acted
 from tests.surfaces.network.holding import binding
 from tests.surfaces.network.test_tokens import running, the_task
 from tests.token_world import ISSUER, claims_in
+from tests.tokens import es256
 from tests.world import ANN, SCOPE, scope_of
 
 NOTHING = '@id("house:no") forbid (principal, action in Taskbound::Action::"operation", resource);'
@@ -44,15 +49,34 @@ def refused(act: Acting) -> list[str]:
     return [str(one["operation"]) for one in act.world.events("operation-refused")]
 
 
+def service_of(act: Acting) -> str:
+    """A token of a service's own."""
+    means, tokens = act.world.means, act.one.tokens
+    service = parse_service(
+        "default",
+        "payments",
+        owner="ann",
+        audience="https://pay.example",
+        tools=("git__*",),
+        added=means.clock.now(),
+    )
+    add_service(means, service, ours=(ISSUER,), actor=ANN, owns=True)
+    public = json.dumps(es256("payments", seed=41).members).encode()
+    key = add_service_key(means, "default", "payments", public, actor=ANN, owns=True)
+    order = ServiceTokenOrder(namespace="default", service="payments", proven_by=key.kid, binding=binding())
+    return tokens.tokens.issue_service_token(order, ANN).text
+
+
 def test_each_refused_operation_that_would_change_something_leaves_one_record(tmp_path: Path) -> None:
     def work(act: Acting) -> None:
         token, task = act.one.person(), running(act.one)
         agents = act.one.tokens.issue(the_task(act.one), audience=ISSUER, binding=binding()).text
+        shown = {Right.GATEWAY: agents, Right.SERVICE: service_of(act)}
         for route in ROUTES:
             before, records = len(refused(act)), len(act.world.records())
             target, body = asked(route)
-            theirs = OPERATIONS[route.operation].right is Right.GATEWAY
-            answer = act.one.ask(route.verb, target, agents if theirs else token, body)
+            theirs = shown.get(OPERATIONS[route.operation].right, token)
+            answer = act.one.ask(route.verb, target, theirs, body)
             assert (answer.status, answer.code) == (403, "operation-forbidden"), (route, answer.body)
             expected = [route.operation] * OPERATIONS[route.operation].changes
             assert refused(act)[before:] == expected, route
