@@ -20,10 +20,13 @@ Every operation of Taskbound's own API is authorized by the policies in force, w
 """
 _PERSON: Final = (
     '`Taskbound::Person::"NAMESPACE/NAME"`, in its `Taskbound::Group::"NAMESPACE/GROUP"`; '
-    '`Taskbound::Agent::"NAMESPACE/NAME"` for a gateway; `Taskbound::Service::"NAMESPACE/egress"`'
+    '`Taskbound::Agent::"NAMESPACE/NAME"` for a gateway; '
+    '`Taskbound::Service::"NAMESPACE/NAME"` for a service, and for a process of ours, such as '
+    "`NAMESPACE/egress`"
 )
 _ACTION: Final = (
-    '`Taskbound::Action::"OPERATION"`, in the group of its right and in `Taskbound::Action::"operation"`'
+    '`Taskbound::Action::"OPERATION"`, in the group of its right and in `Taskbound::Action::"operation"`; '
+    'what services may ask for beside that is in `Taskbound::Action::"service"` too'
 )
 _RESOURCE: Final = (
     'what it is about, `Taskbound::KIND::"NAMESPACE/NAME"`, in what stands above it; '
