@@ -78,6 +78,13 @@ def test_what_is_over_or_stopped_is_refused_and_nothing_else(
     reader.require_clear([Thing(namespace="default", about=About.TASK, id="tsk_b")])
 
 
+def test_what_is_of_a_namespace_of_which_nothing_is_heard_is_not_clear(reader: FeedReader) -> None:
+    hear(reader, rows(through=3))
+    reader.require_clear([TASK, KEY])
+    with pytest.raises(StaleFeedError, match="another"):
+        reader.require_clear([TASK, Thing(namespace="acme", about=About.TASK, id="tsk_a")])
+
+
 def test_f24_what_was_heard_holds_for_five_seconds_from_the_question_less_its_age(
     reader: FeedReader, clock: Clock
 ) -> None:

@@ -140,15 +140,22 @@ class FeedReader:
         """Go on only where none of these is over or stopped, as far as anybody may know now.
 
         Raises:
-            StaleFeedError: That is not known (rule 1).
+            StaleFeedError: That is not known (rule 1), or one is of a namespace of which nothing is heard.
             RevokedError: One is.
         """
+        things = tuple(things)
+        foreign = next((one for one in things if one.namespace not in {self.namespace, ""}), None)
         with self._lock:
             found = self._heard.in_the_way(things)
             stale = self._clock() >= self._until
         if found is not None:  # what is over stays over, however old the word is
             thing, turn = found
             raise RevokedError(f"{_words(thing)} is {turn.value}")
+        if foreign is not None:
+            raise StaleFeedError(
+                f"nothing is heard of {_words(foreign)}: the namespace is another",
+                remedy=f"follow the feed of `{foreign.namespace}` with a reader of its own",
+            )
         if stale:
             raise StaleFeedError("what was heard of the feed is older than it may be")
 
