@@ -9,7 +9,7 @@ import pytest
 from taskbound.core.revocation.feed import About, Thing, Turn
 from taskbound.core.token.served import Repeated
 from taskbound.sdk.feed import FeedReader
-from taskbound.sdk.verify import Asking, Body, Endpoint, Holders, Refused, Verifier, challenge, problem
+from taskbound.sdk.verify import Asking, Body, Endpoint, Holders, Verifier
 from taskbound.sdk.verify.errors import OtherNamespaceError
 from taskbound.wire.jose import token_hash
 from tests.proofs import CLIENT, proof
@@ -485,19 +485,3 @@ def test_a_proof_counts_for_nothing_where_the_service_has_no_origin(tmp_path: Pa
     place = Place(tmp_path, holding=holders(origin=""))
     token = place.token()
     assert place.why(token, proofs=[dpop(token)])[1] == "holder-not-shown"
-
-
-def test_the_challenge_and_the_problem_have_nothing_of_a_token(place: Place) -> None:
-    token = place.token(aud="other.example")
-    found = place.outcome(token)
-    assert isinstance(found, Refused)
-    said = challenge(found, domain=DOMAIN, tool=TOOL)
-    assert said == (
-        'Taskbound error="token-audience", missing="token-for-the-trust-domain", domain="corp.example",'
-        ' tool="bank__pay"'
-    )
-    told = json.loads(problem(found))
-    assert told["status"] == 401
-    assert told["missing"] == "token-for-the-trust-domain"
-    assert not any(part in said or part in str(told) for part in token.split("."))
-    assert token not in repr(found) + repr(place.opened(place.token()))

@@ -107,7 +107,6 @@ async def station(
     tokens = SocketTokenSigner(path / "no-signer")
     daemon = Daemon(world.means, Sequencer(world.means, signer, ORIGIN), tokens, loop, place)
     daemon.worker.start()
-    daemon.feed.look()  # what stands before the test is no news
     socket = path / "s"
     server = await loop.create_unix_server(lambda: SocketServer(daemon), str(socket))
     place_of_it = Station(world, socket, daemon)

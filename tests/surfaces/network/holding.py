@@ -74,6 +74,7 @@ def held(folder: Path, work: Callable[[Holding], None], *flags: str, policy: str
         async with station(folder, issuer=ISSUER, policy=policy) as place:
             tokens = TokenWorld(place.world.means.store, folder, world=place.world)
             tokens.keys.tend()
+            place.daemon.feed.look()  # what stands before the test is no news
 
             def there() -> None:
                 with api(place.path, "--origin", ISSUER, *flags) as one:
