@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.house.tree import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted(
+    one.relative_to(ROOT).as_posix()
+    for folder in ("guides", "walks")
+    for one in (ROOT / "docs" / folder).glob("*.md")
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_guide_and_walk_is_found_from_the_readme(page: str) -> None:
+    assert f"]({page})" in README
+
+
+def test_the_readme_has_two_commands_and_ten_lines_of_use() -> None:
+    commands, use = (re.findall(r"^[a-z].*$", one, re.MULTILINE) for one in blocks())
+    assert [one.split()[0] for one in commands] == ["dev/demo", "dev/test"]
+    assert len(use) == 10
+
+
+def blocks() -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
