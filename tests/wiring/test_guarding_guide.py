@@ -9,13 +9,17 @@ from typing import Any, cast
 
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc.jwk import ECKey
 
+from taskbound.adapters.keys.es256 import Es256Key
+from taskbound.wire.connection import Done
+from taskbound.wire.service import AddService, AddServiceKey
 from tests.house.tree import ROOT
-from tests.peers.paying import SocketStatus
 from tests.proofs import CLIENT
 from tests.surfaces.network.test_acting_guide import blocks
-from tests.wiring.guarding import opened
+from tests.wiring.guarding import World, opened
+from tests.wiring.running import client
 
 GUIDE = ROOT / "docs" / "guides" / "guarding.md"
 
@@ -35,6 +39,16 @@ def serving(app: Any) -> Any:
         listening.close()
 
 
+def registered(world: World, name: str, path: Path) -> None:
+    """Register a service with a key of its own, whose private half is in this file."""
+    key = Es256Key.generate()
+    path.write_bytes(key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with client(world.one.socket) as one:
+        audience, tools = f"https://{name}.example", (f"{name}__*",)
+        one.ask(AddService(name=name, owner="alice", audience=audience, tools=tools), Done)
+        one.ask(AddServiceKey(name=name, key=key.public.decode()), Done)
+
+
 def test_the_guides_service_does_what_its_agent_was_permitted_and_tells_it_again(tmp_path: Path) -> None:
     program, agent = blocks("python", GUIDE)
     (printed,) = [one for one in blocks("", GUIDE) if one.startswith("201 ")]
@@ -42,8 +56,9 @@ def test_the_guides_service_does_what_its_agent_was_permitted_and_tells_it_again
         names: dict[str, Any] = {
             "issuer": world.origin,
             "folder": str(tmp_path / "service"),
-            "status": SocketStatus(str(world.one.socket)),
+            "key": str(tmp_path / "echo.pem"),
         }
+        registered(world, "echo", tmp_path / "echo.pem")
         exec(compile(program, str(GUIDE), "exec"), names)  # noqa: S102 - our own page
         acting: dict[str, Any] = {}
         exec(compile(blocks("python")[0], "actions.md", "exec"), acting)  # noqa: S102 - our own page
@@ -53,4 +68,5 @@ def test_the_guides_service_does_what_its_agent_was_permitted_and_tells_it_again
         with serving(names["app"]) as service, contextlib.redirect_stdout(out):
             asked = {"taskbound": taskbound, "service": service}
             exec(compile(agent, str(GUIDE), "exec"), asked)  # noqa: S102 - our own page
+        names["follower"].stop()
         assert out.getvalue().strip() == printed.strip()

@@ -9,28 +9,27 @@
 
 It needs the extra `taskbound[services]`, and nothing of a server: no daemon runs where a service does.
 
-1. What is fetched comes from the issuer's own address, over TLS but for the loopback, by no proxy, without
-   redirects, within five seconds and a bound.
+1. What is fetched comes from the issuer's own address, or not at all (`taskbound.wiring.issuer`).
 2. The clock goes on from the latest instant that the claims have seen. Where that is more than two minutes
    ahead of the machine's, one of the two was wrong, and the service doesn't start.
 """
 
 from __future__ import annotations
 
-import ssl
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from time import time_ns
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from taskbound.adapters.claims import SqliteClaims
 from taskbound.adapters.clock.system import SystemClock
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.core.clock import minutes
-from taskbound.core.errors import MalformedError, UnavailableError
+from taskbound.core.errors import UnavailableError
 from taskbound.sdk.verify import Asking, IssuerKeys, Service, Verifier
+from taskbound.wiring.issuer import BadIssuerNameError, require_issuer, send
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
@@ -39,20 +38,10 @@ if TYPE_CHECKING:
 
 __all__ = ["BadIssuerNameError", "ClaimsAheadError", "guard", "introspection", "published_keys"]
 
-_PATIENCE: Final = 5.0
-_MOST: Final = 262_144
 _KEYS: Final = "/.well-known/jwks.json"
 _INTROSPECT: Final = "/oauth/introspect"
 _AHEAD: Final = minutes(2)
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _FINE: Final = 200
-
-
-class BadIssuerNameError(MalformedError):
-    """The issuer's name is no address that could be asked."""
-
-    code = "bad-issuer-name"
-    remedy = "give an origin, such as `https://as.example`; without TLS only on the loopback"
 
 
 class ClaimsAheadError(UnavailableError):
@@ -120,7 +109,7 @@ def published_keys(issuer: str, *, tls: ssl.SSLContext | None = None) -> Callabl
     Raises:
         BadIssuerNameError: The issuer can't be asked.
     """
-    _origin(issuer)
+    require_issuer(issuer)
     return lambda: _asked(issuer, _KEYS, None, tls)
 
 
@@ -137,17 +126,8 @@ def introspection(
     Raises:
         BadIssuerNameError: The issuer can't be asked.
     """
-    _origin(issuer)
+    require_issuer(issuer)
     return Asking(lambda text: _asked(issuer, _INTROSPECT, {"token": text, **prove()}, tls))
-
-
-def _origin(issuer: str) -> tuple[str, str, int | None]:
-    parts = urlsplit(issuer)
-    secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-    plain = issuer == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc
-    if not (secure and plain and parts.hostname):
-        raise BadIssuerNameError(f"`{issuer}` is no origin that is asked")
-    return parts.scheme, parts.hostname, parts.port
 
 
 def _asked(issuer: str, path: str, form: Mapping[str, str] | None, tls: ssl.SSLContext | None) -> bytes:
@@ -156,24 +136,11 @@ def _asked(issuer: str, path: str, form: Mapping[str, str] | None, tls: ssl.SSLC
     Raises:
         OSError: There is none.
     """
-    scheme, host, port = _origin(issuer)
-    connection = (
-        HTTPConnection(host, port, timeout=_PATIENCE)
-        if scheme == "http"
-        else HTTPSConnection(host, port, timeout=_PATIENCE, context=tls or ssl.create_default_context())
-    )
-    body = None if form is None else urlencode(form)
-    headers = {} if form is None else {"Content-Type": "application/x-www-form-urlencoded"}
-    try:
-        connection.request("GET" if form is None else "POST", path, body, headers)
-        answer = connection.getresponse()
-        told = answer.read(_MOST + 1)
-    except HTTPException as error:
-        raise OSError("the issuer's answer can't be read") from error
-    finally:
-        connection.close()
-    if answer.length:  # what it said that there would be, and what did not come
-        raise OSError("the issuer's answer is not whole, or too long")
-    if answer.status != _FINE or len(told) > _MOST:
+    if form is None:
+        answer = send(issuer, "GET", path, tls=tls)
+    else:
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = send(issuer, "POST", path, body=urlencode(form).encode(), headers=headers, tls=tls)
+    if answer.status != _FINE:
         raise OSError(f"the issuer answered with status {answer.status}")
-    return told
+    return answer.body

@@ -82,8 +82,9 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-sign-in bad-subject
         bad-address bad-body bad-evaluation bad-form bad-page-cursor bad-query bad-request-key bad-tls
         too-many-evaluations
-        arguments-rewritten bad-endpoint bad-holders bad-issuer-name bad-token-context body-large body-length
-        content-digest content-encoded other-content-type query-not-covered txn-token-count
+        arguments-rewritten bad-endpoint bad-holders bad-issuer-name bad-service-key bad-token-context
+        body-large body-length content-digest content-encoded other-content-type query-not-covered
+        txn-token-count
     """,
     _DENIED: """
         not-behind
@@ -181,7 +182,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         body-slow claims-ahead claims-unavailable keys-unread status-unknown
         no-token-key status-lists-full
         bad-token no-token no-token-endpoint not-authorized token-not-taken
-        api-busy api-not-started feed-behind feed-broken feed-stale stale-feed too-many-requests
+        api-busy api-not-started feed-behind feed-broken feed-stale issuer-silent stale-feed too-many-requests
         stale-trust trust-file trust-source trust-source-refused
         egress-not-started egress-unavailable permit-over secret-changed secret-in-answer
     """,

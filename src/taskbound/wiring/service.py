@@ -1,0 +1,260 @@
+"""What a service asks its issuer in its own name: what ended, and what a token is worth.
+
+    from taskbound.wiring.service import ServiceLink, read_key
+
+    link = ServiceLink(issuer="https://as.example", name="payments", key=read_key(Path("payments.pem")))
+    reader, follower = link.follow()
+    verifier = guard(name="payments", …, status=reader, asking=link.asking())
+
+It needs the extra `taskbound[services]`, and that the service is registered with this key.
+
+1. The service's own key signs statements about it, each shown once. A token for the feed is bound to a key
+   that is made here and stays here, and is asked for anew before it ends.
+2. A request that was refused for its token or proof (401) was not looked at: it is sent once more, with a new
+   token, and with the nonce that the issuer gave out.
+3. What the issuer says no to is raised with its own code: `other-log` has a reader begin anew. What can't be
+   asked is raised too, and makes nothing fresh.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
+
+import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from taskbound.adapters.keys.es256 import Es256Key
+from taskbound.core.action import parse_object
+from taskbound.core.errors import MalformedError, UnavailableError
+from taskbound.core.token.values import DEFAULT_NAMESPACE, service_name
+from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.sdk.feed import FeedFollower, FeedReader, awake
+from taskbound.sdk.guard.proof import dpop
+from taskbound.sdk.verify import Asking
+from taskbound.wire.connection import Fault
+from taskbound.wire.jose import CLIENT_ASSERTION, parse_jwk, write_jws
+from taskbound.wire.revocation import FeedRows
+from taskbound.wiring.issuer import require_issuer, send
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from ssl import SSLContext
+
+    from taskbound.core.action import JsonValue
+    from taskbound.core.errors import TaskboundError
+    from taskbound.wire.revocation import ReadFeed
+    from taskbound.wiring.issuer import IssuerAnswer
+
+__all__ = ["BadServiceKeyError", "IssuerSilentError", "ServiceLink", "read_key"]
+
+_ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
+_LIFE: Final = 60
+"""Seconds that a statement about the service lives."""
+_EARLY: Final = 0.8
+"""The part of a token's life after which another one is asked for."""
+_MOST: Final = 4 * 1024 * 1024
+_FINE: Final = 200
+_UNPROVEN: Final = 401
+_TOKEN: Final = "/oauth/token"  # noqa: S105 - a path
+_FEED: Final = "/v1/revocations"
+_INTROSPECT: Final = "/oauth/introspect"
+
+
+class BadServiceKeyError(MalformedError):
+    """What is to be a service's key is none."""
+
+    code = "bad-service-key"
+    remedy = "make one: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out payments.pem`"
+
+
+class IssuerSilentError(UnavailableError):
+    """The issuer can't be asked, or answers what can't be read."""
+
+    code = "issuer-silent"
+    remedy = "look whether the issuer is reached from here, and whether its certificate is believed"
+
+
+def read_key(path: Path) -> Es256Key:
+    """A service's private key on P-256, from a PEM file without a passphrase.
+
+    Raises:
+        BadServiceKeyError: The file has none, or can't be read.
+    """
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise BadServiceKeyError(f"`{path}` is no private key that can be read here") from error
+    if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
+        raise BadServiceKeyError(f"the key in `{path}` is not on P-256")
+    return Es256Key(key)
+
+
+class ServiceLink:
+    """A service before its issuer. Safe from any thread."""
+
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        name: str,
+        key: Es256Key,
+        namespace: str = DEFAULT_NAMESPACE,
+        tls: SSLContext | None = None,
+    ) -> None:
+        """Say who it is; nothing is asked yet.
+
+        Args:
+            issuer: `iss` of tokens, and where they are issued.
+            name: The service's, as it is registered.
+            key: One of those that prove it.
+            namespace: Where it is.
+            tls: How the issuer's certificate is looked at; by the system's authorities where it is not given.
+
+        Raises:
+            BadIssuerNameError: The issuer can't be asked.
+        """
+        require_issuer(issuer)
+        self._issuer, self._tls = issuer, tls
+        self._key, self._bound = key, Es256Key.generate()
+        self._name, self._namespace = service_name(namespace, name), namespace
+        self._lock = threading.Lock()
+        self._token, self._renew, self._nonce = "", float("-inf"), ""
+
+    def follow(
+        self, *, failed: Callable[[TaskboundError], None] = lambda _: None
+    ) -> tuple[FeedReader, FeedFollower]:
+        """A reader of the namespace's feed, and what keeps it fresh in a thread that has begun.
+
+        Args:
+            failed: Told each time that it could not be asked; called in the thread.
+        """
+        reader = FeedReader(self._namespace)
+        follower = FeedFollower(reader, self.fetch, failed=failed)
+        follower.start()
+        return reader, follower
+
+    def asking(self) -> Asking:
+        """What asks the issuer what a token is worth, where the feed is not fresh."""
+        return Asking(self._introspect)
+
+    def fetch(self, ask: ReadFeed) -> FeedRows:
+        """What the feed says behind a place.
+
+        Raises:
+            RefusedByDaemonError: The issuer says no, and why (rule 3).
+            IssuerSilentError: It can't be asked.
+        """
+        told = {"after": ask.after, "mark": ask.mark, "limit": ask.limit, "wait": ask.wait}
+        query = urlencode({name: one for name, one in told.items() if one != ""})
+        with self._lock:
+            answer = self._shown(f"{_FEED}?{query}")
+        if answer.status != _FINE:
+            raise _refusal(answer)
+        try:
+            return msgspec.json.decode(answer.body, type=FeedRows)
+        except msgspec.MsgspecError as error:
+            raise IssuerSilentError("what the issuer says of the feed can't be read") from error
+
+    def _shown(self, target: str) -> IssuerAnswer:
+        """The answer to a request that is shown with the service's token (rule 2)."""
+        answer = self._asked(target)
+        if answer.status == _UNPROVEN:
+            self._renew = float("-inf")
+            answer = self._asked(target)
+        return answer
+
+    def _asked(self, target: str) -> IssuerAnswer:
+        token = self._fresh()
+        proof = self._proof("GET", target.partition("?")[0], token)
+        return self._sent("GET", target, {"Authorization": f"DPoP {token}", "DPoP": proof})
+
+    def _fresh(self) -> str:
+        if awake() < self._renew:
+            return self._token
+        nonce, asked = self._nonce, awake()
+        answer = self._issued()
+        if answer.status != _FINE and self._nonce != nonce:
+            asked, answer = awake(), self._issued()
+        if answer.status != _FINE:
+            raise _refusal(answer)
+        return self._taken(answer, asked)
+
+    def _issued(self) -> IssuerAnswer:
+        form = {"grant_type": "client_credentials", **self._proven()}
+        headers = {**_FORM, "DPoP": self._proof("POST", _TOKEN, "")}
+        return self._sent("POST", _TOKEN, headers, urlencode(form).encode())
+
+    def _taken(self, answer: IssuerAnswer, asked: float) -> str:
+        said = _object(answer)
+        token, life = said.get("access_token"), said.get("expires_in")
+        if not isinstance(token, str) or not isinstance(life, int):
+            raise IssuerSilentError("the issuer's answer has no token in it")
+        self._token, self._renew = token, asked + life * _EARLY
+        return token
+
+    def _introspect(self, text: str) -> bytes:
+        answer = self._sent("POST", _INTROSPECT, _FORM, urlencode({"token": text, **self._proven()}).encode())
+        if answer.status != _FINE:
+            raise IssuerSilentError(f"the issuer says nothing of a token: {_refusal(answer).message}")
+        return answer.body
+
+    def _proven(self) -> dict[str, str]:
+        """What proves the service, once (rule 1)."""
+        now = int(time.time())
+        claims: dict[str, JsonValue] = {
+            "iss": self._name,
+            "sub": self._name,
+            "aud": self._issuer,
+            "iat": now,
+            "exp": now + _LIFE,
+            "jti": secrets.token_urlsafe(16),
+        }
+        public = parse_jwk(parse_object(self._key.public))
+        text = write_jws(claims, kind=CLIENT_ASSERTION, key=public, sign=self._key.sign)
+        named = {} if self._namespace == DEFAULT_NAMESPACE else {"namespace": self._namespace}
+        return {"client_assertion_type": _ASSERTION, "client_assertion": text, **named}
+
+    def _proof(self, method: str, path: str, token: str) -> str:
+        uri, now = self._issuer + path, int(time.time())
+        return dpop(self._bound, method=method, uri=uri, now=now, token=token, nonce=self._nonce)
+
+    def _sent(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> IssuerAnswer:
+        try:
+            answer = send(self._issuer, method, path, body=body, headers=headers, tls=self._tls, most=_MOST)
+        except OSError as error:
+            raise IssuerSilentError(f"the issuer can't be asked: {error}") from error
+        self._nonce = answer.headers.get("dpop-nonce", self._nonce)
+        return answer
+
+
+def _object(answer: IssuerAnswer) -> Mapping[str, object]:
+    try:
+        return parse_object(answer.body)
+    except MalformedError as error:
+        raise IssuerSilentError("the issuer's answer can't be read") from error
+
+
+def _refusal(answer: IssuerAnswer) -> RefusedByDaemonError:
+    """The issuer's no, in its own words: a problem's, or OAuth's."""
+    said = _object(answer)
+
+    def word(*names: str) -> str:
+        return next((one for name in names if isinstance(one := said.get(name), str)), "")
+
+    return RefusedByDaemonError(
+        Fault(
+            code=word("code", "error") or "issuer-silent",
+            message=word("detail", "error_description") or f"the issuer answered with status {answer.status}",
+            advice=word("advice"),
+        )
+    )
