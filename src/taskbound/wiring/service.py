@@ -63,7 +63,7 @@ _EARLY: Final = 0.8
 _MOST: Final = 4 * 1024 * 1024
 _FINE: Final = 200
 _UNPROVEN: Final = 401
-_TOKEN: Final = "/oauth/token"  # noqa: S105 - a path
+_TOKEN: Final = "/oauth/token"  # noqa: S105 - a path and no secret
 _FEED: Final = "/v1/revocations"
 _INTROSPECT: Final = "/oauth/introspect"
 
