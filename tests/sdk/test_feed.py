@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from taskbound.core.revocation.feed import About, FeedBrokenError, Thing
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
-from taskbound.sdk.feed import FeedFollower, FeedReader, RevokedError, StaleFeedError, awake
+from taskbound.sdk.feed import FeedFollower, FeedReader, RevokedError, StaleFeedError
+from taskbound.sdk.fresh import awake
 from taskbound.wire.connection import Fault
 from taskbound.wire.revocation import FeedEntry, FeedRows, ReadFeed
 
@@ -37,7 +38,7 @@ def entry(place: int, turn: str = "over", about: str = "task", name: str = "tsk_
 
 
 def rows(*entries: FeedEntry, through: int, age: int = 0, more: bool = False) -> FeedRows:
-    return FeedRows(entries=entries, through=through, mark=MARK, age=age, more=more)
+    return FeedRows(namespace="default", entries=entries, through=through, mark=MARK, age=age, more=more)
 
 
 @pytest.fixture
@@ -169,6 +170,14 @@ def test_what_is_not_known_is_not_taken(reader: FeedReader, said: FeedEntry) -> 
     assert reader.through == -1
 
 
+def test_what_is_of_another_namespace_is_not_taken_and_makes_nothing_fresh(clock: Clock) -> None:
+    other = FeedReader("acme", clock=clock)
+    with pytest.raises(FeedBrokenError, match="acme"):
+        hear(other, rows(through=3))
+    with pytest.raises(StaleFeedError):
+        other.require_clear([])
+
+
 @pytest.mark.parametrize("bound", [0, -1, 5.1])
 def test_a_bound_is_at_most_five_seconds(bound: float) -> None:
     with pytest.raises(ValueError, match="bound"):
@@ -245,6 +254,19 @@ def test_a_follower_asks_on_whatever_fails_and_tells_it(reader: FeedReader) -> N
     assert [one.after for one in script.asked] == [-1, -1, 2, 2, 3]
     with pytest.raises(RevokedError):
         reader.require_clear([TASK])
+
+
+def test_a_follower_goes_on_whatever_is_done_with_what_it_tells(reader: FeedReader) -> None:
+    script = Script([DaemonLostError("away"), rows(through=2)])
+
+    def failed(_: TaskboundError) -> None:
+        raise RuntimeError("nobody listens")
+
+    follower = FeedFollower(reader, script, failed=failed)
+    follower.start()
+    assert script.done.wait(20)
+    follower.stop()
+    assert reader.through == 2
 
 
 def test_a_follower_begins_anew_in_another_log(reader: FeedReader) -> None:

@@ -216,7 +216,7 @@ def _read(course: Course, feeds: Sequence[Feed], number: int) -> None:
             continue
         except TaskboundError:
             continue  # behind, for a moment
-        arrived = _spoiled(told, chance, rows_of(page), late)
+        arrived = _spoiled(told, chance, rows_of("default", page), late)
         for rows in arrived:
             try:
                 reader.hear(rows, asked)

@@ -440,3 +440,17 @@ def test_what_a_service_installs_brings_nothing_of_a_server() -> None:
     )
     third = {one for one in found.stdout.split() if not one.startswith("_")} - {"sitecustomize"}
     assert third <= {"taskbound", "cryptography", "joserfc", "msgspec", "cffi"}
+
+
+@KINDS
+def test_law_2_a_service_does_not_do_what_an_agent_names_beside_what_was_decided(
+    world: World, kind: str
+) -> None:
+    service = world.service(kind)
+    text = f"asked {next(NUMBERS)}"
+    other = canonical({"text": "something that nobody decided on"})
+    found = world.permit(text, other)
+    assert found["status"] == 200, found
+    status, _, told = service.ask(other, str(found["token"]))
+    assert (status, told["code"]) == (403, "other-action")
+    assert service.runs() == []

@@ -14,7 +14,8 @@ from taskbound.adapters.keys.es256 import Es256Key
 from taskbound.core.errors import TaskboundError
 from taskbound.core.revocation.feed import About, Thing
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.sdk.feed import FeedReader, RevokedError, StaleFeedError, awake
+from taskbound.sdk.feed import FeedReader, RevokedError, StaleFeedError
+from taskbound.sdk.fresh import awake
 from taskbound.sdk.verify.errors import TokenInactiveError
 from taskbound.sdk.verify.said import parse_said
 from taskbound.wire.connection import Done

@@ -3,8 +3,8 @@
 1. A `FeedReader` asks and hears, and does no I/O. It may be rested on for five seconds from the moment at
    which it asked, less the age of what it was told, and not at all before everything was heard for the first
    time. Past that it refuses (design 4, law 10): a feed that is cut off is noticed within its bound.
-2. Its clock is the machine's time since it was started, that in which it slept included: a machine that was
-   suspended, or a process that was stopped, finds its feed stale and never fresh.
+2. Its clock is the machine's, its sleep included (`fresh`): a machine that was suspended, or a process that
+   was stopped, finds its feed stale and never fresh.
 3. Where the log is another one (`other-log`), what was heard as over or stopped stays so, and the log is
    heard from its beginning: nothing is fresh until that was done.
 4. A `FeedFollower` asks on and on in a thread. What fails is tried again a moment later and told to whoever
@@ -14,13 +14,14 @@
 from __future__ import annotations
 
 import threading
-import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant
 from taskbound.core.errors import DeniedError, TaskboundError, UnavailableError
 from taskbound.core.revocation.feed import About, Entry, FeedBrokenError, Heard, Thing, Turn
 from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.sdk.fresh import BOUND, awake
 from taskbound.wire.revocation import ReadFeed
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BOUND", "FeedFollower", "FeedReader", "RevokedError", "StaleFeedError", "awake"]
 
-BOUND: Final = 5.0
-"""Seconds for which what was heard holds (rule 1)."""
 _WAIT: Final = 2_000
 """Milliseconds that one question waits for news; two of them fit into the bound."""
 _KEPT: Final = 720.0
@@ -54,12 +53,6 @@ class RevokedError(DeniedError):
 
     code = "revoked"
     remedy = "get a new token from the issuer, where what it rests on still stands"
-
-
-def awake() -> float:
-    """Seconds since the machine was started, that in which it slept included where that is known (rule 2)."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 class FeedReader:
@@ -112,9 +105,11 @@ class FeedReader:
             asked: The moment at which it was asked for.
 
         Raises:
-            FeedBrokenError: It goes back, is out of order, or says what this version doesn't know; nothing
-                of it is taken.
+            FeedBrokenError: It goes back, is out of order, is of another namespace, or says what this version
+                doesn't know; nothing of it is taken.
         """
+        if rows.namespace != self.namespace:
+            raise FeedBrokenError(f"the feed is of `{rows.namespace}`, and not of `{self.namespace}`")
         entries = tuple(self._entry(one) for one in rows.entries)
         with self._lock:
             now = self._clock()
@@ -212,7 +207,8 @@ class FeedFollower:
                 self._tell(UnavailableError(f"the feed could not be asked: {type(error).__name__}"))
 
     def _tell(self, error: TaskboundError) -> None:
-        self._failed(error)
+        with suppress(Exception):  # who is told of failures is not what keeps it fresh
+            self._failed(error)
         self._ending.wait(_AGAIN)
 
 

@@ -47,6 +47,7 @@ class FeedEntry(Message, frozen=True):
 class FeedRows(Message, frozen=True, tag="feed", tag_field="is"):
     """What follows the place, in the order of the log: of the namespace that asks, and of keys."""
 
+    namespace: str
     entries: tuple[FeedEntry, ...]
     through: int
     """The place through which all records were looked at, whether they are entries or not; -1 for none."""

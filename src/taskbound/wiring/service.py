@@ -34,7 +34,8 @@ from taskbound.core.action import parse_object
 from taskbound.core.errors import MalformedError, UnavailableError
 from taskbound.core.token.values import DEFAULT_NAMESPACE, service_name
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.sdk.feed import FeedFollower, FeedReader, awake
+from taskbound.sdk.feed import FeedFollower, FeedReader
+from taskbound.sdk.fresh import awake
 from taskbound.sdk.guard.proof import dpop
 from taskbound.sdk.verify import Asking
 from taskbound.wire.connection import Fault

@@ -125,7 +125,7 @@ class Place:
             "task": "tsk_1",
             "action": txn,
             "action_digest": make_action(
-                namespace="default",
+                namespace=claims.get("tctx_namespace", "default"),
                 task="tsk_1",
                 agent="coder",
                 tool=TOOL,
@@ -135,6 +135,7 @@ class Place:
             ).digest,
             "tool": TOOL,
             "target": "e" * 64,
+            "definition": DEFINITION,
             "content_digest": content_digest(body),
             "ancestors": [],
         }

@@ -133,7 +133,7 @@ def test_a_system_downstream_takes_the_one_request_that_was_permitted_and_no_oth
         taskbound = point["Taskbound"](origin, task_token, key)
 
         send = partial(sent, address)
-        body = b'{"say":"hello"}'
+        body = b'{"text":"hello"}'
         plain = {"tool": "echo__say", "arguments": {"text": "hello"}, "token": True}
         told = {**plain, "content_digest": f"sha-256=:{b64encode(sha256(body).digest()).decode()}:"}
         status, permit = taskbound.send("POST", "/v1/actions", told, **{"Idempotency-Key": "a"})
@@ -142,9 +142,13 @@ def test_a_system_downstream_takes_the_one_request_that_was_permitted_and_no_oth
         assert (status, context["action"]) == (200, permit["action"])
         assert context["action_digest"] == permit["digest"]
         assert (context["tool"], context["target"]) == ("echo__say", permit["server"])
+        other = b'{"text":"something else"}'
+        beside = {**plain, "content_digest": f"sha-256=:{b64encode(sha256(other).digest()).decode()}:"}
+        named = taskbound.send("POST", "/v1/actions", beside, **{"Idempotency-Key": "c"})[1]["token"]
         loose = taskbound.send("POST", "/v1/actions", plain, **{"Idempotency-Key": "b"})[1]["token"]
         refusals = [
-            send(b'{"say":"hell"}', permit["token"]),
+            send(b'{"text":"hell"}', permit["token"]),
+            send(other, named),  # of a permit that names what nobody decided on
             send(body, loose),  # of a permit that names no request
             send(body, task_token),
             send(body, permit["token"][:-2]),

@@ -21,7 +21,6 @@ import threading
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import leaf_hash
@@ -143,19 +142,27 @@ class Feed:
             OtherLogError: Rule 3.
             UnavailableError: The store can't be read.
         """
+        known = self._stored(after) if mark and not self.holds(after) else b""
         with self._lock:
             age = self._age()
             if mark:
-                self._require_mark(after, mark)
+                self._require_mark(after, mark, known)
             first = bisect_right(self._entries, after if mark else _NONE, key=lambda one: one.place)
             found: list[Entry] = []
-            for one in islice(self._entries, first, None):
+            through, more = self._through, False
+            for at in range(first, len(self._entries)):
+                one = self._entries[at]
                 if one.thing.namespace not in {namespace, ""}:  # 5
                     continue
                 if len(found) == limit:
-                    return self._page(found, found[-1].place, age, more=True)
+                    through, more = found[-1].place, True
+                    break
                 found.append(one)
-            return self._page(found, self._through, age, more=False)
+            told = self._kept(through)
+        told = told or self._stored(through)
+        if not told and through != _NONE:
+            raise FeedStaleError(f"the record in place {through} is in the log's tree not yet")
+        return FeedPage(entries=tuple(found), through=through, mark=told, age=age, more=more)
 
     def holds(self, after: int) -> bool:
         """Whether what follows this place is told from memory alone."""
@@ -166,12 +173,6 @@ class Feed:
         """The place through which the log was looked at."""
         return self._through
 
-    def _page(self, found: list[Entry], through: int, age: int, *, more: bool) -> FeedPage:
-        mark = self._mark(through)
-        if not mark and through != _NONE:
-            raise FeedStaleError(f"the record in place {through} is in the log's tree not yet")
-        return FeedPage(entries=tuple(found), through=through, mark=mark, age=age, more=more)
-
     def _age(self) -> int:
         if self._fresh is None:
             raise FeedStaleError("this daemon has not looked at the log yet")
@@ -180,17 +181,22 @@ class Feed:
             raise FeedStaleError(f"what this daemon knows of the log is {age / seconds(1):.1f} s old")
         return age
 
-    def _require_mark(self, after: int, mark: bytes) -> None:
+    def _require_mark(self, after: int, mark: bytes, stored: bytes) -> None:
         if after > self._through:
             raise FeedBehindError(f"this daemon has seen the log through {self._through}, and not to {after}")
-        if self._mark(after) != mark:
+        if (self._kept(after) or stored) != mark:
             raise OtherLogError(f"the log has another record in place {after} than the one that was heard of")
 
-    def _mark(self, place: int) -> bytes:
-        """The mark of a place that was looked at; empty where there is none, or it is not to be had yet."""
+    def _kept(self, place: int) -> bytes:
+        """The mark of a place, from memory; empty where it is not there."""
         back = self._through - place
-        if 0 <= back < len(self._marks):
-            return self._marks[-1 - back]
+        return self._marks[-1 - back] if 0 <= back < len(self._marks) else b""
+
+    def _stored(self, place: int) -> bytes:
+        """The mark of a place, from the tree; empty where it is not there yet.
+
+        Never with the lock: who waits for a store that hangs keeps nobody from what is in memory.
+        """
         if place < 0:
             return b""
         with self._means.store.read() as snapshot:

@@ -5,9 +5,11 @@
 2. A digest covers the body and nothing else. So an endpoint's path says nothing beside which tool it is,
    there is no query, the content type is the declared one, and no content encoding makes other bytes of the
    body.
-3. By `Body.CONTENT` the body is what the token's `content_digest` says. By `Body.ARGUMENTS` it is the
-   canonical text of the tool's arguments, and the action digest is made of it: then the token need not name
-   the request.
+3. The body is the tool's arguments, and the action digest is made of them: what was decided, approved and
+   limited is what runs. A token's `content_digest` is the agent's word for what it will send, which nobody
+   decided on; it binds the bytes beside that, and never instead. By `Body.CONTENT` the body is the arguments
+   in the spelling that the token names; by `Body.ARGUMENTS` it is their canonical text, and the token need
+   not name the request. A request without a body has no arguments.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ class Endpoint:
     """`server__tool`."""
     body: Body = Body.CONTENT
     definition: str = ""
-    """By arguments: the digest of the tool's pinned definition; empty where tokens say it."""
+    """The digest of the tool's pinned definition; empty where tokens say it."""
     content_type: str = "application/json"
     """In small letters; empty for a request that has none."""
 

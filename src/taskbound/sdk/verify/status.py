@@ -5,6 +5,8 @@
 2. An answer is believed only where it is of this very token: `active` is `true`, and `jti` and `txn` are the
    token's. That a token is not active is a refusal, anything that can't be read an answer that did not come.
 3. Nothing of an answer is kept: the next token is asked for anew.
+4. What was heard or answered before something that can wait is looked at once more after it: of a feed what
+   it says then, of an answer that it is no older than a feed may be, from before it was asked for.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound.core.action import Limits, parse_object
 from taskbound.core.errors import MalformedError, UnavailableError
+from taskbound.sdk.fresh import BOUND, awake
 from taskbound.sdk.verify.errors import StatusUnknownError, TokenInactiveError
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from taskbound.core.revocation.feed import Thing
     from taskbound.sdk.verify.said import Said
 
-__all__ = ["Asking", "Status", "require_holds"]
+__all__ = ["Asking", "Status", "require_holds", "require_still_holds"]
 
 _LIMITS: Final = Limits(size=65_536, depth=8, parts=256)
 
@@ -91,3 +94,28 @@ def require_holds(text: str, said: Said, *, status: Status | None, asking: Askin
     if asking is None:
         raise stale or StatusUnknownError("nothing says whether the token holds")
     asking.require_active(text, said)
+
+
+def require_still_holds(said: Said, *, status: Status | None, asking: Asking | None, asked: float) -> None:
+    """Go on only where what was found by `require_holds` holds still (rule 4); it doesn't wait.
+
+    Args:
+        said: What the token says.
+        status: As of `require_holds`.
+        asking: As of `require_holds`.
+        asked: When that began, by `taskbound.sdk.fresh.awake`.
+
+    Raises:
+        DeniedError: It doesn't, and what ended.
+        UnavailableError: Nobody can tell.
+    """
+    if status is not None:
+        try:
+            status.require_clear(said.things())
+        except UnavailableError:
+            if asking is None:
+                raise
+        else:
+            return
+    if awake() - asked > BOUND:
+        raise StatusUnknownError("what the issuer said of the token is older than it may be")

@@ -3,9 +3,10 @@
 1. `open` looks at the head: the token is one, is read by the gate (`wire.jose`) with the issuer's keys, is
    for *the* trust domain and within its times, of the namespace whose ends are heard, and of the tool that
    the endpoint is; and who sent it holds it (`holder`).
-2. `take` looks at what came with it: the content, or the arguments, are what was permitted. Its time is
-   compared once more, since a body takes its own. Then whether it still holds (`status`), and last it is
-   begun, once (`claims`).
+2. `take` looks at what came with it: its body is the arguments that were decided on (`endpoint`, rule 3). Its
+   time is compared once more, since a body takes its own. Then whether it still holds (`status`), and it is
+   begun, once (`claims`). A claim can wait for a disk or a lock, so time and status are looked at after it
+   too: where they are over by then nothing runs, and nobody is told that it did.
 3. What comes out is a value without truth. Only `Accepted` lets anything run, and whoever has it says what
    came of it: `answer`, or `lose` where nobody knows.
 4. What is refused names the step and the error. An error that is none of ours is none of these values: it
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -33,6 +35,7 @@ from taskbound.core.token.served import (
     request_digest,
 )
 from taskbound.core.truth import NoTruth
+from taskbound.sdk.fresh import awake
 from taskbound.sdk.verify.digest import content_digest, require_digest
 from taskbound.sdk.verify.endpoint import Body, Endpoint
 from taskbound.sdk.verify.errors import (
@@ -50,7 +53,7 @@ from taskbound.sdk.verify.errors import (
 from taskbound.sdk.verify.holder import Holders, dpop_showing
 from taskbound.sdk.verify.refused import Refused, Step
 from taskbound.sdk.verify.said import Said, parse_said
-from taskbound.sdk.verify.status import require_holds
+from taskbound.sdk.verify.status import require_holds, require_still_holds
 from taskbound.wire.jose import (
     SKEW,
     TRANSACTION_TOKEN,
@@ -216,21 +219,32 @@ class Verifier:
         said, step = opened.said, Step.REQUEST
         try:
             require_digest(opened.head.digests, body)
-            if opened.endpoint.body is Body.CONTENT:
-                bound = _require_content(said, body)
-            else:
-                bound = _require_arguments(said, opened.endpoint, body)
+            bound = _require_request(said, opened.endpoint, body)
             step = Step.TOKEN
             now = self._clock()
             if now >= said.expires:
                 raise TokenExpiredError("the token has expired", where="exp")
-            step = Step.STATUS
+            step, asked = Step.STATUS, awake()
             text = opened.head.tokens[0]
             require_holds(text, said, status=self._status, asking=self._asking)
             step = Step.CLAIM
-            return self._begun(opened, bound, now)
+            found = self._begun(opened, bound, now)
         except TaskboundError as error:
             return Refused(error=error, step=step)
+        return self._still(found, said, asked)
+
+    def _still(self, found: Accepted | Repeated, said: Said, asked: float) -> Outcome:
+        """What was found, where the token holds after the claim too (rule 2)."""
+        try:
+            if self._clock() >= said.expires:
+                raise TokenExpiredError("the token has expired", where="exp")
+            require_still_holds(said, status=self._status, asking=self._asking, asked=asked)
+        except TaskboundError as error:
+            if isinstance(found, Accepted):
+                with suppress(TaskboundError):  # begun by nobody who lives, it says the same
+                    self._claims.lose(found.serving)
+            return Refused(error=error, step=Step.STATUS)
+        return found
 
     def answer(self, accepted: Accepted, answer: ServedAnswer) -> None:
         """Keep what was answered (rule 3).
@@ -311,20 +325,23 @@ class Verifier:
                 raise OutcomeUnknownError("the same request was begun, and nobody knows what came of it")
 
 
-def _require_content(said: Said, body: bytes) -> str:
-    """What binds the token to these bytes: their digest."""
-    if not said.content_digest:
-        raise DigestMissingError("the token names no `content_digest`", where="tctx")
-    made = content_digest(body)
-    if said.content_digest != made:
-        raise OtherContentError("the content is not what the token is for", where="content_digest")
-    return made
-
-
-def _require_arguments(said: Said, endpoint: Endpoint, body: bytes) -> str:
-    """What binds the token to these arguments: the action's digest."""
+def _require_request(said: Said, endpoint: Endpoint, body: bytes) -> str:
+    """What binds the token to these very bytes (`endpoint`, rule 3): a digest of them, or of the action."""
+    if endpoint.body is Body.CONTENT:
+        if not said.content_digest:
+            raise DigestMissingError("the token names no `content_digest`", where="tctx")
+        made = content_digest(body)
+        if said.content_digest != made:
+            raise OtherContentError("the content is not what the token is for", where="content_digest")
+        _require_action(said, endpoint, canonical(parse_object(body)) if body else b"{}")
+        return made
     if canonical(parse_object(body)) != body:
         raise ArgumentsRewrittenError("the body is not the canonical text of its arguments")
+    return _require_action(said, endpoint, body)
+
+
+def _require_action(said: Said, endpoint: Endpoint, arguments: bytes) -> str:
+    """The digest of the action with these arguments, which is the one that was decided."""
     definition = endpoint.definition or said.definition
     if not definition or definition != (said.definition or definition):
         raise DigestMissingError(
@@ -340,7 +357,7 @@ def _require_arguments(said: Said, endpoint: Endpoint, body: bytes) -> str:
         server=said.target,
         definition=definition,
     )
-    action = Action(frame=frame, arguments=body)
+    action = Action(frame=frame, arguments=arguments)
     if action.digest != said.action_digest:
         raise OtherActionError("tool and arguments are not the action that was permitted")
     return action.digest

@@ -66,7 +66,7 @@ async def read_feed(daemon: Daemon, connection: Connection, ask: ReadFeed) -> An
         grown = daemon.feed_news.next()
         page = await _page(daemon, connection.namespace, ask.after, mark, limit)
         if page.entries or not mark or (left := end - loop.time()) <= 0:
-            return rows_of(page)
+            return rows_of(connection.namespace, page)
         with suppress(TimeoutError):
             async with asyncio.timeout(left):
                 await grown.wait()
@@ -88,9 +88,10 @@ def _mark_of(ask: ReadFeed) -> bytes:
     raise BadFilterError("a mark is the 64 hexadecimal digits that came with its place", where="mark")
 
 
-def rows_of(page: FeedPage) -> FeedRows:
+def rows_of(namespace: str, page: FeedPage) -> FeedRows:
     """A page as it is told."""
     return FeedRows(
+        namespace=namespace,
         entries=tuple(
             FeedEntry(
                 place=one.place,
