@@ -37,7 +37,7 @@ from taskbound.sdk.guard.errors import (
     ResultWithheldError,
     UnpinnedToolError,
 )
-from taskbound.sdk.guard.flow import Answered, Flow, Pause, Permit, Say
+from taskbound.sdk.guard.flow import Answered, Flow, Pause, Permit, Say, told_beside
 from taskbound.sdk.guard.proof import dpop
 
 if TYPE_CHECKING:
@@ -177,10 +177,11 @@ class Afar:
             answer = yield from self._shown("POST", _ACTIONS, body, key=key)  # 4
             said = _object(answer)
             if said.get("code") == REPEATED and said.get("state") == "permitted":
-                yield from self.tell(_text(said, "action"), "not-sent")
-                raise CallUndecidedError(
+                undecided = CallUndecidedError(
                     f"the answer was lost, and nothing was done: {lost}", remedy="call it again"
                 )
+                yield from told_beside(self, _text(said, "action"), "not-sent", undecided)
+                raise undecided
         if answer.status != _OK:
             raise self._refusal(call.tool, answer)
         return (yield from self._permit(call, _object(answer), asked))
@@ -212,9 +213,9 @@ class Afar:
                     code="other-definition",
                     remedy="have a person look at what changed, and pin it anew",
                 )
-        except DeniedError:
+        except DeniedError as error:
             if action:
-                yield from self.tell(action, "not-sent")
+                yield from told_beside(self, action, "not-sent", error)
             raise
         return Permit(action=action, asked=asked)
 

@@ -51,6 +51,7 @@ __all__ = [
     "drive",
     "guarded",
     "steer",
+    "told_beside",
 ]
 
 T = TypeVar("T")
@@ -261,17 +262,17 @@ def guarded(
         readable(call.arguments)
         _require_time(call, permit)  # 3
     except (DecisionAlteredError, PermitOverError) as error:
-        yield from _told_beside(transport, permit, "not-sent", error)  # 6
+        yield from told_beside(transport, permit.action, "not-sent", error)  # 6
         raise
     try:
         result = yield Run(arguments=call.arguments)  # 2
     except Exception as error:
-        yield from _told_beside(transport, permit, "failed", error)  # 4
+        yield from told_beside(transport, permit.action, "failed", error)  # 4
         raise
     except GeneratorExit:  # whoever drives is gone; what nobody told of is unknown to the daemon in time
         raise
     except BaseException as error:
-        yield from _told_beside(transport, permit, "unknown", error)  # 4
+        yield from told_beside(transport, permit.action, "unknown", error)  # 4
         raise
     yield from transport.tell(permit.action, "succeeded")  # 5
     return result
@@ -335,10 +336,10 @@ def _heard(transport: Transport, held: HeldError, left: float) -> Flow[bool]:
     raise over
 
 
-def _told_beside(transport: Transport, permit: Permit, outcome: str, error: BaseException) -> Flow[None]:
+def told_beside(transport: Transport, action: str, outcome: str, error: BaseException) -> Flow[None]:
     """Tell an outcome beside an error that is raised in any case; that it was not taken stands with that."""
     note = "" if outcome == "not-sent" else type(error).__name__
     try:
-        yield from transport.tell(permit.action, outcome, note)
+        yield from transport.tell(action, outcome, note)
     except TaskboundError as other:
-        error.add_note(f"and what came of `{permit.action}` was not taken: {other.message} [{other.code}]")
+        error.add_note(f"and what came of `{action}` was not taken: {other.message} [{other.code}]")

@@ -25,9 +25,9 @@ from taskbound import __version__
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import AsyncClient, Client, RefusedByDaemonError
 from taskbound.sdk.credential import OtherTaskBoundError
-from taskbound.sdk.guard.errors import ForkedError, OtherLoopError, RefusedError
+from taskbound.sdk.guard.errors import CallUndecidedError, ForkedError, OtherLoopError, RefusedError
 from taskbound.sdk.guard.flow import Pause, Say
-from taskbound.sdk.guard.near import GRACE, Listen
+from taskbound.sdk.guard.near import GRACE, UNAVAILABLE, Listen
 from taskbound.wire.action import Decide, Outcome, Permitted, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Bind, Bound, Open, Ping
@@ -43,6 +43,8 @@ __all__ = ["AsPerson", "AsyncLink", "BlockingLink", "Place"]
 
 _TURN: Final = 0.25
 """Seconds after which who waits for people looks whether another thread has heard their answer."""
+_NOT_OPEN: Final = "not-open"
+_RESUME: Final = "resume"
 _MOST: Final = 1000
 """Answers of people that are kept for who has not come for them yet, the latest."""
 
@@ -85,9 +87,12 @@ def _hello(place: Place, secret: str, task: str) -> Open:
     )
 
 
-def _refused(error: RefusedByDaemonError) -> RefusedError:
-    """A refusal to belong to a task, as one of a call."""
+def _refused(error: RefusedByDaemonError) -> TaskboundError:
+    """A refusal to belong to a task, as one of a call; what can't be answered now is none."""
     fault = error.fault
+    held = fault.code == _NOT_OPEN and fault.where == _RESUME  # the daemon has not seen yet that it was lost
+    if held or fault.family == UNAVAILABLE:
+        return CallUndecidedError(fault.message, code=fault.code, remedy=fault.advice)
     return RefusedError(
         f"there is no task to act in: {fault.message} [{fault.code}]",
         tool="",

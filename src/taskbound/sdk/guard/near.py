@@ -6,7 +6,8 @@
    permitted before, nothing was done on it, and that is told. Under a key of the caller's nothing is told:
    another process may have it too.
 4. An outcome is owed: it is told again on the next connection, which is the same holder to the daemon within
-   five seconds (design 4.9). After that it is unknown there, and whoever called is told that.
+   five seconds (design 4.9). After that it is unknown there, and whoever called is told that; at once where
+   the connection is refused, since the function ran whatever the daemon says now.
 5. People's answer is pushed; since that can be lost, the daemon is asked every few seconds too.
 """
 
@@ -22,7 +23,7 @@ import msgspec
 
 from taskbound.core.action.digest import Action, Frame
 from taskbound.core.action.parse import parse_document, parse_object
-from taskbound.core.errors import UnavailableError
+from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.sdk.client import DaemonLostError
 from taskbound.sdk.guard.errors import (
     KINDS,
@@ -37,7 +38,7 @@ from taskbound.sdk.guard.errors import (
     ResultWithheldError,
     UnpinnedToolError,
 )
-from taskbound.sdk.guard.flow import Answered, Flow, Pause, Permit, Say
+from taskbound.sdk.guard.flow import Answered, Flow, Pause, Permit, Say, told_beside
 from taskbound.wire.action import Decide, Duplicate, Narrowed, Outcome, Permitted, Refused, Released, Withheld
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Fault
@@ -55,7 +56,9 @@ _MOST_WAIT: Final = 600
 _LOOK: Final = 5.0
 """Seconds after which the daemon is asked though it said nothing (rule 5)."""
 _PAUSE: Final = 0.1
-_UNAVAILABLE: Final = "unavailable"
+UNAVAILABLE: Final = "unavailable"
+"""The family of a fault after which the same may be tried again."""
+_DENIED: Final = "denied"
 _NOTE: Final = 1000
 
 
@@ -97,10 +100,11 @@ class Near:
             asked = time.monotonic()
             answer = yield Say(what=ask)  # 3
             if isinstance(answer, Duplicate) and answer.state == "permitted":
-                yield from self.tell(answer.action, "not-sent")
-                raise CallUndecidedError(
+                undecided = CallUndecidedError(
                     f"the answer was lost, and nothing was done: {error.message}", remedy="call it again"
-                ) from error
+                )
+                yield from told_beside(self, answer.action, "not-sent", undecided)
+                raise undecided from error
         return (yield from self._permit(call, answer, asked))
 
     def _permit(self, call: Call, answer: Answer, asked: float) -> Flow[Permit]:
@@ -108,8 +112,8 @@ class Near:
             case Permitted():
                 try:
                     self._require_same(call, answer)
-                except (DecisionAlteredError, UnpinnedToolError):
-                    yield Say(what=Outcome(action=answer.action, outcome="not-sent"))
+                except (DecisionAlteredError, UnpinnedToolError) as error:
+                    yield from told_beside(self, answer.action, "not-sent", error)
                     raise
                 return Permit(action=answer.action, asked=asked)
             case Refused():
@@ -141,9 +145,10 @@ class Near:
         while True:
             try:
                 answer: Answer = yield Say(what=Outcome(action=action, outcome=outcome, note=note[:_NOTE]))
-            except UnavailableError as error:
-                why = error.message
+            except TaskboundError as error:
+                why, over = error.message, not isinstance(error, UnavailableError)  # 4
             else:
+                over = False
                 match answer:
                     case Released():
                         return
@@ -155,11 +160,11 @@ class Near:
                         return
                     case Withheld(reason=why):
                         pass
-                    case Fault(message=why):
-                        pass
+                    case Fault(message=why, family=family):
+                        over = family == _DENIED
                     case _:
                         why = f"the daemon answered `{type(answer).__name__}`"
-            if time.monotonic() >= end:
+            if over or time.monotonic() >= end:
                 raise OutcomeUntoldError(
                     f"what came of `{action}` ({outcome}) could not be told: {why}",
                     action=action,
@@ -247,7 +252,7 @@ def _repeated(tool: str, answer: Duplicate) -> RepeatedError:
 
 def _raise(tool: str, fault: Fault) -> NoReturn:
     """Raise what a fault says."""
-    if fault.family == _UNAVAILABLE:
+    if fault.family == UNAVAILABLE:
         raise CallUndecidedError(fault.message, code=fault.code, remedy=fault.advice)
     raise RefusedError(
         f"`{tool}` is refused: {fault.message} [{fault.code}]",
