@@ -219,6 +219,38 @@ def test_a_place_whose_mark_is_neither_kept_nor_in_the_tree_is_not_told(
     assert feed.look()
 
 
+def test_who_waits_for_a_store_that_hangs_keeps_nobody_from_what_is_in_memory(world: World) -> None:
+    world.settle_in()
+    place(world)
+    hangs, let = threading.Event(), threading.Event()
+
+    class Hanging:
+        def read(self) -> AbstractContextManager[Snapshot]:
+            if hangs.is_set():
+                reached.set()
+                assert let.wait(30)
+            return world.store.read()
+
+    feed = Feed(replace(world.means, store=Hanging()))  # type: ignore[arg-type]  # it only reads
+    feed.look()
+    page, reached = begin(feed), threading.Event()
+    hangs.set()
+    told: list[type[Exception]] = []
+
+    def old() -> None:
+        with pytest.raises(OtherLogError) as found:
+            feed.page("default", 0, b"\x01" * 32, 10)
+        told.append(found.type)
+
+    thread = threading.Thread(target=old)
+    thread.start()
+    assert reached.wait(30)
+    assert feed.page("default", page.through, page.mark, 10).through == page.through
+    let.set()
+    thread.join()
+    assert told == [OtherLogError]
+
+
 def test_what_was_not_looked_at_for_five_seconds_is_not_told(world: World, feed: Feed) -> None:
     world.clock.advance(4.9)
     assert 4_900_000 <= begin(feed).age <= 5_000_000

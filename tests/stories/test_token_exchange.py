@@ -335,7 +335,7 @@ def test_a_persons_token_starts_a_task_of_a_template_in_their_name(here: TokenWo
 
 def test_an_action_of_the_agents_task_gets_a_transaction_token(here: TokenWorld) -> None:
     task, token = handed(here)
-    action = id_of(here.world.ask(task))
+    action = id_of(here.world.ask(task, connection="net_1"))
     more = {
         "requested_token_type": TRANSACTION_TOKEN,
         "resource": "",
@@ -363,6 +363,23 @@ def test_an_action_of_the_agents_task_gets_a_transaction_token(here: TokenWorld)
         )
 
 
+def test_law_2_what_a_gateway_carries_out_the_agent_gets_no_token_of(here: TokenWorld) -> None:
+    task, token = handed(here)
+    action = id_of(here.world.ask(task, connection="con_a"))
+    more = {
+        "requested_token_type": TRANSACTION_TOKEN,
+        "resource": "",
+        "audience": "corp.example",
+        "scope": "bank__pay",
+        "request_details": json.dumps({"action": action}),
+    }
+    for subject in (task.id, token):
+        refused(
+            "action-not-open",
+            lambda subject=subject: exchange(here, agent(here), subject, KEY, **more),  # type: ignore[misc]  # bound in the loop
+        )
+
+
 def test_a151_a_transaction_token_ends_no_later_than_what_it_is_asked_with(here: TokenWorld) -> None:
     task, _ = handed(here)
     more = {
@@ -370,7 +387,7 @@ def test_a151_a_transaction_token_ends_no_later_than_what_it_is_asked_with(here:
         "resource": "",
         "audience": "corp.example",
         "scope": "bank__pay",
-        "request_details": json.dumps({"action": id_of(here.world.ask(task))}),
+        "request_details": json.dumps({"action": id_of(here.world.ask(task, connection="net_1"))}),
     }
     short = here.issue(task, audience=ISSUER, life=10)
     done = exchange(here, agent(here), short.text, KEY, **more)

@@ -17,6 +17,7 @@
 7. A task that was begun for a token ends when the token can't be issued: it would run for nobody. Where we
    are killed before, whoever looks next ends it (`flows.task.unclaimed`).
 8. A subject token that is worth nothing, or not meant for who shows it, leaves one record.
+9. What a gateway holds it carries out itself, and no agent gets a transaction token of it (law 2).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, seconds
+from taskbound.core.decision.holder import is_afar
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof, WorkloadProof
 from taskbound.core.policy.operations import OPERATIONS
@@ -262,6 +264,8 @@ class Exchanges:
             action = snapshot.actions.action(principal.namespace, name)
         if action is None or action.task != task:
             raise NotOpenError(f"`{name}` is no open action of that task")
+        if not is_afar(action.connection):  # 9
+            raise NotOpenError(f"`{name}` is permitted to a gateway, which carries it out itself")
         if asked.scope != action.tool:
             raise BadScopeError("the scope of a transaction token is the tool of its action", where="scope")
         order = TransactionTokenOrder(
