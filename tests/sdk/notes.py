@@ -45,7 +45,7 @@ async def note_later(text: str) -> str:
     return f"noted {text}"
 
 
-@guard(server="notes", effect="write")
+@guard(server="notes", effect="write", failed=ZeroDivisionError)
 def fail(text: str) -> str:
     """Fail, with a secret in the words."""
     ran.append(text)

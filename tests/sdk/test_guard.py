@@ -99,7 +99,7 @@ async def test_a_refusal_says_why_and_what_may_be_done_and_nothing_runs(tmp_path
         assert ran == []
 
 
-async def test_an_error_of_the_function_is_told_as_failed_by_its_type_and_no_word_of_it(
+async def test_a_declared_error_of_the_function_is_told_as_failed_by_its_type_and_no_word_of_it(
     tmp_path: Path,
 ) -> None:
     async with noting(tmp_path) as place:
@@ -358,17 +358,8 @@ async def test_a_permit_whose_time_is_over_runs_nothing_and_is_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert round(flow.PERMIT * 1_000_000) == PERMIT_LIFE
-    times = iter([0.0])  # when the wait for people would end; then the permit is looked at
-
-    class Late:
-        """The clock of a process that was stopped behind its permit."""
-
-        @staticmethod
-        def monotonic() -> float:
-            return next(times, 1e9)
-
     async with noting(tmp_path) as place:
-        monkeypatch.setattr(flow, "time", Late)
+        monkeypatch.setattr(flow, "awake", lambda: 1e12)  # a process that was stopped behind its permit
         async with async_client_at(place):
             with pytest.raises(PermitOverError, match="time was over"):
                 await note_later("hello")
@@ -455,7 +446,7 @@ async def test_what_is_still_to_run_is_no_result(tmp_path: Path) -> None:
         with pytest.raises(SignatureError, match="still to run"):
             await within(work)
         assert ran == []
-        assert outcomes(place.world) == ["failed"]
+        assert outcomes(place.world) == ["unknown"]
 
 
 def test_what_is_pinned_is_what_the_functions_say() -> None:

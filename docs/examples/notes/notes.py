@@ -11,14 +11,14 @@ from pathlib import Path
 from taskbound import Client, HeldError, RefusedError, guard
 
 
-@guard(server="notes", effect="write")
+@guard(server="notes", effect="write", failed=(FileNotFoundError, PermissionError))
 def note(file: str, text: str, times: int = 1) -> int:
     """Write a line at the end of a file."""
     with Path(file).open("a", encoding="utf-8") as stream:
         return stream.write(f"{text}\n" * times)
 
 
-@guard(server="notes", effect="read")
+@guard(server="notes", effect="read", failed=(OSError, UnicodeDecodeError))
 def read(file: str) -> list[str]:
     """Read all lines of a file."""
     return Path(file).read_text("utf-8").splitlines()

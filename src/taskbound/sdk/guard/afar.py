@@ -24,6 +24,7 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.core.token.exchange import GRANT, TASK_REFERENCE
+from taskbound.sdk.fresh import awake
 from taskbound.sdk.guard.errors import (
     KINDS,
     REPEATED,
@@ -161,7 +162,7 @@ class Afar:
 
     def ask(self, call: Call) -> Flow[Permit]:
         """The permit; raises as `Transport.ask` says."""
-        asked = time.monotonic()
+        asked = awake()
         told: dict[str, JsonValue] = {"tool": call.tool, **({"resume": call.resume} if call.resume else {})}
         body = b'{"arguments":%b,%b' % (call.arguments, canonical(told)[1:])
         key = call.key or secrets.token_urlsafe(16)
@@ -173,7 +174,7 @@ class Afar:
                     remedy="call it again with the same key: it says what became of this one, or decides it",
                 )
             yield Pause(seconds=_PAUSE)
-            asked = time.monotonic()
+            asked = awake()
             answer = yield from self._shown("POST", _ACTIONS, body, key=key)  # 4
             said = _object(answer)
             if said.get("code") == REPEATED and said.get("state") == "permitted":

@@ -173,7 +173,7 @@ class Client(_Common):
 
         def perform(step: Step) -> object:
             if isinstance(step, Run):
-                return function.finished(function.started(step.arguments))
+                return function.started(step.values)
             return outside(step)
 
         found = drive(function.flow(transport, call, self._holds, self._told.wait), perform)
@@ -320,7 +320,7 @@ class AsyncClient(_Common):
 
         async def perform(step: Step) -> object:
             if isinstance(step, Run):
-                return function.finished(await function.started(step.arguments))
+                return await function.started(step.values)
             return await outside(step)
 
         return await steer(function.flow(transport, call, self._holds, self._told.wait), perform)

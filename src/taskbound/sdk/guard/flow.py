@@ -7,11 +7,13 @@
    those that don't.
 2. What runs is what was decided: the function gets what is read from the decided bytes.
 3. A function begins only within its permit's time. That is counted from before the question was sent, by a
-   clock that nobody sets: no difference between the clocks of two machines makes a permit longer.
-4. An error of the function is told as *failed*, by the name of its type and no word of it. What interrupts it
-   (a signal, a cancellation) leaves its outcome *unknown*.
+   clock that nobody sets and that goes on while the machine sleeps: no difference between the clocks of two
+   machines makes a permit longer.
+4. What a function raises leaves its outcome *unknown*: it may have done what it was to do before. Only what
+   was declared to mean that nothing was done is told as *failed*. Both by the name of its type and no word
+   of it.
 5. A result is used only after it was told, and the daemon said that it may be.
-6. What was permitted and did not begin is told as *not sent*: nothing was done.
+6. What was permitted and did not begin, for whatever reason, is told as *not sent*: nothing was done.
 7. Whoever interrupts the wait for people takes the question back.
 8. Which call is held is remembered until it is answered: called again, it is presented as the same one, so
    that a narrower answer is heard of.
@@ -25,13 +27,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import TaskboundError
+from taskbound.sdk.fresh import awake
 from taskbound.sdk.guard.errors import (
-    DecisionAlteredError,
     HeldError,
     HoldDeniedError,
     HoldOverError,
     NarrowedError,
     PermitOverError,
+    SignatureError,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ __all__ = [
     "Answered",
     "Call",
     "Flow",
+    "Function",
     "Holds",
     "Pause",
     "Permit",
@@ -65,10 +69,10 @@ _AGAIN: Final = frozenset({"approved", "superseded"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Have the function run with these arguments; what comes back is its result."""
+    """Have the function run with these values; what comes back is its result."""
 
-    arguments: bytes
-    """Canonical, as they were decided."""
+    values: Any
+    """What was made of the decided bytes, and compared with them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +114,7 @@ class Permit:
 
     action: str
     asked: float
-    """When the question was sent, by the monotonic clock: seconds."""
+    """When the question was sent, by `awake`: seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +173,20 @@ class Transport(Protocol):
         """Take the question back, as far as that can be said."""
 
 
+class Function(Protocol):
+    """What is run, as far as its flow has to know."""
+
+    @property
+    def failed(self) -> tuple[type[Exception], ...]:
+        """The errors by which it says that nothing was done."""
+
+    def made(self, decided: bytes) -> object:
+        """The values of its arguments; raises where it can't be called with exactly what was decided."""
+
+    def finished(self, result: object) -> object:
+        """Its result; a `SignatureError` where it is still to run."""
+
+
 class _LeftError(BaseException):
     """A function raised what would close a generator, which gives out no step any more then."""
 
@@ -225,7 +243,7 @@ def guarded(
     holds: Holds,
     wait: float,
     narrowed: bool,
-    readable: Callable[[bytes], object],
+    function: Function,
 ) -> Flow[object]:
     """The function's result.
 
@@ -235,7 +253,7 @@ def guarded(
         holds: What is held of the client's calls.
         wait: How many seconds people may take, should they have to be asked.
         narrowed: Whether less may run, where a person answers with less.
-        readable: Raises where bytes are no arguments of the function.
+        function: What runs.
 
     Raises:
         RefusedError: It was refused, or is held.
@@ -258,20 +276,28 @@ def guarded(
         holds.forget(asked)
         raise
     holds.forget(asked)
+    return (yield from _ran(transport, call, permit, function))
+
+
+def _ran(transport: Transport, call: Call, permit: Permit, function: Function) -> Flow[object]:
+    """What comes of the run on a permit, told."""
     try:
-        readable(call.arguments)
+        values = function.made(call.arguments)
         _require_time(call, permit)  # 3
-    except (DecisionAlteredError, PermitOverError) as error:
+    except BaseException as error:
         yield from told_beside(transport, permit.action, "not-sent", error)  # 6
         raise
     try:
-        result = yield Run(arguments=call.arguments)  # 2
-    except Exception as error:
-        yield from told_beside(transport, permit.action, "failed", error)  # 4
-        raise
+        result = yield Run(values=values)  # 2
     except GeneratorExit:  # whoever drives is gone; what nobody told of is unknown to the daemon in time
         raise
     except BaseException as error:
+        outcome = "failed" if isinstance(error, function.failed) else "unknown"
+        yield from told_beside(transport, permit.action, outcome, error)  # 4
+        raise
+    try:
+        function.finished(result)
+    except SignatureError as error:  # whatever is declared: it may be under way
         yield from told_beside(transport, permit.action, "unknown", error)  # 4
         raise
     yield from transport.tell(permit.action, "succeeded")  # 5
@@ -279,7 +305,7 @@ def guarded(
 
 
 def _require_time(call: Call, permit: Permit) -> None:
-    if time.monotonic() - permit.asked >= PERMIT:
+    if awake() - permit.asked >= PERMIT:
         raise PermitOverError(f"the permit of `{call.tool}` came when its time was over")
 
 

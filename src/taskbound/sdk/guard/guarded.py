@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property, update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 from taskbound.sdk.guard.errors import NoClientError, SignatureError, UnpinnedToolError
 from taskbound.sdk.guard.flow import Call, guarded
@@ -29,6 +29,8 @@ __all__ = ["Guarded", "Guards", "current", "guard"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Failed: TypeAlias = "type[Exception] | tuple[type[Exception], ...]"
+"""The errors by which a function says that nothing was done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class _Options:
     wait: float | None = None
     narrowed: bool = False
     key: str = ""
+    failed: tuple[type[Exception], ...] = ()
 
 
 class Guarded(Generic[P, R]):
@@ -92,6 +95,7 @@ class Guarded(Generic[P, R]):
             wait=self._options.wait if wait is None else wait,
             narrowed=self._options.narrowed if narrowed is None else narrowed,
             key=idempotency_key,
+            failed=self._options.failed,
         )
         return Guarded(self._function, self._signature, options, self._client)
 
@@ -119,7 +123,7 @@ class Guarded(Generic[P, R]):
             holds=holds,
             wait=wanted,
             narrowed=self._options.narrowed,
-            readable=self._signature.read,
+            function=self,
         )
         try:
             return (yield from steps)
@@ -127,9 +131,18 @@ class Guarded(Generic[P, R]):
             error.tool_file = tool_file([self])
             raise
 
-    def started(self, arguments: bytes) -> Any:  # noqa: ANN401 -- whatever the function gives
-        """The function, called with what was decided."""
-        args, kwargs = self._signature.read(arguments)
+    @property
+    def failed(self) -> tuple[type[Exception], ...]:
+        """The errors by which the function says that nothing was done."""
+        return self._options.failed
+
+    def made(self, decided: bytes) -> tuple[list[Any], dict[str, Any]]:
+        """What the function is called with; raises where that is not exactly what was decided."""
+        return self._signature.read(decided)
+
+    def started(self, values: tuple[list[Any], dict[str, Any]]) -> Any:  # noqa: ANN401 -- whatever it gives
+        """The function, called with what was made of what was decided."""
+        args, kwargs = values
         return self._function(*args, **kwargs)
 
     def finished(self, result: Any) -> Any:  # noqa: ANN401 -- whatever the function gave
@@ -167,9 +180,10 @@ class Guards(ABC):
         effect: Effect = "destructive",
         wait: float | None = None,
         narrowed: bool = False,
+        failed: Failed = (),
     ) -> Callable[[Callable[P, R]], Guarded[P, R]]: ...
 
-    def guard(  # type: ignore[misc]  # of the second form P and R are its result's
+    def guard(  # type: ignore[misc]  # noqa: PLR0913 -- each by its name; P and R are the result's
         self,
         function: Callable[P, R] | None = None,
         /,
@@ -179,9 +193,10 @@ class Guards(ABC):
         effect: Effect = "destructive",
         wait: float | None = None,
         narrowed: bool = False,
+        failed: Failed = (),
     ) -> Guarded[P, R] | Callable[[Callable[P, R]], Guarded[P, R]]:
         """Have a function asked for before each run, by this client; as `taskbound.guard` otherwise."""
-        options = _Options(wait=wait, narrowed=narrowed)
+        options = _Options(wait=wait, narrowed=narrowed, failed=_failures(failed))
         return _guard(function, server, tool, effect, options, self)
 
 
@@ -197,10 +212,11 @@ def guard(
     effect: Effect = "destructive",
     wait: float | None = None,
     narrowed: bool = False,
+    failed: Failed = (),
 ) -> Callable[[Callable[P, R]], Guarded[P, R]]: ...
 
 
-def guard(
+def guard(  # noqa: PLR0913 -- each by its name
     function: Callable[P, R] | None = None,
     /,
     *,
@@ -209,6 +225,7 @@ def guard(
     effect: Effect = "destructive",
     wait: float | None = None,
     narrowed: bool = False,
+    failed: Failed = (),
 ) -> Guarded[P, R] | Callable[[Callable[P, R]], Guarded[P, R]]:
     """Have a function asked for before each run, by the client in whose block it is called.
 
@@ -219,11 +236,27 @@ def guard(
         effect: What a call may do to the world: `read`, `write` or `destructive`.
         wait: Seconds that people may take, should they have to be asked; the client's where it is None.
         narrowed: Whether less may run, where a person answers with less.
+        failed: The errors by which the function says that nothing was done, such as `ValueError` of a check
+            before it begins. Any other one leaves its outcome unknown, and a repeat is held until somebody
+            has looked.
 
     Raises:
-        SignatureError: The function's parameters can't be a schema.
+        SignatureError: The function's parameters can't be a schema, or `failed` names no errors.
     """
-    return _guard(function, server, tool, effect, _Options(wait=wait, narrowed=narrowed), None)
+    options = _Options(wait=wait, narrowed=narrowed, failed=_failures(failed))
+    return _guard(function, server, tool, effect, options, None)
+
+
+def _failures(failed: Failed) -> tuple[type[Exception], ...]:
+    some = failed if isinstance(failed, tuple) else (failed,)
+    told: tuple[object, ...] = some  # by a program that need not be typed
+    for one in told:
+        if not (isinstance(one, type) and issubclass(one, Exception)):
+            raise SignatureError(
+                f"`{getattr(one, '__name__', one)}` is no error that says that nothing was done",
+                remedy="name kinds of `Exception`: what interrupts a function leaves its outcome unknown",
+            )
+    return some
 
 
 def _guard(

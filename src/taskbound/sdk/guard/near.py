@@ -25,6 +25,7 @@ from taskbound.core.action.digest import Action, Frame
 from taskbound.core.action.parse import parse_document, parse_object
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.sdk.client import DaemonLostError
+from taskbound.sdk.fresh import awake
 from taskbound.sdk.guard.errors import (
     KINDS,
     REPEATED,
@@ -81,7 +82,7 @@ class Near:
 
     def ask(self, call: Call) -> Flow[Permit]:
         """The permit; raises as `Transport.ask` says."""
-        asked = time.monotonic()
+        asked = awake()
         ask = Decide(
             tool=call.tool,
             arguments=msgspec.Raw(call.arguments),
@@ -97,7 +98,7 @@ class Near:
             if call.key:
                 raise
             yield Pause(seconds=_PAUSE)
-            asked = time.monotonic()
+            asked = awake()
             answer = yield Say(what=ask)  # 3
             if isinstance(answer, Duplicate) and answer.state == "permitted":
                 undecided = CallUndecidedError(

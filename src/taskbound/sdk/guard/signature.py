@@ -6,6 +6,8 @@
 3. A function is called with values that are read from the decided bytes, and none of its caller's.
 4. What narrows an action may leave out an argument that has a default; nothing else may be missing, and
    nothing more be there.
+5. What was made from the decided bytes is written again and has to be the same bytes: a type whose making
+   changes what it is given (`__post_init__`) would run with another value than was decided.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool.name import join_tool_name
 from taskbound.sdk.guard.errors import DecisionAlteredError, SignatureError
-from taskbound.sdk.guard.shape import Shape, object_schema, shape_of
+from taskbound.sdk.guard.shape import Shape, UnwritableArgumentError, object_schema, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -126,7 +128,15 @@ class Signature:
         """
         given = self.bound.bind(*args, **kwargs)
         given.apply_defaults()
-        return canonical({name: self.shapes[name].write(one, name) for name, one in given.arguments.items()})
+        said = canonical({name: self.shapes[name].write(one, name) for name, one in given.arguments.items()})
+        try:
+            self.read(said)  # 5: nobody is asked about what could not run
+        except DecisionAlteredError as error:
+            raise UnwritableArgumentError(
+                f"an argument of `{self.tool}` is another value once it is made from its JSON",
+                remedy="give it a type whose values are what their fields say: making one changes no field",
+            ) from error
+        return said
 
     def read(self, decided: bytes) -> tuple[list[Any], dict[str, Any]]:
         """What the function is called with, from the bytes that were decided (rules 3 and 4).
@@ -139,22 +149,30 @@ class Signature:
         kwargs: dict[str, Any] = {}
         try:
             for name, one in self.bound.parameters.items():
+                shape = self.shapes[name]
                 if name in found:
-                    value = self.shapes[name].read(found.pop(name))
+                    value = _made(shape, found.pop(name), name)
                 elif one.default is not one.empty:
-                    shape = self.shapes[name]  # 4: a value of its own, too
-                    value = shape.read(shape.write(one.default, name))
+                    value = _made(shape, shape.write(one.default, name), name)  # 4: one of its own, too
                 else:
                     raise KeyError(name)  # noqa: TRY301 -- as a member that is missing within an argument
                 if one.kind is one.POSITIONAL_ONLY:
                     args.append(value)
                 else:
                     kwargs[name] = value
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, MalformedError) as error:
             raise DecisionAlteredError(f"what was decided are no arguments of `{self.tool}`") from error
         if found:
             raise DecisionAlteredError(f"what was decided has more arguments than `{self.tool}`")
         return args, kwargs
+
+
+def _made(shape: Shape, said: JsonValue, name: str) -> Any:  # noqa: ANN401 -- whatever its type says
+    """A value that says what was decided of it (rule 5); a dataclass is made anew, and its making is code."""
+    value = shape.read(said)
+    if canonical(shape.write(value, name)) != canonical(said):
+        raise ValueError(name)
+    return value
 
 
 def _shape(function: str, one: inspect.Parameter, hints: Mapping[str, object]) -> Shape:
