@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from taskbound.sdk.credential import OtherTaskBoundError
+from tests.sdk.notes import async_client_at, client_at, note, note_later, noting, within
 from tests.sdk.program import AGENT, EXAMPLE, Settled, settled
 from tests.wiring.running import client, until
 
@@ -131,3 +133,100 @@ def test_a_program_without_a_person_starts_no_task(there: Settled) -> None:
         )
     assert done.returncode == 1
     assert "TaskNotStartedError" in done.stderr
+
+
+BESIDE = """
+import asyncio, sys, threading
+from taskbound import AsyncClient, Client, TaskNotStartedError
+
+sys.path.insert(0, {folder!r})
+from notes import note
+
+file, how = sys.argv[1:]
+client = Client(agent="helper")
+
+
+def another():
+    try:
+        with client.task("another", template="notes"):
+            note(file, "in another")
+    except TaskNotStartedError as error:
+        print(error.message)
+
+
+async def awaited():
+    client = AsyncClient(agent="helper")
+    async with client.task("keep notes", template="notes"):
+        try:
+            async with client.task("another", template="notes"):
+                print("entered")
+        except TaskNotStartedError as error:
+            print(error.message)
+    await client.close()
+
+
+def torn():
+    raise ZeroDivisionError
+
+
+if how == "awaited":
+    asyncio.run(awaited())
+    sys.exit()
+if how == "torn":
+    client._link.belong = torn
+with client.task("keep notes", template="notes"):
+    if how == "within":
+        another()
+    else:
+        thread = threading.Thread(target=another)
+        thread.start()
+        thread.join()
+    note(file, how)
+client.close()
+"""
+
+
+@pytest.mark.parametrize("how", ["within", "beside", "awaited"])
+def test_a_block_within_or_beside_another_is_refused_and_runs_nothing_in_the_first_ones_task(
+    there: Settled, how: str
+) -> None:
+    (there.folder / "beside.py").write_text(BESIDE.format(folder=str(EXAMPLE.parent)))
+    done = there.run("beside.py", str(there.file), how)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "a block of this client has started a task, and is not over\n"
+    assert states(there)[0] == "completed"
+    assert "another" not in [row.purpose for row in there.tasks()]
+    if how != "awaited":
+        assert how in there.file.read_text()
+        assert "in another" not in there.file.read_text()
+
+
+def test_a_task_that_was_started_and_can_not_be_belonged_to_is_ended(there: Settled) -> None:
+    (there.folder / "beside.py").write_text(BESIDE.format(folder=str(EXAMPLE.parent)))
+    done = there.run("beside.py", str(there.file), "torn")
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+    assert states(there)[0] == "failed"
+
+
+@pytest.mark.anyio
+async def test_a_connection_that_stands_in_another_task_than_the_one_just_made_is_refused(
+    tmp_path: Path,
+) -> None:
+    async with noting(tmp_path) as place:
+        async with async_client_at(place) as client:
+            await note_later("hello")
+            link = vars(client)["_link"]
+            link.task = "tsk_made"
+            with pytest.raises(OtherTaskBoundError, match="not to the one named"):
+                await link.belong()
+
+        def work() -> None:
+            with client_at(place) as client:
+                note("hello")
+                link = vars(client)["_link"]
+                link.task = "tsk_made"
+                with pytest.raises(OtherTaskBoundError, match="not to the one named"):
+                    link.belong()
+
+        await within(work)

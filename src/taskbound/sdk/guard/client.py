@@ -4,6 +4,9 @@
 2. A function that blocks is guarded by a `Client`, one that is awaited by an `AsyncClient`: neither waits in
    the other's way.
 3. Guarded functions that are called within a client's block, or its task's, belong to it.
+4. A client has one task that a block of it started, at a time: another block within it or beside it is
+   refused, since what it calls would run in the first one's task, under its purpose and scope. A task that
+   was started and can't be belonged to is ended.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, Self, TypeVar
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import TaskboundError
-from taskbound.sdk.guard.errors import NoTaskHereError, SignatureError
+from taskbound.sdk.guard.errors import NoTaskHereError, SignatureError, TaskNotStartedError
 from taskbound.sdk.guard.flow import Holds, Run, drive, steer
 from taskbound.sdk.guard.guarded import Guards, current
 
@@ -99,6 +102,9 @@ class _Common(Guards):
         self._outside = outside
         self._holds = Holds()
         self._tokens: list[Token[Guards | None]] = []
+        self._turn = threading.Lock()
+        self._begun = False
+        """Whether a block of this client has started a task that it still runs in."""
 
     def _place(self) -> Place:
         return self._outside.place(self._told)
@@ -130,6 +136,26 @@ class _Common(Guards):
 
     def _handle(self) -> TaskHandle:
         return TaskHandle(id=self._afar.task, purpose="", deadline=0, joined=True)
+
+    def _claim(self, named: str) -> bool:
+        """Whether a block is to start a task: where none is named, and no block of this client did (rule 4).
+
+        Raises:
+            TaskNotStartedError: One did: what is called within it is of its task, and of no other.
+        """
+        with self._turn:
+            if self._begun:
+                raise TaskNotStartedError(
+                    "a block of this client has started a task, and is not over",
+                    remedy="call what belongs to that task within its block, and leave it before the next",
+                )
+            self._begun = not named
+            return self._begun
+
+    def _unclaim(self) -> None:
+        """No block of this client runs in a task that it started any more."""
+        with self._turn:
+            self._begun = False
 
     def _wanted(self, function: Guarded[P, R], *, awaited: bool) -> None:
         if function.is_awaited is not awaited:
@@ -233,10 +259,20 @@ class Client(_Common):
 
         link = self._link
         place = link.place
-        if not link.task:
-            made = drive(started(order, place), link.perform)
-            link.task = made.row.task
-            return _bound(link.belong().purpose, made.row.task, made.row.deadline, joined=False)
+        if self._claim(link.task):
+            try:
+                made = drive(started(order, place), link.perform)
+                handle = _bound(order.purpose, made.row.task, made.row.deadline, joined=False)
+            except BaseException:
+                self._unclaim()
+                raise
+            try:
+                link.task = handle.id
+                link.belong()
+            except BaseException as error:
+                self._finish(handle, error)
+                raise
+            return handle
         bound = link.belong()
         return _bound(bound.purpose, bound.task, bound.deadline, joined=True)
 
@@ -253,6 +289,8 @@ class Client(_Common):
             if left is None:
                 raise
             left.add_note(f"and {error.message} [{error.code}]")
+        finally:
+            self._unclaim()
 
     def _beat(self, over: threading.Event) -> None:
         """Be there while the block runs; what is wrong the next call says, to who can act on it."""
@@ -361,10 +399,20 @@ class AsyncClient(_Common):
 
         link = self._link
         place = link.place
-        if not link.task:
-            made = await steer(started(order, place), link.perform)
-            link.task = made.row.task
-            return _bound((await link.belong()).purpose, made.row.task, made.row.deadline, joined=False)
+        if self._claim(link.task):
+            try:
+                made = await steer(started(order, place), link.perform)
+                handle = _bound(order.purpose, made.row.task, made.row.deadline, joined=False)
+            except BaseException:
+                self._unclaim()
+                raise
+            try:
+                link.task = handle.id
+                await link.belong()
+            except BaseException as error:
+                await self._finish(handle, error)
+                raise
+            return handle
         bound = await link.belong()
         return _bound(bound.purpose, bound.task, bound.deadline, joined=True)
 
@@ -381,6 +429,8 @@ class AsyncClient(_Common):
             if left is None:
                 raise
             left.add_note(f"and {error.message} [{error.code}]")
+        finally:
+            self._unclaim()
 
     async def _beat(self) -> None:
         """Be there while the block runs; what is wrong the next call says, to who can act on it."""

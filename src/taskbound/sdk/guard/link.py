@@ -186,6 +186,7 @@ class BlockingLink(_Kept):
             bound = self._say(Bind())
             if not isinstance(bound, Bound):
                 raise RefusedError("there is no task to act in", tool="")
+            _require(bound, self.task)
             self.bound = bound
             return bound
 
@@ -318,6 +319,7 @@ class AsyncLink(_Kept):
         bound = await self._say(Bind())
         if not isinstance(bound, Bound):
             raise RefusedError("there is no task to act in", tool="")
+        _require(bound, self.task)
         self.bound = bound
         return bound
 
