@@ -5,16 +5,17 @@ import json
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from taskbound.core.token.served import MAX_KEPT, ClaimsUnavailableError
+from taskbound.core.token.served import MAX_KEPT, ClaimsUnavailableError, ServedAnswer
 from taskbound.sdk.verify import Endpoints
 from taskbound.sdk.verify.asgi import AsgiGuard
-from taskbound.sdk.verify.errors import EndpointUnknownError
-from tests.sdk.verify.world import BODY, Place
+from taskbound.sdk.verify.errors import AnswerUnkeptError, EndpointUnknownError
+from tests.sdk.verify.world import BODY, Place, full
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 ENDPOINTS = Endpoints({"POST /pay": "bank__pay"}, public=["GET /livez"])
@@ -178,8 +179,9 @@ def test_an_application_that_gives_no_whole_answer_leaves_what_nobody_knows(plac
     assert code(ask(place, app)) == (409, "outcome-not-known")
 
 
-def test_an_application_that_breaks_after_its_answer_has_answered(place: Place) -> None:
-    app = App1()
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_application_that_breaks_after_its_answer_has_answered(place: Place, status: int) -> None:
+    app = App1(status=status)
 
     async def broken(where: Any, receive: Any, send: Any) -> None:
         await app(where, receive, send)
@@ -187,8 +189,33 @@ def test_an_application_that_breaks_after_its_answer_has_answered(place: Place) 
 
     with pytest.raises(RuntimeError, match="broke"):
         ask(place, broken)
-    assert ask(place, broken) == (200, b"paid")
+    assert ask(place, broken) == (status, b"paid")
     assert len(app.given) == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError])
+def test_what_an_application_raises_is_raised_though_its_claim_can_not_be_written(
+    place: Place, error: type[BaseException]
+) -> None:
+    with ExitStack() as disk:
+
+        async def app(_: Any, __: Any, ___: Any) -> None:
+            disk.enter_context(full(place))
+            raise error("broke")
+
+        with pytest.raises(error):
+            ask(place, app)
+    assert code(ask(place, App1())) == (409, "outcome-not-known")
+
+
+def test_an_answer_whose_head_names_no_headers_is_one(place: Place) -> None:
+    async def app(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    sent = asyncio.run(asked(AsgiGuard(app, place.verifier, ENDPOINTS), scope(place.token()), BODY))
+    assert [one["type"] for one in sent] == ["http.response.start", "http.response.body"]
+    assert ask(place, app) == (204, b"")
 
 
 def test_a_request_that_is_cancelled_while_it_runs_leaves_what_nobody_knows(place: Place) -> None:
@@ -214,11 +241,11 @@ def test_a_request_that_is_cancelled_while_it_begins_runs_nothing_and_is_not_sti
     place: Place,
 ) -> None:
     app = App1()
+    may, clear = threading.Event(), place.feed.require_clear
 
     async def cancelled() -> None:
         loop = asyncio.get_running_loop()
-        begins, may = asyncio.Event(), threading.Event()
-        clear = place.feed.require_clear
+        begins = asyncio.Event()
 
         def slow(things: Any) -> None:
             loop.call_soon_threadsafe(begins.set)
@@ -233,10 +260,9 @@ def test_a_request_that_is_cancelled_while_it_begins_runs_nothing_and_is_not_sti
         with pytest.raises(asyncio.CancelledError):
             await task
         may.set()
-        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
-        place.feed.require_clear = clear  # type: ignore[method-assign]  # as it was
 
-    asyncio.run(cancelled())
+    asyncio.run(cancelled())  # it ends when its threads have
+    place.feed.require_clear = clear  # type: ignore[method-assign]  # as it was
     assert app.given == []
     assert code(ask(place, app)) == (409, "outcome-not-known")
 
@@ -260,8 +286,11 @@ def test_an_answer_that_can_not_be_kept_is_passed_on_and_then_raised(place: Plac
 
         await AsgiGuard(app, place.verifier, ENDPOINTS)(scope(place.token()), receive, send)
 
-    with pytest.raises(ClaimsUnavailableError):
+    with pytest.raises(AnswerUnkeptError) as raised:
         asyncio.run(whole())
+    assert isinstance(raised.value.__cause__, ClaimsUnavailableError)
+    assert isinstance(raised.value.result, ServedAnswer)
+    assert raised.value.result.body == b"paid"
     holder.execute("ROLLBACK")
     holder.close()
     assert sent[-1]["body"] == b"paid"

@@ -1,24 +1,31 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from taskbound.core.errors import TaskboundError
+from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.core.revocation.feed import About, Thing, Turn
+from taskbound.core.token.served import ClaimsUnavailableError
 from taskbound.sdk.verify import Head
 from taskbound.sdk.verify.endpoint import BadEndpointError
 from taskbound.sdk.verify.errors import (
+    AnswerUnkeptError,
     OtherActionError,
     OtherToolError,
     OutcomeUnknownError,
     StillServingError,
     TokenAbsentError,
+    YetToRunError,
 )
 from taskbound.sdk.verify.function import verified
-from tests.sdk.verify.world import DEFINITION, Place
+from tests.sdk.verify.world import DEFINITION, Place, full
 
 
 @pytest.fixture
@@ -174,3 +181,128 @@ def test_a_function_whose_arguments_have_no_names_is_no_tool(place: Place) -> No
     for function in (one, two, three):
         with pytest.raises(BadEndpointError):
             verified(place.verifier, "bank__pay")(function)
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["plain", "waits"])
+def test_a_result_that_can_not_be_kept_is_in_the_error_that_says_that_it_was_done(
+    place: Place, *, waits: bool
+) -> None:
+    with ExitStack() as disk:
+
+        def pay(account: str, cents: int) -> str:
+            disk.enter_context(full(place))
+            return f"{account} {cents}"
+
+        with pytest.raises(AnswerUnkeptError) as raised:
+            call(place, pay, waits=waits)
+        assert raised.value.result == "7 300"
+        assert not isinstance(raised.value, UnavailableError)  # which says that nothing was allowed
+        assert isinstance(raised.value.__cause__, ClaimsUnavailableError)
+    with pytest.raises(OutcomeUnknownError):
+        call(place, pay, waits=waits)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError, KeyboardInterrupt])
+@pytest.mark.parametrize("waits", [False, True], ids=["plain", "waits"])
+def test_what_a_function_raises_is_raised_though_its_claim_can_not_be_written(
+    place: Place, error: type[BaseException], *, waits: bool
+) -> None:
+    with ExitStack() as disk:
+
+        def pay(account: str, cents: int) -> str:
+            disk.enter_context(full(place))
+            raise error(f"{account} {cents}")
+
+        with pytest.raises(error):
+            call(place, pay, waits=waits)
+    with pytest.raises(OutcomeUnknownError):
+        call(place, pay, waits=waits)
+
+
+def call(place: Place, function: Callable[[str, int], Any], *, waits: bool) -> Any:
+    """What a guarded call gives, of a function that is done at once or of one that waits."""
+    if not waits:
+
+        def plain(account: str, cents: int) -> Any:
+            return function(account, cents)
+
+        return verified(place.verifier, "bank__pay", definition=DEFINITION)(plain)(
+            head(place.token()), account="7", cents=300
+        )
+
+    async def waiting(account: str, cents: int) -> Any:
+        return function(account, cents)
+
+    guarded = verified(place.verifier, "bank__pay", definition=DEFINITION)(waiting)
+    return asyncio.run(guarded(head(place.token()), account="7", cents=300))
+
+
+async def later() -> int:
+    return 1
+
+
+async def many() -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["plain", "waits"])
+@pytest.mark.parametrize(
+    "lazy",
+    [later, many, lambda: (one for one in "1"), lambda: map(int, "1"), Future],
+    ids=["coroutine", "asynchronous", "generator", "map", "future"],
+)
+def test_what_has_yet_to_run_is_no_result_and_nobody_knows(
+    place: Place, lazy: Callable[[], Any], *, waits: bool
+) -> None:
+    def pay(_: str, __: int) -> Any:
+        return lazy()
+
+    with pytest.raises(YetToRunError):
+        call(place, pay, waits=waits)
+    with pytest.raises(OutcomeUnknownError, match="nobody knows"):
+        call(place, pay, waits=waits)
+
+
+def test_a_generator_is_no_tool(place: Place) -> None:
+    def one(account: str) -> Iterator[str]:
+        yield account
+
+    async def two(account: str) -> AsyncIterator[str]:
+        yield account
+
+    for function in (one, two):
+        with pytest.raises(BadEndpointError):
+            verified(place.verifier, "bank__pay")(function)
+
+
+def test_a_call_that_is_cancelled_while_it_begins_runs_nothing_and_is_not_still_at_it(place: Place) -> None:
+    ran: list[str] = []
+    may = threading.Event()
+    clear = place.feed.require_clear
+
+    @verified(place.verifier, "bank__pay", definition=DEFINITION)
+    async def pay(account: str, cents: int) -> None:
+        ran.append(f"{account} {cents}")
+
+    async def cancelled() -> None:
+        loop = asyncio.get_running_loop()
+        begins = asyncio.Event()
+
+        def slow(things: Any) -> None:
+            loop.call_soon_threadsafe(begins.set)
+            may.wait(20)
+            clear(things)
+
+        place.feed.require_clear = slow  # type: ignore[method-assign]  # a feed that takes its time
+        task = asyncio.ensure_future(pay(head(place.token()), account="7", cents=300))
+        await begins.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        may.set()
+
+    asyncio.run(cancelled())  # it ends when its threads have
+    place.feed.require_clear = clear  # type: ignore[method-assign]  # as it was
+    with pytest.raises(OutcomeUnknownError):
+        asyncio.run(pay(head(place.token()), account="7", cents=300))
+    assert ran == []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from wsgiref.validate import validator
 
 import pytest
 
-from taskbound.core.token.served import MAX_KEPT, ClaimsUnavailableError
+from taskbound.core.token.served import MAX_KEPT
 from taskbound.sdk.verify import Endpoints
+from taskbound.sdk.verify.errors import AnswerUnkeptError
 from taskbound.sdk.verify.wsgi import WsgiGuard
-from tests.sdk.verify.world import BODY, Place
+from tests.sdk.verify.world import BODY, Place, full
 
 ENDPOINTS = Endpoints({"POST /pay": "bank__pay"}, public=["GET /livez"])
 App = Callable[[Any, Any], Iterable[bytes]]
@@ -181,6 +183,28 @@ def test_an_application_that_raises_leaves_what_nobody_knows(place: Place) -> No
     assert code(ask(place, app)) == (409, "outcome-not-known")
 
 
+@pytest.mark.parametrize("at", ["call", "part"])
+def test_what_an_application_raises_is_raised_though_its_claim_can_not_be_written(
+    place: Place, at: str
+) -> None:
+    with ExitStack() as disk:
+
+        def parts() -> Iterator[bytes]:
+            yield b"half"
+            raise RuntimeError("broke")
+
+        def app(_: Any, start: Any) -> Iterable[bytes]:
+            disk.enter_context(full(place))
+            if at == "call":
+                raise RuntimeError("broke")
+            start("200 OK", [])
+            return parts()
+
+        with pytest.raises(RuntimeError, match="broke"):
+            ask(place, app)
+    assert code(ask(place, Paying())) == (409, "outcome-not-known")
+
+
 def test_an_answer_that_breaks_off_leaves_what_nobody_knows(place: Place) -> None:
     def app(_: Any, start: Any) -> Iterator[bytes]:
         start("200 OK", [])
@@ -239,7 +263,7 @@ def test_an_answer_that_can_not_be_kept_is_passed_on_and_then_raised(place: Plac
 
     found = WsgiGuard(app, place.verifier, ENDPOINTS)(environ(place), lambda *_: taken.append)
     taken += list(found)
-    with pytest.raises(ClaimsUnavailableError):
+    with pytest.raises(AnswerUnkeptError):
         found.close()  # type: ignore[attr-defined]  # an answer of the application's
     holder.execute("ROLLBACK")
     holder.close()

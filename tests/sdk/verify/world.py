@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,17 @@ class Place:
         found = self.outcome(*tokens, **more)
         assert isinstance(found, Accepted), found
         return found
+
+
+@contextmanager
+def full(place: Place) -> Iterator[None]:
+    """No claim can be written meanwhile."""
+    connection = place.claims._connection()  # noqa: SLF001 - what a full disk does to it
+    connection.execute("PRAGMA query_only = 1")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA query_only = 0")
 
 
 def answer(body: bytes = b"paid", status: int = 200) -> ServedAnswer:

@@ -6,9 +6,12 @@
    application is given those very bytes. It is told what the token says in `scope["taskbound"]`.
 3. What the application answers is passed on as it comes. It is kept before its last part is passed on, so
    that whoever has the whole answer can ask for it again.
-4. An application that raises, is cancelled or gives no whole answer leaves a request of which nobody knows
-   what came: it is not done again. That whoever asked has gone changes nothing.
-5. An answer that can't be kept is passed on all the same, since it is true; after that the error is raised.
+4. An application that raises, is cancelled or stops before its answer is whole leaves a request of which
+   nobody knows what came: it is not done again. A whole answer is the answer, whatever its status is and
+   whatever is raised after it: the 500 that a framework gives for a mistake is told again as it was. That
+   whoever asked has gone changes nothing.
+5. An answer that can't be kept is passed on all the same, since it is true; after that it is raised that
+   this was done and not kept. What the application raises is raised, whatever became of the claim.
 6. What the disk and the issuer are waited for is done in threads, whole, also when the request is cancelled
    meanwhile.
 """
@@ -17,18 +20,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from taskbound.core.errors import TaskboundError
-from taskbound.core.token.served import ClaimsUnavailableError, Repeated
-from taskbound.sdk.verify.errors import BodyLargeError, BodySlowError, EndpointUnknownError
+from taskbound.core.token.served import Repeated
+from taskbound.sdk.verify.errors import AnswerUnkeptError, BodyLargeError, BodySlowError, EndpointUnknownError
 from taskbound.sdk.verify.refused import Refused, Step
 from taskbound.sdk.verify.told import MAX_BODY, Recording, Told, tell_answer, tell_refused
 from taskbound.sdk.verify.verifier import Accepted, Head
+from taskbound.sdk.verify.waiting import lost, taken, whole
 
 if TYPE_CHECKING:
     from taskbound.sdk.verify.endpoint import Endpoint, Endpoints
-    from taskbound.sdk.verify.verifier import Outcome, Verifier
+    from taskbound.sdk.verify.verifier import Verifier
 
 __all__ = ["AsgiApp", "AsgiGuard", "Showings"]
 
@@ -40,7 +44,6 @@ AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 """An application of ASGI 3."""
 Showings: TypeAlias = Callable[[Scope], Collection[str]]
 """What a request's connection has proven (`holder`, rule 1)."""
-T = TypeVar("T")
 
 _PATIENCE: Final = 30.0
 """Seconds that a body may take."""
@@ -83,7 +86,7 @@ class AsgiGuard:
 
         Raises:
             EndpointUnknownError: It speaks a protocol that is not known.
-            ClaimsUnavailableError: Rule 5, and whatever the application raises.
+            AnswerUnkeptError: Rule 5, and whatever the application raises.
         """
         match scope["type"]:
             case "lifespan":
@@ -114,7 +117,7 @@ class AsgiGuard:
             return
         if body is None:
             return
-        outcome = await self._taken(lambda: self._verifier.take(opened, body))
+        outcome = await taken(self._verifier, lambda: self._verifier.take(opened, body))
         match outcome:
             case Accepted():
                 await self._run(outcome, body, scope, receive, send)
@@ -165,20 +168,6 @@ class AsgiGuard:
         except TimeoutError:
             raise BodySlowError("the body did not come in time") from None
 
-    async def _taken(self, take: Callable[[], Outcome]) -> Outcome:
-        """What becomes of a request; what was begun for one that was cancelled meanwhile is lost (rule 4)."""
-        work = asyncio.ensure_future(asyncio.to_thread(take))
-
-        def lose(done: asyncio.Future[Outcome]) -> None:
-            if done.exception() is None and isinstance(outcome := done.result(), Accepted):
-                self._verifier.lose(outcome)
-
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            work.add_done_callback(lose)
-            raise
-
     async def _run(self, accepted: Accepted, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the application do it, and keep what it answers (rules 2 to 5)."""
         run = _Run(self._verifier, accepted, body, receive, send)
@@ -190,7 +179,7 @@ class AsgiGuard:
             await self._app(shown, run.receive, run.send)
         finally:
             if not run.kept:
-                await _whole(lambda: self._verifier.lose(accepted))  # 4
+                await whole(lambda: lost(self._verifier, accepted))  # 4
         if run.unkept is not None:
             raise run.unkept  # 5
 
@@ -212,7 +201,7 @@ class _Run:
         self._recording = Recording()
         self.kept = False
         """Whether what was answered, or that nobody can keep it, is said."""
-        self.unkept: ClaimsUnavailableError | None = None
+        self.unkept: AnswerUnkeptError | None = None
 
     async def receive(self) -> Message:
         """The body, once and whole; then what the server says."""
@@ -224,7 +213,8 @@ class _Run:
     async def send(self, message: Message) -> None:
         """Pass on what the application answers, kept where it is whole (rule 3)."""
         if message["type"] == "http.response.start":
-            told = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]]
+            fields = message.get("headers", ())
+            told = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
             self._recording.start(message["status"], told)
         elif message["type"] == "http.response.body":
             self._recording.add(bytes(message.get("body", b"")))
@@ -238,26 +228,10 @@ class _Run:
         self.kept = True
         answer = self._recording.answer()
         try:
-            await _whole(lambda: self._verifier.answer(self._accepted, answer))
-        except ClaimsUnavailableError as error:
-            self.unkept = error
-
-
-async def _whole(work: Callable[[], T]) -> T:
-    """What this gives, from a thread, which is waited for however often the task is cancelled (rule 6)."""
-    task = asyncio.ensure_future(asyncio.to_thread(work))
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-        except TaskboundError:
-            break
-    if cancelled is not None and not task.cancelled():
-        task.exception()  # it was looked at
-        raise cancelled
-    return task.result()
+            await whole(lambda: self._verifier.answer(self._accepted, answer))
+        except Exception as error:  # noqa: BLE001 - whatever it is: what the application answered is true
+            self.unkept = AnswerUnkeptError(answer)
+            self.unkept.__cause__ = error
 
 
 async def _tell(send: Send, told: Told) -> None:

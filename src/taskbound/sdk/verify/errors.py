@@ -5,6 +5,7 @@ from __future__ import annotations
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
 __all__ = [
+    "AnswerUnkeptError",
     "ArgumentsRewrittenError",
     "BadContentDigestError",
     "BadTokenContextError",
@@ -28,6 +29,7 @@ __all__ = [
     "TokenAbsentError",
     "TokenCountError",
     "TokenInactiveError",
+    "YetToRunError",
 ]
 
 
@@ -190,3 +192,26 @@ class OutcomeUnknownError(DeniedError):
 
     code = "outcome-not-known"
     remedy = "look at what the service did, and tell the outcome; don't ask again as if nothing was done"
+
+
+class AnswerUnkeptError(DeniedError):
+    """It was done, and its answer was not kept: a repeat is told that nobody knows."""
+
+    code = "answer-not-kept"
+    remedy = "don't do it again: the error has the result; then look at the file of claims"
+
+    def __init__(self, result: object) -> None:
+        """Say so, with what came of it.
+
+        Args:
+            result: What the function gave; of a service of HTTP the `ServedAnswer`, which was passed on.
+        """
+        super().__init__("this was done, and the answer was not kept")
+        self.result = result
+
+
+class YetToRunError(MalformedError):
+    """A plain function gave something that has yet to run, so nobody knows what was done."""
+
+    code = "yet-to-run"
+    remedy = "decorate the `async def` itself, or have the function done with its work when it returns"

@@ -4,14 +4,19 @@
    them, and the function is called with what that digest is of: the canonical text, read again.
 2. What it gives is kept where JSON has a word for it. A repeat is given the same, and else told that it was
    done.
-3. A function that raises leaves a call of which nobody knows what came: it is not made again.
+3. A function that raises, or is cancelled, leaves a call of which nobody knows what came: it is not made
+   again. What it raises is raised, whatever became of the claim.
 4. What is refused is raised, as the error that says why.
+5. A result that can't be kept is in the error that says that it was done (`AnswerUnkeptError.result`).
+6. A function that gives what has yet to run (a coroutine, a generator, a future) was not done when it
+   returned: nobody knows, and the result is refused.
 """
 
 from __future__ import annotations
 
-import asyncio
 import inspect
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
 from functools import wraps
 from hashlib import sha256
 from inspect import Parameter
@@ -21,7 +26,9 @@ from taskbound.core.action import canonical, parse_document, parse_object
 from taskbound.core.errors import MalformedError
 from taskbound.core.token.served import MAX_KEPT, Repeated, ServedAnswer
 from taskbound.sdk.verify.endpoint import BadEndpointError, Body, Endpoint
+from taskbound.sdk.verify.errors import AnswerUnkeptError, YetToRunError
 from taskbound.sdk.verify.refused import Refused
+from taskbound.sdk.verify.waiting import lost, taken, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +39,7 @@ __all__ = ["verified"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 _DONE: Final = 200
 _NAMED: Final = frozenset({Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY})
 
@@ -52,7 +60,7 @@ def verified(
         definition: The digest of the tool's pinned definition; empty where tokens say it.
 
     Raises:
-        BadEndpointError: The function has a parameter without a name of its own.
+        BadEndpointError: The function has a parameter without a name of its own, or is a generator.
     """
     endpoint = Endpoint(tool=tool, body=Body.ARGUMENTS, definition=definition)
 
@@ -60,6 +68,8 @@ def verified(
         signature = inspect.signature(function)
         if any(one.kind not in _NAMED for one in signature.parameters.values()):
             raise BadEndpointError("each argument of a tool is a parameter with a name")
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise BadEndpointError("a generator is not done when it is called")  # 6
         if inspect.iscoroutinefunction(function):
             return cast("Callable[Concatenate[Head, P], R]", _asynchronous(verifier, endpoint, function))
 
@@ -72,11 +82,11 @@ def verified(
             if isinstance(accepted, Repeated):
                 return cast("R", _again(accepted))
             try:
-                result = run(**parse_object(text))  # 1
+                result = _done(run(**parse_object(text)))  # 1
             except BaseException:
-                verifier.lose(accepted)  # 3
+                lost(verifier, accepted)  # 3
                 raise
-            verifier.answer(accepted, _kept(result))
+            _keep(verifier, accepted, result)
             return result
 
         return call
@@ -90,15 +100,15 @@ def _asynchronous(verifier: Verifier, endpoint: Endpoint, function: Callable[...
     @wraps(function)
     async def call(head: Head, /, *args: object, **kwargs: object) -> object:
         text = canonical(signature.bind(*args, **kwargs).arguments)
-        accepted = await asyncio.to_thread(_begun, verifier, endpoint, head, text)
+        accepted = await taken(verifier, lambda: _begun(verifier, endpoint, head, text))
         if isinstance(accepted, Repeated):
             return _again(accepted)
         try:
-            result = await function(**parse_object(text))
+            result = _done(await function(**parse_object(text)))
         except BaseException:
-            verifier.lose(accepted)  # 3
+            await whole(lambda: lost(verifier, accepted))  # 3
             raise
-        await asyncio.to_thread(verifier.answer, accepted, _kept(result))
+        await whole(lambda: _keep(verifier, accepted, result))
         return result
 
     return call
@@ -111,6 +121,31 @@ def _begun(verifier: Verifier, endpoint: Endpoint, head: Head, text: bytes) -> A
         outcome.error.add_note(f"missing: {outcome.missing}")
         raise outcome.error  # 4
     return outcome
+
+
+def _done(result: T) -> T:
+    """The result of what is done.
+
+    Raises:
+        YetToRunError: It has yet to run (rule 6).
+    """
+    if not (inspect.isawaitable(result) or isinstance(result, Future | Iterator | AsyncIterator)):
+        return result
+    if inspect.iscoroutine(result):
+        result.close()  # or it is said of it that nobody ever waited for it
+    raise YetToRunError(f"the function gave a `{type(result).__name__}`, which has yet to run")
+
+
+def _keep(verifier: Verifier, accepted: Accepted, result: object) -> None:
+    """Keep a result.
+
+    Raises:
+        AnswerUnkeptError: It can't be kept (rule 5).
+    """
+    try:
+        verifier.answer(accepted, _kept(result))
+    except Exception as error:
+        raise AnswerUnkeptError(result) from error
 
 
 def _kept(result: object) -> ServedAnswer:

@@ -8,8 +8,8 @@
    it by its `Content-Length`, and else when the application has no more.
 4. An application that raises, or whose answer is not taken to its end, leaves a request of which nobody
    knows what came: it is not done again.
-5. An answer that can't be kept is passed on all the same, since it is true; the error is raised when the
-   server closes it.
+5. An answer that can't be kept is passed on all the same, since it is true; that it was done and not kept is
+   raised when the server closes it. What the application raises is raised, whatever became of the claim.
 6. Servers put lines of one name together with a comma: what may be several tokens is refused. They also
    take `_` for `-` in names; a token is what its signature says, whatever its header was called.
 """
@@ -21,11 +21,17 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from taskbound.core.errors import TaskboundError
-from taskbound.core.token.served import ClaimsUnavailableError, Repeated
-from taskbound.sdk.verify.errors import BodyLargeError, BodyLengthError, EndpointUnknownError
+from taskbound.core.token.served import Repeated
+from taskbound.sdk.verify.errors import (
+    AnswerUnkeptError,
+    BodyLargeError,
+    BodyLengthError,
+    EndpointUnknownError,
+)
 from taskbound.sdk.verify.refused import Refused, Step
 from taskbound.sdk.verify.told import MAX_BODY, Recording, Told, tell_answer, tell_refused
 from taskbound.sdk.verify.verifier import Accepted, Head
+from taskbound.sdk.verify.waiting import lost
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -130,7 +136,7 @@ class WsgiGuard:
         try:
             run.parts = self._app(shown, run.start)
         except BaseException:
-            self._verifier.lose(accepted)  # 4
+            lost(self._verifier, accepted)  # 4
             raise
         return run
 
@@ -148,7 +154,7 @@ class _Run(Iterator[bytes]):
         self._recording = Recording()
         self._whole: int | None = None
         self._said = False
-        self._unkept: ClaimsUnavailableError | None = None
+        self._unkept: AnswerUnkeptError | None = None
         self.parts: Iterable[bytes] = ()
         self._each: Iterator[bytes] | None = None
 
@@ -184,7 +190,7 @@ class _Run(Iterator[bytes]):
         """Let go of the answer.
 
         Raises:
-            ClaimsUnavailableError: Rule 5.
+            AnswerUnkeptError: Rule 5.
         """
         try:
             close = getattr(self.parts, "close", None)
@@ -204,15 +210,17 @@ class _Run(Iterator[bytes]):
         if self._said or not self._recording.started:
             return
         self._said = True
+        answer = self._recording.answer()
         try:
-            self._verifier.answer(self._accepted, self._recording.answer())
-        except ClaimsUnavailableError as error:
-            self._unkept = error
+            self._verifier.answer(self._accepted, answer)
+        except Exception as error:  # noqa: BLE001 - whatever it is: what the application answered is true
+            self._unkept = AnswerUnkeptError(answer)
+            self._unkept.__cause__ = error
 
     def _lose(self) -> None:
         if not self._said:
             self._said = True
-            self._verifier.lose(self._accepted)
+            lost(self._verifier, self._accepted)
 
 
 def _path(environ: Environ) -> str:

@@ -82,6 +82,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-sign-in bad-subject
         bad-address bad-body bad-evaluation bad-form bad-page-cursor bad-query bad-request-key bad-tls
         too-many-evaluations
+        yet-to-run
         arguments-rewritten bad-endpoint bad-holders bad-issuer-name bad-service-key bad-token-context
         body-large body-length content-digest content-encoded other-content-type query-not-covered
         txn-token-count
@@ -145,7 +146,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         sign-in-not-strong sign-in-token unknown-account unknown-sign-in
         answer-unknown bad-proof no-proof other-log revoked
         digest-missing endpoint-unknown holder-not-shown other-action other-content other-namespace
-        other-request other-tool
+        other-request other-tool answer-not-kept
         outcome-not-known served-forgotten still-at-it token-inactive txn-token-absent
         call-denied call-held call-narrowed call-over call-refused call-repeated tool-not-pinned
         client-forked decision-altered no-client no-task-named no-task-token other-loop result-withheld
