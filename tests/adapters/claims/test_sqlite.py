@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,11 +114,27 @@ def test_a_stopped_process_is_still_at_it(path: Path) -> None:
 
 def test_after_a_fork_the_child_asks_with_a_name_of_its_own(path: Path) -> None:
     with others(path, "fork") as (other,):
-        assert [other.told(), *(other.said() for _ in range(3))] == ["False", "StillServing", "Begun", "gone"]
+        assert [other.told(), *(other.said() for _ in range(4))] == [
+            "False",
+            "StillServing",
+            "Begun",
+            "holds 2",  # its own, and what it inherited, which it does not even close
+            "gone",
+        ]
         second = Serving(verifier="payments", txn="act_2", request="r", until=SERVING.until)
         claims = SqliteClaims(path)
         assert claims.begin(second, NOW) == Unfinished()  # the child is gone
         assert claims.begin(SERVING, NOW) == StillServing()  # the parent is not
+
+
+def test_a_fork_waits_for_a_transaction_and_its_child_rolls_nothing_back(path: Path) -> None:
+    with others(path, "threads") as (other,):
+        assert [other.told(), *(other.said() for _ in range(3))] == [
+            "open False",
+            "asks False",
+            "at 7",
+            "gone",
+        ]
 
 
 def test_where_nothing_more_can_be_written_nothing_is_begun(path: Path) -> None:
@@ -135,8 +153,9 @@ def test_an_answer_that_can_not_be_written_is_unknown_at_once(path: Path) -> Non
     holder = sqlite3.connect(path, isolation_level=None)
     claims._connection().execute("PRAGMA busy_timeout = 0")  # noqa: SLF001 - nobody waits for a test
     holder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(ClaimsUnavailableError, match="locked"):
+    with pytest.raises(ClaimsUnavailableError) as raised:
         claims.answer(SERVING, ANSWER)
+    assert "locked" in str(raised.value.__cause__)
     holder.execute("ROLLBACK")
     assert claims.begin(SERVING, NOW) == Unfinished()
     holder.close()
@@ -209,6 +228,54 @@ def test_a_file_that_went_away_meanwhile_lets_nothing_begin(path: Path) -> None:
             claims.begin(SERVING, NOW)
     path.with_name("moved.db").replace(path)
     assert claims.begin(SERVING, NOW) == StillServing()
+
+
+def test_a_file_that_is_replaced_while_it_is_opened_lets_nothing_begin(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SqliteClaims(path.with_name("other.db")).close()
+    SqliteClaims(path).close()
+    connect = sqlite3.connect
+
+    def opened(*args: Any, **more: Any) -> sqlite3.Connection:
+        found = connect(*args, **more)
+        path.with_name("other.db").replace(path)
+        return found
+
+    monkeypatch.setattr(sqlite3, "connect", opened)
+    with pytest.raises(ClaimsUnavailableError, match="replaced"):
+        SqliteClaims(path)
+
+
+def test_what_the_system_says_is_the_cause_and_no_word_of_the_error(path: Path) -> None:
+    claims = SqliteClaims(path)
+    path.unlink()
+    with pytest.raises(ClaimsUnavailableError) as raised:
+        claims.begin(SERVING, NOW)
+    assert path.name in str(raised.value.__cause__)
+    assert path.name not in f"{raised.value} {raised.value.advice}"
+
+
+@pytest.mark.parametrize("size", [40, 200_000])
+def test_what_is_forgotten_is_wiped(path: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+
+    def leaving(*args: Any, **more: Any) -> sqlite3.Connection:
+        """As where SQLite is built to wipe nothing."""
+        found = connect(*args, **more)
+        found.execute("PRAGMA secure_delete = OFF")
+        return found
+
+    monkeypatch.setattr(sqlite3, "connect", leaving)
+    claims = SqliteClaims(path)
+    claims.begin(SERVING, NOW)
+    body = (b"account 7 has 300 cents. " * 8000)[:size]
+    claims.answer(SERVING, replace(ANSWER, length=size, body=body))
+    assert body[:40] in path.read_bytes()
+    later = Serving(verifier="payments", txn="act_2", request="r", until=Instant(NOW + seconds(600)))
+    claims.begin(later, Instant(NOW + seconds(500)))
+    left = b"".join(one.read_bytes() for one in path.parent.iterdir())
+    assert body[:40] not in left
 
 
 def test_names_of_processes_that_are_gone_are_taken_away(path: Path) -> None:

@@ -11,11 +11,17 @@
 5. An answer that could not be written leaves its request begun; who asks in this process is told that nobody
    knows, and who asks another one is told so when this one is gone.
 6. File and folder are of this user alone: answers stand there. A file that was moved or replaced while it is
-   open is not written any more: what another process begins would stand in another one.
+   opened or open is not written any more: what another process begins would stand in another one. What is
+   forgotten is wiped in the file; what the disk keeps of a journal that was cut is not.
+7. A fork waits until no transaction is open here. The child opens the file anew, and what it inherited is
+   neither used nor closed nor rolled back there: the journal is that of whoever writes at that moment.
+8. What the system or SQLite says has paths in it, and whoever sent a request is told the error's words: so
+   it stands in the error's cause alone.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import sqlite3
@@ -93,7 +99,6 @@ class SqliteClaims:
         self._unsaid: set[tuple[str, str]] = set()
         self._running = Running(path.parent)
         self._file: tuple[int, int] | None = None
-        self._inherited: list[sqlite3.Connection] = []
         _forked(self)
         with self._told():
             path.parent.mkdir(mode=_FOLDER, parents=True, exist_ok=True)
@@ -195,7 +200,8 @@ class SqliteClaims:
         """Let go of the file; what this process began and did not answer is lost from now on."""
         with self._lock:
             self._running.close()
-            if self._opened is not None and self._opened[0] == os.getpid():
+            self._leave()
+            if self._opened is not None:
                 self._opened[1].close()
             self._opened = None
 
@@ -233,26 +239,36 @@ class SqliteClaims:
         """The connection of this process: SQLite's don't go through a fork."""
         if self._opened is not None and self._opened[0] == os.getpid():
             return self._opened[1]
-        made = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-        try:
-            _require_durable(made)
-        except BaseException:
-            made.close()
-            raise
-        if self._opened is not None:
-            self._inherited.append(self._opened[1])  # it is the parent's: not even closed here
-        self._file = _file(self._path)
+        self._leave()
+        with _seen_before(self._path) as file:
+            made = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+            try:
+                _require_durable(made)
+            except BaseException:
+                made.close()
+                raise
+        self._file = file
         self._opened = os.getpid(), made
         return made
 
-    def _require_same(self) -> None:
-        """Go on only while the file that is open is the one that others open (rule 6)."""
-        if _file(self._path) != self._file:
-            raise ClaimsUnavailableError("the file of claims was replaced while it was open")
+    def _leave(self) -> None:
+        """Leave a connection that came through a fork as it is, for as long as this process runs (rule 7)."""
+        if self._opened is not None and self._opened[0] != os.getpid():
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._opened[1]))
+            self._opened = None
 
-    def fresh_lock(self) -> None:
-        """Begin with a lock that nobody holds: after a fork nobody is left who would let go of it."""
+    def pause(self) -> None:
+        """Have no transaction open until `resume` (rule 7)."""
+        self._lock.acquire()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._lock.release()
+
+    def begin_anew(self) -> None:
+        """Go on in the child of a fork, with nothing of the parent's (rule 7)."""
         self._lock = threading.RLock()
+        self._leave()
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -261,7 +277,7 @@ class SqliteClaims:
             connection = self._connection()
             connection.execute("BEGIN IMMEDIATE")
             try:
-                self._require_same()
+                _require_same(self._path, self._file)
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
@@ -275,17 +291,29 @@ class SqliteClaims:
         try:
             yield
         except (OSError, sqlite3.Error, ValueError) as error:
-            raise ClaimsUnavailableError(f"the file of claims can't be used: {error}") from error
+            raise ClaimsUnavailableError("the file of claims can't be used") from error  # 8
 
 
 def _forked(claims: SqliteClaims) -> None:
     there = weakref.ref(claims)
 
-    def after() -> None:
-        if (found := there()) is not None:
-            found.fresh_lock()
+    paused: list[SqliteClaims] = []
 
-    os.register_at_fork(after_in_child=after)
+    def before() -> None:
+        if (found := there()) is not None:
+            found.pause()
+            paused.append(found)
+
+    def in_parent() -> None:
+        while paused:
+            paused.pop().resume()
+
+    def in_child() -> None:
+        paused.clear()
+        if (found := there()) is not None:
+            found.begin_anew()
+
+    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
 
 
 def _make(path: Path) -> None:
@@ -294,17 +322,39 @@ def _make(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE))
 
 
+@contextmanager
+def _seen_before(path: Path) -> Iterator[tuple[int, int]]:
+    """Which file stands there, held meanwhile so that no other one can be given its number."""
+    name_only = getattr(os, "O_PATH", 0)
+    if not name_only:  # what can read or write may not be closed here (`_make`)
+        yield _file(path)
+        return
+    held = os.open(path, name_only | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        found = os.fstat(held)
+        yield found.st_dev, found.st_ino
+    finally:
+        os.close(held)
+
+
+def _require_same(path: Path, file: tuple[int, int] | None) -> None:
+    """Go on only while the file that is open is the one that others open (rule 6)."""
+    if _file(path) != file:
+        raise ClaimsUnavailableError("the file of claims was replaced while it was open")
+
+
 def _file(path: Path) -> tuple[int, int]:
     found = path.stat(follow_symlinks=False)
     return found.st_dev, found.st_ino
 
 
 def _require_durable(made: sqlite3.Connection) -> None:
-    """Go on only with a rollback journal and full syncs (rule 1)."""
+    """Go on only with a rollback journal and full syncs (rule 1), and wipe what is forgotten (rule 6)."""
     (mode,) = made.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
     if mode != "truncate":
         raise ClaimsUnavailableError(f"the file of claims keeps a journal of kind `{mode}`")
     made.execute("PRAGMA synchronous = FULL")
+    made.execute("PRAGMA secure_delete = ON")
 
 
 def _require_own(path: Path) -> None:
