@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from taskbound.core.clock import Instant, seconds
 from taskbound.sdk.verify import IssuerKeys
+from taskbound.sdk.verify.errors import KeysUnreadError
+from tests.house.tree import ROOT
 from tests.sdk.verify.world import Place
 from tests.tokens import NOW, es256
 
@@ -144,3 +151,111 @@ def test_who_has_a_known_key_does_not_wait_for_an_issuer_that_hangs() -> None:
     assert other.is_alive()
     may.set()
     other.join()
+
+
+class Hanging:
+    """An issuer that answers at once or when it may, and the keys as one service reads them."""
+
+    def __init__(self) -> None:
+        self.at = Instant(seconds(NOW))
+        self.reading, self.may = threading.Event(), threading.Event()
+        self.may.set()
+        self.fetched = 0
+        self.keys = IssuerKeys(self.fetch, lambda: self.at)
+
+    def fetch(self) -> bytes:
+        self.fetched += 1
+        self.reading.set()
+        if not self.may.wait(20):
+            raise TimeoutError
+        return json.dumps({"keys": [es256("key-1").members]}).encode()
+
+    @contextmanager
+    def hangs(self, kid: str) -> Iterator[None]:
+        """One thread looks for this key, and the issuer does not answer meanwhile."""
+        self.may.clear()
+        self.reading.clear()
+        other = threading.Thread(target=self.keys.keys, args=(kid,))
+        other.start()
+        assert self.reading.wait(20)
+        try:
+            yield
+        finally:
+            self.may.set()
+            other.join()
+
+    def later(self, count: int) -> None:
+        self.at = Instant(self.at + seconds(count))
+
+
+def test_who_makes_up_a_key_does_not_wait_for_an_issuer_that_hangs() -> None:
+    issuer = Hanging()
+    issuer.keys.keys("key-1")
+    issuer.later(10)
+    with issuer.hangs("made-up-0"):
+        for number in range(1, 50):
+            with pytest.raises(KeysUnreadError, match="are being read"):
+                issuer.keys.keys(f"made-up-{number}")
+        assert [one.kid for one in issuer.keys.keys("key-1")] == ["key-1"]
+    assert issuer.fetched == 2
+
+
+def test_an_issuer_that_hangs_is_asked_again_ten_seconds_after_it_ended() -> None:
+    issuer = Hanging()
+    issuer.keys.keys("key-1")
+    issuer.later(10)
+    with issuer.hangs("made-up"):
+        issuer.later(15)
+    for _ in range(20):
+        assert [one.kid for one in issuer.keys.keys("made-up")] == ["key-1"]
+    assert issuer.fetched == 2
+    issuer.later(10)
+    issuer.keys.keys("made-up")
+    assert issuer.fetched == 3
+
+
+def test_the_child_of_a_fork_reads_the_keys_itself_while_a_thread_of_the_parent_does(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(FORKING)
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == ["child", "1", "parent", "1"]
+
+
+FORKING = """
+import json, os, threading
+from taskbound.core.clock import Instant, seconds
+from taskbound.sdk.verify import IssuerKeys
+from tests.tokens import NOW, es256
+
+parent, reading, may = os.getpid(), threading.Event(), threading.Event()
+
+def fetch():
+    if os.getpid() == parent:
+        reading.set()
+        may.wait(20)
+    return json.dumps({"keys": [es256("key-1").members]}).encode()
+
+keys = IssuerKeys(fetch, lambda: Instant(seconds(NOW)))
+found = []
+other = threading.Thread(target=lambda: found.append(len(keys.keys("key-1"))))
+other.start()
+reading.wait(20)
+child = os.fork()
+if child == 0:
+    asking = threading.Thread(target=lambda: found.append(len(keys.keys("key-1"))), daemon=True)
+    asking.start()
+    asking.join(10)
+    print("child", *found, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+may.set()
+other.join()
+print("parent", *found, flush=True)
+"""
