@@ -238,7 +238,7 @@ def test_a_file_that_is_replaced_while_it_is_opened_lets_nothing_begin(
     connect = sqlite3.connect
 
     def opened(*args: Any, **more: Any) -> sqlite3.Connection:
-        found = connect(*args, **more)
+        found: sqlite3.Connection = connect(*args, **more)
         path.with_name("other.db").replace(path)
         return found
 
@@ -262,7 +262,7 @@ def test_what_is_forgotten_is_wiped(path: Path, size: int, monkeypatch: pytest.M
 
     def leaving(*args: Any, **more: Any) -> sqlite3.Connection:
         """As where SQLite is built to wipe nothing."""
-        found = connect(*args, **more)
+        found: sqlite3.Connection = connect(*args, **more)
         found.execute("PRAGMA secure_delete = OFF")
         return found
 
