@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from taskbound.adapters.store.sql import SqlStore
+from taskbound.adapters.store.sql import SqlReader
 from taskbound.core.clock import seconds
 from taskbound.core.credential import NEVER, CredentialState, lost_until, name_of
 from taskbound.ports.target import Minted
@@ -222,38 +222,30 @@ class Minting:
 
     def rows(self) -> list[Credential]:
         """What the store has, the newest first."""
-        store = SqlStore(self.home / "taskbound.db")
-        try:
-            with store.read() as seen:
-                return list(seen.credentials.credentials("default", limit=100_000))
-        finally:
-            store.close()
+        with self._reading.read() as seen:
+            return list(seen.credentials.credentials("default", limit=100_000))
 
     @property
     def mark(self) -> str:
         """What names of this installation have in them."""
-        store = SqlStore(self.home / "taskbound.db")
-        try:
-            with store.read() as seen:
-                return seen.targets.mark()
-        finally:
-            store.close()
+        with self._reading.read() as seen:
+            return seen.targets.mark()
 
     def require_journaled(self) -> None:
         """I-01: nothing is in the target that has no row, nor more than there are rows that may be of it."""
-        store = SqlStore(self.home / "taskbound.db")
-        try:
-            with store.read() as seen:
-                before = seen.credentials.credentials("default", limit=100_000)
-            found = self.ground.names()
-            lives = self.ground.live() if isinstance(self.ground, Nameless) else []
-            with store.read() as seen:
-                mark = seen.targets.mark()
-                rows = seen.credentials.credentials("default", limit=100_000)
-            assert found <= {name_of(mark, one.id) for one in rows}
-            assert len(lives) <= len(rows) - len([one for one in before if one.state in GONE])
-        finally:
-            store.close()
+        with self._reading.read() as seen:
+            before = seen.credentials.credentials("default", limit=100_000)
+        found = self.ground.names()
+        lives = self.ground.live() if isinstance(self.ground, Nameless) else []
+        with self._reading.read() as seen:
+            mark = seen.targets.mark()
+            rows = seen.credentials.credentials("default", limit=100_000)
+        assert found <= {name_of(mark, one.id) for one in rows}
+        assert len(lives) <= len(rows) - len([one for one in before if one.state in GONE])
+
+    @property
+    def _reading(self) -> SqlReader:
+        return SqlReader(self.home / "taskbound.db")
 
     def gone(self) -> bool:
         """Whether nothing is in the target, and each row says so; or until when what nobody can end is."""

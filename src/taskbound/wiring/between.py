@@ -1,7 +1,7 @@
 """What `taskbound db backup`, `restore` and `reconcile` do for the command line.
 
 1. Whoever restores or reconciles owns the data directory as a daemon does, from before anything is looked at
-   to the end.
+   to the end, and the SQLite file, which a daemon of another data directory may serve.
 2. A later log (`taskbound audit export`), where somebody has one, says what the store does not know. It is
    believed by the log's key alone, and only where it goes on from what the store holds. It is told and
    changes nothing: what it names, a person does again.
@@ -109,7 +109,8 @@ def reconcile(place: Place, *, store: str, database: str, follow: bool, later: s
         require_no_restore(target)
         if not target.is_file():
             raise StoreUnavailableError(f"there is no database `{target}`")
-    with _owned(place.home), closing(open_store(target, address)) as opened:
+    here = _owned(place.home)
+    with here, closing(open_store(target, address, owned=lambda: require_no_restore(target))) as opened:  # 1
         if later:
             with opened.read() as snapshot:
                 size = snapshot.audit.size()

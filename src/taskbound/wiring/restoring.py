@@ -3,7 +3,8 @@
 Restoring (`taskbound db restore`) takes these steps, and whoever is killed in any of them leaves the older
 database whole or the copy, and the same command finishes:
 
-1. Whoever does it owns the data directory as a daemon does, by its lock: none serves meanwhile.
+1. Whoever does it owns the data directory as a daemon does, by its lock, and the database by the lock beside
+   it: none serves meanwhile, neither from here nor from another directory. That lock is never moved.
 2. The copy is copied beside the database, into `NAME-restore/`, and looked at there: its digest, its tables,
    its log, and that the log's key signed the newest checkpoint.
 3. There, before it is anybody's database, what may have ended is ended (`flows.audit.anew`), and everything
@@ -65,7 +66,7 @@ __all__ = [
 _RESTORED: Final = "the store was put back from a copy"
 _REPLACED: Final = "the store lacks what was seen of it"
 _PIECE: Final = 1 << 20
-_ENDINGS: Final = ("", "-wal", "-shm", "-journal", "-mark", "-reserve", "-lock")
+_ENDINGS: Final = ("", "-wal", "-shm", "-journal", "-mark", "-reserve")
 
 
 class UnknownLogKeyError(UnavailableError):
@@ -130,27 +131,38 @@ def restore_sqlite(
         at: Told each step that is over; what it raises ends it there.
 
     Raises:
+        DatabaseInUseError: A daemon serves the database, of whichever data directory.
         CopyBrokenError: The copy is not what its manifest says.
         TamperedError: Its log is not whole, or the log's key did not sign it.
         UnknownLogKeyError: There is no key to tell that by.
         UnavailableError: It can't be read, or not be written.
     """
+    from taskbound.adapters.store.sql import hold_database  # noqa: PLC0415 -- only the one that is used
+
     try:
-        if os.path.lexists(journal_of(database)):
-            aside, origin = _finish(home, database, at)
-            return Restored(manifest=None, begun=None, aside=aside, origin=origin)
-        manifest = read_manifest(copy)
-        if manifest.engine != SQLITE:
-            raise CopyBrokenError(
-                f"`{copy}` is a copy of a {manifest.engine} database",
-                remedy="load it with the server's own tools, then go on with `taskbound db reconcile`:"
-                " see docs/guides/backups.md",
-            )
-        begun, origin = _prepare(home, database, copy, manifest, key, at)
-        aside, _ = _finish(home, database, at)
+        held = hold_database(database)  # 1
+        try:
+            return _put_back(home, database, copy, key, at)
+        finally:
+            os.close(held)
     except OSError as error:
         kind = FullDiskError if error.errno in FULL else StoreUnavailableError
         raise kind(f"the copy can't be put in place: {error.strerror or error}") from error
+
+
+def _put_back(home: Path, database: Path, copy: Path, key: str, at: Callable[[str], None]) -> Restored:
+    if os.path.lexists(journal_of(database)):
+        aside, origin = _finish(home, database, at)
+        return Restored(manifest=None, begun=None, aside=aside, origin=origin)
+    manifest = read_manifest(copy)
+    if manifest.engine != SQLITE:
+        raise CopyBrokenError(
+            f"`{copy}` is a copy of a {manifest.engine} database",
+            remedy="load it with the server's own tools, then go on with `taskbound db reconcile`:"
+            " see docs/guides/backups.md",
+        )
+    begun, origin = _prepare(home, database, copy, manifest, key, at)
+    aside, _ = _finish(home, database, at)
     return Restored(manifest=manifest, begun=begun, aside=aside, origin=origin)
 
 
@@ -158,7 +170,7 @@ def _prepare(
     home: Path, database: Path, copy: Path, manifest: Manifest, key: str, at: Callable[[str], None]
 ) -> tuple[Begun, str]:
     """Steps 2 to 4; what was ended, and the log's new name."""
-    from taskbound.adapters.store.sql import SqlStore  # noqa: PLC0415 -- only the one that is used
+    from taskbound.adapters.store.sql import SqlStore, lock_of  # noqa: PLC0415 -- only the one that is used
 
     work = _work(database)
     if work.exists():
@@ -183,6 +195,7 @@ def _prepare(
             seen = seen_of(snapshot.audit, origin or manifest.origin or "none")
     finally:
         store.close()
+    lock_of(fresh).unlink()  # 1
     at("begun")
     sync_folder(work)
     aside = _free(database)

@@ -131,6 +131,7 @@ def open_believed(
 
     Raises:
         StoreBehindError: It does not hold it.
+        RestoreUnfinishedError: A restore of it was begun meanwhile, and is not over.
         UnavailableError: It can't be opened.
     """
     seen = Seen(home)
@@ -146,7 +147,7 @@ def open_believed(
         finally:
             failed()
 
-    store = open_store(database, address, failed=note)
+    store = open_store(database, address, failed=note, owned=lambda: require_no_restore(database))  # 5
     opened.append(store)
     if seen.newest is not None:
         try:

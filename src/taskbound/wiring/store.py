@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -41,28 +42,47 @@ def _pass() -> None:
     """Tell nobody."""
 
 
-def open_store(database: Path, address: str, *, failed: Callable[[], None] = _pass) -> OpenedStore:
+def open_store(
+    database: Path, address: str, *, failed: Callable[[], None] = _pass, owned: Callable[[], None] = _pass
+) -> OpenedStore:
     """The store of a daemon.
 
     Args:
         database: The SQLite file.
         address: Of a PostgreSQL database; empty for SQLite.
         failed: Told when the store can be used no more in this process; a lost server comes back.
+        owned: Asked, for SQLite, once no other process has the file in use or moves it, and before it is
+            opened; what it raises ends the opening.
 
     Raises:
+        DatabaseInUseError: Another process has the file in use.
         UnavailableError: It can't be opened.
         BadSettingError: The address is none, or holds a password.
     """
     if not address:
-        from taskbound.adapters.store.sql import SqlStore  # noqa: PLC0415 -- only the one that is used
-
-        return SqlStore(database, failed=failed)
+        return _open_sqlite(database, failed, owned)
     require_store(address)
     try:
         from taskbound.adapters.store.postgres import PostgresStore  # noqa: PLC0415 -- as above
     except ModuleNotFoundError as error:
         raise _missing(error) from error
     return PostgresStore(address, failed=failed)
+
+
+def _open_sqlite(database: Path, failed: Callable[[], None], owned: Callable[[], None]) -> OpenedStore:
+    """The SQLite store, which keeps everybody else from the file until it is closed."""
+    from taskbound.adapters.store.sql import SqlStore, hold_database  # noqa: PLC0415 -- only the one that is used
+
+    try:
+        held = hold_database(database)
+    except OSError as error:
+        raise StoreUnavailableError(f"`{database}` can't be opened: {error.strerror or error}") from error
+    try:
+        owned()
+        return SqlStore(database, failed=failed, held=held)
+    except BaseException:
+        os.close(held)
+        raise
 
 
 def open_reader(database: str, address: str) -> Readable:

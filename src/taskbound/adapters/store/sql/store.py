@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -80,6 +81,7 @@ class SqlStore:
         at: Callable[[str], None] = _pass,
         machine: Machine = _MACHINE,
         failed: Callable[[], None] = _nothing,
+        held: int | None = None,
     ) -> None:
         """Open the database, make it if there is none, and bring it to the newest schema.
 
@@ -89,6 +91,8 @@ class SqlStore:
             at: Told each named point of an opening and a write; what it raises ends it there.
             machine: What the store stands on.
             failed: Told, in any thread, that the store refuses from now on (rule 4).
+            held: The database's lock (`hold_database`), which is the store's from when this returns and is
+                kept until it is closed; None to have it while opening only.
 
         Raises:
             AffectedLibraryError: The library can lose committed writes.
@@ -107,7 +111,8 @@ class SqlStore:
         self._broken: StoreUnavailableError | None = None
         self._closed = False
         self._stuck = False
-        self._files = open_files(path, reserve=reserve, at=at, machine=machine)
+        self._files = open_files(path, reserve=reserve, at=at, machine=machine, held=held is not None)
+        self._held = held
         self._writer: driver.Connection | None = self._files.writer
         self._mark = self._files.mark
         self._known: Known | None = None
@@ -182,6 +187,8 @@ class SqlStore:
                 self._broken = StoreUnavailableError("the store is closed")
                 for connection in self._let_go():
                     connection.close()
+            if self._held is not None:
+                os.close(self._held)
 
     def refuse(self, error: StoreUnavailableError) -> None:
         """Refuse everything from now on, with this, and touch the files no more (rule 4)."""

@@ -10,11 +10,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import struct
-import time
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -22,13 +20,13 @@ from sqlalchemy.exc import DBAPIError
 
 from taskbound.adapters.store.sql.migrations import REVISIONS, newest_revision, revisions
 from taskbound.adapters.store.sql.sqlite.driver import (
-    BusyStoreError,
     DamagedStoreError,
     DiskFailedError,
     connect,
     driver,
     translate,
 )
+from taskbound.adapters.store.sql.sqlite.lock import locked
 from taskbound.adapters.store.sql.sqlite.making import make_schema
 from taskbound.adapters.store.sql.sqlite.mark import Mark, MarkFile, read_mark
 from taskbound.adapters.store.sql.sqlite.reserve import Reserve, free_bytes
@@ -41,7 +39,7 @@ from taskbound.ports.store import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from taskbound.core.errors import UnavailableError
@@ -51,7 +49,6 @@ __all__ = [
     "Files",
     "Machine",
     "beside",
-    "locked",
     "open_files",
     "require_library",
     "require_ours",
@@ -65,8 +62,6 @@ _FIRST_AFFECTED, _FIXED = (3, 7, 0), (3, 51, 3)
 _BACKPORTS: Final = {(3, 50): 7, (3, 44): 6}
 _SMALLEST: Final = 4096
 _HEADER_BYTES: Final = 100
-_PATIENCE: Final = 60.0
-_PAUSE: Final = 0.02
 _HEADER: Final = struct.Struct(">8I")
 _FRAME: Final = struct.Struct(">4I8x")
 
@@ -97,7 +92,9 @@ class Files:
     reserve: Reserve
 
 
-def open_files(path: Path, *, reserve: int, at: Callable[[str], None], machine: Machine) -> Files:
+def open_files(
+    path: Path, *, reserve: int, at: Callable[[str], None], machine: Machine, held: bool = False
+) -> Files:
     """The database, opened, made if there is none, and brought to the newest schema.
 
     Args:
@@ -105,6 +102,7 @@ def open_files(path: Path, *, reserve: int, at: Callable[[str], None], machine: 
         reserve: Bytes that are kept for ending things.
         at: Told where the opening is.
         machine: What it stands on.
+        held: Whether this process has the database's lock already (`hold_database`).
 
     Raises:
         AffectedLibraryError: The library can lose committed writes.
@@ -116,7 +114,7 @@ def open_files(path: Path, *, reserve: int, at: Callable[[str], None], machine: 
     require_library(machine.library)
     kept = Reserve(beside(path, "reserve"), reserve, machine.free)
     try:
-        with locked(beside(path, "lock")):
+        with nullcontext() if held else locked(path):
             return _open_with_space(path, kept, at, machine)
     except OSError as error:
         raise StoreUnavailableError(f"`{path}` can't be opened: {error.strerror or error}") from error
@@ -256,34 +254,6 @@ def require_library(version: str) -> None:
     mended = third >= _BACKPORTS.get((first, second), third + 1)
     if number < _FIXED and not mended:
         raise AffectedLibraryError(f"SQLite {version} can lose committed writes")
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Alone among all processes that open the database, for the length of the context.
-
-    Raises:
-        BusyStoreError: Another process has been opening it for a minute.
-    """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        _lock(handle, path)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int, path: Path) -> None:
-    end = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > end:
-                raise BusyStoreError(f"another process holds `{path.name}`") from None
-            time.sleep(_PAUSE)
-        else:
-            return
 
 
 def require_ours(connection: driver.Connection, path: Path) -> bool:
