@@ -109,6 +109,18 @@ def test_an_agent_whose_owner_leaves_is_suspended_though_it_has_an_approver(worl
     assert (agent_of(world).state, agent_of(world).approvers) == (AgentState.SUSPENDED, ("bob",))
 
 
+def test_an_active_agent_keeps_an_approver_and_a_suspended_one_may_have_none(world: World) -> None:
+    task = settle(world)
+    count = len(world.records())
+    with pytest.raises(InactiveAgentError, match="without an approver"):
+        answering(world, "ann")
+    assert len(world.records()) == count
+    assert agent_of(world).approvers
+    assert code_of(world.ask(task)) == "permit"
+    world.agents.suspend("default", "coder", ANN, reason="odd")
+    assert answering(world, "ann").approvers == ()
+
+
 def test_when_its_requester_leaves_a_task_is_paused_and_others_go_on(world: World) -> None:
     anns = settle(world)
     say(world, "bob", pays(50))

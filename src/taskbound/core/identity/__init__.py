@@ -11,6 +11,7 @@ from taskbound.core.identity.agent import (
     lacks,
     move_agent,
     require_active,
+    require_approver,
     require_complete,
 )
 from taskbound.core.identity.errors import (
@@ -57,5 +58,6 @@ __all__ = [
     "move_agent",
     "parse_name",
     "require_active",
+    "require_approver",
     "require_complete",
 ]

@@ -4,6 +4,7 @@
    acknowledged a test event (law 9); what it lacks is named.
 2. Owner and approvers must be persons of the organisation, today.
 3. A suspended agent acts no more; activating it again asks for everything anew.
+4. An active one is never left without an approver: it is suspended first, and that is told.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ __all__ = [
     "lacks",
     "move_agent",
     "require_active",
+    "require_approver",
     "require_complete",
 ]
 
@@ -127,6 +129,19 @@ def require_active(agent: Agent, persons: Mapping[str, Person]) -> None:
     if agent.state is not AgentState.ACTIVE:
         raise InactiveAgentError(f"agent `{agent.name}` is {agent.state.value}")
     require_complete(agent, persons)
+
+
+def require_approver(agent: Agent) -> None:
+    """Go on only when somebody approves for the agent, or it is not active (rule 4).
+
+    Raises:
+        InactiveAgentError: Nobody would.
+    """
+    if agent.state is AgentState.ACTIVE and not agent.approvers:
+        raise InactiveAgentError(
+            f"agent `{agent.name}` is active and can't be without an approver",
+            remedy="name an approver, or suspend it first with `taskbound agent suspend`",
+        )
 
 
 def move_agent(agent: Agent, event: AgentEvent, persons: Mapping[str, Person]) -> Agent:

@@ -9,7 +9,8 @@
    they asked for and might not ask for now are paused in the same transaction.
 3. A person says that they leave, or the account that owns the data directory says it of anybody. Only that
    account says that somebody is back; their keys stay withdrawn.
-4. An agent's owner says who answers for it; where the owner has left, that account does.
+4. An agent's owner says who answers for it; where the owner has left, that account does. An active agent
+   keeps an approver: who relies on its tokens hears that it is suspended, and not who answers for it.
 5. Those who watch over the agents are told.
 """
 
@@ -32,6 +33,7 @@ from taskbound.core.identity import (
     PersonState,
     UnknownIdentityError,
     move_agent,
+    require_approver,
 )
 from taskbound.core.identity.person_key import PersonKeyState
 from taskbound.core.task import TaskEvent, TaskState, move_task
@@ -169,6 +171,7 @@ class People:
         Raises:
             UnknownIdentityError: There is no such agent, or no such person.
             NotOwnerError: Somebody says it who may not.
+            InactiveAgentError: It is active, and nobody would approve for it.
         """
 
         def work(tx: Transaction) -> Agent:
@@ -185,6 +188,7 @@ class People:
             after = replace(
                 before, owner=owner, approvers=tuple(sorted(set(approvers))), version=before.version + 1
             )
+            require_approver(after)  # 4
             tx.identities.put_agent(after, expect=before.version)
             event = AgentPeopleChanged(
                 identity=agent, owner=owner, approvers=after.approvers, by=actor.name, proof=actor.proof
