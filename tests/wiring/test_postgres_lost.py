@@ -134,6 +134,9 @@ def test_f5_i15_last_commits_that_a_failover_lost_are_found_with_the_first_call_
             refused = daemon(home, *flags)
             assert refused.wait() == 4
             assert "[store-behind]" in refused.words
+    unsaid = ("db", "reconcile", "--follow", "--store", url, "--yes", "--home", str(second))
+    assert run(unsaid, make_plugs(os.environ)) == 3
+    assert "[not-reconciled]" in capsys.readouterr().err
     done = typed(first, capsys, "db", "reconcile", "--store", url, "--yes")
     assert (done["tasks"], done["finished"], done["origin"]) == (1, False, "")
     with log(tmp_path / "apart", origin=ANOTHER) as told, daemon(first, "--store", url, *told):

@@ -17,7 +17,8 @@ database whole or the copy, and the same command finishes:
 
 Going on (`taskbound db reconcile`) does 3 and 6 with the database that is there: what a server of PostgreSQL
 was loaded with, a standby that took over, or a file that somebody put there by hand. Of several daemons each
-has a data directory: the first one does it, and the others only forget what they had seen (`follow`).
+has a data directory: the first one does it, and the others only forget what they had seen (`follow`), where
+the store says that it was done and they don't know of that yet.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ from taskbound.core.audit import EMPTY_ROOT, make_verifier_key, parse_verifier_k
 from taskbound.core.audit.checkpoint import Checkpoint
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.flows.audit.anew import Anew, begin_anew
-from taskbound.flows.audit.seen import holds, seen_of
+from taskbound.flows.audit.seen import holds, last_begun, seen_of
 from taskbound.flows.audit.sequencing import open_writer
 from taskbound.flows.audit.whole import require_whole_log
 from taskbound.flows.means import Actor, Means
 from taskbound.ports.store import FullDiskError, StoreBehindError, StoreUnavailableError
 from taskbound.wiring.copies import FULL, SQLITE, CopyBrokenError, digest_of, read_manifest
-from taskbound.wiring.seen import Seen, forget, journal_of, replace_durably, sync_folder
+from taskbound.wiring.seen import Seen, forget, journal_of, read_begun, replace_durably, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NotBehindError",
+    "NotReconciledError",
     "OtherDaemonsError",
     "Reconciled",
     "Restored",
@@ -81,6 +83,13 @@ class NotBehindError(DeniedError):
 
     code = "not-behind"
     remedy = "start the daemon"
+
+
+class NotReconciledError(DeniedError):
+    """The store lacks what was seen of it, and nobody has ended yet what may have ended since."""
+
+    code = "not-reconciled"
+    remedy = "say `taskbound db reconcile` at one data directory first, and `--follow` at the others"
 
 
 class OtherDaemonsError(UnavailableError):
@@ -193,13 +202,14 @@ def _prepare(
         begun = _begin(store, told)
         with store.read() as snapshot:
             seen = seen_of(snapshot.audit, origin or manifest.origin or "none")
+            said = last_begun(snapshot.audit)
     finally:
         store.close()
     lock_of(fresh).unlink()  # 1
     at("begun")
     sync_folder(work)
     aside = _free(database)
-    journal = {"aside": aside.name, "origin": origin, "seen": seen.text, "moved": False}
+    journal = {"aside": aside.name, "origin": origin, "seen": seen.text, "begun": said, "moved": False}
     _write(journal_of(database), journal)  # 4
     at("noted")
     return begun, origin
@@ -227,7 +237,7 @@ def _finish(home: Path, database: Path, at: Callable[[str], None]) -> tuple[str,
     if told["origin"]:
         replace_durably(home / "log-origin", f"{told['origin']}\n".encode("ascii"))  # 6
         at("named")
-    forget(home, told["seen"])
+    forget(home, told["seen"], told["begun"])
     at("seen")
     if work.is_dir():
         work.rmdir()
@@ -266,6 +276,7 @@ def follow_here(home: Path, store: OpenedStore) -> Reconciled:
     """Forget what this directory had seen of a store that was reconciled in another one.
 
     Raises:
+        NotReconciledError: It was not.
         NotBehindError: It lacks nothing that was seen.
         UnavailableError: It can't be read or written.
     """
@@ -273,7 +284,9 @@ def follow_here(home: Path, store: OpenedStore) -> Reconciled:
     with store.read() as snapshot:
         if seen is None or (not doubted and holds(snapshot.audit, seen)):
             raise NotBehindError("the store holds all that this directory has seen")
-        held = snapshot.audit.count()
+        held, begun = snapshot.audit.count(), last_begun(snapshot.audit)
+    if not begun or begun == read_begun(home):
+        raise NotReconciledError("nobody has said of this store that it counts since this directory saw it")
     _believe(home, store, "")
     return Reconciled(begun=None, held=held, seen=seen.size, origin="")
 
@@ -310,11 +323,11 @@ def _believe(home: Path, store: OpenedStore, origin: str) -> None:
     with store.read() as snapshot:
         known = snapshot.audit.checkpoint()
         name = origin or (known.note.split("\n", 1)[0] if known is not None else "none")
-        now = seen_of(snapshot.audit, name)
+        now, begun = seen_of(snapshot.audit, name), last_begun(snapshot.audit)
     try:
         if origin:
             replace_durably(home / "log-origin", f"{origin}\n".encode("ascii"))
-        forget(home, now.text)
+        forget(home, now.text, begun)
     except OSError as error:
         raise StoreUnavailableError(f"`{home}` can't be written: {error.strerror}") from error
 

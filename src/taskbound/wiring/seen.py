@@ -7,7 +7,10 @@
 4. `log-behind` says why a daemon of this directory found that the store lacks something, from the moment in
    which it did: what only that daemon knew, its own last commits, is known to no other. No daemon starts
    while it is there.
-5. While `NAME-restoring` lies beside the database a restore was begun and did not come to its end: no
+5. `log-begun` is the newest word that another store counts (`store-begun-anew`) which this directory knows,
+   by its hash. A daemon looks for it, at its start, in what this directory had not seen yet, which is all of
+   the log where it has seen nothing.
+6. While `NAME-restoring` lies beside the database a restore was begun and did not come to its end: no
    daemon starts, or it would make a new database where the old one is aside and the copy is not there yet.
 """
 
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import TamperedError, parse_checkpoint
 from taskbound.core.errors import UnavailableError
-from taskbound.flows.audit.seen import require_held
+from taskbound.flows.audit.seen import last_begun, require_held
 from taskbound.ports.store import StoreBehindError, StoreUnavailableError
 from taskbound.wiring.store import open_store
 
@@ -35,6 +38,7 @@ __all__ = [
     "forget",
     "journal_of",
     "open_believed",
+    "read_begun",
     "replace_durably",
     "require_no_restore",
     "sync_folder",
@@ -42,6 +46,7 @@ __all__ = [
 
 _FILE: Final = "log-seen"
 _DOUBT: Final = "log-behind"
+_BEGUN: Final = "log-begun"
 _LONGEST: Final = 500
 _LIMIT: Final = 4096
 
@@ -107,12 +112,32 @@ class Seen:
         self._newest = checkpoint
 
 
-def forget(home: Path, instead: str) -> None:
+def read_begun(home: Path) -> str:
+    """The newest word that another store counts which this directory knows (rule 5); empty for none.
+
+    Raises:
+        StoreUnavailableError: It can't be read.
+    """
+    try:
+        return (home / _BEGUN).read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreUnavailableError(f"`{home / _BEGUN}` can't be read: {error}") from error
+
+
+def forget(home: Path, instead: str, begun: str) -> None:
     """Have this text as what was seen, and no doubt any more: a person said that another store counts.
+
+    Args:
+        home: The data directory.
+        instead: The log as that store has it.
+        begun: What says so in it (rule 5); written first, so that it is not believed twice.
 
     Raises:
         OSError: It can't be made durable.
     """
+    replace_durably(home / _BEGUN, f"{begun}\n".encode("ascii"))
     replace_durably(home / _FILE, instead.encode())
     (home / _DOUBT).unlink(missing_ok=True)
     sync_folder(home)
@@ -147,15 +172,27 @@ def open_believed(
         finally:
             failed()
 
-    store = open_store(database, address, failed=note, owned=lambda: require_no_restore(database))  # 5
+    store = open_store(database, address, failed=note, owned=lambda: require_no_restore(database))  # 6
     opened.append(store)
-    if seen.newest is not None:
-        try:
+    try:
+        if seen.newest is not None:
             require_held(store, seen.newest)
-        except BaseException:
-            store.close()
-            raise
+        _note_begun(home, store, seen.newest.size if seen.newest is not None else 0)
+    except BaseException:
+        store.close()
+        raise
     return store, seen
+
+
+def _note_begun(home: Path, store: OpenedStore, start: int) -> None:
+    """Know what this directory has not seen yet and is about to believe (rule 5)."""
+    with store.read() as snapshot:
+        begun = last_begun(snapshot.audit, start)
+    if begun and begun != read_begun(home):
+        try:
+            replace_durably(home / _BEGUN, f"{begun}\n".encode("ascii"))
+        except OSError as error:
+            raise StoreUnavailableError(f"`{home / _BEGUN}` can't be written: {error.strerror}") from error
 
 
 def replace_durably(path: Path, data: bytes) -> None:
@@ -189,12 +226,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def journal_of(database: Path) -> Path:
-    """Where it is written down that a restore of this database was begun (rule 5)."""
+    """Where it is written down that a restore of this database was begun (rule 6)."""
     return database.with_name(f"{database.name}-restoring")
 
 
 def require_no_restore(database: Path) -> None:
-    """Go on only where no restore was begun that is not over (rule 5).
+    """Go on only where no restore was begun that is not over (rule 6).
 
     Raises:
         RestoreUnfinishedError: One was.

@@ -7,13 +7,15 @@
 3. What was seen only grows, until a person says with `taskbound db reconcile` or `taskbound db restore` that
    another store is the one that counts.
 4. A log that can't be read as far is no log that holds it.
+5. That somebody said so of a store stands in it, as the newest `store-begun-anew`; whoever believes another's
+   word remembers which that was, for it says nothing of what was lost after it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from taskbound.core.audit import TamperedError, restore_frontier
+from taskbound.core.audit import StoreBegunAnew, TamperedError, leaf_hash, parse_record, restore_frontier
 from taskbound.core.audit.checkpoint import Checkpoint
 from taskbound.ports.store import StoreBehindError
 
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
     from taskbound.ports.audit import AuditReads
     from taskbound.ports.store import Readable
 
-__all__ = ["holds", "require_held", "seen_of"]
+__all__ = ["holds", "last_begun", "require_held", "seen_of"]
+
+_PAGE: Final = 1000
+_KIND: Final = StoreBegunAnew.kind.encode()
 
 
 def seen_of(audit: AuditReads, origin: str) -> Checkpoint:
@@ -42,6 +47,30 @@ def holds(audit: AuditReads, seen: Checkpoint) -> bool:
         return restore_frontier(seen.size, audit.tile).root == seen.root
     except TamperedError:
         return False
+
+
+def last_begun(audit: AuditReads, start: int = 0) -> str:
+    """The hash, in hexadecimal, of the newest `store-begun-anew`; empty where there is none (rule 5).
+
+    Args:
+        audit: The log, with its records that have no place yet.
+        start: The place to look from.
+    """
+    for one in reversed(audit.pending(audit.count())):
+        if _begins(one.body):
+            return leaf_hash(one.body).hex()
+    end = audit.size()
+    while end > start:
+        first = max(start, end - _PAGE)
+        for raw in reversed(audit.records(first, end - first)):
+            if _begins(raw):
+                return leaf_hash(raw).hex()
+        end = first
+    return ""
+
+
+def _begins(raw: bytes) -> bool:
+    return _KIND in raw and isinstance(parse_record(raw).event, StoreBegunAnew)
 
 
 def require_held(store: Readable, seen: Checkpoint, by: str = "this data directory") -> None:

@@ -175,7 +175,11 @@ def reconcile(
     It was loaded from a copy, a standby took over without the last commits, or somebody put a file there.
     As after `restore`, everything of before is over, and everything is stopped until you lift it.
     """
-    session.confirm("Go on with the store that is there, and end all tasks, tokens and sign-ins?")
+    session.confirm(
+        "Forget what this directory has seen, and go on with the store as it was reconciled elsewhere?"
+        if follow
+        else "Go on with the store that is there, and end all tasks, tokens and sign-ins?"
+    )
     done = session.plugs.reconcile(
         session.place, store=store, database=database, follow=follow, later=later, key=_key(key)
     )

@@ -88,7 +88,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         txn-token-count
     """,
     _DENIED: """
-        not-behind
+        not-behind not-reconciled
         credential-altered not-mintable kept-missing target-replaced
         not-renewable renewal-failed renewal-not-later renewal-under-way renewal-unsupported
         credential-ended mint-failed not-asker
