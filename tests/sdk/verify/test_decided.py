@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,3 +109,28 @@ def test_law_10_what_the_issuer_said_before_a_wait_is_no_older_than_a_feed_may_b
         assert place.why(place.token())[1] == code
     else:
         assert place.accepted(place.token()).said.txn == "act_1"
+
+
+def test_an_error_that_is_none_of_ours_after_the_claim_leaves_what_nobody_knows(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+
+    def broken() -> None:
+        place.feed.ended = None  # type: ignore[assignment]  # what hears breaks just then
+
+    begin = place.claims.begin
+    slow(place, broken)
+    with pytest.raises(TypeError):
+        place.outcome(place.token())
+    place.feed.ended, place.claims.begin = {}, begin  # type: ignore[method-assign]  # the seam is put back
+    assert place.why(place.token())[1] == "outcome-not-known"
+
+
+def test_a_child_of_a_fork_waits_for_no_thread_of_its_parent(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.accepted(place.token())
+    seen: Any = vars(place.verifier)["_seen"]
+    with vars(seen)["_lock"]:
+        child = os.fork()
+        if not child:
+            os._exit(0 if vars(seen)["_lock"].acquire(timeout=5) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -50,6 +50,7 @@ from taskbound.sdk.verify.errors import (
     TokenAbsentError,
     TokenCountError,
 )
+from taskbound.sdk.verify.forked import anew_in_children
 from taskbound.sdk.verify.holder import Holders, dpop_showing
 from taskbound.sdk.verify.refused import Refused, Step
 from taskbound.sdk.verify.said import Said, parse_said
@@ -137,6 +138,10 @@ class _Seen:
 
     def __init__(self, check: SignatureCheck) -> None:
         self._check = check
+        self._begin_anew()
+        anew_in_children(self, _Seen._begin_anew)  # a thread may hold the lock when this process forks
+
+    def _begin_anew(self) -> None:
         self._lock = threading.Lock()
         self._right: OrderedDict[tuple[str, Jwk], None] = OrderedDict()
 
@@ -222,8 +227,7 @@ class Verifier:
             bound = _require_request(said, opened.endpoint, body)
             step = Step.TOKEN
             now = self._clock()
-            if now >= said.expires:
-                raise TokenExpiredError("the token has expired", where="exp")
+            _require_time(said, now)
             step, asked = Step.STATUS, awake()
             text = opened.head.tokens[0]
             require_holds(text, said, status=self._status, asking=self._asking)
@@ -236,14 +240,15 @@ class Verifier:
     def _still(self, found: Accepted | Repeated, said: Said, asked: float) -> Outcome:
         """What was found, where the token holds after the claim too (rule 2)."""
         try:
-            if self._clock() >= said.expires:
-                raise TokenExpiredError("the token has expired", where="exp")
+            _require_time(said, self._clock())
             require_still_holds(said, status=self._status, asking=self._asking, asked=asked)
-        except TaskboundError as error:
+        except BaseException as error:
             if isinstance(found, Accepted):
                 with suppress(TaskboundError):  # begun by nobody who lives, it says the same
                     self._claims.lose(found.serving)
-            return Refused(error=error, step=Step.STATUS)
+            if isinstance(error, TaskboundError):
+                return Refused(error=error, step=Step.STATUS)
+            raise  # 4
         return found
 
     def answer(self, accepted: Accepted, answer: ServedAnswer) -> None:
@@ -323,6 +328,11 @@ class Verifier:
                 raise StillServingError("the same request is being done")
             case Unfinished():
                 raise OutcomeUnknownError("the same request was begun, and nobody knows what came of it")
+
+
+def _require_time(said: Said, now: Instant) -> None:
+    if now >= said.expires:
+        raise TokenExpiredError("the token has expired", where="exp")
 
 
 def _require_request(said: Said, endpoint: Endpoint, body: bytes) -> str:
