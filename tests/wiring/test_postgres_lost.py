@@ -106,6 +106,7 @@ def code_of(home: Path, request: str) -> str:
     return answer.code if isinstance(answer, Refused) else "permitted"
 
 
+@pytest.mark.timeout(180)
 def test_f5_i15_last_commits_that_a_failover_lost_are_found_with_the_first_call_and_nothing_is_permitted(
     own: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
