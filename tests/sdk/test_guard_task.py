@@ -55,6 +55,15 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settled]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settled]:
+    """A daemon of which this process never was a gateway's: what it starts is a person's."""
+    folder = tmp_path_factory.mktemp("alone")
+    with settled(folder) as found:
+        (folder / "beside.py").write_text(BESIDE.format(folder=str(EXAMPLE.parent)))
+        yield found
+
+
 def states(there: Settled) -> list[str]:
     return [row.state for row in there.tasks()]
 
@@ -188,25 +197,23 @@ client.close()
 
 @pytest.mark.parametrize("how", ["within", "beside", "awaited"])
 def test_a_block_within_or_beside_another_is_refused_and_runs_nothing_in_the_first_ones_task(
-    there: Settled, how: str
+    alone: Settled, how: str
 ) -> None:
-    (there.folder / "beside.py").write_text(BESIDE.format(folder=str(EXAMPLE.parent)))
-    done = there.run("beside.py", str(there.file), how)
+    done = alone.run("beside.py", str(alone.file), how)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "a block of this client has started a task, and is not over\n"
-    assert states(there)[0] == "completed"
-    assert "another" not in [row.purpose for row in there.tasks()]
+    assert states(alone)[0] == "completed"
+    assert "another" not in [row.purpose for row in alone.tasks()]
     if how != "awaited":
-        assert how in there.file.read_text()
-        assert "in another" not in there.file.read_text()
+        assert how in alone.file.read_text()
+        assert "in another" not in alone.file.read_text()
 
 
-def test_a_task_that_was_started_and_can_not_be_belonged_to_is_ended(there: Settled) -> None:
-    (there.folder / "beside.py").write_text(BESIDE.format(folder=str(EXAMPLE.parent)))
-    done = there.run("beside.py", str(there.file), "torn")
+def test_a_task_that_was_started_and_can_not_be_belonged_to_is_ended(alone: Settled) -> None:
+    done = alone.run("beside.py", str(alone.file), "torn")
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
-    assert states(there)[0] == "failed"
+    assert states(alone)[0] == "failed"
 
 
 @pytest.mark.anyio
