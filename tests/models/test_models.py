@@ -122,7 +122,10 @@ def test_the_moves_of_an_action_are_those_of_core_all_of_them() -> None:
 
 def test_what_befalls_a_question_befalls_the_action_as_core_says() -> None:
     pairs = re.findall(
-        r"approval_move\((\w+), \w+, \w+\);\s*(?:BEFALLS\(|action_move\()(\w+)", source("approval")
+        r"approval_move\((\w+), \w+, \w+\);\s*"
+        r"(?:if\s*:: unwatched -> action_move\(permit_unwatched, [^\n]*\n\s*:: else -> )?"
+        r"(?:BEFALLS\(|action_move\()(\w+)",
+        source("approval"),
     )
     assert set(pairs) == {(event.value, then.value) for event, then in BEFALLS.items()}
 

@@ -99,9 +99,10 @@ def test_who_waits_is_answered_when_a_task_ends_and_else_with_how_far_the_log_is
 ) -> None:
     task = settle_in(socket, tmp_path)
     with client(socket) as waits, client(socket) as ends:
+        until(lambda: bool(waits.ask(ReadFeed(), FeedRows).entries), "the agent's activation was looked at")
         until(lambda: quiet(waits), "all that was recorded was looked at")
         page = waits.ask(ReadFeed(), FeedRows)
-        assert [one.about for one in page.entries] == ["agent"]  # it was activated
+        assert [one.about for one in page.entries] == ["agent"]
         number = waits.begin(ReadFeed(after=page.through, mark=page.mark, wait=2_000))
         ended(ends, task)
         found = next(one.answer for one in waits.replies() if one.id == number)

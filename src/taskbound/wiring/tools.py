@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.guard.guarded import Guarded
 from taskbound.sdk.guard.tools import tool_file
+from taskbound.wiring.failed import tell_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +40,7 @@ def main(words: Sequence[str]) -> int:
         found = [one for one in known.values() if server in {"", one.server}]
         sys.stdout.write(tool_file(found))
     except TaskboundError as error:
-        sys.stderr.write(f"taskbound: {error.message} [{error.code}]\n{error.advice}\n")
+        tell_failure(error)
         return _FAILED
     return 0
 
