@@ -50,9 +50,9 @@ code by `dev/docs`.
 _SHARED = frozenset({"home", "namespace", "json", "help"})
 
 
-def commands() -> Iterator[tuple[str, Any]]:
-    """Every command with its whole name, in the program's order."""
-    yield from _beneath("taskbound", get_command(build()))
+def commands(*words: str) -> Iterator[tuple[str, Any]]:
+    """Every command with its whole name, in the program's order; or what two words that were typed load."""
+    yield from _beneath("taskbound", get_command(build(*words)))
 
 
 def cli_page() -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -56,6 +57,49 @@ def test_every_command_has_help_that_needs_no_installation(
     ended = taskbound(*name.split()[1:], "--help")
     assert ended.status == 0
     assert "Usage: taskbound" in ended.out
+
+
+ALONE = """
+import json, os, sys
+from dev.commands import commands
+for words in json.load(sys.stdin):
+    if not os.fork():
+        for name, one in commands(*words):
+            print(json.dumps([words, name, one.help, one.epilog, [[each.name, each.opts] for each in one.params]]))
+        sys.stdout.flush()
+        os._exit(0)
+    os.wait()
+"""  # noqa: E501  # of the script
+"""Each from its own fork of a process that has loaded no command."""
+
+
+def test_a_command_that_is_loaded_alone_is_what_it_is_beside_all_others() -> None:
+    firsts = dict.fromkeys(name.split()[1] for name, _ in commands())
+    typed = [[one] for one in firsts] + [["task", "list"], ["task", "amend"]]
+    told = (sys.executable, "-c", ALONE)
+    alone = subprocess.run(told, input=json.dumps(typed), capture_output=True, text=True, check=False)
+    assert [json.loads(one) for one in alone.stdout.splitlines()] == [
+        [words, name, one.help, one.epilog, [[each.name, each.opts] for each in one.params]]
+        for words in typed
+        for name, one in commands()
+        if name.split()[1] == words[0]
+        if (words, name) != (["task", "list"], "taskbound task amend")
+    ], alone.stderr
+
+
+@pytest.mark.parametrize(
+    "before", [(), ("--json",), ("--home", "audit"), ("--home=audit", "--namespace", "audit")]
+)
+def test_what_was_typed_loads_no_other_command(before: tuple[str, ...], tmp_path: Path) -> None:
+    run_it = "import sys; from taskbound.wiring.cli import main; main(); print(*sys.modules)"
+    told = (sys.executable, "-c", run_it, *before, "task", "list")
+    environ = {"HOME": str(tmp_path)}
+    done = subprocess.run(told, capture_output=True, text=True, check=False, cwd=tmp_path, env=environ)
+    assert "no-data-directory" in done.stderr
+    loaded = {one for one in done.stdout.split() if one.startswith("taskbound.")}
+    assert "taskbound.surfaces.cli.task" in loaded
+    others = ("surfaces.cli.audit", "surfaces.cli.amendment", "surfaces.cli.doctor", "core.audit.events")
+    assert loaded.isdisjoint({f"taskbound.{one}" for one in others})
 
 
 def test_without_a_command_the_help_is_shown_and_the_status_says_so(taskbound: Callable[..., Ended]) -> None:

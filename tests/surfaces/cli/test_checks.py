@@ -113,8 +113,8 @@ def test_the_page_s_commands_let_a_row_that_is_not_there_speak_for_a_lost_call(
         "60:nothing=row:sqlite:/srv/a.db?table=t&key=k",
     ],
 )
-def test_what_shows_nothing_is_not_declared(place: Installation, check: str) -> None:
-    done = place("tool", "declare", "fs__write", "--check", check, "--yes")
+def test_what_shows_nothing_is_not_declared(shared: Installation, check: str) -> None:
+    done = shared("tool", "declare", "fs__write", "--check", check, "--yes")
     assert "bad-probe" in done.err, done
-    both = place("tool", "declare", "fs__write", "--check", f"60:{check}", "--no-checks", "--yes")
+    both = shared("tool", "declare", "fs__write", "--check", f"60:{check}", "--no-checks", "--yes")
     assert both.status == 2

@@ -94,6 +94,6 @@ def test_a_passkey_is_made_vouches_and_answers_by_the_address_that_a_command_wri
         ("person", "key", "vouch", "key_1", "--passkey", "--as-owner"),
     ],
 )
-def test_ways_that_do_not_go_together_are_refused(place: Installation, words: tuple[str, ...]) -> None:
-    refused = place(*words)
+def test_ways_that_do_not_go_together_are_refused(shared: Installation, words: tuple[str, ...]) -> None:
+    refused = shared(*words)
     assert (refused.status, "[bad-input]" in refused.err) == (2, True)

@@ -39,7 +39,6 @@ class Office:
 
     def __init__(self, place: Installation, folder: Path) -> None:
         self.place, self.folder, self._stack = place, folder, ExitStack()
-        place.prepare()
         assert place("person", "demo", "begin").status == 0
         self.key = ("--key", str(make_key(folder, name="alice")))
         assert place("person", "key", "add", self.key[1]).status == 0
@@ -84,7 +83,16 @@ class Office:
 
 @pytest.fixture
 def office(fresh: Installation, tmp_path: Path) -> Iterator[Office]:
+    fresh.prepare()
     one = Office(fresh, tmp_path)
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def refusing(shared: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """One for all plans that are refused, which leave it as it was."""
+    one = Office(shared, tmp_path_factory.mktemp("refusing"))
     yield one
     one.close()
 
@@ -194,12 +202,12 @@ def test_a_plan_is_signed_elsewhere_and_brought(office: Office) -> None:
     ],
 )
 def test_a_refused_plan_is_told_with_its_line(
-    office: Office, name: str, text: str, where: str, words: str
+    refusing: Office, name: str, text: str, where: str, words: str
 ) -> None:
-    done = office.place("approval", "plan", office.file(text, name), "--task", office.task)
+    done = refusing.place("approval", "plan", refusing.file(text, name), "--task", refusing.task)
     assert done.status in {2, 3}
     assert (where in done.err, words in done.err) == (True, True), done.err
-    assert office.place("approval", "list").out == "nothing waits for an answer\n"
+    assert refusing.place("approval", "list").out == "nothing waits for an answer\n"
 
 
 AGENT = """
@@ -267,6 +275,7 @@ class Voters(Office):
 
 
 def test_who_may_answer_one_step_is_shown_as_may_deny_and_denies(fresh: Installation, tmp_path: Path) -> None:
+    fresh.prepare()
     voters = Voters(fresh, tmp_path)
     place = voters.place
     plan = voters.propose([STEPS[0], {"tool": "fs__drop", "arguments": {}}, STEPS[1]])

@@ -53,6 +53,7 @@ __all__ = [
     "amendment_columns",
     "amendment_statement",
     "answer_amendment",
+    "app",
     "ask_amendment",
     "is_amendment",
     "read_amendment",

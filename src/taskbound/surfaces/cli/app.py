@@ -1,10 +1,16 @@
-"""The whole program: every command in its place, and one edge where errors become words and a status."""
+"""The whole program: every command in its place, and one edge where errors become words and a status.
+
+1. What a person typed loads the modules of that command alone: all of them take longer than most commands do.
+   Where the first word is none that is known, or an option asks about the program, all are loaded.
+2. Which extra brings a package that is missing is wiring's to say.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -12,35 +18,10 @@ from typer.main import get_command
 
 from taskbound import __version__
 from taskbound.core.errors import TaskboundError
-from taskbound.surfaces.cli import (
-    action,
-    asked,
-    audit,
-    consent,
-    copies,
-    discover,
-    leaving,
-    looking,
-    revocation,
-    service,
-    target,
-    task,
-    tool,
-    trust,
-)
-from taskbound.surfaces.cli.demo.command import add_demo
-from taskbound.surfaces.cli.doctor import add_doctor
 from taskbound.surfaces.cli.errors import SURPRISE, fault_of, status_of, tell, tell_surprise, usage_fault
-from taskbound.surfaces.cli.exec import add_exec
-from taskbound.surfaces.cli.init import add_init
 from taskbound.surfaces.cli.pages import with_pages
-from taskbound.surfaces.cli.policy import life as policy
-from taskbound.surfaces.cli.run import add_run
-from taskbound.surfaces.cli.scope import commands as scope
 from taskbound.surfaces.cli.screen import Screen
-from taskbound.surfaces.cli.serve import add_gateway, add_serve
 from taskbound.surfaces.cli.session import HomeOption, JsonOption, NamespaceOption
-from taskbound.surfaces.cli.try_ import add_try
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,8 +38,44 @@ _EPILOG: Final = (
 )
 
 
-def build() -> typer.Typer:
-    """The program with all its commands."""
+_HERE: Final = "taskbound.surfaces.cli"
+_WHERE: Final = {
+    "init": "init:add_init",
+    "try": "try_:add_try",
+    "run": "run:add_run",
+    "exec": "exec:add_exec",
+    "demo": "demo.command:add_demo",
+    "doctor": "doctor:add_doctor",
+    "stop": "revocation:add_stop",
+    "scope": "scope.commands:app",
+    "task": "task:app",
+    "template": "task:templates",
+    "agent": "trust:agents",
+    "person": "leaving:people",
+    "service": "service:app",
+    "tool": "tool:app",
+    "upstream": "looking:app",
+    "target": "target:app",
+    "credential": "discover:app",  # the whole of it
+    "policy": "policy.life:app",
+    "action": "action:app",
+    "approval": "asked:app",
+    "revocation": "revocation:app",
+    "audit": "audit:app",
+    "token": "consent:app",
+    "db": "copies:app",  # with all of `database`
+    "serve": "serve:add_serve",
+    "gateway": "serve:add_gateway",
+}
+"""By the first word, in which module its commands stand, and what adds them or is their group; in help's
+order."""
+_MORE: Final = {"task": "amendment"}
+"""Which module adds another command to a group, and takes long to load."""
+_TAKE_ONE: Final = ("--home", "--namespace")
+
+
+def build(first: str = "", second: str = "") -> typer.Typer:
+    """The program with all its commands, or with what two words need and nothing else loaded (rule 1)."""
     app = typer.Typer(
         name="taskbound",
         help="Authorizes AI agents one action at a time: no task, no action.",
@@ -68,31 +85,15 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_root)
-    add_init(app)
-    add_try(app)
-    add_run(app)
-    add_exec(app)
-    add_demo(app)
-    add_doctor(app)
-    revocation.add_stop(app)
-    for one in (scope.app, task.app, task.templates, trust.agents, leaving.people, service.app):
-        app.add_typer(one)
-    for one in (
-        tool.app,
-        looking.app,
-        target.app,
-        discover.app,  # the whole of `credential`
-        policy.app,
-        action.app,
-        asked.app,
-        revocation.app,
-        audit.app,
-        consent.app,
-        copies.app,  # with all of `database`
-    ):
-        app.add_typer(one)
-    add_serve(app)
-    add_gateway(app)
+    for word in [first] if first else _WHERE:
+        module, _, name = _WHERE[word].partition(":")
+        found = getattr(import_module(f"{_HERE}.{module}"), name)
+        if word in _MORE and second not in {one.name for one in found.registered_commands}:
+            import_module(f"{_HERE}.{_MORE[word]}")
+        if isinstance(found, typer.Typer):
+            app.add_typer(found)
+        else:
+            found(app)
     return app
 
 
@@ -106,7 +107,7 @@ def run(arguments: Sequence[str], plugs: Plugs) -> int:
     own = list(arguments)
     screen = Screen(json="--json" in (own[: own.index("--")] if "--" in own else own))
     try:
-        found = _command()(args=own, prog_name="taskbound", obj=plugs, standalone_mode=False)
+        found = _command(*_first(own))(args=own, prog_name="taskbound", obj=plugs, standalone_mode=False)
     except TaskboundError as error:
         tell(screen, fault_of(error), getattr(error, "__notes__", ()))
         return status_of(error)
@@ -119,16 +120,33 @@ def run(arguments: Sequence[str], plugs: Plugs) -> int:
         # Whoever read our output has seen enough; nothing more can be written, at exit neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SURPRISE
-    except Exception as error:  # noqa: BLE001 -- the outermost edge: nobody else would say anything
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("taskbound"):
+            raise  # rule 2
         tell_surprise(screen, error, whole=plugs.environ.get("TASKBOUND_LOG_LEVEL") == "debug")
         return SURPRISE
     return found if isinstance(found, int) else 0
 
 
+def _first(words: Sequence[str]) -> tuple[str, str]:
+    """The two words that name the only command that this can be; empty where more have to be known."""
+    found: list[str] = []
+    left = iter(words)
+    for word in left:
+        if word in _TAKE_ONE:
+            next(left, "")
+        elif word != "--json" and not word.startswith(tuple(f"{one}=" for one in _TAKE_ONE)):
+            found.append(word)
+            if len(found) == 2:  # noqa: PLR2004 -- the two words of its name
+                break
+    first, second = (*found, "", "")[:2]
+    return (first, second) if first in _WHERE else ("", "")
+
+
 @cache
-def _command() -> Callable[..., object]:
-    """All of it, made once a process: making it takes longer than most commands, and no call changes it."""
-    return get_command(build())
+def _command(first: str, second: str) -> Callable[..., object]:
+    """What was built, made once a process: that takes longer than most commands, and no call changes it."""
+    return get_command(build(first, second))
 
 
 def _say_version(wanted: bool) -> None:
