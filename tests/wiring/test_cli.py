@@ -33,6 +33,18 @@ from taskbound.wiring.cli import main
 sys.meta_path.insert(0, Impatient())
 sys.exit(main())
 """
+WITHOUT = """
+import sys
+from importlib.abc import MetaPathFinder
+missing = sys.argv.pop(1)
+class Without(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Without())
+from taskbound.wiring.cli import main
+sys.exit(main())
+"""
 FORBIDDEN = {
     "alembic", "cedarpy", "cryptography", "pysqlite3", "rich", "sqlalchemy", "sqlite3", "typer",
     "taskbound.surfaces.cli", "taskbound.adapters.keys", "taskbound.adapters.store", "taskbound.flows",
@@ -57,6 +69,24 @@ def test_who_interrupts_a_program_that_is_still_loaded_is_shown_nothing(
     program = [sys.executable, "-c", INTERRUPTED, loading, *words, "--home", str(tmp_path / "none")]
     done = subprocess.run(program, capture_output=True, text=True, check=False, input="")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("missing", ["typer", "yaml"])
+def test_a_package_that_is_missing_is_named_with_what_brings_it(missing: str, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", WITHOUT, missing, "task", "start", "--home", str(tmp_path / "none")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, input="")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr == (
+        f"error: this program needs `{missing}`, which is not installed [server-missing]\n"
+        "what to do: `pip install 'taskbound[server]'`\n"
+    )
+
+
+def test_a_module_of_our_own_that_is_missing_is_no_matter_of_an_extra(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", WITHOUT, "taskbound.surfaces.cli.app", "task", "list"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, input="", cwd=tmp_path)
+    assert "No module named 'taskbound.surfaces.cli.app'" in done.stderr
+    assert "server-missing" not in done.stderr
 
 
 def test_the_help_of_the_gateway_is_the_programs(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 `taskbound gateway` is the process that an agent talks to. It is handed on before anything else of the command
 line is loaded, so that it holds nothing but what `wiring.gateway` brings.
+
+The package alone, without what its extra `server` brings, is the SDK: the program says so, and does nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
+
+from taskbound.core.errors import UnavailableError
+from taskbound.wiring.failed import tell_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,12 +43,20 @@ if TYPE_CHECKING:
     from taskbound.wire.tool import OAuthSpec, ServerSpec
     from taskbound.wiring.ssh import ServedHosts
 
-__all__ = ["main", "make_plugs", "own_command"]
+__all__ = ["ServerMissingError", "main", "make_plugs", "own_command"]
 
 _OWN: Final = "taskbound"
 _INTERRUPTED: Final = 130
+_UNAVAILABLE: Final = 4
 _PORT: Final = 8700
 """Of the loopback, for the API of a daemon that a person serves."""
+
+
+class ServerMissingError(UnavailableError):
+    """Only the SDK is installed, or less than the program needs."""
+
+    code = "server-missing"
+    remedy = "`pip install 'taskbound[server]'`"
 
 
 def main() -> int:
@@ -58,11 +71,16 @@ def main() -> int:
         return run(words, make_plugs(os.environ))
     except KeyboardInterrupt:  # while the program is loaded, which takes long enough for an impatient person
         return _INTERRUPTED
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in {"", _OWN}:
+            raise
+        tell_failure(ServerMissingError(f"this program needs `{missing}`, which is not installed"))
+        return _UNAVAILABLE
 
 
 def make_plugs(environ: Mapping[str, str]) -> Plugs:
     """Everything that the command line reaches beyond its screen."""
-    from taskbound.adapters.keys.ed25519 import verify_ed25519  # noqa: PLC0415 -- as above
     from taskbound.surfaces.cli.plugs import Plugs  # noqa: PLC0415 -- as above
     from taskbound.wiring.home import find_socket, make_home  # noqa: PLC0415 -- as above
 
@@ -85,7 +103,7 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         serve_hosts=_serve_hosts,
         discover=_discover,
         read_secret=_read_secret,
-        verify=verify_ed25519,
+        verify=_verify,
         gateway=_gateway,
         serve=_serve,
         loot=_loot,
@@ -99,6 +117,12 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         command=own_command,
         environ=environ,
     )
+
+
+def _verify(public_key: bytes, signature: bytes, message: bytes) -> None:
+    from taskbound.adapters.keys.ed25519 import verify_ed25519  # noqa: PLC0415 -- it loads all events of the log
+
+    verify_ed25519(public_key, signature, message)
 
 
 def _floating(command: Sequence[str]) -> str:

@@ -177,7 +177,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         key-package-missing token-key-gone token-key-weak
         permit-lapsed
         read-only-database
-        restored-database server-lost server-repinned signer-unavailable slow-client start-failed store-busy
+        restored-database server-lost server-missing server-repinned signer-unavailable slow-client
+        start-failed store-busy
         store-unavailable store-unreadable tile-missing tools-unstable unavailable undecided
         unreadable-row unsafe-database
         body-slow claims-ahead claims-unavailable keys-unread status-unknown
