@@ -274,10 +274,20 @@ class Evaluation(Message, frozen=True):
     code: str = ""
     """Why no tool can be the answer; then it is recorded as unread, and not decided."""
     message: str = ""
+    token: str = ""
+    """What the agent showed a service that asks in its own name: a token of its task, for that service's
+    audience. Empty where the agent asks itself."""
+
+    def __repr__(self) -> str:
+        """Without what proves anything."""
+        return f"Evaluation({self.tool!r})"
 
 
 class EvaluateActions(Message, frozen=True, tag="action:evaluate", tag_field="op"):
-    """Ask about acts by AuthZEN, over a network, with a token of their task: each one is an action."""
+    """Ask about acts by AuthZEN, over a network: each one is an action.
+
+    Who asks shows a token of their task, or one of a service; a service names a token of the task with each.
+    """
 
     evaluations: tuple[Evaluation, ...]
     """1 to 64."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg
 import pytest
 
+from taskbound.core.clock import Instant
 from taskbound.core.decision import ActHistory
 from taskbound.core.policy import InForce
 from tests.contracts.store.rows import (
@@ -25,6 +26,8 @@ from tests.contracts.store.rows import (
 )
 from tests.contracts.store.test_approval import approval, step
 from tests.contracts.store.test_credential import row as credential
+from tests.contracts.store.test_identity_service import key as service_key
+from tests.contracts.store.test_identity_service import service
 from tests.contracts.store.test_policy import SECOND, activation, bundle
 from tests.contracts.store.test_target import DB, target
 from tests.contracts.store.test_task_amendment import amendment
@@ -101,6 +104,22 @@ KEPT: dict[str, Kept] = {
         lambda tx: tx.authorizations.lock_admissions(SPACE, ["adm_1"]),
         lambda tx: tx.authorizations.put_admission(admission(version=2), expect=1),
     ),
+    "a person of a name": Kept(
+        lambda tx: tx.identities.lock_persons(SPACE, ["ann"]),
+        lambda tx: tx.identities.put_person(person(version=2), expect=1),
+    ),
+    "a service": Kept(
+        lambda tx: tx.services.lock_services(SPACE, ["s1"], []),
+        lambda tx: tx.services.put_service(replace(service("s1"), version=2), expect=1),
+    ),
+    "a service that goes": Kept(
+        lambda tx: tx.services.lock_services(SPACE, ["s1"], []),
+        lambda tx: tx.services.drop_service(SPACE, "s1"),
+    ),
+    "a service's key": Kept(
+        lambda tx: tx.services.lock_services(SPACE, [], ["k1"]),
+        lambda tx: tx.services.end_service_key(SPACE, "k1", Instant(9)),
+    ),
     "an approval": Kept(
         lambda tx: tx.approvals.lock_approval(SPACE, "apr_1"),
         lambda tx: tx.approvals.move_approvals(SPACE, [step()]),
@@ -154,6 +173,8 @@ def fill(tx: Transaction) -> None:
         tx.approvals.insert_approvals([approval(number)])
         tx.amendments.insert_amendment(amendment(number))
         tx.authorizations.put_admission(admission(f"adm_{number}"), expect=0)
+        tx.services.put_service(service(f"s{number}"), expect=0)
+        tx.services.put_service_key(service_key(f"k{number}"))
     for name in ("bob", "ann"):
         tx.identities.put_person(person(name), expect=0)
     tx.tasks.put_task(ROOT, expect=0)
@@ -222,6 +243,24 @@ ORDERS: dict[str, Order] = {
     ),
     "persons": Order(
         lambda tx: tx.identities.lock_grantors(SPACE), "persons", "name = 'ann'", "name = 'bob'"
+    ),
+    "persons of names": Order(
+        lambda tx: tx.identities.lock_persons(SPACE, ["bob", "ann"]),
+        "persons",
+        "name = 'ann'",
+        "name = 'bob'",
+    ),
+    "services": Order(
+        lambda tx: tx.services.lock_services(SPACE, ["s2", "s1"], []),
+        "services",
+        "name = 's1'",
+        "name = 's2'",
+    ),
+    "services' keys": Order(
+        lambda tx: tx.services.lock_services(SPACE, [], ["k2", "k1"]),
+        "service_keys",
+        "kid = 'k1'",
+        "kid = 'k2'",
     ),
     "groups": Order(
         lambda tx: tx.identities.lock_grantors(SPACE), "person_groups", "name = '1'", "name = '2'"

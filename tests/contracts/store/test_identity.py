@@ -132,6 +132,16 @@ def test_a_group_of_another_version_than_expected_conflicts(store: Store, expect
     assert read(store, lambda seen: seen.identities.groups(SPACE)) == (changed,)
 
 
+def test_persons_are_locked_by_their_names(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        for one in (person("ann"), person("bob"), person("eve", namespace=OTHER)):
+            tx.identities.put_person(one, expect=0)
+
+    store.write(work)
+    found = store.write(lambda tx: tx.identities.lock_persons(SPACE, {"bob", "eve", "nobody"}))
+    assert found == {"bob": person("bob")}
+
+
 def test_those_who_may_grant_are_locked_all_together_and_of_one_namespace(store: Store) -> None:
     def work(tx: Transaction) -> None:
         for one in (person("bob"), person("ann"), person("zed", namespace=OTHER)):

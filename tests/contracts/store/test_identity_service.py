@@ -100,3 +100,14 @@ def test_a_key_of_a_service_that_was_removed_was_so_when_it_was_and_its_id_is_ne
         with pytest.raises(ConflictError):
             put_key(store, other)
     put_key(store, key("k1", namespace=OTHER))
+
+
+def test_services_and_keys_are_locked_by_name_and_id_and_only_those_of_one_namespace(store: Store) -> None:
+    for one in (service("a"), service("b"), service("c", namespace=OTHER)):
+        put(store, one)
+    for made in (key("k1"), key("k2"), key("k9", namespace=OTHER)):
+        put_key(store, made)
+    end_key(store, "k2", 5)
+    found = store.write(lambda tx: tx.services.lock_services(SPACE, {"a", "c", "d"}, {"k2", "k9", "k0"}))
+    assert found == ({"a": service("a")}, {"k2": replace(key("k2"), removed=Instant(5))})
+    assert store.write(lambda tx: tx.services.lock_services(SPACE, (), ())) == ({}, {})

@@ -9,15 +9,13 @@ import pytest
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.decision.holder import is_afar
 from taskbound.core.task import TaskEvent
-from taskbound.flows.token.orders import ServiceTokenOrder
 from taskbound.surfaces.network.authzen.serving import EvaluationPoint
 from taskbound.surfaces.network.head import Head
 from taskbound.surfaces.network.link import Link
 from taskbound.wire.network import Shown
-from tests.stories.test_services import There
 from tests.surfaces.network.agents import PAY, refused
 from tests.surfaces.network.evaluating import ALICE, MANY, ONE, Evaluating, declare, evaluated, pay
-from tests.surfaces.network.holding import HOST, binding
+from tests.surfaces.network.holding import HOST
 from tests.surfaces.network.test_acting import forbidden
 from tests.token_world import ISSUER, claims_in
 from tests.world import ANN, SCOPE
@@ -207,24 +205,6 @@ def test_nobody_evaluates_for_the_task_of_another_or_for_one_that_ended(tmp_path
         service.one.world.tasks.end("default", service.task.id, TaskEvent.REVOKE, ANN, reason="")
         answer = service.evaluate(pay())
         assert (answer.status, answer.body.partition(b":")[0]) == (401, b"task-ended")
-
-    evaluated(tmp_path, work)
-
-
-def test_a_service_that_asks_in_its_own_name_evaluates_for_no_task_whatever_it_enforces(
-    tmp_path: Path,
-) -> None:
-    def work(service: Evaluating) -> None:
-        there = There(service.one.world)
-        there.add(tools=("bank__*",))
-        order = ServiceTokenOrder(
-            namespace="default", service="payments", proven_by=there.key(), binding=binding()
-        )
-        service.token = service.one.tokens.tokens.issue_service_token(order, ANN).text
-        said = {**pay(), "context": {"task": service.task.id}}
-        answer = service.evaluate(said)
-        assert (answer.status, answer.body.partition(b":")[0]) == (403, b"other-token-kind")
-        assert service.records("action-decided") == []
 
     evaluated(tmp_path, work)
 

@@ -52,6 +52,7 @@ def render_decided(event: ActionDecided) -> str:
     epoch = f',"epoch":{quote_whole(event.epoch)}' if event.epoch else ""
     flags = f',"flags":{quote_texts(event.flags)}' if event.flags else ""
     for_call = f',"for_call":{quote_text(event.for_call)}' if event.for_call else ""
+    service = f',"service":{quote_text(event.service)}' if event.service else ""
     subject = f',"subject":{quote_text(event.subject)}' if event.subject else ""
     end = _known_end if event.decision == "permit" and not subject else _end
     return (
@@ -69,7 +70,7 @@ def render_decided(event: ActionDecided) -> str:
             event.reasons,
             event.scope,
             event.server,
-            subject,
+            f"{service}{subject}",
             event.task,
             event.tool,
         )
@@ -84,7 +85,7 @@ def _end(  # noqa: PLR0913, PLR0917 - what is remembered is remembered by all of
     reasons: tuple[str, ...],
     scope: str,
     server: str,
-    subject: str,
+    asked: str,
     task: str,
     tool: str,
 ) -> str:
@@ -94,7 +95,7 @@ def _end(  # noqa: PLR0913, PLR0917 - what is remembered is remembered by all of
     proven = f',"proof":{quote_text(proof)}' if proof else ""
     return (
         f'{outcome},"policies":{quote_texts(policies)}{proven},"reasons":{quote_texts(reasons)}'
-        f',"scope":{quote_text(scope)},"server":{quote_text(server)}{subject}'
+        f',"scope":{quote_text(scope)},"server":{quote_text(server)}{asked}'
         f',"task":{quote_text(task)},"tool":{quote_text(tool)}}}'
     )
 

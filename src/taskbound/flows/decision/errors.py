@@ -1,10 +1,11 @@
-"""Why a tool can't be called at all."""
+"""Why a tool can't be called at all, or not so."""
 
 from __future__ import annotations
 
-from taskbound.core.errors import DeniedError
+from taskbound.core.errors import DeniedError, MalformedError
 
 __all__ = [
+    "NotCanonicalError",
     "OutcomeUnwatchedError",
     "OutcomeWatchedError",
     "ToolChangedError",
@@ -49,3 +50,10 @@ class ToolWithoutOwnerError(DeniedError):
 
     code = "tool-without-owner"
     remedy = "ask the person to say who answers for it with `taskbound tool declare TOOL --owner PERSON`"
+
+
+class NotCanonicalError(MalformedError):
+    """The argument bytes are not their own canonical form: what was judged would not be what runs."""
+
+    code = "not-canonical"
+    remedy = "send the arguments as RFC 8785 writes them"

@@ -1,25 +1,25 @@
 """Evaluating one call, read only, in the order of design 4: parse, identity, task, scope, policy.
 
-1. The bytes are parsed again here, strictly: whoever sent them is not trusted to
-   have done so, and they must be their own canonical form, since they are what runs.
-2. The first step that finds something in the way ends the evaluation; its error is
-   the refusal. Nothing that goes wrong on the way is anything but a refusal.
+1. The bytes are parsed again here, strictly: whoever sent them is not trusted to have done so, and they must
+   be their own canonical form, since they are what runs.
+2. The first step that finds something in the way ends the evaluation; its error is the refusal. Nothing that
+   goes wrong on the way is anything but a refusal.
 3. An action must be covered by the scope of its task, of every ancestor, and by the ceilings of
    their agents (law 3, `covering`).
 4. A refusal that comes from a scope says whether the task's requester could grant what was missing: by what
    they may grant and by the ceiling, as they are known here. It is advice, and permits nothing.
-5. What policy holds is looked at, as far as a person declared that its arguments name what can change; so
-   it is each time that the call is made, also while people are asked. Where a policy reads of that,
-   whatever is covered is looked at before policy is asked; what can't be looked at is refused then. Where
-   looking may wait, or a tool has to be called for it, the call is given back unseen
-   (`flows.approval.look.looking`). After an unknown outcome what
-   a person declared to show the effect is looked at too, for policies that read of it.
+5. What policy holds is looked at, as far as a person declared that its arguments name what can change; so it
+   is each time that the call is made, also while people are asked. Where a policy reads of that, whatever is
+   covered is looked at before policy is asked; what can't be looked at is refused then. Where looking may
+   wait, or a tool has to be called for it, the call is given back unseen (`flows.approval.look.looking`).
+   After an unknown outcome what a person declared to show the effect is looked at too, for policies that read
+   of it.
 6. Where a policy reads what of the task's evidence stands, it is verified again for each call.
 7. Who asks for a credential names whom its secret is sealed to, and nobody else does, nor who renews one. A
    step of a plan, and what a person narrows to, are given to nobody: who presents them does it then
    (`crediting`).
-8. What was read is named by version in the proposal's basis. What the arguments don't
-   change is worked out once (`standing`).
+8. What was read is named by version in the proposal's basis. What the arguments don't change is worked out
+   once (`standing`).
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from taskbound.flows.decision.checking import NOT_CHECKED, Checked, check, reaso
 from taskbound.flows.decision.concluding import verdict_of
 from taskbound.flows.decision.covering import Outside, cover_call, refuse_outside
 from taskbound.flows.decision.crediting import life_asked_for, life_since_made
+from taskbound.flows.decision.errors import NotCanonicalError
 from taskbound.flows.decision.standing import Standings
 from taskbound.flows.decision.usable import require_told
 
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from taskbound.core.target import Life
     from taskbound.flows.decision.attempts import Attempts
     from taskbound.flows.decision.case import Case, Ground
+    from taskbound.flows.decision.enforcing import Enforcing
     from taskbound.flows.decision.standing import Standing
     from taskbound.flows.decision.views import ToolView, Views
     from taskbound.flows.decision.watched import Watched
@@ -57,14 +59,7 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import Operands
     from taskbound.wire.jose import SignatureCheck
 
-__all__ = ["Call", "Evaluator", "NotCanonicalError"]
-
-
-class NotCanonicalError(MalformedError):
-    """The argument bytes are not their own canonical form: what was judged would not be what runs."""
-
-    code = "not-canonical"
-    remedy = "send the arguments as RFC 8785 writes them"
+__all__ = ["Call", "Evaluator"]
 
 
 @quick
@@ -95,14 +90,16 @@ class Call:
     token: str = ""
     """The token that was shown for it over a network; empty where a gateway brings it."""
     watch: Watched | None = None
-    """Who is told how long it takes to decide it."""
+    """Who is told how long it takes."""
     unwatched: bool | None = False
     """Whether who asks will tell no outcome; None where that is as the tool is declared."""
     subject: str = ""
     """Whom the asker says it is for, as JSON, where they say so: a claim, by which nothing is decided."""
+    enforcing: Enforcing | None = None
+    """The service that asks in its own name; None where whoever acts asks."""
     recipient: str | None = ""
-    """Whom a credential's secret is sealed to; empty where none is asked for, and None where nobody is given
-    a permit by this (rule 7)."""
+    """Whom a credential's secret is sealed to; empty for none, None where nobody is
+    given a permit (rule 7)."""
 
 
 @quick

@@ -1,6 +1,7 @@
 """Settling a group of evaluated calls in one transaction: locked, judged by what is locked, written.
 
-1. Locks are taken in one order, whoever takes them (design 4.8): kill switch, bundle, agents, tools, tasks,
+1. Locks are taken in one order, whoever takes them (design 4.8): services that ask in their own names (with
+   their keys and owners), kill switch, bundle, agents, tools, tasks,
    remainders, presentations, acts, issuers where policy read of evidence, tokens that were shown, with their
    keys and what let their clients in, then plans, questions, people, credentials, and a target last.
 2. A credential that is to be renewed is looked at with the first of these, to be locked in its turn.
@@ -17,6 +18,7 @@ from taskbound.core.decision import Evaluated, Holding, Locked, presentation_nam
 from taskbound.flows.approval import as_held, look_at_holds
 from taskbound.flows.credential.journaling import journal_credentials
 from taskbound.flows.credential.prolonging import lock_renewable, prolong_credentials, see_renewable
+from taskbound.flows.decision.enforcing import lock_enforcing
 from taskbound.flows.decision.tokens import bar_tokens
 from taskbound.flows.decision.writing import write_settlement
 
@@ -41,9 +43,10 @@ def settle_group(
     tx: Transaction, means: Means, views: Views, namespace: str, group: Sequence[Pending]
 ) -> Settlement:
     """An answer for each of these calls of one namespace, written with its record."""
+    enforcing = lock_enforcing(tx, namespace, group)
     locked = lock_group(tx, namespace, [one.proposal for one in group], means.policy, views.doubts)
     now = means.clock.now()
-    proposals = as_held(tx, namespace, bar_tokens(tx, namespace, group, now))
+    proposals = as_held(tx, namespace, bar_tokens(tx, namespace, group, enforcing, now))
     holds = look_at_holds(tx, means, proposals, locked.bundle, views.doubts.lost(), now)
     if holds is not None:
         locked = replace(locked, places=holds.places)

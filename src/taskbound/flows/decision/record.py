@@ -91,6 +91,7 @@ def decided_event(row: StoredAction, call: Call, proposal: Proposal) -> ActionDe
         for_call=read_for(row.request),
         outcome=row.state.value if row.state is ActionState.UNWATCHED else "",
         subject=call.subject,
+        service=_service_of(call),
     )
 
 
@@ -116,6 +117,7 @@ def repeated_event(repeated: Repeated, call: Call, proposal: Proposal) -> Action
         proof=call.proof,
         epoch=proposal.basis.switch,
         connection=call.connection,
+        service=_service_of(call),
     )
 
 
@@ -132,6 +134,10 @@ def recalled(proposal: Proposal, kept: StoredAction) -> Settled:
             decision = Refuse(code=kept.code, reasons=reasons, instead=kept.instead, policies=kept.policies)
     charges = tuple(Charge(limit=limit, amount=amount) for limit, amount in kept.charges)
     return Settled(proposal=proposal, decision=decision, attempt=kept.attempt, charges=charges)
+
+
+def _service_of(call: Call) -> str:
+    return "" if call.enforcing is None else call.enforcing.service
 
 
 def _kinds(decision: Decision, proposal: Proposal) -> tuple[ActionState, str, str]:

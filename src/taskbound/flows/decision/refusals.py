@@ -5,7 +5,7 @@
 2. A permit takes no token; whatever else is recorded does: refusals, holds, duplicates, bytes that can't be
    read, what can't be decided.
 3. All names that no agent has share one bucket, in whatever namespace: a new name is no new allowance. A
-   person has a bucket of their own, under `person:NAME`.
+   person has a bucket of their own, under `person:NAME`, and so has a service that has proved itself.
 4. Counts are recorded when their window ends; what could not be recorded stays counted.
 """
 
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.views import Views
     from taskbound.flows.means import Means
 
-__all__ = ["PERSON", "Refusals"]
+__all__ = ["PERSON", "SERVICE", "Refusals"]
 
 PERSON: Final = "person:"
 """What stands before a person's name where agents' names stand; no agent's name can begin so."""
+SERVICE: Final = "service:"
+"""What stands before the name of a service, of which there are few: whoever is called so was proven."""
 _NOBODY: Final = ("default", "")
 
 
@@ -90,7 +92,9 @@ class Refusals:
         means.store.write(lambda tx: tx.audit.append(one.namespace, means.writer, [event], means.clock.now()))
 
     def _holder(self, namespace: str, agent: str) -> tuple[str, str]:
-        if agent.startswith(PERSON):
+        if agent.startswith(SERVICE):
+            known = True
+        elif agent.startswith(PERSON):
             known = agent.removeprefix(PERSON) in self._views.persons(namespace)
         else:
             known = self._views.agent(namespace, agent) is not None

@@ -5,6 +5,8 @@
    switch) whoever acts has locked and judges anyway.
 2. A token of another task or agent than is acted for is worth nothing, whoever says that it was shown.
 3. Keys are locked before tokens, as whoever revokes a key does, and tokens before what let their clients in.
+4. Where a service asks in its own name its token is looked at too, and it itself (`enforcing`): first, so
+   that one that may not ask is told nothing of the task's token.
 """
 
 from __future__ import annotations
@@ -14,15 +16,24 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.decision import refusal
 from taskbound.core.errors import DeniedError
-from taskbound.core.token import UnknownTokenError, require_not_revoked, require_standing
+from taskbound.core.token import (
+    TokenForm,
+    UnknownTokenError,
+    named_in,
+    require_not_revoked,
+    require_standing,
+)
 from taskbound.core.token.authorization.admission import is_admission, require_standing_admission
+from taskbound.flows.decision.enforcing import why_not_enforced
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from taskbound.core.clock import Instant
     from taskbound.core.decision import Proposal
+    from taskbound.core.identity.service import Service
     from taskbound.core.token import Token
+    from taskbound.flows.decision.enforcing import Enforcing
     from taskbound.flows.decision.writing import Pending
     from taskbound.ports.store import Transaction
 
@@ -54,19 +65,60 @@ def ended_tokens(
     return found, ended
 
 
-def bar_tokens(tx: Transaction, namespace: str, group: Sequence[Pending], now: Instant) -> list[Proposal]:
-    """The proposals of these calls; that of a call whose token is worth nothing any more is refused."""
-    tokens = {one.call.token for one in group if one.call.token}
+def bar_tokens(
+    tx: Transaction,
+    namespace: str,
+    group: Sequence[Pending],
+    enforcing: Mapping[Enforcing, Service | DeniedError],
+    now: Instant,
+) -> list[Proposal]:
+    """The proposals of these calls; that of a call whose token is worth nothing any more is refused.
+
+    Args:
+        tx: The transaction that holds the locks.
+        namespace: Of all these calls.
+        group: The calls.
+        enforcing: The services that ask in their own names, as they were locked (rule 4).
+        now: The instant of the commit.
+    """
+    tokens = {name for one in group for name in _shown(one)}
     if not tokens:
         return [one.proposal for one in group]
     found, ended = ended_tokens(tx, namespace, tokens, now)
     proposals: list[Proposal] = []
     for one in group:
-        error = _why_not(one, found, ended)
+        error = _why_not_asked(one, found, ended, enforcing) or _why_not(one, found, ended)
         proposals.append(
             one.proposal if error is None else replace(one.proposal, verdict=refusal(error), resume="")
         )
     return proposals
+
+
+def _shown(one: Pending) -> tuple[str, ...]:
+    """The tokens that were shown for a call."""
+    asked = one.call.enforcing
+    return tuple(name for name in (one.call.token, asked.token if asked is not None else "") if name)
+
+
+def _why_not_asked(
+    one: Pending,
+    found: Mapping[str, Token],
+    ended: Mapping[str, DeniedError],
+    enforcing: Mapping[Enforcing, Service | DeniedError],
+) -> DeniedError | None:
+    """Why the service that asks may not (rule 4); None where none asks, or it may."""
+    asked = one.call.enforcing
+    if asked is None:
+        return None
+    row = found.get(asked.token)
+    own = row is not None and (row.form, named_in(row.subject), row.proven_by) == (
+        TokenForm.SERVICE,
+        asked.service,
+        asked.key,
+    )  # fmt: skip - what is compared, side by side
+    if asked.token not in ended and not own:
+        return UnknownTokenError("the token is another's than the service's that asks")  # 2
+    return ended.get(asked.token) or why_not_enforced(enforcing, asked, one.call.tool)
 
 
 def _why_not(

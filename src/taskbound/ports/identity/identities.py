@@ -93,6 +93,9 @@ class IdentityWrites(IdentityReads, Protocol):
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
         """The version of each agent that exists, locked against change until the end of the transaction."""
 
+    def lock_persons(self, namespace: str, names: Collection[str]) -> Mapping[str, Person]:
+        """By name: those of these who are known; MUST stay so until the end."""
+
     def lock_grantors(self, namespace: str) -> tuple[Mapping[str, Person], tuple[Group, ...]]:
         """Every person and group, locked against change until the end of the transaction."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from taskbound.core.clock import Instant
     from taskbound.core.identity.service import Service, ServiceKey
 
@@ -35,6 +37,14 @@ class ServiceReads(Protocol):
 
 class ServiceWrites(ServiceReads, Protocol):
     """Writes them; `expect` is the version that the row must have, 0 for a row that must not exist."""
+
+    def lock_services(
+        self, namespace: str, names: Collection[str], keys: Collection[str]
+    ) -> tuple[Mapping[str, Service], Mapping[str, ServiceKey]]:
+        """Those of these services and keys that exist, by name and by id; MUST stay so until the end.
+
+        Keys are locked before services, as whoever removes a service does.
+        """
 
     def put_service(self, service: Service, *, expect: int) -> None:
         """Write the service.

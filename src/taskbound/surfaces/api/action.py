@@ -27,9 +27,11 @@ from taskbound.flows.action.explain import UnknownActionError
 from taskbound.flows.approval.look.looking import Unseen
 from taskbound.flows.credential.naming import credential_with
 from taskbound.flows.decision.commit import NotDecided
+from taskbound.flows.decision.refusals import SERVICE
 from taskbound.surfaces.api.daemon import Asked
 from taskbound.surfaces.api.filters import require_action, require_decision, require_task
 from taskbound.surfaces.api.looking import MOST_ROUNDS
+from taskbound.surfaces.api.service import is_service_seat
 from taskbound.surfaces.api.show import action_detail, action_row, changed_values, reasons
 from taskbound.surfaces.api.worker import OverloadedError
 from taskbound.wire import action as wire
@@ -289,15 +291,18 @@ def _record_malformed(daemon: Daemon, connection: Connection, ask: wire.Malforme
 def record_unread(
     daemon: Daemon, connection: Connection, event: ActionRefusedMalformed | ActionUndecided
 ) -> None:
-    """This record of what never came to a decision; of an agent without an allowance they are counted.
+    """This record of what never came to a decision; of who has no allowance left they are counted.
 
     In the worker's thread.
     """
+    principal = connection.principal
+    own = f"{SERVICE}{principal.name}" if principal is not None and is_service_seat(connection) else ""
+    holder = connection.agent or own
     try:
-        daemon.refusals.require(connection.namespace, connection.agent, code=event.code)
+        daemon.refusals.require(connection.namespace, holder, code=event.code)
     except TooManyRefusalsError:
         return
-    daemon.refusals.take(connection.namespace, connection.agent)
+    daemon.refusals.take(connection.namespace, holder)
     means = daemon.means
     means.store.write(
         lambda tx: tx.audit.append(connection.namespace, means.writer, [event], means.clock.now())

@@ -5,10 +5,10 @@
    others. What it writes first is held to what it was authorized by then (`flows.policy.held`).
 2. A refusal of what would have changed something leaves one record, as far as the principal's quota goes.
    An agent that asks in a person's name (an exchange that starts a task) takes it from its own.
-3. What gateways, egress, broker and agents with tokens ask for all the time is answered from memory. Such
-   an answer depends on the principal, how it was proven, the operation and what is in force, and is kept
-   under all four; what is in force is known anew after each change by this daemon, and after a second where
-   another one may have changed it.
+3. What gateways, egress, broker, services and agents with tokens ask for all the time is answered from
+   memory. Such an answer depends on the principal, how it was proven, the operation and what is in force,
+   and is kept under all four; what is in force is known anew after each change by this daemon, and after a
+   second where another one may have changed it.
 4. A gateway acts for its agent, and so does an egress by what a gateway asks for, on a connection that
    belongs to a task; egress, API, broker and front are services, everybody else a person: the one whose
    account it is, or `uid:N`. Whether an account may speak at all is said elsewhere, and stays said.
@@ -41,7 +41,7 @@ from taskbound.core.policy.operation import (
 )
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.policy.step_up import StepUpError
-from taskbound.flows.decision.refusals import PERSON
+from taskbound.flows.decision.refusals import PERSON, SERVICE
 from taskbound.flows.policy.held import authorized, bases, hold
 from taskbound.flows.policy.operations import Asked, authorize, conclude_standing, forbidden, proof_kind
 
@@ -74,8 +74,8 @@ _KINDS: Final = {
     "front": PrincipalKind.SERVICE,
     "gateway": PrincipalKind.AGENT,
 }
-_HOLDERS: Final = {PrincipalKind.AGENT: "", PrincipalKind.PERSON: PERSON, PrincipalKind.SERVICE: "service:"}
-"""What stands before a name where a quota is kept: a service has none of its own, and shares nobody's."""
+_HOLDERS: Final = {PrincipalKind.AGENT: "", PrincipalKind.PERSON: PERSON, PrincipalKind.SERVICE: SERVICE}
+"""What stands before a name where a quota is kept."""
 
 
 def _nothing() -> tuple[Basis, ...]:
@@ -177,7 +177,7 @@ class Authority:
             OperationForbiddenError: They do not.
             UnavailableError: The store can't tell.
         """
-        if operation.is_standing and (connection.role in _KINDS or connection.token):
+        if operation.is_standing and (connection.role in _KINDS or connection.token or operation.serves):
             match self.standing(connection, operation):
                 case Allowed():
                     return

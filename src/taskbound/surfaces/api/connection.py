@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.errors import DeniedError
     from taskbound.core.identity.proof import Binding, Principal
+    from taskbound.flows.decision.enforcing import Enforcing
     from taskbound.surfaces.api.peer import Peer
     from taskbound.wire.envelope import Push
     from taskbound.wire.network import Shown
@@ -80,12 +81,17 @@ class Connection:
     """The task that a process from outside named when it opened, where several of the agent run."""
     task: str = ""
     """The task that it belongs to; empty before the first call and after the end."""
+    enforcing: Enforcing | None = None
+    """The service that asks in its own name for that task; None where whoever acts asks."""
     ended: str = ""
     """Words on how its task ended, until a refusal has told them."""
 
     @property
     def proof(self) -> str:
         """What is known of who is at the other end, in the words of records."""
+        if self.enforcing is not None and self.principal is not None:
+            asked = f"service:{self.enforcing.service} token:{self.enforcing.token}"
+            return f"{self.principal.proof.words} by {asked}"
         return self.peer.proof.words if self.principal is None else self.principal.proof.words
 
     @property

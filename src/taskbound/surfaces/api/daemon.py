@@ -489,5 +489,6 @@ class Daemon:
             watch=asked.watch,
             unwatched=asked.unwatched,
             subject=asked.subject,
+            enforcing=connection.enforcing,
             recipient=ask.recipient,
         )

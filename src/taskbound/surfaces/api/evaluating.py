@@ -1,4 +1,4 @@
-"""Evaluations by AuthZEN, for agents that are afar: each one is an action, decided as any other.
+"""Evaluations by AuthZEN, for agents and services that are afar: each one is an action, decided as any other.
 
 1. Each is asked on the one path (`action.decided`), under a name of its own: law 2 knows no decision about
    several acts. Those of a request that are all asked about wait together, and are committed in one group
@@ -10,25 +10,37 @@
 4. A key is one action's. So a request of several has none.
 5. Nobody tells what came of it: only a tool that was declared so can be asked about
    (`flows.decision.usable`).
+6. A service that asks in its own name names with each evaluation a token that the task's agent showed it,
+   and that is for its audience: so it asks for no task whose agent did not come to it. Who showed that token
+   the service has seen, and nobody here. The call is the agent's, in its task, on a seat of its own; the
+   service is looked at once more in its commit (`flows.decision.enforcing`). The agent is not heard of by it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from taskbound.core.audit import ActionUndecided
 from taskbound.core.decision import Permit, Settled
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.identity.answered import BadRequestKeyError, parse_request_key
+from taskbound.core.identity.proof import TokenProof
 from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError
 from taskbound.core.policy.operations import OPERATIONS
+from taskbound.core.token import UnknownTokenError
 from taskbound.core.tool import NotAToolError, credential_kind, parse_tool_name
 from taskbound.flows.approval.hold.holds import MOST_WAIT
+from taskbound.flows.decision.enforcing import Enforcing
+from taskbound.flows.token.standing import require_token_goes_on
 from taskbound.surfaces.api.acting import not_permitted, permitted, require_token
-from taskbound.surfaces.api.action import decided, malformed
+from taskbound.surfaces.api.action import decided, malformed, record_unread
 from taskbound.surfaces.api.daemon import Asked
 from taskbound.surfaces.api.errors import family_of
+from taskbound.surfaces.api.network import seat_of_task
+from taskbound.surfaces.api.service import is_service_seat, require_service_seat
 from taskbound.surfaces.api.tracing import watching
 from taskbound.wire import action as wire
 from taskbound.wire.frame import FrameError
@@ -38,20 +50,31 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["evaluate_actions"]
+__all__ = ["NoTaskTokenError", "TwoTaskTokensError", "evaluate_actions"]
 
-_SHOWN = 200
+_SHOWN: Final = 200
 """Characters that are recorded of what is no name of a tool."""
+
+
+class NoTaskTokenError(MalformedError):
+    """A service asks in its own name, and does not say for whose task."""
+
+    code = "task-token-missing"
+    remedy = "send the task token that the agent showed this service, as `task_token` in the context"
+
+
+class TwoTaskTokensError(MalformedError):
+    """Who shows a token of a task names another one: it is not clear for which they ask."""
+
+    code = "task-token-twice"
+    remedy = "show a token of the service's own, or leave `task_token` out of the context"
 
 
 async def evaluate_actions(daemon: Daemon, seat: Connection, ask: wire.EvaluateActions) -> Answer:
     """The answers to these evaluations (rules 1 and 2)."""
-    require_token(seat)
-    match daemon.authority.standing(seat, OPERATIONS["action:ask"]):
-        case Allowed():
-            pass
-        case Barred(code=code):
-            raise OperationForbiddenError(f"the rules let this agent ask for no action ({code})")  # 2
+    if not is_service_seat(seat):
+        require_token(seat)
+        _require_asker(daemon, seat)
     if not 1 <= len(ask.evaluations) <= wire.MOST_EVALUATIONS:
         raise FrameError(f"a request has 1 to {wire.MOST_EVALUATIONS} evaluations")
     if seat.key:
@@ -70,18 +93,37 @@ async def evaluate_actions(daemon: Daemon, seat: Connection, ask: wire.EvaluateA
     return wire.ActionsEvaluated(answers=tuple(answers))
 
 
+def _require_asker(daemon: Daemon, seat: Connection) -> None:
+    """Go on only with an agent that may ask for actions (rule 2).
+
+    Raises:
+        OperationForbiddenError: It may not.
+    """
+    match daemon.authority.standing(seat, OPERATIONS["action:ask"]):
+        case Allowed():
+            return
+        case Barred(code=code):
+            raise OperationForbiddenError(f"the rules let this agent ask for no action ({code})")
+
+
 async def _evaluate(
     daemon: Daemon, seat: Connection, number: int, one: wire.Evaluation
 ) -> wire.ActionPermitted | wire.NotPermitted:
     """The answer to one of them; whatever is wrong with it is its own (rule 3)."""
     try:
         _require_named(one)
+        _require_one_token(seat, one)
     except MalformedError as error:
         code, message = one.code or error.code, one.message or error.message
         await _record(daemon, seat, one, code, message)
         return _why_not(error, code=code, message=message)
+    try:
+        mine = await _seat_for(daemon, seat, one)
+    except TaskboundError as error:
+        await daemon.first(partial(_record_undecided, daemon, seat, one, error))
+        return _why_not(error, code=error.code, message=error.message)
     asked = Asked(
-        connection=seat,
+        connection=mine,
         ask=wire.Decide(
             tool=one.tool,
             arguments=one.arguments,
@@ -98,9 +140,52 @@ async def _evaluate(
         found = await decided(daemon, asked)
         if isinstance(found, Settled) and isinstance(found.decision, Permit):
             return permitted(found, found.decision)
-        return not_permitted(daemon, seat, found)
+        return not_permitted(daemon, mine, found)
     except TaskboundError as error:
         return _why_not(error, code=error.code, message=error.message)
+
+
+async def _seat_for(daemon: Daemon, seat: Connection, one: wire.Evaluation) -> Connection:
+    """Where the call is made: for an agent its own seat, for a service one in the agent's task (rule 6).
+
+    Raises:
+        TaskboundError: The token is none that the agent showed this service, or the agent may not ask.
+    """
+    if not is_service_seat(seat):
+        return seat
+    found = await daemon.read(partial(_shown_to, daemon, seat, one.token))
+    _require_asker(daemon, found)
+    return found
+
+
+def _shown_to(daemon: Daemon, seat: Connection, token: str) -> Connection:
+    """The seat of the agent whose token was shown to this service (rule 6)."""
+    principal = require_service_seat(seat)
+    proof = principal.proof
+    with daemon.means.store.read() as snapshot:
+        own = snapshot.tokens.token(seat.namespace, proof.token if isinstance(proof, TokenProof) else "")
+        service = snapshot.services.service(seat.namespace, principal.name)
+    if own is None or service is None:
+        raise UnknownTokenError("the service's token is worth nothing any more")
+    agent = daemon.token.verification.verify_relayed(
+        token, audience=service.audience, namespace=seat.namespace, stands=require_token_goes_on
+    )
+    found = seat_of_task(daemon, agent.principal, agent.token.task)
+    found.enforcing = Enforcing(service=service.name, key=own.proven_by, token=own.id)
+    return found
+
+
+def _require_one_token(seat: Connection, one: wire.Evaluation) -> None:
+    """Go on only where it is clear for which task it is asked (rule 6).
+
+    Raises:
+        MalformedError: It is not.
+    """
+    if is_service_seat(seat):
+        if not one.token:
+            raise NoTaskTokenError("a service asks for the task of an agent that showed it a token")
+    elif one.token:
+        raise TwoTaskTokensError("a token of a task is shown, and another one is named")
 
 
 def _require_named(one: wire.Evaluation) -> None:
@@ -127,6 +212,22 @@ async def _record(daemon: Daemon, seat: Connection, one: wire.Evaluation, code: 
         tool=one.tool[:_SHOWN],
     )
     await malformed(daemon, seat, unread)
+
+
+def _record_undecided(daemon: Daemon, seat: Connection, one: wire.Evaluation, error: TaskboundError) -> None:
+    """One record of what a service asked for nobody's task (rule 6); in the worker's thread."""
+    raw = bytes(one.arguments)
+    event = ActionUndecided(
+        code=error.code,
+        connection=seat.name,
+        agent="",
+        tool=one.tool,
+        task="",
+        size=len(raw),
+        digest=sha256(raw).hexdigest(),
+        proof=seat.proof,
+    )
+    record_unread(daemon, seat, event)
 
 
 def _why_not(error: TaskboundError, *, code: str, message: str) -> wire.NotPermitted:

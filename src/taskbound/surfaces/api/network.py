@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.core.errors import DeniedError
+    from taskbound.core.policy.operation import Operation
     from taskbound.flows.decision import Doubts
     from taskbound.flows.means import Actor, Means
     from taskbound.flows.task import Tasks
@@ -78,7 +79,7 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Push, Said
     from taskbound.wire.network import Shown
 
-__all__ = ["NEAR", "Network", "prove", "require_api", "shows", "told_of_kind"]
+__all__ = ["NEAR", "Network", "prove", "require_api", "seat_of_task", "shows", "told_of_kind"]
 
 NEAR: Final = frozenset(
     {
@@ -242,7 +243,7 @@ async def _seat(daemon: Daemon, connection: Connection, shown: Shown | None) -> 
     proof = principal.proof
     if isinstance(proof, TokenProof) and proof.task:
         network.heard.add((principal.namespace, proof.task))
-        return _seat_of_task(daemon, principal, proof.task)
+        return seat_of_task(daemon, principal, proof.task)
     return _seat_of(connection, principal)
 
 
@@ -316,18 +317,19 @@ def _client_of(daemon: Daemon, carrier: Connection, ask: ClientForm, shown: Show
     return prove_client(daemon.means, daemon.proofs, form, shown)
 
 
-def told_of_kind(error: DeniedError, seat: Connection, right: Right) -> DeniedError:
+def told_of_kind(error: DeniedError, seat: Connection, operation: Operation) -> DeniedError:
     """The refusal of who shows a token; of the wrong kind it is told as that (rule 11).
 
     Args:
         error: Why it was refused.
         seat: Who asked.
-        right: Who may ask for it.
+        operation: What was asked for.
     """
     if seat.principal is None or seat.client:
         return error
+    mine, right = _SCOPE_OF[seat.principal.kind], operation.right
     scope = _SCOPES.get(right, "operations")
-    if scope == _SCOPE_OF[seat.principal.kind] or right is Right.ANYONE:
+    if scope == mine or right is Right.ANYONE or (operation.serves and mine == _SCOPES[Right.SERVICE]):
         return error
     return OtherKindError(error.message, remedy=f"show a token with the scope `{scope}`", where=scope)
 
@@ -344,8 +346,8 @@ def _seat_of(connection: Connection, principal: Principal) -> Connection:
     )
 
 
-def _seat_of_task(daemon: Daemon, principal: Principal, task: str) -> Connection:
-    """The seat of an agent that shows a token of its task: what holds what it is permitted (rule 8)."""
+def seat_of_task(daemon: Daemon, principal: Principal, task: str) -> Connection:
+    """The seat of an agent whose token of its task was shown: what holds what it is permitted (rule 8)."""
     return Connection(
         name=daemon.means.chance.name(AFAR),
         role="network",

@@ -179,7 +179,7 @@ class SocketServer(asyncio.Protocol):
                 return await work()  # 9
             return await once(self._daemon, seat, key, said.ask, work)
         except (OperationForbiddenError, UnprovenError) as error:
-            raise told_of_kind(error, seat, operation.right) from error
+            raise told_of_kind(error, seat, operation.policy) from error
 
     async def _work(self, operation: Operation, connection: Connection, ask: Ask) -> Answer:
         """Do it, once the rules in force let it pass (rule 8)."""
@@ -191,6 +191,8 @@ class SocketServer(asyncio.Protocol):
             return await operation.work(self._daemon, connection, ask)
 
     def _require(self, operation: Operation, connection: Connection) -> None:
+        if operation.policy.serves and is_service_seat(connection):
+            return
         if operation.right is Right.GATEWAY:
             require = self._daemon.require_asker if operation.injects else self._daemon.require_gateway
             require(connection)
@@ -198,8 +200,6 @@ class SocketServer(asyncio.Protocol):
             require_egress(self._daemon, connection)
         elif operation.right is Right.BROKER:
             require_broker(self._daemon, connection)
-        elif operation.policy.serves and is_service_seat(connection):
-            return
         elif operation.right is Right.READ:
             self._daemon.require_speaker(connection)
         elif operation.right is Right.SERVICE:

@@ -81,6 +81,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-secret bad-selector bad-slot bad-ssh-credential bad-ssh-key not-started other-sealing-key
         bad-sign-in bad-subject
         bad-address bad-body bad-evaluation bad-form bad-page-cursor bad-query bad-request-key bad-tls
+        task-token-missing task-token-twice
         too-many-evaluations
         yet-to-run
         arguments-rewritten bad-endpoint bad-holders bad-issuer-name bad-service-key bad-token-context

@@ -227,6 +227,8 @@ class ActionDecided:
     """`unwatched` of a permit whose outcome nobody tells, and which counts as used; empty for all others."""
     subject: str = ""
     """Of what was asked by AuthZEN: whom the asker says it is for, as JSON: a claim, and no identity."""
+    service: str = ""
+    """The service that asked in its own name, with a token that the agent showed it; empty for all others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,9 @@
    can't be read is refused by itself; a default that can't be, refuses all.
 5. Defaults stand in each item that has none of its own: what they come to together is bounded, as a body
    is.
-6. Who the subject is, is the caller's word. It goes along as such, and identifies nobody.
+6. `task_token` in the context is what the agent showed a service that asks in its own name: it says for
+   which task, and is neither an argument nor recorded.
+7. Who the subject is, is the caller's word. It goes along as such, and identifies nobody.
 """
 
 from __future__ import annotations
@@ -55,6 +57,10 @@ _SEMANTICS: Final[dict[str, Literal["", "deny", "permit"]]] = {
 }
 _MOST: Final = 1_048_576
 """Bytes that all evaluations of a request come to (rule 5)."""
+_SHOWN: Final = "task_token"
+"""The member of a context that says for whose task a service asks (rule 6)."""
+_MOST_TOKEN: Final = 16_384
+"""Characters of it."""
 _LONGEST: Final = 1_000
 """Bytes of whom an evaluation is for: it is kept in the log with each."""
 
@@ -95,7 +101,7 @@ def read_evaluations(body: bytes) -> Asked:
     until = _semantic(told)
     defaults = {name: _entity(told[name], name) for name in _ENTITIES if name in told}
     found = tuple(_item(one, number, defaults) for number, one in enumerate(items))
-    if sum(len(one.arguments) + len(one.subject) for one in found) > _MOST:
+    if sum(len(one.arguments) + len(one.subject) + len(one.token) for one in found) > _MOST:
         raise TooManyEvaluationsError(f"the evaluations come to more than {_MOST} bytes")
     return Asked(ask=EvaluateActions(evaluations=found, until=until), many=True)
 
@@ -150,11 +156,12 @@ def _entity(value: JsonValue, name: str) -> dict[str, JsonValue]:
 
 
 def _evaluation(entities: dict[str, dict[str, JsonValue]]) -> Evaluation:
-    """The call that an evaluation is (rules 2, 3 and 6)."""
+    """The call that an evaluation is (rules 2, 3, 6 and 7)."""
     for name in _REQUIRED:
         if name not in entities:
             raise BadEvaluationError(f"`{name}` is not there", where=name)
     subject, action, resource = (entities[name] for name in _REQUIRED)
+    token, entities = _token_of(entities)  # 6
     who = canonical({"id": subject["id"], "type": subject["type"]})
     if len(who) > _LONGEST:
         raise BadEvaluationError(
@@ -177,7 +184,22 @@ def _evaluation(entities: dict[str, dict[str, JsonValue]]) -> Evaluation:
             )  # 3
     except MalformedError as error:
         return _unread(error.code, error.message, arguments, tool=tool, subject=who.decode())
-    return Evaluation(tool=tool, arguments=msgspec.Raw(canonical(arguments)), subject=who.decode())
+    return Evaluation(
+        tool=tool, arguments=msgspec.Raw(canonical(arguments)), subject=who.decode(), token=token
+    )
+
+
+def _token_of(entities: dict[str, dict[str, JsonValue]]) -> tuple[str, dict[str, dict[str, JsonValue]]]:
+    """The token that the agent showed, and the entities without it (rule 6)."""
+    context = entities.get("context", {})
+    token = context.get(_SHOWN, "")
+    if not isinstance(token, str) or len(token) > _MOST_TOKEN:
+        raise BadEvaluationError(
+            f"`{_SHOWN}` is no text of at most {_MOST_TOKEN} characters",
+            where=f"context.{_SHOWN}",
+        )
+    rest = {key: one for key, one in context.items() if key != _SHOWN}
+    return token, {**entities, "context": rest}
 
 
 def _more(entities: dict[str, dict[str, JsonValue]]) -> dict[str, dict[str, JsonValue]]:

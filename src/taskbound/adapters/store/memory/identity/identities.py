@@ -83,6 +83,11 @@ class MemoryIdentities:
         found = {name: self.agent(namespace, name) for name in names}
         return {name: one.version for name, one in found.items() if one is not None}
 
+    def lock_persons(self, namespace: str, names: Collection[str]) -> Mapping[str, Person]:
+        """By name: those of these who are known; one transaction is after the other."""
+        found = {name: self.person(namespace, name) for name in names}
+        return {name: one for name, one in found.items() if one is not None}
+
     def lock_grantors(self, namespace: str) -> tuple[Mapping[str, Person], tuple[Group, ...]]:
         """Every person and every group."""
         return self.persons(namespace), self.groups(namespace)

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from taskbound.adapters.store.memory.rows import Tables
     from taskbound.core.clock import Instant
     from taskbound.core.identity.service import Service, ServiceKey
@@ -30,6 +32,17 @@ class MemoryServices:
         """Every service, by name."""
         found = [one for one in self._tables.live().services.values() if one.namespace == namespace]
         return tuple(sorted(found, key=lambda one: one.name))
+
+    def lock_services(
+        self, namespace: str, names: Collection[str], keys: Collection[str]
+    ) -> tuple[Mapping[str, Service], Mapping[str, ServiceKey]]:
+        """Those of these that exist; one transaction is after the other."""
+        services = {name: self.service(namespace, name) for name in names}
+        proven = {kid: self.service_key(namespace, kid) for kid in keys}
+        return (
+            {name: one for name, one in services.items() if one is not None},
+            {kid: one for kid, one in proven.items() if one is not None},
+        )
 
     def put_service(self, service: Service, *, expect: int) -> None:
         """Write the service."""

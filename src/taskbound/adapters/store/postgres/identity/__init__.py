@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from taskbound.adapters.store.postgres.identity.identities import PostgresIdentities
+from taskbound.adapters.store.postgres.identity.service import PostgresServices
 
-__all__ = ["PostgresIdentities"]
+__all__ = ["PostgresIdentities", "PostgresServices"]

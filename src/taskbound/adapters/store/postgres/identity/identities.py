@@ -17,6 +17,7 @@ from taskbound.adapters.store.sql.identity import (
     read_person_key,
     read_version,
 )
+from taskbound.adapters.store.sql.schema import persons
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -30,6 +31,11 @@ __all__ = ["PostgresIdentities"]
 
 _LOCK: Final = (
     "SELECT name, version FROM agents WHERE namespace = ? AND name = ANY(?::text[]) ORDER BY name FOR SHARE"
+)
+
+_LOCK_PERSONS: Final = (
+    f"SELECT {', '.join(one.name for one in persons.columns)} FROM persons"  # noqa: S608 - our own words
+    " WHERE namespace = ? AND name = ANY(?::text[]) ORDER BY name FOR SHARE"
 )
 
 
@@ -46,6 +52,11 @@ class PostgresIdentities(SqlIdentities):
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
         """The version of each agent that exists, by name in order."""
         return dict(self._locks.locked(read_version, _LOCK, (namespace, write_texts(names))))
+
+    def lock_persons(self, namespace: str, names: Collection[str]) -> Mapping[str, Person]:
+        """By name: those of these who are known, in order."""
+        values = (namespace, write_texts(sorted(names)))
+        return {one.name: one for one in self._locks.locked(read_person, _LOCK_PERSONS, values)}
 
     def lock_grantors(self, namespace: str) -> tuple[Mapping[str, Person], tuple[Group, ...]]:
         """Every person and every group, by name in order."""

@@ -8,7 +8,7 @@ from taskbound.adapters.store.postgres.action import PostgresActions, PostgresWa
 from taskbound.adapters.store.postgres.approval import PostgresApprovals
 from taskbound.adapters.store.postgres.audit import PostgresAudit
 from taskbound.adapters.store.postgres.credential import PostgresCredentials
-from taskbound.adapters.store.postgres.identity import PostgresIdentities
+from taskbound.adapters.store.postgres.identity import PostgresIdentities, PostgresServices
 from taskbound.adapters.store.postgres.policy import PostgresPolicy
 from taskbound.adapters.store.postgres.revocation import PostgresRevocation
 from taskbound.adapters.store.postgres.target import PostgresTargets
@@ -18,7 +18,6 @@ from taskbound.adapters.store.postgres.tool import PostgresTools
 from taskbound.adapters.store.sql.identity import (
     SqlAccounts,
     SqlAnswered,
-    SqlServices,
     SqlTrusts,
     SqlWorkloads,
 )
@@ -60,9 +59,9 @@ class PostgresTransaction:
         return SqlWorkloads(self._link)
 
     @property
-    def services(self) -> SqlServices:
+    def services(self) -> PostgresServices:
         """Enforcement points and systems downstream."""
-        return SqlServices(self._link)
+        return PostgresServices(self._link)
 
     @property
     def trusts(self) -> SqlTrusts:

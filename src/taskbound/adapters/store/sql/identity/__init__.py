@@ -16,7 +16,7 @@ from taskbound.adapters.store.sql.identity.identities import (
     read_person_key,
     read_version,
 )
-from taskbound.adapters.store.sql.identity.service import SqlServices
+from taskbound.adapters.store.sql.identity.service import SqlServices, read_service, read_service_key
 from taskbound.adapters.store.sql.identity.trust import SqlTrusts
 from taskbound.adapters.store.sql.identity.workload import SqlWorkloads
 
@@ -35,5 +35,7 @@ __all__ = [
     "read_issuer",
     "read_person",
     "read_person_key",
+    "read_service",
+    "read_service_key",
     "read_version",
 ]

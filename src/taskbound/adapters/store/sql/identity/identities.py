@@ -154,6 +154,11 @@ class SqlIdentities:
 
         return read(names) if known is None else look_up(known.agents, namespace, names, read)
 
+    def lock_persons(self, namespace: str, names: Collection[str]) -> Mapping[str, Person]:
+        """By name: those of these who are known; the transaction holds the one lock there is."""
+        found = {name: self.person(namespace, name) for name in names}
+        return {name: one for name, one in found.items() if one is not None}
+
     def lock_grantors(self, namespace: str) -> tuple[Mapping[str, Person], tuple[Group, ...]]:
         """Every person and every group."""
         return self.persons(namespace), self.groups(namespace)

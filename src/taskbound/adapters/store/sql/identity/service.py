@@ -13,9 +13,11 @@ from taskbound.core.clock import Instant
 from taskbound.core.identity.service import Service, ServiceKey
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlServices"]
+__all__ = ["SqlServices", "read_service", "read_service_key"]
 
 _SPACE: Final = given("namespace")
 _MINE: Final = select(services).where(services.c.namespace == _SPACE)
@@ -55,11 +57,22 @@ class SqlServices:
 
     def service(self, namespace: str, name: str) -> Service | None:
         """The service of this name."""
-        return self._link.one(_service, _ONE.text, _ONE.values(namespace=namespace, name=name))
+        return self._link.one(read_service, _ONE.text, _ONE.values(namespace=namespace, name=name))
 
     def services(self, namespace: str) -> tuple[Service, ...]:
         """Every service, by name."""
-        return self._link.all(_service, _ALL.text, _ALL.values(namespace=namespace))
+        return self._link.all(read_service, _ALL.text, _ALL.values(namespace=namespace))
+
+    def lock_services(
+        self, namespace: str, names: Collection[str], keys: Collection[str]
+    ) -> tuple[Mapping[str, Service], Mapping[str, ServiceKey]]:
+        """Those of these that exist; the transaction holds the one lock there is."""
+        services = {name: self.service(namespace, name) for name in names}
+        proven = {kid: self.service_key(namespace, kid) for kid in keys}
+        return (
+            {name: one for name, one in services.items() if one is not None},
+            {kid: one for kid, one in proven.items() if one is not None},
+        )
 
     def put_service(self, service: Service, *, expect: int) -> None:
         """Write the service."""
@@ -81,12 +94,14 @@ class SqlServices:
 
     def service_key(self, namespace: str, kid: str) -> ServiceKey | None:
         """The key of this id."""
-        return self._link.one(_key, _KEY.text, _KEY.values(namespace=namespace, kid=kid))
+        return self._link.one(read_service_key, _KEY.text, _KEY.values(namespace=namespace, kid=kid))
 
     def service_keys(self, namespace: str, service: str = "") -> tuple[ServiceKey, ...]:
         """Every key of the service, or of all."""
         asked = _KEYS_OF if service else _ALL_KEYS
-        return self._link.all(_key, asked.text, asked.values(namespace=namespace, service=service))
+        return self._link.all(
+            read_service_key, asked.text, asked.values(namespace=namespace, service=service)
+        )
 
     def put_service_key(self, key: ServiceKey) -> None:
         """Write a new key."""
@@ -105,9 +120,10 @@ class SqlServices:
         self._link.change(_END_KEY.text, _END_KEY.values(namespace=namespace, kid=kid, at=at))
 
 
-def _service(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+def read_service(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     namespace: str, name: str, owner: str, audience: str, tools: str, added: int, version: int
 ) -> Service:
+    """The service of a row."""
     return Service(
         namespace=namespace,
         name=name,
@@ -119,9 +135,10 @@ def _service(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     )
 
 
-def _key(  # the columns of a row, in order
+def read_service_key(
     namespace: str, kid: str, service: str, public: bytes, added: int, removed: int
 ) -> ServiceKey:
+    """The key of a row, its columns in order."""
     return ServiceKey(
         namespace=namespace,
         kid=kid,
