@@ -13,24 +13,18 @@ from tests.crash.grounds import GROUNDS
 from tests.crash.minting import minting_at
 from tests.crash.points import POINTS
 
-__all__ = ["soak_credentials"]
+__all__ = ["KINDS", "soak_credentials"]
+
+KINDS = tuple(GROUNDS)
+"""The systems, each of which is a soak of its own."""
 
 
-def soak_credentials(count: int, seed: int) -> Found:
-    """Every point of the fault matrix for each kind of target, and so many kills at random over all of them.
+def soak_credentials(kind: str, count: int, seed: int) -> Found:
+    """Every point of the fault matrix for a kind of target, and so many kills at random.
 
     All that was minted is looked for, and so is whoever was let in. What nobody can end, as the kill lost it
     and it has no name, lives no longer than its row says.
     """
-    each = -(-count // len(GROUNDS))
-    said = []
-    for number, kind in enumerate(GROUNDS, 1):
-        said.append(_soak(kind, each, seed))
-        print(f"{number} of {len(GROUNDS)}: {said[-1]}", flush=True)
-    return Found(counted="; ".join(said))
-
-
-def _soak(kind: str, count: int, seed: int) -> str:
     with (
         tempfile.TemporaryDirectory(prefix="tb-") as folder,
         minting_at(Path(folder), GROUNDS[kind]) as here,
@@ -45,8 +39,8 @@ def _soak(kind: str, count: int, seed: int) -> str:
         left = here.left_behind()
     points = len(POINTS[kind])
     renewed = f", {here.renewed:,} times renewed" if here.ground.renews else ""
-    return (
-        f"{kind}: {points} points, {count:,} kills at random, {rows:,} credentials{renewed} with"
+    return Found(
+        counted=f"{points} points, {count:,} kills at random, {rows:,} credentials{renewed} with"
         f" {here.ground.opened:,} sessions, {_said(lost, left)}"
     )
 

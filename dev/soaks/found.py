@@ -13,7 +13,7 @@ import msgspec
 from taskbound.adapters.store.sql.sqlite.driver import driver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
 __all__ = ["PAGE", "Found", "Report", "Spread", "write_page"]
 
@@ -77,13 +77,13 @@ class Report:
     date: str
 
 
-def write_page(fresh: Iterable[Report]) -> None:
-    """Write the page; a soak that was not run now stays as it was."""
+def write_page(fresh: Iterable[Report], *, known: Container[str]) -> None:
+    """Write the page; a soak that was not run now stays as it was, and one that is no more goes."""
     reports: dict[str, Report] = {}
     if _DATA.exists():
         reports = {one.name: one for one in msgspec.json.decode(_DATA.read_bytes(), type=list[Report])}
     reports |= {one.name: one for one in fresh}
-    ordered = [reports[name] for name in sorted(reports)]
+    ordered = [reports[name] for name in sorted(reports) if name in known]
     _DATA.write_bytes(msgspec.json.format(msgspec.json.encode(ordered), indent=1) + b"\n")
     where = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
     note = "Processor time is in seconds, of the process that looks: without those that are killed or asked."
