@@ -15,6 +15,7 @@ from dev.benchmarks.certificate import measure_certificate
 from dev.benchmarks.credential import measure_credential
 from dev.benchmarks.decision import measure_decision
 from dev.benchmarks.durable import measure_durable, measure_large
+from dev.benchmarks.evaluation import measure_evaluation
 from dev.benchmarks.feed import measure_feed
 from dev.benchmarks.gateway import measure_gateway
 from dev.benchmarks.guarded import measure_guarded
@@ -47,6 +48,7 @@ SECTIONS: dict[str, Callable[..., Section]] = {
     "operations": measure_operations,
     "durable": measure_durable,
     "large": measure_large,
+    "evaluation": measure_evaluation,
     "feed": measure_feed,
     "gateway": measure_gateway,
     "guarded": measure_guarded,

@@ -100,6 +100,7 @@ _ORDER: Final = (
     "guarded",
     "transports",
     "actions",
+    "evaluation",
     "feed",
     "memory",
     "token",

@@ -26,6 +26,8 @@ PACKAGES = "requirements/conformance/package.json"
 """What comes from npm, beside which its lock lies."""
 SERVERS = "requirements/servers/package.json"
 """The MCP servers from npm that tests call."""
+BENCHES = "requirements/benches/package.json"
+"""What `dev/bench` compares with."""
 DEPENDENCIES = "docs/adr/0002-dependencies.md"
 KINDS = ("added", "changed", "fixed", "removed", "security")
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
@@ -84,7 +86,7 @@ def lock_is_current(root: Path) -> Iterator[Finding]:
 
 def npm_lock_is_current(root: Path) -> Iterator[Finding]:
     """The lock of npm pins, with hashes and without any address, exactly what package.json asks for."""
-    for page in (PACKAGES, SERVERS):
+    for page in (PACKAGES, SERVERS, BENCHES):
         if (root / page).exists():
             yield from _npm_lock(root, page)
 
@@ -118,7 +120,7 @@ def dependencies_have_a_line(root: Path) -> Iterator[Finding]:
     page = root / DEPENDENCIES
     rows = page.read_text(encoding="utf-8") if page.exists() else ""
     chosen = [need.name for need in wanted(root, ("server", "postgres", "demo", "dev"))]
-    for name in [*chosen, *from_npm(root)]:
+    for name in [*chosen, *from_npm(root), *from_npm(root, BENCHES)]:
         if f"| `{name}` |" not in rows:
             yield Finding(
                 rule="dependencies-have-a-line",

@@ -211,7 +211,7 @@ def test_a_lock_that_is_old_unhashed_or_names_a_place_is_found(tmp_path: Path) -
     assert locked(tmp_path, "--index-url x\nmsgspec==0.22.0" + hashed)
 
 
-@pytest.mark.parametrize("page", [paper.PACKAGES, paper.SERVERS])
+@pytest.mark.parametrize("page", [paper.PACKAGES, paper.SERVERS, paper.BENCHES])
 def test_a_lock_of_npm_that_is_old_unhashed_or_names_a_place_is_found(tmp_path: Path, page: str) -> None:
     plant(tmp_path, page, '{"dependencies": {"@a/b": "1.0.0"}}')
 
