@@ -33,6 +33,7 @@ from taskbound.flows.audit.amendment_rows import AmendmentLedger
 from taskbound.flows.audit.compared import compared
 from taskbound.flows.audit.key_rows import KeyLedger
 from taskbound.flows.audit.policy_rows import PolicyLedger
+from taskbound.flows.audit.service_rows import ServiceLedger
 from taskbound.flows.audit.unknown_rows import UnknownLedger
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ def compare_rows(snapshot: Snapshot, progress: Callable[[int, int], None]) -> Co
         progress: Told, now and then, how many records of how many were followed.
     """
     ledger = _Ledger(snapshot)
-    ledgers = (KeyLedger, PolicyLedger, UnknownLedger, AmendmentLedger, AgentLedger)
+    ledgers = (KeyLedger, PolicyLedger, UnknownLedger, AmendmentLedger, AgentLedger, ServiceLedger)
     others = [make(snapshot) for make in ledgers]
     total, done = snapshot.audit.count(), 0
     for page in _pages(snapshot):
