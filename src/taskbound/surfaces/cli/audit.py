@@ -195,8 +195,8 @@ def verify(
 
     The key and the checkpoint must be ones that you held before: a thief of the log's key can recompute
     everything, but not what you have. Without `--key` the daemon is asked for it, which vouches for nothing.
-    `--deep` believes the log, and says where limits, tasks, actions, answers and agents in the database
-    are others.
+    `--deep` believes the log, and says where limits, tasks, actions, answers, agents and services in the
+    database are others.
     """
     if [bool(file), live, deep, bool(proof)].count(True) != 1:
         raise BadInputError("name one thing to verify: a FILE, `--live`, `--deep` or `--proof FILE`")
