@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -33,6 +32,7 @@ from mcp.shared.auth import (
 )
 from pydantic import AnyUrl
 
+from tests.peers.ports import free_port
 from tests.surfaces.cli.installation import Installation
 from tests.wiring.running import until
 
@@ -186,12 +186,6 @@ def answers(address: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @contextmanager

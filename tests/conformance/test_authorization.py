@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from taskbound.wire.authorization import AddClient, AskedDetail, ClientRow, ConsentToClient, LookAtAsked
 from taskbound.wiring.home import find_socket, make_home
 from tests.conformance.suite import REVISIONS, judge, listed, run_authorization
+from tests.peers.ports import free_port
 from tests.surfaces.network.serving import api
 from tests.wiring.running import AGENT, client, daemon, settle_in, status, until
 
@@ -46,12 +46,6 @@ class Place:
             assert person.ask(order, AskedDetail).state == "consented"
         with opener.open(path, timeout=20) as sent:
             assert sent.read() == b"OK. You can close this page."
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @contextmanager

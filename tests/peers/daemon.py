@@ -55,7 +55,7 @@ __all__ = ["Held", "Holding", "ScriptedDaemon", "rows_of"]
 
 TASK = "tsk_1"
 FAR = 2**62
-DEADLINE = 20.0
+DEADLINE = 45.0
 A = TypeVar("A")
 
 

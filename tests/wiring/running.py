@@ -33,7 +33,7 @@ from taskbound.wire.tool import AddUpstream, ServerSpec
 from taskbound.wiring.home import find_socket
 from taskbound.wiring.start import answers
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 AGENT = "helper"
 SCOPE = {"grants": [{"tool": "echo__say", "arguments": {"text": {"any": True}}}]}
 TOOL = {
@@ -135,7 +135,7 @@ def until(what: Callable[[], bool], sentence: str) -> None:
 
 
 def client(socket: Path, role: str = "cli", agent: str = "") -> Client:
-    return Client(socket, Open(role=role, version=__version__, agent=agent), patience=15.0)
+    return Client(socket, Open(role=role, version=__version__, agent=agent), patience=30.0)
 
 
 def status(socket: Path) -> StatusReport:

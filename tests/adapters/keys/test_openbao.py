@@ -16,7 +16,8 @@ from taskbound.ports.signer import SignerUnavailableError
 from taskbound.ports.token import TokenKeyGoneError, TokenKeyWeakError
 from taskbound.wire.jose import parse_jwks
 from tests.peers.certificates import certificate
-from tests.peers.openbao import Bao, free_port
+from tests.peers.openbao import Bao
+from tests.peers.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

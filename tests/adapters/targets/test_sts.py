@@ -28,7 +28,7 @@ from tests.peers.aws import ACCOUNT, OTHER, READER, Aws, aws
 from tests.peers.cutting import CuttingPort
 from tests.peers.impostor import DOES, Does, posing
 from tests.peers.minter import PREFIX, fresh_name
-from tests.peers.openbao import free_port
+from tests.peers.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -336,7 +336,7 @@ def test_f11_who_is_not_aws_is_not_believed_and_not_waited_for(there: Aws, does:
         began = time.monotonic()
         with pytest.raises((TargetUnavailableError, TargetRefusedError)):
             target.revoke(fresh_name(), ends=ends(), patience=0.5)
-        assert time.monotonic() - began < 5.0
+        assert time.monotonic() - began < 20  # it would go on for ever
 
 
 def test_no_variable_and_no_file_of_the_machine_says_who_we_are(

@@ -118,7 +118,7 @@ def test_an_answer_without_an_end_is_cut_by_its_bound_or_by_the_call_s_patience(
         before = time.monotonic()
         with pytest.raises(REFUSES):
             CALLS[call](system, there, SHORT)
-        assert time.monotonic() - before < SHORT + 4
+        assert time.monotonic() - before < SHORT + 20  # it would go on for ever
         over.set()
 
 
@@ -289,7 +289,7 @@ def test_a_head_without_an_end_is_cut_by_its_bound_or_by_the_call_s_patience(
         try:
             with pytest.raises(REFUSES):
                 CALLS[call](system, there, SHORT)
-            assert time.monotonic() - before < SHORT + 4
+            assert time.monotonic() - before < SHORT + 20  # it would go on for ever
         finally:
             over.set()
             listening.shutdown(socket.SHUT_RDWR)

@@ -16,7 +16,7 @@ from tests.peers.cutting import CuttingPort
 from tests.peers.impostor import posing
 from tests.peers.leasing import READER, Leasing, leasing
 from tests.peers.minter import ADMIN
-from tests.peers.openbao import free_port
+from tests.peers.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

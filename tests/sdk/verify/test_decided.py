@@ -132,5 +132,5 @@ def test_a_child_of_a_fork_waits_for_no_thread_of_its_parent(tmp_path: Path) -> 
     with vars(seen)["_lock"]:
         child = os.fork()
         if not child:
-            os._exit(0 if vars(seen)["_lock"].acquire(timeout=5) else 1)
+            os._exit(0 if vars(seen)["_lock"].acquire(timeout=30) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -87,7 +87,7 @@ class Scene:
     async def waiting(self, row: Credential, who: str = "a") -> asyncio.Future[Any]:
         """A question for its secret, once the daemon has it."""
         taken = self.askers.ask(who, credential.TakeCredential(credential=row.id))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while row.id not in self.daemon.credentials.waited_for("default"):
                 await self.round_trip()
         return taken
@@ -109,7 +109,7 @@ class Scene:
 
     async def outcome(self, row: Credential) -> tuple[str, bytes]:
         """What is recorded of its action, once something is."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 with self.world.store.read() as seen:
                     kept = seen.actions.action("default", row.action)
@@ -288,7 +288,7 @@ def test_what_was_sealed_waits_for_its_connection_alone_and_goes_with_it(tmp_pat
             assert code(await gone) == "credential-ended"
             del taken, other
             await at.askers.ask("a", None)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while at.daemon.credentials.waited_for("default"):
                     await at.round_trip()
             tell = broker.TellMinted(credential=row.id, fence=order.fence, sealed="SEALED")
@@ -315,7 +315,7 @@ def test_k10_what_is_to_end_with_its_connection_is_ended_once_that_is_given_up_a
                 have = credential.AcknowledgeCredential(credential=row.id, with_connection=row is bound)
                 assert await at.askers.ask("a", have) == Done()
             await at.askers.ask("a", None)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while at.daemon.connections.gateways():
                     await at.round_trip()
             (lost,) = at.daemon.connections.gateways(lost=True)
@@ -323,7 +323,7 @@ def test_k10_what_is_to_end_with_its_connection_is_ended_once_that_is_given_up_a
             assert row_of(at.world, bound).state is CredentialState.ACTIVE
             at.place.pushes.clear()
             at.daemon.give_up(lost)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while broker.DuePush(target=TARGET) not in at.place.pushes:
                     await at.round_trip()
             found = row_of(at.world, bound)
@@ -407,7 +407,7 @@ def test_the_broker_hears_of_every_target_when_it_comes_and_of_a_sweep_that_a_pe
             assert refused.value.fault.code == "no-broker"
             client = await place.client("broker")
             await client.ask(broker.LeaseCredentials(credentials=()), broker.Orders)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while len(place.pushes) < 2:
                     await client.ask(broker.LeaseCredentials(credentials=()), broker.Orders)
             assert place.pushes == [broker.DuePush(target=one) for one in (TARGET, "other-db")]

@@ -30,7 +30,7 @@ async def renewing(at: Scene, letter: str = "a", who: str = "a") -> Credential:
 async def waiting(at: Scene, row: Credential, who: str = "a") -> asyncio.Future[object]:
     """A question for what comes of it, once the daemon has it."""
     asked = at.askers.ask(who, credential.AwaitRenewal(credential=row.id))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (row.namespace, row.id) not in {*at.daemon.credentials.renewals.keys()}:
             await at.round_trip()
     return asked
@@ -39,7 +39,7 @@ async def waiting(at: Scene, row: Credential, who: str = "a") -> asyncio.Future[
 async def outcome(at: Scene, row: Credential) -> str:
     """What is recorded of the renewal's action, once something is."""
     assert row.renewal is not None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             with at.world.store.read() as seen:
                 kept = seen.actions.action("default", row.renewal.action)

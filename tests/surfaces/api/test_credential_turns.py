@@ -37,7 +37,7 @@ def test_i61_one_is_revoked_before_what_waits_and_all_of_a_target_after_it(
             async def waiting(count: int) -> None:
                 """Return once so much waits for a turn."""
                 other = await at.place.client()
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     while sum(map(len, at.daemon.worker._lanes)) < count:  # noqa: SLF001 - only it knows
                         await other.ask(Status(), StatusReport)
 

@@ -34,7 +34,7 @@ async def declared(place: Station) -> tuple[AsyncClient, AsyncClient]:
 
 async def asked(place: Station, client: AsyncClient) -> broker.DiscoverPush:
     """What the broker is asked, once it is."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             found = [one for one in place.pushes if isinstance(one, broker.DiscoverPush)]
             if found:

@@ -73,7 +73,7 @@ class Station:
 
         self.daemon.connections.lose = notice  # type: ignore[method-assign]  # listens where it is noticed
         client.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await noticed.wait()
 
     async def close(self) -> None:
@@ -128,7 +128,7 @@ async def raw(path: Path, data: bytes, *, count: int = 1) -> list[Answer]:
     buffer = FrameBuffer()
     answers: list[Answer] = []
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(answers) < count and (chunk := await reader.read(65536)):
                 replies = [said_decoder.decode(body) for body in buffer.feed(chunk)]
                 answers += [one.answer for one in replies if one.answer is not None]

@@ -30,7 +30,7 @@ async def raw(port: int, data: bytes, address: str = "127.0.0.1") -> tuple[int, 
     reader, writer = await asyncio.open_connection(address, port)
     writer.write(data)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             whole = await reader.read()
     except ConnectionError:
         whole = b""

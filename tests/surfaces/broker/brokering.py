@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from taskbound.ports.target import MintOrder
     from taskbound.surfaces.broker.authority import Told
 
-PATIENCE = 20.0
+PATIENCE = 45.0
 
 
 class Quick:

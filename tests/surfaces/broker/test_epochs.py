@@ -72,7 +72,7 @@ def test_nothing_is_ended_by_rows_that_are_not_believed_before_the_doubt_is_dura
     for _ in range(2):
         with pytest.raises(UnavailableError, match="the disk is full"):
             broker.work.round()
-        assert broker.work.settle(patience=5)
+        assert broker.work.settle(patience=45)
         broker.later(5)
     assert (broker.rack.ended, len(broker.rack.names)) == (before, 1)
     full.takes = 100
@@ -168,7 +168,7 @@ def test_a_target_that_no_thread_could_be_had_for_is_looked_through_later(
     finally:
         threading.stack_size(before)
     assert "nobody can do it now: sweep orders-db" in caplog.text
-    assert broker.work.settle(patience=5)
+    assert broker.work.settle(patience=45)
     assert len(broker.rack.names) == 1
     broker.looked()
     assert broker.rack.names == set()
@@ -332,7 +332,7 @@ def test_i15_wherever_the_broker_is_killed_the_epoch_is_reconciled_once_and_said
             broker.later(5)
             with suppress(UnavailableError):
                 broker.work.round()
-            assert broker.work.settle(patience=5)
+            assert broker.work.settle(patience=45)
         row = broker.ask()
         with suppress(UnavailableError):
             broker.round()

@@ -228,7 +228,7 @@ def test_a_mint_of_whom_a_hundred_ends_are_due_is_minted_beside_them(database: O
         broker.world.forge(row, state=S.REVOKING, ended=row.made)
     wanted = broker.ask()
     broker.work.round()
-    assert broker.work.settle(patience=10)
+    assert broker.work.settle(patience=45)
     assert broker.row(wanted.id).state is S.ACTIVE
     with broker.desk.store.read() as seen:
         left = seen.credentials.credentials(SPACE, states={S.REVOKING}, limit=200)
@@ -244,7 +244,7 @@ def test_k14_what_is_leased_ahead_is_not_begun_by_who_stops_and_is_ended_by_who_
     work, begun = Work(broker.desk), threading.Event()
     broker.work.settle(patience=10)
     work.round()
-    assert work.settle(patience=10)
+    assert work.settle(patience=45)
     hall = work._halls[SPACE, "orders-db"]  # noqa: SLF001 - as a lease that nobody could begin leaves it
     hall.ahead[row.id] = Ahead(row=row, work=begun.set)
     work.stop(patience=10)
@@ -264,7 +264,7 @@ def test_what_is_leased_ahead_is_begun_by_the_next_round_where_no_worker_came_ba
     hall = broker.work._halls[SPACE, "orders-db"]  # noqa: SLF001 - as a thread that could not be had leaves it
     hall.ahead[row.id] = Ahead(row=row, work=begun.set)
     broker.work.round(look=False)
-    assert broker.work.settle(patience=10)
+    assert broker.work.settle(patience=45)
     assert begun.is_set()
     assert hall.ahead == {}
 

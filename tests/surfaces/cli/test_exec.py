@@ -260,7 +260,7 @@ async def test_a_daemon_that_does_not_answer_for_five_seconds_ends_the_command(t
         begin = loop.time()
         status, _, err = await ended(process)
         assert (status, "the daemon does not answer" in err, "is not ended" in err) == (143, True, True), err
-        assert 3 < loop.time() - begin < 9
+        assert 3 < loop.time() - begin < 30
 
 
 async def test_a_daemon_that_is_back_within_five_seconds_changes_nothing(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import shlex
 import sys
 
 from tests.house.tree import ROOT
-from tests.peers.openbao import free_port
+from tests.peers.ports import free_port
 from tests.surfaces.cli.installation import PROGRAM, Installation
 
 PAGE = ROOT / "docs/guides/http.md"

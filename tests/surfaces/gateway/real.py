@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PATIENT", "Place", "ended", "gone", "passing", "real", "served"]
 
-DEADLINE = 30.0
+DEADLINE = 50.0
 POLL = 0.005
 """Seconds between two looks: the daemon that is asked has the processor meanwhile."""
 MODULE = ("-m", "taskbound.wiring.gateway")

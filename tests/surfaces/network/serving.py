@@ -15,7 +15,7 @@ from typing import Any
 from taskbound.wiring.home import find_socket, make_home
 from tests.wiring.running import Running, daemon, until
 
-PATIENCE = 20.0
+PATIENCE = 45.0
 _LISTENS = re.compile(r"the API listens on (https?)://127\.0\.0\.1:([0-9]+) as (\S+?)\"")
 
 

@@ -153,7 +153,7 @@ async def serving(place: Station, **bounds: float) -> AsyncIterator[tuple[Server
 
 async def status(port: int, raw: bytes) -> int:
     """The status that these bytes are answered with; within seconds, whatever the daemon does."""
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(20):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             writer.write(raw)

@@ -67,7 +67,7 @@ def test_the_same_file_is_confirmed_again_before_its_bundle_could_become_stale(t
 
     async def story() -> None:
         async with aclosing(FileBundles(look=0.01).states(replace(trust(path), bound=seconds(2)))) as states:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(30):
                 assert [await anext(states) for _ in range(3)] == [parse_bundle(CORP.bundle())] * 3
 
     asyncio.run(story())
