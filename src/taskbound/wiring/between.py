@@ -29,7 +29,13 @@ from taskbound.core.audit import (
 from taskbound.core.clock import Instant
 from taskbound.ports.store import StoreUnavailableError
 from taskbound.surfaces.cli.plugs import BegunAnew, CopyMade, Later
-from taskbound.wiring.copies import back_up_postgres, back_up_sqlite, manifest_of, read_manifest
+from taskbound.wiring.copies import (
+    back_up_postgres,
+    back_up_sqlite,
+    manifest_of,
+    read_manifest,
+    remember_copy,
+)
 from taskbound.wiring.daemon import hold_home
 from taskbound.wiring.home import find_socket, make_home
 from taskbound.wiring.restoring import begin_here, follow_here, key_of, restore_sqlite
@@ -75,6 +81,8 @@ def back_up(
         made = back_up_postgres(address, path, now, environ)
     else:
         made = back_up_sqlite(_database(place, database), path, now, told)
+    if place.home.is_dir():
+        remember_copy(place.home, path, made)
     return CopyMade(
         path=str(path),
         manifest=str(manifest_of(path)),

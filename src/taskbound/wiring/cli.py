@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.plugs import (
         Authorized,
         BegunAnew,
+        Copies,
         CopyMade,
         HelperFile,
         Looked,
@@ -112,6 +113,7 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         upgrade_store=_upgrade_store,
         examine_store=_examine_store,
         back_up=_back_up,
+        copies=_copies,
         put_back=_put_back,
         reconcile=_reconcile,
         command=own_command,
@@ -403,6 +405,12 @@ def _back_up(
     from taskbound.wiring.between import back_up  # noqa: PLC0415 -- as above
 
     return back_up(place, to, store=store, database=database, told=told, environ=os.environ)
+
+
+def _copies(place: Place) -> Copies:
+    from taskbound.wiring.copies import look_at_copies  # noqa: PLC0415 -- as above
+
+    return look_at_copies(place.home)
 
 
 def _put_back(place: Place, copy: str, *, database: str, key: str, later: str) -> BegunAnew:

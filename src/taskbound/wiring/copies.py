@@ -7,7 +7,8 @@
 3. The manifest is there before the copy is, `NAME.manifest.json`. It has the copy's SHA-256: a row that was
    changed shows, also where the log says nothing of it. Whoever could write both could change both; that the
    log is ours, its key says when the copy is put back.
-4. A copy holds what the store holds: names, arguments of calls, what people were asked. Only this account may
+4. Which copy was made last from a data directory is written down there, in `newest-copy`.
+5. A copy holds what the store holds: names, arguments of calls, what people were asked. Only this account may
    read it. It has no key of ours in it, and no admin access but sealed.
 """
 
@@ -18,6 +19,7 @@ import fcntl
 import os
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -26,11 +28,17 @@ from taskbound import __version__
 from taskbound.core.errors import MalformedError, UnavailableError
 from taskbound.flows.audit.whole import require_whole_log
 from taskbound.ports.store import FullDiskError, StoreUnavailableError
-from taskbound.wiring.seen import replace_durably, sync_folder
+from taskbound.surfaces.cli.plugs import Copies
+from taskbound.wiring.seen import (
+    RestoreUnfinishedError,
+    replace_durably,
+    require_no_restore,
+    sync_folder,
+)
+from taskbound.wiring.store import DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from taskbound.flows.audit.whole import WholeLog
 
@@ -41,16 +49,21 @@ __all__ = [
     "CopyBrokenError",
     "CopyExistsError",
     "Manifest",
+    "NewestCopy",
     "back_up_postgres",
     "back_up_sqlite",
     "digest_of",
+    "look_at_copies",
     "manifest_of",
+    "newest_copy",
     "read_manifest",
+    "remember_copy",
     "write_copy",
 ]
 
 SQLITE: Final = "sqlite"
 POSTGRES: Final = "postgresql"
+_NEWEST: Final = "newest-copy"
 _PIECE: Final = 1 << 20
 _LIMIT: Final = 1 << 20
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -97,6 +110,67 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """It, as a signed note."""
     bytes: int
     sha256: str
+
+
+class NewestCopy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which copy was made last (rule 4)."""
+
+    path: str
+    made: int
+    """Instant, microseconds since 1970."""
+    sha256: str
+
+
+def remember_copy(home: Path, copy: Path, manifest: Manifest) -> None:
+    """Write down in this data directory that it was made last (rule 4).
+
+    Raises:
+        StoreUnavailableError: It can't be.
+    """
+    newest = NewestCopy(path=str(copy), made=manifest.made, sha256=manifest.sha256)
+    try:
+        replace_durably(home / _NEWEST, msgspec.json.encode(newest))
+    except OSError as error:
+        raise StoreUnavailableError(
+            f"the copy `{copy}` is made and whole, but that can't be written down: {error.strerror or error}"
+        ) from error
+
+
+def newest_copy(home: Path) -> NewestCopy | None:
+    """Which copy was made last from this data directory; None for none that is known.
+
+    Raises:
+        CopyBrokenError: What was written down can't be read.
+    """
+    path = home / _NEWEST
+    try:
+        with path.open("rb") as file:
+            return msgspec.json.decode(file.read(_LIMIT), type=NewestCopy)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise CopyBrokenError(f"`{path}`, which copy was made last, can't be read") from error
+
+
+def look_at_copies(home: Path) -> Copies:
+    """What is known in the data directory of copies of its store, and of a restore."""
+    unfinished = trouble = ""
+    try:
+        require_no_restore(home / DATABASE)
+    except RestoreUnfinishedError as error:
+        unfinished = error.message
+    try:
+        newest = newest_copy(home)
+    except CopyBrokenError as error:
+        newest, trouble = None, error.message
+    if newest is None:
+        return Copies(unfinished=unfinished, trouble=trouble)
+    path = Path(newest.path)
+    try:
+        there = path.is_file() and read_manifest(path).sha256 == newest.sha256
+    except CopyBrokenError:
+        there = False
+    return Copies(path=newest.path, made=newest.made, there=there, unfinished=unfinished)
 
 
 def manifest_of(copy: Path) -> Path:

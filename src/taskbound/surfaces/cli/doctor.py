@@ -24,10 +24,12 @@ import typer
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.doctor_broker import look_at_broker
 from taskbound.surfaces.cli.doctor_clients import look_at_clients
+from taskbound.surfaces.cli.doctor_copies import look_at_copies
 from taskbound.surfaces.cli.doctor_egress import look_at_egress
 from taskbound.surfaces.cli.doctor_minted import look_at_minted
 from taskbound.surfaces.cli.doctor_people import look_at_people
 from taskbound.surfaces.cli.doctor_processes import look_at_processes
+from taskbound.surfaces.cli.doctor_settings import look_at_variables
 from taskbound.surfaces.cli.doctor_tokens import look_at_stolen, look_at_token_keys
 from taskbound.surfaces.cli.doctor_trust import look_at_trusts
 from taskbound.surfaces.cli.errors import fault_of
@@ -99,6 +101,7 @@ def _show(session: Session, report: DoctorReport) -> None:
         "daemon": "The daemon",
         "policy": "The rules in force",
         "audit": "The audit log",
+        "copies": "Copies of the store",
         "agents": "Agents and servers",
         "targets": "Targets and their broker",
         "people": "People",
@@ -152,16 +155,9 @@ def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
                 for about, some in seen
                 for level, name, text, advice in some
             ]
-    found += [
-        Finding(
-            about="daemon",
-            level="warn",
-            name="variable",
-            text=f"`{shown(name)}` is set, and is no setting: nothing reads it",
-            advice="see docs/reference/settings.md",
-        )
-        for name in place.unknown_variables
-    ]
+    found += look_at_variables(place.unknown_variables)
+    if home.is_dir() and not elsewhere:
+        found += look_at_copies(session.plugs.copies(place), time.time_ns() // 1000)
     found += look_at_clients(
         home=home,
         person=Path.home(),

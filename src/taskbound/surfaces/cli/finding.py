@@ -11,8 +11,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was looked at."""
 
     about: str
-    """`boundary`, `daemon`, `policy`, `audit`, `agents`, `targets`, `people`, `trust`, `clients` or
-    `processes`."""
+    """`boundary`, `daemon`, `policy`, `audit`, `copies`, `agents`, `targets`, `people`, `trust`, `clients`
+    or `processes`."""
     level: str
     """`ok`, `warn` or `bad` (`doctor`, rule 1)."""
     name: str

@@ -21,6 +21,7 @@ __all__ = [
     "Authorized",
     "BackingUp",
     "BegunAnew",
+    "Copies",
     "CopyMade",
     "Discovering",
     "HelperFile",
@@ -75,6 +76,22 @@ class CopyMade:
     bytes: int
     sha256: str
     made: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """What a data directory knows of copies of its store."""
+
+    path: str = ""
+    """Of the one that was made last; empty where none is known."""
+    made: int = 0
+    """Its instant."""
+    there: bool = False
+    """Whether it is there still, with the manifest of then."""
+    unfinished: str = ""
+    """That a restore was begun and is not over; empty where none was."""
+    trouble: str = ""
+    """Why it is not known which one was made last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -368,6 +385,7 @@ class Plugs:
     examine_store: Callable[[str], Sequence[tuple[bool, str]]]
     """How a database stands: whether each thing is well, and in words."""
     back_up: BackingUp
+    copies: Callable[[Place], Copies]
     put_back: PuttingBack
     reconcile: Reconciling
     command: Callable[[], tuple[str, ...]]

@@ -1,0 +1,52 @@
+"""What `taskbound doctor` says of copies of the store: how old the newest is, and what a restore left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.surfaces.cli.finding import Finding
+from taskbound.surfaces.cli.screen import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from taskbound.surfaces.cli.plugs import Copies
+
+__all__ = ["look_at_copies"]
+
+_HOUR: Final = 3600 * 1_000_000
+_DAY: Final = 24 * _HOUR
+_OLD: Final = 7 * _DAY
+_MAKE: Final = "make one with `taskbound db backup FILE`, and keep it on another machine"
+
+
+def look_at_copies(known: Copies, now: int) -> Iterator[Finding]:
+    """A restore that is not over, and the copy that was made last from here.
+
+    Args:
+        known: What the data directory knows.
+        now: The instant, microseconds since 1970.
+    """
+    if known.unfinished:
+        again = "run `taskbound db restore` again with the same file: it goes on where it ended"
+        yield _found("bad", "restore", f"{shown(known.unfinished)}: no daemon starts", again)
+    if known.trouble:
+        yield _found("warn", "copy", shown(known.trouble), _MAKE)
+    elif not known.path:
+        yield _found("warn", "copy", "no copy of the store is known here", _MAKE)
+    elif not known.there:
+        gone = f"the newest copy, {_age(known, now)} old, is not at `{shown(known.path)}` any more"
+        yield _found("warn", "copy", gone, f"where it was moved, it may be well there; else {_MAKE}")
+    else:
+        old = now - known.made > _OLD
+        text = f"the newest copy is {_age(known, now)} old: `{shown(known.path)}`"
+        yield _found("warn" if old else "ok", "copy", text, _MAKE if old else "")
+
+
+def _age(known: Copies, now: int) -> str:
+    age = max(0, now - known.made)
+    return f"{age // _DAY} days" if age >= 2 * _DAY else f"{age // _HOUR} hours"
+
+
+def _found(level: str, name: str, text: str, advice: str) -> Finding:
+    return Finding(about="copies", level=level, name=name, text=text, advice=advice)

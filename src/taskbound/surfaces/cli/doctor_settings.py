@@ -1,0 +1,25 @@
+"""What `taskbound doctor` says of settings: variables with our prefix that nothing reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.surfaces.cli.finding import Finding
+from taskbound.surfaces.cli.screen import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["look_at_variables"]
+
+
+def look_at_variables(names: Iterable[str]) -> Iterator[Finding]:
+    """Each variable that is no setting."""
+    for name in names:
+        yield Finding(
+            about="daemon",
+            level="warn",
+            name="variable",
+            text=f"`{shown(name)}` is set, and is no setting: nothing reads it",
+            advice="see docs/reference/settings.md",
+        )
