@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from taskbound.adapters.claims import SqliteClaims
+from taskbound.adapters.claims import Seal, SqliteClaims
+from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.clock import Instant, minutes, seconds
 from taskbound.core.token import ClaimKind, ReplayedError, claim_of
 from taskbound.core.token.served import (
@@ -19,8 +20,10 @@ from taskbound.core.token.served import (
     Serving,
     StillServing,
     Unfinished,
+    request_digest,
 )
 from taskbound.sdk.verify.claims import Claims
+from tests.peers.sharing import Machine, Sharing
 
 NOW = Instant(seconds(1_800_000_000))
 END = Instant(NOW + seconds(60))
@@ -32,26 +35,42 @@ ANSWER = ServedAnswer(
     body=b"p\x00d\xff",
 )
 
-Opener = Callable[[], Claims]
+
+class Opener:
+    """What opens the claims of a service, again and again, as another process or machine of it would."""
+
+    def __init__(self, make: Callable[[str], SqliteClaims | Machine]) -> None:
+        self._make = make
+        self._made: list[SqliteClaims | Machine] = []
+
+    def __call__(self, service: str = "payments") -> Claims:
+        self._made.append(self._make(service))
+        return self._made[-1]
+
+    def close(self) -> None:
+        for one in self._made:
+            one.close()
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "shared", "shared and sealed"])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
-    """What opens the claims of one service, again and again, as another process of it would."""
-    assert request.param == "sqlite"
-    made: list[SqliteClaims] = []
-
-    def open_it() -> Claims:
-        made.append(SqliteClaims(tmp_path / "claims" / "claims.db"))
-        return made[-1]
-
-    yield open_it
-    for one in made:
-        one.close()
+    if request.param == "sqlite":
+        opened = Opener(lambda _: SqliteClaims(tmp_path / "claims" / "claims.db"))
+        yield opened
+        opened.close()
+        return
+    store = MemoryStore()
+    sharing = Sharing(store, tmp_path)
+    seal = Seal(b"k" * 32) if request.param == "shared and sealed" else None
+    opened = Opener(lambda service: Machine(sharing, service, seal=seal))
+    yield opened
+    opened.close()
+    sharing.close()
+    store.close()
 
 
 def serving(txn: str = "act_1", request: str = "r", verifier: str = "payments", until: int = END) -> Serving:
-    return Serving(verifier=verifier, txn=txn, request=request, until=Instant(until))
+    return Serving(verifier=verifier, txn=txn, request=request_digest(request), until=Instant(until))
 
 
 def test_who_asks_first_begins_and_whoever_asks_again_is_told_that_it_is_being_done(opener: Opener) -> None:
@@ -96,10 +115,12 @@ def test_another_request_of_the_same_transaction_is_refused_in_every_state(opene
 
 
 def test_services_and_transactions_are_apart(opener: Opener) -> None:
-    one = opener()
+    one, other = opener(), opener("ledger")
     assert one.begin(serving(), NOW) == Begun()
-    assert one.begin(serving(verifier="ledger"), NOW) == Begun()
+    assert other.begin(serving(verifier="ledger"), NOW) == Begun()
     assert one.begin(serving(txn="act_2"), NOW) == Begun()
+    one.answer(serving(), ANSWER)
+    assert other.begin(serving(verifier="ledger"), NOW) == StillServing()
 
 
 def test_an_answer_is_said_once_and_only_of_what_was_begun(opener: Opener) -> None:

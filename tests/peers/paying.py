@@ -20,6 +20,7 @@ from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 import uvicorn
 
 from taskbound import __version__
+from taskbound.adapters.claims import SharedClaims
 from taskbound.core.errors import DeniedError, TaskboundError, UnavailableError
 from taskbound.core.revocation.feed import About, Thing
 from taskbound.sdk.client import Client, DaemonLostError
@@ -33,6 +34,7 @@ from taskbound.wire.revocation import FeedRows, ReadFeed
 from taskbound.wire.task import ShowTask, TaskDetail
 from taskbound.wire.token import ListTokenKeys, TokenKeyRows
 from taskbound.wiring.guarding import guard
+from taskbound.wiring.service import ServiceLink, read_key
 
 
 class NotClearError(DeniedError):
@@ -161,13 +163,20 @@ def shown(environ: Any) -> tuple[str, ...]:
     return (certificate_showing(der),) if der else ()
 
 
+def shared(told: dict[str, Any]) -> SharedClaims:
+    """The claims of all machines of the service, kept by the daemon."""
+    how = told["shared"]
+    link = ServiceLink(issuer=told["issuer"], name=how["name"], key=read_key(Path(how["key"])))
+    return link.claims(takes=how.get("takes", 30), seal=bytes.fromhex(how.get("seal", "")))
+
+
 def main(told: dict[str, Any]) -> None:
     holding = told.get("holding")
     verifier = guard(
-        name="payments",
+        name=told.get("name", "payments"),
         issuer=told["issuer"],
         domain=told["domain"],
-        claims=Path(told["claims"]),
+        claims=shared(told) if "shared" in told else Path(told["claims"]),
         holding=Holders(**holding) if holding else WHOEVER_HAS_IT,
         status=heard(told["socket"]) if told.get("feed") else SocketStatus(told["socket"]),
     )

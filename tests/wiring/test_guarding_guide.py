@@ -39,26 +39,28 @@ def serving(app: Any) -> Any:
         listening.close()
 
 
-def registered(world: World, name: str, path: Path) -> None:
-    """Register a service with a key of its own, whose private half is in this file."""
-    key = Es256Key.generate()
-    path.write_bytes(key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+def registered(world: World, name: str, *paths: Path) -> None:
+    """Register a service with keys of its own, whose private halves are in these files."""
     with client(world.one.socket) as one:
         audience, tools = f"https://{name}.example", (f"{name}__*",)
         one.ask(AddService(name=name, owner="alice", audience=audience, tools=tools), Done)
-        one.ask(AddServiceKey(name=name, key=key.public.decode()), Done)
+        for path in paths:
+            key = Es256Key.generate()
+            path.write_bytes(key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            one.ask(AddServiceKey(name=name, key=key.public.decode()), Done)
 
 
 def test_the_guides_service_does_what_its_agent_was_permitted_and_tells_it_again(tmp_path: Path) -> None:
-    program, agent = blocks("python", GUIDE)
-    (printed,) = [one for one in blocks("", GUIDE) if one.startswith("201 ")]
+    program, agent, several, elsewhere = blocks("python", GUIDE)
+    printed, told = [one for one in blocks("", GUIDE) if one.startswith("201 ")]
     with opened(tmp_path) as world:
         names: dict[str, Any] = {
             "issuer": world.origin,
             "folder": str(tmp_path / "service"),
             "key": str(tmp_path / "echo.pem"),
         }
-        registered(world, "echo", tmp_path / "echo.pem")
+        keys = [tmp_path / "echo.pem", tmp_path / "other.pem"]
+        registered(world, "echo", *keys)
         exec(compile(program, str(GUIDE), "exec"), names)  # noqa: S102 - our own page
         acting: dict[str, Any] = {}
         exec(compile(blocks("python")[0], "actions.md", "exec"), acting)  # noqa: S102 - our own page
@@ -70,3 +72,19 @@ def test_the_guides_service_does_what_its_agent_was_permitted_and_tells_it_again
             exec(compile(agent, str(GUIDE), "exec"), asked)  # noqa: S102 - our own page
         names["follower"].stop()
         assert out.getvalue().strip() == printed.strip()
+
+        machines = [{**names, "key": str(path), "seal": "5e" * 32} for path in keys]
+        for machine in machines:
+            exec(compile(several, str(GUIDE), "exec"), machine)  # noqa: S102 - our own page
+        out = io.StringIO()
+        with (
+            serving(machines[0]["app"]) as service,
+            serving(machines[1]["app"]) as other,
+            contextlib.redirect_stdout(out),
+        ):
+            asked = {"taskbound": taskbound, "service": service, "other": other}
+            exec(compile(agent, str(GUIDE), "exec"), asked)  # noqa: S102 - our own page
+            exec(compile(elsewhere, str(GUIDE), "exec"), asked)  # noqa: S102 - our own page
+        for machine in machines:
+            machine["follower"].stop()
+        assert out.getvalue().split("\n") == [*printed.strip().split("\n"), told.strip(), ""]

@@ -221,12 +221,15 @@ Ask: TypeAlias = (
     | task.ListIssuers
     | service.AddService
     | service.AddServiceKey
+    | service.AnswerRequest
+    | service.BeginRequest
     | service.ChangeService
     | service.ListServices
     | service.RemoveService
     | service.RemoveServiceKey
     | service.ShowOwnService
     | service.ShowService
+    | service.UseProof
     | trust.AddTrust
     | trust.ListTrusts
     | trust.RemoveTrust
@@ -335,6 +338,7 @@ Answer: TypeAlias = (
     | task.TaskDetail
     | task.TemplateRows
     | task.IssuerRows
+    | service.RequestRow
     | service.ServiceDetail
     | service.ServiceRows
     | trust.TrustDetail

@@ -7,16 +7,20 @@ from taskbound.wire.frame import Message
 __all__ = [
     "AddService",
     "AddServiceKey",
+    "AnswerRequest",
+    "BeginRequest",
     "ChangeService",
     "ListServices",
     "RemoveService",
     "RemoveServiceKey",
+    "RequestRow",
     "ServiceDetail",
     "ServiceKeyRow",
     "ServiceRow",
     "ServiceRows",
     "ShowOwnService",
     "ShowService",
+    "UseProof",
 ]
 
 
@@ -76,6 +80,50 @@ class ShowService(Message, frozen=True, tag="service:show", tag_field="op"):
 
 class ShowOwnService(Message, frozen=True, tag="service:own", tag_field="op"):
     """What a service that shows its token is known as. Answered with `ServiceDetail`."""
+
+
+class BeginRequest(Message, frozen=True, tag="service:begin", tag_field="op"):
+    """Begin what a token is for, once for all machines of the service. Answered with `RequestRow`."""
+
+    txn: str
+    """The action that was permitted, as the token has it."""
+    token: str
+    """Its `jti`."""
+    request: str
+    """SHA-256 of what the request is, in hexadecimal."""
+    claimant: str
+    """A name that was drawn for this beginning, 22 characters or more: who sends it again is known by it."""
+    takes: int = 30
+    """Seconds that it takes at most; a repeat is told that nobody knows from then on."""
+
+
+class AnswerRequest(Message, frozen=True, tag="service:answer", tag_field="op"):
+    """Say what came of a request, once, by who began it."""
+
+    txn: str
+    request: str
+    claimant: str
+    answer: str = ""
+    """What is kept for repeats, in base64; empty where nobody knows what came of it."""
+
+
+class UseProof(Message, frozen=True, tag="service:use", tag_field="op"):
+    """Use what was shown to the service and serves once."""
+
+    kind: str
+    digest: str
+    """SHA-256 of what makes it one of a kind, in hexadecimal."""
+    until: int
+    """When its window has ended, microseconds."""
+
+
+class RequestRow(Message, frozen=True, tag="request", tag_field="is"):
+    """How a request of a service stands."""
+
+    state: str
+    """`begun` for whoever is to do it now, `answered`, `still` while somebody does it, or `unknown`."""
+    answer: str = ""
+    """What was kept, in base64."""
 
 
 class ServiceRow(Message, frozen=True):

@@ -20,11 +20,12 @@ from time import time_ns
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
-from taskbound.adapters.claims import SqliteClaims
+from taskbound.adapters.claims import SharedClaims, SqliteClaims
 from taskbound.adapters.clock.system import SystemClock
 from taskbound.adapters.jose import JoserfcCheck
-from taskbound.core.clock import minutes
+from taskbound.core.clock import Instant, minutes
 from taskbound.core.errors import UnavailableError
+from taskbound.core.token.served import ClaimsUnavailableError
 from taskbound.sdk.verify import Asking, IssuerKeys, Service, Verifier
 from taskbound.wiring.issuer import BadIssuerNameError, require_issuer, send
 
@@ -59,7 +60,7 @@ def guard(  # noqa: PLR0913 - what a service has to say of itself, each by its n
     name: str,
     issuer: str,
     domain: str,
-    claims: Path,
+    claims: Path | SharedClaims,
     holding: Holding,
     namespace: str = "default",
     status: Status | None = None,
@@ -72,7 +73,8 @@ def guard(  # noqa: PLR0913 - what a service has to say of itself, each by its n
         name: The service's own.
         issuer: `iss` of tokens, and where their keys are published.
         domain: The trust domain that they have to be for.
-        claims: The file of claims, in a folder of this service's own; all its processes share it.
+        claims: The file of claims, in a folder of this service's own, that all its processes share; or what
+            keeps them for all its machines (`ServiceLink.claims`).
         holding: How it knows who sent a request (`Holders`), or the word that it doesn't.
         namespace: The one whose tokens it takes, and whose ends `status` hears.
         status: What was heard of ends of authority.
@@ -86,11 +88,7 @@ def guard(  # noqa: PLR0913 - what a service has to say of itself, each by its n
         OtherNamespaceError: `status` hears another namespace.
     """
     fetch = published_keys(issuer, tls=tls)
-    kept = SqliteClaims(claims)
-    last = kept.last_instant()
-    if last > time_ns() // 1_000 + _AHEAD:
-        kept.close()
-        raise ClaimsAheadError("the claims have seen an instant that is yet to come")  # 2
+    kept, last = _opened(claims, name)
     clock = SystemClock(last)
     return Verifier(
         Service(name=name, issuer=issuer, domain=domain, holding=holding, namespace=namespace),
@@ -101,6 +99,23 @@ def guard(  # noqa: PLR0913 - what a service has to say of itself, each by its n
         status=status,
         asking=asking,
     )
+
+
+def _opened(claims: Path | SharedClaims, name: str) -> tuple[SqliteClaims | SharedClaims, Instant]:
+    """The claims, and from when on this machine's clock goes."""
+    if isinstance(claims, SharedClaims):
+        if claims.name != name:
+            raise ClaimsUnavailableError(
+                f"the claims are those of service `{claims.name}`, and this is `{name}`",
+                remedy="give the link and the guard the same name, the service's own",
+            )
+        return claims, Instant(0)
+    kept = SqliteClaims(claims)
+    last = kept.last_instant()
+    if last > time_ns() // 1_000 + _AHEAD:
+        kept.close()
+        raise ClaimsAheadError("the claims have seen an instant that is yet to come")  # 2
+    return kept, last
 
 
 def published_keys(issuer: str, *, tls: ssl.SSLContext | None = None) -> Callable[[], bytes]:

@@ -224,6 +224,7 @@ class Rounds:
         self._daemon.tell_held(await self._daemon.first(self._daemon.approvals.sweep))
         await self._daemon.first(self._daemon.widenings.sweep)
         await self._daemon.first(partial(sweep_claims, self._daemon.means))
+        await self._daemon.first(self._daemon.shared_claims.sweep)
         await self._daemon.first(partial(sweep_asked, self._daemon.means))
         await self._daemon.first(partial(sweep_tokens, self._daemon.means))
         await self._daemon.first(partial(sweep_answers, self._daemon.means))

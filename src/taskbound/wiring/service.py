@@ -4,7 +4,7 @@
 
     link = ServiceLink(issuer="https://as.example", name="payments", key=read_key(Path("payments.pem")))
     reader, follower = link.follow()
-    verifier = guard(name="payments", …, status=reader, asking=link.asking())
+    verifier = guard(name="payments", …, status=reader, asking=link.asking(), claims=link.claims())
 
 It needs the extra `taskbound[services]`, and that the service is registered with this key.
 
@@ -12,7 +12,9 @@ It needs the extra `taskbound[services]`, and that the service is registered wit
    that is made here and stays here, and is asked for anew before it ends.
 2. A request that was refused for its token or proof (401) was not looked at: it is sent once more, with a new
    token, and with the nonce that the issuer gave out.
-3. What the issuer says no to is raised with its own code: `other-log` has a reader begin anew. What can't be
+3. A question waits for no other one: a feed that is asked for news hangs for seconds, and whoever begins a
+   request meanwhile does not. Threads wait for each other while a token is asked for, and for nothing else.
+4. What the issuer says no to is raised with its own code: `other-log` has a reader begin anew. What can't be
    asked is raised too, and makes nothing fresh.
 """
 
@@ -21,14 +23,15 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from typing import TYPE_CHECKING, Final
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING, Final, assert_never
+from urllib.parse import quote, urlencode
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from taskbound.adapters.claims import Seal, SharedClaims
 from taskbound.adapters.keys.es256 import Es256Key
 from taskbound.core.action import parse_object
 from taskbound.core.errors import MalformedError, UnavailableError
@@ -38,9 +41,11 @@ from taskbound.sdk.feed import FeedFollower, FeedReader
 from taskbound.sdk.fresh import awake
 from taskbound.sdk.guard.proof import dpop
 from taskbound.sdk.verify import Asking
-from taskbound.wire.connection import Fault
+from taskbound.sdk.verify.forked import anew_in_children
+from taskbound.wire.connection import Done, Fault
 from taskbound.wire.jose import CLIENT_ASSERTION, parse_jwk, write_jws
 from taskbound.wire.revocation import FeedRows
+from taskbound.wire.service import AnswerRequest, BeginRequest, RequestRow, UseProof
 from taskbound.wiring.issuer import require_issuer, send
 
 if TYPE_CHECKING:
@@ -48,6 +53,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from ssl import SSLContext
 
+    from taskbound.adapters.claims.shared import Asked
     from taskbound.core.action import JsonValue
     from taskbound.core.errors import TaskboundError
     from taskbound.wire.revocation import ReadFeed
@@ -67,6 +73,11 @@ _UNPROVEN: Final = 401
 _TOKEN: Final = "/oauth/token"  # noqa: S105 - a path and no secret
 _FEED: Final = "/v1/revocations"
 _INTROSPECT: Final = "/oauth/introspect"
+_REQUESTS: Final = "/v1/service/requests"
+_PROOFS: Final = "/v1/service/proofs"
+_BUSY: Final = frozenset({408, 425, 429})
+"""What is no refusal of what was asked, though HTTP counts it as the client's."""
+_MALFORMED: Final = frozenset({400, 405, 411, 413, 415, 422})
 
 
 class BadServiceKeyError(MalformedError):
@@ -125,9 +136,13 @@ class ServiceLink:
         require_issuer(issuer)
         self._issuer, self._tls = issuer, tls
         self._key, self._bound = key, Es256Key.generate()
-        self._name, self._namespace = service_name(namespace, name), namespace
-        self._lock = threading.Lock()
+        self._plain, self._name, self._namespace = name, service_name(namespace, name), namespace
         self._token, self._renew, self._nonce = "", float("-inf"), ""
+        self._begin_anew()
+        anew_in_children(self, ServiceLink._begin_anew)  # a thread may hold the lock when this process forks
+
+    def _begin_anew(self) -> None:
+        self._lock = threading.Lock()
 
     def follow(
         self, *, failed: Callable[[TaskboundError], None] = lambda _: None
@@ -146,6 +161,20 @@ class ServiceLink:
         """What asks the issuer what a token is worth, where the feed is not fresh."""
         return Asking(self._introspect)
 
+    def claims(self, *, takes: int = 30, seal: bytes = b"") -> SharedClaims:
+        """The service's claims, kept by the daemon for all machines that it runs on.
+
+        Args:
+            takes: Seconds that a request takes at most: from then on a repeat of one that has no answer is
+                told that nobody knows, and no more that it is being done.
+            seal: 16 or 32 bytes that all machines of the service have: what was answered is kept sealed with
+                them, and can't be read where it is kept. Empty for none.
+
+        Raises:
+            ClaimsUnavailableError: Either can't be.
+        """
+        return SharedClaims(self._plain, self._exchanged, takes=takes, seal=Seal(seal) if seal else None)
+
     def fetch(self, ask: ReadFeed) -> FeedRows:
         """What the feed says behind a place.
 
@@ -155,8 +184,7 @@ class ServiceLink:
         """
         told = {"after": ask.after, "mark": ask.mark, "limit": ask.limit, "wait": ask.wait}
         query = urlencode({name: one for name, one in told.items() if one != ""})
-        with self._lock:
-            answer = self._shown(f"{_FEED}?{query}")
+        answer = self._shown("GET", f"{_FEED}?{query}")
         if answer.status != _FINE:
             raise _refusal(answer)
         try:
@@ -164,22 +192,46 @@ class ServiceLink:
         except msgspec.MsgspecError as error:
             raise IssuerSilentError("what the issuer says of the feed can't be read") from error
 
-    def _shown(self, target: str) -> IssuerAnswer:
+    def _exchanged(self, ask: Asked) -> RequestRow | Done | Fault:
+        """What the daemon says of a claim.
+
+        Raises:
+            IssuerSilentError: No answer came, or none that can be read.
+        """
+        method, target = _address(ask)
+        told = {name: one for name, one in msgspec.to_builtins(ask).items() if name != "op"}
+        if isinstance(ask, AnswerRequest):
+            del told["txn"]  # it stands in the path
+        kind: type[RequestRow | Done] = RequestRow if isinstance(ask, BeginRequest) else Done
+        try:
+            answer = self._shown(method, target, msgspec.json.encode(told))
+            return msgspec.json.decode(answer.body, type=kind) if answer.status == _FINE else _fault(answer)
+        except RefusedByDaemonError as error:
+            return error.fault
+        except msgspec.MsgspecError as error:
+            raise IssuerSilentError("what the issuer says of a claim can't be read") from error
+
+    def _shown(self, method: str, target: str, body: bytes | None = None) -> IssuerAnswer:
         """The answer to a request that is shown with the service's token (rule 2)."""
-        answer = self._asked(target)
+        token = self._fresh("")
+        answer = self._asked(method, target, body, token)
         if answer.status == _UNPROVEN:
-            self._renew = float("-inf")
-            answer = self._asked(target)
+            answer = self._asked(method, target, body, self._fresh(token))
         return answer
 
-    def _asked(self, target: str) -> IssuerAnswer:
-        token = self._fresh()
-        proof = self._proof("GET", target.partition("?")[0], token)
-        return self._sent("GET", target, {"Authorization": f"DPoP {token}", "DPoP": proof})
+    def _asked(self, method: str, target: str, body: bytes | None, token: str) -> IssuerAnswer:
+        proof = self._proof(method, target.partition("?")[0], token)
+        headers = {"Authorization": f"DPoP {token}", "DPoP": proof}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        return self._sent(method, target, headers, body)
 
-    def _fresh(self) -> str:
-        if awake() < self._renew:
-            return self._token
+    def _fresh(self, refused: str) -> str:
+        """A token that is not over, and not the one that was refused (rule 3)."""
+        with self._lock:
+            return self._token if awake() < self._renew and self._token != refused else self._renewed()
+
+    def _renewed(self) -> str:
         nonce, asked = self._nonce, awake()
         answer = self._issued()
         if answer.status != _FINE and self._nonce != nonce:
@@ -257,5 +309,32 @@ def _refusal(answer: IssuerAnswer) -> RefusedByDaemonError:
             code=word("code", "error") or "issuer-silent",
             message=word("detail", "error_description") or f"the issuer answered with status {answer.status}",
             advice=word("advice"),
+            family=_family(answer.status),
         )
     )
+
+
+def _address(ask: Asked) -> tuple[str, str]:
+    """Method and path of what is asked of a claim."""
+    match ask:
+        case BeginRequest():
+            return "POST", _REQUESTS
+        case AnswerRequest(txn=txn):
+            return "PUT", f"{_REQUESTS}/{quote(txn, safe='')}"
+        case UseProof():
+            return "POST", _PROOFS
+        case _ as never:
+            assert_never(never)
+
+
+def _fault(answer: IssuerAnswer) -> Fault:
+    return _refusal(answer).fault
+
+
+def _family(status: int) -> str:
+    """Of which kind a refusal is, by its status."""
+    if status == _UNPROVEN:
+        return "unproven"
+    if status in _MALFORMED:
+        return "malformed"
+    return "unavailable" if status in _BUSY or not 400 <= status < 500 else "denied"  # noqa: PLR2004 - HTTP's own classes

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 LATER = (
     "accounts agent_keys answered browser_sessions claims claims_forgotten credentials epochs"
-    " identity_issuers installation revocations selectors service_keys services sign_ins targets"
-    " token_admissions token_clients"
+    " identity_issuers installation revocations selectors service_keys services shared_claims"
+    " shared_tallies sign_ins targets token_admissions token_clients"
     " token_keys token_refreshes token_requests tokens trusts unclaimed_tasks"
 )
 """Tables that later revisions make."""

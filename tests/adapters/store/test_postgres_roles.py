@@ -48,7 +48,7 @@ APPENDED = ("bundles", "activations", "approval_answers", "task_evidence")
 """What people proposed, decided and said, and the tokens that a task was started with."""
 KEPT = (
     *("bundles_in_force", "person_keys", "namespaces", "person_groups", "kill_switches", "acts", "runs"),
-    *("claims_forgotten", "credentials", "epochs", "installation"),
+    *("claims_forgotten", "credentials", "epochs", "installation", "shared_tallies"),
 )
 """What moves on and never goes."""
 REMOVED = (
@@ -66,6 +66,7 @@ REMOVED = (
     "templates",
     "remainders",
     "revocations",
+    "shared_claims",
     "targets",
 )
 """What a daemon takes away a row at a time."""
@@ -104,6 +105,7 @@ def name(server: Server) -> Iterator[str]:
         *(f"UPDATE taskbound.{one} SET namespace = namespace" for one in APPENDED),  # noqa: S608  # our own names
         *(f"DELETE FROM taskbound.{one}" for one in (*APPENDED, *KEPT)),  # noqa: S608  # our own names
         *(f"TRUNCATE taskbound.{one}" for one in (*APPENDED, *KEPT, *REMOVED)),
+        "UPDATE taskbound.shared_claims SET claimant = ''",
         "UPDATE taskbound.numbering SET shift = 0",
         "UPDATE taskbound.alembic_version SET version_num = 'x'",
         "CREATE TABLE taskbound.mine (id int)",

@@ -43,6 +43,7 @@ BACK: Final = {
         "DROP TABLE service_keys",
         "ALTER TABLE tokens DROP COLUMN proven_by",
     ),
+    "0053": ("DROP TABLE shared_claims", "DROP TABLE shared_tallies"),
 }
 """What takes each revision back."""
 

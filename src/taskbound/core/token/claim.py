@@ -34,6 +34,8 @@ class ClaimKind(Enum):
     """An authorization code (RFC 6749 §4.1.2)."""
     TOKEN = "token"  # noqa: S105 - a kind, and no secret
     """A token that serves once, by its issuer and `jti`."""
+    SHOWN = "shown"
+    """What was shown to a service that keeps its claims here, by the service and what it calls it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,4 +90,5 @@ _WORDS = {
     ClaimKind.ASSERTION: "client assertion",
     ClaimKind.CODE: "code",
     ClaimKind.TOKEN: "token",
+    ClaimKind.SHOWN: "proof",
 }

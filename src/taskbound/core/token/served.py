@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_KEPT",
+    "BeginRefusedError",
     "Beginning",
     "Begun",
     "ClaimsUnavailableError",
@@ -59,11 +60,23 @@ class ServedForgottenError(DeniedError):
     remedy = "set the clock of the service's machine right, and ask for another permit"
 
 
+class BeginRefusedError(DeniedError):
+    """Who keeps the claims says that the token, or the service, does not hold any more."""
+
+    code = "begin-refused"
+    remedy = (
+        "ask for another permit; where the service is not registered for the tool, have its owner see to that"
+    )
+
+
 class ClaimsUnavailableError(UnavailableError):
     """What was done can't be read or written, so nothing is done."""
 
     code = "claims-unavailable"
-    remedy = "look at the file of claims, its folder and the space on its disk; then send the same again"
+    remedy = (
+        "look at the file of claims, its folder and the space on its disk, or whether the daemon that keeps"
+        " them is reached; then send the same again"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +90,8 @@ class Serving:
     """What the request is, as a digest (`request_digest`)."""
     until: Instant
     """Until when it is remembered (rule 5)."""
+    token: str = ""
+    """The `jti` of the token that it came with: whoever keeps claims beside the tokens knows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from taskbound.ports.revocation import RevocationReads
     from taskbound.ports.target import TargetReads
     from taskbound.ports.task import AmendmentReads, TaskReads, UnclaimedReads
-    from taskbound.ports.token import AuthorizationReads, TokenReads
+    from taskbound.ports.token import AuthorizationReads, SharedClaimReads, TokenReads
     from taskbound.ports.tool import ToolReads
 
 __all__ = ["Snapshot"]
@@ -80,6 +80,10 @@ class Snapshot(Protocol):
     @property
     def amendments(self) -> AmendmentReads:
         """Amendments that people are asked about, and their answers."""
+
+    @property
+    def shared_claims(self) -> SharedClaimReads:
+        """Claims that are kept for services."""
 
     @property
     def tokens(self) -> TokenReads:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from taskbound.ports.token import (
         AuthorizationWrites,
         ClaimWrites,
+        SharedClaimWrites,
         TokenWrites,
     )
     from taskbound.ports.tool import ToolWrites
@@ -93,6 +94,10 @@ class Transaction(Protocol):
     @property
     def claims(self) -> ClaimWrites:
         """What was used once."""
+
+    @property
+    def shared_claims(self) -> SharedClaimWrites:
+        """Claims that are kept for services."""
 
     @property
     def tokens(self) -> TokenWrites:

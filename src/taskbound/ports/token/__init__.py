@@ -5,6 +5,7 @@ from __future__ import annotations
 from taskbound.ports.token.authorization import AuthorizationReads, AuthorizationWrites, RegisteredClient
 from taskbound.ports.token.claim import ClaimWrites
 from taskbound.ports.token.key import TokenKey, TokenKeyGoneError, TokenKeyStore, TokenKeyWeakError
+from taskbound.ports.token.shared import SharedClaimReads, SharedClaimWrites
 from taskbound.ports.token.signer import MadeKey, SignedList, TokenSigner
 from taskbound.ports.token.tokens import TokenReads, TokenWrites
 
@@ -14,6 +15,8 @@ __all__ = [
     "ClaimWrites",
     "MadeKey",
     "RegisteredClient",
+    "SharedClaimReads",
+    "SharedClaimWrites",
     "SignedList",
     "TokenKey",
     "TokenKeyGoneError",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.core.token import ReplayedError
-from taskbound.core.token.served import OtherRequestError, ServedForgottenError
+from taskbound.core.token.served import BeginRefusedError, OtherRequestError, ServedForgottenError
 from taskbound.core.truth import NoTruth
 from taskbound.sdk.verify import errors
 from taskbound.wire.jose import TokenAudienceError, TokenExpiredError, TokenIssuerError, TokenNotYetError
@@ -62,6 +62,7 @@ _MISSING: Final[Mapping[type[TaskboundError], str]] = {
     errors.ContentTypeError: "declared-content-type",
     errors.QueryError: "everything-in-the-body",
     ReplayedError: "fresh-proof",
+    BeginRefusedError: "standing-authority",
     OtherRequestError: "unused-token",
     ServedForgottenError: "unused-token",
 }

@@ -312,6 +312,7 @@ class Verifier:
             txn=said.txn,
             request=request_digest(said.tool, head.method, head.path, opened.endpoint.body.value, bound),
             until=Instant(said.expires + SKEW),
+            token=said.token,
         )
         match self._claims.begin(serving, now):
             case Begun():

@@ -23,6 +23,7 @@ from taskbound.flows.policy.held import with_held_store
 from taskbound.flows.revocation import Feed
 from taskbound.flows.target import Targets
 from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, keep_account
+from taskbound.flows.token.sharing import SharedClaims
 from taskbound.flows.tool import Pins, Sights
 from taskbound.flows.tool.secret import Secrets
 from taskbound.surfaces.api.asked import Asked, do_all, is_small_call, is_small_report
@@ -110,7 +111,7 @@ class Daemon:
         self.agents = Agents(means, self.views)
         made = proving(means, place, custody, verifiers or {}, party)
         self.agent_keys, self.proofs, self.sign_ins = made
-        self.token = TokenFlows(means, place.issuing, signer)
+        self.token, self.shared_claims = TokenFlows(means, place.issuing, signer), SharedClaims(means)
         self.exchanges = exchanges(self)
         self.pins = Pins(means, self.views)
         self.sights = Sights(means, self.views)

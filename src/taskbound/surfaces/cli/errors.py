@@ -54,6 +54,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-cursor bad-header bad-mirror bad-probe bad-server-limit bad-template bad-url limit-not-kept
         not-a-tool not-an-entry
         too-many-to-cover
+        bad-claim
         bad-question bad-reconciliation bad-replay bad-risk bad-server bad-server-name bad-setting bad-sheet
         bad-statement bad-task bad-tool-name bare-return
         batch byte-order-mark ceiling-limit command-missing content-type document-syntax
@@ -147,14 +148,14 @@ _BY_STATUS: Final[dict[int, str]] = {
         sign-in-not-strong sign-in-token unknown-account unknown-sign-in
         answer-unknown bad-proof no-proof other-log revoked
         digest-missing endpoint-unknown holder-not-shown other-action other-content other-namespace
-        other-request other-tool answer-not-kept
+        other-request other-tool answer-not-kept begin-refused not-begun
         outcome-not-known served-forgotten still-at-it token-inactive txn-token-absent
         call-denied call-held call-narrowed call-over call-refused call-repeated tool-not-pinned
         client-forked decision-altered no-client no-task-named no-task-token other-loop result-withheld
         no-task-started
     """,
     _UNAVAILABLE: """
-        data-directory-unwritable
+        claims-full data-directory-unwritable
         api-lost call-undecided outcome-untold permit-late task-not-ended unreadable-proof
         copy-broken no-pg-dump other-daemons restore-unfinished store-behind unknown-log-key
         credential-held

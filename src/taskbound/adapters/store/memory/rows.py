@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from taskbound.core.token import Claim, ClaimKind, IssuingKey, Token
     from taskbound.core.token.authorization.admission import Admission, Refresh
     from taskbound.core.token.authorization.asked import Asked
+    from taskbound.core.token.shared import SharedClaim, Tally
     from taskbound.ports.action import StoredAction
     from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.audit import PendingRecord, StoredCheckpoint
@@ -157,6 +158,8 @@ class Tables:
     answered: Rows[tuple[str, str, str], Answered] = field(default_factory=Rows)
     claims: Rows[tuple[str, ClaimKind, str], Claim] = field(default_factory=Rows)
     claims_forgotten: Rows[tuple[str, ClaimKind], Instant] = field(default_factory=Rows)
+    shared_claims: Rows[tuple[str, str, str], SharedClaim] = field(default_factory=Rows)
+    shared_tallies: Rows[tuple[str, str], Tally] = field(default_factory=Rows)
     tokens: Rows[tuple[str, str], Token] = field(default_factory=Rows)
     token_places: Rows[tuple[int, int], str] = field(default_factory=Rows)
     token_keys: Rows[str, IssuingKey] = field(default_factory=Rows)

@@ -23,7 +23,12 @@ from taskbound.adapters.store.memory.revocation import MemoryRevocation
 from taskbound.adapters.store.memory.rows import Tables
 from taskbound.adapters.store.memory.target import MemoryTargets
 from taskbound.adapters.store.memory.task import MemoryAmendments, MemoryTasks, MemoryUnclaimed
-from taskbound.adapters.store.memory.token import MemoryAuthorizations, MemoryClaims, MemoryTokens
+from taskbound.adapters.store.memory.token import (
+    MemoryAuthorizations,
+    MemoryClaims,
+    MemorySharedClaims,
+    MemoryTokens,
+)
 from taskbound.adapters.store.memory.tool import MemoryTools
 from taskbound.core.clock import Instant
 from taskbound.ports.store import StoreUnavailableError
@@ -121,6 +126,11 @@ class MemoryTransaction:
     def claims(self) -> MemoryClaims:
         """What was used once."""
         return MemoryClaims(self._tables)
+
+    @property
+    def shared_claims(self) -> MemorySharedClaims:
+        """Claims that are kept for services."""
+        return MemorySharedClaims(self._tables)
 
     @property
     def tokens(self) -> MemoryTokens:

@@ -119,6 +119,8 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "token_keys": (*_APPENDED, *(f"UPDATE ({one})" for one in _KEY_STEP)),
         "claims": ("SELECT", "INSERT", "DELETE"),
         "claims_forgotten": ("SELECT", "INSERT", "UPDATE (until)"),
+        "shared_claims": ("SELECT", "INSERT", "DELETE", "UPDATE (state)", "UPDATE (answer)"),
+        "shared_tallies": _KEPT,
         "answered": ("SELECT", "INSERT", "DELETE", "UPDATE (answer)"),
         "remainders": _REMOVABLE,
         "heartbeats": _REMOVABLE,

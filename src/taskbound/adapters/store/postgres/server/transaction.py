@@ -13,7 +13,12 @@ from taskbound.adapters.store.postgres.policy import PostgresPolicy
 from taskbound.adapters.store.postgres.revocation import PostgresRevocation
 from taskbound.adapters.store.postgres.target import PostgresTargets
 from taskbound.adapters.store.postgres.task import PostgresAmendments, PostgresTasks
-from taskbound.adapters.store.postgres.token import PostgresAuthorizations, PostgresClaims, PostgresTokens
+from taskbound.adapters.store.postgres.token import (
+    PostgresAuthorizations,
+    PostgresClaims,
+    PostgresSharedClaims,
+    PostgresTokens,
+)
 from taskbound.adapters.store.postgres.tool import PostgresTools
 from taskbound.adapters.store.sql.identity import (
     SqlAccounts,
@@ -117,6 +122,11 @@ class PostgresTransaction:
     def claims(self) -> PostgresClaims:
         """What was used once."""
         return PostgresClaims(self._link)
+
+    @property
+    def shared_claims(self) -> PostgresSharedClaims:
+        """Claims that are kept for services."""
+        return PostgresSharedClaims(self._link)
 
     @property
     def tokens(self) -> PostgresTokens:

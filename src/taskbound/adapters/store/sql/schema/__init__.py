@@ -33,7 +33,7 @@ from sqlalchemy import (
     text,
 )
 
-from taskbound.adapters.store.sql.schema import account, authorization, group, secret, service, trust
+from taskbound.adapters.store.sql.schema import account, authorization, group, secret, service, shared, trust
 from taskbound.adapters.store.sql.schema.amendment import amendment_answers, amendments
 from taskbound.adapters.store.sql.schema.approval import approval_answers, approval_plans, approvals
 from taskbound.adapters.store.sql.schema.columns import (
@@ -87,6 +87,7 @@ __all__ = [
     "selectors",
     "servers",
     "service",
+    "shared",
     "targets",
     "task_accounts",
     "task_evidence",

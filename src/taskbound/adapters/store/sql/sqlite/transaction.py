@@ -20,7 +20,7 @@ from taskbound.adapters.store.sql.policy import SqlPolicy
 from taskbound.adapters.store.sql.revocation import SqlRevocation
 from taskbound.adapters.store.sql.target import SqlTargets
 from taskbound.adapters.store.sql.task import SqlAmendments, SqlTasks, SqlUnclaimed
-from taskbound.adapters.store.sql.token import SqlAuthorizations, SqlClaims, SqlTokens
+from taskbound.adapters.store.sql.token import SqlAuthorizations, SqlClaims, SqlSharedClaims, SqlTokens
 from taskbound.adapters.store.sql.tool import SqlTools
 
 if TYPE_CHECKING:
@@ -108,6 +108,11 @@ class SqlTransaction:
     def claims(self) -> SqlClaims:
         """What was used once."""
         return SqlClaims(self._link)
+
+    @property
+    def shared_claims(self) -> SqlSharedClaims:
+        """Claims that are kept for services."""
+        return SqlSharedClaims(self._link)
 
     @property
     def tokens(self) -> SqlTokens:
