@@ -28,6 +28,7 @@ from taskbound.core.token.served import (
 )
 from taskbound.core.token.shared import LONGEST_ANSWER, MOST_CLAIMS, MOST_ROOM, SharedWish
 from taskbound.flows.audit.anew import Anew, begin_anew
+from taskbound.flows.identity.leaving import People
 from taskbound.flows.identity.services import change_service, remove_service
 from taskbound.flows.means import Actor
 from taskbound.flows.revocation import stop
@@ -195,6 +196,17 @@ def test_a_service_that_is_no_more_begins_nothing_and_one_of_its_name_gets_none_
     here.askers["payments"] = here.serve("payments", seed=34)
     assert machine(here)[0].begin(of(here.permits[0]), NOW) == StillServing()
     assert beginning(here, here.permits[1]) == "Begun"
+
+
+def test_a_service_whose_own_token_or_owner_is_gone_begins_nothing(here: Sharing) -> None:
+    assert beginning(here, here.permits[0]) == "Begun"
+    revoke_token(here.means, SPACE, here.askers["payments"].token, ANN, owns=True, why="it was seen")
+    assert "token-revoked" in beginning(here, here.permits[1])
+    here.askers["payments"] = replace(here.askers["payments"], token=here.permits[2].id)
+    assert "unknown-token" in beginning(here, here.permits[1])
+    People(here.means, here.world.views).leave(SPACE, "ann", ANN, owns=True, reason="left")
+    with pytest.raises(BeginRefusedError):
+        machine(here, "ledger")[0].begin(of(here.permits[1], "ledger"), NOW)
 
 
 def test_a_service_that_has_as_much_as_one_may_have_begins_no_more_and_another_does(here: Sharing) -> None:
