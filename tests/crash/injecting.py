@@ -25,6 +25,7 @@ import msgspec
 from taskbound.adapters.upstream.mcp.probe import probe_command
 from taskbound.core.credential import LIVE, CredentialState, name_of
 from taskbound.core.tool import parse_slot
+from taskbound.wire.approval import ApprovalLimits, LimitApprovals
 from taskbound.wire.connection import Done
 from taskbound.wire.credential import RevokeCredentials
 from taskbound.wire.identity import SetCeiling
@@ -236,6 +237,8 @@ class Injecting:
         with client(self.minting.socket) as one:
             one.ask(AddUpstream(spec=spec, definitions=raws, methods=seen.methods), Done)
             one.ask(SetCeiling(name=AGENT, ceiling=raw(SCOPE)), Done)
+            # What a kill left unknown is held when it is asked for again; too many of these pause a task.
+            one.ask(LimitApprovals(open=200, hourly=10_000), ApprovalLimits)
 
     def start_task(self) -> None:
         order = StartTask(agent=AGENT, purpose="to count orders", seconds=3600, scope=raw(SCOPE))
