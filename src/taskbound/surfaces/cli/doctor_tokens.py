@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["look_at_stolen", "look_at_token_keys", "tell_stolen", "tell_token_keys", "tell_trouble"]
 
 _PAGE: Final = 200
+_WAITS: Final = 30.0
+"""Seconds that the signer of tokens may take, whose key is looked at for the first time."""
 _OLD: Final = days(2)
 """A key signs for a day; one that is twice as old was not rotated when it should have been."""
 
 
 def look_at_token_keys(client: Client, now: int) -> Iterator[tuple[str, str, str, str]]:
     """Level, name, text and advice of what was found; of keys nothing where no token was ever asked for."""
-    found = client.ask(ListTokenKeys(look=True), TokenKeyRows)
+    found = client.ask(ListTokenKeys(look=True), TokenKeyRows, patience=_WAITS)
     yield from tell_trouble(found)
     yield from tell_token_keys(found.rows, now)
 
