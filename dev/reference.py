@@ -92,9 +92,13 @@ for name in sorted(set(sys.modules) - before):
 """
 
 
+FOREIGN = frozenset(f"taskbound.sdk.tool.{name}" for name in ("langchain", "openai_agents", "pydantic_ai"))
+"""What stands on a framework of agents, which is in an environment of its own; no error class is there."""
+
+
 def load_all() -> tuple[str, ...]:
     """Import every module of the package, so that every error class exists; gives their names."""
-    names = module_names()
+    names = tuple(name for name in module_names() if name not in FOREIGN)
     for name in names:
         importlib.import_module(name)
     return names

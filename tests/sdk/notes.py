@@ -18,48 +18,18 @@ from taskbound.core.tool import ServerIdentity
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.group import Groups
 from taskbound.sdk.guard.client import AsyncClient, Client, Told
-from taskbound.sdk.guard.guarded import Guarded, guard
+from taskbound.sdk.guard.guarded import Guarded
 from taskbound.sdk.guard.link import Place
 from tests.peers.holding import Answerers
 from tests.peers.openssh import Device
 from tests.peers.people import enrolled
+from tests.sdk.noted import FUNCTIONS, fail, note, note_later, ran, spend
 from tests.surfaces.api.test_operations import Station, station
 from tests.world import ANN, World
 
+__all__ = ["FUNCTIONS", "fail", "note", "note_later", "ran", "spend"]
+
 T = TypeVar("T")
-ran: list[Any] = []
-"""What the functions were called with, in order."""
-
-
-@guard(server="notes", effect="write")
-def note(text: str, tags: list[str] | None = None) -> str:
-    """Write a note down."""
-    ran.append((text, tags))
-    return f"noted {text}"
-
-
-@guard(server="notes", effect="write")
-async def note_later(text: str) -> str:
-    """Write a note down, by and by."""
-    ran.append(text)
-    return f"noted {text}"
-
-
-@guard(server="notes", effect="write", failed=ZeroDivisionError)
-def fail(text: str) -> str:
-    """Fail, with a secret in the words."""
-    ran.append(text)
-    raise ZeroDivisionError(text)
-
-
-@guard(server="notes", effect="write")
-def spend(amount: int) -> int:
-    """Spend some."""
-    ran.append(amount)
-    return amount
-
-
-FUNCTIONS: tuple[Guarded[..., Any], ...] = (note, note_later, fail, spend)
 SCOPE: dict[str, Any] = {
     "grants": [
         {

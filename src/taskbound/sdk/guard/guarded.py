@@ -20,7 +20,7 @@ from taskbound.sdk.guard.signature import Effect, Signature
 from taskbound.sdk.guard.tools import definition_digest, tool_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.sdk.guard.flow import Flow, Holds, Transport
@@ -98,6 +98,29 @@ class Guarded(Generic[P, R]):
             failed=self._options.failed,
         )
         return Guarded(self._function, self._signature, options, self._client)
+
+    def given(self, said: bytes | Mapping[str, JsonValue]) -> tuple[list[Any], dict[str, Any]]:
+        """The positional and named arguments that a model's JSON stands for, for a call of this.
+
+        Nothing is made fit and nothing dropped: what is decided is what the model said, and the defaults of
+        what it left out.
+
+        Args:
+            said: The JSON object's bytes as they came; or what a framework has read of them.
+
+        Raises:
+            MalformedError: It is no JSON object, or not what the function takes.
+        """
+        return self._signature.given(said)
+
+    def written(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
+        """The canonical arguments that a call with these is decided by.
+
+        Raises:
+            MalformedError: A value is not of its parameter's type.
+            TypeError: They do not fit the function.
+        """
+        return self._signature.written(tuple(args), dict(kwargs))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Ask, and run where it is permitted.

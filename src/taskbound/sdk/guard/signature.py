@@ -8,6 +8,8 @@
    nothing more be there.
 5. What was made from the decided bytes is written again and has to be the same bytes: a type whose making
    changes what it is given (`__post_init__`) would run with another value than was decided.
+6. What a model says is read strictly and taken for what it is: nothing is made fit (`"1"` is no number),
+   nothing that the function doesn't take is dropped, and only a default is filled in.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_type_hints
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.action.escape import escape_text
 from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool.name import join_tool_name
@@ -138,6 +141,40 @@ class Signature:
             ) from error
         return said
 
+    def given(self, said: bytes | Mapping[str, JsonValue]) -> tuple[list[Any], dict[str, Any]]:
+        """What the function is to be called with, from the JSON that a model says (rule 6).
+
+        Args:
+            said: The JSON object's bytes as they came; or what a framework has read of them.
+
+        Raises:
+            MalformedError: It is no JSON object, or not what the function takes.
+        """
+        found = parse_object(said if isinstance(said, bytes) else canonical(dict(said)))
+        for name in found:
+            if name not in self.shapes:
+                raise UnwritableArgumentError(
+                    f"`{self.tool}` takes no `{escape_text(name)}`",
+                    where=name,
+                    remedy=f"give it {', '.join(self.shapes) or 'nothing'}",
+                )
+        for name, shape in self.shapes.items():
+            if name in found:
+                self._require_shape(name, shape, found[name])
+            elif self.bound.parameters[name].default is inspect.Parameter.empty:
+                raise UnwritableArgumentError(
+                    f"`{self.tool}` needs `{name}`", where=name, remedy=_as_said(name, shape)
+                )
+        return self.read(canonical(found))
+
+    def _require_shape(self, name: str, shape: Shape, said: JsonValue) -> None:
+        try:
+            _made(shape, said, name)
+        except (KeyError, TypeError, ValueError, MalformedError, StopIteration) as error:
+            raise UnwritableArgumentError(
+                f"`{name}` of `{self.tool}` is not of its type", where=name, remedy=_as_said(name, shape)
+            ) from error
+
     def read(self, decided: bytes) -> tuple[list[Any], dict[str, Any]]:
         """What the function is called with, from the bytes that were decided (rules 3 and 4).
 
@@ -165,6 +202,10 @@ class Signature:
         if found:
             raise DecisionAlteredError(f"what was decided has more arguments than `{self.tool}`")
         return args, kwargs
+
+
+def _as_said(name: str, shape: Shape) -> str:
+    return f"give `{name}` as its schema says: {canonical(shape.schema).decode()}"
 
 
 def _made(shape: Shape, said: JsonValue, name: str) -> Any:  # noqa: ANN401 -- whatever its type says

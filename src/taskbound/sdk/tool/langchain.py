@@ -1,0 +1,114 @@
+"""A guarded function as a tool of LangChain and LangGraph.
+
+    from taskbound.sdk.tool.langchain import as_tool
+
+    agent = create_agent(model, [as_tool(note)])
+
+1. The model is shown the schema that is pinned, as JSON Schema: LangChain checks, coerces and drops nothing
+   of what the model says then.
+2. A refusal is a tool message with the status `error`: `ToolNode` handles no exception, whatever its
+   `handle_tool_errors` says, and no middleware that retries sees one.
+3. With `pause`, a held call is an `interrupt`: the graph stops at a checkpoint, and asks again when it is
+   resumed, whatever it is resumed with: who lifts a hold is the daemon's to know. Without a checkpointer
+   LangGraph can resume nothing.
+4. The key of a call is its thread's, its place's in the graph (the namespace of checkpoints, which a retry
+   and a resumption keep, and another step has another of) and its tool call's (`call`, rule 1).
+"""
+
+from __future__ import annotations
+
+import copy
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.runnables.config import ensure_config
+from langchain_core.tools import BaseTool, ToolException
+from langgraph.types import interrupt
+
+from taskbound.core.errors import TaskboundError
+from taskbound.sdk.guard.errors import HeldError
+from taskbound.sdk.guard.guarded import Guarded  # noqa: TC001 -- pydantic reads the annotation
+from taskbound.sdk.tool.answer import asked_of_people, is_open, require_told, told
+from taskbound.sdk.tool.call import awaited, called, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["GuardedTool", "as_tool"]
+
+_name: ContextVar[str | None] = ContextVar("taskbound_tool_call", default=None)
+"""The tool call's id, for as long as it runs."""
+
+
+class GuardedTool(BaseTool):
+    """A tool whose every call is asked for before it runs; `as_tool` is how one is made."""
+
+    function: Guarded[..., Any]
+    pause: bool = False
+
+    def run(self, tool_input: str | dict[str, Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- LangChain's own
+        """Run it; what it is called by is kept for its key (rule 4)."""
+        token = _name.set(kwargs.get("tool_call_id"))
+        try:
+            return super().run(tool_input, *args, **kwargs)
+        finally:
+            _name.reset(token)
+
+    async def arun(self, tool_input: str | dict[str, Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- LangChain's own
+        """Run it, as `run`."""
+        token = _name.set(kwargs.get("tool_call_id"))
+        try:
+            return await super().arun(tool_input, *args, **kwargs)
+        finally:
+            _name.reset(token)
+
+    def _run(self, /, **said: Any) -> Any:  # noqa: ANN401 -- what a model says, and what the function gives
+        if self.function.is_awaited:
+            raise NotImplementedError(f"`{self.name}` is awaited: use `ainvoke`")
+        while True:
+            try:
+                return called(self.function, said, self._key())
+            except TaskboundError as error:
+                held = self._held(error)
+            interrupt(asked_of_people(held, said))  # 3
+
+    async def _arun(self, /, **said: Any) -> Any:  # noqa: ANN401 -- as `_run`
+        if not self.function.is_awaited:
+            return await super()._arun(**said)
+        while True:
+            try:
+                return await awaited(self.function, said, self._key())
+            except TaskboundError as error:
+                held = self._held(error)
+            interrupt(asked_of_people(held, said))  # 3
+
+    def _key(self) -> str:
+        configured: Mapping[str, Any] = ensure_config().get("configurable", {})
+        thread, place = (str(configured.get(name, "")) for name in ("thread_id", "checkpoint_ns"))
+        return key_of("langchain", thread, place, _name.get())
+
+    def _held(self, error: TaskboundError) -> HeldError:
+        """The hold that is waited for; raises what is told or is the program's instead."""
+        if self.pause and isinstance(error, HeldError) and is_open(error):
+            return error
+        require_told(error)
+        raise ToolException(told(error)) from error  # 2
+
+
+def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> GuardedTool:
+    """The tool of a guarded function.
+
+    Args:
+        function: What `guard` made; `using(…)` of it too.
+        pause: Whether a graph stops where people have to be asked (rule 3); else the model is told that
+        they are.
+    """
+    schema: dict[str, Any] = copy.deepcopy(dict(function.definition))
+    return GuardedTool(
+        name=function.tool,
+        description=schema["description"],
+        args_schema=schema["inputSchema"],
+        handle_tool_error=True,
+        function=function,
+        pause=pause,
+    )

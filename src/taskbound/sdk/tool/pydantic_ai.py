@@ -1,0 +1,104 @@
+"""A guarded function as a tool of Pydantic AI.
+
+    from taskbound.sdk.tool.pydantic_ai import as_tool
+
+    agent = Agent(model, tools=[as_tool(note)])
+
+1. The model is shown the schema that is pinned. What it says is read by ours from the bytes as they came,
+   where the model's provider hands them on, and nothing is coerced: `"1"` is no number, and two equal keys
+   are an error.
+2. A refusal is `ToolFailed`: told to the model, and neither a prompt to try again nor a part of the budget of
+   retries, whose end would be the run's.
+3. With `pause`, a held call is `ApprovalRequired`: the run ends with `DeferredToolRequests`, which the
+   agent has to have among its output types. Run again with an approval of Pydantic AI's it is asked for
+   again: who lifts a hold is the daemon's to know. An approval that says no is told to the model, and
+   people may still be asked.
+4. The key of a call is its conversation's and its tool call's (`call`, rule 1).
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from pydantic_ai import ApprovalRequired, RunContext, Tool, ToolFailed
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.action.parse import parse_object
+from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.sdk.guard.errors import HeldError
+from taskbound.sdk.tool.answer import asked_of_people, is_open, require_told, told
+from taskbound.sdk.tool.call import awaited, called, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic_core import SchemaValidator
+
+    from taskbound.sdk.guard.guarded import Guarded
+
+__all__ = ["as_tool"]
+
+
+class _Strict:
+    """Reads what a model says (rule 1), where Pydantic AI has a validator of pydantic's."""
+
+    def validate_json(self, data: str | bytes | bytearray, **_: Any) -> dict[str, Any]:  # noqa: ANN401 -- pydantic's options
+        """What these bytes say."""
+        try:
+            return parse_object(data.encode() if isinstance(data, str) else bytes(data))
+        except MalformedError as error:
+            raise ToolFailed(told(error)) from error
+
+    def validate_python(self, data: Any, **_: Any) -> dict[str, Any]:  # noqa: ANN401 -- as above
+        """What a provider has read by itself, where it is JSON."""
+        try:
+            return parse_object(canonical(data))
+        except MalformedError as error:
+            raise ToolFailed(told(error)) from error
+
+
+def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> Tool[Any]:
+    """The tool of a guarded function.
+
+    Args:
+        function: What `guard` made; `using(…)` of it too.
+        pause: Whether the run ends where people have to be asked (rule 3); else the model is told that they
+        are.
+    """
+    schema: dict[str, Any] = copy.deepcopy(dict(function.definition))
+    name = function.tool
+
+    def key(context: RunContext[Any]) -> str:
+        return key_of("pydantic-ai", context.conversation_id, context.tool_call_id)
+
+    def refuse(error: TaskboundError, said: Mapping[str, Any]) -> NoReturn:
+        if pause and isinstance(error, HeldError) and is_open(error):
+            raise ApprovalRequired(metadata=asked_of_people(error, said)) from error  # 3
+        require_told(error)
+        raise ToolFailed(told(error)) from error  # 2
+
+    def blocks(context: RunContext[Any], /, **said: Any) -> Any:  # noqa: ANN401 -- what a model says, and what is given
+        try:
+            return called(function, said, key(context))
+        except TaskboundError as error:
+            refuse(error, said)
+
+    async def awaits(context: RunContext[Any], /, **said: Any) -> Any:  # noqa: ANN401 -- as above
+        try:
+            return await awaited(function, said, key(context))
+        except TaskboundError as error:
+            refuse(error, said)
+
+    tool = Tool[Any].from_schema(
+        awaits if function.is_awaited else blocks,
+        name=name,
+        description=schema["description"],
+        json_schema=schema["inputSchema"],
+        takes_ctx=True,
+    )
+    tool.strict = False  # 1: no provider's adapter rewrites the schema
+    strict = cast("SchemaValidator", _Strict())  # of its shape, as a toolset's own validators are
+    tool.function_schema = replace(tool.function_schema, validator=strict)
+    return tool
