@@ -29,6 +29,7 @@ from taskbound.core.token.served import (
 from taskbound.core.token.shared import LONGEST_ANSWER, MOST_CLAIMS, MOST_ROOM, SharedWish
 from taskbound.flows.audit.anew import Anew, begin_anew
 from taskbound.flows.identity.leaving import People
+from taskbound.flows.identity.service_key import remove_service_key
 from taskbound.flows.identity.services import change_service, remove_service
 from taskbound.flows.means import Actor
 from taskbound.flows.revocation import stop
@@ -207,6 +208,42 @@ def test_a_service_whose_own_token_or_owner_is_gone_begins_nothing(here: Sharing
     People(here.means, here.world.views).leave(SPACE, "ann", ANN, owns=True, reason="left")
     with pytest.raises(BeginRefusedError):
         machine(here, "ledger")[0].begin(of(here.permits[1], "ledger"), NOW)
+
+
+def take_keys(here: Sharing) -> None:
+    with here.means.store.read() as snapshot:
+        (key,) = snapshot.services.service_keys(SPACE, "payments")
+    remove_service_key(here.means, SPACE, "payments", key.kid, actor=ANN, owns=True)
+
+
+LATE: dict[str, tuple[Callable[[Sharing], object], str]] = {
+    "the service": (
+        lambda here: remove_service(here.means, SPACE, "payments", actor=ANN, owns=True),
+        "unknown-service",
+    ),
+    "its key": (take_keys, "unknown-service-key"),
+    "its token": (
+        lambda here: revoke_token(
+            here.means, SPACE, here.askers["payments"].token, ANN, owns=True, why="seen"
+        ),
+        "token-revoked",
+    ),
+    "what it enforces": (
+        lambda here: change_service(
+            here.means, SPACE, "payments", owner="", tools=("pay__*",), actor=ANN, owns=True
+        ),
+        "not-enforced",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", sorted(LATE))
+def test_i24_what_a_service_rests_on_and_ends_behind_what_was_read_begins_nothing(
+    here: Sharing, what: str
+) -> None:
+    end, code = LATE[what]
+    here.world.meanwhile(lambda: end(here))
+    assert code in beginning(here, here.permits[0])
 
 
 def test_a_service_that_has_as_much_as_one_may_have_begins_no_more_and_another_does(here: Sharing) -> None:

@@ -6,8 +6,7 @@
 2. It asks about tools that it is declared to enforce, and about no others.
 3. It asks for the task whose agent came to it: the token that the agent showed it stands in the call. Both
    tokens are looked at as any that is shown (`tokens`).
-4. Services are locked before all else, keys first and their owners last: whoever removes one does so in this
-   order, and who leaves is locked before their tasks are.
+4. Services are locked before all else (`flows.identity.services`, rule 4).
 """
 
 from __future__ import annotations
@@ -16,12 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.errors import DeniedError
-from taskbound.core.identity.service import (
-    UnknownServiceError,
-    require_answered_for,
-    require_enforces,
-    require_standing_key,
-)
+from taskbound.core.identity.service import require_enforces
+from taskbound.flows.identity.services import lock_service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,22 +46,12 @@ def lock_enforcing(
     asking = {one.call.enforcing for one in group if one.call.enforcing is not None}
     if not asking:
         return {}
-    services, keys = tx.services.lock_services(
-        namespace, {one.service for one in asking}, {one.key for one in asking}
-    )
-    owners = tx.identities.lock_persons(namespace, {one.owner for one in services.values()})
     found: dict[Enforcing, Service | DeniedError] = {}
-    for one in asking:
-        service = services.get(one.service)
+    for one in sorted(asking, key=lambda one: (one.service, one.key)):
         try:
-            if service is None:
-                raise UnknownServiceError(f"no service is named `{one.service}`")
-            require_answered_for(service, owners.get(service.owner))
-            require_standing_key(keys.get(one.key), one.service)
+            found[one] = lock_service(tx, namespace, one.service, one.key)
         except DeniedError as error:
             found[one] = error
-        else:
-            found[one] = service
     return found
 
 

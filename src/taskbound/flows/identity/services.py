@@ -7,7 +7,9 @@
 3. With a service all that proves it ends: what was removed proves nothing from the commit on, and so does
    nothing that was issued by it.
 4. Whoever relies on a service looks at all that it rests on each time, in one state of the store: it is
-   there, its owner is, and the key counts and is its own.
+   there, its owner is, and the key counts and is its own. Who acts on its word locks all that before anything
+   else, the key first and the owner last: whoever removes a service locks it in this order, and who leaves is
+   locked before their tasks are.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = [
     "add_service",
     "change_service",
+    "lock_service",
     "remove_service",
     "require_service",
     "require_service_owner",
@@ -67,6 +70,21 @@ def require_service(snapshot: Snapshot, namespace: str, name: str, key: str) -> 
         raise UnknownServiceError(f"no service is named `{name}`")
     require_answered_for(found, snapshot.identities.person(namespace, found.owner))
     require_standing_key(snapshot.services.service_key(namespace, key), name)
+    return found
+
+
+def lock_service(tx: Transaction, namespace: str, name: str, key: str) -> Service:
+    """As `require_service`, in the transaction that acts on its word: it stays so until its end (rule 4).
+
+    Raises:
+        DeniedError: As `require_service` says.
+    """
+    services, keys = tx.services.lock_services(namespace, {name}, {key})
+    found = services.get(name)
+    if found is None:
+        raise UnknownServiceError(f"no service is named `{name}`")
+    require_answered_for(found, tx.identities.lock_persons(namespace, {found.owner}).get(found.owner))
+    require_standing_key(keys.get(key), name)
     return found
 
 

@@ -46,12 +46,14 @@ from taskbound.core.token.shared import (
     shared_again,
     swap_room,
 )
+from taskbound.flows.identity.services import lock_service
 from taskbound.flows.token.claims import use_claim
 from taskbound.flows.token.standing import OPEN, require_token_stands
 from taskbound.ports.store import ConflictError, StoreBehindError
 from taskbound.wire.jose import SKEW
 
 if TYPE_CHECKING:
+    from taskbound.core.identity.service import Service
     from taskbound.core.token import Token
     from taskbound.core.token.shared import SharedBeginning, SharedWish, Tally
     from taskbound.flows.means import Means
@@ -81,11 +83,14 @@ class Asker:
 class _Ground:
     """What a request rests on, as it was read (rule 1)."""
 
+    own: Token
+    """The service's."""
     token: Token
     agent: int
     """The agent's version."""
     task: int
     """The task's version."""
+    tool: str
 
 
 class SharedClaims:
@@ -197,21 +202,25 @@ class SharedClaims:
         if token is None or token.form is not TokenForm.TRANSACTION or token.action != wish.txn:
             raise UnknownTokenError("nobody here issued a token of that action")  # 2
         action = snapshot.actions.action(space, token.action)
-        require_enforces(service, "" if action is None else action.tool)
+        tool = "" if action is None else action.tool
+        require_enforces(service, tool)
         require_token_stands(snapshot, token, now)
         agent = snapshot.identities.agent(space, token.agent)
         task = snapshot.tasks.heads(space, {token.task}).get(token.task)
         return _Ground(
+            own=own,
             token=token,
             agent=0 if agent is None else agent.version,
             task=0 if task is None else task.version,
+            tool=tool,
         )
 
     def _begin(
         self, asker: Asker, wish: SharedWish, ground: _Ground, tx: Transaction
     ) -> tuple[SharedBeginning, Tally]:
         now = self._means.clock.now()
-        _require_ground(tx, ground, now)
+        service = lock_service(tx, asker.namespace, asker.service, ground.own.proven_by)
+        _require_ground(tx, ground, service, now)
         tally = self._tally(tx, asker.namespace, asker.service)
         found = tx.shared_claims.lock_claim(asker.namespace, asker.service, wish.txn)
         if found is not None:
@@ -239,7 +248,7 @@ class SharedClaims:
         self._seen[key] = max(tally.turn, self._seen.get(key, 0))
 
 
-def _require_ground(tx: Transaction, ground: _Ground, now: Instant) -> None:
+def _require_ground(tx: Transaction, ground: _Ground, service: Service, now: Instant) -> None:
     """Go on only with what is still so, and locked (rule 1).
 
     Raises:
@@ -254,13 +263,16 @@ def _require_ground(tx: Transaction, ground: _Ground, now: Instant) -> None:
     permit = tx.actions.lock_permits(space, {token.action}).get(token.action)
     if permit is None or permit.state not in OPEN:
         raise NotOpenError(f"`{token.action}` is no open action")
+    require_enforces(service, ground.tool)
     heads = tx.tasks.lock_heads(space, {token.task})
     require_live(token.task, heads, now)
     if heads[token.task].version != ground.task:
         raise ConflictError(f"task `{token.task}` changed meanwhile")
     keys = {one.kid: one for one in tx.tokens.lock_keys()}
-    require_not_revoked(keys.get(token.key))
-    row = tx.tokens.lock_tokens(space, {token.id}).get(token.id)
-    if row is None:
-        raise UnknownTokenError("nobody here issued that token")
-    require_standing(row, now)
+    rows = tx.tokens.lock_tokens(space, {ground.own.id, token.id})
+    for one in (ground.own, token):
+        require_not_revoked(keys.get(one.key))
+        row = rows.get(one.id)
+        if row is None:
+            raise UnknownTokenError("nobody here issued that token")
+        require_standing(row, now)
