@@ -10,7 +10,9 @@ import pytest
 from tests.house.tree import ROOT
 
 ROOMS = ["core", "ports", "wire", "flows", "sdk", "surfaces", "adapters", "wiring"]
-ROOMS += [f"surfaces/{one}" for one in ("api", "broker", "cli", "egress", "gateway", "http", "network")]
+ROOMS += [
+    f"surfaces/{one}" for one in ("api", "broker", "cli", "egress", "gateway", "http", "network", "proxied")
+]
 ROOMS += [f"adapters/{one}" for one in ("jose", "keys", "policy", "store", "targets", "upstream")]
 
 # contract, module that breaks it, the import
@@ -47,6 +49,9 @@ PLANTED = [
     ("A service that asks its issuer", "wiring/service.py", "import sqlalchemy"),
     ("No surface knows another", "surfaces/cli/x.py", "import taskbound.surfaces.api"),
     ("No surface knows another", "surfaces/http/x.py", "import taskbound.surfaces.gateway"),
+    ("The process that proxies ask", "wiring/proxied.py", "import taskbound.adapters.store"),
+    ("The process that proxies ask", "wiring/proxied.py", "import taskbound.flows"),
+    ("The process that proxies ask", "surfaces/proxied/x.py", "import sqlalchemy"),
     (
         "Only the broker's process reaches targets",
         "wiring/daemon.py",
@@ -71,7 +76,17 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "src/taskbound" / room / "__init__.py").touch()
     (root / "src/taskbound/adapters/targets/redis.py").touch()
     (root / "src/taskbound/wiring/daemon.py").write_text("import taskbound.adapters.keys\n")
-    for process in ("api", "broker", "front", "gateway", "guarding", "reach", "service", "starters"):
+    for process in (
+        "api",
+        "broker",
+        "front",
+        "gateway",
+        "guarding",
+        "proxied",
+        "reach",
+        "service",
+        "starters",
+    ):
         (root / f"src/taskbound/wiring/{process}.py").touch()
     shutil.copy(ROOT / "src/taskbound/core/ruff.toml", root / "src/taskbound/core")
     return root

@@ -1,7 +1,8 @@
 """The process of the command line: the program `taskbound`.
 
 `taskbound gateway` is the process that an agent talks to. It is handed on before anything else of the command
-line is loaded, so that it holds nothing but what `wiring.gateway` brings.
+line is loaded, so that it holds nothing but what `wiring.gateway` brings. So is `taskbound guard`, which
+proxies ask.
 
 The package alone, without what its extra `server` brings, is the SDK: the program says so, and does nothing.
 """
@@ -66,6 +67,8 @@ def main() -> int:
     try:
         if words[:1] == ["gateway"] and "--help" not in words:
             return _gateway(words[1:])
+        if words[:1] == ["guard"] and "--help" not in words:
+            return _guard(words[1:])
         # Only now, so that a gateway's process loads none of it.
         from taskbound.surfaces.cli.app import run  # noqa: PLC0415 -- see the module's second paragraph
 
@@ -106,6 +109,7 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         read_secret=_read_secret,
         verify=_verify,
         gateway=_gateway,
+        guard=_guard,
         serve=_serve,
         loot=_loot,
         policies=_policies,
@@ -354,6 +358,12 @@ def _read_secret(words: str) -> str:
 def _gateway(words: Sequence[str]) -> int:
     """Be a gateway; named by its module's name, because this module does not depend on that one."""
     status: int = import_module("taskbound.wiring.gateway").main(list(words))
+    return status
+
+
+def _guard(words: Sequence[str]) -> int:
+    """Be what proxies ask; named as the gateway is."""
+    status: int = import_module("taskbound.wiring.proxied").main(list(words))
     return status
 
 

@@ -168,7 +168,7 @@ def test_of_two_data_directories_the_last_one_counts(taskbound: Callable[..., En
     assert f"`{tmp_path / 'c'}`" in taskbound(*words, "--home", str(tmp_path / "c")).err
 
 
-@pytest.mark.parametrize("word", ["gateway", "demo"])
+@pytest.mark.parametrize("word", ["gateway", "guard", "demo"])
 def test_a_command_that_reads_its_own_options_takes_none_from_before_it(
     word: str, taskbound: Callable[..., Ended]
 ) -> None:

@@ -66,6 +66,7 @@ _WHERE: Final = {
     "db": "copies:app",  # with all of `database`
     "serve": "serve:add_serve",
     "gateway": "serve:add_gateway",
+    "guard": "serve:add_guard",
 }
 """By the first word, in which module its commands stand, and what adds them or is their group; in help's
 order."""

@@ -42,7 +42,7 @@ SURPRISE: Final = 1
 
 _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
-        bad-argument bad-function bad-tools plain-http
+        bad-argument bad-function bad-tools plain-http bad-guard-file header-not-covered
         already-in-force already-initialized copy-exists bad-answers bad-credential-kind bad-credential-life
         bad-credential-parameter bad-mark bad-recipient no-recipient unwanted-recipient
         bad-admin-access bad-handed bad-target bad-wish target-file
@@ -147,6 +147,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         account-taken not-signed-in sign-in-another-issuer sign-in-denied sign-in-elsewhere sign-in-not-fresh
         sign-in-not-strong sign-in-token unknown-account unknown-sign-in
         answer-unknown bad-proof no-proof other-log revoked
+        body-not-shown other-host
         digest-missing endpoint-unknown holder-not-shown other-action other-content other-namespace
         other-request other-tool answer-not-kept begin-refused not-begun
         outcome-not-known served-forgotten still-at-it token-inactive txn-token-absent
@@ -183,6 +184,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         start-failed store-busy
         store-unavailable store-unreadable tile-missing tools-unstable unavailable undecided
         unreadable-row unsafe-database
+        asker-left guard-failed guard-in-use guard-not-started
         body-slow claims-ahead claims-unavailable keys-unread status-unknown
         no-token-key status-lists-full
         bad-token no-token no-token-endpoint not-authorized token-not-taken

@@ -372,6 +372,8 @@ class Plugs:
     verify: Verify
     """Checks an Ed25519 signature."""
     gateway: Callable[[Sequence[str]], int]
+    guard: Callable[[Sequence[str]], int]
+    """Be what proxies ask; the exit status."""
     serve: Callable[[Path, bool, int], int]
     """Run the daemon of a data directory in the foreground; whether its readiness is said as JSON."""
     loot: Callable[[Path], Loot]

@@ -1,4 +1,4 @@
-"""`taskbound serve` and `gateway`: words that hand on to processes of their own."""
+"""`taskbound serve`, `gateway` and `guard`: words that hand on to processes of their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.session import Session, command, plugs_of, told_before
 
-__all__ = ["add_gateway", "add_serve", "serve"]
+__all__ = ["add_gateway", "add_guard", "add_serve", "serve"]
 
 
 def add_serve(app: typer.Typer) -> None:
@@ -38,6 +38,28 @@ def add_gateway(app: typer.Typer) -> None:
         "$ taskbound gateway --listen 127.0.0.1:8701"
     )
     app.command("gateway", epilog=example, context_settings=settings)(gateway)
+
+
+def add_guard(app: typer.Typer) -> None:
+    """Put the command into the program; it reads its own arguments, as the gateway does."""
+
+    def guard(ctx: typer.Context) -> None:
+        """Answer nginx or Envoy: may this request pass to the service behind you?
+
+        It stands before a service that runs no Python of ours, beside the proxy, and verifies each request's
+        transaction token as `docs/guides/proxies.md` says: `taskbound guard FILE [--check] [--json]`.
+
+        It needs no daemon and no data directory on its machine.
+        """
+        if told_before(ctx):
+            raise BadInputError("a guard reads its own options", remedy="put them after the word `guard`")
+        raise typer.Exit(plugs_of(ctx).guard(ctx.args))
+
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
+    example = (
+        "$ taskbound guard /etc/taskbound/guard.toml\n\n$ taskbound guard /etc/taskbound/guard.toml --check"
+    )
+    app.command("guard", epilog=example, context_settings=settings)(guard)
 
 
 def serve(

@@ -1,0 +1,197 @@
+"""The guard: each request that a proxy shows is verified by the one verifier, and passes once or not at all.
+
+1. What is looked at, and in which order, is `taskbound.sdk.verify`'s: nothing is decided here. What passes is
+   public by name, or was begun just now by its claim.
+2. What the service does with it is not seen here. So as soon as it is begun it is said that nobody knows what
+   came of it, and only then that it passes: a repeat, whoever sends it and whatever was lost between, is
+   refused, and so is one whose answer somebody else kept under the same name.
+3. Whoever asked and is gone is not answered, and what is not begun by then is not begun: a proxy that waited
+   long enough has refused already.
+4. Of each refusal a line stands in the log: its error, step and tool, and nothing that a client chose.
+5. One request's failure is no other's: what nobody foresaw is a refusal too, and stands in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import h11
+
+from taskbound.core.token.served import Repeated
+from taskbound.sdk.verify import Accepted, Refused, Step
+from taskbound.sdk.verify.errors import OutcomeUnknownError
+from taskbound.sdk.verify.told import tell_refused
+from taskbound.sdk.verify.waiting import lost, whole
+from taskbound.surfaces.http import reply as http
+from taskbound.surfaces.proxied.errors import AskerLeftError, GuardFailedError
+from taskbound.surfaces.proxied.proxy import tell_no, tell_yes
+from taskbound.surfaces.proxied.reading import Asked, read_head
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.core.errors import TaskboundError
+    from taskbound.sdk.verify import Endpoint, Verifier
+    from taskbound.sdk.verify.told import Told
+    from taskbound.surfaces.http.bounds import Bounds
+    from taskbound.surfaces.http.connection import HttpConnection
+    from taskbound.surfaces.http.reply import Carrier
+    from taskbound.surfaces.proxied.proxy import Proxy
+    from taskbound.surfaces.proxied.reading import Before
+
+    Connection: TypeAlias = HttpConnection[Asked, "Reply"]
+
+__all__ = ["GuardServer", "Reply"]
+
+_log = logging.getLogger(__name__)
+_ACCEL: Final = "X-Accel-Redirect"
+
+
+class Reply(http.Reply):
+    """How a proxy is answered."""
+
+    def __init__(self, carrier: Carrier, *, last: bool, proxy: Proxy, domain: str) -> None:
+        """Answer over this connection.
+
+        Args:
+            carrier: The connection.
+            last: Whether nothing more is read from it.
+            proxy: Which one asks.
+            domain: The trust domain that tokens have to be for.
+        """
+        super().__init__(carrier, last=last)
+        self._proxy = proxy
+        self._domain = domain
+
+    def let_pass(self) -> None:
+        """Let the request pass."""
+        self._tell(tell_yes(self._proxy))
+
+    def refuse(self, error: TaskboundError) -> None:
+        """Refuse what could not be read."""
+        self.refuse_at(Refused(error=error, step=Step.REQUEST), "")
+
+    def refuse_at(self, refused: Refused, tool: str) -> None:
+        """Refuse it, for what is missing.
+
+        Args:
+            refused: The refusal.
+            tool: The tool that the endpoint is; empty where that is not known.
+        """
+        _log.info("refused: %s, at %s, %s", refused.error.code, refused.step.value, tool or "no tool")  # 4
+        self._tell(tell_no(self._proxy, tell_refused(refused, domain=self._domain, tool=tool)))
+
+    def _tell(self, told: Told) -> None:
+        if self._over:
+            return
+        head = self._head(told.status, told.headers)
+        if any(name == _ACCEL for name, _ in told.headers):  # `proxy`, rule 6
+            head = h11.Response(
+                status_code=told.status,
+                headers=[one for one in head.headers if one[0] != b"cache-control"],
+            )
+        events: list[h11.Event] = [head, *([h11.Data(data=told.body)] if told.body else ())]
+        self._end(*events)
+
+
+class GuardServer:
+    """Answers proxies (`surfaces.http.connection.Server`); used in the loop."""
+
+    def __init__(self, verifier: Verifier, before: Before, *, bounds: Bounds) -> None:
+        """Stand before a service.
+
+        Args:
+            verifier: Verifies.
+            before: What the guard stands before.
+            bounds: How much is taken of everything.
+        """
+        self.bounds = bounds
+        self._verifier = verifier
+        self._before = before
+        self._connections: set[Connection] = set()
+        self._reserved = 0
+        self._work: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """End every connection, and wait for what is being looked at: what was begun stays begun."""
+        for one in tuple(self._connections):
+            one.abort()
+        await asyncio.gather(*self._work, return_exceptions=True)
+
+    def enter(self, connection: Connection) -> bool:
+        """Another connection; whether there is room for it."""
+        if len(self._connections) >= self.bounds.connections:
+            return False
+        self._connections.add(connection)
+        return True
+
+    def leave(self, connection: Connection) -> None:
+        """It is gone."""
+        self._connections.discard(connection)
+
+    def reserve(self, size: int) -> bool:
+        """So much of a body is going to be read; whether there is room for it."""
+        if self._reserved + size > self.bounds.bodies:
+            return False
+        self._reserved += size
+        return True
+
+    def release(self, size: int) -> None:
+        """So much is not held any more."""
+        self._reserved -= size
+
+    def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> Asked:
+        """What the head of a request says; raises as `read_head`."""
+        return read_head(verb, target, fields, before=self._before, most=self.bounds.body)
+
+    def reply(self, connection: Connection, head: Asked | None) -> Reply:
+        """How a proxy is answered over this connection."""
+        domain = self._verifier.service.domain
+        return Reply(connection, last=head is None, proxy=self._before.proxy, domain=domain)
+
+    def refused(self, error: TaskboundError, asked: tuple[str, str] | None) -> None:
+        """A request was refused before it was whole: the reply has said so in the log."""
+        del error, asked
+
+    def take(self, head: Asked, body: bytes, reply: Reply) -> None:
+        """Answer a whole request."""
+        if head.refused is not None:
+            reply.refuse_at(head.refused, head.tool)
+            return
+        if head.endpoint is None:
+            reply.let_pass()  # 1: it is public, by name
+            return
+        task = asyncio.get_running_loop().create_task(self._answer(head, head.endpoint, body, reply))
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    async def _answer(self, asked: Asked, endpoint: Endpoint, body: bytes, reply: Reply) -> None:
+        try:
+            refused = await whole(lambda: self._refusal(asked, endpoint, body, reply))
+        except Exception:  # noqa: BLE001 - a surface's outermost edge: whatever it is, nothing passes
+            _log.exception("a request could not be looked at")
+            error = GuardFailedError("the guard could not look at the request")
+            refused = Refused(error=error, step=Step.REQUEST)  # 5
+        if refused is not None:
+            reply.refuse_at(refused, endpoint.tool)
+        else:
+            reply.let_pass()
+
+    def _refusal(self, asked: Asked, endpoint: Endpoint, body: bytes, reply: Reply) -> Refused | None:
+        """Why it does not pass; None where it does. Called in a thread (rules 1 to 3)."""
+        opened = self._verifier.open(asked.head, endpoint)
+        if isinstance(opened, Refused):
+            return opened
+        if reply.is_over:
+            return Refused(error=AskerLeftError("the proxy waits no more"), step=Step.CLAIM)  # 3
+        match self._verifier.take(opened, body):
+            case Accepted() as accepted:
+                lost(self._verifier, accepted)  # 2
+                return None
+            case Repeated():
+                error = OutcomeUnknownError("it was done, and what was answered is not told by a proxy")
+                return Refused(error=error, step=Step.CLAIM)  # 2
+            case Refused() as refused:
+                return refused

@@ -1,0 +1,260 @@
+"""The process that proxies ask whether a request may pass: `taskbound guard FILE`, beside nginx or Envoy.
+
+1. It listens on a socket that its own account and one group can connect to, or on the loopback, and nowhere
+   else: who may ask can use a permit up, and learns what is missing from a request.
+2. It has the service's own key, by which it hears what ended and asks what a token is worth, and the
+   service's claims. It reaches no store, no signing key and no daemon's socket.
+3. It answers once it listens. Until it has heard what ended it asks the issuer about each token, and where it
+   can do neither, nothing passes.
+4. Of its own accord it ends by a signal, or with whoever holds its lifeline. What is being looked at then is
+   looked at to its end; a proxy that gets no answer lets nothing pass.
+5. So many requests are looked at at once; those that come beside wait, and whose proxy has gone by then are
+   not begun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import ssl
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action.escape import escape_rest
+from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
+from taskbound.sdk.verify.told import MAX_BODY
+from taskbound.surfaces.http.bounds import Bounds
+from taskbound.surfaces.http.connection import HttpConnection
+from taskbound.surfaces.proxied.reading import Before
+from taskbound.surfaces.proxied.server import GuardServer
+from taskbound.wiring.accounts import open_to_group, parse_group
+from taskbound.wiring.failed import tell_failure
+from taskbound.wiring.guarding import guard
+from taskbound.wiring.home import require_socket_folder
+from taskbound.wiring.lifeline import Lifeline
+from taskbound.wiring.log import open_log
+from taskbound.wiring.proxied_file import BadGuardFileError, read_file
+from taskbound.wiring.ready import say_failed, say_ready
+from taskbound.wiring.service import ServiceLink, read_key
+from taskbound.wiring.start import answers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.adapters.keys.es256 import Es256Key
+    from taskbound.wiring.proxied_file import GuardFile
+
+__all__ = ["GuardInUseError", "GuardNotStartedError", "main"]
+
+_log = logging.getLogger(__name__)
+_BACKLOG: Final = 512
+_MALFORMED: Final = 2
+_FAILED: Final = 4
+_THREADS: Final = 16
+"""Requests that are looked at at once (rule 5)."""
+_IDLE: Final = 3_900.0
+"""Seconds: longer than proxies keep a connection, or one that is closed meanwhile is a question not asked."""
+
+
+class GuardInUseError(UnavailableError):
+    """Another guard is asked at this socket."""
+
+    code = "guard-in-use"
+    remedy = "end the other one, or give this one a socket of its own"
+
+
+class GuardNotStartedError(UnavailableError):
+    """The system does not let the guard listen, or read what it needs."""
+
+    code = "guard-not-started"
+    remedy = "look at the socket's folder, the address, and the file and folder of claims"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Answer proxies until ended; the exit status: 0 ended, 2 the file is wrong, 4 could not start."""
+    told = _read_arguments(arguments)
+    open_log("guard", told.log_level)
+    os.umask(0o077)
+    try:
+        file = read_file(Path(told.file))
+        key, tls, group = _beside(file)
+        if told.check:
+            return _say(told, {"checked": told.file, **_shown(file)})
+        return asyncio.run(_serve(told, file, key, tls, group))
+    except (OSError, TaskboundError) as error:
+        fault = error if isinstance(error, TaskboundError) else GuardNotStartedError(str(error))
+        say_failed(told.ready_fd, _tell(fault, as_json=told.json))
+        return _MALFORMED if isinstance(fault, MalformedError) else _FAILED
+
+
+def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="taskbound guard", description=__doc__)
+    add = parser.add_argument
+    add("file", help="what it stands before, in TOML: docs/guides/proxies.md")
+    add("--check", action="store_true", help="read the file and what it names, say what is wrong, and end")
+    add("--json", action="store_true", help="say what is said in JSON, one document a line")
+    add("--lifeline", action="store_true", help="end when standard input ends: with whoever holds it open")
+    add("--ready-fd", type=int, default=-1, help="where to write `ready`, or why not")
+    add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    return parser.parse_args(arguments)
+
+
+def _beside(file: GuardFile) -> tuple[Es256Key, ssl.SSLContext | None, int | None]:
+    """The service's key, whom the issuer's certificate is believed by, and who may ask.
+
+    Raises:
+        BadServiceKeyError: The key is none.
+        BadGuardFileError: The authorities or the group are none.
+    """
+    key = read_key(file.key)
+    tls = group = None
+    if file.authorities is not None:
+        try:
+            tls = ssl.create_default_context(cafile=file.authorities)
+        except (OSError, ValueError) as error:
+            raise BadGuardFileError("the authorities can't be read", where="authorities") from error
+    if file.group:
+        try:
+            group = parse_group(file.group)
+        except argparse.ArgumentTypeError as error:
+            raise BadGuardFileError(str(error), where="group") from error
+    return key, tls, group
+
+
+def _listening(file: GuardFile, group: int | None) -> socket.socket:
+    """What is listened on (rule 1).
+
+    Raises:
+        ForeignHomeError: Others could put a socket of their own into that folder.
+        GuardInUseError: Another guard is asked there.
+        OSError: It can't be listened there.
+    """
+    if isinstance(file.listen, tuple):
+        family = socket.AF_INET6 if ":" in file.listen[0] else socket.AF_INET
+        return socket.create_server(file.listen, family=family, backlog=_BACKLOG)
+    require_socket_folder(file.listen)
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _take_place(file.listen)
+        before = os.umask(0o177)
+        try:
+            found.bind(str(file.listen))
+        finally:
+            os.umask(before)
+        if group is not None:
+            open_to_group(file.listen, group)
+        found.listen(_BACKLOG)
+    except BaseException:
+        found.close()
+        raise
+    return found
+
+
+def _take_place(path: Path) -> None:
+    """Take away a socket that nobody listens at any more.
+
+    Raises:
+        GuardInUseError: Somebody does.
+    """
+    if answers(path):
+        raise GuardInUseError(f"another guard is asked at `{path}`")
+    if path.is_socket():
+        path.unlink()
+
+
+async def _serve(
+    told: argparse.Namespace,
+    file: GuardFile,
+    key: Es256Key,
+    tls: ssl.SSLContext | None,
+    group: int | None,
+) -> int:
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS, "asked"))  # 5
+    link = ServiceLink(issuer=file.issuer, name=file.name, key=key, namespace=file.namespace, tls=tls)
+    listening = _listening(file, group)
+    reader, follower = link.follow(failed=_unheard)
+    try:
+        verifier = guard(
+            name=file.name,
+            issuer=file.issuer,
+            domain=file.domain,
+            claims=file.claims,
+            holding=file.holding,
+            namespace=file.namespace,
+            status=reader,
+            asking=link.asking(),
+            tls=tls,
+        )
+        before = Before(proxy=file.proxy, hosts=file.hosts, endpoints=file.endpoints)
+        server = GuardServer(verifier, before, bounds=Bounds(body=MAX_BODY, idle=_IDLE))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, over.set)
+        if told.lifeline:
+            await loop.connect_read_pipe(lambda: Lifeline(over.set), sys.stdin)  # 4
+        asked = await loop.create_server(lambda: HttpConnection(server), sock=listening)
+        _say(told, {"listening": _place(listening), **_shown(file)})
+        say_ready(told.ready_fd)
+        await over.wait()
+        asked.close()
+        await server.close()
+    finally:
+        follower.stop()
+        listening.close()
+        if isinstance(file.listen, Path):
+            file.listen.unlink(missing_ok=True)
+    return 0
+
+
+def _unheard(error: TaskboundError) -> None:
+    _log.warning("what ended is not heard: %s [%s]", error.message, error.code)
+
+
+def _place(listening: socket.socket) -> str:
+    name = listening.getsockname()
+    return str(name) if isinstance(name, str) else "{}:{}".format(*name[:2])
+
+
+def _shown(file: GuardFile) -> dict[str, object]:
+    return {
+        "proxy": file.proxy.value,
+        "hosts": sorted(file.hosts),
+        "endpoints": dict(file.tools),
+        "public": list(file.public),
+        "holding": file.holding if isinstance(file.holding, str) else "holders",
+    }
+
+
+def _say(told: argparse.Namespace, document: dict[str, object]) -> int:
+    """One document, or a line for each of its parts; 0."""
+    lines = (
+        [json.dumps(document)]
+        if told.json
+        else [
+            escape_rest(f"{name} {one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)}")
+            for name, one in document.items()
+        ]
+    )
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+    return 0
+
+
+def _tell(error: TaskboundError, *, as_json: bool) -> str:
+    """Why it ends, on standard error; the words for whoever waits for it."""
+    if not as_json:
+        return tell_failure(error)
+    document = {"code": error.code, "message": error.message, "where": error.where, "advice": error.advice}
+    sys.stderr.write(json.dumps(document) + "\n")
+    return error.message
+
+
+if __name__ == "__main__":
+    sys.exit(main())
