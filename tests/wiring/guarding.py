@@ -25,14 +25,18 @@ from tests.surfaces.network import asking
 
 NUMBERS = count()
 PAYING = ROOT / "tests" / "peers" / "paying.py"
+SAYING = ROOT / "tests" / "peers" / "saying.py"
+SPEAKING = ("mcp", "fastmcp")
+"""Kinds of services that are servers of MCP, one for each library."""
 
 
 class Paying:
     """One process of a service."""
 
     def __init__(self, **told: Any) -> None:
+        program = SAYING if told["kind"] in SPEAKING else PAYING
         self.process = subprocess.Popen(
-            [sys.executable, str(PAYING), json.dumps(told)],
+            [sys.executable, str(program), json.dumps(told)],
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,

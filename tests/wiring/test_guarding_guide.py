@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -17,6 +18,7 @@ from taskbound.wire.connection import Done
 from taskbound.wire.service import AddService, AddServiceKey
 from tests.house.tree import ROOT
 from tests.proofs import CLIENT
+from tests.sdk.verify.serving import listening
 from tests.surfaces.network.test_acting_guide import blocks
 from tests.wiring.guarding import World, opened
 from tests.wiring.running import client
@@ -51,7 +53,7 @@ def registered(world: World, name: str, *paths: Path) -> None:
 
 
 def test_the_guides_service_does_what_its_agent_was_permitted_and_tells_it_again(tmp_path: Path) -> None:
-    program, agent, several, elsewhere = blocks("python", GUIDE)
+    program, agent, *_, several, elsewhere = blocks("python", GUIDE)
     printed, told = [one for one in blocks("", GUIDE) if one.startswith("201 ")]
     with opened(tmp_path) as world:
         names: dict[str, Any] = {
@@ -88,3 +90,30 @@ def test_the_guides_service_does_what_its_agent_was_permitted_and_tells_it_again
         for machine in machines:
             machine["follower"].stop()
         assert out.getvalue().split("\n") == [*printed.strip().split("\n"), told.strip(), ""]
+
+
+@pytest.mark.parametrize("library", [0, 1], ids=["mcp", "fastmcp"])
+def test_the_guides_server_of_mcp_does_what_was_permitted_and_refuses_what_was_not(
+    tmp_path: Path, library: int
+) -> None:
+    program, _, *servers, agent, _, _ = blocks("python", GUIDE)
+    (printed,) = [one for one in blocks("", GUIDE) if one.startswith("said ")]
+    with opened(tmp_path) as world:
+        names: dict[str, Any] = {
+            "issuer": world.origin,
+            "folder": str(tmp_path / "service"),
+            "key": str(tmp_path / "echo.pem"),
+        }
+        registered(world, "echo", tmp_path / "echo.pem")
+        exec(compile(program, str(GUIDE), "exec"), names)  # noqa: S102 - our own page
+        exec(compile(servers[library], str(GUIDE), "exec"), names)  # noqa: S102 - our own page
+        acting: dict[str, Any] = {}
+        exec(compile(blocks("python")[0], "actions.md", "exec"), acting)  # noqa: S102 - our own page
+        key = ECKey.import_key(cast("EllipticCurvePrivateKey", CLIENT.private))
+        taskbound = acting["Taskbound"](world.origin, world.one.token(), key)
+        out = io.StringIO()
+        with listening(names["app"]) as port, contextlib.redirect_stdout(out):
+            asked = {"taskbound": taskbound, "service": f"http://127.0.0.1:{port}"}
+            exec(compile(agent, str(GUIDE), "exec"), asked)  # noqa: S102 - our own page
+        names["follower"].stop()
+        assert out.getvalue().strip() == printed.strip()

@@ -6,18 +6,23 @@ from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
 __all__ = [
     "AnswerUnkeptError",
+    "ArgumentChangedError",
+    "ArgumentUndecidedError",
     "ArgumentsRewrittenError",
     "BadContentDigestError",
     "BadTokenContextError",
     "BodyLargeError",
     "BodyLengthError",
     "BodySlowError",
+    "CallDeferredError",
     "ContentEncodedError",
     "ContentTypeError",
     "DigestMissingError",
     "EndpointUnknownError",
     "HolderNotShownError",
+    "InputUndecidedError",
     "KeysUnreadError",
+    "NoHeadError",
     "OtherActionError",
     "OtherContentError",
     "OtherNamespaceError",
@@ -29,6 +34,7 @@ __all__ = [
     "TokenAbsentError",
     "TokenCountError",
     "TokenInactiveError",
+    "ToolUnboundError",
     "YetToRunError",
 ]
 
@@ -215,3 +221,45 @@ class YetToRunError(MalformedError):
 
     code = "yet-to-run"
     remedy = "decorate the `async def` itself, or have the function done with its work when it returns"
+
+
+class NoHeadError(DeniedError):
+    """A call came by a way that has no head, so there is no place for a token."""
+
+    code = "no-head"
+    remedy = "call the service over HTTP, with the token in `Txn-Token` of the request that carries the call"
+
+
+class ArgumentChangedError(DeniedError):
+    """The tool would run with another value than was decided on."""
+
+    code = "argument-changed"
+    remedy = "have the action permitted with each argument in the form that the tool itself has it"
+
+
+class ArgumentUndecidedError(DeniedError):
+    """The tool would run with a value that nobody decided on."""
+
+    code = "argument-undecided"
+    remedy = "name the argument, or give it a default that stands in the tool's schema"
+
+
+class InputUndecidedError(DeniedError):
+    """A call brings, or asks its client for, input that is no argument."""
+
+    code = "input-undecided"
+    remedy = "make what is asked an argument of the tool, so that it is decided on with the rest"
+
+
+class CallDeferredError(DeniedError):
+    """A call is to be done later, behind the back of what permitted it."""
+
+    code = "call-deferred"
+    remedy = "call the tool without a task, and wait for its answer"
+
+
+class ToolUnboundError(DeniedError):
+    """A tool is not run as a function whose arguments can be compared with what was decided on."""
+
+    code = "tool-unbound"
+    remedy = "make the tool a function of the server's own, without what wraps, caches or replaces it"

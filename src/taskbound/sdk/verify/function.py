@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.verify.verifier import Accepted, Head, Verifier
 
-__all__ = ["verified"]
+__all__ = ["done", "verified"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -82,7 +82,7 @@ def verified(
             if isinstance(accepted, Repeated):
                 return cast("R", _again(accepted))
             try:
-                result = _done(run(**parse_object(text)))  # 1
+                result = done(run(**parse_object(text)))  # 1
             except BaseException:
                 lost(verifier, accepted)  # 3
                 raise
@@ -104,7 +104,7 @@ def _asynchronous(verifier: Verifier, endpoint: Endpoint, function: Callable[...
         if isinstance(accepted, Repeated):
             return _again(accepted)
         try:
-            result = _done(await function(**parse_object(text)))
+            result = done(await function(**parse_object(text)))
         except BaseException:
             await whole(lambda: lost(verifier, accepted))  # 3
             raise
@@ -123,7 +123,7 @@ def _begun(verifier: Verifier, endpoint: Endpoint, head: Head, text: bytes) -> A
     return outcome
 
 
-def _done(result: T) -> T:
+def done(result: T) -> T:
     """The result of what is done.
 
     Raises:

@@ -52,6 +52,12 @@ _MISSING: Final[Mapping[type[TaskboundError], str]] = {
     errors.DigestMissingError: "content-digest-in-token",
     errors.BadContentDigestError: "right-content-digest",
     errors.ArgumentsRewrittenError: "canonical-arguments",
+    errors.NoHeadError: "txn-token",
+    errors.ArgumentChangedError: "arguments-as-decided",
+    errors.ArgumentUndecidedError: "decided-arguments",
+    errors.InputUndecidedError: "decided-arguments",
+    errors.CallDeferredError: "call-that-is-waited-for",
+    errors.ToolUnboundError: "bound-tool",
     errors.StatusUnknownError: "fresh-status",
     errors.StillServingError: "patience",
     errors.OutcomeUnknownError: "known-outcome",
@@ -68,6 +74,7 @@ _MISSING: Final[Mapping[type[TaskboundError], str]] = {
 }
 _STATUS: Final[Mapping[type[TaskboundError], int]] = {
     errors.TokenAbsentError: 401,
+    errors.NoHeadError: 401,
     errors.StillServingError: 409,
     errors.OutcomeUnknownError: 409,
     OtherRequestError: 409,

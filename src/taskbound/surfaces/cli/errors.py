@@ -151,6 +151,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         digest-missing endpoint-unknown holder-not-shown other-action other-content other-namespace
         other-request other-tool answer-not-kept begin-refused not-begun
         outcome-not-known served-forgotten still-at-it token-inactive txn-token-absent
+        argument-changed argument-undecided call-deferred input-undecided no-head tool-unbound
         call-denied call-held call-narrowed call-over call-refused call-repeated tool-not-pinned
         client-forked decision-altered no-client no-task-named no-task-token other-loop result-withheld
         no-task-started

@@ -1,0 +1,228 @@
+"""What pydantic makes of a tool's arguments, written as JSON again: it has to be what was decided on.
+
+1. A tool's arguments are the properties of its schema. Whatever else its function gets is the server's own (a
+   context, what it depends on), which no caller names.
+2. Each argument is written by the type of its parameter, as pydantic writes it as JSON: what nobody set is
+   left out. A text that became a number, a number that became a text, a list that was a text, a date in
+   another spelling, a path that was tidied, a member that the type does not have: all of them are written
+   otherwise than they came.
+3. An argument is called as its parameter is. An alias is none.
+4. What a function gives has to be done: a generator, or a coroutine that nobody waits for, is not.
+5. An argument that is not there has the default that stands in the schema, which is a part of the definition
+   that was decided on, and so have the members of models. A default that is made when it is needed stands
+   in no schema, and is refused.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from taskbound.core.action import canonical
+from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.sdk.verify.calls import Call
+from taskbound.sdk.verify.errors import ArgumentChangedError, ArgumentUndecidedError, ToolUnboundError
+from taskbound.sdk.verify.function import done
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from taskbound.core.action import JsonValue
+    from taskbound.sdk.verify.calls import Converting
+
+__all__ = ["PydanticConverting", "bound"]
+
+
+class PydanticConverting:
+    """Of one function and the schema that it is listed with."""
+
+    def __init__(self, function: Callable[..., Any], schema: Mapping[str, Any]) -> None:
+        """Look at a function.
+
+        Args:
+            function: The tool's, as its author wrote it.
+            schema: The tool's `inputSchema`.
+
+        Raises:
+            ToolUnboundError: It has no parameter for an argument of the schema (rule 3), or one whose type
+                can't be written.
+        """
+        properties: Mapping[str, Mapping[str, Any]] = schema.get("properties") or {}
+        self._defaults: dict[str, JsonValue] = {
+            name: one["default"] for name, one in properties.items() if "default" in one
+        }
+        self._required = frozenset(schema.get("required") or ())
+        self._adapters: dict[str, TypeAdapter[Any]] = {}
+        self._own_defaults: dict[str, Any] = {}
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ToolUnboundError("a generator is not done when it is called")  # 4
+        try:
+            parameters = inspect.signature(function, eval_str=True).parameters
+        except (NameError, TypeError, ValueError) as error:
+            raise ToolUnboundError("the types of the tool's parameters can't be read") from error
+        for name in properties:
+            if name not in parameters:
+                raise ToolUnboundError("an argument of the tool's schema is no parameter of its function")
+            kind = parameters[name].annotation
+            try:
+                self._adapters[name] = TypeAdapter(Any if kind is inspect.Parameter.empty else kind)
+            except (PydanticSchemaGenerationError, PydanticUserError) as error:
+                raise ToolUnboundError("the type of a parameter can't be written as JSON") from error
+            self._own_defaults[name] = parameters[name].default
+
+    def require_kept(self, arguments: Mapping[str, JsonValue]) -> None:
+        """Go on only where the function would get these, and nothing beside them; it is not called.
+
+        Raises:
+            ArgumentChangedError: A value would become another, or reach no parameter.
+            ArgumentUndecidedError: One would be filled in that does not stand in the schema.
+        """
+        for name, value in arguments.items():
+            adapter = self._adapter(name)
+            try:
+                made = adapter.validate_python(value)
+            except (ValidationError, ValueError, TypeError) as error:
+                raise ArgumentChangedError(
+                    "an argument is none that the tool takes", where=self._shown(name)
+                ) from error
+            self._require_same(name, self._written(name, made), value)
+        for name in self._adapters:
+            if name not in arguments and name not in self._defaults:
+                raise ArgumentUndecidedError(
+                    "an argument is not there, and the tool's schema has no default for it",
+                    where=self._shown(name),
+                )
+
+    def written(self, given: Mapping[str, Any], names: Collection[str]) -> dict[str, JsonValue]:
+        """What the function is about to get, as JSON, of these arguments; others have their defaults.
+
+        Args:
+            given: What it gets, by the parameters' names.
+            names: Which arguments were decided on.
+
+        Raises:
+            ArgumentChangedError: One that was decided on does not reach it.
+            ArgumentUndecidedError: It gets one that was not, and that is not the schema's default.
+        """
+        found: dict[str, JsonValue] = {}
+        for name in names:
+            self._adapter(name)
+            if name not in given:
+                raise ArgumentChangedError("an argument does not reach the tool", where=self._shown(name))
+            found[name] = self._written(name, given[name])
+        for name in self._adapters:
+            if name in found:
+                continue
+            value = given.get(name, self._own_defaults[name])
+            if name not in self._defaults or not _same(self._written(name, value), self._defaults[name]):
+                raise ArgumentUndecidedError(
+                    "the tool would run with a default that its schema does not have", where=self._shown(name)
+                )
+        return found
+
+    def _adapter(self, name: str) -> TypeAdapter[Any]:
+        found = self._adapters.get(name)
+        if found is None:
+            raise ArgumentChangedError("the tool has no such argument, and would run without it")
+        return found
+
+    def _written(self, name: str, value: object) -> JsonValue:
+        if _has_made(value):
+            raise ArgumentUndecidedError(
+                "a member is not there, and the tool's schema has no default for it", where=self._shown(name)
+            )
+        try:
+            made: JsonValue = self._adapters[name].dump_python(
+                value, mode="json", by_alias=True, exclude_unset=True, warnings="error"
+            )
+        except (PydanticSerializationError, ValueError, TypeError) as error:
+            raise ArgumentChangedError(
+                "an argument can't be written as JSON again", where=self._shown(name)
+            ) from error
+        return made
+
+    def _require_same(self, name: str, made: JsonValue, value: JsonValue) -> None:
+        if not _same(made, value):
+            raise ArgumentChangedError(
+                "the tool would run with another value than was decided on", where=self._shown(name)
+            )
+
+    def _shown(self, name: str) -> str:
+        """The name, which is the tool's own: one that a caller made up is not said."""
+        return name if name in self._adapters else "arguments"
+
+
+def bound(
+    function: Callable[..., Any], converting: Converting, *, waits: bool, stop: Callable[[str], Exception]
+) -> Callable[..., Any]:
+    """A function that runs for the call that is being served here, with what was decided, once.
+
+    Args:
+        function: The tool's.
+        converting: What is known of it.
+        waits: Whether it is waited for.
+        stop: Makes what the library takes for an error of the tool.
+    """
+    signature = inspect.signature(function)
+
+    def begun(given: Mapping[str, Any]) -> Call:
+        try:
+            call = Call.current()
+            call.begin(converting, given)
+        except TaskboundError as error:
+            raise stop(error.message) from error
+        return call
+
+    if waits:
+
+        @wraps(function)
+        async def later(*args: Any, **given: Any) -> Any:  # noqa: ANN401 - whatever the function has
+            call = begun(signature.bind(*args, **given).arguments)
+            return _finished(call, await function(*args, **given), stop)
+
+        return later
+
+    @wraps(function)
+    def now(*args: Any, **given: Any) -> Any:  # noqa: ANN401 - whatever the function has
+        call = begun(signature.bind(*args, **given).arguments)
+        return _finished(call, function(*args, **given), stop)
+
+    return now
+
+
+def _finished(call: Call, result: Any, stop: Callable[[str], Exception]) -> Any:  # noqa: ANN401 - as above
+    """A result of what is done; of what has yet to run nobody knows."""
+    try:
+        return done(result)
+    except TaskboundError as error:
+        call.refused = error
+        raise stop(error.message) from error
+
+
+def _has_made(value: object) -> bool:
+    """Whether a model in it has a default that was made for it (rule 5); of a dataclass all is written."""
+    match value:
+        case BaseModel():
+            fields = type(value).model_fields
+            made = (name for name in fields if fields[name].default_factory is not None)
+            return not value.model_fields_set.issuperset(made) or any(
+                _has_made(getattr(value, name)) for name in fields
+            )
+        case Mapping():
+            return any(map(_has_made, value.values()))
+        case list() | tuple() | set() | frozenset():
+            return any(map(_has_made, value))
+        case _:
+            return False
+
+
+def _same(one: JsonValue, other: JsonValue) -> bool:
+    try:
+        return canonical(one) == canonical(other)
+    except MalformedError:
+        return False

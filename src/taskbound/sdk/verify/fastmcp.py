@@ -1,0 +1,106 @@
+"""A server of `fastmcp` (4.x) whose tools run for what tokens permit.
+
+    from taskbound.sdk.verify.calls import Tools
+    from taskbound.sdk.verify.fastmcp import guard_tools
+
+    guard_tools(server, verifier, Tools({"pay": "bank__pay"}))
+
+It needs `fastmcp`, which nothing of ours brings, and stands on `taskbound.sdk.verify.mcp`: `fastmcp` has a
+low-level server of `mcp` below it. What is its own:
+
+1. A declared tool's function is bound as the server finds it, by the last of the server's transforms. What is
+   put around it later (another transform, a tool that is injected) can't be looked into: it is refused.
+2. A tool that is no function of the server's own (of a server that is mounted or behind a proxy, of an
+   OpenAPI document, or made from another tool) is refused: what becomes of its arguments is not known here.
+3. One of several versions of a tool, which a caller would choose in `_meta`, is nothing that was decided on:
+   who names a version finds no tool.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from fastmcp.exceptions import ToolError
+from fastmcp.server.transforms import GetToolNext, Transform
+from fastmcp.tools.function_tool import FunctionTool
+from fastmcp.utilities.async_utils import is_coroutine_function
+
+from taskbound.sdk.verify.converting import PydanticConverting, bound
+from taskbound.sdk.verify.errors import ToolUnboundError
+from taskbound.sdk.verify.mcp import guard_handler
+
+if TYPE_CHECKING:
+    from fastmcp import FastMCP
+    from fastmcp.tools.base import Tool
+    from fastmcp.utilities.versions import VersionSpec
+
+    from taskbound.sdk.verify.calls import Converting, Tools
+    from taskbound.sdk.verify.mcp import Showings
+    from taskbound.sdk.verify.verifier import Verifier
+
+__all__ = ["guard_tools"]
+
+
+def guard_tools(
+    server: FastMCP[Any], verifier: Verifier, tools: Tools, *, showings: Showings | None = None
+) -> None:
+    """Have a server's tools run for what tokens permit, and for nothing else.
+
+    Args:
+        server: The server; its tools may be added before or after this, its transforms before.
+        verifier: Verifies.
+        tools: What is declared.
+        showings: What a connection has proven; nothing where it is not given.
+
+    Raises:
+        BadEndpointError: The server is guarded already.
+    """
+    binding = _Binding(server, tools)
+    low = server._mcp_server  # noqa: SLF001 - where the library has its handlers, and no other place
+    guard_handler(low, verifier, tools, showings=showings, find=binding.find)
+    server.add_transform(binding)
+
+
+class _Binding(Transform):
+    """Binds the functions of a server (rule 1)."""
+
+    def __init__(self, server: FastMCP[Any], tools: Tools) -> None:
+        self._server = server
+        self._tools = tools
+        self._bound: dict[str, tuple[FunctionTool, FunctionTool, PydanticConverting]] = {}
+
+    async def get_tool(
+        self, name: str, call_next: GetToolNext, *, version: VersionSpec | None = None
+    ) -> Tool | None:
+        """The tool as the server finds it, bound where it is declared."""
+        if not self._tools.is_declared(name):
+            return await call_next(name, version=version)
+        if version is not None:
+            return None  # 3
+        found = await call_next(name, version=version)
+        return self._bind(name, found) if type(found) is FunctionTool else found
+
+    def _bind(self, name: str, tool: FunctionTool) -> FunctionTool:
+        known = self._bound.get(name)
+        if known is None or known[0].fn is not tool.fn or known[0].parameters != tool.parameters:
+            converting = PydanticConverting(tool.fn, tool.parameters)
+            function = bound(tool.fn, converting, waits=is_coroutine_function(tool.fn), stop=_stop)
+            known = self._bound[name] = tool, tool.model_copy(update={"fn": function}), converting
+        return tool.model_copy(update={"fn": known[1].fn})
+
+    async def find(self, name: str) -> Converting:
+        """What is known of a tool that the server would run now.
+
+        Raises:
+            ToolUnboundError: There is none, or it can't be bound, or something stands around it.
+        """
+        tool = await self._server.get_tool(name)
+        known = self._bound.get(name)
+        if known is None or type(tool) is not FunctionTool or tool.fn is not known[1].fn:
+            raise ToolUnboundError("the server has no such tool, or it is no function of its own")
+        return known[2]
+
+
+def _stop(message: str) -> ToolError:
+    return ToolError(message, log_level=logging.DEBUG)
