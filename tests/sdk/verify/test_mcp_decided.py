@@ -255,6 +255,7 @@ def test_law_2_what_would_become_another_value_is_refused_and_uses_no_permit_up(
     for _ in range(2):
         told = caller.call({"value": value}, token, name=function.__name__)
         assert why(told) == ("argument-changed", "arguments-as-decided")
+        assert "io.taskbound/answer" not in told["_meta"]  # nothing was begun
     assert RUNS == []
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from mcp import Client, MCPError
+from mcp.server import Server as LowServer
 
 from taskbound.core.token.served import MAX_KEPT
 from taskbound.sdk.verify.calls import Tools
@@ -166,6 +167,20 @@ def test_an_answer_that_can_not_be_kept_is_told_and_says_so(tmp_path: Path, libr
         held[0].__exit__(None, None, None)
         assert why(caller(era).call(PAID, token)) == ("outcome-not-known", "known-outcome")
     assert len(held) == 1
+
+
+@ERA
+def test_an_answer_that_no_json_has_is_told_as_the_library_tells_it_and_not_kept(
+    tmp_path: Path, era: str
+) -> None:
+    async def call(*_: object) -> Any:
+        return {"content": [], "structuredContent": {"rate": float("nan")}}
+
+    place = Place(tmp_path)
+    with serving(place, LowServer[Any]("bank", on_call_tool=call)) as caller:
+        token = permit(place, PAID)
+        assert caller(era).call(PAID, token)["_meta"]["io.taskbound/answer"] == "not-kept"
+        assert why(caller(era).call(PAID, token)) == ("outcome-not-known", "known-outcome")
 
 
 @LIBRARY

@@ -153,6 +153,8 @@ class Call:
 
     decided: bytes
     said: Said
+    converting: Converting | None
+    """Of the function that is called; None where the arguments are what is run."""
     ran: bool = False
     over: bool = False
     """Whether it has its answer: what goes on behind it runs nothing."""
@@ -163,10 +165,12 @@ class Call:
         """Let the function run: once, and with what was decided.
 
         Raises:
-            ToolUnboundError: It ran before, or the call has its answer.
+            ToolUnboundError: It ran before, the call has its answer, or it is another function's.
             ArgumentChangedError: It would get something else.
             ArgumentUndecidedError: It would get something beside that.
         """
+        if converting is not self.converting:
+            raise ToolUnboundError("the tool is not the one that this call was permitted for")
         with self._lock:
             try:
                 if self.ran or self.over:
@@ -263,8 +267,9 @@ class ToolCalls(Generic[R]):
                 own = parse_definition(await asked.listed()).digest
                 opened = replace(opened, endpoint=replace(endpoint, definition=own))
             text = canonical(cast("JsonValue", dict(asked.arguments)))
-            if asked.find is not None:
-                (await asked.find()).require_kept(parse_object(text))
+            converting = None if asked.find is None else await asked.find()
+            if converting is not None:
+                converting.require_kept(parse_object(text))
         except TaskboundError as error:
             return self._refusal(Refused(error=error, step=step), tool)
         outcome = await self._begun(opened, text)
@@ -272,7 +277,8 @@ class ToolCalls(Generic[R]):
             return self._refusal(outcome, tool)
         if isinstance(outcome, Repeated):
             return self._again(outcome)
-        return await self._run(outcome, asked, text, run)
+        call = Call(decided=text, said=outcome.said, converting=converting, ran=converting is None)
+        return await self._run(outcome, call, run)
 
     async def _begun(self, opened: Opened, text: bytes) -> Outcome:
         return await taken(self._verifier, lambda: self._verifier.take(opened, text))
@@ -280,16 +286,14 @@ class ToolCalls(Generic[R]):
     async def _run(
         self,
         accepted: Accepted,
-        asked: ToolRequest,
-        text: bytes,
+        call: Call,
         run: Callable[[dict[str, JsonValue]], Awaitable[R]],
     ) -> R:
         """Have it done, and keep what came of it (rule 7)."""
-        call = Call(decided=text, said=accepted.said, ran=asked.find is None)
         here = _CALL.set(call)
         kept = False
         try:
-            result = await run(parse_object(text))  # 3
+            result = await run(parse_object(call.decided))  # 3
             call.end()
             written = self._guarded.write(result)
             error = _doubt(call, written)
@@ -315,6 +319,7 @@ class ToolCalls(Generic[R]):
             await whole(lambda: self._verifier.answer(accepted, _answer(written)))
         except Exception:  # noqa: BLE001 - whatever it is: what the tool answered is true
             _LOG.exception("this was done, and the answer was not kept: `%s`", accepted.said.txn)
+            await whole(lambda: lost(self._verifier, accepted))
             return self._guarded.read(_marked(written, "not-kept"))
         return result
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.sdk.verify.calls import Converting
 
-__all__ = ["PydanticConverting", "bound"]
+__all__ = ["PydanticConverting", "bound", "never"]
 
 
 class PydanticConverting:
@@ -191,6 +191,24 @@ def bound(
     def now(*args: Any, **given: Any) -> Any:  # noqa: ANN401 - whatever the function has
         call = begun(signature.bind(*args, **given).arguments)
         return _finished(call, function(*args, **given), stop)
+
+    return now
+
+
+def never(
+    function: Callable[..., Any], message: str, *, stop: Callable[[str], Exception]
+) -> Callable[..., Any]:
+    """A function that runs for nobody, in the place of one that can't be bound.
+
+    Args:
+        function: The tool's.
+        message: Why it can't be bound.
+        stop: As of `bound`.
+    """
+
+    @wraps(function)
+    def now(*_: object, **__: object) -> Any:  # noqa: ANN401 - nothing
+        raise stop(message)
 
     return now
 

@@ -11,7 +11,8 @@ low-level server of `mcp` below it. What is its own:
 1. A declared tool's function is bound as the server finds it, by the last of the server's transforms. What is
    put around it later (another transform, a tool that is injected) can't be looked into: it is refused.
 2. A tool that is no function of the server's own (of a server that is mounted or behind a proxy, of an
-   OpenAPI document, or made from another tool) is refused: what becomes of its arguments is not known here.
+   OpenAPI document, or made from another tool) is not found where it is declared: what becomes of its
+   arguments is not known here.
 3. One of several versions of a tool, which a caller would choose in `_meta`, is nothing that was decided on:
    who names a version finds no tool.
 """
@@ -79,7 +80,7 @@ class _Binding(Transform):
         if version is not None:
             return None  # 3
         found = await call_next(name, version=version)
-        return self._bind(name, found) if type(found) is FunctionTool else found
+        return self._bind(name, found) if type(found) is FunctionTool else None  # 2
 
     def _bind(self, name: str, tool: FunctionTool) -> FunctionTool:
         known = self._bound.get(name)

@@ -9,8 +9,9 @@ It needs `mcp`, which nothing of ours brings. What is looked at, and what a call
 
 1. The handler of `tools/call` is ours, and the library's own is called by it. It stands within whatever
    middleware a server has, and gets what those have left of a message.
-2. Of a server with functions (`MCPServer`) each tool's function is bound before it is called. A low-level
-   `Server` has one handler for all: it gets the very arguments.
+2. Of a server with functions (`MCPServer`) each declared tool's function is bound when the server is guarded,
+   and of tools that come later before the next message reaches anything. A low-level `Server` has one handler
+   for all: it gets the very arguments.
 3. While a tool runs its session asks the client nothing (`calls`, rule 6). Progress and logs pass.
 4. Whatever is no `tools/call` passes: lists, prompts, resources, and what is made of them, need no token.
 """
@@ -31,13 +32,13 @@ from mcp_types import CallToolRequestParams, CallToolResult, ListToolsResult, Pa
 from starlette.requests import Request
 
 from taskbound.sdk.verify.calls import Converting, Result, ToolCalls, ToolRequest, Tools
-from taskbound.sdk.verify.converting import PydanticConverting, bound
+from taskbound.sdk.verify.converting import PydanticConverting, bound, never
 from taskbound.sdk.verify.endpoint import BadEndpointError
 from taskbound.sdk.verify.errors import ToolUnboundError
 from taskbound.sdk.verify.verifier import Head
 
 if TYPE_CHECKING:
-    from mcp.server.context import HandlerResult
+    from mcp.server.context import CallNext, HandlerResult
     from mcp.server.lowlevel.server import Server
     from mcp.server.mcpserver.tools.base import Tool
 
@@ -74,9 +75,11 @@ def guard_tools(
         BadEndpointError: The server has no tools, or is guarded already.
     """
     if isinstance(server, MCPServer):
-        binding = _Binding(server)
+        binding = _Binding(server, tools)
         low = server._lowlevel_server  # noqa: SLF001 - where the library has its handlers, and no other place
         guard_handler(low, verifier, tools, showings=showings, find=binding.find)
+        server.middleware.insert(0, binding)
+        binding.bind()
     else:
         guard_handler(server, verifier, tools, showings=showings, find=None)
 
@@ -225,22 +228,44 @@ class _Quiet(ServerSession):
 class _Binding:
     """Binds the functions of an `MCPServer` (rule 2)."""
 
-    def __init__(self, server: MCPServer[Any]) -> None:
+    def __init__(self, server: MCPServer[Any], tools: Tools) -> None:
         self._manager = server._tool_manager  # noqa: SLF001 - where the library has its tools, and no other place
-        self._bound: dict[str, tuple[Callable[..., Any], PydanticConverting]] = {}
+        self._tools = tools
+        self._bound: dict[str, tuple[Callable[..., Any], PydanticConverting | ToolUnboundError]] = {}
+
+    async def __call__(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        """Bind what was added meanwhile, before a message reaches anything that could run it."""
+        self.bind()
+        return await call_next(ctx)
+
+    def bind(self) -> None:
+        """Bind each declared tool that is there; one that can't be is one that never runs."""
+        for tool in self._manager.list_tools():
+            known = self._bound.get(tool.name)
+            if self._tools.is_declared(tool.name) and (known is None or known[0] is not tool.fn):
+                self._bind(tool)
+
+    def _bind(self, tool: Tool) -> None:
+        try:
+            found = PydanticConverting(tool.fn, tool.parameters)
+        except ToolUnboundError as error:
+            tool.fn = never(tool.fn, error.message, stop=ToolError)
+            self._bound[tool.name] = tool.fn, error
+        else:
+            tool.fn = bound(tool.fn, found, waits=tool.is_async, stop=ToolError)
+            self._bound[tool.name] = tool.fn, found
 
     async def find(self, name: str) -> Converting:
-        """Bind a tool that is not bound yet.
+        """What is known of a tool.
 
         Raises:
             ToolUnboundError: There is none, or it can't be bound.
         """
-        tool: Tool | None = self._manager.get_tool(name)
-        if tool is None:
-            raise ToolUnboundError("the server has no such tool")
+        self.bind()
+        tool = self._manager.get_tool(name)
         known = self._bound.get(name)
-        if known is None or known[0] is not tool.fn:
-            converting = PydanticConverting(tool.fn, tool.parameters)
-            tool.fn = bound(tool.fn, converting, waits=tool.is_async, stop=ToolError)
-            known = self._bound[name] = tool.fn, converting
+        if tool is None or known is None or known[0] is not tool.fn:
+            raise ToolUnboundError("the server has no such tool")
+        if isinstance(known[1], ToolUnboundError):
+            raise ToolUnboundError(known[1].message)
         return known[1]
