@@ -32,6 +32,12 @@ ALONE = ("taskbound.core.", "taskbound.wire.", "taskbound.sdk.", "taskbound.wiri
 """What the package is without any extra; documents that people write are the server's."""
 OF_THE_SERVER = "taskbound.wire.document"
 SERVICES = ("taskbound.wiring.guarding", "taskbound.wiring.service")
+OF_MCP_SERVERS = {
+    "taskbound.sdk.verify.converting": "pydantic",
+    "taskbound.sdk.verify.fastmcp": "fastmcp",
+    "taskbound.sdk.verify.mcp": "mcp",
+}
+"""What stands before a server of MCP, and that server's own library, which no extra brings."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +63,12 @@ def modules(published: Published, *starts: str) -> list[str]:
         for name in published.files()
         if name.startswith("taskbound/") and name.endswith(".py") and "/examples/" not in name
     ]
-    return [one for one in names if one.startswith(starts or "taskbound") and "migrations" not in one]
+    left_out = {*OF_MCP_SERVERS}
+    return [
+        one
+        for one in names
+        if one.startswith(starts or "taskbound") and "migrations" not in one and one not in left_out
+    ]
 
 
 def test_the_wheel_has_the_package_its_policies_and_pages_and_nothing_else(published: Published) -> None:
@@ -108,6 +119,7 @@ def test_the_package_alone_is_the_sdk_in_an_empty_home(published: Published, alo
     assert list(alone.home.iterdir()) == []
     brings = [one for one in modules(published, *ALONE) if not one.startswith(OF_THE_SERVER)]
     assert alone.missing(brings) == {}
+    assert alone.missing(list(OF_MCP_SERVERS)) == OF_MCP_SERVERS
 
 
 @pytest.mark.parametrize("words", [(), ("--version",), ("task", "list"), ("doctor",), ("serve",)])
