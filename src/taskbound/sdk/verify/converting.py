@@ -207,13 +207,13 @@ def never(
     """
 
     @wraps(function)
-    def now(*_: object, **__: object) -> Any:  # noqa: ANN401 - nothing
+    def now(*_: object, **__: object) -> Any:  # noqa: ANN401 - it is in the place of any function
         raise stop(message)
 
     return now
 
 
-def _finished(call: Call, result: Any, stop: Callable[[str], Exception]) -> Any:  # noqa: ANN401 - as above
+def _finished(call: Call, result: Any, stop: Callable[[str], Exception]) -> Any:  # noqa: ANN401 - whatever a function gave
     """A result of what is done; of what has yet to run nobody knows."""
     try:
         return done(result)

@@ -100,9 +100,9 @@ def guard_handler(
         BadEndpointError: As of `guard_tools`.
     """
     entry = server.get_request_handler(_METHOD)
-    if entry is None or isinstance(entry.handler, _GuardedHandler):
+    if entry is None or isinstance(entry.handler, _ServedCalls):
         raise BadEndpointError("the server has no tools, or they are guarded already")
-    handler = _GuardedHandler(
+    handler = _ServedCalls(
         server, entry.handler, ToolCalls(verifier, tools, _Results()), tools, showings=showings, find=find
     )
     server.add_request_handler(_METHOD, CallToolRequestParams, handler)
@@ -126,7 +126,7 @@ class _Results:
         return CallToolResult.model_validate(result)
 
 
-class _GuardedHandler:
+class _ServedCalls:
     """The handler of `tools/call`."""
 
     def __init__(
@@ -216,7 +216,7 @@ class _Quiet(ServerSession):
         """It can't."""
         return False
 
-    async def send_request(self, request: Any, *_: object, **__: object) -> Any:  # noqa: ANN401 - as the library's
+    async def send_request(self, request: Any, *_: object, **__: object) -> Any:  # noqa: ANN401 - as the library has it
         """Refuse to ask.
 
         Raises:
