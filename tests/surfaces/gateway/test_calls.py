@@ -7,7 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from taskbound.core.action import ActionState
 from taskbound.core.action.canonical import canonical
+from taskbound.surfaces.gateway.answers import STATES
 from taskbound.surfaces.gateway.requests import MAX_OPEN
 from taskbound.wire.action import Decide, Duplicate, Malformed, Outcome, Reason, Refused, Withheld
 from taskbound.wire.connection import Bind, Fault
@@ -310,9 +312,11 @@ async def test_a_duplicate_gets_the_stored_answer_byte_for_byte_and_is_not_sent(
         ("permitted", "wait for the answer"),
         ("sent", "wait for the answer"),
         ("unknown", "look whether it took effect"),
-        ("not_sent", "it did not run"),
+        ("not-sent", "it did not run"),
         ("failed", "it ran and failed"),
-        ("reconciled_failed", "do not repeat it"),
+        ("reconciled-failed", "a person found out"),
+        ("unwatched", "nobody tells what came of it"),
+        ("of another version", "do not repeat it"),
     ],
 )
 async def test_a_duplicate_without_an_answer_is_told_its_state(
@@ -324,6 +328,10 @@ async def test_a_duplicate_without_an_answer_is_told_its_state(
         answer = await b.call("echo__echo", {})
     assert code_of(answer) == "duplicate"
     assert words in text_of(answer).lower()
+
+
+def test_a_duplicate_of_each_state_is_told_what_to_do() -> None:
+    assert STATES.keys() == {one.value for one in ActionState}
 
 
 # --- a permit that is not used ------------------------------------------------------------------------------

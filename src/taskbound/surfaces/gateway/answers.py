@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_DECISION",
+    "STATES",
     "Decided",
     "decision_in",
     "duplicate",
@@ -43,16 +44,24 @@ __all__ = [
 ]
 
 _WAIT: Final = "wait for the answer to the first call; do not repeat it"
-_STATES: Final = {
+_ANEW: Final = "it did not run; call again with another id"
+STATES: Final = {
     "held": "a person has to decide on it; tell them, and do not repeat it",
     "permitted": _WAIT,
     "sent": _WAIT,
     "unknown": "what it did is unknown: look whether it took effect before you do anything else about it",
-    "not_sent": "it did not run; call again with another id",
-    "lapsed": "it did not run; call again with another id",
+    "not-sent": _ANEW,
+    "lapsed": _ANEW,
+    "withdrawn": _ANEW,
+    "expired": _ANEW,
+    "refused": "it was refused; do not repeat it, and do something else",
     "succeeded": "it ran and succeeded, and its result is not kept; do not repeat it",
     "failed": "it ran and failed; look at what happened before you try something else",
+    "reconciled-succeeded": "a person found out that it succeeded; do not repeat it",
+    "reconciled-failed": "a person found out that it did not succeed; call again with another id",
+    "unwatched": "it was permitted once, and nobody tells what came of it; do not repeat it",
 }
+"""By `core.action.ActionState`, each of them."""
 
 
 def refused(answer: Refused) -> bytes:
@@ -87,8 +96,8 @@ def unsent(found: NotSent, action: str, task: str) -> bytes:
 
 def duplicate(answer: Duplicate) -> bytes:
     """The same call came before, and there is no answer to repeat."""
-    instead = _STATES.get(answer.state, "do not repeat it; ask the person who opened the task")
-    state = answer.state.replace("_", " ")
+    instead = STATES.get(answer.state, "do not repeat it; ask the person who opened the task")
+    state = answer.state.replace("-", " ")
     return told(
         "duplicate",
         f"The same call came before and is {state}",
