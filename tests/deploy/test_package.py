@@ -38,6 +38,13 @@ OF_MCP_SERVERS = {
     "taskbound.sdk.verify.mcp": "mcp",
 }
 """What stands before a server of MCP, and that server's own library, which no extra brings."""
+OF_FRAMEWORKS = {
+    "taskbound.sdk.tool.langchain": "langchain_core",
+    "taskbound.sdk.tool.mcp": "mcp",
+    "taskbound.sdk.tool.openai_agents": "agents",
+    "taskbound.sdk.tool.pydantic_ai": "pydantic_ai",
+}
+"""Adapters for agents' frameworks, each with its own, which no extra brings."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +70,7 @@ def modules(published: Published, *starts: str) -> list[str]:
         for name in published.files()
         if name.startswith("taskbound/") and name.endswith(".py") and "/examples/" not in name
     ]
-    left_out = {*OF_MCP_SERVERS}
+    left_out = {*OF_MCP_SERVERS, *OF_FRAMEWORKS}
     return [
         one
         for one in names
@@ -119,7 +126,8 @@ def test_the_package_alone_is_the_sdk_in_an_empty_home(published: Published, alo
     assert list(alone.home.iterdir()) == []
     brings = [one for one in modules(published, *ALONE) if not one.startswith(OF_THE_SERVER)]
     assert alone.missing(brings) == {}
-    assert alone.missing(list(OF_MCP_SERVERS)) == OF_MCP_SERVERS
+    apart = OF_MCP_SERVERS | OF_FRAMEWORKS
+    assert alone.missing(list(apart)) == apart
 
 
 @pytest.mark.parametrize("words", [(), ("--version",), ("task", "list"), ("doctor",), ("serve",)])

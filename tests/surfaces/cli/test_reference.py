@@ -22,7 +22,7 @@ def test_the_reference_page_is_what_the_program_says(page: str, made: object) ->
 
 def test_every_command_of_the_issue_is_there() -> None:
     wanted = {
-        "": "init try run exec demo serve stop gateway doctor",
+        "": "init try run exec demo serve stop gateway guard doctor",
         "person": "add list show grantable gone back link part",
         "person key": "add prove vouch list show withdraw confirm",
         "person demo": "begin end",
@@ -65,7 +65,7 @@ def test_every_command_says_what_it_does_gives_examples_and_speaks_json(name: st
     said = str(getattr(one, "help", ""))
     assert re.match(r"[A-Z].*\.", said), "a sentence"
     assert f"$ {name}" in str(getattr(one, "epilog", ""))
-    if name.rsplit(maxsplit=1)[-1] in {"demo", "gateway"}:
+    if name.rsplit(maxsplit=1)[-1] in {"demo", "gateway", "guard"}:
         return  # they read their own arguments
     options = {option for parameter in getattr(one, "params", []) for option in parameter.opts}
     assert {"--json", "--home", "--namespace"} <= options

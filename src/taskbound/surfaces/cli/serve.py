@@ -44,7 +44,7 @@ def add_guard(app: typer.Typer) -> None:
     """Put the command into the program; it reads its own arguments, as the gateway does."""
 
     def guard(ctx: typer.Context) -> None:
-        """Answer nginx or Envoy: may this request pass to the service behind you?
+        """Answer nginx or Envoy whether a request may pass to the service behind them.
 
         It stands before a service that runs no Python of ours, beside the proxy, and verifies each request's
         transaction token as `docs/guides/proxies.md` says: `taskbound guard FILE [--check] [--json]`.
