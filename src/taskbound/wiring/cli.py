@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
     from taskbound.sdk.credential import Task, TaskCredential
+    from taskbound.sdk.tool.coverage.found import Coverage
     from taskbound.surfaces.cli.plugs import (
         Authorized,
         BegunAnew,
@@ -120,6 +121,7 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         copies=_copies,
         put_back=_put_back,
         reconcile=_reconcile,
+        cover=_cover,
         command=own_command,
         environ=environ,
     )
@@ -433,6 +435,12 @@ def _reconcile(place: Place, *, store: str, database: str, follow: bool, later: 
     from taskbound.wiring.between import reconcile  # noqa: PLC0415 -- as above
 
     return reconcile(place, store=store, database=database, follow=follow, later=later, key=key)
+
+
+def _cover(application: str, python: str, seconds: float) -> Coverage:
+    from taskbound.wiring.covering import ask_coverage  # noqa: PLC0415 -- as above
+
+    return ask_coverage(application, python=python, seconds=seconds)
 
 
 def _serve(home: Path, as_json: bool, port: int) -> int:  # noqa: FBT001 -- the shape that `Plugs` asks for

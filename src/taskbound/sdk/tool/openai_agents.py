@@ -27,6 +27,7 @@ from agents import FunctionTool
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.sdk.tool.answer import is_open, require_told, told
 from taskbound.sdk.tool.call import awaited, called, key_of
+from taskbound.sdk.tool.made import note_made
 
 if TYPE_CHECKING:
     from agents import RunContextWrapper
@@ -71,6 +72,7 @@ def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> FunctionTool
     async def waits(_: RunContextWrapper[Any], said: dict[str, Any], __: str) -> bool:
         return _same(function, said) in held  # 3
 
+    note_made(invoke, function)
     return FunctionTool(
         name=name,
         description=schema["description"],

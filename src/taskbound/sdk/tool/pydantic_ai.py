@@ -30,9 +30,10 @@ from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.sdk.guard.errors import HeldError
 from taskbound.sdk.tool.answer import asked_of_people, is_open, require_told, told
 from taskbound.sdk.tool.call import awaited, called, key_of
+from taskbound.sdk.tool.made import note_made
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pydantic_core import SchemaValidator
 
@@ -91,8 +92,10 @@ def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> Tool[Any]:
         except TaskboundError as error:
             refuse(error, said)
 
+    runs: Callable[..., Any] = awaits if function.is_awaited else blocks
+    note_made(runs, function)
     tool = Tool[Any].from_schema(
-        awaits if function.is_awaited else blocks,
+        runs,
         name=name,
         description=schema["description"],
         json_schema=schema["inputSchema"],

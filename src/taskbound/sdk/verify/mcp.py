@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.verify.verifier import Verifier
 
-__all__ = ["Find", "Showings", "guard_handler", "guard_tools"]
+__all__ = ["Find", "Showings", "declared", "guard_handler", "guard_tools"]
 
 Showings: TypeAlias = Callable[[Request], Collection[str]]
 """What the connection of a request has proven (`holder`, rule 1)."""
@@ -108,6 +108,12 @@ def guard_handler(
     server.add_request_handler(_METHOD, CallToolRequestParams, handler)
 
 
+def declared(server: Server[Any]) -> Tools | None:
+    """What is declared of a low-level server's tools; None where it is not guarded, or not any more."""
+    entry = server.get_request_handler(_METHOD)
+    return entry.handler.tools if entry is not None and type(entry.handler) is _ServedCalls else None
+
+
 class _Results:
     """Results of `mcp` (`calls.Guarded`)."""
 
@@ -145,6 +151,11 @@ class _ServedCalls:
         self._tools = tools
         self._showings = showings
         self._find = find
+
+    @property
+    def tools(self) -> Tools:
+        """What is declared."""
+        return self._tools
 
     async def __call__(self, ctx: Context, params: CallToolRequestParams) -> HandlerResult:
         if self._tools.is_public(params.name):

@@ -42,7 +42,7 @@ SURPRISE: Final = 1
 
 _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
-        bad-argument bad-function bad-tools plain-http bad-guard-file header-not-covered
+        bad-application bad-argument bad-function bad-tools plain-http bad-guard-file header-not-covered
         already-in-force already-initialized copy-exists bad-answers bad-credential-kind bad-credential-life
         bad-credential-parameter bad-mark bad-recipient no-recipient unwanted-recipient
         bad-admin-access bad-handed bad-target bad-wish target-file
@@ -157,7 +157,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         no-task-started
     """,
     _UNAVAILABLE: """
-        claims-full data-directory-unwritable
+        application-lost claims-full data-directory-unwritable
         api-lost call-undecided outcome-untold permit-late task-not-ended unreadable-proof
         copy-broken no-pg-dump other-daemons restore-unfinished store-behind unknown-log-key
         credential-held

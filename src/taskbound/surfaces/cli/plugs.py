@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
     from taskbound.sdk.credential import Task, TaskCredential
+    from taskbound.sdk.tool.coverage.found import Coverage
     from taskbound.wire.tool import OAuthSpec, ServerSpec
 
 __all__ = [
@@ -390,6 +391,8 @@ class Plugs:
     copies: Callable[[Place], Copies]
     put_back: PuttingBack
     reconcile: Reconciling
+    cover: Callable[[str, str, float], Coverage]
+    """What an application exposes, loaded by this Python (ours where it is empty) within so many seconds."""
     command: Callable[[], tuple[str, ...]]
     """The absolute command that starts this program anew, for configurations of MCP clients."""
     environ: Mapping[str, str] = field(default_factory=dict)

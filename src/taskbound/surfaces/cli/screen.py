@@ -52,11 +52,13 @@ _INSTANT: Final = re.compile(r"\d{4}-(\d\d-\d\d)T(\d\d:\d\d):\d\dZ", re.ASCII)
 _MARK: Final = "  ┊ "
 _MARKS: Final = {"+": "green", "-": "red", "@": "bold"}
 _STYLES: Final = {
-    **dict.fromkeys(("active", "completed", "ok", "permit", "pinned", "running", "succeeded"), "green"),
+    **dict.fromkeys(
+        ("active", "completed", "guarded", "ok", "permit", "pinned", "running", "succeeded"), "green"
+    ),
     **dict.fromkeys(("bad", "destructive", "failed", "gone", "refuse", "refused", "revoked"), "red"),
-    **dict.fromkeys(("schema-changed", "not_sent"), "red"),
+    **dict.fromkeys(("schema-changed", "not_sent", "unguarded"), "red"),
     **dict.fromkeys(("held", "paused", "registered", "suspended", "text-changed"), "yellow"),
-    **dict.fromkeys(("unknown", "warn", "write"), "yellow"),
+    **dict.fromkeys(("unknown", "untold", "warn", "write"), "yellow"),
 }
 
 

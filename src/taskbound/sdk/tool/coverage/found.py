@@ -1,0 +1,281 @@
+"""What was found of an application's tools, and what is told of each.
+
+1. A tool is *guarded* where what its framework runs is ours, known by what it is: the exact type, or the very
+   callable that an adapter has made. A name, an attribute or `__wrapped__` shows nothing.
+2. It is *unguarded* where the application runs it and nothing of ours is seen before it. What a function does
+   inside is not looked at: one that calls a guarded function may do more than that.
+3. It is *untold* where it runs elsewhere (at the provider, on a server of MCP), is not there before a run, or
+   is of a kind that is not known here. That counts as little as unguarded.
+4. Texts are the application's, and bounded here; they are escaped where they are shown.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections import deque
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from taskbound.core.errors import MalformedError, UnavailableError
+from taskbound.sdk.guard.client import AsyncClient, Client
+from taskbound.sdk.guard.guarded import Guarded
+from taskbound.sdk.guard.tools import definition_digest
+
+__all__ = [
+    "ApplicationLostError",
+    "BadApplicationError",
+    "Coverage",
+    "Found",
+    "NotLoaded",
+    "State",
+    "Walk",
+    "loaded",
+    "of_kind",
+    "replaced",
+    "typed",
+]
+
+State: TypeAlias = Literal["guarded", "unguarded", "untold"]
+MOST: Final = 2000
+"""Tools of one application; what comes behind is told as one that nobody can tell."""
+_MOST_OBJECTS: Final = 20_000
+_LONGEST: Final = 200
+_LONGEST_PLACE: Final = 400
+_NAMED: Final = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, type)
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One tool."""
+
+    name: str
+    """What the model calls it; for what has no name there, what it is."""
+    state: State
+    place: str
+    """Where it was found."""
+    kind: str
+    """Its type."""
+    why: str = ""
+    """Why it is not guarded, or what is to be known of it."""
+    tool: str = ""
+    """`server__tool`, where it is guarded."""
+    definition: str = ""
+    """Digest of the definition that its calls are compared with; empty where there is none."""
+
+
+class Coverage(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="found", tag_field="is"
+):
+    """All that was found."""
+
+    application: str
+    tools: tuple[Found, ...]
+
+
+class NotLoaded(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="not-loaded", tag_field="is"
+):
+    """There is no application to look at."""
+
+    message: str
+
+
+class BadApplicationError(MalformedError):
+    """What was named can't be loaded, or is nothing."""
+
+    code = "bad-application"
+    remedy = (
+        "name it as `MODULE:OBJECT`, as the application's own Python (`--python`) finds it from this folder"
+    )
+
+
+class ApplicationLostError(UnavailableError):
+    """The process that loaded an application gave no report of it."""
+
+    code = "application-lost"
+    remedy = "look what `python -P -m taskbound.wiring.coverage` says, run by the application's own Python"
+
+
+class Walk:
+    """A walk through an application: what is still to be looked at, and what was found."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.found: list[Found] = []
+        self.todo: deque[tuple[object, str]] = deque()
+        self._seen: dict[int, object] = {}
+        """By identity; each is kept, so that no other object gets its id."""
+
+    def enters(self, whole: object) -> bool:
+        """Whether this agent, graph, set or list was not looked at yet: they may stand in a circle."""
+        if id(whole) in self._seen:
+            return False
+        self._seen[id(whole)] = whole
+        return True
+
+    def more(self, one: object, place: str) -> None:
+        """Look at this too."""
+        if len(self.todo) < _MOST_OBJECTS:
+            self.todo.append((one, _bounded(place, _LONGEST_PLACE)))
+        else:
+            self.untold(one, place, "there is too much to look at", name="(more)")
+
+    def guarded(self, function: object, one: object, place: str, *, name: str = "", why: str = "") -> None:
+        """A tool that runs what `guard` has made, if that is still what it was (rule 1).
+
+        Args:
+            function: What is run.
+            one: The tool.
+            place: Where it is.
+            name: What the model calls it; the function's own name where it is not given.
+            why: What is to be known of it.
+        """
+        if type(function) is not Guarded:
+            self.unguarded(one, place, _why_not(function), name=name)
+            return
+        try:
+            digest = definition_digest(function.definition)
+        except MalformedError as error:
+            digest, why = "", f"its definition can't be pinned: {error.message}"
+        doubt = _doubt(function, digest)
+        if doubt:
+            self.unguarded(one, place, doubt, name=name or function.tool)
+        else:
+            self.served(one, place, function.tool, name=name, why=why, definition=digest)
+
+    def served(
+        self, one: object, place: str, tool: str, *, name: str = "", why: str = "", definition: str = ""
+    ) -> None:
+        """A tool of which something else of ours is known to be asked, as `Found` says."""
+        self._add(name or tool, "guarded", one, place, why, pin=(tool, definition))
+
+    @staticmethod
+    def is_guarded(function: object) -> bool:
+        """Whether this is what `guard` has made."""
+        return type(function) is Guarded
+
+    def callable(self, function: object, one: object, place: str, *, name: str = "", why: str = "") -> None:
+        """A tool that runs this callable itself."""
+        if type(function) is Guarded:
+            self.guarded(function, one, place, name=name, why=why)
+        else:
+            self.unguarded(one, place, _why_not(function), name=name)
+
+    def unguarded(self, one: object, place: str, why: str, *, name: str = "") -> None:
+        """A tool that the application runs without asking (rule 2)."""
+        self._add(name or named(one), "unguarded", one, place, why)
+
+    def untold(self, one: object, place: str, why: str, *, name: str = "") -> None:
+        """A tool of which it can't be told (rule 3)."""
+        self._add(name or named(one), "untold", one, place, why)
+
+    def _add(
+        self, name: str, state: State, one: object, place: str, why: str, pin: tuple[str, str] = ("", "")
+    ) -> None:
+        if len(self.found) > MOST:
+            return
+        if len(self.found) == MOST:
+            name, state, pin = "(more)", "untold", ("", "")
+            why = f"there are more than {MOST} tools, and the others were not looked at"
+        found = Found(
+            name=_bounded(name, _LONGEST),
+            state=state,
+            place=_bounded(place, _LONGEST_PLACE),
+            kind=_bounded(typed(one), _LONGEST),
+            why=_bounded(why, _LONGEST_PLACE),
+            tool=_bounded(pin[0], _LONGEST),
+            definition=pin[1],
+        )
+        self.found.append(found)
+
+
+def named(one: object) -> str:
+    """What a thing calls itself, where that is a text; its type where it has no name."""
+    for name in ("name", "__name__"):
+        own = _own(one, name)
+        if type(own) is str and own:
+            return own
+    return typed(one).rpartition(".")[2]
+
+
+def typed(one: object) -> str:
+    """Module and name of its type."""
+    kind = type(one)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+class _Nothing:
+    """What stands for a name that nothing has."""
+
+
+def loaded(module: str, name: str) -> Any:  # noqa: ANN401 -- whatever a framework has by this name
+    """What a framework has by this name, if it is loaded; else a class of which nothing is.
+
+    Nothing is imported for a look: where a class was not loaded, there is no object of it.
+    """
+    return getattr(sys.modules.get(module), name, _Nothing)
+
+
+def of_kind(one: object, module: str, *names: str) -> bool:
+    """Whether this is exactly of one of these classes of a framework."""
+    return any(type(one) is loaded(module, name) for name in names)
+
+
+def replaced(one: object) -> str:
+    """The method of its type that an attribute of the object itself stands before; empty where none does."""
+    for name in _attributes(one):
+        if any(isinstance(vars(kind).get(name), types.FunctionType) for kind in type(one).__mro__):
+            return str(name)
+    return ""
+
+
+def _doubt(function: Guarded[..., Any], digest: str) -> str:
+    """Why a guarded function is not taken for what it was when it was made; empty where it is."""
+    other = replaced(function)
+    if other:
+        return f"its `{other}` was replaced"
+    own = _attributes(function)
+    if own.get("_digest", digest) != digest:
+        return "what its calls are compared with was replaced"
+    client = own.get("_client")
+    if client is not None and (type(client) not in {Client, AsyncClient} or replaced(client)):
+        return f"it asks through a `{typed(client)}`, which is none of ours"
+    return ""
+
+
+def _why_not(function: object) -> str:
+    """What is told of a callable that is not ours (rule 2)."""
+    if issubclass(type(function), Guarded):
+        return "it is of a kind that is made of ours, and runs what it likes"
+    if type(_own(function, "__wrapped__")) is Guarded:
+        return "it stands around a guarded function, and what it does beside calling it is not seen"
+    if type(function).__name__ == "partial" and type(function).__module__ == "functools":
+        return "it is a `functools.partial`, which runs what it was made of"
+    if type(_own(function, "__name__")) is str and _own(function, "__name__") == "<lambda>":
+        return "it is a lambda, and what it calls is not seen"
+    return "nothing of ours stands before it"
+
+
+def _attributes(one: object) -> dict[str, Any]:
+    """What an object itself has, without asking it."""
+    try:
+        found = object.__getattribute__(one, "__dict__")
+    except AttributeError:
+        return {}
+    return found if type(found) is dict else {}
+
+
+def _own(one: object, name: str) -> object:
+    """An attribute, by what is stored and not by what an object makes up when it is asked."""
+    if name == "__name__" and issubclass(type(one), _NAMED):
+        return getattr(one, name, "")
+    return _attributes(one).get(name)
+
+
+def _bounded(text: object, most: int) -> str:
+    """So much of it, as a text that can be written down (rule 4)."""
+    if type(text) is not str:
+        return "(no text)"
+    whole = text if len(text) <= most else f"{text[:most]} (and more)"
+    return whole.encode("utf-8", "backslashreplace").decode()

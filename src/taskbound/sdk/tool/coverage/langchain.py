@@ -1,0 +1,129 @@
+"""Tools of LangChain and graphs of LangGraph, and what of them is asked for.
+
+1. A tool is guarded where it is exactly `GuardedTool`, or a tool of LangChain's own whose very function is a
+   guarded one. Everything else that is a tool runs what its class does.
+2. A graph exposes what its `ToolNode`s hold, those of graphs within it too. What another node does is its own
+   code, which may run tools by itself: it is told as untold. Nodes of `create_agent` that ask the model are
+   known by their code, and have what the provider runs.
+3. What middleware has put around calls of tools or of the model may exchange them.
+4. Functions at edges, callbacks and hooks are the program's, and no tools.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Final
+
+from taskbound.sdk.tool.coverage.found import loaded, of_kind, replaced, typed
+
+if TYPE_CHECKING:
+    from taskbound.sdk.tool.coverage.found import Walk
+
+__all__ = ["look"]
+
+_OURS: Final = "taskbound.sdk.tool.langchain"
+_TOOLS: Final = "langchain_core.tools"
+_GRAPHS: Final = "langgraph.pregel"
+_NODES: Final = "langgraph.prebuilt"
+
+
+def look(walk: Walk, one: object, place: str) -> bool:
+    """Look at it, if it is LangChain's."""
+    kind = type(one)
+    if issubclass(kind, loaded(_TOOLS, "BaseTool")):
+        _tool(walk, one, place)
+    elif issubclass(kind, loaded(_GRAPHS, "Pregel")):
+        if walk.enters(one):
+            _graph(walk, one, place)
+    elif issubclass(kind, loaded(_NODES, "ToolNode")):
+        _node(walk, one, place)
+    elif issubclass(kind, loaded("langgraph.graph", "StateGraph")):
+        walk.untold(one, place, "it is not compiled: name what `compile()` gives")
+    else:
+        return False
+    return True
+
+
+def _tool(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some tool
+    """One tool (rule 1)."""
+    kind, name, other = type(one), str(one.name), replaced(one)
+    if other:
+        walk.unguarded(one, place, f"its `{other}` was replaced", name=name)
+    elif of_kind(one, _OURS, "GuardedTool"):
+        walk.guarded(one.function, one, place, name=name)
+    elif issubclass(kind, loaded(_OURS, "GuardedTool")):
+        walk.unguarded(one, place, "it is of a kind that is made of ours, and runs what it likes", name=name)
+    elif of_kind(one, _TOOLS, "StructuredTool", "Tool"):
+        runs = [each for each in (one.func, one.coroutine) if each is not None]
+        bare = [each for each in runs if not walk.is_guarded(each)]
+        for each in [*bare, *runs][:1]:
+            walk.callable(each, one, place, name=name, why="handed over as it is: `as_tool` keeps its schema")
+        if not runs:
+            walk.untold(one, place, "it has no function", name=name)
+    else:
+        walk.unguarded(one, place, "what it runs is its class' own", name=name)
+
+
+def _graph(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some graph
+    """A compiled graph (rule 2)."""
+    if type(one).__module__.partition(".")[0] != "langgraph" or replaced(one):
+        walk.untold(one, place, f"how a `{typed(one)}` runs is its own", name=str(one.name))
+    for name, node in one.nodes.items():
+        for inner in node.subgraphs or ():
+            walk.more(inner, f"{place} > {name}")
+        _runs(walk, node.bound, f"{place} > {name}", str(name))
+
+
+def _runs(walk: Walk, one: Any, place: str, name: str) -> None:  # noqa: ANN401 -- some runnable
+    """What a node runs."""
+    if one is loaded("langgraph.pregel._read", "DEFAULT_BOUND"):
+        return
+    known = (loaded(_GRAPHS, "Pregel"), loaded(_NODES, "ToolNode"), loaded(_TOOLS, "BaseTool"))
+    if issubclass(type(one), known):
+        walk.more(one, place)
+    elif of_kind(one, "langchain_core.runnables", "RunnableSequence"):
+        for step in one.steps:
+            _runs(walk, step, place, name)
+    elif not _asks_model(walk, one, place):
+        walk.untold(one, place, "it is a node of the program's own, which may run tools by itself", name=name)
+
+
+def _node(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- some `ToolNode`
+    """A node of tools."""
+    own, kind = vars(one), loaded(_NODES, "ToolNode")
+    runs = [getattr(own.get(name), "__func__", None) for name in ("func", "afunc")]
+    theirs = [vars(kind).get(name) for name in ("_func", "_afunc")]
+    if type(one) is not kind or replaced(one) or runs != theirs:
+        walk.untold(one, place, "how it runs its tools is its own")
+    if own.get("_wrap_tool_call") is not None or own.get("_awrap_tool_call") is not None:
+        walk.untold(
+            one, place, "middleware stands around its calls, and may run something else", name="(middleware)"
+        )
+    for tool in one.tools_by_name.values():
+        walk.more(tool, place)
+
+
+def _asks_model(walk: Walk, one: Any, place: str) -> bool:  # noqa: ANN401 -- some runnable
+    """Whether this is a node of `create_agent` that asks the model; what the provider runs is told then."""
+    code = getattr(loaded("langchain.agents.factory", "create_agent"), "__code__", None)
+    known = {id(each) for each in code.co_consts} if code is not None else set()
+    own = _attributes(one)
+    runs = [own.get(name) for name in ("func", "afunc")]
+    if not all(inspect.isfunction(each) and id(each.__code__) in known for each in runs):
+        return False
+    holds = inspect.getclosurevars(runs[0]).nonlocals
+    if "default_tools" not in holds or "wrap_model_call_handler" not in holds:
+        return False
+    for tool in holds["default_tools"]:
+        if isinstance(tool, dict):
+            name = str(tool.get("type") or tool.get("name") or "(a description)")
+            walk.untold(tool, place, "the provider runs it, and nobody is asked", name=name)
+    if holds["wrap_model_call_handler"] is not None:
+        walk.untold(
+            one, place, "middleware stands around the model, and may offer it more", name="(middleware)"
+        )
+    return True
+
+
+def _attributes(one: object) -> dict[str, Any]:
+    return dict(vars(one)) if hasattr(one, "__dict__") else {}

@@ -1,0 +1,99 @@
+"""The walk through what an application names: plain functions, lists of them, and objects of frameworks.
+
+Nothing of it is called, and no framework is loaded for it: who has not loaded one has none of its objects.
+What they hold is known to a module for each.
+
+1. A list, a tuple, a set or a dict is what stands in it; a module is what its `__all__` names, or everything
+   in it that can be called and begins with no `_`, wherever it was made.
+2. A class is a callable like others. So is a bound method.
+3. What is of no kind that is known here is told as such, and counts as little as unguarded.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import TYPE_CHECKING, Any, Final
+
+from taskbound.sdk.tool.coverage import langchain, mcp, openai_agents, pydantic_ai
+from taskbound.sdk.tool.coverage.found import Coverage, Walk, typed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["cover"]
+
+_WALKERS: Final[tuple[Callable[[Walk, object, str], bool], ...]] = (
+    langchain.look,
+    openai_agents.look,
+    pydantic_ai.look,
+    mcp.look,
+)
+_FRAMEWORKS: Final = frozenset({"agents", "langchain_core", "langgraph", "mcp", "pydantic_ai"})
+_LISTS: Final = (list, tuple, set, frozenset)
+
+
+def cover(application: object, name: str) -> Coverage:
+    """Every tool that this exposes.
+
+    Args:
+        application: An agent, a graph, a server, a session, a list of tools or functions, a module.
+        name: What it is called in the report.
+    """
+    walk = Walk()
+    walk.more(application, name)
+    while walk.todo:
+        one, place = walk.todo.popleft()
+        if not any(looks(walk, one, place) for looks in _WALKERS):
+            _plain(walk, one, place)
+    return Coverage(application=name, tools=tuple(walk.found))
+
+
+def _plain(walk: Walk, one: object, place: str) -> None:
+    if issubclass(type(one), types.ModuleType):
+        if walk.enters(one):
+            _module(walk, one, place)
+    elif type(one) in _LISTS:
+        if walk.enters(one):
+            for number, each in enumerate(one):  # type: ignore[call-overload]  # one of four kinds
+                walk.more(each, f"{place}[{number}]")
+    elif type(one) is dict:
+        if walk.enters(one):
+            _dict(walk, one, place)
+    elif callable(one):
+        walk.callable(one, one, place)
+    else:
+        walk.untold(one, place, f"nothing is known of what a `{typed(one)}` exposes", name=_called(place))
+
+
+def _module(walk: Walk, one: types.ModuleType, place: str) -> None:
+    own = dict(vars(one))
+    told = own.get("__all__")
+    names = [name for name in told if type(name) is str] if type(told) in {list, tuple} else None
+    for name in sorted(own) if names is None else names:
+        each = own.get(name)
+        if names is None and (name.startswith("_") or issubclass(type(each), type) or not _is_tool(each)):
+            continue
+        walk.more(each, f"{place}.{name}")
+
+
+def _is_tool(one: object) -> bool:
+    """Whether something in a module is meant, where the module doesn't say (rule 1)."""
+    return callable(one) or type(one).__module__.partition(".")[0] in _FRAMEWORKS
+
+
+def _dict(walk: Walk, one: dict[Any, Any], place: str) -> None:
+    if type(one.get("type")) is str:
+        walk.untold(
+            one,
+            place,
+            "it is a description, of what the provider runs or the program by itself",
+            name=one["type"],
+        )
+        return
+    for name, each in one.items():
+        walk.more(each, f"{place}[{name!r}]" if type(name) is str else f"{place}[…]")
+
+
+def _called(place: str) -> str:
+    """The last part of a place."""
+    return place.rpartition(" > ")[2]

@@ -1,0 +1,174 @@
+"""`taskbound audit coverage`: which tools an application exposes, and which of them nobody is asked about.
+
+1. A tool counts as covered only where it is guarded. What can't be told counts as little as what is not.
+2. Whether a guarded one is pinned is the daemon's to know, and no part of the status: one that is not is
+   refused at each call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import msgspec
+import typer
+
+from taskbound.core.errors import TaskboundError, UnavailableError
+from taskbound.sdk.tool.coverage.found import Found, State
+from taskbound.surfaces.cli.audit import app
+from taskbound.surfaces.cli.errors import fault_of
+from taskbound.surfaces.cli.screen import shown
+from taskbound.surfaces.cli.session import Session, command
+from taskbound.wire.tool import ListTools, ToolRows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CoverageReport", "CoverageRow", "coverage"]
+
+Pin: TypeAlias = Literal["", "pinned", "unpinned", "changed", "not-looked-at"]
+
+
+class CoverageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One tool that an application exposes."""
+
+    name: str
+    """What the model calls it."""
+    state: State
+    tool: str
+    """`server__tool`, where it is guarded."""
+    pin: Pin
+    """Whether its definition is the one that is pinned; empty where it has none that is compared."""
+    definition: str
+    """Digest of its definition."""
+    kind: str
+    """Its type."""
+    place: str
+    """Where it was found."""
+    why: str
+
+
+class CoverageReport(msgspec.Struct, frozen=True, kw_only=True, tag="coverage", tag_field="is"):
+    """What an application exposes."""
+
+    application: str
+    guarded: int
+    unguarded: int
+    untold: int
+    not_looked: str
+    """Why the daemon was not asked what is pinned; empty where it was."""
+    rows: tuple[CoverageRow, ...]
+
+
+@command(
+    app,
+    "coverage",
+    examples="taskbound audit coverage desk.agents:triage\n"
+    "taskbound audit coverage desk.agents:triage --python .venv/bin/python\n"
+    "taskbound audit coverage desk.tools --json",
+)
+def coverage(
+    session: Session,
+    application: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE[:OBJECT]",
+            help="An agent, a graph, a server, a session, a list of tools or functions, or a module of them.",
+            show_default=False,
+        ),
+    ],
+    python: Annotated[
+        str,
+        typer.Option("--python", metavar="PATH", help="The application's own Python, which has `taskbound`."),
+    ] = "",
+    seconds: Annotated[
+        int, typer.Option("--seconds", min=1, max=600, help="How long loading it may take.")
+    ] = 60,
+) -> None:
+    """List every tool that an application exposes, and which of them nobody is asked about.
+
+    This runs the application's code: its module is imported by its own Python, in this folder, as you. No
+    tool is called. Agents that it holds or hands to are looked at too. The status is 0 when all tools are
+    guarded, and 1 when one is not, or when that can't be told: what the provider runs, tools of a server,
+    what is known only when a run begins.
+    """
+    found = session.plugs.cover(application, python, seconds)
+    pinned, why = _pinned(session, found.tools)
+    rows = tuple(_row(one, pinned) for one in found.tools)
+    report = CoverageReport(
+        application=found.application,
+        guarded=_count(rows, "guarded"),
+        unguarded=_count(rows, "unguarded"),
+        untold=_count(rows, "untold"),
+        not_looked=why,
+        rows=rows,
+    )
+    _show(session, report)
+    if report.unguarded or report.untold:
+        raise typer.Exit(1)
+
+
+def _pinned(session: Session, tools: tuple[Found, ...]) -> tuple[Mapping[str, str] | None, str]:
+    """Digests of what is pinned, by tool; or None, and why nobody was asked."""
+    if not any(one.definition for one in tools):
+        return {}, ""
+    try:
+        rows = session.ask(ListTools(), ToolRows).rows
+    except UnavailableError as error:
+        return None, error.message
+    except TaskboundError as error:  # a daemon that says no, which the rows say
+        return None, fault_of(error).message
+    return {one.name: one.definition for one in rows}, ""
+
+
+def _row(one: Found, pinned: Mapping[str, str] | None) -> CoverageRow:
+    return CoverageRow(
+        name=one.name,
+        state=one.state,
+        tool=one.tool,
+        pin=_pin(one, pinned),
+        definition=one.definition,
+        kind=one.kind,
+        place=one.place,
+        why=one.why,
+    )
+
+
+def _pin(one: Found, pinned: Mapping[str, str] | None) -> Pin:
+    if not one.definition:
+        return ""
+    if pinned is None:
+        return "not-looked-at"
+    if one.tool not in pinned:
+        return "unpinned"
+    return "pinned" if pinned[one.tool] == one.definition else "changed"
+
+
+def _count(rows: tuple[CoverageRow, ...], state: State) -> int:
+    return sum(one.state == state for one in rows)
+
+
+def _show(session: Session, report: CoverageReport) -> None:
+    screen = session.screen
+    if screen.json:
+        screen.document(report)
+        return
+    screen.table(
+        ("NAME", "STATE", "TOOL", "PINNED", "WHERE AND WHY"),
+        [
+            (
+                one.name,
+                one.state,
+                one.tool or "-",
+                one.pin or "-",
+                f"{one.place}: {one.why}" if one.why else one.place,
+            )
+            for one in report.rows
+        ],
+        "it exposes no tools",
+    )
+    if report.not_looked:
+        screen.status("warn", f"what is pinned was not looked at: {report.not_looked}")
+    total = f"{len(report.rows)} tools of {shown(report.application)}"
+    screen.line(
+        f"{total}: {report.guarded} guarded, {report.unguarded} unguarded, {report.untold} that can't be told"
+    )

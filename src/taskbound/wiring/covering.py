@@ -1,0 +1,113 @@
+"""Having an application's own Python say which tools it exposes.
+
+The child is the application's code, and may do and say anything:
+
+1. It leads a process group, which is killed when it has ended, and when its time is over.
+2. What it says is read up to a bound, and is a report only where all of it is one.
+3. Its standard error is told only where there is no report: the last line, bounded.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.sdk.tool.coverage.found import ApplicationLostError, BadApplicationError, Coverage, NotLoaded
+
+if TYPE_CHECKING:
+    from typing import IO
+
+__all__ = ["ask_coverage"]
+
+_LARGEST: Final = 8 << 20
+"""Bytes of a report."""
+_LAST: Final = 4096
+"""Bytes of standard error that are kept: the last ones."""
+_LONGEST: Final = 500
+_CHUNK: Final = 1 << 16
+_LOOK: Final = 0.1
+"""Seconds after which it is looked whether the child has ended, though something of it holds its pipes."""
+
+
+def ask_coverage(application: str, *, python: str = "", seconds: float = 60.0) -> Coverage:
+    """What an application exposes.
+
+    Args:
+        application: `MODULE:OBJECT`.
+        python: The application's own Python; ours where it is not given.
+        seconds: How long it may take.
+
+    Raises:
+        BadApplicationError: There is no such module or object, or it can't be loaded.
+        ApplicationLostError: The process did not start, took too long, or gave no report, or more than one.
+    """
+    command = (python or sys.executable, "-P", "-m", "taskbound.wiring.coverage", application)
+    try:
+        with subprocess.Popen(  # noqa: S603 -- a person named it, each word an argument
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as child:
+            try:
+                said, complaint = _read(child, time.monotonic() + seconds)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)  # 1
+    except (OSError, ValueError) as error:
+        raise ApplicationLostError(f"`{command[0]}` can't be started: {error}") from error
+    try:
+        found = msgspec.json.decode(said, type=Coverage | NotLoaded)  # 2
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        last = complaint.decode("utf-8", "replace").strip().rpartition("\n")[2][-_LONGEST:]  # 3
+        told = f"it says `{last}`" if last else "and says nothing"
+        raise ApplicationLostError(
+            f"the process that loaded `{application}` ended without a report ({child.returncode}); {told}"
+        ) from error
+    if isinstance(found, NotLoaded):
+        raise BadApplicationError(found.message)
+    return found
+
+
+def _read(child: subprocess.Popen[bytes], end: float) -> tuple[bytes, bytes]:
+    """All of its standard output, and the last of its standard error.
+
+    Raises:
+        ApplicationLostError: It takes too long, or says too much.
+    """
+    said, complaint = bytearray(), bytearray()
+    pipes: dict[IO[bytes], bytearray] = {}
+    with selectors.DefaultSelector() as ready:
+        for pipe, kept in ((child.stdout, said), (child.stderr, complaint)):
+            if pipe is not None:
+                pipes[pipe] = kept
+                ready.register(pipe, selectors.EVENT_READ, kept)
+        while pipes:
+            over = child.poll() is not None
+            events = ready.select(0 if over else _LOOK)
+            for key, _ in events:
+                chunk = os.read(key.fd, _CHUNK)
+                key.data.extend(chunk)
+                if not chunk:
+                    ready.unregister(key.fileobj)
+                    pipes.pop(key.fileobj, None)  # type: ignore[call-overload]  # one of ours
+            del complaint[:-_LAST]
+            if len(said) > _LARGEST:
+                raise ApplicationLostError("the process that loaded the application said more than a report")
+            if over and not events:
+                break  # 1: something that it has left behind holds its pipes
+            if time.monotonic() >= end:
+                raise ApplicationLostError(
+                    "loading the application took too long", remedy="allow it more with `--seconds`"
+                )
+    child.wait(timeout=max(end - time.monotonic(), _LOOK))
+    return bytes(said), bytes(complaint)
