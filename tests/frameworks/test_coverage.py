@@ -117,6 +117,7 @@ def test_sessions_and_servers_of_mcp_are_told_by_what_stands_before_them() -> No
         ("desk__look", "guarded", "desk__look"),
         ("*", "unguarded", ""),
         ("*", "unguarded", ""),
+        ("*", "unguarded", ""),
     ]
     assert states("mcp", "bare") == [("hidden", "unguarded"), ("pay", "unguarded"), ("rates", "unguarded")]
     assert sorted((one.name, one.state, one.tool) for one in found("mcp", "guarded")) == [

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from taskbound.sdk.guard.tools import definition_digest
-from taskbound.sdk.tool.coverage.found import MOST, Coverage
+from taskbound.sdk.tool.coverage.found import MOST, Coverage, Walk
 from taskbound.sdk.tool.coverage.walk import cover
 from tests.sdk import exposed
 from tests.sdk.noted import note
@@ -103,3 +103,10 @@ def test_a_look_loads_no_framework() -> None:
     before = set(sys.modules)
     cover([note, print], "app")
     assert set(sys.modules) == before
+
+
+@pytest.mark.parametrize("function", [exposed.mine, exposed.plain, None], ids=["kind", "plain", "none"])
+def test_an_adapters_tool_that_holds_something_else_is_unguarded(function: object) -> None:
+    walk = Walk()
+    walk.guarded(function, object(), "app", name="note")
+    assert [(one.name, one.state) for one in walk.found] == [("note", "unguarded")]
