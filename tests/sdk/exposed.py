@@ -76,7 +76,7 @@ def replaced(name: str, value: object) -> Guarded[..., Any]:
 
 
 GUARDED: list[Any] = [note, note_later, note.using(wait=5)]
-BARE: list[Any] = [plain, note_alike, print, Pretending, plain.__call__]
+BARE: list[Any] = [plain, note_alike, print, Pretending, "x".join]
 HIDDEN: dict[str, Any] = {
     "lambda": lambda text: note(text=text),
     "partial": functools.partial(note, "x"),

@@ -109,9 +109,10 @@ def _asks_model(walk: Walk, one: Any, place: str) -> bool:  # noqa: ANN401 -- so
     known = {id(each) for each in code.co_consts} if code is not None else set()
     own = _attributes(one)
     runs = [own.get(name) for name in ("func", "afunc")]
+    ask = runs[0]
     if not all(inspect.isfunction(each) and id(each.__code__) in known for each in runs):
         return False
-    holds = inspect.getclosurevars(runs[0]).nonlocals
+    holds = inspect.getclosurevars(ask).nonlocals if inspect.isfunction(ask) else {}
     if "default_tools" not in holds or "wrap_model_call_handler" not in holds:
         return False
     for tool in holds["default_tools"]:

@@ -48,13 +48,13 @@ def cover(application: object, name: str) -> Coverage:
     return Coverage(application=name, tools=tuple(walk.found))
 
 
-def _plain(walk: Walk, one: object, place: str) -> None:
+def _plain(walk: Walk, one: Any, place: str) -> None:  # noqa: ANN401 -- whatever there is
     if issubclass(type(one), types.ModuleType):
         if walk.enters(one):
             _module(walk, one, place)
     elif type(one) in _LISTS:
         if walk.enters(one):
-            for number, each in enumerate(one):  # type: ignore[call-overload]  # one of four kinds
+            for number, each in enumerate(one):
                 walk.more(each, f"{place}[{number}]")
     elif type(one) is dict:
         if walk.enters(one):
@@ -68,7 +68,9 @@ def _plain(walk: Walk, one: object, place: str) -> None:
 def _module(walk: Walk, one: types.ModuleType, place: str) -> None:
     own = dict(vars(one))
     told = own.get("__all__")
-    names = [name for name in told if type(name) is str] if type(told) in {list, tuple} else None
+    names = (
+        [name for name in told if type(name) is str] if type(told) is list or type(told) is tuple else None
+    )
     for name in sorted(own) if names is None else names:
         each = own.get(name)
         if names is None and (name.startswith("_") or issubclass(type(each), type) or not _is_tool(each)):
