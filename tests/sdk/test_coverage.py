@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from taskbound import Client
 from taskbound.sdk.guard.tools import definition_digest
 from taskbound.sdk.tool.coverage.found import MOST, Coverage, Walk
 from taskbound.sdk.tool.coverage.walk import cover
@@ -110,3 +111,8 @@ def test_an_adapters_tool_that_holds_something_else_is_unguarded(function: objec
     walk = Walk()
     walk.guarded(function, object(), "app", name="note")
     assert [(one.name, one.state) for one in walk.found] == [("note", "unguarded")]
+
+
+def test_a_function_that_is_guarded_by_the_client_that_programs_import_is_guarded() -> None:
+    guarded = Client(agent="helper").guard(server="notes", tool="plain")(exposed.plain)
+    assert states(guarded) == [("notes__plain", "guarded")]

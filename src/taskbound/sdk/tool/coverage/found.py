@@ -31,6 +31,7 @@ __all__ = [
     "NotLoaded",
     "State",
     "Walk",
+    "is_client",
     "loaded",
     "of_kind",
     "replaced",
@@ -205,6 +206,16 @@ def typed(one: object) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
+def is_client(one: object) -> bool:
+    """Whether this is exactly a client of ours, the one that programs import included."""
+    kinds = [
+        Client,
+        AsyncClient,
+        *(loaded("taskbound.wiring.agent", name) for name in ("Client", "AsyncClient")),
+    ]
+    return type(one) in kinds and not replaced(one)
+
+
 class _Nothing:
     """What stands for a name that nothing has."""
 
@@ -239,7 +250,7 @@ def _doubt(function: Guarded[..., Any], digest: str) -> str:
     if own.get("_digest", digest) != digest:
         return "what its calls are compared with was replaced"
     client = own.get("_client")
-    if client is not None and (type(client) not in {Client, AsyncClient} or replaced(client)):
+    if client is not None and not is_client(client):
         return f"it asks through a `{typed(client)}`, which is none of ours"
     return ""
 

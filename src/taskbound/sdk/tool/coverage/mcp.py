@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from taskbound.core.errors import MalformedError
-from taskbound.sdk.guard.client import AsyncClient
 from taskbound.sdk.guard.tools import definition_digest
-from taskbound.sdk.tool.coverage.found import loaded, of_kind, replaced, typed
+from taskbound.sdk.tool.coverage.found import is_client, loaded, of_kind, replaced, typed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +49,7 @@ def _guarded(walk: Walk, one: object, place: str) -> None:
         walk.unguarded(one, place, f"its `{other}` was replaced", name="*")
         return
     client = vars(one)["_client"]
-    if type(client) is not AsyncClient or replaced(client):
+    if not is_client(client):
         walk.unguarded(one, place, f"it asks through a `{typed(client)}`, which is none of ours", name="*")
         return
     server, listed = str(vars(one)["_server"]), vars(one)["_listed"]
