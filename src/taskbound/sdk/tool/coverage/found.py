@@ -165,11 +165,11 @@ class Walk:
 
     def unguarded(self, one: object, place: str, why: str, *, name: str = "") -> None:
         """A tool that the application runs without asking (rule 2)."""
-        self._add(name or named(one), "unguarded", one, place, why)
+        self._add(name or _named(one), "unguarded", one, place, why)
 
     def untold(self, one: object, place: str, why: str, *, name: str = "") -> None:
         """A tool of which it can't be told (rule 3)."""
-        self._add(name or named(one), "untold", one, place, why)
+        self._add(name or _named(one), "untold", one, place, why)
 
     def _add(
         self, name: str, state: State, one: object, place: str, why: str, pin: tuple[str, str] = ("", "")
@@ -191,7 +191,7 @@ class Walk:
         self.found.append(found)
 
 
-def named(one: object) -> str:
+def _named(one: object) -> str:
     """What a thing calls itself, where that is a text; its type where it has no name."""
     for name in ("name", "__name__"):
         own = _own(one, name)
