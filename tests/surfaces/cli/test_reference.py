@@ -54,7 +54,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         "approval": "list show open statement sign deny narrow plan prove withdraw watch stats limits",
         "db": "upgrade check backup restore reconcile",
         "revocation": "tail",
-        "audit": "verify export proof tail",
+        "audit": "verify export proof tail coverage",
     }
     words = [f"{word} {verb}".strip() for word, verbs in wanted.items() for verb in verbs.split()]
     assert sorted(NAMES) == sorted(f"taskbound {word}" for word in words)
