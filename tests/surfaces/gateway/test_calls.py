@@ -7,9 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from taskbound.core.action import ActionState
 from taskbound.core.action.canonical import canonical
-from taskbound.surfaces.gateway.answers import STATES
 from taskbound.surfaces.gateway.requests import MAX_OPEN
 from taskbound.wire.action import Decide, Duplicate, Malformed, Outcome, Reason, Refused, Withheld
 from taskbound.wire.connection import Bind, Fault
@@ -328,10 +326,6 @@ async def test_a_duplicate_without_an_answer_is_told_its_state(
         answer = await b.call("echo__echo", {})
     assert code_of(answer) == "duplicate"
     assert words in text_of(answer).lower()
-
-
-def test_a_duplicate_of_each_state_is_told_what_to_do() -> None:
-    assert STATES.keys() == {one.value for one in ActionState}
 
 
 # --- a permit that is not used ------------------------------------------------------------------------------

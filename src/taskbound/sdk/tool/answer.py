@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.escape import escape_rest
+from taskbound.core.action.repeat import instead_of
 from taskbound.sdk.guard.errors import (
     ForkedError,
     HeldError,
@@ -41,15 +42,6 @@ __all__ = ["asked_of_people", "is_open", "require_told", "told"]
 _PROGRAMS: Final = (ForkedError, NoClientError, NoTaskHereError, OtherLoopError, SignatureError)
 _MOST: Final = 2000
 """Characters of a sentence; what is longer is cut, and says so."""
-_STATES: Final = {
-    "held": "people are asked about it; tell them, and do not repeat it",
-    "permitted": "wait for the answer to the first call; do not repeat it",
-    "sent": "wait for the answer to the first call; do not repeat it",
-    "unknown": "what it did is unknown: look whether it took effect before you do anything else about it",
-    "succeeded": "it ran and succeeded, and its result is not kept; do not repeat it",
-    "reconciled-succeeded": "it took effect, and its result is not kept; do not repeat it",
-}
-"""What became of a call that came before, by the state of its action."""
 
 
 def require_told(error: TaskboundError) -> None:
@@ -70,7 +62,7 @@ def told(error: TaskboundError) -> str:
     else:
         first = "Not run"
     if isinstance(error, RepeatedError):
-        instead = _STATES.get(error.state, "do not repeat it; ask whoever opened the task")
+        instead = instead_of(error.state)
     elif is_open(error):
         instead = (
             "people are asked; go on with something else, or say that you wait for them, and call it again"

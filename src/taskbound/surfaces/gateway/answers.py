@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.action.repeat import instead_of
 from taskbound.surfaces.gateway.errors import code_of
 from taskbound.wire.mcp.era import DECISION_KEY
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_DECISION",
-    "STATES",
     "Decided",
     "decision_in",
     "duplicate",
@@ -42,26 +42,6 @@ __all__ = [
     "unsent",
     "withheld",
 ]
-
-_WAIT: Final = "wait for the answer to the first call; do not repeat it"
-_ANEW: Final = "it did not run; call again with another id"
-STATES: Final = {
-    "held": "a person has to decide on it; tell them, and do not repeat it",
-    "permitted": _WAIT,
-    "sent": _WAIT,
-    "unknown": "what it did is unknown: look whether it took effect before you do anything else about it",
-    "not-sent": _ANEW,
-    "lapsed": _ANEW,
-    "withdrawn": _ANEW,
-    "expired": _ANEW,
-    "refused": "it was refused; do not repeat it, and do something else",
-    "succeeded": "it ran and succeeded, and its result is not kept; do not repeat it",
-    "failed": "it ran and failed; look at what happened before you try something else",
-    "reconciled-succeeded": "a person found out that it succeeded; do not repeat it",
-    "reconciled-failed": "a person found out that it did not succeed; call again with another id",
-    "unwatched": "it was permitted once, and nobody tells what came of it; do not repeat it",
-}
-"""By `core.action.ActionState`, each of them."""
 
 
 def refused(answer: Refused) -> bytes:
@@ -96,7 +76,7 @@ def unsent(found: NotSent, action: str, task: str) -> bytes:
 
 def duplicate(answer: Duplicate) -> bytes:
     """The same call came before, and there is no answer to repeat."""
-    instead = STATES.get(answer.state, "do not repeat it; ask the person who opened the task")
+    instead = instead_of(answer.state)
     state = answer.state.replace("-", " ")
     return told(
         "duplicate",

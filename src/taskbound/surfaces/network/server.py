@@ -29,6 +29,7 @@ from taskbound.core.identity.answered import BadRequestKeyError
 from taskbound.core.identity.errors import NoProofError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.http.errors import SlowClientError, UnknownPathError
+from taskbound.surfaces.http.room import Room
 from taskbound.surfaces.http.telling import OVERSIZED, PATIENCE, Telling
 from taskbound.surfaces.network import acting, oauth, pages
 from taskbound.surfaces.network.answer import Reply
@@ -106,11 +107,12 @@ class Plugs:
     """What `Host` may be."""
 
 
-class Server:
+class Server(Room["Bounds", "Connection"]):
     """Serves every connection (`http.connection.Server`)."""
 
     def __init__(self, plugs: Plugs) -> None:
         """Serve nobody yet."""
+        super().__init__(plugs.bounds)
         self._plugs = plugs
         self._telling = Telling(partial(plugs.link.ask, shown=None, patience=PATIENCE))
         self._pages = ConsentPages(plugs.link, plugs.origin)
@@ -125,20 +127,16 @@ class Server:
             evaluations=frozenset(authzen.ENDPOINTS),
             pages=_methods_of,
         )
-        self._connections: set[Connection] = set()
-        self._reserved = 0
         self._work: set[asyncio.Task[None]] = set()
         self._openapi = describe(plugs.origin)
         self._resource = msgspec.json.encode(_resource(plugs.origin))
         self._authorizing = oauth.metadata(plugs.origin)
         self._deciding = metadata(plugs.origin)
-        self.bounds = plugs.bounds
         self.metrics = Metrics()
 
     async def close(self) -> None:
         """Serve nobody any more; what was asked is over."""
-        for one in tuple(self._connections):
-            one.abort()
+        self.abort_all()
         for task in tuple(self._work):
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
@@ -148,29 +146,17 @@ class Server:
     # --- connections -----------------------------------------------------------------------------
 
     def enter(self, connection: Connection) -> bool:
-        """Another connection; whether there is room for it."""
-        if len(self._connections) >= self.bounds.connections:
+        """Another connection, which is counted; whether there is room for it."""
+        if not super().enter(connection):
             return False
-        self._connections.add(connection)
         self.metrics.opened += 1
         self.metrics.connections += 1
         return True
 
     def leave(self, connection: Connection) -> None:
         """It is gone."""
-        self._connections.discard(connection)
+        super().leave(connection)
         self.metrics.connections -= 1
-
-    def reserve(self, size: int) -> bool:
-        """So much of a body is going to be read; whether there is room for it."""
-        if self._reserved + size > self.bounds.bodies:
-            return False
-        self._reserved += size
-        return True
-
-    def release(self, size: int) -> None:
-        """So much is not held any more."""
-        self._reserved -= size
 
     def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> Head:
         """What the head of a request says; raises as `read_head`."""

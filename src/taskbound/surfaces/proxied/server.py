@@ -25,6 +25,7 @@ from taskbound.sdk.verify.errors import OutcomeUnknownError
 from taskbound.sdk.verify.told import tell_refused
 from taskbound.sdk.verify.waiting import lost, whole
 from taskbound.surfaces.http import reply as http
+from taskbound.surfaces.http.room import Room
 from taskbound.surfaces.proxied.errors import AskerLeftError, GuardFailedError
 from taskbound.surfaces.proxied.proxy import tell_no, tell_yes
 from taskbound.surfaces.proxied.reading import Asked, read_head
@@ -96,7 +97,7 @@ class Reply(http.Reply):
         self._end(*events)
 
 
-class GuardServer:
+class GuardServer(Room["Bounds", "Connection"]):
     """Answers proxies (`surfaces.http.connection.Server`); used in the loop."""
 
     def __init__(self, verifier: Verifier, before: Before, *, bounds: Bounds) -> None:
@@ -107,40 +108,15 @@ class GuardServer:
             before: What the guard stands before.
             bounds: How much is taken of everything.
         """
-        self.bounds = bounds
+        super().__init__(bounds)
         self._verifier = verifier
         self._before = before
-        self._connections: set[Connection] = set()
-        self._reserved = 0
         self._work: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
         """End every connection, and wait for what is being looked at: what was begun stays begun."""
-        for one in tuple(self._connections):
-            one.abort()
+        self.abort_all()
         await asyncio.gather(*self._work, return_exceptions=True)
-
-    def enter(self, connection: Connection) -> bool:
-        """Another connection; whether there is room for it."""
-        if len(self._connections) >= self.bounds.connections:
-            return False
-        self._connections.add(connection)
-        return True
-
-    def leave(self, connection: Connection) -> None:
-        """It is gone."""
-        self._connections.discard(connection)
-
-    def reserve(self, size: int) -> bool:
-        """So much of a body is going to be read; whether there is room for it."""
-        if self._reserved + size > self.bounds.bodies:
-            return False
-        self._reserved += size
-        return True
-
-    def release(self, size: int) -> None:
-        """So much is not held any more."""
-        self._reserved -= size
 
     def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> Asked:
         """What the head of a request says; raises as `read_head`."""

@@ -40,6 +40,7 @@ from taskbound.surfaces.gateway.http.rules import require_era, require_mirrored,
 from taskbound.surfaces.gateway.http.seat import Held, Seat
 from taskbound.surfaces.gateway.methods import needs_id
 from taskbound.surfaces.http.errors import FrontFullError, NotAcceptableError, VerbError
+from taskbound.surfaces.http.room import Room
 from taskbound.surfaces.http.telling import OVERSIZED, Telling
 from taskbound.wire.mcp.era import LATEST_LEGACY, MODERN
 from taskbound.wire.mcp.errors import BadIdError, NotAMessageError
@@ -70,7 +71,7 @@ _CALL: Final = "tools/call"
 _LISTEN: Final = "subscriptions/listen"
 
 
-class Front:
+class Front(Room["FrontBounds", "Connection"]):
     """Serves every connection (`connection.Server`)."""
 
     def __init__(self, plugs: Plugs, door: Door, bounds: FrontBounds, *, hosts: frozenset[str]) -> None:
@@ -82,12 +83,10 @@ class Front:
             bounds: How much, and how long.
             hosts: What `Host` may be.
         """
+        super().__init__(bounds)
         self._plugs = plugs
         self._door = door
-        self.bounds = bounds
         self.hosts = hosts
-        self._connections: set[Connection] = set()
-        self._reserved = 0
         self._seats: dict[str, Seat] = {}
         self._pace = Pace(bounds, time.monotonic)
         self._leaving: set[Seat] = set()
@@ -97,8 +96,7 @@ class Front:
 
     async def close(self) -> None:
         """Serve nobody any more, and end every server."""
-        for one in tuple(self._connections):
-            one.abort()
+        self.abort_all()
         for task in tuple(self._work):
             task.cancel()  # none of it opens another seat
         every = {*self._seats.values(), *self._leaving}
@@ -112,28 +110,6 @@ class Front:
         return any(one.gateway.runs_servers for one in (*self._seats.values(), *self._leaving))
 
     # --- connections -----------------------------------------------------------------------------
-
-    def enter(self, connection: Connection) -> bool:
-        """Another connection; whether there is room for it."""
-        if len(self._connections) >= self.bounds.connections:
-            return False
-        self._connections.add(connection)
-        return True
-
-    def leave(self, connection: Connection) -> None:
-        """It is gone."""
-        self._connections.discard(connection)
-
-    def reserve(self, size: int) -> bool:
-        """So much of a body is going to be read; whether there is room for it."""
-        if self._reserved + size > self.bounds.bodies:
-            return False
-        self._reserved += size
-        return True
-
-    def release(self, size: int) -> None:
-        """So much is not held any more."""
-        self._reserved -= size
 
     def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> Head:
         """What the head of a request says; raises as `read_head`."""
