@@ -6,7 +6,7 @@ import pytest
 
 from taskbound.sdk.guard.tools import definition_digest
 from taskbound.sdk.tool.coverage.found import Found
-from taskbound.wiring.covering import ask_coverage
+from taskbound.wiring.application import ask_coverage
 from tests.frameworks.peer import PYTHON, environ
 from tests.house.tree import ROOT
 from tests.sdk.noted import note

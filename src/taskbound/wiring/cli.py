@@ -438,7 +438,7 @@ def _reconcile(place: Place, *, store: str, database: str, follow: bool, later: 
 
 
 def _cover(application: str, python: str, seconds: float) -> Coverage:
-    from taskbound.wiring.covering import ask_coverage  # noqa: PLC0415 -- as above
+    from taskbound.wiring.application import ask_coverage  # noqa: PLC0415 -- as above
 
     return ask_coverage(application, python=python, seconds=seconds)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taskbound.sdk.tool.coverage.found import ApplicationLostError, BadApplicationError
-from taskbound.wiring.covering import ask_coverage
+from taskbound.wiring.application import ask_coverage
 from tests.house.tree import ROOT
 
 GOOD = """
