@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from taskbound.flows.token.verifying import Verified
     from tests.surfaces.network.holding import Holding
     from tests.surfaces.network.serving import Answer
     from tests.world import World
@@ -316,7 +317,17 @@ def test_a_request_of_many_is_about_the_tasks_of_as_many_agents(tmp_path: Path) 
         assert sorted(tasks) == sorted([service.task.id, second.id])
         assert len(service.records("action-refused-malformed")) == 1
         default = {**pay(), "evaluations": [{}, {}], **service.about({})}
+        looked: list[str] = []
+        verification = service.one.place.daemon.token.verification
+        verify = verification.verify_relayed
+
+        def counted(text: str, **more: Any) -> Verified:
+            looked.append(text)
+            return verify(text, **more)
+
+        verification.verify_relayed = counted  # type: ignore[method-assign]  # it does what it did
         assert service.decision(default, MANY) == [True, True]
+        assert looked == [service.shown]
 
     enforced(tmp_path, work)
 

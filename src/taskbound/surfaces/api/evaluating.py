@@ -14,6 +14,7 @@
    and that is for its audience: so it asks for no task whose agent did not come to it. Who showed that token
    the service has seen, and nobody here. The call is the agent's, in its task, on a seat of its own; the
    service is looked at once more in its commit (`flows.decision.enforcing`). The agent is not heard of by it.
+   A token that a request names more than once is looked at once.
 """
 
 from __future__ import annotations
@@ -81,13 +82,14 @@ async def evaluate_actions(daemon: Daemon, seat: Connection, ask: wire.EvaluateA
         parse_request_key(seat.key)
         if len(ask.evaluations) > 1:
             raise BadRequestKeyError("a key is one action's, and this request is about several")  # 4
+    seats = _Seats(daemon, seat)
     if not ask.until:
-        found = [_evaluate(daemon, seat, number, one) for number, one in enumerate(ask.evaluations)]
+        found = [_evaluate(seats, number, one) for number, one in enumerate(ask.evaluations)]
         return wire.ActionsEvaluated(answers=tuple(await asyncio.gather(*found)))
     last = wire.ActionPermitted if ask.until == "permit" else wire.NotPermitted
     answers: list[wire.ActionPermitted | wire.NotPermitted] = []
     for number, one in enumerate(ask.evaluations):
-        answers.append(await _evaluate(daemon, seat, number, one))
+        answers.append(await _evaluate(seats, number, one))
         if isinstance(answers[-1], last):
             break
     return wire.ActionsEvaluated(answers=tuple(answers))
@@ -106,10 +108,34 @@ def _require_asker(daemon: Daemon, seat: Connection) -> None:
             raise OperationForbiddenError(f"the rules let this agent ask for no action ({code})")
 
 
+class _Seats:
+    """Where the calls of one request are made (rule 6)."""
+
+    def __init__(self, daemon: Daemon, asker: Connection) -> None:
+        self.daemon, self.asker = daemon, asker
+        self._came: dict[str, asyncio.Future[Connection]] = {}
+
+    async def of(self, token: str) -> Connection:
+        """For an agent its own seat, for a service one in the task of the agent that showed it this token.
+
+        Raises:
+            TaskboundError: The agent showed it none of that kind, or may not ask.
+        """
+        if not is_service_seat(self.asker):
+            return self.asker
+        if token not in self._came:
+            look = self.daemon.read(partial(_shown_to, self.daemon, self.asker, token))
+            self._came[token] = asyncio.ensure_future(look)
+        found = await self._came[token]
+        _require_asker(self.daemon, found)
+        return found
+
+
 async def _evaluate(
-    daemon: Daemon, seat: Connection, number: int, one: wire.Evaluation
+    seats: _Seats, number: int, one: wire.Evaluation
 ) -> wire.ActionPermitted | wire.NotPermitted:
     """The answer to one of them; whatever is wrong with it is its own (rule 3)."""
+    daemon, seat = seats.daemon, seats.asker
     try:
         _require_named(one)
         _require_one_token(seat, one)
@@ -118,7 +144,7 @@ async def _evaluate(
         await _record(daemon, seat, one, code, message)
         return _why_not(error, code=code, message=message)
     try:
-        mine = await _seat_for(daemon, seat, one)
+        mine = await seats.of(one.token)
     except TaskboundError as error:
         await daemon.first(partial(_record_undecided, daemon, seat, one, error))
         return _why_not(error, code=error.code, message=error.message)
@@ -143,19 +169,6 @@ async def _evaluate(
         return not_permitted(daemon, mine, found)
     except TaskboundError as error:
         return _why_not(error, code=error.code, message=error.message)
-
-
-async def _seat_for(daemon: Daemon, seat: Connection, one: wire.Evaluation) -> Connection:
-    """Where the call is made: for an agent its own seat, for a service one in the agent's task (rule 6).
-
-    Raises:
-        TaskboundError: The token is none that the agent showed this service, or the agent may not ask.
-    """
-    if not is_service_seat(seat):
-        return seat
-    found = await daemon.read(partial(_shown_to, daemon, seat, one.token))
-    _require_asker(daemon, found)
-    return found
 
 
 def _shown_to(daemon: Daemon, seat: Connection, token: str) -> Connection:
