@@ -1,7 +1,8 @@
 """A service that pays, in a process of its own: real servers around an application that writes its runs down.
 
 It is told what it is in JSON, and says on which port it listens. What ended it hears of the feed, where it is
-told so; else it asks the daemon's socket for each request, so that what is tried is the service alone.
+told so; with a key it follows that over HTTP, or asks the issuer alone, in its own name. Else it asks the
+daemon's socket for each request, so that what is tried is the service alone.
 """
 
 from __future__ import annotations
@@ -79,6 +80,15 @@ def heard(path: str) -> FeedReader:
     reader = FeedReader()
     FeedFollower(reader, fetch).start()
     return reader
+
+
+def knowing(told: dict[str, Any]) -> dict[str, Any]:
+    """What a service knows of ends, as `guard` takes it."""
+    if "key" not in told:
+        return {"status": heard(told["socket"]) if told.get("feed") else SocketStatus(told["socket"])}
+    link = ServiceLink(issuer=told["issuer"], name=told["name"], key=read_key(Path(told["key"])))
+    asking = {"asking": link.asking()}
+    return asking if told.get("introspects") else {"status": link.follow()[0], **asking}
 
 
 class Paid:
@@ -178,11 +188,16 @@ def main(told: dict[str, Any]) -> None:
         domain=told["domain"],
         claims=shared(told) if "shared" in told else Path(told["claims"]),
         holding=Holders(**holding) if holding else WHOEVER_HAS_IT,
-        status=heard(told["socket"]) if told.get("feed") else SocketStatus(told["socket"]),
+        **knowing(told),
     )
     by_arguments = Endpoint(tool="echo__say", body=Body.ARGUMENTS, definition=told.get("definition", ""))
     endpoints = Endpoints(
-        {"POST /pay": "echo__say", "POST /say": by_arguments, "POST /refund": "bank__refund"},
+        {
+            "POST /pay": "echo__say",
+            "POST /tip": "echo__say",
+            "POST /say": by_arguments,
+            "POST /refund": "bank__refund",
+        },
         public=["GET /livez"],
     )
     paid = Paid(told["book"])

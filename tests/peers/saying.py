@@ -1,7 +1,7 @@
 """A server of MCP that says things, in a process of its own: `mcp` or `fastmcp` as it is, over real HTTP.
 
-It is told what it is in JSON, and says on which port it listens. What ended it asks the daemon's socket for
-each call, or hears of the feed where it is told so.
+It is told what it is in JSON, and says on which port it listens. What ended it knows as
+`tests.peers.paying` does.
 """
 
 from __future__ import annotations
@@ -19,29 +19,31 @@ from taskbound.core.errors import TaskboundError
 from taskbound.sdk.verify import WHOEVER_HAS_IT, Endpoint, Holders, Verifier
 from taskbound.sdk.verify.calls import Tools
 from taskbound.wiring.guarding import guard
-from tests.peers.paying import SocketStatus, heard
+from tests.peers.paying import knowing
 
 # Each library is imported where it is what is tried: a process that is started in tests starts sooner.
 
 
-def official(say: Any, verifier: Verifier, tools: Tools) -> Any:
+def official(say: Any, names: tuple[str, ...], verifier: Verifier, tools: Tools) -> Any:
     from mcp.server.mcpserver import MCPServer  # noqa: PLC0415 - as said above
 
     from taskbound.sdk.verify.mcp import guard_tools  # noqa: PLC0415 - as said above
 
     server = MCPServer[Any]("echo")
-    server.tool()(say)
+    for one in names:
+        server.tool(name=one)(say)
     guard_tools(server, verifier, tools)
     return server.streamable_http_app()
 
 
-def other(say: Any, verifier: Verifier, tools: Tools) -> Any:
+def other(say: Any, names: tuple[str, ...], verifier: Verifier, tools: Tools) -> Any:
     from fastmcp import FastMCP  # noqa: PLC0415 - as said above
 
     from taskbound.sdk.verify.fastmcp import guard_tools  # noqa: PLC0415 - as said above
 
     server = FastMCP[Any]("echo")
-    server.tool()(say)
+    for one in names:
+        server.tool(name=one)(say)
     guard_tools(server, verifier, tools)
     return server.http_app()
 
@@ -64,15 +66,18 @@ def main(told: dict[str, Any]) -> None:
 
     holding = told.get("holding")
     verifier = guard(
-        name="echo",
+        name=told.get("name", "echo"),
         issuer=told["issuer"],
         domain=told["domain"],
         claims=Path(told["claims"]),
         holding=Holders(**holding) if holding else WHOEVER_HAS_IT,
-        status=heard(told["socket"]) if told.get("feed") else SocketStatus(told["socket"]),
+        **knowing(told),
     )
-    tools = Tools({"say": Endpoint(tool="echo__say", definition=told.get("definition", ""))})
-    app = official(say, verifier, tools) if told["kind"] == "mcp" else other(say, verifier, tools)
+    say_tool = Endpoint(tool="echo__say", definition=told.get("definition", ""))
+    more = {"tell": "echo__say", "book": "ledger__book"} if told.get("more") else {}
+    tools = Tools({"say": say_tool, **more})
+    making = official if told["kind"] == "mcp" else other
+    app = making(say, ("say", *more), verifier, tools)
     listening = socket.create_server(("127.0.0.1", 0))
     sys.stdout.write(f"{listening.getsockname()[1]}\n")
     sys.stdout.flush()

@@ -26,6 +26,7 @@ from tests.surfaces.network import asking
 NUMBERS = count()
 PAYING = ROOT / "tests" / "peers" / "paying.py"
 SAYING = ROOT / "tests" / "peers" / "saying.py"
+TAKING = ROOT / "tests" / "peers" / "taking.py"
 SPEAKING = ("mcp", "fastmcp")
 """Kinds of services that are servers of MCP, one for each library."""
 
@@ -34,7 +35,8 @@ class Paying:
     """One process of a service."""
 
     def __init__(self, **told: Any) -> None:
-        program = SAYING if told["kind"] in SPEAKING else PAYING
+        kind = told["kind"]
+        program = SAYING if kind in SPEAKING else TAKING if kind in {"function", "coroutine"} else PAYING
         self.process = subprocess.Popen(
             [sys.executable, str(program), json.dumps(told)],
             stdout=subprocess.PIPE,

@@ -207,8 +207,13 @@ def free_port() -> int:
         return port
 
 
-def guard_file(folder: Path, world: World, kind: str, *, holders: str = "", **changed: str) -> Path:
-    """The guide's file for a guard, with this folder, this proxy, and lines that are changed by their key."""
+def guard_file(
+    folder: Path, world: World, kind: str, *, holders: str = "", endpoints: str = "", **changed: str
+) -> Path:
+    """The guide's file for a guard, with this folder, this proxy, and lines that are changed by their key.
+
+    Lines of more endpoints come behind its own, and those that say who holds tokens last.
+    """
     text = (FOLDER / "guard.toml").read_text()
     told = {
         "proxy": f'"{kind}"',
@@ -227,7 +232,7 @@ def guard_file(folder: Path, world: World, kind: str, *, holders: str = "", **ch
         if key == "holding" and holders:
             continue
         lines.append(f"{key} = {told[key]}" if key in told else line)
-    lines += holders.splitlines()
+    lines += [*endpoints.splitlines(), *holders.splitlines()]
     path = folder / "guard.toml"
     path.write_text("\n".join(lines) + "\n")
     path.chmod(0o600)
@@ -280,11 +285,17 @@ def started(folder: Path, kind: str, file: Path) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def proxied(
-    world: World, folder: Path, kind: str, changed: dict[str, str] | None = None, *, holders: str = ""
+    world: World,
+    folder: Path,
+    kind: str,
+    changed: dict[str, str] | None = None,
+    *,
+    holders: str = "",
+    endpoints: str = "",
 ) -> Iterator[Front]:
     """A proxy of this kind by the guide's file, with texts of it that are changed."""
     registered_once(world, folder / "echo.pem")
-    file = guard_file(folder, world, kind, holders=holders)
+    file = guard_file(folder, world, kind, holders=holders, endpoints=endpoints)
     service, port = Service(), free_port()
     thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
