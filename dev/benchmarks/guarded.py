@@ -22,10 +22,11 @@ import httpx2
 
 from dev.benchmarks.page import Section, Table
 from dev.benchmarks.sampling import by_turns, micro
-from taskbound.sdk.guard.client import Client, Told
+from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.guarded import guard
 from taskbound.sdk.guard.proof import Proof
 from taskbound.sdk.guard.signature import Signature
+from taskbound.sdk.guard.told import Told
 from taskbound.wire.connection import Done, Ping
 from tests.sdk.notes import Here
 from tests.surfaces.network import asking

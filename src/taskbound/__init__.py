@@ -21,6 +21,7 @@ __all__ = [
     "RepeatedError",
     "ResultWithheldError",
     "SignatureError",
+    "SubjectToken",
     "TaskHandle",
     "TaskNotEndedError",
     "TaskNotStartedError",
@@ -38,7 +39,8 @@ _PLACES = {
     "Client": "taskbound.wiring.agent",
     "Guarded": f"{_GUARD}.guarded",
     "Proof": f"{_GUARD}.proof",
-    "TaskHandle": f"{_GUARD}.client",
+    "SubjectToken": f"{_GUARD}.proof",
+    "TaskHandle": f"{_GUARD}.told",
     "TaskboundError": "taskbound.core.errors",
     "guard": f"{_GUARD}.guarded",
 }

@@ -1,5 +1,4 @@
 from taskbound.core.errors import TaskboundError
-from taskbound.sdk.guard.client import TaskHandle
 from taskbound.sdk.guard.errors import (
     CallUndecidedError,
     HeldError,
@@ -16,7 +15,8 @@ from taskbound.sdk.guard.errors import (
     UnpinnedToolError,
 )
 from taskbound.sdk.guard.guarded import Guarded, guard
-from taskbound.sdk.guard.proof import Proof
+from taskbound.sdk.guard.proof import Proof, SubjectToken
+from taskbound.sdk.guard.told import TaskHandle
 from taskbound.wiring.agent import AsyncClient, Client
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "RepeatedError",
     "ResultWithheldError",
     "SignatureError",
+    "SubjectToken",
     "TaskHandle",
     "TaskNotEndedError",
     "TaskNotStartedError",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from taskbound.adapters.keys.es256 import Es256Key
+from taskbound.adapters.keys.es256 import Es256Key, read_pem
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.action import canonical
@@ -17,9 +17,11 @@ from taskbound.core.approval import AnswerKind
 from taskbound.core.tool import ServerIdentity
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.group import Groups
-from taskbound.sdk.guard.client import AsyncClient, Client, Told
+from taskbound.sdk.guard.async_client import AsyncClient
+from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.guarded import Guarded
 from taskbound.sdk.guard.link import Place
+from taskbound.sdk.guard.told import Told
 from tests.peers.holding import Answerers
 from tests.peers.openssh import Device
 from tests.peers.people import enrolled
@@ -76,8 +78,8 @@ class Here:
     def task(self) -> str:
         return self.named
 
-    def key(self) -> Es256Key:
-        return Es256Key.generate()
+    def key(self, file: Path | None) -> Es256Key:
+        return Es256Key.generate() if file is None else read_pem(file.read_bytes())
 
     def now(self) -> float:
         return self.clock()

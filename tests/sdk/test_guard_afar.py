@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,7 @@ from taskbound.core.approval import AnswerKind
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
 from taskbound.flows.token.revoking import revoke_token
-from taskbound.sdk.guard.afar import ApiLostError, NoTokenError, PlainHttpError
-from taskbound.sdk.guard.client import Client, Told
+from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.errors import (
     CallUndecidedError,
     HeldError,
@@ -28,7 +28,9 @@ from taskbound.sdk.guard.errors import (
     UnpinnedToolError,
 )
 from taskbound.sdk.guard.guarded import guard
+from taskbound.sdk.guard.holder import ApiLostError, NoTokenError, PlainHttpError
 from taskbound.sdk.guard.proof import Proof
+from taskbound.sdk.guard.told import Told
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.wire.action import ActionPermitted, OutcomeTaken
 from tests.sdk.notes import Here, held_world, note, note_later, outcomes, ran, spend
@@ -215,7 +217,7 @@ def test_a_token_is_renewed_before_its_end(tmp_path: Path, monkeypatch: pytest.M
         with client:
             note("hello")
             kept = vars(client)["_afar"]
-            kept._token = type(kept._token)(text=kept._token.text, renew=0.0)  # noqa: SLF001 - its time has come
+            kept._token = replace(kept._token, renew=0.0)  # noqa: SLF001 - its time has come
             note("more")
         assert len(one.world.events("token-issued")) == 2
         assert not one.world.events("proof-refused")

@@ -3,15 +3,23 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from taskbound import Client, Proof, SubjectToken
+from taskbound.core.task import TaskState
+from taskbound.sdk.guard.client import Client as Guarding
 from tests.house.tree import ROOT
+from tests.sdk.notes import CEILING, note
+from tests.sdk.notes_afar import Distant, Starting, distant
 from tests.sdk.program import settled
 from tests.surfaces.network.test_acting_guide import blocks
+from tests.world import ANN
 
 GUIDE = ROOT / "docs" / "guides" / "sdk.md"
 
 
 def test_the_guides_program_notes_what_is_permitted_and_says_why_the_other_is_not(tmp_path: Path) -> None:
-    program, _ = blocks("python", GUIDE)
+    program = blocks("python", GUIDE)[0]
     with settled(tmp_path) as there:
         file = f"file = {json.dumps(str(there.file))}\n"
         (tmp_path / "guide.py").write_text(file + program)
@@ -20,8 +28,43 @@ def test_the_guides_program_notes_what_is_permitted_and_says_why_the_other_is_no
         assert there.file.read_text() == "buy milk\n"
 
 
+def run(program: str, /, **names: object) -> dict[str, object]:
+    found = {"Path": Path, "Client": Client, "Proof": Proof, "SubjectToken": SubjectToken, **names}
+    exec(compile(program, str(GUIDE), "exec"), found)  # noqa: S102 - our own page
+    return found
+
+
 def test_the_guides_client_over_the_network_can_be_made() -> None:
-    _, client = blocks("python", GUIDE)
-    names: dict[str, object] = {"Path": Path}
-    exec(compile(f"from taskbound import Client, Proof\n{client}", str(GUIDE), "exec"), names)  # noqa: S102 - our own page
-    assert "client" in names
+    assert "client" in run(blocks("python", GUIDE)[1])
+
+
+def test_the_guides_programs_start_tasks_over_the_network_and_hand_a_part_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, handing, second = blocks("python", GUIDE)[2:]
+
+    def work(one: Distant) -> None:
+        here = Starting(one)
+        one.world.add_agent("helper", ceiling=CEILING)
+        one.one.keys.renew("default", "helper", actor=ANN, owns=True)
+
+        def client(_origin: str, *, proof: Proof, subject: SubjectToken) -> Guarding:
+            own = SubjectToken(read=here.person, key=here.pem) if subject.key else subject
+            return here.client(proof=one.proof() if proof.kind == "token" else proof, subject=own)
+
+        def noted(file: str, text: str) -> None:
+            assert (file, text) == ("/srv/notes/today", "buy milk")
+            told = {"ORIGIN": "", "PROOF_OF_HELPER": one.proof("helper"), "Client": client}
+            run(second, text=run(handing, client=here.clients[0])["text"], **told)
+            assert note("hello") == "noted hello"
+
+        run(first, Client=client, note=noted)
+        assert [(each["agent"], each["purpose"]) for each in here.begun()] == [
+            ("coder", "keep notes"),
+            ("helper", "the notes of june"),
+        ]
+        assert list(here.states().values()) == [TaskState.COMPLETED] * 2
+        for each in here.clients:
+            each.close()
+
+    distant(tmp_path, work, monkeypatch)

@@ -204,7 +204,8 @@ FORKED = """
 import os, sys
 from pathlib import Path
 from tests.sdk.notes import Here, note
-from taskbound.sdk.guard.client import Client, Told
+from taskbound.sdk.guard.client import Client
+from taskbound.sdk.guard.told import Told
 from taskbound.sdk.guard.errors import ForkedError
 
 with Client(Told(), Here(socket=Path(sys.argv[1]))):

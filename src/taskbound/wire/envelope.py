@@ -211,6 +211,7 @@ Ask: TypeAlias = (
     | task.AmendTask
     | amendment.AskAmendment
     | amendment.ShowAmendment
+    | task.EndOwnTask
     | task.EndTask
     | task.RegisterRun
     | task.SaveTemplate

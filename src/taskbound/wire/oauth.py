@@ -18,6 +18,7 @@ __all__ = [
     "AskToken",
     "ClientForm",
     "GiveBackToken",
+    "GrantedTask",
     "IntrospectToken",
     "Introspected",
     "Published",
@@ -81,6 +82,25 @@ ClientForm: TypeAlias = AskToken | GiveBackToken | IntrospectToken
 """What is asked by a client that the form itself proves."""
 
 
+class GrantedTask(Message, frozen=True):
+    """What a task token was issued for (RFC 9396 §7), one object of `authorization_details`."""
+
+    type: str
+    """`taskbound_task`."""
+    identifier: str
+    """The task."""
+    locations: tuple[str, ...]
+    """Where the token is taken."""
+    scope: str
+    """Digest of the task's scope."""
+    deadline: int
+    """Seconds since 1970."""
+    heartbeat: int
+    """Seconds within which its agent is to be heard of, or the task is paused; 0 for any."""
+    grace: int
+    """Seconds that it may stay paused so before it ends."""
+
+
 class TokenGiven(Message, frozen=True, tag="token-given", tag_field="is"):
     """A token, signed (RFC 6749 §5.1, RFC 8693 §2.2.1)."""
 
@@ -92,6 +112,8 @@ class TokenGiven(Message, frozen=True, tag="token-given", tag_field="is"):
     """Of an exchange; empty of other grants."""
     refresh_token: str = ""
     """Of a client that people use; empty of an exchange."""
+    authorization_details: tuple[GrantedTask, ...] = ()
+    """Of a task token that was exchanged: its one task."""
 
     def __repr__(self) -> str:
         """Without the token (rule 2)."""

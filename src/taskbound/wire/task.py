@@ -11,6 +11,7 @@ __all__ = [
     "AddIssuer",
     "AmendTask",
     "DelegateTask",
+    "EndOwnTask",
     "EndTask",
     "EvidenceRow",
     "IssuerRow",
@@ -128,6 +129,15 @@ class EndTask(Message, frozen=True, tag="task:end", tag_field="op"):
     how: str = "completed"
     """`completed`, `failed`, `cancelled` or `revoked`."""
     reason: str = ""
+
+
+class EndOwnTask(Message, frozen=True, tag="task:end-own", tag_field="op"):
+    """End the task whose token is shown, for good. Its agent's act, over the network."""
+
+    how: str = "completed"
+    """`completed`, `failed` or `cancelled`."""
+    reason: str = ""
+    """Up to 200 characters."""
 
 
 class TaskRow(Message, frozen=True):

@@ -9,7 +9,7 @@
         note("hello")
 
 Where to find the daemon is what any program of ours does: the data directory, and what its settings say; it
-starts none. Over the network nothing is looked for: origin, task and proof are said.
+starts none. Over the network nothing is looked for: origin, proof, and task or subject are said.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
-from taskbound.sdk.guard import client
+from taskbound.sdk.guard import async_client, client
+from taskbound.sdk.guard.proof import UnreadableProofError
+from taskbound.sdk.guard.told import Told
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from ssl import SSLContext
 
-    from taskbound.sdk.guard.client import Told
     from taskbound.sdk.guard.link import Place
-    from taskbound.sdk.guard.proof import Proof, ProofKey
+    from taskbound.sdk.guard.proof import Proof, ProofKey, SubjectToken
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -56,11 +58,20 @@ class _Outside:
         """The task that `taskbound run` told its command."""
         return os.environ.get(_TASK, "")
 
-    def key(self) -> ProofKey:
-        """A new key on P-256."""
-        from taskbound.adapters.keys.es256 import Es256Key  # noqa: PLC0415 -- cryptography, for HTTP alone
+    def key(self, file: Path | None) -> ProofKey:
+        """A new key on P-256, or the one in a file (PEM).
 
-        return Es256Key.generate()
+        Raises:
+            UnreadableProofError: The file has none.
+        """
+        from taskbound.adapters.keys.es256 import Es256Key, read_pem  # noqa: PLC0415 -- cryptography, for HTTP
+
+        if file is None:
+            return Es256Key.generate()
+        try:
+            return read_pem(file.read_bytes())
+        except (OSError, ValueError) as error:
+            raise UnreadableProofError(f"`{file}` has no private key on P-256: {error}") from error
 
     def now(self) -> float:
         """By the machine's clock."""
@@ -79,6 +90,7 @@ class Client(client.Client):
         namespace: str = "",
         home: str = "",
         proof: Proof | None = None,
+        subject: SubjectToken | None = None,
         trust: SSLContext | None = None,
         wait: float = 0.0,
     ) -> None:
@@ -91,23 +103,25 @@ class Client(client.Client):
             namespace: Where agent and task are; that of the settings where it is not said.
             home: The data directory; the user's own where it is not said.
             proof: What the agent is proven with, over the network.
+            subject: Whose token starts its tasks over the network; without one a task is named.
             trust: Whom to believe over the network instead of the system's authorities.
             wait: Seconds that people may take, should they have to be asked; 0 raises `HeldError` at once.
         """
-        told = client.Told(
+        told = Told(
             origin=origin,
             agent=agent,
             task=task,
             namespace=namespace,
             home=home,
             proof=proof,
+            subject=subject,
             trust=trust,
             wait=wait,
         )
         super().__init__(told, _Outside())
 
 
-class AsyncClient(client.AsyncClient):
+class AsyncClient(async_client.AsyncClient):
     """Asks for actions of an agent; for asyncio programs."""
 
     def __init__(  # noqa: PLR0913 -- each by its name
@@ -119,17 +133,19 @@ class AsyncClient(client.AsyncClient):
         namespace: str = "",
         home: str = "",
         proof: Proof | None = None,
+        subject: SubjectToken | None = None,
         trust: SSLContext | None = None,
         wait: float = 0.0,
     ) -> None:
         """Say where and for whom, as a `Client`; nothing is done before the first call."""
-        told = client.Told(
+        told = Told(
             origin=origin,
             agent=agent,
             task=task,
             namespace=namespace,
             home=home,
             proof=proof,
+            subject=subject,
             trust=trust,
             wait=wait,
         )

@@ -5,16 +5,14 @@ from typing import Any
 import pytest
 
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
+from taskbound.core.token.details import BadDetailsError, parse_details, parse_request_details
 from taskbound.core.token.exchange import (
     ACCESS_TOKEN,
     GRANT,
     TASK_REFERENCE,
-    BadDetailsError,
     BadExchangeError,
     oauth_error,
-    parse_details,
     parse_exchange,
-    parse_request_details,
 )
 
 FORM: dict[str, list[str]] = {

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskbound.sdk.guard.client import AsyncClient, Client, Told
+from taskbound.sdk.guard.async_client import AsyncClient
+from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.link import Place
 from taskbound.sdk.guard.proof import ProofKey
+from taskbound.sdk.guard.told import Told
 from tests.sdk.noted import note, ran
 
 __all__ = ["There", "serve"]

@@ -44,6 +44,7 @@ def test_an_agent_gets_a_bound_token_of_its_task_that_a_stranger_can_verify_and_
         given = answer.json
         token = given.pop("access_token")
         assert 0 < given.pop("expires_in") <= 300
+        (granted,) = given.pop("authorization_details")
         assert given == {"issued_token_type": ACCESS, "token_type": "DPoP", "scope": "task"}
 
         keys = one.get("/.well-known/jwks.json")
@@ -52,6 +53,7 @@ def test_an_agent_gets_a_bound_token_of_its_task_that_a_stranger_can_verify_and_
         assert (claims["iss"], claims["aud"], claims["task"]) == (ISSUER, ISSUER, one.task)
         assert claims["cnf"] == {"jkt": CLIENT.jwk.thumbprint}
         assert claims["act"] == {"sub": "agent:helper"}
+        assert granted == {**claims["authorization_details"][0], "heartbeat": 0, "grace": 0}
 
         target = f"/v1/tasks/{one.task}"
         assert one.shown(target, token).status == 403  # proven, and no person

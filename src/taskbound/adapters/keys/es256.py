@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import (
     ECDSA,
     SECP256R1,
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 )
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from taskbound.core.action import canonical
 from taskbound.ports.signer import SignerUnavailableError
@@ -30,7 +31,7 @@ from taskbound.wire.jose.curve import P256_ORDER
 if TYPE_CHECKING:
     from taskbound.wire.jose import Jwk
 
-__all__ = ["Es256Key", "public_text", "raw_signature", "require_signed"]
+__all__ = ["Es256Key", "public_text", "raw_signature", "read_pem", "require_signed"]
 
 _ECDSA: Final = ECDSA(SHA256())
 _HALF: Final = 32
@@ -55,6 +56,23 @@ class Es256Key:
     def sign(self, message: bytes) -> bytes:
         """The signature, 64 bytes (rule 1)."""
         return raw_signature(*decode_dss_signature(self.private.sign(message, _ECDSA)))
+
+
+def read_pem(text: bytes) -> Es256Key:
+    """The private key that stands in a PEM document, without a password.
+
+    Raises:
+        ValueError: It has none, one with a password, or one on another curve.
+    """
+    try:
+        found = load_pem_private_key(text, password=None)
+    except (TypeError, UnsupportedAlgorithm) as error:
+        raise ValueError(str(error)) from error
+    match found:
+        case EllipticCurvePrivateKey(curve=SECP256R1()):
+            return Es256Key(found)
+        case _:
+            raise ValueError("the key is not on P-256")
 
 
 def public_text(key: Jwk) -> bytes:

@@ -197,6 +197,7 @@ _TABLE: Final = (
     _row("task:amend", _P, About.TASK, "task"),
     _row("task:delegate", _P, About.TASK, "parent", told="to_agent=agent template seconds evidence"),
     _row("task:end", Right.PERSON_OR_RUN, About.TASK, "task", told="how", ends=True),
+    _row("task:end-own", _W, About.NAMESPACE, ends=True),
     _row("task:list", _R, About.NAMESPACE, told="agent state limit"),
     _row("task:pause", _P, About.TASK, "task", ends=True),
     _row("task:resume", _P, About.TASK, "task"),

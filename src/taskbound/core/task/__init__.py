@@ -53,6 +53,7 @@ from taskbound.core.task.live import deadline_with, require_going, require_live
 from taskbound.core.task.state import ENDED, TASK_TRANSITIONS, TaskEvent, TaskState, ending
 from taskbound.core.task.step import enter_step, step_name
 from taskbound.core.task.values import (
+    LIFETIME_LIMIT,
     Task,
     TaskHead,
     Template,
@@ -64,6 +65,7 @@ from taskbound.core.task.values import (
 
 __all__ = [
     "ENDED",
+    "LIFETIME_LIMIT",
     "TASK_TRANSITIONS",
     "AmbiguousTaskError",
     "AmendmentDeniedError",

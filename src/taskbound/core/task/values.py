@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from taskbound.core.task.spent import Spent
 
 __all__ = [
+    "LIFETIME_LIMIT",
     "Task",
     "TaskHead",
     "Template",
@@ -31,7 +32,8 @@ __all__ = [
     "require_learning_lifetime",
 ]
 
-_LIFETIME_LIMIT: Final = 30 * 24 * 3600
+LIFETIME_LIMIT: Final = 30 * 24 * 3600
+"""Seconds that any task lives at most."""
 _LEARNING_LIMIT: Final = 14 * 24 * 3600
 _PURPOSE_LIMIT: Final = 500
 _DECLARED: Final = Instant(0)
@@ -151,9 +153,9 @@ def parse_lifetime(seconds: int) -> int:
     Raises:
         TaskSyntaxError: Outside that.
     """
-    if not 1 <= seconds <= _LIFETIME_LIMIT:
+    if not 1 <= seconds <= LIFETIME_LIMIT:
         raise TaskSyntaxError(
-            f"a task lives 1 to {_LIFETIME_LIMIT} seconds, not {seconds}",
+            f"a task lives 1 to {LIFETIME_LIMIT} seconds, not {seconds}",
             where="seconds",
             remedy="give a shorter or longer time with `--for`",
         )

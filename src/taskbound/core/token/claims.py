@@ -39,6 +39,7 @@ __all__ = [
     "TaskGround",
     "claims_digest",
     "claims_of",
+    "details_of",
     "status_uri",
 ]
 
@@ -113,7 +114,7 @@ def claims_of(token: Token, ground: Ground) -> dict[str, JsonValue]:
             claims["task"] = token.task
             if token.may_act:
                 claims["may_act"] = {"sub": token.may_act}
-            claims["authorization_details"] = [_details(token, ground)]
+            claims["authorization_details"] = [details_of(token, ground)]
         case PersonGround() if token.form is TokenForm.PERSON:
             claims.update(_access(token, token.subject, scope="operations"))
             if token.acr:
@@ -170,7 +171,8 @@ def _act(actors: tuple[str, ...]) -> JsonValue:
     return inner
 
 
-def _details(token: Token, ground: TaskGround) -> dict[str, JsonValue]:
+def details_of(token: Token, ground: TaskGround) -> dict[str, JsonValue]:
+    """What a task token says of its task, one object of `authorization_details` (RFC 9396 §2)."""
     return {
         "type": DETAILS,
         "identifier": token.task,

@@ -5,10 +5,9 @@
 2. The subject is a task by its name, or an access token of ours. A refresh token is none (draft on
    transaction tokens, §9.2).
 3. `scope` is one word, the whole of what such a token has; nothing is split, folded or guessed.
-4. `authorization_details` are one object of our type with members of its own and no others (RFC 9396 §5).
-5. `requested_actor` names the one agent that the token is to be handed on to, as tokens call it: another one
+4. `requested_actor` names the one agent that the token is to be handed on to, as tokens call it: another one
    of the same namespace. Such a token is for our issuer, and is a task's.
-6. Each refusal has one name in OAuth; whatever has none is `invalid_request` (RFC 8693 §2.2.2), what is our
+5. Each refusal has one name in OAuth; whatever has none is `invalid_request` (RFC 8693 §2.2.2), what is our
    own trouble is `temporarily_unavailable` (RFC 6749 §4.1.2.1), and who asks is never told more than that.
 """
 
@@ -18,15 +17,14 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action import Limits, parse_document
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.core.identity.errors import BadNameError
 from taskbound.core.identity.person import parse_name
-from taskbound.core.token.claims import DETAILS
 from taskbound.core.token.values import agent_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
 
 __all__ = [
     "ACCESS_TOKEN",
@@ -35,18 +33,14 @@ __all__ = [
     "TASK_REFERENCE",
     "TRANSACTION_TOKEN",
     "BadActorError",
-    "BadDetailsError",
     "BadExchangeError",
     "BadScopeError",
-    "Details",
     "Exchange",
     "TargetUnknownError",
     "UnknownGrantError",
     "oauth_error",
     "parse_actor",
-    "parse_details",
     "parse_exchange",
-    "parse_request_details",
 ]
 
 GRANT: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -58,7 +52,6 @@ _SUBJECTS: Final = frozenset({TASK_REFERENCE, ACCESS_TOKEN})
 _WANTED: Final = frozenset({ACCESS_TOKEN, TRANSACTION_TOKEN})
 _URI: Final = re.compile(r"[a-z][a-z0-9+.-]*:[!-\"$-~]{1,500}", re.ASCII)
 _LONGEST: Final = 16_384
-_LIMITS: Final = Limits(size=8_192, depth=4, parts=64)
 
 
 class BadExchangeError(MalformedError):
@@ -89,13 +82,6 @@ class BadScopeError(DeniedError):
     remedy = "leave `scope` out, or ask for `task`; of a transaction token it is the tool"
 
 
-class BadDetailsError(MalformedError):
-    """`authorization_details` don't say which task."""
-
-    code = "bad-details"
-    remedy = "one object of type `taskbound_task` with `template` and `purpose`, and `seconds` or none"
-
-
 class BadActorError(MalformedError):
     """A token can't be handed on to whom it is to be handed on to."""
 
@@ -121,16 +107,6 @@ class Exchange:
     """Of a transaction token: which action, as text."""
     actor: str = ""
     """`requested_actor`; empty where the token is to be handed on to nobody."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Details:
-    """A task that is to be started or handed on."""
-
-    template: str
-    purpose: str
-    seconds: int = 0
-    """0 for as long as may be."""
 
 
 def parse_exchange(form: Mapping[str, Sequence[str]]) -> Exchange:
@@ -175,7 +151,7 @@ def parse_exchange(form: Mapping[str, Sequence[str]]) -> Exchange:
 
 
 def parse_actor(asked: Exchange, *, namespace: str, agent: str, issuer: str) -> str:
-    """Whom the token is to be handed on to, as tokens call it (rule 5); empty for nobody.
+    """Whom the token is to be handed on to, as tokens call it (rule 4); empty for nobody.
 
     Args:
         asked: What is asked for.
@@ -198,52 +174,6 @@ def parse_actor(asked: Exchange, *, namespace: str, agent: str, issuer: str) -> 
     if asked.actor != agent_name(namespace, name) or name == agent:
         raise BadActorError("`requested_actor` is no other agent of the namespace", where="requested_actor")
     return asked.actor
-
-
-def parse_details(text: str) -> Details:
-    """The task that `authorization_details` name (rule 4).
-
-    Raises:
-        BadDetailsError: They name none.
-    """
-    try:
-        found = parse_document(text.encode("utf-8", "surrogatepass"), limits=_LIMITS)
-    except MalformedError as error:
-        raise BadDetailsError(f"they can't be read: {error.message}") from error
-    one = found[0] if isinstance(found, list) and len(found) == 1 else None
-    if not isinstance(one, dict) or one.get("type") != DETAILS:
-        raise BadDetailsError(f"they are a list of one object of type `{DETAILS}`")
-    if one.keys() - {"type", "template", "purpose", "seconds"}:
-        raise BadDetailsError("the object has a member that no such object has")
-    template, purpose, seconds = one.get("template"), one.get("purpose"), one.get("seconds", 0)
-    if not isinstance(template, str) or not isinstance(purpose, str) or not template:
-        raise BadDetailsError("`template` and `purpose` are texts")
-    if not isinstance(seconds, int) or isinstance(seconds, bool) or seconds < 0:
-        raise BadDetailsError("`seconds` is a whole number")
-    return Details(template=template, purpose=purpose, seconds=seconds)
-
-
-def parse_request_details(text: str) -> tuple[str, str]:
-    """The action that a transaction token is asked for, and the digest of its content, which may be empty.
-
-    Raises:
-        BadExchangeError: None is named.
-    """
-    try:
-        found = parse_document(text.encode("utf-8", "surrogatepass"), limits=_LIMITS)
-    except MalformedError as error:
-        raise BadExchangeError(f"they can't be read: {error.message}", where="request_details") from error
-    members = found if isinstance(found, dict) else {}
-    action, content = members.get("action"), members.get("content_digest", "")
-    if (
-        not isinstance(action, str)
-        or not isinstance(content, str)
-        or members.keys() - {"action", "content_digest"}
-    ):
-        raise BadExchangeError(
-            "they name an `action`, and a `content_digest` or none", where="request_details"
-        )
-    return action, content
 
 
 OAUTH_ERRORS: Final[Mapping[str, str]] = {
@@ -277,7 +207,7 @@ OAUTH_ERRORS: Final[Mapping[str, str]] = {
 
 
 def oauth_error(error: TaskboundError) -> str:
-    """What OAuth calls this refusal (rule 6)."""
+    """What OAuth calls this refusal (rule 5)."""
     known = OAUTH_ERRORS.get(error.code)
     if known is not None:
         return known

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.clock import Instant, seconds
 from taskbound.core.scope.algebra import Carved, NotCovers, carve
 from taskbound.core.task import (
     NoTaskError,
@@ -73,6 +74,8 @@ class ChildOrder:
     grace: int = 0
     unclaimed: bool = False
     """Whether it starts for somebody who is let in to it in a later step (`flows.task.unclaimed`)."""
+    bounded: bool = False
+    """Whether its template's times are the longest that it may have (`flows.task.order`)."""
 
     def plain(self, *, learning: bool) -> TaskOrder:
         """The same as the order of a task of its own."""
@@ -88,6 +91,7 @@ class ChildOrder:
             learning=learning,
             heartbeat=self.heartbeat,
             grace=self.grace,
+            bounded=self.bounded,
         )
 
 
@@ -174,7 +178,7 @@ class Delegations:
             parent=parent.id,
             root=parent.root,
             started=now,
-            deadline=deadline_of(parent, order.seconds, now),
+            deadline=_deadline(parent, judged, now),
             learning=parent.learning,
             base=tuple(sorted(carved.limits.items())),
             shares=carved.shares,
@@ -193,6 +197,12 @@ class Delegations:
         event = started(child, judged.actor, template=order.template, carved=taken)
         tx.audit.append(space, self._means.writer, [event], now)
         return child
+
+
+def _deadline(parent: Task, judged: _Judged, now: Instant) -> Instant:
+    """When it ends: with its parent at the latest, and within its template's time where that bounds it."""
+    found, longest = deadline_of(parent, judged.order.seconds, now), judged.manner.longest
+    return min(found, Instant(now + seconds(longest))) if longest else found
 
 
 def _require_in_charge(snapshot: Snapshot, parent: Task, actor: Actor) -> None:

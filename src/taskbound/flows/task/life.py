@@ -112,7 +112,7 @@ class Tasks:
             parent="",
             root=task_id,
             started=now,
-            deadline=Instant(now + order.seconds * _SECOND),
+            deadline=Instant(now + min(order.seconds, manner.longest or order.seconds) * _SECOND),
             learning=order.learning,
             heartbeat=manner.heartbeat,
             grace=manner.grace,

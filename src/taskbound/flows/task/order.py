@@ -4,6 +4,9 @@
    asks for the task may grant. Every action is judged against the ceiling again (law 3).
 2. A paused task is resumed only while its agent is active and its requester might ask for it now.
 3. A task to learn from is asked for by the agent's owner, and lives at most 14 days.
+4. How long it lives, and how soon who is in it has to be heard of, is the order's own, else its template's.
+   What an agent asks for in somebody's name has its template's at most: nobody makes their own authority last
+   longer, or the watch over themselves.
 """
 
 from __future__ import annotations
@@ -73,12 +76,17 @@ class TaskOrder:
     grace: int = 0
     unclaimed: bool = False
     """Whether it starts for somebody who is let in to it in a later step (`flows.task.unclaimed`)."""
+    bounded: bool = False
+    """Whether its template's times are the longest that it may have: an agent asks for it, in somebody's name
+    (rule 4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
-    """How a task is kept while nobody is there."""
+    """How long a task may live, and how it is kept while nobody is there."""
 
+    longest: int
+    """Seconds that it lives at most (rule 4); 0 where its order alone says that."""
     heartbeat: int
     """Seconds; 0 for none, and then no grace either."""
     grace: int
@@ -120,12 +128,16 @@ def scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
 
 
 def manner_of(snapshot: Snapshot, order: TaskOrder) -> Manner:
-    """Heartbeat and grace: the order's own, else its template's. What becomes of holds its template says."""
+    """Its times (rule 4). What becomes of holds its template says."""
     template = snapshot.tasks.template(order.namespace, order.template) if order.template else None
     if template is None:
-        return Manner(heartbeat=order.heartbeat, grace=order.grace, holds=Holds.END_WITH_CALL)
-    watched = order if order.heartbeat else template
-    return Manner(heartbeat=watched.heartbeat, grace=watched.grace, holds=template.holds)
+        return Manner(longest=0, heartbeat=order.heartbeat, grace=order.grace, holds=Holds.END_WITH_CALL)
+    asked = order if order.heartbeat else template
+    heartbeat, grace = asked.heartbeat, asked.grace
+    if order.bounded and template.heartbeat:  # 4
+        heartbeat, grace = min(heartbeat, template.heartbeat), min(grace, template.grace)
+    longest = template.seconds if order.bounded else 0
+    return Manner(longest=longest, heartbeat=heartbeat, grace=grace, holds=template.holds)
 
 
 def require_learner(agent: Agent, order: TaskOrder, person: str) -> None:

@@ -16,6 +16,8 @@
 6. Scope and target are what is asked for or nothing is issued (`core.token.exchange`).
 7. A task that was begun for a token ends when the token can't be issued: it would run for nobody. Where we
    are killed before, whoever looks next ends it (`flows.task.unclaimed`).
+   What was granted is told with it (RFC 9396 §7): the task, until when, and within which time its agent is to
+   be heard of. Both are the template's at most: no agent makes its authority, or the watch over it, last.
 8. A subject token that is worth nothing, or not meant for who shows it, leaves one record.
 9. What a gateway holds it carries out itself, and no agent gets a transaction token of it (law 2).
 """
@@ -24,22 +26,21 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from taskbound.core.clock import Instant, seconds
 from taskbound.core.decision.holder import is_afar
 from taskbound.core.errors import TaskboundError
-from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof, WorkloadProof
+from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof
 from taskbound.core.policy.operations import OPERATIONS
-from taskbound.core.task import NoTaskError, NotInChargeError, TaskEvent
+from taskbound.core.task import LIFETIME_LIMIT, NoTaskError, NotInChargeError, TaskEvent
 from taskbound.core.token import (
-    NEVER,
     NotOpenError,
     TokenForm,
     require_as_firm,
     require_bound,
     require_meant,
 )
+from taskbound.core.token.details import parse_details, parse_request_details
 from taskbound.core.token.exchange import (
     ACCESS_TOKEN,
     TASK_REFERENCE,
@@ -48,14 +49,13 @@ from taskbound.core.token.exchange import (
     BadScopeError,
     TargetUnknownError,
     parse_actor,
-    parse_details,
     parse_exchange,
-    parse_request_details,
 )
 from taskbound.flows.policy.held import authorized, bases, hold
 from taskbound.flows.policy.operations import Asked
 from taskbound.flows.task import ChildOrder, TaskOrder
 from taskbound.flows.token.beginning import actor_of, in_name_of
+from taskbound.flows.token.granted import granted, life_in_seconds, until_of
 from taskbound.flows.token.orders import Exchanged, TaskTokenOrder, TransactionTokenOrder
 from taskbound.flows.token.standing import person_of
 from taskbound.flows.token.unbelieved import told_of
@@ -71,14 +71,10 @@ if TYPE_CHECKING:
     from taskbound.flows.policy.held import Basis
     from taskbound.flows.token.beginning import Hands, Starts
     from taskbound.flows.token.issuing import Tokens
-    from taskbound.flows.token.orders import Issued
     from taskbound.flows.token.unbelieved import Unbelieved
     from taskbound.flows.token.verifying import Verification
 
 __all__ = ["Exchanges"]
-
-_LONGEST_TASK: Final = 3600
-"""Seconds of a task that is started by exchange and names none."""
 
 
 class Exchanges:
@@ -146,7 +142,7 @@ class Exchanges:
         if asked.target not in {issuer, *self._targets(principal)}:
             raise TargetUnknownError("no token is issued for that resource", where="resource")
         task, subject, begun = self._subject(asked, principal, binding)
-        until = _until(principal, subject)
+        until = until_of(principal, subject)
         order = TaskTokenOrder(
             namespace=principal.namespace,
             task=task,
@@ -160,6 +156,7 @@ class Exchanges:
         )
         try:
             issued = self._tokens.issue_task_token(order, actor_of(principal))
+            details = granted(self._means, issued.token)
         except TaskboundError:
             if begun is not None:
                 why = "no token of it could be issued"
@@ -171,9 +168,10 @@ class Exchanges:
             issued=issued,
             kind=ACCESS_TOKEN,
             token_type="DPoP" if bound is not None and bound.kind.value == "jkt" else "Bearer",
-            life=_life(issued),
+            life=life_in_seconds(issued),
             scope="task",
             task=task,
+            details=details,
         )
 
     def _subject(
@@ -201,9 +199,13 @@ class Exchanges:
             namespace=principal.namespace,
             agent=principal.name,
             purpose=details.purpose,
-            seconds=details.seconds or _LONGEST_TASK,
+            seconds=details.seconds or LIFETIME_LIMIT,
             template=details.template,
+            evidence=details.evidence,
+            heartbeat=details.heartbeat,
+            grace=details.grace,
             unclaimed=True,  # 7
+            bounded=True,  # 7
         )
         actor = in_name_of(person_of(subject), subject, principal)
         with hold(*bases(), self._require(actor, subject, "task:start", order, principal.name)):
@@ -229,7 +231,11 @@ class Exchanges:
             purpose=details.purpose,
             seconds=details.seconds,
             template=details.template,
+            evidence=details.evidence,
+            heartbeat=details.heartbeat,
+            grace=details.grace,
             unclaimed=True,  # 7
+            bounded=True,  # 7
         )
         actor = in_name_of(task.requester, subject, principal)
         with hold(*bases(), self._require(actor, subject, "task:delegate", order, principal.name)):
@@ -274,7 +280,7 @@ class Exchanges:
             agent=principal.name,
             action=name,
             content=content,
-            until=_until(principal, held),
+            until=until_of(principal, held),
             parent="" if held is None else held.id,
         )
         issued = self._tokens.issue_transaction_token(order, actor_of(principal))
@@ -282,19 +288,7 @@ class Exchanges:
             issued=issued,
             kind=TRANSACTION_TOKEN,
             token_type="N_A",  # noqa: S106 - no secret
-            life=_life(issued),
+            life=life_in_seconds(issued),
             scope=asked.scope,
             task=task,
         )
-
-
-def _until(principal: Principal, subject: Token | None) -> Instant:
-    """When what the token rests on ends (rule 5)."""
-    ends = [] if subject is None else [subject.expires]
-    if isinstance(principal.proof, WorkloadProof):
-        ends.append(principal.proof.until)
-    return min(ends, default=NEVER)
-
-
-def _life(issued: Issued) -> int:
-    return (issued.token.expires - issued.token.issued) // seconds(1)

@@ -10,6 +10,9 @@ from taskbound.core.errors import MalformedError
 from taskbound.core.token import NEVER
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
     from taskbound.core.identity.proof import Binding
     from taskbound.core.token import Token
@@ -150,3 +153,5 @@ class Exchanged:
     """`expires_in`."""
     scope: str
     task: str
+    details: Mapping[str, JsonValue] = field(default_factory=dict)
+    """What the token says of its task, with its heartbeat and grace (RFC 9396 §7); of a task token."""

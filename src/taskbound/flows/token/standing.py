@@ -12,7 +12,9 @@
    as that person, with that key, and while the sign-in lasts that it rests on.
 6. A gateway asks less: whose task it is, and that neither it nor the token is over. What else is in the way
    of a call (a pause, a stop, nobody who answers for the agent) the call's decision says, and records.
-7. Of an action that asks for a credential there is no transaction token: what it is good for is minted, and
+7. Who gives their own task up asks less still: that the token is neither revoked nor over, and its task one
+   of that agent's. What is paused, stopped or has ended can be given up, and nothing else comes of that.
+8. Of an action that asks for a credential there is no transaction token: what it is good for is minted, and
    no server that could take the token ever sees the call.
 """
 
@@ -55,6 +57,7 @@ __all__ = [
     "ground_of",
     "person_of",
     "require_sign_in",
+    "require_token_gives_up",
     "require_token_goes_on",
     "require_token_stands",
 ]
@@ -112,6 +115,22 @@ def require_token_goes_on(snapshot: Snapshot, token: Token, now: Instant) -> Non
     _require_let_in(snapshot, token, now)
 
 
+def require_token_gives_up(snapshot: Snapshot, token: Token, now: Instant) -> None:
+    """Go on only with a task's token by which its agent may end the task (rule 7), or another one that holds.
+
+    Raises:
+        DeniedError: It or its key is over.
+    """
+    if token.form is not TokenForm.TASK:
+        require_token_stands(snapshot, token, now)
+        return
+    require_standing(token, now)
+    require_not_revoked(snapshot.tokens.key(token.key))
+    task = snapshot.tasks.task(token.namespace, token.task)
+    if task is None or task.agent != token.agent:
+        raise NoTaskError(f"the task `{token.task}` is none of agent `{token.agent}`")
+
+
 def ground_of(snapshot: Snapshot, token: Token) -> Ground:
     """What the token speaks of, as the store has it now.
 
@@ -143,10 +162,10 @@ def action_ground(snapshot: Snapshot, action: StoredAction, parent: str) -> Acti
         parent: The token that it is asked for with; empty for none.
 
     Raises:
-        NotOpenError: It asks for a credential (rule 7).
+        NotOpenError: It asks for a credential (rule 8).
     """
     if credential_kind(action.tool) is not None:
-        raise NotOpenError(f"`{action.id}` asks for a credential, and nothing downstream sees that")  # 7
+        raise NotOpenError(f"`{action.id}` asks for a credential, and nothing downstream sees that")  # 8
     asked = snapshot.approvals.approval_of(action.namespace, action.id)
     used = asked if asked is not None and asked.state is ApprovalState.CONSUMED else None
     line = snapshot.tasks.lineage(action.namespace, action.task)

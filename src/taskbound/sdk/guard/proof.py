@@ -1,6 +1,7 @@
 """What an agent proves itself with over the network, and the key that its tokens are bound to.
 
-1. A proof is read anew for each token: what stands in a file is renewed there by whoever put it.
+1. A proof is read anew for each token, and a subject's token for each task: what stands in a file is renewed
+   there by whoever put it.
 2. The key of a client is made in its process and stays there: a token that was seen elsewhere is worth
    nothing.
 3. Nothing of either is in a repr.
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
-__all__ = ["Proof", "ProofKey", "UnreadableProofError", "dpop"]
+__all__ = ["Proof", "ProofKey", "SubjectToken", "UnreadableProofError", "dpop"]
 
 Kind: TypeAlias = Literal["assertion", "svid", "token"]
 _BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -62,14 +63,7 @@ class Proof:
     @classmethod
     def from_file(cls, path: Path, kind: Kind = "token") -> Proof:
         """What stands in a file, read anew for each token (rule 1)."""
-
-        def read() -> str:
-            try:
-                return path.read_text("ascii").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise UnreadableProofError(f"`{path}` can't be read: {error}") from error
-
-        return cls(kind=kind, read=read)
+        return cls(kind=kind, read=_reader(path))
 
     def parameters(self, text: str) -> dict[str, str]:
         """What a form says with it."""
@@ -77,6 +71,35 @@ class Proof:
             return {"actor_token": text, "actor_token_type": _JWT}
         kind = _BEARER if self.kind == "assertion" else _SPIFFE
         return {"client_assertion": text, "client_assertion_type": kind}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectToken:
+    """A token of whoever a task is started for (RFC 8693, `subject_token`): a person's, or another agent's.
+
+    Another agent's names this one (`may_act`; `Client.hand_to`). A person's is bound to a key of the program
+    that signed them in, which is shown with it.
+    """
+
+    read: Callable[[], str] | Callable[[], Awaitable[str]] = field(repr=False)
+    """Gives it, fresh; one that is awaited only for an `AsyncClient`."""
+    key: Path | None = None
+    """A file (PEM) with the private key, on P-256, that it is bound to; None for one that names the agent."""
+
+    @classmethod
+    def from_file(cls, path: Path, *, key: Path | None = None) -> SubjectToken:
+        """What stands in a file, read anew for each task (rule 1)."""
+        return cls(read=_reader(path), key=key)
+
+
+def _reader(path: Path) -> Callable[[], str]:
+    def read() -> str:
+        try:
+            return path.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UnreadableProofError(f"`{path}` can't be read: {error}") from error
+
+    return read
 
 
 def dpop(key: ProofKey, *, method: str, uri: str, now: int, token: str = "", nonce: str = "") -> str:

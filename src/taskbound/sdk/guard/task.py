@@ -3,7 +3,8 @@
 1. A program that a person runs, beneath no gateway and no run, may start a task: that is the person's act,
    and the process is registered as its run. From then on the process is the agent's: it starts no other task.
 2. A task that is named, by `task=` or by `TASKBOUND_TASK`, is joined: whoever started it ends it.
-3. Over the network no agent starts a task: it is named, and a person has started it.
+3. Over the network a task is named, and a person has started it, or it is started for whoever handed the
+   program a token (`begun`).
 4. It is ended as *completed*; as *failed* where an error left the block, *cancelled* where that was a signal
    or a cancellation, with the name of the error's type and no word of it.
 5. That it could not be ended is an error, beside the one that left the block where there is one.

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Final
 
 import httpx2
 
-from taskbound.sdk.guard.afar import ApiLostError, HttpAnswer, Prove, Send
 from taskbound.sdk.guard.errors import ForkedError, OtherLoopError, SignatureError
 from taskbound.sdk.guard.flow import Pause, Say
+from taskbound.sdk.guard.holder import ApiLostError, HttpAnswer, Prove, Send
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

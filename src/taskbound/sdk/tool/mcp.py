@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from mcp import ClientSession
 
-    from taskbound.sdk.guard.client import AsyncClient
+    from taskbound.sdk.guard.async_client import AsyncClient
     from taskbound.sdk.guard.flow import Flow, Holds, Transport
 
 __all__ = ["GuardedSession"]

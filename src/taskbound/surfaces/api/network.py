@@ -14,6 +14,8 @@
 5. What is a gateway's, the egress' or of a process of this machine is not asked over the network. Nor does
    who holds a person's token let further clients in by it.
 6. A token that ended while its request waited does nothing any more: it is looked at once more right before.
+   What is asked by an agent that gives its task up is taken whatever became of the task meanwhile: its answer
+   may have been lost.
 7. A form of OAuth proves its client itself (`client_proof`): a token proves nobody there. Clients that people
    use are proven by nothing but what they bring (`client_grants`).
 8. An agent that shows a token of its task has a seat that belongs to that task, under a name of its own: no
@@ -47,8 +49,9 @@ from taskbound.core.token import DEFAULT_NAMESPACE, OtherKindError
 from taskbound.core.token.exchange import BadExchangeError
 from taskbound.flows.identity import require_personal
 from taskbound.flows.token import Askings
+from taskbound.flows.token.beginning import actor_of
 from taskbound.flows.token.shown import Request, read_shown
-from taskbound.flows.token.standing import require_token_stands
+from taskbound.flows.token.standing import require_token_gives_up, require_token_stands
 from taskbound.surfaces.api.afar import Afar
 from taskbound.surfaces.api.client_grants import ClientGrants, is_public, public_client
 from taskbound.surfaces.api.client_proof import awaited, leaf_of, prove_client, read_key, require_namespace
@@ -63,6 +66,7 @@ from taskbound.wire.authorization import AskConsent, AwaitConsent
 from taskbound.wire.connection import Fault, Ping
 from taskbound.wire.network import Agree, PageAsk, ShowClientAuthorities, ShowCounts, TellRefused
 from taskbound.wire.oauth import PUBLIC, AskToken, ClientForm, GiveBackToken, ShowStatusList, ShowTokenJwks
+from taskbound.wire.task import EndOwnTask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +77,7 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.flows.task import Tasks
     from taskbound.flows.token import Descriptions, Tokens
+    from taskbound.flows.token.verifying import Stands
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.surfaces.api.place import Place
     from taskbound.surfaces.api.worker import Worker
@@ -180,6 +185,24 @@ class Network:
             require_token_stands(snapshot, row, self._means.clock.now())
         return actor
 
+    def require_giving_up(self, principal: Principal | None) -> Actor:
+        """The agent that ends its own task, by a token that holds for that now as well (rule 6).
+
+        Raises:
+            UnprovenError: It is somebody else, or shows no token of ours.
+            DeniedError: It has ended meanwhile.
+        """
+        if principal is None or principal.kind is not PrincipalKind.AGENT:
+            raise UnprovenError("only an agent gives up its own task")
+        proof = principal.proof
+        with self._means.store.read() as snapshot:
+            token = proof.token if isinstance(proof, TokenProof) else ""
+            row = snapshot.tokens.token(principal.namespace, token)
+            if row is None:
+                raise UnprovenError("this is an agent's act, and no token of its task was shown")
+            require_token_gives_up(snapshot, row, self._means.clock.now())
+        return actor_of(principal)
+
 
 def require_api(daemon: Daemon, connection: Connection) -> None:
     """Go on only for the process that listens to the network (rule 1).
@@ -215,14 +238,19 @@ async def prove(daemon: Daemon, connection: Connection, said: Said, operation: s
     if isinstance(said.ask, ClientForm):
         return await _client(daemon, connection, said.ask, shown, operation)  # 7
     try:
-        return await _seat(daemon, connection, shown)
+        return await _seat(daemon, connection, shown, _stands_for(said))
     except TaskboundError as error:
         if shown is not None:
             await note_unbelieved(daemon, DEFAULT_NAMESPACE, "token", shown.authorization, error)
         return fault_of(error, operation=operation, unproven=True)
 
 
-async def _seat(daemon: Daemon, connection: Connection, shown: Shown | None) -> Connection:
+def _stands_for(said: Said) -> Stands:
+    """What has to be so of a token that is shown for this (rule 6)."""
+    return require_token_gives_up if isinstance(said.ask, EndOwnTask) else require_token_stands
+
+
+async def _seat(daemon: Daemon, connection: Connection, shown: Shown | None, stands: Stands) -> Connection:
     network = daemon.network
     if shown is None or not shown.authorization:
         raise NoProofError("the request shows no proof of who asks")
@@ -236,7 +264,12 @@ async def _seat(daemon: Daemon, connection: Connection, shown: Shown | None) -> 
     principal = (
         await network.showings.prove(
             lambda one_look: read_shown(
-                daemon.means, daemon.token.verification, request, audience=network.issuer, one_look=one_look
+                daemon.means,
+                daemon.token.verification,
+                request,
+                audience=network.issuer,
+                stands=stands,
+                one_look=one_look,
             )
         )
     ).principal  # 10

@@ -17,6 +17,8 @@ from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from taskbound.core.action import canonical
 from taskbound.core.clock import seconds
 from taskbound.core.identity import UnprovenError
@@ -138,6 +140,7 @@ async def ask_token(daemon: Daemon, seat: Connection, ask: wire.AskToken) -> Ans
         token_type=found.token_type,
         expires_in=found.life,
         scope=found.scope,
+        authorization_details=(msgspec.convert(found.details, wire.GrantedTask),) if found.details else (),
     )
 
 

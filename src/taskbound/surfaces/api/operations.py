@@ -285,6 +285,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_task.AmendTask: _operation("api:task:amend", _P, task.amend_task),
     wire_task.DelegateTask: _operation("api:task:delegate", _P, task.delegate_task),
     wire_task.EndTask: _operation("api:task:end", Right.PERSON_OR_RUN, task.end_task),
+    wire_task.EndOwnTask: _operation("api:task:end-own", _G, task.end_own_task),
     wire_task.ListTasks: _operation("api:task:list", _R, task.list_tasks),
     wire_task.PauseTask: _operation("api:task:pause", _P, task.pause_task),
     wire_task.ResumeTask: _operation("api:task:resume", _P, task.resume_task),

@@ -8,7 +8,7 @@ import msgspec
 
 from taskbound.core.action import parse_document
 from taskbound.core.scope import parse_scope
-from taskbound.core.task import NoTaskError, Template, ending, parse_holds
+from taskbound.core.task import NoTaskError, TaskEvent, TaskSyntaxError, Template, ending, parse_holds
 from taskbound.flows.task import (
     ChildOrder,
     TaskOrder,
@@ -17,6 +17,7 @@ from taskbound.flows.task import (
     register_run,
     save_template,
 )
+from taskbound.surfaces.api.acting import require_token
 from taskbound.surfaces.api.evidence import evidence_row
 from taskbound.surfaces.api.filters import require_agent, require_task, task_states
 from taskbound.surfaces.api.show import task_detail, task_row, template_row
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "amend_task",
     "delegate_task",
+    "end_own_task",
     "end_task",
     "list_tasks",
     "list_templates",
@@ -50,6 +52,8 @@ __all__ = [
 ]
 
 _PAGE: Final = 500
+_REASON: Final = 200
+"""Characters of an agent's word for why its task ends."""
 
 
 async def start_task(daemon: Daemon, connection: Connection, ask: wire.StartTask) -> Answer:
@@ -144,6 +148,21 @@ async def end_task(daemon: Daemon, connection: Connection, ask: wire.EndTask) ->
         daemon,
         lambda actor: daemon.tasks.end(connection.namespace, ask.task, event, actor, reason=ask.reason),
         lambda: daemon.require_run(connection, ask.task),
+    )
+
+
+async def end_own_task(daemon: Daemon, seat: Connection, ask: wire.EndOwnTask) -> Answer:
+    """End the task whose token was shown, and all beneath it."""
+    require_token(seat)
+    event = ending(ask.how)
+    if event is TaskEvent.REVOKE:
+        raise TaskSyntaxError("an agent gives its task up; who takes it away is a person", where="how")
+    if len(ask.reason) > _REASON:
+        raise TaskSyntaxError(f"a reason has at most {_REASON} characters", where="reason")
+    return await _move(
+        daemon,
+        lambda actor: daemon.tasks.end(seat.namespace, seat.seat, event, actor, reason=ask.reason),
+        lambda: daemon.network.require_giving_up(seat.principal),
     )
 
 

@@ -135,7 +135,7 @@ def metadata(origin: str) -> bytes:
 
 def _plain(answer: TokenGiven) -> dict[str, object]:
     found = {name: getattr(answer, name) for name in answer.__struct_fields__}
-    return {name: value for name, value in found.items() if value != ""}
+    return {name: value for name, value in found.items() if value not in {"", ()}}
 
 
 def _name(error: TaskboundError | Fault, *, granting: bool) -> str:

@@ -197,6 +197,7 @@ ROUTES: Final = (
     _of("PUT", "tasks/{task}/scope", "task:amend", task.TaskDetail),
     _of("POST", "tasks/{task}/widen", "task:widen", amendment.AmendmentDetail),
     _of("POST", "tasks/{task}/end", "task:end", Done),
+    _of("POST", "task/end", "task:end-own", Done),
     _of("POST", "tasks/{task}/plans", "approval:plan", approval.PlanProposed),
     _of("GET", "amendments/{amendment}", "amendment:show", amendment.AmendmentDetail),
     _of("GET", "templates", "template:list", task.TemplateRows),

@@ -19,7 +19,8 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from taskbound.core.errors import MalformedError, UnavailableError
-from taskbound.sdk.guard.client import AsyncClient, Client
+from taskbound.sdk.guard.async_client import AsyncClient
+from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.guarded import Guarded
 from taskbound.sdk.guard.tools import definition_digest
 

@@ -1,0 +1,224 @@
+"""The client of asyncio programs; its rules are `speaker`'s."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
+
+from taskbound.core.errors import TaskboundError
+from taskbound.sdk.guard.flow import Run, steer
+from taskbound.sdk.guard.guarded import current
+from taskbound.sdk.guard.speaker import Speaker
+from taskbound.sdk.guard.told import TaskHandle, handle_afar, handle_of, order_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.sdk.guard.flow import Call, Step, Transport
+    from taskbound.sdk.guard.guarded import Guarded
+    from taskbound.sdk.guard.holder import Granted
+    from taskbound.sdk.guard.link import AsyncLink
+    from taskbound.sdk.guard.task import Order
+    from taskbound.sdk.guard.told import Outside, Told
+    from taskbound.sdk.guard.web import AsyncWeb
+
+__all__ = ["AsyncClient"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AsyncClient(Speaker):
+    """For asyncio programs; of the event loop that it is first used in."""
+
+    def __init__(self, told: Told, outside: Outside) -> None:
+        """Do nothing yet (rule 1)."""
+        super().__init__(told, outside)
+        self._leaving: set[asyncio.Future[None]] = set()
+
+    @cached_property
+    def _link(self) -> AsyncLink:
+        from taskbound.sdk.guard.link import AsyncLink  # noqa: PLC0415 -- rule 1
+
+        return AsyncLink(self._place)
+
+    @cached_property
+    def _web(self) -> AsyncWeb:
+        from taskbound.sdk.guard.web import AsyncWeb  # noqa: PLC0415 -- rule 1
+
+        async def left(answer: Any) -> None:  # noqa: ANN401 -- an `HttpAnswer`, which is not loaded here
+            with suppress(TaskboundError):  # it is unknown once its time is over
+                await steer(self._afar.left(answer), self._web.perform)
+
+        return AsyncWeb(self._afar.origin, trust=self._told.trust, left=left)
+
+    @cached_property
+    def _spoken(self) -> tuple[Transport, Callable[[Step], Any]]:
+        """How the daemon is spoken to, and what does the steps."""
+        if self._told.origin:
+            return self._afar, self._web.perform
+        return self._near(self._link.place), self._link.perform
+
+    def require_fit(self, function: Guarded[P, R]) -> None:
+        """Go on only with a function that is awaited (rule 2)."""
+        self._wanted(function, awaited=True)
+
+    def run(self, function: Guarded[P, R], call: Call) -> R:
+        """What is awaited for a call of a guarded function."""
+        self.require_fit(function)
+        return cast("R", self._run(function, call))  # a coroutine, as the function's own
+
+    async def _run(self, function: Guarded[P, R], call: Call) -> object:
+        transport, outside = self._spoken
+
+        async def perform(step: Step) -> object:
+            if isinstance(step, Run):
+                return await function.started(step.values)
+            return await outside(step)
+
+        return await steer(function.flow(transport, call, self._holds, self._told.wait), perform)
+
+    @asynccontextmanager
+    async def task(  # noqa: PLR0913 -- what a task is made of, each by its name
+        self,
+        purpose: str,
+        *,
+        template: str = "",
+        scope: Mapping[str, JsonValue] | None = None,
+        seconds: int = 0,
+        evidence: Sequence[str] = (),
+        heartbeat: int = 0,
+        grace: int = 0,
+    ) -> AsyncIterator[TaskHandle]:
+        """A task for the length of the block, as `Client.task`."""
+        order = order_of(purpose, template, scope, seconds, evidence, heartbeat, grace)
+        handle = await self._begin(order)
+        token = current.set(self)
+        beating = asyncio.get_running_loop().create_task(self._beat())
+        left: BaseException | None = None
+        try:
+            yield handle
+        except BaseException as error:
+            left = error
+            raise
+        finally:
+            beating.cancel()
+            with suppress(ValueError):  # a block that is left in another context than it was entered in
+                current.reset(token)
+            await self._finish(handle, left)
+
+    async def hand_to(self, agent: str) -> str:
+        """A token that one agent exchanges for a task beneath this client's, as `Client.hand_to`."""
+        return await steer(self._held().hand_to(agent), self._web.perform)
+
+    async def _begin(self, order: Order) -> TaskHandle:
+        if self._told.origin:
+            return await self._begin_afar(order)
+        from taskbound.sdk.guard.task import started  # noqa: PLC0415 -- rule 1
+
+        link = self._link
+        place = link.place
+        if self._claim(link.task):
+            try:
+                made = await steer(started(order, place), link.perform)
+                handle = handle_of(order.purpose, made.row.task, made.row.deadline, joined=False)
+            except BaseException:
+                self._unclaim()
+                raise
+            try:
+                link.task = handle.id
+                await link.belong()
+            except BaseException as error:
+                await self._finish(handle, error)
+                raise
+            return handle
+        bound = await link.belong()
+        return handle_of(bound.purpose, bound.task, bound.deadline, joined=True)
+
+    async def _begin_afar(self, order: Order) -> TaskHandle:
+        subject = self._starts_afar()
+        if subject is None:
+            return handle_afar(await steer(self._afar.join(), self._web.perform), "", joined=True)
+        from taskbound.sdk.guard.begun import begun  # noqa: PLC0415 -- rule 1
+
+        self._claim("")
+        starting = asyncio.ensure_future(steer(begun(order, self._afar, subject), self._web.perform))
+        try:
+            granted = await asyncio.shield(starting)
+        except asyncio.CancelledError as error:
+            leaving = asyncio.ensure_future(self._leave(starting, order, error))  # 6
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+            raise
+        except BaseException:
+            self._unclaim()
+            raise
+        return handle_afar(granted, order.purpose, joined=False)
+
+    async def _leave(self, starting: asyncio.Future[Granted], order: Order, left: BaseException) -> None:
+        """End a task whose beginning was cancelled, once it has begun (rule 6)."""
+        try:
+            granted = await starting
+        except TaskboundError:
+            self._unclaim()
+            return
+        with suppress(TaskboundError):  # nobody is heard of in it: it ends by its heartbeat
+            await self._finish(handle_afar(granted, order.purpose, joined=False), left)
+
+    async def _end(self, handle: TaskHandle, left: BaseException | None) -> None:
+        from taskbound.sdk.guard.task import ended, how_of  # noqa: PLC0415 -- rule 1
+
+        if not self._told.origin:
+            self._link.task = ""
+            await steer(ended(handle.id, *how_of(left)), self._link.perform)
+            return
+        from taskbound.sdk.guard.begun import given_up  # noqa: PLC0415 -- rule 1
+
+        try:
+            await steer(given_up(self._afar, *how_of(left)), self._web.perform)
+        finally:
+            self._afar.forget()
+
+    async def _finish(self, handle: TaskHandle, left: BaseException | None) -> None:
+        """End what was started here, as `Client` does."""
+        if handle.joined:
+            return
+        try:
+            await self._end(handle, left)
+        except TaskboundError as error:
+            if left is None:
+                raise
+            left.add_note(f"and {error.message} [{error.code}]")
+        finally:
+            self._unclaim()
+
+    async def _beat(self) -> None:
+        """Be there while the block runs; what is wrong the next call says, to who can act on it."""
+        while True:
+            await asyncio.sleep(self._every())
+            with suppress(TaskboundError):
+                if self._told.origin:
+                    await steer(self._afar.beat(), self._web.perform)
+                else:
+                    await self._link.beat()
+
+    async def close(self) -> None:
+        """End its connections, once what was begun behind cancelled blocks has ended."""
+        if self._leaving:
+            await asyncio.wait(self._leaving)
+        for name in ("_link", "_web"):
+            if (one := vars(self).get(name)) is not None:
+                await one.close()
+
+    async def __aenter__(self) -> Self:
+        """Guarded functions that are called within belong to it (rule 3)."""
+        self._tokens.append(current.set(self))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        current.reset(self._tokens.pop())
+        await self.close()

@@ -1,0 +1,131 @@
+"""Tasks that a program starts over the network, for whoever handed it a token.
+
+1. A person's token starts a task in their name; another agent's a part of that one's task, if it names this
+   agent. Either is made of a template, and gets no more than that and they allow.
+2. It always has a heartbeat. A program that is gone ends it by that, and so does a beginning whose answer was
+   lost: that is not asked for again, since two tasks would run.
+3. It is ended by a token of its own, until the daemon has taken it: an end that was taken may be said again.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.errors import TaskboundError, UnavailableError
+from taskbound.core.token.claims import DETAILS
+from taskbound.core.token.exchange import ACCESS_TOKEN
+from taskbound.sdk.guard.errors import TaskNotEndedError, TaskNotStartedError
+from taskbound.sdk.guard.flow import Pause, Say
+from taskbound.sdk.guard.holder import FAILED, OK, TOO_MANY, ApiLostError, Prove, object_of, text_of
+
+if TYPE_CHECKING:
+    from taskbound.sdk.guard.flow import Flow
+    from taskbound.sdk.guard.holder import Granted, Holder
+    from taskbound.sdk.guard.proof import SubjectToken
+    from taskbound.sdk.guard.task import Order
+
+__all__ = ["begun", "given_up"]
+
+_WATCH: Final = 60
+"""Seconds of a heartbeat, and of its grace, that nobody said (rule 2)."""
+_END: Final = "/v1/task/end"
+_TRIES: Final = 20
+_PAUSE: Final = 0.25
+
+
+def begun(order: Order, holder: Holder, subject: SubjectToken) -> Flow[Granted]:
+    """A new task, whose tokens the holder shows from now on (rules 1 and 2).
+
+    Raises:
+        TaskNotStartedError: The daemon starts none of this.
+        ApiLostError: It does not answer; the task may have been started.
+    """
+    if order.scope is not None or not order.template:
+        raise TaskNotStartedError(
+            "no task was started: over the network one is made of a template",
+            remedy="give `template=`; `taskbound template save` keeps a scope as one",
+        )
+    details = {
+        "type": DETAILS,
+        "template": order.template,
+        "purpose": order.purpose,
+        "heartbeat": order.heartbeat or _WATCH,
+        "grace": order.grace or _WATCH,
+        **({"seconds": order.seconds} if order.seconds else {}),
+        **({"evidence": list(order.evidence)} if order.evidence else {}),
+    }
+    text: str = yield Say(what=Prove(proof=subject))
+    try:
+        asked, answer = yield from holder.exchanged(
+            {
+                "subject_token": text,
+                "subject_token_type": ACCESS_TOKEN,
+                "authorization_details": json.dumps([details]),
+            }
+        )
+    except ApiLostError as error:
+        raise (_perhaps(error.message) if error.sent else error) from error
+    if answer.status >= FAILED:
+        raise _perhaps(f"the API answered with status {answer.status}")
+    if answer.status != OK:
+        said = object_of(answer)
+        words = text_of(said, "error_description") or text_of(said, "error") or f"status {answer.status}"
+        raise TaskNotStartedError(f"no task was started: {words}", remedy=_remedy(text_of(said, "error")))
+    granted = holder.keep(asked, answer)
+    if not granted.task:
+        raise TaskNotStartedError("no task was started: the daemon does not say which one it would be")
+    holder.task = granted.task
+    return granted
+
+
+def given_up(holder: Holder, how: str, reason: str) -> Flow[None]:
+    """End the holder's task (rule 3).
+
+    Raises:
+        TaskNotEndedError: The daemon refuses, or is not there.
+    """
+    body, why = canonical({"how": how, "reason": reason}), ""
+    for _ in range(_TRIES):
+        try:
+            answer = yield from holder.shown("POST", _END, body, late=True)
+        except UnavailableError as error:
+            why = error.message
+        except TaskboundError as error:
+            raise _not_ended(holder.task, f"{error.message} [{error.code}]", error.advice) from error
+        else:
+            if answer.status == OK:
+                return
+            said = object_of(answer)
+            why = text_of(said, "detail") or f"status {answer.status}"
+            if answer.status < FAILED and answer.status != TOO_MANY:
+                code = text_of(said, "code")
+                raise _not_ended(holder.task, f"{why} [{code}]" if code else why, text_of(said, "advice"))
+        yield Pause(seconds=_PAUSE)
+    raise _not_ended(holder.task, why, "")
+
+
+def _perhaps(why: str) -> ApiLostError:
+    error = ApiLostError(why, sent=True)
+    error.add_note("a task may have been started; nobody is heard of in it, so it ends by itself")
+    return error
+
+
+def _not_ended(task: str, why: str, remedy: str) -> TaskNotEndedError:
+    return TaskNotEndedError(f"the task `{task}` was not ended: {why}", remedy=remedy)
+
+
+def _remedy(error: str) -> str:
+    """What to do about a refusal, by OAuth's name for it."""
+    match error:
+        case "invalid_client":
+            return "see the log (`proof-refused`) for what was wrong with the agent's proof"
+        case "invalid_authorization_details":
+            return "see `taskbound template list`, and what may be granted by whoever it is for"
+        case "temporarily_unavailable":
+            return "try again later"
+        case _:
+            return (
+                "see that the token of `subject=` is not over, and is bound to its `key` or names the agent"
+            )

@@ -1,0 +1,305 @@
+"""Tokens of a task, and requests that are shown with them.
+
+1. A token is asked for with a proof of the agent, bound to the client's key, kept until shortly before its
+   end, and shown with a proof of each request.
+2. A request that was refused for its token or proof (401) was not looked at: it is sent once more, with a
+   new token, and the nonce that the server gave out.
+3. What a token was issued for is told with it (RFC 9396 §7): until when, and how soon the agent is to be
+   heard of. A block is heard of three times within that.
+4. Plain HTTP is for this machine alone.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NoReturn
+from urllib.parse import urlencode, urlsplit
+
+from taskbound.core.action.parse import parse_object
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
+from taskbound.core.token.exchange import GRANT, TASK_REFERENCE
+from taskbound.core.token.values import agent_name
+from taskbound.sdk.guard.errors import CallUndecidedError, NoTaskHereError
+from taskbound.sdk.guard.flow import Flow, Say
+from taskbound.sdk.guard.proof import dpop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.sdk.guard.proof import Proof, ProofKey, SubjectToken
+
+__all__ = [
+    "FAILED",
+    "OK",
+    "TOO_MANY",
+    "UNPROVEN",
+    "ApiLostError",
+    "Granted",
+    "Holder",
+    "HttpAnswer",
+    "NoTokenError",
+    "PlainHttpError",
+    "Prove",
+    "Send",
+    "object_of",
+    "text_of",
+]
+
+OK: Final = 200
+TOO_MANY: Final = 429
+FAILED: Final = 500
+_EARLY: Final = 0.2
+"""Which part of a token's life is left when it is renewed."""
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+UNPROVEN: Final = 401
+_TOKENS: Final = "/oauth/token"
+_EVERY: Final = 20.0
+_BEATS: Final = 3
+_MICROSECONDS: Final = 1_000_000
+
+
+class ApiLostError(UnavailableError):
+    """The API does not answer; `sent` says whether the request may have reached it."""
+
+    code = "api-lost"
+    remedy = "see whether `taskbound serve` runs there, and its name and certificate are right"
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        """Keep whether it may have been taken."""
+        super().__init__(message)
+        self.sent = sent
+
+
+class NoTokenError(DeniedError):
+    """The agent gets no token of the task; nothing was asked, and nothing ran."""
+
+    code = "no-task-token"
+    remedy = "see the log (`proof-refused`) for what was wrong with its proof, and whether the task runs"
+
+
+class PlainHttpError(MalformedError):
+    """An origin that is none, or that would send tokens in the clear."""
+
+    code = "plain-http"
+    remedy = "give `https://HOST[:PORT]`; plain HTTP is for 127.0.0.1 alone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """Send this request and read the answer; `ApiLostError` where there is none."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prove:
+    """Read what the agent is proven with, or the token of whoever it starts a task for."""
+
+    proof: Proof | SubjectToken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpAnswer:
+    """One answer, whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    """By name in small letters."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Token:
+    text: str = field(repr=False)
+    renew: float
+    """When it is to be renewed, by the monotonic clock."""
+    end: float
+    """When it ends, likewise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """A token, and what it was issued for."""
+
+    text: str = field(repr=False)
+    task: str
+    deadline: int
+    """Instant, µs since 1970; 0 where it was not said."""
+
+
+class Holder:
+    """Has a key, proves an agent with what it is given, and shows tokens of one task."""
+
+    def __init__(
+        self,
+        *,
+        origin: str,
+        task: str,
+        namespace: str,
+        proof: Proof,
+        key: ProofKey,
+        now: Callable[[], float],
+    ) -> None:
+        """Speak for an agent in a task.
+
+        Raises:
+            PlainHttpError: The origin is none (rule 4).
+        """
+        seen = urlsplit(origin)
+        plain = seen.scheme == "http" and seen.hostname in _LOOPBACK
+        if not seen.hostname or seen.path not in {"", "/"} or not (plain or seen.scheme == "https"):
+            raise PlainHttpError(f"`{origin}` is no origin that tokens may be sent to")
+        self.origin = origin.removesuffix("/")
+        self.task = task
+        self._namespace = namespace
+        self._proof = proof
+        self._key = key
+        self._now = now
+        self._nonce = ""
+        self._token: _Token | None = None
+        self.every = _EVERY
+        """Seconds between two signs of life of a block (rule 7)."""
+
+    def shown(
+        self, method: str, path: str, body: bytes, *, key: str = "", late: bool = False
+    ) -> Flow[HttpAnswer]:
+        """The answer to a request that is shown with a token (rules 1 and 2)."""
+        token, again = (yield from self._fresh(late=late)), True
+        while True:
+            proof = self._made(method, path, token)
+            headers = {"Authorization": f"DPoP {token}", "DPoP": proof}
+            if body:
+                headers["Content-Type"] = "application/json"
+            if key:
+                headers["Idempotency-Key"] = key
+            answer = yield from self._sent(Send(method=method, path=path, headers=headers, body=body))
+            if answer.status != UNPROVEN or not again:
+                return answer
+            token, again = (yield from self.join()).text, False  # the one before stays where none is had
+
+    def _fresh(self, *, late: bool = False) -> Flow[str]:
+        """A token that has some time left; with `late` any that is not over."""
+        kept = self._token
+        if kept is not None and time.monotonic() < (kept.end if late else kept.renew):
+            return kept.text
+        return (yield from self.join()).text
+
+    def join(self) -> Flow[Granted]:
+        """A new token of the task.
+
+        Raises:
+            NoTaskHereError: No task is named.
+            NoTokenError: The agent gets no token of it.
+        """
+        asked, answer = yield from self._of_task({})
+        return self.keep(asked, answer)
+
+    def hand_to(self, agent: str) -> Flow[str]:
+        """A token of the task that this agent alone exchanges, for a task beneath this one.
+
+        Raises:
+            NoTaskHereError: No task is named.
+            NoTokenError: It can't be handed to that one.
+        """
+        _, answer = yield from self._of_task({"requested_actor": agent_name(self._namespace, agent)})
+        return text_of(object_of(answer), "access_token")
+
+    def _of_task(self, more: Mapping[str, str]) -> Flow[tuple[float, HttpAnswer]]:
+        if not self.task:
+            raise NoTaskHereError("no task is named, and over the network none is looked for")
+        form = {"subject_token": self.task, "subject_token_type": TASK_REFERENCE, **more}
+        asked, answer = yield from self.exchanged(form)
+        if answer.status != OK:
+            _raise_no_token(answer)
+        return asked, answer
+
+    def exchanged(self, wanted: Mapping[str, str]) -> Flow[tuple[float, HttpAnswer]]:
+        """What the token endpoint answers to who wants this of it, and when it was asked."""
+        again = True
+        while True:
+            asked = time.monotonic()
+            text: str = yield Say(what=Prove(proof=self._proof))
+            form = {
+                "grant_type": GRANT,
+                "resource": self.origin,
+                **({"namespace": self._namespace} if self._namespace != "default" else {}),
+                **self._proof.parameters(text),
+                **wanted,
+            }
+            headers = {
+                "DPoP": self._made("POST", _TOKENS, ""),
+                "Content-Type": "application/x-www-form-urlencoded",
+            }
+            nonce = self._nonce
+            answer = yield from self._sent(
+                Send(method="POST", path=_TOKENS, headers=headers, body=urlencode(form).encode())
+            )
+            refused = OK < answer.status < FAILED
+            if not (refused and again and self._nonce != nonce):  # another nonce is worth another try: 2
+                return asked, answer
+            again = False
+
+    def keep(self, asked: float, answer: HttpAnswer) -> Granted:
+        """The token that an answer gives, kept from now on, and what it was issued for (rule 3)."""
+        said = object_of(answer)
+        life = said.get("expires_in")
+        seconds = float(life) if isinstance(life, int) else 0.0
+        text = text_of(said, "access_token")
+        self._token = _Token(text=text, renew=asked + seconds * (1 - _EARLY), end=asked + seconds)
+        details = said.get("authorization_details")
+        one = details[0] if isinstance(details, list) and details else None
+        found = one if isinstance(one, dict) else {}
+        deadline, heartbeat = found.get("deadline"), found.get("heartbeat")
+        if isinstance(heartbeat, int) and heartbeat > 0:
+            self.every = min(_EVERY, heartbeat / _BEATS)
+        return Granted(
+            text=text,
+            task=text_of(found, "identifier"),
+            deadline=deadline * _MICROSECONDS if isinstance(deadline, int) else 0,
+        )
+
+    def forget(self) -> None:
+        """Speak in no task any more: the one that was started here is over."""
+        self.task, self._token, self.every = "", None, _EVERY
+
+    def _made(self, method: str, path: str, token: str) -> str:
+        return dpop(
+            self._key,
+            method=method,
+            uri=self.origin + path,
+            now=int(self._now()),
+            token=token,
+            nonce=self._nonce,
+        )
+
+    def _sent(self, send: Send) -> Flow[HttpAnswer]:
+        answer: HttpAnswer = yield Say(what=send)
+        self._nonce = answer.headers.get("dpop-nonce", self._nonce)
+        return answer
+
+
+def _raise_no_token(answer: HttpAnswer) -> NoReturn:
+    said = object_of(answer)
+    words = text_of(said, "error_description") or text_of(said, "error") or f"status {answer.status}"
+    if answer.status >= FAILED or answer.status == TOO_MANY:
+        raise CallUndecidedError(f"no token can be had now: {words}")
+    raise NoTokenError(f"the agent gets no token of the task: {words}")
+
+
+def object_of(answer: HttpAnswer) -> dict[str, JsonValue]:
+    """The object that an answer holds; empty where it holds none, such as a proxy's own page."""
+    try:
+        return parse_object(answer.body)
+    except MalformedError:
+        return {}
+
+
+def text_of(said: Mapping[str, JsonValue], name: str) -> str:
+    """A member that is a text; empty where it is none."""
+    found = said.get(name)
+    return found if isinstance(found, str) else ""

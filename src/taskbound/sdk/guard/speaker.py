@@ -1,0 +1,127 @@
+"""How a client speaks: what it was told, what it looks for, and the one task that a block of it has.
+
+1. Making one does nothing: what it needs is looked for, loaded and connected with the first call.
+2. A function that blocks is guarded by a `Client`, one that is awaited by an `AsyncClient`: neither waits in
+   the other's way.
+3. Guarded functions that are called within a client's block, or its task's, belong to it.
+4. A client has one task that a block of it started, at a time: another block within it or beside it is
+   refused, since what it calls would run in the first one's task, under its purpose and scope. A task that
+   was started and can't be belonged to is ended.
+5. Over the network a task is joined that is named, and else started with the token of whoever it is for.
+6. A block that is cancelled while its task begins over the network leaves none behind: what began is ended,
+   and `close` waits for that.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+
+from taskbound.sdk.guard.errors import NoTaskHereError, SignatureError, TaskNotStartedError
+from taskbound.sdk.guard.flow import Holds
+from taskbound.sdk.guard.guarded import Guards
+
+if TYPE_CHECKING:
+    from contextvars import Token
+
+    from taskbound.sdk.guard.afar import Afar
+    from taskbound.sdk.guard.guarded import Guarded
+    from taskbound.sdk.guard.link import Place
+    from taskbound.sdk.guard.near import Near
+    from taskbound.sdk.guard.proof import SubjectToken
+    from taskbound.sdk.guard.told import Outside, Told
+
+__all__ = ["Speaker"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_NEAR: Final = 2.0
+"""Seconds between two signs of life of a task's block, on this machine."""
+
+
+class Speaker(Guards):
+    """What both clients know; each waits in its own way."""
+
+    def __init__(self, told: Told, outside: Outside) -> None:
+        """Do nothing yet (rule 1)."""
+        self._told = told
+        self._outside = outside
+        self._holds = Holds()
+        self._tokens: list[Token[Guards | None]] = []
+        self._turn = threading.Lock()
+        self._begun = False
+        """Whether a block of this client has started a task that it still runs in."""
+
+    def _place(self) -> Place:
+        return self._outside.place(self._told)
+
+    @cached_property
+    def _afar(self) -> Afar:
+        from taskbound.sdk.guard.afar import Afar  # noqa: PLC0415 -- rule 1
+
+        told = self._told
+        task = told.task or self._outside.task()
+        if not task and told.subject is None:
+            raise NoTaskHereError("no task is named, and over the network none is looked for")
+        if told.proof is None:
+            raise NoTaskHereError(
+                "nothing proves the agent", remedy="give the client a `proof=` (`taskbound.Proof`)"
+            )
+        return Afar(
+            origin=told.origin,
+            task=task,
+            namespace=told.namespace or "default",
+            proof=told.proof,
+            key=self._outside.key(None if told.subject is None else told.subject.key),
+            now=self._outside.now,
+        )
+
+    def _held(self) -> Afar:
+        """What is spoken for over the network, for what there is no other way to do."""
+        if not self._told.origin:
+            raise NoTaskHereError(
+                "a token is handed on over the network", remedy="on one machine: `taskbound task delegate`"
+            )
+        return self._afar
+
+    def _near(self, place: Place) -> Near:
+        from taskbound.sdk.guard.near import Near  # noqa: PLC0415 -- rule 1
+
+        return Near(namespace=place.namespace, agent=place.agent)
+
+    def _starts_afar(self) -> SubjectToken | None:
+        """Whose token starts the task of a block over the network; None where one is named (rule 5)."""
+        return None if self._told.task or self._outside.task() else self._told.subject
+
+    def _every(self) -> float:
+        """Seconds between two signs of life."""
+        return self._afar.every if self._told.origin else _NEAR
+
+    def _claim(self, named: str) -> bool:
+        """Whether a block is to start a task: where none is named, and no block of this client did (rule 4).
+
+        Raises:
+            TaskNotStartedError: One did: what is called within it is of its task, and of no other.
+        """
+        with self._turn:
+            if self._begun:
+                raise TaskNotStartedError(
+                    "a block of this client has started a task, and is not over",
+                    remedy="call what belongs to that task within its block, and leave it before the next",
+                )
+            self._begun = not named
+            return self._begun
+
+    def _unclaim(self) -> None:
+        """No block of this client runs in a task that it started any more."""
+        with self._turn:
+            self._begun = False
+
+    def _wanted(self, function: Guarded[P, R], *, awaited: bool) -> None:
+        if function.is_awaited is not awaited:
+            kind = "an `AsyncClient`" if function.is_awaited else "a `Client`"
+            raise SignatureError(
+                f"`{function.tool}` is for {kind}",
+                remedy="guard what is awaited by an AsyncClient, and what blocks by a Client",
+            )  # 2

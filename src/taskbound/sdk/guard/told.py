@@ -1,0 +1,108 @@
+"""What whoever makes a client says, what the machine around it gives, and which task a block has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from taskbound.core.action.canonical import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from ssl import SSLContext
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.sdk.guard.holder import Granted
+    from taskbound.sdk.guard.link import Place
+    from taskbound.sdk.guard.proof import Proof, ProofKey, SubjectToken
+    from taskbound.sdk.guard.task import Order
+
+__all__ = ["Outside", "TaskHandle", "Told", "handle_afar", "handle_of", "order_of"]
+
+
+class Outside(Protocol):
+    """What a client is given of the machine around it."""
+
+    def place(self, told: Told) -> Place:
+        """Where the daemon is, and for whom it is spoken to; a `TaskboundError` where there is none."""
+
+    def task(self) -> str:
+        """The task that the program's environment names; empty without one."""
+
+    def key(self, file: Path | None) -> ProofKey:
+        """A new key, or the one in a file; a `TaskboundError` where that has none."""
+
+    def now(self) -> float:
+        """Seconds since 1970, as the proofs of a request say them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What whoever makes a client says."""
+
+    origin: str = ""
+    """`https://HOST[:PORT]` of the API; empty for the daemon of this machine."""
+    agent: str = ""
+    task: str = ""
+    namespace: str = ""
+    home: str = ""
+    proof: Proof | None = None
+    subject: SubjectToken | None = None
+    """Whose token starts the tasks of a client that is over the network."""
+    trust: SSLContext | None = None
+    """Whom to believe instead of the system's authorities."""
+    wait: float = 0.0
+    """Seconds that people may take, should they have to be asked; 0 raises `HeldError` at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskHandle:
+    """The task that a block runs in."""
+
+    id: str
+    purpose: str
+    """Empty for one that was joined over the network."""
+    deadline: int
+    """Instant, µs since 1970."""
+    joined: bool
+    """Whether it was there before; whoever started it ends it."""
+
+
+def order_of(  # noqa: PLR0913, PLR0917 -- what a task is made of
+    purpose: str,
+    template: str,
+    scope: Mapping[str, JsonValue] | None,
+    seconds: int,
+    evidence: Sequence[str],
+    heartbeat: int,
+    grace: int,
+) -> Order:
+    """What a task is to be started with.
+
+    Raises:
+        MalformedError: Its scope can't be written.
+    """
+    from taskbound.sdk.guard.task import Order  # noqa: PLC0415 -- rule 1
+
+    if scope is not None:
+        canonical(dict(scope))  # what can't be written is refused here
+    return Order(
+        purpose=purpose,
+        template=template,
+        scope=scope,
+        seconds=seconds,
+        evidence=tuple(evidence),
+        heartbeat=heartbeat,
+        grace=grace,
+    )
+
+
+def handle_afar(granted: Granted, purpose: str, *, joined: bool) -> TaskHandle:
+    """The handle of a task over the network."""
+    return handle_of(purpose, granted.task, granted.deadline, joined=joined)
+
+
+def handle_of(purpose: str, task: str, deadline: int, *, joined: bool) -> TaskHandle:
+    """The handle of a task on this machine."""
+    return TaskHandle(id=task, purpose=purpose, deadline=deadline, joined=joined)
