@@ -12,16 +12,16 @@ import random
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.audit.events import TokenRevoked
 from taskbound.core.audit.events.log import Delivery
 from taskbound.core.errors import TaskboundError
-from taskbound.core.revocation.feed import About, FeedBrokenError, Thing
+from taskbound.core.revocation.feed import About, Thing
 from taskbound.flows.audit.sequencing import Sequencer, open_writer
 from taskbound.flows.revocation import Feed, OtherLogError
 from taskbound.ports.store import ConflictError
-from taskbound.sdk.feed import FeedReader, RevokedError, StaleFeedError
+from taskbound.sdk.feed import Asked, FeedReader, RevokedError, StaleFeedError
 from taskbound.surfaces.api.feed import rows_of
 from taskbound.wire.revocation import FeedRows
 from tests.world import World
@@ -40,6 +40,8 @@ HOLD: Final = 0.05
 """Seconds that a transaction is held at most, where no other one commits meanwhile."""
 NOISE = Delivery(monitor="world:1", subject="checkpoint", outcome="delivered")
 DEADLINE: Final = 60.0
+Answer: TypeAlias = tuple[FeedRows, Asked]
+"""An answer, and which question it is of."""
 
 
 @dataclass(slots=True)
@@ -55,7 +57,7 @@ class Told:
     lost: int = 0
     """Answers that were lost, came twice, or late."""
     late: int = 0
-    """Answers that came behind a later one."""
+    """Answers of which nothing was taken: they came behind a later one."""
     anew: int = 0
     """How often a reader began anew."""
     other: int = 0
@@ -202,7 +204,7 @@ def _place(course: Course) -> None:
 
 
 def _read(course: Course, feeds: Sequence[Feed], number: int) -> None:
-    chance, reader, late = course.chance(f"reader {number}"), FeedReader(), list[FeedRows]()
+    chance, reader, late = course.chance(f"reader {number}"), FeedReader(), list[Answer]()
     heard, told, end = course.told.heard[number], course.told, float("inf")
     while time.monotonic() < end and not course.over.is_set():
         if course.written.is_set() and end == float("inf"):
@@ -216,24 +218,20 @@ def _read(course: Course, feeds: Sequence[Feed], number: int) -> None:
             continue
         except TaskboundError:
             continue  # behind, for a moment
-        arrived = _spoiled(told, chance, rows_of("default", page), late)
-        for rows in arrived:
-            try:
-                reader.hear(rows, asked)
-            except FeedBrokenError:  # an older answer, of which nothing is taken
-                told.late += 1
-                if chance.random() < 0.02:
-                    told.anew += 1
-                    reader.begin_anew()
+        arrived = _spoiled(told, chance, (rows_of("default", page), asked), late)
+        told.late += sum([not reader.hear(*one) for one in arrived])
+        if chance.random() < 0.0002:  # as one that is started anew
+            told.anew += 1
+            reader.begin_anew()
         known = time.monotonic()
-        for one in (entry for rows in arrived for entry in rows.entries):
+        for one in (entry for rows, _ in arrived for entry in rows.entries):
             if one.id not in heard and _knows(reader, one.id):
                 heard[one.id] = known
         if course.written.is_set() and course.told.committed.keys() <= heard.keys():
             return
 
 
-def _spoiled(told: Told, chance: random.Random, rows: FeedRows, late: list[FeedRows]) -> list[FeedRows]:
+def _spoiled(told: Told, chance: random.Random, rows: Answer, late: list[Answer]) -> list[Answer]:
     """What arrives of an answer: it, nothing, it twice, or an older one behind it."""
     drawn = chance.random()
     told.lost += drawn < 0.3

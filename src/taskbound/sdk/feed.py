@@ -6,8 +6,11 @@
 2. Its clock is the machine's, its sleep included (`fresh`): a machine that was suspended, or a process that
    was stopped, finds its feed stale and never fresh.
 3. Where the log is another one (`other-log`), what was heard as over or stopped stays so, and the log is
-   heard from its beginning: nothing is fresh until that was done.
-4. A `FeedFollower` asks on and on in a thread. What fails is tried again a moment later and told to whoever
+   heard from its beginning: nothing is fresh until that was done. An answer that can't be right is taken as
+   a sign of the same.
+4. An answer belongs to its question. One that comes late, again, or from before the log was begun anew says
+   nothing that is not known: it is left, and neither what was heard nor the place is given up for it.
+5. A `FeedFollower` asks on and on in a thread. What fails is tried again a moment later and told to whoever
    wants to know; it never ends by itself, and nothing that fails makes anything fresh.
 """
 
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 
     from taskbound.wire.revocation import FeedEntry, FeedRows
 
-__all__ = ["BOUND", "FeedFollower", "FeedReader", "RevokedError", "StaleFeedError", "awake"]
+__all__ = ["BOUND", "Asked", "FeedFollower", "FeedReader", "RevokedError", "StaleFeedError", "awake"]
 
 _WAIT: Final = 2_000
 """Milliseconds that one question waits for news; two of them fit into the bound."""
@@ -53,6 +57,18 @@ class RevokedError(DeniedError):
 
     code = "revoked"
     remedy = "get a new token from the issuer, where what it rests on still stands"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Which question it was that an answer is of (rule 4)."""
+
+    at: float
+    """When it was asked, by the reader's clock."""
+    after: int
+    """The place behind which it asked."""
+    log: int
+    """How often the reader had begun anew by then."""
 
 
 class FeedReader:
@@ -79,6 +95,8 @@ class FeedReader:
         self._heard = Heard(-1)
         self._mark = ""
         self._until = float("-inf")
+        self._log = 0
+        """How often it has begun anew."""
         self._whole = False
         """Whether everything was heard since the beginning of this log."""
 
@@ -87,44 +105,50 @@ class FeedReader:
         """The place through which everything was heard; -1 before anything was."""
         return self._heard.through
 
-    def question(self, *, wait: int = _WAIT) -> tuple[ReadFeed, float]:
-        """What to ask next, and the moment at which that is: both belong to `hear`.
+    def question(self, *, wait: int = _WAIT) -> tuple[ReadFeed, Asked]:
+        """What to ask next, and which question that is: `hear` is told it with the answer.
 
         Args:
             wait: Milliseconds to wait for news, to 2,000; 0 while not everything was heard.
         """
         with self._lock:
-            ask = ReadFeed(after=self._heard.through, mark=self._mark, wait=wait if self._whole else 0)
-        return ask, self._clock()
+            after = self._heard.through
+            ask = ReadFeed(after=after, mark=self._mark, wait=wait if self._whole else 0)
+            return ask, Asked(at=self._clock(), after=after, log=self._log)
 
-    def hear(self, rows: FeedRows, asked: float) -> None:
-        """Take an answer.
+    def hear(self, rows: FeedRows, asked: Asked) -> bool:
+        """Take an answer; whether it was one of this question and no older one, which is left (rule 4).
 
         Args:
             rows: The answer.
-            asked: The moment at which it was asked for.
+            asked: Which question it answers.
 
         Raises:
-            FeedBrokenError: It goes back, is out of order, is of another namespace, or says what this version
-                doesn't know; nothing of it is taken.
+            FeedBrokenError: It is out of order, is of another namespace, or says what this version doesn't
+                know; nothing of it is taken.
         """
         if rows.namespace != self.namespace:
             raise FeedBrokenError(f"the feed is of `{rows.namespace}`, and not of `{self.namespace}`")
         entries = tuple(self._entry(one) for one in rows.entries)
+        other = bool(entries) and entries[0].place <= asked.after  # it was told to who asked further back
         with self._lock:
+            if other or asked.log != self._log or rows.through < self._heard.through:
+                return False  # 4
             now = self._clock()
             self._heard.hear(entries, rows.through, now)
             self._heard.forget(now - _KEPT)
             self._mark = rows.mark
             if not rows.more:
                 self._whole = True
-                until = asked - max(0, rows.age) / _SECOND + self._bound
+                until = asked.at - max(0, rows.age) / _SECOND + self._bound
                 self._until = max(self._until, until)
+            return True
 
     def begin_anew(self) -> None:
         """Hear another log from its beginning, and be stale until that was done (rule 3)."""
         with self._lock:
             self._heard.begin_anew()
+            self._log += 1
             self._mark, self._until, self._whole = "", float("-inf"), False
 
     def age(self) -> float:
@@ -165,7 +189,7 @@ class FeedReader:
 
 
 class FeedFollower:
-    """Keeps a reader fresh, in a thread of its own (rule 4)."""
+    """Keeps a reader fresh, in a thread of its own (rule 5)."""
 
     def __init__(
         self,
@@ -198,12 +222,13 @@ class FeedFollower:
         while not self._ending.is_set():
             try:
                 ask, asked = self._reader.question()
-                self._reader.hear(self._fetch(ask), asked)
+                if not self._reader.hear(self._fetch(ask), asked):
+                    self._tell(FeedBrokenError("an answer is older than what was heard since"))  # 4
             except TaskboundError as error:
                 if isinstance(error, FeedBrokenError) or _code(error) == _OTHER_LOG:
                     self._reader.begin_anew()  # 3
                 self._tell(error)
-            except Exception as error:  # noqa: BLE001 - the thread's outermost edge, rule 4
+            except Exception as error:  # noqa: BLE001 - the thread's outermost edge, rule 5
                 self._tell(UnavailableError(f"the feed could not be asked: {type(error).__name__}"))
 
     def _tell(self, error: TaskboundError) -> None:

@@ -177,6 +177,37 @@ def test_what_was_said_longer_ago_than_a_token_lives_is_forgotten_and_nothing_el
     assert heard.in_the_way([late]) == (late, Turn.STOPPED)
 
 
+def test_what_is_said_again_is_forgotten_as_long_after_as_if_it_were_said_then_alone() -> None:
+    heard, other = Heard(-1), replace(TASK, id="tsk_b")
+    heard.hear([entry(0, Turn.STOPPED), entry(1, Turn.STOPPED, other)], 1, 1.0)
+    heard.hear([entry(2, Turn.STOPPED)], 2, 2.0)
+    heard.forget(1.0)
+    assert heard.in_the_way([other]) is None
+    assert heard.in_the_way([TASK]) == (TASK, Turn.STOPPED)
+
+
+class Counted(Thing):
+    """A thing that counts how often one of its kind was looked for."""
+
+    looked = 0
+
+    def __hash__(self) -> int:
+        Counted.looked += 1
+        return hash(self.id)
+
+
+def test_an_answer_without_news_costs_the_same_however_much_was_heard() -> None:
+    heard = Heard(-1)
+    things = [Counted(namespace="default", about=About.TOKEN, id=f"tok_{one}") for one in range(1_000)]
+    heard.hear([entry(place, Turn.OVER, one) for place, one in enumerate(things)], 999, 1.0)
+    before = Counted.looked
+    heard.hear([], 1_000, 2.0)
+    heard.forget(0.5)
+    assert Counted.looked - before < 10, "the first alone, which is seen to stay"
+    heard.forget(1.0)
+    assert heard.in_the_way(things) is None
+
+
 TURNS = st.lists(
     st.tuples(st.integers(0, 3), st.sampled_from(list(Turn))).map(
         lambda one: (replace(TASK, id=f"tsk_{one[0]}"), one[1])

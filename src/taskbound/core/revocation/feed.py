@@ -14,10 +14,12 @@
 6. What was heard longer ago than any token lives, and daemons' clocks may differ, is of no token that lives:
    none is issued of what is over or stopped. It is forgotten, so that a reader doesn't grow. How long ago
    is the reader's own to know, by a clock that never goes back: instants of entries are other machines'.
+   What was heard is kept in the order in which it was, so that nothing but what is forgotten is looked at.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
@@ -237,7 +239,8 @@ class Heard:
 
     def __init__(self, after: int) -> None:
         """Begin behind this place."""
-        self._turns: dict[Thing, tuple[Turn, float]] = {}
+        self._turns: OrderedDict[Thing, tuple[Turn, float]] = OrderedDict()
+        """What was heard longest ago first (rule 6)."""
         self.through = after
         """The place through which everything was heard."""
 
@@ -269,9 +272,8 @@ class Heard:
         before = self._turns.get(entry.thing)
         if before is not None and before[0] is Turn.OVER:
             return  # 4
-        if entry.turn is Turn.BACK:
-            self._turns.pop(entry.thing, None)
-        else:
+        self._turns.pop(entry.thing, None)
+        if entry.turn is not Turn.BACK:
             self._turns[entry.thing] = entry.turn, now
 
     def begin_anew(self) -> None:
@@ -280,7 +282,8 @@ class Heard:
 
     def forget(self, until: float) -> None:
         """Forget what was heard up to this moment of the reader's clock (rule 6)."""
-        self._turns = {thing: said for thing, said in self._turns.items() if said[1] > until}
+        while self._turns and next(iter(self._turns.values()))[1] <= until:
+            self._turns.popitem(last=False)
 
     def in_the_way(self, things: Iterable[Thing]) -> tuple[Thing, Turn] | None:
         """The first of these that is over or stopped, and which of the two; None where none is."""
