@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Store, Transaction
 
-__all__ = ["Course", "Told", "run"]
+__all__ = ["Course", "Told", "knows", "run", "write_all"]
 
 HOLD: Final = 0.05
 """Seconds that a transaction is held at most, where no other one commits meanwhile."""
@@ -88,6 +88,8 @@ class Course:
     seed: int
     holds: float = 0.1
     """The part of all transactions that are held."""
+    pace: float = 0.0
+    """Ends a second, of all writers; 0 for as many as they commit."""
     means: Means | None = None
     told: Told = field(default_factory=Told)
     turn: threading.Condition = field(default_factory=threading.Condition)
@@ -122,11 +124,9 @@ def run(course: Course, *, readers: int = 4) -> Told:
     course.told.heard = [{} for _ in range(readers)]
     beside = [course.thread(_look, one) for one in feeds] + [course.thread(_place)]
     reading = [course.thread(_read, feeds, number) for number in range(readers)]
-    writing = [course.thread(_write, number) for number in range(len(course.writers))]
-    for thread in (*beside, *reading, *writing):
+    for thread in (*beside, *reading):
         thread.start()
-    for thread in writing:
-        thread.join()
+    write_all(course)
     course.written.set()
     for thread in reading:
         thread.join()
@@ -138,14 +138,26 @@ def run(course: Course, *, readers: int = 4) -> Told:
     return course.told
 
 
+def write_all(course: Course) -> None:
+    """Write all there is to write, as fast as it commits, each writer in a thread of its own."""
+    writing = [course.thread(_write, number) for number in range(len(course.writers))]
+    for thread in writing:
+        thread.start()
+    for thread in writing:
+        thread.join()
+
+
 def _write(course: Course, number: int) -> None:
     store, chance, writer = course.writers[number], course.chance(f"writer {number}"), f"wrt_w{number}"
     assert course.means is not None
     means = replace(course.means, store=store, writer=writer)
     _open(means)
     wanted = course.count // len(course.writers) + (number < course.count % len(course.writers))
-    done = 0
+    done, began = 0, time.monotonic()
     while done < wanted and not course.over.is_set():
+        if course.pace:
+            due = began + done * len(course.writers) / course.pace
+            course.over.wait(max(0.0, due - time.monotonic()))
         tokens = [f"tok_{number}_{one}" for one in range(done, min(done + chance.randint(1, 3), wanted))]
         done += len(tokens)
         events: list[Event] = [NOISE] * chance.randint(0, 2)
@@ -225,7 +237,7 @@ def _read(course: Course, feeds: Sequence[Feed], number: int) -> None:
             reader.begin_anew()
         known = time.monotonic()
         for one in (entry for rows, _ in arrived for entry in rows.entries):
-            if one.id not in heard and _knows(reader, one.id):
+            if one.id not in heard and knows(reader, one.id):
                 heard[one.id] = known
         if course.written.is_set() and course.told.committed.keys() <= heard.keys():
             return
@@ -245,7 +257,8 @@ def _spoiled(told: Told, chance: random.Random, rows: Answer, late: list[Answer]
     return [rows]
 
 
-def _knows(reader: FeedReader, token: str) -> bool:
+def knows(reader: FeedReader, token: str) -> bool:
+    """Whether the reader refuses what rests on this token since it was revoked."""
     try:
         reader.require_clear([Thing(namespace="default", about=About.TOKEN, id=token)])
     except RevokedError:

@@ -132,6 +132,15 @@ def test_what_is_no_mark_is_malformed_and_another_record_s_is_another_log(socket
         assert other.value.fault.code == "other-log"
 
 
+def test_f24_a_place_beyond_the_log_is_waited_for_and_then_of_another_log(socket: Path) -> None:
+    with client(socket) as one:
+        page = one.ask(ReadFeed(), FeedRows)
+        for wait in (0, 2_000):
+            with pytest.raises(RefusedByDaemonError) as other:
+                one.ask(ReadFeed(after=page.through + 1_000, mark=page.mark, wait=wait), FeedRows)
+            assert other.value.fault.code == "other-log"
+
+
 def test_a_paused_task_is_stopped_and_back_once_it_goes_on(socket: Path, tmp_path: Path) -> None:
     task = settle_in(socket, tmp_path)
     following = Following(socket)
@@ -185,6 +194,7 @@ def test_a_daemon_that_hangs_keeps_nothing_from_those_who_follow_another(
     with signer(keys, place, "--create"), daemon(home, *flags) as first, daemon(other, *flags):
         task = settle_in(find_socket(home), tmp_path)
         sockets = [find_socket(home), find_socket(other)]
+        one_after_the_other(sockets)
         with Following(sockets[1]) as reader:
             ended_in(sockets[0], task)
             hears(reader, task)
@@ -201,6 +211,16 @@ def test_a_daemon_that_hangs_keeps_nothing_from_those_who_follow_another(
                 ended(person, last)
             hears(reader, last)
     server.drop(name)
+
+
+def one_after_the_other(sockets: list[Path]) -> None:
+    """What the one told is gone on from at the other at once, though that has perhaps not looked since."""
+    with client(sockets[0]) as first, client(sockets[1]) as second:
+        page = first.ask(ReadFeed(), FeedRows)
+        for number in range(6):
+            ended(second, start_task(second))
+            beside = (first, second)[number % 2]
+            page = beside.ask(ReadFeed(after=page.through, mark=page.mark, wait=2_000), FeedRows)
 
 
 def ended_in(socket: Path, task: str) -> None:

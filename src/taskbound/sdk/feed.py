@@ -43,6 +43,8 @@ _AGAIN: Final = 0.2
 """Seconds after a question that failed."""
 _OTHER_LOG: Final = "other-log"
 _SECOND: Final = 1_000_000
+_ABOUTS: Final = {one.value: one for one in About}
+_TURNS: Final = {one.value: one for one in Turn}
 
 
 class StaleFeedError(UnavailableError):
@@ -179,10 +181,9 @@ class FeedReader:
             raise StaleFeedError("what was heard of the feed is older than it may be")
 
     def _entry(self, one: FeedEntry) -> Entry:
-        try:
-            about, turn = About(one.about), Turn(one.turn)
-        except ValueError as error:
-            raise FeedBrokenError(f"what `{one.about}` or `{one.turn}` is, is not known here") from error
+        about, turn = _ABOUTS.get(one.about), _TURNS.get(one.turn)
+        if about is None or turn is None:
+            raise FeedBrokenError(f"what `{one.about}` or `{one.turn}` is, is not known here")
         space = "" if about is About.KEY else self.namespace
         thing = Thing(namespace=space, about=about, id=one.id)
         return Entry(place=one.place, at=Instant(one.at), thing=thing, turn=turn)

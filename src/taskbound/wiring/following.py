@@ -56,7 +56,7 @@ class Following:
     def _look(self) -> None:
         daemon = self._daemon
         try:
-            if daemon.feed.look():
+            if daemon.feed.look() or daemon.feed_news.ahead:
                 daemon.loop.call_soon_threadsafe(daemon.feed_news.tell)
             self._said = ""
         except TaskboundError as error:

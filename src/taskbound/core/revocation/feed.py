@@ -270,9 +270,10 @@ class Heard:
 
     def _take(self, entry: Entry, now: float) -> None:
         before = self._turns.get(entry.thing)
-        if before is not None and before[0] is Turn.OVER:
-            return  # 4
-        self._turns.pop(entry.thing, None)
+        if before is not None:
+            if before[0] is Turn.OVER:
+                return  # 4
+            del self._turns[entry.thing]
         if entry.turn is not Turn.BACK:
             self._turns[entry.thing] = entry.turn, now
 

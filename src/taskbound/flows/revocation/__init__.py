@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from taskbound.flows.revocation.feed import (
-    BOUND,
-    Feed,
-    FeedBehindError,
-    FeedPage,
-    FeedStaleError,
-    OtherLogError,
-)
+from taskbound.flows.revocation.feed import Feed
 from taskbound.flows.revocation.switch import stop
+from taskbound.flows.revocation.told import BOUND, FeedBehindError, FeedPage, FeedStaleError, OtherLogError
 
 __all__ = [
     "BOUND",

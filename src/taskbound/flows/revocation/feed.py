@@ -7,38 +7,40 @@
 3. A place is told with its *mark*, the record's leaf hash, and a reader shows that of the last one that it
    heard. Where the log has another record in that place, or none, the store is another one (it was restored),
    and the reader is told so: it may not go on as if nothing had been lost. A feed sees the same of its own
-   store, and begins anew.
+   store, and begins anew. A place that is further than this daemon has seen may be one that another daemon
+   told: after a look that began later than the question it is none of this log. A mark that is not in the
+   tree yet is no other one.
 4. Entries of the last ten minutes are kept in memory, so that many readers cost one look. A reader that
    begins hears all of them, and so does one that comes back after longer: what was said earlier is of no
    token that still lives, five minutes at most (I-44), and two that daemons' clocks may differ
-   (`core.revocation.feed`, rule 6).
+   (`core.revocation.feed`, rule 6). Their marks are kept too, those of a feed that began from the table as
+   they are asked for: where pages end is the same for many readers, and is read for one of them.
 5. A reader hears entries of one namespace, and of keys, which are of all.
 """
 
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from taskbound.core.audit import leaf_hash
 from taskbound.core.audit.merkle import HASH_SIZE
 from taskbound.core.audit.tiles import TILE_WIDTH
 from taskbound.core.clock import Instant, minutes, seconds
-from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.core.revocation.reading import entries_in
+from taskbound.flows.revocation.told import BOUND, FeedBehindError, FeedPage, FeedStaleError, OtherLogError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from taskbound.core.revocation.feed import Entry
     from taskbound.flows.means import Means
     from taskbound.ports.store import Snapshot
 
-__all__ = ["BOUND", "Feed", "FeedBehindError", "FeedPage", "FeedStaleError", "OtherLogError"]
+__all__ = ["Feed"]
 
-BOUND: Final = seconds(5)
-"""How old what a feed says may be (design 4, law 10)."""
 _KEPT: Final = minutes(10)
 _TURN: Final = 1_000
 _MARKS: Final = 65_536
@@ -46,41 +48,12 @@ _MARKS: Final = 65_536
 _NONE: Final = -1
 
 
-class FeedStaleError(UnavailableError):
-    """What this daemon knows of the log is older than it may be."""
+class _Unread(NamedTuple):
+    """A place whose mark has to be read from the tree."""
 
-    code = "feed-stale"
-    remedy = "refuse what rests on it, and ask again; `taskbound doctor` says what is wrong with the store"
-
-
-class FeedBehindError(UnavailableError):
-    """Another daemon told more of the log than this one has seen."""
-
-    code = "feed-behind"
-    remedy = "ask again in a moment"
-
-
-class OtherLogError(DeniedError):
-    """The log has another record in that place, or none: the store was restored or replaced."""
-
-    code = "other-log"
-    remedy = "keep what was heard as ended, forget the position, and read from the beginning of what is kept"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeedPage:
-    """What follows a place."""
-
-    entries: tuple[Entry, ...]
-    """In the order of their places."""
-    through: int
-    """The place through which everything was looked at; -1 in an empty log."""
-    mark: bytes
-    """That place's leaf hash; empty in an empty log."""
-    age: int
-    """Microseconds since all that was durable had been looked at (rule 2)."""
-    more: bool
-    """Whether there are entries behind these already."""
+    place: int
+    log: int
+    """How often the feed had begun by then."""
 
 
 class Feed:
@@ -93,10 +66,15 @@ class Feed:
         self._entries: list[Entry] = []
         self._marks: deque[bytes] = deque(maxlen=_MARKS)
         """Of the last places, the newest last."""
+        self._marked: dict[int, bytes] = {}
+        """Of entries, by place (rule 4)."""
         self._number = 0
         self._through = _NONE
         self._fresh: Instant | None = None
-        self._begun = False
+        self._log = 0
+        """How often it has begun."""
+        self._looks = self._done = 0
+        """How many looks have begun, and which was the last to end."""
 
     def look(self) -> bool:
         """See what was recorded since the last look; whether there was anything.
@@ -105,17 +83,19 @@ class Feed:
             UnavailableError: The store can't be read.
             MalformedError: A record that may be an entry can't be read.
         """
+        self._looks += 1
         asked = self._means.clock.now()
         before = self._through
         with self._means.store.read() as snapshot:
-            if not self._begun or not self._is_same(snapshot):  # 3
+            if not self._log or not self._is_same(snapshot):  # 3
                 self._begin(snapshot, asked)
             while rows := snapshot.audit.following(self._number, _TURN):
-                bodies = [one.body for one in rows]
-                found = entries_in(self._through + 1, bodies)
+                bodies, start = [one.body for one in rows], self._through + 1
+                found, marks = entries_in(start, bodies), [leaf_hash(one) for one in bodies]
                 with self._lock:
                     self._entries += found
-                    self._marks += [leaf_hash(one) for one in bodies]
+                    self._marked |= {one.place: marks[one.place - start] for one in found}
+                    self._marks += marks
                     self._through += len(rows)
                     self._number = rows[-1].number
                 if len(rows) < _TURN:
@@ -124,10 +104,13 @@ class Feed:
         with self._lock:
             if settled:
                 self._fresh = asked  # 2
+            self._done = self._looks
             self._forget(asked)
             return self._through != before
 
-    def page(self, namespace: str, after: int, mark: bytes, limit: int) -> FeedPage:
+    def page(
+        self, namespace: str, after: int, mark: bytes, limit: int, *, since: int | None = None
+    ) -> FeedPage:
         """What follows a place in the log.
 
         Args:
@@ -135,6 +118,7 @@ class Feed:
             after: The place through which it has heard everything.
             mark: That place's; empty for a reader that begins, whose place is not looked at (rule 4).
             limit: How many entries at most, from 1.
+            since: How many looks had begun (`looks`) when the question came, where that is known.
 
         Raises:
             FeedStaleError: Rule 2.
@@ -142,36 +126,68 @@ class Feed:
             OtherLogError: Rule 3.
             UnavailableError: The store can't be read.
         """
-        known = self._stored(after) if mark and not self.holds(after) else b""
-        with self._lock:
-            age = self._age()
-            if mark:
-                self._require_mark(after, mark, known)
-            first = bisect_right(self._entries, after if mark else _NONE, key=lambda one: one.place)
-            found: list[Entry] = []
-            through, more = self._through, False
-            for at in range(first, len(self._entries)):
-                one = self._entries[at]
-                if one.thing.namespace not in {namespace, ""}:  # 5
-                    continue
-                if len(found) == limit:
-                    through, more = found[-1].place, True
-                    break
-                found.append(one)
-            told = self._kept(through)
-        told = told or self._stored(through)
-        if not told and through != _NONE:
-            raise FeedStaleError(f"the record in place {through} is in the log's tree not yet")
-        return FeedPage(entries=tuple(found), through=through, mark=told, age=age, more=more)
+        read: dict[_Unread, bytes] = {}
+        while isinstance(found := self._page(namespace, after, mark, limit, since=since, read=read), _Unread):
+            read[found] = self._stored(found.place)
+            self._remember(found, read[found])
+        return found
 
-    def holds(self, after: int) -> bool:
-        """Whether what follows this place is told from memory alone."""
-        return 0 <= self._through - after < len(self._marks)
+    def at_hand(
+        self, namespace: str, after: int, mark: bytes, limit: int, *, since: int | None = None
+    ) -> FeedPage | None:
+        """As `page`, from memory alone: it never waits. None where the store has to be read."""
+        found = self._page(namespace, after, mark, limit, since=since, read={})
+        return None if isinstance(found, _Unread) else found
 
     @property
     def through(self) -> int:
         """The place through which the log was looked at."""
         return self._through
+
+    @property
+    def looks(self) -> int:
+        """How many looks have begun."""
+        return self._looks
+
+    def _page(
+        self,
+        namespace: str,
+        after: int,
+        mark: bytes,
+        limit: int,
+        *,
+        since: int | None,
+        read: Mapping[_Unread, bytes],
+    ) -> FeedPage | _Unread:
+        with self._lock:
+            age = self._age()
+            if mark:
+                self._require_seen(after, since)
+                known = self._mark(after, read)
+                if not known:
+                    return _Unread(after, self._log)
+                if known != mark:
+                    raise OtherLogError(
+                        f"the log has another record in place {after} than the one that was heard of"
+                    )
+            found, more = self._behind(namespace, after if mark else _NONE, limit)
+            through = found[-1].place if more else self._through
+            told = self._mark(through, read)
+            if not told and through != _NONE:
+                return _Unread(through, self._log)
+        return FeedPage(entries=tuple(found), through=through, mark=told, age=age, more=more)
+
+    def _behind(self, namespace: str, after: int, limit: int) -> tuple[list[Entry], bool]:
+        """The entries behind a place, so many at most, and whether there are more; with the lock."""
+        found: list[Entry] = []
+        for at in range(bisect_right(self._entries, after, key=lambda one: one.place), len(self._entries)):
+            one = self._entries[at]
+            if one.thing.namespace not in {namespace, ""}:  # 5
+                continue
+            if len(found) == limit:
+                return found, True
+            found.append(one)
+        return found, False
 
     def _age(self) -> int:
         if self._fresh is None:
@@ -181,28 +197,43 @@ class Feed:
             raise FeedStaleError(f"what this daemon knows of the log is {age / seconds(1):.1f} s old")
         return age
 
-    def _require_mark(self, after: int, mark: bytes, stored: bytes) -> None:
-        if after > self._through:
-            raise FeedBehindError(f"this daemon has seen the log through {self._through}, and not to {after}")
-        if (self._kept(after) or stored) != mark:
-            raise OtherLogError(f"the log has another record in place {after} than the one that was heard of")
+    def _require_seen(self, after: int, since: int | None) -> None:
+        if after <= self._through:
+            return
+        if since is not None and self._done > since:
+            raise OtherLogError(f"the log reaches to {self._through}, and not to {after}")
+        raise FeedBehindError(f"this daemon has seen the log through {self._through}, and not to {after}")
 
-    def _kept(self, place: int) -> bytes:
-        """The mark of a place, from memory; empty where it is not there."""
+    def _mark(self, place: int, read: Mapping[_Unread, bytes]) -> bytes:
+        """The mark of a place; empty where it is neither in memory nor among what was read; with the lock."""
         back = self._through - place
-        return self._marks[-1 - back] if 0 <= back < len(self._marks) else b""
+        if 0 <= back < len(self._marks):
+            return self._marks[-1 - back]
+        return self._marked.get(place) or read.get(_Unread(place, self._log), b"")
+
+    def _remember(self, unread: _Unread, mark: bytes) -> None:
+        """Keep what was read, where it is the mark of an entry of the log that is followed still."""
+        with self._lock:
+            at = bisect_left(self._entries, unread.place, key=lambda one: one.place)
+            there = at < len(self._entries) and self._entries[at].place == unread.place
+            if there and unread.log == self._log:
+                self._marked[unread.place] = mark
 
     def _stored(self, place: int) -> bytes:
-        """The mark of a place, from the tree; empty where it is not there yet.
+        """The mark of a place, from the tree.
 
         Never with the lock: who waits for a store that hangs keeps nobody from what is in memory.
+
+        Raises:
+            FeedStaleError: It is not there yet (rule 3).
         """
-        if place < 0:
-            return b""
         with self._means.store.read() as snapshot:
             tile = snapshot.audit.tile(0, place // TILE_WIDTH)
         start = place % TILE_WIDTH * HASH_SIZE
-        return tile[start : start + HASH_SIZE]
+        found = tile[start : start + HASH_SIZE]
+        if not found:
+            raise FeedStaleError(f"the record in place {place} is in the log's tree not yet")
+        return found
 
     def _is_same(self, snapshot: Snapshot) -> bool:
         """Whether the store still has the record that was looked at last (rule 3)."""
@@ -218,14 +249,17 @@ class Feed:
         with self._lock:
             self._entries = list(entries)
             self._marks.clear()
+            self._marked.clear()
             if last is not None:
                 self._marks.append(leaf_hash(last.body))
             self._through, self._number = size - 1, number
-            self._fresh, self._begun = None, True
+            self._fresh, self._log = None, self._log + 1
 
     def _forget(self, now: Instant) -> None:
         """Forget what is too old to be asked for (rule 4); with the lock."""
         old = 0
         while old < len(self._entries) and self._entries[old].at < now - _KEPT:
             old += 1
+        for one in self._entries[:old]:
+            self._marked.pop(one.place, None)
         del self._entries[:old]

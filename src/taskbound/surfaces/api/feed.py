@@ -3,6 +3,8 @@
 1. Who waits is answered as soon as there is an entry of their namespace, and else when their time is over:
    an answer without entries says how far the log was looked at, and that is what makes a reader fresh.
 2. Nobody waits longer than two seconds, so that a reader that is cut off knows it before its bound is over.
+3. Who has heard of more than this daemon has seen waits for a look of its, however short they would wait:
+   then it has seen that too, or the place is none of this log (`flows.revocation.feed`, rule 3).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from taskbound.flows.revocation import FeedBehindError
 from taskbound.surfaces.api.filters import BadFilterError
 from taskbound.wire.revocation import FeedEntry, FeedRows
 
@@ -27,6 +30,8 @@ __all__ = ["MOST_WAIT", "FeedNews", "read_feed", "rows_of"]
 MOST_WAIT: Final = 2_000
 """Milliseconds (rule 2)."""
 _MOST: Final = 1_000
+_BEHIND: Final = 1.0
+"""Seconds that who is ahead waits for a look (rule 3)."""
 _LATELY: Final = 10.0
 """Seconds."""
 _MARK: Final = 64
@@ -40,6 +45,8 @@ class FeedNews:
         """Have no news, and nobody who wants any."""
         self._grown = asyncio.Event()
         self._asked = float("-inf")
+        self.ahead = 0
+        """How many wait for a look, whether the log grows or not (rule 3)."""
 
     def tell(self) -> None:
         """It has grown."""
@@ -60,23 +67,40 @@ async def read_feed(daemon: Daemon, connection: Connection, ask: ReadFeed) -> An
     """What follows a place in the log (rule 1)."""
     mark = _mark_of(ask)
     limit = max(1, min(ask.limit, _MOST))
-    loop = asyncio.get_running_loop()
-    end = loop.time() + max(0, min(ask.wait, MOST_WAIT)) / 1000
+    loop, since = asyncio.get_running_loop(), daemon.feed.looks
+    began = loop.time()
+    end = began + max(0, min(ask.wait, MOST_WAIT)) / 1000
     while True:
         grown = daemon.feed_news.next()
-        page = await _page(daemon, connection.namespace, ask.after, mark, limit)
+        try:
+            page = await _page(daemon, connection.namespace, ask.after, mark, limit, since)
+        except FeedBehindError:
+            if (left := max(end, began + _BEHIND) - loop.time()) <= 0:
+                raise
+            daemon.feed_news.ahead += 1  # 3
+            try:
+                await _until(grown, left)
+            finally:
+                daemon.feed_news.ahead -= 1
+            continue
         if page.entries or not mark or (left := end - loop.time()) <= 0:
             return rows_of(connection.namespace, page)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(left):
-                await grown.wait()
+        await _until(grown, left)
 
 
-async def _page(daemon: Daemon, namespace: str, after: int, mark: bytes, limit: int) -> FeedPage:
+async def _until(grown: asyncio.Event, left: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(left):
+            await grown.wait()
+
+
+async def _page(daemon: Daemon, namespace: str, after: int, mark: bytes, limit: int, since: int) -> FeedPage:
     """A page: from memory at once, so that readers wait for none of those who read the store."""
-    if mark and daemon.feed.holds(after):
-        return daemon.feed.page(namespace, after, mark, limit)
-    return await daemon.read(lambda: daemon.feed.page(namespace, after, mark, limit))
+    feed = daemon.feed
+    found = feed.at_hand(namespace, after, mark, limit, since=since)
+    if found is not None:
+        return found
+    return await daemon.read(lambda: feed.page(namespace, after, mark, limit, since=since))
 
 
 def _mark_of(ask: ReadFeed) -> bytes:
