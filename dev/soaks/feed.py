@@ -1,45 +1,74 @@
-"""The feed of two daemons over one PostgreSQL: eight writers, commits out of order, answers that are lost."""
+"""The feed of two real daemons over one PostgreSQL: eight writers, and readers in processes of their own.
+
+1. Half of the ends are written as fast as they commit, which is all that the machine has; the other half at a
+   rate that leaves it room. What is missed, and what a reader was rested on for without having heard it, must
+   be nothing in both; how late an end may be heard is looked at in the second (`_P99`).
+2. Daemons are killed and started again, readers are cut off and started anew, and their answers lost.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
+from typing import Final
 
 from dev.soaks.found import Found, Spread
-from taskbound.adapters.store.postgres import PostgresStore
 from tests.postgres import running
-from tests.stories.feeding import Course, run
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from tests.wiring.feeding import Came, Faults, run
 
 __all__ = ["soak_feed"]
 
-_WRITERS, _WATCHERS = 8, 2
+_READERS: Final = 4
+_PACE: Final = 500.0
+"""Ends a second of the second half."""
+_P99: Final = 1.0
+"""Seconds after which 99 of a hundred ends are heard by who was connected, or from its reconnection on."""
 
 
 def soak_feed(count: int, seed: int) -> Found:
-    """So many revoked tokens, each of which four readers hear of that are cut off again and again."""
-    with running() as server:
-        name = server.database()
-        stores = [PostgresStore(server.url(name)) for _ in range(_WRITERS + _WATCHERS)]
-        try:
-            return _found(stores, count, seed)
-        finally:
-            for one in stores:
-                one.close()
-
-
-def _found(stores: Sequence[PostgresStore], count: int, seed: int) -> Found:
-    told = run(Course(writers=stores[_WATCHERS:], watchers=stores[:_WATCHERS], count=count, seed=seed))
-    if told.missed() or told.other or len(told.committed) != count:
-        raise AssertionError(f"seed {seed}: {told.missed()} missed, {told.other} of other logs")
-    took = Spread.of(told.latencies())
-    spoiled = f"{told.lost:,} answers lost, twice or late, {told.anew:,} times begun anew"
-    times = ", ".join(
-        f"{name} {seconds * 1000:.0f} ms"
-        for name, seconds in (("p50", took.p50), ("p99", took.p99), ("max", took.most))
-    )
+    """So many revoked tokens, of which each reader hears."""
+    fast, slow = _run(count - count // 2, seed, Faults()), _run(count // 2, seed + 1, Faults(pace=_PACE))
+    late = max(Spread.of(waits).p99 for waits in slow.waits() if waits)
+    if late > _P99:
+        raise AssertionError(f"seed {seed}: a gate was missed: {_told(slow)}")
     return Found(
-        counted=f"{count:,} revoked, none missed by four readers; {told.held:,} transactions committed behind"
-        f" others that began later, {spoiled}; heard after {times}"
+        counted=f"{count:,} revoked, none missed by {_READERS} readers, none rested on that had not heard"
+        f" what ended five seconds before; as fast as they commit: {_told(fast)}; at a rate that leaves room:"
+        f" {_told(slow)}"
     )
+
+
+def _run(count: int, seed: int, faults: Faults) -> Came:
+    with tempfile.TemporaryDirectory(prefix="taskbound-feed-") as folder, running() as server:
+        came = run(
+            server.url(server.database()),
+            Path(folder),
+            count=count,
+            seed=seed,
+            readers=_READERS,
+            faults=faults,
+        )
+    wrong = came.missed(), came.unheard(), came.refusals("other-log"), count - len(came.committed)
+    if any(wrong):
+        raise AssertionError(f"seed {seed}: missed, rested on, of other logs, not written: {wrong}")
+    return came
+
+
+def _told(came: Came) -> str:
+    connected, cut = came.waits()
+    clear, refused = came.looks()
+    away = sum(len(one.away) for one in came.reports)
+    lives = sum(len(one.lives) for one in came.reports)
+    spoiled, left = (sum(getattr(one, name) for one in came.reports) for name in ("spoiled", "left"))
+    return (
+        f"{len(came.committed) / came.seconds:,.0f} a second, {came.held:,} transactions committed behind"
+        f" others that began later, daemons killed {came.kills} times, {spoiled:,} answers lost, late or"
+        f" twice ({left:,} of no use when they came); heard by who was connected after {_spread(connected)},"
+        f" by who was cut off ({away} times) after its reconnection {_spread(cut)}; {lives} readers began"
+        f" and had heard what is kept after {_spread(came.wholes())}, but {came.unfinished()} that were ended"
+        f" before; rested on at {clear:,} looks, and not at {refused:,}"
+    )
+
+
+def _spread(seconds: list[float]) -> str:
+    return str(Spread.of(seconds)) if seconds else "nothing"
