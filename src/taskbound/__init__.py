@@ -9,12 +9,14 @@ from importlib import import_module
 __all__ = [
     "AsyncClient",
     "CallUndecidedError",
+    "Carried",
     "Client",
     "Guarded",
     "HeldError",
     "HoldDeniedError",
     "HoldOverError",
     "NarrowedError",
+    "NotCarriedError",
     "OutcomeUntoldError",
     "Proof",
     "RefusedError",
@@ -28,6 +30,8 @@ __all__ = [
     "TaskboundError",
     "UnpinnedToolError",
     "__version__",
+    "acarry",
+    "carry",
     "guard",
 ]
 
@@ -36,12 +40,15 @@ __version__ = "0.1.0"
 _GUARD = "taskbound.sdk.guard"
 _PLACES = {
     "AsyncClient": "taskbound.wiring.agent",
+    "Carried": f"{_GUARD}.carried",
     "Client": "taskbound.wiring.agent",
     "Guarded": f"{_GUARD}.guarded",
     "Proof": f"{_GUARD}.proof",
     "SubjectToken": f"{_GUARD}.proof",
     "TaskHandle": f"{_GUARD}.told",
     "TaskboundError": "taskbound.core.errors",
+    "acarry": f"{_GUARD}.carried",
+    "carry": f"{_GUARD}.carried",
     "guard": f"{_GUARD}.guarded",
 }
 

@@ -1,10 +1,12 @@
 from taskbound.core.errors import TaskboundError
+from taskbound.sdk.guard.carried import Carried, acarry, carry
 from taskbound.sdk.guard.errors import (
     CallUndecidedError,
     HeldError,
     HoldDeniedError,
     HoldOverError,
     NarrowedError,
+    NotCarriedError,
     OutcomeUntoldError,
     RefusedError,
     RepeatedError,
@@ -22,12 +24,14 @@ from taskbound.wiring.agent import AsyncClient, Client
 __all__ = [
     "AsyncClient",
     "CallUndecidedError",
+    "Carried",
     "Client",
     "Guarded",
     "HeldError",
     "HoldDeniedError",
     "HoldOverError",
     "NarrowedError",
+    "NotCarriedError",
     "OutcomeUntoldError",
     "Proof",
     "RefusedError",
@@ -41,6 +45,8 @@ __all__ = [
     "TaskboundError",
     "UnpinnedToolError",
     "__version__",
+    "acarry",
+    "carry",
     "guard",
 ]
 __version__: str

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,22 @@ def test_a_block_within_or_beside_another_is_refused(starting: Callable[..., Non
             client.task("more notes", template="notes"),
         ):
             pass
+        assert len(one.begun()) == 1
+
+    starting(work)
+
+
+def test_an_awaited_block_within_another_is_refused_too(starting: Callable[..., None]) -> None:
+    def work(one: Starting) -> None:
+        async def story() -> None:
+            client = one.async_client()
+            async with client.task("keep notes", template="notes"):
+                with pytest.raises(TaskNotStartedError):
+                    async with client.task("more notes", template="notes"):
+                        pytest.fail("nothing runs")
+            await client.close()
+
+        asyncio.run(story())
         assert len(one.begun()) == 1
 
     starting(work)
@@ -272,6 +289,12 @@ def test_a_task_that_a_person_ended_or_paused_meanwhile_is_over_with_the_block(
             one.world.tasks.end("default", task.id, TaskEvent.REVOKE, ANN, reason="enough")
             with pytest.raises((RefusedError, NoTokenError)):
                 note("late")
+        assert one.states()[task.id] is TaskState.REVOKED
+        client = one.client()
+        with client.task("keep notes", template="notes") as task:
+            one.world.tasks.end("default", task.id, TaskEvent.REVOKE, ANN, reason="enough")
+            held = vars(client)["_afar"]
+            held._token = replace(held._token, renew=0.0)  # noqa: SLF001 - it would be renewed by now
         assert one.states()[task.id] is TaskState.REVOKED
         with one.client().task("keep notes", template="notes") as task:
             one.world.tasks.pause("default", task.id, ANN, reason="lunch")

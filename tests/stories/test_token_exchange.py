@@ -346,7 +346,12 @@ def test_an_action_of_the_agents_task_gets_a_transaction_token(here: TokenWorld)
     for subject in (task.id, token):
         done = exchange(here, agent(here), subject, KEY, **more)
         assert (done.kind, done.token_type, done.scope) == (TRANSACTION_TOKEN, "N_A", "bank__pay")
-        assert claims_in(done.issued.text)["txn"] == action
+        claims = claims_in(done.issued.text)
+        assert (claims["txn"], claims["cnf"]) == (action, {"jkt": KEY.thumbprint})
+    certified = exchange(here, agent(here), token, MTLS, **more)
+    assert claims_in(certified.issued.text)["cnf"] == {"x5t#S256": MTLS.thumbprint}
+    firm = here.issue(task, audience=ISSUER, binding=MTLS).text
+    refused("weaker-binding", lambda: exchange(here, agent(here), firm, KEY, **more))
     refused("action-not-open", lambda: exchange(here, agent(here, "helper"), token, KEY, **more))
     refused("no-task", lambda: exchange(here, agent(here, "helper"), task.id, KEY, **more))
     for changed, code, oauth in (

@@ -41,11 +41,11 @@ def serving(app: Any) -> Any:
         listening.close()
 
 
-def registered(world: World, name: str, *paths: Path) -> None:
+def registered(world: World, name: str, *paths: Path, tools: str = "") -> None:
     """Register a service with keys of its own, whose private halves are in these files."""
     with client(world.one.socket) as one:
-        audience, tools = f"https://{name}.example", (f"{name}__*",)
-        one.ask(AddService(name=name, owner="alice", audience=audience, tools=tools), Done)
+        audience, enforced = f"https://{name}.example", (tools or f"{name}__*",)
+        one.ask(AddService(name=name, owner="alice", audience=audience, tools=enforced), Done)
         for path in paths:
             key = Es256Key.generate()
             path.write_bytes(key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

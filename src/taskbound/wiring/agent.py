@@ -91,6 +91,7 @@ class Client(client.Client):
         home: str = "",
         proof: Proof | None = None,
         subject: SubjectToken | None = None,
+        domain: str = "",
         trust: SSLContext | None = None,
         wait: float = 0.0,
     ) -> None:
@@ -104,6 +105,7 @@ class Client(client.Client):
             home: The data directory; the user's own where it is not said.
             proof: What the agent is proven with, over the network.
             subject: Whose token starts its tasks over the network; without one a task is named.
+            domain: The trust domain of transaction tokens; the origin's host where it is not said.
             trust: Whom to believe over the network instead of the system's authorities.
             wait: Seconds that people may take, should they have to be asked; 0 raises `HeldError` at once.
         """
@@ -115,6 +117,7 @@ class Client(client.Client):
             home=home,
             proof=proof,
             subject=subject,
+            domain=domain,
             trust=trust,
             wait=wait,
         )
@@ -134,6 +137,7 @@ class AsyncClient(async_client.AsyncClient):
         home: str = "",
         proof: Proof | None = None,
         subject: SubjectToken | None = None,
+        domain: str = "",
         trust: SSLContext | None = None,
         wait: float = 0.0,
     ) -> None:
@@ -146,6 +150,7 @@ class AsyncClient(async_client.AsyncClient):
             home=home,
             proof=proof,
             subject=subject,
+            domain=domain,
             trust=trust,
             wait=wait,
         )

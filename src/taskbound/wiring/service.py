@@ -27,12 +27,9 @@ from typing import TYPE_CHECKING, Final, assert_never
 from urllib.parse import quote, urlencode
 
 import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from taskbound.adapters.claims import Seal, SharedClaims
-from taskbound.adapters.keys.es256 import Es256Key
+from taskbound.adapters.keys.es256 import Es256Key, read_pem
 from taskbound.core.action import parse_object
 from taskbound.core.errors import MalformedError, UnavailableError
 from taskbound.core.token.values import DEFAULT_NAMESPACE, service_name
@@ -101,12 +98,9 @@ def read_key(path: Path) -> Es256Key:
         BadServiceKeyError: The file has none, or can't be read.
     """
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise BadServiceKeyError(f"`{path}` is no private key that can be read here") from error
-    if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
-        raise BadServiceKeyError(f"the key in `{path}` is not on P-256")
-    return Es256Key(key)
+        return read_pem(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadServiceKeyError(f"`{path}` has no private key on P-256: {error}") from error
 
 
 class ServiceLink:

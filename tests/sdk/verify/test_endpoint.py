@@ -121,5 +121,5 @@ def test_a_showing_is_one_and_is_one_workloads(shown: dict[str, list[str]]) -> N
 
 def test_a_workload_that_is_named_by_its_spiffe_id_is_shown_by_it() -> None:
     holders = Holders()
-    holders.require("spiffe://corp.example/coder", ["spiffe://corp.example/coder"])
-    assert holders.of("agent:coder") == frozenset()
+    holders.require("spiffe://corp.example/coder", "", ["spiffe://corp.example/coder"])
+    assert holders.of("agent:coder", "") == frozenset()

@@ -43,7 +43,7 @@ def shown(text: str) -> str:
 def test_an_svid_shows_its_workload_and_that_holds_the_token() -> None:
     showing = shown(svid())
     assert showing == OWN
-    Holders(shown_by={"agent:coder": [OWN]}).require("agent:coder", [showing])
+    Holders(shown_by={"agent:coder": [OWN]}).require("agent:coder", "", [showing])
 
 
 WRONG: dict[str, dict[str, Any]] = {

@@ -9,10 +9,8 @@ import pytest
 from taskbound.core.revocation.feed import About, Thing, Turn
 from taskbound.core.token.served import Repeated
 from taskbound.sdk.feed import FeedReader
-from taskbound.sdk.verify import Asking, Body, Endpoint, Holders, Verifier
+from taskbound.sdk.verify import Asking, Body, Endpoint, Verifier
 from taskbound.sdk.verify.errors import OtherNamespaceError
-from taskbound.wire.jose import token_hash
-from tests.proofs import CLIENT, proof
 from tests.sdk.verify.world import BODY, DEFINITION, DOMAIN, ISSUER, TOOL, Feed, Place, answer
 from tests.tokens import NOW, ed25519, es256
 
@@ -102,7 +100,14 @@ CLAIMS: list[tuple[str, dict[str, Any], tuple[int, str, str]]] = [
     ("a shared secret", {"header": {"alg": "HS256"}}, (401, "token-algorithm", "valid-token")),
     ("a key of nobody", {"header": {"kid": "key-2"}}, (401, "token-key", "valid-token")),
     ("a path for a key", {"header": {"kid": "../key-1"}}, (401, "token-header", "valid-token")),
-    ("a binding that it can't have", {"cnf": {"jkt": "x"}}, (401, "token-claims", "valid-token")),
+    ("a claim that it can't have", {"may_act": {"sub": "agent:x"}}, (401, "token-claims", "valid-token")),
+    ("a key without a thumbprint", {"cnf": {"jkt": "x"}}, (401, "bad-token-context", "valid-token")),
+    ("a thumbprint that is no text", {"cnf": {"jkt": 7}}, (401, "bad-token-context", "valid-token")),
+    ("a key that is there itself", {"cnf": {"jwk": "A" * 43}}, (401, "bad-token-context", "valid-token")),
+    ("no key", {"cnf": {}}, (401, "bad-token-context", "valid-token")),
+    ("two keys", {"cnf": {"jkt": "A" * 43, "x5t#S256": "A" * 43}},
+     (401, "bad-token-context", "valid-token")),
+    ("a key that is a text", {"cnf": "jkt"}, (401, "token-claims", "valid-token")),
     ("another action within", {"tctx_action": "act_2"}, (401, "bad-token-context", "valid-token")),
     ("another tool within", {"tctx_tool": "bank__refund"}, (401, "bad-token-context", "valid-token")),
     ("another tool", {"scope": "bank__refund", "tctx_tool": "bank__refund"},
@@ -405,85 +410,3 @@ def test_a_definition_has_to_be_known_and_to_be_the_one_that_was_decided_on(plac
     assert place.why(place.token(), endpoint=other)[1] == "digest-missing"
     said = place.accepted(place.token(), endpoint=unknown).said
     assert said.definition == DEFINITION
-
-
-def holders(**more: Any) -> Holders:
-    key = f"jkt:{CLIENT.jwk.thumbprint}"
-    own = ["spiffe://corp.example/coder", "x5t#S256:abc", key]
-    plain: dict[str, Any] = {
-        "shown_by": {"agent:coder": own, "agent:other": ["spiffe://corp.example/other"]},
-        "carriers": ["spiffe://corp.example/front"],
-        "origin": "https://pay.example",
-    }
-    return Holders(**(plain | more))
-
-
-def test_a_token_is_held_by_its_own_workload_and_by_who_may_carry_it(tmp_path: Path) -> None:
-    place = Place(tmp_path, holding=holders())
-    nobody = (403, "holder-not-shown", "proof-of-holder")
-    assert place.why(place.token()) == nobody
-    for stranger in (
-        "spiffe://corp.example/other",
-        "spiffe://corp.example/code",
-        "x5t#S256:abcd",
-        "agent:coder",
-    ):
-        assert place.why(place.token(), shown=[stranger]) == nobody
-    for number, own in enumerate(
-        ("spiffe://corp.example/coder", "x5t#S256:abc", "spiffe://corp.example/front")
-    ):
-        assert place.accepted(place.token(txn=f"act_{number}"), shown=[own]).said.holder == "agent:coder"
-
-
-def dpop(token: str, **claims: Any) -> str:
-    plain: dict[str, Any] = {
-        "htm": "POST",
-        "htu": "https://pay.example/pay",
-        "iat": NOW,
-        "ath": token_hash(token),
-        "jti": "one",
-    }
-    return proof(claims.pop("signer", CLIENT), **(plain | claims))
-
-
-def test_a_proof_of_the_holders_key_serves_for_one_request(tmp_path: Path) -> None:
-    place = Place(tmp_path, holding=holders())
-    token = place.token()
-    first = dpop(token)
-    place.verifier.answer(place.accepted(token, proofs=[first]), answer())
-    assert place.why(token, proofs=[first]) == (403, "replayed", "fresh-proof")
-    assert isinstance(place.outcome(token, proofs=[dpop(token, jti="two")]), Repeated)
-
-
-@pytest.mark.parametrize(
-    ("claims", "code"),
-    [
-        ({"ath": ...}, "dpop-token"),
-        ({"ath": "A" * 43}, "dpop-token"),
-        ({"htm": "GET"}, "dpop-method"),
-        ({"htu": "https://other.example/pay"}, "dpop-uri"),
-        ({"htu": "https://pay.example/refund"}, "dpop-uri"),
-        ({"iat": NOW - 61}, "dpop-window"),
-        ({"iat": NOW + 31}, "dpop-window"),
-        ({"signer": es256("stranger", seed=33)}, "holder-not-shown"),
-    ],
-    ids=["alone", "of another token", "method", "host", "path", "old", "early", "a stranger's"],
-)
-def test_a_proof_of_something_else_proves_no_holder(
-    tmp_path: Path, claims: dict[str, Any], code: str
-) -> None:
-    place = Place(tmp_path, holding=holders())
-    token = place.token()
-    assert place.why(token, proofs=[dpop(token, **claims)])[:2] == (403, code)
-
-
-def test_two_proofs_prove_no_holder(tmp_path: Path) -> None:
-    place = Place(tmp_path, holding=holders())
-    token = place.token()
-    assert place.why(token, proofs=[dpop(token), dpop(token, jti="b")])[1] == "dpop-count"
-
-
-def test_a_proof_counts_for_nothing_where_the_service_has_no_origin(tmp_path: Path) -> None:
-    place = Place(tmp_path, holding=holders(origin=""))
-    token = place.token()
-    assert place.why(token, proofs=[dpop(token)])[1] == "holder-not-shown"

@@ -256,6 +256,7 @@ def test_a_transaction_token_comes_with_a_permit_that_wants_one_and_its_lack_tak
         told = agent.ask(said).json
         claims = claims_in(told["token"])
         assert (claims["txn"], claims["tctx"]["action_digest"]) == (told["action"], told["digest"])
+        assert claims["cnf"] == claims_in(agent.token)["cnf"] == {"jkt": binding().thumbprint}
         assert claims["tctx"]["content_digest"] == said["content_digest"]
         assert told["token"] not in json.dumps(agent.one.world.records())
 

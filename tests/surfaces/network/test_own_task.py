@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from taskbound.core.identity.proof import Binding, BindingKind
-from taskbound.core.task import TaskState
+from taskbound.core.task import NoTaskError, TaskState
+from taskbound.core.token import TokenKeyState
 from taskbound.flows.token.revoking import revoke_token
+from taskbound.flows.token.standing import require_token_gives_up
 from taskbound.wire.connection import Fault
 from taskbound.wire.task import EndOwnTask
+from tests.stories.test_bundles import damage, put_in_force
 from tests.surfaces.api.test_operations import station
 from tests.surfaces.network.agents import Acting, acted, refused
 from tests.surfaces.network.serving import Answer
@@ -72,12 +76,19 @@ def over(agent: Acting) -> tuple[str, int, str]:
     return agent.token, 401, "token-expired"
 
 
-def of_another_resource(agent: Acting) -> tuple[str, int, str]:
+def of_another_key(agent: Acting) -> tuple[str, int, str]:
     own = Binding(kind=BindingKind.DPOP, thumbprint="x" * 43)
     return agent.one.tokens.issue(agent.task, audience=ISSUER, binding=own).text, 401, "dpop-key"
 
 
-@pytest.mark.parametrize("made", [a_person, revoked, over, of_another_resource])
+def of_a_revoked_key(agent: Acting) -> tuple[str, int, str]:
+    tokens = agent.one.tokens
+    kid = tokens.kid(TokenKeyState.CURRENT)
+    tokens.keys.revoke(kid, ANN, why="seen")
+    return agent.token, 401, "token-key-revoked"
+
+
+@pytest.mark.parametrize("made", [a_person, revoked, over, of_another_key, of_a_revoked_key])
 def test_a_token_that_is_over_another_kind_of_it_or_one_without_its_key_ends_nothing(
     tmp_path: Path, made: Any
 ) -> None:
@@ -124,6 +135,26 @@ def test_a_revocation_that_comes_behind_the_proof_ends_nothing(
         answer = end(agent)
         assert (answer.status, answer.code) == (403, "token-revoked"), answer.body
         assert state(agent) is TaskState.RUNNING
+
+    acted(tmp_path, work)
+
+
+def test_a_token_whose_task_is_another_agents_gives_nothing_up(tmp_path: Path) -> None:
+    def work(agent: Acting) -> None:
+        world = agent.one.world
+        token = replace(agent.one.tokens.rows()[0], agent="helper")
+        with world.store.read() as snapshot, pytest.raises(NoTaskError):
+            require_token_gives_up(snapshot, token, world.clock.now())
+
+    acted(tmp_path, work)
+
+
+def test_where_what_is_in_force_is_damaged_an_agent_can_still_end(tmp_path: Path) -> None:
+    def work(agent: Acting) -> None:
+        damage(agent.one.world, put_in_force(agent.one.world), archive=b"{}")
+        assert agent.ask().status == 403
+        assert end(agent).status == 200
+        assert state(agent) is TaskState.COMPLETED
 
     acted(tmp_path, work)
 

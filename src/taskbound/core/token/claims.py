@@ -132,6 +132,7 @@ def claims_of(token: Token, ground: Ground) -> dict[str, JsonValue]:
                     "scope": ground.tool,
                     "req_wl": agent_name(token.namespace, token.agent),
                     "tctx": _context(token, ground),
+                    **_confirmed(token),
                 }
             )
         case TaskGround() | PersonGround() | ServiceGround() | ActionGround():
@@ -159,9 +160,14 @@ def _access(token: Token, client: str, *, scope: str) -> dict[str, JsonValue]:
         "scope": scope,
         "status": {"status_list": {"idx": token.index, "uri": status_uri(token.issuer, token.list)}},
     }
-    if token.binding is not None:
-        claims["cnf"] = {token.binding.kind.value: token.binding.thumbprint}
-    return claims
+    return claims | _confirmed(token)
+
+
+def _confirmed(token: Token) -> dict[str, JsonValue]:
+    """`cnf` (RFC 7800, RFC 9449 §6.1, RFC 8705 §3.1): the key of whoever asked for it; of a bound token."""
+    if token.binding is None:
+        return {}
+    return {"cnf": {token.binding.kind.value: token.binding.thumbprint}}
 
 
 def _act(actors: tuple[str, ...]) -> JsonValue:

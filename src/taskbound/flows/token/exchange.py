@@ -136,7 +136,7 @@ class Exchanges:
         issuer = self._tokens.issuing.issuer
         actor = parse_actor(asked, namespace=principal.namespace, agent=principal.name, issuer=issuer)
         if asked.wanted == TRANSACTION_TOKEN:
-            return self._transaction(asked, principal)
+            return self._transaction(asked, principal, binding)
         if asked.scope not in {"", "task"}:
             raise BadScopeError("the scope of a task token is `task`", where="scope")
         if asked.target not in {issuer, *self._targets(principal)}:
@@ -252,8 +252,8 @@ class Exchanges:
         asked = Asked(principal=person, operation=OPERATIONS[operation], message=order)
         return authorized(self._means, asked, lambda verdict, request: self._refused(verdict, request, agent))
 
-    def _transaction(self, asked: Exchange, principal: Principal) -> Exchanged:
-        """A transaction token of an action of the agent's own task."""
+    def _transaction(self, asked: Exchange, principal: Principal, binding: Binding | None) -> Exchanged:
+        """A transaction token of an action of the agent's own task, which names the key it was asked with."""
         if asked.target != self._tokens.issuing.domain:
             raise TargetUnknownError("a transaction token is for the trust domain", where="audience")
         name, content = parse_request_details(asked.request_details)
@@ -265,6 +265,7 @@ class Exchanges:
                 ).token
             if subject.form is not TokenForm.TASK or subject.agent != principal.name:
                 raise NotOpenError(f"`{name}` is no open action of that task")
+            require_as_firm(binding, subject.binding)  # 5
             task, held = subject.task, subject
         with self._means.store.read() as snapshot:
             action = snapshot.actions.action(principal.namespace, name)
@@ -282,6 +283,7 @@ class Exchanges:
             content=content,
             until=until_of(principal, held),
             parent="" if held is None else held.id,
+            binding=binding,
         )
         issued = self._tokens.issue_transaction_token(order, actor_of(principal))
         return Exchanged(

@@ -200,6 +200,7 @@ class Tokens:
                 action=order.action,
                 content=order.content,
                 parent=order.parent,
+                binding=order.binding,
             )
             return Draft(
                 token=shaped,

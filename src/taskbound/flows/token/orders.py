@@ -130,6 +130,8 @@ class TransactionTokenOrder:
     """As a task token's."""
     parent: str = ""
     """The task token that it was asked with."""
+    binding: Binding | None = None
+    """The key of whoever asks, which downstream tells its holder; None where they showed none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
 
 from taskbound.core.errors import TaskboundError
+from taskbound.sdk.guard.carried import Carried, carried_of, content_digest, on
 from taskbound.sdk.guard.flow import Run, steer
 from taskbound.sdk.guard.guarded import current
 from taskbound.sdk.guard.speaker import Speaker
@@ -76,10 +77,17 @@ class AsyncClient(Speaker):
 
         async def perform(step: Step) -> object:
             if isinstance(step, Run):
-                return await function.started(step.values)
+                with on(self, step):
+                    return await function.started(step.values)
             return await outside(step)
 
         return await steer(function.flow(transport, call, self._holds, self._told.wait), perform)
+
+    async def carry(self, run: Run) -> Carried:
+        """What carries a permit on that a function of this client runs by: `taskbound.acarry` asks for it."""
+        held, digest = self._carrying(), content_digest(run.arguments)
+        token = await steer(held.transaction(run.tool, run.action, digest), self._web.perform)
+        return carried_of(held, run, token)
 
     @asynccontextmanager
     async def task(  # noqa: PLR0913 -- what a task is made of, each by its name

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, cast
 
 from taskbound.core.errors import TaskboundError
+from taskbound.sdk.guard.carried import Carried, carried_of, content_digest, on
 from taskbound.sdk.guard.flow import Run, drive
 from taskbound.sdk.guard.guarded import current
 from taskbound.sdk.guard.speaker import Speaker
@@ -62,11 +63,18 @@ class Client(Speaker):
 
         def perform(step: Step) -> object:
             if isinstance(step, Run):
-                return function.started(step.values)
+                with on(self, step):
+                    return function.started(step.values)
             return outside(step)
 
         found = drive(function.flow(transport, call, self._holds, self._told.wait), perform)
         return cast("R", found)  # the function's own result, as it gave it
+
+    def carry(self, run: Run) -> Carried:
+        """What carries a permit on that a function of this client runs by: `taskbound.carry` asks for it."""
+        held, digest = self._carrying(), content_digest(run.arguments)
+        token = drive(held.transaction(run.tool, run.action, digest), self._web.perform)
+        return carried_of(held, run, token)
 
     @contextmanager
     def task(  # noqa: PLR0913 -- what a task is made of, each by its name

@@ -30,6 +30,7 @@ __all__ = [
     "NarrowedError",
     "NoClientError",
     "NoTaskHereError",
+    "NotCarriedError",
     "OtherLoopError",
     "OutcomeUntoldError",
     "PermitOverError",
@@ -243,6 +244,16 @@ class TaskNotEndedError(UnavailableError):
 
     code = "task-not-ended"
     remedy = "end it with `taskbound task end`, or it goes on until its deadline"
+
+
+class NotCarriedError(DeniedError):
+    """A permit can't be carried to a service from here, or its transaction token is not to be had."""
+
+    code = "not-carried"
+    remedy = (
+        "call it in a guarded function, in the thread or task that runs it, of a client that is over the"
+        " network (`Client(ORIGIN, proof=…)`)"
+    )
 
 
 REPEATED: Final = "action-repeated"

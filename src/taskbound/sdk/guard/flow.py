@@ -73,6 +73,11 @@ class Run:
 
     values: Any
     """What was made of the decided bytes, and compared with them."""
+    tool: str
+    action: str
+    """The permit that it runs on."""
+    arguments: bytes
+    """The bytes that were decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,7 +293,7 @@ def _ran(transport: Transport, call: Call, permit: Permit, function: Function) -
         yield from told_beside(transport, permit.action, "not-sent", error)  # 6
         raise
     try:
-        result = yield Run(values=values)  # 2
+        result = yield Run(values=values, tool=call.tool, action=permit.action, arguments=call.arguments)  # 2
     except GeneratorExit:  # whoever drives is gone; what nobody told of is unknown to the daemon in time
         raise
     except BaseException as error:

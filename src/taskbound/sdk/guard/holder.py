@@ -7,6 +7,7 @@
 3. What a token was issued for is told with it (RFC 9396 §7): until when, and how soon the agent is to be
    heard of. A block is heard of three times within that.
 4. Plain HTTP is for this machine alone.
+5. A transaction token is asked for with the same key, which it names, and for the trust domain.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import urlencode, urlsplit
 
+from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
-from taskbound.core.token.exchange import GRANT, TASK_REFERENCE
+from taskbound.core.token.exchange import GRANT, TASK_REFERENCE, TRANSACTION_TOKEN
 from taskbound.core.token.values import agent_name
-from taskbound.sdk.guard.errors import CallUndecidedError, NoTaskHereError
+from taskbound.sdk.guard.errors import CallUndecidedError, NoTaskHereError, NotCarriedError
 from taskbound.sdk.guard.flow import Flow, Say
 from taskbound.sdk.guard.proof import dpop
 
@@ -135,12 +137,13 @@ class Granted:
 class Holder:
     """Has a key, proves an agent with what it is given, and shows tokens of one task."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- each by its name
         self,
         *,
         origin: str,
         task: str,
         namespace: str,
+        domain: str,
         proof: Proof,
         key: ProofKey,
         now: Callable[[], float],
@@ -157,6 +160,7 @@ class Holder:
         self.origin = origin.removesuffix("/")
         self.task = task
         self._namespace = namespace
+        self.domain = domain or seen.hostname
         self._proof = proof
         self._key = key
         self._now = now
@@ -218,6 +222,37 @@ class Holder:
             _raise_no_token(answer)
         return asked, answer
 
+    def transaction(self, tool: str, action: str, content: str) -> Flow[str]:
+        """A transaction token of a permitted action, for the request with this `Content-Digest` (rule 5).
+
+        Raises:
+            NotCarriedError: None is issued.
+            ApiLostError: It can't be asked for now.
+        """
+        _, answer = yield from self.exchanged(
+            {
+                "subject_token": self.task,
+                "subject_token_type": TASK_REFERENCE,
+                "requested_token_type": TRANSACTION_TOKEN,
+                "resource": "",
+                "audience": self.domain,
+                "scope": tool,
+                "request_details": canonical({"action": action, "content_digest": content}).decode(),
+            }
+        )
+        said = object_of(answer)
+        if answer.status == OK:
+            return text_of(said, "access_token")
+        words = text_of(said, "error_description") or text_of(said, "error") or f"status {answer.status}"
+        if answer.status >= FAILED or answer.status == TOO_MANY:
+            raise ApiLostError(f"no transaction token can be had now: {words}", sent=True)
+        remedy = "see that `domain=` is the daemon's `trust_domain`" if "domain" in words else ""
+        raise NotCarriedError(f"no transaction token of `{action}`: {words}", remedy=remedy)
+
+    def prove(self, token: str, method: str, url: str) -> str:
+        """A proof of a request to somebody else, with this token (RFC 9449)."""
+        return dpop(self._key, method=method, uri=url, now=int(self._now()), token=token)
+
     def exchanged(self, wanted: Mapping[str, str]) -> Flow[tuple[float, HttpAnswer]]:
         """What the token endpoint answers to who wants this of it, and when it was asked."""
         again = True
@@ -231,6 +266,7 @@ class Holder:
                 **self._proof.parameters(text),
                 **wanted,
             }
+            form = {name: value for name, value in form.items() if value}
             headers = {
                 "DPoP": self._made("POST", _TOKENS, ""),
                 "Content-Type": "application/x-www-form-urlencoded",

@@ -18,7 +18,7 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
-from taskbound.sdk.guard.errors import NoTaskHereError, SignatureError, TaskNotStartedError
+from taskbound.sdk.guard.errors import NoTaskHereError, NotCarriedError, SignatureError, TaskNotStartedError
 from taskbound.sdk.guard.flow import Holds
 from taskbound.sdk.guard.guarded import Guards
 
@@ -72,6 +72,7 @@ class Speaker(Guards):
             origin=told.origin,
             task=task,
             namespace=told.namespace or "default",
+            domain=told.domain,
             proof=told.proof,
             key=self._outside.key(None if told.subject is None else told.subject.key),
             now=self._outside.now,
@@ -82,6 +83,15 @@ class Speaker(Guards):
         if not self._told.origin:
             raise NoTaskHereError(
                 "a token is handed on over the network", remedy="on one machine: `taskbound task delegate`"
+            )
+        return self._afar
+
+    def _carrying(self) -> Afar:
+        """What a permit is carried on by."""
+        if not self._told.origin:
+            raise NotCarriedError(
+                "this client asks over the daemon's socket, whose permits have no token",
+                remedy="use the API on this machine: `Client('http://127.0.0.1:8700', proof=…)`",
             )
         return self._afar
 

@@ -50,6 +50,8 @@ class Told:
     proof: Proof | None = None
     subject: SubjectToken | None = None
     """Whose token starts the tasks of a client that is over the network."""
+    domain: str = ""
+    """The trust domain, over the network; the origin's host where it is not said."""
     trust: SSLContext | None = None
     """Whom to believe instead of the system's authorities."""
     wait: float = 0.0

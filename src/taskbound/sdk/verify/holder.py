@@ -6,8 +6,9 @@
        x5t#S256:…                           a client certificate, by the thumbprint of RFC 8705
        jkt:…                                a key, by its thumbprint, that signed this request (DPoP)
 
-2. A token is held by the workload in its `req_wl`. Which showings are whose is configured, and one is
-   nobody's but one workload's. A `req_wl` that is a SPIFFE ID is shown by itself.
+2. A token is held by the workload in its `req_wl`. It names the key that it was asked with (`cnf`), and who
+   shows that is its holder. Which other showings are whose is configured, and one is nobody's but one
+   workload's. A `req_wl` that is a SPIFFE ID is shown by itself.
 3. A service that passes a request on shows itself, and not the agent: such *carriers* are configured, and
    are believed of any token that they bring. They are believed to bring it for what it is for, and to
    nobody else.
@@ -95,22 +96,25 @@ class Holders:
                 raise BadHoldersError(f"two have the showing `{one}`")
             seen.add(one)
 
-    def require(self, holder: str, shown: Collection[str]) -> None:
+    def require(self, holder: str, confirmed: str, shown: Collection[str]) -> None:
         """Go on only where the token's holder was shown, or who may carry it.
 
         Args:
             holder: The token's `req_wl`.
+            confirmed: The showing of the key that the token names; empty where it names none.
             shown: The showings of the request.
 
         Raises:
             HolderNotShownError: Neither was.
         """
-        if self.of(holder).isdisjoint(shown):
+        if self.of(holder, confirmed).isdisjoint(shown):
             raise HolderNotShownError(f"nothing shows that the request is from `{holder}`")
 
-    def of(self, holder: str) -> frozenset[str]:
-        """The showings that a token of this holder may come with."""
+    def of(self, holder: str, confirmed: str) -> frozenset[str]:
+        """The showings that a token of this holder, which names this key, may come with."""
         own = {holder} if holder.startswith(_SPIFFE) else set[str]()
+        if confirmed:
+            own.add(confirmed)
         return frozenset({*self.shown_by.get(holder, ()), *self.carriers, *own})
 
 
@@ -176,4 +180,4 @@ def dpop_showing(
         except DpopKeyError:
             continue
         return f"{_JKT}{proof.jkt}", claim_of("", ClaimKind.DPOP, proof.jkt, proof.id, until=proof.until)
-    raise HolderNotShownError("the proof is by no key that is configured for the token's holder")
+    raise HolderNotShownError("the proof is by no key of the token's holder")

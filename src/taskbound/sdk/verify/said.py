@@ -7,10 +7,13 @@
 3. What authority rests on is all that an entry of the revocation feed may name: the namespace, the task and
    those above it, everybody who acts, the person for whom, the admission and the sign-in of a client, the
    token itself and its key.
+4. `cnf` names one key: by its thumbprint (`jkt`, RFC 9449), or that of a certificate (`x5t#S256`, RFC 8705).
+   What names another, or two, is no token that can be held to anybody.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Said", "parse_said"]
 
 _LONGEST: Final = 512
+_KEYS: Final = frozenset({"jkt", "x5t#S256"})
+_THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _MOST_ABOVE: Final = 16
 _MOST_ACTORS: Final = 16
 _MOST_APPROVERS: Final = 64
@@ -47,6 +52,8 @@ class Said:
     """For whom, as tokens call them: `person:NAME`, or `agent:NAME`."""
     holder: str
     """`req_wl`: the workload that asked for it."""
+    confirmed: str
+    """The showing of the key that it was asked with (`holder`); empty where it names none."""
     agent: str
     """The plain name of the agent that it is of."""
     agents: tuple[str, ...]
@@ -108,6 +115,7 @@ def parse_said(jws: UnverifiedJws) -> Said:
         key=jws.header.kid,
         subject=claims.subject,
         holder=holder,
+        confirmed=_confirmed(claims),
         agent=_agent(space, holder),
         agents=_actors(claims, space, holder),
         namespace=space,
@@ -127,6 +135,20 @@ def parse_said(jws: UnverifiedJws) -> Said:
     if (said.txn, said.tool) != (_text(context, "action"), _text(claims.rest, "scope")):
         raise BadTokenContextError("`tctx` speaks of another action than the token", where="tctx")  # 1
     return said
+
+
+def _confirmed(claims: Claims) -> str:
+    """The showing of the key that the token names (rule 4)."""
+    if "cnf" not in claims.rest:
+        return ""
+    named = claims.rest["cnf"]
+    found = list(named.items()) if isinstance(named, dict) else []
+    if len(found) != 1 or found[0][0] not in _KEYS:
+        raise BadTokenContextError("`cnf` names no one key", where="cnf")
+    kind, thumbprint = found[0]
+    if not isinstance(thumbprint, str) or _THUMBPRINT.fullmatch(thumbprint) is None:
+        raise BadTokenContextError("`cnf` names no key by its thumbprint", where="cnf")
+    return f"{kind}:{thumbprint}"
 
 
 def _actors(claims: Claims, space: str, holder: str) -> tuple[str, ...]:

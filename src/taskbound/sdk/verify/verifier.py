@@ -295,7 +295,7 @@ class Verifier:
         if head.proofs and holding.origin:
             showing, claim = dpop_showing(
                 head.proofs,
-                holding.of(said.holder),
+                holding.of(said.holder, said.confirmed),
                 request=(head.method, holding.origin + head.path),
                 token=head.tokens[0],
                 check=self._check,
@@ -303,7 +303,7 @@ class Verifier:
             )
             self._claims.use(claim, self._clock())
             shown.add(showing)
-        holding.require(said.holder, shown)
+        holding.require(said.holder, said.confirmed, shown)
 
     def _begun(self, opened: Opened, bound: str, now: Instant) -> Accepted | Repeated:
         said, head = opened.said, opened.head

@@ -256,6 +256,7 @@ def _issue(daemon: Daemon, seat: Connection, ask: wire.AskAction, action: str) -
         action=action,
         content=ask.content_digest,
         parent=seat.token,
+        binding=seat.bound,
     )
     actor = Actor(name=agent_name(seat.namespace, seat.agent), proof=seat.proof)
     match daemon.authority.standing(seat, OPERATIONS["token:exchange"]):

@@ -105,6 +105,12 @@ class Connection:
         proof = None if self.principal is None else self.principal.proof
         return proof.token if isinstance(proof, TokenProof) and proof.task else ""
 
+    @property
+    def bound(self) -> Binding | None:
+        """The key of that token; None where none was shown, or one that is bound to none."""
+        proof = None if self.principal is None else self.principal.proof
+        return proof.binding if isinstance(proof, TokenProof) else None
+
     def leave(self, task: str, words: str) -> None:
         """The task ended: the next call is told so (rule 2)."""
         if self.task == task:

@@ -192,14 +192,13 @@ class Network:
             UnprovenError: It is somebody else, or shows no token of ours.
             DeniedError: It has ended meanwhile.
         """
-        if principal is None or principal.kind is not PrincipalKind.AGENT:
-            raise UnprovenError("only an agent gives up its own task")
-        proof = principal.proof
+        proof = None if principal is None else principal.proof
+        if principal is None or not isinstance(proof, TokenProof):
+            raise UnprovenError("an agent gives its task up over a network, with a token of that task")
         with self._means.store.read() as snapshot:
-            token = proof.token if isinstance(proof, TokenProof) else ""
-            row = snapshot.tokens.token(principal.namespace, token)
+            row = snapshot.tokens.token(principal.namespace, proof.token)
             if row is None:
-                raise UnprovenError("this is an agent's act, and no token of its task was shown")
+                raise UnprovenError("nobody here issued that token")
             require_token_gives_up(snapshot, row, self._means.clock.now())
         return actor_of(principal)
 

@@ -154,7 +154,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         argument-changed argument-undecided call-deferred input-undecided no-head tool-unbound
         call-denied call-held call-narrowed call-over call-refused call-repeated tool-not-pinned
         client-forked decision-altered no-client no-task-named no-task-token other-loop result-withheld
-        no-task-started
+        no-task-started not-carried
     """,
     _UNAVAILABLE: """
         application-lost claims-full data-directory-unwritable

@@ -86,7 +86,7 @@ TRANSACTION_TOKEN: Final = TokenKind(
     lifetime=_LIFE,
     header=_OURS,
     required={"txn": _TEXT, "scope": _TEXT, "req_wl": _TEXT, "tctx": ClaimForm.OBJECT},
-    optional={"rctx": ClaimForm.OBJECT, "act": ClaimForm.OBJECT},
+    optional={"rctx": ClaimForm.OBJECT, "act": ClaimForm.OBJECT, "cnf": ClaimForm.OBJECT},
 )
 """One permitted action (draft-ietf-oauth-transaction-tokens); its audience is a trust domain."""
 
