@@ -168,6 +168,32 @@ def test_each_extra_brings_what_its_part_of_the_package_imports(
     assert whole.missing(list(lacking)) == {}
 
 
+AFAR = """
+from pathlib import Path
+from taskbound import AsyncClient, Carried, Client, Proof, SubjectToken, acarry, carry, guard
+
+@guard(server="ledger", effect="write")
+def book(text: str) -> str:
+    request: Carried = carry()
+    return request.headers("POST", "https://ledger.example/book")["Txn-Token"]
+
+@guard(server="ledger", effect="write")
+async def later(text: str) -> bytes:
+    return (await acarry()).body
+
+PROOF = Proof.from_file(Path("token"), kind="token")
+SUBJECT = SubjectToken.from_file(Path("ann.token"), key=Path("ann.pem"))
+
+with Client("https://as.example", proof=PROOF, subject=SUBJECT, domain="corp.example") as client:
+    with client.task("keep the book", template="books") as task:
+        said: str = book("milk") + task.id + client.hand_to("helper")
+
+async def use() -> str:
+    async with AsyncClient("https://as.example", proof=PROOF, subject=SUBJECT) as client:
+        async with client.task("keep the book", template="books"):
+            await later("milk")
+            return await client.hand_to("helper")
+"""
 WRONG = """
 from notes import note
 from taskbound import Client, Guarded, guard
@@ -196,10 +222,11 @@ def test_a_program_of_a_users_is_typed_whole_and_a_wrong_one_is_told_where(
     alone: Environment, tmp_path: Path
 ) -> None:
     (tmp_path / "notes.py").write_text(EXAMPLE.read_text("utf-8"))
+    (tmp_path / "afar.py").write_text(AFAR)
     (tmp_path / "wrong.py").write_text(WRONG)
     told = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary"]
     done = subprocess.run(
-        [*told, "--python-executable", str(alone.python), "notes.py", "wrong.py"],
+        [*told, "--python-executable", str(alone.python), "notes.py", "afar.py", "wrong.py"],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -41,7 +41,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 AFAR = """
 import sys
-from taskbound import Client, Proof, TaskboundError, guard
+from taskbound import Client, Proof, SubjectToken, TaskboundError, carry, guard
 
 @guard(server="notes")
 def note(text: str) -> str:
@@ -53,6 +53,17 @@ for proof in ("assertion", "svid", "token"):
             note("hello")
         except TaskboundError as error:
             print(error.code)
+told = {"proof": Proof(kind="token", read=lambda: "x"), "subject": SubjectToken(read=lambda: "x")}
+with Client("https://127.0.0.1:1", **told) as client:
+    try:
+        with client.task("why", template="notes"):
+            pass
+    except TaskboundError as error:
+        print(error.code)
+try:
+    carry()
+except TaskboundError as error:
+    print(error.code)
 from taskbound.wiring.joining import join
 try:
     join(agent="helper")
@@ -135,7 +146,8 @@ def test_the_sdk_runs_with_what_the_base_package_brings_and_nothing_else(tmp_pat
     far = there.run("-c", restricted, str(program), TASKBOUND_HOME=str(tmp_path / "none"))
     assert far.returncode == 0, far.stderr
     assert far.stdout.splitlines() == [
-        *["api-lost"] * 3,
+        *["api-lost"] * 4,
+        "not-carried",
         "no-data-directory",
         "['cryptography', 'httpx2', 'joserfc', 'msgspec']",
     ]
