@@ -5,8 +5,10 @@ blocks. *Bare* is the function alone; *there and back* writes the arguments as w
 them back. *A ping* is one question over the same kind of connection that is answered and nothing else;
 `/livez` the same of the API, over a connection that stays. *Guarded* is the whole call: asked, decided and
 recorded durably, run, its outcome told and recorded durably; over HTTP each of the two with a proof of its
-own. What goes over HTTP takes turns first, then the rest: a program that acts over the socket is the
-agent's from then on, and with it the API that it has started. CPU is the program's own.
+own. *Carried* is that, and a transaction token for the service that would act (`carry`), which is an
+exchange with proofs of its own, and is signed by another process. What goes over HTTP takes turns first,
+then the rest: a program that acts over the socket is the agent's from then on, and with it the API that it
+has started. CPU is the program's own.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import httpx2
 
 from dev.benchmarks.page import Section, Table
 from dev.benchmarks.sampling import by_turns, micro
+from taskbound.sdk.guard.carried import carry
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.guarded import guard
 from taskbound.sdk.guard.proof import Proof
@@ -91,10 +94,17 @@ def _works() -> Iterator[tuple[dict[str, Callable[[], object]], ...]]:
             afar = Client(Told(origin=origin, task=one.task, proof=proof), here)
             signature = Signature.of(say.__wrapped__, server="echo", effect="read")
             close, far = (each.guard(server="echo", effect="read")(say.__wrapped__) for each in (near, afar))
+
+            @afar.guard(server="echo", tool="say", effect="read")
+            def sent(text: str) -> str:
+                """Says it."""
+                return carry().headers("POST", "https://echo.example/say")["Txn-Token"] and text
+
             yield (
                 {
                     "HTTP: `/livez`": lambda: web.get("/livez").raise_for_status(),
                     "HTTP: guarded": lambda: far("hello"),
+                    "HTTP: carried": lambda: sent("hello"),
                 },
                 {
                     "a function, bare": lambda: say.__wrapped__("hello"),
