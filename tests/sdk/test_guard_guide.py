@@ -28,6 +28,15 @@ def test_the_guides_program_notes_what_is_permitted_and_says_why_the_other_is_no
         assert there.file.read_text() == "buy milk\n"
 
 
+def test_the_readmes_program_does_too(tmp_path: Path) -> None:
+    (program,) = blocks("python", ROOT / "README.md")
+    with settled(tmp_path) as there:
+        (tmp_path / "readme.py").write_text(f"file = {json.dumps(str(there.file))}\n{program}")
+        done = there.run("readme.py")
+        assert (done.returncode, done.stdout) == (0, "outside-scope\n"), done.stderr
+        assert there.file.read_text() == "buy milk\n"
+
+
 def run(program: str, /, **names: object) -> dict[str, object]:
     found = {"Path": Path, "Client": Client, "Proof": Proof, "SubjectToken": SubjectToken, **names}
     exec(compile(program, str(GUIDE), "exec"), found)  # noqa: S102 - our own page
