@@ -30,9 +30,9 @@ def read(
     return read_head(method, target, fields, before=before, most=most)
 
 
-def quiet(*beside: tuple[str, str]) -> Asked:
+def quiet(*beside: tuple[str, str], proxy: Proxy = Proxy.AUTH_REQUEST) -> Asked:
     nothing = {"content-type": "", "content-length": ""}
-    return read("GET /quiet", *beside, proxy=Proxy.AUTH_REQUEST, changed=nothing)
+    return read("GET /quiet", *beside, proxy=proxy, changed=nothing)
 
 
 def partial(value: str) -> tuple[str, str]:
@@ -86,6 +86,7 @@ def test_a_head_says_what_the_verifier_looks_at_with_every_value_of_what_may_sta
         (lambda: read("GET /livez"), ""),
         (lambda: read(changed={"host": "Echo.Example"}), ""),
         (lambda: read("POST /say", partial("false"), proxy=Proxy.ENVOY), ""),
+        (lambda: quiet(proxy=Proxy.ENVOY), ""),
     ],
 )  # fmt: skip  # a line each
 def test_what_is_not_the_request_that_is_passed_on_is_refused_by_name(
