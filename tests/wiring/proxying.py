@@ -292,17 +292,18 @@ def proxied(
     *,
     holders: str = "",
     endpoints: str = "",
+    **told: str,
 ) -> Iterator[Front]:
-    """A proxy of this kind by the guide's file, with texts of it that are changed."""
+    """A proxy of this kind by the guide's file, with texts of it that are changed; `told` of the guard's."""
     registered_once(world, folder / "echo.pem")
-    file = guard_file(folder, world, kind, holders=holders, endpoints=endpoints)
+    file = guard_file(folder, world, kind, holders=holders, endpoints=endpoints, **told)
     service, port = Service(), free_port()
     thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
         with Running("proxied", str(file)) as guard:
-            told = proxy_file(folder, kind, port=port, behind=service.server_port, changed=changed or {})
-            process = started(folder, kind, told)
+            path = proxy_file(folder, kind, port=port, behind=service.server_port, changed=changed or {})
+            process = started(folder, kind, path)
             try:
                 found = Front(kind, world, port, service, guard, file, process)
                 until(lambda: answers(found), f"{kind} answers: {(folder / 'proxy.log').read_text()[-2000:]}")

@@ -54,6 +54,8 @@ def test_the_guides_file_says_what_it_stands_before(tmp_path: Path) -> None:
 
 def test_what_may_be_left_out_or_said_is_as_it_is_said(tmp_path: Path) -> None:
     said = GUIDES.replace(TAIL, '\nnamespace = "acme"\nauthorities = "/etc/ssl/ours.pem"' + TAIL)
+    assert read(tmp_path).claims == Path("/var/lib/taskbound-guard/claims.db")
+    assert read(tmp_path, line("claims", '"shared"')).claims is None
     file = read(tmp_path, said)
     assert (file.namespace, file.authorities) == ("acme", Path("/etc/ssl/ours.pem"))
     file = read(tmp_path, line("group", "", line("public", "")))
@@ -103,6 +105,7 @@ WRONG = {
     "a number": (line("issuer", "7"), "bad-guard-file", "issuer"),
     "an empty name": (line("name", '""'), "bad-guard-file", "name"),
     "a relative path": (line("claims", '"claims.db"'), "bad-guard-file", "claims"),
+    "another word for claims": (line("claims", '"daemon"'), "bad-guard-file", "claims"),
     "no hosts": (line("hosts", "[]"), "bad-guard-file", "hosts"),
     "any host": (line("hosts", '["*"]'), "bad-guard-file", "hosts"),
     "a host in capitals": (line("hosts", '["Echo.example"]'), "bad-guard-file", "hosts"),

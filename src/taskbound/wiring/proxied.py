@@ -3,7 +3,8 @@
 1. It listens on a socket that its own account and one group can connect to, or on the loopback, and nowhere
    else: who may ask can use a permit up, and learns what is missing from a request.
 2. It has the service's own key, by which it hears what ended and asks what a token is worth, and the
-   service's claims. It reaches no store, no signing key and no daemon's socket.
+   service's claims, which are a file, or asked of the issuer by that key for all guards of the service. It
+   reaches no store, no signing key and no daemon's socket.
 3. It answers once it listens. Until it has heard what ended it asks the issuer about each token, and where it
    can do neither, nothing passes.
 4. Of its own accord it ends by a signal, or with whoever holds its lifeline. What is being looked at then is
@@ -186,7 +187,7 @@ async def _serve(
             name=file.name,
             issuer=file.issuer,
             domain=file.domain,
-            claims=file.claims,
+            claims=link.claims() if file.claims is None else file.claims,
             holding=file.holding,
             namespace=file.namespace,
             status=reader,
@@ -228,6 +229,7 @@ def _shown(file: GuardFile) -> dict[str, object]:
         "hosts": sorted(file.hosts),
         "endpoints": dict(file.tools),
         "public": list(file.public),
+        "claims": "shared" if file.claims is None else str(file.claims),
         "holding": file.holding if isinstance(file.holding, str) else "holders",
     }
 

@@ -7,6 +7,8 @@
 4. nginx' `auth_request` shows no body, so behind it an endpoint has none: the body is the arguments, which
    nobody would have looked at.
 5. The guard listens on a socket of this machine: what is shown to it must not be read on the way.
+6. Claims are a file of this machine's, or those that all guards of one service share, by the word for it:
+   with a file each, two guards let a request pass once each.
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ _KNOWN: Final = frozenset(
 _OF_ENDPOINT: Final = frozenset({"tool", "body", "definition"})
 _OF_HOLDERS: Final = frozenset({"shown_by", "carriers", "origin"})
 _NONE: Final = "none"
+_SHARED: Final = "shared"
+"""Claims that the daemon keeps (rule 6)."""
 T = TypeVar("T")
 
 
@@ -68,7 +72,8 @@ class GuardFile:
     issuer: str
     domain: str
     namespace: str
-    claims: Path
+    claims: Path | None
+    """The file of what was done; None where the daemon keeps it for all guards of the service."""
     key: Path
     """The service's own, PEM."""
     authorities: Path | None
@@ -85,7 +90,7 @@ def read_file(path: Path) -> GuardFile:
     """What the file says.
 
     Raises:
-        BadGuardFileError: Anything of rules 1 to 5.
+        BadGuardFileError: Anything of rules 1 to 6.
         BadEndpointError: An endpoint is not declared as it has to be.
         BadHoldersError: The holders are not.
         BadAddressError: The address is none.
@@ -109,7 +114,7 @@ def read_file(path: Path) -> GuardFile:
         issuer=texts["issuer"],
         domain=texts["domain"],
         namespace=_text(told, "namespace", needed=False) or "default",
-        claims=_absolute(texts["claims"], "claims"),
+        claims=None if texts["claims"] == _SHARED else _absolute(texts["claims"], "claims"),
         key=_absolute(texts["key"], "key"),
         authorities=_absolute(text, "authorities")
         if (text := _text(told, "authorities", needed=False))
