@@ -78,6 +78,16 @@ def test_law_4_what_ends_while_a_claim_waits_runs_nothing_and_is_not_known_to_ha
     assert place.why(place.token())[1] == "outcome-not-known"
 
 
+def test_law_10_what_is_not_heard_any_more_after_a_claim_waited_runs_nothing(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    begin = place.claims.begin
+    slow(place, lambda: setattr(place.feed, "fresh", False))
+    assert place.why(place.token()) == (503, "test-stale", "fresh-status")
+    place.claims.begin = begin  # type: ignore[method-assign]  # the seam is put back
+    place.feed.fresh = True
+    assert place.why(place.token())[1] == "outcome-not-known"
+
+
 def test_law_4_a_token_that_ends_while_a_claim_waits_runs_nothing(tmp_path: Path) -> None:
     place = Place(tmp_path)
     token = place.token()

@@ -81,3 +81,10 @@ def test_a_field_that_says_no_such_digest_says_nothing(lines: list[str]) -> None
 def test_what_two_readers_may_read_differently_is_refused(lines: list[str]) -> None:
     with pytest.raises(BadContentDigestError):
         parse_content_digest(lines)
+
+
+def test_a_field_as_long_as_may_be_is_read_and_one_character_more_is_not() -> None:
+    rest = 2_048 - len(RIGHT) - len(", x=::")
+    assert parse_content_digest([f"{RIGHT}, {'x' * (rest + 1)}=::"]) is not None
+    with pytest.raises(BadContentDigestError, match="too long"):
+        parse_content_digest([f"{RIGHT}, {'x' * (rest + 2)}=::"])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskbound.sdk.verify import Endpoint, Endpoints, Holders
+from taskbound.sdk.verify import Body, Endpoint, Endpoints, Holders
 from taskbound.sdk.verify.endpoint import BadEndpointError
 from taskbound.sdk.verify.errors import (
     ContentEncodedError,
@@ -123,3 +123,10 @@ def test_a_workload_that_is_named_by_its_spiffe_id_is_shown_by_it() -> None:
     holders = Holders()
     holders.require("spiffe://corp.example/coder", "", ["spiffe://corp.example/coder"])
     assert holders.of("agent:coder", "") == frozenset()
+
+
+def test_an_endpoint_is_what_was_declared_and_a_tool_alone_is_one() -> None:
+    own = Endpoint(tool="bank__pay", body=Body.ARGUMENTS, definition="d" * 64)
+    endpoints = Endpoints({"POST /pay": own, "POST /refund": "bank__refund"})
+    assert endpoints.of("POST", "/pay") is own
+    assert endpoints.of("POST", "/refund") == Endpoint(tool="bank__refund")

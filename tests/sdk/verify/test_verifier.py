@@ -11,7 +11,7 @@ from taskbound.core.token.served import Repeated
 from taskbound.sdk.feed import FeedReader
 from taskbound.sdk.verify import Asking, Body, Endpoint, Verifier
 from taskbound.sdk.verify.errors import OtherNamespaceError
-from tests.sdk.verify.world import BODY, DEFINITION, DOMAIN, ISSUER, TOOL, Feed, Place, answer
+from tests.sdk.verify.world import BODY, DEFINITION, DOMAIN, ISSUER, TOOL, Feed, Place, StaleError, answer
 from tests.tokens import NOW, ed25519, es256
 
 BY_ARGUMENTS = Endpoint(tool=TOOL, body=Body.ARGUMENTS, definition=DEFINITION)
@@ -254,6 +254,7 @@ ANSWERS: list[tuple[str, Any, tuple[int, str, str] | None]] = [
     ("a list", b"[true]", UNKNOWN),
     ("unreachable", ConnectionResetError(), UNKNOWN),
     ("late", TimeoutError(), UNKNOWN),
+    ("silent", StaleError("the issuer does not answer"), UNKNOWN),
 ]  # fmt: skip  # a table reads better as one
 
 
