@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def test_what_a_digest_of_the_body_does_not_cover_is_refused_before_the_body_is_
     app = App1()
     token = (b"txn-token", place.token().encode())
     kind = (b"content-type", b"application/json")
-    asked_for = {
+    asked_for: dict[str, dict[str, Any]] = {
         "query": {"query_string": b"a=b"},
         "type": {"headers": [token, (b"content-type", b"text/plain")]},
         "types": {"headers": [token, kind, kind]},
@@ -93,8 +94,8 @@ def test_a_body_that_takes_too_long_is_refused_and_uses_nothing(
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(dict(message))
 
     asyncio.run(AsgiGuard(app, place.verifier, ENDPOINTS)(scope(place.token()), never, send))
     assert [one.get("status") for one in sent] == [408, None]
