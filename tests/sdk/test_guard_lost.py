@@ -170,8 +170,7 @@ async def test_a_cancelled_call_leaves_no_permit_behind_wherever_it_is_cancelled
                     pass
                 else:
                     done += 1
-                link = vars(client)["_link"]
-                while link._behind:  # noqa: SLF001 - what is owed behind the caller's back
+                while client._owed._left:  # noqa: SLF001 - what is owed is told behind the caller's back
                     await others()
                 permits = place.world.events("action-decided")[decided:]
                 left = outcomes(place.world)[told:]

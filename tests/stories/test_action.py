@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -168,12 +169,20 @@ def test_an_outcome_ends_the_doubt_for_good(world: World) -> None:
     assert code_of(world.ask(task, connection="con_b")) == "permit"
 
 
-def test_an_outcome_is_told_once_within_one_group(world: World) -> None:
+@pytest.mark.parametrize("outcome", ["succeeded", "failed", "unknown", "not-sent"])
+def test_an_outcome_that_is_told_again_within_one_group_is_one_and_another_one_is_refused(
+    world: World, outcome: str
+) -> None:
     action = id_of(world.ask(world.settle_in()))
-    report = Report(namespace="default", connection="con_a", action=action, outcome="succeeded", answer=b"{}")
-    first, second = world.outcomes.record([report, report])
-    assert isinstance(first, Release)
-    assert isinstance(second, Withhold)
+    other = "failed" if outcome == "succeeded" else "succeeded"
+    report = Report(namespace="default", connection="con_a", action=action, outcome=outcome)
+    stranger = replace(report, connection="con_b")
+    first, second, *others = world.outcomes.record(
+        [report, report, replace(report, outcome=other), stranger, replace(report, answer=b"{}")]
+    )
+    assert first == second
+    assert [one.code for one in others if isinstance(one, Withhold)] == ["not-holder"] * 3
+    assert [one["after"] for one in world.events("action-outcome")] == [outcome]
 
 
 def test_what_was_not_sent_gives_uses_and_limits_back_and_unknown_keeps_them(world: World) -> None:

@@ -172,28 +172,31 @@ class Sheet:
         self._events: list[Event] = []
         self._ended: list[tuple[OpenPermit, str]] = []
         self._back: list[OpenPermit] = []
-        self._taken: set[str] = set()
+        self._taken: dict[str, tuple[str, str]] = {}
 
     def take(self, report: Report, permit: OpenPermit | None) -> Released:
         """Whether this report's result may leave, and remember what it changes."""
-        if (
-            permit is None
-            or not report.holds(permit.task, permit.connection)
-            or permit.state not in OPEN
-            or permit.id in self._taken
-        ):
+        held = permit is not None and report.holds(permit.task, permit.connection)
+        if permit is None or not held or permit.state not in OPEN or self._is_another(report):
             error = NotHolderError(f"`{report.action}` is no open permit of who tells this")  # 1
             return Withhold(action=report.action, code=error.code, reason=error.message)
+        if permit.id in self._taken:
+            return self.judge(report, permit.task)  # the same again, in one group
         after = _after(permit.state, _EVENTS[report.outcome])
         try:
             require_unsent(after, told=permit.id in self._told, credential=permit.id in self._minted)
         except (CredentialWrittenError, TokenIssuedError) as error:
             said = Withhold(action=permit.id, code=error.code, reason=error.message, recorded=False)
             return replace(said, advice=error.advice)  # 4
-        self._taken.add(permit.id)
+        self._taken[permit.id] = report.outcome, report.digest
         answer = self.judge(report, permit.task)
         self._keep(report, permit, after, released=isinstance(answer, Release))
         return answer
+
+    def _is_another(self, report: Report) -> bool:
+        """Whether this group has another outcome of the action already."""
+        told = (report.outcome, report.digest)
+        return self._taken.get(report.action, told) != told
 
     def recall(self, report: Report, kept: StoredAction) -> Released | None:
         """What stands of an outcome that its holder told before (rule 1); None when this is another one.

@@ -4,13 +4,15 @@
 2. Where the answer to a question is lost, the same is asked again under the same key, once. Where that was
    permitted before, nothing was done on it, and that is told. Under a key of the caller's nothing is told:
    another process may have it too.
-3. An outcome is told until it is taken, for some seconds; the same again changes nothing.
+3. An outcome is told until it is taken, for some seconds; the same again changes nothing. What a proof of the
+   program's own raises meanwhile is no answer: whoever called hears that the outcome is untold.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
@@ -29,24 +31,28 @@ from taskbound.sdk.guard.errors import (
     ResultWithheldError,
     UnpinnedToolError,
 )
-from taskbound.sdk.guard.flow import Answered, Flow, Pause, Permit, told_beside
+from taskbound.sdk.guard.flow import Answered, Flow, Pause, Permit, Say, told_beside
 from taskbound.sdk.guard.holder import (
     FAILED,
     OK,
     TOO_MANY,
     UNPROVEN,
     ApiLostError,
+    Await,
     Holder,
     HttpAnswer,
     object_of,
     text_of,
 )
+from taskbound.sdk.guard.owed import Asked
+from taskbound.sdk.guard.proof import UnreadableProofError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.sdk.guard.flow import Call
+    from taskbound.sdk.guard.owed import Debt
 
 __all__ = ["Afar"]
 
@@ -56,51 +62,85 @@ _PAUSE: Final = 0.25
 _LOOK: Final = 1.0
 """Seconds between two looks at a held action."""
 _REASONS: Final = "reasons"
+_NOT_HOLDER: Final = "not-holder"
 _NONE: Final = "act_none"
 _ACTIONS: Final = "/v1/actions"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Put:
+    """A question, as it is sent."""
+
+    body: bytes
+    key: str
 
 
 class Afar(Holder):
     """A daemon behind its API."""
 
-    def ask(self, call: Call) -> Flow[Permit]:
+    @property
+    def patience(self) -> float:
+        """Seconds for which an outcome is told again."""
+        return _OWED
+
+    def ask(self, call: Call, debt: Debt) -> Flow[Permit]:
         """The permit; raises as `Transport.ask` says."""
         asked = awake()
         told: dict[str, JsonValue] = {"tool": call.tool, **({"resume": call.resume} if call.resume else {})}
         body = b'{"arguments":%b,%b' % (call.arguments, canonical(told)[1:])
         key = call.key or secrets.token_urlsafe(16)
-        answer, lost = yield from self._asked(body, key)
+        put = _Put(body=body, key=key)
+        debt.asks(put, own=bool(call.key))
+        answer, lost = yield from self._asked(put, debt)
         if answer is None or answer.status >= FAILED:
             if call.key:
+                debt.over()
                 raise CallUndecidedError(
                     f"the answer was lost: {lost}",
                     remedy="call it again with the same key: it says what became of this one, or decides it",
                 )
             yield Pause(seconds=_PAUSE)
             asked = awake()
-            answer = yield from self.shown("POST", _ACTIONS, body, key=key)  # 2
-            said = object_of(answer)
-            if said.get("code") == REPEATED and said.get("state") == "permitted":
+            answer = yield from self.shown("POST", _ACTIONS, body, key=key, debt=debt)  # 2
+            if action := _repeated(answer):
                 undecided = CallUndecidedError(
                     f"the answer was lost, and nothing was done: {lost}", remedy="call it again"
                 )
-                yield from told_beside(self, text_of(said, "action"), "not-sent", undecided)
+                yield from told_beside(self, debt, action, "not-sent", undecided)
                 raise undecided
+        _write_down(answer, debt)
         if answer.status != OK:
             raise self._refusal(call.tool, answer)
-        return (yield from self._permit(call, object_of(answer), asked))
+        return (yield from self._permit(call, object_of(answer), asked, debt))
 
-    def _asked(self, body: bytes, key: str) -> Flow[tuple[HttpAnswer | None, str]]:
+    def again(self, debt: Debt) -> Flow[None]:
+        """What became of a question; as `Transport.again` says."""
+        answer: HttpAnswer | None = yield Say(what=Await(debt=debt))
+        if answer is None or answer.status >= FAILED:
+            asked = debt.due
+            if not isinstance(asked, Asked) or asked.own or not isinstance(asked.what, _Put):
+                debt.over()
+                return
+            debt.answer = None
+            answer = yield from self.shown("POST", _ACTIONS, asked.what.body, key=asked.what.key)
+        if answer.status >= FAILED or answer.status == TOO_MANY:
+            raise CallUndecidedError(f"status {answer.status}")
+        if (action := _repeated(answer)) and not debt.is_own:
+            debt.permitted(action)
+        else:
+            _write_down(answer, debt)
+
+    def _asked(self, put: _Put, debt: Debt) -> Flow[tuple[HttpAnswer | None, str]]:
         """The answer to a question, and what is wrong with it; None where it is lost."""
         try:
-            answer = yield from self.shown("POST", _ACTIONS, body, key=key)
+            answer = yield from self.shown("POST", _ACTIONS, put.body, key=put.key, debt=debt)
         except ApiLostError as error:
             if not error.sent:
                 raise
             return None, error.message
         return answer, _problem(answer, "detail") or f"status {answer.status}"
 
-    def _permit(self, call: Call, said: Mapping[str, JsonValue], asked: float) -> Flow[Permit]:
+    def _permit(self, call: Call, said: Mapping[str, JsonValue], asked: float, debt: Debt) -> Flow[Permit]:
         action = text_of(said, "action")
         try:
             same = (
@@ -119,26 +159,28 @@ class Afar(Holder):
                 )
         except DeniedError as error:
             if action:
-                yield from told_beside(self, action, "not-sent", error)
+                yield from told_beside(self, debt, action, "not-sent", error)
             raise
         return Permit(action=action, asked=asked)
 
-    def tell(self, action: str, outcome: str, note: str = "") -> Flow[None]:
+    def tell(self, action: str, outcome: str, note: str = "", *, seconds: float | None = None) -> Flow[None]:
         """Say what came of it (rule 3); raises as `Transport.tell` says."""
         body = canonical({"outcome": outcome, **({"note": note} if note else {})})
-        end = time.monotonic() + _OWED
+        end = time.monotonic() + (_OWED if seconds is None else seconds)
         while True:
+            cause: BaseException | None = None
             try:
-                answer = yield from self.shown("POST", f"/v1/actions/{action}/outcome", body)
+                answer = yield from self.shown("POST", f"/v1/actions/{action}/outcome", body, late=True)
             except TaskboundError as error:
                 why, over = error.message, isinstance(error, DeniedError)
+                cause = error.__cause__ if isinstance(error, UnreadableProofError) else error
             else:
                 if answer.status == OK and (
                     outcome != "succeeded" or object_of(answer).get("result") == "may-leave"
                 ):
                     return
                 why, over = _problem(answer, "detail") or f"status {answer.status}", False
-                if answer.status == UNPROVEN:
+                if answer.status == UNPROVEN or _problem(answer, "code") == _NOT_HOLDER:
                     over = True
                 elif answer.status < FAILED and answer.status != TOO_MANY:
                     raise ResultWithheldError(
@@ -152,7 +194,8 @@ class Afar(Holder):
                     f"what came of `{action}` ({outcome}) could not be told: {why}",
                     action=action,
                     outcome=outcome,
-                )
+                    over=over,
+                ) from cause
             yield Pause(seconds=_PAUSE)
 
     def hear(self, held: HeldError, seconds: float) -> Flow[Answered]:
@@ -175,11 +218,6 @@ class Afar(Holder):
     def leave(self, action: str) -> Flow[None]:  # noqa: ARG002 -- the transport's own shape
         """Nothing: an agent that comes back no more has its question withdrawn after ten minutes."""
         yield from ()
-
-    def left(self, answer: HttpAnswer) -> Flow[None]:
-        """Say that nothing is begun on the answer to a question whose caller is gone."""
-        if answer.status == OK:
-            yield from self.tell(text_of(object_of(answer), "action"), "not-sent")
 
     def beat(self) -> Flow[None]:
         """Be heard of: any request with the task's token is, also one that names no action."""
@@ -213,6 +251,22 @@ class Afar(Holder):
             case _:
                 pass
         return found
+
+
+def _repeated(answer: HttpAnswer) -> str:
+    """The action that this question was permitted as before, and nothing else is known of; empty without."""
+    said = object_of(answer)
+    permitted = said.get("code") == REPEATED and said.get("state") == "permitted"
+    return text_of(said, "action") if permitted else ""
+
+
+def _write_down(answer: HttpAnswer, debt: Debt) -> None:
+    """What is owed once this is the answer to a question."""
+    action = text_of(object_of(answer), "action") if answer.status == OK else ""
+    if action:
+        debt.permitted(action)
+    else:
+        debt.over()
 
 
 def _problem(answer: HttpAnswer, name: str) -> str:

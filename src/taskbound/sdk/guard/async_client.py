@@ -11,6 +11,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.sdk.guard.carried import Carried, carried_of, content_digest, on
 from taskbound.sdk.guard.flow import Run, steer
 from taskbound.sdk.guard.guarded import current
+from taskbound.sdk.guard.owed import AsyncOwed
 from taskbound.sdk.guard.speaker import Speaker
 from taskbound.sdk.guard.told import TaskHandle, handle_afar, handle_of, order_of
 
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.sdk.guard.flow import Call, Step, Transport
+    from taskbound.sdk.guard.flow import Call, Flow, Step, Transport
     from taskbound.sdk.guard.guarded import Guarded
     from taskbound.sdk.guard.holder import Granted
     from taskbound.sdk.guard.link import AsyncLink
+    from taskbound.sdk.guard.owed import Debt
     from taskbound.sdk.guard.task import Order
     from taskbound.sdk.guard.told import Outside, Told
     from taskbound.sdk.guard.web import AsyncWeb
@@ -39,6 +41,7 @@ class AsyncClient(Speaker):
         """Do nothing yet (rule 1)."""
         super().__init__(told, outside)
         self._leaving: set[asyncio.Future[None]] = set()
+        self._owed = AsyncOwed(lambda: self._spoken)
 
     @cached_property
     def _link(self) -> AsyncLink:
@@ -50,11 +53,7 @@ class AsyncClient(Speaker):
     def _web(self) -> AsyncWeb:
         from taskbound.sdk.guard.web import AsyncWeb  # noqa: PLC0415 -- rule 1
 
-        async def left(answer: Any) -> None:  # noqa: ANN401 -- an `HttpAnswer`, which is not loaded here
-            with suppress(TaskboundError):  # it is unknown once its time is over
-                await steer(self._afar.left(answer), self._web.perform)
-
-        return AsyncWeb(self._afar.origin, trust=self._told.trust, left=left)
+        return AsyncWeb(self._afar.origin, trust=self._told.trust)
 
     @cached_property
     def _spoken(self) -> tuple[Transport, Callable[[Step], Any]]:
@@ -78,10 +77,14 @@ class AsyncClient(Speaker):
         async def perform(step: Step) -> object:
             if isinstance(step, Run):
                 with on(self, step):
+                    step.debt.begins()
                     return await function.started(step.values)
             return await outside(step)
 
-        return await steer(function.flow(transport, call, self._holds, self._told.wait), perform)
+        def flow(debt: Debt) -> Flow[object]:
+            return function.flow(transport, call, self._holds, self._told.wait, debt)
+
+        return await self._owed.run(flow, perform)
 
     async def carry(self, run: Run) -> Carried:
         """What carries a permit on that a function of this client runs by: `taskbound.acarry` asks for it."""
@@ -116,7 +119,8 @@ class AsyncClient(Speaker):
             beating.cancel()
             with suppress(ValueError):  # a block that is left in another context than it was entered in
                 current.reset(token)
-            await self._finish(handle, left)
+            async with self._owed.settled(left):
+                await self._finish(handle, left)
 
     async def hand_to(self, agent: str) -> str:
         """A token that one agent exchanges for a task beneath this client's, as `Client.hand_to`."""
@@ -212,9 +216,17 @@ class AsyncClient(Speaker):
                     await steer(self._afar.beat(), self._web.perform)
                 else:
                     await self._link.beat()
+                self._owed.tell()
 
     async def close(self) -> None:
-        """End its connections, once what was begun behind cancelled blocks has ended."""
+        """Tell what is still owed, end what was begun behind cancelled blocks, and its connections.
+
+        Raises:
+            OutcomeUntoldError: As `Client.close`.
+        """
+        await self._owed.closed(None, self._closed)
+
+    async def _closed(self) -> None:
         if self._leaving:
             await asyncio.wait(self._leaving)
         for name in ("_link", "_web"):
@@ -226,7 +238,7 @@ class AsyncClient(Speaker):
         self._tokens.append(current.set(self))
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        """Close it."""
+    async def __aexit__(self, _: object, error: BaseException | None, *__: object) -> None:
+        """Close it, as `Client` does."""
         current.reset(self._tokens.pop())
-        await self.close()
+        await self._owed.closed(error, self._closed)

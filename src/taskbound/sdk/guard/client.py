@@ -11,6 +11,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.sdk.guard.carried import Carried, carried_of, content_digest, on
 from taskbound.sdk.guard.flow import Run, drive
 from taskbound.sdk.guard.guarded import current
+from taskbound.sdk.guard.owed import BlockingOwed
 from taskbound.sdk.guard.speaker import Speaker
 from taskbound.sdk.guard.told import TaskHandle, handle_afar, handle_of, order_of
 
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.sdk.guard.flow import Call, Step, Transport
+    from taskbound.sdk.guard.flow import Call, Flow, Step, Transport
     from taskbound.sdk.guard.guarded import Guarded
     from taskbound.sdk.guard.link import BlockingLink
+    from taskbound.sdk.guard.owed import Debt
     from taskbound.sdk.guard.task import Order
+    from taskbound.sdk.guard.told import Outside, Told
     from taskbound.sdk.guard.web import BlockingWeb
 
 __all__ = ["Client"]
@@ -32,6 +35,11 @@ R = TypeVar("R")
 
 class Client(Speaker):
     """For programs that block. Threads may share one; a process that was forked may not."""
+
+    def __init__(self, told: Told, outside: Outside) -> None:
+        """Do nothing yet (rule 1)."""
+        super().__init__(told, outside)
+        self._owed = BlockingOwed(lambda: self._spoken)
 
     @cached_property
     def _link(self) -> BlockingLink:
@@ -64,11 +72,14 @@ class Client(Speaker):
         def perform(step: Step) -> object:
             if isinstance(step, Run):
                 with on(self, step):
+                    step.debt.begins()
                     return function.started(step.values)
             return outside(step)
 
-        found = drive(function.flow(transport, call, self._holds, self._told.wait), perform)
-        return cast("R", found)  # the function's own result, as it gave it
+        def flow(debt: Debt) -> Flow[object]:
+            return function.flow(transport, call, self._holds, self._told.wait, debt)
+
+        return cast("R", self._owed.run(flow, perform))  # the function's own result, as it gave it
 
     def carry(self, run: Run) -> Carried:
         """What carries a permit on that a function of this client runs by: `taskbound.carry` asks for it."""
@@ -121,7 +132,8 @@ class Client(Speaker):
             beating.join()
             with suppress(ValueError):  # a block that is left in another context than it was entered in
                 current.reset(token)
-            self._finish(handle, left)
+            with self._owed.settled(left):
+                self._finish(handle, left)
 
     def hand_to(self, agent: str) -> str:
         """A token of this client's task that one agent exchanges, for a task beneath it (`SubjectToken`).
@@ -208,19 +220,28 @@ class Client(Speaker):
                     drive(self._afar.beat(), self._web.perform)
                 else:
                     self._link.beat()
+                self._owed.tell()
 
     def close(self) -> None:
-        """End its connections."""
-        for name in ("_link", "_web"):
-            if (one := vars(self).get(name)) is not None:
-                one.close()
+        """Tell what is still owed, and end its connections.
+
+        Raises:
+            OutcomeUntoldError: What came of some call could not be told, and nobody has heard so yet.
+        """
+        self._close(None)
+
+    def _close(self, error: BaseException | None) -> None:
+        with self._owed.settled(error, final=True):
+            for name in ("_link", "_web"):
+                if (one := vars(self).get(name)) is not None:
+                    one.close()
 
     def __enter__(self) -> Self:
         """Guarded functions that are called within belong to it (rule 3)."""
         self._tokens.append(current.set(self))
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
+        """Close it; beside an error that leaves the block, what could not be told is a note."""
         current.reset(self._tokens.pop())
-        self.close()
+        self._close(error)

@@ -215,11 +215,13 @@ class OutcomeUntoldError(UnavailableError):
         "do not call it again before somebody has looked: `taskbound action reconcile` says what became of it"
     )
 
-    def __init__(self, message: str, *, action: str, outcome: str) -> None:
-        """Keep which action's it is, and what would have been told."""
+    def __init__(self, message: str, *, action: str, outcome: str, over: bool = False) -> None:
+        """Keep which action's it is, what would have been told, and whether it never will be."""
         super().__init__(message)
         self.action = action
         self.outcome = outcome
+        self.over = over
+        """Whether the daemon hears it no more; else the client tells it, should it be able to."""
 
 
 class NoTaskHereError(DeniedError):

@@ -17,6 +17,8 @@
 7. Whoever interrupts the wait for people takes the question back.
 8. Which call is held is remembered until it is answered: called again, it is presented as the same one, so
    that a narrower answer is heard of.
+9. What a call owes the daemon is written down before each step of it (`owed`): a flow that ends between two
+   of them, for whatever reason, leaves it there.
 """
 
 from __future__ import annotations
@@ -33,12 +35,16 @@ from taskbound.sdk.guard.errors import (
     HoldDeniedError,
     HoldOverError,
     NarrowedError,
+    OutcomeUntoldError,
     PermitOverError,
+    ResultWithheldError,
     SignatureError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+    from taskbound.sdk.guard.owed import Debt
 
 __all__ = [
     "Answered",
@@ -78,6 +84,8 @@ class Run:
     """The permit that it runs on."""
     arguments: bytes
     """The bytes that were decided."""
+    debt: Debt
+    """To be told that it begins, right before it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,19 +164,30 @@ class Holds:
 class Transport(Protocol):
     """How the daemon is spoken to: over its socket, or over HTTP."""
 
-    def ask(self, call: Call) -> Flow[Permit]:
+    @property
+    def patience(self) -> float:
+        """Seconds for which an outcome is told again where nobody says how long."""
+
+    def ask(self, call: Call, debt: Debt) -> Flow[Permit]:
         """The permit, where there is one.
 
-        It MUST raise `RefusedError` or one of its kinds where the daemon answered no, and an
-        `UnavailableError` where nobody knows of a permit. It MUST NOT give a permit whose action is not this
-        one's.
+        It MUST write down the question before it is sent, and what was answered as soon as it is (rule 9). It
+        MUST raise `RefusedError` or one of its kinds where the daemon answered no, and an `UnavailableError`
+        where nobody knows of a permit. It MUST NOT give a permit whose action is not this one's.
         """
 
-    def tell(self, action: str, outcome: str, note: str = "") -> Flow[None]:
+    def again(self, debt: Debt) -> Flow[None]:
+        """Find out what became of a question whose answer nobody heard, and write that down.
+
+        It MUST NOT ask again what was never sent, what another holder sent, or what is under a key of the
+        caller's: that would be another question. Raises an `UnavailableError` where it can be tried again.
+        """
+
+    def tell(self, action: str, outcome: str, note: str = "", *, seconds: float | None = None) -> Flow[None]:
         """Say what came of it; returns when that is durable and a result may be used.
 
         It MUST raise `ResultWithheldError` where it may not, and `OutcomeUntoldError` where it could not be
-        told.
+        told, within `patience` or so many seconds.
         """
 
     def hear(self, held: HeldError, seconds: float) -> Flow[Answered]:
@@ -241,10 +260,11 @@ async def steer(flow: Flow[T], perform: Callable[[Step], Any]) -> T:
             failed = error
 
 
-def guarded(
+def guarded(  # noqa: PLR0913 -- what a call is made of, each by its name
     transport: Transport,
     call: Call,
     *,
+    debt: Debt,
     holds: Holds,
     wait: float,
     narrowed: bool,
@@ -255,6 +275,7 @@ def guarded(
     Args:
         transport: How the daemon is spoken to.
         call: What is asked.
+        debt: Where what it owes is written down (rule 9).
         holds: What is held of the client's calls.
         wait: How many seconds people may take, should they have to be asked.
         narrowed: Whether less may run, where a person answers with less.
@@ -268,11 +289,15 @@ def guarded(
     """
     asked = call
     try:
-        call, permit = yield from _permitted(transport, holds.resumed(call), wait=wait, narrowed=narrowed)
+        call, permit = yield from _permitted(
+            transport, holds.resumed(call), debt, wait=wait, narrowed=narrowed
+        )
     except (HoldDeniedError, HoldOverError):
+        debt.over()
         holds.forget(asked)
         raise
     except HeldError as error:
+        debt.over()  # whoever called knows that people are asked
         holds.keep(asked, error.action)  # 8
         raise
     except NarrowedError:
@@ -281,31 +306,36 @@ def guarded(
         holds.forget(asked)
         raise
     holds.forget(asked)
-    return (yield from _ran(transport, call, permit, function))
+    return (yield from _ran(transport, call, permit, function, debt))
 
 
-def _ran(transport: Transport, call: Call, permit: Permit, function: Function) -> Flow[object]:
+def _ran(transport: Transport, call: Call, permit: Permit, function: Function, debt: Debt) -> Flow[object]:
     """What comes of the run on a permit, told."""
     try:
         values = function.made(call.arguments)
         _require_time(call, permit)  # 3
     except BaseException as error:
-        yield from told_beside(transport, permit.action, "not-sent", error)  # 6
+        yield from told_beside(transport, debt, permit.action, "not-sent", error)  # 6
         raise
     try:
-        result = yield Run(values=values, tool=call.tool, action=permit.action, arguments=call.arguments)  # 2
-    except GeneratorExit:  # whoever drives is gone; what nobody told of is unknown to the daemon in time
+        result = yield Run(
+            values=values, debt=debt, tool=call.tool, action=permit.action, arguments=call.arguments
+        )  # 2
+    except GeneratorExit:  # whoever drives is gone, and what is owed is written down
         raise
     except BaseException as error:
-        outcome = "failed" if isinstance(error, function.failed) else "unknown"
-        yield from told_beside(transport, permit.action, outcome, error)  # 4
+        if not debt.is_begun:
+            outcome = "not-sent"  # 6: it was interrupted right before
+        else:
+            outcome = "failed" if isinstance(error, function.failed) else "unknown"  # 4
+        yield from told_beside(transport, debt, permit.action, outcome, error)
         raise
     try:
         function.finished(result)
     except SignatureError as error:  # whatever is declared: it may be under way
-        yield from told_beside(transport, permit.action, "unknown", error)  # 4
+        yield from told_beside(transport, debt, permit.action, "unknown", error)  # 4
         raise
-    yield from transport.tell(permit.action, "succeeded")  # 5
+    yield from _told(transport, debt, permit.action, "succeeded")  # 5
     return result
 
 
@@ -314,12 +344,14 @@ def _require_time(call: Call, permit: Permit) -> None:
         raise PermitOverError(f"the permit of `{call.tool}` came when its time was over")
 
 
-def _permitted(transport: Transport, call: Call, *, wait: float, narrowed: bool) -> Flow[tuple[Call, Permit]]:
+def _permitted(
+    transport: Transport, call: Call, debt: Debt, *, wait: float, narrowed: bool
+) -> Flow[tuple[Call, Permit]]:
     """The permit, and what it is for, once people have answered where they have to be asked."""
     end = time.monotonic() + wait
     while True:
         try:
-            return call, (yield from transport.ask(call))
+            return call, (yield from transport.ask(call, debt))
         except NarrowedError as error:
             if not narrowed:
                 raise
@@ -367,10 +399,28 @@ def _heard(transport: Transport, held: HeldError, left: float) -> Flow[bool]:
     raise over
 
 
-def told_beside(transport: Transport, action: str, outcome: str, error: BaseException) -> Flow[None]:
+def _told(transport: Transport, debt: Debt, action: str, outcome: str, note: str = "") -> Flow[None]:
+    """Tell an outcome, which is owed until it is told."""
+    debt.came(action, outcome, note)  # 9
+    try:
+        yield from transport.tell(action, outcome, note)
+    except ResultWithheldError:
+        debt.over()  # it is recorded
+        raise
+    except OutcomeUntoldError as error:
+        debt.heard = True
+        if error.over:
+            debt.over()
+        raise
+    debt.over()
+
+
+def told_beside(
+    transport: Transport, debt: Debt, action: str, outcome: str, error: BaseException
+) -> Flow[None]:
     """Tell an outcome beside an error that is raised in any case; that it was not taken stands with that."""
     note = "" if outcome == "not-sent" else type(error).__name__
     try:
-        yield from transport.tell(action, outcome, note)
+        yield from _told(transport, debt, action, outcome, note)
     except TaskboundError as other:
         error.add_note(f"and what came of `{action}` was not taken: {other.message} [{other.code}]")

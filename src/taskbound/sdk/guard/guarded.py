@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.sdk.guard.flow import Flow, Holds, Transport
+    from taskbound.sdk.guard.owed import Debt
 
 __all__ = ["Guarded", "Guards", "current", "guard"]
 
@@ -137,12 +138,13 @@ class Guarded(Generic[P, R]):
 
     # What the clients need of it, and nobody else.
 
-    def flow(self, transport: Transport, call: Call, holds: Holds, wait: float) -> Flow[object]:
+    def flow(self, transport: Transport, call: Call, holds: Holds, wait: float, debt: Debt) -> Flow[object]:
         """All steps of one call."""
         wanted = wait if self._options.wait is None else self._options.wait
         steps = guarded(
             transport,
             replace(call, key=self._options.key),
+            debt=debt,
             holds=holds,
             wait=wanted,
             narrowed=self._options.narrowed,

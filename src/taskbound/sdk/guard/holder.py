@@ -19,17 +19,18 @@ from urllib.parse import urlencode, urlsplit
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
-from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.core.token.exchange import GRANT, TASK_REFERENCE, TRANSACTION_TOKEN
 from taskbound.core.token.values import agent_name
 from taskbound.sdk.guard.errors import CallUndecidedError, NoTaskHereError, NotCarriedError
 from taskbound.sdk.guard.flow import Flow, Say
-from taskbound.sdk.guard.proof import dpop
+from taskbound.sdk.guard.proof import UnreadableProofError, dpop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from taskbound.core.action.canonical import JsonValue
+    from taskbound.sdk.guard.owed import Debt
     from taskbound.sdk.guard.proof import Proof, ProofKey, SubjectToken
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "TOO_MANY",
     "UNPROVEN",
     "ApiLostError",
+    "Await",
     "Granted",
     "Holder",
     "HttpAnswer",
@@ -96,6 +98,15 @@ class Send:
     path: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    debt: Debt | None = field(default=None, repr=False)
+    """That of a question: that it may be sent is noted before it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Await:
+    """Wait for the answer to a question; None where it can't be waited for, or is lost."""
+
+    debt: Debt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +181,14 @@ class Holder:
         """Seconds between two signs of life of a block (rule 7)."""
 
     def shown(
-        self, method: str, path: str, body: bytes, *, key: str = "", late: bool = False
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        *,
+        key: str = "",
+        late: bool = False,
+        debt: Debt | None = None,
     ) -> Flow[HttpAnswer]:
         """The answer to a request that is shown with a token (rules 1 and 2)."""
         token, again = (yield from self._fresh(late=late)), True
@@ -181,7 +199,8 @@ class Holder:
                 headers["Content-Type"] = "application/json"
             if key:
                 headers["Idempotency-Key"] = key
-            answer = yield from self._sent(Send(method=method, path=path, headers=headers, body=body))
+            send = Send(method=method, path=path, headers=headers, body=body, debt=debt)
+            answer = yield from self._sent(send)
             if answer.status != UNPROVEN or not again:
                 return answer
             token, again = (yield from self.join()).text, False  # the one before stays where none is had
@@ -258,7 +277,7 @@ class Holder:
         again = True
         while True:
             asked = time.monotonic()
-            text: str = yield Say(what=Prove(proof=self._proof))
+            text = yield from self._proven()
             form = {
                 "grant_type": GRANT,
                 "resource": self.origin,
@@ -279,6 +298,19 @@ class Holder:
             if not (refused and again and self._nonce != nonce):  # another nonce is worth another try: 2
                 return asked, answer
             again = False
+
+    def _proven(self) -> Flow[str]:
+        """What the agent is proven with, read anew (rule 1); of what a `read` raises, one error."""
+        try:
+            text: str = yield Say(what=Prove(proof=self._proof))
+        except TaskboundError:
+            raise
+        except Exception as error:  # the program's own raises what it likes
+            raise UnreadableProofError(
+                f"what the agent is proven with can't be read: {type(error).__name__}",
+                remedy="look at the `read` that the client's proof was given",
+            ) from error
+        return text
 
     def keep(self, asked: float, answer: HttpAnswer) -> Granted:
         """The token that an answer gives, kept from now on, and what it was issued for (rule 3)."""

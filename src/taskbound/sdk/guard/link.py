@@ -7,8 +7,8 @@
 3. A connection that was lost is made anew with its secret, for as long as the daemon takes it for the same
    holder (design 4.9); after that it is another one.
 4. What a daemon that does not answer still says is believed by nobody: its connection is closed.
-5. A cancelled question may be permitted all the same: what was not begun is told so when its answer comes,
-   and a question to people is taken back.
+5. A cancelled question may be permitted all the same: it is waited for on, and what it comes to is the
+   client's to tell (`owed`). Where it was lost it is presented once more, if this is still the same holder.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ from taskbound.sdk.client import AsyncClient, Client, RefusedByDaemonError
 from taskbound.sdk.credential import OtherTaskBoundError
 from taskbound.sdk.guard.errors import CallUndecidedError, ForkedError, OtherLoopError, RefusedError
 from taskbound.sdk.guard.flow import Pause, Say
-from taskbound.sdk.guard.near import GRACE, UNAVAILABLE, Listen
-from taskbound.wire.action import Decide, Outcome, Permitted, Refused
-from taskbound.wire.approval import HoldPush, LeaveHold
+from taskbound.sdk.guard.near import GRACE, UNAVAILABLE, Again, Listen, Question
+from taskbound.sdk.guard.owed import Asked
+from taskbound.wire.approval import HoldPush
 from taskbound.wire.connection import Bind, Bound, Open, Ping
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine
+    from collections.abc import Awaitable
     from pathlib import Path
 
     from taskbound.sdk.guard.flow import Step
+    from taskbound.sdk.guard.owed import Debt
     from taskbound.wire.envelope import Answer, Ask, Push
 
 __all__ = ["AsPerson", "AsyncLink", "BlockingLink", "Place"]
@@ -117,6 +118,7 @@ class _Kept:
         self._process = 0
         self._secret = ""
         self._lost = 0.0
+        self._holder = 0
         self._heard: dict[str, HoldPush] = {}
         self.task = ""
         """The task that is named; empty for the one that the daemon finds."""
@@ -141,6 +143,19 @@ class _Kept:
     def _resume(self) -> str:
         """The secret with which a lost holder is the same again (rule 3)."""
         return self._secret if time.monotonic() - self._lost < GRACE else ""
+
+    def _keep(self, secret: str) -> None:
+        """The connection is this one now."""
+        if secret != self._secret:
+            self._holder += 1
+        self._secret = secret
+
+    def _to_repeat(self, debt: Debt) -> Asked | None:
+        """The question that may be presented once more, by this connection (rule 5)."""
+        due = debt.due
+        if isinstance(due, Asked) and not due.own and debt.sent == self._holder:
+            return due
+        return None
 
     def _hear(self, push: Push) -> None:
         if isinstance(push, HoldPush):
@@ -169,8 +184,12 @@ class BlockingLink(_Kept):
                 return self._listen(action, seconds)
             case Say(what=AsPerson(ask=ask)):
                 return self._as_person(ask)
+            case Say(what=Question(ask=ask, debt=debt)):
+                return self._say(ask, debt)
+            case Say(what=Again(debt=debt)):
+                return self._again(debt)
             case Say(what=ask):
-                return self._say(ask)  # type: ignore[arg-type]  # what `Near` says are questions
+                return self._say(ask)  # type: ignore[arg-type]  # what `Near` says are messages
             case _:
                 raise TypeError(step)
 
@@ -190,15 +209,24 @@ class BlockingLink(_Kept):
             self.bound = bound
             return bound
 
-    def _say(self, ask: Ask) -> Answer:
+    def _say(self, ask: Ask, debt: Debt | None = None) -> Answer:
         self.require_own()
         with self._turn:  # 2
             client = self._connected()
+            if debt is not None:
+                debt.sent = self._holder
             try:
                 return client.ask_any(ask)
             except BaseException:
                 self._drop()  # 4: also when a signal came in the middle of an answer
                 raise
+
+    def _again(self, debt: Debt) -> Answer | None:
+        self.require_own()
+        with self._turn:
+            self._connected()
+            asked = self._to_repeat(debt)
+            return None if asked is None else self._say(asked.what)  # type: ignore[arg-type]  # `Near`'s own
 
     def _as_person(self, ask: Ask) -> Answer:
         self.require_own()
@@ -238,16 +266,15 @@ class BlockingLink(_Kept):
             return self._client
         place = self.place
         try:
-            client = Client(place.socket, _hello(place, self._resume(), self.task))
-            try:
-                self.bound = client.ask(Bind(), Bound)
-                _require(self.bound, self.task)
-            except BaseException:
-                client.close()
-                raise
-        except RefusedByDaemonError as error:
-            raise _refused(error) from error
-        self._client, self._secret = client, client.opened.connection
+            self._client = client = Client(place.socket, _hello(place, self._resume(), self.task))
+            self._keep(client.opened.connection)
+            self.bound = client.ask(Bind(), Bound)
+            _require(self.bound, self.task)
+        except BaseException as error:
+            self._drop()  # also when a signal came: one that is kept by an error would be another's for ever
+            if isinstance(error, RefusedByDaemonError):
+                raise _refused(error) from error
+            raise
         return client
 
     def _still(self) -> bool:
@@ -292,7 +319,6 @@ class AsyncLink(_Kept):
         self._client: AsyncClient | None = None
         self._person: AsyncClient | None = None
         self._waiting: dict[str, asyncio.Future[HoldPush]] = {}
-        self._behind: set[asyncio.Task[None]] = set()
 
     async def perform(self, step: Step) -> object:
         """Do a step that is no run."""
@@ -304,8 +330,12 @@ class AsyncLink(_Kept):
                 return await self._listen(action, seconds)
             case Say(what=AsPerson(ask=ask)):
                 return await self._as_person(ask)
+            case Say(what=Question(ask=ask, debt=debt)):
+                return await self._question(ask, debt)
+            case Say(what=Again(debt=debt)):
+                return await self._again(debt)
             case Say(what=ask):
-                return await self._say(ask)  # type: ignore[arg-type]  # what `Near` says are questions
+                return await self._say(ask)  # type: ignore[arg-type]  # what `Near` says are messages
             case _:
                 raise TypeError(step)
 
@@ -325,14 +355,23 @@ class AsyncLink(_Kept):
 
     async def _say(self, ask: Ask) -> Answer:
         client = await self._connected()
-        if not isinstance(ask, Decide):
-            return await self._answered(client, client.ask_any(ask))
-        waiting = asyncio.ensure_future(client.ask_any(ask))
-        try:
-            return await self._answered(client, asyncio.shield(waiting))
-        except asyncio.CancelledError:
-            self._later(self._give_back(client, waiting))  # 5
-            raise
+        return await self._answered(client, client.ask_any(ask))
+
+    async def _question(self, ask: Ask, debt: Debt) -> Answer:
+        client = await self._connected()
+        debt.sent = self._holder
+        debt.answer = asyncio.ensure_future(self._answered(client, client.ask_any(ask)))
+        return await _waited(debt.answer)
+
+    async def _again(self, debt: Debt) -> Answer | None:
+        if debt.answer is not None:
+            try:
+                return await _waited(debt.answer)  # 5
+            except TaskboundError:
+                debt.answer = None
+        await self._connected()
+        asked = self._to_repeat(debt)
+        return None if asked is None else await self._say(asked.what)  # type: ignore[arg-type]  # `Near`'s own
 
     async def _answered(self, client: AsyncClient, answer: Awaitable[Answer]) -> Answer:
         try:
@@ -340,22 +379,6 @@ class AsyncLink(_Kept):
         except TaskboundError:
             self._drop(client)  # 4
             raise
-
-    async def _give_back(self, client: AsyncClient, waiting: asyncio.Future[Answer]) -> None:
-        """Say that nothing is begun on an answer that nobody waits for (rule 5)."""
-        try:
-            answer = await waiting
-            if isinstance(answer, Permitted):
-                await client.ask_any(Outcome(action=answer.action, outcome="not-sent"))
-            elif isinstance(answer, Refused) and answer.code == "held":
-                await client.ask_any(LeaveHold(action=answer.action))
-        except TaskboundError:
-            self._drop(client)  # to the daemon a permit of a lost connection is unknown
-
-    def _later(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._behind.add(task)
-        task.add_done_callback(self._behind.discard)
 
     async def _as_person(self, ask: Ask) -> Answer:
         self._require_loop()
@@ -437,7 +460,8 @@ class AsyncLink(_Kept):
                 raise
         except RefusedByDaemonError as error:
             raise _refused(error) from error
-        self._client, self._secret = client, said.connection
+        self._client = client
+        self._keep(said.connection)
         return client
 
     def _drop(self, client: AsyncClient) -> None:
@@ -446,10 +470,14 @@ class AsyncLink(_Kept):
             self._client, self._lost = None, time.monotonic()
 
     async def close(self) -> None:
-        """End the connections, once what is owed behind cancelled calls was said."""
-        if self._behind:
-            await asyncio.wait(self._behind)
+        """End the connections."""
         for one in (self._client, self._person):
             if one is not None:
                 one.close()
         self._client, self._person, self._secret = None, None, ""
+
+
+async def _waited(answer: asyncio.Future[Answer]) -> Answer:
+    """An answer; whoever is cancelled meanwhile leaves it to come."""
+    await asyncio.wait((answer,))
+    return answer.result()

@@ -4,7 +4,8 @@
 2. A permit is taken for this very act alone: its digest is made here from what was asked, and compared.
 3. Where the answer to a question is lost with the connection, the same is presented once more: where it was
    permitted before, nothing was done on it, and that is told. Under a key of the caller's nothing is told:
-   another process may have it too.
+   another process may have it too. A question whose caller was interrupted is presented once more as well, by
+   the same holder (`owed`).
 4. An outcome is owed: it is told again on the next connection, which is the same holder to the daemon within
    five seconds (design 4.9). After that it is unknown there, and whoever called is told that; at once where
    the connection is refused, since the function ran whatever the daemon says now.
@@ -46,9 +47,10 @@ from taskbound.wire.connection import Fault
 
 if TYPE_CHECKING:
     from taskbound.sdk.guard.flow import Call
+    from taskbound.sdk.guard.owed import Debt
     from taskbound.wire.envelope import Answer
 
-__all__ = ["Listen", "Near"]
+__all__ = ["Again", "Listen", "Near", "Question"]
 
 GRACE: Final = 5.0
 """Seconds within which a lost holder is the same again."""
@@ -59,7 +61,11 @@ _LOOK: Final = 5.0
 _PAUSE: Final = 0.1
 UNAVAILABLE: Final = "unavailable"
 """The family of a fault after which the same may be tried again."""
+_NOT_HOLDER: Final = "not-holder"
+"""The daemon's code where who tells an outcome holds no permit of the action any more."""
 _DENIED: Final = "denied"
+_HELD: Final = "held"
+_PERMITTED: Final = "permitted"
 _NOTE: Final = 1000
 
 
@@ -71,6 +77,21 @@ class Listen:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Ask this, and note in the debt which holder does, before it is sent."""
+
+    ask: Decide
+    debt: Debt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Wait for a question's answer, or present it once more as the same holder; None where neither can be."""
+
+    debt: Debt
+
+
 class Near:
     """The daemon of this machine."""
 
@@ -80,7 +101,12 @@ class Near:
         self._agent = agent
         self._numbers = count(1)
 
-    def ask(self, call: Call) -> Flow[Permit]:
+    @property
+    def patience(self) -> float:
+        """Seconds: as long as a lost holder is the same again (rule 4)."""
+        return GRACE
+
+    def ask(self, call: Call, debt: Debt) -> Flow[Permit]:
         """The permit; raises as `Transport.ask` says."""
         asked = awake()
         ask = Decide(
@@ -92,29 +118,47 @@ class Near:
             wait=_MOST_WAIT,
             read=(),
         )
+        debt.asks(ask, own=bool(call.key))
         try:
-            answer: Answer = yield Say(what=ask)
+            answer: Answer = yield Say(what=Question(ask=ask, debt=debt))
         except DaemonLostError as error:
             if call.key:
+                debt.over()
                 raise
             yield Pause(seconds=_PAUSE)
             asked = awake()
-            answer = yield Say(what=ask)  # 3
-            if isinstance(answer, Duplicate) and answer.state == "permitted":
+            answer = yield Say(what=Question(ask=ask, debt=debt))  # 3
+            if isinstance(answer, Duplicate) and answer.state == _PERMITTED:
                 undecided = CallUndecidedError(
                     f"the answer was lost, and nothing was done: {error.message}", remedy="call it again"
                 )
-                yield from told_beside(self, answer.action, "not-sent", undecided)
+                yield from told_beside(self, debt, answer.action, "not-sent", undecided)
                 raise undecided from error
-        return (yield from self._permit(call, answer, asked))
+        _write_down(answer, debt)
+        return (yield from self._permit(call, answer, asked, debt))
 
-    def _permit(self, call: Call, answer: Answer, asked: float) -> Flow[Permit]:
+    def again(self, debt: Debt) -> Flow[None]:
+        """What became of a question; as `Transport.again` says."""
+        answer: Answer | None = yield Say(what=Again(debt=debt))
+        match answer:
+            case Fault(family=family, message=message) if family == UNAVAILABLE:
+                raise CallUndecidedError(message)
+            case Duplicate(state=state, action=action) if state == _PERMITTED and not debt.is_own:
+                debt.permitted(action)
+            case Duplicate(state=state, action=action) if state == _HELD:
+                debt.held(action)
+            case None:
+                debt.over()
+            case _:
+                _write_down(answer, debt)
+
+    def _permit(self, call: Call, answer: Answer, asked: float, debt: Debt) -> Flow[Permit]:
         match answer:
             case Permitted():
                 try:
                     self._require_same(call, answer)
                 except (DecisionAlteredError, UnpinnedToolError) as error:
-                    yield from told_beside(self, answer.action, "not-sent", error)
+                    yield from told_beside(self, debt, answer.action, "not-sent", error)
                     raise
                 return Permit(action=answer.action, asked=asked)
             case Refused():
@@ -140,9 +184,9 @@ class Near:
                     f"the daemon answered `{type(answer).__name__}` to who asked for an action"
                 )
 
-    def tell(self, action: str, outcome: str, note: str = "") -> Flow[None]:
+    def tell(self, action: str, outcome: str, note: str = "", *, seconds: float | None = None) -> Flow[None]:
         """Say what came of it (rule 4); raises as `Transport.tell` says."""
-        end = time.monotonic() + GRACE
+        end = time.monotonic() + (GRACE if seconds is None else seconds)
         while True:
             try:
                 answer: Answer = yield Say(what=Outcome(action=action, outcome=outcome, note=note[:_NOTE]))
@@ -153,6 +197,8 @@ class Near:
                 match answer:
                     case Released():
                         return
+                    case Withheld(code=code, reason=why) if code == _NOT_HOLDER:
+                        over = True  # it is unknown there, or somebody told it otherwise
                     case Withheld(recorded=True) if outcome == "succeeded":
                         raise ResultWithheldError(
                             f"its result may not be used: {answer.reason}", action=action, code=answer.code
@@ -170,6 +216,7 @@ class Near:
                     f"what came of `{action}` ({outcome}) could not be told: {why}",
                     action=action,
                     outcome=outcome,
+                    over=over,
                 )
             yield Pause(seconds=_PAUSE)
 
@@ -184,7 +231,7 @@ class Near:
         """Take the question back; where the daemon can't be told, it sees the connection's end."""
         try:
             yield Say(what=LeaveHold(action=action))
-        except DaemonLostError:
+        except TaskboundError:
             return
 
     def _require_same(self, call: Call, answer: Permitted) -> None:
@@ -193,6 +240,17 @@ class Near:
         if Action(frame=frame, arguments=call.arguments).digest != answer.digest:
             raise DecisionAlteredError(f"what was permitted is not what was asked of `{call.tool}`")
         _require_pinned(call, answer.definition)
+
+
+def _write_down(answer: Answer, debt: Debt) -> None:
+    """What is owed once this is the answer to a question."""
+    match answer:
+        case Permitted(action=action):
+            debt.permitted(action)
+        case Refused(code=code, action=action) if code == _HELD:
+            debt.held(action)
+        case _:
+            debt.over()
 
 
 @lru_cache(maxsize=256)
@@ -220,7 +278,7 @@ def _refusal(tool: str, answer: Refused) -> RefusedError:
     reasons = tuple((one.code, one.text) for one in answer.reasons)
     words = "; ".join(text for _, text in reasons)
     kind = KINDS.get(answer.code, RefusedError)
-    held = answer.code == "held"
+    held = answer.code == _HELD
     said = kind(
         f"`{tool}` is {'held' if held else 'refused'}{f': {words}' if words else ''} [{answer.code}]",
         tool=tool,

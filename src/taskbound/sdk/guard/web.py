@@ -5,8 +5,8 @@
 2. A proxy is used for https alone, and sees nothing of it.
 3. An answer has so many bytes at most.
 4. A client is of the process that made its first request.
-5. A cancelled question may be permitted all the same: it is waited for behind the caller's back, and what was
-   not begun is told so.
+5. A cancelled question may be permitted all the same: it is waited for on, and what it comes to is the
+   client's to tell (`owed`).
 """
 
 from __future__ import annotations
@@ -21,20 +21,19 @@ import httpx2
 
 from taskbound.sdk.guard.errors import ForkedError, OtherLoopError, SignatureError
 from taskbound.sdk.guard.flow import Pause, Say
-from taskbound.sdk.guard.holder import ApiLostError, HttpAnswer, Prove, Send
+from taskbound.sdk.guard.holder import ApiLostError, Await, HttpAnswer, Prove, Send
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from ssl import SSLContext
 
     from taskbound.sdk.guard.flow import Step
+    from taskbound.sdk.guard.owed import Debt
 
 __all__ = ["AsyncWeb", "BlockingWeb"]
 
 _MOST: Final = 4 * 1024 * 1024
 _PATIENCE: Final = httpx2.Timeout(20.0, connect=5.0)
 _NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
-_ASKS: Final = "/v1/actions"
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 
@@ -77,6 +76,8 @@ class BlockingWeb(_Own):
                     _close(text)
                     raise SignatureError("a proof that is awaited is for an `AsyncClient`")
                 return text
+            case Say(what=Await()):
+                return None
             case Say(what=Send() as send):
                 return self._send(send)
             case _:
@@ -84,6 +85,9 @@ class BlockingWeb(_Own):
 
     def _send(self, send: Send) -> HttpAnswer:
         self.require_own()
+        _require_open(self._client)
+        if send.debt is not None:
+            send.debt.sent = 1
         try:
             with self._client.stream(
                 send.method, send.path, headers=dict(send.headers), content=send.body or None
@@ -103,10 +107,8 @@ class BlockingWeb(_Own):
 class AsyncWeb(_Own):
     """For asyncio programs; of the loop that it was first used in."""
 
-    def __init__(
-        self, origin: str, *, trust: SSLContext | None, left: Callable[[HttpAnswer], Awaitable[None]]
-    ) -> None:
-        """Send to this origin; `left` deals with the answer to a question that was cancelled (rule 5)."""
+    def __init__(self, origin: str, *, trust: SSLContext | None) -> None:
+        """Send to this origin, as `BlockingWeb`."""
         super().__init__()
         self._client = httpx2.AsyncClient(
             base_url=origin,
@@ -115,9 +117,7 @@ class AsyncWeb(_Own):
             headers=_HEADERS,
             verify=True if trust is None else trust,
         )
-        self._left = left
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._behind: set[asyncio.Future[None]] = set()
 
     async def perform(self, step: Step) -> object:
         """Do a step that is no run."""
@@ -128,6 +128,8 @@ class AsyncWeb(_Own):
             case Say(what=Prove(proof=proof)):
                 text = proof.read()
                 return text if isinstance(text, str) else await text
+            case Say(what=Await(debt=debt)):
+                return await _waited(debt)
             case Say(what=Send() as send):
                 return await self._sent(send)
             case _:
@@ -139,23 +141,13 @@ class AsyncWeb(_Own):
         if self._loop not in {None, loop}:
             raise OtherLoopError("this client belongs to another event loop")
         self._loop = loop
-        if (send.method, send.path) != ("POST", _ASKS):
+        _require_open(self._client)
+        if send.debt is None:
             return await self._send(send)
-        waiting = asyncio.ensure_future(self._send(send))
-        try:
-            return await asyncio.shield(waiting)
-        except asyncio.CancelledError:
-            behind = asyncio.ensure_future(self._give_back(waiting))  # 5
-            self._behind.add(behind)
-            behind.add_done_callback(self._behind.discard)
-            raise
-
-    async def _give_back(self, waiting: asyncio.Future[HttpAnswer]) -> None:
-        try:
-            answer = await waiting
-        except ApiLostError:
-            return  # a permit that nobody heard of is unknown once its time is over
-        await self._left(answer)
+        send.debt.sent = 1
+        send.debt.answer = answer = asyncio.ensure_future(self._send(send))
+        await asyncio.wait((answer,))  # 5
+        return answer.result()
 
     async def _send(self, send: Send) -> HttpAnswer:
         try:
@@ -170,10 +162,26 @@ class AsyncWeb(_Own):
         return _whole(answer, body)
 
     async def close(self) -> None:
-        """End the connections, once what is owed behind cancelled calls was said."""
-        if self._behind:
-            await asyncio.wait(self._behind)
+        """End the connections."""
         await self._client.aclose()
+
+
+async def _waited(debt: Debt) -> HttpAnswer | None:
+    """The answer to a question that is still waited for; None where there is none, or it was lost."""
+    if debt.answer is None:
+        return None
+    await asyncio.wait((debt.answer,))
+    try:
+        found: HttpAnswer = debt.answer.result()
+    except ApiLostError:
+        debt.answer = None
+        return None
+    return found
+
+
+def _require_open(client: httpx2.Client | httpx2.AsyncClient) -> None:
+    if client.is_closed:
+        raise ApiLostError("this client was closed", sent=False)
 
 
 def _by_proxy(origin: str) -> bool:

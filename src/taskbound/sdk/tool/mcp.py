@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.guard.async_client import AsyncClient
     from taskbound.sdk.guard.flow import Flow, Holds, Transport
+    from taskbound.sdk.guard.owed import Debt
 
 __all__ = ["GuardedSession"]
 
@@ -76,9 +77,9 @@ class _Sending:
         self._own = own
         self._seconds = seconds
 
-    def flow(self, transport: Transport, call: Call, holds: Holds, wait: float) -> Flow[object]:
+    def flow(self, transport: Transport, call: Call, holds: Holds, wait: float, debt: Debt) -> Flow[object]:
         """All steps of it."""
-        return guarded(transport, call, holds=holds, wait=wait, narrowed=False, function=self)
+        return guarded(transport, call, debt=debt, holds=holds, wait=wait, narrowed=False, function=self)
 
     def made(self, decided: bytes) -> dict[str, Any]:
         """What is sent (rule 2)."""
