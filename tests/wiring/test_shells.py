@@ -147,7 +147,7 @@ def test_what_was_paused_ended_or_revoked_runs_nothing_and_what_goes_on_runs_onc
     assert shell.runs() == runs + 1
     probe, call = guarded.permitted(shell), guarded.permitted(shell)
     with client(world.one.socket) as person:
-        for one in (probe, call):
+        for one in (call, probe):  # the feed tells ends in their order
             person.ask(RevokeToken(token=claims_of(one.tokens[0])["jti"]), Done)
         until(lambda: shell.ask(probe).code == over[0], "it is heard")
         runs = shell.runs()
