@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,8 +19,11 @@ from taskbound.sdk.feed import FeedFollower, FeedReader, RevokedError, StaleFeed
 from taskbound.sdk.fresh import awake
 from taskbound.wire.connection import Fault
 from taskbound.wire.revocation import FeedEntry, FeedRows, ReadFeed
+from tests.house.tree import ROOT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from taskbound.core.errors import TaskboundError
 
 TASK = Thing(namespace="default", about=About.TASK, id="tsk_a")
@@ -317,3 +323,66 @@ def test_a_follower_gives_up_no_place_for_an_answer_that_comes_late_or_again(rea
     assert [one.after for one in script.asked] == [-1, 9, 9, 12, 12, 12, 12]
     assert all(one.mark for one in script.asked[1:])
     reader.require_clear([KEY])
+
+
+def test_the_child_of_a_fork_is_stale_and_knows_what_ended_while_a_thread_of_the_parent_hears(
+    tmp_path: Path,
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(FORKING)
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["child stale-feed revoked left fresh", "parent fresh revoked"]
+
+
+FORKING = """
+import os, threading
+from taskbound.sdk.feed import FeedReader
+from taskbound.sdk.fresh import awake
+from tests.sdk.test_feed import KEY, TASK, entry, rows
+
+parent, hearing, may = os.getpid(), threading.Event(), threading.Event()
+
+def clock():
+    if os.getpid() == parent and threading.current_thread() is not threading.main_thread():
+        hearing.set()
+        may.wait(20)
+    return awake()
+
+def said(thing):
+    try:
+        reader.require_clear([thing])
+    except Exception as error:
+        return error.code
+    return "fresh"
+
+reader = FeedReader(clock=clock)
+reader.hear(rows(entry(3), through=3), reader.question()[1])
+_, asked = reader.question()
+other = threading.Thread(target=reader.hear, args=(rows(through=4), asked))
+other.start()
+hearing.wait(20)
+if os.fork() == 0:
+    found = []
+
+    def look():
+        found.extend([said(KEY), said(TASK), "taken" if reader.hear(rows(through=9), asked) else "left"])
+        reader.hear(rows(through=5), reader.question()[1])
+        found.append(said(KEY))
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    looking.join(10)
+    print("child", *found, flush=True)
+    os._exit(0)
+os.wait()
+may.set()
+other.join()
+print("parent", said(KEY), said(TASK), flush=True)
+"""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.audit import leaf_hash
 from taskbound.core.audit.events import TokenKeyRevoked
 from taskbound.core.clock import Instant
 from taskbound.core.revocation import KillSwitch
+from taskbound.core.revocation.feed import About, Entry, Thing, Turn
 from taskbound.core.task import TaskEvent
 from taskbound.flows.audit.sequencing import Sequencer
 from taskbound.flows.revocation import Feed, FeedBehindError, FeedStaleError, OtherLogError, stop
@@ -124,6 +127,21 @@ def test_entries_of_another_namespace_are_not_told_and_those_of_keys_are(world: 
     assert said(begin(feed, "acme")) == [("namespace", "", "stopped"), ("key", "kid_1", "over")]
     assert ("namespace", "", "stopped") not in said(begin(feed))
     assert said(begin(feed))[-1] == ("key", "kid_1", "over")
+
+
+def test_what_a_reader_asks_costs_the_same_however_much_ends_in_other_namespaces() -> None:
+    world = World(store=MemoryStore())
+    thing = Thing(namespace="default", about=About.TOKEN, id="tok")
+    at = world.clock.now()
+    ends = [Entry(place=one, at=at, thing=thing, turn=Turn.OVER) for one in range(50_000)]
+    key = Entry(place=50_000, at=at, thing=Thing(namespace="", about=About.KEY, id="k"), turn=Turn.OVER)
+    world.store.write(lambda tx: tx.revocation.put_entries([*ends, key]))
+    feed = feed_of(world)
+    begin(feed, "acme")
+    before = time.process_time()
+    for _ in range(1_000):
+        assert said(begin(feed, "acme")) == [("key", "k", "over")]
+    assert time.process_time() - before < 1.0
 
 
 def test_a_page_is_as_long_as_asked_and_the_next_begins_behind_it(world: World, feed: Feed) -> None:

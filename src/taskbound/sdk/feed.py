@@ -10,7 +10,9 @@
    a sign of the same.
 4. An answer belongs to its question. One that comes late, again, or from before the log was begun anew says
    nothing that is not known: it is left, and neither what was heard nor the place is given up for it.
-5. A `FeedFollower` asks on and on in a thread. What fails is tried again a moment later and told to whoever
+5. The child of a process that was forked has nobody who follows: it knows what was heard, and is stale until
+   it follows by itself.
+6. A `FeedFollower` asks on and on in a thread. What fails is tried again a moment later and told to whoever
    wants to know; it never ends by itself, and nothing that fails makes anything fresh.
 """
 
@@ -26,6 +28,7 @@ from taskbound.core.errors import DeniedError, TaskboundError, UnavailableError
 from taskbound.core.revocation.feed import About, Entry, FeedBrokenError, Heard, Thing, Turn
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.sdk.fresh import BOUND, awake
+from taskbound.sdk.verify.forked import anew_in_children
 from taskbound.wire.revocation import ReadFeed
 
 if TYPE_CHECKING:
@@ -101,6 +104,12 @@ class FeedReader:
         """How often it has begun anew."""
         self._whole = False
         """Whether everything was heard since the beginning of this log."""
+        anew_in_children(self, FeedReader._in_child)  # a thread may hold the lock when this process forks
+
+    def _in_child(self) -> None:
+        self._lock = threading.Lock()
+        self._log += 1  # an answer to a question of the parent's is none of ours
+        self._until = float("-inf")  # 5
 
     @property
     def through(self) -> int:
@@ -190,7 +199,7 @@ class FeedReader:
 
 
 class FeedFollower:
-    """Keeps a reader fresh, in a thread of its own (rule 5)."""
+    """Keeps a reader fresh, in a thread of its own (rule 6)."""
 
     def __init__(
         self,
@@ -229,7 +238,7 @@ class FeedFollower:
                 if isinstance(error, FeedBrokenError) or _code(error) == _OTHER_LOG:
                     self._reader.begin_anew()  # 3
                 self._tell(error)
-            except Exception as error:  # noqa: BLE001 - the thread's outermost edge, rule 5
+            except Exception as error:  # noqa: BLE001 - the thread's outermost edge, rule 6
                 self._tell(UnavailableError(f"the feed could not be asked: {type(error).__name__}"))
 
     def _tell(self, error: TaskboundError) -> None:

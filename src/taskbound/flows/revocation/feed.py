@@ -15,14 +15,16 @@
    token that still lives, five minutes at most (I-44), and two that daemons' clocks may differ
    (`core.revocation.feed`, rule 6). Their marks are kept too, those of a feed that began from the table as
    they are asked for: where pages end is the same for many readers, and is read for one of them.
-5. A reader hears entries of one namespace, and of keys, which are of all.
+5. A reader hears entries of one namespace, and of keys, which are of all. What it asks costs the same
+   however much ends elsewhere.
 """
 
 from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right
-from collections import deque
+from collections import Counter, deque
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from taskbound.core.audit import leaf_hash
@@ -33,7 +35,7 @@ from taskbound.core.revocation.reading import entries_in
 from taskbound.flows.revocation.told import BOUND, FeedBehindError, FeedPage, FeedStaleError, OtherLogError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from taskbound.core.revocation.feed import Entry
     from taskbound.flows.means import Means
@@ -46,6 +48,9 @@ _TURN: Final = 1_000
 _MARKS: Final = 65_536
 """Marks of so many last places are kept; older ones are in the tree."""
 _NONE: Final = -1
+
+
+_place: Final = attrgetter("place")
 
 
 class _Unread(NamedTuple):
@@ -64,6 +69,8 @@ class Feed:
         self._means = means
         self._lock = threading.Lock()
         self._entries: list[Entry] = []
+        self._of: dict[str, list[Entry]] = {}
+        """The same by namespace (rule 5)."""
         self._marks: deque[bytes] = deque(maxlen=_MARKS)
         """Of the last places, the newest last."""
         self._marked: dict[int, bytes] = {}
@@ -93,7 +100,7 @@ class Feed:
                 bodies, start = [one.body for one in rows], self._through + 1
                 found, marks = entries_in(start, bodies), [leaf_hash(one) for one in bodies]
                 with self._lock:
-                    self._entries += found
+                    self._keep(found)
                     self._marked |= {one.place: marks[one.place - start] for one in found}
                     self._marks += marks
                     self._through += len(rows)
@@ -180,14 +187,12 @@ class Feed:
     def _behind(self, namespace: str, after: int, limit: int) -> tuple[list[Entry], bool]:
         """The entries behind a place, so many at most, and whether there are more; with the lock."""
         found: list[Entry] = []
-        for at in range(bisect_right(self._entries, after, key=lambda one: one.place), len(self._entries)):
-            one = self._entries[at]
-            if one.thing.namespace not in {namespace, ""}:  # 5
-                continue
-            if len(found) == limit:
-                return found, True
-            found.append(one)
-        return found, False
+        for space in (namespace, ""):  # 5
+            there = self._of.get(space, [])
+            first = bisect_right(there, after, key=_place)
+            found += there[first : first + limit + 1]
+        found.sort(key=_place)
+        return found[:limit], len(found) > limit
 
     def _age(self) -> int:
         if self._fresh is None:
@@ -214,7 +219,7 @@ class Feed:
     def _remember(self, unread: _Unread, mark: bytes) -> None:
         """Keep what was read, where it is the mark of an entry of the log that is followed still."""
         with self._lock:
-            at = bisect_left(self._entries, unread.place, key=lambda one: one.place)
+            at = bisect_left(self._entries, unread.place, key=_place)
             there = at < len(self._entries) and self._entries[at].place == unread.place
             if there and unread.log == self._log:
                 self._marked[unread.place] = mark
@@ -247,7 +252,9 @@ class Feed:
         last = snapshot.audit.numbered(number) if size else None
         entries = snapshot.revocation.entries(Instant(now - _KEPT))
         with self._lock:
-            self._entries = list(entries)
+            self._entries.clear()
+            self._of.clear()
+            self._keep(entries)
             self._marks.clear()
             self._marked.clear()
             if last is not None:
@@ -255,11 +262,22 @@ class Feed:
             self._through, self._number = size - 1, number
             self._fresh, self._log = None, self._log + 1
 
+    def _keep(self, entries: Iterable[Entry]) -> None:
+        """Keep entries, in the order of their places; with the lock."""
+        for one in entries:
+            self._entries.append(one)
+            self._of.setdefault(one.thing.namespace, []).append(one)
+
     def _forget(self, now: Instant) -> None:
         """Forget what is too old to be asked for (rule 4); with the lock."""
         old = 0
         while old < len(self._entries) and self._entries[old].at < now - _KEPT:
             old += 1
+        gone = Counter(one.thing.namespace for one in self._entries[:old])
         for one in self._entries[:old]:
             self._marked.pop(one.place, None)
         del self._entries[:old]
+        for space, count in gone.items():
+            del self._of[space][:count]
+            if not self._of[space]:
+                del self._of[space]
