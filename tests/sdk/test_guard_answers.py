@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from taskbound.sdk.guard.carried import carry
 from taskbound.sdk.guard.client import Client
-from taskbound.sdk.guard.errors import TaskNotEndedError, TaskNotStartedError
+from taskbound.sdk.guard.errors import NotCarriedError, TaskNotEndedError, TaskNotStartedError
+from taskbound.sdk.guard.guarded import guard
 from taskbound.sdk.guard.holder import ApiLostError
 from taskbound.sdk.guard.proof import Proof, SubjectToken
 from taskbound.sdk.guard.told import Told
+from taskbound.sdk.guard.tools import definition_digest
 from tests.sdk.notes import Here
 
 Answer = tuple[int, dict[str, str], Any]
@@ -137,3 +140,37 @@ def test_an_end_that_is_refused_is_said_once() -> None:
         with pytest.raises(TaskNotEndedError, match="operation-forbidden") as caught:
             one.begin()
         assert (one.paths, caught.value.advice) == ([TOKEN, END], "ask")
+
+
+PERMIT = {
+    "is": "action-permitted",
+    "action": "act_1",
+    "tool": "notes__book",
+    "arguments": {"text": "milk"},
+    "definition": "",
+}
+TAKEN: Answer = (200, {}, {"is": "outcome-taken", "action": "act_1", "result": "may-leave"})
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ((503, {}, {"error": "temporarily_unavailable"}), ApiLostError),
+        ((429, {}, {"error": "temporarily_unavailable"}), ApiLostError),
+        ((400, {}, {"error": "invalid_request", "error_description": "no"}), NotCarriedError),
+    ],
+)
+def test_a_token_that_is_not_to_be_had_is_told_as_why(answer: Answer, error: type[Exception]) -> None:
+    @guard(server="notes", effect="write", failed=(ApiLostError, NotCarriedError))
+    def book(text: str) -> None:
+        """Book a text."""
+        del text
+        carry()
+
+    permitted = {**PERMIT, "definition": definition_digest(book.definition)}
+    with answering(BEGUN, (200, {}, permitted), answer, TAKEN, DONE) as one:
+        client = one.client()
+        with client.task("why", template="notes"), pytest.raises(error):
+            book("milk")
+        client.close()
+        assert one.paths == [TOKEN, "/v1/actions", TOKEN, "/v1/actions/act_1/outcome", END]

@@ -239,7 +239,9 @@ def test_another_body_is_not_what_was_decided(there: There) -> None:
 
 def test_a_service_that_knows_no_sender_takes_it_all_the_same(there: There, tmp_path: Path) -> None:
     def act(carried: Carried) -> Told:
-        return send(there.url, carried.body, carried.headers("POST", there.url + "?not=proven#at-all"))
+        headers = carried.headers("POST", there.url + "?not=proven#at-all")
+        assert claims_in(headers["DPoP"])["htu"] == there.url
+        return send(there.url, carried.body, headers)
 
     assert there.booked(act, "with a query in what is proven")[0] == 201
     with doing(there.world, tmp_path, "other", tools="ledger__*", holding=WHOEVER_HAS_IT) as (url, _):
@@ -303,6 +305,19 @@ def test_the_guides_function_carries_its_permit(there: There) -> None:
     program = program.replace("-> str:", "-> None:").replace("    return answer", "    answer")
     exec(compile(program, "sdk.md", "exec"), names)  # noqa: S102 - our own page
     assert there.books.count("milk") == 1
+
+
+def test_over_the_socket_nothing_is_carried_and_why_is_said(there: There) -> None:
+    @guard(server="ledger", tool="book", effect="write", failed=(NotCarriedError,))
+    def once(text: str) -> None:
+        """Book a text."""
+        del text
+        carry()
+
+    with Client(home=str(there.world.one.home), agent=AGENT, task=there.task) as one:
+        with pytest.raises(NotCarriedError, match="socket"):
+            once("near")
+        one.close()
 
 
 def test_another_trust_domain_is_told_as_what_it_is(there: There) -> None:
