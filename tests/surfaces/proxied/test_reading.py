@@ -106,6 +106,7 @@ def test_what_is_public_has_no_endpoint_and_nothing_else_is_without_one_or_a_ref
         ((("host", "echo.example"),), {}, "bad-http"),
         ((("x-envoy-auth-partial-body", "false"),) * 2, {}, "bad-http"),
         ((("taskbound-content", "0"),) * 2, {}, "bad-http"),
+        ((("transfer-encoding", "chunked"),) * 2, {"content-length": ""}, "bad-http"),
         ((("content-length", "2"),), {}, "bad-http"),
         ((), {"content-length": "11"}, "body-large"),
         ((), {"content-length": "+2"}, "bad-http"),
