@@ -73,6 +73,8 @@ class _Put:
 
     body: bytes
     key: str
+    task: str
+    """In which it was asked: in another one it is another question."""
 
 
 class Afar(Holder):
@@ -89,7 +91,7 @@ class Afar(Holder):
         told: dict[str, JsonValue] = {"tool": call.tool, **({"resume": call.resume} if call.resume else {})}
         body = b'{"arguments":%b,%b' % (call.arguments, canonical(told)[1:])
         key = call.key or secrets.token_urlsafe(16)
-        put = _Put(body=body, key=key)
+        put = _Put(body=body, key=key, task=self.task)
         debt.asks(put, own=bool(call.key))
         answer, lost = yield from self._asked(put, debt)
         if answer is None or answer.status >= FAILED:
@@ -100,6 +102,9 @@ class Afar(Holder):
                     remedy="call it again with the same key: it says what became of this one, or decides it",
                 )
             yield Pause(seconds=_PAUSE)
+            if put.task != self.task:  # it would be another question (`holder`, rule 6)
+                debt.over()
+                raise CallUndecidedError(f"the answer was lost, and its task is over: {lost}")
             asked = awake()
             answer = yield from self.shown("POST", _ACTIONS, body, key=key, debt=debt)  # 2
             if action := _repeated(answer):
@@ -119,6 +124,9 @@ class Afar(Holder):
         if answer is None or answer.status >= FAILED:
             asked = debt.due
             if not isinstance(asked, Asked) or asked.own or not isinstance(asked.what, _Put):
+                debt.over()
+                return
+            if asked.what.task != self.task:
                 debt.over()
                 return
             debt.answer = None

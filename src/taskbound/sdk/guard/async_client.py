@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
 
 from taskbound.core.errors import TaskboundError
@@ -12,7 +11,7 @@ from taskbound.sdk.guard.carried import Carried, carried_of, content_digest, on
 from taskbound.sdk.guard.flow import Run, steer
 from taskbound.sdk.guard.guarded import current
 from taskbound.sdk.guard.owed import AsyncOwed
-from taskbound.sdk.guard.speaker import Speaker
+from taskbound.sdk.guard.speaker import Speaker, made_once
 from taskbound.sdk.guard.told import TaskHandle, handle_afar, handle_of, order_of
 
 if TYPE_CHECKING:
@@ -43,19 +42,19 @@ class AsyncClient(Speaker):
         self._leaving: set[asyncio.Future[None]] = set()
         self._owed = AsyncOwed(lambda: self._spoken)
 
-    @cached_property
+    @made_once
     def _link(self) -> AsyncLink:
         from taskbound.sdk.guard.link import AsyncLink  # noqa: PLC0415 -- rule 1
 
         return AsyncLink(self._place)
 
-    @cached_property
+    @made_once
     def _web(self) -> AsyncWeb:
         from taskbound.sdk.guard.web import AsyncWeb  # noqa: PLC0415 -- rule 1
 
         return AsyncWeb(self._afar.origin, trust=self._told.trust)
 
-    @cached_property
+    @made_once
     def _spoken(self) -> tuple[Transport, Callable[[Step], Any]]:
         """How the daemon is spoken to, and what does the steps."""
         if self._told.origin:
@@ -161,9 +160,7 @@ class AsyncClient(Speaker):
         try:
             granted = await asyncio.shield(starting)
         except asyncio.CancelledError as error:
-            leaving = asyncio.ensure_future(self._leave(starting, order, error))  # 6
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+            self._behind(asyncio.ensure_future(self._leave(starting, order, error)))  # 6
             raise
         except BaseException:
             self._unclaim()
@@ -174,11 +171,23 @@ class AsyncClient(Speaker):
         """End a task whose beginning was cancelled, once it has begun (rule 6)."""
         try:
             granted = await starting
-        except TaskboundError:
+        except BaseException as error:
             self._unclaim()
-            return
-        with suppress(TaskboundError):  # nobody is heard of in it: it ends by its heartbeat
-            await self._finish(handle_afar(granted, order.purpose, joined=False), left)
+            if isinstance(error, TaskboundError):
+                return
+            raise
+        await self._finish(handle_afar(granted, order.purpose, joined=False), left)
+
+    def _behind(self, work: asyncio.Future[None]) -> None:
+        """Go on with this behind its caller's back (rule 6): nobody hears what is wrong with it."""
+
+        def over(_: object) -> None:
+            self._leaving.discard(work)
+            if not work.cancelled():
+                work.exception()  # nobody is heard of in the task: it ends by its heartbeat
+
+        self._leaving.add(work)
+        work.add_done_callback(over)
 
     async def _end(self, handle: TaskHandle, left: BaseException | None) -> None:
         from taskbound.sdk.guard.task import ended, how_of  # noqa: PLC0415 -- rule 1
@@ -195,9 +204,17 @@ class AsyncClient(Speaker):
             self._afar.forget()
 
     async def _finish(self, handle: TaskHandle, left: BaseException | None) -> None:
-        """End what was started here, as `Client` does."""
+        """End what was started here, as `Client` does, whether this is cancelled or not (rule 6)."""
         if handle.joined:
             return
+        ending = asyncio.ensure_future(self._ended(handle, left))
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            self._behind(ending)
+            raise
+
+    async def _ended(self, handle: TaskHandle, left: BaseException | None) -> None:
         try:
             await self._end(handle, left)
         except TaskboundError as error:
@@ -227,7 +244,7 @@ class AsyncClient(Speaker):
         await self._owed.closed(None, self._closed)
 
     async def _closed(self) -> None:
-        if self._leaving:
+        while self._leaving:
             await asyncio.wait(self._leaving)
         for name in ("_link", "_web"):
             if (one := vars(self).get(name)) is not None:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
@@ -18,7 +19,7 @@ from taskbound.core.token.claims import DETAILS
 from taskbound.core.token.exchange import ACCESS_TOKEN
 from taskbound.sdk.guard.errors import TaskNotEndedError, TaskNotStartedError
 from taskbound.sdk.guard.flow import Pause, Say
-from taskbound.sdk.guard.holder import FAILED, OK, TOO_MANY, ApiLostError, Prove, object_of, text_of
+from taskbound.sdk.guard.holder import FAILED, OK, TOO_MANY, ApiLostError, Prove, object_of, text_of, token_of
 
 if TYPE_CHECKING:
     from taskbound.sdk.guard.flow import Flow
@@ -30,8 +31,10 @@ __all__ = ["begun", "given_up"]
 
 _WATCH: Final = 60
 """Seconds of a heartbeat, and of its grace, that nobody said (rule 2)."""
+_BY_ITSELF: Final = "a task may have been started; nobody is heard of in it, so it ends by itself"
 _END: Final = "/v1/task/end"
-_TRIES: Final = 20
+_OWED: Final = 15.0
+"""Seconds for which an end is said again: a block that is left goes on, and the heartbeat ends its task."""
 _PAUSE: Final = 0.25
 
 
@@ -73,10 +76,14 @@ def begun(order: Order, holder: Holder, subject: SubjectToken) -> Flow[Granted]:
         said = object_of(answer)
         words = text_of(said, "error_description") or text_of(said, "error") or f"status {answer.status}"
         raise TaskNotStartedError(f"no task was started: {words}", remedy=_remedy(text_of(said, "error")))
-    granted = holder.keep(asked, answer)
+    if not token_of(answer):
+        raise _perhaps("the API answered with no token")
+    granted = holder.keep(asked, answer, "")
     if not granted.task:
-        raise TaskNotStartedError("no task was started: the daemon does not say which one it would be")
-    holder.task = granted.task
+        holder.forget()
+        unnamed = TaskNotStartedError("no task was started: the daemon does not say which one it would be")
+        unnamed.add_note(_BY_ITSELF)
+        raise unnamed
     return granted
 
 
@@ -86,8 +93,8 @@ def given_up(holder: Holder, how: str, reason: str) -> Flow[None]:
     Raises:
         TaskNotEndedError: The daemon refuses, or is not there.
     """
-    body, why = canonical({"how": how, "reason": reason}), ""
-    for _ in range(_TRIES):
+    body, end = canonical({"how": how, "reason": reason}), time.monotonic() + _OWED
+    while True:
         try:
             answer = yield from holder.shown("POST", _END, body, late=True)
         except UnavailableError as error:
@@ -102,13 +109,14 @@ def given_up(holder: Holder, how: str, reason: str) -> Flow[None]:
             if answer.status < FAILED and answer.status != TOO_MANY:
                 code = text_of(said, "code")
                 raise _not_ended(holder.task, f"{why} [{code}]" if code else why, text_of(said, "advice"))
+        if time.monotonic() >= end:
+            raise _not_ended(holder.task, why, "")
         yield Pause(seconds=_PAUSE)
-    raise _not_ended(holder.task, why, "")
 
 
 def _perhaps(why: str) -> ApiLostError:
     error = ApiLostError(why, sent=True)
-    error.add_note("a task may have been started; nobody is heard of in it, so it ends by itself")
+    error.add_note(_BY_ITSELF)
     return error
 
 

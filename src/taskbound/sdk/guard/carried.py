@@ -7,12 +7,15 @@
 3. The token names the client's key (`cnf`), and each request has a proof by that key (DPoP): who reads the
    token on its way can do nothing with it where the service asks for its holder.
 4. It is of the function that runs, and of nothing that goes on when that has returned.
+5. An address that no proof can name is refused here, where the program can mend it, and not by the service:
+   one with a user (whose password would stand in the proof), with characters that stand in no URI, or without
+   a host.
 """
 
 from __future__ import annotations
 
 import base64
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +24,8 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from taskbound.sdk.guard.errors import NotCarriedError
+from taskbound.wire.jose.errors import BadUriError
+from taskbound.wire.jose.uri import normalize_uri
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -59,8 +64,19 @@ class Carried:
 
         Args:
             method: Such as `POST`.
-            url: Where it goes, whole. Query and fragment are no part of what is proven (RFC 9449 §4.2).
+            url: Where it goes, whole, as it is sent. Query and fragment are no part of what is proven
+                (RFC 9449 §4.2).
+
+        Raises:
+            NotCarriedError: It is no address that a proof can name (rule 5).
         """
+        try:
+            normalize_uri(url)
+        except BadUriError as error:
+            raise NotCarriedError(
+                f"no proof can name where that goes: {error.message}",
+                remedy="give the whole address as it is sent: no user in it, its host and path escaped",
+            ) from error
         parts = urlsplit(url)
         return {
             "Content-Type": "application/json",
@@ -77,7 +93,8 @@ def on(client: Carrier, run: Run) -> Iterator[None]:
     try:
         yield
     finally:
-        _here.reset(token)
+        with suppress(ValueError):  # a function that is left in another context than it was entered in
+            _here.reset(token)
 
 
 def carried_of(holder: Holder, run: Run, token: str) -> Carried:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, cast
 
 from taskbound.core.errors import TaskboundError
@@ -12,7 +11,7 @@ from taskbound.sdk.guard.carried import Carried, carried_of, content_digest, on
 from taskbound.sdk.guard.flow import Run, drive
 from taskbound.sdk.guard.guarded import current
 from taskbound.sdk.guard.owed import BlockingOwed
-from taskbound.sdk.guard.speaker import Speaker
+from taskbound.sdk.guard.speaker import Speaker, made_once
 from taskbound.sdk.guard.told import TaskHandle, handle_afar, handle_of, order_of
 
 if TYPE_CHECKING:
@@ -41,19 +40,19 @@ class Client(Speaker):
         super().__init__(told, outside)
         self._owed = BlockingOwed(lambda: self._spoken)
 
-    @cached_property
+    @made_once
     def _link(self) -> BlockingLink:
         from taskbound.sdk.guard.link import BlockingLink  # noqa: PLC0415 -- rule 1
 
         return BlockingLink(self._place)
 
-    @cached_property
+    @made_once
     def _web(self) -> BlockingWeb:
         from taskbound.sdk.guard.web import BlockingWeb  # noqa: PLC0415 -- rule 1
 
         return BlockingWeb(self._afar.origin, trust=self._told.trust)
 
-    @cached_property
+    @made_once
     def _spoken(self) -> tuple[Transport, Callable[[Step], object]]:
         """How the daemon is spoken to, and what does the steps."""
         if self._told.origin:

@@ -8,10 +8,15 @@
    heard of. A block is heard of three times within that.
 4. Plain HTTP is for this machine alone.
 5. A transaction token is asked for with the same key, which it names, and for the trust domain.
+6. A token is kept with the task that it is of. One that comes when another task is spoken for is not kept,
+   and a request that was begun in one task does not go on in another.
+7. What is no text of a token (RFC 6750 §2.1) is none: a header that had it would be refused, in words that
+   have it too.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -49,6 +54,7 @@ __all__ = [
     "Send",
     "object_of",
     "text_of",
+    "token_of",
 ]
 
 OK: Final = 200
@@ -59,6 +65,8 @@ _EARLY: Final = 0.2
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 UNPROVEN: Final = 401
 _TOKENS: Final = "/oauth/token"
+_TEXT: Final = re.compile(r"[A-Za-z0-9._~+/-]{1,16384}={0,2}", re.ASCII)
+"""What a token is made of (rule 7)."""
 _EVERY: Final = 20.0
 _BEATS: Final = 3
 _MICROSECONDS: Final = 1_000_000
@@ -129,6 +137,7 @@ class HttpAnswer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Token:
     text: str = field(repr=False)
+    task: str
     renew: float
     """When it is to be renewed, by the monotonic clock."""
     end: float
@@ -191,7 +200,8 @@ class Holder:
         debt: Debt | None = None,
     ) -> Flow[HttpAnswer]:
         """The answer to a request that is shown with a token (rules 1 and 2)."""
-        token, again = (yield from self._fresh(late=late)), True
+        task, again = self.task, True
+        token = yield from self._fresh(late=late)
         while True:
             proof = self._made(method, path, token)
             headers = {"Authorization": f"DPoP {token}", "DPoP": proof}
@@ -201,15 +211,17 @@ class Holder:
                 headers["Idempotency-Key"] = key
             send = Send(method=method, path=path, headers=headers, body=body, debt=debt)
             answer = yield from self._sent(send)
-            if answer.status != UNPROVEN or not again:
+            if answer.status != UNPROVEN or not again or task != self.task:  # 6
                 return answer
             token, again = (yield from self.join()).text, False  # the one before stays where none is had
 
     def _fresh(self, *, late: bool = False) -> Flow[str]:
         """A token that has some time left; with `late` any that is not over."""
         kept = self._token
-        if kept is not None and time.monotonic() < (kept.end if late else kept.renew):
-            return kept.text
+        if kept is not None and kept.task == self.task:  # 6
+            left = (kept.end if late else kept.renew) - time.monotonic()
+            if left > 0:
+                return kept.text
         return (yield from self.join()).text
 
     def join(self) -> Flow[Granted]:
@@ -219,8 +231,9 @@ class Holder:
             NoTaskHereError: No task is named.
             NoTokenError: The agent gets no token of it.
         """
+        task = self.task
         asked, answer = yield from self._of_task({})
-        return self.keep(asked, answer)
+        return self.keep(asked, answer, task)
 
     def hand_to(self, agent: str) -> Flow[str]:
         """A token of the task that this agent alone exchanges, for a task beneath this one.
@@ -230,7 +243,7 @@ class Holder:
             NoTokenError: It can't be handed to that one.
         """
         _, answer = yield from self._of_task({"requested_actor": agent_name(self._namespace, agent)})
-        return text_of(object_of(answer), "access_token")
+        return token_of(answer)
 
     def _of_task(self, more: Mapping[str, str]) -> Flow[tuple[float, HttpAnswer]]:
         if not self.task:
@@ -239,6 +252,8 @@ class Holder:
         asked, answer = yield from self.exchanged(form)
         if answer.status != OK:
             _raise_no_token(answer)
+        if not token_of(answer):
+            raise NoTokenError("the agent gets no token of the task: the answer has none")  # 7
         return asked, answer
 
     def transaction(self, tool: str, action: str, content: str) -> Flow[str]:
@@ -261,7 +276,9 @@ class Holder:
         )
         said = object_of(answer)
         if answer.status == OK:
-            return text_of(said, "access_token")
+            if not (text := token_of(answer)):
+                raise NotCarriedError(f"no transaction token of `{action}`: the answer has none")  # 7
+            return text
         words = text_of(said, "error_description") or text_of(said, "error") or f"status {answer.status}"
         if answer.status >= FAILED or answer.status == TOO_MANY:
             raise ApiLostError(f"no transaction token can be had now: {words}", sent=True)
@@ -312,24 +329,33 @@ class Holder:
             ) from error
         return text
 
-    def keep(self, asked: float, answer: HttpAnswer) -> Granted:
-        """The token that an answer gives, kept from now on, and what it was issued for (rule 3)."""
-        said = object_of(answer)
-        life = said.get("expires_in")
-        seconds = float(life) if isinstance(life, int) else 0.0
-        text = text_of(said, "access_token")
-        self._token = _Token(text=text, renew=asked + seconds * (1 - _EARLY), end=asked + seconds)
-        details = said.get("authorization_details")
+    def keep(self, asked: float, answer: HttpAnswer, task: str) -> Granted:
+        """What a token was issued for (rule 3); it is kept where its task is spoken for (rule 6).
+
+        Args:
+            asked: When it was asked for, by the monotonic clock.
+            answer: Has it.
+            task: Of which task; empty for one that is started with it, and is spoken for from now on.
+        """
+        said, text = object_of(answer), token_of(answer)
+        life, details = said.get("expires_in"), said.get("authorization_details")
         one = details[0] if isinstance(details, list) and details else None
         found = one if isinstance(one, dict) else {}
         deadline, heartbeat = found.get("deadline"), found.get("heartbeat")
-        if isinstance(heartbeat, int) and heartbeat > 0:
-            self.every = min(_EVERY, heartbeat / _BEATS)
-        return Granted(
+        granted = Granted(
             text=text,
             task=text_of(found, "identifier"),
             deadline=deadline * _MICROSECONDS if isinstance(deadline, int) else 0,
         )
+        if not task:
+            self.task = task = granted.task
+        if task == self.task:
+            seconds = float(life) if isinstance(life, int) else 0.0
+            renew, end = asked + seconds * (1 - _EARLY), asked + seconds
+            self._token = _Token(text=text, task=task, renew=renew, end=end)
+            if isinstance(heartbeat, int) and heartbeat > 0:
+                self.every = min(_EVERY, heartbeat / _BEATS)
+        return granted
 
     def forget(self) -> None:
         """Speak in no task any more: the one that was started here is over."""
@@ -365,6 +391,12 @@ def object_of(answer: HttpAnswer) -> dict[str, JsonValue]:
         return parse_object(answer.body)
     except MalformedError:
         return {}
+
+
+def token_of(answer: HttpAnswer) -> str:
+    """The token that an answer gives (rule 7); empty where it gives none."""
+    text = text_of(object_of(answer), "access_token")
+    return text if _TEXT.fullmatch(text) else ""
 
 
 def text_of(said: Mapping[str, JsonValue], name: str) -> str:

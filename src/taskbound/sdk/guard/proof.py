@@ -95,9 +95,12 @@ class SubjectToken:
 def _reader(path: Path) -> Callable[[], str]:
     def read() -> str:
         try:
-            return path.read_text("ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
+            found = path.read_bytes()
+        except OSError as error:
             raise UnreadableProofError(f"`{path}` can't be read: {error}") from error
+        if not found.isascii():  # an error of decoding would have all of it (rule 3)
+            raise UnreadableProofError(f"`{path}` can't be read: it has characters that no token has")
+        return found.decode("ascii").strip()
 
     return read
 

@@ -8,15 +8,17 @@
    refused, since what it calls would run in the first one's task, under its purpose and scope. A task that
    was started and can't be belonged to is ended.
 5. Over the network a task is joined that is named, and else started with the token of whoever it is for.
-6. A block that is cancelled while its task begins over the network leaves none behind: what began is ended,
-   and `close` waits for that.
+6. A block that is cancelled while its task begins over the network, or while it ends, leaves none behind:
+   what began is ended, and `close` waits for that.
+7. What a client needs it makes once, also where threads ask for it at once (`cached_property` alone does so
+   until Python 3.11): with two keys and two ideas of its task, what one began the other could not end.
 """
 
 from __future__ import annotations
 
 import threading
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, overload
 
 from taskbound.sdk.guard.errors import NoTaskHereError, NotCarriedError, SignatureError, TaskNotStartedError
 from taskbound.sdk.guard.flow import Holds
@@ -32,12 +34,29 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.proof import SubjectToken
     from taskbound.sdk.guard.told import Outside, Told
 
-__all__ = ["Speaker"]
+__all__ = ["Speaker", "made_once"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 _NEAR: Final = 2.0
 """Seconds between two signs of life of a task's block, on this machine."""
+
+
+class made_once(cached_property[R]):  # noqa: N801 -- named as what it stands beside, `cached_property`
+    """What is made when it is first asked for, once (rule 7)."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> R: ...
+
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Self | R:
+        """What was made."""
+        if not isinstance(instance, Speaker):
+            return self
+        with instance.making:
+            return super().__get__(instance, owner)
 
 
 class Speaker(Guards):
@@ -50,13 +69,15 @@ class Speaker(Guards):
         self._holds = Holds()
         self._tokens: list[Token[Guards | None]] = []
         self._turn = threading.Lock()
+        self.making = threading.RLock()
+        """Held while something is made (rule 7)."""
         self._begun = False
         """Whether a block of this client has started a task that it still runs in."""
 
     def _place(self) -> Place:
         return self._outside.place(self._told)
 
-    @cached_property
+    @made_once
     def _afar(self) -> Afar:
         from taskbound.sdk.guard.afar import Afar  # noqa: PLC0415 -- rule 1
 
