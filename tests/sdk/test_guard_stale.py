@@ -18,6 +18,7 @@ from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.errors import NotCarriedError, TaskNotEndedError
 from taskbound.sdk.guard.flow import Flow, Pause, Run, drive
 from taskbound.sdk.guard.holder import ApiLostError, HttpAnswer, NoTokenError
+from taskbound.sdk.guard.owed import Debt
 from taskbound.sdk.guard.proof import Proof, SubjectToken, UnreadableProofError
 from taskbound.sdk.guard.told import Told
 from taskbound.sdk.guard.web import AsyncWeb
@@ -153,7 +154,7 @@ def test_a_block_whose_beginning_fails_behind_its_cancellation_leaves_its_client
     starting(work)
 
 
-RUN = Run(values=(), tool="notes__note", action="act_1", arguments=b"{}")
+RUN = Run(values=(), tool="notes__note", action="act_1", arguments=b"{}", debt=Debt())
 SECRET = "eyJ.secret.text"
 
 

@@ -7,7 +7,7 @@ import pytest
 from taskbound.core.task import Template
 from taskbound.flows.task.template import save_template
 from taskbound.flows.token.orders import PersonTokenOrder
-from tests.stories.test_token_exchange import agent, exchange, handed, refused, started
+from tests.stories.test_token_exchange import agent, exchange, handed, house, refused, started
 from tests.token_world import ISSUER, KEY, OTHER_KEY, TokenWorld, claims_in
 from tests.world import ANN, SCOPE, scope_of
 
@@ -104,3 +104,34 @@ def test_details_that_can_not_be_read_start_nothing(here: TokenWorld, said: dict
         "invalid_authorization_details",
     )
     assert started(here) == before
+
+
+@pytest.mark.parametrize(("said", "told"), [({}, 600), ({"seconds": 60}, 60), ({"seconds": 86_400}, 600)])
+def test_i27_rules_about_how_long_a_task_lasts_are_told_what_an_exchange_gets(
+    here: TokenWorld, said: dict[str, int], told: int
+) -> None:
+    handed(here)
+    order = PersonTokenOrder(namespace="default", person="ann", audience=ISSUER, binding=KEY)
+    token = here.tokens.issue_person_token(order, ANN).text
+    details = json.dumps([{"type": "taskbound_task", "template": "pay", "purpose": "x", **said}])
+    head = 'forbid (principal, action == Taskbound::Action::"task:start", resource)'
+    house(here, f"{head} when {{ context.seconds > {told} }}")
+    assert exchange(here, agent(here), token, authorization_details=details).task
+    house(here, f"{head} when {{ context.seconds > {told - 1} }}")
+    refused(
+        "operation-forbidden",
+        lambda: exchange(here, agent(here), token, authorization_details=details),
+        "unauthorized_client",
+    )
+
+
+def test_a_part_of_a_task_is_told_to_rules_with_its_templates_time(here: TokenWorld) -> None:
+    _, token = handed(here)
+    details = json.dumps([{"type": "taskbound_task", "template": "pay", "purpose": "x"}])
+    head = 'forbid (principal, action == Taskbound::Action::"task:delegate", resource)'
+    house(here, f"{head} when {{ context.seconds > 599 }}")
+    refused(
+        "operation-forbidden",
+        lambda: exchange(here, agent(here, "helper"), token, OTHER_KEY, authorization_details=details),
+        "unauthorized_client",
+    )

@@ -11,6 +11,8 @@ import pytest
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.task import NoTaskError, TaskState
 from taskbound.core.token import TokenKeyState
+from taskbound.core.token.authorization.admission import PREFIX
+from taskbound.core.token.authorization.errors import AdmissionEndedError
 from taskbound.flows.token.revoking import revoke_token
 from taskbound.flows.token.standing import require_token_gives_up
 from taskbound.wire.connection import Fault
@@ -144,6 +146,16 @@ def test_a_token_whose_task_is_another_agents_gives_nothing_up(tmp_path: Path) -
         world = agent.one.world
         token = replace(agent.one.tokens.rows()[0], agent="helper")
         with world.store.read() as snapshot, pytest.raises(NoTaskError):
+            require_token_gives_up(snapshot, token, world.clock.now())
+
+    acted(tmp_path, work)
+
+
+def test_a_client_that_is_let_in_no_more_gives_nothing_up(tmp_path: Path) -> None:
+    def work(agent: Acting) -> None:
+        world = agent.one.world
+        token = replace(agent.one.tokens.rows()[0], parent=world.means.chance.name(PREFIX))
+        with world.store.read() as snapshot, pytest.raises(AdmissionEndedError):
             require_token_gives_up(snapshot, token, world.clock.now())
 
     acted(tmp_path, work)

@@ -55,7 +55,7 @@ from taskbound.flows.policy.held import authorized, bases, hold
 from taskbound.flows.policy.operations import Asked
 from taskbound.flows.task import ChildOrder, TaskOrder
 from taskbound.flows.token.beginning import actor_of, in_name_of
-from taskbound.flows.token.granted import granted, life_in_seconds, until_of
+from taskbound.flows.token.granted import granted, life_in_seconds, until_of, within_template
 from taskbound.flows.token.orders import Exchanged, TaskTokenOrder, TransactionTokenOrder
 from taskbound.flows.token.standing import person_of
 from taskbound.flows.token.unbelieved import told_of
@@ -207,6 +207,7 @@ class Exchanges:
             unclaimed=True,  # 7
             bounded=True,  # 7
         )
+        order = within_template(self._means, order)
         actor = in_name_of(person_of(subject), subject, principal)
         with hold(*bases(), self._require(actor, subject, "task:start", order, principal.name)):
             return self._tasks.start(order, actor).id, actor  # 4
@@ -237,8 +238,8 @@ class Exchanges:
             unclaimed=True,  # 7
             bounded=True,  # 7
         )
-        actor = in_name_of(task.requester, subject, principal)
-        with hold(*bases(), self._require(actor, subject, "task:delegate", order, principal.name)):
+        actor, told = in_name_of(task.requester, subject, principal), within_template(self._means, order)
+        with hold(*bases(), self._require(actor, subject, "task:delegate", told, principal.name)):
             return self._delegations.delegate(order, actor).id, actor
 
     def _require(

@@ -12,8 +12,9 @@
    as that person, with that key, and while the sign-in lasts that it rests on.
 6. A gateway asks less: whose task it is, and that neither it nor the token is over. What else is in the way
    of a call (a pause, a stop, nobody who answers for the agent) the call's decision says, and records.
-7. Who gives their own task up asks less still: that the token is neither revoked nor over, and its task one
-   of that agent's. What is paused, stopped or has ended can be given up, and nothing else comes of that.
+7. Who gives their own task up asks less still: that the token is neither revoked nor over, its client is let
+   in still (rule 5), and its task is one of that agent's. What is paused, stopped or has ended can be given
+   up, and nothing else comes of that.
 8. Of an action that asks for a credential there is no transaction token: what it is good for is minted, and
    no server that could take the token ever sees the call.
 """
@@ -119,7 +120,7 @@ def require_token_gives_up(snapshot: Snapshot, token: Token, now: Instant) -> No
     """Go on only with a task's token by which its agent may end the task (rule 7), or another one that holds.
 
     Raises:
-        DeniedError: It or its key is over.
+        DeniedError: It, its key or its admission is over.
     """
     if token.form is not TokenForm.TASK:
         require_token_stands(snapshot, token, now)
@@ -129,6 +130,7 @@ def require_token_gives_up(snapshot: Snapshot, token: Token, now: Instant) -> No
     task = snapshot.tasks.task(token.namespace, token.task)
     if task is None or task.agent != token.agent:
         raise NoTaskError(f"the task `{token.task}` is none of agent `{token.agent}`")
+    _require_let_in(snapshot, token, now)  # 5
 
 
 def ground_of(snapshot: Snapshot, token: Token) -> Ground:
