@@ -1,7 +1,8 @@
 """An end, from the answer to whoever asked for it until a reader of the feed refuses, over a daemon's socket.
 
 Real daemons. *Alone* nothing else is done; *beside calls* sixteen callers of a gateway ask for actions as
-fast as they are answered, and each is decided and recorded durably. With SQLite there is one daemon; with
+fast as they are answered, and each is decided and recorded durably; *beside readers* as many others as the
+line says follow the feed as well, each told whenever something ends. With SQLite there is one daemon, with
 PostgreSQL two, and what ends at one is heard of the other. The reader asks on and on, as an enforcement point
 does (`sdk/feed`), here in the process that measures; all of them share the cores. *Stale* says how often the
 reader could not be rested on, each time that it was looked at meanwhile.
@@ -47,6 +48,7 @@ __all__ = ["measure_feed"]
 
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _CALLERS: Final = 16
+_READERS: Final = 100
 _ENDS: Final = 200
 _QUICK: Final = 20
 _P99: Final = 0.99
@@ -119,6 +121,8 @@ def _arrangements(found: dict[str, _Heard], store: str, near: Path, far: Path, t
         heard = _timed(near, far, ends)
         heard.calls = (counted() - before) / (time.monotonic() - began)
     found[f"{store}, beside calls"] = heard
+    with _followers(far):
+        found[f"{store}, beside {_READERS} readers"] = _timed(near, far, ends)
 
 
 def _timed(near: Path, far: Path, ends: int) -> _Heard:
@@ -225,6 +229,38 @@ async def _calling(socket: Path, task: str, counted: Synchronized[int], over: Ev
 
     await asyncio.gather(*(caller() for _ in range(_CALLERS)))
     gateway.close()
+
+
+@contextmanager
+def _followers(socket: Path) -> Iterator[None]:
+    """Readers in a process of their own, once each has heard what is kept."""
+    over, begun = _CONTEXT.Event(), _CONTEXT.Value("q", 0)
+    process = _CONTEXT.Process(target=_follow, args=(socket, begun, over), daemon=True)
+    process.start()
+    try:
+        while begun.value < _READERS:
+            time.sleep(0.05)
+        yield
+    finally:
+        over.set()
+        process.join(30)
+
+
+def _follow(socket: Path, begun: Synchronized[int], over: Event) -> None:
+    asyncio.run(_following(socket, begun, over))
+
+
+async def _following(socket: Path, begun: Synchronized[int], over: Event) -> None:
+    async def follower() -> None:
+        hello = Open(role="cli", version=__version__, agent="")
+        link, _ = await AsyncClient.connect(socket, hello, pushed=_ignore, lost=_pass)
+        page = await link.ask(ReadFeed(), FeedRows)
+        begun.value += 1
+        while not over.is_set():
+            page = await link.ask(ReadFeed(after=page.through, mark=page.mark, wait=2_000), FeedRows)
+        link.close()
+
+    await asyncio.gather(*(follower() for _ in range(_READERS)))
 
 
 def _ignore(_: Push) -> None:

@@ -3,8 +3,8 @@
 1. It names every operation of the daemon's own table (`surfaces.api.operations`) and no other; a test holds
    both to each other, and what a row says of a message to that message.
 2. What is secret in a message (a token, a signature, a sealed value) is told to no policy.
-3. What gateway, egress, broker or anybody asks each second is about the namespace and tells nothing, so that
-   its answer depends on who asks and on what is in force alone (`Operation.is_standing`).
+3. What gateway, egress, broker, service or anybody asks each second is about the namespace and tells
+   nothing, so that its answer depends on who asks and on what is in force alone (`Operation.is_standing`).
 4. Whoever brings an answer need not be who gives it: policies are told who signed, and what they said.
 5. What only reads, or what anybody may ask, changes nothing, unless its row says so.
 """
@@ -171,7 +171,7 @@ _TABLE: Final = (
     _row("policy:replay", _R, About.NAMESPACE, told="last digest"),
     _row("policy:roll-back", _P, About.NAMESPACE, told="digest", ends=True),
     _row("policy:show", _R, About.NAMESPACE, told="digest"),
-    _row("revocation:feed", _R, About.NAMESPACE, told="after limit", serves=True),
+    _row("revocation:feed", _R, About.NAMESPACE, serves=True),
     _row("revocation:stop", _P, About.NAMESPACE, told="stopped", ends=True),
     _row("scope:suggest", _R, About.NAMESPACE, told="agent tasks"),
     _row("service:add", _G, About.SERVICE, "name", told="new_owner=owner"),

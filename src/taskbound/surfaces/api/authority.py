@@ -93,6 +93,14 @@ def _both(
     return (*first(), *second())
 
 
+def _asks_all_the_time(connection: Connection, operation: Operation) -> bool:
+    """Whether rule 3 is of this one; never of a person, whose groups may be others by now."""
+    if connection.role in _KINDS or connection.token:
+        return True
+    asks = connection.principal
+    return operation.serves and asks is not None and asks.kind is not PrincipalKind.PERSON
+
+
 def again() -> Callable[[Callable[[], T]], T]:
     """What does the work of the operation that is asked for here, once more authorized (rule 1); anywhere.
 
@@ -177,7 +185,7 @@ class Authority:
             OperationForbiddenError: They do not.
             UnavailableError: The store can't tell.
         """
-        if operation.is_standing and (connection.role in _KINDS or connection.token or operation.serves):
+        if operation.is_standing and _asks_all_the_time(connection, operation):
             match self.standing(connection, operation):
                 case Allowed():
                     return
