@@ -185,6 +185,12 @@ def test_over_the_network_a_task_is_made_of_a_template(starting: Callable[..., N
         for told in orders:
             with pytest.raises(TaskNotStartedError, match="template"), one.client().task("why", **told):
                 pytest.fail("nothing runs")
+        evidence = ["ticket:jira:PAY-7"]
+        with (
+            pytest.raises(TaskNotStartedError, match="by a person"),
+            one.client().task("why", template="notes", evidence=evidence),
+        ):
+            pytest.fail("nothing runs")
         with pytest.raises(TaskNotStartedError, match="none"), one.client().task("why", template="none"):
             pytest.fail("nothing runs")
         assert one.begun() == []

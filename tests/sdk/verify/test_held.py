@@ -93,6 +93,9 @@ def test_the_key_that_a_token_names_is_its_holders_and_no_other_tokens(tmp_path:
     for other in ({"jkt": "A" * 43}, {"x5t#S256": key}, ...):
         token = place.token(txn="act_2", cnf=other)
         assert place.why(token, proofs=[dpop(token, jti="other")])[1] == "holder-not-shown"
+    pinned = Place(tmp_path / "pinned", holding=holders())
+    stolen = pinned.token(cnf={"x5t#S256": "B" * 43})
+    assert pinned.why(stolen, shown=["x5t#S256:" + "B" * 43])[1] == "holder-not-shown"
     certified = place.token(txn="act_3", cnf={"x5t#S256": "B" * 43})
     assert place.why(certified, shown=["x5t#S256:" + "C" * 43])[1] == "holder-not-shown"
     assert place.accepted(certified, shown=["x5t#S256:" + "B" * 43]).said.txn == "act_3"

@@ -1,6 +1,8 @@
 """What an exchange says of the task that it is about (RFC 9396), and of the action of a transaction token.
 
 1. `authorization_details` are one object of our type with members of its own and no others (RFC 9396 §5).
+   What a task rests on is none of them: a rule that asks for evidence is not met by the word of the agent
+   that wants the task.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ class BadDetailsError(MalformedError):
 
     code = "bad-details"
     remedy = (
-        "one object of type `taskbound_task` with `template` and `purpose`; besides `seconds`, `heartbeat`"
-        " with `grace`, and `evidence`, or none of them"
+        "one object of type `taskbound_task` with `template` and `purpose`; besides `seconds`, and"
+        " `heartbeat` with `grace`, or none of them"
     )
 
 
@@ -46,8 +48,6 @@ class Details:
     """Seconds within which its agent has to be heard of; 0 for its template's, and then no grace either."""
     grace: int = 0
     """Seconds that it may stay paused so before it ends."""
-    evidence: tuple[str, ...] = ()
-    """Tickets and digests of words, as a person writes them."""
 
 
 def parse_details(text: str) -> Details:
@@ -63,16 +63,11 @@ def parse_details(text: str) -> Details:
     one = found[0] if isinstance(found, list) and len(found) == 1 else None
     if not isinstance(one, dict) or one.get("type") != DETAILS:
         raise BadDetailsError(f"they are a list of one object of type `{DETAILS}`")
-    if one.keys() - {"type", "template", "purpose", "evidence", *_TIMES}:
+    if one.keys() - {"type", "template", "purpose", *_TIMES}:
         raise BadDetailsError("the object has a member that no such object has")
-    template, purpose, evidence = one.get("template"), one.get("purpose"), one.get("evidence", [])
+    template, purpose = one.get("template"), one.get("purpose")
     if not isinstance(template, str) or not isinstance(purpose, str) or not template:
         raise BadDetailsError("`template` and `purpose` are texts")
-    if not isinstance(evidence, list):
-        raise BadDetailsError("`evidence` is a list of texts")
-    texts = tuple(each for each in evidence if isinstance(each, str))
-    if len(texts) != len(evidence):
-        raise BadDetailsError("`evidence` is a list of texts")
     seconds, heartbeat, grace = (_seconds(one, name) for name in _TIMES)
     return Details(
         template=template,
@@ -80,7 +75,6 @@ def parse_details(text: str) -> Details:
         seconds=seconds,
         heartbeat=heartbeat,
         grace=grace,
-        evidence=texts,
     )
 
 

@@ -201,7 +201,6 @@ class Exchanges:
             purpose=details.purpose,
             seconds=details.seconds or LIFETIME_LIMIT,
             template=details.template,
-            evidence=details.evidence,
             heartbeat=details.heartbeat,
             grace=details.grace,
             unclaimed=True,  # 7
@@ -232,7 +231,6 @@ class Exchanges:
             purpose=details.purpose,
             seconds=details.seconds,
             template=details.template,
-            evidence=details.evidence,
             heartbeat=details.heartbeat,
             grace=details.grace,
             unclaimed=True,  # 7

@@ -50,6 +50,11 @@ def begun(order: Order, holder: Holder, subject: SubjectToken) -> Flow[Granted]:
             "no task was started: over the network one is made of a template",
             remedy="give `template=`; `taskbound template save` keeps a scope as one",
         )
+    if order.evidence:
+        raise TaskNotStartedError(
+            "no task was started: what a task rests on is said by a person",
+            remedy="have them start it with `taskbound task start --evidence`, and join it by `task=`",
+        )
     details = {
         "type": DETAILS,
         "template": order.template,
@@ -57,7 +62,6 @@ def begun(order: Order, holder: Holder, subject: SubjectToken) -> Flow[Granted]:
         "heartbeat": order.heartbeat or _WATCH,
         "grace": order.grace or _WATCH,
         **({"seconds": order.seconds} if order.seconds else {}),
-        **({"evidence": list(order.evidence)} if order.evidence else {}),
     }
     text: str = yield Say(what=Prove(proof=subject))
     try:

@@ -7,7 +7,8 @@
        jkt:…                                a key, by its thumbprint, that signed this request (DPoP)
 
 2. A token is held by the workload in its `req_wl`. It names the key that it was asked with (`cnf`), and who
-   shows that is its holder. Which other showings are whose is configured, and one is nobody's but one
+   shows that is its holder. Where a workload's showings are configured those alone count: a key that
+   somebody had a token issued to by that workload's stolen proof is none of them. One is nobody's but one
    workload's. A `req_wl` that is a SPIFFE ID is shown by itself.
 3. A service that passes a request on shows itself, and not the agent: such *carriers* are configured, and
    are believed of any token that they bring. They are believed to bring it for what it is for, and to
@@ -76,7 +77,7 @@ class Holders:
     """Which showings are whose (rules 2 and 3)."""
 
     shown_by: Mapping[str, Collection[str]] = field(default_factory=dict)
-    """Of each workload, as `req_wl` names it."""
+    """Of each workload, as `req_wl` names it; of one that stands here keys in its tokens do not count."""
     carriers: Collection[str] = ()
     """Showings of those that pass requests on."""
     origin: str = ""
@@ -113,7 +114,7 @@ class Holders:
     def of(self, holder: str, confirmed: str) -> frozenset[str]:
         """The showings that a token of this holder, which names this key, may come with."""
         own = {holder} if holder.startswith(_SPIFFE) else set[str]()
-        if confirmed:
+        if confirmed and holder not in self.shown_by:
             own.add(confirmed)
         return frozenset({*self.shown_by.get(holder, ()), *self.carriers, *own})
 
