@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import taskbound
 from taskbound import Client
 from taskbound.sdk.guard.tools import definition_digest
 from taskbound.sdk.tool.coverage.found import MOST, Coverage, Walk
@@ -56,6 +57,20 @@ def test_what_is_no_tool_that_is_known_can_not_be_told() -> None:
         ("web_search", "untold"),
         ("notes__note", "guarded"),
     ]
+
+
+def test_what_a_program_writes_its_tools_with_is_none_of_them() -> None:
+    def carry() -> None:
+        """Carry nothing, under a name of ours."""
+
+    carry.__module__, carry.__qualname__ = taskbound.carry.__module__, "carry"
+    module: Any = types.ModuleType("desk")
+    vars(module).update(note=note, guard=taskbound.guard, carry=taskbound.carry, acarry=taskbound.acarry)
+    assert states(module) == [("notes__note", "guarded")]
+    module.other = carry
+    assert states(module)[1:] == [("carry", "unguarded")]
+    module.__all__ = ["guard"]
+    assert states(module) == [("guard", "unguarded")]
 
 
 def test_a_module_is_what_it_says_it_exposes_or_everything_in_it_that_can_be_called() -> None:

@@ -14,6 +14,7 @@ from taskbound.core.approval import AnswerKind
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
 from taskbound.flows.token.revoking import revoke_token
+from taskbound.sdk.guard.async_client import AsyncClient
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.errors import (
     CallUndecidedError,
@@ -385,6 +386,39 @@ def test_over_the_network_task_and_proof_are_said() -> None:
     ):
         with Client(told, Here(socket=Path("/nowhere"))), pytest.raises(NoTaskHereError, match=words):
             note("hello")
+
+
+def test_a_proof_may_have_the_line_end_of_the_command_that_wrote_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(one: Distant) -> None:
+        kept = one.proof()
+
+        def read() -> str:
+            return f" {kept.read()}\n"
+
+        async def awaited() -> str:
+            return read()
+
+        told = one.told()
+        here = Here(socket=Path("/nowhere"), clock=one.now)
+        with Client(replace(told, proof=Proof(kind="assertion", read=read)), here) as client:
+            assert note("hello") == "noted hello"
+            client.close()
+
+        async def later() -> None:
+            async with AsyncClient(replace(told, proof=Proof(kind="assertion", read=awaited)), here) as other:
+                assert await note_later("later") == "noted later"
+                await other.close()
+
+        asyncio.run(later())
+
+    distant(tmp_path, work, monkeypatch)
+
+
+def test_a_proof_of_no_kind_is_refused_where_it_is_made() -> None:
+    with pytest.raises(ValueError, match="assertion, svid, token, and not `jwt`"):
+        Proof(kind="jwt", read=lambda: "x")  # type: ignore[arg-type]  # what a program may say
 
 
 def test_no_secret_is_in_a_repr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -408,6 +408,26 @@ def test_a151_what_was_handed_to_one_agent_another_one_gets_nothing_for(
     starting(work)
 
 
+def test_a151_a_token_of_its_own_task_begins_no_other_one_and_ends_none(
+    starting: Callable[..., None],
+) -> None:
+    def work(one: Starting) -> None:
+        one.world.add_agent("helper", ceiling=CEILING)
+        coder = one.client()
+        with coder.task("keep notes", template="notes"):
+            text = coder.hand_to("helper")
+            again = one.client(subject=SubjectToken(read=lambda: text))
+            with (
+                pytest.raises(TaskNotStartedError, match="own task"),
+                again.task("a part", template="notes"),
+            ):
+                pytest.fail("nothing runs")
+            assert list(one.states().values()) == [TaskState.RUNNING]
+            assert note("hello") == "noted hello"
+
+    starting(work)
+
+
 def test_no_secret_of_a_subject_is_in_a_repr(starting: Callable[..., None]) -> None:
     def work(one: Starting) -> None:
         client = one.client()

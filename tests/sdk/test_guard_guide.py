@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from joserfc import jwt
+from joserfc.jwk import KeySet
 
 from taskbound import Client, Proof, SubjectToken
 from taskbound.core.task import TaskState
@@ -21,8 +25,11 @@ GUIDE = ROOT / "docs" / "guides" / "sdk.md"
 def test_the_guides_program_notes_what_is_permitted_and_says_why_the_other_is_not(tmp_path: Path) -> None:
     program = blocks("python", GUIDE)[0]
     with settled(tmp_path) as there:
-        file = f"file = {json.dumps(str(there.file))}\n"
-        (tmp_path / "guide.py").write_text(file + program)
+        at = '"/srv/notes/today"'
+        assert at in program
+        (tmp_path / "guide.py").write_text(program.replace(at, json.dumps(str(there.file))))
+        assert json.loads(there.run("-m", "taskbound.wiring.tools", "guide.py").stdout)[0]["name"] == "note"
+        assert not there.file.exists()
         done = there.run("guide.py")
         assert (done.returncode, done.stdout) == (0, "refused: outside-scope\n"), done.stderr
         assert there.file.read_text() == "buy milk\n"
@@ -77,3 +84,21 @@ def test_the_guides_programs_start_tasks_over_the_network_and_hand_a_part_on(
             each.close()
 
     distant(tmp_path, work, monkeypatch)
+
+
+def test_the_guides_issuer_of_ones_own_writes_keys_that_its_tokens_are_signed_with(tmp_path: Path) -> None:
+    (program,) = blocks("python", ROOT / "docs" / "guides" / "workload-identity.md")
+    (tmp_path / "issue.py").write_text(program)
+    said = [
+        subprocess.run(
+            [sys.executable, "issue.py", "helper"], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        for _ in range(2)
+    ]
+    keys = KeySet.import_key_set(json.loads((tmp_path / "keys.json").read_text()))
+    for one in said:  # the key is made once
+        claims = jwt.decode(one.stdout.strip(), keys, algorithms=["ES256"]).claims
+        told = {name: claims[name] for name in ("iss", "sub", "aud")}
+        assert told == {"iss": "https://issuer.example", "sub": "helper", "aud": "urn:taskbound:default"}
+        assert claims["exp"] == claims["iat"] + 300
+    assert said[0].stdout != said[1].stdout

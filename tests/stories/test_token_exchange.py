@@ -290,6 +290,17 @@ def test_a151_a_wider_child_and_one_without_a_template_are_refused(here: TokenWo
     assert len(here.world.events("task-started")) == 1
 
 
+def test_a151_who_asks_for_another_task_gets_no_token_of_its_own(here: TokenWorld) -> None:
+    task, token = handed(here)
+    for subject in (task.id, token):
+        refused(
+            "bad-details",
+            lambda subject=subject: exchange(here, agent(here), subject, authorization_details=DETAILS),  # type: ignore[misc]  # bound in the loop
+            "invalid_authorization_details",
+        )
+        assert exchange(here, agent(here), subject).task == task.id
+
+
 def test_a151_a_chain_goes_in_no_circle(here: TokenWorld) -> None:
     _, token = handed(here)
     back = {"authorization_details": DETAILS, "resource": ISSUER, "requested_actor": "agent:coder"}

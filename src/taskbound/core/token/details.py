@@ -3,6 +3,8 @@
 1. `authorization_details` are one object of our type with members of its own and no others (RFC 9396 §5).
    What a task rests on is none of them: a rule that asks for evidence is not met by the word of the agent
    that wants the task.
+2. They are of a task that is to begin. Where none does, since the subject is the agent's own task, they are
+   refused: a token of that one may reach further than what was asked for, and its end is the end of all.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["BadDetailsError", "Details", "parse_details", "parse_request_details"]
+__all__ = ["BadDetailsError", "Details", "parse_details", "parse_request_details", "require_no_details"]
 
 _LIMITS: Final = Limits(size=8_192, depth=4, parts=64)
 _TIMES: Final = ("seconds", "heartbeat", "grace")
@@ -76,6 +78,20 @@ def parse_details(text: str) -> Details:
         heartbeat=heartbeat,
         grace=grace,
     )
+
+
+def require_no_details(text: str) -> None:
+    """Go on only where no task is named that is to begin (rule 2).
+
+    Raises:
+        BadDetailsError: One is.
+    """
+    if text:
+        raise BadDetailsError(
+            "the subject is the agent's own task, and no other one begins by it",
+            remedy="leave `authorization_details` out for a token of that task; another one begins by the"
+            " token of a person, or by one that another agent has handed on",
+        )
 
 
 def _seconds(one: Mapping[str, JsonValue], name: str) -> int:

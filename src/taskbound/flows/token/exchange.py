@@ -13,7 +13,7 @@
    `task:start` and `task:delegate`: there is no way around them, and what they refuse is recorded.
 5. A token is always bound, to the key that this request was made with, and as firmly as the one that it is
    made of. It ends no later than that one and than what proved the agent; so does a transaction token.
-6. Scope and target are what is asked for or nothing is issued (`core.token.exchange`).
+6. Scope, target and task are what is asked for or nothing is issued (`core.token.exchange`).
 7. A task that was begun for a token ends when the token can't be issued: it would run for nobody. Where we
    are killed before, whoever looks next ends it (`flows.task.unclaimed`).
    What was granted is told with it (RFC 9396 §7): the task, until when, and within which time its agent is to
@@ -40,7 +40,7 @@ from taskbound.core.token import (
     require_bound,
     require_meant,
 )
-from taskbound.core.token.details import parse_details, parse_request_details
+from taskbound.core.token.details import parse_details, parse_request_details, require_no_details
 from taskbound.core.token.exchange import (
     ACCESS_TOKEN,
     TASK_REFERENCE,
@@ -142,6 +142,8 @@ class Exchanges:
         if asked.target not in {issuer, *self._targets(principal)}:
             raise TargetUnknownError("no token is issued for that resource", where="resource")
         task, subject, begun = self._subject(asked, principal, binding)
+        if begun is None:
+            require_no_details(asked.details)  # 6
         until = until_of(principal, subject)
         order = TaskTokenOrder(
             namespace=principal.namespace,
@@ -254,7 +256,8 @@ class Exchanges:
     def _transaction(self, asked: Exchange, principal: Principal, binding: Binding | None) -> Exchanged:
         """A transaction token of an action of the agent's own task, which names the key it was asked with."""
         if asked.target != self._tokens.issuing.domain:
-            raise TargetUnknownError("a transaction token is for the trust domain", where="audience")
+            words = f"a transaction token is for the trust domain `{self._tokens.issuing.domain}`"
+            raise TargetUnknownError(words, where="audience")
         name, content = parse_request_details(asked.request_details)
         task, held = asked.subject, None
         if asked.subject_type == ACCESS_TOKEN:

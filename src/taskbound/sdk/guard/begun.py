@@ -135,6 +135,8 @@ def _remedy(error: str) -> str:
             return "see the log (`proof-refused`) for what was wrong with the agent's proof"
         case "invalid_authorization_details":
             return "see `taskbound template list`, and what may be granted by whoever it is for"
+        case "invalid_dpop_proof":
+            return "name the API by its own name (`api_origin`; else `http://127.0.0.1:8700`); see the clock"
         case "temporarily_unavailable":
             return "try again later"
         case _:

@@ -228,7 +228,10 @@ class NoTaskHereError(DeniedError):
     """A client that is over the network was told no task."""
 
     code = "no-task-named"
-    remedy = "name one: `task=`, or the variable TASKBOUND_TASK; a person starts it (`taskbound task start`)"
+    remedy = (
+        "name one: `task=`, or the variable TASKBOUND_TASK; a person starts it (`taskbound task start`). For"
+        " the program to start one itself, give the client a `subject=` (`taskbound.SubjectToken`)"
+    )
 
 
 class TaskNotStartedError(DeniedError):

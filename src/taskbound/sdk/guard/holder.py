@@ -282,7 +282,8 @@ class Holder:
         words = text_of(said, "error_description") or text_of(said, "error") or f"status {answer.status}"
         if answer.status >= FAILED or answer.status == TOO_MANY:
             raise ApiLostError(f"no transaction token can be had now: {words}", sent=True)
-        remedy = "see that `domain=` is the daemon's `trust_domain`" if "domain" in words else ""
+        target = text_of(said, "error") == "invalid_target"
+        remedy = "see that `domain=` is the daemon's `trust_domain`" if target else ""
         raise NotCarriedError(f"no transaction token of `{action}`: {words}", remedy=remedy)
 
     def prove(self, token: str, method: str, url: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, get_args
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import UnavailableError
@@ -58,7 +58,16 @@ class Proof:
     """`assertion`: a statement signed with the agent's own key. `svid`: a JWT-SVID. `token`: one of an issuer
     that is trusted, such as a cluster's or a CI system's."""
     read: Callable[[], str] | Callable[[], Awaitable[str]] = field(repr=False)
-    """Gives it, fresh; one that is awaited only for an `AsyncClient`."""
+    """Gives it, fresh; one that is awaited only for an `AsyncClient`. Space around it is left out."""
+
+    def __post_init__(self) -> None:
+        """Look at the kind: what is of none would be shown as something else, and refused without a word why.
+
+        Raises:
+            ValueError: There is no such kind.
+        """
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"`kind` is one of {', '.join(get_args(Kind))}, and not `{self.kind}`")
 
     @classmethod
     def from_file(cls, path: Path, kind: Kind = "token") -> Proof:

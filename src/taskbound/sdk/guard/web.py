@@ -75,7 +75,7 @@ class BlockingWeb(_Own):
                 if not isinstance(text, str):
                     _close(text)
                     raise SignatureError("a proof that is awaited is for an `AsyncClient`")
-                return text
+                return text.strip()  # as what stands in a file: no token has a space at its ends
             case Say(what=Await()):
                 return None
             case Say(what=Send() as send):
@@ -127,7 +127,7 @@ class AsyncWeb(_Own):
                 return None
             case Say(what=Prove(proof=proof)):
                 text = proof.read()
-                return text if isinstance(text, str) else await text
+                return (text if isinstance(text, str) else await text).strip()
             case Say(what=Await(debt=debt)):
                 return await _waited(debt)
             case Say(what=Send() as send):

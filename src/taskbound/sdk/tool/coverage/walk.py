@@ -4,13 +4,15 @@ Nothing of it is called, and no framework is loaded for it: who has not loaded o
 What they hold is known to a module for each.
 
 1. A list, a tuple, a set or a dict is what stands in it; a module is what its `__all__` names, or everything
-   in it that can be called and begins with no `_`, wherever it was made.
+   in it that can be called and begins with no `_`, wherever it was made; but not the functions of ours that
+   a program writes its tools with (`guard`, `carry`, `as_tool`).
 2. A class is a callable like others. So is a bound method.
 3. What is of no kind that is known here is told as such, and counts as little as unguarded.
 """
 
 from __future__ import annotations
 
+import sys
 import types
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +31,17 @@ _WALKERS: Final[tuple[Callable[[Walk, object, str], bool], ...]] = (
     mcp.look,
 )
 _FRAMEWORKS: Final = frozenset({"agents", "langchain_core", "langgraph", "mcp", "pydantic_ai"})
+_OURS: Final = frozenset(
+    {
+        ("taskbound.sdk.guard.guarded", "guard"),
+        ("taskbound.sdk.guard.carried", "acarry"),
+        ("taskbound.sdk.guard.carried", "carry"),
+        ("taskbound.sdk.tool.langchain", "as_tool"),
+        ("taskbound.sdk.tool.openai_agents", "as_tool"),
+        ("taskbound.sdk.tool.pydantic_ai", "as_tool"),
+    }
+)
+"""What a program writes its tools with, by where it is made."""
 _LISTS: Final = (list, tuple, set, frozenset)
 
 
@@ -73,9 +86,20 @@ def _module(walk: Walk, one: types.ModuleType, place: str) -> None:
     )
     for name in sorted(own) if names is None else names:
         each = own.get(name)
-        if names is None and (name.startswith("_") or issubclass(type(each), type) or not _is_tool(each)):
+        if names is None and (
+            name.startswith("_") or issubclass(type(each), type) or _is_ours(each) or not _is_tool(each)
+        ):
             continue
         walk.more(each, f"{place}.{name}")
+
+
+def _is_ours(one: object) -> bool:
+    """Whether this very function is one of ours, from where we have it, and not merely called so (rule 1)."""
+    if type(one) is not types.FunctionType or type(one.__module__) is not str:
+        return False
+    if (one.__module__, one.__name__) not in _OURS or one.__module__ not in sys.modules:
+        return False
+    return vars(sys.modules[one.__module__]).get(one.__name__) is one
 
 
 def _is_tool(one: object) -> bool:
