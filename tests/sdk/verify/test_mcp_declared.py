@@ -64,6 +64,7 @@ def test_a_token_is_held_by_the_key_that_proves_each_request(tmp_path: Path, lib
         one = caller(era)
         assert why(one.call(PAID, token)) == ("holder-not-shown", "proof-of-holder")
         assert why(one.call(PAID, token, head=proven(htu="https://bank.example/pay")))[0] == "dpop-uri"
+        assert why(one.call(PAID, token, head=[*proven(), *proven()]))[0] == "dpop-count"
         assert till.runs == []
         first = proven()
         assert text(one.call(PAID, token, head=first)) == "paid"
