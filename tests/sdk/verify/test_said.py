@@ -90,8 +90,8 @@ def test_as_many_as_may_be_are_read(place: Place) -> None:
 
 @pytest.mark.parametrize(
     "claims",
-    [{"tctx": ["x"]}, {"tctx": None}, {"act": "agent:coder"}, {"act": [1]}, {"act": nested(17)}],
-    ids=["list", "nothing", "text", "numbers", "seventeen"],
+    [{"tctx": ["x"]}, {"tctx": None}, {"act": "agent:coder"}, {"act": [1]}, {"act": nested(17)}, {"cnf": []}],
+    ids=["list", "nothing", "text", "numbers", "seventeen", "key"],
 )
 def test_what_the_gate_would_not_let_through_is_not_read_either(place: Place, claims: dict[str, Any]) -> None:
     with pytest.raises(BadTokenContextError):
