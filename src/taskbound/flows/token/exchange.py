@@ -142,16 +142,13 @@ class Exchanges:
         if asked.target not in {issuer, *self._targets(principal)}:
             raise TargetUnknownError("no token is issued for that resource", where="resource")
         task, subject, begun = self._subject(asked, principal, binding)
-        if begun is None:
-            require_no_details(asked.details)  # 6
-        until = until_of(principal, subject)
         order = TaskTokenOrder(
             namespace=principal.namespace,
             task=task,
             agent=principal.name,
             audience=asked.target,
             binding=binding,
-            until=until,
+            until=until_of(principal, subject),
             parent="" if subject is None else subject.id,
             begun=begun is not None,
             may_act=actor,
@@ -184,12 +181,14 @@ class Exchanges:
         That is rules 2 to 4; nobody began one that ran before.
         """
         if asked.subject_type == TASK_REFERENCE:
+            require_no_details(asked.details)  # 6
             return asked.subject, None, None
         with self._told(principal, asked.subject):
             subject = self._verification.verify_subject(asked.subject, namespace=principal.namespace).token
             require_meant(subject, principal.name, binding)  # 2
             require_as_firm(binding, subject.binding)  # 5
         if subject.form is TokenForm.TASK and subject.agent == principal.name:
+            require_no_details(asked.details)  # 6
             return subject.task, subject, None
         begin = self._started if subject.form is TokenForm.PERSON else self._handed_on
         task, begun = begin(asked, principal, subject)
