@@ -12,9 +12,10 @@ from typing import Any
 from taskbound.sdk.guard import flow
 from taskbound.sdk.guard.async_client import AsyncClient
 from taskbound.sdk.guard.client import Client
+from tests.waiting import others
 from tests.world import World
 
-__all__ = ["STAGES", "Log", "at_line", "cancelling", "interrupting"]
+__all__ = ["STAGES", "Log", "at_line", "cancelling", "interrupting", "nothing_left", "owed"]
 
 STAGES = ("nothing", "not-sent", "unknown", "succeeded")
 """What the log says of a call that was interrupted, the later the further it came."""
@@ -57,6 +58,20 @@ class Log:
             assert len(outcomes) == len(actions), (len(found), outcomes)
             found.append((outcomes[0] if outcomes else "nothing", did))
         return found
+
+
+def owed(client: AsyncClient | Client) -> int:
+    """How many calls of a client are owed."""
+    return len(client._owed._left)  # noqa: SLF001 - it is looked at here
+
+
+async def nothing_left(client: AsyncClient, *, alive: bool = False) -> None:
+    """Go on once all that is owed was told; with signs of life, or by itself."""
+    async with asyncio.timeout(20):
+        while owed(client):
+            if alive:
+                client._owed.tell()  # noqa: SLF001 - as a block's sign of life does
+            await others()
 
 
 @contextmanager
@@ -109,9 +124,13 @@ def interrupting(
 
 @contextmanager
 def cancelling(
-    client: AsyncClient, *, before: Collection[int] = (), behind: Collection[int] = ()
+    client: AsyncClient,
+    *,
+    before: Collection[int] = (),
+    within: Collection[int] = (),
+    behind: Collection[int] = (),
 ) -> Iterator[list[int]]:
-    """The task that does these steps is cancelled before them, or right behind them; how many there were."""
+    """The task is cancelled before these steps, where they wait, or behind them; how many there were."""
     transport, perform = client._spoken  # noqa: SLF001 - the seam of an interruption
     seen = [0]
 
@@ -120,8 +139,10 @@ def cancelling(
         seen[0] += 1
         task = asyncio.current_task()
         assert task is not None
-        if here in before:
+        if here in (*before, *within):
             task.cancel()
+        if here in before:
+            await asyncio.sleep(0)
         done = await perform(step)  # type: ignore[arg-type]  # what a client does are steps
         if here in behind:
             task.cancel()

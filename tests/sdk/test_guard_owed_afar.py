@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,21 @@ import pytest
 from taskbound.core.task import TaskEvent
 from taskbound.sdk.guard import afar
 from taskbound.sdk.guard.client import Client
-from taskbound.sdk.guard.errors import OutcomeUntoldError
+from taskbound.sdk.guard.errors import OutcomeUntoldError, RepeatedError
 from taskbound.sdk.guard.guarded import guard
 from taskbound.sdk.guard.proof import Proof, UnreadableProofError
 from taskbound.sdk.guard.told import Told
 from taskbound.surfaces.api.server import SocketServer
-from taskbound.wire.action import ActionPermitted, OutcomeTaken
-from tests.sdk.interrupted import STAGES, Log, at_line, cancelling, interrupting
+from taskbound.wire.action import ActionPermitted, NotPermitted, OutcomeTaken
+from tests.sdk.interrupted import STAGES, Log, at_line, cancelling, interrupting, nothing_left, owed
 from tests.sdk.notes import Here, note_later, outcomes, ran
 from tests.sdk.notes_afar import Distant, distant
-from tests.sdk.test_guard_owed import did_run, owed, put, using
-from tests.waiting import others
+from tests.sdk.test_guard_owed import decided, did_run, put, using
+from tests.sdk.test_guard_ran import BUSY, answering
 from tests.world import ANN
 
 WAYS = [(where, times) for where in ("before", "behind") for times in (1, 3)]
+CANCELS = [*WAYS, ("within", 1), ("within", 3)]
 STRIDE = 11
 """Every so manieth line is interrupted, from another one on each time; all of them were, by hand."""
 
@@ -89,7 +91,7 @@ def test_law_7_what_is_cancelled_at_any_step_is_told_behind_its_caller_over_http
         async def story() -> None:
             async with one.async_client() as client:
                 await note_later("first")
-                for where, times in WAYS:
+                for where, times in CANCELS:
                     number, seen = 0, [0]
                     while seen[0] >= number:
                         ran.clear()
@@ -97,9 +99,7 @@ def test_law_7_what_is_cancelled_at_any_step_is_told_behind_its_caller_over_http
                         with cancelling(client, **{where: range(number, number + times)}) as seen:
                             call = asyncio.ensure_future(note_later(f"{where} {times} {number}"))
                             await asyncio.wait((call,))
-                        while owed(client):
-                            client._owed.tell()  # noqa: SLF001 - as a block's sign of life does
-                            await others()
+                        await nothing_left(client, alive=True)
                         log.over(did=bool(ran))
                         number += 1
                     assert number > 2
@@ -257,5 +257,97 @@ def test_who_is_interrupted_hears_of_that_and_not_of_what_is_told_behind(
                 stopped("x")
             assert owed(client) == 0
         assert outcomes(one.world) == ["unknown"]
+
+    distant(tmp_path, work, monkeypatch)
+
+
+def test_a_question_that_was_never_sent_is_not_asked_anew_over_http(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(one: Distant) -> None:
+        with one.client() as client:
+            for step in range(2):  # a proof is read, and a token asked for
+                with interrupting(client, before=[step]):
+                    assert not did_run(using(client))
+                assert owed(client) == 0
+        assert decided(one.world) == 0
+
+    distant(tmp_path, work, monkeypatch)
+
+
+def test_a_question_is_asked_again_under_its_own_key_alone_and_none_of_the_callers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(one: Distant) -> None:
+        with one.client() as client:
+            put("first")
+            with interrupting(client, behind=[0], before=[1]):
+                assert not did_run(put.using(idempotency_key="monday"))
+            put("more")
+            assert outcomes(one.world) == ["succeeded", "succeeded"]
+            with pytest.raises(RepeatedError) as caught:
+                put.using(idempotency_key="monday")("x")
+            assert caught.value.state == "permitted"
+            with interrupting(client, behind=[0], before=[1]):
+                assert not did_run(put, "y")
+            with answering((NotPermitted,), BUSY, times=1):
+                client._owed.tell()  # noqa: SLF001 - as a sign of life does
+            assert owed(client) == 1
+            put("less")
+            assert owed(client) == 0
+        assert outcomes(one.world) == ["succeeded", "succeeded", "not-sent", "succeeded"]
+
+    distant(tmp_path, work, monkeypatch)
+
+
+def test_an_outcome_is_told_with_a_token_that_has_little_time_left_where_none_can_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(one: Distant) -> None:
+        client, read = reading(one)
+
+        @client.guard(server="notes", tool="fail", effect="write")
+        def last(text: str) -> str:
+            """Fail, with a secret in the words."""
+            read.error = ValueError()
+            kept = vars(client)["_afar"]
+            kept._token = replace(kept._token, renew=0.0)  # noqa: SLF001 - its time has come
+            return text
+
+        assert last("x") == "x"
+        client.close()
+        assert outcomes(one.world) == ["succeeded"]
+
+    distant(tmp_path, work, monkeypatch)
+
+
+def test_a_cancelled_question_whose_answer_is_lost_is_asked_again_over_http(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(one: Distant) -> None:
+        async def story() -> None:
+            async with one.async_client() as client:
+                await note_later("first")
+                call = asyncio.ensure_future(note_later("x"))
+                loop = asyncio.get_running_loop()
+                send = SocketServer._answer  # noqa: SLF001 - the seam of a loss
+
+                def lose(self: Any, number: int, said: Any) -> None:
+                    if isinstance(said, ActionPermitted):
+                        monkeypatch.setattr(SocketServer, "_answer", send)
+                        loop.call_soon_threadsafe(call.cancel)
+                        self.connection_lost(None)
+                        self._transport.abort()
+                    else:
+                        send(self, number, said)
+
+                monkeypatch.setattr(SocketServer, "_answer", lose)
+                with pytest.raises(asyncio.CancelledError):
+                    await call
+                await nothing_left(client)
+
+        asyncio.run(story())
+        assert outcomes(one.world) == ["succeeded", "not-sent"]
+        assert len({each["action"] for each in one.world.events("action-decided")}) == 2
 
     distant(tmp_path, work, monkeypatch)

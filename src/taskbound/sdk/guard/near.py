@@ -145,8 +145,6 @@ class Near:
                 raise CallUndecidedError(message)
             case Duplicate(state=state, action=action) if state == _PERMITTED and not debt.is_own:
                 debt.permitted(action)
-            case Duplicate(state=state, action=action) if state == _HELD:
-                debt.held(action)
             case None:
                 debt.over()
             case _:

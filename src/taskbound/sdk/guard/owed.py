@@ -292,8 +292,7 @@ class AsyncOwed(_Owed):
         """What comes of a call, whose debt is told should it be interrupted."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-        if self.tell():
-            await asyncio.sleep(0)  # what came of the call before is said before this one is asked for
+        self.tell()
         debt = Debt()
         try:
             return await steer(flow(debt), perform)
@@ -301,13 +300,11 @@ class AsyncOwed(_Owed):
             if self._leave(debt) and not debt.heard:
                 self._begin_soon(debt)
 
-    def tell(self) -> bool:
-        """Have told what is owed, and is not being told, once; whether there is any."""
-        mine = self._own() and asyncio.get_running_loop() is self._loop
-        if mine:
+    def tell(self) -> None:
+        """Have told what is owed, and is not being told; once."""
+        if self._own() and asyncio.get_running_loop() is self._loop:
             for debt in tuple(self._left.values()):
                 self._begin(debt, seconds=0.0)
-        return mine
 
     def _begin_soon(self, debt: Debt) -> None:
         """Have it told, from wherever a call ends: also a coroutine that is closed where no loop runs."""
