@@ -12,10 +12,12 @@ from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.task import TaskEvent, TaskState
 from taskbound.sdk.guard.errors import (
     NoTaskHereError,
+    OutcomeUntoldError,
     RefusedError,
     TaskNotEndedError,
     TaskNotStartedError,
 )
+from taskbound.sdk.guard.flow import drive
 from taskbound.sdk.guard.holder import ApiLostError, NoTokenError
 from taskbound.sdk.guard.proof import SubjectToken, UnreadableProofError
 from taskbound.sdk.guard.web import AsyncWeb
@@ -136,6 +138,23 @@ def test_an_awaited_block_within_another_is_refused_too(starting: Callable[..., 
 
         asyncio.run(story())
         assert len(one.begun()) == 1
+
+    starting(work)
+
+
+def test_law_7_what_came_of_an_action_of_the_task_before_is_said_to_be_untold(
+    starting: Callable[..., None],
+) -> None:
+    def work(one: Starting) -> None:
+        client = one.client()
+        with client.task("keep notes", template="notes"):
+            note("hello")
+        action = one.world.events("action-decided")[-1]["action"]
+        with client.task("more notes", template="notes"):
+            held, web = vars(client)["_afar"], vars(client)["_web"]
+            with pytest.raises(OutcomeUntoldError) as caught:
+                drive(held.tell(action, "succeeded"), web.perform)
+        assert caught.value.over
 
     starting(work)
 

@@ -64,6 +64,7 @@ _LOOK: Final = 1.0
 _REASONS: Final = "reasons"
 _NOT_HOLDER: Final = "not-holder"
 _NONE: Final = "act_none"
+_UNKNOWN: Final = 404
 _ACTIONS: Final = "/v1/actions"
 
 
@@ -188,8 +189,8 @@ class Afar(Holder):
                 ):
                     return
                 why, over = _problem(answer, "detail") or f"status {answer.status}", False
-                if answer.status == UNPROVEN or _problem(answer, "code") == _NOT_HOLDER:
-                    over = True
+                if answer.status in {UNPROVEN, _UNKNOWN} or _problem(answer, "code") == _NOT_HOLDER:
+                    over = True  # also of an action of the task before, which no token of this one tells of
                 elif answer.status < FAILED and answer.status != TOO_MANY:
                     raise ResultWithheldError(
                         f"its result may not be used: {why}",
