@@ -41,8 +41,8 @@ class There:
     def task(self) -> str:
         return ""
 
-    def key(self) -> ProofKey:
-        raise NotImplementedError
+    def key(self, file: Path | None) -> ProofKey:
+        raise NotImplementedError(file)
 
     def now(self) -> float:
         return 0.0

@@ -457,6 +457,7 @@ def test_two_servers_of_one_task_that_start_at_once_have_a_credential_each(
 def test_a_gateway_that_says_what_it_likes_has_nothing_put_in_that_is_not_its_tasks(there: House) -> None:
     pinned = clerk(there)
     until(lambda: there.socket.with_name("egress.sock").exists(), "the egress listens")
+    until(lambda: servers() == [], "what tests before this one started is over")
     start = {"op": "egress:start", "namespace": "default", "server": "clerk", "era": pinned.spec.era}
     inject = {
         "op": "credential:inject",
