@@ -3,8 +3,8 @@
 1. Half of the ends are written as fast as they commit, which is all that the machine has; the other half at a
    rate that leaves it room. What is missed, and what a reader was rested on for without having heard it, must
    be nothing in both; how late an end may be heard is looked at in the second: a second by who is connected,
-   five by who was cut off and comes back, which is for how long a reader is rested on without having heard; the
-   daemon that it asks then may be one that was killed just now.
+   five by who was cut off and comes back, which is for how long a reader is rested on without having heard:
+   the daemon that it asks then may be one that was killed just now.
 2. Daemons are killed and started again, readers are cut off and started anew, and their answers lost.
 """
 
