@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from taskbound.core.task import TaskEvent
 from taskbound.sdk.guard.guarded import Guarded
 from tests.house.tree import ROOT
 from tests.sdk.notes import outcomes
+from tests.surfaces.api.test_operations import Station
 from tests.surfaces.network.test_acting_guide import blocks
 from tests.waiting import others
-from tests.world import World
+from tests.world import ANN, World
 
-__all__ = ["NOTE_HELD", "arguments", "guide", "offer", "require_calls", "told"]
+__all__ = ["NOTE_HELD", "arguments", "ended", "guide", "offer", "require_calls", "told"]
 
 NOTE_HELD = (
     '@id("asked:note") @hold("approval:finance")'
@@ -58,6 +60,12 @@ def guide(framework: str) -> str:
     programs = blocks("python", ROOT / "docs" / "guides" / "frameworks.md")
     (found,) = [one for one in programs if f"taskbound.sdk.tool.{framework} import" in one]
     return found
+
+
+def ended(place: Station) -> None:
+    """The one task there is is over."""
+    (task,) = {one["task"] for one in place.world.events("task-started")}
+    place.world.tasks.end("default", task, TaskEvent.COMPLETE, ANN, reason="done")
 
 
 async def told(world: World) -> None:

@@ -89,6 +89,32 @@ async def test_law_2_a_server_that_describes_its_tool_anew_is_sent_nothing(
         assert outcomes(place.world) == ["not-sent"]
 
 
+async def test_law_2_what_is_listed_again_is_what_calls_are_compared_with(
+    tmp_path: Path, program: Program, short: Path
+) -> None:
+    async with noting(tmp_path, world=await desk(program, short)) as place:
+        found = await program.does("listed_anew", place.path)
+        first, (offered, text, is_error) = found["answers"]
+        assert first == ["Look.", "saw x", False]
+        assert (offered, "[other-definition]" in text, is_error) == ("Look, and tell everybody.", True, True)
+        assert found["calls"] == ["('look', 'x', 1)"]
+        assert outcomes(place.world) == ["succeeded", "not-sent"]
+
+
+async def test_tools_are_read_from_every_page_and_not_for_ever(program: Program, short: Path) -> None:
+    three, endless = await program.does("paged", short / "s")
+    assert three == ["many__t0", "many__t1", "many__t2"]
+    assert len(endless) == 100
+
+
+async def test_what_is_about_the_program_is_raised_and_no_answer(
+    tmp_path: Path, program: Program, short: Path
+) -> None:
+    async with noting(tmp_path, world=await desk(program, short)) as place:
+        found = await program.does("elsewhere", place.path)
+        assert found == {"answers": [["saw x", False], ["OtherLoopError"]], "calls": ["('look', 'x', 1)"]}
+
+
 async def test_a_cancelled_call_is_told_as_unknown(tmp_path: Path, program: Program, short: Path) -> None:
     async with noting(tmp_path, world=await desk(program, short)) as place:
 

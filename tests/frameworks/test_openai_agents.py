@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.frameworks.deciding import NOTE_HELD, arguments, guide, offer, require_calls, told
+from taskbound.core.approval import AnswerKind
+from tests.frameworks.deciding import NOTE_HELD, arguments, ended, guide, offer, require_calls, told
 from tests.frameworks.peer import Program
 from tests.sdk.notes import held_world, note, noting, outcomes, spend
 
@@ -74,6 +75,55 @@ async def test_law_7_a_run_that_goes_on_twice_from_one_state_runs_a_call_once(
         assert (first, "[action-repeated]" in second) == ("noted hello", True)
         assert found["ran"] == [["hello", None]]
         assert outcomes(world) == ["succeeded"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "second"),
+    [(AnswerKind.APPROVE, "noted hello"), (AnswerKind.DENY, "Not run: ")],
+    ids=["approved", "denied"],
+)
+async def test_what_people_have_answered_stops_no_later_call_of_the_same(
+    tmp_path: Path, program: Program, kind: AnswerKind, second: str
+) -> None:
+    world, people = held_world(NOTE_HELD)
+    async with noting(tmp_path, world=world) as place:
+        found = await program.does("answered", place.path, says=lambda _: people.say(place, kind))
+        assert (found["stops"], found["output"]) == (0, "done")
+        first, answer, last = found["answers"]
+        assert "people are asked" in first
+        assert answer.startswith(second)
+        assert last.startswith("Not run: ")
+
+
+async def test_without_pause_a_held_call_is_told_each_time_and_stops_nothing(
+    tmp_path: Path, program: Program
+) -> None:
+    world, _ = held_world(NOTE_HELD)
+    async with noting(tmp_path, world=world) as place:
+        found = await program.does("told", place.path)
+        assert found["output"] == "done"
+        assert ["people are asked" in one for one in found["answers"]] == [True, True]
+
+
+async def test_a_function_that_blocks_runs_beside_its_loop(tmp_path: Path, program: Program) -> None:
+    async with noting(tmp_path) as place:
+        assert await program.does("beside", place.path) == ["t meanwhile"]
+        assert outcomes(place.world) == ["succeeded"]
+
+
+async def test_law_7_what_ran_is_never_told_to_have_not_run(tmp_path: Path, program: Program) -> None:
+    async with noting(tmp_path) as place:
+        (found,) = await program.does("withheld", place.path, says=lambda _: ended(place))
+        assert found.startswith("Run, and its result may not be used: ")
+
+
+async def test_what_is_about_the_program_is_raised_and_no_answer(tmp_path: Path, program: Program) -> None:
+    found = await program.does("clientless", tmp_path)
+    assert found == {"raised": [["UserError", "NoClientError"]] * 2, "ran": []}
+
+
+async def test_a_tools_schema_is_its_own(tmp_path: Path, program: Program) -> None:
+    assert await program.does("own", tmp_path) == ["tags", "text"]
 
 
 async def test_a_functions_own_error_ends_the_run_as_of_every_tool_that_is_no_decorated_function(

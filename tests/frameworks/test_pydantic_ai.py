@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.frameworks.deciding import NOTE_HELD, arguments, guide, offer, require_calls, told
+from taskbound.core.approval import AnswerKind
+from tests.frameworks.deciding import NOTE_HELD, arguments, ended, guide, offer, require_calls, told
 from tests.frameworks.peer import Program
 from tests.sdk.notes import held_world, note, noting, outcomes, spend
 
@@ -75,6 +76,53 @@ async def test_law_7_a_run_that_goes_on_twice_from_one_history_runs_a_call_once(
         assert (second[1], "[action-repeated]" in second[0]) == ("failed", True)
         assert found["ran"] == [["hello", None]]
         assert outcomes(world) == ["succeeded"]
+
+
+async def test_what_people_refused_is_told_and_ends_no_run_again(tmp_path: Path, program: Program) -> None:
+    world, people = held_world(NOTE_HELD)
+    async with noting(tmp_path, world=world) as place:
+        found = await program.does("answered", place.path, says=lambda _: people.say(place, AnswerKind.DENY))
+        ((text, outcome),) = found["answers"]
+        assert (text.startswith("Not run: "), outcome, found["output"]) == (True, "failed", "done")
+
+
+async def test_without_pause_a_held_call_is_told_and_ends_nothing(tmp_path: Path, program: Program) -> None:
+    world, _ = held_world(NOTE_HELD)
+    async with noting(tmp_path, world=world) as place:
+        found = await program.does("told", place.path)
+        ((text, outcome),) = found["answers"]
+        assert ("people are asked" in text, outcome, found["output"]) == (True, "failed", "done")
+
+
+async def test_a_call_of_another_conversation_is_another_call_by_whatever_name(
+    tmp_path: Path, program: Program
+) -> None:
+    async with noting(tmp_path) as place:
+        found = await program.does("apart", place.path)
+        assert found == {"answers": [["noted hello", "success"]] * 2, "ran": [["hello", None]] * 2}
+        assert outcomes(place.world) == ["succeeded", "succeeded"]
+
+
+async def test_what_is_no_json_is_told_to_the_model(tmp_path: Path, program: Program) -> None:
+    async with noting(tmp_path) as place:
+        found = await program.does("unwritable", place.path)
+        assert [text.startswith("Not run: ") for text, _ in found["answers"]] == [True, True]
+        assert found["ran"] == []
+
+
+async def test_law_7_what_ran_is_never_told_to_have_not_run(tmp_path: Path, program: Program) -> None:
+    async with noting(tmp_path) as place:
+        ((text, outcome),) = await program.does("withheld", place.path, says=lambda _: ended(place))
+        assert (text.startswith("Run, and its result may not be used: "), outcome) == (True, "failed")
+
+
+async def test_what_is_about_the_program_is_raised_and_no_answer(tmp_path: Path, program: Program) -> None:
+    found = await program.does("clientless", tmp_path)
+    assert found == {"raised": [[["NoClientError"]]] * 2, "ran": []}
+
+
+async def test_a_tools_schema_is_its_own(tmp_path: Path, program: Program) -> None:
+    assert await program.does("own", tmp_path) == ["tags", "text"]
 
 
 async def test_a_functions_own_error_is_what_it_is_to_the_framework(tmp_path: Path, program: Program) -> None:

@@ -18,9 +18,11 @@ FOLDER = Path(__file__).parents[3]
 
 
 @asynccontextmanager
-async def session_to(log: Path, *more: str) -> AsyncIterator[ClientSession]:
+async def session_to(log: Path | str, *more: str, server: str = "desk") -> AsyncIterator[ClientSession]:
     told = StdioServerParameters(
-        command=sys.executable, args=["-m", "tests.frameworks.programs.desk", str(log), *more], cwd=FOLDER
+        command=sys.executable,
+        args=["-m", f"tests.frameworks.programs.{server}", str(log), *more],
+        cwd=FOLDER,
     )
     async with stdio_client(told) as (read, write), ClientSession(read, write) as session:
         await session.initialize()
@@ -81,6 +83,42 @@ async def changed(there: There) -> Any:
     return {"answer": found, "calls": log.exists() and log.read_text().splitlines()}
 
 
+async def listed_anew(there: There) -> Any:
+    """A server that describes its tool in other words once it was called, and is listed again."""
+    log = there.socket.with_name("calls")
+    found = []
+    async with session_to(log, "later") as session, there.async_client() as client:
+        guarded = GuardedSession(session, server="desk", client=client)
+        for _ in range(2):
+            offered = {one["name"]: one["description"] for one in await guarded.list_tools()}
+            found.append([offered["desk__look"], *answer(await guarded.call_tool("desk__look", {"at": "x"}))])
+    return {"answers": found, "calls": log.read_text().splitlines()}
+
+
+async def paged(there: There) -> Any:
+    """Servers that list on three pages, and on more than are read."""
+    found = []
+    for pages in (3, 1000):
+        async with session_to(str(pages), server="pages") as session:
+            guarded = GuardedSession(session, server="many", client=there.async_client())
+            found.append([one["name"] for one in await guarded.list_tools()])
+    return found
+
+
+async def elsewhere(there: There) -> Any:
+    """A client of another event loop: the program's error, of which a model reads nothing."""
+    log = there.socket.with_name("calls")
+    async with session_to(log) as session, there.async_client() as client:
+        guarded = GuardedSession(session, server="desk", client=client)
+        found = [answer(await guarded.call_tool("desk__look", {"at": "x"}))]
+        try:
+            call = guarded.call_tool("desk__look", {"at": "x"})
+            found.append(answer(await asyncio.to_thread(asyncio.run, call)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test says it
+            found.append([type(error).__name__])
+    return {"answers": found, "calls": log.read_text().splitlines()}
+
+
 async def cancelled(there: There) -> Any:
     log = there.socket.with_name("calls")
     async with session_to(log) as session, there.async_client() as client:
@@ -102,4 +140,5 @@ async def guide(there: There) -> Any:
 
 
 if __name__ == "__main__":
-    serve({one.__name__: one for one in (listed, called, lost, changed, cancelled, guide)})
+    known = (listed, called, lost, changed, listed_anew, paged, elsewhere, cancelled, guide)
+    serve({one.__name__: one for one in known})

@@ -103,6 +103,81 @@ async def run_twice(there: There) -> Any:
     return {"answers": found, "ran": ran}
 
 
+async def answered(there: There) -> Any:
+    """What people have answered is asked for anew at the next call of the same, and stops no run at once."""
+    model = scripted(*[[("notes__note", '{"text": "hello"}', f"n{n}")] for n in range(3)])
+    agent = Agent(name="a", model=model, tools=[as_tool(note, pause=True)])
+    with there.client():
+        found = await Runner.run(agent, "go")
+        await asyncio.to_thread(there.asks, "")
+        state = found.to_state()
+        (stop,) = found.interruptions
+        state.approve(stop)
+        found = await Runner.run(agent, state)
+    return {"answers": answers(found), "stops": len(found.interruptions), "output": found.final_output}
+
+
+async def told(there: There) -> Any:
+    """Held, and nothing stops: the model is told each time."""
+    model = scripted(*[[("notes__note", '{"text": "hello"}', f"n{n}")] for n in range(2)])
+    with there.client():
+        found = await Runner.run(Agent(name="a", model=model, tools=[as_tool(note)]), "go")
+    return {"answers": answers(found), "output": found.final_output}
+
+
+async def withheld(there: There) -> Any:
+    """Its task ends while a function runs."""
+
+    @guard(server="notes", tool="note_later", effect="write")
+    async def last(text: str) -> str:
+        """Write a note down, by and by."""
+        await asyncio.to_thread(there.asks, text)
+        return text
+
+    model = scripted([("notes__note_later", {"text": "t"}, "1")])
+    async with there.async_client():
+        return answers(await Runner.run(Agent(name="a", model=model, tools=[as_tool(last)]), "go"))
+
+
+async def beside(there: There) -> Any:
+    """A function that blocks leaves its loop to others: this one waits for what only the loop can do."""
+    loop = asyncio.get_running_loop()
+
+    async def word() -> str:
+        return "meanwhile"
+
+    @guard(server="notes", tool="note_later", effect="write")
+    def wait(text: str) -> str:
+        """Write a note down, by and by."""
+        return text + asyncio.run_coroutine_threadsafe(word(), loop).result(20)
+
+    model = scripted([("notes__note_later", {"text": "t "}, "1")])
+    with there.client():
+        return answers(await Runner.run(Agent(name="a", model=model, tools=[as_tool(wait)]), "go"))
+
+
+async def clientless(there: There) -> Any:
+    """No client is there: the program's error, of which a model reads nothing."""
+    del there
+    found = []
+    for tool in (as_tool(note), as_tool(note_later)):
+        model = scripted([(tool.name, '{"text": "hello"}', "1")])
+        try:
+            found.append(answers(await Runner.run(Agent(name="a", model=model, tools=[tool]), "go")))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test says it
+            found.append([type(error).__name__, type(error.__cause__).__name__])
+    return {"raised": found, "ran": ran}
+
+
+def own(there: There) -> Any:
+    """What an application does to a tool's schema is done to that tool's."""
+    del there
+    as_tool(note).params_json_schema["properties"].clear()
+    return as_tool(note).params_json_schema == note.definition["inputSchema"] and sorted(
+        as_tool(note).params_json_schema["properties"]
+    )
+
+
 async def refused_many(there: There) -> Any:
     model = scripted(*[[("notes__note", '{"text": "else"}', f"n{n}")] for n in range(6)])
     with there.client():
@@ -147,5 +222,6 @@ def guide(there: There) -> Any:
 
 
 if __name__ == "__main__":
-    known = (decided, parallel, paused, run_twice, refused_many, failing, cancelled, guide)
-    serve({one.__name__: one for one in known})
+    held = (paused, run_twice, answered, told)
+    ended = (refused_many, failing, cancelled, withheld, clientless)
+    serve({one.__name__: one for one in (decided, parallel, beside, own, *held, *ended, guide)})

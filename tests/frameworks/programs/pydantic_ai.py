@@ -134,6 +134,83 @@ async def run_twice(there: There) -> Any:
     return {"answers": found, "ran": ran}
 
 
+async def answered(there: There) -> Any:
+    """Held, answered by people, and gone on with."""
+    script = Scripted([("notes__note", '{"text": "hello"}', "1")])
+    agent = Agent(script.model, tools=[as_tool(note, pause=True)], output_type=[str, DeferredToolRequests])
+    with there.client():
+        first = await agent.run("go")
+        await asyncio.to_thread(there.asks, "")
+        found = await agent.run(
+            message_history=first.all_messages(),
+            deferred_tool_results=DeferredToolResults(approvals={"1": True}),
+        )
+    return {"answers": answers(found.all_messages()), "output": str(found.output)}
+
+
+def told(there: There) -> Any:
+    """Held, and nothing stops: the model is told."""
+    script = Scripted([("notes__note", '{"text": "hello"}', "1")])
+    agent = Agent(script.model, tools=[as_tool(note)], output_type=[str, DeferredToolRequests])
+    with there.client():
+        found = agent.run_sync("go")
+    return {"answers": answers(found.all_messages()), "output": str(found.output)}
+
+
+def apart(there: There) -> Any:
+    """Two conversations, in which a model names its calls alike."""
+    found = []
+    with there.client():
+        for _ in range(2):
+            script = Scripted([("notes__note", '{"text": "hello"}', "1")])
+            gone = Agent(script.model, tools=[as_tool(note)]).run_sync("go")
+            found += answers(gone.all_messages())
+    return {"answers": found, "ran": ran}
+
+
+def unwritable(there: There) -> Any:
+    """What a provider has read by itself, and is no JSON."""
+    said: list[Any] = [{1: "hello"}, {"text": {"hello"}}]
+    script = Scripted(*[[("notes__note", one, f"n{number}")] for number, one in enumerate(said)])
+    with there.client():
+        found = Agent(script.model, tools=[as_tool(note)]).run_sync("go")
+    return {"answers": answers(found.all_messages()), "ran": ran}
+
+
+async def withheld(there: There) -> Any:
+    """Its task ends while a function runs."""
+
+    @guard(server="notes", tool="note_later", effect="write")
+    async def last(text: str) -> str:
+        """Write a note down, by and by."""
+        await asyncio.to_thread(there.asks, text)
+        return text
+
+    script = Scripted([("notes__note_later", {"text": "t"}, "1")])
+    async with there.async_client():
+        return answers((await Agent(script.model, tools=[as_tool(last)]).run("go")).all_messages())
+
+
+async def clientless(there: There) -> Any:
+    """No client is there: the program's error, of which a model reads nothing."""
+    del there
+    found = []
+    for tool in (as_tool(note), as_tool(note_later)):
+        script = Scripted([(tool.name, '{"text": "hello"}', "1")])
+        try:
+            found.append(answers((await Agent(script.model, tools=[tool]).run("go")).all_messages()))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test says it
+            found.append([[type(error).__name__]])
+    return {"raised": found, "ran": ran}
+
+
+def own(there: There) -> Any:
+    """What an application does to a tool's schema is done to that tool's."""
+    del there
+    as_tool(note).function_schema.json_schema["properties"].clear()
+    return sorted(as_tool(note).function_schema.json_schema["properties"])
+
+
 def refused_many(there: There) -> Any:
     """More refusals than an agent has retries."""
     script = Scripted(*[[("notes__note", '{"text": "else"}', f"n{n}")] for n in range(6)])
@@ -179,5 +256,7 @@ def guide(there: There) -> Any:
 
 
 if __name__ == "__main__":
-    known = (decided, parallel, paused, run_twice, refused_many, failing, cancelled, guide)
-    serve({one.__name__: one for one in known})
+    held = (paused, run_twice, answered, told)
+    ended = (refused_many, failing, cancelled, withheld, clientless)
+    said = (decided, parallel, apart, unwritable, own)
+    serve({one.__name__: one for one in (*said, *held, *ended, guide)})
