@@ -101,10 +101,9 @@ async def test_law_2_what_is_listed_again_is_what_calls_are_compared_with(
         assert outcomes(place.world) == ["succeeded", "not-sent"]
 
 
-async def test_tools_are_read_from_every_page_and_not_for_ever(program: Program, short: Path) -> None:
-    three, endless = await program.does("paged", short / "s")
-    assert three == ["many__t0", "many__t1", "many__t2"]
-    assert len(endless) == 100
+async def test_tools_are_read_from_every_page(program: Program, short: Path) -> None:
+    found = await program.does("paged", short / "s")
+    assert found == ["many__t0", "many__t1", "many__t2"]
 
 
 async def test_what_is_about_the_program_is_raised_and_no_answer(

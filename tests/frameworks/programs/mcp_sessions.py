@@ -96,13 +96,10 @@ async def listed_anew(there: There) -> Any:
 
 
 async def paged(there: There) -> Any:
-    """Servers that list on three pages, and on more than are read."""
-    found = []
-    for pages in (3, 1000):
-        async with session_to(str(pages), server="pages") as session:
-            guarded = GuardedSession(session, server="many", client=there.async_client())
-            found.append([one["name"] for one in await guarded.list_tools()])
-    return found
+    """A server that lists on three pages."""
+    async with session_to("3", server="pages") as session:
+        guarded = GuardedSession(session, server="many", client=there.async_client())
+        return [one["name"] for one in await guarded.list_tools()]
 
 
 async def elsewhere(there: There) -> Any:
