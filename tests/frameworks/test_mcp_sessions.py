@@ -101,6 +101,15 @@ async def test_law_2_what_is_listed_again_is_what_calls_are_compared_with(
         assert outcomes(place.world) == ["succeeded", "not-sent"]
 
 
+async def test_law_2_what_a_program_does_with_a_list_is_no_other_definition(
+    tmp_path: Path, program: Program, short: Path
+) -> None:
+    async with noting(tmp_path, world=await desk(program, short)) as place:
+        found = await program.does("altered", place.path)
+        assert found == {"answer": ["saw x", False], "calls": ["('look', 'x', 1)"]}
+        assert outcomes(place.world) == ["succeeded"]
+
+
 async def test_tools_are_read_from_every_page(program: Program, short: Path) -> None:
     found = await program.does("paged", short / "s")
     assert found == ["many__t0", "many__t1", "many__t2"]

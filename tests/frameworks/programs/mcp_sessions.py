@@ -95,6 +95,17 @@ async def listed_anew(there: There) -> Any:
     return {"answers": found, "calls": log.read_text().splitlines()}
 
 
+async def altered(there: There) -> Any:
+    """A program that alters what it was given of the list, as some do for their model."""
+    log = there.socket.with_name("calls")
+    async with session_to(log) as session, there.async_client() as client:
+        guarded = GuardedSession(session, server="desk", client=client)
+        for one in await guarded.list_tools():
+            one["inputSchema"]["properties"].clear()
+        found = answer(await guarded.call_tool("desk__look", {"at": "x"}))
+    return {"answer": found, "calls": log.read_text().splitlines()}
+
+
 async def paged(there: There) -> Any:
     """A server that lists on three pages."""
     async with session_to("3", server="pages") as session:
@@ -137,5 +148,5 @@ async def guide(there: There) -> Any:
 
 
 if __name__ == "__main__":
-    known = (listed, called, lost, changed, listed_anew, paged, elsewhere, cancelled, guide)
+    known = (listed, called, lost, changed, listed_anew, altered, paged, elsewhere, cancelled, guide)
     serve({one.__name__: one for one in known})
