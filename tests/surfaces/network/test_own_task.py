@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,19 @@ def test_where_what_is_in_force_is_damaged_an_agent_can_still_end(tmp_path: Path
         assert agent.ask().status == 403
         assert end(agent).status == 200
         assert state(agent) is TaskState.COMPLETED
+
+    acted(tmp_path, work)
+
+
+def test_many_ends_at_once_are_one(tmp_path: Path) -> None:
+    def work(agent: Acting) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda how: end(agent, how=how), ["completed", "failed"] * 4))
+        assert {one.status for one in answers} == {200}
+        told = [one.json["detail"] for one in answers]
+        assert sorted(told)[1:] == ["it had ended already"] * 7
+        assert state(agent).value == min(told)
+        assert len([one for one in agent.records("task-changed") if one["task"] == agent.task.id]) == 1
 
     acted(tmp_path, work)
 
