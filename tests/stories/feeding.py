@@ -158,7 +158,8 @@ def _write(course: Course, number: int) -> None:
         if course.pace:
             due = began + done * len(course.writers) / course.pace
             course.over.wait(max(0.0, due - time.monotonic()))
-        tokens = [f"tok_{number}_{one}" for one in range(done, min(done + chance.randint(1, 3), wanted))]
+        last = min(done + chance.randint(1, 3), wanted)
+        tokens = [f"tok_{course.seed}_{number}_{one}" for one in range(done, last)]
         done += len(tokens)
         events: list[Event] = [NOISE] * chance.randint(0, 2)
         events += [

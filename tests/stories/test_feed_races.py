@@ -33,8 +33,8 @@ def shared(server: Server) -> Iterator[list[PostgresStore]]:
     server.drop(name)
 
 
-def course(shared: list[PostgresStore], count: int = COUNT) -> Told:
-    return run(Course(writers=shared[WATCHERS:], watchers=shared[:WATCHERS], count=count, seed=1))
+def course(shared: list[PostgresStore], count: int = COUNT, seed: int = 1) -> Told:
+    return run(Course(writers=shared[WATCHERS:], watchers=shared[:WATCHERS], count=count, seed=seed))
 
 
 @pytest.mark.soak
@@ -60,8 +60,7 @@ def test_t7_a_feed_that_goes_by_numbers_alone_misses_some(
 
     monkeypatch.setattr("tests.stories.feeding.DEADLINE", 1.0)
     monkeypatch.setattr(PostgresAudit, "following", all_there_are)
-    told = course(shared, 600)
-    assert told.missed() > 0
+    assert any(course(shared, 600, seed).missed() for seed in range(20)), "a course that sees what it is for"
 
 
 def test_t7_beside_one_writer_of_a_file_nothing_is_missed(tmp_path: Path) -> None:

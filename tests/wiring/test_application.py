@@ -62,7 +62,7 @@ def test_an_application_is_loaded_from_this_folder_and_told_tool_by_tool(folder:
         ("plain", "unguarded"),
     ]
     assert [one.name for one in ask_coverage("desk:Box.tools").tools] == ["notes__note"]
-    assert len(ask_coverage("desk").tools) == 3  # `guard` too: it does not say what it exposes
+    assert len(ask_coverage("desk").tools) == 2  # `guard` is no tool of the application's
 
 
 def test_what_an_application_prints_and_leaves_behind_is_no_part_of_the_report(folder: Path) -> None:
@@ -106,7 +106,7 @@ def test_an_application_that_is_not_loaded_is_one_error(folder: Path, text: str,
 def test_a_name_that_names_nothing_is_one_error(folder: Path, name: str) -> None:
     written(folder, GOOD)
     if name == "desk:":
-        assert len(ask_coverage(name).tools) == 3
+        assert len(ask_coverage(name).tools) == 2
         return
     with pytest.raises(BadApplicationError):
         ask_coverage(name)

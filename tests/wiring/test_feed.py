@@ -114,6 +114,16 @@ def test_who_waits_is_answered_when_a_task_ends_and_else_with_how_far_the_log_is
         assert [(one.about, one.id, one.turn) for one in found.entries] == [("task", task, "over")]
 
 
+def test_who_begins_is_told_of_what_they_ended_a_moment_ago(socket: Path, tmp_path: Path) -> None:
+    first = settle_in(socket, tmp_path)
+    with client(socket) as one:
+        tasks = [first, *(start_task(one) for _ in range(4))]
+        for number, task in enumerate(tasks, 1):
+            ended(one, task)
+            told = [entry.id for entry in one.ask(ReadFeed(), FeedRows).entries if entry.about == "task"]
+            assert told == tasks[:number]
+
+
 def quiet(one: Client) -> bool:
     """Whether the log stands still, and who asks is told so with its mark."""
     first = one.ask(ReadFeed(), FeedRows)

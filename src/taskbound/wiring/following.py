@@ -2,7 +2,8 @@
 
 1. It waits for nothing but the store: neither for the signer, which the daemon's other rounds ask, nor for
    whoever gives records their places.
-2. Where nobody asked for the feed lately it looks half a second later, and else a tenth.
+2. Where nobody asked for the feed lately it looks half a second later, and else a tenth; at once where
+   somebody waits for it, but never more often than fifty times a second.
 3. A look that fails is logged once, and the next one is a moment later: what can't be looked at makes the
    feed stale, and whoever reads it is told so.
 """
@@ -24,6 +25,7 @@ _log = logging.getLogger(__name__)
 _EVERY: Final = 0.1
 _IDLE: Final = 0.5
 """Seconds between two looks, and where nobody asked lately (rule 2)."""
+_LEAST: Final = 0.02
 
 
 class Following:
@@ -44,14 +46,17 @@ class Following:
     def stop(self) -> None:
         """End, after a last look."""
         self._ending.set()
+        self._daemon.feed_news.hurry.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            ending = self._ending.wait(_EVERY if self._daemon.feed_news.is_wanted() else _IDLE)
+        news, ending = self._daemon.feed_news, False
+        while not ending:
+            if not self._ending.wait(_LEAST):
+                news.hurry.wait((_EVERY if news.is_wanted() else _IDLE) - _LEAST)
+                news.hurry.clear()
+            ending = self._ending.is_set()
             self._look()
-            if ending:
-                return
 
     def _look(self) -> None:
         daemon = self._daemon

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
 from tests.surfaces.cli.installation import PROGRAM
 from tests.tokens import es256
@@ -25,18 +31,33 @@ def commands(words: str) -> list[tuple[str, ...]]:
 def test_the_guides_issuers_and_selectors_are_added_as_they_stand_there(
     place: Installation, tmp_path: Path
 ) -> None:
-    keys = tmp_path / "cluster.json"
-    keys.write_text(json.dumps({"keys": [es256("cluster-1").members]}))
+    (tmp_path / "cluster.json").write_text(json.dumps({"keys": [es256("cluster-1").members]}))
+    token = issued(tmp_path, "helper")
+    (own,) = json.loads((tmp_path / "keys.json").read_text())["keys"]
+    assert "d" not in own
+    said = jwt.decode(token, ECKey.import_key(own)).claims
+    assert (said["iss"], said["sub"], said["exp"] - said["iat"]) == ("https://issuer.example", "helper", 300)
     for line in commands("agent issuer"):
-        done = place(*(str(keys) if word == keys.name else word for word in line))
+        done = place(*(str(tmp_path / word) if word.endswith(".json") else word for word in line))
         assert done.status == 0, done.err
     for line in commands("agent selector"):
         done = place(*line)
         assert done.status == 0, done.err
     rows = place("agent", "issuer", "list", "--json").document["rows"]
-    assert [(one["name"], one["keys"]) for one in rows] == [("cluster", ["cluster-1"]), ("github", [])]
+    known = [("cluster", ["cluster-1"]), ("github", []), ("own", [own["kid"]])]
+    assert [(one["name"], one["keys"]) for one in rows] == known
     selectors = place("agent", "selector", "list", "helper", "--json").document["rows"]
-    assert {one["issuer"] for one in selectors} == {"cluster", "github"}
+    assert {one["issuer"] for one in selectors} == {"cluster", "github", "own"}
+
+
+def issued(folder: Path, name: str) -> str:
+    """A token from the guide's own issuer."""
+    (text,) = re.findall(r"```python\n(# issue\.py .*?)```", GUIDE.read_text(), re.DOTALL)
+    (folder / "issue.py").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "issue.py", name], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
 
 
 def test_the_guides_statement_is_the_agents_own(place: Installation) -> None:

@@ -156,6 +156,10 @@ class Feed:
         """How many looks have begun."""
         return self._looks
 
+    def has_looked(self, since: int) -> bool:
+        """Whether a look is over that began when so many had begun."""
+        return self._done > since
+
     def _page(
         self,
         namespace: str,
@@ -205,7 +209,7 @@ class Feed:
     def _require_seen(self, after: int, since: int | None) -> None:
         if after <= self._through:
             return
-        if since is not None and self._done > since:
+        if since is not None and self.has_looked(since):
             raise OtherLogError(f"the log reaches to {self._through}, and not to {after}")
         raise FeedBehindError(f"this daemon has seen the log through {self._through}, and not to {after}")
 

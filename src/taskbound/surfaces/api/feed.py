@@ -4,12 +4,15 @@
    an answer without entries says how far the log was looked at, and that is what makes a reader fresh.
 2. Nobody waits longer than two seconds, so that a reader that is cut off knows it before its bound is over.
 3. Who has heard of more than this daemon has seen waits for a look of its, however short they would wait:
-   then it has seen that too, or the place is none of this log (`flows.revocation.feed`, rule 3).
+   then it has seen that too, or the place is none of this log (`flows.revocation.feed`, rule 3). So does who
+   begins: they are told what they ended themselves a moment ago. Such a look begins at once, and not before
+   the one that goes on is over. Nobody waits for it longer than a second: then they are told what is known.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -47,6 +50,8 @@ class FeedNews:
         self._asked = float("-inf")
         self.ahead = 0
         """How many wait for a look, whether the log grows or not (rule 3)."""
+        self.hurry = threading.Event()
+        """Set where a look is to begin at once."""
 
     def tell(self) -> None:
         """It has grown."""
@@ -70,22 +75,32 @@ async def read_feed(daemon: Daemon, connection: Connection, ask: ReadFeed) -> An
     loop, since = asyncio.get_running_loop(), daemon.feed.looks
     began = loop.time()
     end = began + max(0, min(ask.wait, MOST_WAIT)) / 1000
+    if not mark:
+        await _looked(daemon, since, began + _BEHIND)  # 3
     while True:
         grown = daemon.feed_news.next()
         try:
             page = await _page(daemon, connection.namespace, ask.after, mark, limit, since)
         except FeedBehindError:
-            if (left := max(end, began + _BEHIND) - loop.time()) <= 0:
+            if (late := max(end, began + _BEHIND)) <= loop.time():
                 raise
-            daemon.feed_news.ahead += 1  # 3
-            try:
-                await _until(grown, left)
-            finally:
-                daemon.feed_news.ahead -= 1
+            await _looked(daemon, since, late)  # 3
             continue
         if page.entries or not mark or (left := end - loop.time()) <= 0:
             return rows_of(connection.namespace, page)
         await _until(grown, left)
+
+
+async def _looked(daemon: Daemon, since: int, late: float) -> None:
+    """Go on once a look is over that began later than so many, or when it is late, in the loop's time."""
+    loop, news = asyncio.get_running_loop(), daemon.feed_news
+    news.ahead += 1
+    try:
+        while not daemon.feed.has_looked(since) and (left := late - loop.time()) > 0:
+            news.hurry.set()
+            await _until(news.next(), left)
+    finally:
+        news.ahead -= 1
 
 
 async def _until(grown: asyncio.Event, left: float) -> None:
