@@ -252,3 +252,25 @@ def test_law_2_a_permit_that_a_machine_slept_through_runs_nothing_over_http(
         assert outcomes(one.world) == ["not-sent"]
 
     distant(tmp_path, work, monkeypatch)
+
+
+def infinite(share: float = float("inf")) -> None:
+    """Take a share."""
+
+
+def beyond(count: int = 2**53) -> None:
+    """Count to there."""
+
+
+def halved(text: str = "\ud800") -> None:
+    """Say it."""
+
+
+def undescribed(text: str) -> None:
+    "\ud800"
+
+
+@pytest.mark.parametrize("function", [infinite, beyond, halved, undescribed])
+def test_what_no_tool_file_can_say_is_refused_where_the_function_is_defined(function: Any) -> None:
+    with pytest.raises(SignatureError, match="can't be pinned"):
+        guard(server="notes", effect="write")(function)

@@ -25,4 +25,6 @@ def test_a_second_use_is_refused_in_words_for_each_kind(kind: ClaimKind) -> None
         require_first(Use.AGAIN, kind)
     with pytest.raises(ReplayedError, match="not known any more") as caught:
         require_first(Use.LATE, kind)
+    assert "put back from a copy" in caught.value.message
+    assert "three minutes" in caught.value.advice
     assert "clocks of all daemons" in caught.value.advice

@@ -112,8 +112,8 @@ def test_a_member_of_an_item_takes_the_place_of_the_default_whole(tmp_path: Path
             *['{"id":"alice","type":"user"}'] * 3,
             '{"id":"bob","type":"user"}',
         ]
-        half = {"subject": {"type": "user"}}
-        assert service.decision(many(half, {}, resource=resource), MANY) == [False, True]
+        half = {"subject": {"type": "user"}}  # its id is the default's, and nothing else would be
+        assert service.decision(many(half, {}, resource=resource), MANY) == [True, True]
 
     evaluated(tmp_path, work, grants=GRANTS)
 

@@ -78,8 +78,9 @@ def require_first(use: Use, kind: ClaimKind) -> None:
     if use is Use.LATE:
         raise ReplayedError(
             f"whether this {_WORDS[kind]} was used before is not known any more:"
-            " another daemon's clock is past the time in which it could be",
-            remedy="have the clocks of all daemons' machines agree, and make a new proof",
+            " the store was put back from a copy a moment ago, or another daemon's clock is ahead",
+            remedy="make a new proof: after a restore one is taken within three minutes;"
+            " else have the clocks of all daemons' machines agree",
         )
     if use is not Use.FIRST:
         raise ReplayedError(f"this {_WORDS[kind]} was used before")

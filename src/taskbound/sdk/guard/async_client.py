@@ -252,10 +252,10 @@ class AsyncClient(Speaker):
 
     async def __aenter__(self) -> Self:
         """Guarded functions that are called within belong to it (rule 3)."""
-        self._tokens.append(current.set(self))
+        self._into()
         return self
 
     async def __aexit__(self, _: object, error: BaseException | None, *__: object) -> None:
         """Close it, as `Client` does."""
-        current.reset(self._tokens.pop())
-        await self._owed.closed(error, self._closed)
+        if self._out():
+            await self._owed.closed(error, self._closed)

@@ -237,10 +237,10 @@ class Client(Speaker):
 
     def __enter__(self) -> Self:
         """Guarded functions that are called within belong to it (rule 3)."""
-        self._tokens.append(current.set(self))
+        self._into()
         return self
 
     def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
-        """Close it; beside an error that leaves the block, what could not be told is a note."""
-        current.reset(self._tokens.pop())
-        self._close(error)
+        """Close it with the last block; beside an error that leaves it, what could not be told is a note."""
+        if self._out():
+            self._close(error)

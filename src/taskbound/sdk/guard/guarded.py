@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
+from taskbound.core.identity.answered import parse_request_key
 from taskbound.sdk.guard.errors import NoClientError, SignatureError, UnpinnedToolError
 from taskbound.sdk.guard.flow import Call, guarded
 from taskbound.sdk.guard.signature import Effect, Signature
@@ -82,20 +83,23 @@ class Guarded(Generic[P, R]):
         return definition_digest(self._signature.definition)
 
     def using(
-        self, *, wait: float | None = None, narrowed: bool | None = None, idempotency_key: str = ""
+        self, *, wait: float | None = None, narrowed: bool | None = None, idempotency_key: str | None = None
     ) -> Guarded[P, R]:
-        """The same with other words for its calls.
+        """The same with other words for its calls; what is not said stays as it was.
 
         Args:
             wait: Seconds that people may take; the client's where it is None.
             narrowed: Whether less may run, where a person answers with less.
-            idempotency_key: The action's own, at most 200 printable characters: a second call with it never
-                runs, and says what became of the first (`RepeatedError`).
+            idempotency_key: The action's own, 1 to 128 visible characters of ASCII: a second call with it
+                never runs, and says what became of the first (`RepeatedError`).
+
+        Raises:
+            BadRequestKeyError: The key can't be one; also an empty one, which would be none.
         """
         options = _Options(
             wait=self._options.wait if wait is None else wait,
             narrowed=self._options.narrowed if narrowed is None else narrowed,
-            key=idempotency_key,
+            key=self._options.key if idempotency_key is None else parse_request_key(idempotency_key),
             failed=self._options.failed,
         )
         return Guarded(self._function, self._signature, options, self._client)

@@ -120,6 +120,13 @@ class Signature:
             "inputSchema": object_schema(properties, required),
             "annotations": _HINTS[effect],
         }
+        try:
+            canonical(definition)
+        except MalformedError as error:
+            raise SignatureError(
+                f"a default or the words of `{own}` can't be pinned: {error.message}",
+                remedy="give defaults and a docstring that JSON can say",
+            ) from error
         return cls(server=named, name=own, definition=definition, bound=bound, shapes=shapes)
 
     def written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:

@@ -12,21 +12,22 @@
    what began is ended, and `close` waits for that.
 7. What a client needs it makes once, also where threads ask for it at once (`cached_property` alone does so
    until Python 3.11): with two keys and two ideas of its task, what one began the other could not end.
+8. Threads, and tasks of an event loop, may each have a block of one client, and blocks may stand within each
+   other: who leaves one ends nobody else's, and the last one closes the client.
 """
 
 from __future__ import annotations
 
 import threading
+from contextvars import ContextVar
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, overload
 
 from taskbound.sdk.guard.errors import NoTaskHereError, NotCarriedError, SignatureError, TaskNotStartedError
 from taskbound.sdk.guard.flow import Holds
-from taskbound.sdk.guard.guarded import Guards
+from taskbound.sdk.guard.guarded import Guards, current
 
 if TYPE_CHECKING:
-    from contextvars import Token
-
     from taskbound.sdk.guard.afar import Afar
     from taskbound.sdk.guard.guarded import Guarded
     from taskbound.sdk.guard.link import Place
@@ -38,6 +39,8 @@ __all__ = ["Speaker", "made_once"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_before: ContextVar[tuple[Guards | None, ...]] = ContextVar("taskbound_before", default=())
+"""What functions belonged to before each block that was entered in this context."""
 _NEAR: Final = 2.0
 """Seconds between two signs of life of a task's block, on this machine."""
 
@@ -67,7 +70,7 @@ class Speaker(Guards):
         self._told = told
         self._outside = outside
         self._holds = Holds()
-        self._tokens: list[Token[Guards | None]] = []
+        self._blocks = 0
         self._turn = threading.Lock()
         self.making = threading.RLock()
         """Held while something is made (rule 7)."""
@@ -148,6 +151,22 @@ class Speaker(Guards):
         """No block of this client runs in a task that it started any more."""
         with self._turn:
             self._begun = False
+
+    def _into(self) -> None:
+        """Guarded functions that are called from here on, in this context, belong to it (rule 3)."""
+        _before.set((*_before.get(), current.get()))
+        current.set(self)
+        with self._turn:
+            self._blocks += 1
+
+    def _out(self) -> bool:
+        """They belong to what they did before; says whether no block of this is left (rule 8)."""
+        if before := _before.get():  # none in another context than it was entered in
+            _before.set(before[:-1])
+            current.set(before[-1])
+        with self._turn:
+            self._blocks -= 1
+            return self._blocks == 0
 
     def _wanted(self, function: Guarded[P, R], *, awaited: bool) -> None:
         if function.is_awaited is not awaited:

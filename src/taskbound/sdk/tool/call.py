@@ -46,7 +46,7 @@ def called(function: Guarded[..., Any], said: bytes | Mapping[str, JsonValue], k
     args, kwargs = function.given(said)
     for one in _keys(key):
         try:
-            return function.using(idempotency_key=one)(*args, **kwargs)
+            return function.using(idempotency_key=one or None)(*args, **kwargs)
         except RepeatedError as error:
             if error.state not in _NOTHING_DONE:
                 raise
@@ -58,7 +58,7 @@ async def awaited(function: Guarded[..., Any], said: bytes | Mapping[str, JsonVa
     args, kwargs = function.given(said)
     for one in _keys(key):
         try:
-            return await function.using(idempotency_key=one)(*args, **kwargs)
+            return await function.using(idempotency_key=one or None)(*args, **kwargs)
         except RepeatedError as error:
             if error.state not in _NOTHING_DONE:
                 raise

@@ -29,6 +29,7 @@ from pydantic import BaseModel, Field
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import TaskboundError
+from taskbound.core.identity.answered import parse_request_key
 from taskbound.core.tool.name import join_tool_name
 from taskbound.sdk.guard.errors import UnpinnedToolError
 from taskbound.sdk.guard.flow import Call, guarded
@@ -137,7 +138,7 @@ class GuardedSession:
         tool: str,
         arguments: Mapping[str, Any] | None = None,
         *,
-        idempotency_key: str = "",
+        idempotency_key: str | None = None,
         read_timeout_seconds: float | None = None,
     ) -> types.CallToolResult:
         """Ask, send where it is permitted, and tell what came of it; a refusal is a result with `isError`.
@@ -145,7 +146,7 @@ class GuardedSession:
         Args:
             tool: `server__tool`.
             arguments: As the model said them.
-            idempotency_key: The call's own, where it may be made again.
+            idempotency_key: The call's own, where it may be made again: 1 to 128 visible characters of ASCII.
             read_timeout_seconds: The session's, for this call.
 
         Raises:
@@ -154,7 +155,8 @@ class GuardedSession:
         if not self._listed:
             await self.list_tools()
         try:
-            return await self._called(tool, arguments or {}, idempotency_key, read_timeout_seconds)
+            key = "" if idempotency_key is None else parse_request_key(idempotency_key)
+            return await self._called(tool, arguments or {}, key, read_timeout_seconds)
         except _FailedError as error:
             return error.result
         except TaskboundError as error:

@@ -7,8 +7,10 @@
 3. Everything else is the tool `TYPE__ACTION`, whose arguments are `subject`, `resource` and, where
    something is in them, `context` and `action`. `TYPE` is a whole server's name: two spellings of one tool
    are one type.
-4. In a request of many, a member of an item takes the place of the default of its name, whole. An item that
-   can't be read is refused by itself; a default that can't be, refuses all.
+4. In a request of many, a member of an item takes the place of the default of its name, whole: only type, id
+   and name that it leaves out are the default's (certification scenario, c-3-2-7), never properties. An item
+   that can't be read is refused by itself, also for what its default leaves out; a default of another type
+   refuses all.
 5. Defaults stand in each item that has none of its own: what they come to together is bounded, as a body
    is.
 6. `task_token` in the context is what the agent showed a service that asks in its own name: it says for
@@ -19,6 +21,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 import msgspec
@@ -37,6 +40,8 @@ from taskbound.surfaces.network.authzen.errors import BadEvaluationError, TooMan
 from taskbound.wire.action import MOST_EVALUATIONS, EvaluateActions, Evaluation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from taskbound.core.action import JsonValue
 
 __all__ = ["UNNAMED", "Asked", "read_evaluation", "read_evaluations"]
@@ -99,7 +104,7 @@ def read_evaluations(body: bytes) -> Asked:
     if len(items) > MOST_EVALUATIONS:
         raise TooManyEvaluationsError(f"{len(items)} evaluations are more than {MOST_EVALUATIONS}")
     until = _semantic(told)
-    defaults = {name: _entity(told[name], name) for name in _ENTITIES if name in told}
+    defaults = {name: _entity(told[name], name, whole=False) for name in _ENTITIES if name in told}
     found = tuple(_item(one, number, defaults) for number, one in enumerate(items))
     if sum(len(one.arguments) + len(one.subject) + len(one.token) for one in found) > _MOST:
         raise TooManyEvaluationsError(f"the evaluations come to more than {_MOST} bytes")
@@ -129,15 +134,32 @@ def _item(told: JsonValue, number: int, defaults: dict[str, dict[str, JsonValue]
     try:
         if not isinstance(told, dict):
             raise BadEvaluationError("an evaluation is no object")
-        own = {name: _entity(told[name], name) for name in _ENTITIES if name in told}
+        own = {
+            name: _entity(told[name], name, default=defaults.get(name, {}))
+            for name in _ENTITIES
+            if name in told
+        }
         return _evaluation({**defaults, **own})
     except MalformedError as error:
         words = f"{error.message} (evaluation {number})"
         return _unread(error.code, words, told if isinstance(told, dict) else {})
 
 
-def _entity(value: JsonValue, name: str) -> dict[str, JsonValue]:
-    """What AuthZEN names of an entity, or all of a context (rule 1)."""
+def _entity(
+    value: JsonValue,
+    name: str,
+    *,
+    default: Mapping[str, JsonValue] = MappingProxyType({}),
+    whole: bool = True,
+) -> dict[str, JsonValue]:
+    """What AuthZEN names of an entity, or all of a context (rule 1).
+
+    Args:
+        value: As it was told.
+        name: Which it is.
+        default: What says its type, id or name where it does not (rule 4).
+        whole: Whether it has to say all of them, or may be a default that does not.
+    """
     if not isinstance(value, dict):
         raise BadEvaluationError(f"`{name}` is no object", where=name)
     required = _REQUIRED.get(name)
@@ -145,9 +167,12 @@ def _entity(value: JsonValue, name: str) -> dict[str, JsonValue]:
         return {key: one for key, one in value.items() if key not in OURS}
     found: dict[str, JsonValue] = {}
     for key in required:
-        if not isinstance(value.get(key), str):
+        if key not in value and not whole:
+            continue
+        one = value.get(key, default.get(key))
+        if not isinstance(one, str):
             raise BadEvaluationError(f"`{name}.{key}` is no text, or is not there", where=f"{name}.{key}")
-        found[key] = value[key]
+        found[key] = one
     if "properties" in value:
         if not isinstance(value["properties"], dict):
             raise BadEvaluationError(f"`{name}.properties` is no object", where=f"{name}.properties")
@@ -160,6 +185,9 @@ def _evaluation(entities: dict[str, dict[str, JsonValue]]) -> Evaluation:
     for name in _REQUIRED:
         if name not in entities:
             raise BadEvaluationError(f"`{name}` is not there", where=name)
+        for key in _REQUIRED[name]:
+            if key not in entities[name]:  # of a default that does not say it
+                raise BadEvaluationError(f"`{name}.{key}` is not there", where=f"{name}.{key}")
     subject, action, resource = (entities[name] for name in _REQUIRED)
     token, entities = _token_of(entities)  # 6
     who = canonical({"id": subject["id"], "type": subject["type"]})
