@@ -62,7 +62,7 @@ async def test_tasks_of_a_loop_may_leave_blocks_of_one_client_in_any_order(tmp_p
                 await left.wait()
                 return await note_later("note 2")
 
-        assert await asyncio.gather(leaves(), stays()) == ["noted note 1", "noted note 2"]
+        assert tuple(await asyncio.gather(leaves(), stays())) == ("noted note 1", "noted note 2")
         with pytest.raises(NoClientError):
             await note_later("note 3")
         assert outcomes(place.world) == ["succeeded"] * 2

@@ -83,6 +83,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
 ]
 
+ADVICE = {"bad-tool-name": "write `server__tool`", "foreign-character": "write names in A-Z"}
+
 
 def test_what_no_tool_can_be_the_answer_to_is_denied_with_one_record_and_is_no_error(tmp_path: Path) -> None:
     def work(service: Evaluating) -> None:
@@ -90,6 +92,7 @@ def test_what_no_tool_can_be_the_answer_to_is_denied_with_one_record_and_is_no_e
             answer = service.evaluate(said)
             assert (answer.status, answer.json["decision"]) == (200, False), answer.body
             assert set(answer.json["context"]["reason_admin"]) == {code}, said
+            assert ADVICE.get(code, "") in answer.json["context"]["reason_user"][code], said
             records = [one["event"]["kind"] for one in service.one.world.records()]
             assert records.count("action-decided") + records.count("action-refused-malformed") == number
 

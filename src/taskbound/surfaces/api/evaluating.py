@@ -33,6 +33,7 @@ from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenE
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.token import UnknownTokenError
 from taskbound.core.tool import NotAToolError, credential_kind, parse_tool_name
+from taskbound.core.tool.errors import BadServerNameError, BadToolNameError, ForeignCharacterError
 from taskbound.flows.approval.hold.holds import MOST_WAIT
 from taskbound.flows.decision.enforcing import Enforcing
 from taskbound.flows.token.standing import require_token_goes_on
@@ -55,6 +56,8 @@ __all__ = ["NoTaskTokenError", "TwoTaskTokensError", "evaluate_actions"]
 
 _SHOWN: Final = 200
 """Characters that are recorded of what is no name of a tool."""
+_NAMED: Final = {one.code: one for one in (BadServerNameError, BadToolNameError, ForeignCharacterError)}
+"""What is wrong with a name, by the code that the process which listens says: each has its own advice."""
 
 
 class NoTaskTokenError(MalformedError):
@@ -208,7 +211,7 @@ def _require_named(one: wire.Evaluation) -> None:
         MalformedError: It is none, or the process that listens says why there is none.
     """
     if one.code:
-        raise NotAToolError(one.message)
+        raise _NAMED.get(one.code, NotAToolError)(one.message)
     parse_tool_name(one.tool)
     if credential_kind(one.tool) is not None:
         raise NotAToolError("a credential is asked for where its secret can be taken")
