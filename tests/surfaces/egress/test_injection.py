@@ -162,9 +162,27 @@ def environ(pid: int) -> dict[str, str]:
     return dict(one.split("=", 1) for one in pairs if one)
 
 
-def servers() -> list[int]:
-    """The processes that are the server."""
-    return [one for one in processes(str(CLERK)) if not gone(one)]
+def servers(there: House) -> list[int]:
+    """The processes that are this installation's server: it is started in a folder of its own."""
+    return [one for one in processes(str(CLERK)) if not gone(one) and _folder(one) == there.home.parent]
+
+
+def egress(there: House) -> int:
+    """The process that is the egress: another one is called so until it is the server that it starts."""
+    found: list[int] = []
+
+    def alone() -> bool:
+        found[:] = processes("taskbound.wiring.egress", there.home)
+        return len(found) == 1
+
+    until(alone, "the egress is starting no server")
+    return found[0]
+
+
+def _folder(pid: int) -> Path | None:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cwd").readlink()
+    return None
 
 
 def places(there: House, secret: str) -> list[str]:
@@ -180,7 +198,7 @@ def require_gone(there: House, database: Orders, row: CredentialRow) -> None:
     there.gone(row.id)
     assert row.name not in roles(database)
     assert database.sessions(row.name) == 0
-    until(lambda: not servers(), "the server is over")
+    until(lambda: not servers(there), "the server is over")
 
 
 def looking(database: Orders) -> Does:
@@ -294,7 +312,7 @@ async def test_i11_a_server_logs_in_with_what_was_minted_for_its_task_and_nothin
             assert (row.name, row.state, row.acknowledged) == (login, "active", True)
             assert login in roles(database)
             assert text_of(await one.call("clerk__count", b"{}")) == "2"
-            secret = environ(servers()[0])["PGPASSWORD"]
+            secret = environ(servers(there)[0])["PGPASSWORD"]
             assert secret.startswith("tbs_")
             assert code_of(await one.call("clerk__tell", b"{}")) == "secret-in-answer"
             assert await who(one) == login
@@ -372,7 +390,7 @@ async def test_k10_what_ends_the_server_ends_its_credential_and_a_resume_has_ano
             await asyncio.to_thread(require_gone, there, database, had(there, name)[1])
             third = await who(one)
             assert len({first, second, third}) == len(had(there, name)) == 3
-            os.kill(servers()[0], signal.SIGKILL)
+            os.kill(servers(there)[0], signal.SIGKILL)
             await asyncio.to_thread(require_gone, there, database, had(there, name)[2])
             assert await who(one) not in {first, second, third}
         # The gateway has ended, and its task goes on.
@@ -385,11 +403,11 @@ async def test_k11_a_killed_gateway_and_a_killed_egress_leave_nothing_that_nobod
     with task(there) as name:
         async with agent(there) as one:
             await who(one)
-            (egress,) = processes("taskbound.wiring.egress", there.home)
-            os.kill(egress, signal.SIGKILL)
+            killed = egress(there)
+            os.kill(killed, signal.SIGKILL)
             await asyncio.to_thread(require_gone, there, database, had(there, name)[0])
             until(
-                lambda: processes("taskbound.wiring.egress", there.home) not in ([], [egress]),
+                lambda: processes("taskbound.wiring.egress", there.home) not in ([], [killed]),
                 "another egress is there",
             )
             await who(one)
@@ -406,7 +424,7 @@ async def test_what_the_scope_does_not_grant_starts_no_server_and_the_agent_is_t
             assert "orders-db__credential/reader" in said
             assert "[credential-refused]" in said
             assert had(there, name) == []
-            assert servers() == []
+            assert servers(there) == []
 
 
 async def test_a_server_that_was_taken_over_is_nobody_to_the_daemon_and_what_it_hides_ends_with_it(
@@ -444,12 +462,12 @@ def test_two_servers_of_one_task_that_start_at_once_have_a_credential_each(
             one.step("say", name, start | {"identity": pinned.identity})
         assert [one.step("hear", name)["is"] for name in "ab"] == ["started", "started"]
         first, second = had(there, own)
-        running = {environ(pid)["PGUSER"]: pid for pid in servers()}
+        running = {environ(pid)["PGUSER"]: pid for pid in servers(there)}
         assert running.keys() == {first.name, second.name} == roles(database)
         os.kill(running[first.name], signal.SIGKILL)
         there.gone(first.id)
         assert there.row(second.id).state == "active"
-        assert [environ(pid)["PGUSER"] for pid in servers()] == [second.name]
+        assert [environ(pid)["PGUSER"] for pid in servers(there)] == [second.name]
         end(there, own)
         require_gone(there, database, second)
 
@@ -457,7 +475,7 @@ def test_two_servers_of_one_task_that_start_at_once_have_a_credential_each(
 def test_a_gateway_that_says_what_it_likes_has_nothing_put_in_that_is_not_its_tasks(there: House) -> None:
     pinned = clerk(there)
     until(lambda: there.socket.with_name("egress.sock").exists(), "the egress listens")
-    until(lambda: servers() == [], "what tests before this one started is over")
+    until(lambda: servers(there) == [], "what tests before this one started is over")
     start = {"op": "egress:start", "namespace": "default", "server": "clerk", "era": pinned.spec.era}
     inject = {
         "op": "credential:inject",
@@ -479,4 +497,4 @@ def test_a_gateway_that_says_what_it_likes_has_nothing_put_in_that_is_not_its_ta
                 one.started(start | {"identity": "0" * 64, "task": own}),
             ]
             assert told == ["no-single-task", "no-single-task", "other-pin"]
-            assert (had(there, own), had(there, other), servers()) == ([], [], [])
+            assert (had(there, own), had(there, other), servers(there)) == ([], [], [])

@@ -24,6 +24,7 @@ from tests.surfaces.egress.test_injection import (
     CLERK,
     SOURCE,
     agent,
+    egress,
     end,
     environ,
     had,
@@ -220,18 +221,6 @@ LOOTS = {
 }
 
 
-def egress(there: House) -> int:
-    """The process that is the egress: another one is called so until it is the server that it starts."""
-    found: list[int] = []
-
-    def alone() -> bool:
-        found[:] = processes("taskbound.wiring.egress", there.home)
-        return len(found) == 1
-
-    until(alone, "the egress is starting no server")
-    return found[0]
-
-
 def most(pid: int) -> int:
     """Bytes of memory that the process had at most."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
@@ -309,7 +298,7 @@ async def test_whatever_a_server_does_that_was_started_its_secret_is_not_seen_an
             secrets = {environ(pid)["PGPASSWORD"] for pid in processes(str(LOOTER)) if not gone(pid)}
             assert len(secrets) == 1
             await who(two)
-            theirs = {environ(pid)["PGPASSWORD"] for pid in servers()}
+            theirs = {environ(pid)["PGPASSWORD"] for pid in servers(there)}
             assert theirs
             assert theirs.isdisjoint(secrets)
             request = await one.start_call("looter__do", dump({"how": how}))
@@ -336,7 +325,7 @@ async def test_an_egress_that_is_stopped_keeps_no_end_away_and_goes_on_with_noth
     with task(there, NEAR) as name:
         async with agent(there) as one:
             login = await who(one)
-            pid, (server,) = egress(there), servers()
+            pid, (server,) = egress(there), servers(there)
             secrets = {environ(server)["PGPASSWORD"]}
             os.kill(pid, signal.SIGSTOP)
             try:
