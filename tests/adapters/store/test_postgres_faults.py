@@ -21,6 +21,7 @@ from taskbound.ports.store import (
     AmbiguousCommitError,
     ConflictError,
     FullDiskError,
+    StoreBehindError,
     StoreUnavailableError,
 )
 from tests.contracts.store.rows import (
@@ -58,6 +59,8 @@ class Line:
         self.beside = PostgresStore(server.url(self.name))
         self.store = PostgresStore(f"postgresql://daemon@/{self.name}?host={cutting.folder}")
         open_chain(self.store)
+        with server.connect(self.name) as raw:
+            ((self.first,),) = raw.execute("SELECT hash FROM taskbound.writers").fetchall()
         self.store.write(lambda tx: tx.tasks.open_limits(SPACE, "tsk_1", {USES: 9}))
 
     def close(self) -> None:
@@ -130,6 +133,46 @@ def test_nothing_is_read_or_written_while_nobody_can_tell_how_a_commit_ended() -
         (cutting.folder / "away").rename(cutting.folder / ".s.PGSQL.5432")
         assert read(one.store, lambda seen: seen.audit.count()) == 2
         one.close()
+
+
+_SHORTER = (
+    b"SET session_replication_role = replica",
+    b"DELETE FROM taskbound.actions",
+    b"DELETE FROM taskbound.records WHERE number = (SELECT max(number) FROM taskbound.records)",
+)
+
+
+def put_back(line: Line) -> None:
+    """The log is one record shorter, as a standby has it that did not hear the last commit."""
+    with line._server.connect(line.name) as raw, raw.transaction():  # noqa: SLF001 - the database of this line
+        for one in _SHORTER:
+            raw.execute(one)
+        raw.execute("UPDATE taskbound.writers SET seq = 1, hash = %s WHERE writer = %s", (line.first, WRITER))
+
+
+def write_twice(line: Line) -> None:
+    """A record more; where the chain is known from a commit it is found to be another one first, and read."""
+    for _ in range(2):
+        with suppress(ConflictError):
+            line.store.write(lambda tx: tx.audit.append(SPACE, WRITER, [event(1)], NOW))
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_f5_i15_a_commit_that_the_database_has_lost_is_missed_also_where_it_was_not_answered(
+    line: Line, *, answered: bool
+) -> None:
+    if answered:
+        line.store.write(line.permit)
+    else:
+        line.cutting.at(b"COMMIT", "after")
+        with pytest.raises(AmbiguousCommitError):
+            line.store.write(line.permit)
+    assert read(line.store, lambda seen: seen.actions.action(SPACE, "act_1")) is not None  # it is answered
+    put_back(line)
+    with pytest.raises(StoreBehindError, match="committed 2 records, and the database holds 1"):
+        write_twice(line)
+    with pytest.raises(StoreBehindError), line.store.read():
+        pass
 
 
 @pytest.mark.parametrize("how", ["before", "after"])

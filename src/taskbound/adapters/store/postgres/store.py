@@ -10,7 +10,8 @@
    once, and the work runs again; so is work that the server broke off in a deadlock, and work that has to be
    alone and had locked something before that turned out (`link`, rule 4).
 5. There is no reserve here: the server's disk is looked after where the server is.
-6. A database that has lost what this process committed is refused from then on.
+6. A database that has lost what this process committed is refused from then on, also what it learned later
+   to have been committed (rule 3): that was answered with by then.
 7. The one that orders the log has a seat, a lock on a connection of its own: who loses
    the connection loses the seat, and another takes it. So it is with being present.
 """
@@ -43,7 +44,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from taskbound.adapters.store.postgres.server.driver import Connection
     from taskbound.core.clock import Instant
@@ -254,17 +255,18 @@ class PostgresStore:
             raise
         finally:
             link.end()
-        self._commit(connection, xid)
+        grown = {writer: seq for writer, (seq, _, _) in transaction.chains.moved.items()}
+        self._commit(connection, xid, grown)
         self._at("after-commit")
         self._chains.update(transaction.chains.moved)
-        self._durable.update((writer, seq) for writer, (seq, _, _) in transaction.chains.moved.items())
+        self._durable.update(grown)
         return answer
 
     def _roll_back(self, connection: Connection, link: PostgresLink) -> None:
         if isinstance(link.failure, LostDatabaseError) or not _end(connection):
             self._drop_writer()
 
-    def _commit(self, connection: Connection, xid: str) -> None:
+    def _commit(self, connection: Connection, xid: str, grown: Mapping[str, int]) -> None:
         """Make it durable, or say which of the two is known (rule 3)."""
         try:
             ended = connection.execute("COMMIT", prepare=False).statusmessage
@@ -273,19 +275,19 @@ class PostgresStore:
             if not lost(error) and not connection.closed:
                 self._drop_writer()
                 raise translate(error) from error
-            self._doubt(xid)
+            self._doubt(xid, grown)
             raise AmbiguousCommitError("the commit was not answered") from error
         except BaseException:
             self._chains.clear()
-            self._doubt(xid)
+            self._doubt(xid, grown)
             raise
         if ended != "COMMIT":
             self._chains.clear()
             raise StoreUnavailableError("the server rolled back instead of committing")
 
-    def _doubt(self, xid: str) -> None:
+    def _doubt(self, xid: str, grown: Mapping[str, int]) -> None:
         """Nobody knows how this transaction ended; it is asked at once, and before anything else."""
-        self._unsettled = Unsettled(xid=xid, backend=self._backend) if xid else None
+        self._unsettled = Unsettled(xid=xid, backend=self._backend, grown=grown) if xid else None
         self._drop_writer()
         with suppress(StoreUnavailableError):
             self._settle()
@@ -302,12 +304,14 @@ class PostgresStore:
             return
         connection = self._open()
         try:
-            doubt.settle(connection)
+            committed = doubt.settle(connection)
         except psycopg.Error as error:
             raise translate(error) from error
         finally:
             connection.close()
         with self._guard:
+            for writer, seq in doubt.grown.items() if committed else ():  # 6
+                self._durable[writer] = max(seq, self._durable.get(writer, 0))
             self._unsettled = None
 
     def _begin_snapshot(self) -> tuple[Connection, PostgresLink]:

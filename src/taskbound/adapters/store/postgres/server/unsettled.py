@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -14,6 +14,8 @@ import psycopg
 from taskbound.ports.store import StoreUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from taskbound.adapters.store.postgres.server.driver import Connection
 
 __all__ = ["Unsettled"]
@@ -33,6 +35,8 @@ class Unsettled:
     """Its id, with the epoch."""
     backend: int
     """The server's process that ran it."""
+    grown: Mapping[str, int] = field(default_factory=dict)
+    """How far our chains are, by writer, if it committed."""
 
     def settle(self, connection: Connection) -> bool:
         """Whether it committed; once this returns it has ended.
