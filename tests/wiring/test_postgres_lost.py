@@ -108,6 +108,7 @@ def code_of(home: Path, request: str) -> str:
         return error.fault.code
     except DaemonLostError as error:
         return error.code
+    assert isinstance(answer, Permitted | Refused), answer
     return answer.code if isinstance(answer, Refused) else "permitted"
 
 
