@@ -65,7 +65,7 @@ def main(told: dict[str, Any]) -> None:
             try:
                 answer = {"result": function(head, **order["arguments"])}
             except TaskboundError as error:
-                notes = getattr(error, "__notes__", [])
+                notes = error.added_notes()
                 answer = {"code": error.code, "notes": notes, "said": error.message}
             self.wfile.write(json.dumps(answer).encode() + b"\n")
 

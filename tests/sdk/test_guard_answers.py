@@ -107,7 +107,7 @@ def test_law_7_a_beginning_that_may_have_been_taken_is_not_asked_for_again(answe
     with answering(answer) as one, pytest.raises(ApiLostError) as caught:
         one.begin()
     assert one.paths == [TOKEN]
-    assert "ends by itself" in caught.value.__notes__[0]
+    assert "ends by itself" in caught.value.added_notes()[0]
 
 
 def test_too_many_requests_start_nothing_and_say_so() -> None:

@@ -282,7 +282,7 @@ def test_a_beginning_that_was_lost_is_not_begun_again_and_ends_by_itself(
         ):
             pytest.fail("nothing runs")
         assert lost
-        assert "ends by itself" in caught.value.__notes__[0]
+        assert "ends by itself" in caught.value.added_notes()[0]
         assert list(one.states().values()) == [TaskState.RUNNING]
         for seconds in (61, 61):
             one.world.clock.advance(seconds)

@@ -399,6 +399,6 @@ async def test_all_that_could_not_be_told_is_said_also_beside_an_error_of_a_bloc
             owes("act_4", "act_5")
             with pytest.raises(OutcomeUntoldError, match="act_4") as last:
                 client.close()
-            assert ["act_5" in note for note in last.value.__notes__] == [True]
+            assert ["act_5" in note for note in last.value.added_notes()] == [True]
 
         await within(work)

@@ -165,7 +165,7 @@ def test_what_is_no_text_of_a_token_is_none_and_stands_in_no_error(text: object)
         one.begin()
     assert one.paths == ["/oauth/token"]
     assert SECRET not in "".join(chained(caught.value))
-    assert "ends by itself" in caught.value.__notes__[0]
+    assert "ends by itself" in caught.value.added_notes()[0]
     with answering(given, given) as one:
         client = one.client()
         client._afar.task = "tsk_1"  # noqa: SLF001 - as if it had been named

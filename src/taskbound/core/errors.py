@@ -8,6 +8,10 @@
 Each class has a stable ``code``; only surfaces turn a code into a problem, a
 JSON-RPC error, an exit status or a page. Text is lower case, without a stop,
 user input in backticks, never a secret. A ``remedy`` says what to do next.
+
+What Python itself shows of one, as ``str`` and in a traceback, is a line each: the text, the place in the
+input, what to do with the code. All of it is escaped; ``message``, ``where`` and ``advice`` are as they were
+given.
 """
 
 from __future__ import annotations
@@ -17,11 +21,24 @@ from typing import ClassVar
 __all__ = ["DeniedError", "MalformedError", "TaskboundError", "UnavailableError", "error_classes"]
 
 
+class _Notes:
+    """The notes of an error: its own, made when a traceback or `add_note` asks, before all others."""
+
+    def __get__(self, error: TaskboundError | None, kind: type | None = None) -> list[str]:
+        if error is None:
+            raise AttributeError("only an error that was raised has notes")
+        notes = error.own_notes()
+        # Here `add_note` finds the list that it adds to (PEP 678).
+        vars(error).update(__notes__=notes, _own=len(notes))
+        return notes
+
+
 class TaskboundError(Exception):
     """Anything that Taskbound says no to; catch this to catch all of it."""
 
     code: ClassVar[str] = "error"
     remedy: ClassVar[str] = ""
+    __notes__ = _Notes()  # a list, for whoever reads it of an error
 
     def __init__(self, message: str, *, remedy: str = "", where: str = "") -> None:
         """Say what is wrong, what to do about it, and in which place of the input."""
@@ -29,6 +46,32 @@ class TaskboundError(Exception):
         self.message = message
         self.where = where
         self.advice = remedy or type(self).remedy
+
+    def __str__(self) -> str:
+        """The text in one line, escaped: nothing moves a cursor or begins a line."""
+        return _escaped(super().__str__())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As it is, whatever it was made with: what a pool's worker raises reaches who waits for it."""
+        return _again, (type(self), self.args, vars(self))
+
+    def beside(self) -> str:
+        """This as a note on another error, which is raised in its place."""
+        return "; ".join([f"and {self}", *self.own_notes()])
+
+    def own_notes(self) -> list[str]:
+        """What a traceback shows below the text: where it is, and what to do about it."""
+        code = "" if f"[{self.code}]" in self.message else f"[{self.code}]"
+        doing = " ".join(one for one in (self.advice and f"what to do: {self.advice}", code) if one)
+        return [_escaped(one) for one in (self.where and f"at `{self.where}`", doing, self._look()) if one]
+
+    def _look(self) -> str:
+        """Where more is found than `advice` says, in the last line of it; empty where nothing is."""
+        return ""
+
+    def added_notes(self) -> tuple[str, ...]:
+        """The notes that somebody added."""
+        return tuple(vars(self).get("__notes__", ())[vars(self).get("_own", 0) :])
 
 
 class MalformedError(TaskboundError):
@@ -47,6 +90,18 @@ class UnavailableError(TaskboundError):
     """Something that the answer needs could not be reached; nothing was allowed."""
 
     code = "unavailable"
+
+
+def _again(kind: type[TaskboundError], args: tuple[object, ...], state: dict[str, object]) -> TaskboundError:
+    made = kind.__new__(kind, *args)
+    vars(made).update(state)
+    return made
+
+
+def _escaped(line: str) -> str:
+    from taskbound.core.action.escape import escape_rest  # noqa: PLC0415 -- its own errors are made of these
+
+    return escape_rest(line)
 
 
 def error_classes() -> tuple[type[TaskboundError], ...]:

@@ -229,7 +229,7 @@ class Task:
             try:
                 self.end(found.id)
             except TaskboundError as other:
-                error.add_note(f"and the credential `{found.id}` could not be ended: {other.message}")
+                error.add_note(f"and the credential `{found.id}` could not be ended: {other}")
             raise
         self.end(found.id)
 

@@ -97,7 +97,7 @@ def test_without_a_token_or_with_another_tools_nothing_runs_and_the_error_says_w
     bank, other = Bank(place), Bank(place, tool="bank__refund")
     with pytest.raises(TokenAbsentError) as raised:
         bank.pay(head(), account="7", cents=300)
-    assert raised.value.__notes__ == ["missing: txn-token"]
+    assert raised.value.added_notes() == ("missing: txn-token",)
     with pytest.raises(OtherToolError):
         other.pay(head(place.token()), account="7", cents=300)
     place.feed.say(Thing(namespace="default", about=About.TASK, id="tsk_1"), Turn.OVER)

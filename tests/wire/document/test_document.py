@@ -45,7 +45,7 @@ def test_an_error_of_json_names_line_and_column(raw: bytes, place: str, code: st
     with pytest.raises(MalformedError) as caught:
         read_document(raw, "f.json")
     assert (caught.value.code, caught.value.where) == (code, f"f.json:{place}")
-    assert caught.value.__notes__[1].endswith("^")
+    assert caught.value.added_notes()[1].endswith("^")
 
 
 def test_bytes_that_are_no_utf8_are_no_yaml_either() -> None:
@@ -80,7 +80,7 @@ def test_an_error_of_a_scope_names_line_and_column_and_shows_them(text: str, nam
         parse_scope(document.value)
     assert caught.value.where == f"{name}:{place}"
     assert caught.value.message.startswith('`grants[0].arguments["a.b"].range` permits nothing')
-    line, caret = caught.value.__notes__
+    line, caret = caught.value.added_notes()
     assert line[caret.index("^") :].lstrip('"').startswith("range")
 
 

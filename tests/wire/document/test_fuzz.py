@@ -23,7 +23,7 @@ def outcome(raw: bytes, name: str) -> Document | None:
     except MalformedError as error:
         found = error
     assert found.where.startswith(f"{name}:")
-    line, caret = found.__notes__
+    line, caret = found.added_notes()
     assert (line + caret).isprintable()
     return None
 

@@ -183,7 +183,7 @@ def test_what_is_no_plain_yaml_is_refused_at_its_place(text: str, place: str, co
     error = refused(text)
     assert (error.code, error.where) == (code, f"f.yaml:{place}")
     assert words in error.message + error.advice
-    line, caret = error.__notes__
+    line, caret = error.added_notes()
     assert all(one.isprintable() for one in (line, caret))
     assert caret.endswith("^")
 
@@ -219,7 +219,7 @@ def test_a_megabyte_of_anything_is_one_value_or_one_error(text: str, code: str |
 
 def test_what_is_shown_of_a_line_is_short_and_can_obey_no_terminal() -> None:
     error = refused("k" * 500 + ": \x1b[31m" + "x" * 500)
-    line, caret = error.__notes__
+    line, caret = error.added_notes()
     assert len(line) < 120
     assert "\x1b" not in line
     assert line[caret.index("^") :].startswith("\\u{1B}")
@@ -227,7 +227,7 @@ def test_what_is_shown_of_a_line_is_short_and_can_obey_no_terminal() -> None:
 
 @pytest.mark.parametrize("indent", [1, 4, 30, 35, 36, 37, 60, 200])
 def test_the_caret_stands_below_the_place_however_far_it_is_indented(indent: int) -> None:
-    line, caret = refused("a:\n" + " " * indent + "\u00e9\\ x: ~\n").__notes__
+    line, caret = refused("a:\n" + " " * indent + "\u00e9\\ x: ~\n").added_notes()
     assert line[caret.index("^") :] == "~"
     assert "u{20" not in line
     shown = line.partition(" | ")[2]
@@ -236,8 +236,8 @@ def test_the_caret_stands_below_the_place_however_far_it_is_indented(indent: int
 
 
 def test_escapes_before_the_place_are_counted_as_they_are_shown() -> None:
-    line, caret = refused("a: '" + "\\" * 60 + "': \u202e\n").__notes__
+    line, caret = refused("a: '" + "\\" * 60 + "': \u202e\n").added_notes()
     assert line[caret.index("^") :].startswith("\\u{202E}")
     assert len(caret) < 60
-    line, caret = refused('"\u5b57\u5b57": ~\n').__notes__
+    line, caret = refused('"\u5b57\u5b57": ~\n').added_notes()
     assert (line.index("~"), caret.index("^")) == (14, 16), "two characters take two columns each"

@@ -220,7 +220,7 @@ class AsyncClient(Speaker):
         except TaskboundError as error:
             if left is None:
                 raise
-            left.add_note(f"and {error.message} [{error.code}]")
+            left.add_note(error.beside())
         finally:
             self._unclaim()
 

@@ -207,7 +207,7 @@ class Client(Speaker):
         except TaskboundError as error:
             if left is None:
                 raise
-            left.add_note(f"and {error.message} [{error.code}]")
+            left.add_note(error.beside())
         finally:
             self._unclaim()
 

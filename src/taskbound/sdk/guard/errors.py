@@ -144,6 +144,9 @@ class UnpinnedToolError(RefusedError):
     code = "tool-not-pinned"
     tool_file: str = ""
 
+    def _look(self) -> str:
+        return "how a person pins it: docs/guides/sdk.md, *Pinning it*"
+
 
 class HeldError(RefusedError):
     """People have to say yes first; `approval` is what they are asked.
@@ -160,6 +163,9 @@ class HeldError(RefusedError):
     def look(self) -> str:
         """The command by which a person sees what is asked."""
         return f"taskbound approval show {self.approval or self.action}"
+
+    def _look(self) -> str:
+        return f"how a person sees it: `{self.look}`" if self.approval or self.action else ""
 
 
 class HoldDeniedError(HeldError):

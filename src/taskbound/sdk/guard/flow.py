@@ -423,4 +423,4 @@ def told_beside(
     try:
         yield from _told(transport, debt, action, outcome, note)
     except TaskboundError as other:
-        error.add_note(f"and what came of `{action}` was not taken: {other.message} [{other.code}]")
+        error.add_note(f"and what came of `{action}` was not taken: {other} [{other.code}]")

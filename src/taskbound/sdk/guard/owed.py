@@ -214,10 +214,10 @@ class _Owed:
         first, *more = untold
         if error is not None:
             for one in untold:
-                error.add_note(f"and {one.message} [{one.code}]")
+                error.add_note(one.beside())
             return
         for one in more:
-            first.add_note(f"and {one.message} [{one.code}]")
+            first.add_note(one.beside())
         raise first
 
 

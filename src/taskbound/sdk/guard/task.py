@@ -135,7 +135,7 @@ def _ended_beside(task: str, error: TaskboundError) -> Flow[None]:
     try:
         yield from ended(task, "cancelled", "its run could not be registered")
     except TaskboundError as other:
-        error.add_note(f"and it could not be ended: {other.message}")
+        error.add_note(other.beside())
 
 
 def _not_started(answer: Answer) -> TaskNotStartedError:

@@ -110,7 +110,7 @@ def run(arguments: Sequence[str], plugs: Plugs) -> int:
     try:
         found = _command(*_first(own))(args=own, prog_name="taskbound", obj=plugs, standalone_mode=False)
     except TaskboundError as error:
-        tell(screen, fault_of(error), getattr(error, "__notes__", ()))
+        tell(screen, fault_of(error), error.added_notes())
         return status_of(error)
     except typer.TyperException as error:
         tell(screen, usage_fault(error))
