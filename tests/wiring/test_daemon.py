@@ -107,7 +107,8 @@ def test_a_second_daemon_of_one_directory_refuses_and_the_first_goes_on(home: Pa
         second = daemon(home)
         assert second.wait() == 4
         assert second.said == ""
-        assert "[home-in-use]" in second.words
+        assert f"(process {first.process.pid}) [home-in-use]" in second.words
+        assert f"or end it first: `kill {first.process.pid}`" in second.words
         assert status(find_socket(home)).pid == first.process.pid
 
 

@@ -170,6 +170,8 @@ def _place(told: str, environ: Mapping[str, str]) -> Place:
         template=settings.template,
         autostart=settings.autostart,
         socket=settings.socket,
+        # Whoever starts it, a daemon has what the file says, and nothing of a variable of this process.
+        api=read_settings(home, {}).api_address if settings.api_address else "",
         egress=find_egress(home, settings),
         broker=find_broker(home, settings),
         store=settings.store,

@@ -66,7 +66,7 @@ from taskbound.wiring.ready import say_ready
 from taskbound.wiring.rounds import Rounds
 from taskbound.wiring.seen import open_believed
 from taskbound.wiring.spans import open_spans
-from taskbound.wiring.start import answers
+from taskbound.wiring.start import answers, listener
 from taskbound.wiring.trusting import Trusting
 from taskbound.wiring.verifiers import (
     LaterDocuments,
@@ -209,10 +209,19 @@ def hold_home(home: Path, socket: Path) -> int:
         except BlockingIOError as error:
             if answers(socket) or time.monotonic() > end:
                 os.close(held)
-                raise HomeInUseError(f"another daemon owns `{home}`") from error
+                raise _in_use(home, listener(socket)) from error
             time.sleep(_PAUSE)
         else:
             return held
+
+
+def _in_use(home: Path, pid: int) -> HomeInUseError:
+    if not pid:
+        return HomeInUseError(f"another daemon owns `{home}`")
+    return HomeInUseError(
+        f"another daemon owns `{home}` (process {pid})",
+        remedy=f"there is one daemon for a data directory; use that one, or end it first: `kill {pid}`",
+    )
 
 
 def read_origin(home: Path, told: str) -> str:

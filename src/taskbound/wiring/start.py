@@ -20,6 +20,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import UnavailableError
@@ -39,6 +40,7 @@ __all__ = [
     "daemon_environment",
     "ensure_daemon",
     "find_daemon",
+    "listener",
     "serve_command",
 ]
 
@@ -52,6 +54,8 @@ _KEPT: Final = frozenset(
 )  # fmt: skip  # a list of words reads better as words
 _LONG_LOG: Final = 8 * 1024 * 1024
 _TAIL: Final = 600
+_CREDENTIALS: Final = Struct("=iII")
+"""Process, user and group, as `SO_PEERCRED` gives them."""
 # Forks once more, so that the daemon is nobody's child and leaves no zombie in a gateway that lives long.
 _DETACH: Final = 'umask 077; "$@" &'
 
@@ -135,10 +139,31 @@ def answers(path: Path) -> bool:
     return True
 
 
+def listener(path: Path) -> int:
+    """The process that listens on this socket; 0 where none does, or the system does not say."""
+    option = getattr(unix, "SO_PEERCRED", None)
+    try:
+        with _reached(path) as one:
+            said = one.getsockopt(unix.SOL_SOCKET, option, _CREDENTIALS.size) if option else bytes(12)
+    except OSError:
+        return 0
+    pid: int = _CREDENTIALS.unpack(said)[0]
+    return pid
+
+
 def _reach(path: Path) -> None:
-    with unix.socket(unix.AF_UNIX, unix.SOCK_STREAM) as one:
+    _reached(path).close()
+
+
+def _reached(path: Path) -> unix.socket:
+    one = unix.socket(unix.AF_UNIX, unix.SOCK_STREAM)
+    try:
         one.settimeout(2.0)
         one.connect(str(path))
+    except OSError:
+        one.close()
+        raise
+    return one
 
 
 def find_daemon(home: Path, *, socket: str, may_start: bool = True) -> Path:

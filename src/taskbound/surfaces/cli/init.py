@@ -38,6 +38,7 @@ from taskbound.surfaces.cli.clients.gate import plan_gates
 from taskbound.surfaces.cli.clients.undo import Applied, Planned, apply
 from taskbound.surfaces.cli.grants import build_scope, parse_root
 from taskbound.surfaces.cli.identity import activate_agent, deliver_code, take_code
+from taskbound.surfaces.cli.onward import say_elsewhere, say_onward
 from taskbound.surfaces.cli.putting_back import FileLeft, files_left, forget_originals, put_back, raise_for
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, write_file
 from taskbound.surfaces.cli.screen import Words, shown
@@ -419,13 +420,8 @@ def _report(
             "the originals are kept for `--undo`, for this account only (mode 0600), with all that stood in"
             " them; `taskbound init --forget` takes them away"
         )
-    if state == "active":
-        named = "" if usual else f"--agent {choice.agent} --template {choice.template} "
-        screen.line("Done. Restart the clients, and start work with:")
-        screen.line(f"  taskbound run {named}-- COMMAND")
-    else:
-        screen.line(f"A code went to {shown(report.monitor)}. Nothing is permitted until you give it back:")
-        screen.line(f"  taskbound agent activate {choice.agent} --code CODE")
+    run = "" if usual else f"--agent {choice.agent} --template {choice.template} "
+    say_onward(session, agent=choice.agent, state=state, monitor=report.monitor, run=run)
 
 
 def _report_of(
@@ -489,7 +485,7 @@ def _nothing(session: Session, choice: Choice) -> None:
         return
     session.screen.line("Nothing to do: no configuration names a server that could be gated and is not.")
     _say_bypassing(session, tuple(choice.bypassing))
-    session.screen.line("Look with `taskbound try -- SERVER`, or add one with `taskbound upstream add`.")
+    say_elsewhere(session)
 
 
 def _say_bypassing(session: Session, some: Sequence[Bypassing]) -> None:

@@ -52,6 +52,8 @@ class Place:
     autostart: bool = True
     socket: str = ""
     """Where another account's daemon listens; empty when the data directory has its own."""
+    api: str = ""
+    """Where the API of any daemon here listens; empty where only `taskbound serve` gives it one."""
     egress: Path | None = None
     """Where the egress listens."""
     broker: Path | None = None

@@ -1,0 +1,60 @@
+"""What is left to do after `taskbound init`, each step as the command that does it.
+
+1. Only what applies is said: an agent that is not active gets its code back first, and a daemon of another
+   account, or one whose settings give it an API, is not to be started anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.surfaces.cli.pages import with_pages
+from taskbound.surfaces.cli.screen import shown
+from taskbound.wire.connection import Status, StatusReport
+
+if TYPE_CHECKING:
+    from taskbound.surfaces.cli.session import Session
+
+__all__ = ["say_elsewhere", "say_onward"]
+
+
+def say_onward(session: Session, *, agent: str, state: str, monitor: str, run: str) -> None:
+    """Say the steps that are left.
+
+    Args:
+        session: Whose daemon runs.
+        agent: Who was set up.
+        state: Of the agent.
+        monitor: Where its code went.
+        run: What `taskbound run` has to be told beside the command; empty where nothing.
+    """
+    screen = session.screen
+    if state == "active":
+        screen.line("Done. Restart the clients, and start work with:")
+    else:
+        screen.line(f"A code went to {shown(monitor)}. Nothing is permitted until you give it back:")
+        screen.line(f"  taskbound agent activate {agent} --code CODE")
+        screen.line("Then restart the clients, and start work with:")
+    screen.line(f"  taskbound run {run}-- COMMAND")
+    if session.place.socket or session.place.api:  # 1
+        return
+    pid = session.ask(Status(), StatusReport).pid
+    screen.line(
+        with_pages(
+            "For agents over the network, end the daemon that runs now, and start it with its API"
+            " (docs/guides/network-api.md):"
+        )
+    )
+    screen.line(f"  kill {pid}")
+    screen.line("  taskbound serve")
+
+
+def say_elsewhere(session: Session) -> None:
+    """Say what there is to do where no client is to be gated."""
+    session.screen.line("Look with `taskbound try -- SERVER`, or add one with `taskbound upstream add`.")
+    session.screen.line(
+        with_pages(
+            "A program of your own (docs/guides/sdk.md) and agents over the network"
+            " (docs/guides/network-api.md) need no client: start the daemon with `taskbound serve`."
+        )
+    )
