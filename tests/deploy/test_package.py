@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging.requirements import Requirement
 
 import taskbound
 from tests.deploy.packaged import brought, environment, publish
@@ -138,7 +141,10 @@ def test_the_program_without_its_extra_says_which_one_it_needs(
     assert (done.returncode, done.stdout) == (4, "")
     first, second = done.stderr.splitlines()
     assert re.fullmatch(r"error: this program needs `\w+`, which is not installed \[server-missing\]", first)
-    assert second == "what to do: `pip install 'taskbound[server]'`"
+    command = shlex.split(second.removeprefix("what to do: `").removesuffix("`"))
+    assert command[:4] == [str(alone.python), "-m", "pip", "install"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert {Requirement(one) for one in command[4:]} == {Requirement(one) for one in extras["server"]}
 
 
 def test_the_program_with_its_extra_answers(server: Environment) -> None:

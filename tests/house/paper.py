@@ -30,8 +30,10 @@ SERVERS = "requirements/servers/package.json"
 BENCHES = "requirements/benches/package.json"
 """What `dev/bench` compares with."""
 DEPENDENCIES = "docs/adr/0002-dependencies.md"
+DECISIONS = "docs/adr"
 KINDS = ("added", "changed", "fixed", "removed", "security")
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
+_LISTED = re.compile(r"^- \[(.+)\]\(([^)]+)\)$", re.MULTILINE)
 _CHANGE = re.compile(rf"^\d{{3,}}(-[a-z0-9-]+)?\.({'|'.join(KINDS)})\.md$")
 
 
@@ -142,6 +144,30 @@ def changes_are_named(root: Path) -> Iterator[Finding]:
                 path=relative(path, root),
                 sentence=f"name it NNN.kind.md (kinds: {', '.join(KINDS)}), and write a sentence",
             )
+
+
+def decisions_are_listed(root: Path) -> Iterator[Finding]:
+    """Every decision is in the list of them, by its own title, in the order of their numbers."""
+    page = root / DECISIONS / "README.md"
+    listed = _LISTED.findall(page.read_text(encoding="utf-8")) if page.exists() else []
+    there = [(_title(path), path.name) for path in files(root, ".md", under=(DECISIONS,)) if path != page]
+    for title, name in there:
+        if (title, name) not in listed:
+            yield Finding(
+                rule="decisions-are-listed",
+                path=f"{DECISIONS}/{name}",
+                sentence=f"add `- [{title}]({name})` to the list of decisions",
+            )
+    if listed != [one for one in there if one in listed]:
+        yield Finding(
+            rule="decisions-are-listed",
+            path=f"{DECISIONS}/README.md",
+            sentence="list each decision once, in the order of their numbers, and nothing that is not there",
+        )
+
+
+def _title(path: Path) -> str:
+    return path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
 
 
 def scripts_run(root: Path) -> Iterator[Finding]:

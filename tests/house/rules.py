@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.house import paper, reasons, shape, strangers, verdicts, words
+from tests.house import installs, paper, reasons, shape, strangers, verdicts, words
 
 if TYPE_CHECKING:
     from tests.house.tree import Rule
@@ -34,6 +34,8 @@ RULES: dict[str, Rule] = {
     "npm-lock-is-current": paper.npm_lock_is_current,
     "dependencies-have-a-line": paper.dependencies_have_a_line,
     "changes-are-named": paper.changes_are_named,
+    "installs-what-there-is": installs.installs_what_there_is,
+    "decisions-are-listed": paper.decisions_are_listed,
     "scripts-run": paper.scripts_run,
     "verdicts-with-errors": verdicts.verdicts_with_errors,
 }

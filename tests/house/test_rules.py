@@ -164,6 +164,8 @@ def test_every_rule_is_seen_to_find_something() -> None:
         "lock-is-current",
         "npm-lock-is-current",
         "dependencies-have-a-line",
+        "decisions-are-listed",
+        "installs-what-there-is",
         "no-machine-paths",
     }
     assert {rule for rule, *_ in PLANTED} | elsewhere == set(RULES)
@@ -233,6 +235,56 @@ def test_a_dependency_without_its_line_is_found(tmp_path: Path) -> None:
     assert [one.name for one in paper.dependencies_have_a_line(tmp_path)] == ["msgspec", "@a/b"]
     plant(tmp_path, paper.DEPENDENCIES, "| `msgspec` | wire shapes | BSD-3-Clause |\n| `@a/b` | | |\n")
     assert list(paper.dependencies_have_a_line(tmp_path)) == []
+
+
+PROJECT = """[project]
+dependencies = ["msgspec>=0.22,<0.23"]
+[project.optional-dependencies]
+server = ["rich>=15,<16"]
+aws = ["botocore>=1.44,<2"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "good"),
+    [
+        ("README.md", "pip install '.[servers]'\n", "pip install '.[server]'\n"),
+        ("README.md", "pip install '.[server,gcp]'\n", "pip install '.[server, aws]'\n"),
+        ("docs/a.md", "It needs the extra `gcp`.\n", "It needs the extra `aws`.\n"),
+        ("docs/adr/0001-a.md", "`taskbound[gcp]` brings it\n", "`pip install taskbound[aws]` brings it\n"),
+        ("docs/a.md", "`pip install taskbound`\n", "`pip install .`\n"),
+        (FLOW, "remedy = \"`pip install 'taskbound[aws]'`\"\n", "remedy = \"`pip install '.[aws]'`\"\n"),
+        ("changes/1.added.md", 'pip install -q "taskbound[aws]"\n', "from `taskbound[aws]` on\n"),
+        (
+            "deploy/README.md",
+            "pip install 'botocore>=1.40,<2'\n",
+            "pip install 'botocore>=1.44,<2' # taskbound\n",
+        ),
+        ("docs/a.md", "pip install msgspec==0.21.1\n", "pip install msgspec==0.22.3 other>=2\n"),
+    ],
+)
+def test_what_is_not_there_to_be_installed_is_found(tmp_path: Path, name: str, bad: str, good: str) -> None:
+    plant(tmp_path, "pyproject.toml", PROJECT)
+    plant(tmp_path, name, good)
+    assert list(RULES["installs-what-there-is"](tmp_path)) == []
+    plant(tmp_path, name, f"# A page\n{bad}")
+    assert [(one.path, one.line) for one in RULES["installs-what-there-is"](tmp_path)] == [(name, 2)]
+
+
+def test_a_decision_that_is_not_listed_by_its_title_in_its_place_is_found(tmp_path: Path) -> None:
+    def found(listed: str) -> list[str]:
+        plant(tmp_path, "docs/adr/README.md", f"# Decisions\n\n{listed}")
+        return [one.path.rpartition("/")[2] for one in RULES["decisions-are-listed"](tmp_path)]
+
+    plant(tmp_path, "docs/adr/0001-a.md", "# 0001: A\n\nSo.\n")
+    plant(tmp_path, "docs/adr/0002-b.md", "# 0002: B\n")
+    first, second = "- [0001: A](0001-a.md)\n", "- [0002: B](0002-b.md)\n"
+    assert found(first + second) == []
+    assert found(first) == ["0002-b.md"]
+    assert found(first + second.replace("B]", "C]")) == ["0002-b.md", "README.md"]
+    assert found(second + first) == ["README.md"]
+    assert found(first + first + second) == ["README.md"]
+    assert found(first + second + "- [0003: C](0003-c.md)\n") == ["README.md"]
 
 
 class TwinError(DeniedError):

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.credential import CredentialState
 from taskbound.core.target import OpensshAccess
+from taskbound.surfaces.cli.extras import how_to_install
 from taskbound.wiring import broker as wiring
 from tests.peers.sshd import private_text, public_line
 from tests.surfaces.broker.brokering import Brokering, declared_at
@@ -29,7 +30,8 @@ def test_what_a_target_s_test_fails_with_says_what_is_to_be_installed_where_the_
     broker.settle(2)
     found = broker.world.row()
     assert found.state.value == "refused"
-    assert "install `taskbound[server,postgres]` [driver-missing]" in found.trouble
+    assert f"`{how_to_install('postgres')}` [driver-missing]" in found.trouble
+    assert "psycopg[binary]" in how_to_install("postgres")
     assert broker.row(canary).state is CredentialState.REVOKED  # nothing was sent of it: over without a look
 
 

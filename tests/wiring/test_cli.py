@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from taskbound import __version__
+from taskbound.surfaces.cli.extras import how_to_install
 from taskbound.wiring.cli import own_command
 
 LOADED = """
@@ -78,7 +79,7 @@ def test_a_package_that_is_missing_is_named_with_what_brings_it(missing: str, tm
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr == (
         f"error: this program needs `{missing}`, which is not installed [server-missing]\n"
-        "what to do: `pip install 'taskbound[server]'`\n"
+        f"what to do: `{how_to_install('server')}`\n"
     )
 
 

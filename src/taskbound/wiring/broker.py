@@ -248,9 +248,7 @@ def _postgres(file: TargetFile, access: AdminAccess) -> Target[Any]:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != "psycopg":
             raise
-        raise DriverMissingError(
-            "the broker has no driver for databases: install `taskbound[server,postgres]`"
-        ) from error
+        raise _lacking("driver for databases", "postgres") from error
     if not isinstance(file.place, PostgresPlace) or not isinstance(access, PostgresAccess):
         raise UnknownKindError(f"`{file.name}` is no database")
     return PostgresTarget(file.place, PostgresAdmin(user=access.user, password=access.password))
@@ -272,13 +270,18 @@ def _sts(file: TargetFile, access: AdminAccess) -> Target[Any]:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != "botocore":
             raise
-        raise DriverMissingError(
-            "the broker has no client of AWS: install `taskbound[server,aws]`"
-        ) from error
+        raise _lacking("client of AWS", "aws") from error
     kinds = [one.grants for one in file.credentials if isinstance(one.grants, StsKind)]
     if not isinstance(file.place, StsPlace) or not isinstance(access, StsAccess):
         raise UnknownKindError(f"`{file.name}` is no account of AWS")
     return StsTarget(file.place, access, kinds)
+
+
+def _lacking(what: str, extra: str) -> DriverMissingError:
+    """What a target's test fails with, whose text is all that is kept of it."""
+    from taskbound.surfaces.cli.extras import how_to_install  # noqa: PLC0415 -- only where something is missing
+
+    return DriverMissingError(f"the broker has no {what}: `{how_to_install(extra)}`")
 
 
 def _connecting(path: Path) -> Connect:

@@ -59,7 +59,7 @@ class ServerMissingError(UnavailableError):
     """Only the SDK is installed, or less than the program needs."""
 
     code = "server-missing"
-    remedy = "`pip install 'taskbound[server]'`"
+    remedy = "from a checkout, into the environment of this program: `pip install '.[server]'`"
 
 
 def main() -> int:
@@ -80,7 +80,14 @@ def main() -> int:
         missing = (error.name or "").partition(".")[0]
         if missing in {"", _OWN}:
             raise
-        tell_failure(ServerMissingError(f"this program needs `{missing}`, which is not installed"))
+        from taskbound.surfaces.cli.extras import how_to_install  # noqa: PLC0415 -- only where something is missing
+
+        tell_failure(
+            ServerMissingError(
+                f"this program needs `{missing}`, which is not installed",
+                remedy=f"`{how_to_install('server')}`",
+            )
+        )
         return _UNAVAILABLE
 
 

@@ -7,7 +7,7 @@
     verifier = guard(name="payments", issuer="https://as.example", domain="corp.example", …)
     app = AsgiGuard(app, verifier, Endpoints({"POST /pay": "bank__pay"}))
 
-It needs the extra `taskbound[services]`, and nothing of a server: no daemon runs where a service does.
+It needs the extra `services`, and nothing of a server: no daemon runs where a service does.
 
 1. What is fetched comes from the issuer's own address, or not at all (`taskbound.wiring.issuer`).
 2. The clock goes on from the latest instant that the claims have seen. Where that is more than two minutes

@@ -6,7 +6,7 @@
     reader, follower = link.follow()
     verifier = guard(name="payments", …, status=reader, asking=link.asking(), claims=link.claims())
 
-It needs the extra `taskbound[services]`, and that the service is registered with this key.
+It needs the extra `services`, and that the service is registered with this key.
 
 1. The service's own key signs statements about it, each shown once. A token for the feed is bound to a key
    that is made here and stays here, and is asked for anew before it ends.

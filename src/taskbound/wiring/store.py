@@ -35,7 +35,7 @@ class DriverMissingError(UnavailableError):
     """The settings name a PostgreSQL database, and its driver is not installed."""
 
     code = "driver-missing"
-    remedy = "install `taskbound[server,postgres]`"
+    remedy = "from a checkout, into the environment of this process: `pip install '.[server,postgres]'`"
 
 
 def _pass() -> None:
@@ -149,4 +149,8 @@ def _missing(error: ModuleNotFoundError) -> Exception:
     """Our error, when it is the driver that is missing."""
     if error.name is None or error.name.split(".")[0] != "psycopg":
         return error
-    return DriverMissingError("the driver of PostgreSQL is not installed")
+    from taskbound.surfaces.cli.extras import how_to_install  # noqa: PLC0415 -- only where it is missing
+
+    return DriverMissingError(
+        "the driver of PostgreSQL is not installed", remedy=f"`{how_to_install('postgres')}`"
+    )

@@ -42,7 +42,7 @@ class KeyPackageMissingError(UnavailableError):
     """The keys are in a device of PKCS #11, and the package that speaks to it is not installed."""
 
     code = "key-package-missing"
-    remedy = "install `taskbound[server,pkcs11]`"
+    remedy = "from a checkout, into the environment of the signer: `pip install '.[server,pkcs11]'`"
 
 
 def open_token_keys(place: str, *, create: bool = False) -> Opened:
@@ -81,7 +81,11 @@ def _open_pkcs11(rest: str) -> Pkcs11TokenKeys:
     try:
         from taskbound.adapters.keys.pkcs11 import Pkcs11TokenKeys  # noqa: PLC0415 -- what is not used is not loaded
     except ImportError as error:
-        raise KeyPackageMissingError("there is no package for PKCS #11 here") from error
+        from taskbound.surfaces.cli.extras import how_to_install  # noqa: PLC0415 -- only where it is missing
+
+        raise KeyPackageMissingError(
+            "there is no package for PKCS #11 here", remedy=f"`{how_to_install('pkcs11')}`"
+        ) from error
     pin = _path(told["pin-source"].removeprefix("file:"))
     return Pkcs11TokenKeys(module=_path(told["module-path"]), token=unquote(label), pin=pin)
 

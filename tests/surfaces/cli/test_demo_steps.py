@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import re
-import shlex
 import subprocess
 import sys
 import zipfile
@@ -24,7 +22,7 @@ from taskbound.core.audit import (
 )
 from taskbound.core.errors import DeniedError
 from taskbound.surfaces.cli.demo.page import Page
-from taskbound.surfaces.cli.demo.parts import PartMissingError, find_payments, how_to_install
+from taskbound.surfaces.cli.demo.parts import PartMissingError, find_payments
 from taskbound.surfaces.cli.demo.report import DemoReport, StepReport
 from taskbound.surfaces.cli.demo.scene import Scene, Step, play
 from taskbound.surfaces.cli.demo.thief import blame, forge, place_of
@@ -208,9 +206,3 @@ def test_the_wheel_brings_the_payments_server_and_an_editable_install_copies_not
     pages = {"guides/first-use.md", "guides/demo.md", "reference/settings.md", "reference/scope.md"}
     assert {f"taskbound/docs/{one}" for one in pages} <= set(names["wheel"])
     assert not any(one.startswith("taskbound/") for one in names["editable"])
-
-
-def test_what_the_demo_needs_is_installed_by_a_command_that_needs_no_release_of_taskbound() -> None:
-    words = shlex.split(how_to_install())
-    assert words[1:4] == ["-m", "pip", "install"]
-    assert sorted(re.split(r"[<>=]", one)[0] for one in words[4:]) == ["mcp", "mcp-server-git"]

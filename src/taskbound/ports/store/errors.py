@@ -88,4 +88,7 @@ class AffectedLibraryError(UnavailableError):
     """The SQLite library can lose committed writes (WAL reset, fixed in 3.51.3, 3.50.7 and 3.44.6)."""
 
     code = "affected-sqlite"
-    remedy = "install `taskbound[server]`, which brings a fixed library"
+    remedy = (
+        "install what the extra `server` brings, whose `pysqlite3` has a fixed library: from a checkout"
+        " `pip install '.[server]'`"
+    )

