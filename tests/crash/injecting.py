@@ -261,7 +261,7 @@ class Injecting:
     def revoke(self) -> None:
         with client(self.minting.socket) as one:
             for row in self.live():
-                one.ask(RevokeCredentials(credential=row.id), object)
+                one.ask_any(RevokeCredentials(credential=row.id))
 
     def ready(self) -> Calling:
         """A gateway of a task; there is another one where there is none."""

@@ -119,7 +119,7 @@ try:
     with Client(Path(path), Open(role=role, version=__version__, agent=agent), patience=15.0) as one:
         found.append("Opened")
         for ask in asks:
-            found.append(answer(lambda: one.ask(msgspec.json.decode(ask, type=Ask), object)))
+            found.append(answer(lambda: one.ask_any(msgspec.json.decode(ask, type=Ask))))
 except RefusedByDaemonError as error:
     found.append(error.fault.code)
 print(json.dumps(found))

@@ -14,9 +14,11 @@ from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.action import canonical
 from taskbound.core.approval import AnswerKind
+from taskbound.core.task import Holds, Template
 from taskbound.core.tool import ServerIdentity
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.group import Groups
+from taskbound.flows.task import TaskOrder, save_template
 from taskbound.sdk.guard.async_client import AsyncClient
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.guarded import Guarded
@@ -27,7 +29,7 @@ from tests.peers.openssh import Device
 from tests.peers.people import enrolled
 from tests.sdk.noted import FUNCTIONS, fail, note, note_later, ran, spend
 from tests.surfaces.api.test_operations import Station, station
-from tests.world import ANN, World
+from tests.world import ANN, World, scope_of
 
 __all__ = ["FUNCTIONS", "fail", "note", "note_later", "ran", "spend"]
 
@@ -126,14 +128,19 @@ class People(Answerers):
         place.daemon.tell_held_soon([done.held])
 
 
-def held_world(rules: str = HELD) -> tuple[World, People]:
+def held_world(rules: str = HELD, holds: Holds = Holds.END_WITH_CALL) -> tuple[World, People]:
     """Such a world, where bob is asked about notes."""
     world = World(store=MemoryStore(), policy=base_bundle() + rules)
     register_person(world.means, "default", "ann", uid=1000, actor=ANN)
     world.add_agent("coder", ceiling=CEILING)
     pin(world, FUNCTIONS)
     people = People(world)
-    people.task = world.start(scope=SCOPE)
+    template = Template(
+        namespace="default", name="notes", purpose="notes", scope=scope_of(SCOPE), seconds=3600, holds=holds
+    )
+    save_template(world.means, template, ANN)
+    order = TaskOrder(namespace="default", agent="coder", purpose="notes", seconds=3600, template="notes")
+    people.task = world.tasks.start(order, ANN)
     return world, people
 
 

@@ -93,6 +93,15 @@ def test_i20_bytes_that_are_not_their_own_canonical_form_are_no_action_and_leave
     assert world.events("action-decided") == []
 
 
+def test_a_key_that_is_too_long_is_no_action_and_leaves_one_record(world: World) -> None:
+    task = world.settle_in()
+    assert code_of(world.ask(task, key="k" * 201)) == "bad-idempotency-key"
+    (event,) = world.events("action-refused-malformed")
+    assert (event["code"], event["task"]) == ("bad-idempotency-key", task.id)
+    assert world.events("action-decided") == []
+    assert code_of(world.ask(task, key="k" * 200)) == "permit"
+
+
 def test_the_split_attack_is_stopped_by_the_total_at_the_limit(world: World) -> None:
     scope = {
         "grants": [

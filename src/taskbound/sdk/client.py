@@ -59,10 +59,10 @@ class RefusedByDaemonError(DeniedError):
 
 
 def _expect(answer: object, kind: type[A]) -> A:
+    if isinstance(answer, Fault):  # first: it is a message too, and no answer whatever was due
+        raise RefusedByDaemonError(answer)
     if isinstance(answer, kind):
         return answer
-    if isinstance(answer, Fault):
-        raise RefusedByDaemonError(answer)
     raise FrameError(f"the daemon answered `{type(answer).__name__}` where `{kind.__name__}` was due")
 
 

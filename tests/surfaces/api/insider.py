@@ -72,7 +72,7 @@ def act(socket: str, task: str) -> dict[str, str]:
     found = {"parent": str(os.getppid()), "above": above}
     with Client(Path(socket), Open(role="cli", version=__version__), patience=15.0) as one:
         for name, ask in asks.items():
-            answer = one.ask(ask, object)
+            answer = one.ask_any(ask)
             found[name] = answer.code if isinstance(answer, Fault) else "done"
     opens: dict[str, dict[str, str]] = {
         "front": {"role": "front", "origin": DEFAULT_GATEWAY},
@@ -93,7 +93,7 @@ def name(socket: str, task: str) -> dict[str, str]:
     """The task that a gateway is bound to when it names this one; the code of the refusal where it is not."""
     hello = Open(role="gateway", version=__version__, agent="coder", task=task)
     with Client(Path(socket), hello, patience=15.0) as one:
-        answer = one.ask(Bind(), object)
+        answer = one.ask_any(Bind())
     return {"bound": answer.code if isinstance(answer, Fault) else getattr(answer, "task", "")}
 
 
@@ -102,7 +102,7 @@ def name_again(socket: str, tasks: str) -> dict[str, str]:
     first, *others = tasks.split(",")
     hello = Open(role="gateway", version=__version__, agent="coder", task=first)
     with Client(Path(socket), hello, patience=15.0) as one:
-        one.ask(Bind(), object)
+        one.ask_any(Bind())
         found = [name(socket, task)["bound"] for task in others]
     return {"bound": ",".join([*found, name(socket, first)["bound"]])}
 

@@ -39,13 +39,13 @@ def test_while_the_thread_decides_on_a_large_call_others_are_answered_and_none_i
             loop = asyncio.get_running_loop()
             to = '{"amount":1,"to":"' + "b" * 1_000_000 + '"}'
             asked = Decide(tool="bank__pay", arguments=msgspec.Raw(to.encode()), request='"1"')
-            first = loop.create_task(large.ask(asked, object))
+            first = loop.create_task(large.ask_any(asked))
             first.add_done_callback(lambda _: order.append("large"))
             assert await asyncio.to_thread(begun.wait, 20)
             for _ in range(3):
                 assert await other.ask(Ping(), Done) == Done()
                 order.append("ping")
-            second = loop.create_task(small.ask(decide('"2"'), object))
+            second = loop.create_task(small.ask_any(decide('"2"')))
             second.add_done_callback(lambda _: order.append("small"))
             assert await other.ask(Ping(), Done) == Done()
             assert not first.done()

@@ -28,11 +28,11 @@ client = Client(Path(sys.argv[1]), Open(role="gateway", version=__version__, age
 for number, line in enumerate(sys.stdin):
     words = json.loads(line)
     if "outcome" in words:
-        print(type(client.ask(Outcome(**words), object)).__name__, flush=True)
+        print(type(client.ask_any(Outcome(**words))).__name__, flush=True)
         continue
     text = json.dumps({"path": words["path"]}, separators=(",", ":"), ensure_ascii=False)
     arguments = msgspec.Raw(text.encode())
-    answer = client.ask(Decide(tool="fs__write", arguments=arguments, request=str(number)), object)
+    answer = client.ask_any(Decide(tool="fs__write", arguments=arguments, request=str(number)))
     told = msgspec.to_builtins(answer)
     print(json.dumps({"is": type(answer).__name__} | told), flush=True)
 """

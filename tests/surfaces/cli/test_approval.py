@@ -31,7 +31,7 @@ first = client.ask(decide("1"), Permitted)
 client.ask(Outcome(action=first.action, outcome="unknown"), Withheld)
 print(client.ask(decide("2"), Refused).action, flush=True)
 for number, line in enumerate(sys.stdin, 3):
-    print(type(client.ask(decide(str(number)), object)).__name__, flush=True)
+    print(type(client.ask_any(decide(str(number)))).__name__, flush=True)
 """
 
 

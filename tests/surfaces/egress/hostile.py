@@ -50,7 +50,7 @@ def main() -> int:
                     hello = Open(role="gateway", version=__version__, agent=agent)
                     client = Client(Path(daemon), hello, patience=PATIENCE)
                 try:
-                    said = client.ask(msgspec.json.decode(dump(ask), type=Ask), object)
+                    said = client.ask_any(msgspec.json.decode(dump(ask), type=Ask))
                 except RefusedByDaemonError as error:
                     said = error.fault
                 return json.loads(msgspec.json.encode(said)) | (

@@ -32,11 +32,13 @@ from taskbound.core.action.parse import LIMITS, Limits, parse_document, parse_ob
 from taskbound.core.action.presentation import (
     Duplicate,
     KeyReusedError,
+    KeySyntaxError,
     New,
     Presentation,
     PriorAction,
     PriorAnswer,
     present,
+    require_key,
 )
 from taskbound.core.action.state import (
     ACTION_TRANSITIONS,
@@ -75,6 +77,7 @@ __all__ = [
     "Frame",
     "JsonValue",
     "KeyReusedError",
+    "KeySyntaxError",
     "Limits",
     "LoneSurrogateError",
     "New",
@@ -103,6 +106,7 @@ __all__ = [
     "parse_document",
     "parse_object",
     "present",
+    "require_key",
     "require_unsent",
     "unescape_text",
 ]

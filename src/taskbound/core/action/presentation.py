@@ -6,6 +6,7 @@ Rules (design 4.1):
    is a duplicate: it gets what the first one got, and nothing runs.
 2. With another action under that key it is malformed: nobody can say which one is meant.
 3. Anything else is new. A plain repeat after success is a new use.
+4. A key has 200 characters at most, whoever sends it: it is kept as long as its task is.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ from taskbound.core.truth import NoTruth
 __all__ = [
     "Duplicate",
     "KeyReusedError",
+    "KeySyntaxError",
     "New",
     "Presentation",
     "PriorAction",
     "PriorAnswer",
     "present",
+    "require_key",
 ]
+
+_LONGEST: Final = 200
 
 
 class KeyReusedError(MalformedError):
@@ -35,6 +40,23 @@ class KeyReusedError(MalformedError):
 
     code = "key-reused"
     remedy = "use a new key for a new action"
+
+
+class KeySyntaxError(MalformedError):
+    """An idempotency key is longer than one may be."""
+
+    code = "bad-idempotency-key"
+    remedy = f"send a key of 1 to {_LONGEST} characters, or none"
+
+
+def require_key(key: str) -> None:
+    """Rule 4; an empty one is none.
+
+    Raises:
+        KeySyntaxError: It is longer.
+    """
+    if len(key) > _LONGEST:
+        raise KeySyntaxError(f"an idempotency key has {len(key):,} characters, and may have {_LONGEST}")
 
 
 @quick

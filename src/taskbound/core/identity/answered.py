@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KEPT",
+    "KEY_LENGTH",
     "AnswerUnknownError",
     "Answered",
     "BadRequestKeyError",
@@ -32,7 +33,9 @@ __all__ = [
 ]
 
 KEPT: Final = hours(24)
-_KEY: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
+KEY_LENGTH: Final = 128
+"""Characters."""
+_KEY: Final = re.compile(rf"[!-~]{{1,{KEY_LENGTH}}}", re.ASCII)
 
 
 class BadRequestKeyError(MalformedError):
@@ -40,7 +43,8 @@ class BadRequestKeyError(MalformedError):
 
     code = "bad-request-key"
     remedy = (
-        "send 1 to 128 visible ASCII characters as `Idempotency-Key`, new for each thing that is to be done"
+        f"send 1 to {KEY_LENGTH} visible ASCII characters as `Idempotency-Key`, new for each thing"
+        " that is to be done"
     )
 
 

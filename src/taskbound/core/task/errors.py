@@ -29,6 +29,7 @@ class TaskSyntaxError(MalformedError):
     """A task was declared with something that can't be."""
 
     code = "bad-task"
+    remedy = "change that as it says, and ask again: nothing was done"
 
 
 class NoTaskError(DeniedError):

@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from taskbound.core.action import Action, canonical, parse_object
+from taskbound.core.action import Action, canonical, parse_object, require_key
 from taskbound.core.credential import require_recipient
 from taskbound.core.decision import Holding, Presented, Proposal, Refuse, Verdict, refusal
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
@@ -132,9 +132,10 @@ class Evaluator:
             now: The instant of the evaluation.
 
         Raises:
-            MalformedError: The arguments can't be read, or its recipient is none; there is no action then.
+            MalformedError: Its arguments, key or recipient can't be any; there is no action then.
             DamagedBundleError: The bundle in force is not whole; nothing is decided then.
         """
+        require_key(call.key)
         arguments = parse_object(call.arguments)
         standing = self._standings.of(call)
         if canonical(arguments) != call.arguments:

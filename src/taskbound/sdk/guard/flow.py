@@ -25,10 +25,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import TaskboundError
+from taskbound.core.identity.answered import KEY_LENGTH
 from taskbound.sdk.fresh import awake
 from taskbound.sdk.guard.errors import (
     HeldError,
@@ -355,7 +357,7 @@ def _permitted(
         except NarrowedError as error:
             if not narrowed:
                 raise
-            key = f"{call.key}-narrowed" if call.key else ""
+            key = _narrowed_key(call.key)
             call = replace(call, arguments=canonical(dict(error.arguments)), resume=error.action, key=key)
         except (HoldDeniedError, HoldOverError):  # people have answered already
             raise
@@ -366,6 +368,14 @@ def _permitted(
             again = yield from _heard(transport, error, end - time.monotonic())
             if not again:
                 raise
+
+
+def _narrowed_key(key: str) -> str:
+    """The key of what runs instead, the same each time: it is another action, and has another one."""
+    if not key:
+        return ""
+    ours = f"{key}-narrowed"
+    return ours if len(ours) <= KEY_LENGTH else f"{sha256(key.encode()).hexdigest()}-narrowed"
 
 
 def _heard(transport: Transport, held: HeldError, left: float) -> Flow[bool]:

@@ -49,6 +49,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-selection too-many-at-once unknown-credential wrong-telling
         bad-bundle bad-case bad-client-config bad-definition bad-escape
         bad-evidence bad-filter bad-frame bad-grantable bad-http bad-id bad-input bad-instant bad-issuer
+        bad-idempotency-key
         bad-jsonrpc bad-mcp-task mcp-task-has-ended missing-capability unknown-mcp-task
         bad-limits bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-plan bad-policy
         bad-cursor bad-header bad-mirror bad-probe bad-server-limit bad-template bad-url limit-not-kept
