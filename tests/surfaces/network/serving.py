@@ -34,7 +34,10 @@ class Answer:
     @property
     def code(self) -> str:
         """Which refusal it is; empty when it is none."""
-        told = self.json if "problem" in self.headers.get("content-type", "") else {}
+        kind = self.headers.get("content-type", "")
+        if self.status >= 400 and kind.startswith("text/plain"):  # in AuthZEN's words
+            return self.body.decode().partition(":")[0]
+        told = self.json if "problem" in kind else {}
         return str(told.get("code", ""))
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +16,8 @@ from taskbound.core.errors import MalformedError, error_classes
 from taskbound.core.tool import parse_tool_name
 from taskbound.surfaces.api.errors import family_of
 from taskbound.surfaces.network.authzen.request import Asked, read_evaluation, read_evaluations
-from taskbound.surfaces.network.authzen.response import Told, read_request_id, told
+from taskbound.surfaces.network.authzen.request_id import require_request_id, told_back
+from taskbound.surfaces.network.authzen.response import Told, told
 from taskbound.wire.action import MOST_EVALUATIONS, ActionPermitted, NotPermitted
 
 ORIGIN = "https://as.example"
@@ -164,8 +166,30 @@ def test_only_a_permit_is_true_and_it_is_nothing_else() -> None:
     assert truths(listed) == [True, False]
 
 
-@given(st.text(max_size=210))
-def test_a_request_s_id_is_told_back_as_it_is_or_not_at_all(text: str) -> None:
-    found = read_request_id(text)
-    assert found in {"", text}
-    assert all("!" <= one <= "~" for one in found)
+_id = st.binary(max_size=210) | st.text(st.characters(min_codepoint=32, max_codepoint=126)).map(str.encode)
+_fields = st.lists(st.tuples(st.sampled_from([b"x-request-id", b"host", b"x-request-idx"]), _id), max_size=3)
+_REFUSAL = re.compile(
+    r"the request has [23] ids, and an answer gives one back"
+    r"|the id of the request is (over 200 characters long|not of visible characters of ASCII)"
+)
+_targets = st.sampled_from(["/access/v1/evaluation", "/access/", "/access/?x=1", "/v1/actions", "/access"])
+
+
+@settings(max_examples=300)
+@given(_targets, _fields)
+def test_a_request_s_id_is_given_back_as_it_came_or_the_request_is_refused(
+    target: str, fields: list[tuple[bytes, bytes]]
+) -> None:
+    came = [value for name, value in fields if name == b"x-request-id"]
+    back = told_back(target, fields)
+    if back == () and came not in ([], [b""]):
+        with pytest.raises(MalformedError) as caught:
+            require_request_id(target, fields)
+        assert caught.value.code == "bad-request-id"
+        assert _REFUSAL.fullmatch(caught.value.message)  # nothing of what came
+    else:
+        require_request_id(target, fields)
+        given_back = [value.encode() for _, value in back or ()]
+        assert (back is None) == (not target.startswith("/access/"))
+        assert given_back == ([one for one in came if one] if back is not None else [])
+        assert all(b" " <= bytes([one]) <= b"~" for value in given_back for one in value)

@@ -8,6 +8,7 @@ import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.decision.holder import is_afar
+from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
 from taskbound.surfaces.network.authzen.serving import EvaluationPoint
 from taskbound.surfaces.network.head import Head
@@ -189,13 +190,13 @@ def test_who_shows_nothing_is_told_so_without_the_daemon_and_who_shows_something
         raise ConnectionRefusedError
 
     async def story() -> None:
-        point = EvaluationPoint(Link(absent), ISSUER, ISSUER)
+        point = EvaluationPoint(Link(absent), ISSUER)
         head = Head(verb="POST", path=ONE, found=None, query={}, headers={}, length=2)
-        for shown, expected in (("", (401, b"no-proof")), ("DPoP x", (503, b"daemon-lost"))):
-            told = await point.answer(
-                head, b"{}", Shown(method="POST", uri=f"{ISSUER}{ONE}", authorization=shown)
-            )
-            assert (told.status, told.body.partition(b":")[0]) == expected
+        for authorization, code in (("", "no-proof"), ("DPoP x", "daemon-lost")):
+            shown = Shown(method="POST", uri=f"{ISSUER}{ONE}", authorization=authorization)
+            with pytest.raises(TaskboundError) as caught:
+                await point.answer(head, b"{}", shown)
+            assert caught.value.code == code
 
     asyncio.run(story())
 
@@ -218,13 +219,6 @@ def test_a_request_id_comes_back_as_it_was_sent_and_makes_no_two_requests_one(tm
             answer = service.evaluate(pay(), X_Request_ID="bfe9eb29-ab87")
             assert answer.headers["x-request-id"] == "bfe9eb29-ab87"
         assert len({one["action"] for one in service.records("action-decided")}) == 2
-        assert service.evaluate(b"{", X_Request_ID="~!").headers["x-request-id"] == "~!"
-        for odd in ("a b", "\xe9", "a" * 201):
-            assert "x-request-id" not in service.evaluate(pay(), X_Request_ID=odd).headers
-        shown = {"Host": HOST, **service.one.shown("POST", ONE, service.token)}
-        head = service.one.there.head("POST", ONE, **shown, Content_Length="2", X_Request_ID="a")
-        twice = head[:-2] + b"X-Request-ID: b\r\n\r\n{}"
-        refused(service.one.there.send(twice), 400, "bad-http")
 
     evaluated(tmp_path, work)
 

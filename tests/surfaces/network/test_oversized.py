@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,6 +32,9 @@ from tests.surfaces.network.holding import HOST
 from tests.surfaces.network.serving import Answer
 from tests.token_world import ISSUER
 from tests.wiring.running import until
+
+if TYPE_CHECKING:
+    from taskbound.surfaces.network.link import Connect
 
 JSON = {"Content_Type": "application/json"}
 FORM = {"Content_Type": "application/x-www-form-urlencoded"}
@@ -123,10 +126,12 @@ def test_what_asked_for_no_action_and_who_only_went_away_leave_none(tmp_path: Pa
 
 
 @asynccontextmanager
-async def serving(place: Station, **bounds: float) -> AsyncIterator[tuple[Server, int]]:
-    """An API within this process, before the daemon of a test."""
+async def serving(
+    place: Station, *, connect: Connect | None = None, **bounds: float
+) -> AsyncIterator[tuple[Server, int]]:
+    """An API within this process, before the daemon of a test, or what is reached by `connect`."""
 
-    async def connect(lost: Any) -> AsyncClient:
+    async def reach(lost: Any) -> AsyncClient:
         hello = Open(role="api", version=__version__)
         client, _ = await AsyncClient.connect(place.path, hello, pushed=lambda _: None, lost=lost)
         return client
@@ -134,7 +139,7 @@ async def serving(place: Station, **bounds: float) -> AsyncIterator[tuple[Server
     given: dict[str, Any] = bounds
     loop = asyncio.get_running_loop()
     plugs = Plugs(
-        link=Link(connect),
+        link=Link(connect or reach),
         rates=Rates(burst=10_000, each_second=10_000.0, clock=loop.time),
         cursors=Cursors(b"k" * 32),
         bounds=Bounds(**given),

@@ -82,7 +82,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-actor bad-content-digest bad-details bad-exchange unknown-grant
         bad-secret bad-selector bad-slot bad-ssh-credential bad-ssh-key not-started other-sealing-key
         bad-sign-in bad-subject
-        bad-address bad-body bad-evaluation bad-form bad-page-cursor bad-query bad-request-key bad-tls
+        bad-address bad-body bad-evaluation bad-form bad-page-cursor bad-query bad-request-id bad-request-key
+        bad-tls
         task-token-missing task-token-twice
         too-many-evaluations
         yet-to-run

@@ -12,7 +12,8 @@
    first was acknowledged, for which a client takes 40 ms; asyncio sees to that for sockets of its own making
    alone.
 7. What a head may say, and what an answer looks like, is the server's own; a refusal of what could not be
-   read is written by the server's own answer too. Of a HEAD's answer the body is left out here.
+   read is written by the server's own answer too, which is told what the head said where that much was read.
+   Of a HEAD's answer the body is left out here.
 8. Where the client is, and which certificates it showed within TLS, is told as it is.
 9. Of a request that was refused before it was whole the server is told once that is answered, with what its
    head asked for where that was whole. One whose client went away was answered nothing: it asked for nothing.
@@ -23,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.http.bounds import Bounds
 
-__all__ = ["Answering", "Head", "HttpConnection", "Server"]
+__all__ = ["Answering", "Head", "HttpConnection", "RawHead", "Server"]
 
 _END: Final = b"\r\n\r\n"
 _HIGH: Final = 262_144
@@ -56,6 +58,17 @@ class Head(Protocol):
     @property
     def length(self) -> int:
         """Bytes of the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawHead:
+    """A request's head as it was written."""
+
+    verb: str
+    """The HTTP method."""
+    target: str
+    fields: Sequence[tuple[bytes, bytes]] = field(repr=False)
+    """Names in lower case and values of headers, in order; they may prove somebody, and are in no `repr`."""
 
 
 class Answering(Protocol):
@@ -103,18 +116,24 @@ class Server(Protocol[H, R]):
             fields: Names in lower case and values of headers, in order.
         """
 
-    def reply(self, connection: HttpConnection[H, R], head: H | None) -> R:
-        """How a request is answered over this connection; without a head, one that could not be read."""
+    def reply(self, connection: HttpConnection[H, R], head: H | None, raw: RawHead | None) -> R:
+        """How a request is answered over this connection.
+
+        Args:
+            connection: The connection.
+            head: What was made of its head; none of a request that is refused before it is whole.
+            raw: Its head as it was written; none where that could not be read.
+        """
 
     def take(self, head: H, body: bytes, reply: R) -> None:
         """A whole request, to be answered once."""
 
-    def refused(self, error: TaskboundError, asked: tuple[str, str] | None) -> None:
+    def refused(self, error: TaskboundError, raw: RawHead | None) -> None:
         """A request was refused before it was whole (rule 9).
 
         Args:
             error: What it was answered with.
-            asked: The method and the target of its head, as they were written; None where there was no head.
+            raw: Its head as it was written; none where that could not be read.
         """
 
 
@@ -139,8 +158,8 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         self._raw = bytearray()
         self._wire = h11.Connection(h11.SERVER, max_incomplete_event_size=self._bounds.head)
         self._head: H | None = None
-        self._asked: tuple[str, str] | None = None
-        """What the head asks for, once it is whole (rule 9)."""
+        self._written: RawHead | None = None
+        """The head as it was written, once it is whole and until it is answered (rules 7 and 9)."""
         self._reserved = 0
         self._reply: R | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -186,7 +205,6 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
     def _heading(self, data: bytes) -> None:
         if self._phase is _Phase.IDLE:
             self._phase = _Phase.HEAD
-            self._asked = None
             self._wait(self._bounds.head_seconds, SlowClientError("the head did not arrive in time"))
         self._raw += data
         end = self._raw.find(_END)
@@ -213,11 +231,12 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         if not isinstance(request, h11.Request) or request.http_version != b"1.1":
             raise BadHttpError("the head is no request of HTTP/1.1")
         self._bare = request.method == b"HEAD"
-        self._asked = request.method.decode("ascii", "replace"), request.target.decode("ascii", "replace")
+        verb, target = (one.decode("ascii", "replace") for one in (request.method, request.target))
         fields: Sequence[tuple[bytes, bytes]] = list(request.headers)
+        self._written = RawHead(verb, target, fields)
         if len(fields) > self._bounds.headers:
             raise HeadTooLargeError(f"the head has over {self._bounds.headers} headers")
-        head = self._server.read(*self._asked, fields)
+        head = self._server.read(verb, target, fields)
         if not self._server.reserve(head.length):
             raise FrontFullError("so much is being read that nothing more is taken")
         self._reserved = head.length
@@ -246,15 +265,16 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
             pass
         self._phase = _Phase.ANSWERING
         self._stop()
-        self._reply = self._server.reply(self, head)
+        self._reply = self._server.reply(self, head, self._written)
         self._server.take(head, body, self._reply)
 
     def _refuse(self, error: TaskboundError) -> None:
         """Answer a request that was not read to its end, and read no more of it (rule 4)."""
         self._phase = _Phase.LINGERING
         self._raw.clear()
+        written = self._written
         self._let_go()
-        self._server.reply(self, None).refuse(error)
+        self._server.reply(self, None, written).refuse(error)
         if (
             self._transport is not None
             and self._transport.can_write_eof()
@@ -262,7 +282,7 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         ):
             self._transport.write_eof()
         self._wait(self._bounds.linger, None)
-        self._server.refused(error, self._asked)  # 9
+        self._server.refused(error, written)  # 9
 
     @property
     def address(self) -> str:
@@ -372,7 +392,7 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
 
     def _let_go(self) -> None:
         reserved, self._reserved = self._reserved, 0
-        self._head = None
+        self._head = self._written = None
         self._server.release(reserved)
 
     def _wait(self, seconds: float, error: TaskboundError | None) -> None:

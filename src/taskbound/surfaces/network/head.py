@@ -6,8 +6,10 @@
 3. The body of whatever is no GET is JSON as it is, or nothing; of a GET there is none. The answer is JSON,
    unless it is a document of another kind. What is posted to OAuth's endpoints is read there (`form`), and
    what a browser brings to a page too (`consent`); of those no more is taken than a form may have. What is
-   posted to AuthZEN's is read there (`authzen`): whatever is wrong with it is told in its words.
+   posted to AuthZEN's is read there (`authzen`).
 4. A proof stands in its header, and nowhere else (A139).
+5. Where AuthZEN is spoken the request's id is looked at before anything else: what is answered after that
+   has it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.http.errors import BadHttpError, NotAcceptableError, UnknownPathError, VerbError
 from taskbound.surfaces.http.head import accepted, once, read_length, require_json, require_own
+from taskbound.surfaces.network.authzen.request_id import require_request_id
 from taskbound.surfaces.network.errors import BadQueryError
 from taskbound.surfaces.network.form import LONGEST
 from taskbound.surfaces.network.oauth import ENDPOINTS
@@ -33,8 +36,6 @@ __all__ = ["Head", "Known", "operation_of", "read_head", "read_pairs"]
 
 EVALUATES: Final = "action:evaluate"
 EVALUATIONS: Final = frozenset(AUTHZEN[EVALUATES])
-_TOLD_BACK: Final = frozenset({"x-request-id"})
-"""What AuthZEN's answers tell back: of two nobody can say which is meant."""
 _MINE: Final = frozenset(
     {
         *("accept-encoding", "cookie", "dpop", "idempotency-key", "if-none-match"),
@@ -122,9 +123,10 @@ def read_head(
         TaskboundError: By the first rule that is broken.
     """
     told = list(fields)
+    require_request_id(target, told)  # 5
     path, mark, query = target.partition("?")
     posted = path in known.forms or path in known.evaluations
-    headers = once(told, mine=_MINE | _TOLD_BACK if path in known.evaluations else _MINE)
+    headers = once(told, mine=_MINE)
     if sum(name == b"traceparent" for name, _ in told) > 1:
         del headers["traceparent"]  # which of them is meant nobody can say: a trace begins (W3C §3.2)
     require_own(headers, hosts=known.hosts, origins=known.origins)  # 1

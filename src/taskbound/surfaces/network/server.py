@@ -36,6 +36,7 @@ from taskbound.surfaces.network.answer import Reply
 from taskbound.surfaces.network.approving import ApprovalPages
 from taskbound.surfaces.network.asking import read_ask
 from taskbound.surfaces.network.authzen import serving as authzen
+from taskbound.surfaces.network.authzen.request_id import REQUEST_ID
 from taskbound.surfaces.network.authzen.response import metadata
 from taskbound.surfaces.network.consent.serving import FILES, ConsentPages, label_of
 from taskbound.surfaces.network.errors import BadQueryError
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskbound.surfaces.http.bounds import Bounds
-    from taskbound.surfaces.http.connection import HttpConnection
+    from taskbound.surfaces.http.connection import HttpConnection, RawHead
     from taskbound.surfaces.http.rate import Rates
     from taskbound.surfaces.network.cursor import Cursors
     from taskbound.surfaces.network.head import Head
@@ -118,7 +119,7 @@ class Server(Room["Bounds", "Connection"]):
         self._pages = ConsentPages(plugs.link, plugs.origin)
         self._sign_in = SignInPages(plugs.link, plugs.origin)
         self._approvals = ApprovalPages(plugs.link, plugs.origin)
-        self._evaluations = authzen.EvaluationPoint(plugs.link, plugs.origin, plugs.origin + _METADATA)
+        self._evaluations = authzen.EvaluationPoint(plugs.link, plugs.origin)
         self._known = Known(
             origin=plugs.origin,
             hosts=plugs.hosts,
@@ -162,7 +163,7 @@ class Server(Room["Bounds", "Connection"]):
         """What the head of a request says; raises as `read_head`."""
         return read_head(verb, target, fields, known=self._known, most=self.bounds.body)
 
-    def reply(self, connection: Connection, head: Head | None) -> Reply:
+    def reply(self, connection: Connection, head: Head | None, raw: RawHead | None) -> Reply:
         """How a request is answered over this connection."""
         began = asyncio.get_running_loop().time()
         verb, route = _label(head)
@@ -173,14 +174,14 @@ class Server(Room["Bounds", "Connection"]):
             self.metrics.count(verb, route, status, asyncio.get_running_loop().time() - began)
             traced.answered(verb, route, status)
 
-        reply = Reply(connection, head, metadata=self._plugs.origin + _METADATA, told=told)
+        reply = Reply(connection, head, raw, metadata=self._plugs.origin + _METADATA, told=told)
         reply.trace = traced.text
         reply.address, reply.chain = connection.address, connection.certificates
         return reply
 
-    def refused(self, error: TaskboundError, asked: tuple[str, str] | None) -> None:
+    def refused(self, error: TaskboundError, raw: RawHead | None) -> None:
         """A request was refused before it was whole (rule 1)."""
-        operation = "" if asked is None else operation_of(*asked)
+        operation = "" if raw is None else operation_of(raw.verb, raw.target)
         unread = isinstance(error, MalformedError | SlowClientError)
         if error.code in OVERSIZED or (operation in _ACTS and unread):
             self._telling.refused(error.code, operation)
@@ -334,7 +335,8 @@ class Server(Room["Bounds", "Connection"]):
             case authzen.METADATA:
                 if self._deciding is None:
                     raise UnknownPathError("a decision point is known by https, and this one is not")
-                reply.give_document(self._deciding, had=head.headers.get("if-none-match", ""))
+                told = head.headers.get("if-none-match", "")
+                reply.give_document(self._deciding, had=told, vary=REQUEST_ID)
             case "/openapi.json":
                 reply.give_document(self._openapi, had=head.headers.get("if-none-match", ""))
             case pages.STYLE_PATH:

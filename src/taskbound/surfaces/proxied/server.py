@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from taskbound.sdk.verify import Endpoint, Verifier
     from taskbound.sdk.verify.told import Told
     from taskbound.surfaces.http.bounds import Bounds
-    from taskbound.surfaces.http.connection import HttpConnection
+    from taskbound.surfaces.http.connection import HttpConnection, RawHead
     from taskbound.surfaces.http.reply import Carrier
     from taskbound.surfaces.proxied.proxy import Proxy
     from taskbound.surfaces.proxied.reading import Before
@@ -122,14 +122,15 @@ class GuardServer(Room["Bounds", "Connection"]):
         """What the head of a request says; raises as `read_head`."""
         return read_head(verb, target, fields, before=self._before, most=self.bounds.body)
 
-    def reply(self, connection: Connection, head: Asked | None) -> Reply:
+    def reply(self, connection: Connection, head: Asked | None, raw: RawHead | None) -> Reply:
         """How a proxy is answered over this connection."""
+        del raw
         domain = self._verifier.service.domain
         return Reply(connection, last=head is None, proxy=self._before.proxy, domain=domain)
 
-    def refused(self, error: TaskboundError, asked: tuple[str, str] | None) -> None:
+    def refused(self, error: TaskboundError, raw: RawHead | None) -> None:
         """A request was refused before it was whole: the reply has said so in the log."""
-        del error, asked
+        del error, raw
 
     def take(self, head: Asked, body: bytes, reply: Reply) -> None:
         """Answer a whole request."""

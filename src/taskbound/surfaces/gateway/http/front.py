@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.http.sessions import Session
     from taskbound.surfaces.gateway.link import Connect
     from taskbound.surfaces.gateway.server import Plugs
-    from taskbound.surfaces.http.connection import HttpConnection
+    from taskbound.surfaces.http.connection import HttpConnection, RawHead
     from taskbound.wire.mcp.message import Failure, Result
 
     Connection: TypeAlias = HttpConnection[Head, Reply]
@@ -117,15 +117,16 @@ class Front(Room["FrontBounds", "Connection"]):
             verb, target, fields, hosts=self.hosts, scheme=self._door.scheme, most=self.bounds.body
         )
 
-    def reply(self, connection: Connection, head: Head | None) -> Reply:
+    def reply(self, connection: Connection, head: Head | None, raw: RawHead | None) -> Reply:
         """How a request is answered over this connection."""
+        del raw
         made = Reply(connection, head, alive=self.bounds.alive, origin=self._door.origin)
         made.address, made.chain = connection.address, connection.certificates
         return made
 
-    def refused(self, error: TaskboundError, asked: tuple[str, str] | None) -> None:
+    def refused(self, error: TaskboundError, raw: RawHead | None) -> None:
         """A request was refused before it was whole (rule 8)."""
-        del asked
+        del raw
         if error.code in OVERSIZED:
             self.telling.refused(error.code, "")
 

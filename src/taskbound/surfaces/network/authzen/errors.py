@@ -1,10 +1,10 @@
-"""What of an AuthZEN request can't be evaluated."""
+"""What of an AuthZEN request can't be evaluated, or answered."""
 
 from __future__ import annotations
 
 from taskbound.core.errors import MalformedError
 
-__all__ = ["BadEvaluationError", "TooManyEvaluationsError"]
+__all__ = ["BadEvaluationError", "BadRequestIdError", "TooManyEvaluationsError"]
 
 
 class BadEvaluationError(MalformedError):
@@ -12,6 +12,13 @@ class BadEvaluationError(MalformedError):
 
     code = "bad-evaluation"
     remedy = "send `subject`, `action` and `resource` as AuthZEN 1.0 §5 says"
+
+
+class BadRequestIdError(MalformedError):
+    """The `X-Request-ID` of a request can't be given back as it was sent."""
+
+    code = "bad-request-id"
+    remedy = "send `X-Request-ID` once, 200 visible characters of ASCII at most, or none"
 
 
 class TooManyEvaluationsError(MalformedError):

@@ -9,13 +9,12 @@
    the item where they are many. No member of it is a `true`.
 4. The text of an error is its code and words. It holds nothing of what was sent but short names with
    escapes.
-5. A request's own id comes back as it was sent, if it is one that a header can hold; it names nothing here,
-   and what was answered under it before is no matter.
+5. AuthZEN knows one status of what is wrong with a request. What HTTP has a status for before anything is
+   read (404, 405, 408, 411, 413, 431) is told under that one, in the same words.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -34,20 +33,20 @@ if TYPE_CHECKING:
     from taskbound.wire.action import NotPermitted
     from taskbound.wire.connection import Fault
 
-__all__ = ["ACTION", "REQUEST_ID", "Told", "metadata", "read_request_id", "refused", "told"]
+__all__ = ["ACTION", "Told", "metadata", "refused", "told"]
 
-REQUEST_ID: Final = "X-Request-ID"
 ACTION: Final = "Taskbound-Action"
 """The header that names the action which an evaluation is, where there is one."""
-_ID: Final = re.compile(r"[!-~]{1,200}", re.ASCII)
 _TEXT: Final = "text/plain; charset=utf-8"
 _JSON: Final = "application/json"
 _OK: Final = 200
 _BAD: Final = 400
 _NO_DENIAL: Final = frozenset({400, 429, 500, 503})
 """Statuses of what was not decided (rule 3)."""
-_OURS: Final = frozenset({409, 413, 415, 422})
-"""Statuses for which AuthZEN knows one, that of a bad request."""
+_OURS: Final = frozenset({409, 415, 422})
+"""Statuses for which AuthZEN knows one, that of a bad request (rule 5)."""
+_ONE: Final = _OURS | {413}
+"""The same of one evaluation: what is too large there is no body of HTTP."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +91,6 @@ def refused(error: TaskboundError | Fault, metadata_of: str, tried: str) -> Told
     return Told(status=status, body=text.encode(), kind=_TEXT, headers=problem.headers)
 
 
-def read_request_id(told_id: str | None) -> str:
-    """The request's own id; empty where it has none, or none that can be told back (rule 5)."""
-    return told_id if told_id is not None and _ID.fullmatch(told_id) else ""
-
-
 def metadata(origin: str) -> bytes | None:
     """What a service has to know of this decision point; none where it is not known by https."""
     if not origin.startswith("https://"):
@@ -136,7 +130,7 @@ def _error_of(answer: NotPermitted) -> int:
     if answer.state or answer.code in UNNAMED:
         return 0
     status = status_of(answer.code, answer.family)
-    status = _BAD if status in _OURS else status
+    status = _BAD if status in _ONE else status
     return status if status in _NO_DENIAL else 0
 
 

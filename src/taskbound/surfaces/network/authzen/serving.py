@@ -3,28 +3,22 @@
 1. Who shows nothing is told so before anything of theirs is read. What can't be read after that is told to
    the daemon as well, with what was shown, and leaves a record there.
 2. Whatever is wrong with a body is 400, also its kind (AuthZEN 1.0 §10): no case of its own for a client to
-   miss.
+   miss. How errors are told is the answer's own matter, whoever found them (`network.answer`).
 3. Searches are served by nobody: they would list what rules let through, to whoever asks.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.core.errors import MalformedError
 from taskbound.core.identity.errors import NoProofError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.http.head import require_json
 from taskbound.surfaces.network.acting import unread
 from taskbound.surfaces.network.authzen.request import Asked, read_evaluation, read_evaluations
-from taskbound.surfaces.network.authzen.response import (
-    REQUEST_ID,
-    Told,
-    read_request_id,
-    refused,
-    told,
-)
+from taskbound.surfaces.network.authzen.request_id import METADATA
+from taskbound.surfaces.network.authzen.response import told
 from taskbound.surfaces.network.errors import BadQueryError
 from taskbound.wire.action import ActionsEvaluated
 from taskbound.wire.connection import Fault
@@ -32,6 +26,7 @@ from taskbound.wire.connection import Fault
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from taskbound.surfaces.network.authzen.response import Told
     from taskbound.surfaces.network.head import Head
     from taskbound.surfaces.network.link import Link
     from taskbound.wire.network import Shown
@@ -43,7 +38,6 @@ ENDPOINTS: Final[Mapping[str, Callable[[bytes], Asked]]] = {
     "/access/v1/evaluations": read_evaluations,
 }
 """Where evaluations are asked for, and how each is read."""
-METADATA: Final = "/.well-known/authzen-configuration"
 _DECIDES: Final = 75.0
 """Seconds that the daemon may take: 64 evaluations may be decided one after the other."""
 _SIGNS: Final = 15.0
@@ -52,22 +46,17 @@ _SIGNS: Final = 15.0
 class EvaluationPoint:
     """Answers evaluations."""
 
-    def __init__(self, link: Link, origin: str, resource: str) -> None:
-        """Ask the daemon through this link; `resource` is where it is said whom to ask for a token."""
+    def __init__(self, link: Link, origin: str) -> None:
+        """Ask the daemon through this link; `origin` is how the API is known outside."""
         self._link = link
         self._origin = origin
-        self._resource = resource
 
     async def answer(self, head: Head, body: bytes, shown: Shown) -> Told:
-        """The answer to one request, errors included."""
-        asked_as = read_request_id(head.headers.get("x-request-id"))
-        try:
-            found = await self._answer(head, body, shown)
-        except TaskboundError as error:
-            found = refused(error, self._resource, shown.authorization)
-        return replace(found, headers=(*found.headers, (REQUEST_ID, asked_as))) if asked_as else found
+        """The answer to one request.
 
-    async def _answer(self, head: Head, body: bytes, shown: Shown) -> Told:
+        Raises:
+            TaskboundError: It is answered with an error, and nothing was decided.
+        """
         if not shown.authorization:
             raise NoProofError("the request shows no proof of who asks")  # 1
         asked = await self._read(head, body, shown)
