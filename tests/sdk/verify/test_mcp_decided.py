@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from typing_extensions import TypedDict
 
 from taskbound.sdk.verify.calls import Tools
 from tests.sdk.verify.serving import (
@@ -46,6 +48,20 @@ class Counted(BaseModel):
     cents: int = Field(default_factory=lambda: 99)
 
 
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Counted] = Field(init=False)
+
+
+class Doubled(BaseModel):
+    cents: Annotated[int, AfterValidator(lambda cents: 2 * cents)] = Field(default=5, validate_default=True)
+    places: list[int] = []
+
+
+class Streamed(BaseModel):
+    parts: Iterable[int]
+
+
 class Color(Enum):
     RED = "red"
 
@@ -53,6 +69,22 @@ class Color(Enum):
 @dataclass
 class Point:
     x: int
+
+
+@dataclass
+class Order:
+    item: Counted
+
+
+@dataclass
+class Hidden:
+    x: int
+    cents: Annotated[int, Field(exclude=True)] = field(default_factory=lambda: 99)
+
+
+class Kept(TypedDict, total=False):
+    x: int
+    cents: Annotated[int, Field(default_factory=lambda: 99, exclude=True)]
 
 
 def number(value: int) -> str:
@@ -150,6 +182,46 @@ def counted(value: list[Counted]) -> str:
     return "done"
 
 
+def order(value: Order) -> str:
+    RUNS.append(value)
+    return "done"
+
+
+def queue(value: deque[Counted]) -> str:
+    RUNS.append(value)
+    return "done"
+
+
+def opened(value: Open) -> str:
+    RUNS.append(value)
+    return "done"
+
+
+def hidden(value: Hidden) -> str:
+    RUNS.append(value)
+    return "done"
+
+
+def kept(value: Kept) -> str:
+    RUNS.append(value)
+    return "done"
+
+
+def doubled(value: Doubled) -> str:
+    RUNS.append(value)
+    return "done"
+
+
+def stream(value: Iterable[str]) -> str:
+    RUNS.append(value)
+    return "done"
+
+
+def streamed(value: list[Streamed | None]) -> str:
+    RUNS.append(value)
+    return "done"
+
+
 def made(value: Annotated[int, Field(default_factory=lambda: 99)]) -> str:
     RUNS.append(value)
     return "done"
@@ -181,6 +253,10 @@ FINE: list[tuple[Callable[..., str], Any, Any]] = [
     (more, None, None),
     (counted, [{"cents": 5}], [Counted(cents=5)]),
     (made, 5, 5),
+    (doubled, {"cents": 0}, Doubled(cents=0)),
+    (order, {"item": {"cents": 5}}, Order(Counted(cents=5))),
+    (queue, [{"cents": 5}], deque([Counted(cents=5)])),
+    (opened, {"one": {"cents": 5}}, Open.model_validate({"one": {"cents": 5}})),
 ]
 CHANGED: list[tuple[Callable[..., str], Any]] = [
     (number, "3"),
@@ -212,6 +288,16 @@ UNDECIDED: list[tuple[Callable[..., str], dict[str, Any]]] = [
     (counted, {"value": [{"cents": 5}, {}]}),
     (made, {}),
     (number, {}),
+    (order, {"value": {"item": {}}}),
+    (doubled, {"value": {"places": [1]}}),
+    (queue, {"value": [{"cents": 5}, {}]}),
+    (opened, {"value": {"one": {}}}),
+]
+UNBOUND: list[tuple[Callable[..., str], Any]] = [
+    (hidden, {"x": 1}),
+    (kept, {"x": 1}),
+    (stream, ["a", "b"]),
+    (streamed, [{"parts": [1]}]),
 ]
 
 
@@ -219,7 +305,7 @@ UNDECIDED: list[tuple[Callable[..., str], dict[str, Any]]] = [
 def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Place, int]]:
-    functions = {one[0] for one in (*FINE, *CHANGED)} | {filled}
+    functions = {one[0] for one in (*FINE, *CHANGED, *UNBOUND)} | {filled}
     where = Place(tmp_path_factory.mktemp("served"))
     server = server_of(request.param, *sorted(functions, key=lambda one: one.__name__))
     guard(server, where.verifier, Tools({one.__name__: "bank__pay" for one in functions}))
@@ -267,6 +353,15 @@ def test_law_2_what_would_be_filled_in_by_nobodys_decision_is_refused(
 ) -> None:
     told = caller.call(arguments, permit(served[0], arguments), name=function.__name__)
     assert why(told) == ("argument-undecided", "decided-arguments")
+    assert RUNS == []
+
+
+@pytest.mark.parametrize(("function", "value"), UNBOUND, ids=[one[0].__name__ for one in UNBOUND])
+def test_law_2_what_is_not_all_there_when_it_is_compared_is_refused(
+    served: tuple[Place, int], caller: Caller, function: Callable[..., str], value: Any
+) -> None:
+    told = caller.call({"value": value}, permit(served[0], {"value": value}), name=function.__name__)
+    assert why(told) == ("tool-unbound", "bound-tool")
     assert RUNS == []
 
 

@@ -9,19 +9,22 @@
 3. An argument is called as its parameter is. An alias is none.
 4. What a function gives has to be done: a generator, or a coroutine that nobody waits for, is not.
 5. An argument that is not there has the default that stands in the schema, which is a part of the definition
-   that was decided on, and so have the members of models. A default that is made when it is needed stands
-   in no schema, and is refused.
+   that was decided on, and so have the members of models. A default that is made when it is needed, or made
+   into something else, stands in no schema, and is refused, whatever the model stands in.
+6. What can be written only once would be gone when its function runs, and what is never written may be
+   anything: a parameter that takes an iterable of any kind, or a dataclass with a member that is left out
+   when it is written, can't be bound.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import fields, is_dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
 from taskbound.core.action import canonical
 from taskbound.core.errors import MalformedError, TaskboundError
@@ -30,12 +33,17 @@ from taskbound.sdk.verify.errors import ArgumentChangedError, ArgumentUndecidedE
 from taskbound.sdk.verify.function import done
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from taskbound.core.action import JsonValue
     from taskbound.sdk.verify.calls import Converting
 
 __all__ = ["PydanticConverting", "bound", "never"]
+
+_NO_SCHEMA: Final = frozenset({"default", "metadata"})
+"""Members of pydantic's schemas that have something of the author's own."""
+_LEFT_OUT: Final = frozenset({"serialization_exclude", "serialization_exclude_if"})
+"""Members by which one is left out when it is written; of models it is known what was set."""
 
 
 class PydanticConverting:
@@ -56,23 +64,26 @@ class PydanticConverting:
         self._defaults: dict[str, JsonValue] = {
             name: one["default"] for name, one in properties.items() if "default" in one
         }
-        self._required = frozenset(schema.get("required") or ())
         self._adapters: dict[str, TypeAdapter[Any]] = {}
         self._own_defaults: dict[str, Any] = {}
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise ToolUnboundError("a generator is not done when it is called")  # 4
         try:
             parameters = inspect.signature(function, eval_str=True).parameters
-        except (NameError, TypeError, ValueError) as error:
+        except (AttributeError, NameError, SyntaxError, TypeError, ValueError) as error:
             raise ToolUnboundError("the types of the tool's parameters can't be read") from error
         for name in properties:
             if name not in parameters:
                 raise ToolUnboundError("an argument of the tool's schema is no parameter of its function")
             kind = parameters[name].annotation
             try:
-                self._adapters[name] = TypeAdapter(Any if kind is inspect.Parameter.empty else kind)
-            except (PydanticSchemaGenerationError, PydanticUserError) as error:
+                adapter: TypeAdapter[Any] = TypeAdapter(Any if kind is inspect.Parameter.empty else kind)
+                untold = _is_untold(adapter.core_schema)
+            except PydanticUserError as error:
                 raise ToolUnboundError("the type of a parameter can't be written as JSON") from error
+            if untold:
+                raise ToolUnboundError("what a parameter takes is not all there when it is written as JSON")
+            self._adapters[name] = adapter
             self._own_defaults[name] = parameters[name].default
 
     def require_kept(self, arguments: Mapping[str, JsonValue]) -> None:
@@ -86,16 +97,14 @@ class PydanticConverting:
             adapter = self._adapter(name)
             try:
                 made = adapter.validate_python(value)
-            except (ValidationError, ValueError, TypeError) as error:
-                raise ArgumentChangedError(
-                    "an argument is none that the tool takes", where=self._shown(name)
-                ) from error
+            except (ValueError, TypeError) as error:  # pydantic's own are of the first kind
+                raise ArgumentChangedError("an argument is none that the tool takes", where=name) from error
             self._require_same(name, self._written(name, made), value)
         for name in self._adapters:
             if name not in arguments and name not in self._defaults:
                 raise ArgumentUndecidedError(
                     "an argument is not there, and the tool's schema has no default for it",
-                    where=self._shown(name),
+                    where=name,
                 )
 
     def written(self, given: Mapping[str, Any], names: Collection[str]) -> dict[str, JsonValue]:
@@ -113,7 +122,7 @@ class PydanticConverting:
         for name in names:
             self._adapter(name)
             if name not in given:
-                raise ArgumentChangedError("an argument does not reach the tool", where=self._shown(name))
+                raise ArgumentChangedError("an argument does not reach the tool", where=name)
             found[name] = self._written(name, given[name])
         for name in self._adapters:
             if name in found:
@@ -121,7 +130,7 @@ class PydanticConverting:
             value = given.get(name, self._own_defaults[name])
             if name not in self._defaults or not _same(self._written(name, value), self._defaults[name]):
                 raise ArgumentUndecidedError(
-                    "the tool would run with a default that its schema does not have", where=self._shown(name)
+                    "the tool would run with a default that its schema does not have", where=name
                 )
         return found
 
@@ -134,27 +143,21 @@ class PydanticConverting:
     def _written(self, name: str, value: object) -> JsonValue:
         if _has_made(value):
             raise ArgumentUndecidedError(
-                "a member is not there, and the tool's schema has no default for it", where=self._shown(name)
+                "a member is not there, and the tool's schema has no default for it", where=name
             )
         try:
             made: JsonValue = self._adapters[name].dump_python(
                 value, mode="json", by_alias=True, exclude_unset=True, warnings="error"
             )
-        except (PydanticSerializationError, ValueError, TypeError) as error:
-            raise ArgumentChangedError(
-                "an argument can't be written as JSON again", where=self._shown(name)
-            ) from error
+        except (ValueError, TypeError) as error:
+            raise ArgumentChangedError("an argument can't be written as JSON again", where=name) from error
         return made
 
     def _require_same(self, name: str, made: JsonValue, value: JsonValue) -> None:
         if not _same(made, value):
             raise ArgumentChangedError(
-                "the tool would run with another value than was decided on", where=self._shown(name)
+                "the tool would run with another value than was decided on", where=name
             )
-
-    def _shown(self, name: str) -> str:
-        """The name, which is the tool's own: one that a caller made up is not said."""
-        return name if name in self._adapters else "arguments"
 
 
 def bound(
@@ -222,19 +225,39 @@ def _finished(call: Call, result: Any, stop: Callable[[str], Exception]) -> Any:
         raise stop(error.message) from error
 
 
+def _is_untold(schema: object) -> bool:
+    """Whether a value of this type has what can't be compared (rule 6); the schema is pydantic's own."""
+    match schema:
+        case {"type": "generator"}:
+            return True
+        case {"type": "dataclass-field" | "typed-dict-field", **members} if not _LEFT_OUT.isdisjoint(members):
+            return True
+        case Mapping():
+            return any(_is_untold(one) for name, one in schema.items() if name not in _NO_SCHEMA)
+        case list() | tuple():
+            return any(map(_is_untold, schema))
+        case _:
+            return False
+
+
 def _has_made(value: object) -> bool:
     """Whether a model in it has a default that was made for it (rule 5); of a dataclass all is written."""
     match value:
         case BaseModel():
-            fields = type(value).model_fields
-            made = (name for name in fields if fields[name].default_factory is not None)
-            return not value.model_fields_set.issuperset(made) or any(
-                _has_made(getattr(value, name)) for name in fields
+            members = type(value).model_fields
+            unset = members.keys() - value.model_fields_set
+            held = (*(getattr(value, name) for name in members), *(value.model_extra or {}).values())
+            return any(getattr(value, name) != members[name].default for name in unset) or any(
+                map(_has_made, held)
             )
+        case str() | bytes():
+            return False
         case Mapping():
             return any(map(_has_made, value.values()))
-        case list() | tuple() | set() | frozenset():
+        case Collection():
             return any(map(_has_made, value))
+        case _ if is_dataclass(value):
+            return any(_has_made(getattr(value, one.name)) for one in fields(value))
         case _:
             return False
 
