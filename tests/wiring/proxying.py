@@ -16,7 +16,7 @@ from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -207,8 +207,23 @@ def free_port() -> int:
         return port
 
 
+class Issued(Protocol):
+    """Whose tokens a guard takes."""
+
+    @property
+    def origin(self) -> str:
+        """The issuer's name."""
+
+
+@dataclass(frozen=True)
+class Nowhere:
+    """An issuer at whose address nobody listens."""
+
+    origin: str = "http://127.0.0.1:9"
+
+
 def guard_file(
-    folder: Path, world: World, kind: str, *, holders: str = "", endpoints: str = "", **changed: str
+    folder: Path, world: Issued, kind: str, *, holders: str = "", endpoints: str = "", **changed: str
 ) -> Path:
     """The guide's file for a guard, with this folder, this proxy, and lines that are changed by their key.
 

@@ -59,7 +59,13 @@ from taskbound.wiring.address import parse_hosts, parse_origin
 from taskbound.wiring.child import ApiChild, BrokerChild, EgressChild, SignerChild
 from taskbound.wiring.database import place_database
 from taskbound.wiring.failed import tell_failure
-from taskbound.wiring.home import find_socket, place_socket, require_own_home, require_socket_folder
+from taskbound.wiring.home import (
+    find_socket,
+    place_socket,
+    remove_own,
+    require_own_home,
+    require_socket_folder,
+)
 from taskbound.wiring.keeping import Keeping
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_ready
@@ -293,7 +299,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         for one in beside:
             one.leave()
         await _stop(daemon, rounds, store)
-        _remove_own(socket_path, inode)
+        remove_own(socket_path, inode)
         signer.close()
         token_signer.close()
         for each in (child, *beside):
@@ -460,13 +466,6 @@ async def _listen(
     if group is not None:
         open_to_group(path, group)
     return server
-
-
-def _remove_own(path: Path, inode: int) -> None:
-    """Remove the socket, unless another process has put its own into that place meanwhile."""
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_ino == inode:
-            path.unlink()
 
 
 if __name__ == "__main__":

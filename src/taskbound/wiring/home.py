@@ -13,6 +13,7 @@ import pwd
 import stat
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,7 @@ __all__ = [
     "make_home",
     "name_account",
     "place_socket",
+    "remove_own",
     "require_own_home",
     "require_reachable_home",
     "require_socket_folder",
@@ -211,6 +213,13 @@ def require_socket_folder(path: Path) -> None:
             f" (owner {seen.st_uid}, mode {stat.S_IMODE(seen.st_mode):04o})",
             remedy="give it to the daemon's account, with mode 0750 and the group of those who may connect",
         )
+
+
+def remove_own(path: Path, inode: int) -> None:
+    """Remove the socket, unless another process has put its own into that place meanwhile."""
+    with suppress(FileNotFoundError):
+        if path.stat().st_ino == inode:
+            path.unlink()
 
 
 def _fits(path: Path) -> bool:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
+import sys
 from typing import TYPE_CHECKING
+
+from taskbound.core.errors import MalformedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Lifeline"]
+__all__ = ["Lifeline", "NoLifelineError", "hold"]
+
+
+class NoLifelineError(MalformedError):
+    """Standard input is nothing that somebody holds, so a process would never end by it."""
+
+    code = "no-lifeline"
+    remedy = "give it a pipe that whoever starts it holds open, or leave `--lifeline` out"
 
 
 class Lifeline(asyncio.Protocol):
@@ -22,3 +34,15 @@ class Lifeline(asyncio.Protocol):
         """Nobody does."""
         del exc
         self._over()
+
+
+async def hold(over: Callable[[], None]) -> None:
+    """Call this once nobody holds standard input any more.
+
+    Raises:
+        NoLifelineError: It is a file, or what has no end, such as `/dev/null`.
+    """
+    mode = os.fstat(sys.stdin.fileno()).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or sys.stdin.isatty()):
+        raise NoLifelineError("standard input is no pipe that somebody holds")
+    await asyncio.get_running_loop().connect_read_pipe(lambda: Lifeline(over), sys.stdin)

@@ -11,12 +11,16 @@
    looked at to its end; a proxy that gets no answer lets nothing pass.
 5. So many requests are looked at at once; those that come beside wait, and whose proxy has gone by then are
    not begun.
+6. Who is asked at a socket has the lock beside it for as long as it lives: of guards that start at once one
+   is asked, and none takes away the socket of another that is busy, stopped or has yet to listen. Nor does it
+   take that of a program that is no guard.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import json
 import logging
 import os
@@ -25,6 +29,7 @@ import socket
 import ssl
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -38,16 +43,15 @@ from taskbound.surfaces.proxied.server import GuardServer
 from taskbound.wiring.accounts import open_to_group, parse_group
 from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.guarding import guard
-from taskbound.wiring.home import require_socket_folder
-from taskbound.wiring.lifeline import Lifeline
+from taskbound.wiring.home import remove_own, require_socket_folder
+from taskbound.wiring.lifeline import hold
 from taskbound.wiring.log import open_log
 from taskbound.wiring.proxied_file import BadGuardFileError, read_file
 from taskbound.wiring.ready import say_failed, say_ready
 from taskbound.wiring.service import ServiceLink, read_key
-from taskbound.wiring.start import answers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from taskbound.adapters.keys.es256 import Es256Key
     from taskbound.wiring.proxied_file import GuardFile
@@ -65,7 +69,7 @@ _IDLE: Final = 3_900.0
 
 
 class GuardInUseError(UnavailableError):
-    """Another guard is asked at this socket."""
+    """Another guard is asked at this socket, or another program."""
 
     code = "guard-in-use"
     remedy = "end the other one, or give this one a socket of its own"
@@ -129,33 +133,56 @@ def _beside(file: GuardFile) -> tuple[Es256Key, ssl.SSLContext | None, int | Non
     return key, tls, group
 
 
-def _listening(file: GuardFile, group: int | None) -> socket.socket:
-    """What is listened on (rule 1).
+@contextmanager
+def _listening(file: GuardFile, group: int | None) -> Iterator[socket.socket]:
+    """What is listened on (rule 1); its place is left as it was found.
 
     Raises:
         ForeignHomeError: Others could put a socket of their own into that folder.
-        GuardInUseError: Another guard is asked there.
+        GuardInUseError: Another guard, or another program, is asked there.
         OSError: It can't be listened there.
     """
     if isinstance(file.listen, tuple):
         family = socket.AF_INET6 if ":" in file.listen[0] else socket.AF_INET
-        return socket.create_server(file.listen, family=family, backlog=_BACKLOG)
-    require_socket_folder(file.listen)
-    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _take_place(file.listen)
+        with socket.create_server(file.listen, family=family, backlog=_BACKLOG) as found:
+            yield found
+        return
+    path = file.listen
+    require_socket_folder(path)
+    with _turn(path), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as found:
+        _take_place(path)
         before = os.umask(0o177)
         try:
-            found.bind(str(file.listen))
+            found.bind(str(path))
         finally:
             os.umask(before)
-        if group is not None:
-            open_to_group(file.listen, group)
-        found.listen(_BACKLOG)
-    except BaseException:
-        found.close()
-        raise
-    return found
+        inode = path.stat().st_ino
+        try:
+            if group is not None:
+                open_to_group(path, group)
+            found.listen(_BACKLOG)
+            yield found
+        finally:
+            remove_own(path, inode)
+
+
+@contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    """Have the lock beside a socket (rule 6).
+
+    Raises:
+        GuardInUseError: Another guard has it.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    held = os.open(path.with_name(f"{path.name}.lock"), flags, 0o600)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise GuardInUseError(f"another guard is asked at `{path}`") from error
+        yield
+    finally:
+        os.close(held)
 
 
 def _take_place(path: Path) -> None:
@@ -164,8 +191,16 @@ def _take_place(path: Path) -> None:
     Raises:
         GuardInUseError: Somebody does.
     """
-    if answers(path):
-        raise GuardInUseError(f"another guard is asked at `{path}`")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        one.settimeout(0)
+        try:
+            one.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            pass
+        except OSError as error:  # who is busy, or not to be reached by this account, is there
+            raise GuardInUseError(f"`{path}` can't be asked, and is somebody's: {error.strerror}") from error
+        else:
+            raise GuardInUseError(f"another program is asked at `{path}`")
     if path.is_socket():
         path.unlink()
 
@@ -178,39 +213,36 @@ async def _serve(
     group: int | None,
 ) -> int:
     loop, over = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)  # before there is something to take away
     loop.set_default_executor(ThreadPoolExecutor(_THREADS, "asked"))  # 5
     link = ServiceLink(issuer=file.issuer, name=file.name, key=key, namespace=file.namespace, tls=tls)
-    listening = _listening(file, group)
-    reader, follower = link.follow(failed=_unheard)
-    try:
-        verifier = guard(
-            name=file.name,
-            issuer=file.issuer,
-            domain=file.domain,
-            claims=link.claims() if file.claims is None else file.claims,
-            holding=file.holding,
-            namespace=file.namespace,
-            status=reader,
-            asking=link.asking(),
-            tls=tls,
-        )
-        before = Before(proxy=file.proxy, hosts=file.hosts, endpoints=file.endpoints)
-        server = GuardServer(verifier, before, bounds=Bounds(body=MAX_BODY, idle=_IDLE))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, over.set)
-        if told.lifeline:
-            await loop.connect_read_pipe(lambda: Lifeline(over.set), sys.stdin)  # 4
-        asked = await loop.create_server(lambda: HttpConnection(server), sock=listening)
-        _say(told, {"listening": _place(listening), **_shown(file)})
-        say_ready(told.ready_fd)
-        await over.wait()
-        asked.close()
-        await server.close()
-    finally:
-        follower.stop()
-        listening.close()
-        if isinstance(file.listen, Path):
-            file.listen.unlink(missing_ok=True)
+    with _listening(file, group) as listening:
+        reader, follower = link.follow(failed=_unheard)
+        try:
+            verifier = guard(
+                name=file.name,
+                issuer=file.issuer,
+                domain=file.domain,
+                claims=link.claims() if file.claims is None else file.claims,
+                holding=file.holding,
+                namespace=file.namespace,
+                status=reader,
+                asking=link.asking(),
+                tls=tls,
+            )
+            before = Before(proxy=file.proxy, hosts=file.hosts, endpoints=file.endpoints)
+            server = GuardServer(verifier, before, bounds=Bounds(body=MAX_BODY, idle=_IDLE))
+            if told.lifeline:
+                await hold(over.set)  # 4
+            asked = await loop.create_server(lambda: HttpConnection(server), sock=listening)
+            _say(told, {"listening": _place(listening), **_shown(file)})
+            say_ready(told.ready_fd)
+            await over.wait()
+            asked.close()
+            await server.close()
+        finally:
+            follower.stop()
     return 0
 
 
@@ -220,7 +252,9 @@ def _unheard(error: TaskboundError) -> None:
 
 def _place(listening: socket.socket) -> str:
     name = listening.getsockname()
-    return str(name) if isinstance(name, str) else "{}:{}".format(*name[:2])
+    if isinstance(name, str):
+        return name
+    return ("[{}]:{}" if listening.family == socket.AF_INET6 else "{}:{}").format(*name[:2])
 
 
 def _shown(file: GuardFile) -> dict[str, object]:

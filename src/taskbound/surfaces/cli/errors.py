@@ -43,6 +43,7 @@ SURPRISE: Final = 1
 _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
         bad-application bad-argument bad-function bad-tools plain-http bad-guard-file header-not-covered
+        no-lifeline
         already-in-force already-initialized copy-exists bad-answers bad-credential-kind bad-credential-life
         bad-credential-parameter bad-mark bad-recipient no-recipient unwanted-recipient
         bad-admin-access bad-handed bad-target bad-wish target-file
