@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 
 from taskbound.core.task import TaskEvent
+from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.errors import CallUndecidedError, DecisionAlteredError, OutcomeUntoldError
 from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.server import NotOpenError, SocketServer
 from taskbound.wire.action import Permitted, Released, Withheld
 from taskbound.wire.connection import Bound, Fault, Opened
 from tests.sdk.notes import async_client_at, client_at, note_later, noting, outcomes, ran, within
+from tests.sdk.notes_afar import Distant, distant
 from tests.sdk.test_guard_altered import altering
 from tests.surfaces.api.test_operations import Station
-from tests.world import ANN
+from tests.world import ANN, World
 
 pytestmark = pytest.mark.anyio
 
@@ -156,6 +158,58 @@ async def test_a_client_that_stands_in_another_task_meanwhile_says_that_the_func
         finally:
             lie.__exit__(None, None, None)
         client.close()
+
+
+NAMES = ["long" * 500, "two\nlines", ""]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=["long", "two lines", "none"])
+async def test_an_error_is_told_by_its_types_name_whatever_a_program_calls_it(
+    tmp_path: Path, name: str
+) -> None:
+    async with noting(tmp_path) as place:
+        client = client_at(place)
+        with pytest.raises(Named) as caught:
+            await within(lambda: naming(client, name)("x"))
+        assert not hasattr(caught.value, "__notes__")
+        client.close()
+        assert reasons(place.world) == [told_as(name)]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=["long", "two lines", "none"])
+def test_an_error_is_told_by_its_types_name_over_http_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def work(one: Distant) -> None:
+        with one.client() as client, pytest.raises(Named) as caught:
+            naming(client, name)("x")
+        assert not hasattr(caught.value, "__notes__")
+        assert reasons(one.world) == [told_as(name)]
+
+    distant(tmp_path, work, monkeypatch)
+
+
+class Named(Exception):  # noqa: N818 - it is what a program calls it
+    """What a program raises."""
+
+
+def told_as(name: str) -> str:
+    return name[:200].replace("\n", "?")
+
+
+def naming(client: Client, name: str) -> Callable[[str], str]:
+    """A function that raises an error of a type of this name."""
+
+    @client.guard(server="notes", tool="fail", effect="write")
+    def some(text: str) -> str:
+        """Fail, with a secret in the words."""
+        raise type(name, (Named,), {})(text)
+
+    return some
+
+
+def reasons(world: World) -> list[str]:
+    return [one.get("reason", "") for one in world.events("action-outcome") if one["after"] == "unknown"]
 
 
 async def test_a_permit_that_can_not_be_given_back_is_no_function_that_ran(tmp_path: Path) -> None:

@@ -128,11 +128,16 @@ class Client(Speaker):
             raise
         finally:
             over.set()
-            beating.join()
-            with suppress(ValueError):  # a block that is left in another context than it was entered in
-                current.reset(token)
-            with self._owed.settled(left):
-                self._finish(handle, left)
+            try:
+                beating.join()  # which takes its time where a daemon hangs, and a signal may come meanwhile
+            except BaseException as error:
+                left = left or error
+                raise
+            finally:
+                with suppress(ValueError):  # a block that is left in another context than it was entered in
+                    current.reset(token)
+                with self._owed.settled(left):
+                    self._finish(handle, left)
 
     def hand_to(self, agent: str) -> str:
         """A token of this client's task that one agent exchanges, for a task beneath it (`SubjectToken`).

@@ -71,6 +71,8 @@ PERMIT: Final = 30.0
 """Seconds that a permit lasts (`flows.decision.group`); a test holds the two to each other."""
 _DENIED: Final = "denied"
 _HOLDS: Final = 1000
+_NAME: Final = 200
+"""Characters of a type's name that are told."""
 _AGAIN: Final = frozenset({"approved", "superseded"})
 """Answers after which the same is asked again: a narrower action is told by that."""
 
@@ -425,11 +427,16 @@ def _told(transport: Transport, debt: Debt, action: str, outcome: str, note: str
     debt.over()
 
 
+def _named(error: BaseException) -> str:
+    """The name of its type, as it can be told: a program may give its types any."""
+    return "".join(one if one.isprintable() else "?" for one in type(error).__name__[:_NAME])
+
+
 def told_beside(
     transport: Transport, debt: Debt, action: str, outcome: str, error: BaseException
 ) -> Flow[None]:
     """Tell an outcome beside an error that is raised in any case; that it was not taken stands with that."""
-    note = "" if outcome == "not-sent" else type(error).__name__
+    note = "" if outcome == "not-sent" else _named(error)
     try:
         yield from _told(transport, debt, action, outcome, note)
     except TaskboundError as other:

@@ -66,7 +66,6 @@ _NOT_HOLDER: Final = "not-holder"
 _DENIED: Final = "denied"
 _HELD: Final = "held"
 _PERMITTED: Final = "permitted"
-_NOTE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +186,7 @@ class Near:
         end = time.monotonic() + (GRACE if seconds is None else seconds)
         while True:
             try:
-                answer: Answer = yield Say(what=Outcome(action=action, outcome=outcome, note=note[:_NOTE]))
+                answer: Answer = yield Say(what=Outcome(action=action, outcome=outcome, note=note))
             except TaskboundError as error:
                 why, over = error.message, not isinstance(error, UnavailableError)  # 4
             else:

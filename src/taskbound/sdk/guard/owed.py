@@ -145,7 +145,7 @@ def _paid(
     match debt.due:
         case Came(action=action, outcome=outcome, note=note):
             try:
-                yield from transport.tell(action, outcome, note, seconds=max(0.0, end - time.monotonic()))
+                yield from transport.tell(action, outcome, note, seconds=end - time.monotonic())
             except ResultWithheldError:  # it is recorded: nobody waits for the result
                 pass
             except OutcomeUntoldError as error:
@@ -265,13 +265,16 @@ class BlockingOwed(_Owed):
         """
         try:
             self._settle()
+        except BaseException as stopped:
+            error = stopped
+            raise
         finally:
             try:
                 yield
             except BaseException as other:
                 self._say(other, final=final)
                 raise
-        self._say(error, final=final)
+            self._say(error, final=final)
 
     def _settle(self) -> None:
         if self._own():
@@ -340,13 +343,16 @@ class AsyncOwed(_Owed):
         """As `BlockingOwed.settled`."""
         try:
             await self._settle()
+        except BaseException as stopped:
+            error = stopped
+            raise
         finally:
             try:
                 yield
             except BaseException as other:
                 self._say(other, final=False)
                 raise
-        self._say(error, final=False)
+            self._say(error, final=False)
 
     async def _settle(self) -> None:
         if not (self._own() and asyncio.get_running_loop() is self._loop):
