@@ -167,7 +167,7 @@ def transaction(service: Enforcing) -> str:
 
 def altered(text: str) -> str:
     head, body, signature = text.split(".")
-    return f"{head}.{body}.{signature[:-2]}{'AA' if signature[-2:] != 'AA' else 'BB'}"
+    return f"{head}.{body}.{signature[:-2]}{'AA' if signature[-2:] != 'AA' else 'BA'}"
 
 
 def other_agents(service: Enforcing) -> str:
