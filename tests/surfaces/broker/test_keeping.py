@@ -205,7 +205,7 @@ def test_who_writes_to_the_store_puts_nothing_in_its_place(selling: Selling, sho
     value = {
         "another's": other.kept,
         "none": "",
-        "garbled": row.kept[:-2] + ("AA" if row.kept[-2:] != "AA" else "BB"),
+        "garbled": row.kept[:-2] + ("AA" if row.kept[-2:] != "AA" else "BA"),
         "another key's": SealingKey.generate().seal("not-what-it-was", kept_binding(row)),
     }[stolen]
     selling.world.forge(row, kept=value)
