@@ -25,7 +25,7 @@ from dev.soaks.network import soak_network
 from dev.soaks.pairs import soak_pairs
 from dev.soaks.races import soak_races
 from dev.soaks.runs import soak_canonical, soak_clock, soak_mutation, soak_parser, soak_policy
-from dev.soaks.scopes import soak_covers
+from dev.soaks.scopes import soak_cover, soak_covers
 from dev.soaks.sheets import soak_sheet
 from dev.soaks.stores import soak_histories
 
@@ -64,6 +64,11 @@ SOAKS: Final = {
         run=soak_contract,
         count=1,
         holds="a Valkey holds the whole contract of targets, of which CI holds a Redis to all of it",
+    ),
+    "cover": Soak(
+        run=soak_cover,
+        count=10_000_000,
+        holds="a call is covered and charged as the rules written a second time say (I-18)",
     ),
     "covers": Soak(
         run=soak_covers,

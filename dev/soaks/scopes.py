@@ -1,4 +1,4 @@
-"""Pairs of scopes that are near each other, on all processors: what is said to be covered is covered."""
+"""Pairs of scopes that are near each other, and calls of scopes, on all processors (I-08, I-18)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import os
 from typing import Final
 
 from dev.soaks.found import Found
+from tests.core.scope.compared import compare
 from tests.core.scope.replay import CALLS, search_kin
 
-__all__ = ["soak_covers"]
+__all__ = ["soak_cover", "soak_covers"]
 
 _BATCH: Final = 20_000
-"""Pairs that a process compares before it says so."""
+"""Pairs that a process compares before it says so; of calls five times as many."""
 _APART: Final = 2**20
 """Seeds from one batch to the next: more than a batch uses."""
 _CONTEXT: Final = multiprocessing.get_context("spawn")
@@ -35,3 +36,21 @@ def soak_covers(count: int, seed: int) -> Found:
 
 def _search(batch: tuple[int, int]) -> tuple[int, int]:
     return search_kin(*batch)
+
+
+def soak_cover(count: int, seed: int) -> Found:
+    """At least so many calls of scopes: they are covered and charged as the rules, written anew, say."""
+    size = min(count, _BATCH * 5)
+    firsts = [(seed << 44) + number * _APART for number in range(-(-count // size))]
+    compared = covered = 0
+    with _CONTEXT.Pool(os.cpu_count()) as workers:
+        for some, of_these in workers.imap_unordered(_compare, [(first, size) for first in firsts]):
+            compared += some
+            covered += of_these
+            if compared // 1_000_000 != (compared - some) // 1_000_000:
+                print(f"cover: {compared:,} calls", flush=True)
+    return Found(counted=f"{compared:,} calls, {covered:,} covered, no difference")
+
+
+def _compare(batch: tuple[int, int]) -> tuple[int, int]:
+    return compare(*batch)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from taskbound.core.task import Task
+    from taskbound.flows.approval.look.looking import Unseen
+    from taskbound.flows.decision import Answer
     from taskbound.ports.store import Store
     from tests.postgres import Server
 
-__all__ = ["HISTORIES", "Daemons", "compare", "history", "three"]
+__all__ = ["HISTORIES", "Daemons", "compare", "compare_daemons", "history", "three"]
 
 Form: TypeAlias = "dict[str, Any]"
 Done: TypeAlias = "tuple[str, tuple[Any, ...]]"
@@ -165,6 +168,8 @@ class Daemons:
 
     first: World
     second: World
+    answers: list[Form] = field(default_factory=list)
+    """What the last history's calls came to, without names (`compare_daemons`)."""
 
     @classmethod
     def of(cls, one: Store, other: Store) -> Daemons:
@@ -181,6 +186,7 @@ class Daemons:
         self._tasks: list[Task] = []
         self._actions: list[str] = []
         self._codes: Counter[str] = Counter()
+        self.answers: list[Form] = []
         self._number = number
         came: list[object] = []
         for what, (daemon, *given) in told:
@@ -216,6 +222,7 @@ class Daemons:
         ]
         answers = world.decisions.decide(calls)
         self._codes.update(map(code_of, answers))
+        self.answers += map(_plainly, answers)
         self._actions += [id_of(one) for one in answers if not isinstance(one, NotDecided)]
         return answers
 
@@ -312,3 +319,50 @@ def compare(server: Server, seed: str, count: int) -> Counter[str]:
             if some != records["memory"]:
                 raise AssertionError(f"the records of {name} of seed {seed} are others than in memory")
     return codes
+
+
+_ROUTES: Final[dict[str, tuple[int, ...]]] = {"memory": (0, 1), "sqlite": (1, 0), "postgres": (1, 1)}
+"""Which daemon a call is brought to, where a history brings it to the first or to the second one."""
+_NAME: Final = re.compile(r"\b([a-z]{3})_\d{26}\b")
+
+
+def compare_daemons(server: Server, seed: str, count: int) -> Counter[str]:
+    """Live so many histories over three stores whose calls are brought to other daemons; what was decided.
+
+    A daemon draws more names than another where what it remembers is old, so names are left out.
+
+    Raises:
+        AssertionError: A call is decided otherwise by one daemon than by another, or for other reasons.
+    """
+    codes: Counter[str] = Counter()
+    with three(server) as all_of:
+        for number in range(count):
+            told = history(Random(f"{seed}:{number}"))  # noqa: S311 - a course of events that can be repeated
+            came: dict[str, list[Form]] = {}
+            for name, daemons in all_of.items():
+                route = _ROUTES[name]
+                routed = [
+                    (what, (route[given[0]] if what == "ask" else given[0], *given[1:]))
+                    for what, given in told
+                ]
+                _, found = daemons.live(routed, number)
+                came[name] = daemons.answers
+                codes += found if name == "memory" else Counter()
+            for name, answers in came.items():
+                if answers != came["memory"]:
+                    wrong = [two for two in zip(came["memory"], answers, strict=True) if two[0] != two[1]]
+                    raise AssertionError(f"history {number} of seed {seed}, {name} otherwise: {wrong[0]}")
+    return codes
+
+
+def _plainly(answer: Answer | Unseen) -> Form:
+    """What was decided and why, by which bundle, grant and policies; names without what tells them apart."""
+    found: Form = {"code": code_of(answer)}
+    decision = getattr(answer, "decision", getattr(answer, "refusal", None))
+    for name in ("reasons", "instead", "grant", "policies"):
+        found[name] = _NAME.sub(r"\1", str(getattr(decision, name, "")))
+    proposal = getattr(answer, "proposal", None)
+    if proposal is not None:
+        found |= {"bundle": proposal.basis.bundle, "digest": proposal.action.frame.definition}
+        found |= {"attempt": getattr(answer, "attempt", 0)}
+    return found

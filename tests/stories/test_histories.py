@@ -12,7 +12,8 @@ from taskbound.adapters.store.sql.action import SqlActions
 from taskbound.adapters.store.sql.task import SqlTasks
 from taskbound.core.decision import ActHistory
 from taskbound.core.revocation import KillSwitch
-from tests.stories.histories import HISTORIES, compare
+from taskbound.flows.decision import Views
+from tests.stories.histories import HISTORIES, compare, compare_daemons
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
-def test_three_stores_decide_alike_in_a_hundredth_of_the_histories_of_the_soak(server: Server) -> None:
+def test_i17_three_stores_decide_alike_in_a_hundredth_of_the_histories_of_the_soak(server: Server) -> None:
     for batch in range(4):
         codes = compare(server, f"ci:{batch}", HISTORIES)
         assert {"permit", "hold", "outside-scope", "exhausted", "duplicate"} <= codes.keys()
@@ -52,3 +53,20 @@ def test_a_store_that_differs_is_found(fault: str, server: Server, monkeypatch: 
     monkeypatch.setattr(*FAULTS[fault])
     with pytest.raises(AssertionError, match=" of seed "):
         compare(server, "fault", HISTORIES)
+
+
+@pytest.mark.timeout(120)
+def test_i17_whichever_daemon_is_asked_over_whichever_store_decisions_and_their_reasons_are_the_same(
+    server: Server,
+) -> None:
+    codes = compare_daemons(server, "i17", HISTORIES)
+    assert {"permit", "hold", "outside-scope", "exhausted", "duplicate", "task-ended"} <= codes.keys()
+
+
+@pytest.mark.timeout(120)
+def test_a_daemon_that_decides_by_what_it_remembers_is_found(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Views, "read_again", lambda *_: None)
+    with pytest.raises(AssertionError, match=" of seed "):
+        compare_daemons(server, "i17", HISTORIES)

@@ -32,7 +32,7 @@ def test_i16_the_engine_says_what_plain_cedar_and_the_plain_rules_say(chance: Ra
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_i16_twenty_thousand_requests_are_answered_as_plain_cedar_and_the_plain_rules_say() -> None:
+def test_i16_i18_twenty_thousand_requests_are_answered_as_plain_cedar_and_the_plain_rules_say() -> None:
     compared = 0
 
     @settings(max_examples=EXAMPLES, deadline=None)

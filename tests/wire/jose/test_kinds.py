@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import hmac
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.core.clock import Instant, seconds
@@ -26,6 +29,7 @@ from tests.tokens import NOW, Signer, b64, ecdsa, ed25519, es256, rsa
 from tests.wire.jose.kinds import SAMPLES, Sample
 
 KEY = es256()
+PEM, SUBJECT = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
 BY_KIND = {id(sample.kind): sample for sample in SAMPLES}
 OURS = SAMPLES[1:6]
 OTHERS = [one for one in SAMPLES if one not in OURS]
@@ -163,12 +167,26 @@ def test_a_jwt_svid_is_not_signed_with_ed25519_and_an_id_token_may_be(alg: str) 
 @pytest.mark.parametrize(
     "signer", [*ALGORITHMS[1:], ed25519(), ed25519(alg="EdDSA")], ids=lambda one: one.alg
 )
-def test_tokens_of_ours_are_signed_with_es256_alone(sample: Sample, signer: Signer) -> None:
+def test_i38_tokens_of_ours_are_signed_with_es256_alone(sample: Sample, signer: Signer) -> None:
     assert code_of(sample.text(signer), sample, signer) == "token-algorithm"
 
 
+@samples
+@pytest.mark.parametrize("alg", ["none", "NONE", "HS256", "HS384", "HS512"])
+def test_i38_nothing_is_proven_by_no_signature_nor_by_a_key_that_everybody_has(
+    sample: Sample, alg: str
+) -> None:
+    header, payload, _ = replace(sample, header={"alg": alg}).text(KEY).split(".")
+    told = f"{header}.{payload}".encode()
+    public = (json.dumps(KEY.members).encode(), KEY.private.public_key().public_bytes(PEM, SUBJECT))
+    digest = {"HS384": "sha384", "HS512": "sha512"}.get(alg, "sha256")
+    assert code_of(f"{told.decode()}.", sample) == "token-segments"
+    for proof in (hmac.digest(one, told, digest) for one in public):
+        assert code_of(f"{told.decode()}.{b64(proof)}", sample) == "token-algorithm"
+
+
 @pytest.mark.parametrize("signer", ALGORITHMS, ids=lambda one: one.alg)
-def test_a_key_is_used_with_no_algorithm_but_its_own(signer: Signer) -> None:
+def test_i38_a_key_is_used_with_no_algorithm_but_its_own(signer: Signer) -> None:
     sample = sample_of(WORKLOAD_TOKEN)
     for other in ALGORITHMS:
         if other.alg != signer.alg:
@@ -225,7 +243,7 @@ def test_a_header_without_a_name_is_right_where_the_issuer_has_one_key() -> None
 @pytest.mark.parametrize(
     "member", ["jwk", "jku", "x5u", "x5c", "crit", "b64", "zip", "x5t", "x5t#S256", "cty"]
 )
-def test_a124_a125_a_header_chooses_no_key_and_what_is_passed_over_is_written_down(
+def test_i38_a124_a125_a_header_chooses_no_key_and_what_is_passed_over_is_written_down(
     sample: Sample, member: str
 ) -> None:
     text = replace(sample, header={member: "https://example.com/key"}).text(KEY)
@@ -248,7 +266,7 @@ def test_a_name_is_as_its_issuer_writes_it_only_where_keys_are_the_issuers_own()
 
 
 @samples
-def test_a131_each_claim_that_a_kind_has_is_needed_and_typed(sample: Sample) -> None:
+def test_i40_a131_each_claim_that_a_kind_has_is_needed_and_typed(sample: Sample) -> None:
     kind = sample.kind
     for name in {**kind.every, **kind.required}:
         assert code_of(sample.text(KEY, **{name: ...}), sample) == "token-claims", name
@@ -302,7 +320,7 @@ def test_a132_a133_issuer_and_audience_are_compared_whole(sample: Sample) -> Non
 
 
 @samples
-def test_a132_a_token_is_for_one_and_no_more(sample: Sample) -> None:
+def test_i40_a132_a_token_is_for_one_and_no_more(sample: Sample) -> None:
     if sample.audience:
         for audience in ([sample.audience, "other"], [sample.audience] * 2, [], {"a": 1}):
             assert code_of(sample.text(KEY, aud=audience), sample) == "token-claims"
