@@ -15,12 +15,13 @@ from taskbound.core.task import TaskState
 from taskbound.sdk.guard import async_client as async_client_module
 from taskbound.sdk.guard import client as client_module
 from taskbound.sdk.guard import near
+from taskbound.sdk.guard import owed as owed_module
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.errors import OutcomeUntoldError
 from taskbound.sdk.guard.owed import Debt
 from taskbound.wire.action import Duplicate, Outcome, Released, Withheld
 from tests.sdk.interrupted import cancelling, interrupting, nothing_left, owed
-from tests.sdk.notes import async_client_at, client_at, held_world, note_later, noting, outcomes, within
+from tests.sdk.notes import async_client_at, client_at, held_world, note_later, noting, outcomes, ran, within
 from tests.sdk.notes_afar import Distant, Starting, distant
 from tests.sdk.test_guard_owed import ASKED, did_run, put, using
 from tests.sdk.test_guard_owed_kept import left
@@ -87,6 +88,87 @@ async def test_a_cancelled_question_after_peoples_answer_is_not_taken_for_the_on
         assert call.cancelled()
         assert owed(client) == 0
     assert outcomes(world) == []
+
+
+async def test_who_hears_that_it_is_untold_hears_so_at_once(tmp_path: Path) -> None:
+    async with noting(tmp_path) as place:
+
+        def work() -> None:
+            client = client_at(place)
+            put_once(client)
+            seen = telling(client)
+            with pytest.MonkeyPatch.context() as patch, answering((Released, Withheld), BUSY):
+                patch.setattr(near, "GRACE", 0.0)
+                with pytest.raises(OutcomeUntoldError):
+                    using(client)("second")
+            assert list(seen.values()) == [1]
+            client.close()
+
+        await within(work)
+        assert outcomes(place.world) == ["succeeded"] * 2
+
+
+async def test_a_coroutine_that_is_closed_behind_its_loop_raises_nothing(tmp_path: Path) -> None:
+    async with noting(tmp_path) as place:
+
+        def elsewhere() -> None:
+            loop, client = asyncio.new_event_loop(), async_client_at(place)
+
+            @client.guard(server="notes", tool="note_later", effect="write")
+            async def endless(text: str) -> str:
+                """Write a note down, by and by."""
+                ran.append(text)
+                return str(await loop.create_future())
+
+            coroutine: Any = endless("x")
+
+            async def begin() -> None:
+                while not ran:
+                    waited = coroutine.send(None)
+                    while not ran and waited is not None and not waited.done():
+                        await others()
+
+            loop.run_until_complete(begin())
+            loop.run_until_complete(client.close())
+            loop.close()
+            coroutine.close()
+            assert owed(client) == 1
+
+        await within(elsewhere)
+
+
+async def test_what_an_asyncio_block_could_not_tell_is_said_whatever_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owed_module, "_MOST", 0)  # each is said to be untold at once
+    async with noting(tmp_path) as place:
+        client = async_client_at(place)
+        owes(client, "act_1")
+        with pytest.raises(KeyError) as caught:
+            async with client._owed.settled(None):  # noqa: SLF001 - a block's end
+                raise KeyError
+        owes(client, "act_2")
+        with pytest.raises(OutcomeUntoldError) as untold:
+            async with client._owed.settled(None):  # noqa: SLF001 - a block's end
+                pass
+        owes(client, "act_3")
+        left_by = KeyError()
+        async with client._owed.settled(left_by):  # noqa: SLF001 - a block's end, beside an error
+            pass
+        owes(client, "act_4")
+
+        async def cancelled() -> None:
+            raise asyncio.CancelledError
+
+        vars(client._owed)["_settle"] = cancelled  # noqa: SLF001 - the seam of a cancellation
+        with pytest.raises(asyncio.CancelledError) as stopped:
+            async with client._owed.settled(None):  # noqa: SLF001 - a block's end
+                pass
+        assert untold.value.action == "act_2"
+        notes = [one.__notes__[0] for one in (caught.value, left_by, stopped.value)]
+        assert [name in note for name, note in zip(("act_1", "act_3", "act_4"), notes, strict=True)] == [
+            True
+        ] * 3
 
 
 @pytest.mark.parametrize("kind", ["blocking", "asyncio"])

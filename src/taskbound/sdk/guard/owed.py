@@ -318,12 +318,12 @@ class AsyncOwed(_Owed):
             here = None
         if here is loop:
             self._begin(debt)
-        elif loop is not None and not loop.is_closed():
-            with suppress(RuntimeError):  # it was closed just now
+        elif loop is not None:
+            with suppress(RuntimeError):  # it is closed
                 loop.call_soon_threadsafe(self._begin, debt)
 
     def _begin(self, debt: Debt, seconds: float | None = None) -> None:
-        if id(debt) not in self._telling and debt.due is not None and self._own():
+        if id(debt) not in self._telling:
             telling = asyncio.get_running_loop().create_task(self._tell(debt, seconds))
             self._telling[id(debt)] = telling
             telling.add_done_callback(lambda _: self._telling.pop(id(debt), None))
