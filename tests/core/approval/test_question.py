@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -199,8 +198,9 @@ def test_a_lifter_names_who_answers_and_how_many() -> None:
      "step-up:acr", "evidence:ticket", "approval:finance\n", "always"],
 )  # fmt: skip  # a list of words reads better as words
 def test_what_can_not_be_given_lifts_nothing(lifter: str) -> None:
-    with pytest.raises(UnliftableError, match=f"`{re.escape(lifter)}`"):
+    with pytest.raises(UnliftableError) as told:
         parse_lifter(lifter)
+    assert f"`{lifter}`" in told.value.message
 
 
 def test_an_operand_says_all_that_its_kind_says_and_nothing_more() -> None:
