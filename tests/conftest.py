@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.canary import (
     pytest_configure,
@@ -27,6 +28,11 @@ __all__ = [
     "pytest_testnodedown",
     "server",
 ]
+
+
+# How long something takes is a benchmark's to say, and no example fails for it on a machine that is busy.
+settings.register_profile("taskbound", deadline=None)
+settings.load_profile("taskbound")
 
 
 @pytest.fixture(scope="session")
