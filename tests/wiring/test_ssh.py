@@ -161,11 +161,12 @@ def test_where_nothing_can_listen_no_folder_is_left(
 
 @contextmanager
 def few_files() -> Iterator[None]:
-    """This process can open two files more, and no third."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    """This process can open two files more, and no third, however many the tests before it left open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     opened: list[int] = []
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (200, before[1]))
+        highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 8, hard))
         with suppress(OSError):
             while True:
                 opened.append(os.open("/dev/null", os.O_RDONLY))
@@ -175,4 +176,4 @@ def few_files() -> Iterator[None]:
     finally:
         for one in opened:
             os.close(one)
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
