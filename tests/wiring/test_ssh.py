@@ -165,7 +165,7 @@ def few_files() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     opened: list[int] = []
     try:
-        highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+        highest = max(int(one.name) for one in Path("/proc/self/fd").iterdir())
         resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 8, hard))
         with suppress(OSError):
             while True:
