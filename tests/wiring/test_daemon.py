@@ -108,7 +108,7 @@ def test_a_second_daemon_of_one_directory_refuses_and_the_first_goes_on(home: Pa
         assert second.wait() == 4
         assert second.said == ""
         assert f"(process {first.process.pid}) [home-in-use]" in second.words
-        assert f"or end it first: `kill {first.process.pid}`" in second.words
+        assert f"or end it first: `taskbound serve --home {home} --end`" in second.words
         assert status(find_socket(home)).pid == first.process.pid
 
 

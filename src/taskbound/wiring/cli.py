@@ -119,6 +119,7 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         gateway=_gateway,
         guard=_guard,
         serve=_serve,
+        end_daemon=_end_daemon,
         loot=_loot,
         policies=_policies,
         base_policies=_base_policies,
@@ -460,6 +461,12 @@ def _serve(home: Path, as_json: bool, port: int) -> int:  # noqa: FBT001 -- the 
     address = f"127.0.0.1:{port or _PORT}" if port or not read_settings(home, {}).api_address else ""
     command = (*daemon_command(home, api=address), "--ready-fd", str(announce(home, as_json=as_json)))
     os.execv(command[0], command)  # noqa: S606 -- our own module, each word an argument
+
+
+def _end_daemon(home: Path) -> int:
+    from taskbound.wiring.ending import end_daemon  # noqa: PLC0415 -- as above
+
+    return end_daemon(home)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ from taskbound.wiring.ready import say_ready
 from taskbound.wiring.rounds import Rounds
 from taskbound.wiring.seen import open_believed
 from taskbound.wiring.spans import open_spans
-from taskbound.wiring.start import answers, listener
+from taskbound.wiring.start import answers, listener, serve_command
 from taskbound.wiring.trusting import Trusting
 from taskbound.wiring.verifiers import (
     LaterDocuments,
@@ -226,7 +226,7 @@ def _in_use(home: Path, pid: int) -> HomeInUseError:
         return HomeInUseError(f"another daemon owns `{home}`")
     return HomeInUseError(
         f"another daemon owns `{home}` (process {pid})",
-        remedy=f"there is one daemon for a data directory; use that one, or end it first: `kill {pid}`",
+        remedy=f"use that one, or end it first: `{serve_command(home)} --end`",
     )
 
 

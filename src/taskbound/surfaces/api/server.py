@@ -69,7 +69,10 @@ class VersionError(DeniedError):
     """The other side is another version of Taskbound."""
 
     code = "other-version"
-    remedy = "restart the older of the two: `taskbound serve`, or the program that started the gateway"
+    remedy = (
+        "end the older of the two: a daemon with `taskbound serve --end`,"
+        " a gateway with the program that started it"
+    )
 
 
 class NotOpenError(MalformedError):

@@ -172,8 +172,9 @@ _BY_STATUS: Final[dict[int, str]] = {
         client-unreachable too-many-asked too-many-documents
         affected-sqlite ambiguous-commit asks-too-often busy no-room-for-result
         client-config-unwritable conflict contended crowded
-        daemon-lost daemon-not-started damaged-bundle damaged-store database-lost demo-part-missing
-        database-elsewhere database-in-use disk-failed driver-missing file-unavailable foreign-database
+        daemon-lost daemon-not-ended daemon-not-started damaged-bundle damaged-store database-lost
+        demo-part-missing database-elsewhere database-in-use disk-failed driver-missing file-unavailable
+        foreign-database
         front-full full-disk gateway-silent home-in-use moving-in-force
         key-exists key-exposed key-foreign key-in-use key-missing key-torn key-unusable level-refused
         list-refused

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from taskbound.surfaces.cli.pages import with_pages
 from taskbound.surfaces.cli.screen import shown
-from taskbound.wire.connection import Status, StatusReport
 
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.session import Session
@@ -38,14 +37,13 @@ def say_onward(session: Session, *, agent: str, state: str, monitor: str, run: s
     screen.line(f"  taskbound run {run}-- COMMAND")
     if session.place.socket or session.place.api:  # 1
         return
-    pid = session.ask(Status(), StatusReport).pid
     screen.line(
         with_pages(
             "For agents over the network, end the daemon that runs now, and start it with its API"
             " (docs/guides/network-api.md):"
         )
     )
-    screen.line(f"  kill {pid}")
+    screen.line("  taskbound serve --end")
     screen.line("  taskbound serve")
 
 

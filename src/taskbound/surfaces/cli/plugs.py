@@ -377,6 +377,8 @@ class Plugs:
     gateway: Callable[[Sequence[str]], int]
     guard: Callable[[Sequence[str]], int]
     """Be what proxies ask; the exit status."""
+    end_daemon: Callable[[Path], int]
+    """End the daemon of a data directory; the number of its process, or 0 where none ran."""
     serve: Callable[[Path, bool, int], int]
     """Run the daemon of a data directory in the foreground; whether its readiness is said as JSON."""
     loot: Callable[[Path], Loot]

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.session import Session, command, plugs_of, told_before
 
 __all__ = ["add_gateway", "add_guard", "add_serve", "serve"]
@@ -14,7 +15,8 @@ __all__ = ["add_gateway", "add_guard", "add_serve", "serve"]
 
 def add_serve(app: typer.Typer) -> None:
     """Put the command into the program."""
-    command(app, "serve", examples="taskbound serve\ntaskbound serve --port 8710")(serve)
+    examples = "taskbound serve\ntaskbound serve --port 8710\ntaskbound serve --end"
+    command(app, "serve", examples=examples)(serve)
 
 
 def add_gateway(app: typer.Typer) -> None:
@@ -70,14 +72,41 @@ def serve(
             min=0, max=65535, help="the loopback's port for the API; 0 as the settings say, or 8700"
         ),
     ] = 0,
+    end: Annotated[
+        bool, typer.Option("--end", help="end the daemon that runs, and start none; it is waited for")
+    ] = False,
 ) -> None:
     """Start the daemon and what belongs to it, in the foreground.
 
     A command that needs a daemon starts one by itself. All of it runs under your own account: that keeps
     other accounts out, and contains nothing that you start yourself. `taskbound doctor` says what holds here.
+
+    `--end` ends the one that runs, wherever it was started: for an update, or for other settings. No task
+    ends with it, and what needs a daemon then starts another.
     """
+    if end:
+        _end(session, port)
+        return
     session.plugs.make_home(session.place.home)
     session.screen.note(
         "All parts run under your account; `taskbound doctor` says what that contains.", "dim"
     )
     raise typer.Exit(session.plugs.serve(session.place.home, session.screen.json, port))
+
+
+def _end(session: Session, port: int) -> None:
+    place = session.place
+    if place.socket:
+        raise BadInputError(
+            f"the daemon at `{place.socket}` is another account's",
+            remedy="end its service, as whoever runs it",
+        )
+    if port:
+        raise BadInputError("a daemon that ends listens nowhere", remedy="leave `--port` or `--end` out")
+    process = session.plugs.end_daemon(place.home)
+    if session.screen.json:
+        session.screen.document({"is": "ended" if process else "not-running", "process": process})
+    elif process:
+        session.screen.line(f"ended: process {process} of {shown(str(place.home))}")
+    else:
+        session.screen.line(f"no daemon runs for {shown(str(place.home))}")

@@ -1,0 +1,136 @@
+"""Ending the daemon of a data directory, from outside of it.
+
+1. Only that of a directory that exists and is this user's alone.
+2. The daemon is who listens on the directory's socket while its lock is held: both, because a socket that
+   is left over can be anybody's, and the lock says nothing of who holds it.
+3. What is signalled is what was seen: a process is held by a descriptor (pidfd_open(2)) before it is seen to
+   listen once more, so that a number which another process has got by then is not signalled.
+4. It is over when the process is. A daemon has a bound of its own for its end; past that this gives up, and
+   says what is left to do.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import UnavailableError
+from taskbound.wiring.home import find_socket, require_own_home
+from taskbound.wiring.start import answers, listener
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["DaemonNotEndedError", "end_daemon"]
+
+_PATIENCE: Final = 25.0
+"""Seconds: a daemon's own bound for its end, and what a loaded machine adds to it."""
+_PAUSE: Final = 0.05
+
+
+class DaemonNotEndedError(UnavailableError):
+    """A daemon of this data directory is there still."""
+
+    code = "daemon-not-ended"
+
+
+def end_daemon(home: Path, *, patience: float = _PATIENCE) -> int:
+    """End the daemon of a data directory, and wait until it has.
+
+    Args:
+        home: The data directory, absolute.
+        patience: Seconds until one that goes on counts as not ended.
+
+    Returns:
+        The number of the process that ended; 0 where none was there.
+
+    Raises:
+        NoHomeError: The directory does not exist.
+        ForeignHomeError: It is not this user's.
+        OpenHomeError: Others may enter it.
+        DaemonNotEndedError: It did not end in time, is another account's, or can't be told from others.
+    """
+    require_own_home(home)  # 1
+    until = time.monotonic() + patience
+    while not _is_free(home):
+        if pid := _end(home, until):
+            return pid
+        if time.monotonic() > until:
+            raise DaemonNotEndedError(
+                f"a process owns `{home}` and answers nobody",
+                remedy=f"it is beginning or ending; find it with `fuser {home}/run/daemon.lock`",
+            )
+        time.sleep(_PAUSE)
+    return 0
+
+
+def _is_free(home: Path) -> bool:
+    """Whether nobody holds the daemon's lock (rule 2)."""
+    try:
+        lock = os.open(home / "run" / "daemon.lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise DaemonNotEndedError(
+            f"the lock of `{home}` can't be read: {error.strerror}",
+            remedy="look who changed its folder `run`",
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(lock)
+
+
+def _end(home: Path, until: float) -> int:
+    """Who listens, ended; 0 where nobody does now, or somebody else by the time it is held."""
+    socket = find_socket(home)
+    pid = listener(socket)
+    if not pid:
+        if answers(socket) and sys.platform != "linux":
+            raise DaemonNotEndedError(
+                "this system does not say which process the daemon is", remedy="end it where it was started"
+            )
+        return 0
+    try:
+        held = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return 0
+    try:
+        if listener(socket) != pid:  # 3
+            return 0
+        _signal(held, pid)
+        _await(held, pid, until)
+    finally:
+        os.close(held)
+    return pid
+
+
+def _signal(held: int, pid: int) -> None:
+    try:
+        signal.pidfd_send_signal(held, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise DaemonNotEndedError(
+            f"process {pid} is another account's", remedy="end its service, or end it as that account"
+        ) from error
+
+
+def _await(held: int, pid: int, until: float) -> None:
+    poll = select.poll()
+    poll.register(held, select.POLLIN)
+    if poll.poll(max(0.0, until - time.monotonic()) * 1000):
+        return
+    raise DaemonNotEndedError(  # 4
+        f"process {pid} was told to end, and has not ended in time",
+        remedy=f"`kill -9 {pid}` ends it: what was answered is kept, and the next daemon goes on from there",
+    )
