@@ -14,6 +14,7 @@ from dev.soaks.approvals import soak_approvals
 from dev.soaks.contract import soak_contract
 from dev.soaks.credentials import KINDS, soak_credentials
 from dev.soaks.ends import soak_ends
+from dev.soaks.failing import soak_failing
 from dev.soaks.feed import soak_feed
 from dev.soaks.found import PAGE, Report, write_page
 from dev.soaks.gateway import soak_gateway, soak_interleavings
@@ -103,6 +104,11 @@ SOAKS: Final = {
         )
         for kind in KINDS
     },
+    "failing": Soak(
+        run=soak_failing,
+        count=7,
+        holds="an error anywhere on the way of a decision permits nothing, and leaves nothing wrong (I-19)",
+    ),
     "feed": Soak(
         run=soak_feed,
         count=100_000,

@@ -176,6 +176,8 @@ def test_i26_a_call_that_can_not_be_written_breaks_only_itself(tmp_path: Path) -
     answers = world.decisions.decide(calls)
     assert codes_of([*answers[:2], *answers[3:]]) == ["permit"] * 4
     assert code_of(answers[2]) == "undecided"
+    (event,) = world.events("action-undecided")
+    assert (event["code"], event["tool"], event["task"]) == ("undecided", "bank__look", task.id)
 
 
 def test_a_revocation_that_commits_while_a_decision_waits_wins(world: World) -> None:

@@ -179,10 +179,14 @@ class PostgresBench:
                 raise ShutError from None
             raise
         opens = _OPENS[shape or self.shapes[0]]
-        if "SET ROLE" in opens and self.orders.apart:
-            with self.orders.owner() as owner:  # as it is before 16, where each may become its group
-                owner.execute(f"GRANT readers TO {minted.open['PGUSER']} WITH SET TRUE".encode())
-        connection.execute(opens.encode())
+        try:
+            if "SET ROLE" in opens and self.orders.apart:
+                with self.orders.owner() as owner:  # as it is before 16, where each may become its group
+                    owner.execute(f"GRANT readers TO {minted.open['PGUSER']} WITH SET TRUE".encode())
+            connection.execute(opens.encode())
+        except psycopg.Error:  # its end overtook it, and the connection may not know yet
+            connection.close()
+            raise
         return _Login(connection)
 
     def there(self) -> frozenset[str]:

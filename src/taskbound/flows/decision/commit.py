@@ -5,8 +5,9 @@
    stays stale is refused (`contended`), and nothing was taken.
 3. One call that can't be read or written is answered by itself; its neighbors'
    answers are what they would have been without it.
-4. What can't be decided at all, a damaged policy bundle say, is refused with a record of its own.
-5. An ambiguous commit is looked up: an action that is there was decided, one that
+4. What can't be decided at all, a damaged policy bundle say, is refused with a record of its own; where that
+   one can't be written either, without.
+5. An ambiguous commit, and one that broke, is looked up: an action that is there was decided, one that
    is not there was not, and is decided again.
 6. A task whose call was refused since people were asked too much is paused right after.
 7. A call whose looks may wait is given back unseen: nothing was decided of it, nor recorded.
@@ -56,6 +57,7 @@ __all__ = ["Answer", "ContendedError", "Decisions", "NotDecided", "UndecidedErro
 _log = logging.getLogger(__name__)
 
 _ROUNDS: Final = 8
+_UNDECIDED: Final = refusal(UndecidedError("this could not be decided"))
 
 
 Answer: TypeAlias = Settled | Repeated | Waiting | Narrowed | NotDecided
@@ -126,7 +128,8 @@ class Decisions:
             except TaskboundError as error:
                 answers[place] = self._refused(call, refusal(error))
             except Exception:  # noqa: BLE001 - rule 3: no neighbor may depend on what nobody foresaw in this one
-                answers[place] = self._refused(call, _undecided(call).refusal)
+                _log.exception("a call to %r could not be decided", call.tool)
+                answers[place] = self._refused(call, _UNDECIDED)
             else:
                 if isinstance(proposal, Unseen):
                     answers[place] = proposal  # 7
@@ -149,15 +152,22 @@ class Decisions:
             answers.update({one.place: NotDecided(refusal=refusal(error)) for one in pending})
             return []
         except Exception:  # noqa: BLE001 - rule 3: see `_alone`
+            _log.exception("a group of %d calls could not be committed", len(pending))
             return self._alone(pending, answers)
         return self._sort(pending, settled, answers)
 
     def _alone(self, pending: list[Pending], answers: dict[int, Answer | Unseen]) -> list[tuple[int, Call]]:
-        """Each by itself, once: what broke the group breaks only the one that brought it."""
-        if len(pending) == 1:
-            answers[pending[0].place] = _undecided(pending[0].call)
-            return []
-        return [back for one in pending for back in self._commit([one], answers)]
+        """Each by itself, once: what broke the group breaks only the one that brought it.
+
+        What broke may have done so behind the commit: what is there was decided (rule 5).
+        """
+        left = {place for place, _ in self._look_up(pending, answers)}
+        alone = [one for one in pending if one.place in left]
+        if len(pending) > 1:
+            return [back for one in alone for back in self._commit([one], answers)]
+        for one in alone:
+            answers[one.place] = self._refused(one.call, _UNDECIDED)  # 4
+        return []
 
     def _sort(
         self,
@@ -237,6 +247,9 @@ class Decisions:
             )
         except UnavailableError as unavailable:
             return NotDecided(refusal=refusal(unavailable))
+        except Exception:  # noqa: BLE001 - rules 3 and 4: the refusal stands, and so do its neighbors' answers
+            _log.exception("a refusal of a call to %r could not be recorded", call.tool)
+            return NotDecided(refusal=refused)
         return NotDecided(refusal=refused, recorded=True)
 
 
@@ -245,8 +258,3 @@ def _is_ours(kept: StoredAction, one: Pending) -> bool:
     lifted = one.action not in {"", one.proposal.id}
     presented = (kept.connection, kept.request) == (one.call.connection, one.call.request)
     return not lifted or (kept.decision == "permit" and presented)
-
-
-def _undecided(call: Call) -> NotDecided:
-    _log.exception("a call to %r could not be decided", call.tool)
-    return NotDecided(refusal=refusal(UndecidedError("this could not be decided")))

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from taskbound.adapters.store.memory import MemoryStore
+from taskbound.adapters.store.sql import SqlStore
+from taskbound.flows.decision.commit import NotDecided
+from taskbound.ports.store import Transaction
+from tests.stories.failed import CASES, fail
+from tests.world import World, code_of, codes_of
+
+EVERY = 9
+"""Of so many places one fails here; `dev/soak --only failing` has all of them."""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_i19_whatever_fails_on_the_way_what_is_not_permitted_is_not(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    found = fail(name, MemoryStore, every=EVERY, first=list(CASES).index(name))
+    assert found.total() > 50
+    assert found["undecided"] > 20
+
+
+@pytest.mark.parametrize("name", ["permit", "outside-scope", "other-under-one-key"])
+def test_i19_nor_over_a_database(name: str, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    caplog.set_level(logging.CRITICAL)
+    numbers = count()
+    with ExitStack() as stack:
+
+        def store() -> SqlStore:
+            return stack.enter_context(closing(SqlStore(tmp_path / f"{next(numbers)}.db", reserve=0)))
+
+        found = fail(name, store, every=EVERY)
+    assert found["undecided"] > 20
+
+
+@contextmanager
+def breaking(world: World, *writes: int, behind: bool = False) -> Iterator[None]:
+    """These writes of a world's store break, from 0 on: before anything, or behind their commit."""
+    write, numbers = world.store.write, count()
+
+    def broken(work: Callable[[Transaction], object], **more: bool) -> object:
+        breaks = next(numbers) in writes
+        if breaks and not behind:
+            raise RuntimeError("before")
+        given = write(work, **more)
+        if breaks:
+            raise RuntimeError("behind")
+        return given
+
+    world.store.write = broken  # type: ignore[method-assign, assignment]  # the seam of a story
+    try:
+        yield
+    finally:
+        world.store.write = write  # type: ignore[method-assign]  # the seam is put back
+
+
+@pytest.mark.parametrize("calls", [1, 3])
+def test_i24_a_commit_that_broke_behind_itself_has_decided_and_is_not_decided_again(
+    world: World, calls: int
+) -> None:
+    task = world.settle_in()
+    asked = [world.call(task, arguments={"to": "bob", "amount": 1 + n}) for n in range(calls)]
+    with breaking(world, 0, behind=True):
+        answers = world.decisions.decide(asked)
+    assert codes_of(answers) == ["permit"] * calls
+    assert len(world.events("action-decided")) == calls
+    assert world.left(task)["g0/uses"] == 5 - calls
+
+
+def test_a_commit_that_broke_before_itself_is_tried_once_more_call_by_call(world: World) -> None:
+    task = world.settle_in()
+    asked = [world.call(task, arguments={"to": "bob", "amount": 1 + n}) for n in range(3)]
+    with breaking(world, 0, 2):
+        answers = world.decisions.decide(asked)
+    assert codes_of(answers) == ["permit", "undecided", "permit"]
+    assert [one["code"] for one in world.events("action-undecided")] == ["undecided"]
+    assert world.left(task)["g0/uses"] == 3
+
+
+def test_i26_a_refusal_that_can_not_be_recorded_stands_and_so_do_its_neighbors(world: World) -> None:
+    task = world.settle_in()
+    asked = [world.call(task, arguments=b"{"), world.call(task)]
+    with breaking(world, 0):
+        refused, permitted = world.decisions.decide(asked)
+    assert code_of(permitted) == "permit"
+    assert isinstance(refused, NotDecided)
+    assert (code_of(refused) != "permit", refused.recorded) == (True, False)
+    assert world.events("action-refused-malformed") == []
