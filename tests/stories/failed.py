@@ -5,6 +5,7 @@
    Where the error reaches whoever asked there may be none, and where it came behind a record another one.
 3. What limits were charged is what the recorded permits cost.
 4. The daemon in which something failed answers the next call as one in which nothing did.
+5. Unless it was its disk that failed: then its store says nothing any more (`adapters.store.sql`, rule 4).
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from taskbound.adapters.policy.cedar import base_bundle
+from taskbound.adapters.store.sql.sqlite.driver import DiskFailedError
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.task import TaskEvent
 from taskbound.flows.revocation import stop
 from taskbound.ports.store import ConflictError, StoreUnavailableError
-from tests.stories.failing import failing, sites_of
+from tests.failing import failing, sites_of
 from tests.world import ANN, World, code_of
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ ERRORS: Final[tuple[Callable[[], Exception], ...]] = (
     lambda: MalformedError("injected"),
 )
 _KINDS: Final = frozenset({"action-decided", "action-undecided", "action-refused-malformed"})
+_BROKEN: Final = "disk-failed"
 _UNRECORDED: Final = frozenset({"raised", "store-unavailable", "unreadable-row"})
 _USES: Final = 1_000_000
 _RULES: Final = """
@@ -183,7 +186,9 @@ def fail(
         if number % every == first % every:
             case = CASES[name](store()) if case.once else case
             raised = ERRORS[(number // every + error) % len(ERRORS)]()
-            found[_fail_once(case, site, after, raised)] += 1
+            came = _fail_once(case, site, after, raised)
+            case = CASES[name](store()) if came == _BROKEN else case
+            found[came] += 1
     return found
 
 
@@ -194,9 +199,13 @@ def _fail_once(case: Case, site: tuple[str, int, str], after: int, error: Except
     came = "not come to" if not failed else "raised" if given is None else given
     where = (case.answer, site, type(error).__name__, came)
     assert came != "permit" or case.answer == "permit", where  # 1
-    records = case.world.records()
+    try:
+        records = case.world.records()
+    except DiskFailedError:
+        assert isinstance(error, OSError), where  # 5
+        return _BROKEN
     events = [one["event"] for one in records[before:] if one["event"]["kind"] in _KINDS]
-    both = came in {"undecided", "duplicate"} and len(events) == 2
+    both = came != "permit" and len(events) == 2
     none = came in _UNRECORDED and not events
     assert len(events) == 1 or both or none, (where, events)  # 2
     permits = sum(one["event"].get("decision") == "permit" for one in records)

@@ -11,7 +11,8 @@ import pytest
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.flows.decision.commit import NotDecided
-from taskbound.ports.store import Transaction
+from taskbound.ports.store import Store, StoreUnavailableError, Transaction
+from tests.failing import failing, sites_of
 from tests.stories.failed import CASES, fail
 from tests.world import World, code_of, codes_of
 
@@ -95,3 +96,22 @@ def test_i26_a_refusal_that_can_not_be_recorded_stands_and_so_do_its_neighbors(w
     assert isinstance(refused, NotDecided)
     assert (code_of(refused) != "permit", refused.recorded) == (True, False)
     assert world.events("action-refused-malformed") == []
+
+
+def test_a_transaction_whose_end_failed_is_nobodys(store: Store) -> None:
+    world = World(store=store)
+    task = world.settle_in()
+    call = world.call(task)
+
+    def asked() -> str:
+        return code_of(*world.decisions.decide([call]))
+
+    ends = [one for one in sites_of(asked) if one[2].endswith("Store._commit")]
+    assert len(ends) == (not isinstance(store, MemoryStore))
+    call = world.call(task, arguments={"to": "bob", "amount": 2})
+    for end in ends:
+        assert failing(asked, end, 0, StoreUnavailableError("injected")) == ("store-unavailable", True)
+    call = world.call(task, arguments={"to": "eve", "amount": 3})
+    assert asked() == "permit"
+    assert world.left(task)["g0/uses"] == 3
+    assert [one["decision"] for one in world.events("action-decided")] == ["permit", "permit"]

@@ -238,7 +238,10 @@ class SqliteClaims:
     def _connection(self) -> sqlite3.Connection:
         """The connection of this process: SQLite's don't go through a fork."""
         if self._opened is not None and self._opened[0] == os.getpid():
-            return self._opened[1]
+            if not self._opened[1].in_transaction:
+                return self._opened[1]
+            self._opened[1].close()  # what its transaction met kept it from being rolled back, too
+            self._opened = None
         self._leave()
         with _seen_before(self._path) as file:
             made = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)

@@ -334,6 +334,10 @@ class SqlStore:
             raise FullDiskError("the disk that holds the database is full")
 
     def _take_writer(self) -> driver.Connection:
+        if self._writer is not None and self._writer.in_transaction:
+            self._drop_writer(
+                self._writer
+            )  # 3: the end of its last transaction failed, whatever it was to be
         if self._writer is None:
             try:
                 self._writer = connect(self._files.path, self._machine.factory, reads=False)

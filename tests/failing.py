@@ -1,4 +1,4 @@
-"""An error at each place where the path of a decision calls anything, one at a time.
+"""An error at each place where what is done calls anything of this package's, one at a time.
 
 What is called is every function and every method of C that code of this package calls, by who calls it,
 the line and the name. Not failing are what leaves a block or releases a lock, which can't fail before it
