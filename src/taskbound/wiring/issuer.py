@@ -1,15 +1,20 @@
 """Requests of a service to the issuer of the tokens that it is shown.
 
 1. What is sent goes to the issuer's own address, over TLS but for the loopback, by no proxy, without
-   redirects; the answer is there within five seconds, and has so many bytes at most.
+   redirects; the answer is there within five seconds, and has so many bytes at most. That is the time for all
+   of it and not for each part: an issuer that sends a byte now and then holds nobody for longer.
 2. An answer that is not whole is none.
+3. An answer may have a token in it, and is in no `repr`.
 """
 
 from __future__ import annotations
 
+import socket
 import ssl
-from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+import time
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from io import BufferedReader, RawIOBase
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -17,6 +22,8 @@ from taskbound.core.errors import MalformedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from _typeshed import WriteableBuffer
 
 __all__ = ["BadIssuerNameError", "IssuerAnswer", "require_issuer", "send"]
 
@@ -36,9 +43,9 @@ class IssuerAnswer:
     """One answer, whole."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     """By name in small letters."""
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 def require_issuer(issuer: str) -> tuple[str, str, int | None]:
@@ -80,15 +87,14 @@ def send(  # noqa: PLR0913 - what a request is, each by its name
         OSError: There is none, or it is not whole (rule 2), or too long.
         BadIssuerNameError: It can't be asked.
     """
-    scheme, host, port = require_issuer(issuer)
-    connection = (
-        HTTPConnection(host, port, timeout=_PATIENCE)
-        if scheme == "http"
-        else HTTPSConnection(host, port, timeout=_PATIENCE, context=tls or ssl.create_default_context())
-    )
+    ends = _Ends()
+    connection = _connected(issuer, tls, ends)
     try:
+        connection.sock.settimeout(ends.left())
         connection.request(method, path, body, dict(headers or {}))
-        answer = connection.getresponse()
+        answer = HTTPResponse(connection.sock, method=method)
+        answer.fp = BufferedReader(_Arriving(answer.fp.detach(), connection.sock, ends))
+        answer.begin()
         told = answer.read(most + 1)
     except HTTPException as error:
         raise OSError("the issuer's answer can't be read") from error
@@ -98,3 +104,57 @@ def send(  # noqa: PLR0913 - what a request is, each by its name
         raise OSError("the issuer's answer is not whole, or too long")
     found = {name.lower(): value for name, value in answer.getheaders()}
     return IssuerAnswer(status=answer.status, headers=found, body=told)
+
+
+class _Ends:
+    """When all of a question has to be over (rule 1)."""
+
+    def __init__(self) -> None:
+        self._at = time.monotonic() + _PATIENCE
+
+    def left(self) -> float:
+        """Seconds until then.
+
+        Raises:
+            TimeoutError: There are none.
+        """
+        left = self._at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the issuer's answer did not come in time")
+        return left
+
+
+class _Arriving(RawIOBase):
+    """What comes over a socket, each part of it in the time that is left for all of it (rule 1)."""
+
+    def __init__(self, raw: RawIOBase, sock: socket.socket, ends: _Ends) -> None:
+        self._raw, self._sock, self._ends = raw, sock, ends
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        self._sock.settimeout(self._ends.left())
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _connected(issuer: str, tls: ssl.SSLContext | None, ends: _Ends) -> HTTPConnection:
+    """A connection to the issuer's own address, made in the time that is left (rule 1)."""
+    scheme, host, port = require_issuer(issuer)
+    kind, usual = (HTTPConnection, 80) if scheme == "http" else (HTTPSConnection, 443)
+    sock = socket.create_connection((host, port or usual), timeout=ends.left())
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if scheme == "https":
+            sock.settimeout(ends.left())
+            sock = (tls or ssl.create_default_context()).wrap_socket(sock, server_hostname=host)
+    except BaseException:
+        sock.close()
+        raise
+    connection = kind(host, port)
+    connection.sock = sock
+    return connection
