@@ -14,6 +14,7 @@ import pytest
 from taskbound.core.token.served import MAX_KEPT, ClaimsUnavailableError, ServedAnswer
 from taskbound.sdk.verify import Endpoints
 from taskbound.sdk.verify.asgi import AsgiGuard
+from taskbound.sdk.verify.endpoint import REROUTING
 from taskbound.sdk.verify.errors import AnswerUnkeptError, EndpointUnknownError
 from tests.sdk.verify.world import BODY, Place, full
 
@@ -319,6 +320,20 @@ def test_the_lifespan_and_what_is_public_reach_the_application_as_they_are(place
     for one in (lifespan, livez):
         asyncio.run(asked(guarded, one))
     assert seen == [lifespan, livez]
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/livez"), ("POST", "/pay"), ("GET", "/none")])
+@pytest.mark.parametrize("name", sorted(REROUTING))
+def test_a_header_that_makes_another_request_of_it_reaches_no_application(
+    place: Place, name: str, method: str, path: str
+) -> None:
+    app = App1()
+    for each in (name, name.title(), name.replace("-", "_")):
+        head = [(b"content-type", b"application/json"), (b"txn-token", place.token().encode())]
+        head.append((each.encode(), b"POST"))
+        assert code(ask(place, app, method=method, path=path, headers=head)) == (400, "header-not-covered")
+    assert app.given == []
+    assert ask(place, app) == (200, b"paid")  # no permit was used up
 
 
 def test_two_lines_of_a_token_are_two_tokens(place: Place) -> None:

@@ -58,6 +58,7 @@ TELLS: list[tuple[TaskboundError, Step, int, str, int | None]] = [
     (ReplayedError("x"), Step.HOLDER, 403, "fresh-proof", None),
     (errors.EndpointUnknownError("x"), Step.ENDPOINT, 403, "declared-endpoint", None),
     (errors.QueryError("x"), Step.REQUEST, 400, "everything-in-the-body", None),
+    (errors.HeaderUncoveredError("x"), Step.REQUEST, 400, "request-as-it-is-sent", None),
     (errors.ContentTypeError("x"), Step.REQUEST, 415, "declared-content-type", None),
     (errors.ContentEncodedError("x"), Step.REQUEST, 415, "plain-content", None),
     (errors.BodyLargeError("x"), Step.REQUEST, 413, "smaller-body", None),

@@ -13,11 +13,13 @@ import pytest
 
 from taskbound.core.token.served import MAX_KEPT
 from taskbound.sdk.verify import Endpoints
+from taskbound.sdk.verify.endpoint import REROUTING
 from taskbound.sdk.verify.errors import AnswerUnkeptError
 from taskbound.sdk.verify.wsgi import WsgiGuard
 from tests.sdk.verify.world import BODY, Place, full
 
 ENDPOINTS = Endpoints({"POST /pay": "bank__pay"}, public=["GET /livez"])
+LIVEZ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/livez"}
 App = Callable[[Any, Any], Iterable[bytes]]
 
 
@@ -129,6 +131,10 @@ def test_what_stands_before_the_application_keeps_to_wsgi(place: Place) -> None:
     assert started[0][0] == "200 OK"
 
 
+def _environ(name: str) -> str:
+    return f"HTTP_{name.upper().replace('-', '_')}"
+
+
 @pytest.mark.parametrize(
     ("told", "wanted"),
     [
@@ -138,7 +144,9 @@ def test_what_stands_before_the_application_keeps_to_wsgi(place: Place) -> None:
         ({"CONTENT_LENGTH": "+27"}, (411, "body-length")),
         ({"CONTENT_LENGTH": "٢٧"}, (411, "body-length")),
         ({"CONTENT_LENGTH": "27, 27"}, (411, "body-length")),
-        ({"CONTENT_LENGTH": "9" * 30}, (413, "body-large")),
+        ({"CONTENT_LENGTH": "9" * 30}, (411, "body-length")),
+        ({"CONTENT_LENGTH": "0" * 30 + str(len(BODY))}, (411, "body-length")),
+        ({"CONTENT_LENGTH": "1001"}, (413, "body-large")),
         ({"CONTENT_LENGTH": ""}, (403, "other-content")),
         ({"HTTP_TRANSFER_ENCODING": "chunked"}, (411, "body-length")),
         ({"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}, (411, "body-length")),
@@ -156,6 +164,8 @@ def test_what_stands_before_the_application_keeps_to_wsgi(place: Place) -> None:
         ({"REQUEST_METHOD": "PUT"}, (403, "endpoint-unknown")),
         ({"HTTP_CONTENT_ENCODING": "gzip"}, (415, "content-encoded")),
         ({"HTTP_CONTENT_DIGEST": "sha-256=::"}, (400, "content-digest")),
+        *(({_environ(name): "x"}, (400, "header-not-covered")) for name in sorted(REROUTING)),
+        *(({_environ(name): "x", **LIVEZ}, (400, "header-not-covered")) for name in sorted(REROUTING)),
     ],
 )  # fmt: skip  # a table reads better as one
 def test_what_is_not_what_was_permitted_runs_nothing(
@@ -164,6 +174,18 @@ def test_what_is_not_what_was_permitted_runs_nothing(
     app = Paying()
     assert code(ask(place, app, **told)) == wanted
     assert app.given == []
+
+
+def test_what_is_answered_to_a_head_has_no_body(place: Place) -> None:
+    for path in ("/pay", "/livez", "/none"):
+        assert ask(place, Paying(), REQUEST_METHOD="HEAD", PATH_INFO=path) == (403, b"")
+    looked = Endpoints({"HEAD /pay": "bank__pay"})
+    app = Paying(b"")
+    for _ in range(2):
+        told = environ(place, REQUEST_METHOD="HEAD")
+        status, written, taken = asked(WsgiGuard(app, place.verifier, looked), told)
+        assert (status, written + b"".join(taken)) == (200, b"")
+    assert len(app.given) == 1
 
 
 def test_a_body_that_the_server_ends_is_taken_whole(place: Place) -> None:

@@ -24,7 +24,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from taskbound.core.errors import TaskboundError
 from taskbound.core.token.served import Repeated
-from taskbound.sdk.verify.errors import AnswerUnkeptError, BodyLargeError, BodySlowError, EndpointUnknownError
+from taskbound.sdk.verify.endpoint import require_not_rerouted
+from taskbound.sdk.verify.errors import (
+    AnswerUnkeptError,
+    BodyLargeError,
+    BodySlowError,
+    EndpointUnknownError,
+    HeaderUncoveredError,
+)
 from taskbound.sdk.verify.refused import Refused, Step
 from taskbound.sdk.verify.told import MAX_BODY, Recording, Told, tell_answer, tell_refused
 from taskbound.sdk.verify.verifier import Accepted, Head
@@ -91,7 +98,7 @@ class AsgiGuard:
         match scope["type"]:
             case "lifespan":
                 await self._app(scope, receive, send)
-            case "http" if self._endpoints.is_public(scope["method"], scope["path"]):
+            case "http" if self._is_public(scope):
                 await self._app(scope, receive, send)
             case "http":
                 await self._serve(scope, receive, send)
@@ -100,9 +107,20 @@ class AsgiGuard:
             case other:
                 raise EndpointUnknownError(f"nothing is declared for the protocol `{other}`")
 
+    def _is_public(self, scope: Scope) -> bool:
+        """Whether it needs no token, and is what it is asked for as."""
+        if not self._endpoints.is_public(scope["method"], scope["path"]):
+            return False
+        try:
+            _require_not_rerouted(scope)
+        except HeaderUncoveredError:
+            return False  # it is refused, as any request with such a header is
+        return True
+
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         tool = ""
         try:
+            _require_not_rerouted(scope)
             endpoint = self._endpoints.of(scope["method"], scope["path"])
             tool = endpoint.tool
             head = self._head(scope, endpoint)
@@ -232,6 +250,11 @@ class _Run:
         except Exception as error:  # noqa: BLE001 - whatever it is: what the application answered is true
             self.unkept = AnswerUnkeptError(answer)
             self.unkept.__cause__ = error
+
+
+def _require_not_rerouted(scope: Scope) -> None:
+    """Go on only with what is asked for as it was sent (`endpoint`, rule 4)."""
+    require_not_rerouted(name.decode("latin-1") for name, _ in scope["headers"])
 
 
 async def _tell(send: Send, told: Told) -> None:

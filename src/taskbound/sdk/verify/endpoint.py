@@ -10,6 +10,8 @@
    decided on; it binds the bytes beside that, and never instead. By `Body.CONTENT` the body is the arguments
    in the spelling that the token names; by `Body.ARGUMENTS` it is their canonical text, and the token need
    not name the request. A request without a body has no arguments.
+4. A header by which what stands behind us takes the request for another method or path is refused, whatever
+   was asked for: a public endpoint would be a way to one that is a tool, and one tool's token to another.
 """
 
 from __future__ import annotations
@@ -24,13 +26,22 @@ from taskbound.sdk.verify.errors import (
     ContentEncodedError,
     ContentTypeError,
     EndpointUnknownError,
+    HeaderUncoveredError,
     QueryError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["BadEndpointError", "Body", "Endpoint", "Endpoints"]
+__all__ = ["REROUTING", "BadEndpointError", "Body", "Endpoint", "Endpoints", "require_not_rerouted"]
+
+REROUTING: Final = frozenset(
+    {
+        *("x-http-method", "x-http-method-override", "x-method-override"),
+        *("x-original-url", "x-rewrite-url"),
+    }
+)
+"""In small letters (rule 4)."""
 
 _METHOD: Final = re.compile(r"[A-Z]{1,20}", re.ASCII)
 _PATH: Final = re.compile(r"/[A-Za-z0-9/._~-]*", re.ASCII)
@@ -130,6 +141,21 @@ class Endpoints:
         if found is None:
             raise EndpointUnknownError("no tool is declared for this method and path")
         return found
+
+
+def require_not_rerouted(names: Iterable[str]) -> None:
+    """Go on only with a request that is for the method and path that it was sent to (rule 4).
+
+    Args:
+        names: Of its headers; servers of WSGI take `_` for `-` in them, and so does this.
+
+    Raises:
+        HeaderUncoveredError: One makes another request of it.
+    """
+    for one in names:
+        name = one.lower().replace("_", "-")
+        if name in REROUTING:
+            raise HeaderUncoveredError(f"the header `{name}` makes another request of this one", where=name)
 
 
 def _place(name: str) -> tuple[str, str]:

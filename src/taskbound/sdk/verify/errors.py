@@ -19,6 +19,7 @@ __all__ = [
     "ContentTypeError",
     "DigestMissingError",
     "EndpointUnknownError",
+    "HeaderUncoveredError",
     "HolderNotShownError",
     "InputUndecidedError",
     "KeysUnreadError",
@@ -249,6 +250,13 @@ class InputUndecidedError(DeniedError):
 
     code = "input-undecided"
     remedy = "make what is asked an argument of the tool, so that it is decided on with the rest"
+
+
+class HeaderUncoveredError(MalformedError):
+    """The request has a header by which a proxy or a service makes another request of it."""
+
+    code = "header-not-covered"
+    remedy = "send it without this header: a token is for the method, path and body as they are sent, once"
 
 
 class CallDeferredError(DeniedError):

@@ -67,6 +67,7 @@ _MISSING: Final[Mapping[type[TaskboundError], str]] = {
     errors.ContentEncodedError: "plain-content",
     errors.ContentTypeError: "declared-content-type",
     errors.QueryError: "everything-in-the-body",
+    errors.HeaderUncoveredError: "request-as-it-is-sent",
     ReplayedError: "fresh-proof",
     BeginRefusedError: "standing-authority",
     OtherRequestError: "unused-token",

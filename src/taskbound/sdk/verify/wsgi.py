@@ -12,6 +12,8 @@
    raised when the server closes it. What the application raises is raised, whatever became of the claim.
 6. Servers put lines of one name together with a comma: what may be several tokens is refused. They also
    take `_` for `-` in names; a token is what its signature says, whatever its header was called.
+7. What is answered to a HEAD has no body: not every server leaves it out, and what is sent behind a head on a
+   connection that stays is taken for the beginning of the next answer.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from taskbound.core.errors import TaskboundError
 from taskbound.core.token.served import Repeated
+from taskbound.sdk.verify.endpoint import require_not_rerouted
 from taskbound.sdk.verify.errors import (
     AnswerUnkeptError,
     BodyLargeError,
@@ -53,6 +56,9 @@ Showings: TypeAlias = Callable[[Environ], Collection[str]]
 """What a request's connection has proven (`holder`, rule 1)."""
 
 _CHUNK: Final = 65_536
+_DIGITS: Final = 20
+_HEADER: Final = "HTTP_"
+"""How names of headers begin in an environment."""
 _PHRASES: Final = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 409: "Conflict"}
 
 
@@ -88,6 +94,7 @@ class WsgiGuard:
         tool = ""
         try:
             method, path = environ["REQUEST_METHOD"], _path(environ)
+            require_not_rerouted(one.removeprefix(_HEADER) for one in environ if one.startswith(_HEADER))
             if self._endpoints.is_public(method, path):
                 return self._app(environ, start_response)
             endpoint = self._endpoints.of(method, path)
@@ -95,19 +102,19 @@ class WsgiGuard:
             head = self._head(environ, path, endpoint)
             opened = self._verifier.open(head, endpoint)
             if isinstance(opened, Refused):
-                return self._refuse(start_response, opened, tool)
+                return self._refuse(environ, start_response, opened, tool)
             body = _body(environ, self._limit)
         except TaskboundError as error:
             step = Step.ENDPOINT if not tool else Step.REQUEST
-            return self._refuse(start_response, Refused(error=error, step=step), tool)
+            return self._refuse(environ, start_response, Refused(error=error, step=step), tool)
         outcome = self._verifier.take(opened, body)
         match outcome:
             case Accepted():
                 return self._run(outcome, body, environ, start_response)
             case Repeated():
-                return _tell(start_response, tell_answer(outcome.answer))
+                return _tell(environ, start_response, tell_answer(outcome.answer))
             case Refused():
-                return self._refuse(start_response, outcome, tool)
+                return self._refuse(environ, start_response, outcome, tool)
 
     def _head(self, environ: Environ, path: str, endpoint: Endpoint) -> Head:
         endpoint.require_covered(
@@ -140,8 +147,11 @@ class WsgiGuard:
             raise
         return run
 
-    def _refuse(self, start_response: StartResponse, refused: Refused, tool: str) -> Iterable[bytes]:
-        return _tell(start_response, tell_refused(refused, domain=self._verifier.service.domain, tool=tool))
+    def _refuse(
+        self, environ: Environ, start_response: StartResponse, refused: Refused, tool: str
+    ) -> Iterable[bytes]:
+        told = tell_refused(refused, domain=self._verifier.service.domain, tool=tool)
+        return _tell(environ, start_response, told)
 
 
 class _Run(Iterator[bytes]):
@@ -252,9 +262,9 @@ def _body(environ: Environ, limit: int) -> bytes:
     chunked = bool(environ.get("HTTP_TRANSFER_ENCODING"))
     if chunked and (said or environ.get("wsgi.input_terminated") is not True):
         raise BodyLengthError("the body has no length that can be believed")
-    if said and not (said.isascii() and said.isdecimal()):
+    if said and not (said.isascii() and said.isdecimal() and len(said) <= _DIGITS):
         raise BodyLengthError("`Content-Length` is no number")
-    length = int(said[:20]) if said else None
+    length = int(said) if said else None
     if length is not None and length > limit:
         raise BodyLargeError(f"the body has more than {limit} bytes")
     if length is None and not chunked:
@@ -270,6 +280,7 @@ def _body(environ: Environ, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _tell(start_response: StartResponse, told: Told) -> Iterable[bytes]:
+def _tell(environ: Environ, start_response: StartResponse, told: Told) -> Iterable[bytes]:
+    """Answer in the application's place (rule 7)."""
     start_response(f"{told.status} {_PHRASES.get(told.status, 'Answer')}", list(told.headers))
-    return (told.body,)
+    return () if environ["REQUEST_METHOD"] == "HEAD" else (told.body,)

@@ -6,7 +6,7 @@ Which status a refusal has is the verifier's word (`sdk.verify.refused`), and wh
 
 from __future__ import annotations
 
-from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
+from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.surfaces.http.errors import CODES
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "AskerLeftError",
     "BodyUnseenError",
     "GuardFailedError",
-    "HeaderUncoveredError",
     "OtherHostError",
 ]
 
@@ -24,13 +23,6 @@ class OtherHostError(DeniedError):
 
     code = "other-host"
     remedy = "name the host in `hosts` of the guard's file, if the proxy passes it on to this very service"
-
-
-class HeaderUncoveredError(MalformedError):
-    """The request has a header by which a proxy or a service makes another request of it."""
-
-    code = "header-not-covered"
-    remedy = "send it without this header: a token is for the method, path and body as they are sent, once"
 
 
 class BodyUnseenError(DeniedError):

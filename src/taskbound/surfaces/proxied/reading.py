@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action.errors import TooLargeError
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.verify import Head, Refused, Step
-from taskbound.sdk.verify.errors import BodyLargeError, BodyLengthError
+from taskbound.sdk.verify.endpoint import REROUTING
+from taskbound.sdk.verify.errors import BodyLargeError, BodyLengthError, HeaderUncoveredError
 from taskbound.surfaces.http.errors import BadHttpError, NoLengthError
 from taskbound.surfaces.http.head import read_length
-from taskbound.surfaces.proxied.errors import BodyUnseenError, HeaderUncoveredError, OtherHostError
+from taskbound.surfaces.proxied.errors import BodyUnseenError, OtherHostError
 from taskbound.surfaces.proxied.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -34,13 +35,10 @@ __all__ = ["CONTENT", "Asked", "Before", "read_head"]
 CONTENT: Final = "taskbound-content"
 """What nginx says of a body that it does not show."""
 _PARTIAL: Final = "x-envoy-auth-partial-body"
-_UNCOVERED: Final = frozenset(
-    {
-        *("x-http-method", "x-http-method-override", "x-method-override"),
-        *("x-original-uri", "x-original-url", "x-rewrite-url", "x-envoy-original-path"),
-        *("x-envoy-retry-on", "x-envoy-retry-grpc-on", "x-envoy-hedge-on-per-try-timeout"),
-    }
-)
+_UNCOVERED: Final = REROUTING | {
+    *("x-original-uri", "x-envoy-original-path"),
+    *("x-envoy-retry-on", "x-envoy-retry-grpc-on", "x-envoy-hedge-on-per-try-timeout"),
+}
 """Rule 3."""
 _ONCE: Final = frozenset({"host", "content-length", "transfer-encoding", _PARTIAL, CONTENT})
 
