@@ -145,16 +145,16 @@ class _Arriving(RawIOBase):
 def _connected(issuer: str, tls: ssl.SSLContext | None, ends: _Ends) -> HTTPConnection:
     """A connection to the issuer's own address, made in the time that is left (rule 1)."""
     scheme, host, port = require_issuer(issuer)
-    kind, usual = (HTTPConnection, 80) if scheme == "http" else (HTTPSConnection, 443)
-    sock = socket.create_connection((host, port or usual), timeout=ends.left())
+    secure = (tls or ssl.create_default_context()) if scheme == "https" else None
+    connection = HTTPConnection(host, port) if secure is None else HTTPSConnection(host, port, context=secure)
+    sock = socket.create_connection((host, connection.port), timeout=ends.left())
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if scheme == "https":
+        if secure is not None:
             sock.settimeout(ends.left())
-            sock = (tls or ssl.create_default_context()).wrap_socket(sock, server_hostname=host)
+            sock = secure.wrap_socket(sock, server_hostname=host)
     except BaseException:
         sock.close()
         raise
-    connection = kind(host, port)
     connection.sock = sock
     return connection
