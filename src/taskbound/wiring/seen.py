@@ -204,7 +204,9 @@ def replace_durably(path: Path, data: bytes) -> None:
     fresh = path.with_name(f"{path.name}.new")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        os.write(handle, data)
+        rest = memoryview(data)
+        while rest:  # a disk that is nearly full takes a part, and says no to the rest
+            rest = rest[os.write(handle, rest) :]
         os.fsync(handle)
     finally:
         os.close(handle)
