@@ -47,15 +47,21 @@ def test_what_came_after_too_much_is_not_kept_as_if_it_were_the_whole() -> None:
 
 
 def test_an_answer_is_told_as_it_was_with_its_own_length() -> None:
-    plain = {"status": 204, "headers": (("ETag", "y"),), "digest": "d" * 64}
+    plain = {"status": 201, "headers": (("ETag", "y"),), "digest": "d" * 64}
     told = tell_answer(ServedAnswer(**plain, length=4, body=b"paid"))  # type: ignore[arg-type]  # each is its kind
     assert told == (
-        204,
+        201,
         (("ETag", "y"), ("Taskbound-Answer", "recorded"), ("Content-Length", "4")),
         b"paid",
     )
     empty = tell_answer(ServedAnswer(**plain, length=0, body=b""))  # type: ignore[arg-type]  # the same
     assert empty.headers[-1] == ("Content-Length", "0")
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_that_ends_with_its_head_says_no_length(status: int) -> None:
+    answer = ServedAnswer(status=status, headers=(("ETag", "y"),), digest="d" * 64, length=0, body=b"")
+    assert tell_answer(answer) == (status, (("ETag", "y"), ("Taskbound-Answer", "recorded")), b"")
 
 
 def test_a_refusal_says_when_to_come_again_only_where_that_is_of_use() -> None:

@@ -22,6 +22,8 @@ __all__ = ["MAX_BODY", "Recording", "Told", "tell_answer", "tell_refused"]
 
 MAX_BODY: Final = 1_048_576
 """Bytes of a request's body that are read, where nothing else is said."""
+_BARE: Final = frozenset({204, 304})
+"""Statuses of answers that end with their head, and whose head says no length of them (RFC 9110 §8.6)."""
 _NOT_KEPT: Final = frozenset(
     {
         "connection",
@@ -71,8 +73,8 @@ def tell_refused(refused: Refused, *, domain: str, tool: str) -> Told:
 def tell_answer(answer: ServedAnswer) -> Told:
     """An answer that was kept (rule 1)."""
     body = answer.body or b""
-    own = (("Taskbound-Answer", "recorded"), ("Content-Length", str(len(body))))
-    return Told(answer.status, (*answer.headers, *own), body)
+    length = () if answer.status in _BARE else (("Content-Length", str(len(body))),)
+    return Told(answer.status, (*answer.headers, ("Taskbound-Answer", "recorded"), *length), body)
 
 
 class Recording:
