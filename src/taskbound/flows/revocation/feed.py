@@ -14,7 +14,9 @@
    begins hears all of them, and so does one that comes back after longer: what was said earlier is of no
    token that still lives, five minutes at most (I-44), and two that daemons' clocks may differ
    (`core.revocation.feed`, rule 6). Their marks are kept too, those of a feed that began from the table as
-   they are asked for: where pages end is the same for many readers, and is read for one of them.
+   they are asked for: where pages end is the same for many readers, and is read for one of them. How long ago
+   an entry came is told by looks, which count five seconds each at most: a clock that is set ahead, or that
+   of another daemon behind, forgets nothing that some reader has yet to hear.
 5. A reader hears entries of one namespace, and of keys, which are of all. What it asks costs the same
    however much ends elsewhere.
 """
@@ -30,8 +32,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from taskbound.core.audit import leaf_hash
 from taskbound.core.audit.merkle import HASH_SIZE
 from taskbound.core.audit.tiles import TILE_WIDTH
-from taskbound.core.clock import Instant, minutes, seconds
-from taskbound.core.revocation.reading import entries_in
+from taskbound.core.clock import Duration, Instant, minutes, seconds
+from taskbound.core.revocation.reading import earliest_of, entries_in
 from taskbound.flows.revocation.told import BOUND, FeedBehindError, FeedPage, FeedStaleError, OtherLogError
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ _TURN: Final = 1_000
 _MARKS: Final = 65_536
 """Marks of so many last places are kept; older ones are in the tree."""
 _NONE: Final = -1
+_LATELY: Final = 256
+"""Records by which a feed that begins tells how far clocks are behind its own."""
 
 
 _place: Final = attrgetter("place")
@@ -78,6 +82,10 @@ class Feed:
         self._number = 0
         self._through = _NONE
         self._fresh: Instant | None = None
+        self._spent, self._looked = Duration(0), means.clock.now()
+        """How long it has looked by now, and until when (rule 4)."""
+        self._came: deque[tuple[Duration, int]] = deque()
+        """When so many of the entries came, the oldest first."""
         self._log = 0
         """How often it has begun."""
         self._looks = self._done = 0
@@ -112,7 +120,8 @@ class Feed:
             if settled:
                 self._fresh = asked  # 2
             self._done = self._looks
-            self._forget(asked)
+            self._spent, self._looked = Duration(self._spent + min(asked - self._looked, BOUND)), asked
+            self._forget()
             return self._through != before
 
     def page(
@@ -254,10 +263,12 @@ class Feed:
     def _begin(self, snapshot: Snapshot, now: Instant) -> None:
         size, number = snapshot.audit.last_placed()
         last = snapshot.audit.numbered(number) if size else None
-        entries = snapshot.revocation.entries(Instant(now - _KEPT))
+        lately = snapshot.audit.records(max(0, size - _LATELY), _LATELY)
+        entries = snapshot.revocation.entries(Instant(earliest_of(lately, now) - _KEPT))
         with self._lock:
             self._entries.clear()
             self._of.clear()
+            self._came.clear()
             self._keep(entries)
             self._marks.clear()
             self._marked.clear()
@@ -268,15 +279,17 @@ class Feed:
 
     def _keep(self, entries: Iterable[Entry]) -> None:
         """Keep entries, in the order of their places; with the lock."""
+        before = len(self._entries)
         for one in entries:
             self._entries.append(one)
             self._of.setdefault(one.thing.namespace, []).append(one)
+        self._came.append((self._spent, len(self._entries) - before))
 
-    def _forget(self, now: Instant) -> None:
-        """Forget what is too old to be asked for (rule 4); with the lock."""
+    def _forget(self) -> None:
+        """Forget what came too long ago to be asked for (rule 4); with the lock."""
         old = 0
-        while old < len(self._entries) and self._entries[old].at < now - _KEPT:
-            old += 1
+        while self._came and self._came[0][0] < self._spent - _KEPT:
+            old += self._came.popleft()[1]
         gone = Counter(one.thing.namespace for one in self._entries[:old])
         for one in self._entries[:old]:
             self._marked.pop(one.place, None)
