@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket as sockets
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_private_key
@@ -16,7 +18,7 @@ from taskbound.core.revocation.feed import About, Thing
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.sdk.feed import FeedReader, RevokedError, StaleFeedError
 from taskbound.sdk.fresh import awake
-from taskbound.sdk.verify.errors import TokenInactiveError
+from taskbound.sdk.verify.errors import StatusUnknownError, TokenInactiveError
 from taskbound.sdk.verify.said import parse_said
 from taskbound.wire.connection import Done
 from taskbound.wire.jose import TRANSACTION_TOKEN, parse_jws
@@ -140,6 +142,23 @@ def test_the_issuer_says_of_a_permits_token_that_it_holds_until_its_task_ends(wo
         one.ask(EndTask(task=said.task, how="cancelled", reason="enough"), Done)
     with pytest.raises(TokenInactiveError):
         asking.require_active(token, said)
+
+
+@pytest.mark.parametrize("apart", [-3_600, -720, 720, 3_600])
+def test_f17_a_service_whose_clock_is_wrong_hears_nothing_whether_it_has_a_token_or_not(
+    world: World, monkeypatch: pytest.MonkeyPatch, apart: int
+) -> None:
+    name = f"apart{apart}".replace("-", "b")
+    key = Es256Key.generate()
+    before = registered(world, name, key)
+    assert code_of(before) == "told"
+    wrong = SimpleNamespace(time=lambda: time.time() + apart)
+    monkeypatch.setattr("taskbound.wiring.service.time", wrong)
+    begun = ServiceLink(issuer=world.origin, name=name, key=key)
+    assert {code_of(before), code_of(begun)} == {"invalid_dpop_proof"}
+    _, token = world.permitted()
+    with pytest.raises(StatusUnknownError):
+        begun.asking().require_active(token, parse_said(parse_jws(token, kind=TRANSACTION_TOKEN)))
 
 
 def test_an_issuer_that_is_away_or_none_is_said_to_be() -> None:
