@@ -5,7 +5,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,11 @@ import pytest
 
 from taskbound.adapters.claims import SqliteClaims
 from taskbound.core.clock import Instant, seconds
+from taskbound.core.token import ClaimKind, claim_of
 from taskbound.core.token.served import (
     Begun,
     ClaimsUnavailableError,
+    Repeated,
     ServedAnswer,
     Serving,
     StillServing,
@@ -159,6 +162,41 @@ def test_an_answer_that_can_not_be_written_is_unknown_at_once(path: Path) -> Non
     holder.execute("ROLLBACK")
     assert claims.begin(SERVING, NOW) == Unfinished()
     holder.close()
+
+
+def test_f19_who_waits_for_threads_that_wait_for_a_stopped_process_is_refused_and_does_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskbound.adapters.claims.sqlite._BUSY", 0.1)
+    claims, told = SqliteClaims(path), list[type[Exception] | None]()
+    proof = claim_of("", ClaimKind.DPOP, "jkt", "jti", until=SERVING.until)
+
+    def refused(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except ClaimsUnavailableError as error:
+            told.append(type(error))
+        else:
+            told.append(None)
+
+    def asking() -> None:
+        refused(lambda: claims.begin(SERVING, NOW))
+        refused(lambda: claims.use(proof, NOW))
+
+    claims.pause()  # as a thread has it that waits for a file which a stopped process holds
+    waiting = threading.Thread(target=asking, daemon=True)
+    waiting.start()
+    waiting.join(30)
+    assert (told, waiting.is_alive()) == ([ClaimsUnavailableError] * 2, False)
+    claims.resume()
+    assert claims.begin(SERVING, NOW) == Begun()
+    claims.pause()
+    keeping = threading.Thread(target=claims.answer, args=(SERVING, ANSWER))
+    keeping.start()
+    keeping.join(0.5)
+    claims.resume()
+    keeping.join()  # what was answered has waited for its turn
+    assert claims.begin(SERVING, NOW) == Repeated(answer=ANSWER)
 
 
 def test_a_file_that_others_keep_in_wal_mode_is_not_used(path: Path) -> None:

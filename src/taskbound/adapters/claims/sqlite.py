@@ -17,6 +17,9 @@
    neither used nor closed nor rolled back there: the journal is that of whoever writes at that moment.
 8. What the system or SQLite says has paths in it, and whoever sent a request is told the error's words: so
    it stands in the error's cause alone.
+9. Who would begin waits five seconds for the file, and as long for the threads before it: where another
+   process holds the file and was stopped, a queue of requests would wait five seconds for each of them. What
+   was answered waits for its turn, since it is to be kept.
 """
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ __all__ = ["SqliteClaims"]
 
 _VERSION: Final = 1
 _BUSY: Final = 5.0
-"""Seconds that a writer waits for another one."""
+"""Seconds that a writer waits for another one, and for another thread's turn (rule 9)."""
 _APART: Final = minutes(2)
 _SWEPT: Final = 200
 """Rows that one use forgets at most."""
@@ -117,7 +120,7 @@ class SqliteClaims:
             ServedForgottenError: Nobody can tell any more.
             ClaimsUnavailableError: It can't be read or written.
         """
-        with self._told(), self._writing() as connection:
+        with self._told(), self._writing(_BUSY) as connection:
             latest = _see(connection, now)
             found = self._found(connection, serving)
             if found is not None:
@@ -176,7 +179,7 @@ class SqliteClaims:
             ReplayedError: It was used before, or nobody can tell any more.
             ClaimsUnavailableError: It can't be read or written.
         """
-        with self._told(), self._writing() as connection:
+        with self._told(), self._writing(_BUSY) as connection:
             latest = _see(connection, now)
             if claim.until <= _forgotten(connection, claim.kind.value):
                 raise ReplayedError("whether this proof was used before is not known any more")
@@ -274,9 +277,12 @@ class SqliteClaims:
         self._leave()
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction that writes (rule 2)."""
-        with self._lock:
+    def _writing(self, patience: float = -1) -> Iterator[sqlite3.Connection]:
+        """One transaction that writes (rule 2); for another thread's it waits so many seconds (rule 9)."""
+        lock = self._lock
+        if not lock.acquire(timeout=patience):
+            raise ClaimsUnavailableError("the file of claims is busy")
+        try:
             connection = self._connection()
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -287,6 +293,8 @@ class SqliteClaims:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+        finally:
+            lock.release()
 
     @contextmanager
     def _told(self) -> Iterator[None]:
