@@ -92,10 +92,10 @@ def send(  # noqa: PLR0913 - what a request is, each by its name
     try:
         connection.sock.settimeout(ends.left())
         connection.request(method, path, body, dict(headers or {}))
-        answer = HTTPResponse(connection.sock, method=method)
-        answer.fp = BufferedReader(_Arriving(answer.fp.detach(), connection.sock, ends))
-        answer.begin()
-        told = answer.read(most + 1)
+        with HTTPResponse(connection.sock, method=method) as answer:
+            answer.fp = BufferedReader(_Arriving(answer.fp.detach(), connection.sock, ends))
+            answer.begin()
+            told = answer.read(most + 1)
     except HTTPException as error:
         raise OSError("the issuer's answer can't be read") from error
     finally:
