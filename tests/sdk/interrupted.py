@@ -7,13 +7,15 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskbound.sdk.guard import flow
 from taskbound.sdk.guard.async_client import AsyncClient
 from taskbound.sdk.guard.client import Client
 from tests.waiting import others
-from tests.world import World
+
+if TYPE_CHECKING:
+    from tests.world import World  # which a program that is a process of its own need not load
 
 __all__ = ["STAGES", "Log", "at_line", "cancelling", "interrupting", "nothing_left", "owed"]
 

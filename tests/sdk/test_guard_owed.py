@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -437,45 +435,3 @@ async def test_a_client_that_is_closed_by_who_is_cancelled_tells_all_the_same(tm
                 await others()
         assert outcomes(place.world) == ["succeeded", "succeeded"]
         assert vars(client)["_link"]._client is None  # noqa: SLF001 - it was closed
-
-
-FORKED = """
-import os, sys
-from pathlib import Path
-from tests.sdk.interrupted import interrupting
-from tests.sdk.notes import Here, note
-from taskbound.sdk.guard.client import Client
-from taskbound.sdk.guard.told import Told
-
-client = Client(Told(), Here(socket=Path(sys.argv[1])))
-with client:
-    try:
-        with interrupting(client, before=range(1, 3)):
-            note("hello")
-    except KeyboardInterrupt:
-        pass
-    child = os.fork()
-    if not child:
-        try:
-            client.close()
-            os._exit(7)
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    print(os.waitstatus_to_exitcode(status), len(client._owed._left))
-"""
-
-
-async def test_a_child_that_was_forked_owes_nothing_and_tells_nothing(tmp_path: Path) -> None:
-    async with noting(tmp_path) as place:
-        done = await within(
-            lambda: subprocess.run(
-                [sys.executable, "-c", FORKED, str(place.path)],
-                capture_output=True,
-                text=True,
-                timeout=30,
-                check=False,
-            )
-        )
-        assert (done.returncode, done.stdout) == (0, "7 1\n"), done.stderr
-        assert outcomes(place.world) == ["succeeded"]

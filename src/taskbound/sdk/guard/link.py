@@ -1,7 +1,8 @@
 """The connection under a client of this machine's daemon: made when it is needed, made anew when it is lost.
 
 1. Nothing is connected before the first call, and a connection is of the process, and of the event loop, that
-   made it. Whoever takes it elsewhere is refused: two of them would read each other's answers.
+   made it. Whoever takes it elsewhere is refused: two of them would read each other's answers. A child that
+   was forked may close what it has of it, which waits for no thread of its parent's, and takes nothing away.
 2. Threads take turns: one question is asked and answered before the next one. Who waits for people lets the
    others go on.
 3. A connection that was lost is made anew with its secret, for as long as the daemon takes it for the same
@@ -18,6 +19,7 @@ import os
 import select
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -133,10 +135,15 @@ class _Kept:
             self.task = self.task or self._place.task
         return self._place
 
+    @property
+    def is_own(self) -> bool:
+        """Whether no other process connected first (rule 1)."""
+        return self._process in {0, os.getpid()}
+
     def require_own(self) -> None:
         """Go on only in the process that connected first (rule 1)."""
         here = os.getpid()
-        if self._process not in {0, here}:
+        if not self.is_own:
             raise ForkedError(f"this client belongs to the process {self._process}, and not to {here}")
         self._process = here
 
@@ -301,7 +308,7 @@ class BlockingLink(_Kept):
 
     def close(self) -> None:
         """End the connections."""
-        with self._turn:
+        with self._turn if self.is_own else nullcontext():  # 1: a thread had it, which a child has not
             for one in (self._client, self._person):
                 if one is not None:
                     one.close()
@@ -472,7 +479,7 @@ class AsyncLink(_Kept):
     async def close(self) -> None:
         """End the connections."""
         for one in (self._client, self._person):
-            if one is not None:
+            if one is not None and self.is_own:  # 1: a child's closing would take it out of its parent's loop
                 one.close()
         self._client, self._person, self._secret = None, None, ""
 

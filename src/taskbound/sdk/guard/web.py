@@ -4,7 +4,8 @@
    sent again by itself.
 2. A proxy is used for https alone, and sees nothing of it.
 3. An answer has so many bytes at most.
-4. A client is of the process that made its first request.
+4. A client is of the process that made its first request. A child that was forked may close it, which takes
+   nothing away from its parent's loop.
 5. A cancelled question may be permitted all the same: it is waited for on, and what it comes to is the
    client's to tell (`owed`).
 """
@@ -43,9 +44,13 @@ class _Own:
     def __init__(self) -> None:
         self._process = 0
 
+    @property
+    def is_own(self) -> bool:
+        return self._process in {0, os.getpid()}
+
     def require_own(self) -> None:
         here = os.getpid()
-        if self._process not in {0, here}:
+        if not self.is_own:
             raise ForkedError(f"this client belongs to the process {self._process}, and not to {here}")
         self._process = here
 
@@ -163,7 +168,8 @@ class AsyncWeb(_Own):
 
     async def close(self) -> None:
         """End the connections."""
-        await self._client.aclose()
+        if self.is_own:  # 4
+            await self._client.aclose()
 
 
 async def _waited(debt: Debt) -> HttpAnswer | None:
