@@ -105,6 +105,8 @@ WRONG = {
     "a number": (line("issuer", "7"), "bad-guard-file", "issuer"),
     "an empty name": (line("name", '""'), "bad-guard-file", "name"),
     "a relative path": (line("claims", '"claims.db"'), "bad-guard-file", "claims"),
+    "a path that is none": (line("key", r'"/srv/\\u0000"'), "bad-guard-file", "key"),
+    "a socket's path that is none": (line("listen", r'"/run/\\u0000"'), "bad-guard-file", "listen"),
     "another word for claims": (line("claims", '"daemon"'), "bad-guard-file", "claims"),
     "no hosts": (line("hosts", "[]"), "bad-guard-file", "hosts"),
     "any host": (line("hosts", '["*"]'), "bad-guard-file", "hosts"),

@@ -126,7 +126,7 @@ def _beside(file: GuardFile) -> tuple[Es256Key, ssl.SSLContext | None, int | Non
     if file.authorities is not None:
         try:
             tls = ssl.create_default_context(cafile=file.authorities)
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise BadGuardFileError("the authorities can't be read", where="authorities") from error
     if file.group:
         try:

@@ -195,7 +195,7 @@ def _table(told: Mapping[str, object], name: str, *, within: str = "") -> dict[s
 
 
 def _absolute(text: str, where: str) -> Path:
-    if not os.path.isabs(text):  # noqa: PTH117 -- a question about the text as it was written
+    if not os.path.isabs(text) or "\0" in text:  # noqa: PTH117 -- a question about the text as it was written
         raise BadGuardFileError(f"`{where}` is an absolute path, not `{text}`", where=where)  # 2
     return Path(text)
 
@@ -203,7 +203,7 @@ def _absolute(text: str, where: str) -> Path:
 def _listen(text: str) -> Path | tuple[str, int]:
     """Where the guard is asked (rule 5)."""
     if text.startswith("/"):
-        return Path(text)
+        return _absolute(text, "listen")
     address, port = parse_address(text, where="listen")
     if not ip_address(address).is_loopback:
         raise BadGuardFileError(
