@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import threading
@@ -22,6 +23,7 @@ from taskbound.surfaces.proxied.proxy import Proxy
 from taskbound.surfaces.proxied.reading import Before
 from taskbound.surfaces.proxied.server import GuardServer
 from tests.sdk.verify.world import BODY, Place
+from tests.sdk.verify.world import answer as kept
 from tests.wiring.running import DEADLINE, until
 
 ENDPOINTS = Endpoints({"POST /pay": "bank__pay"}, public=["GET /livez"])
@@ -153,6 +155,17 @@ def test_a_refusal_of_what_was_read_whole_leaves_the_connection_for_the_next_req
     story(place, work)
 
 
+def test_what_another_process_answered_under_the_services_name_is_no_yes(place: Place) -> None:
+    place.verifier.answer(place.accepted(place.token()), kept())
+
+    async def work(one: Asked) -> None:
+        status, headers, problem = await one.told(request(place.token()))
+        assert (status, problem["code"]) == (409, "outcome-not-known")
+        assert "x-accel-redirect" not in headers
+
+    story(place, work)
+
+
 def held(place: Place, begun: threading.Event, go: threading.Event) -> None:
     """Claims that begin nothing before they are told to go on."""
     begin = place.claims.begin
@@ -215,6 +228,17 @@ def test_what_is_being_looked_at_is_looked_at_to_its_end_when_the_guard_ends(pla
     story(place, work)
     place.claims.begin = begin  # type: ignore[method-assign]  # the seam is put back
     assert place.why(place.token())[1] == "outcome-not-known"
+
+
+def test_nothing_is_kept_of_a_request_that_was_answered(place: Place) -> None:
+    async def work(one: Asked) -> None:
+        for _ in range(3):
+            assert (await one.told(request()))[0] == 401
+        gc.collect()
+        tasks = [one for one in gc.get_objects() if isinstance(one, asyncio.Task)]
+        assert not [one for one in tasks if one.done() and "GuardServer" in repr(one)]
+
+    story(place, work)
 
 
 def test_what_nobody_foresaw_is_a_refusal_of_that_request_and_of_no_other(

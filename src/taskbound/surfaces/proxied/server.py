@@ -93,8 +93,7 @@ class Reply(http.Reply):
                 status_code=told.status,
                 headers=[one for one in head.headers if one[0] != b"cache-control"],
             )
-        events: list[h11.Event] = [head, *([h11.Data(data=told.body)] if told.body else ())]
-        self._end(*events)
+        self._end(head, h11.Data(data=told.body))
 
 
 class GuardServer(Room["Bounds", "Connection"]):
@@ -136,13 +135,12 @@ class GuardServer(Room["Bounds", "Connection"]):
         """Answer a whole request."""
         if head.refused is not None:
             reply.refuse_at(head.refused, head.tool)
-            return
-        if head.endpoint is None:
+        elif head.endpoint is None:
             reply.let_pass()  # 1: it is public, by name
-            return
-        task = asyncio.get_running_loop().create_task(self._answer(head, head.endpoint, body, reply))
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
+        else:
+            task = asyncio.get_running_loop().create_task(self._answer(head, head.endpoint, body, reply))
+            self._work.add(task)
+            task.add_done_callback(self._work.discard)
 
     async def _answer(self, asked: Asked, endpoint: Endpoint, body: bytes, reply: Reply) -> None:
         try:
