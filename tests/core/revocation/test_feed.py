@@ -161,11 +161,22 @@ def test_f24_what_goes_back_or_is_out_of_order_is_not_taken(entries: list[Entry]
     assert (heard.through, heard.in_the_way([TASK])) == (4, None)
 
 
-def test_k20_what_comes_again_alone_brings_nothing_back() -> None:
+@pytest.mark.parametrize("place", [1, 2])
+def test_k20_what_comes_again_alone_brings_nothing_back(place: int) -> None:
     heard = Heard(-1)
     heard.hear([entry(1, Turn.BACK), entry(2, Turn.STOPPED)], 2, 1.0)
-    heard.hear([entry(1, Turn.BACK)], 3, 1.0)
+    heard.hear([entry(place, Turn.BACK)], 3, 1.0)
     assert (heard.in_the_way([TASK]), heard.through) == ((TASK, Turn.STOPPED), 3)
+
+
+def test_in_another_log_what_was_heard_stays_and_all_is_heard_from_its_first_record_on() -> None:
+    heard, other = Heard(-1), replace(TASK, id="tsk_b")
+    heard.hear([entry(5, Turn.STOPPED)], 5, 1.0)
+    heard.begin_anew()
+    heard.hear([entry(0, Turn.OVER, other)], 0, 2.0)
+    assert heard.in_the_way([other]) == (other, Turn.OVER)
+    assert heard.in_the_way([TASK]) == (TASK, Turn.STOPPED)
+    assert heard.in_the_way([replace(TASK, id="tsk_c"), other, TASK]) == (other, Turn.OVER)  # the first
 
 
 def test_what_was_said_longer_ago_than_a_token_lives_is_forgotten_and_nothing_else() -> None:
