@@ -97,10 +97,14 @@ from taskbound.sdk.guard.flow import Say
 from taskbound.sdk.guard.holder import Send
 from taskbound.sdk.guard.web import AsyncWeb
 
+got, go = threading.Event(), threading.Event()
+
 class Fine(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        got.set()
+        go.wait()
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -112,7 +116,8 @@ threading.Thread(target=server.serve_forever, daemon=True).start()
 async def story():
     web = AsyncWeb(f"http://127.0.0.1:{server.server_port}", trust=None)
     ask = Say(what=Send(method="GET", path="/", headers={}, body=b""))
-    first = await web.perform(ask)
+    asking = asyncio.ensure_future(web.perform(ask))
+    await asyncio.to_thread(got.wait)
     child = os.fork()
     if not child:
         try:
@@ -121,17 +126,18 @@ async def story():
         finally:
             os._exit(1)
     _, status = os.waitpid(child, 0)
+    go.set()
     async with asyncio.timeout(15):
-        second = await web.perform(ask)
+        told = await asking
     await web.close()
-    print(os.waitstatus_to_exitcode(status), first.status, second.status)
+    print(os.waitstatus_to_exitcode(status), told.status)
 
 asyncio.run(story())
 """
 
 
-def test_a_connection_over_http_that_a_forked_child_closed_is_heard_by_its_parent() -> None:
+def test_an_answer_over_http_is_heard_though_a_child_that_was_forked_closes_its_client() -> None:
     done = subprocess.run(
         [sys.executable, "-c", KEPT], capture_output=True, text=True, timeout=60, check=False
     )
-    assert (done.returncode, done.stdout) == (0, "7 200 200\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "7 200\n"), done.stderr
