@@ -210,6 +210,40 @@ async def test_a_question_is_asked_for_again_and_again_while_a_client_is_closed(
         assert outcomes(place.world) == ["not-sent"]
 
 
+async def test_a_question_is_asked_for_again_and_again_for_a_moment_by_who_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owed_module, "_AT_ONCE", 60.0)
+    async with noting(tmp_path) as place:
+
+        def work() -> None:
+            with client_at(place) as client:
+                with interrupting(client, behind=[0]), answering((Duplicate,), BUSY, times=2):
+                    assert not did_run(using(client))
+                assert owed(client) == 0
+
+        await within(work)
+        assert outcomes(place.world) == ["not-sent"]
+
+
+async def test_a_question_that_can_not_be_asked_anew_in_time_is_given_up_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(near, "GRACE", 0.0)
+    async with noting(tmp_path) as place:
+
+        def work() -> None:
+            client = client_at(place)
+            with interrupting(client, behind=[0], before=[1]):
+                assert not did_run(using(client))
+            with answering((Duplicate,), BUSY):
+                client.close()  # what it may have permitted is unknown in time: nothing ran
+            assert owed(client) == 0
+
+        await within(work)
+        assert outcomes(place.world) == []
+
+
 async def test_a_question_that_nobody_can_be_asked_about_any_more_holds_up_no_other_debt(
     tmp_path: Path,
 ) -> None:

@@ -23,7 +23,7 @@ from taskbound.sdk.guard.near import Listen
 from taskbound.sdk.guard.owed import Debt
 from taskbound.sdk.guard.told import Told
 from taskbound.surfaces.api.server import SocketServer
-from taskbound.wire.action import Duplicate, Permitted, Released
+from taskbound.wire.action import Duplicate, Permitted, Released, Withheld
 from tests.sdk.interrupted import cancelling, interrupting, nothing_left, owed
 from tests.sdk.notes import (
     Here,
@@ -300,16 +300,96 @@ async def test_what_is_owed_by_an_asyncio_program_is_told_with_its_next_sign_of_
         assert outcomes(place.world)[:1] == ["succeeded"]
 
 
+async def test_a_blocks_end_gives_up_nothing_that_can_be_told_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(near, "GRACE", 0.0)
+    async with noting(tmp_path) as place:
+        (task,) = {one["task"] for one in place.world.events("task-started")}
+
+        def work() -> None:
+            client = client_at(place, task=task)
+            with interrupting(client, before=range(1, 3)):
+                assert did_run(using(client))
+            with answering((Released, Withheld), BUSY):
+                with client.task("to go on"):
+                    pass
+                with pytest.raises(KeyError), client._owed.settled(None):  # noqa: SLF001 - it ends so
+                    raise KeyError
+            assert owed(client) == 1
+            client.close()
+
+        await within(work)
+        client = AsyncClient(Told(task=task), Here(socket=place.path))
+        token = current.set(client)
+        await left(client, "x")
+        current.reset(token)
+        with answering((Released, Withheld), BUSY):
+            async with client.task("to go on"):
+                pass
+            with pytest.raises(KeyError):
+                async with client._owed.settled(None):  # noqa: SLF001 - a block's end, where its task is not ended
+                    raise KeyError
+        assert owed(client) == 1
+        await client.close()
+        assert outcomes(place.world) == ["succeeded"] * 2
+
+
+async def test_an_asyncio_client_waits_for_its_end_as_long_as_an_outcome_is_told_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with noting(tmp_path) as place:
+
+        async def owing() -> AsyncClient:
+            client = async_client_at(place)
+            token = current.set(client)
+            await left(client, "x")
+            current.reset(token)
+            return client
+
+        monkeypatch.setattr(near, "GRACE", 60.0)
+        client = await owing()
+        with answering((Released, Withheld), BUSY, times=2):
+            await client.close()
+        monkeypatch.setattr(near, "GRACE", 0.2)
+        client = await owing()
+        untold = pytest.raises(OutcomeUntoldError, match="was closed before")
+        with answering((Released, Withheld), BUSY), untold as caught:
+            await client.close()
+        assert caught.value.outcome == "succeeded"
+        await client.close()  # it was said
+
+
+async def test_a_sign_of_life_tells_what_is_owed_once(tmp_path: Path) -> None:
+    async with noting(tmp_path) as place, async_client_at(place) as client:
+        await left(client, "x")
+        with answering((Released, Withheld), BUSY, times=1):
+            client._owed.tell()  # noqa: SLF001 - as a block's sign of life does
+            async with asyncio.timeout(20):
+                while client._owed._telling:  # noqa: SLF001 - it is told
+                    await others()
+            assert owed(client) == 1
+        client._owed.tell()  # noqa: SLF001 - and the next one
+        await nothing_left(client)
+        assert outcomes(place.world)[:1] == ["succeeded"]
+
+
 async def test_another_loop_tells_nothing_and_the_own_one_does(tmp_path: Path) -> None:
     async with noting(tmp_path) as place, async_client_at(place) as client:
         await left(client, "x")
+        question = Debt()
+        question.asks("which nobody hears", own=False)
+        question.sent = 99
+        client._owed._leave(question)  # noqa: SLF001 - as a call that is over does
 
         async def elsewhere() -> None:
             with pytest.raises(OtherLoopError):
                 await note_later("more")
+            async with client._owed.settled(None):  # noqa: SLF001 - a block's end
+                await others()
 
         await within(lambda: asyncio.run(elsewhere()))
-        assert owed(client) == 1
+        assert owed(client) == 2  # there, nobody could be asked anything
         client._owed.tell()  # noqa: SLF001 - as a sign of life does
         await nothing_left(client)
         assert outcomes(place.world) == ["succeeded"]
