@@ -65,8 +65,9 @@ def test_a_socket_is_its_accounts_own_from_the_first_moment_and_then_of_one_grou
             assert (place.stat().st_mode & 0o777, place.stat().st_gid) == (0o660, OTHER_GROUP)
             assert asked(place)
         assert modes == [0o600]
-        with listening(file):
+        with listening(file) as one:
             assert place.stat().st_mode & 0o777 == 0o600
+            assert proxied._place(one) == str(place)  # noqa: SLF001 - as it is said
     finally:
         os.umask(before)
     assert not place.exists()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import socket
 import sqlite3
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -133,6 +135,48 @@ def test_a_guard_that_is_ended_while_it_starts_leaves_no_socket(folder: Path) ->
     assert not (folder / "guard.sock").exists()
 
 
+PATIENT = """
+import sys
+from taskbound.wiring import issuer, proxied
+issuer._PATIENCE = 600.0  # what is being looked at is so until its issuer is gone
+sys.exit(proxied.main())
+"""
+
+
+def test_a_guard_that_ends_is_asked_no_more_while_it_looks_at_what_came_before(
+    folder: Path, tmp_path: Path
+) -> None:
+    place, found = folder / "guard.sock", list[int]()
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as hung:  # it takes connections and says nothing
+        issuer = f"http://127.0.0.1:{hung.getsockname()[1]}"
+        made = token(tmp_path, issuer)
+        asking = threading.Thread(target=refused, args=(place, made, found))
+        command = [sys.executable, "-c", PATIENT, str(guard_file(folder, Nowhere(issuer), "nginx"))]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as guard:
+            try:
+                until(lambda: answered(place), "it is asked")
+                before = threads_of(guard.pid)
+                asking.start()
+                until(lambda: threads_of(guard.pid) > before, "a request is looked at")
+                guard.send_signal(signal.SIGTERM)
+                until(lambda: connected(place) != 0, "nobody is heard any more")
+                assert connected(place) == errno.ECONNREFUSED  # the place is still its own
+                assert guard.poll() is None
+                hung.close()
+                assert guard.wait(DEADLINE) == 0
+            finally:
+                guard.kill()
+    asking.join()
+    assert set(found) <= {0}  # whoever asked was told nothing
+    assert not place.exists()
+
+
+def connected(place: Path) -> int:
+    """Why nobody is heard there; 0 where somebody is."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        return one.connect_ex(str(place))
+
+
 @contextmanager
 def started(file: str) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(starting(file), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as guard:
@@ -214,21 +258,21 @@ def test_sixteen_are_looked_at_at_once_and_those_beside_wait(folder: Path, tmp_p
     with socket.create_server(("127.0.0.1", 0), backlog=64) as hung:  # it takes connections and says nothing
         issuer = f"http://127.0.0.1:{hung.getsockname()[1]}"
         with Running("proxied", str(guard_file(folder, Nowhere(issuer), "nginx"))) as guard:
-            before, made = threads_of(guard), token(tmp_path, issuer)
+            before, made = threads_of(guard.process.pid), token(tmp_path, issuer)
             asking = [threading.Thread(target=refused, args=(place, made, found)) for _ in range(40)]
             for one in asking:
                 one.start()
-            until(lambda: threads_of(guard) - before == 16, "so many are looked at")
+            until(lambda: threads_of(guard.process.pid) - before == 16, "so many are looked at")
             assert ask(place, line="GET /livez").status == 200  # what waits for nothing is told at once
-            assert threads_of(guard) - before == 16
+            assert threads_of(guard.process.pid) - before == 16
             guard.end(signal.SIGKILL)
     for one in asking:
         one.join()
     assert set(found) <= {0, 503}
 
 
-def threads_of(guard: Running) -> int:
-    return len(list(Path(f"/proc/{guard.process.pid}/task").iterdir()))
+def threads_of(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
 def refused(place: Path, made: str, found: list[int]) -> None:
