@@ -11,17 +11,31 @@ from typing import Any
 
 import pytest
 
+from taskbound.core.errors import UnavailableError
 from taskbound.core.task import TaskState
 from taskbound.sdk.guard import async_client as async_client_module
 from taskbound.sdk.guard import client as client_module
 from taskbound.sdk.guard import near
 from taskbound.sdk.guard import owed as owed_module
+from taskbound.sdk.guard.async_client import AsyncClient
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.errors import OutcomeUntoldError
+from taskbound.sdk.guard.link import Place
 from taskbound.sdk.guard.owed import Debt
+from taskbound.sdk.guard.told import Told
 from taskbound.wire.action import Duplicate, Outcome, Released, Withheld
 from tests.sdk.interrupted import cancelling, interrupting, nothing_left, owed
-from tests.sdk.notes import async_client_at, client_at, held_world, note_later, noting, outcomes, ran, within
+from tests.sdk.notes import (
+    Here,
+    async_client_at,
+    client_at,
+    held_world,
+    note_later,
+    noting,
+    outcomes,
+    ran,
+    within,
+)
 from tests.sdk.notes_afar import Distant, Starting, distant
 from tests.sdk.test_guard_owed import ASKED, did_run, put, using
 from tests.sdk.test_guard_owed_kept import left
@@ -242,6 +256,21 @@ async def test_a_question_that_can_not_be_asked_anew_in_time_is_given_up_without
 
         await within(work)
         assert outcomes(place.world) == []
+
+
+class Nowhere(Here):
+    """A machine without a daemon."""
+
+    def place(self, told: Told) -> Place:
+        raise UnavailableError(f"no daemon is here for {told.agent}")
+
+
+async def test_who_never_asked_anything_is_closed_without_looking_for_a_daemon() -> None:
+    nowhere = Nowhere(socket=Path("/nowhere"))
+    Client(Told(), nowhere).close()
+    await AsyncClient(Told(), nowhere).close()
+    with pytest.raises(UnavailableError, match="no daemon"):
+        using(Client(Told(), nowhere))("x")
 
 
 async def test_a_question_that_nobody_can_be_asked_about_any_more_holds_up_no_other_debt(
