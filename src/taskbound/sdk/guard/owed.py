@@ -362,8 +362,7 @@ class AsyncOwed(_Owed):
             left = max(0.0, end - time.monotonic())
             for debt in tuple(self._left.values()):
                 self._begin(debt, seconds=0.0 if debt.heard else left)
-            if self._telling:
-                await asyncio.wait(tuple(self._telling.values()), timeout=left + _SLACK)
+            await asyncio.wait(tuple(self._telling.values()), timeout=left + _SLACK)  # one for each at least
             if not left or all(debt.heard for debt in self._left.values()):
                 return
 
