@@ -3,16 +3,19 @@
 1. A guarded function without a client of its own belongs to the one whose block it is called in.
 2. What a call's result waits for is over when it is returned: what is still to be awaited, or iterated, was
    not done when its outcome was told, and is refused.
+3. What a program has written on its function stands on the guarded one too, but for what guards it: a name
+   that both have is ours.
 """
 
 from __future__ import annotations
 
 import inspect
+import threading
 from abc import ABC, abstractmethod
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property, update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 from taskbound.core.identity.answered import parse_request_key
 from taskbound.sdk.guard.errors import NoClientError, SignatureError, UnpinnedToolError
@@ -31,6 +34,10 @@ __all__ = ["Guarded", "Guards", "current", "guard"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_IN_A_THREAD: Final = (
+    "have a `with client:` in this thread, or guard it with `@client.guard(…)`: a thread is within no block"
+    " of the one that started it"
+)
 Failed: TypeAlias = "type[Exception] | tuple[type[Exception], ...]"
 """The errors by which a function says that nothing was done."""
 
@@ -47,6 +54,7 @@ class Guarded(Generic[P, R]):
     """A function that is asked for before each run; called like the function itself."""
 
     __wrapped__: Callable[P, R]
+    __qualname__: str
 
     def __init__(
         self,
@@ -56,12 +64,20 @@ class Guarded(Generic[P, R]):
         client: Guards | None,
     ) -> None:
         """Guard it; `guard` is how one is made."""
+        kept: Mapping[str, object] = getattr(function, "__dict__", {})
+        vars(self).update({name: one for name, one in kept.items() if not hasattr(Guarded, name)})  # 3
+        update_wrapper(self, function, updated=())
         self._function = function
         self._signature = signature
         self._options = options
         self._client = client
         self.is_awaited = inspect.iscoroutinefunction(function)
-        update_wrapper(self, function)
+        if self.is_awaited:
+            _mark_awaited(self)
+
+    def __reduce__(self) -> str:
+        """By its name, as functions are: another process has its own, and a copy is this one."""
+        return self.__qualname__
 
     @property
     def tool(self) -> str:
@@ -136,7 +152,10 @@ class Guarded(Generic[P, R]):
         """
         client = self._client or current.get()
         if client is None:
-            raise NoClientError(f"`{self.tool}` was called where no client is")  # 1
+            elsewhere = threading.current_thread() is not threading.main_thread()
+            raise NoClientError(
+                f"`{self.tool}` was called where no client is", remedy=_IN_A_THREAD if elsewhere else ""
+            )  # 1
         call = Call(tool=self.tool, arguments=self._signature.written(args, kwargs), definition=self._digest)
         return client.run(self, call)
 
@@ -276,6 +295,16 @@ def guard(  # noqa: PLR0913 -- each by its name
     return _guard(function, server, tool, effect, options, None)
 
 
+def _mark_awaited(function: Guarded[..., Any]) -> None:
+    """Have who asks whether it is awaited (`iscoroutinefunction`) hear so, as far as Python lets it."""
+    if mark := getattr(inspect, "markcoroutinefunction", None):  # from Python 3.12 on
+        mark(function)
+    else:
+        import asyncio  # noqa: PLC0415 -- for what is awaited alone
+
+        vars(function)["_is_coroutine"] = vars(asyncio.coroutines).get("_is_coroutine")
+
+
 def _failures(failed: Failed) -> tuple[type[Exception], ...]:
     some = failed if isinstance(failed, tuple) else (failed,)
     told: tuple[object, ...] = some  # by a program that need not be typed
@@ -297,6 +326,12 @@ def _guard(
     client: Guards | None,
 ) -> Guarded[P, R] | Callable[[Callable[P, R]], Guarded[P, R]]:
     def made(function: Callable[P, R]) -> Guarded[P, R]:
+        if not callable(function):
+            raise SignatureError(
+                f"`{type(function).__name__}` is no function that can be guarded",
+                remedy="write `@guard` or `@guard(server=…)` right above the `def`: what else decorates it"
+                " (`@staticmethod`) stands above that",
+            )
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise SignatureError(
                 "a generator runs when it is iterated, and not when it is called",

@@ -14,14 +14,18 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import inspect
 import types
 from dataclasses import dataclass
 from typing import (
     TYPE_CHECKING,
+    Annotated,
     Any,
     Final,
     Literal,
     NoReturn,
+    NotRequired,
+    Required,
     Union,
     cast,
     get_args,
@@ -100,7 +104,7 @@ def shape_of(hint: object, where: str, depth: int = 0) -> Shape:  # noqa: PLR091
         return _dict(shape_of(inner[1], where, depth + 1) if inner else _ANYTHING)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return _enum(hint, where)
-    if is_typeddict(hint):
+    if _is_typed_dict(hint):
         return _typed_dict(hint, where, depth)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _record(hint, where, depth)
@@ -316,14 +320,37 @@ def _dict(item: Shape) -> Shape:
 def _typed_dict(kind: Any, where: str, depth: int) -> Shape:  # noqa: ANN401 -- no type says "a TypedDict"
     hints = get_type_hints(kind)
     members = {name: shape_of(one, f"{where}.{name}", depth + 1) for name, one in hints.items()}
-    required: frozenset[str] = kind.__required_keys__
+    marked = get_type_hints(kind, include_extras=True)
+    required = frozenset(name for name, one in marked.items() if _is_required(one, kind, name))
     return _members(members, required, dict, lambda value: value)
+
+
+def _is_typed_dict(hint: object) -> bool:
+    """Whether it is one; `typing_extensions` makes its own kind, which `typing` does not know."""
+    return is_typeddict(hint) or (isinstance(hint, type) and hasattr(hint, "__required_keys__"))
+
+
+def _is_required(hint: object, kind: Any, name: str) -> bool:  # noqa: ANN401 -- as above
+    """Whether a member may not be missing.
+
+    Python's own `__required_keys__` takes a `NotRequired` for required that it has not resolved: where a
+    module has `from __future__ import annotations`.
+    """
+    while (origin := get_origin(hint)) is Annotated:
+        hint = get_args(hint)[0]
+    if origin in {Required, NotRequired}:
+        return origin is Required
+    return name in kind.__required_keys__
 
 
 def _record(kind: type, where: str, depth: int) -> Shape:
     fields = dataclasses.fields(kind)
     if not all(one.init for one in fields):
         _refuse(where, f"is a `{kind.__name__}`, of which not every field is given when one is made")
+    names = {one.name for one in fields}
+    for more in inspect.signature(kind).parameters.values():
+        if more.name not in names and more.kind not in {more.VAR_POSITIONAL, more.VAR_KEYWORD}:
+            _refuse(where, f"is a `{kind.__name__}`, which is made of more than its fields (`{more.name}`)")
     hints = get_type_hints(kind)
     members = {one.name: shape_of(hints[one.name], f"{where}.{one.name}", depth + 1) for one in fields}
 

@@ -41,6 +41,7 @@ _HINTS: Final[Mapping[str, dict[str, JsonValue]]] = {
     "write": {"readOnlyHint": False, "destructiveHint": False},
     "destructive": {"readOnlyHint": False, "destructiveHint": True},
 }
+_DEFINE: Final = "define a function that calls it (`def`, with a type for each parameter), and guard that"
 _SPREAD: Final = frozenset({inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD})
 
 
@@ -51,8 +52,8 @@ def tool_of(function: Callable[..., object], *, server: str = "", tool: str = ""
         SignatureError: They make no tool's name.
     """
     module = str(getattr(function, "__module__", ""))
-    if module == "__main__":  # the same program by another way to start it
-        module = Path(inspect.getfile(function)).stem
+    if module == "__main__" and not server:  # the same program by another way to start it
+        module = _file_of(function)
     named = server or module.rpartition(".")[2].strip("_").replace("_", "-").lower()
     own = tool or str(getattr(function, "__name__", ""))
     try:
@@ -63,6 +64,13 @@ def tool_of(function: Callable[..., object], *, server: str = "", tool: str = ""
             remedy="name them: `guard(server=…, tool=…)`",
         ) from error
     return named, own
+
+
+def _file_of(function: Callable[..., object]) -> str:
+    try:
+        return Path(inspect.getfile(inspect.unwrap(function))).stem
+    except TypeError:
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +117,10 @@ class Signature:
         try:
             hints = get_type_hints(function)
         except (NameError, TypeError, AttributeError) as error:
-            raise SignatureError(f"the annotations of `{own}` can't be read: {error}") from error
+            raise SignatureError(
+                f"the annotations of `{own}` can't be read: {error}",
+                remedy="" if inspect.isroutine(inspect.unwrap(function)) else _DEFINE,
+            ) from error
         bound = inspect.signature(function)
         shapes = {one.name: _shape(own, one, hints) for one in bound.parameters.values()}
         properties = {name: _property(bound.parameters[name], one) for name, one in shapes.items()}
@@ -226,6 +237,12 @@ def _made(shape: Shape, said: JsonValue, name: str) -> Any:  # noqa: ANN401 -- w
 def _shape(function: str, one: inspect.Parameter, hints: Mapping[str, object]) -> Shape:
     if one.kind in _SPREAD:
         raise SignatureError(f"`{function}` takes any arguments (`*{one.name}`)", where=one.name)
+    if one.name not in hints and one.name in {"self", "cls"}:
+        raise SignatureError(
+            f"`{function}` is a method, and `{one.name}` is nothing that JSON can say",
+            remedy=f"guard it as one object's: `guard(server=…)(thing.{function})`; or guard a function",
+            where=one.name,
+        )
     if one.name not in hints:
         raise SignatureError(f"the parameter `{one.name}` of `{function}` has no type", where=one.name)
     return shape_of(hints[one.name], one.name)
