@@ -252,7 +252,7 @@ async def test_who_is_interrupted_while_people_are_waited_for_leaves_the_questio
             def broken(*_: object) -> Any:
                 raise KeyboardInterrupt
 
-            monkeypatch.setattr("taskbound.sdk.credential.select.select", broken)
+            monkeypatch.setattr("taskbound.sdk.client.select.poll", broken)
 
         def work(task: Task) -> None:
             try:

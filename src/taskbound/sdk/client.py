@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
@@ -329,6 +330,12 @@ class Client:
     def fileno(self) -> int:
         """The socket, to wait for: it is readable when something was pushed or the daemon is gone."""
         return self._socket.fileno()
+
+    def is_readable(self, seconds: float) -> bool:
+        """Whether it is, at once or within so many seconds; `ValueError` once it is closed here."""
+        waiting = select.poll()  # `select.select` takes none that was opened beside a thousand others
+        waiting.register(self._socket, select.POLLIN)
+        return bool(waiting.poll(seconds * 1000))
 
     def pushes(self) -> tuple[Push, ...]:
         """What the daemon has said unasked since the last look; call it when the socket is readable.

@@ -24,7 +24,6 @@
 
 from __future__ import annotations
 
-import select
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -421,7 +420,7 @@ class Task:
             if found is not None:
                 return found
             left = end - time.monotonic()
-            if left <= 0 or not select.select([self.client], [], [], left)[0]:
+            if left <= 0 or not self.client.is_readable(left):
                 return None
             replies = self.client.replies()
 

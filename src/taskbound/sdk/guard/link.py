@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import threading
 import time
 from contextlib import nullcontext
@@ -263,7 +262,7 @@ class BlockingLink(_Kept):
             if left <= 0:
                 return None
             try:
-                select.select([client], [], [], min(left, _TURN))  # 2: outside of the turn
+                client.is_readable(min(left, _TURN))  # 2: outside of the turn
             except (OSError, ValueError):  # another thread has closed it meanwhile
                 continue
 
@@ -293,7 +292,7 @@ class BlockingLink(_Kept):
             for reply in client.kept():
                 if reply.push is not None:
                     self._hear(reply.push)
-            while select.select([client], [], [], 0)[0]:
+            while client.is_readable(0):
                 for push in client.pushes():
                     self._hear(push)
         except (TaskboundError, OSError, ValueError):
