@@ -166,9 +166,9 @@ def client_at(place: Station, *, wait: float = 0.0, task: str = "") -> Client:
     return Client(Told(wait=wait, task=task), Here(socket=place.path))
 
 
-def async_client_at(place: Station, *, wait: float = 0.0) -> AsyncClient:
+def async_client_at(place: Station, *, wait: float = 0.0, task: str = "") -> AsyncClient:
     """The same for the test's own loop."""
-    return AsyncClient(Told(wait=wait), Here(socket=place.path))
+    return AsyncClient(Told(wait=wait, task=task), Here(socket=place.path))
 
 
 async def within(work: Callable[[], T]) -> T:

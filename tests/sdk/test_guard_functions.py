@@ -128,7 +128,7 @@ Thing.__module__ = "__main__"
         (Thing.at, r"`guard\(server=…\)\(thing.at\)`"),
         (Thing(), "name them"),
         (functools.partial(plain, "x"), "name them"),
-        (classmethod(plain), "right above the `def`"),
+        (classmethod(Thing.at), "right above the `def`"),
         ("notes", "right above the `def`"),
     ],
 )

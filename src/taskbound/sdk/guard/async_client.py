@@ -40,7 +40,7 @@ class AsyncClient(Speaker):
         """Do nothing yet (rule 1)."""
         super().__init__(told, outside)
         self._leaving: set[asyncio.Future[None]] = set()
-        self._owed = AsyncOwed(lambda: self._spoken)
+        self._owed = AsyncOwed(lambda: self._spoken, self._turn)
 
     @made_once
     def _link(self) -> AsyncLink:
@@ -105,12 +105,25 @@ class AsyncClient(Speaker):
     ) -> AsyncIterator[TaskHandle]:
         """A task for the length of the block, as `Client.task`."""
         order = order_of(purpose, template, scope, seconds, evidence, heartbeat, grace)
-        handle = await self._begin(order)
+        handle: TaskHandle | None = None
+        self._came()
+        try:
+            handle = await self._begin(order)
+            async with self._belonging(handle):
+                yield handle
+        finally:
+            idle = self._owed.is_idle and not self._leaving
+            for one in self._to_rest(idle=idle, joined=handle is None or handle.joined):
+                await one.rest()
+
+    @asynccontextmanager
+    async def _belonging(self, handle: TaskHandle) -> AsyncIterator[None]:
+        """The block itself, as `Client._belonging`."""
         token = current.set(self)
         beating = asyncio.get_running_loop().create_task(self._beat())
         left: BaseException | None = None
         try:
-            yield handle
+            yield
         except BaseException as error:
             left = error
             raise
@@ -246,9 +259,17 @@ class AsyncClient(Speaker):
     async def _closed(self) -> None:
         while self._leaving:
             await asyncio.wait(self._leaving)
-        for name in ("_link", "_web"):
-            if (one := vars(self).get(name)) is not None:
-                await one.close()
+        await self._end_all()
+
+    async def _closed_last(self) -> None:
+        while self._leaving:
+            await asyncio.wait(self._leaving)
+        if not self._is_needed(running=self._owed.is_running):  # somebody may have come meanwhile
+            await self._end_all()
+
+    async def _end_all(self) -> None:
+        for one in self._spoken_over():
+            await one.close()
 
     async def __aenter__(self) -> Self:
         """Guarded functions that are called within belong to it (rule 3)."""
@@ -257,5 +278,10 @@ class AsyncClient(Speaker):
 
     async def __aexit__(self, _: object, error: BaseException | None, *__: object) -> None:
         """Close it, as `Client` does."""
-        if self._out():
-            await self._owed.closed(error, self._closed)
+        if not self._out():
+            return
+        if not self._owed.is_running:
+            await self._owed.closed(error, self._closed_last)
+            return
+        async with self._owed.settled(error):  # a call is under way elsewhere, and needs its connection
+            pass

@@ -38,7 +38,7 @@ class Client(Speaker):
     def __init__(self, told: Told, outside: Outside) -> None:
         """Do nothing yet (rule 1)."""
         super().__init__(told, outside)
-        self._owed = BlockingOwed(lambda: self._spoken)
+        self._owed = BlockingOwed(lambda: self._spoken, self._turn)
 
     @made_once
     def _link(self) -> BlockingLink:
@@ -115,14 +115,27 @@ class Client(Speaker):
             TaskboundError: There is no daemon, or no such task.
         """
         order = order_of(purpose, template, scope, seconds, evidence, heartbeat, grace)
-        handle = self._begin(order)
+        handle: TaskHandle | None = None
+        self._came()
+        try:
+            handle = self._begin(order)
+            with self._belonging(handle):
+                yield handle
+        finally:
+            with self._turn:
+                for one in self._to_rest(idle=self._owed.is_idle, joined=handle is None or handle.joined):
+                    one.rest()
+
+    @contextmanager
+    def _belonging(self, handle: TaskHandle) -> Iterator[None]:
+        """The block itself: what is called in it is of the task, which is kept alive, and ends with it."""
         token = current.set(self)
         over = threading.Event()
         beating = threading.Thread(target=self._beat, args=(over,), daemon=True)
         beating.start()
         left: BaseException | None = None
         try:
-            yield handle
+            yield
         except BaseException as error:
             left = error
             raise
@@ -232,13 +245,12 @@ class Client(Speaker):
         Raises:
             OutcomeUntoldError: What came of some call could not be told, and nobody has heard so yet.
         """
-        self._close(None)
+        with self._owed.settled(None, final=True):
+            self._end_all()
 
-    def _close(self, error: BaseException | None) -> None:
-        with self._owed.settled(error, final=True):
-            for name in ("_link", "_web"):
-                if (one := vars(self).get(name)) is not None:
-                    one.close()
+    def _end_all(self) -> None:
+        for one in self._spoken_over():
+            one.close()
 
     def __enter__(self) -> Self:
         """Guarded functions that are called within belong to it (rule 3)."""
@@ -248,4 +260,6 @@ class Client(Speaker):
     def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         """Close it with the last block; beside an error that leaves it, what could not be told is a note."""
         if self._out():
-            self._close(error)
+            with self._owed.settled(error, final=not self._owed.is_running), self._turn:
+                if not self._is_needed(running=self._owed.is_running):
+                    self._end_all()

@@ -164,6 +164,15 @@ class Holds:
         """It is held no more."""
         self._actions.pop((call.tool, call.arguments), None)
 
+    def over(self) -> None:
+        """None is held any more: their task has ended."""
+        self._actions.clear()
+
+    @property
+    def are_none(self) -> bool:
+        """Whether people are asked about none of them, as far as it is known here."""
+        return not self._actions
+
 
 class Transport(Protocol):
     """How the daemon is spoken to: over its socket, or over HTTP."""

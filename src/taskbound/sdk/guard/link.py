@@ -305,6 +305,11 @@ class BlockingLink(_Kept):
             self._client.close()
             self._client, self._lost = None, time.monotonic()
 
+    def rest(self) -> None:
+        """End the connections until the next question, in the process that made them."""
+        if self.is_own:
+            self.close()
+
     def close(self) -> None:
         """End the connections."""
         with self._turn if self.is_own else nullcontext():  # 1: a thread had it, which a child has not
@@ -474,6 +479,11 @@ class AsyncLink(_Kept):
         client.close()
         if client is self._client:
             self._client, self._lost = None, time.monotonic()
+
+    async def rest(self) -> None:
+        """As `BlockingLink.rest`."""
+        if self.is_own:
+            await self.close()
 
     async def close(self) -> None:
         """End the connections."""

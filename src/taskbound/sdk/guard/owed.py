@@ -30,6 +30,7 @@ from taskbound.sdk.guard.flow import Pause, drive, steer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from taskbound.sdk.guard.flow import Flow, Step, Transport
 
@@ -163,10 +164,16 @@ def _paid(
 class _Owed:
     """What both kinds of client remember."""
 
-    def __init__(self, spoken: Callable[[], tuple[Transport, Callable[[Step], Any]]]) -> None:
-        """Owe nothing; `spoken` says how the daemon is spoken to."""
+    def __init__(
+        self,
+        spoken: Callable[[], tuple[Transport, Callable[[Step], Any]]],
+        turn: AbstractContextManager[object],
+    ) -> None:
+        """Owe nothing; `spoken` says how the daemon is spoken to, and no connection ends within `turn`."""
         self._spoken = spoken
+        self._turn = turn
         self._left: dict[int, Debt] = {}
+        self._running: set[int] = set()
         self._untold: dict[str, OutcomeUntoldError] = {}
         self._process = 0
 
@@ -174,9 +181,20 @@ class _Owed:
         """Whether this is the process whose calls these are (rule 6)."""
         here = os.getpid()
         if self._process not in {0, here}:
-            self._left, self._untold = {}, {}
+            self._left, self._untold, self._running = {}, {}, set()
         self._process = here
         return bool(self._left)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a call is under way, whose outcome is told by the connection that its permit came on."""
+        self._own()
+        return bool(self._running)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call is under way, and nothing is owed or to be said."""
+        return not (self._own() or self._running or self._untold)
 
     def _leave(self, debt: Debt) -> bool:
         """Whether a call that is over leaves something; it is remembered."""
@@ -229,12 +247,15 @@ class BlockingOwed(_Owed):
         self.tell()
         debt = Debt()
         try:
+            with self._turn:
+                self._running.add(id(debt))
             return drive(flow(debt), perform)
         except BaseException as error:
             if self._leave(debt) and not isinstance(error, Exception):
                 self.tell(seconds=_AT_ONCE)
             raise
         finally:
+            self._running.discard(id(debt))
             self._leave(debt)  # also where it is interrupted a second time
 
     def tell(self, *, seconds: float = 0.0) -> None:
@@ -284,9 +305,13 @@ class BlockingOwed(_Owed):
 class AsyncOwed(_Owed):
     """For asyncio programs: it is told behind whoever was cancelled, in the loop of the first call."""
 
-    def __init__(self, spoken: Callable[[], tuple[Transport, Callable[[Step], Any]]]) -> None:
+    def __init__(
+        self,
+        spoken: Callable[[], tuple[Transport, Callable[[Step], Any]]],
+        turn: AbstractContextManager[object],
+    ) -> None:
         """Owe nothing, as `BlockingOwed`."""
-        super().__init__(spoken)
+        super().__init__(spoken, turn)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._telling: dict[int, asyncio.Task[None]] = {}
         self._closing: asyncio.Task[None] | None = None
@@ -298,8 +323,10 @@ class AsyncOwed(_Owed):
         self.tell()
         debt = Debt()
         try:
+            self._running.add(id(debt))
             return await steer(flow(debt), perform)
         finally:
+            self._running.discard(id(debt))
             if self._leave(debt) and not debt.heard:
                 self._begin_soon(debt)
 

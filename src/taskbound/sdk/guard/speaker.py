@@ -13,7 +13,8 @@
 7. What a client needs it makes once, also where threads ask for it at once (`cached_property` alone does so
    until Python 3.11): with two keys and two ideas of its task, what one began the other could not end.
 8. Threads, and tasks of an event loop, may each have a block of one client, and blocks may stand within each
-   other: who leaves one ends nobody else's, and the last one closes the client.
+   other, that of a task too: who leaves one ends nobody else's, and no call that is under way wherever it
+   is. The last block closes the client; that of a task ends its connections, and the next call has new ones.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ class Speaker(Guards):
         self._outside = outside
         self._holds = Holds()
         self._blocks = 0
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
+        """Held while blocks and calls begin, and while connections end that none of them needs (rule 8)."""
         self.making = threading.RLock()
         """Held while something is made (rule 7)."""
         self._begun = False
@@ -156,17 +158,49 @@ class Speaker(Guards):
         """Guarded functions that are called from here on, in this context, belong to it (rule 3)."""
         _before.set((*_before.get(), current.get()))
         current.set(self)
-        with self._turn:
-            self._blocks += 1
+        self._came()
 
     def _out(self) -> bool:
         """They belong to what they did before; says whether no block of this is left (rule 8)."""
         if before := _before.get():  # none in another context than it was entered in
             _before.set(before[:-1])
             current.set(before[-1])
+        return self._went()
+
+    def _came(self) -> None:
+        """There is a block more (rule 8); a client that was closed is open again."""
+        with self._turn:
+            self._blocks += 1
+        if (web := vars(self).get("_web")) is not None:
+            web.open()
+
+    def _went(self) -> bool:
+        """There is a block less; says whether none is left (rule 8)."""
         with self._turn:
             self._blocks -= 1
             return self._blocks == 0
+
+    def _is_needed(self, *, running: bool) -> bool:
+        """Whether its connections are: by a block, or by a call that is under way."""
+        with self._turn:
+            return running or self._blocks > 0
+
+    def _to_rest(self, *, idle: bool, joined: bool) -> tuple[Any, ...]:
+        """The connections that nobody needs any more, as the block of a task is over (rule 8).
+
+        Args:
+            idle: Whether no call is under way, and nothing owed.
+            joined: Whether its task goes on, with what people are asked on the connection.
+        """
+        if not joined:
+            self._holds.over()
+        if not self._went() or not idle or not self._holds.are_none:
+            return ()
+        return self._spoken_over()
+
+    def _spoken_over(self) -> tuple[Any, ...]:
+        """What of it has connections."""
+        return tuple(one for name in ("_link", "_web") if (one := vars(self).get(name)) is not None)
 
     def _wanted(self, function: Guarded[P, R], *, awaited: bool) -> None:
         if function.is_awaited is not awaited:

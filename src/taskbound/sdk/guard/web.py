@@ -4,8 +4,8 @@
    sent again by itself.
 2. A proxy is used for https alone, and sees nothing of it.
 3. An answer has so many bytes at most.
-4. A client is of the process that made its first request. A child that was forked may close it, which takes
-   nothing away from its parent's loop.
+4. A client is of the process that made its first request. Its connections are made when they are needed, and
+   may be ended while nobody does; one that was closed sends nothing until a block of it is entered again.
 5. A cancelled question may be permitted all the same: it is waited for on, and what it comes to is the
    client's to tell (`owed`).
 """
@@ -15,8 +15,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
 
@@ -35,14 +36,27 @@ __all__ = ["AsyncWeb", "BlockingWeb"]
 _MOST: Final = 4 * 1024 * 1024
 _PATIENCE: Final = httpx2.Timeout(20.0, connect=5.0)
 _NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
+_CLOSED: Final = "this client was closed"
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 
 class _Own:
-    """Of which process a client is (rule 4)."""
+    """Of which process a client is, and whether it is closed (rule 4)."""
 
-    def __init__(self) -> None:
+    def __init__(self, origin: str, trust: SSLContext | None) -> None:
         self._process = 0
+        self._closed = False
+        self._settings: dict[str, Any] = {
+            "base_url": origin,
+            "timeout": _PATIENCE,
+            "trust_env": _by_proxy(origin),  # 2
+            "headers": _HEADERS,
+            "verify": True if trust is None else trust,
+        }
+
+    def open(self) -> None:
+        """Send again, should it have been closed."""
+        self._closed = False
 
     @property
     def is_own(self) -> bool:
@@ -60,14 +74,9 @@ class BlockingWeb(_Own):
 
     def __init__(self, origin: str, *, trust: SSLContext | None) -> None:
         """Send to this origin; `trust` says whom to believe instead of the system's authorities."""
-        super().__init__()
-        self._client = httpx2.Client(
-            base_url=origin,
-            timeout=_PATIENCE,
-            trust_env=_by_proxy(origin),  # 2
-            headers=_HEADERS,
-            verify=True if trust is None else trust,
-        )
+        super().__init__(origin, trust)
+        self._turn = threading.Lock()
+        self._client: httpx2.Client | None = None
 
     def perform(self, step: Step) -> object:
         """Do a step that is no run."""
@@ -90,11 +99,11 @@ class BlockingWeb(_Own):
 
     def _send(self, send: Send) -> HttpAnswer:
         self.require_own()
-        _require_open(self._client)
+        client = self._connected()
         if send.debt is not None:
             send.debt.sent = 1
         try:
-            with self._client.stream(
+            with client.stream(
                 send.method, send.path, headers=dict(send.headers), content=send.body or None
             ) as answer:
                 body = b""
@@ -104,9 +113,26 @@ class BlockingWeb(_Own):
             raise _lost(error) from error
         return _whole(answer, body)
 
+    def _connected(self) -> httpx2.Client:
+        with self._turn:
+            if self._closed:
+                raise ApiLostError(_CLOSED, sent=False)
+            if self._client is None:
+                self._client = httpx2.Client(**self._settings)
+            return self._client
+
+    def rest(self) -> None:
+        """End the connections until the next request, in the process that made them."""
+        if self.is_own:
+            with self._turn:
+                client, self._client = self._client, None
+            if client is not None:
+                client.close()
+
     def close(self) -> None:
-        """End the connections."""
-        self._client.close()
+        """End the connections, and send nothing more."""
+        self._closed = True
+        self.rest()
 
 
 class AsyncWeb(_Own):
@@ -114,14 +140,8 @@ class AsyncWeb(_Own):
 
     def __init__(self, origin: str, *, trust: SSLContext | None) -> None:
         """Send to this origin, as `BlockingWeb`."""
-        super().__init__()
-        self._client = httpx2.AsyncClient(
-            base_url=origin,
-            timeout=_PATIENCE,
-            trust_env=_by_proxy(origin),  # 2
-            headers=_HEADERS,
-            verify=True if trust is None else trust,
-        )
+        super().__init__(origin, trust)
+        self._client: httpx2.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def perform(self, step: Step) -> object:
@@ -146,7 +166,7 @@ class AsyncWeb(_Own):
         if self._loop not in {None, loop}:
             raise OtherLoopError("this client belongs to another event loop")
         self._loop = loop
-        _require_open(self._client)
+        self._connected()
         if send.debt is None:
             return await self._send(send)
         send.debt.sent = 1
@@ -156,7 +176,7 @@ class AsyncWeb(_Own):
 
     async def _send(self, send: Send) -> HttpAnswer:
         try:
-            async with self._client.stream(
+            async with self._connected().stream(
                 send.method, send.path, headers=dict(send.headers), content=send.body or None
             ) as answer:
                 body = b""
@@ -166,10 +186,23 @@ class AsyncWeb(_Own):
             raise _lost(error) from error
         return _whole(answer, body)
 
+    def _connected(self) -> httpx2.AsyncClient:
+        if self._closed:
+            raise ApiLostError(_CLOSED, sent=False)
+        if self._client is None:
+            self._client = httpx2.AsyncClient(**self._settings)
+        return self._client
+
+    async def rest(self) -> None:
+        """As `BlockingWeb.rest`."""
+        client, self._client = self._client, None
+        if client is not None and self.is_own:
+            await client.aclose()
+
     async def close(self) -> None:
-        """End the connections."""
-        if self.is_own:  # 4
-            await self._client.aclose()
+        """End the connections, and send nothing more."""
+        self._closed = True
+        await self.rest()
 
 
 async def _waited(debt: Debt) -> HttpAnswer | None:
@@ -183,11 +216,6 @@ async def _waited(debt: Debt) -> HttpAnswer | None:
         debt.answer = None
         return None
     return found
-
-
-def _require_open(client: httpx2.Client | httpx2.AsyncClient) -> None:
-    if client.is_closed:
-        raise ApiLostError("this client was closed", sent=False)
 
 
 def _by_proxy(origin: str) -> bool:
