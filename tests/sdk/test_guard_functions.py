@@ -118,6 +118,10 @@ class Thing:
     def __call__(self, text: str) -> str:
         return text
 
+    @classmethod
+    def made(cls, text: str) -> str:
+        return text
+
 
 Thing.__module__ = "__main__"
 
@@ -128,7 +132,7 @@ Thing.__module__ = "__main__"
         (Thing.at, r"`guard\(server=…\)\(thing.at\)`"),
         (Thing(), "name them"),
         (functools.partial(plain, "x"), "name them"),
-        (classmethod(Thing.at), "right above the `def`"),
+        (vars(Thing)["made"], "right above the `def`"),
         ("notes", "right above the `def`"),
     ],
 )
