@@ -23,6 +23,7 @@ import time
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from weakref import WeakSet
 
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.sdk.guard.errors import OutcomeUntoldError, ResultWithheldError
@@ -161,6 +162,12 @@ def _paid(
     debt.over()
 
 
+class _Run:
+    """A call that is under way: for as long as it is, also where its end is interrupted, and says nothing."""
+
+    __slots__ = ("__weakref__",)
+
+
 class _Owed:
     """What both kinds of client remember."""
 
@@ -173,7 +180,7 @@ class _Owed:
         self._spoken = spoken
         self._turn = turn
         self._left: dict[int, Debt] = {}
-        self._running: set[int] = set()
+        self._running: WeakSet[_Run] = WeakSet()
         self._untold: dict[str, OutcomeUntoldError] = {}
         self._process = 0
 
@@ -181,7 +188,7 @@ class _Owed:
         """Whether this is the process whose calls these are (rule 6)."""
         here = os.getpid()
         if self._process not in {0, here}:
-            self._left, self._untold, self._running = {}, {}, set()
+            self._left, self._untold, self._running = {}, {}, WeakSet()
         self._process = here
         return bool(self._left)
 
@@ -245,17 +252,17 @@ class BlockingOwed(_Owed):
     def run(self, flow: Callable[[Debt], Flow[T]], perform: Callable[[Step], object]) -> T:
         """What comes of a call, whose debt is told should it be interrupted."""
         self.tell()
-        debt = Debt()
+        debt, run = Debt(), _Run()
         try:
             with self._turn:
-                self._running.add(id(debt))
+                self._running.add(run)
             return drive(flow(debt), perform)
         except BaseException as error:
             if self._leave(debt) and not isinstance(error, Exception):
                 self.tell(seconds=_AT_ONCE)
             raise
         finally:
-            self._running.discard(id(debt))
+            self._running.discard(run)
             self._leave(debt)  # also where it is interrupted a second time
 
     def tell(self, *, seconds: float = 0.0) -> None:
@@ -321,12 +328,12 @@ class AsyncOwed(_Owed):
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         self.tell()
-        debt = Debt()
+        debt, run = Debt(), _Run()
         try:
-            self._running.add(id(debt))
+            self._running.add(run)
             return await steer(flow(debt), perform)
         finally:
-            self._running.discard(id(debt))
+            self._running.discard(run)
             if self._leave(debt) and not debt.heard:
                 self._begin_soon(debt)
 
