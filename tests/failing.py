@@ -66,6 +66,7 @@ def failing(work: Callable[[], str], site: Site, after: int, error: Exception) -
         # Some may be made once in a process, and be known the second time.
         if seen[0] >= after - 200 and not failed[0] and _site(frame, event, what) == site:
             failed[0] = True
+            del frame, what  # the error's traceback would keep what is called, such as a cursor with its rows
             raise error
 
     sys.setprofile(fail)
