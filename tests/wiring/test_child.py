@@ -93,6 +93,32 @@ def test_one_that_does_not_start_says_why_and_is_tried_again_after_a_pause_that_
     child.stop()
 
 
+def test_one_that_is_slower_than_its_bound_gets_twice_as_long_until_it_starts(home: Path) -> None:
+    elapsed = Elapsed()
+    child = SignerChild(home, ORIGIN, create=True, elapsed=elapsed, patience=0.001)
+    told: list[str] = []
+    for _ in range(20):
+        try:
+            child.start()
+        except SignerUnavailableError as error:
+            told.append(error.message)
+            elapsed.seconds += 30
+        else:
+            break
+    assert told[0] == (
+        "the signer does not start: it was not ready within 0.001 seconds; the next one has 0.002"
+    )
+    assert key_of(child)
+    child.stop()
+
+
+def test_one_that_ends_without_a_word_says_with_which_status(home: Path) -> None:
+    child = SignerChild(home, ORIGIN, create=True, words=("--what-no-signer-knows",), patience=60)
+    with pytest.raises(SignerUnavailableError) as found:
+        child.start()
+    assert found.value.message == "the signer does not start: it ended with status 2"
+
+
 def test_who_has_more_descriptors_than_select_can_name_hears_it_all_the_same(home: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], min(2_048, before[1])), before[1]))

@@ -7,7 +7,8 @@ Each is a process of its own, and under the same user it is no boundary against 
 2. The signer makes a key only as long as the log was never signed: one that has gone is an error. Egress and
    broker make one where there is none: what was sealed to another is said to be so, and is set again.
 3. One that has ended is started again, at once; one that did not even start, after a
-   pause that doubles up to half a minute.
+   pause that doubles up to half a minute. One that was not ready in time gets twice as long the next time, up
+   to 80 seconds: where the machine is too busy for the first bound, none would ever start.
 4. The egress is started once a server has slots, and not before: who has no secrets has no such process. So
    it is with the broker and targets.
 5. Once its daemon ends none is started any more, and one that is just starting is ended at once: it has
@@ -48,6 +49,8 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 _PATIENCE: Final = 10.0
+_LONGEST_PATIENCE: Final = 80.0
+"""Seconds that one may take until it is ready, the first time and at most (rule 3)."""
 _ENDING: Final = 5.0
 _PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
@@ -84,6 +87,7 @@ class Child(ABC):
         error: type[UnavailableError],
         *,
         elapsed: Callable[[], float] = time.monotonic,
+        patience: float = _PATIENCE,
     ) -> None:
         """Prepare; `start` starts it.
 
@@ -92,6 +96,7 @@ class Child(ABC):
             name: What the process is called: its socket and its words.
             error: What is raised when it does not start.
             elapsed: Seconds on a clock that is never set.
+            patience: Seconds that it may take until it is ready, the first time (rule 3).
         """
         self._elapsed = elapsed
         self._home = home
@@ -104,6 +109,7 @@ class Child(ABC):
         self._trouble = ""
         self._pause = 0.0
         self._again = 0.0
+        self._patience = patience
         self.socket = place_socket(home).with_name(f"{name}.sock")
         if len(os.fsencode(self.socket)) > SOCKET_LIMIT:  # `daemon.sock` is as long
             raise ValueError(f"INVARIANT: the {name}'s socket fits where the daemon's does")
@@ -160,13 +166,21 @@ class Child(ABC):
                 trouble = self._run(speaking)
             finally:
                 os.close(speaking)
-            said = "" if trouble else _hear(ear.fileno())
+            said = "" if trouble else _hear(ear.fileno(), self._patience)
         with self._turn:
             self._starting = False
         if said == "ready":
             return ""
+        slow = self._slower() if said is None else ""
         self.stop()
-        return trouble or said or "it ended, or said nothing in time"
+        if self._process is None or trouble:
+            return trouble
+        return slow or said or f"it ended with status {self._process.returncode}"
+
+    def _slower(self) -> str:
+        """Why one that is not ready yet counts as failed; the next one gets longer (rule 3)."""
+        had, self._patience = self._patience, min(2 * self._patience, _LONGEST_PATIENCE)
+        return f"it was not ready within {had:g} seconds; the next one has {self._patience:g}"
 
     def _run(self, speaking: int) -> str:
         """Run it, to speak on this descriptor; why it does not run, if it doesn't."""
@@ -220,6 +234,7 @@ class SignerChild(Child):
         create: bool,
         words: Sequence[str] = (),
         elapsed: Callable[[], float] = time.monotonic,
+        patience: float = _PATIENCE,
     ) -> None:
         """Prepare; `start` starts it, with a new key if it may `create` one and there is none (rule 2).
 
@@ -229,8 +244,9 @@ class SignerChild(Child):
             create: Whether a key may be made.
             words: What it is told of tokens: their issuer, and where the store is.
             elapsed: Seconds on a clock that is never set.
+            patience: Seconds that it may take until it is ready, the first time (rule 3).
         """
-        super().__init__(home, "signer", SignerUnavailableError, elapsed=elapsed)
+        super().__init__(home, "signer", SignerUnavailableError, elapsed=elapsed, patience=patience)
         self._origin = origin
         self._told = tuple(words)
         self.create = create
@@ -301,13 +317,15 @@ class ApiChild(Child):
         return ["--daemon", str(self._daemon), *self._told, "--log-level", self._level]
 
 
-def _hear(descriptor: int) -> str:
-    """The first line that is said there, empty when nothing is in time."""
+def _hear(descriptor: int, patience: float) -> str | None:
+    """The first line that is said there; empty of who ended without one, None where none came in time."""
     said = b""
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + patience
     with selectors.DefaultSelector() as waiting:  # a daemon has more descriptors than `select` can name
         waiting.register(descriptor, selectors.EVENT_READ)
-        while b"\n" not in said and waiting.select(max(0.0, end - time.monotonic())):
+        while b"\n" not in said:
+            if not waiting.select(max(0.0, end - time.monotonic())):
+                return None
             piece = os.read(descriptor, 1024)
             if not piece:
                 break
