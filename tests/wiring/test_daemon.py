@@ -15,6 +15,8 @@ import pytest
 
 from taskbound.adapters.store.sql import SqlReader
 from taskbound.core.credential import parse_mark
+from taskbound.wire.connection import Done
+from taskbound.wire.identity import RegisterPerson
 from taskbound.wiring.home import find_socket, make_home
 from taskbound.wiring.start import answers
 from taskbound.wiring.store import DATABASE
@@ -201,8 +203,13 @@ def test_a_key_that_has_gone_is_said_and_no_new_one_is_made_for_a_signed_log(hom
     with daemon(home):
         until(lambda: covered(socket), "the log was signed")
     shutil.rmtree(home / "signer")
-    with daemon(home):
+    with daemon(home) as one:
         until(lambda: "key-missing" in status(socket).signer, "the status names the key")
+        for number in range(3):  # each gets its place in another round
+            with client(socket) as person:
+                person.ask(RegisterPerson(name=f"p{number}", uid=os.geteuid() + number), Done)
+            until(lambda: placed(socket), "records get their places without a signature")
+        assert one.words.count("a round failed") == 1
     assert not (home / "signer").exists()
 
 
