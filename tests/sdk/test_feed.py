@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from taskbound.core.revocation.feed import About, FeedBrokenError, Thing
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
-from taskbound.sdk.feed import FeedFollower, FeedReader, RevokedError, StaleFeedError
+from taskbound.sdk.feed import BOUND, FeedFollower, FeedReader, RevokedError, StaleFeedError, pause_after
 from taskbound.sdk.fresh import awake
 from taskbound.wire.connection import Fault
 from taskbound.wire.revocation import FeedEntry, FeedRows, ReadFeed
@@ -386,3 +386,20 @@ may.set()
 other.join()
 print("parent", said(KEY), said(TASK), flush=True)
 """
+
+
+@pytest.mark.parametrize(
+    ("code", "family", "asks_less_often"),
+    [
+        ("invalid_client", "unproven", True),
+        ("invalid_dpop_proof", "malformed", True),
+        ("forbidden", "denied", True),
+        ("feed-stale", "unavailable", False),
+        ("other-log", "denied", False),
+    ],
+)
+def test_a_follower_that_is_told_no_asks_less_often(code: str, family: str, asks_less_often: bool) -> None:  # noqa: FBT001 -- a case's word
+    away = pause_after(DaemonLostError("away"))
+    told = pause_after(RefusedByDaemonError(Fault(code=code, message="m", advice="a", family=family)))
+    assert (told > away) is asks_less_often
+    assert told + away < BOUND  # who is let in again is fresh before what was heard is stale

@@ -23,10 +23,7 @@ from taskbound.adapters.claims import SqliteClaims
 from taskbound.adapters.keys.es256 import Es256Key
 from taskbound.core.clock import Instant, minutes
 from taskbound.core.token.served import Serving
-from taskbound.sdk.feed import StaleFeedError
 from taskbound.wiring.cli import own_command
-from taskbound.wiring.proxied import Unheard
-from taskbound.wiring.service import IssuerSilentError
 from tests.sdk.verify.world import Place
 from tests.surfaces.network.certificates import Authority
 from tests.wiring.proxying import Nowhere, guard_file
@@ -73,18 +70,6 @@ def test_a_guard_whose_issuer_is_away_is_asked_and_what_needs_it_does_not_pass(
         assert guard.end(signal.SIGINT) == 0
     assert left(folder) == {"claims", "echo.pem", "guard.sock.lock", "guard.toml"}
     assert (folder / "claims").stat().st_mode & 0o777 == 0o700
-
-
-def test_an_issuer_that_stays_away_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
-    now = 0.0
-    unheard = Unheard(lambda: now)
-    for _ in range(3_000):  # ten minutes of it
-        unheard(IssuerSilentError("the issuer can't be asked"))
-        now += 0.2
-    assert len(caplog.messages) == 10
-    assert caplog.messages[0] == "what ended is not heard: the issuer can't be asked [issuer-silent]"
-    unheard(StaleFeedError("another reason"))
-    assert caplog.messages[-1] == "what ended is not heard: another reason [stale-feed]"
 
 
 def test_of_guards_that_start_at_once_one_is_asked_and_the_others_say_why_they_are_not(folder: Path) -> None:

@@ -116,14 +116,25 @@ def test_a_token_that_was_revoked_is_followed_by_another_and_a_service_that_is_g
     assert code_of(ServiceLink(issuer=world.origin, name="goes", key=second)) == "invalid_client"
 
 
-def test_who_has_no_key_of_the_service_hears_nothing(world: World) -> None:
+def test_who_has_no_key_of_the_service_hears_nothing_and_its_log_says_so_once_until_it_has_one(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="taskbound.wiring.service")
     told: list[str] = []
     registered(world, "kept", Es256Key.generate())
-    link = ServiceLink(issuer=world.origin, name="kept", key=Es256Key.generate())
+    key, thing = Es256Key.generate(), Thing(namespace="default", about=About.TASK, id="x")
+    link = ServiceLink(issuer=world.origin, name="kept", key=key)
     reader, follower = link.follow(failed=lambda error: told.append(error.message))
-    until(lambda: bool(told), "it is told so")
+    until(lambda: len(told) > 1, "it is told so")
+    assert knows(reader, thing) == "stale"
+    with client(world.one.socket) as one:
+        one.ask(AddServiceKey(name="kept", key=key.public.decode()), Done)
+    until(lambda: knows(reader, thing) == "clear", "it hears what ended")
     follower.stop()
-    assert knows(reader, Thing(namespace="default", about=About.TASK, id="x")) == "stale"
+    unheard, heard = caplog.messages
+    assert unheard.startswith("what ended is not heard: ")
+    assert "[invalid_client]; what to do: look with `taskbound service show`" in unheard
+    assert heard == "what ended is heard again"
 
 
 def test_f24_another_log_is_said_in_the_issuers_own_code(world: World) -> None:

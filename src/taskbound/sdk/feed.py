@@ -13,7 +13,8 @@
 5. The child of a process that was forked has nobody who follows: it knows what was heard, and is stale until
    it follows by itself.
 6. A `FeedFollower` asks on and on in a thread. What fails is tried again a moment later and told to whoever
-   wants to know; it never ends by itself, and nothing that fails makes anything fresh.
+   wants to know; it never ends by itself, and nothing that fails makes anything fresh. Who is told no, such
+   as for a key that proves nothing, asks less often: each such question is looked at, and refused, over there.
 """
 
 from __future__ import annotations
@@ -36,7 +37,16 @@ if TYPE_CHECKING:
 
     from taskbound.wire.revocation import FeedEntry, FeedRows
 
-__all__ = ["BOUND", "Asked", "FeedFollower", "FeedReader", "RevokedError", "StaleFeedError", "awake"]
+__all__ = [
+    "BOUND",
+    "Asked",
+    "FeedFollower",
+    "FeedReader",
+    "RevokedError",
+    "StaleFeedError",
+    "awake",
+    "pause_after",
+]
 
 _WAIT: Final = 2_000
 """Milliseconds that one question waits for news; two of them fit into the bound."""
@@ -44,6 +54,8 @@ _KEPT: Final = 720.0
 """Seconds after which what was heard is forgotten: no token lives half as long."""
 _AGAIN: Final = 0.2
 """Seconds after a question that failed."""
+_REFUSED: Final = 1.0
+"""Seconds after one that was refused (rule 6)."""
 _OTHER_LOG: Final = "other-log"
 _SECOND: Final = 1_000_000
 _ABOUTS: Final = {one.value: one for one in About}
@@ -244,7 +256,14 @@ class FeedFollower:
     def _tell(self, error: TaskboundError) -> None:
         with suppress(Exception):  # who is told of failures is not what keeps it fresh
             self._failed(error)
-        self._ending.wait(_AGAIN)
+        self._ending.wait(pause_after(error))
+
+
+def pause_after(error: TaskboundError) -> float:
+    """Seconds until a follower asks again after this failure (rule 6)."""
+    if not isinstance(error, RefusedByDaemonError) or error.fault.code == _OTHER_LOG:
+        return _AGAIN
+    return _AGAIN if error.fault.family == "unavailable" else _REFUSED
 
 
 def _code(error: TaskboundError) -> str:

@@ -22,7 +22,6 @@ import argparse
 import asyncio
 import fcntl
 import json
-import logging
 import os
 import signal
 import socket
@@ -35,7 +34,6 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.escape import escape_rest
 from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
-from taskbound.sdk.fresh import awake
 from taskbound.sdk.verify.told import MAX_BODY
 from taskbound.surfaces.http.bounds import Bounds
 from taskbound.surfaces.http.connection import HttpConnection
@@ -52,21 +50,18 @@ from taskbound.wiring.ready import say_failed, say_ready
 from taskbound.wiring.service import ServiceLink, read_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from taskbound.adapters.keys.es256 import Es256Key
     from taskbound.wiring.proxied_file import GuardFile
 
-__all__ = ["GuardInUseError", "GuardNotStartedError", "Unheard", "main"]
+__all__ = ["GuardInUseError", "GuardNotStartedError", "main"]
 
-_log = logging.getLogger(__name__)
 _BACKLOG: Final = 512
 _MALFORMED: Final = 2
 _FAILED: Final = 4
 _THREADS: Final = 16
 """Requests that are looked at at once (rule 5)."""
-_SAID: Final = 60.0
-"""Seconds for which the same failure is not said again."""
 _IDLE: Final = 3_900.0
 """Seconds: longer than proxies keep a connection, or one that is closed meanwhile is a question not asked."""
 
@@ -221,7 +216,7 @@ async def _serve(
     loop.set_default_executor(ThreadPoolExecutor(_THREADS, "asked"))  # 5
     link = ServiceLink(issuer=file.issuer, name=file.name, key=key, namespace=file.namespace, tls=tls)
     with _listening(file, group) as listening:
-        reader, follower = link.follow(failed=Unheard())
+        reader, follower = link.follow()
         try:
             verifier = guard(
                 name=file.name,
@@ -247,27 +242,6 @@ async def _serve(
         finally:
             follower.stop()
     return 0
-
-
-class Unheard:
-    """Says in the log that what ended is not heard: once for each reason, and each minute while it stays."""
-
-    def __init__(self, clock: Callable[[], float] = awake) -> None:
-        """Have said nothing yet.
-
-        Args:
-            clock: Seconds from anywhere, which never go back.
-        """
-        self._clock = clock
-        self._said: tuple[str, float] | None = None
-
-    def __call__(self, error: TaskboundError) -> None:
-        """It failed once more: five times a second, for as long as the issuer is away."""
-        now = self._clock()
-        if self._said is not None and self._said[0] == error.code and now - self._said[1] < _SAID:
-            return
-        self._said = error.code, now
-        _log.warning("what ended is not heard: %s [%s]", error.message, error.code)
 
 
 def _place(listening: socket.socket) -> str:

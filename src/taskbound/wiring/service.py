@@ -16,10 +16,13 @@ It needs the extra `services`, and that the service is registered with this key.
    request meanwhile does not. Threads wait for each other while a token is asked for, and for nothing else.
 4. What the issuer says no to is raised with its own code: `other-log` has a reader begin anew. What can't be
    asked is raised too, and makes nothing fresh.
+5. That the feed is not heard is said in the log, once for each other reason, and that it is heard again: a
+   service whose key proves nothing does nothing for anybody, and whoever runs it has to see why.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 import time
@@ -31,6 +34,7 @@ import msgspec
 from taskbound.adapters.claims import Seal, SharedClaims
 from taskbound.adapters.keys.es256 import Es256Key, read_pem
 from taskbound.core.action import parse_object
+from taskbound.core.action.escape import escape_rest
 from taskbound.core.errors import MalformedError, UnavailableError
 from taskbound.core.token.values import DEFAULT_NAMESPACE, service_name
 from taskbound.sdk.client import RefusedByDaemonError
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BadServiceKeyError", "IssuerSilentError", "ServiceLink", "read_key"]
 
+_log = logging.getLogger(__name__)
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 _LIFE: Final = 60
@@ -72,6 +77,12 @@ _FEED: Final = "/v1/revocations"
 _INTROSPECT: Final = "/oauth/introspect"
 _REQUESTS: Final = "/v1/service/requests"
 _PROOFS: Final = "/v1/service/proofs"
+_INVALID_CLIENT: Final = "invalid_client"
+_UNKNOWN: Final = (
+    "look with `taskbound service show` whether this key proves this service, and with `taskbound audit tail`"
+    " why it was refused (`proof-refused`)"
+)
+"""Whom the issuer does not believe it tells no more than that (RFC 6749 §5.2)."""
 _BUSY: Final = frozenset({408, 425, 429})
 """What is no refusal of what was asked, though HTTP counts it as the client's."""
 _MALFORMED: Final = frozenset({400, 405, 411, 413, 415, 422})
@@ -144,10 +155,20 @@ class ServiceLink:
         """A reader of the namespace's feed, and what keeps it fresh in a thread that has begun.
 
         Args:
-            failed: Told each time that it could not be asked; called in the thread.
+            failed: Told each time that it could not be asked, beside the log (rule 5); called in the thread.
         """
-        reader = FeedReader(self._namespace)
-        follower = FeedFollower(reader, self.fetch, failed=failed)
+        reader, hearing = FeedReader(self._namespace), _Hearing()
+
+        def fetch(ask: ReadFeed) -> FeedRows:
+            rows = self.fetch(ask)
+            hearing.hears()
+            return rows
+
+        def unheard(error: TaskboundError) -> None:
+            hearing.hears_nothing(error)
+            failed(error)
+
+        follower = FeedFollower(reader, fetch, failed=unheard)
         follower.start()
         return reader, follower
 
@@ -284,6 +305,29 @@ class ServiceLink:
         return answer
 
 
+class _Hearing:
+    """What was said last of whether the feed is heard (rule 5)."""
+
+    def __init__(self) -> None:
+        """Have said nothing."""
+        self._said = ""
+
+    def hears(self) -> None:
+        """Say so, where the last word was another."""
+        if self._said:
+            _log.info("what ended is heard again")
+        self._said = ""
+
+    def hears_nothing(self, error: TaskboundError) -> None:
+        """Say why, where the last word was another; what the issuer says is shown as it is, on one line."""
+        code = error.fault.code if isinstance(error, RefusedByDaemonError) else error.code
+        said = escape_rest(f"{error.message} [{code}]")
+        if said != self._said:
+            advice = f"; what to do: {escape_rest(error.advice)}" if error.advice else ""
+            _log.warning("what ended is not heard: %s%s", said, advice)
+        self._said = said
+
+
 def _object(answer: IssuerAnswer) -> Mapping[str, object]:
     try:
         return parse_object(answer.body)
@@ -298,11 +342,12 @@ def _refusal(answer: IssuerAnswer) -> RefusedByDaemonError:
     def word(*names: str) -> str:
         return next((one for name in names if isinstance(one := said.get(name), str)), "")
 
+    code = word("code", "error") or "issuer-silent"
     return RefusedByDaemonError(
         Fault(
-            code=word("code", "error") or "issuer-silent",
+            code=code,
             message=word("detail", "error_description") or f"the issuer answered with status {answer.status}",
-            advice=word("advice"),
+            advice=word("advice") or (_UNKNOWN if code == _INVALID_CLIENT else ""),
             family=_family(answer.status),
         )
     )
