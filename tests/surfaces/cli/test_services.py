@@ -4,7 +4,9 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from taskbound.adapters.keys.es256 import Es256Key
 from tests.tokens import es256
 
 if TYPE_CHECKING:
@@ -20,11 +22,16 @@ def test_a_service_is_added_given_a_key_changed_and_removed(place: Installation,
     assert "no services" in place("service", "list").out
     done = place(*PAY, "--enforce", "pay__*", "--enforce", "ledger__book")
     assert (done.status, "has no key yet" in done.out) == (0, True), done
+    pem = tmp_path / "payments.pem"
+    own = Es256Key.generate().private
+    pem.write_bytes(own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    refused = place("service", "key", "add", "payments", str(pem))
+    assert (refused.status, "is a PEM" in refused.err, "read_key" in refused.err) == (2, True, True), refused
     file = tmp_path / "payments.jwk"
     file.write_text(json.dumps(KEY.numbers))
     kid = KEY.jwk.thumbprint
     added = place("service", "key", "add", "payments", str(file))
-    assert (added.status, kid in added.out) == (0, True), added
+    assert (added.status, added.out.count(kid)) == (0, 1), added
     shown = place("--json", "service", "show", "payments").document
     assert (shown["row"]["tools"], shown["row"]["keys"]) == (["ledger__book", "pay__*"], 1)
     assert [(one["kid"], one["removed"]) for one in shown["keys"]] == [(kid, 0)]

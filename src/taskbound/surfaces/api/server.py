@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -259,7 +260,12 @@ class SocketServer(asyncio.Protocol):
         if self._peer is None or self._connection is not None:
             raise NotOpenError("the connection is open already")
         if ask.version != __version__:
-            raise VersionError(f"the daemon is {__version__}, and this is {ask.version}")  # 2
+            raise VersionError(  # 2
+                f"the daemon is {__version__}, and this is {ask.version}",
+                remedy="end the older of the two: the daemon (`taskbound serve --end`, or"
+                f" `kill {os.getpid()}`), which is started anew by whoever needs it, or the program that started"
+                " the gateway",
+            )
         if ask.role not in _ROLES:
             raise NotOpenError(f"`{ask.role}` is no role", where="role")
         parse_name(ask.namespace, what="a namespace")

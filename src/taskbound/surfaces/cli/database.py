@@ -18,7 +18,9 @@ from taskbound.surfaces.cli.session import Session, command
 
 __all__ = ["DatabaseFinding", "DatabaseReport", "DatabaseUpgraded", "app", "check", "upgrade"]
 
-app = typer.Typer(name="db", help="The database, when it is PostgreSQL's.", no_args_is_help=True)
+app = typer.Typer(
+    name="db", help="The database: its copies, and the tables of one in PostgreSQL.", no_args_is_help=True
+)
 
 StoreOption = Annotated[
     str,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -27,6 +27,13 @@ __all__ = ["add", "add_key", "app", "change", "keys", "list_all", "remove", "rem
 app = group("service", "Services: enforcement points, and systems downstream that are shown tokens.")
 keys = group("key", "The public keys that prove a service.")
 app.add_typer(keys)
+
+_PEM: Final = b"-----BEGIN "
+_PUBLIC: Final = (
+    "have the service write its public half: `python -c 'from pathlib import Path; from"
+    ' taskbound.wiring.service import read_key; print(read_key(Path("payments.pem")).public.decode())\''
+    " > payments.jwk`"
+)
 
 ServiceArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="The service's name.", show_default=False)
@@ -170,8 +177,11 @@ def add_key(
     ],
 ) -> None:
     """Have a key prove a service: its owner's act. The private half stays with the service."""
+    raw = read_file(file)
+    if raw.lstrip().startswith(_PEM):  # most often the private half, which is not even sent to the daemon
+        raise BadInputError(f"`{shown(file)}` is a PEM, and no JSON Web Key", remedy=_PUBLIC)
     try:
-        key = read_file(file).decode()
+        key = raw.decode()
     except UnicodeDecodeError as error:
         raise BadInputError(f"`{shown(file)}` holds no key: it is not UTF-8") from error
     done = session.ask(AddServiceKey(name=name, key=key), Done)

@@ -106,12 +106,15 @@ class Session:
         return self.client().ask(ask, kind, patience=patience)
 
     def done(self, answer: Done, sentence: str) -> None:
-        """Say that it took effect: the daemon's answer with `--json`, our sentence without."""
+        """Say that it took effect: the daemon's answer with `--json`, our sentence without.
+
+        What the daemon says besides stands behind the sentence, unless the sentence has it already.
+        """
         if self.screen.json:
             self.screen.document(answer)
             return
-        detail = f" ({shown(Words(answer.detail))})" if answer.detail else ""
-        self.screen.line(f"{sentence}{detail}")
+        detail = shown(Words(answer.detail))
+        self.screen.line(sentence if detail in sentence else f"{sentence} ({detail})")
 
     def close(self) -> None:
         """End the connection, if there is one."""
