@@ -251,7 +251,7 @@ def test_a_transaction_token_comes_with_a_permit_that_wants_one_and_its_lack_tak
         }
         without = agent.ask(said)  # the daemon has no signer yet
         assert without.status == 200
-        assert without.json["token_refused"].startswith("signer-unavailable")
+        assert without.json["token_refused"] == "signer-unavailable: no token can be signed now"
         agent.one.place.daemon.token.issuing = agent.one.tokens.tokens
         told = agent.ask(said).json
         claims = claims_in(told["token"])

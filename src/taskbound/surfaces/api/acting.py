@@ -7,7 +7,8 @@
 3. Only a permit is answered as one. Everything else is an answer of its own that lets nothing run: also the
    repetition of what was permitted before, since nobody knows what the first answer led to.
 4. A transaction token is issued after the permit is durable, where the rules let the agent ask for one. Its
-   lack takes nothing from the permit.
+   lack takes nothing from the permit. Why none can be signed now stands in the log: an agent that is afar is
+   not told where the signer of this machine is.
 5. An agent sees its own task's actions, and of them what it needs to go on: no rule that decided.
 6. A credential is not asked for here: its secret is taken on the connection that has its permit.
 """
@@ -44,7 +45,7 @@ from taskbound.flows.token.orders import parse_content_digest
 from taskbound.surfaces.api.action import decided, malformed, reasons_of, record_unread
 from taskbound.surfaces.api.authority import apart
 from taskbound.surfaces.api.daemon import Asked
-from taskbound.surfaces.api.errors import family_of
+from taskbound.surfaces.api.errors import family_of, fault_of
 from taskbound.surfaces.api.looking import MOST_ROUNDS
 from taskbound.surfaces.api.show import changed_values, reasons
 from taskbound.surfaces.api.tracing import watching
@@ -68,6 +69,7 @@ _NOTE: Final = 1000
 """Characters of a note."""
 _DIGEST: Final = re.compile(r"(?:[0-9a-f]{64})?", re.ASCII)
 _RESULTS: Final = frozenset({"unknown", "not-sent"})
+_NOT_NOW: Final = "no token can be signed now"
 """Outcomes that have no result, and are recorded by that."""
 
 
@@ -243,7 +245,9 @@ async def _permitted(
     try:
         text = await apart(partial(_issue, daemon, seat, ask, proposal.id))
     except TaskboundError as error:
-        return msgspec.structs.replace(answer, token_refused=f"{error.code}: {error.message}")  # 4
+        told = fault_of(error, operation="the token of an action")  # 4
+        words = _NOT_NOW if told.family == "unavailable" else told.message
+        return msgspec.structs.replace(answer, token_refused=f"{told.code}: {words}")
     return msgspec.structs.replace(answer, token=text)
 
 
