@@ -275,7 +275,9 @@ def _daemon(status: StatusReport, home: Path) -> Iterator[Finding]:
         else status.signer
         if status.signer.startswith("the signer ")
         else f"the signer was not reached: {status.signer}",
-        advice="" if signer else f"see `{shown(str(home / 'log' / 'daemon.log'))}`",
+        advice=""
+        if signer
+        else f"see `{shown(str(home / 'log' / 'daemon.log'))}`, or what `taskbound serve` wrote",
     )
     if status.stopped:
         yield Finding(

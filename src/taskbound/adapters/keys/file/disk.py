@@ -56,7 +56,10 @@ class KeyMissingError(KeyUnusableError):
     """The key's directory, the key, or the signer's memory is not there."""
 
     code = "key-missing"
-    remedy = "put back all three from one backup; a new key starts a new log"
+    remedy = (
+        "put back all three from one backup, as a new key starts a new log; several daemons on one database have"
+        " one signer (docs/guides/postgresql.md)"
+    )
 
 
 class KeyExposedError(KeyUnusableError):
