@@ -14,7 +14,7 @@
    it follows by itself.
 6. A `FeedFollower` asks on and on in a thread. What fails is tried again a moment later and told to whoever
    wants to know; it never ends by itself, and nothing that fails makes anything fresh. Who is told no, such
-   as for a key that proves nothing, asks less often: each such question is looked at, and refused, over there.
+   as for a key that proves nothing, asks less often: each such question is looked at over there, and refused.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What the daemon does by itself, over and over: places, signatures, deliveries, deadlines.
 
 1. Records get places and a checkpoint within the merge delay of a second (design 6).
-2. A round that fails is logged, once for each other reason, and tried again; it never ends the rounds.
+2. A round that fails is logged, once for each other reason that has a code, and tried again; it never ends
+   the rounds.
 3. What is due to end is ended by the worker, in its first lane: tasks past their deadline, tasks that nobody
    is there for (`flows.task.watch`) or was let in to (`flows.task.unclaimed`), and tasks whose run was killed
    (`taskbound run`) and can end nothing any more.
@@ -156,10 +157,8 @@ class Rounds:
                 _log.warning("a round failed: %s", trouble)
             daemon.signer_state = trouble
         except Exception as error:  # noqa: BLE001 - the thread's outermost edge, rule 2
-            trouble = f"a round failed ({type(error).__name__}); the log says more"
-            if daemon.signer_state != trouble:
-                _log.exception("a round failed")
-            daemon.signer_state = trouble
+            _log.exception("a round failed")
+            daemon.signer_state = f"a round failed ({type(error).__name__}); the log says more"
         finally:
             self._signer.close()  # it serves one at a time, and other daemons ask it too
 

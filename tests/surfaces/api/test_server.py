@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from taskbound import __version__
+from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api import connection, server
 from taskbound.wire.connection import Done, Fault, Open, Ping
 from taskbound.wire.envelope import Said
@@ -51,6 +53,17 @@ def test_an_opened_connection_may_be_silent(tmp_path: Path, monkeypatch: pytest.
             monkeypatch.setattr(server, "OPENING", 0.0)
             assert await code_of(place.path, b"") == "not-open"
             assert await client.ask(Ping(), Done) == Done()
+
+    asyncio.run(story())
+
+
+def test_a_program_of_another_version_is_told_how_to_end_the_daemon(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await place.client(version="0.0.1")
+            assert refused.value.fault.code == "other-version"
+            assert f"`kill {os.getpid()}`" in refused.value.fault.advice
 
     asyncio.run(story())
 
