@@ -47,7 +47,21 @@ def refused(url: str, error: type[Exception]) -> str:
 
 def test_a_server_that_is_not_there_is_said_to_be_lost() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        refused(f"postgresql:///nowhere?host={folder}", LostDatabaseError)
+        words = refused(f"postgresql:///nowhere?host={folder}", LostDatabaseError)
+    assert words.startswith("the database's server can't be reached: ")
+    assert "No such file or directory" in words
+
+
+def test_who_opens_a_database_that_lets_nobody_in_is_told_the_servers_reason(server: Server) -> None:
+    missing, stranger = server.url("nowhere"), server.url("postgres", "nobody-s")
+    with pytest.raises(LostDatabaseError) as found:
+        PostgresStore(missing)
+    assert found.value.message == ('the database\'s server lets nobody in: database "nowhere" does not exist')
+    assert "pg_hba.conf" in found.value.advice
+    with pytest.raises(LostDatabaseError, match="does not exist"):
+        upgrade_database(stranger)
+    (finding,) = examine_database(missing)
+    assert 'database "nowhere" does not exist' in finding.text
 
 
 def test_a_database_without_tables_names_the_command_that_makes_them(server: Server) -> None:

@@ -57,8 +57,8 @@ class KeyMissingError(KeyUnusableError):
 
     code = "key-missing"
     remedy = (
-        "put back all three from one backup, as a new key starts a new log; several daemons on one database have"
-        " one signer (docs/guides/postgresql.md)"
+        "put back all three from one backup, as a new key starts a new log; several daemons on one database"
+        " have one signer (docs/guides/postgresql.md)"
     )
 
 

@@ -32,6 +32,7 @@ from taskbound.adapters.store.postgres.server.driver import (
     lost,
     place,
     translate,
+    unopened,
 )
 from taskbound.adapters.store.postgres.server.link import PostgresLink
 from taskbound.adapters.store.postgres.server.opening import require_numbers, require_schema, require_server
@@ -109,7 +110,10 @@ class PostgresStore:
         self._failed = failed
         self._broken: StoreUnavailableError | None = None
         self._closed = False
-        self._writer = self._open()
+        try:
+            self._writer = connect(url)
+        except psycopg.Error as error:
+            raise unopened(error) from error
         self._backend = self._writer.info.backend_pid
         try:
             require_server(self._writer)

@@ -9,6 +9,8 @@
 4. Names are looked up in our own schema only, so that nobody else's table or function
    takes the place of one of ours.
 5. No word of an error of ours holds a password: it names the server, not the address.
+6. Why a database can't be opened is said in the server's own words, or libpq's, to who opens it. Whoever
+   is refused later, an agent that is afar too, is told that it is lost, and no more.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ __all__ = [
     "lost",
     "place",
     "translate",
+    "unopened",
 ]
 
 Connection: TypeAlias = "psycopg.Connection[tuple[object, ...]]"
@@ -44,6 +47,8 @@ SCHEMA: Final = "taskbound"
 """Every table of ours lies in it."""
 
 _CONNECT_SECONDS: Final = 5
+_FATAL: Final = "FATAL:"
+"""What stands before a server's own reason to let nobody in."""
 _SESSION: Final = f"""
     SET search_path = {SCHEMA}, pg_temp;
     SET default_transaction_isolation = 'read committed';
@@ -136,6 +141,20 @@ def translate(error: BaseException) -> StoreError:
         state, (StoreUnavailableError, f"the database refuses: {_first_line(error)} [{state or 'client'}]")
     )
     return kind(words)
+
+
+def unopened(error: BaseException) -> StoreError:
+    """The store's error for one of the driver, to who opens the database (rule 6)."""
+    if not lost(error):
+        return translate(error)
+    told = next((one for one in str(error).splitlines() if _FATAL in one), "")
+    if told:  # the server answered
+        return LostDatabaseError(
+            f"the database's server lets nobody in: {told.rpartition(_FATAL)[2].strip()}",
+            remedy="see whether this database and role are there, and whether `pg_hba.conf` lets the role in",
+        )
+    reason = _first_line(error).removeprefix("connection failed: ")
+    return LostDatabaseError(f"the database's server can't be reached: {reason}")
 
 
 def lost(error: BaseException | None) -> bool:

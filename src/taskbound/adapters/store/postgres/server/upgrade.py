@@ -16,7 +16,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
-from taskbound.adapters.store.postgres.server.driver import SCHEMA, connect, place, translate
+from taskbound.adapters.store.postgres.server.driver import SCHEMA, connect, place, translate, unopened
 from taskbound.adapters.store.postgres.server.number import WIDTH
 from taskbound.adapters.store.postgres.server.opening import (
     MARK,
@@ -78,7 +78,7 @@ def upgrade_database(url: str, *, daemon: str = "", signer: str = "", broker: st
     try:
         connection = connect(url, application="taskbound db upgrade")
     except psycopg.Error as error:
-        raise translate(error) from error
+        raise unopened(error) from error
     try:
         connection.execute("SET statement_timeout = 0")
         connection.execute("SET lock_timeout = '60s'")
@@ -106,7 +106,7 @@ def examine_database(url: str) -> tuple[Finding, ...]:
     try:
         connection = connect(url, application="taskbound db check")
     except psycopg.Error as error:
-        return (Finding(well=False, text=f"{place(url)}: {translate(error).message}"),)
+        return (Finding(well=False, text=f"{place(url)}: {unopened(error).message}"),)
     try:
         return tuple(_look(connection, url))
     except psycopg.Error as error:
