@@ -262,9 +262,8 @@ class SocketServer(asyncio.Protocol):
         if ask.version != __version__:
             raise VersionError(  # 2
                 f"the daemon is {__version__}, and this is {ask.version}",
-                remedy="end the older of the two: the daemon (`taskbound serve --end`, or"
-                f" `kill {os.getpid()}`), which is started anew by whoever needs it, or the program that started"
-                " the gateway",
+                remedy="end the older of the two: the daemon, which is started anew by whoever needs it"
+                f" (`taskbound serve --end`, or `kill {os.getpid()}`), or whatever started the gateway",
             )
         if ask.role not in _ROLES:
             raise NotOpenError(f"`{ask.role}` is no role", where="role")
