@@ -144,17 +144,6 @@ def test_f24_another_log_is_said_in_the_issuers_own_code(world: World) -> None:
     assert found.value.fault.code == "other-log"
 
 
-def test_the_issuer_says_of_a_permits_token_that_it_holds_until_its_task_ends(world: World) -> None:
-    asking = registered(world, "asks", Es256Key.generate()).asking()
-    _, token = world.permitted()
-    said = parse_said(parse_jws(token, kind=TRANSACTION_TOKEN))
-    asking.require_active(token, said)
-    with client(world.one.socket) as one:
-        one.ask(EndTask(task=said.task, how="cancelled", reason="enough"), Done)
-    with pytest.raises(TokenInactiveError):
-        asking.require_active(token, said)
-
-
 @pytest.mark.parametrize("apart", [-3_600, -720, 720, 3_600])
 def test_f17_a_service_whose_clock_is_wrong_hears_nothing_whether_it_has_a_token_or_not(
     world: World, monkeypatch: pytest.MonkeyPatch, apart: int
@@ -170,6 +159,17 @@ def test_f17_a_service_whose_clock_is_wrong_hears_nothing_whether_it_has_a_token
     _, token = world.permitted()
     with pytest.raises(StatusUnknownError):
         begun.asking().require_active(token, parse_said(parse_jws(token, kind=TRANSACTION_TOKEN)))
+
+
+def test_the_issuer_says_of_a_permits_token_that_it_holds_until_its_task_ends(world: World) -> None:
+    asking = registered(world, "asks", Es256Key.generate()).asking()
+    _, token = world.permitted()
+    said = parse_said(parse_jws(token, kind=TRANSACTION_TOKEN))
+    asking.require_active(token, said)
+    with client(world.one.socket) as one:
+        one.ask(EndTask(task=said.task, how="cancelled", reason="enough"), Done)
+    with pytest.raises(TokenInactiveError):
+        asking.require_active(token, said)
 
 
 def test_an_issuer_that_is_away_or_none_is_said_to_be() -> None:
