@@ -54,4 +54,4 @@ def earliest_of(bodies: Iterable[bytes], now: Instant) -> Instant:
         bodies: Their exact bytes.
         now: By the clock of whoever reads.
     """
-    return Instant(min(now, *(int(found[1]) for found in map(_AT, bodies) if found is not None), now))
+    return Instant(min((now, *(int(found[1]) for found in map(_AT, bodies) if found is not None))))

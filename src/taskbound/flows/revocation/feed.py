@@ -283,7 +283,8 @@ class Feed:
         for one in entries:
             self._entries.append(one)
             self._of.setdefault(one.thing.namespace, []).append(one)
-        self._came.append((self._spent, len(self._entries) - before))
+        if len(self._entries) > before:
+            self._came.append((self._spent, len(self._entries) - before))
 
     def _forget(self) -> None:
         """Forget what came too long ago to be asked for (rule 4); with the lock."""

@@ -69,8 +69,9 @@ _NOTE: Final = 1000
 """Characters of a note."""
 _DIGEST: Final = re.compile(r"(?:[0-9a-f]{64})?", re.ASCII)
 _RESULTS: Final = frozenset({"unknown", "not-sent"})
-_NOT_NOW: Final = "no token can be signed now"
 """Outcomes that have no result, and are recorded by that."""
+_NOT_NOW: Final = "no token can be signed now"
+"""What an agent is told of a signer that can't be had (rule 4)."""
 
 
 async def ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> Answer:

@@ -335,9 +335,7 @@ class SqlStore:
 
     def _take_writer(self) -> driver.Connection:
         if self._writer is not None and self._writer.in_transaction:
-            self._drop_writer(
-                self._writer
-            )  # 3: the end of its last transaction failed, whatever it was to be
+            self._drop_writer(self._writer)  # 3: its last transaction was neither ended nor taken back
         if self._writer is None:
             try:
                 self._writer = connect(self._files.path, self._machine.factory, reads=False)
