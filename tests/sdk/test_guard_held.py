@@ -57,6 +57,20 @@ async def test_a_held_call_says_what_people_are_asked_and_goes_on_when_it_is_cal
         assert outcomes(place.world) == ["succeeded"]
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("wait", [0.0, -1.0, float("-inf"), float("nan")])
+async def test_nobody_waits_for_a_time_that_is_none(tmp_path: Path, wait: float) -> None:
+    world, _ = held_world()
+    async with noting(tmp_path, world=world) as place:
+
+        def work() -> None:
+            with client_at(place), pytest.raises(HeldError):
+                note.using(wait=wait)("hello")
+
+        await within(work)
+        assert ran == []
+
+
 @pytest.mark.parametrize("holds", Holds, ids=lambda one: one.value)
 async def test_what_is_held_is_gone_on_with_by_another_program_where_its_task_says_so(
     tmp_path: Path, holds: Holds

@@ -373,7 +373,7 @@ def _permitted(
         except (HoldDeniedError, HoldOverError):  # people have answered already
             raise
         except HeldError as error:
-            if wait <= 0:
+            if not wait > 0:  # also where it is no number: whoever waited for that would wait without end
                 raise
             call = replace(call, resume=error.action)
             again = yield from _heard(transport, error, end - time.monotonic())
