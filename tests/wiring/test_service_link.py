@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import socket as sockets
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -135,6 +139,35 @@ def test_who_has_no_key_of_the_service_hears_nothing_and_its_log_says_so_once_un
     assert unheard.startswith("what ended is not heard: ")
     assert "[invalid_client]; what to do: look with `taskbound service show`" in unheard
     assert heard == "what ended is heard again"
+
+
+def test_an_issuer_that_says_something_else_each_time_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[str] = []
+    asked = count()
+
+    class Babbling(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            number = next(asked)
+            reason = number % 2 if number < 6 else number  # two of them by turns, and then no two alike
+            body = json.dumps({"error": "busy", "error_description": f"reason {reason}"})
+            self.send_response(503)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Babbling) as issuer:
+        threading.Thread(target=issuer.serve_forever, daemon=True).start()
+        link = ServiceLink(issuer=f"http://127.0.0.1:{issuer.server_port}", name="x", key=Es256Key.generate())
+        _, follower = link.follow(failed=lambda error: told.append(error.message))
+        until(lambda: len(set(told)) > 22, "it says much")
+        follower.stop()
+        issuer.shutdown()
+    said = [one for one in caplog.messages if one.startswith("what ended is not heard: ")]
+    assert len(said) == len(set(said)) == 20
 
 
 def test_f24_another_log_is_said_in_the_issuers_own_code(world: World) -> None:

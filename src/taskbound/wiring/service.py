@@ -16,8 +16,9 @@ It needs the extra `services`, and that the service is registered with this key.
    request meanwhile does not. Threads wait for each other while a token is asked for, and for nothing else.
 4. What the issuer says no to is raised with its own code: `other-log` has a reader begin anew. What can't be
    asked is raised too, and makes nothing fresh.
-5. That the feed is not heard is said in the log, once for each other reason, and that it is heard again: a
-   service whose key proves nothing does nothing for anybody, and whoever runs it has to see why.
+5. That the feed is not heard is said in the log, once for each reason and for twenty at most, and that it is
+   heard again: a service whose key proves nothing does nothing for anybody, and whoever runs it has to see
+   why. An issuer that is asked five times a second, and says something else each time, fills no log.
 """
 
 from __future__ import annotations
@@ -77,6 +78,8 @@ _FEED: Final = "/v1/revocations"
 _INTROSPECT: Final = "/oauth/introspect"
 _REQUESTS: Final = "/v1/service/requests"
 _PROOFS: Final = "/v1/service/proofs"
+_REASONS: Final = 20
+"""Reasons that are said of one time in which the feed is not heard (rule 5)."""
 _INVALID_CLIENT: Final = "invalid_client"
 _UNKNOWN: Final = (
     "look with `taskbound service show` whether this key proves this service, and with `taskbound audit tail`"
@@ -306,26 +309,26 @@ class ServiceLink:
 
 
 class _Hearing:
-    """What was said last of whether the feed is heard (rule 5)."""
+    """What was said of whether the feed is heard, since it was heard last (rule 5)."""
 
     def __init__(self) -> None:
         """Have said nothing."""
-        self._said = ""
+        self._said: set[str] = set()
 
     def hears(self) -> None:
         """Say so, where the last word was another."""
         if self._said:
             _log.info("what ended is heard again")
-        self._said = ""
+        self._said.clear()
 
     def hears_nothing(self, error: TaskboundError) -> None:
-        """Say why, where the last word was another; what the issuer says is shown as it is, on one line."""
+        """Say why, once for each reason; what the issuer says is shown as it is, on one line."""
         code = error.fault.code if isinstance(error, RefusedByDaemonError) else error.code
         said = escape_rest(f"{error.message} [{code}]")
-        if said != self._said:
+        if said not in self._said and len(self._said) < _REASONS:
+            self._said.add(said)
             advice = f"; what to do: {escape_rest(error.advice)}" if error.advice else ""
             _log.warning("what ended is not heard: %s%s", said, advice)
-        self._said = said
 
 
 def _object(answer: IssuerAnswer) -> Mapping[str, object]:
