@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -95,6 +96,15 @@ def test_the_daemon_is_over_once_it_is_said_to_be_and_another_one_can_start(home
     with locked(home):
         assert end_of(first)
     assert running.status(ensure_daemon(home)).pid != first
+
+
+def test_of_several_that_end_it_at_once_each_hears_that_it_is_over(home: Path) -> None:
+    pid = running.status(ensure_daemon(home)).pid
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: end_daemon(home), range(4)))
+    assert pid in found
+    assert set(found) <= {pid, 0}
+    assert end_daemon(home) == 0
 
 
 def test_where_none_runs_none_is_ended(home: Path) -> None:
