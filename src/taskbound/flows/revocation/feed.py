@@ -53,7 +53,6 @@ _NONE: Final = -1
 _LATELY: Final = 256
 """Records by which a feed that begins tells how far clocks are behind its own."""
 
-
 _place: Final = attrgetter("place")
 
 
