@@ -11,12 +11,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound.core.action import Limits, parse_object
 from taskbound.core.errors import MalformedError, UnavailableError
 from taskbound.sdk.fresh import BOUND, awake
 from taskbound.sdk.verify.errors import StatusUnknownError, TokenInactiveError
+from taskbound.sdk.verify.forked import anew_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Asking", "Status", "require_holds", "require_still_holds"]
 
 _LIMITS: Final = Limits(size=65_536, depth=8, parts=256)
+_SILENT: Final = 1.0
+"""Seconds after which an issuer that has not answered counts as silent (rule 5)."""
 
 
 class Status(Protocol):
@@ -46,7 +50,7 @@ class Status(Protocol):
 
 
 class Asking:
-    """Asks the issuer what a token is worth (RFC 7662)."""
+    """Asks the issuer what a token is worth (RFC 7662); safe from any thread."""
 
     def __init__(self, ask: Callable[[str], bytes]) -> None:
         """Keep how to ask.
@@ -57,6 +61,14 @@ class Asking:
                 or a `TaskboundError` where there is none.
         """
         self._ask = ask
+        self._silent = False
+        self._waiting = threading.Lock()
+        """Held by who waits for an issuer that is silent (rule 5)."""
+        anew_in_children(self, Asking.begin_anew)
+
+    def begin_anew(self) -> None:
+        """Go on in the child of a fork: who waited in the parent does not do so here."""
+        self._waiting = threading.Lock()
 
     def require_active(self, text: str, said: Said) -> None:
         """Return only when the issuer says that this token holds now (rule 2).
@@ -66,7 +78,9 @@ class Asking:
             StatusUnknownError: It says nothing that is believed.
         """
         try:
-            answer = parse_object(self._ask(text), limits=_LIMITS)
+            answer = parse_object(self._heard(text), limits=_LIMITS)
+        except StatusUnknownError:
+            raise  # 5
         except (OSError, MalformedError, UnavailableError) as error:
             raise StatusUnknownError("the issuer does not say whether the token holds") from error
         if answer.get("active") is False:
@@ -74,6 +88,27 @@ class Asking:
         of = answer.get("jti"), answer.get("txn")
         if answer.get("active") is not True or of != (said.token, said.txn):
             raise StatusUnknownError("the issuer's answer is not of this token")
+
+    def _heard(self, text: str) -> bytes:
+        """The issuer's answer, for which nobody waits behind another one while it is silent (rule 5)."""
+        if not self._silent:
+            return self._timed(text)
+        waiting = self._waiting
+        if not waiting.acquire(blocking=False):
+            raise StatusUnknownError("the issuer has not answered lately, and another token waits for it now")
+        try:
+            return self._timed(text)
+        finally:
+            waiting.release()
+
+    def _timed(self, text: str) -> bytes:
+        began, answered = awake(), False
+        try:
+            answer = self._ask(text)
+            answered = True
+        finally:
+            self._silent = not answered and awake() - began >= _SILENT
+        return answer
 
 
 def require_holds(text: str, said: Said, *, status: Status | None, asking: Asking | None) -> None:
