@@ -16,12 +16,10 @@ import logging
 import os
 import secrets
 import signal
-import socket
 import sys
 import time
 from contextlib import suppress
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -37,14 +35,14 @@ from taskbound.surfaces.network.link import Link
 from taskbound.surfaces.network.server import Plugs, Server
 from taskbound.surfaces.network.tracing import Tracing
 from taskbound.wire.connection import Open
-from taskbound.wiring.address import BadAddressError, hosts_of, parse_address, parse_origin
+from taskbound.wiring.address import hosts_of
 from taskbound.wiring.door import Door
 from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.lifeline import Lifeline
+from taskbound.wiring.listening import ApiPlace
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_failed, say_ready
 from taskbound.wiring.spans import open_spans
-from taskbound.wiring.tls import read_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,18 +93,17 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 async def _serve(told: argparse.Namespace) -> int:
-    address, port = parse_address(told.address, where="api_address")
-    files = read_files(told.certificate, told.key, told.client_roots, address=address, word="api")
-    if not told.origin and not ip_address(address).is_loopback:
-        raise BadAddressError("off the loopback the origin has to be said", where="api_origin")
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listening = socket.create_server((address, port), family=family, backlog=_BACKLOG)
-    port = listening.getsockname()[1]
+    place = ApiPlace(
+        address=told.address,
+        origin=told.origin,
+        certificate=told.certificate,
+        key=told.key,
+        client_roots=told.client_roots,
+    )
+    listening, files, origin = place.open(_BACKLOG)
+    address, port = listening.getsockname()[:2]
     scheme = "http" if files is None else "https"
     own = f"[{address}]" if ":" in address else address
-    origin = parse_origin(
-        told.origin or f"{scheme}://{own}:{port}", secured=files is not None, where="api_origin"
-    )
     spans = open_spans(told.traces, service="taskbound-api")
     link = Link(partial(_connect, Path(told.daemon)))
     server = Server(

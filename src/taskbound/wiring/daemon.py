@@ -107,7 +107,7 @@ class HomeInUseError(UnavailableError):
     """Another daemon owns this data directory."""
 
     code = "home-in-use"
-    remedy = "there is one daemon for a data directory; use that one, or end it first"
+    remedy = "there is one daemon for a data directory: use that one, or end it (`taskbound serve --end`)"
 
 
 class UnwritableHomeError(UnavailableError):

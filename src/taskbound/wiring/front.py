@@ -16,7 +16,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from contextlib import suppress
@@ -40,6 +39,7 @@ from taskbound.wiring import door as doors
 from taskbound.wiring.address import hosts_of, parse_address, parse_origin
 from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.home import find_home
+from taskbound.wiring.listening import listen_at
 from taskbound.wiring.log import open_log
 from taskbound.wiring.reach import Reach
 from taskbound.wiring.settings import read_settings
@@ -48,6 +48,7 @@ from taskbound.wiring.starters import Starters, find_egress
 from taskbound.wiring.tls import read_files
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
     from pathlib import Path
 
@@ -87,8 +88,7 @@ def serve(*, listen: str, home: str, namespace: str, ensure: Callable[[Path], Pa
             word="gateway",
         )  # 1
         parse_origin(settings.gateway_origin, secured=files is not None, where="gateway_origin")
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        listening = socket.create_server((address, port), family=family, backlog=_BACKLOG)
+        listening = listen_at(address, port, backlog=_BACKLOG)
     except (OSError, TaskboundError) as error:
         return _failed(error, _USAGE)
     open_log("gateway", settings.log_level)

@@ -44,6 +44,7 @@ from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.guarding import guard
 from taskbound.wiring.home import remove_own, require_socket_folder
 from taskbound.wiring.lifeline import hold
+from taskbound.wiring.listening import listen_at
 from taskbound.wiring.log import open_log
 from taskbound.wiring.proxied_file import BadGuardFileError, read_file
 from taskbound.wiring.ready import say_failed, say_ready
@@ -138,11 +139,11 @@ def _listening(file: GuardFile, group: int | None) -> Iterator[socket.socket]:
     Raises:
         ForeignHomeError: Others could put a socket of their own into that folder.
         GuardInUseError: Another guard, or another program, is asked there.
-        OSError: It can't be listened there.
+        CannotListenError: It can't be listened there.
+        OSError: The same of a socket with a path.
     """
     if isinstance(file.listen, tuple):
-        family = socket.AF_INET6 if ":" in file.listen[0] else socket.AF_INET
-        with socket.create_server(file.listen, family=family, backlog=_BACKLOG) as found:
+        with listen_at(*file.listen, backlog=_BACKLOG) as found:
             yield found
         return
     path = file.listen

@@ -153,7 +153,7 @@ def test_what_fails_quickly_is_of_that_token_alone(
     assert issuer.asked == before + asked
 
 
-def test_a_child_of_a_fork_asks_for_itself(place: Place, issuer: Issuer) -> None:
+def test_a_child_of_a_fork_asks_for_itself(place: Place) -> None:
     asking = vars(place.verifier)["_asking"]
     with vars(asking)["_waiting"]:
         child = os.fork()

@@ -1,0 +1,73 @@
+"""`taskbound serve`, where its API can't be as it was told: nothing is started, and that is said."""
+
+from __future__ import annotations
+
+import json
+import select
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.surfaces.cli.installation import Installation
+
+
+@contextmanager
+def taken() -> Iterator[int]:
+    """A port of the loopback that somebody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        yield one.getsockname()[1]
+
+
+def free() -> int:
+    with taken() as port:
+        return port
+
+
+def test_a_port_that_is_taken_is_told_at_once_and_no_daemon_runs(fresh: Installation) -> None:
+    with taken() as port:
+        ended = fresh.ended("serve", "--port", str(port))
+        assert ended.status == 4
+        assert f"nothing can listen at 127.0.0.1:{port}: another program listens there" in ended.err
+        assert "what to do: end that one, or take another port" in ended.err
+        told = json.loads(fresh.ended("serve", "--port", str(port), "--json").err.splitlines()[-1])
+        assert (told["is"], told["code"]) == ("fault", "cannot-listen")
+    assert fresh("serve", "--end", "--json").document == {"is": "not-running", "process": 0}
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ('api_origin = "https://API.example.org"', "bad-address"),
+        ('api_tls_certificate = "/none.pem"\napi_tls_key = "/none.key"', "bad-tls"),
+        ('api_tls_certificate = "/none.pem"', "bad-address"),
+    ],
+)
+def test_settings_that_no_api_can_have_are_told_at_once(fresh: Installation, line: str, code: str) -> None:
+    fresh.home.mkdir(mode=0o700)
+    address = f'api_address = "127.0.0.1:{free()}"'
+    (fresh.home / "taskbound.toml").write_text(f"{address}\n{line}\n", encoding="utf-8")
+    ended = fresh.ended("serve")
+    assert (ended.status != 0, f"[{code}]" in ended.err, "Traceback" in ended.err) == (True, True, False)
+    assert fresh("serve", "--end", "--json").document == {"is": "not-running", "process": 0}
+
+
+def test_where_a_daemon_runs_that_is_told_and_not_that_its_api_has_the_port(fresh: Installation) -> None:
+    port = free()
+    with fresh.spawn("serve", "--port", str(port)) as first:
+        try:
+            assert first.stdout is not None
+            assert first.stdout.readline().startswith("serving ")
+            waiting = select.poll()
+            while True:  # its API listens a moment later
+                with socket.socket() as one:
+                    if not one.connect_ex(("127.0.0.1", port)):
+                        break
+                waiting.poll(50)
+            again = fresh.ended("serve", "--port", str(port))
+            assert (again.status, "cannot-listen" in again.err) == (4, False)
+            assert "another daemon" in again.err
+        finally:
+            first.send_signal(signal.SIGTERM)
