@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import UnavailableError
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import parse_object
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.identity import UnknownIdentityError
 from taskbound.core.scope.suggest import MAX_CALLS, MadeCall, TooManyCallsError, suggest

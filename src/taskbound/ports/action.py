@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.quick import quick
 
 if TYPE_CHECKING:

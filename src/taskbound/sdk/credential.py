@@ -26,12 +26,13 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
 from taskbound import __version__
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.tool.name import credential_kind, shown
 from taskbound.sdk.client import Client, RefusedByDaemonError

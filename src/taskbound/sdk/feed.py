@@ -21,10 +21,10 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, TaskboundError, UnavailableError
 from taskbound.core.revocation.feed import About, Entry, FeedBrokenError, Heard, Thing, Turn
 from taskbound.sdk.client import RefusedByDaemonError

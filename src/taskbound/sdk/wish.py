@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.escape import escape_text
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.target import RENEWS, SECONDS
 from taskbound.core.tool.name import CREDENTIAL, is_reserved, join_tool_name

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
 from hashlib import sha256, sha512
 from typing import Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.person_key import BadPersonKeyError, BadSignatureError
 
 __all__ = [

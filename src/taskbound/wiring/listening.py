@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import errno
 import socket
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import UnavailableError
 from taskbound.wiring.address import BadAddressError, parse_address, parse_origin
 from taskbound.wiring.tls import read_files

@@ -17,11 +17,11 @@ import os
 import re
 import stat
 import tomllib
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.identity.spiffe import parse_trust_domain
 from taskbound.sdk.verify import WHOEVER_HAS_IT, Body, Endpoint, Endpoints, Holders

@@ -26,13 +26,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
 from taskbound.adapters.clock.system import SystemChance, SystemClock
 from taskbound.core.audit import EMPTY_ROOT, make_verifier_key, parse_verifier_key
 from taskbound.core.audit.checkpoint import Checkpoint
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.flows.audit.anew import Anew, begin_anew
 from taskbound.flows.audit.seen import holds, last_begun, seen_of

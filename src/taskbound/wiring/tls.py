@@ -16,11 +16,11 @@ from __future__ import annotations
 import logging
 import ssl
 import stat
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.wiring.address import BadAddressError
 

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -46,8 +47,8 @@ def issuer(monkeypatch: pytest.MonkeyPatch) -> Issuer:
 
 
 @pytest.fixture
-def place(tmp_path: object, issuer: Issuer) -> Place:
-    found = Place(tmp_path)  # type: ignore[arg-type]
+def place(tmp_path: Path, issuer: Issuer) -> Place:
+    found = Place(tmp_path)
     found.feed.fresh = False
     found.verifier = found.verifying(status=found.feed, asking=Asking(issuer.ask))
     return found

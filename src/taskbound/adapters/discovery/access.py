@@ -14,9 +14,10 @@ import os
 import pwd
 import stat
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from taskbound.core.dataclass import dataclass
 
 __all__ = ["Account", "Judge", "account_of", "name_of_account"]
 

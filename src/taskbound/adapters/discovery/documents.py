@@ -10,13 +10,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
 from taskbound.core.credential.static import Hit, SecretKind
 from taskbound.core.credential.worth import NOT_SHOWN, safe, worth_of
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

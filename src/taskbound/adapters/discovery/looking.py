@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -40,6 +40,7 @@ from taskbound.core.credential.static import (
     Workstation,
     oldest_first,
 )
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 
 if TYPE_CHECKING:

@@ -17,11 +17,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Final, Self
 
 from taskbound.adapters.http.kept import Kept
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     import ssl

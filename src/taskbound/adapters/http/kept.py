@@ -15,8 +15,9 @@ import select
 import threading
 import time
 import weakref
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     import socket

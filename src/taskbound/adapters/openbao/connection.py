@@ -8,12 +8,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
 from taskbound.adapters.http import ANSWER, HttpAddress, HttpConnection
 from taskbound.core.action import parse_object
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, assert_never
 
@@ -46,6 +46,7 @@ from taskbound.adapters.ssh.message import (
     take_message,
 )
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import UnavailableError
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

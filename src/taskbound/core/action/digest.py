@@ -14,7 +14,7 @@ Rules (design 4.1):
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -23,6 +23,7 @@ from taskbound.core.action.canonical import canonical, quote
 from taskbound.core.action.errors import LoneSurrogateError
 from taskbound.core.action.flag import TextFlag, flag_text
 from taskbound.core.action.parse import parse_object, require_shape, require_size
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue

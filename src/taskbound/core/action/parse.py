@@ -27,7 +27,6 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
 from itertools import accumulate
 from math import isinf
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -49,6 +48,7 @@ from taskbound.core.action.errors import (
     TrailingDataError,
 )
 from taskbound.core.action.escape import escape_text
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue

@@ -11,11 +11,11 @@ Rules (design 4.1):
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
 
 from taskbound.core.action.state import ActionState
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.quick import quick
 from taskbound.core.truth import NoTruth

@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from enum import Enum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -27,6 +27,7 @@ from taskbound.core.action import canonical, parse_object
 from taskbound.core.approval.errors import OtherQuestionError, StatementTimeError, UnreadableQuestionError
 from taskbound.core.approval.question import Need, NeedKind, parse_lifter
 from taskbound.core.approval.statement import SKEW, Statement, Subject
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.scope import Scope, parse_scope
 from taskbound.core.transition import Transitions

@@ -13,12 +13,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import canonical, parse_object
 from taskbound.core.approval.errors import BadProbeError, OperandUnreadableError
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool import parse_tool_name
 

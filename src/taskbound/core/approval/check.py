@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +19,7 @@ from taskbound.core.approval.errors import BadProbeError
 from taskbound.core.approval.operand import NO_ROW, Operand, ProbeKind
 from taskbound.core.approval.probe import Probe, parse_probes
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

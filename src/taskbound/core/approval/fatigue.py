@@ -15,10 +15,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval.statement import AnswerKind
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 
 if TYPE_CHECKING:

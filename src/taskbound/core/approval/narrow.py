@@ -10,11 +10,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.approval.errors import NotNarrowerError
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope import Missed, cover
 from taskbound.core.scope.limits import amounts_of
 from taskbound.core.scope.path import label

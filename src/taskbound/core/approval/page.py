@@ -12,10 +12,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from taskbound.core.approval.errors import BadProbeError, OperandOutsideError, OperandUnreadableError
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.constraints.address import read_address
 from taskbound.core.scope.constraints.host import is_name
 from taskbound.core.scope.constraints.url import PORTS, ReadUrl, read_url

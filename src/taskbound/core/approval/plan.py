@@ -9,13 +9,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import canonical, parse_object
 from taskbound.core.approval.errors import UnreadablePlanError
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval.answer import parse_reading
@@ -27,6 +26,7 @@ from taskbound.core.approval.folder import is_folder
 from taskbound.core.approval.operand import ProbeKind
 from taskbound.core.approval.page import parse_root
 from taskbound.core.approval.row import parse_row
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

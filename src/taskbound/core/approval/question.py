@@ -25,7 +25,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from enum import Enum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action import canonical, parse_object
 from taskbound.core.approval.errors import UnliftableError, UnreadableQuestionError
 from taskbound.core.approval.operand import Operand, parse_operand
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.policy.step_up import parse_step_up
 

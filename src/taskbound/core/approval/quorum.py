@@ -22,12 +22,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from taskbound.core.approval.errors import BadStatementError, NoApproverError, NotEntitledError
 from taskbound.core.approval.question import AGENT, NeedKind
 from taskbound.core.approval.statement import AnswerKind, parse_statement
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity import PersonState, group_named
 from taskbound.core.policy.step_up import SignIn, StepUpError, asked_words, unmet
 

@@ -14,11 +14,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from taskbound.core.approval.errors import BadProbeError
 from taskbound.core.approval.folder import is_folder
+from taskbound.core.dataclass import dataclass
 
 __all__ = ["POSTGRESQL", "SQLITE", "RowPlace", "parse_row"]
 

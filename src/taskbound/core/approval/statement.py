@@ -13,13 +13,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval.errors import BadStatementError, OtherQuestionError, StatementTimeError
 from taskbound.core.approval.plan import Plan
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from taskbound.core.approval.question import Question

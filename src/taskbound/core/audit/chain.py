@@ -11,7 +11,6 @@ A writer is one process start; its records may be of several namespaces, and eac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.audit.errors import (
@@ -28,6 +27,7 @@ from taskbound.core.audit.errors import (
 from taskbound.core.audit.events import WriterStarted
 from taskbound.core.audit.merkle import EMPTY_ROOT, leaf_hash
 from taskbound.core.audit.record import NO_HASH, Record, Sealed, parse_record, require_name, seal
+from taskbound.core.dataclass import dataclass
 from taskbound.core.quick import quick
 from taskbound.core.truth import NoTruth
 

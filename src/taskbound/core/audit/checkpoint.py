@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit.errors import CheckpointMalformedError, OriginMismatchError
 from taskbound.core.audit.merkle import EMPTY_ROOT, HASH_SIZE
 from taskbound.core.audit.note import LOG, open_note, read_base64
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from taskbound.core.audit.note import VerifierKey, Verify

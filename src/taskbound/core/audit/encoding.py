@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, fields, replace
 from functools import cache
 from hashlib import sha256
 from operator import attrgetter
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 from taskbound.core.audit.errors import EventUnknownError, RecordMalformedError, RecordTooLargeError
 from taskbound.core.audit.events import EVENTS, ActionDecided, Event, WriterStarted
 from taskbound.core.audit.quoting import quote_text, quote_texts, quote_truth, quote_whole, render_decided
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -16,7 +16,6 @@ What no checkpoint covers is named, and vouched for by nobody but the chains.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.audit.chain import ChainVerifier
@@ -33,6 +32,7 @@ from taskbound.core.audit.errors import (
 )
 from taskbound.core.audit.events import CheckpointSigned, WriterStarted
 from taskbound.core.audit.tiles import EMPTY_FRONTIER, grow
+from taskbound.core.dataclass import dataclass
 from taskbound.core.truth import NoTruth
 
 if TYPE_CHECKING:

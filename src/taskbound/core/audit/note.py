@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -23,6 +22,7 @@ from taskbound.core.audit.errors import (
     SignatureWrongError,
     VerifierKeyError,
 )
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit.checkpoint import MAX_SIZE, open_checkpoint
@@ -17,6 +16,7 @@ from taskbound.core.audit.errors import ProofMalformedError
 from taskbound.core.audit.merkle import HASH_SIZE, MAX_PROOF, leaf_hash, verify_inclusion
 from taskbound.core.audit.note import MAX_NOTE, read_base64
 from taskbound.core.audit.record import parse_record
+from taskbound.core.dataclass import dataclass
 from taskbound.core.truth import NoTruth
 
 if TYPE_CHECKING:

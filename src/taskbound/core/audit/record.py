@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from json import JSONDecodeError, JSONDecoder
 from typing import TYPE_CHECKING, Final, Never
 
@@ -18,6 +18,7 @@ from taskbound.core.audit.encoding import LIMITS, fit_event, parse_event, render
 from taskbound.core.audit.errors import RecordMalformedError, RecordTooLargeError, RecordVersionError
 from taskbound.core.audit.merkle import leaf_hash
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 from taskbound.core.quick import quick
 
 if TYPE_CHECKING:

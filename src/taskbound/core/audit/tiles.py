@@ -8,12 +8,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound.core.audit.errors import TileMissingError
 from taskbound.core.audit.merkle import HASH_SIZE, fold, node_hash
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,9 +7,10 @@ value is worth is judged in `worth`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
+
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant

@@ -17,13 +17,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Final
 
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential.errors import BadCredentialLifeError
 from taskbound.core.credential.state import CredentialState
+from taskbound.core.dataclass import dataclass
 
 __all__ = [
     "GRACE",

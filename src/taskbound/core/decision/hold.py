@@ -18,9 +18,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision.values import Hold, Reason, Refuse, refusal
 from taskbound.core.errors import DeniedError
 from taskbound.core.truth import NoTruth

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision.hold import HoldPlaces, Narrowed, OpenHold, Waiting
 from taskbound.core.decision.values import Decision, Presented, Proposal, Repeated, Stale
 from taskbound.core.quick import quick

@@ -5,10 +5,10 @@ A decision is a value with reasons and has no truth value: it is matched on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from taskbound.core.action.state import ActionState
+from taskbound.core.dataclass import dataclass
 from taskbound.core.quick import quick
 from taskbound.core.truth import NoTruth
 

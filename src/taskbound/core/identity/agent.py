@@ -9,10 +9,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.errors import InactiveAgentError, MonitorCodeError
 from taskbound.core.identity.person import PersonState
 from taskbound.core.identity.risk import Risk

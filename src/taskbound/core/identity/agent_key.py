@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Duration, seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import Selector

@@ -10,12 +10,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.presentation import KeyReusedError
 from taskbound.core.clock import Instant, hours
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError
 
 if TYPE_CHECKING:

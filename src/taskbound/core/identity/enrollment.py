@@ -13,11 +13,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Duration, Instant, hours
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity.person import human_of
 from taskbound.core.identity.person_key import (

@@ -8,9 +8,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError
 
 __all__ = ["BadIssuerError", "Issuer", "IssuerExistsError", "UnknownIssuerError", "parse_issuer_text"]

@@ -15,10 +15,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.person_key import BadPersonKeyError, BadSignatureError
 
 __all__ = [

@@ -15,10 +15,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import canonical, escape_text
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.identity.person import parse_name
 from taskbound.core.identity.proof import WorkloadKind

@@ -15,9 +15,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.identity.person import PersonState, parse_name
 from taskbound.core.tool.name import SEPARATOR, parse_server_name, parse_tool_name

@@ -12,13 +12,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import Limits, parse_document
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError, UnavailableError
 
 if TYPE_CHECKING:

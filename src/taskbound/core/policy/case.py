@@ -11,9 +11,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.policy.answer import FACTS, Fact, PolicyRequest
 from taskbound.core.policy.case_parts import (
     OUTSIDE,

@@ -8,10 +8,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.text import TextKind
+from taskbound.core.dataclass import dataclass
 from taskbound.core.policy.answer import FACTS, Fact, FactKind, Forbidden
 from taskbound.core.policy.case_parts import words_of
 

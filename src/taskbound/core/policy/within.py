@@ -8,9 +8,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.policy.answer import Forbidden, conclude
 from taskbound.core.policy.case_parts import words_of
 from taskbound.core.policy.turning import Turn, Turns, turns

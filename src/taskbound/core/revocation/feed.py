@@ -20,7 +20,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -34,6 +33,7 @@ from taskbound.core.audit.events import (
     TokenRevoked,
 )
 from taskbound.core.audit.events.account import SessionEnded
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import UnavailableError
 from taskbound.core.identity import AgentState, PersonState
 from taskbound.core.task import ENDED, TaskState

@@ -7,8 +7,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError
 
 __all__ = ["KillSwitch", "StoppedError", "require_not_stopped", "throw"]

@@ -13,11 +13,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from taskbound.core.clock import seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.quick import quick
 from taskbound.core.scope.number import INT64_MAX, write_amount
 from taskbound.core.scope.show import bare

@@ -7,7 +7,7 @@ never changes, and compiling it costs more than a decision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum
 from hashlib import sha256
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_document
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.charge import Charge, Payer
 from taskbound.core.scope.limits import write_rates, write_totals
 from taskbound.core.scope.tree import compile_tree

@@ -13,10 +13,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import MAX_INTEGER
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.currency import PLACES
 from taskbound.core.scope.number import MAX_EXPONENT, read_amount, read_amount_text, write_amount
 from taskbound.core.scope.path import Items, parse_argument_path

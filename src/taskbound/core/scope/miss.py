@@ -6,9 +6,9 @@ the nearest grant asks for. The same call under the same scope gets the same wor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.limits import judge_amount
 from taskbound.core.scope.path import hint_of, label
 from taskbound.core.scope.show import bare, show

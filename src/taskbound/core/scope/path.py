@@ -10,12 +10,13 @@ r"""An argument path: which part of an action's arguments a constraint speaks ab
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_document
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.scope.show import bare, is_secret_name, quote
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.errors import ScopeSyntaxError
 from taskbound.core.scope.show import kind_of, quote
 

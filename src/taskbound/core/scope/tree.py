@@ -15,10 +15,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.path import Items, path_of
 from taskbound.core.scope.same import same
 from taskbound.core.scope.verdict import MET, Met, Unmet, Verdict

@@ -6,9 +6,9 @@ the value itself: what the value was is shown by ``show``, which hides secrets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.truth import NoTruth
 
 __all__ = ["MET", "Met", "Unmet", "Verdict"]

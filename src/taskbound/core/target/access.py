@@ -12,11 +12,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.target.errors import BadAdminAccessError
 from taskbound.core.target.systems import GITHUB, OAUTH, OPENBAO, OPENSSH, POSTGRES, REDIS, STS

@@ -9,10 +9,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.credential.errors import BadCredentialLifeError
+from taskbound.core.dataclass import dataclass
 from taskbound.core.target.errors import BadKindError, BadParameterError
 from taskbound.core.target.kind import PLAIN, RENEWS, SECONDS
 from taskbound.core.target.redis_patterns import is_plain

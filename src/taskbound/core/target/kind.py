@@ -15,10 +15,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.target.errors import BadKindError
 from taskbound.core.target.redis import RedisKind
 from taskbound.core.tool.definition import Effect, parse_definition

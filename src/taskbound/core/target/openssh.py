@@ -22,11 +22,11 @@ import binascii
 import re
 import shlex
 from base64 import b64decode
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.escape import escape_text
+from taskbound.core.dataclass import dataclass
 from taskbound.core.target.errors import BadKindError, BadParameterError, BadTargetError
 
 if TYPE_CHECKING:

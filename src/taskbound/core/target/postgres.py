@@ -13,10 +13,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from taskbound.core.action.escape import escape_text
+from taskbound.core.dataclass import dataclass
 from taskbound.core.target.errors import BadKindError, BadTargetError
 
 __all__ = ["MOST_CONNECTIONS", "MOST_CONTEXT", "PostgresKind", "PostgresPlace"]

@@ -18,11 +18,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.escape import escape_text
+from taskbound.core.dataclass import dataclass
 from taskbound.core.target.errors import BadKindError, BadTargetError
 from taskbound.core.target.redis_commands import require_command, require_keys
 from taskbound.core.target.redis_patterns import filled, may_begin, places_of, require_pattern

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.action.parse import parse_object
@@ -24,6 +23,7 @@ from taskbound.core.credential import (
     is_renewing,
     latest_end,
 )
+from taskbound.core.dataclass import dataclass
 from taskbound.core.target.kind import RENEWS, SECONDS
 from taskbound.core.tool.name import credential_kind, shown
 

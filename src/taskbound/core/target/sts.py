@@ -1,7 +1,6 @@
 """An account of AWS as a target: which of its roles are assumed for a credential, and by what policies.
 
-1. A role is one of the account that is declared: what denies its sessions is written at the role, and one of
-   the same name elsewhere is another one.
+1. A role is of the declared account, which denies its sessions: elsewhere the same name is another role's.
 2. A session may do what its kind allows, until its end: the policy of the session says both, and what it
    denies no policy of a resource gives back. AWS itself lets no session end before 15 minutes are over.
 3. A kind names actions, `*` at the end alone, and none of services by which another credential is had or a
@@ -17,13 +16,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.escape import escape_text
 from taskbound.core.clock import seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.target.errors import BadKindError, BadTargetError
 from taskbound.core.target.kind import MAX_PARAMETER
 

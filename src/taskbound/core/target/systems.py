@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.target.grants import (
     github_grants,
     oauth_grants,

@@ -16,10 +16,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope import map_grants, scope_ahead
 from taskbound.core.scope.algebra import Carved, NotCovers, carve, covers, intersect, refund, with_limits
 from taskbound.core.scope.grant import counted_limits

@@ -10,10 +10,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.task.errors import TaskSyntaxError
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope import initial_limits, scope_ahead
 from taskbound.core.scope.grant import counted_limits
 from taskbound.core.task.spent import account, heirs, kept, spent_of, used_of

@@ -17,13 +17,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import LIMITS, Limits, parse_object
 from taskbound.core.clock import Instant, seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope import Grant, parse_scope
 from taskbound.core.scope.algebra.apart import are_apart
 from taskbound.core.scope.grant import counted_limits

@@ -7,10 +7,11 @@ these, and a decision names the version it read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 from taskbound.core.task.errors import TaskSyntaxError
 from taskbound.core.task.holds import Holds
 from taskbound.core.task.state import TASK_TRANSITIONS, TaskEvent, TaskState

@@ -15,12 +15,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 from taskbound.core.action import canonical
 from taskbound.core.clock import seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.token.errors import TokenAlteredError
 from taskbound.core.token.values import NEVER, Token, TokenForm, agent_name, name_of, named_in
 

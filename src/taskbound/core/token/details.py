@@ -9,10 +9,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Limits, parse_document
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.token.claims import DETAILS
 from taskbound.core.token.exchange import BadExchangeError

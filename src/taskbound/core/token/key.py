@@ -12,11 +12,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, days, minutes, seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.token.errors import TokenKeyRevokedError
 from taskbound.core.token.issuing import LONGEST
 from taskbound.core.token.values import NEVER

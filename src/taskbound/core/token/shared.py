@@ -18,10 +18,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.clock import Instant, seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 from taskbound.core.token.served import (
     MAX_KEPT,

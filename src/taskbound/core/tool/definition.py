@@ -15,13 +15,14 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import Limits, parse_document
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.errors import BadDefinitionError, TooManyToolsError
 from taskbound.core.tool.name import is_reserved, join_tool_name, parse_own_name, require_distinct, shown
 from taskbound.core.tool.schema import part

@@ -14,10 +14,10 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool.definition import ToolDefinition, parse_definitions
 from taskbound.core.tool.method import method_definition

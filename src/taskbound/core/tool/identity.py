@@ -25,13 +25,14 @@ Rules:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from itertools import pairwise, starmap
 from operator import ge
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.errors import BadServerError, BadSlotError
 from taskbound.core.tool.limits import require_limits
 from taskbound.core.tool.name import shown

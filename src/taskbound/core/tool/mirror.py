@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.errors import BadMirrorError
 from taskbound.core.tool.name import shown
 

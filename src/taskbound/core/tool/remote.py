@@ -26,11 +26,12 @@ Rules:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv6Address, ip_address
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.constraints.address import is_public, read_address
 from taskbound.core.scope.constraints.host import is_name
 from taskbound.core.scope.constraints.url import PORTS, ReadUrl, read_url

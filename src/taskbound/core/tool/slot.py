@@ -23,9 +23,9 @@ Rules:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.errors import BadSecretError, BadSlotError
 from taskbound.core.tool.name import METHOD_NAMES, parse_own_name, shown
 from taskbound.core.tool.source import Source, parse_source

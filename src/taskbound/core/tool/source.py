@@ -16,9 +16,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.errors import BadSlotError
 from taskbound.core.tool.name import CREDENTIAL, is_reserved, join_tool_name, parse_server_name, shown
 from taskbound.core.tool.percent import decoded, encoded

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.errors import BadTemplateError
 from taskbound.core.tool.name import shown
 

@@ -11,12 +11,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import make_action, parse_object
 from taskbound.core.approval import ApprovalState
 from taskbound.core.audit import ActionDecided, parse_record
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.policy import Forbidden, Held, Permitted, PolicyRequest
 from taskbound.core.scope import Missed, cover

@@ -14,10 +14,10 @@ a row that is not what its digest and its record say is called so, and nothing o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import parse_object
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity.grantable import reach_of, why_not
 from taskbound.core.policy import DamagedBundleError, conclude, grants_for, turns_within

@@ -1,8 +1,7 @@
 """The rows that a group of outcomes changes, and what each report gets.
 
 1. Only the connection that holds the permit may say what came of it, once; of one that was asked for over a
-   network, whoever shows a token of its task. Saying the same again is answered with what stands, and changes
-   nothing.
+   network, whoever shows a token of its task. The same again is answered with what stands, and no change.
 2. A result may leave only when its task and the ancestors are live and nothing is
    stopped at the instant of the commit; otherwise it is withheld.
 3. *Not sent* gives uses and limits back, as long as the task's scope is the one that they were taken from: in
@@ -14,7 +13,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -28,6 +27,7 @@ from taskbound.core.action import (
     require_unsent,
 )
 from taskbound.core.audit import ActionOutcome
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import ActHistory
 from taskbound.core.decision.holder import is_afar
 from taskbound.core.errors import DeniedError, MalformedError

@@ -11,11 +11,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from taskbound.core.action import Action, Frame
 from taskbound.core.approval import Circle, Ground, Question, missing
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import require_active
 from taskbound.core.identity.oidc import IssuerUse

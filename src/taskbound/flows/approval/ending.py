@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import ActionState, advance
 from taskbound.core.approval import BEFALLS, ApprovalState, Befallen, advance_approval
 from taskbound.core.audit import ActionOutcome, ApprovalChanged
+from taskbound.core.dataclass import dataclass
 from taskbound.ports.action import OutcomeChange
 from taskbound.ports.approval import ApprovalChange
 

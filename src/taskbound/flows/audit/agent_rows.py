@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import (
@@ -17,6 +17,7 @@ from taskbound.core.audit import (
     MonitorAcknowledged,
 )
 from taskbound.core.audit.events import AgentPeopleChanged, AgentRiskChanged
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity import AgentState
 from taskbound.core.identity.risk import Risk
 

@@ -5,13 +5,14 @@ Of narrowings, which have no rows of their own, what was spent before and what l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval.amendment import AmendmentState
 from taskbound.core.audit import TaskAmended
 from taskbound.core.audit.events import AmendmentAnswered, AmendmentAsked, AmendmentChanged
+from taskbound.core.dataclass import dataclass
 from taskbound.core.task.spent import spent_words
 from taskbound.flows.task.start import words
 

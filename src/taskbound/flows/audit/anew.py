@@ -21,13 +21,13 @@ Nothing else runs on the store meanwhile: whoever calls this holds what daemons 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import StoreBegunAnew
 from taskbound.core.audit.events import TokenKeyRevoked
 from taskbound.core.clock import Instant, minutes
+from taskbound.core.dataclass import dataclass
 from taskbound.core.task import TaskEvent, TaskState
 from taskbound.core.token import DEFAULT_NAMESPACE, TokenKeyEvent, TokenKeyState, move_key
 from taskbound.core.token.claim import ClaimKind, claim_of

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from taskbound.core.audit import NamespaceChanged, PersonKeyChanged
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.person_key import PersonKeyKind, PersonKeyState
 
 if TYPE_CHECKING:

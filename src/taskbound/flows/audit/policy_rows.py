@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
 
 from taskbound.core.audit import PolicyActivated, PolicyProposed, PolicyRebased, PolicyRolledBack
+from taskbound.core.dataclass import dataclass
 from taskbound.core.policy import DamagedBundleError, InForce
 from taskbound.flows.policy.engines import recorded, require_bundle
 

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +26,7 @@ from taskbound.core.audit import (
     TaskStepped,
     parse_record,
 )
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope import initial_limits
 from taskbound.core.task import ENDED
 from taskbound.flows.audit.agent_rows import AgentLedger

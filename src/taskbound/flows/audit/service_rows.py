@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from taskbound.core.audit.events.service import (
@@ -18,6 +18,7 @@ from taskbound.core.audit.events.service import (
     ServiceKeyChanged,
     ServiceRemoved,
 )
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.wire.jose import parse_jwk
 

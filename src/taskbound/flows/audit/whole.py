@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import (
@@ -24,6 +23,7 @@ from taskbound.core.audit import (
     parse_note,
     restore_frontier,
 )
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import LIVE, age_of, is_overdue
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +29,7 @@ from taskbound.core.credential import (
     is_overdue,
     step_of,
 )
+from taskbound.core.dataclass import dataclass
 from taskbound.flows.credential.moving import Moves
 from taskbound.flows.credential.reasons import LOST, NOBODY, OVER, UNACKNOWLEDGED
 from taskbound.flows.identity.telling import tell

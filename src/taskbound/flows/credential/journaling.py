@@ -17,11 +17,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.audit.events.credential import CredentialJournaled
 from taskbound.core.credential import Credential, CredentialState, NoRecipientError, credential_of, end_of
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Permit
 from taskbound.core.task import deadline_with
 from taskbound.core.tool import credential_kind

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +24,7 @@ from taskbound.core.credential import (
     is_leased,
     step_of,
 )
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.flows.credential.moving import Moves
 

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, seconds
@@ -23,6 +22,7 @@ from taskbound.core.credential import (
     is_canary,
     name_of,
 )
+from taskbound.core.dataclass import dataclass
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.target import SECONDS
 from taskbound.core.token import agent_name

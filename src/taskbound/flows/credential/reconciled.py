@@ -9,12 +9,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit.events.credential import StoreReconciled
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 from taskbound.flows.credential.errors import WrongTellingError
 from taskbound.flows.identity.telling import tell
 

@@ -10,12 +10,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.audit.events.credential import CredentialProlonged
 from taskbound.core.clock import Instant
 from taskbound.core.credential import CredentialState, end_in_target, is_canary, is_renewing, name_of
+from taskbound.core.dataclass import dataclass
 from taskbound.core.target import RENEWS, SECONDS, parameters_of
 from taskbound.flows.credential.resting import (
     CredentialAlteredError,

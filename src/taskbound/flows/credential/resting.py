@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import Action, ActionState, Frame, parse_object
@@ -25,6 +24,7 @@ from taskbound.core.audit import TamperedError, parse_record
 from taskbound.core.audit.events.credential import CredentialJournaled
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import MARGIN, LeaseLostError, require_lease
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.identity import UnknownIdentityError, require_active
 from taskbound.core.revocation import require_not_stopped

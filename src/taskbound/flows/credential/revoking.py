@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.escape import escape_text
 from taskbound.core.credential import LIVE, CredentialEvent, end_credential
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.name import shown
 from taskbound.flows.credential.errors import BadSelectionError, NotAskerError, UnknownCredentialError
 from taskbound.flows.credential.moving import Moves

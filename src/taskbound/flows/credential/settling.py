@@ -14,11 +14,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import ActionState
 from taskbound.core.credential import LIVE, CredentialState, RenewalState
+from taskbound.core.dataclass import dataclass
 from taskbound.core.transition import WrongStateError
 from taskbound.flows.action.reconcile import reconcile
 from taskbound.flows.means import Actor

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +25,7 @@ from taskbound.core.credential import (
     id_of,
     reappear,
 )
+from taskbound.core.dataclass import dataclass
 from taskbound.flows.credential.moving import Moves
 from taskbound.flows.credential.reasons import AGAIN, WITHOUT_ROW
 

@@ -18,7 +18,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +42,7 @@ from taskbound.core.credential import (
     require_lease,
     show_credential,
 )
+from taskbound.core.dataclass import dataclass
 from taskbound.flows.credential.errors import WrongTellingError
 from taskbound.flows.credential.moving import Moves, lock
 from taskbound.flows.credential.reasons import AGAIN, CANARY, FAILED

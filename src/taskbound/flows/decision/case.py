@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.policy import conclude
 from taskbound.flows.decision.checking import NOT_CHECKED
 from taskbound.flows.decision.facts import fact_words

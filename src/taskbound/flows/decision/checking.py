@@ -12,12 +12,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import canonical
 from taskbound.core.approval import Operand, OperandUnreadableError, looks_of
 from taskbound.core.approval.check import Shown, parse_checks, settled_at, shown_by
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Reason
 from taskbound.core.errors import DeniedError
 from taskbound.flows.approval.look.looking import Unseen, see

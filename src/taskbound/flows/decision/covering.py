@@ -10,10 +10,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Reason, Refuse
 from taskbound.core.identity.grantable import why_not
 from taskbound.core.scope import Covered, Missed, cover

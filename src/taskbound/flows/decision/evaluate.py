@@ -24,12 +24,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import Action, canonical, parse_object, require_key
 from taskbound.core.credential import require_recipient
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Holding, Presented, Proposal, Refuse, Verdict, refusal
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.quick import quick

@@ -10,9 +10,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import AttemptGround, changed_since
 from taskbound.core.policy import FACTS, Fact, FactKind
 from taskbound.core.task import evidence_text

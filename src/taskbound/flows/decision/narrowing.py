@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +39,7 @@ from taskbound.core.approval import (
 )
 from taskbound.core.audit import ApprovalNarrowed
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Hold, Narrows, Refuse, Settled
 from taskbound.core.policy.step_up import StepUpError
 from taskbound.core.tool import parse_definition

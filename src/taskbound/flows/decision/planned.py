@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.approval import (
@@ -24,6 +23,7 @@ from taskbound.core.approval import (
 from taskbound.core.approval.sheet import plan_sheet_of, sheet_of
 from taskbound.core.audit.events import PlanAsked
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Hold, Holding, Refuse, Settled, Stale, require_payable, settle
 from taskbound.flows.approval.circle import lock_people
 from taskbound.flows.decision.commit import ContendedError

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action import canonical
 from taskbound.core.approval import NotEntitledError, Plan, PlanRefusedError, require_length, step_words
 from taskbound.core.audit.events import PlanRefused
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Planned
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.task import NoTaskError

@@ -14,9 +14,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.grantable import reach_of
 from taskbound.core.tool import parse_definition
 from taskbound.flows.approval.proof.vouched import vouch

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Permit, Repeated, Settled, Waiting
 from taskbound.flows.credential.journaling import granted
 from taskbound.flows.decision.record import decided_event, repeated_event, stored_action

@@ -8,9 +8,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.policy.operation_case import empty_fact
 from taskbound.core.policy.operation_facts import FOUND, OPERATION_FACTS, About
 from taskbound.flows.approval.plan.whole import see_whole

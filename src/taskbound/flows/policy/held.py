@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.policy.operation import Allowed, Barred
 from taskbound.flows.policy.operations import MovingError, authorize_at, forbidden
 

@@ -14,10 +14,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, assert_never
 
 from taskbound.core.approval import AnswerKind, BadStatementError, parse_statement
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import UnavailableError
 from taskbound.core.identity.person import PeerProof, PersonState
 from taskbound.core.identity.proof import AccountProof, PrincipalKind, TokenProof, WorkloadProof

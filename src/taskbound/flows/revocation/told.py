@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, UnavailableError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import canonical
@@ -22,6 +22,7 @@ from taskbound.core.audit.events.credential import CredentialJournaled
 from taskbound.core.audit.events.target import TargetTestBegun, TargetTested
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import ID_PREFIX, NEVER, Credential, CredentialState, due_of, is_canary
+from taskbound.core.dataclass import dataclass
 from taskbound.core.target import SECONDS, TargetState, kind_definition, parse_target_file
 from taskbound.core.tool import join_tool_name
 from taskbound.flows.means import Actor

@@ -11,11 +11,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import TaskChanged
+from taskbound.core.dataclass import dataclass
 from taskbound.core.task import ENDED, NoTaskError, Refunds, TaskEvent, move_task, refunds
 from taskbound.flows.approval import end_of_tasks
 from taskbound.flows.credential import end_credentials

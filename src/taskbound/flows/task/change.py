@@ -13,10 +13,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from taskbound.core.audit import TaskAmended, TaskStepped
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError
 from taskbound.core.task import (
     ENDED,

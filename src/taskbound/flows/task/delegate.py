@@ -9,10 +9,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.algebra import Carved, NotCovers, carve
 from taskbound.core.task import (
     NoTaskError,

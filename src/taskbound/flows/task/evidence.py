@@ -8,11 +8,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import canonical
 from taskbound.core.audit import IssuerAdded, IssuerRemoved
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity import NotOwnerError, parse_name
 from taskbound.core.identity.issuer import (
     BadIssuerError,

@@ -11,9 +11,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import NotOwnerError, require_active
 from taskbound.core.identity.grantable import reach_of, require_grantable, uncovered_words

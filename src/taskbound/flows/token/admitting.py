@@ -17,11 +17,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.core.audit.events import AdmissionEnded, ClientAdmitted, CodeRefused
 from taskbound.core.clock import Instant, days
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import UnknownIdentityError, require_active
 from taskbound.core.revocation import require_not_stopped

@@ -16,11 +16,11 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit.events import ConsentMistyped
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 from taskbound.core.token.authorization.asked import (
     UNSIGNED,
     WAITS,

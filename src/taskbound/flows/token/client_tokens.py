@@ -13,9 +13,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.flows.means import Actor
 from taskbound.flows.token.admitting import exchange_code, look_at_refresh, renew

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import minutes
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.token.authorization.client import parse_client_document
 from taskbound.core.token.authorization.errors import (

@@ -14,11 +14,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit.events import TokenKeyRevoked, TokenKeyRotated
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.token import (
     DEFAULT_NAMESPACE,

@@ -19,11 +19,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, minutes
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.service import UnknownServiceError, require_enforces
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import require_live

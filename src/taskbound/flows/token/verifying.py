@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.identity.proof import BindingKind, Principal, PrincipalKind, TokenProof
 from taskbound.core.token import (

@@ -9,10 +9,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskbound.core.audit.events import TokenIssued
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity import PersonState, UnknownIdentityError
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import require_live

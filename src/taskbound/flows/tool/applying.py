@@ -13,11 +13,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import canonical, parse_object
 from taskbound.core.audit.events import ToolApproversChanged, ToolOwnerChanged, UpstreamDeclared
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool import effect_of, parse_definition
 from taskbound.core.tool.file import Change, Declared, change_of_sharing, changes, digest_of
 from taskbound.core.tool.name import shown

@@ -13,13 +13,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskbound.core.approval import BadProbeError, ProbeKind, parse_probes
 from taskbound.core.approval.answer import parse_reading
 from taskbound.core.approval.check import parse_checks
 from taskbound.core.audit.events import ToolDeclared
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool import CREDENTIAL, Effect, effect_of, parse_definition
 from taskbound.core.tool.file import UNWATCHED, BadRoleError, parse_roles, role_text
 from taskbound.core.tool.name import shown

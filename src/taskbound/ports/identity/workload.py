@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant

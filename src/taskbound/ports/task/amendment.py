@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -6,8 +6,9 @@ signed is only ever the name of a row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.sdk.fresh import awake
 from taskbound.sdk.guard.errors import (

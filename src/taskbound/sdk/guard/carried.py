@@ -17,12 +17,13 @@ from __future__ import annotations
 import base64
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
+from taskbound.core.dataclass import dataclass
 from taskbound.sdk.guard.errors import NotCarriedError
 from taskbound.wire.jose.errors import BadUriError
 from taskbound.wire.jose.uri import normalize_uri

@@ -13,10 +13,11 @@ import inspect
 import threading
 from abc import ABC, abstractmethod
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.answered import parse_request_key
 from taskbound.sdk.guard.errors import NoClientError, SignatureError, UnpinnedToolError
 from taskbound.sdk.guard.flow import Call, guarded

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import urlencode, urlsplit
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.core.token.exchange import GRANT, TASK_REFERENCE, TRANSACTION_TOKEN
 from taskbound.core.token.values import agent_name

@@ -19,10 +19,10 @@ import os
 import threading
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound import __version__
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import AsyncClient, Client, RefusedByDaemonError
 from taskbound.sdk.credential import OtherTaskBoundError

@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -24,6 +23,7 @@ import msgspec
 
 from taskbound.core.action.digest import Action, Frame
 from taskbound.core.action.parse import parse_document, parse_object
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.sdk.client import DaemonLostError
 from taskbound.sdk.fresh import awake

@@ -21,10 +21,11 @@ import asyncio
 import os
 import time
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from weakref import WeakSet
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.sdk.guard.errors import OutcomeUntoldError, ResultWithheldError
 from taskbound.sdk.guard.flow import Pause, drive, steer

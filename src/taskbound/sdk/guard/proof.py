@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, get_args
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import UnavailableError
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.jose.dpop import DPOP_TYP, token_hash

@@ -16,7 +16,6 @@ import dataclasses
 import enum
 import inspect
 import types
-from dataclasses import dataclass
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -35,6 +34,7 @@ from typing import (
 )
 
 from taskbound.core.action.canonical import MAX_INTEGER
+from taskbound.core.dataclass import dataclass
 from taskbound.sdk.guard.errors import SignatureError
 
 if TYPE_CHECKING:

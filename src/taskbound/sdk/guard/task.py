@@ -13,11 +13,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.sdk.guard.errors import TaskNotEndedError, TaskNotStartedError
 from taskbound.sdk.guard.flow import Pause, Say

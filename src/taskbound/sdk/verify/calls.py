@@ -28,11 +28,12 @@ import json
 import logging
 import threading
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from taskbound.core.action import canonical, parse_document, parse_object
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.token.served import MAX_KEPT, Repeated, ServedAnswer
 from taskbound.core.tool.definition import parse_definition

@@ -21,10 +21,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.token import ClaimKind, claim_of
 from taskbound.sdk.verify.errors import HolderNotShownError

@@ -11,10 +11,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.core.token import ReplayedError
 from taskbound.core.token.served import BeginRefusedError, OtherRequestError, ServedForgottenError

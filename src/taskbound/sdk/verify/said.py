@@ -14,9 +14,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.revocation.feed import About, Thing
 from taskbound.core.token import name_of
 from taskbound.sdk.verify.errors import BadTokenContextError

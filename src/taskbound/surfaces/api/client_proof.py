@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import parse_object
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.identity import UnprovenError, parse_name
 from taskbound.core.identity.credential import Credential

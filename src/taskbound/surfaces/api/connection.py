@@ -10,10 +10,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import UnavailableError
 from taskbound.core.identity.proof import TokenProof
 from taskbound.core.task import TaskEndedError

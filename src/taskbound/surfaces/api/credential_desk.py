@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.credential import LIVE, CredentialState, HandOutOverError, credential_of
 from taskbound.core.credential.values import HANDED_OUT_WITHIN
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.flows.credential.due import end_one_due
 from taskbound.flows.credential.errors import StillMintingError

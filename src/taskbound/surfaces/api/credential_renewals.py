@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.flows.action import Withhold
 from taskbound.flows.credential.errors import StillRenewingError

@@ -11,9 +11,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import UnavailableError
 from taskbound.core.target import parse_target_file
 from taskbound.core.tool.name import shown

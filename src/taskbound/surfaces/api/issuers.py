@@ -15,9 +15,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.ports.identity import Need
 from taskbound.surfaces.api.worker import OverloadedError
 

@@ -15,9 +15,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.policy.operation import Operation as PolicyOperation
 from taskbound.core.policy.operation import Right
 from taskbound.core.policy.operations import OPERATIONS as NAMED

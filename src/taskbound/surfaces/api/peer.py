@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity import PeerProof, UnprovenError
 
 __all__ = ["Peer", "Seen", "ancestry_of", "boot_id", "is_alive", "read_peer", "read_processes"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 from urllib.parse import urlsplit
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Allowance
 from taskbound.core.errors import DeniedError
 from taskbound.flows.token import Issuing

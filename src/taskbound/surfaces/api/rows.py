@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.wire.audit import CompareRows, RowsCompared
 

@@ -15,9 +15,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.core.token import Use, require_first
 from taskbound.flows.means import OneLook

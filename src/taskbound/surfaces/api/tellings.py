@@ -15,10 +15,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
+from taskbound.core.dataclass import dataclass
 from taskbound.flows.policy.held import hold
 from taskbound.surfaces.api.authority import based
 from taskbound.surfaces.api.worker import WAITING, Lane, OverloadedError, answer_to, fail_with

@@ -22,11 +22,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol
 
+from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.broker.errors import EpochUntoldError, StoreRestoredError
 from taskbound.surfaces.broker.remembered import (
     EMPTY,

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
 from taskbound.core.clock import Instant
 from taskbound.core.credential import BadMarkError, parse_mark
+from taskbound.core.dataclass import dataclass
 
 __all__ = ["EMPTY", "MOST_MARKS", "Doubt", "Remembered", "Untold", "Why", "parse_memory", "render_memory"]
 

@@ -20,7 +20,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from taskbound.core.credential import (
@@ -31,6 +30,7 @@ from taskbound.core.credential import (
     latest_end,
     name_of,
 )
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.flows.credential.minting import require_mintable
 from taskbound.flows.credential.renewing import require_renewable

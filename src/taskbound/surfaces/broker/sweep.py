@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import GRACE, ForeignNameError, id_of, prefix_of
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.target import LONGEST
 from taskbound.ports.target import Restarts

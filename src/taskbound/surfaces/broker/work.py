@@ -29,10 +29,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.credential import Step, step_of
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.broker.discovering import Discoveries
 from taskbound.surfaces.broker.grip import Grip

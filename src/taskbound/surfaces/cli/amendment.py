@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,6 +25,7 @@ from taskbound.core.approval import (
 )
 from taskbound.core.approval.amendment import parse_amendment
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.scope import describe, parse_scope, scope_ahead
 from taskbound.core.scope.algebra import Direction, difference

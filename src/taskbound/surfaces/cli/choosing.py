@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from taskbound.core.action.escape import escape_text
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity import parse_name
 from taskbound.core.tool import parse_definitions

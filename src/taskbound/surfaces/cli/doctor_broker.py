@@ -18,10 +18,10 @@ import socket
 import stat
 import struct
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.target.systems import OPENSSH
 from taskbound.surfaces.cli.lasting import tell_lasting
 from taskbound.surfaces.cli.screen import Words, moment, shown

@@ -15,12 +15,12 @@ import os
 import re
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.cli.doctor_clients import starts
 from taskbound.surfaces.cli.finding import Finding
 from taskbound.surfaces.cli.screen import shown

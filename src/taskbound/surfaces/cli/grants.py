@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope import parse_scope
 from taskbound.core.tool import Effect, ToolDefinition
 from taskbound.core.tool.file import Role, parse_roles

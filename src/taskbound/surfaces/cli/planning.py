@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -16,6 +15,7 @@ from msgspec.structs import replace
 
 from taskbound.core.action import canonical, parse_object
 from taskbound.core.approval import BadPlanError
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.cli.naming import whole_task

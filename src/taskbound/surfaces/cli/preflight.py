@@ -10,9 +10,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.core.target.systems import OPENSSH
 from taskbound.surfaces.cli.hosting import HELPER

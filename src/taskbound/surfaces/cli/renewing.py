@@ -13,11 +13,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.wire.action import Decide, Duplicate, Narrowed, Permitted, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +23,7 @@ import msgspec
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_document
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.tool import QUESTION_NAMES, SEPARATOR
 from taskbound.ports.upstream import Answered, Errored, errored

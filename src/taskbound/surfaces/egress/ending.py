@@ -13,9 +13,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.oauth.errors import BadTokenError, TokenUnavailableError
 from taskbound.surfaces.egress.errors import TokenNotTakenError
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity import UnprovenError
 from taskbound.surfaces.egress.errors import NotStartedError, fault_of
 from taskbound.surfaces.egress.served import Served

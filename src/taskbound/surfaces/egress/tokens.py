@@ -21,9 +21,9 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, TaskboundError, UnavailableError
 from taskbound.core.tool.oauth.errors import TokenRefusedError, TokenTooWideError
 from taskbound.surfaces.egress.ending import Held

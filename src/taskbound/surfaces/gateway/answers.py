@@ -12,13 +12,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.repeat import instead_of
+from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.gateway.errors import code_of
 from taskbound.wire.mcp.era import DECISION_KEY
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import structs
+
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     import asyncio

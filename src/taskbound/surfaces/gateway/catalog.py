@@ -18,10 +18,10 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.tool import SEPARATOR
 from taskbound.surfaces.gateway.asking import able_servers

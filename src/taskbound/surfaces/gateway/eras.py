@@ -15,11 +15,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.name import shown
 from taskbound.surfaces.gateway.errors import UnsupportedVersionError
 from taskbound.wire.mcp.era import (

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEndedError
 from taskbound.core.tool import METHOD_NAMES, NotAToolError, is_reserved, parse_tool_name

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.surfaces.gateway.asked.offers import offered
 from taskbound.surfaces.gateway.asking import Asking

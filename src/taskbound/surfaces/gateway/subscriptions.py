@@ -18,12 +18,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import sleep
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import MAX_URI, SEPARATOR
 from taskbound.sdk.client import RefusedByDaemonError

@@ -9,11 +9,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool import MAX_URI, SEPARATOR, parse_own_name, parse_server_name
 from taskbound.wire.mcp.errors import BadParamsError
 from taskbound.wire.mcp.line import require_one_line

@@ -15,9 +15,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.http.errors import BadHttpError, NotAcceptableError, UnknownPathError, VerbError
 from taskbound.surfaces.http.head import accepted, once, read_length, require_json, require_own

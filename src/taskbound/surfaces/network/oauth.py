@@ -12,11 +12,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError, UnavailableError
 from taskbound.core.token.exchange import GRANT, OAUTH_ERRORS
 from taskbound.surfaces.http.errors import TooManyRequestsError

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode, urlsplit
 
 from taskbound.core.action import escape_text
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.network.browser import Cookies, headers_of, require_posted
 from taskbound.surfaces.network.consent.browser import require_navigated

@@ -12,11 +12,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 from taskbound.core.policy.step_up import StepUpError
 from taskbound.sdk.client import RefusedByDaemonError

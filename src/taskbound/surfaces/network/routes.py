@@ -10,10 +10,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.http.errors import UnknownPathError, VerbError
 from taskbound.wire import (
     account,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.wire.trace import NO_SPAN, Span, Trace, parse_trace
 
 if TYPE_CHECKING:

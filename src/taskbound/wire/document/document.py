@@ -11,12 +11,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.errors import ByteOrderMarkError, NotUtf8Error
 from taskbound.core.action.parse import parse_document, require_size
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.scope.place import Place
 from taskbound.wire.document.locate import fault, locate

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.errors import (
@@ -19,6 +19,7 @@ from taskbound.core.action.errors import (
     TooManyPartsError,
 )
 from taskbound.core.action.parse import LIMITS, parse_document
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 import yaml
@@ -28,6 +28,7 @@ from taskbound.core.action.errors import (
 from taskbound.core.action.escape import escape_text
 from taskbound.core.action.parse import LIMITS, parse_document
 from taskbound.core.action.text import TextKind, kind_of
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.wire.document.errors import DocumentSyntaxError
 

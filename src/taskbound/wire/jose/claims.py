@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import escape_text, parse_object
 from taskbound.core.action.parse import require_shape, require_size
 from taskbound.core.clock import Instant, seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.quick import quick
 from taskbound.wire.jose.errors import TokenClaimsError, TokenKindError, TokenLifetimeError
 from taskbound.wire.jose.kind import ClaimForm, Issuing

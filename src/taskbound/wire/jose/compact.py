@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.wire.jose.errors import TokenEncodingError, TokenSegmentsError, TokenSizeError
 
 __all__ = ["Compact", "decode_base64url", "encode_base64url", "split_compact"]

@@ -24,12 +24,12 @@ One `jti` of a key is used once for whatever address, which is stricter than the
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Limits, escape_text, parse_object
 from taskbound.core.clock import Instant, seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.wire.jose.algorithm import Algorithm
 from taskbound.wire.jose.claims import parse_forms
 from taskbound.wire.jose.compact import encode_base64url, split_compact

@@ -22,10 +22,10 @@ part of what agents' processes and clients may import, and those carry no crypto
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound.core.action import escape_text
+from taskbound.core.dataclass import dataclass
 from taskbound.wire.jose.claims import parse_claims
 from taskbound.wire.jose.compact import split_compact
 from taskbound.wire.jose.errors import (

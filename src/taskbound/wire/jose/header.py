@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Limits, escape_text, parse_object
+from taskbound.core.dataclass import dataclass
 from taskbound.wire.jose.errors import TokenHeaderError
 from taskbound.wire.jose.key import KID, NAMES
 

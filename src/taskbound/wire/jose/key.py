@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Limits, canonical, escape_text, parse_object
+from taskbound.core.dataclass import dataclass
 from taskbound.wire.jose.algorithm import FORMS, OURS, Algorithm
 from taskbound.wire.jose.compact import decode_base64url, encode_base64url
 from taskbound.wire.jose.curve import is_rsa, on_curve, on_ed25519

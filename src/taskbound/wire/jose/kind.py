@@ -10,12 +10,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Limits
 from taskbound.core.clock import Duration, seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.wire.jose.algorithm import OURS, Algorithm
 
 if TYPE_CHECKING:

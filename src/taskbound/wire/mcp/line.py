@@ -10,11 +10,11 @@ r"""A stream of bytes cut into lines, with limits, before anything else has look
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.action.errors import TooLargeError
+from taskbound.core.dataclass import dataclass
 from taskbound.wire.mcp.errors import BareReturnError, HalfMessageError, LineSeparatorError
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
 from taskbound.core.action.parse import LIMITS, Limits, parse_document
+from taskbound.core.dataclass import dataclass
 from taskbound.wire.mcp.errors import (
     BadIdError,
     BadParamsError,

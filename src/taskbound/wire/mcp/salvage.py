@@ -12,9 +12,9 @@ It is certain only when every reader would find the same one:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool import parse_tool_name
 from taskbound.wire.mcp.message import id_of

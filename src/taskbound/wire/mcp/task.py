@@ -13,10 +13,10 @@ It is not what Taskbound calls one (`core.task`), and gives no right.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.wire.mcp.errors import BadMcpTaskError
 
 if TYPE_CHECKING:

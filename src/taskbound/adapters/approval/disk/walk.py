@@ -21,11 +21,12 @@ import os
 import stat
 from collections import deque
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval import OperandOutsideError, OperandUnreadableError
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,11 +15,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.identity.oidc.metadata import find_keys
 from taskbound.core.clock import Instant, hours, minutes, seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool.name import shown
 from taskbound.ports.identity import IssuerUnreachableError, Need

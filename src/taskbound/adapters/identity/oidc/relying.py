@@ -17,7 +17,7 @@ import hashlib
 import re
 import threading
 from base64 import b64encode, urlsafe_b64encode
-from dataclasses import dataclass, field
+from dataclasses import field
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_plus, urlencode
@@ -25,6 +25,7 @@ from urllib.parse import quote_plus, urlencode
 from taskbound.adapters.identity.oidc.metadata import find_metadata, place_in
 from taskbound.core.action import Limits, parse_object
 from taskbound.core.clock import Instant, minutes, seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.identity.sign_in import UNSAID, SaidOfPerson, SignInDeniedError, SignInTokenError
 from taskbound.core.tool.name import shown

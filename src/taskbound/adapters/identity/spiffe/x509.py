@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -38,6 +37,7 @@ from cryptography.x509.verification import (
 )
 
 from taskbound.core.clock import Instant, render_instant
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.identity.proof import BindingKind, WorkloadKind, parse_binding
 from taskbound.core.identity.selector import Shown

@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 import secrets
 from base64 import b64encode
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Self
 
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from taskbound.adapters.keys.es256 import public_text, require_signed
 from taskbound.adapters.keys.openbao.client import NotThereError
+from taskbound.core.dataclass import dataclass
 from taskbound.ports.signer import SignerUnavailableError
 from taskbound.ports.token import TokenKeyGoneError, TokenKeyWeakError
 from taskbound.wire.jose import es256_jwk

@@ -16,9 +16,10 @@ import os
 import socket
 import struct
 import threading
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.wire.connection import Fault
 from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import cedarpy
@@ -26,6 +25,7 @@ import cedarpy
 from taskbound.adapters.policy.cedar.head import Head, HeadIndex, head_of
 from taskbound.adapters.policy.cedar.reads import Json, Reads, object_of, paths, reads_of
 from taskbound.adapters.policy.cedar.text import Piece, split
+from taskbound.core.dataclass import dataclass
 from taskbound.core.policy import FACTS, PolicySyntaxError
 from taskbound.core.policy.operation import ALL_OPERATIONS, Right
 from taskbound.core.policy.operation_facts import OPERATION_FACTS

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
@@ -30,6 +29,7 @@ from taskbound.adapters.policy.cedar.operating import OperationsOf
 from taskbound.adapters.policy.cedar.reads import paths, reads_within
 from taskbound.adapters.policy.cedar.shape import Record, shape_of
 from taskbound.adapters.policy.cedar.telling import Standing, Telling, UntoldError, uid
+from taskbound.core.dataclass import dataclass
 from taskbound.core.policy import Erred, Fact, Forbid, PolicyAnswer, PolicyReads, PolicyTrace
 
 if TYPE_CHECKING:

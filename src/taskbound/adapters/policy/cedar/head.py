@@ -10,11 +10,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.adapters.policy.cedar.reads import Json, object_of
+from taskbound.core.dataclass import dataclass
 from taskbound.core.policy import PolicySyntaxError
 
 if TYPE_CHECKING:

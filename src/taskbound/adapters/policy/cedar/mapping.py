@@ -18,7 +18,6 @@ unmapped refuses only where a policy reads it, and is never taken for absent. Ru
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import NoneType
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +32,7 @@ from taskbound.adapters.policy.cedar.shape import (
     Untold,
 )
 from taskbound.core.action.canonical import canonical, number_text
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

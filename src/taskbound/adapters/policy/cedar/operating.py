@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import cedarpy
 
 from taskbound.adapters.policy.cedar.bundle import ACTIONS
 from taskbound.adapters.policy.cedar.head import Place
+from taskbound.core.dataclass import dataclass
 from taskbound.core.policy import Erred, Fact, FactKind, Forbid, PolicyAnswer
 from taskbound.core.policy.operation_facts import OPERATION_FACTS, About
 

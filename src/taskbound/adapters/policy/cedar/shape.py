@@ -17,9 +17,10 @@ The full account, with examples: docs/reference/policy-mapping.md. Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import NoneType
 from typing import TYPE_CHECKING, Final, TypeAlias
+
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -9,13 +9,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.policy.cedar.bundle import ACTIONS, CALL
 from taskbound.adapters.policy.cedar.head import Place
 from taskbound.adapters.policy.cedar.mapping import tell, tell_beside
 from taskbound.adapters.policy.cedar.reads import Reads, merge, reads_within
+from taskbound.core.dataclass import dataclass
 from taskbound.core.policy import FACTS, Fact, FactKind
 
 if TYPE_CHECKING:

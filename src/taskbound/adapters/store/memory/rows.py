@@ -7,9 +7,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
+from taskbound.core.dataclass import dataclass
 from taskbound.ports.store import ConflictError, StoreUnavailableError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from binascii import a2b_base64
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.target import BadAdminAccessError
 
 if TYPE_CHECKING:

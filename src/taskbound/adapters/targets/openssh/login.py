@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
@@ -24,6 +23,7 @@ from taskbound.adapters.ssh import BadSshKeyError, SshAgent, SshIdentity
 from taskbound.adapters.targets.openssh.certificate import Authority, Grant, make_pair
 from taskbound.adapters.targets.openssh.client import DENIED, LateError, OverError, reason_of
 from taskbound.core.action.escape import escape_text
+from taskbound.core.dataclass import dataclass
 from taskbound.ports.target import TargetRefusedError, TargetUnavailableError, TargetUnreachedError
 
 if TYPE_CHECKING:

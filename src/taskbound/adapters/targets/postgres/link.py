@@ -30,13 +30,14 @@ import threading
 import time
 import weakref
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import psycopg
 from psycopg import errors, sql
 from psycopg.adapt import Loader
 
+from taskbound.core.dataclass import dataclass
 from taskbound.ports.target import (
     NameTakenError,
     TargetRefusedError,

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.targets.redis.protocol import LISTED, Refusal
 from taskbound.adapters.targets.redis.user import sessions_by_user
 from taskbound.core.action.escape import escape_text
 from taskbound.core.credential import MINTED, pattern_of
+from taskbound.core.dataclass import dataclass
 from taskbound.core.target.standing import Entry, Reach, Standing, Whose, worst_first
 from taskbound.core.tool.name import shown
 from taskbound.ports.target import Discovery, TargetUnavailableError

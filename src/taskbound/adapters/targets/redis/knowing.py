@@ -11,12 +11,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.targets.redis.link import GUIDE
 from taskbound.adapters.targets.redis.user import flags_of, shown_by
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.name import shown
 from taskbound.ports.target import TargetRefusedError, TargetUnavailableError
 

@@ -18,8 +18,10 @@ from __future__ import annotations
 import re
 import select
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, TypeAlias
+
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     import socket

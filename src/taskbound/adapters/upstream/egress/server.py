@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent, Question, Turn
 from taskbound.wire import egress as wire

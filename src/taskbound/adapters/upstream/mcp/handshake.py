@@ -12,12 +12,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound import __version__
 from taskbound.adapters.upstream.mcp.errors import EraChangedError, LevelRefusedError, StartFailedError
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.name import METHOD_NAMES, shown
 from taskbound.ports.upstream import Answered, Errored
 from taskbound.wire.mcp.era import (

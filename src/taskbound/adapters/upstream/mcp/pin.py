@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from taskbound.adapters.upstream.mcp.script import (
     scripts_of,
     shebang_of,
 )
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.name import shown
 
 if TYPE_CHECKING:

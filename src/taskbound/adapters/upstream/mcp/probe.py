@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -25,6 +24,7 @@ from taskbound.adapters.upstream.mcp.pin import resolve_command
 from taskbound.adapters.upstream.mcp.process import ServerProcess, environment_for
 from taskbound.adapters.upstream.mcp.server import Patience
 from taskbound.adapters.upstream.mcp.session import METHOD_NOT_FOUND, REFUSAL, Session
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import parse_definitions, parse_server_name
 from taskbound.core.tool.leak import Leaks

@@ -12,10 +12,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.adapters.upstream.mcp.errors import FloatingVersionError, UnpinnableError
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.name import shown
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ import json
 import re
 import shlex
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.upstream.mcp.errors import NoSuchModuleError, UnpinnableError
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.name import shown
 
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -32,6 +31,7 @@ from taskbound.adapters.upstream.mcp.news import pass_on
 from taskbound.adapters.upstream.mcp.task.said import of_task, related_in
 from taskbound.core.action.escape import escape_text
 from taskbound.core.action.parse import Limits
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool.name import QUESTION_NAMES
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent, Question

@@ -11,12 +11,12 @@ Rules:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.action import LIMITS, canonical, parse_document
 from taskbound.core.approval.sheet.lines import Quoted
 from taskbound.core.approval.sheet.values import BadSheetError
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 
 if TYPE_CHECKING:

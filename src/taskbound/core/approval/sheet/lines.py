@@ -15,12 +15,12 @@ Rules:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.approval.sheet.quoting import columns, is_plain, pieces, unquote
 from taskbound.core.approval.sheet.values import BadSheetError
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

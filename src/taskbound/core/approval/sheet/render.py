@@ -15,7 +15,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -32,6 +32,7 @@ from taskbound.core.approval.sheet.values import (
     SheetOperand,
 )
 from taskbound.core.clock import render_instant
+from taskbound.core.dataclass import dataclass
 from taskbound.core.target.kind import RENEWS, SECONDS
 from taskbound.core.tool.name import credential_kind
 from taskbound.core.truth import NoTruth

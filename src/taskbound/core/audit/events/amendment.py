@@ -5,8 +5,9 @@ That a task was given the scope is a `task-amended`, which names the amendment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from taskbound.core.dataclass import dataclass
 
 __all__ = ["AmendmentAnswered", "AmendmentAsked", "AmendmentChanged", "AmendmentShown"]
 

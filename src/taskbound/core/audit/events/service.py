@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
+
+from taskbound.core.dataclass import dataclass
 
 __all__ = ["ServiceAdded", "ServiceChanged", "ServiceEvent", "ServiceKeyChanged", "ServiceRemoved"]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import hours
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.sign_in.errors import NotSignedInError
 
 if TYPE_CHECKING:

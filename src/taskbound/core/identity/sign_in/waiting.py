@@ -15,12 +15,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from hmac import compare_digest
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, minutes, seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.sign_in.errors import (
     AnotherIssuerError,
     BadReturnError,

@@ -18,12 +18,12 @@ from __future__ import annotations
 import binascii
 import hashlib
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Limits, canonical, escape_text, parse_object
 from taskbound.core.action.errors import TooLargeError, TooManyPartsError
 from taskbound.core.clock import Duration, seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.identity.trust.errors import BadBundleError, BundleSizeError
 

@@ -18,12 +18,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Duration, Instant, days, minutes, seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.spiffe import parse_spiffe_id, parse_trust_domain
 from taskbound.core.identity.trust.bundle import EMPTY, Bundle, parse_bundle
 from taskbound.core.identity.trust.errors import (

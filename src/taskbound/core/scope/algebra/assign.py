@@ -9,9 +9,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.algebra.places import Gap
 from taskbound.core.scope.algebra.takes import takes
 from taskbound.core.truth import NoTruth

@@ -11,9 +11,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.algebra.covers import NotCovers, covers
 from taskbound.core.scope.algebra.places import Gap
 from taskbound.core.scope.algebra.takes import takes

@@ -13,10 +13,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.algebra.assign import Assigned, Unassigned, assign
 from taskbound.core.scope.algebra.pieces import COMPARISONS, Budget, Missing, Piece, split
 from taskbound.core.scope.grant import counted_limits

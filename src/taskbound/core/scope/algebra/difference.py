@@ -8,10 +8,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.algebra.covers import Covers, covers
 from taskbound.core.scope.algebra.pieces import gaps
 from taskbound.core.scope.algebra.witness import witness

@@ -11,10 +11,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.algebra.meet import Unmeetable, meet_trees
 from taskbound.core.scope.algebra.shared import shared_limits
 from taskbound.core.scope.errors import ScopeSyntaxError

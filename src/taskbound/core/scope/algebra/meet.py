@@ -12,9 +12,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.constraints.constraint import MAX_PARTS, Kind
 from taskbound.core.scope.constraints.containment import Contained, Excluded
 from taskbound.core.scope.constraints.range import Range

@@ -9,9 +9,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.algebra.places import Gap, members_within
 from taskbound.core.scope.constraints.choice import Equals, OneOf
 from taskbound.core.scope.constraints.containment import Contained

@@ -10,9 +10,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.constraints.constraint import Kind
 from taskbound.core.scope.constraints.containment import CONTAINED, Contained, NotContained
 from taskbound.core.scope.tree import meets

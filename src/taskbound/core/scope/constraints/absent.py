@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.constraints.constraint import Constraint, Kind
 from taskbound.core.scope.verdict import Unmet, Verdict
 

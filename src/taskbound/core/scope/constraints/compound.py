@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import reduce
 from itertools import combinations
 from typing import TYPE_CHECKING, ClassVar
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.constraints.constraint import MAX_PARTS, Constraint, Kind
 from taskbound.core.scope.constraints.containment import Excluded
 from taskbound.core.scope.constraints.form import INNER, Form
@@ -84,7 +85,7 @@ class AllOf(Constraint):
         """Ranges hold together: what is from the one's smallest to the other's largest number."""
         ranges = [one for one in self.inner if isinstance(one, Range)]
         if len(ranges) < 2:  # noqa: PLR2004 - one alone has been tried
-            return super(AllOf, self).known_within(other)
+            return super(AllOf, self).known_within(other)  # noqa: UP008 -- `super()` means the class before it had slots
         low, high = max(ranges, key=_low), min(ranges, key=_high)
         return Range(min=low.min, max=high.max).within(other)
 

@@ -7,9 +7,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.truth import NoTruth
 
 __all__ = [

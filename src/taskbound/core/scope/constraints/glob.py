@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import accumulate
 from operator import xor
 from typing import TYPE_CHECKING, ClassVar, Final
 from unicodedata import normalize
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.constraints.constraint import Constraint, Kind
 from taskbound.core.scope.constraints.containment import CONTAINED, EXCLUDED, NOT_EXCLUDED, NotContained
 from taskbound.core.scope.constraints.prefix import Prefix

@@ -17,9 +17,10 @@ What a name resolves to is not known here: it can be an internal address, and ch
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.constraints.address import Networks, read_address
 from taskbound.core.scope.constraints.constraint import Constraint, Kind
 from taskbound.core.scope.constraints.containment import (

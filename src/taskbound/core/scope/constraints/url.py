@@ -17,11 +17,11 @@ Only a part of what the WHATWG standard reads is taken; tests hold it against a 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, ClassVar, Final
 from unicodedata import normalize
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.constraints.address import read_address
 from taskbound.core.scope.constraints.constraint import Constraint, Kind
 from taskbound.core.scope.constraints.containment import EXCLUDED, NOT_EXCLUDED, NotContained

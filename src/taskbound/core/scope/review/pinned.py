@@ -11,10 +11,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.grant import Others
 from taskbound.core.scope.path import Items
 from taskbound.core.scope.review.remark import Remark, Weight, near, some

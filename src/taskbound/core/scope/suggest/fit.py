@@ -8,9 +8,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.algebra import NotCovers, covers
 from taskbound.core.scope.constraints.below import Below
 from taskbound.core.scope.errors import ScopeSyntaxError

@@ -9,9 +9,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.errors import ScopeSyntaxError
 from taskbound.core.scope.path import Items, parse_argument_path, path_of
 from taskbound.core.scope.place import Place

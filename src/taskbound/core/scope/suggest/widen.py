@@ -14,11 +14,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from posixpath import commonpath
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.constraints.choice import MAX_CHOICES
 from taskbound.core.scope.constraints.constraint import read_constraint
 from taskbound.core.scope.constraints.email import read_email

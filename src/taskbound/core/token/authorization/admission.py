@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import Final
 
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 from taskbound.core.token.authorization.errors import (
     AdmissionEndedError,
     BadRefreshError,

@@ -19,12 +19,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, minutes, seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.token.authorization.code import CODE_LIFETIME, Code
 from taskbound.core.token.authorization.errors import AnsweredError, NotAskedError, SignInDemandedError
 

@@ -15,11 +15,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.parse import Limits, parse_object
 from taskbound.core.action.text import kinds_in
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.scope.constraints.url import read_url
 from taskbound.core.scope.verdict import Unmet

@@ -14,11 +14,11 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import seconds
+from taskbound.core.dataclass import dataclass
 from taskbound.core.token.authorization.errors import BadCodeError, BadVerifierError
 from taskbound.core.token.errors import UnboundTokenError
 

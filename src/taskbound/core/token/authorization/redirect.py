@@ -12,9 +12,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.constraints.url import read_url
 from taskbound.core.scope.verdict import Unmet
 from taskbound.core.token.authorization.errors import BadRedirectError

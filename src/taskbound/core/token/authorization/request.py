@@ -16,9 +16,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.token.authorization.errors import (
     BadClientRequestError,
     BadRedirectError,

@@ -12,11 +12,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.definition import Effect
 from taskbound.core.tool.file.parse import UNWATCHED, WATCHED
 from taskbound.core.tool.file.role import parse_roles

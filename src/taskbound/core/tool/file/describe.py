@@ -11,9 +11,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.definition import Effect
 from taskbound.core.tool.file.role import Role
 

@@ -15,9 +15,10 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.oauth.errors import BadTokenError, TokenTooWideError
 
 if TYPE_CHECKING:

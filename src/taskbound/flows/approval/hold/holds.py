@@ -17,7 +17,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval import (
@@ -27,6 +27,7 @@ from taskbound.core.approval import (
 )
 from taskbound.core.audit import ApprovalAsked
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Hold, Holding, HoldPlaces, OpenHold
 from taskbound.flows.approval.circle import lock_people
 from taskbound.flows.approval.ending import DAEMON, changed_event, end_approvals

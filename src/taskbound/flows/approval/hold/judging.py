@@ -10,10 +10,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from taskbound.core.approval import ApprovalState
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Holding, OpenHold
 from taskbound.flows.approval.hold.fates import SIGNED_OUT, fate_of, other_wish
 from taskbound.flows.approval.hold.outliving import waits_until

@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import ActionState
@@ -26,6 +26,7 @@ from taskbound.core.approval import (
     First,
 )
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Holding
 from taskbound.flows.approval.hold.asking import names_of, question_of
 from taskbound.ports.approval import ApprovalChange

@@ -15,11 +15,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from taskbound.core.action import parse_object
 from taskbound.core.approval import looks_of, parse_probes
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Evaluated, Hold, Holding
 from taskbound.core.decision.settle import LOOK_LIFE
 from taskbound.core.errors import DeniedError, MalformedError

@@ -14,12 +14,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import ActionState
 from taskbound.core.approval import MOST_LOOKS, Operand, OperandUnreadableError
 from taskbound.core.approval.answer import WITNESS, digest_of, parse_reading, read_for
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision.settle import LOOK_LIFE
 from taskbound.core.errors import MalformedError
 

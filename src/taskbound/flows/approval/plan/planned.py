@@ -13,10 +13,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from taskbound.core.approval import ApprovalEvent, Befallen, advance_approval
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import PlanPlace
 from taskbound.flows.approval.ending import DAEMON
 from taskbound.flows.approval.plan.whole import (

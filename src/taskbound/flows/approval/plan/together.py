@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -32,6 +31,7 @@ from taskbound.core.approval import (
 )
 from taskbound.core.audit.events import PlanAnswered
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 from taskbound.flows.approval.ending import changed_event, tell
 from taskbound.flows.approval.fatigue.display import pace_in
 from taskbound.flows.approval.plan.whole import fate_of_plan, move_plan

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.approval import (
@@ -24,6 +23,7 @@ from taskbound.core.approval import (
 )
 from taskbound.core.audit.events import PlanChanged
 from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 from taskbound.flows.approval.circle import ground_of
 from taskbound.flows.approval.ending import end_approvals
 from taskbound.ports.approval import PlanChange

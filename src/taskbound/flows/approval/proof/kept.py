@@ -15,7 +15,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval import (
@@ -26,6 +25,7 @@ from taskbound.core.approval import (
     parse_statement,
     yes_of,
 )
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.issuer import UnknownIssuerError
 from taskbound.wire.jose import EVIDENCE, Trust, parse_jwks, parse_jws, verify_jws

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +29,7 @@ from taskbound.core.approval import (
 )
 from taskbound.core.approval.fatigue import Pace
 from taskbound.core.audit import ApprovalAnswered
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.person_key import NotStandingError, require_standing
 from taskbound.flows.approval.circle import lock_people
 from taskbound.flows.approval.proof.signed_in import lasts

@@ -8,9 +8,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import Disowned, Proven, Signed, evidence_names, evidence_stands
 from taskbound.flows.approval.proof.kept import trust_of

@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.approval import ApprovalOverError, UnknownApprovalError
 from taskbound.core.approval.amendment import AMENDMENT_TRANSITIONS, AmendmentState, amendment_fate
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.grantable import reach_of, require_grantable, uncovered_words
 from taskbound.core.scope.algebra import NotCovers, covers
 from taskbound.core.task import NoTaskError

@@ -14,9 +14,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.wire.page import MOST_ASKED
 

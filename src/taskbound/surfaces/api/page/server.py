@@ -19,10 +19,10 @@ import asyncio
 import errno
 import logging
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.page.request import (
@@ -79,6 +79,9 @@ class PageLimits:
     """Connections that it has at once."""
     in_all: int = 200
     """Connections that it has in all."""
+
+
+_LIMITS: Final = PageLimits()
 
 
 class PageUnavailableError(UnavailableError):
@@ -185,7 +188,7 @@ class Pages:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        limits: PageLimits = PageLimits(),
+        limits: PageLimits = _LIMITS,
         listen: Listen | None = None,
     ) -> None:
         """Start with none."""

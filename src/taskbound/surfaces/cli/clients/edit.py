@@ -9,10 +9,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.action.escape import escape_text
+from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.cli.clients.errors import BadConfigError, ConfigCommentError
 from taskbound.surfaces.cli.clients.jsonc import Document, Member, Node, parse_jsonc
 

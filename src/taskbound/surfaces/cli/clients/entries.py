@@ -25,13 +25,14 @@ https://modelcontextprotocol.io/docs/develop/connect-local-servers.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from taskbound.core.action.escape import escape_text
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.secret import may_name_secret
 from taskbound.surfaces.cli.clients.envfile import parse_environment
 from taskbound.surfaces.cli.clients.errors import BadConfigError

@@ -15,11 +15,11 @@ Claude Code: https://code.claude.com/docs/en/mcp (`~/.claude.json` for user and 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.escape import escape_text
+from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.cli.clients.entries import Client, Config, Server, servers_of
 from taskbound.surfaces.cli.clients.errors import BadConfigError
 from taskbound.surfaces.cli.clients.jsonc import Document, parse_jsonc

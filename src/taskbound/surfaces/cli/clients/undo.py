@@ -17,7 +17,6 @@ import os
 import shutil
 import stat
 import tempfile
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.action.escape import escape_text
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.clients.difference import difference
 from taskbound.surfaces.cli.clients.edit import Change, Removed, put_back, rewrite

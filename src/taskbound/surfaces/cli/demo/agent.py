@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TextIO
 
 import mcp_types
 from mcp import ClientSession, MCPError, StdioServerParameters, stdio_client
 
+from taskbound.core.dataclass import dataclass
 from taskbound.wire.mcp.era import DECISION_KEY, IDEMPOTENCY_KEY
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
+
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

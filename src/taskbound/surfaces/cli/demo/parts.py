@@ -6,12 +6,12 @@ import importlib.util
 import os
 import shutil
 import sys
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import taskbound
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import UnavailableError
 from taskbound.surfaces.cli.extras import how_to_install
 

@@ -6,10 +6,10 @@ import json
 import os
 import signal
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import parse_record
+from taskbound.core.dataclass import dataclass
 from taskbound.wire.action import ActionDetail, ActionRows, ExplainAction, ListActions, ShowAction
 from taskbound.wire.audit import ExportAudit, ExportPage, TailAudit
 from taskbound.wire.connection import Status, StatusReport

@@ -15,10 +15,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.demo.agent import Agent
 from taskbound.surfaces.cli.demo.books import Books, read_books

@@ -12,12 +12,12 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.policy import MAX_BUNDLE, MAX_FILES, BadBundleError, PolicyTool, require_names
 from taskbound.core.tool import parse_definition
 from taskbound.surfaces.cli.reading import BadInputError, FileError, read_file

@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 from hmac import compare_digest
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.ports.upstream import Answered, NoAnswer
 from taskbound.surfaces.gateway.asked.errors import BadAnswersError, UnknownStateError
 from taskbound.surfaces.gateway.asked.reading import answer_bytes, labelled, wrong_answer

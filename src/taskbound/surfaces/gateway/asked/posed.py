@@ -11,13 +11,13 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.ports.upstream import Answered, Errored, NoAnswer
 from taskbound.surfaces.gateway.asked.reading import answer_bytes, labelled

@@ -23,13 +23,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 import msgspec
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.tool import QUESTION_NAMES, SEPARATOR
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, Turn, errored

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.gateway import answers
 from taskbound.surfaces.gateway.call import Cause
 from taskbound.surfaces.gateway.errands.errors import NoRoomError, UnknownErrandError

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.http.bounds import Bounds
 
 __all__ = ["FrontBounds"]

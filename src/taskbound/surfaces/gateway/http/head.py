@@ -13,9 +13,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.gateway.http.errors import NoAgentNamedError, NoTokenError, TokenFormError
 from taskbound.surfaces.http.errors import NotAcceptableError, UnknownPathError, VerbError
 from taskbound.surfaces.http.head import accepted, once, read_length, require_json, require_own

@@ -11,9 +11,10 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.gateway.http.errors import NoSessionError, UnknownSessionError
 from taskbound.surfaces.gateway.talk import Talk
 

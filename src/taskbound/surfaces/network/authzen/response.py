@@ -15,11 +15,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.network.authzen.drafts import OBLIGATIONS, held_context
 from taskbound.surfaces.network.authzen.request import UNNAMED
 from taskbound.surfaces.network.errors import status_of

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 import psycopg
 
+from taskbound.core.dataclass import dataclass
 from taskbound.ports.store import StoreUnavailableError
 
 if TYPE_CHECKING:

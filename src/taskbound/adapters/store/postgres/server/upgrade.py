@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -36,6 +35,7 @@ from taskbound.adapters.store.postgres.server.roles import (
     wanted_rights,
 )
 from taskbound.adapters.store.sql.migrations.steps import upgrade
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ import errno
 import os
 import re
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.sql.sqlite.driver import DamagedStoreError
+from taskbound.core.dataclass import dataclass
 from taskbound.core.quick import quick
 
 if TYPE_CHECKING:

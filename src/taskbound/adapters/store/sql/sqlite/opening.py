@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import struct
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.exc import DBAPIError
@@ -31,6 +30,7 @@ from taskbound.adapters.store.sql.sqlite.making import make_schema
 from taskbound.adapters.store.sql.sqlite.mark import Mark, MarkFile, read_mark
 from taskbound.adapters.store.sql.sqlite.reserve import Reserve, free_bytes
 from taskbound.core.audit import leaf_hash
+from taskbound.core.dataclass import dataclass
 from taskbound.ports.store import (
     AffectedLibraryError,
     ForeignDatabaseError,

@@ -12,12 +12,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import h11
 
 from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,10 +10,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.upstream.mcp.handshake import token_in
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     import asyncio

@@ -16,13 +16,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from base64 import b64encode
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_plus, urlencode
 
 from taskbound.adapters.upstream.mcp.http.connect import Dialer, look_up
 from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotReachedError
 from taskbound.adapters.upstream.mcp.http.exchange import Exchange
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.name import shown
 from taskbound.core.tool.oauth.client import endpoint, hidden_in
 from taskbound.core.tool.oauth.errors import (

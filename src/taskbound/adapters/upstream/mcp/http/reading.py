@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError
@@ -21,6 +20,7 @@ from taskbound.adapters.upstream.mcp.http.events import EventCutter, one_line
 from taskbound.adapters.upstream.mcp.session import MAX_LINE, MAX_UNASKED
 from taskbound.core.action.escape import escape_text
 from taskbound.core.action.parse import Limits
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.ports.upstream import Answered, Errored, NoAnswer
 from taskbound.wire.mcp.message import Failure, Notice, Request, Result, parse_message

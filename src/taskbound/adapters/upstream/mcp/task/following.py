@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +27,7 @@ from taskbound.adapters.upstream.mcp.errors import ServerLostError
 from taskbound.adapters.upstream.mcp.task.said import is_task, made_by
 from taskbound.adapters.upstream.mcp.task.telling import Teller
 from taskbound.adapters.upstream.mcp.task.waiting import Bounds, Waiter, Work
+from taskbound.core.dataclass import dataclass
 from taskbound.ports.upstream import Answered, NoAnswer
 from taskbound.wire.mcp.era import is_modern
 from taskbound.wire.mcp.task import TASKS_EXTENSION, McpTask, TaskSupport, support_of

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -25,6 +25,7 @@ from taskbound.adapters.upstream.mcp.errors import ServerLostError
 from taskbound.adapters.upstream.mcp.handshake import params_for
 from taskbound.adapters.upstream.mcp.task.said import asked_by, brought_by, failed, plain, said_by
 from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.mirror import encoded
 from taskbound.ports.upstream import Answered, Errored, NoAnswer
 from taskbound.wire.mcp.era import is_modern
