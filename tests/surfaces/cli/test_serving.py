@@ -47,8 +47,8 @@ def test_a_port_that_is_taken_is_told_at_once_and_no_daemon_runs(fresh: Installa
 )
 def test_settings_that_no_api_can_have_are_told_at_once(fresh: Installation, line: str, code: str) -> None:
     fresh.home.mkdir(mode=0o700)
-    address = f'api_address = "127.0.0.1:{free()}"'
-    (fresh.home / "taskbound.toml").write_text(f"{address}\n{line}\n", encoding="utf-8")
+    told = f'api_address = "127.0.0.1:0"\n{line}\n'
+    (fresh.home / "taskbound.toml").write_text(told, encoding="utf-8")
     ended = fresh.ended("serve")
     assert (ended.status != 0, f"[{code}]" in ended.err, "Traceback" in ended.err) == (True, True, False)
     assert fresh("serve", "--end", "--json").document == {"is": "not-running", "process": 0}
