@@ -115,7 +115,9 @@ def test_what_is_made_of_any_fields_is_what_the_standard_library_makes(
     body, kw_only = drawn
     how = PLAIN | {"kw_only": kw_only}
     if refusals := [one for one in map(refused(body, how), (dataclasses.dataclass, ours.dataclass)) if one]:
-        assert refusals == [refusals[0]] * 2
+        theirs, own = refusals
+        assert own
+        assert theirs.startswith(own)  # a later Python names the other one, too
         return
     theirs, own = both(body, **how)
     assert is_ours(own)
@@ -210,12 +212,15 @@ def test_bases_that_are_no_dataclasses_are_kept() -> None:
         case Box(inside):
             assert (inside, box.KIND) == (3, "box")
     assert typing.get_type_hints(Value)["tags"] == tuple[str, ...]
+    assert typing.get_type_hints(Value.__init__)["tags"] == tuple[str, ...]
+    kind: Any = Box[int]
+    assert kind(3) == box
 
 
 def test_hashes_of_equal_values_are_equal_and_a_nan_is_itself() -> None:
     theirs, own = both(of("a"))
     nan = float("nan")
-    assert (own(a=nan) == own(a=nan)) is (theirs(a=nan) == theirs(a=nan))
+    assert own(a=nan) == own(a=nan)  # as tuples of them are, whatever a later Python's dataclasses do
     assert hash(own(a=(1, 2))) == hash(theirs(a=(1, 2)))
     theirs, own = both({})
     assert (own() == own(), hash(own())) == (True, hash(theirs()))

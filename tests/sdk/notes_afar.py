@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.proof import Proof, SubjectToken
 from taskbound.sdk.guard.told import Told
 from tests import token_world
+from tests.peers.ports import free_port
 from tests.sdk.notes import SCOPE, Here, notes_world, ran
 from tests.surfaces.api.test_operations import Station, station
 from tests.surfaces.network import acting, holding
@@ -115,8 +115,7 @@ def distant(
 ) -> None:
     """Work with an agent that is afar, in a thread of its own."""
     ran.clear()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     origin = f"http://127.0.0.1:{port}"
     for module in (token_world, acting, holding):
         monkeypatch.setattr(module, "ISSUER", origin)

@@ -14,12 +14,12 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from tests.peers.commands import everything
+from tests.peers.ports import free_port
 from tests.peers.rawclient import text_of
 from tests.servers.catalog import ROOM, _node
 from tests.surfaces.gateway.real import DEADLINE, served
@@ -83,8 +83,7 @@ anyio.run(main)
 @contextlib.asynccontextmanager
 async def research_over_http() -> AsyncIterator[str]:
     """The address of the TypeScript server, which ends with the test."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = _node("@modelcontextprotocol/server-everything/dist/index.js", "streamableHttp")
     process = await asyncio.create_subprocess_exec(
         *command,

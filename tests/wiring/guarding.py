@@ -21,6 +21,7 @@ import pytest
 
 from taskbound.core.action import canonical
 from tests.house.tree import ROOT
+from tests.peers.ports import free_port
 from tests.surfaces.network import asking
 
 NUMBERS = count()
@@ -165,8 +166,7 @@ def asking_as(patch: pytest.MonkeyPatch, origin: str) -> Iterator[None]:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[World]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     origin = f"http://127.0.0.1:{port}"
     told = ("--trust-domain", "corp.example")
     with (

@@ -22,6 +22,7 @@ import pytest
 
 from taskbound.core.action import canonical
 from tests.house.tree import ROOT
+from tests.peers.ports import free_port
 from tests.surfaces.network.certificates import Authority
 from tests.wiring import running
 from tests.wiring.guarding import NUMBERS, World, opened, unchunked
@@ -199,12 +200,6 @@ def parsed(raw: bytes) -> Told:
     if ("transfer-encoding", "chunked") in lowered(headers):
         body = unchunked(body)
     return Told(int(first.split()[1]), headers, body)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port: int = one.getsockname()[1]
-        return port
 
 
 class Issued(Protocol):

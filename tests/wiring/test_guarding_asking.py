@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from taskbound.sdk.verify import Opened
 from taskbound.sdk.verify.errors import StatusUnknownError, TokenInactiveError
 from taskbound.sdk.verify.said import Said
 from taskbound.wiring.guarding import introspection, published_keys
+from tests.peers.ports import free_port
 from tests.sdk.verify.world import Place
 from tests.wiring.guarding import opened
 
@@ -148,8 +148,7 @@ def test_keys_are_asked_for_at_the_issuers_own_place(issuer: Issuer) -> None:
 
 
 def test_an_issuer_that_is_away_says_nothing(shown: tuple[str, Said]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with pytest.raises(StatusUnknownError):
         introspection(f"http://127.0.0.1:{port}", dict).require_active(*shown)
 

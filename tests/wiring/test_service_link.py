@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket as sockets
 import threading
 import time
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from taskbound.wire.task import EndTask
 from taskbound.wire.token import ListTokens, RevokeToken, TokenRows
 from taskbound.wiring.issuer import BadIssuerNameError
 from taskbound.wiring.service import BadServiceKeyError, IssuerSilentError, ServiceLink, read_key
+from tests.peers.ports import free_port
 from tests.wiring.guarding import World, opened
 from tests.wiring.running import client, start_task, until
 
@@ -206,8 +206,7 @@ def test_the_issuer_says_of_a_permits_token_that_it_holds_until_its_task_ends(wo
 
 
 def test_an_issuer_that_is_away_or_none_is_said_to_be() -> None:
-    with sockets.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     link = ServiceLink(issuer=f"http://127.0.0.1:{port}", name="x", key=Es256Key.generate())
     with pytest.raises(IssuerSilentError):
         link.fetch(ReadFeed())

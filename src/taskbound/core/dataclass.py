@@ -7,7 +7,8 @@ and the others are the same for all.
 
 1. What is made is what the standard library makes: fields, signatures, texts, errors, hashes, places in
    `match`, copies and pickles. What is not frozen with slots, has an order, rests on another dataclass, or
-   leaves a docstring or an `InitVar` to it, is the standard library's own.
+   leaves a docstring or an `InitVar` to it, is the standard library's own. Values are equal as tuples of
+   their fields are: from 3.13 on that is not so there of what does not even equal itself (NaN).
 2. An attribute that is no field can't be set either, and that says so: there the standard library has a
    `TypeError` about `super`.
 3. A type checker sees the standard library's decorator, and nothing of this.
@@ -16,13 +17,14 @@ and the others are the same for all.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from reprlib import recursive_repr
-from types import FunctionType
 from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from dataclasses import Field, dataclass
+    from collections.abc import Callable, Mapping, Sequence
+    from dataclasses import Field, dataclass  # noqa: TID251 -- what type checkers see (rule 3)
+    from types import FunctionType
 
 __all__ = ["dataclass"]
 
@@ -75,7 +77,8 @@ if not TYPE_CHECKING:  # 3
         def make(made: type) -> type:
             if frozen and slots and how.keys() <= {"kw_only", "eq"} and _is_plain(made):
                 return _frozen(made, **how)
-            return dataclasses.dataclass(frozen=frozen, slots=slots, **how)(made)
+            theirs = dataclasses.dataclass(frozen=frozen, slots=slots, **how)  # noqa: TID251 -- rule 1
+            return theirs(made)
 
         return make if cls is None else make(cls)
 
@@ -86,14 +89,14 @@ def _is_plain(cls: type) -> bool:
     return (
         bool(cls.__doc__)
         and not dataclasses.is_dataclass(cls)
-        and not any("InitVar" in str(one) for one in own.get("__annotations__", {}).values())
+        and not any("InitVar" in str(one) for one in cls.__annotations__.values())
         and own.keys().isdisjoint(("__eq__", "__hash__", "__setattr__", "__delattr__"))
     )
 
 
 def _frozen(cls: type, *, kw_only: bool = False, eq: bool = True) -> type:
-    bare = dataclasses.dataclass(init=False, repr=False, eq=False, slots=True, kw_only=kw_only)
-    made: type = bare(cls)
+    how = {"init": False, "repr": False, "eq": False, "slots": True, "kw_only": kw_only}
+    made: type = dataclasses.dataclass(**how)(cls)  # noqa: TID251 -- rule 1
     own, fields = vars(made), dataclasses.fields(made)
     told = made.__dataclass_params__  # type: ignore[attr-defined]  # what it leaves for who asks
     told.init, told.repr, told.eq, told.frozen = True, True, eq, True
@@ -110,13 +113,13 @@ def _frozen(cls: type, *, kw_only: bool = False, eq: bool = True) -> type:
     return made
 
 
-def _compiled(made: type, name: str, text: str, known: dict[str, object]) -> FunctionType:
-    """A method, from a text in which nothing but the names of fields is the class's own."""
-    exec(text, known)  # noqa: S102 -- as `dataclasses` does
-    found = known[name]
-    if not isinstance(found, FunctionType):
-        raise TypeError(f"no `{name}` was made for `{made.__name__}`")
-    return _named(made, name, found)
+def _compiled(made: type, name: str, lines: Sequence[str], known: Mapping[str, object]) -> FunctionType:
+    """A method of the class's module, from a text in which nothing but the names of fields is its own."""
+    text = "\n ".join([f"def __make__({', '.join(known)}):", *lines, f"return {name}"])
+    found: dict[str, FunctionType] = {}
+    module = sys.modules.get(made.__module__)
+    exec(text, {} if module is None else vars(module), found)  # noqa: S102 -- as `dataclasses` does
+    return _named(made, name, found["__make__"](**known))
 
 
 def _named(made: type, name: str, function: FunctionType) -> FunctionType:
@@ -125,29 +128,29 @@ def _named(made: type, name: str, function: FunctionType) -> FunctionType:
     return function
 
 
-def _compile_later(made: type, name: str, text: str) -> None:
+def _compile_later(made: type, name: str, lines: Sequence[str]) -> None:
     """Give the class a method that is compiled once somebody needs it: most of them nobody ever does."""
 
     def first(*given: object) -> object:
-        method = _compiled(made, name, text, {})
+        method = _compiled(made, name, lines, {})
         setattr(made, name, method)
         return method(*given)
 
     setattr(made, name, _named(made, name, cast("FunctionType", first)))
 
 
-def _eq(names: Sequence[str]) -> str:
+def _eq(names: Sequence[str]) -> list[str]:
     own, other = (f"({''.join(f'{whose}.{one}, ' for one in names)})" for whose in ("self", "other"))
-    return (
-        "def __eq__(self, other):\n"
-        "    if other.__class__ is self.__class__:\n"
-        f"        return {own} == {other}\n"
-        "    return NotImplemented"
-    )
+    return [
+        "def __eq__(self, other):",
+        " if other.__class__ is self.__class__:",
+        f"  return {own} == {other}",
+        " return NotImplemented",
+    ]
 
 
-def _hash(names: Sequence[str]) -> str:
-    return f"def __hash__(self):\n    return hash(({''.join(f'self.{one}, ' for one in names)}))"
+def _hash(names: Sequence[str]) -> list[str]:
+    return ["def __hash__(self):", f" return hash(({''.join(f'self.{one}, ' for one in names)}))"]
 
 
 def _init(made: type, fields: tuple[Field[object], ...]) -> FunctionType:
@@ -172,12 +175,11 @@ def _init(made: type, fields: tuple[Field[object], ...]) -> FunctionType:
         if one.init:
             _require_order(one, given, places)
             (words if one.kw_only else places).append(given)
-        lines.append(f"    __set__({own}, {one.name!r}, {value})")
+        lines.append(f" __set__({own}, {one.name!r}, {value})")
     if hasattr(made, "__post_init__"):
-        lines.append(f"    {own}.__post_init__()")
+        lines.append(f" {own}.__post_init__()")
     head = ", ".join([own, *places, *(["*", *words] if words else [])])
-    text = "\n".join([f"def __init__({head}):", *(lines or ["    pass"])])
-    init = _compiled(made, "__init__", text, known)
+    init = _compiled(made, "__init__", [f"def __init__({head}):", *(lines or [" pass"])], known)
     init.__annotations__ = {one.name: one.type for one in fields if one.init} | {"return": None}
     return init
 

@@ -22,6 +22,7 @@ from tests.contracts.target.bench import Foreign, Session, ShutError, Told
 from tests.peers.cutting import CuttingPort
 from tests.peers.hosting import Host, hosting
 from tests.peers.impostor import posing
+from tests.peers.ports import free_port
 from tests.peers.sshd import private_text, until
 
 if TYPE_CHECKING:
@@ -135,9 +136,7 @@ class OpensshBench:
 
     def nobody(self, folder: Path) -> OpensshTarget:  # noqa: ARG002 - it is reached by a port
         """A port that nobody has."""
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            return self.host.target(self.host.place(one.getsockname()[1]))
+        return self.host.target(self.host.place(free_port()))
 
     @contextmanager
     def impostor(self, folder: Path, does: Does) -> Iterator[OpensshTarget]:  # noqa: ARG002 - as above
@@ -178,9 +177,7 @@ class OpensshBench:
         return process
 
     def _forwarded(self, holder: Holder) -> Session:
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
+        port = free_port()
         way = f"127.0.0.1:{port}:127.0.0.1:{self.echoing}"
         process = self._start(holder, "-N", "-o", "ExitOnForwardFailure=yes", "-L", way, "127.0.0.1")
         while not _is_forwarded(port):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.peers.ports import free_port
 from tests.surfaces.cli.installation import Installation
 
 
@@ -19,11 +20,6 @@ def taken() -> Iterator[int]:
     """A port of the loopback that somebody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as one:
         yield one.getsockname()[1]
-
-
-def free() -> int:
-    with taken() as port:
-        return port
 
 
 def test_a_port_that_is_taken_is_told_at_once_and_no_daemon_runs(fresh: Installation) -> None:
@@ -55,7 +51,7 @@ def test_settings_that_no_api_can_have_are_told_at_once(fresh: Installation, lin
 
 
 def test_where_a_daemon_runs_that_is_told_and_not_that_its_api_has_the_port(fresh: Installation) -> None:
-    port = free()
+    port = free_port()
     with fresh.spawn("serve", "--port", str(port)) as first:
         try:
             assert first.stdout is not None

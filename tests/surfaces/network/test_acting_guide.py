@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import socket
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from joserfc.jwk import ECKey
 from taskbound.wire.action import ActionRows, ListActions
 from taskbound.wire.token import ListTokenKeys, RevokeTokenKey, TokenKeyRows
 from tests.house.tree import ROOT
+from tests.peers.ports import free_port
 from tests.proofs import CLIENT
 from tests.surfaces.network import asking
 from tests.wiring.running import client
@@ -39,8 +39,7 @@ def blocks(kind: str, guide: Path = GUIDE) -> list[str]:
 def test_the_guides_program_acts_on_what_is_permitted_and_tells_what_came_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     origin = f"http://127.0.0.1:{port}"
     monkeypatch.setattr(asking, "ISSUER", origin)
     monkeypatch.setattr(asking, "HOST", origin.removeprefix("http://"))
@@ -106,8 +105,7 @@ def sent(address: str, body: bytes, token: str | None) -> tuple[int, Any]:
 def test_a_system_downstream_takes_the_one_request_that_was_permitted_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     origin = f"http://127.0.0.1:{port}"
     monkeypatch.setattr(asking, "ISSUER", origin)
     monkeypatch.setattr(asking, "HOST", origin.removeprefix("http://"))

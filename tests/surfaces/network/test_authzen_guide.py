@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import socket
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -20,6 +19,7 @@ from taskbound.wire.policy import ActivateBundle, BundleAnswer, ProposeBundle
 from taskbound.wire.task import StartTask, TaskDetail
 from taskbound.wire.tool import AddUpstream, ApplyTools, ToolChanges, ToolSaid
 from tests.house.tree import ROOT
+from tests.peers.ports import free_port
 from tests.proofs import CLIENT
 from tests.surfaces.network import asking, serving_as
 from tests.surfaces.network.serving_as import Serving
@@ -77,8 +77,7 @@ def decided_for(one: asking.Asking, service: str) -> int:
 def test_the_guides_service_does_what_is_permitted_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     origin = f"http://127.0.0.1:{port}"
     monkeypatch.setattr(asking, "ISSUER", origin)
     monkeypatch.setattr(serving_as, "ISSUER", origin)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from taskbound.wiring.home import find_socket, make_home
 from tests.client_world import CHALLENGE, VERIFIER
 from tests.peers.chromium import chromium
 from tests.peers.pages import Pages, answer, pages
+from tests.peers.ports import free_port
 from tests.peers.provider import provider
 from tests.peers.rawhttp import Authority
 from tests.surfaces.network.serving import api
@@ -173,8 +173,7 @@ def tab_to(tab: Tab, wanted: str) -> None:
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[There]:
     folder = tmp_path_factory.mktemp("consent")
     authority = Authority(folder)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     origin, home = f"http://127.0.0.1:{port}", folder / "home"
     us = {
         "client_id": "us",

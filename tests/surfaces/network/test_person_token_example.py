@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from joserfc.jwk import ECKey
 
 from taskbound.wire.authorization import AddClient, AskedDetail, ClientRow, ConsentAsPerson, DenyClient
 from tests.house.tree import ROOT
+from tests.peers.ports import free_port
 from tests.surfaces.network import asking
 from tests.token_world import claims_in
 from tests.wiring.running import client
@@ -44,8 +44,7 @@ def running(folder: Path, origin: str) -> Iterator[subprocess.Popen[str]]:
 def test_the_example_keeps_a_token_that_is_bound_to_its_key_and_only_after_a_yes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, yes: bool
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     origin = f"http://127.0.0.1:{port}"
     monkeypatch.setattr(asking, "ISSUER", origin)
     monkeypatch.setattr(asking, "HOST", origin.removeprefix("http://"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +13,7 @@ from taskbound.wire.identity import RegisterPerson
 from taskbound.wire.workload import AddIdentityIssuer
 from taskbound.wiring.home import find_socket, make_home
 from tests.peers.chromium import chromium
+from tests.peers.ports import free_port
 from tests.peers.provider import provider
 from tests.surfaces.network.serving import api
 from tests.wiring.running import client, daemon, until
@@ -49,8 +49,7 @@ def fill(tab: Tab, subject: str) -> None:
 
 
 def test_a_person_signs_in_and_out_in_a_real_browser(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     origin = f"http://127.0.0.1:{port}"
     us = {
         "client_id": "us",
