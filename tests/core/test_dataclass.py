@@ -90,7 +90,8 @@ def bodies(draw: st.DrawFn) -> tuple[dict[str, Any], bool]:
                 how |= {"default_factory": list, "init": False}
             case "unset":
                 how["init"] = False
-        if how or draw(st.booleans()):
+        said: bool = draw(st.booleans())
+        if how or said:
             body[name] = field(**how)
     return body, kw_only
 
