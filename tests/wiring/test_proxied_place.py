@@ -13,6 +13,7 @@ import pytest
 from taskbound.wiring import proxied
 from taskbound.wiring.accounts import open_to_group
 from taskbound.wiring.home import ForeignHomeError
+from taskbound.wiring.listening import CannotListenError
 from taskbound.wiring.proxied import GuardInUseError
 from taskbound.wiring.proxied_file import GuardFile, read_file
 from tests.wiring.proxying import Nowhere, guard_file
@@ -187,7 +188,8 @@ def test_an_address_of_the_loopback_is_listened_at_said_and_nobody_elses(
         assert place == f"{address}:{port}"
         with socket.create_connection((address.strip("[]"), port)):
             pass
-        with pytest.raises(OSError, match="in use"), listening(file_at(tmp_path, place)):
+        with pytest.raises(CannotListenError) as caught, listening(file_at(tmp_path, place)):
             pass
+        assert caught.value.message == f"nothing can listen at {place}: another program listens there"
     with listening(file_at(tmp_path, place)):  # it is free again
         pass

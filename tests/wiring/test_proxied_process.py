@@ -184,9 +184,19 @@ def test_a_guard_that_can_not_start_says_why_to_whoever_waits_and_leaves_no_sock
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f'"127.0.0.1:{taken.getsockname()[1]}"'
         in_use = Running("proxied", str(guard_at(folder, listen=listen, claims='"shared"')), "--json")
-        assert ("in use" in in_use.said, in_use.wait()) == (True, 4)
+        assert ("another program listens there" in in_use.said, in_use.wait()) == (True, 4)
     fault = json.loads(in_use.words.splitlines()[-1])
-    assert (fault["code"], set(fault)) == ("guard-not-started", {"advice", "code", "message", "where"})
+    assert (fault["code"], set(fault)) == ("cannot-listen", {"advice", "code", "message", "where"})
+    lock = folder / "guard.sock.lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir()  # where the guard wants a file
+    barred = Running("proxied", str(guard_at(folder, claims='"shared"')))
+    assert ("[guard-not-started]" in barred.words, "Is a directory" in barred.said, barred.wait()) == (
+        True,
+        True,
+        4,
+    )
+    lock.rmdir()
     wrong = Running("proxied", str(guard_at(folder, key='"/nowhere"')))
     assert ("[bad-service-key]" in wrong.said, wrong.wait()) == (True, 2)
     assert not (folder / "guard.sock").exists()
