@@ -74,7 +74,9 @@ def main() -> None:
     told = parser.parse_args()
     chosen = told.only or [one for one in SECTIONS if told.full or one not in FULL]
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    machine = describe_machine(Path(tempfile.gettempdir()))
     taken = {"date": date, "mode": "quick" if told.quick else "whole", "load": describe_load()}
+    taken["processor"] = machine["processor"]
     found: list[Section] = []
     for name in chosen:
         began = time.perf_counter()
@@ -84,7 +86,7 @@ def main() -> None:
         for table in section.tables:
             for row in (table.head, *table.rows):
                 print("   ", " | ".join(row))
-        write_page(found, describe_machine(Path(tempfile.gettempdir())), taken)
+        write_page(found, machine, taken)
     print(f"written to {PAGE}")
 
 

@@ -124,14 +124,16 @@ def _render(report: _Report) -> str:
             _HEAD,
             "## Aims\n\n" + _grid(("aim", "measured", "reached"), aims),
             *map(_section, report.sections),
-            "## Machine\n\n" + _grid(("what", "which"), list(report.machine.items())),
+            "## Machine\n\nThat of the newest figures; what others were measured on stands above each.\n\n"
+            + _grid(("what", "which"), list(report.machine.items())),
         )
     )
 
 
 def _section(one: Section) -> str:
     lines = [f"## {one.title}", "", one.method]
-    lines += [f"Measured {one.taken['date']}, {one.taken['mode']} turns; {one.taken['load']}", ""]
+    told = one.taken
+    lines += [f"Measured {told['date']}, {told['mode']} turns, on {told['processor']}; {told['load']}", ""]
     lines += [_grid(table.head, table.rows) for table in one.tables]
     return "\n".join(lines)
 
