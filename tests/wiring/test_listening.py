@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +44,7 @@ def test_an_address_of_another_machine_is_none_to_listen_at() -> None:
     ("number", "why", "advice"),
     [
         (errno.EACCES, "this account may not listen there", "take a port from 1024 on"),
-        (errno.EMFILE, "Too many open files", ""),
+        (errno.EMFILE, "Too many open files", CannotListenError.remedy),
     ],
 )
 def test_what_the_system_says_is_passed_on(
@@ -104,6 +106,38 @@ def test_a_place_of_which_a_part_is_wrong_is_refused(issued: Issued, tmp_path: P
     for place, kind, words in wrong:
         with pytest.raises(kind, match=words):
             require_place(place)
+
+
+def test_a_place_that_becomes_free_in_time_is_none_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, listen = listen_at("127.0.0.1", 0, backlog=1), socket.create_server
+    place = ApiPlace(address=f"127.0.0.1:{one.getsockname()[1]}")
+
+    def once(*told: Any, **more: Any) -> socket.socket:
+        try:
+            return listen(*told, **more)
+        except OSError:
+            one.close()  # who has it ends a moment later
+            raise
+
+    monkeypatch.setattr(socket, "create_server", once)
+    require_place(place)
+
+
+def test_a_place_that_stays_taken_is_waited_for_no_longer_than_it_was_said() -> None:
+    with listen_at("127.0.0.1", 0, backlog=1) as one:
+        place = ApiPlace(address=f"127.0.0.1:{one.getsockname()[1]}")
+        with pytest.raises(CannotListenError, match="another program listens there"):
+            require_place(place, patience=0.1)
+
+
+def test_what_no_time_changes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, issued: Issued) -> None:
+    def wait(_: float) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(time, "sleep", wait)
+    files = {"certificate": str(issued.chain), "key": str(issued.key), "origin": "https://api.example.org"}
+    with pytest.raises(CannotListenError, match="no such address"):
+        require_place(ApiPlace(address="192.0.2.1:0", **files))
 
 
 def test_a_wrong_origin_is_told_before_the_place_is_taken() -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from taskbound.core.errors import MalformedError
 
-__all__ = ["BadAddressError", "hosts_of", "parse_address", "parse_hosts", "parse_origin"]
+__all__ = ["BadAddressError", "format_address", "hosts_of", "parse_address", "parse_hosts", "parse_origin"]
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
@@ -49,6 +49,11 @@ def parse_address(text: str, *, where: str) -> tuple[str, int]:
     if not port.isascii() or not port.isdigit() or int(port) > _HIGHEST:
         raise BadAddressError("the address to listen on has no port", where=where)
     return str(address), int(port)
+
+
+def format_address(address: str, port: int) -> str:
+    """As `parse_address` reads it."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def parse_origin(text: str, *, secured: bool, where: str) -> str:
@@ -100,6 +105,6 @@ def hosts_of(origin: str, address: str, port: int) -> frozenset[str]:
     if ":" not in authority.rpartition("]")[2]:
         found.add(f"{authority}:{_DEFAULT[scheme]}")
     if ip_address(address).is_loopback:
-        own = f"[{address}]" if ":" in address else address
-        found |= {f"{one}:{port}" for one in ("127.0.0.1", "[::1]", "localhost", own)}
+        found |= {f"{one}:{port}" for one in ("127.0.0.1", "[::1]", "localhost")}
+        found.add(format_address(address, port))
     return frozenset(found)

@@ -35,7 +35,7 @@ from taskbound.surfaces.network.link import Link
 from taskbound.surfaces.network.server import Plugs, Server
 from taskbound.surfaces.network.tracing import Tracing
 from taskbound.wire.connection import Open
-from taskbound.wiring.address import hosts_of
+from taskbound.wiring.address import format_address, hosts_of
 from taskbound.wiring.door import Door
 from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.lifeline import Lifeline
@@ -102,8 +102,7 @@ async def _serve(told: argparse.Namespace) -> int:
     )
     listening, files, origin = place.open(_BACKLOG)
     address, port = listening.getsockname()[:2]
-    scheme = "http" if files is None else "https"
-    own = f"[{address}]" if ":" in address else address
+    url = f"{'http' if files is None else 'https'}://{format_address(address, port)}"
     spans = open_spans(told.traces, service="taskbound-api")
     link = Link(partial(_connect, Path(told.daemon)))
     server = Server(
@@ -128,9 +127,9 @@ async def _serve(told: argparse.Namespace) -> int:
         await asyncio.wait_for(agreement.once(), _FIRST)  # 5
     await door.open()
     loop.add_signal_handler(signal.SIGHUP, door.look)
-    sys.stdout.write(f"listening on {scheme}://{own}:{port}\n")
+    sys.stdout.write(f"listening on {url}\n")
     sys.stdout.flush()
-    _log.info("the API listens on %s://%s:%d as %s", scheme, own, port, origin)
+    _log.info("the API listens on %s as %s", url, origin)
     say_ready(told.ready_fd)
     keeping = loop.create_task(agreement.keep())
     keeping.add_done_callback(lambda _: over.set())

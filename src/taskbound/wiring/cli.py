@@ -456,14 +456,18 @@ def _cover(application: str, python: str, seconds: float) -> Coverage:
 def _serve(home: Path, as_json: bool, port: int) -> int:  # noqa: FBT001 -- the shape that `Plugs` asks for
     """Become the daemon; a process of its own says when it is ready."""
     from taskbound.wiring.home import find_socket  # noqa: PLC0415 -- as above
-    from taskbound.wiring.listening import ApiPlace, require_place  # noqa: PLC0415 -- as above
+    from taskbound.wiring.listening import ApiPlace, CannotListenError, require_place  # noqa: PLC0415 -- as above
     from taskbound.wiring.settings import read_settings  # noqa: PLC0415 -- as above
     from taskbound.wiring.start import announce, answers, daemon_command  # noqa: PLC0415 -- as above
 
     settings = read_settings(home, {})
     address = f"127.0.0.1:{port or _PORT}" if port or not settings.api_address else ""
-    if not answers(find_socket(home)):  # a daemon that is there has the API's place, and is what is told
-        require_place(ApiPlace.of(settings, address))
+    try:
+        if not answers(find_socket(home)):
+            require_place(ApiPlace.of(settings, address))
+    except CannotListenError:
+        if not answers(find_socket(home)):  # one that is there by now has the place, and is what is told
+            raise
     command = (*daemon_command(home, api=address), "--ready-fd", str(announce(home, as_json=as_json)))
     os.execv(command[0], command)  # noqa: S606 -- our own module, each word an argument
 

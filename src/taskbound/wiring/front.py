@@ -36,7 +36,7 @@ from taskbound.surfaces.http.authorities import Authorities
 from taskbound.surfaces.http.connection import HttpConnection
 from taskbound.wire.connection import Open
 from taskbound.wiring import door as doors
-from taskbound.wiring.address import hosts_of, parse_address, parse_origin
+from taskbound.wiring.address import format_address, hosts_of, parse_address, parse_origin
 from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.home import find_home
 from taskbound.wiring.listening import listen_at
@@ -206,9 +206,8 @@ async def _serve(
         return _failed(error, _USAGE)
     keeping = loop.create_task(authorities.keep()) if files is not None else None
     loop.add_signal_handler(signal.SIGHUP, over.set if files is None else door.look)
-    shown = f"[{address}]" if ":" in address else address
     scheme = "http" if files is None else "https"
-    sys.stdout.write(f"listening on {scheme}://{shown}:{port}/mcp\n")
+    sys.stdout.write(f"listening on {scheme}://{format_address(address, port)}/mcp\n")
     sys.stdout.flush()
     _log.info("known outside as %s", daemons.origin)
     await over.wait()

@@ -4,19 +4,21 @@
    by its name, and by what to change.
 2. What an API is told (`ApiPlace`) is looked at by who is about to start it, too (`require_place`): a daemon
    goes on without its API, and tries again for as long as it runs, which no person wants who has just
-   mistyped a port.
+   mistyped a port. The API of a daemon that was killed ends a moment after it: a place that is taken is
+   waited for, for some seconds.
 """
 
 from __future__ import annotations
 
 import errno
 import socket
+import time
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import UnavailableError
-from taskbound.wiring.address import BadAddressError, parse_address, parse_origin
+from taskbound.wiring.address import BadAddressError, format_address, parse_address, parse_origin
 from taskbound.wiring.tls import read_files
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ApiPlace", "CannotListenError", "listen_at", "require_place"]
 
+_PATIENCE: Final = 3.0
+_PAUSE: Final = 0.05
 _WHY: Final = {
     errno.EADDRINUSE: ("another program listens there", "end that one, or take another port"),
     errno.EADDRNOTAVAIL: ("this machine has no such address", "name one of its own: `ip address` lists them"),
@@ -36,6 +40,7 @@ class CannotListenError(UnavailableError):
     """Nothing can be listened to at an address and port now (rule 1)."""
 
     code = "cannot-listen"
+    remedy = "see why in what the system says of it, or take another address or port"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,23 +80,38 @@ class ApiPlace:
             parse_origin(self.origin, secured=files is not None, where="api_origin")
         found = listen_at(address, port, backlog=backlog)
         scheme = "http" if files is None else "https"
-        own = f"[{address}]" if ":" in address else address
-        told = self.origin or f"{scheme}://{own}:{found.getsockname()[1]}"
+        told = self.origin or f"{scheme}://{format_address(address, found.getsockname()[1])}"
         return found, files, parse_origin(told, secured=files is not None, where="api_origin")
 
 
-def require_place(place: ApiPlace) -> None:
+def require_place(place: ApiPlace, *, patience: float = _PATIENCE) -> None:
     """Go on only where an API could listen there now, with these files (rule 2).
+
+    Args:
+        place: What the API would be told.
+        patience: Seconds for which a place that is taken may become free.
 
     Raises:
         BadAddressError: As `ApiPlace.open`.
         BadTlsError: The files can't be used.
         CannotListenError: Rule 1.
     """
-    found, files, _ = place.open(1)
+    found, files, _ = _opened(place, time.monotonic() + patience)
     found.close()
     if files is not None:
         files.context()
+
+
+def _opened(place: ApiPlace, until: float) -> tuple[socket.socket, TlsFiles | None, str]:
+    """As `ApiPlace.open`, once the place is free (rule 2)."""
+    while True:
+        try:
+            return place.open(1)
+        except CannotListenError as error:
+            is_taken = getattr(error.__cause__, "errno", None) == errno.EADDRINUSE
+            if not is_taken or time.monotonic() > until:
+                raise
+            time.sleep(_PAUSE)
 
 
 def listen_at(address: str, port: int, *, backlog: int) -> socket.socket:
@@ -109,6 +129,6 @@ def listen_at(address: str, port: int, *, backlog: int) -> socket.socket:
     try:
         return socket.create_server((address, port), family=family, backlog=backlog)
     except OSError as error:
-        place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         why, remedy = _WHY.get(error.errno or 0, (error.strerror or "", ""))
-        raise CannotListenError(f"nothing can listen at {place}: {why}", remedy=remedy) from error
+        message = f"nothing can listen at {format_address(address, port)}: {why}"
+        raise CannotListenError(message, remedy=remedy) from error

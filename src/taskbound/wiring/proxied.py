@@ -40,6 +40,7 @@ from taskbound.surfaces.http.connection import HttpConnection
 from taskbound.surfaces.proxied.reading import Before
 from taskbound.surfaces.proxied.server import GuardServer
 from taskbound.wiring.accounts import open_to_group, parse_group
+from taskbound.wiring.address import format_address
 from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.guarding import guard
 from taskbound.wiring.home import remove_own, require_socket_folder
@@ -247,9 +248,7 @@ async def _serve(
 
 def _place(listening: socket.socket) -> str:
     name = listening.getsockname()
-    if isinstance(name, str):
-        return name
-    return ("[{}]:{}" if listening.family == socket.AF_INET6 else "{}:{}").format(*name[:2])
+    return name if isinstance(name, str) else format_address(*name[:2])
 
 
 def _shown(file: GuardFile) -> dict[str, object]:
