@@ -6,8 +6,10 @@ import copy
 import dataclasses
 import inspect
 import pickle
+import threading
 import typing
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, InitVar, field, fields, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -228,6 +230,21 @@ def test_hashes_of_equal_values_are_equal_and_a_nan_is_itself() -> None:
     theirs, own = both(of("a"), **PLAIN, eq=False)
     assert (own(a=1) == own(a=1), theirs(a=1) == theirs(a=1)) == (False, False)
     assert own.__hash__ is object.__hash__
+
+
+def test_threads_that_compare_first_at_the_same_time_all_get_the_answer() -> None:
+    for _ in range(50):
+        own: Any = both(of("a b"))[1]
+        begin = threading.Barrier(8)
+
+        def ask(cls: Any = own, begin: threading.Barrier = begin) -> tuple[object, ...]:
+            one, other = cls(a=1, b=2), cls(a=1, b=2)
+            begin.wait(60)
+            return one == other, one == cls(a=1, b=3), hash(one) == hash(other)
+
+        with ThreadPoolExecutor(8) as pool:
+            found = [pool.submit(ask) for _ in range(8)]
+            assert {one.result(60) for one in found} == {(True, False, True)}
 
 
 def after(self: Any) -> None:
