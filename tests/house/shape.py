@@ -10,12 +10,7 @@ from tests.house.tree import Finding, files, functions, nodes, relative, syntax
 
 CODE = ("src", "dev", "docs")
 FUNCTION_LINES = 60
-FILE_LINES = (
-    ("src/taskbound/core/", 300),
-    ("src/taskbound/ports/", 150),
-    ("src/taskbound/flows/", 300),
-    ("", 500),
-)
+FILE_LINES = 600
 PAGE_LINES = {"ARCHITECTURE.md": 200}
 PAGE_WORDS = {"AGENTS.md": 600}
 _DATACLASS_WORDS = ("frozen", "slots", "kw_only")
@@ -35,17 +30,16 @@ def module_sentence(root: Path) -> Iterator[Finding]:
 
 
 def file_budget(root: Path) -> Iterator[Finding]:
-    """No file is longer than its room allows."""
+    """No file is longer than one concept needs."""
     for path in files(root, ".py"):
         name = relative(path, root)
-        limit = next(lines for prefix, lines in FILE_LINES if name.startswith(prefix))
         lines = len(path.read_text(encoding="utf-8").splitlines())
-        if lines > limit:
+        if lines > FILE_LINES:
             yield Finding(
                 rule="file-budget",
                 path=name,
                 line=lines,
-                sentence=f"{lines} lines, and this room allows {limit}: make the word a folder and split it",
+                sentence=f"{lines} lines, and a file has at most {FILE_LINES}: split it by concept",
             )
 
 
@@ -182,7 +176,7 @@ def page_budget(root: Path) -> Iterator[Finding]:
     for name, limit in PAGE_LINES.items():
         if (root / name).exists():
             lines = len((root / name).read_text(encoding="utf-8").splitlines())
-            if lines > limit:
+            if lines > FILE_LINES:
                 yield Finding(
                     rule="page-budget", path=name, line=lines, sentence=f"cut the page to {limit} lines"
                 )
