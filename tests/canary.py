@@ -24,7 +24,7 @@ from taskbound.core.credential import find_secrets
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["PLANTED", "Canary", "beneath"]
+__all__ = ["PLANTED", "Canary", "beneath", "found_secrets"]
 
 PLANTED: Final = "planted"
 _EGRESS: Final = "taskbound.wiring.egress"
@@ -140,6 +140,11 @@ def _read(path: Path) -> bytes:
 
 
 _canary = Canary()
+
+
+def found_secrets() -> set[str]:
+    """Where a minted secret stands, as far as this run has looked."""
+    return _canary.found
 
 
 def _told(event: str, words: tuple[object, ...]) -> None:

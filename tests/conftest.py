@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests import canary, tiers
 from tests.canary import (
-    pytest_configure,
     pytest_runtest_logreport,
     pytest_sessionfinish,
     pytest_terminal_summary,
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "pytest_configure",
     "pytest_runtest_logreport",
     "pytest_sessionfinish",
     "pytest_terminal_summary",
@@ -33,6 +32,15 @@ __all__ = [
 # How long something takes is a benchmark's to say, and no example fails for it on a machine that is busy.
 settings.register_profile("taskbound", deadline=None)
 settings.load_profile("taskbound")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    tiers.add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    canary.pytest_configure(config)
+    tiers.begin(config)
 
 
 @pytest.fixture(scope="session")

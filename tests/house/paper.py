@@ -19,6 +19,7 @@ LOCKS = {
     "requirements/demo.txt": ("server", "demo", "build"),
     "requirements/frameworks.txt": (),
     "requirements/dev.txt": ("server", "postgres", "demo", "dev"),
+    "requirements/test.txt": ("server", "postgres", "demo", "test"),
     "requirements/server.txt": ("server", "postgres", "build"),
     "requirements/servers/legacy.txt": (),
     "requirements/servers/modern.txt": (),
