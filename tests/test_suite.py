@@ -23,10 +23,10 @@ def pytest_configure(config):
 """
 TABLE = """
 [[late]]
-path = "tests/late/*"
+paths = ["tests/late/*"]
 why = "planted"
 [[late]]
-path = "tests/*"
+paths = ["tests/*"]
 param = "late"
 why = "planted"
 """

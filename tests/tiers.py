@@ -1,7 +1,7 @@
 """The two tiers of the suite, and what a whole run prints (design 10).
 
-The default tier is what `dev/test` runs; `--all` adds what `tests/tiers.toml` lists. A test that a person names
-on the command line runs, whatever its tier is.
+The default tier is what `dev/test` runs; `--all` adds what `tests/tiers.toml` lists. A test that is named on
+the command line runs, whatever its tier is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest
 from tests.canary import found_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["TABLE", "Late", "Progress", "Slow", "Tiers", "add_options", "begin", "read_late", "read_slow"]
 
@@ -38,8 +38,8 @@ _LONG: Final = 1.0
 class Late:
     """One row of what runs only with `--all`."""
 
-    path: str
-    """Pattern of files, relative to the root (`fnmatch`)."""
+    paths: Sequence[str]
+    """Patterns of files, relative to the root (`fnmatch`)."""
     why: str
     held: str = ""
     """Tests of the default tier that hold the same claims; empty where the reason says why there are none."""
@@ -53,18 +53,19 @@ class Late:
         """Whether it takes whole files."""
         return not (self.param or self.name)
 
-    def takes(self, path: str, name: str, params: str) -> bool:
-        """Whether a test is of this row.
+    def covers(self, path: str) -> bool:
+        """Whether a file, relative to the root, is of this row."""
+        return any(fnmatchcase(path, pattern) for pattern in self.paths)
+
+    def takes(self, name: str, params: str) -> bool:
+        """Whether a test of such a file is of this row.
 
         Args:
-            path: Of its file, relative to the root.
             name: Of its function.
             params: The ids of its parameters, joined by `-`; empty for none.
         """
-        return (
-            fnmatchcase(path, self.path)
-            and (not self.name or fnmatchcase(name, self.name))
-            and (not self.param or fnmatchcase(f"-{params}-", f"*-{self.param}-*"))
+        return (not self.name or fnmatchcase(name, self.name)) and (
+            not self.param or fnmatchcase(f"-{params}-", f"*-{self.param}-*")
         )
 
 
@@ -72,8 +73,12 @@ class Late:
 class Slow:
     """One row of why tests of a path take more than a second."""
 
-    path: str
+    paths: Sequence[str]
     why: str
+
+    def covers(self, path: str) -> bool:
+        """Whether a file, relative to the root, is of this row."""
+        return any(fnmatchcase(path, pattern) for pattern in self.paths)
 
 
 def read_late(path: Path = TABLE) -> tuple[Late, ...]:
@@ -96,7 +101,7 @@ class Tiers:
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Leave out whole files before they are imported."""
         path = _relative(collection_path)
-        return True if any(row.whole and fnmatchcase(path, row.path) for row in self._rows) else None
+        return True if any(row.whole and row.covers(path) for row in self._rows) else None
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out single tests."""
@@ -105,9 +110,9 @@ class Tiers:
         for item in items:
             path = _file(item.nodeid)
             if path not in rows:
-                rows[path] = [row for row in self._rows if fnmatchcase(path, row.path)]
+                rows[path] = [row for row in self._rows if row.covers(path)]
             name, _, params = item.name.partition("[")
-            late = any(row.takes(path, name, params.removesuffix("]")) for row in rows[path])
+            late = any(row.takes(name, params.removesuffix("]")) for row in rows[path])
             (left if late else kept).append(item)
         if left:
             config.hook.pytest_deselected(items=left)
@@ -199,7 +204,7 @@ class Progress:
         return [
             test
             for test, took in _most(self._spent)
-            if took > _LONG and not any(fnmatchcase(_file(test), row.path) for row in rows)
+            if took > _LONG and not any(row.covers(_file(test)) for row in rows)
         ]
 
     def _fail(self, test: str, output: str) -> None:

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.sql import SqlStore
 from tests.token_world import TokenWorld
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
     from tests.postgres import Server
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "postgres":
         server: Server = request.getfixturevalue("server")
         with server.store() as shared:
             yield shared
         return
-    opened: Store = MemoryStore() if request.param == "memory" else SqlStore(tmp_path / "world.db")
+    opened = SqlStore(tmp_path / "world.db")
     yield opened
     opened.close()
 
