@@ -45,13 +45,13 @@ class Late:
     """Tests of the default tier that hold the same claims; empty where the reason says why there are none."""
     param: str = ""
     """Only tests that have this among their parameters' ids; empty means all."""
-    name: str = ""
-    """Only tests whose function has a name of this pattern; empty means all."""
+    names: Sequence[str] = ()
+    """Only tests whose function has a name of one of these patterns; empty means all."""
 
     @property
     def whole(self) -> bool:
         """Whether it takes whole files."""
-        return not (self.param or self.name)
+        return not (self.param or self.names)
 
     def covers(self, path: str) -> bool:
         """Whether a file, relative to the root, is of this row."""
@@ -64,9 +64,8 @@ class Late:
             name: Of its function.
             params: The ids of its parameters, joined by `-`; empty for none.
         """
-        return (not self.name or fnmatchcase(name, self.name)) and (
-            not self.param or fnmatchcase(f"-{params}-", f"*-{self.param}-*")
-        )
+        named = not self.names or any(fnmatchcase(name, pattern) for pattern in self.names)
+        return named and (not self.param or fnmatchcase(f"-{params}-", f"*-{self.param}-*"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
