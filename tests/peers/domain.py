@@ -11,28 +11,19 @@ from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-__all__ = ["Domain", "Issued", "jwk", "usage"]
+from tests.peers.certificates import host_name, private_pem, signed
+
+__all__ = ["Domain", "Issued", "jwk"]
 
 NOW = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
 """1800000000 in seconds."""
-
-
-def usage(**on: bool) -> x509.KeyUsage:
-    """A key usage with these bits and no others."""
-    names = (
-        "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
-        "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
-    )  # fmt: skip  # a list of words reads better as words
-    return x509.KeyUsage(**{name: on.get(name, False) for name in names})
 
 
 def base64url(raw: bytes) -> str:
@@ -66,9 +57,7 @@ class Issued:
 
     def pem(self) -> bytes:
         """Key and chain, as a TLS server loads them."""
-        return self.key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ) + b"".join(
+        return private_pem(self.key) + b"".join(
             one.public_bytes(serialization.Encoding.PEM) for one in (self.certificate, *self.between)
         )
 
@@ -118,38 +107,23 @@ class Domain:
     ) -> Issued:
         """A certificate; `by` nobody is by itself, `extensions` take the place of those of their kind."""
         key = key or ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)] if subject else [])
-        own: dict[type[x509.ExtensionType], tuple[x509.ExtensionType, bool]] = {}
-        spiffe = [x509.UniformResourceIdentifier(one) for one in uris]
-        own[x509.BasicConstraints] = (x509.BasicConstraints(ca, path_length), True)
-        bits = {"key_cert_sign": True, "crl_sign": True} if ca else {"digital_signature": True}
-        own[x509.KeyUsage] = (usage(**bits), True)
-        if not ca:
-            purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-            own[x509.ExtendedKeyUsage] = (x509.ExtendedKeyUsage(purposes), False)
-        if spiffe or names:
-            critical = not subject if san_critical is None else san_critical
-            own[x509.SubjectAlternativeName] = (
-                x509.SubjectAlternativeName([*spiffe, *names]),
-                critical,
-            )
-        own |= {type(one): (one, critical) for one, critical in extensions}
-        begin = self.now + begins
-        made = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name if by is None else by.certificate.subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(begin)
-            .not_valid_after(begin + timedelta(days=days))
+        san = [*(x509.UniformResourceIdentifier(one) for one in uris), *names]
+        if san_critical is not None:
+            extensions = ((x509.SubjectAlternativeName(san), san_critical), *extensions)
+        made = signed(
+            subject,
+            key,
+            by=None if by is None else (by.certificate, by.key),
+            now=self.now,
+            lasts=(begins, begins + timedelta(days=days)),
+            names=san,
+            ca=ca,
+            path_length=path_length,
+            extensions=extensions,
+            without=without,
         )
-        for kind, (one, critical) in own.items():
-            if kind not in without:
-                made = made.add_extension(one, critical)
-        signed = made.sign(key if by is None else by.key, hashes.SHA256())
         above = () if by is None or by.root else (by.certificate, *by.between)
-        return Issued(certificate=signed, key=key, between=above, root=by is None)
+        return Issued(certificate=made, key=key, between=above, root=by is None)
 
     def bundle(self, *roots: Issued, **more: Any) -> bytes:
         """Its bundle, with these authorities or its own."""
@@ -162,13 +136,9 @@ class Domain:
         value = {"keys": keys, "spiffe_sequence": self.sequence, "spiffe_refresh_hint": 60, **more}
         return json.dumps({name: one for name, one in value.items() if one is not None}).encode()
 
-    def web(self, host: str) -> Issued:
+    def web(self, host: str, *, by: Issued | None = None) -> Issued:
         """A certificate as web servers have, for a host or an address."""
-        try:
-            name: x509.GeneralName = x509.IPAddress(ip_address(host))
-        except ValueError:
-            name = x509.DNSName(host)
-        return self.issue(by=self.authority, names=(name,))
+        return self.issue(by=by or self.authority, names=(host_name(host),))
 
     def token(
         self,

@@ -14,15 +14,15 @@ import json
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tests.peers.certificates import host_name, private_pem, signed
 
 __all__ = ["Asked", "Authority", "RawHttp", "Say", "dump", "events", "result_of"]
 
@@ -263,42 +263,19 @@ class Authority:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the tests' own")])
-        made = self._signed(self._name, self._key.public_key(), x509.BasicConstraints(ca=True, path_length=0))
+        self._certificate = signed("the tests' own", self._key, ca=True, path_length=0)
         self.file = folder / "authority.pem"
-        self.file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        self.file.write_bytes(self._certificate.public_bytes(Encoding.PEM))
 
     def context(
         self, host: str = "127.0.0.1", *, days: float = 1.0
     ) -> tuple[ssl.SSLContext, x509.Certificate]:
         """What a server with a certificate for this host shows, and the certificate."""
         key = ec.generate_private_key(ec.SECP256R1())
-        try:
-            name: x509.GeneralName = x509.IPAddress(ip_address(host))
-        except ValueError:
-            name = x509.DNSName(host)
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
-        made = self._signed(subject, key.public_key(), x509.SubjectAlternativeName([name]), days=days)
+        lasts = timedelta(days=-3), timedelta(days=days)
+        made = signed("server", key, by=(self._certificate, self._key), lasts=lasts, names=[host_name(host)])
         path = self._folder / f"{made.serial_number}.pem"
-        plain = serialization.NoEncryption()
-        written = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-        path.write_bytes(written + made.public_bytes(serialization.Encoding.PEM))
+        path.write_bytes(private_pem(key) + made.public_bytes(Encoding.PEM))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(path)
         return context, made
-
-    def _signed(
-        self, subject: x509.Name, key: Any, extension: x509.ExtensionType, *, days: float = 1.0
-    ) -> x509.Certificate:
-        now = datetime.now(UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=3))
-            .not_valid_after(now + timedelta(days=days))
-            .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-            .sign(self._key, hashes.SHA256())
-        )

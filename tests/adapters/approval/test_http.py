@@ -2,16 +2,11 @@ from __future__ import annotations
 
 import socket
 import ssl
-from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.apart.http import page_version
@@ -19,6 +14,7 @@ from taskbound.core.approval import Look, OperandUnreadableError, parse_probe
 from taskbound.core.approval.page import PageRoot, parse_root
 from taskbound.core.scope.constraints.address import is_public
 from taskbound.flows.approval.look.looking import operands_of
+from tests.peers.certificates import certificate
 from tests.peers.pages import Pages, answer, pages
 
 if TYPE_CHECKING:
@@ -164,37 +160,10 @@ def test_an_address_that_is_everybody_s_is_public(address: str) -> None:
     assert is_public(ip_address(address))
 
 
-def certificate(folder: Path) -> Path:
-    """A certificate for the loopback with its key, signed by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "loopback.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
 def test_tls_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = certificate(tmp_path)
+    path, key = certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
+    context.load_cert_chain(path, key)
     with pages(context) as there:
         with pytest.raises(OperandUnreadableError, match="SSLCertVerificationError"):
             look(there)

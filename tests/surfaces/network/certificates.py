@@ -1,17 +1,20 @@
-"""Certificates for tests, made by `cryptography`: an authority, and what it issues."""
+"""An authority of the tests and what it issues, in files."""
 
 from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tests.peers.certificates import private_pem, signed
+
+LASTS: Final = timedelta(minutes=-1), timedelta(days=800)  # also by the clock of a world
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,7 @@ class Authority:
 
     def __init__(self, name: str) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(self._name, self._name, self._key.public_key())
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        self.certificate = builder.sign(self._key, hashes.SHA256())
+        self.certificate = signed(name, self._key, lasts=LASTS, ca=True, path_length=0)
 
     def write(self, path: Path) -> Path:
         """Its certificate, in a file."""
@@ -41,33 +41,15 @@ class Authority:
     def issue(self, folder: Path, file: str, *, name: str) -> Issued:
         """A leaf for this name."""
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(subject, self._name, key.public_key())
-        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        leaf = builder.sign(self._key, hashes.SHA256())
+        by = self.certificate, self._key
+        leaf = signed(name, key, by=by, lasts=LASTS, names=[x509.DNSName(name)])
         made = Issued(
             chain=folder / f"{file}.pem", key=folder / f"{file}.key", der=leaf.public_bytes(Encoding.DER)
         )
         made.chain.write_bytes(leaf.public_bytes(Encoding.PEM))
         made.key.touch(0o600)
-        made.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        made.key.write_bytes(private_pem(key))
         return made
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
-) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=1))
-        .not_valid_after(now + timedelta(days=800))  # also by the clock of a world
-    )
 
 
 def client_context(trusted: Authority, own: Issued | None = None) -> ssl.SSLContext:

@@ -28,7 +28,8 @@ from taskbound.core.identity.spiffe import (
     SvidUnprovenError,
 )
 from taskbound.core.identity.trust import BadBundleError, Bundle, ForeignAuthorityError
-from tests.peers.domain import Domain, Issued, usage
+from tests.peers.certificates import usage
+from tests.peers.domain import Domain, Issued
 
 NOW = Instant(seconds(1_800_000_000))
 CORP = Domain("corp.example")
