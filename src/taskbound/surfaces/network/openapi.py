@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -55,6 +56,9 @@ def describe(origin: str) -> bytes:
     kinds = {one.message for one in ROUTES} | {one.answer for one in ROUTES} | {Problem}
     ordered = sorted(kinds, key=lambda one: one.__name__)
     _, schemas = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
+    for schema in schemas.values():
+        if "description" in schema:  # a docstring, which Python compiles without its indentation since 3.13
+            schema["description"] = cleandoc(schema["description"])
     for route in ROUTES:
         if route.operation in PAGED:
             schemas[route.answer.__name__]["properties"]["next"] = _CURSOR
