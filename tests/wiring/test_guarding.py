@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from taskbound.adapters.claims import SqliteClaims
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant, minutes
 from taskbound.core.token.served import Serving
+from taskbound.sdk.verify import Verifier
+from taskbound.sdk.verify.errors import OtherNamespaceError
 from taskbound.sdk.verify.holder import certificate_showing
 from taskbound.wire.connection import Done
 from taskbound.wire.jose import token_hash
@@ -26,8 +28,10 @@ from taskbound.wire.task import PauseTask, ResumeTask
 from taskbound.wire.token import ListTokenKeys, RevokeTokenKey, TokenKeyRows
 from taskbound.wire.tool import ListTools, ToolRows
 from taskbound.wiring.guarding import BadIssuerNameError, ClaimsAheadError, guard, published_keys
+from tests.adapters.claims.claiming import descriptors_of
 from tests.house.tree import ROOT
 from tests.proofs import CLIENT, proof
+from tests.sdk.verify.world import Feed
 from tests.surfaces.network.certificates import Authority, client_context
 from tests.tokens import es256
 from tests.wiring.guarding import NUMBERS, World, opened
@@ -389,6 +393,32 @@ def test_a_token_is_held_by_the_certificate_that_the_connection_proved(world: Wo
     assert len(service.runs()) == 1
 
 
+def guard_at(claims: Path, **more: Any) -> Verifier:
+    return guard(
+        name="v",
+        issuer="https://as.example",
+        domain="corp.example",
+        claims=claims,
+        holding="whoever-has-the-token",
+        **more,
+    )
+
+
+def test_closed_verifier_has_no_file_open(tmp_path: Path) -> None:
+    path = tmp_path / "claims" / "claims.db"
+    with closing(guard_at(path)):
+        assert descriptors_of(path) == 1
+    assert descriptors_of(path) == 0
+
+
+def test_refused_guard_closes_its_claims(tmp_path: Path) -> None:
+    path = tmp_path / "claims" / "claims.db"
+    with pytest.raises(OtherNamespaceError) as refused:
+        guard_at(path, status=Feed("acme"))
+    assert refused.tb is not None  # it holds the frames in which the claims were opened
+    assert descriptors_of(path) == 0
+
+
 def test_a_service_with_a_clock_that_was_ahead_does_not_start(tmp_path: Path) -> None:
     path = tmp_path / "claims" / "claims.db"
     claims = SqliteClaims(path)
@@ -396,13 +426,7 @@ def test_a_service_with_a_clock_that_was_ahead_does_not_start(tmp_path: Path) ->
     claims.begin(Serving(verifier="v", txn="act_1", request="r", until=Instant(later + minutes(1))), later)
     claims.close()
     with pytest.raises(ClaimsAheadError):
-        guard(
-            name="v",
-            issuer="https://as.example",
-            domain="corp.example",
-            claims=path,
-            holding="whoever-has-the-token",
-        )
+        guard_at(path)
 
 
 @pytest.mark.parametrize(

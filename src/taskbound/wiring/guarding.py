@@ -16,6 +16,7 @@ It needs the extra `services`, and nothing of a server: no daemon runs where a s
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from time import time_ns
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
@@ -67,7 +68,7 @@ def guard(  # noqa: PLR0913 - what a service has to say of itself, each by its n
     asking: Asking | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> Verifier:
-    """What verifies requests of one service.
+    """What verifies requests of one service; the service closes it as it ends.
 
     Args:
         name: The service's own.
@@ -88,21 +89,26 @@ def guard(  # noqa: PLR0913 - what a service has to say of itself, each by its n
         OtherNamespaceError: `status` hears another namespace.
     """
     fetch = published_keys(issuer, tls=tls)
-    kept, last = _opened(claims, name)
-    clock = SystemClock(last)
-    return Verifier(
-        Service(name=name, issuer=issuer, domain=domain, holding=holding, namespace=namespace),
-        keys=IssuerKeys(fetch, clock.now),
-        check=JoserfcCheck(),
-        claims=kept,
-        clock=clock.now,
-        status=status,
-        asking=asking,
-    )
+    with ExitStack() as refused:
+        kept, last = _opened(claims, name, refused)
+        clock = SystemClock(last)
+        made = Verifier(
+            Service(name=name, issuer=issuer, domain=domain, holding=holding, namespace=namespace),
+            keys=IssuerKeys(fetch, clock.now),
+            check=JoserfcCheck(),
+            claims=kept,
+            clock=clock.now,
+            status=status,
+            asking=asking,
+        )
+        refused.pop_all()
+    return made
 
 
-def _opened(claims: Path | SharedClaims, name: str) -> tuple[SqliteClaims | SharedClaims, Instant]:
-    """The claims, and from when on this machine's clock goes."""
+def _opened(
+    claims: Path | SharedClaims, name: str, refused: ExitStack
+) -> tuple[SqliteClaims | SharedClaims, Instant]:
+    """The claims, and from when on this machine's clock goes; a file that is opened goes on `refused`."""
     if isinstance(claims, SharedClaims):
         if claims.name != name:
             raise ClaimsUnavailableError(
@@ -110,10 +116,9 @@ def _opened(claims: Path | SharedClaims, name: str) -> tuple[SqliteClaims | Shar
                 remedy="give the link and the guard the same name, the service's own",
             )
         return claims, Instant(0)
-    kept = SqliteClaims(claims)
+    kept = refused.enter_context(closing(SqliteClaims(claims)))
     last = kept.last_instant()
     if last > time_ns() // 1_000 + _AHEAD:
-        kept.close()
         raise ClaimsAheadError("the claims have seen an instant that is yet to come")  # 2
     return kept, last
 

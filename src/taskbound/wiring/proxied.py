@@ -28,7 +28,7 @@ import socket
 import ssl
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -231,16 +231,17 @@ async def _serve(
                 asking=link.asking(),
                 tls=tls,
             )
-            before = Before(proxy=file.proxy, hosts=file.hosts, endpoints=file.endpoints)
-            server = GuardServer(verifier, before, bounds=Bounds(body=MAX_BODY, idle=_IDLE))
-            if told.lifeline:
-                await hold(over.set)  # 4
-            asked = await loop.create_server(lambda: HttpConnection(server), sock=listening)
-            _say(told, {"listening": _place(listening), **_shown(file)})
-            say_ready(told.ready_fd)
-            await over.wait()
-            asked.close()
-            await server.close()
+            with closing(verifier):
+                before = Before(proxy=file.proxy, hosts=file.hosts, endpoints=file.endpoints)
+                server = GuardServer(verifier, before, bounds=Bounds(body=MAX_BODY, idle=_IDLE))
+                if told.lifeline:
+                    await hold(over.set)  # 4
+                asked = await loop.create_server(lambda: HttpConnection(server), sock=listening)
+                _say(told, {"listening": _place(listening), **_shown(file)})
+                say_ready(told.ready_fd)
+                await over.wait()
+                asked.close()
+                await server.close()
         finally:
             follower.stop()
     return 0

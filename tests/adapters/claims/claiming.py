@@ -23,12 +23,12 @@ def tell(text: str) -> None:
     sys.stdout.flush()
 
 
-def opened(path: str) -> int:
+def descriptors_of(path: Path) -> int:
     """How many descriptors of the file this process has."""
-    count, file = 0, Path(path).stat().st_ino
-    for number in range(64):
-        with suppress(OSError):
-            count += os.fstat(number).st_ino == file
+    count, file = 0, path.stat().st_ino
+    for one in Path("/dev/fd").iterdir():
+        with suppress(OSError):  # the one by which the folder was listed
+            count += os.fstat(int(one.name)).st_ino == file
     return count
 
 
@@ -86,7 +86,7 @@ def main(path: str, work: str) -> None:
                 tell(type(claims.begin(second, NOW)).__name__)
                 del inherited
                 gc.collect()
-                tell(f"holds {opened(path)}")
+                tell(f"holds {descriptors_of(Path(path))}")
                 os._exit(0)
             os.wait()
             tell("gone")
@@ -103,4 +103,5 @@ def main(path: str, work: str) -> None:
     sys.stdin.readline()
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -7,10 +7,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -26,6 +26,7 @@ from taskbound.core.token.served import (
     StillServing,
     Unfinished,
 )
+from tests.adapters.claims.claiming import descriptors_of
 from tests.house.tree import ROOT
 
 NOW = Instant(seconds(1_800_000_000))
@@ -88,6 +89,16 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "claims" / "claims.db"
 
 
+Opened: TypeAlias = Callable[[Path], SqliteClaims]
+
+
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    """Opens claims that are closed with the test."""
+    with ExitStack() as closed:
+        yield lambda path: closed.enter_context(closing(SqliteClaims(path)))
+
+
 def test_of_processes_that_ask_at_once_one_begins(path: Path) -> None:
     with others(path, *["begin"] * 6) as asked:
         for one in asked:
@@ -96,26 +107,28 @@ def test_of_processes_that_ask_at_once_one_begins(path: Path) -> None:
     assert sorted(told) == ["Begun"] + ["StillServing"] * 5
 
 
-def test_what_a_killed_process_had_begun_is_unknown_and_is_not_begun_again(path: Path) -> None:
-    claims = SqliteClaims(path)
+def test_what_a_killed_process_had_begun_is_unknown_and_is_not_begun_again(
+    path: Path, opened: Opened
+) -> None:
+    claims = opened(path)
     with others(path, "begin") as (other,):
         assert other.told() == "Begun"
         assert claims.begin(SERVING, NOW) == StillServing()
         other.kill()
         assert claims.begin(SERVING, NOW) == Unfinished()
     claims.close()
-    assert SqliteClaims(path).begin(SERVING, NOW) == Unfinished()
+    assert opened(path).begin(SERVING, NOW) == Unfinished()
 
 
-def test_a_stopped_process_is_still_at_it(path: Path) -> None:
-    claims = SqliteClaims(path)
+def test_a_stopped_process_is_still_at_it(path: Path, opened: Opened) -> None:
+    claims = opened(path)
     with others(path, "begin") as (other,):
         assert other.told() == "Begun"
         other.process.send_signal(signal.SIGSTOP)
         assert claims.begin(SERVING, NOW) == StillServing()
 
 
-def test_after_a_fork_the_child_asks_with_a_name_of_its_own(path: Path) -> None:
+def test_after_a_fork_the_child_asks_with_a_name_of_its_own(path: Path, opened: Opened) -> None:
     with others(path, "fork") as (other,):
         assert [other.told(), *(other.said() for _ in range(4))] == [
             "False",
@@ -125,7 +138,7 @@ def test_after_a_fork_the_child_asks_with_a_name_of_its_own(path: Path) -> None:
             "gone",
         ]
         second = Serving(verifier="payments", txn="act_2", request="r", until=SERVING.until)
-        claims = SqliteClaims(path)
+        claims = opened(path)
         assert claims.begin(second, NOW) == Unfinished()  # the child is gone
         assert claims.begin(SERVING, NOW) == StillServing()  # the parent is not
 
@@ -140,18 +153,19 @@ def test_a_fork_waits_for_a_transaction_and_its_child_rolls_nothing_back(path: P
         ]
 
 
-def test_where_nothing_more_can_be_written_nothing_is_begun(path: Path) -> None:
+def test_where_nothing_more_can_be_written_nothing_is_begun(path: Path, opened: Opened) -> None:
     with others(path, "full") as (other,):
         assert other.told() == "claims-unavailable"
-    claims = SqliteClaims(path)
-    (count,) = sqlite3.connect(path).execute("SELECT count(*) FROM served").fetchone()
+    claims = opened(path)
+    with closing(sqlite3.connect(path)) as reader:
+        (count,) = reader.execute("SELECT count(*) FROM served").fetchone()
     assert count < 200
     later = Serving(verifier="payments", txn="act_last", request="r", until=SERVING.until)
     assert claims.begin(later, NOW) == Begun()
 
 
-def test_an_answer_that_can_not_be_written_is_unknown_at_once(path: Path) -> None:
-    claims = SqliteClaims(path)
+def test_an_answer_that_can_not_be_written_is_unknown_at_once(path: Path, opened: Opened) -> None:
+    claims = opened(path)
     claims.begin(SERVING, NOW)
     holder = sqlite3.connect(path, isolation_level=None)
     claims._connection().execute("PRAGMA busy_timeout = 0")  # noqa: SLF001 - nobody waits for a test
@@ -165,10 +179,10 @@ def test_an_answer_that_can_not_be_written_is_unknown_at_once(path: Path) -> Non
 
 
 def test_f19_who_waits_for_threads_that_wait_for_a_stopped_process_is_refused_and_does_nothing(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskbound.adapters.claims.sqlite._BUSY", 0.1)
-    claims, told = SqliteClaims(path), list[type[Exception] | None]()
+    claims, told = opened(path), list[type[Exception] | None]()
     proof = claim_of("", ClaimKind.DPOP, "jkt", "jti", until=SERVING.until)
 
     def refused(work: Callable[[], object]) -> None:
@@ -199,7 +213,7 @@ def test_f19_who_waits_for_threads_that_wait_for_a_stopped_process_is_refused_an
     assert claims.begin(SERVING, NOW) == Repeated(answer=ANSWER)
 
 
-def test_a_file_that_others_keep_in_wal_mode_is_not_used(path: Path) -> None:
+def test_a_file_that_others_keep_in_wal_mode_is_not_used(path: Path, opened: Opened) -> None:
     SqliteClaims(path).close()
     holder = sqlite3.connect(path, isolation_level=None)
     assert holder.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
@@ -208,7 +222,7 @@ def test_a_file_that_others_keep_in_wal_mode_is_not_used(path: Path) -> None:
     with pytest.raises(ClaimsUnavailableError):
         SqliteClaims(path)
     holder.close()
-    claims = SqliteClaims(path)
+    claims = opened(path)
     assert claims.begin(SERVING, NOW) == Begun()
     assert claims._connection().execute("PRAGMA journal_mode").fetchone() == ("truncate",)  # noqa: SLF001 - what holds
     assert claims._connection().execute("PRAGMA synchronous").fetchone() == (2,)  # noqa: SLF001 - what holds
@@ -248,15 +262,24 @@ def test_a_file_that_is_no_database_is_not_used(path: Path) -> None:
 
 def test_a_file_of_a_later_version_is_not_used(path: Path) -> None:
     SqliteClaims(path).close()
-    with sqlite3.connect(path) as found:
+    with closing(sqlite3.connect(path)) as found:
         found.execute("PRAGMA user_version = 2")
-    found.close()
     with pytest.raises(ClaimsUnavailableError, match="version 2"):
         SqliteClaims(path)
 
 
-def test_a_file_that_went_away_meanwhile_lets_nothing_begin(path: Path) -> None:
-    claims = SqliteClaims(path)
+def test_refused_file_is_closed(path: Path) -> None:
+    SqliteClaims(path).close()
+    with closing(sqlite3.connect(path)) as found:
+        found.execute("PRAGMA user_version = 2")
+    with pytest.raises(ClaimsUnavailableError) as refused:
+        SqliteClaims(path)
+    assert refused.tb is not None  # it holds the constructor's frame, and with it the claims
+    assert descriptors_of(path) == 0
+
+
+def test_a_file_that_went_away_meanwhile_lets_nothing_begin(path: Path, opened: Opened) -> None:
+    claims = opened(path)
     claims.begin(SERVING, NOW)
     path.rename(path.with_name("moved.db"))
     for replaced in (False, True):
@@ -285,8 +308,8 @@ def test_a_file_that_is_replaced_while_it_is_opened_lets_nothing_begin(
         SqliteClaims(path)
 
 
-def test_what_the_system_says_is_the_cause_and_no_word_of_the_error(path: Path) -> None:
-    claims = SqliteClaims(path)
+def test_what_the_system_says_is_the_cause_and_no_word_of_the_error(path: Path, opened: Opened) -> None:
+    claims = opened(path)
     path.unlink()
     with pytest.raises(ClaimsUnavailableError) as raised:
         claims.begin(SERVING, NOW)
@@ -295,7 +318,9 @@ def test_what_the_system_says_is_the_cause_and_no_word_of_the_error(path: Path) 
 
 
 @pytest.mark.parametrize("size", [40, 200_000])
-def test_what_is_forgotten_is_wiped(path: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_forgotten_is_wiped(
+    path: Path, opened: Opened, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connect = sqlite3.connect
 
     def leaving(*args: Any, **more: Any) -> sqlite3.Connection:
@@ -305,7 +330,7 @@ def test_what_is_forgotten_is_wiped(path: Path, size: int, monkeypatch: pytest.M
         return found
 
     monkeypatch.setattr(sqlite3, "connect", leaving)
-    claims = SqliteClaims(path)
+    claims = opened(path)
     claims.begin(SERVING, NOW)
     body = (b"account 7 has 300 cents. " * 8000)[:size]
     claims.answer(SERVING, replace(ANSWER, length=size, body=body))
@@ -316,12 +341,12 @@ def test_what_is_forgotten_is_wiped(path: Path, size: int, monkeypatch: pytest.M
     assert body[:40] not in left
 
 
-def test_names_of_processes_that_are_gone_are_taken_away(path: Path) -> None:
+def test_names_of_processes_that_are_gone_are_taken_away(path: Path, opened: Opened) -> None:
     with others(path, "begin") as (other,):
         assert other.told() == "Begun"
         assert len(list(path.parent.glob("*.running"))) == 1
         other.kill()
-    claims = SqliteClaims(path)
+    claims = opened(path)
     assert list(path.parent.glob("*.running")) == []
     second = Serving(verifier="payments", txn="act_2", request="r", until=SERVING.until)
     claims.begin(second, NOW)
@@ -330,11 +355,11 @@ def test_names_of_processes_that_are_gone_are_taken_away(path: Path) -> None:
     assert list(path.parent.glob("*.running")) == []
 
 
-def test_the_latest_instant_is_kept_whatever_the_clock_says_later(path: Path) -> None:
-    claims = SqliteClaims(path)
+def test_the_latest_instant_is_kept_whatever_the_clock_says_later(path: Path, opened: Opened) -> None:
+    claims = opened(path)
     assert claims.last_instant() == 0
     claims.begin(SERVING, NOW)
     later = Serving(verifier="payments", txn="act_2", request="r", until=SERVING.until)
     claims.begin(later, Instant(5))
     claims.close()
-    assert SqliteClaims(path).last_instant() == NOW
+    assert opened(path).last_instant() == NOW

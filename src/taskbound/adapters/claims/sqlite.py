@@ -103,14 +103,18 @@ class SqliteClaims:
         self._running = Running(path.parent)
         self._file: tuple[int, int] | None = None
         _forked(self)
-        with self._told():
-            path.parent.mkdir(mode=_FOLDER, parents=True, exist_ok=True)
-            _make(path)
-            _require_own(path.parent)
-            _require_own(path)
-            self._running.sweep()
-            with self._writing() as connection:
-                _require_schema(connection)
+        try:
+            with self._told():
+                path.parent.mkdir(mode=_FOLDER, parents=True, exist_ok=True)
+                _make(path)
+                _require_own(path.parent)
+                _require_own(path)
+                self._running.sweep()
+                with self._writing() as connection:
+                    _require_schema(connection)
+        except BaseException:
+            self.close()
+            raise
 
     def begin(self, serving: Serving, now: Instant) -> Beginning:
         """Begin this request, durably; or what is known of it (`core.token.served`).

@@ -42,3 +42,6 @@ class Claims(Protocol):
 
         MUST raise `ReplayedError` where it was used, or may have been; `ClaimsUnavailableError` as `begin`.
         """
+
+    def close(self) -> None:
+        """Release what is held; what was begun here and not answered is lost from now on."""

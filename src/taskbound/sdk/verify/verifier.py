@@ -179,7 +179,7 @@ class Verifier:
             service: Who verifies.
             keys: The issuer's.
             check: Computes signatures.
-            claims: What was done.
+            claims: What was done; `close` closes them.
             clock: Now, which never runs backwards.
             status: What was heard of ends of authority.
             asking: Asks the issuer, where that is not fresh.
@@ -267,6 +267,10 @@ class Verifier:
             ClaimsUnavailableError: It can't be kept, and is so all the same.
         """
         self._claims.lose(accepted.serving)
+
+    def close(self) -> None:
+        """Close the claims, once no request is looked at any more; the verifier's owner calls it."""
+        self._claims.close()
 
     def _believed(self, tokens: Sequence[str]) -> Said:
         if not tokens:
