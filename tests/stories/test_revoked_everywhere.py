@@ -145,6 +145,7 @@ def _code(work: Callable[[], object]) -> str:
 def both(stores: tuple[Store, Store], tmp_path: Path) -> Iterator[Both]:
     made = Both(stores, tmp_path)
     yield made
+    made.service.close()
     made.tokens.close()
 
 

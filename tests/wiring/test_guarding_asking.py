@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,9 @@ def issuer() -> Iterator[Issuer]:
 @pytest.fixture
 def shown(tmp_path: Path) -> tuple[str, Said]:
     """A token, and what it says."""
-    place = Place(tmp_path)
-    token = place.token()
-    found = place.opened(token)
+    with closing(Place(tmp_path)) as place:
+        token = place.token()
+        found = place.opened(token)
     assert isinstance(found, Opened)
     return token, found.said
 

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,8 +102,8 @@ def test_what_is_longer_than_it_reads_or_no_json_is_refused_before_or_after_it_a
 
 
 def test_an_answer_of_the_issuers_that_is_none_or_of_another_token_is_no_yes(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    token = place.token()
+    with closing(Place(tmp_path)) as place:
+        token = place.token()
     key = Es256Key.generate().private
     (tmp_path / "echo.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     call = Call("POST /say", {}, BODY, (token,))

@@ -107,6 +107,7 @@ def test_f27_whoever_waits_for_keys_that_drip_is_refused(
     tmp_path: Path, dripping: Callable[..., Dripping]
 ) -> None:
     place = Place(tmp_path)
+    place.close()  # nothing is claimed
     document = place.fetch()
     first = f"HTTP/1.1 200 OK\r\nContent-Length: {len(document)}\r\n\r\n".encode() + document[:-30]
     keys = IssuerKeys(published_keys(dripping(first, document[-30:]).origin), place.now)

@@ -48,7 +48,7 @@ def guard_at(folder: Path, **changed: str) -> Path:
 def token(folder: Path, issuer: str) -> str:
     """One by a key that is among the issuer's published ones or is not: nobody can tell."""
     place, now = Place(folder / "elsewhere"), int(time.time())
-    place.claims.close()
+    place.close()
     return place.token(iss=issuer, iat=now, exp=now + 240, scope="echo__say", tctx_tool="echo__say")
 
 

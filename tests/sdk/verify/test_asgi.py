@@ -16,15 +16,15 @@ from taskbound.sdk.verify import Endpoints
 from taskbound.sdk.verify.asgi import AsgiGuard
 from taskbound.sdk.verify.endpoint import REROUTING
 from taskbound.sdk.verify.errors import AnswerUnkeptError, EndpointUnknownError
-from tests.sdk.verify.world import BODY, Place, full
+from tests.sdk.verify.world import BODY, Place, Places, full
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 ENDPOINTS = Endpoints({"POST /pay": "bank__pay"}, public=["GET /livez"])
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path, places: Places) -> Place:
+    return places(tmp_path)
 
 
 def scope(token: str, **more: Any) -> dict[str, Any]:

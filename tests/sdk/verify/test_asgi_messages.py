@@ -11,12 +11,12 @@ import pytest
 
 from taskbound.sdk.verify.asgi import AsgiGuard
 from tests.sdk.verify.test_asgi import ENDPOINTS, App1, ask, asked, code, scope
-from tests.sdk.verify.world import BODY, Place
+from tests.sdk.verify.world import BODY, Place, Places
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path, places: Places) -> Place:
+    return places(tmp_path)
 
 
 class Saying:

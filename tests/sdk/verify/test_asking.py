@@ -12,7 +12,7 @@ import pytest
 
 from taskbound.sdk.verify import Asking
 from taskbound.sdk.verify.errors import StatusUnknownError
-from tests.sdk.verify.world import Place
+from tests.sdk.verify.world import Place, Places
 
 ACTIVE = b'{"active":true,"jti":"tok_1","txn":"act_1"}'
 FREE = "accepted"
@@ -47,8 +47,8 @@ def issuer(monkeypatch: pytest.MonkeyPatch) -> Issuer:
 
 
 @pytest.fixture
-def place(tmp_path: Path, issuer: Issuer) -> Place:
-    found = Place(tmp_path)
+def place(tmp_path: Path, places: Places, issuer: Issuer) -> Place:
+    found = places(tmp_path)
     found.feed.fresh = False
     found.verifier = found.verifying(status=found.feed, asking=Asking(issuer.ask))
     return found

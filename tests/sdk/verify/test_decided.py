@@ -13,7 +13,7 @@ from taskbound.core.clock import Instant
 from taskbound.core.revocation.feed import About, Thing, Turn
 from taskbound.core.token.served import Beginning, Serving
 from taskbound.sdk.verify import Asking
-from tests.sdk.verify.world import Place, answer
+from tests.sdk.verify.world import Place, Places, answer
 
 TASK = Thing(namespace="default", about=About.TASK, id="tsk_1")
 
@@ -32,21 +32,21 @@ TASK = Thing(namespace="default", about=About.TASK, id="tsk_1")
     ids=["other", "more", "member", "less", "type", "nothing", "empty"],
 )
 def test_law_2_a_body_that_nobody_decided_on_is_refused_though_the_token_names_it(
-    tmp_path: Path, body: bytes
+    tmp_path: Path, places: Places, body: bytes
 ) -> None:
-    place = Place(tmp_path)
+    place = places(tmp_path)
     assert place.why(place.token(body), body=body)[:2] == (403, "other-action")
     assert place.accepted(place.token()).said.txn == "act_1"
 
 
 @pytest.mark.parametrize("body", [b"[]", b"pay", b"\xff", b'{"account":"7","cents":300,"cents":300}'])
-def test_law_2_a_body_that_is_no_arguments_is_refused(tmp_path: Path, body: bytes) -> None:
-    place = Place(tmp_path)
+def test_law_2_a_body_that_is_no_arguments_is_refused(tmp_path: Path, places: Places, body: bytes) -> None:
+    place = places(tmp_path)
     assert place.why(place.token(body), body=body)[0] == 400
 
 
-def test_the_arguments_may_be_spelled_as_the_token_names_them(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+def test_the_arguments_may_be_spelled_as_the_token_names_them(tmp_path: Path, places: Places) -> None:
+    place = places(tmp_path)
     body = b'{ "cents" : 3e2, "account": "\\u0037" }'
     assert place.accepted(place.token(body), body=body).said.txn == "act_1"
 
@@ -68,8 +68,9 @@ def slow(place: Place, meanwhile: Callable[[], None]) -> None:
 
 def test_law_4_what_ends_while_a_claim_waits_runs_nothing_and_is_not_known_to_have_run(
     tmp_path: Path,
+    places: Places,
 ) -> None:
-    place = Place(tmp_path)
+    place = places(tmp_path)
     begin = place.claims.begin
     slow(place, lambda: place.feed.say(TASK, Turn.OVER))
     assert place.why(place.token())[:2] == (403, "test-ended")
@@ -78,8 +79,10 @@ def test_law_4_what_ends_while_a_claim_waits_runs_nothing_and_is_not_known_to_ha
     assert place.why(place.token())[1] == "outcome-not-known"
 
 
-def test_law_10_what_is_not_heard_any_more_after_a_claim_waited_runs_nothing(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+def test_law_10_what_is_not_heard_any_more_after_a_claim_waited_runs_nothing(
+    tmp_path: Path, places: Places
+) -> None:
+    place = places(tmp_path)
     begin = place.claims.begin
     slow(place, lambda: setattr(place.feed, "fresh", False))
     assert place.why(place.token()) == (503, "test-stale", "fresh-status")
@@ -88,15 +91,15 @@ def test_law_10_what_is_not_heard_any_more_after_a_claim_waited_runs_nothing(tmp
     assert place.why(place.token())[1] == "outcome-not-known"
 
 
-def test_law_4_a_token_that_ends_while_a_claim_waits_runs_nothing(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+def test_law_4_a_token_that_ends_while_a_claim_waits_runs_nothing(tmp_path: Path, places: Places) -> None:
+    place = places(tmp_path)
     token = place.token()
     slow(place, lambda: place.later(31))
     assert place.why(token)[1] == "token-expired"
 
 
-def test_law_4_a_recorded_answer_is_not_told_for_what_ended_meanwhile(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+def test_law_4_a_recorded_answer_is_not_told_for_what_ended_meanwhile(tmp_path: Path, places: Places) -> None:
+    place = places(tmp_path)
     place.verifier.answer(place.accepted(place.token()), answer())
     slow(place, lambda: place.feed.say(TASK, Turn.OVER))
     assert place.why(place.token())[:2] == (403, "test-ended")
@@ -104,9 +107,9 @@ def test_law_4_a_recorded_answer_is_not_told_for_what_ended_meanwhile(tmp_path: 
 
 @pytest.mark.parametrize(("took", "code"), [(5.1, "status-unknown"), (4.9, "")])
 def test_law_10_what_the_issuer_said_before_a_wait_is_no_older_than_a_feed_may_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, took: float, code: str
+    tmp_path: Path, places: Places, monkeypatch: pytest.MonkeyPatch, took: float, code: str
 ) -> None:
-    place, at = Place(tmp_path), [100.0]
+    place, at = places(tmp_path), [100.0]
     for name in ("verifier", "status"):
         monkeypatch.setattr(f"taskbound.sdk.verify.{name}.awake", lambda: at[0])
 
@@ -121,8 +124,10 @@ def test_law_10_what_the_issuer_said_before_a_wait_is_no_older_than_a_feed_may_b
         assert place.accepted(place.token()).said.txn == "act_1"
 
 
-def test_an_error_that_is_none_of_ours_after_the_claim_leaves_what_nobody_knows(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+def test_an_error_that_is_none_of_ours_after_the_claim_leaves_what_nobody_knows(
+    tmp_path: Path, places: Places
+) -> None:
+    place = places(tmp_path)
 
     def broken() -> None:
         place.feed.ended = None  # type: ignore[assignment]  # what hears breaks just then
@@ -135,8 +140,8 @@ def test_an_error_that_is_none_of_ours_after_the_claim_leaves_what_nobody_knows(
     assert place.why(place.token())[1] == "outcome-not-known"
 
 
-def test_a_child_of_a_fork_waits_for_no_thread_of_its_parent(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+def test_a_child_of_a_fork_waits_for_no_thread_of_its_parent(tmp_path: Path, places: Places) -> None:
+    place = places(tmp_path)
     place.accepted(place.token())
     seen: Any = vars(place.verifier)["_seen"]
     with vars(seen)["_lock"]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -17,7 +16,7 @@ from taskbound.core.token.served import ClaimsUnavailableError, Repeated
 from taskbound.sdk.verify import Accepted, Head, IssuerKeys, Refused, Verifier
 from taskbound.sdk.verify.errors import KeysUnreadError
 from tests.failing import failing, sites_of
-from tests.sdk.verify.world import BODY, PAY, EndedError, Place, answer
+from tests.sdk.verify.world import BODY, PAY, EndedError, Place, Places, answer
 from tests.tokens import NOW, es256
 
 ERRORS: Final[tuple[Callable[[], Exception], ...]] = (
@@ -58,11 +57,10 @@ EVERY: Final = 1
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    made = Place(tmp_path)
+def place(tmp_path: Path, places: Places) -> Place:
+    made = places(tmp_path)
     made.feed.say(Thing(namespace="default", about=About.TASK, id="tsk_over"), Turn.OVER)
-    with closing(made.claims):
-        yield made
+    return made
 
 
 def fresh(place: Place) -> Verifier:

@@ -25,12 +25,12 @@ from taskbound.sdk.verify.errors import (
     YetToRunError,
 )
 from taskbound.sdk.verify.function import verified
-from tests.sdk.verify.world import DEFINITION, Place, full
+from tests.sdk.verify.world import DEFINITION, Place, Places, full
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path, places: Places) -> Place:
+    return places(tmp_path)
 
 
 def head(*tokens: str) -> Head:

@@ -9,7 +9,7 @@ from taskbound.core.token.served import Repeated
 from taskbound.sdk.verify import Holders
 from taskbound.wire.jose import token_hash
 from tests.proofs import CLIENT, proof
-from tests.sdk.verify.world import Place, answer
+from tests.sdk.verify.world import Places, answer
 from tests.tokens import NOW, es256
 
 
@@ -24,8 +24,8 @@ def holders(**more: Any) -> Holders:
     return Holders(**(plain | more))
 
 
-def test_a_token_is_held_by_its_own_workload_and_by_who_may_carry_it(tmp_path: Path) -> None:
-    place = Place(tmp_path, holding=holders())
+def test_a_token_is_held_by_its_own_workload_and_by_who_may_carry_it(tmp_path: Path, places: Places) -> None:
+    place = places(tmp_path, holding=holders())
     nobody = (403, "holder-not-shown", "proof-of-holder")
     assert place.why(place.token()) == nobody
     for stranger in (
@@ -52,8 +52,8 @@ def dpop(token: str, **claims: Any) -> str:
     return proof(claims.pop("signer", CLIENT), **(plain | claims))
 
 
-def test_a_proof_of_the_holders_key_serves_for_one_request(tmp_path: Path) -> None:
-    place = Place(tmp_path, holding=holders())
+def test_a_proof_of_the_holders_key_serves_for_one_request(tmp_path: Path, places: Places) -> None:
+    place = places(tmp_path, holding=holders())
     token = place.token()
     first = dpop(token)
     place.verifier.answer(place.accepted(token, proofs=[first]), answer())
@@ -76,15 +76,17 @@ def test_a_proof_of_the_holders_key_serves_for_one_request(tmp_path: Path) -> No
     ids=["alone", "of another token", "method", "host", "path", "old", "early", "a stranger's"],
 )
 def test_a_proof_of_something_else_proves_no_holder(
-    tmp_path: Path, claims: dict[str, Any], code: str
+    tmp_path: Path, places: Places, claims: dict[str, Any], code: str
 ) -> None:
-    place = Place(tmp_path, holding=holders())
+    place = places(tmp_path, holding=holders())
     token = place.token()
     assert place.why(token, proofs=[dpop(token, **claims)])[:2] == (403, code)
 
 
-def test_the_key_that_a_token_names_is_its_holders_and_no_other_tokens(tmp_path: Path) -> None:
-    place = Place(tmp_path, holding=Holders(origin="https://pay.example"))
+def test_the_key_that_a_token_names_is_its_holders_and_no_other_tokens(
+    tmp_path: Path, places: Places
+) -> None:
+    place = places(tmp_path, holding=Holders(origin="https://pay.example"))
     key = CLIENT.jwk.thumbprint
     assert place.why(place.token()) == (403, "holder-not-shown", "proof-of-holder")
     named = place.token(cnf={"jkt": key})
@@ -93,7 +95,7 @@ def test_the_key_that_a_token_names_is_its_holders_and_no_other_tokens(tmp_path:
     for other in ({"jkt": "A" * 43}, {"x5t#S256": key}, ...):
         token = place.token(txn="act_2", cnf=other)
         assert place.why(token, proofs=[dpop(token, jti="other")])[1] == "holder-not-shown"
-    pinned = Place(tmp_path / "pinned", holding=holders())
+    pinned = places(tmp_path / "pinned", holding=holders())
     stolen = pinned.token(cnf={"x5t#S256": "B" * 43})
     assert pinned.why(stolen, shown=["x5t#S256:" + "B" * 43])[1] == "holder-not-shown"
     certified = place.token(txn="act_3", cnf={"x5t#S256": "B" * 43})
@@ -101,13 +103,13 @@ def test_the_key_that_a_token_names_is_its_holders_and_no_other_tokens(tmp_path:
     assert place.accepted(certified, shown=["x5t#S256:" + "B" * 43]).said.txn == "act_3"
 
 
-def test_two_proofs_prove_no_holder(tmp_path: Path) -> None:
-    place = Place(tmp_path, holding=holders())
+def test_two_proofs_prove_no_holder(tmp_path: Path, places: Places) -> None:
+    place = places(tmp_path, holding=holders())
     token = place.token()
     assert place.why(token, proofs=[dpop(token), dpop(token, jti="b")])[1] == "dpop-count"
 
 
-def test_a_proof_counts_for_nothing_where_the_service_has_no_origin(tmp_path: Path) -> None:
-    place = Place(tmp_path, holding=holders(origin=""))
+def test_a_proof_counts_for_nothing_where_the_service_has_no_origin(tmp_path: Path, places: Places) -> None:
+    place = places(tmp_path, holding=holders(origin=""))
     token = place.token()
     assert place.why(token, proofs=[dpop(token)])[1] == "holder-not-shown"

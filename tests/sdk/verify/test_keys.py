@@ -15,13 +15,13 @@ from taskbound.core.clock import Instant, seconds
 from taskbound.sdk.verify import IssuerKeys
 from taskbound.sdk.verify.errors import KeysUnreadError
 from tests.house.tree import ROOT
-from tests.sdk.verify.world import Place
+from tests.sdk.verify.world import Place, Places
 from tests.tokens import NOW, es256
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path, places: Places) -> Place:
+    return places(tmp_path)
 
 
 def test_keys_are_read_at_the_first_token_and_kept_for_a_minute(place: Place) -> None:

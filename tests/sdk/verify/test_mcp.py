@@ -22,7 +22,7 @@ from tests.sdk.verify.serving import (
     text,
     why,
 )
-from tests.sdk.verify.world import Place
+from tests.sdk.verify.world import Place, Places
 from tests.tokens import es256
 
 TOOLS = Tools({"pay": "bank__pay"}, public=["look"])
@@ -31,8 +31,8 @@ TOOLS = Tools({"pay": "bank__pay"}, public=["look"])
 class Bank:
     """A server that writes down what it ran."""
 
-    def __init__(self, folder: Path, library: str) -> None:
-        self.place = Place(folder)
+    def __init__(self, place: Place, library: str) -> None:
+        self.place = place
         self.runs: list[tuple[str, int]] = []
 
         def pay(account: str, cents: int) -> str:
@@ -54,8 +54,8 @@ class Bank:
 
 
 @pytest.fixture(params=LIBRARIES)
-def bank(request: pytest.FixtureRequest, tmp_path: Path) -> Bank:
-    return Bank(tmp_path, request.param)
+def bank(request: pytest.FixtureRequest, tmp_path: Path, places: Places) -> Bank:
+    return Bank(places(tmp_path), request.param)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -306,11 +307,11 @@ def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Place, int]]:
     functions = {one[0] for one in (*FINE, *CHANGED, *UNBOUND)} | {filled}
-    where = Place(tmp_path_factory.mktemp("served"))
-    server = server_of(request.param, *sorted(functions, key=lambda one: one.__name__))
-    guard(server, where.verifier, Tools({one.__name__: "bank__pay" for one in functions}))
-    with listening(app_of(server)) as port:
-        yield where, port
+    with closing(Place(tmp_path_factory.mktemp("served"))) as where:
+        server = server_of(request.param, *sorted(functions, key=lambda one: one.__name__))
+        guard(server, where.verifier, Tools({one.__name__: "bank__pay" for one in functions}))
+        with listening(app_of(server)) as port:
+            yield where, port
 
 
 @pytest.fixture(params=[LEGACY[-1], MODERN])

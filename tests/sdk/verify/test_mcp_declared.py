@@ -32,7 +32,7 @@ from tests.sdk.verify.serving import (
     text,
     why,
 )
-from tests.sdk.verify.world import DEFINITION, Place
+from tests.sdk.verify.world import DEFINITION, Places
 
 ERA = pytest.mark.parametrize("era", [LEGACY[-1], MODERN])
 LIBRARY = pytest.mark.parametrize("library", LIBRARIES)
@@ -44,10 +44,12 @@ class Sure(BaseModel):
 
 @LIBRARY
 @ERA
-def test_a_token_is_held_by_the_key_that_proves_each_request(tmp_path: Path, library: str, era: str) -> None:
+def test_a_token_is_held_by_the_key_that_proves_each_request(
+    tmp_path: Path, places: Places, library: str, era: str
+) -> None:
     key = f"jkt:{CLIENT.jwk.thumbprint}"
     holding = Holders(shown_by={"agent:coder": [key]}, origin="https://bank.example")
-    place, till = Place(tmp_path, holding=holding), Till()
+    place, till = places(tmp_path, holding=holding), Till()
     with serving(place, server_of(library, till.pay)) as caller:
         token = permit(place, PAID)
 
@@ -74,11 +76,11 @@ def test_a_token_is_held_by_the_key_that_proves_each_request(tmp_path: Path, lib
 
 
 @LIBRARY
-def test_what_a_connection_has_proven_shows_the_holder(tmp_path: Path, library: str) -> None:
+def test_what_a_connection_has_proven_shows_the_holder(tmp_path: Path, places: Places, library: str) -> None:
     def showings(request: Any) -> tuple[str, ...]:
         return (request.headers.get("X-Proven", ""),)
 
-    place, till = Place(tmp_path, holding=Holders(shown_by={"agent:coder": ["x5t#S256:abc"]})), Till()
+    place, till = places(tmp_path, holding=Holders(shown_by={"agent:coder": ["x5t#S256:abc"]})), Till()
     with serving(place, server_of(library, till.pay), showings=showings) as caller:
         token = permit(place, PAID)
         assert why(caller(MODERN).call(PAID, token))[0] == "holder-not-shown"
@@ -87,8 +89,10 @@ def test_what_a_connection_has_proven_shows_the_holder(tmp_path: Path, library: 
 
 
 @LIBRARY
-def test_a_token_for_another_definition_than_is_declared_is_refused(tmp_path: Path, library: str) -> None:
-    place, till = Place(tmp_path), Till()
+def test_a_token_for_another_definition_than_is_declared_is_refused(
+    tmp_path: Path, places: Places, library: str
+) -> None:
+    place, till = places(tmp_path), Till()
     tools = Tools({"pay": Endpoint(tool="bank__pay", definition=DEFINITION)})
     with serving(place, server_of(library, till.pay), tools) as caller:
         other = permit(place, PAID, tctx_definition="c" * 64)
@@ -120,9 +124,9 @@ def nested(account: Sure, cents: list[Sure]) -> Sure:
     ids=["flat", "nested"],
 )
 def test_law_2_what_a_server_changed_since_its_tool_was_pinned_is_refused_in_each_era(
-    tmp_path: Path, library: str, era: str, function: Any, asked: dict[str, Any]
+    tmp_path: Path, places: Places, library: str, era: str, function: Any, asked: dict[str, Any]
 ) -> None:
-    place = Place(tmp_path)
+    place = places(tmp_path)
     tools = Tools({"pay": Endpoint(tool="bank__pay", definition=OWN)})
     server = server_of(library)
     server.tool(name="pay")(function)
@@ -142,9 +146,9 @@ def test_law_2_what_a_server_changed_since_its_tool_was_pinned_is_refused_in_eac
 
 @LIBRARY
 def test_a_tool_that_a_server_does_not_list_has_no_definition_of_its_own(
-    tmp_path: Path, library: str
+    tmp_path: Path, places: Places, library: str
 ) -> None:
-    place, till = Place(tmp_path), Till()
+    place, till = places(tmp_path), Till()
     server = server_of(library, till.pay)
     low = server._lowlevel_server if library == "mcp" else server._mcp_server  # noqa: SLF001 - as a service might
 
@@ -159,8 +163,8 @@ def test_a_tool_that_a_server_does_not_list_has_no_definition_of_its_own(
 
 
 @LIBRARY
-def test_a_server_is_guarded_once(tmp_path: Path, library: str) -> None:
-    place, server = Place(tmp_path), server_of(library)
+def test_a_server_is_guarded_once(tmp_path: Path, places: Places, library: str) -> None:
+    place, server = places(tmp_path), server_of(library)
     guard(server, place.verifier, Tools({}))
     with pytest.raises(BadEndpointError):
         guard(server, place.verifier, Tools({}))

@@ -34,7 +34,7 @@ from tests.sdk.verify.serving import (
     why,
     with_context,
 )
-from tests.sdk.verify.world import Place, full
+from tests.sdk.verify.world import Places, full
 from tests.wiring.running import until
 
 ERA = pytest.mark.parametrize("era", [LEGACY[-1], MODERN])
@@ -44,9 +44,9 @@ LIBRARY = pytest.mark.parametrize("library", LIBRARIES)
 @LIBRARY
 @ERA
 def test_an_error_of_the_tools_is_its_answer_and_it_is_not_tried_again(
-    tmp_path: Path, library: str, era: str
+    tmp_path: Path, places: Places, library: str, era: str
 ) -> None:
-    place, till = Place(tmp_path), Till(RuntimeError("the bank is closed"))
+    place, till = places(tmp_path), Till(RuntimeError("the bank is closed"))
     with serving(place, server_of(library, till.pay)) as caller:
         token = permit(place, PAID)
         first, again = caller(era).call(PAID, token), caller(era).call(PAID, token)
@@ -60,10 +60,10 @@ def test_an_error_of_the_tools_is_its_answer_and_it_is_not_tried_again(
 @LIBRARY
 @ERA
 def test_law_7_a_protocol_error_that_is_raised_leaves_what_nobody_knows(
-    tmp_path: Path, library: str, era: str
+    tmp_path: Path, places: Places, library: str, era: str
 ) -> None:
     error = MCPError(code=-32021, message="a capability is missing", data={"requiredCapabilities": {}})
-    place, till = Place(tmp_path), Till(error)
+    place, till = places(tmp_path), Till(error)
     with serving(place, server_of(library, till.pay)) as caller:
         token = permit(place, PAID)
         assert caller(era).call(PAID, token)["error"]["code"] == -32021
@@ -91,9 +91,9 @@ class Hanging:
 @LIBRARY
 @ERA
 def test_law_7_a_call_that_is_cancelled_leaves_what_nobody_knows(
-    tmp_path: Path, library: str, era: str
+    tmp_path: Path, places: Places, library: str, era: str
 ) -> None:
-    place, tool = Place(tmp_path), Hanging()
+    place, tool = places(tmp_path), Hanging()
     with serving(place, server_of(library, tool.pay)) as caller:
         token = permit(place, PAID)
         asked, other = caller(era), caller(era)
@@ -113,8 +113,8 @@ def test_law_7_a_call_that_is_cancelled_leaves_what_nobody_knows(
 
 @LIBRARY
 @ERA
-def test_of_calls_that_come_at_once_one_runs(tmp_path: Path, library: str, era: str) -> None:
-    place, tool = Place(tmp_path), Hanging()
+def test_of_calls_that_come_at_once_one_runs(tmp_path: Path, places: Places, library: str, era: str) -> None:
+    place, tool = places(tmp_path), Hanging()
     with serving(place, server_of(library, tool.pay)) as caller:
         token = permit(place, PAID)
         callers = [caller(era) for _ in range(6)]
@@ -138,12 +138,12 @@ def test_of_calls_that_come_at_once_one_runs(tmp_path: Path, library: str, era: 
 
 @LIBRARY
 def test_of_an_answer_that_is_too_long_to_keep_a_repeat_is_told_the_digest(
-    tmp_path: Path, library: str
+    tmp_path: Path, places: Places, library: str
 ) -> None:
     def pay(account: str, cents: int) -> str:
         return account * cents * MAX_KEPT
 
-    place, asked = Place(tmp_path), {"account": "7", "cents": 1}
+    place, asked = places(tmp_path), {"account": "7", "cents": 1}
     with serving(place, server_of(library, pay)) as caller:
         token = permit(place, asked)
         assert len(text(caller(MODERN).call(asked, token))) == MAX_KEPT
@@ -152,8 +152,10 @@ def test_of_an_answer_that_is_too_long_to_keep_a_repeat_is_told_the_digest(
 
 @LIBRARY
 @ERA
-def test_an_answer_that_can_not_be_kept_is_told_and_says_so(tmp_path: Path, library: str, era: str) -> None:
-    place, held = Place(tmp_path), list[Any]()
+def test_an_answer_that_can_not_be_kept_is_told_and_says_so(
+    tmp_path: Path, places: Places, library: str, era: str
+) -> None:
+    place, held = places(tmp_path), list[Any]()
 
     async def work(_: object) -> str:
         held.append(full(place))
@@ -171,12 +173,12 @@ def test_an_answer_that_can_not_be_kept_is_told_and_says_so(tmp_path: Path, libr
 
 @ERA
 def test_an_answer_that_no_json_has_is_told_as_the_library_tells_it_and_not_kept(
-    tmp_path: Path, era: str
+    tmp_path: Path, places: Places, era: str
 ) -> None:
     async def call(*_: object) -> Any:
         return {"content": [], "structuredContent": {"rate": float("nan")}}
 
-    place = Place(tmp_path)
+    place = places(tmp_path)
     with serving(place, LowServer[Any]("bank", on_call_tool=call)) as caller:
         token = permit(place, PAID)
         assert caller(era).call(PAID, token)["_meta"]["io.taskbound/answer"] == "not-kept"
@@ -185,8 +187,10 @@ def test_an_answer_that_no_json_has_is_told_as_the_library_tells_it_and_not_kept
 
 @LIBRARY
 @ERA
-def test_where_no_claim_can_be_written_nothing_runs(tmp_path: Path, library: str, era: str) -> None:
-    place, till = Place(tmp_path), Till()
+def test_where_no_claim_can_be_written_nothing_runs(
+    tmp_path: Path, places: Places, library: str, era: str
+) -> None:
+    place, till = places(tmp_path), Till()
     with serving(place, server_of(library, till.pay)) as caller, full(place):
         assert why(caller(era).call(PAID, permit(place, PAID))) == ("claims-unavailable", "unused-token")
     assert till.runs == []
@@ -195,13 +199,13 @@ def test_where_no_claim_can_be_written_nothing_runs(tmp_path: Path, library: str
 @LIBRARY
 @ERA
 def test_progress_passes_while_a_tool_runs_and_is_not_told_again(
-    tmp_path: Path, library: str, era: str
+    tmp_path: Path, places: Places, library: str, era: str
 ) -> None:
     async def work(ctx: Any) -> str:
         await ctx.report_progress(1, 2)
         return "paid"
 
-    place, told = Place(tmp_path), {"progressToken": "p"}
+    place, told = places(tmp_path), {"progressToken": "p"}
     with serving(place, server_of(library, with_context(library, work))) as caller:
         one, token = caller(era), permit(place, PAID)
         assert text(one.call(PAID, token, _meta=told)) == "paid 300 to 7"
@@ -213,8 +217,10 @@ def test_progress_passes_while_a_tool_runs_and_is_not_told_again(
 
 @LIBRARY
 @ERA
-def test_a_token_is_of_one_call_and_not_of_its_session(tmp_path: Path, library: str, era: str) -> None:
-    place, till = Place(tmp_path), Till()
+def test_a_token_is_of_one_call_and_not_of_its_session(
+    tmp_path: Path, places: Places, library: str, era: str
+) -> None:
+    place, till = places(tmp_path), Till()
     with serving(place, server_of(library, till.pay)) as caller:
         one, token = caller(era), permit(place, PAID)
         assert text(one.call(PAID, token)) == "paid"
@@ -225,8 +231,8 @@ def test_a_token_is_of_one_call_and_not_of_its_session(tmp_path: Path, library: 
 
 @LIBRARY
 @pytest.mark.parametrize("era", [LEGACY[1], MODERN])
-def test_a_batch_runs_nothing(tmp_path: Path, library: str, era: str) -> None:
-    place, till = Place(tmp_path), Till()
+def test_a_batch_runs_nothing(tmp_path: Path, places: Places, library: str, era: str) -> None:
+    place, till = places(tmp_path), Till()
     with serving(place, server_of(library, till.pay)) as caller:
         one = caller(era)
         messages, head = zip(*(one.calling(PAID, permit(place, PAID)) for _ in range(2)), strict=True)
@@ -237,9 +243,9 @@ def test_a_batch_runs_nothing(tmp_path: Path, library: str, era: str) -> None:
 
 @LIBRARY
 def test_over_the_oldest_transport_the_token_is_in_the_head_of_the_call_too(
-    tmp_path: Path, library: str
+    tmp_path: Path, places: Places, library: str
 ) -> None:
-    place, till = Place(tmp_path), Till()
+    place, till = places(tmp_path), Till()
     server = server_of(library, till.pay)
     guard(server, place.verifier, Tools({"pay": "bank__pay"}))
     app = server.sse_app() if library == "mcp" else server.http_app(transport="sse")
@@ -290,9 +296,9 @@ def streaming(port: int) -> Generator[tuple[Callable[..., None], Callable[[], An
 
 @LIBRARY
 def test_a_call_without_a_head_is_refused_whatever_it_has_in_its_message(
-    tmp_path: Path, library: str
+    tmp_path: Path, places: Places, library: str
 ) -> None:
-    place, till = Place(tmp_path), Till()
+    place, till = places(tmp_path), Till()
     server = server_of(library, till.pay)
     guard(server, place.verifier, Tools({"pay": "bank__pay"}))
     low = server._lowlevel_server if library == "mcp" else server._mcp_server  # noqa: SLF001 - as pipes have it

@@ -22,11 +22,11 @@ from taskbound.wire.jose import (
     TokenNotYetError,
     TokenUnprovenError,
 )
-from tests.sdk.verify.world import DOMAIN, TOOL, Place
+from tests.sdk.verify.world import DOMAIN, TOOL, Places
 
 
-def test_the_challenge_and_the_problem_have_nothing_of_a_token(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+def test_the_challenge_and_the_problem_have_nothing_of_a_token(tmp_path: Path, places: Places) -> None:
+    place = places(tmp_path)
     token = place.token(aud="other.example")
     found = place.outcome(token)
     assert isinstance(found, Refused)

@@ -12,12 +12,12 @@ from taskbound.core.revocation.feed import About, Thing
 from taskbound.sdk.verify.errors import BadTokenContextError
 from taskbound.sdk.verify.said import Said, parse_said
 from taskbound.wire.jose import TRANSACTION_TOKEN, parse_jws
-from tests.sdk.verify.world import Place
+from tests.sdk.verify.world import Place, Places
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path, places: Places) -> Place:
+    return places(tmp_path)
 
 
 def said(place: Place, **claims: Any) -> Said:

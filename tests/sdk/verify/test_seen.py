@@ -10,7 +10,7 @@ from taskbound.adapters.jose import JoserfcCheck
 from taskbound.core.token.served import ServedAnswer
 from taskbound.sdk.verify import Opened, Refused, Verifier
 from taskbound.wire.jose import Compact, Jwk
-from tests.sdk.verify.world import Place
+from tests.sdk.verify.world import Place, Places
 
 REMEMBERED = 1_024
 
@@ -28,8 +28,8 @@ class Counting(JoserfcCheck):
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path, places: Places) -> Place:
+    return places(tmp_path)
 
 
 def counting(place: Place) -> Counting:

@@ -11,7 +11,18 @@ from taskbound.core.token.served import Repeated
 from taskbound.sdk.feed import FeedReader
 from taskbound.sdk.verify import Asking, Body, Endpoint, Verifier
 from taskbound.sdk.verify.errors import OtherNamespaceError
-from tests.sdk.verify.world import BODY, DEFINITION, DOMAIN, ISSUER, TOOL, Feed, Place, StaleError, answer
+from tests.sdk.verify.world import (
+    BODY,
+    DEFINITION,
+    DOMAIN,
+    ISSUER,
+    TOOL,
+    Feed,
+    Place,
+    Places,
+    StaleError,
+    answer,
+)
 from tests.tokens import NOW, ed25519, es256
 
 BY_ARGUMENTS = Endpoint(tool=TOOL, body=Body.ARGUMENTS, definition=DEFINITION)
@@ -23,8 +34,8 @@ ELSEWHERE: dict[str, Any] = {
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path, places: Places) -> Place:
+    return places(tmp_path)
 
 
 def test_a_request_that_was_permitted_is_accepted_with_what_the_token_says(place: Place) -> None:
@@ -216,8 +227,8 @@ def test_a_service_does_not_start_with_what_is_heard_of_another_namespace(place:
     assert place.verifying(status=FeedReader("default")).service.namespace == "default"
 
 
-def test_a_token_of_another_namespace_rests_on_what_is_there(tmp_path: Path) -> None:
-    place = Place(tmp_path, namespace="acme")
+def test_a_token_of_another_namespace_rests_on_what_is_there(tmp_path: Path, places: Places) -> None:
+    place = places(tmp_path, namespace="acme")
     place.feed.say(Thing(namespace="acme", about=About.PERSON, id="ann"), Turn.STOPPED)
     token = place.token(tctx_namespace="acme", **ELSEWHERE)
     assert place.why(token) == (403, "test-ended", "standing-authority")
@@ -311,8 +322,10 @@ def test_another_request_with_the_same_permit_is_refused(place: Place) -> None:
     assert place.why(place.token(), method="PUT") == (409, "other-request", "unused-token")
 
 
-def test_another_service_does_its_own_part_of_the_same_transaction(place: Place, tmp_path: Path) -> None:
-    other = Place(tmp_path, name="ledger")
+def test_another_service_does_its_own_part_of_the_same_transaction(
+    place: Place, tmp_path: Path, places: Places
+) -> None:
+    other = places(tmp_path, name="ledger")
     token = place.token()
     assert place.accepted(token).serving.txn == other.accepted(token).serving.txn
 

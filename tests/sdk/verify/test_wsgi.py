@@ -16,7 +16,7 @@ from taskbound.sdk.verify import Endpoints
 from taskbound.sdk.verify.endpoint import REROUTING
 from taskbound.sdk.verify.errors import AnswerUnkeptError
 from taskbound.sdk.verify.wsgi import WsgiGuard
-from tests.sdk.verify.world import BODY, Place, full
+from tests.sdk.verify.world import BODY, Place, Places, full
 
 ENDPOINTS = Endpoints({"POST /pay": "bank__pay"}, public=["GET /livez"])
 LIVEZ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/livez"}
@@ -24,8 +24,8 @@ App = Callable[[Any, Any], Iterable[bytes]]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path, places: Places) -> Place:
+    return places(tmp_path)
 
 
 def environ(place: Place, body: bytes = BODY, **more: Any) -> dict[str, Any]:

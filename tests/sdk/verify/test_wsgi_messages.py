@@ -20,12 +20,12 @@ from taskbound.sdk.verify.function import verified
 from taskbound.sdk.verify.waiting import whole
 from taskbound.sdk.verify.wsgi import WsgiGuard
 from tests.sdk.verify.test_wsgi import ENDPOINTS, Paying, ask, asked, code, environ
-from tests.sdk.verify.world import DEFINITION, Place
+from tests.sdk.verify.world import DEFINITION, Place, Places
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path, places: Places) -> Place:
+    return places(tmp_path)
 
 
 def test_a_refusal_names_what_is_missing_at_the_place_where_it_was_refused(place: Place) -> None:
@@ -45,8 +45,8 @@ def test_a_refusal_names_what_is_missing_at_the_place_where_it_was_refused(place
         )
 
 
-def test_what_a_connection_has_shown_is_asked_for(tmp_path: Path) -> None:
-    place = Place(tmp_path, holding=Holders(shown_by={"agent:coder": ["x5t#S256:abc"]}))
+def test_what_a_connection_has_shown_is_asked_for(tmp_path: Path, places: Places) -> None:
+    place = places(tmp_path, holding=Holders(shown_by={"agent:coder": ["x5t#S256:abc"]}))
     app = Paying()
     assert code(ask(place, app)) == (403, "holder-not-shown")
     shown = WsgiGuard(app, place.verifier, ENDPOINTS, showings=lambda told: (told["tests.shown"],))

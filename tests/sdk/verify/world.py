@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from taskbound.adapters.claims import SqliteClaims
 from taskbound.adapters.jose import JoserfcCheck
@@ -92,6 +92,9 @@ class Place:
         self.keys = IssuerKeys(self.fetch, self.now)
         self.service = Service(name=name, issuer=ISSUER, domain=DOMAIN, holding=holding, namespace=namespace)
         self.verifier = self.verifying(status=self.feed)
+
+    def close(self) -> None:
+        self.claims.close()
 
     def verifying(self, *, status: Status | None = None, asking: Asking | None = None) -> Verifier:
         """What verifies with this knowledge of what ended."""
@@ -194,3 +197,7 @@ def answer(body: bytes = b"paid", status: int = 200) -> ServedAnswer:
     return ServedAnswer(
         status=status, headers=(("Content-Type", "text/plain"),), digest="f" * 64, length=len(body), body=body
     )
+
+
+Places: TypeAlias = Callable[..., Place]
+"""Makes a service, as `Place` does, and closes it with the test."""

@@ -7,8 +7,8 @@ import gc
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,9 @@ def story(place: Place, work: Callable[[Asked], Awaitable[None]], proxy: Proxy =
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path) -> Iterator[Place]:
+    with closing(Place(tmp_path)) as made:
+        yield made
 
 
 def test_what_can_not_be_read_is_refused_with_a_challenge_and_nothing_more_is_read(place: Place) -> None:
