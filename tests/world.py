@@ -24,6 +24,7 @@ from taskbound.flows.action import Outcomes, Release, Report, Withhold
 from taskbound.flows.approval import Approvals
 from taskbound.flows.approval.look.looking import Unseen, look_far
 from taskbound.flows.approval.plan.together import Plans
+from taskbound.flows.audit.freshness import LogFreshness
 from taskbound.flows.audit.sequencing import open_writer
 from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Refusals, Views
 from taskbound.flows.decision.commit import NotDecided
@@ -142,9 +143,13 @@ class World:
     policy: str = field(default_factory=base_bundle)
     clock: WorldClock = field(default_factory=WorldClock)
     chance: WorldChance = field(default_factory=WorldChance)
+    elapsed: float = 0.0
+    """Seconds since the signer confirmed the log: they pass when a story says so."""
 
     def __post_init__(self) -> None:
         self.monitor = WorldMonitor()
+        freshness = LogFreshness(lambda: self.elapsed)
+        freshness.confirm(freshness.begin())
         self.means = Means(
             store=self.store,
             clock=self.clock,
@@ -156,6 +161,7 @@ class World:
             tokens=JoserfcCheck(),
             operands=DiskOperands(),
             far=ApartOperands(),
+            freshness=freshness,
             writer=self.chance.name("wrt"),
         )
         self.views = Views(self.store)

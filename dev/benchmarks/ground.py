@@ -19,6 +19,7 @@ from taskbound.core.action import canonical
 from taskbound.core.clock import Instant
 from taskbound.core.scope import parse_scope
 from taskbound.core.tool import ServerIdentity
+from taskbound.flows.audit.freshness import LogFreshness
 from taskbound.flows.audit.sequencing import open_writer
 from taskbound.flows.decision import Call, Decisions, Views
 from taskbound.flows.identity import Agents, Deliveries, register_person
@@ -71,6 +72,8 @@ class Ground:
         """The flows over this store, with a writer of their own."""
         post = _Post()
         chance = SystemChance()
+        freshness = LogFreshness(lambda: 0.0)
+        freshness.confirm(freshness.begin())
         means = Means(
             store=store,
             clock=SystemClock(Instant(0)),
@@ -82,6 +85,7 @@ class Ground:
             tokens=JoserfcCheck(),
             operands=DiskOperands(),
             far=ApartOperands(),
+            freshness=freshness,
             writer=chance.name("wrt"),
         )
         views = Views(store)

@@ -17,10 +17,11 @@ from typing import Any, Self
 import msgspec
 
 from taskbound import __version__
-from taskbound.sdk.client import Client
-from taskbound.wire.action import Decide, Permitted
+from taskbound.sdk.client import Client, DaemonLostError, RefusedByDaemonError
+from taskbound.wire.action import Decide, Permitted, Refused
 from taskbound.wire.audit import ExportAudit, ExportPage
 from taskbound.wire.connection import Done, Open, Status, StatusReport
+from taskbound.wire.frame import Message
 from taskbound.wire.identity import (
     AcknowledgeMonitor,
     ActivateAgent,
@@ -202,6 +203,20 @@ def decide(socket: Path, *, request: str = "1") -> Permitted:
     with client(socket, "gateway", AGENT) as one:
         ask = Decide(tool="echo__say", arguments=msgspec.Raw(b'{"text":"a"}'), request=request)
         return one.ask(ask, Permitted)
+
+
+def code_of(socket: Path, request: str) -> str:
+    """`permitted`, or the code of the refusal of one call, whoever refuses it."""
+    ask = Decide(tool="echo__say", arguments=msgspec.Raw(b'{"text":"a"}'), request=request)
+    try:
+        with client(socket, "gateway", AGENT) as one:
+            answer = one.ask(ask, Message)
+    except RefusedByDaemonError as error:
+        return error.fault.code
+    except DaemonLostError as error:
+        return error.code
+    assert isinstance(answer, Permitted | Refused), answer
+    return answer.code if isinstance(answer, Refused) else "permitted"
 
 
 def _raw(value: object) -> msgspec.Raw:

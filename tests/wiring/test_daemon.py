@@ -10,6 +10,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,6 +24,7 @@ from taskbound.wiring.store import DATABASE
 from tests.wiring.running import (
     Running,
     client,
+    code_of,
     covered,
     daemon,
     decide,
@@ -33,6 +35,9 @@ from tests.wiring.running import (
     status,
     until,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ORIGIN = "example.com/log"
 
@@ -163,24 +168,27 @@ def test_a_killed_signer_is_started_again(home: Path) -> None:
         until(lambda: covered(socket) and signers(home) not in ([first], []), "another signer has signed")
 
 
-def test_without_a_signer_decisions_go_on_and_the_status_says_so(
+def test_absent_signer_stops_decisions_until_it_confirms_the_log(
     home: Path, apart: tuple[Path, Path]
 ) -> None:
     keys, path = apart
     socket = find_socket(home)
     with daemon(home, "--signer", str(path), "--origin", ORIGIN):
-        task = settle_in(socket, home)
-        assert decide(socket).task == task
+        settle_in(socket, home)
+        assert code_of(socket, "1") == "log-unconfirmed"
+        assert "has not confirmed" in status(socket).undecided
         until(lambda: "signer-unavailable" in status(socket).signer, "the status names what is missing")
         seen = status(socket)
         assert (seen.covered, seen.signer_uid) == (0, -1)
         assert seen.records > 0
         with signer(keys, path, "--create", origin=ORIGIN):
             until(lambda: covered(socket), "what was late is signed for")
+            assert status(socket).undecided == ""
+            assert code_of(socket, "2") == "permitted"
             assert status(socket).signer_uid == os.geteuid()
 
 
-def test_f28_with_an_exposed_key_decisions_go_on_and_the_status_names_it(home: Path) -> None:
+def test_f28_exposed_key_stops_decisions_and_the_status_names_it(home: Path) -> None:
     socket = find_socket(home)
     with daemon(home):
         settle_in(socket, home)
@@ -189,13 +197,14 @@ def test_f28_with_an_exposed_key_decisions_go_on_and_the_status_names_it(home: P
     with daemon(home) as one:
         until(lambda: "key-exposed" in status(socket).signer, "the status names the key")
         before = status(socket)
-        assert decide(socket).action
-        assert status(socket).records > before.records
+        assert code_of(socket, "1") == "log-unconfirmed"
+        assert status(socket).records > before.records  # of the refusal
         assert status(socket).covered == before.covered
         until(lambda: placed(socket), "records get their places without a signature")
         assert "key-exposed" in one.words
         (home / "signer" / "key.pem").chmod(0o600)
         until(lambda: covered(socket), "the mended key is used")
+        assert code_of(socket, "2") == "permitted"
 
 
 def test_a_key_that_has_gone_is_said_and_no_new_one_is_made_for_a_signed_log(home: Path) -> None:
@@ -272,6 +281,53 @@ def test_i15_f45_where_only_the_signer_knows_more_the_daemon_ends_and_none_start
     second = daemon(home)
     assert second.wait() == 4
     assert "[store-behind]" in second.words
+
+
+@pytest.fixture
+def rolled_back(
+    home: Path, tmp_path: Path, apart: tuple[Path, Path]
+) -> Iterator[tuple[Running, tuple[str, ...]]]:
+    """A signer that knows more than the database and the directory's memory, which were both put back."""
+    keys, path = apart
+    flags = ("--signer", str(path), "--origin", ORIGIN)
+    socket = find_socket(home)
+    with signer(keys, path, "--create", origin=ORIGIN) as one:
+        with daemon(home, *flags):
+            settle_in(socket, home)
+            until(lambda: covered(socket), "the older log is signed")
+        older = keep(home, tmp_path)
+        shutil.copy2(home / "log-seen", older)
+        with daemon(home, *flags):
+            assert [code_of(socket, str(number)) for number in range(3)] == ["permitted"] * 3
+            until(lambda: covered(socket), "the permits are signed")
+        put_back(home, older)
+        yield one, flags
+
+
+def test_i15_store_put_back_with_the_daemons_memory_gives_no_permit(
+    home: Path, rolled_back: tuple[Running, tuple[str, ...]]
+) -> None:
+    _, flags = rolled_back
+    one = daemon(home, *flags)
+    asked = [code_of(find_socket(home), str(number)) for number in range(3)] if one.said == "ready" else []
+    assert one.wait() == 5
+    assert "permitted" not in asked
+    assert "the signer has seen" in one.words
+
+
+def test_i15_store_put_back_while_the_signer_is_stopped_gives_no_permit(
+    home: Path, rolled_back: tuple[Running, tuple[str, ...]]
+) -> None:
+    stopped, flags = rolled_back
+    stopped.process.send_signal(signal.SIGSTOP)
+    try:
+        with daemon(home, *flags) as one:
+            assert [code_of(find_socket(home), str(number)) for number in range(3)] == ["log-unconfirmed"] * 3
+            stopped.process.send_signal(signal.SIGCONT)
+            assert one.wait() == 5
+            assert "the signer has seen" in one.words
+    finally:
+        stopped.process.send_signal(signal.SIGCONT)
 
 
 def test_what_was_seen_of_the_log_and_can_not_be_read_lets_no_daemon_start(home: Path) -> None:

@@ -14,11 +14,9 @@ import msgspec
 import pytest
 
 from taskbound.core.errors import TaskboundError
-from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.cli.app import run
-from taskbound.wire.action import Decide, Permitted, Refused
+from taskbound.wire.action import Decide, Permitted
 from taskbound.wire.connection import Done
-from taskbound.wire.frame import Message
 from taskbound.wire.revocation import Stop
 from taskbound.wire.task import ShowTask, TaskDetail
 from taskbound.wiring.cli import make_plugs
@@ -27,6 +25,7 @@ from tests.postgres import programs, running
 from tests.wiring.running import (
     AGENT,
     client,
+    code_of,
     covered,
     daemon,
     decide,
@@ -98,20 +97,6 @@ def remembered(home: Path) -> int:
     return int((home / "log-seen").read_text().splitlines()[1])
 
 
-def code_of(home: Path, request: str) -> str:
-    """`permitted`, or the code of the refusal of one call, whoever refuses it."""
-    ask = Decide(tool="echo__say", arguments=CALL, request=request)
-    try:
-        with client(find_socket(home), "gateway", AGENT) as one:
-            answer = one.ask(ask, Message)
-    except RefusedByDaemonError as error:
-        return error.fault.code
-    except DaemonLostError as error:
-        return error.code
-    assert isinstance(answer, Permitted | Refused), answer
-    return answer.code if isinstance(answer, Refused) else "permitted"
-
-
 @pytest.mark.timeout(180)
 def test_f5_i15_last_commits_that_a_failover_lost_are_found_with_the_first_call_and_nothing_is_permitted(
     own: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -126,15 +111,18 @@ def test_f5_i15_last_commits_that_a_failover_lost_are_found_with_the_first_call_
             own.stop("fast")
             older = data(own, tmp_path / "older")
             own.start()
-            until(lambda: code_of(first, "1") == "permitted", "the database is back")
-            until(lambda: code_of(second, "1") == "permitted", "for both")
+            until(lambda: code_of(find_socket(first), "1") == "permitted", "the database is back")
+            until(lambda: code_of(find_socket(second), "1") == "permitted", "for both")
             until(lambda: placed(find_socket(third)) and covered(find_socket(third)), "all see it")
             records = status(find_socket(third)).records
             until(lambda: remembered(third) >= records, "the idle one remembers it too, whoever leads")
             own.stop("immediate")
             put_back(own, older)
             own.start()
-            assert {code_of(first, "2"), code_of(second, "2")} <= {"store-behind", "daemon-lost"}
+            assert {code_of(find_socket(first), "2"), code_of(find_socket(second), "2")} <= {
+                "store-behind",
+                "daemon-lost",
+            }
             assert (one.wait(), two.wait(), idle.wait()) == (5, 5, 5)  # the idle one lost nothing of its own
             assert "[store-behind]" in one.words
         for home in (first, second, third):
@@ -237,7 +225,7 @@ def test_f1_a_server_that_is_restarted_beneath_calls_permits_nothing_meanwhile_a
         number = 0
         while not ending.is_set():
             number += 1
-            found.append((home.name, code_of(home, str(number))))
+            found.append((home.name, code_of(find_socket(home), str(number))))
 
     with log(tmp_path / "apart") as told:
         flags = ("--store", url, *told)
@@ -276,9 +264,12 @@ def test_f2_a_database_that_only_reads_refuses_by_name_and_is_used_again_when_it
         with own.connect("postgres") as admin:
             admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on".encode())
             admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-            until(lambda: code_of(home, "2") == "read-only-database", "it is said that it only reads")
-            assert code_of(home, "3") == "read-only-database"
+            until(
+                lambda: code_of(find_socket(home), "2") == "read-only-database",
+                "it is said that it only reads",
+            )
+            assert code_of(find_socket(home), "3") == "read-only-database"
             admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only".encode())
             admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-        until(lambda: code_of(home, "4") == "permitted", "it goes on by itself")
+        until(lambda: code_of(find_socket(home), "4") == "permitted", "it goes on by itself")
         until(lambda: covered(find_socket(home)), "the log goes on")

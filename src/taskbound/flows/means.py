@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from taskbound.core.task import TaskState
+    from taskbound.flows.audit.freshness import LogFreshness
     from taskbound.flows.policy.engines import Policies
     from taskbound.ports.approval import FarOperands, Operands
     from taskbound.ports.clock import Chance, Clock
@@ -44,6 +45,8 @@ class Means:
     """Looks at what the arguments of a call name on this machine's disk; it never waits."""
     far: FarOperands
     """Looks at what they name elsewhere; it may wait, and is never asked where calls are decided."""
+    freshness: LogFreshness
+    """Whether decisions may be committed: the signer confirmed the log within its bound."""
     writer: str
     """The name under which this process start writes records."""
 

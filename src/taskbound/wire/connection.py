@@ -154,6 +154,8 @@ class StatusReport(Message, frozen=True, tag="status", tag_field="is"):
     policy: BundleInForce
     signer: str
     """`reachable` or the reason why not."""
+    undecided: str = ""
+    """Why the daemon refuses decisions until the signer confirms the log; empty where it decides."""
     reserve: str = "whole"
     """`whole`, or `in use` while the disk is full."""
     signer_uid: int = -1

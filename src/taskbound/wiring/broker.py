@@ -20,13 +20,12 @@ import os
 import shutil
 import signal
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from taskbound import __version__
-from taskbound.adapters.clock.system import SystemClock
+from taskbound.adapters.clock.system import SystemClock, elapsed
 from taskbound.adapters.keys.file import BrokerDirectory, create_broker_directory
 from taskbound.adapters.keys.handing import hand
 from taskbound.core.errors import TaskboundError
@@ -85,7 +84,6 @@ _log = logging.getLogger(__name__)
 _BACKLOG: Final = 128
 _LAST: Final = 2.0
 """Seconds that what is under way has at the end (rule 5)."""
-_STEADY: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class _Proves:
@@ -139,7 +137,7 @@ async def _serve(told: argparse.Namespace, directory: BrokerDirectory) -> int:
     work = Work(
         Desk(
             store=store,
-            watch=Watch(clock=clock, elapsed=_elapsed),
+            watch=Watch(clock=clock, elapsed=elapsed),
             authority=authority,
             targets=Targets(
                 directory.key,
@@ -185,11 +183,6 @@ def _plugs() -> dict[str, Plug]:
         "redis": _redis,
         "sts": _sts,
     }
-
-
-def _elapsed() -> float:
-    """Seconds since the machine's start, sleep included where the system counts it."""
-    return time.clock_gettime(_STEADY)
 
 
 def _github(file: TargetFile, access: AdminAccess) -> Target[Any]:

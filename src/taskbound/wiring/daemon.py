@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound import __version__
 from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.disk import DiskOperands
-from taskbound.adapters.clock.system import SystemChance, SystemClock
+from taskbound.adapters.clock.system import SystemChance, SystemClock, elapsed
 from taskbound.adapters.keys.socket import SocketCustody, SocketSigner, SocketTokenSigner
 from taskbound.adapters.monitor.local import LocalMonitor
 from taskbound.adapters.policy.cedar import ApartLanguage, base_bundle
@@ -45,6 +45,7 @@ from taskbound.core.decision import Allowance
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.spiffe import parse_trust_domain
+from taskbound.flows.audit.freshness import LogFreshness
 from taskbound.flows.audit.sequencing import Sequencer, open_writer
 from taskbound.flows.credential import open_mark
 from taskbound.flows.means import Means
@@ -270,14 +271,14 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         tokens=LaterTokens(),
         operands=DiskOperands(closed=[home, database.parent]),
         far=ApartOperands(closed=[home, database.parent]),
+        freshness=LogFreshness(elapsed),
         writer=chance.name("wrt"),
     )
     store.agree(means.policy.base.bundle)
     child, place = _signer_beside(home, told, origin, store, database)
-    signer, token_signer = SocketSigner(place), SocketTokenSigner(place)
+    signer, token_signer, custody = SocketSigner(place), SocketTokenSigner(place), SocketCustody(place)
     sequencer = Sequencer(means, signer, origin)
-    custody, verifiers = SocketCustody(place), {WorkloadKind.OIDC: LaterOidc(store, means.tokens)}
-    party = LaterParty(means.tokens)
+    verifiers, party = {WorkloadKind.OIDC: LaterOidc(store, means.tokens)}, LaterParty(means.tokens)
     daemon = Daemon(means, sequencer, token_signer, loop, _place(home, told), custody, verifiers, party)
     _begin(daemon, told)
     beside = _keep_beside(home, socket_path, told, daemon, _where(told, database))

@@ -29,12 +29,13 @@ import shutil
 from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
-from taskbound.adapters.clock.system import SystemChance, SystemClock
+from taskbound.adapters.clock.system import SystemChance, SystemClock, elapsed
 from taskbound.core.audit import EMPTY_ROOT, make_verifier_key, parse_verifier_key
 from taskbound.core.audit.checkpoint import Checkpoint
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.flows.audit.anew import Anew, begin_anew
+from taskbound.flows.audit.freshness import LogFreshness
 from taskbound.flows.audit.seen import holds, last_begun, seen_of
 from taskbound.flows.audit.sequencing import open_writer
 from taskbound.flows.audit.whole import require_whole_log
@@ -311,6 +312,7 @@ def _begin(store: OpenedStore, told: Anew) -> Begun:
         tokens=LaterTokens(),
         operands=DiskOperands(),
         far=ApartOperands(),
+        freshness=LogFreshness(elapsed),  # never confirmed: what begins anew decides nothing
         writer=chance.name("wrt"),
     )
     open_writer(means, software=f"taskbound {__version__}")

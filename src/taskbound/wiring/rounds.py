@@ -15,6 +15,8 @@
 8. What was seen of the log, here and by the signer, is in the store in every round, or the store is used no
    more and this process ends; that is remembered, and no daemon starts before a person said what counts.
 9. Their end waits for no signer that is just starting: one that runs signs what is left.
+10. Each round compares the store with the signer's memory. Until the first comparison that agrees, and when
+   the last one is too old, the daemon refuses decisions (`flows.audit.freshness`).
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ _log = logging.getLogger(__name__)
 _EVERY: Final = 0.5
 """Seconds between two rounds: half of the merge delay."""
 _FIRST: Final = 10.0
-"""Seconds that the first round may take before anybody is answered; without a signer decisions go on."""
+"""Seconds that the first round may take before clients are answered; then decisions are refused (rule 10)."""
 _EXPIRE: Final = 0.25
 """Seconds between two looks for tasks whose deadline has come."""
 _WATCH: Final = 4
@@ -100,14 +102,12 @@ class Rounds:
         self._following = Following(daemon)
 
     async def start(self) -> None:
-        """Begin; called in the loop. A store of which only the signer may know more is looked at before."""
-        alone = (self._seen.newest is None or self._child is None) and self._has_checkpoint()
+        """Begin, and wait for the first round, at most `_FIRST` seconds; called in the loop."""
         self._daemon.watch.begin()
         self._thread.start()
         self._following.start()
         self._expiring = self._daemon.loop.create_task(self._expire())
-        if alone:
-            await asyncio.to_thread(self._looked.wait, _FIRST)
+        await asyncio.to_thread(self._looked.wait, _FIRST)
 
     def stop(self) -> None:
         """Place and sign what there is, and end."""
@@ -133,12 +133,11 @@ class Rounds:
             self._look()
             if self._child is not None:
                 self._child.start()
+            self._compare()
             if not daemon.log_key:
                 daemon.log_key = self._signer.verifier_key(self._origin)
                 daemon.loop.call_soon_threadsafe(daemon.tell_checkpoint)
             checkpoint = self._sign() if leads else None
-            if checkpoint is None:
-                self._signer.verifier_key(self._origin)  # with nothing to sign, whether it could
             daemon.signer_state = "reachable"
             daemon.signer_uid = self._signer.account
             if checkpoint is not None:
@@ -162,10 +161,6 @@ class Rounds:
         finally:
             self._signer.close()  # it serves one at a time, and other daemons ask it too
 
-    def _has_checkpoint(self) -> bool:
-        with self._store.read() as snapshot:
-            return snapshot.audit.checkpoint() is not None
-
     def _look(self) -> None:
         """Find what was seen of the log in the store, and remember how far it is now (rule 8)."""
         if self._seen.newest is not None:
@@ -173,6 +168,13 @@ class Rounds:
         with self._store.read() as snapshot:
             now = seen_of(snapshot.audit, self._origin)
         self._seen.see(now)
+
+    def _compare(self) -> None:
+        """Find all that the signer vouched for in the store, which lets decisions go on (rule 10)."""
+        freshness = self._daemon.means.freshness
+        began = freshness.begin()  # not when it answered: what it says may be as old as the question
+        require_held(self._store, self._signer.last_signed(self._origin), "the signer")
+        freshness.confirm(began)
 
     def _sign(self) -> StoredCheckpoint | None:
         """Have the log signed; where what the signer knows is in the way, see whether it is here (rule 8)."""

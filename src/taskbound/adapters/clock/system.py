@@ -26,7 +26,7 @@ from taskbound.core.clock import Duration, Instant, advance
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SystemChance", "SystemClock"]
+__all__ = ["SystemChance", "SystemClock", "elapsed"]
 
 _MICROSECOND: Final = 1_000
 _MILLISECOND: Final = 1_000_000
@@ -44,6 +44,11 @@ _SECRET: Final = 32
 def _elapsed() -> int:
     """Nanoseconds since the machine's start, sleep included where the system counts it (rule 2)."""
     return time.clock_gettime_ns(_STEADY)
+
+
+def elapsed() -> float:
+    """Seconds since the machine's start, as rule 2 says: a clock that is never set."""
+    return time.clock_gettime(_STEADY)
 
 
 _STEADY: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

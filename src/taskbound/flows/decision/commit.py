@@ -5,8 +5,8 @@
    stays stale is refused (`contended`), and nothing was taken.
 3. One call that can't be read or written is answered by itself; its neighbors'
    answers are what they would have been without it.
-4. What can't be decided at all, a damaged policy bundle say, is refused with a record of its own; where that
-   one can't be written either, without.
+4. What can't be decided at all, for a damaged policy bundle or a signer that is silent, is refused with a
+   record of its own; where that one can't be written either, without.
 5. An ambiguous commit, and one that broke, is looked up: an action that is there was decided, one that
    is not there was not, and is decided again.
 6. A task whose call was refused since people were asked too much is paused right after.
@@ -34,6 +34,7 @@ from taskbound.core.decision import (
 from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
 from taskbound.flows.approval import pause_asking
 from taskbound.flows.approval.look.looking import Unseen
+from taskbound.flows.audit.freshness import LogUnconfirmedError
 from taskbound.flows.decision.evaluate import Call, Evaluator
 from taskbound.flows.decision.group import settle_group
 from taskbound.flows.decision.record import recalled
@@ -149,7 +150,7 @@ class Decisions:
         except ConflictError:
             return [(one.place, one.call) for one in pending]
         except UnavailableError as error:
-            answers.update({one.place: NotDecided(refusal=refusal(error)) for one in pending})
+            answers.update({one.place: self._unavailable(one.call, error) for one in pending})
             return []
         except Exception:  # noqa: BLE001 - rule 3: see `_alone`
             _log.exception("a group of %d calls could not be committed", len(pending))
@@ -225,6 +226,11 @@ class Decisions:
             task=call.task,
         )
         return self._recorded(call, event, refusal(error))
+
+    def _unavailable(self, call: Call, error: UnavailableError) -> NotDecided:
+        if isinstance(error, LogUnconfirmedError):
+            return self._refused(call, refusal(error))  # 4: the store itself can be written
+        return NotDecided(refusal=refusal(error))
 
     def _refused(self, call: Call, refused: Refuse) -> NotDecided:
         event = ActionUndecided(  # 4

@@ -6,6 +6,7 @@
    keys and what let their clients in, then plans, questions, people, credentials, and a target last.
 2. A credential that is to be renewed is looked at with the first of these, to be locked in its turn.
 3. A person's narrower action is settled here like any call: there is no other place where one is decided.
+4. Nothing is decided over a log that the signer has not confirmed within the bound (`flows.audit.freshness`).
 """
 
 from __future__ import annotations
@@ -42,9 +43,14 @@ PERMIT_LIFE: Final = 30_000_000
 def settle_group(
     tx: Transaction, means: Means, views: Views, namespace: str, group: Sequence[Pending]
 ) -> Settlement:
-    """An answer for each of these calls of one namespace, written with its record."""
+    """An answer for each of these calls of one namespace, written with its record.
+
+    Raises:
+        LogUnconfirmedError: The signer has not confirmed the log within the bound (rule 4).
+    """
     enforcing = lock_enforcing(tx, namespace, group)
     locked = lock_group(tx, namespace, [one.proposal for one in group], means.policy, views.doubts)
+    means.freshness.require()  # 4: after the locks, however long they were waited for
     now = means.clock.now()
     proposals = as_held(tx, namespace, bar_tokens(tx, namespace, group, enforcing, now))
     holds = look_at_holds(tx, means, proposals, locked.bundle, views.doubts.lost(), now)

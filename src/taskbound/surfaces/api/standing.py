@@ -70,6 +70,7 @@ async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer
                 monitor_delivered_at=daemon.deliveries.delivered_at(),
                 policy=policy,
                 signer=daemon.signer_state,
+                undecided=means.freshness.trouble,
                 signer_uid=daemon.signer_uid,
                 agent_uids=agent_uids,
                 fronts=fronts,

@@ -279,6 +279,14 @@ def _daemon(status: StatusReport, home: Path) -> Iterator[Finding]:
         if signer
         else f"see `{shown(str(home / 'log' / 'daemon.log'))}`, or what `taskbound serve` wrote",
     )
+    if status.undecided:
+        yield Finding(
+            about="daemon",
+            level="bad",
+            name="decisions",
+            text=f"every action is refused (log-unconfirmed): {status.undecided}",
+            advice="mend what keeps the signer from answering; decisions go on by themselves",
+        )
     if status.stopped:
         yield Finding(
             about="daemon",

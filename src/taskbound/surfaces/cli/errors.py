@@ -160,7 +160,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         no-task-started not-carried
     """,
     _UNAVAILABLE: """
-        cannot-listen application-lost claims-full data-directory-unwritable
+        log-unconfirmed cannot-listen application-lost claims-full data-directory-unwritable
         api-lost call-undecided outcome-untold permit-late task-not-ended unreadable-proof
         copy-broken no-pg-dump other-daemons restore-unfinished store-behind unknown-log-key
         credential-held
