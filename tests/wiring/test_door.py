@@ -3,7 +3,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import ExitStack
 from pathlib import Path
+
+import pytest
 
 from taskbound.wiring.door import Door
 from taskbound.wiring.tls import read_files
@@ -23,10 +26,10 @@ class Echo(asyncio.Protocol):
         self.transport.write(data)
 
 
-def silent(port: int) -> socket.socket:
+def silent(port: int, address: str = "127.0.0.1") -> socket.socket:
     """A connection that says nothing."""
-    one = socket.create_connection(("127.0.0.1", port), timeout=5)
-    one.settimeout(5)  # less than a handshake may take: who is not made room by is still there
+    one = socket.create_connection(("127.0.0.1", port), timeout=4, source_address=(address, 0))
+    one.settimeout(4)  # less than a handshake may take: who is not made room by is still there
     return one
 
 
@@ -49,6 +52,29 @@ def test_who_says_nothing_keeps_nobody_from_a_handshake_and_the_first_of_them_is
                 assert another.recv(99) == b"here too"
             for one in (*before, *more):
                 one.close()
+
+    async def story() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            files = read_files(str(own.chain), str(own.key), "", address="127.0.0.1", word="api")
+            door = Door(listening, files, Echo, handshakes=MOST)
+            await door.open()
+            await asyncio.to_thread(work, listening.getsockname()[1])
+            door.close()
+
+    asyncio.run(story())
+
+
+def test_stalled_handshakes_of_one_address_end_none_of_another(tmp_path: Path) -> None:
+    own = Authority("servers").issue(tmp_path, "one", name="localhost")
+
+    def work(port: int) -> None:
+        with silent(port, "127.0.0.2") as other, ExitStack() as stack:
+            mine = [stack.enter_context(silent(port)) for _ in range(5 * MOST)]
+            for one in mine[: 4 * MOST]:
+                assert one.recv(1) == b""
+            other.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                other.recv(1)
 
     async def story() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -7,13 +7,24 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv6Address, ip_address
-from typing import Final
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from taskbound.core.errors import MalformedError
 
-__all__ = ["BadAddressError", "format_address", "hosts_of", "parse_address", "parse_hosts", "parse_origin"]
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+
+__all__ = [
+    "BadAddressError",
+    "format_address",
+    "hosts_of",
+    "parse_address",
+    "parse_hosts",
+    "parse_networks",
+    "parse_origin",
+]
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
@@ -96,6 +107,22 @@ def parse_hosts(text: str, *, where: str) -> tuple[str, ...]:
     if not all(_HOST.fullmatch(one) for one in found):
         raise BadAddressError("hosts are names in lower case, with a space between two", where=where)
     return found
+
+
+def parse_networks(text: str, *, where: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Addresses and networks, `10.0.0.5` or `10.0.0.0/24`, with a space between two.
+
+    Args:
+        text: As it was written; empty for none.
+        where: What they are said by: a setting, or an option.
+
+    Raises:
+        BadAddressError: One is none.
+    """
+    try:
+        return tuple(ip_network(one) for one in text.split())
+    except ValueError as error:
+        raise BadAddressError("proxies are addresses or networks, with a space between two", where=where) from error
 
 
 def hosts_of(origin: str, address: str, port: int) -> frozenset[str]:

@@ -28,6 +28,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.http.bounds import Bounds
 from taskbound.surfaces.http.connection import HttpConnection
+from taskbound.surfaces.http.forwarded import Proxies
 from taskbound.surfaces.http.rate import Rates
 from taskbound.surfaces.network.agreement import Agreement
 from taskbound.surfaces.network.cursor import Cursors
@@ -35,11 +36,11 @@ from taskbound.surfaces.network.link import Link
 from taskbound.surfaces.network.server import Plugs, Server
 from taskbound.surfaces.network.tracing import Tracing
 from taskbound.wire.connection import Open
-from taskbound.wiring.address import format_address, hosts_of
+from taskbound.wiring.address import format_address, hosts_of, parse_networks
 from taskbound.wiring.door import Door
 from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.lifeline import Lifeline
-from taskbound.wiring.listening import ApiPlace
+from taskbound.wiring.listening import BACKLOG, ApiPlace
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_failed, say_ready
 from taskbound.wiring.spans import open_spans
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _log = logging.getLogger(__name__)
-_BACKLOG: Final = 512
 _FAILED: Final = 4
 _FIRST: Final = 2.0
 """Seconds that the daemon may take to agree before it is served without its word (rule 5)."""
@@ -80,7 +80,8 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--certificate", default="", help="the certificate chain that is shown, PEM")
     add("--key", default="", help="its key, PEM")
     add("--client-roots", default="", help="authorities of client certificates, PEM")
-    add("--burst", type=int, default=200, help="requests that one address may make at once")
+    add("--proxies", default="", help="addresses or networks whose X-Forwarded-For is believed, by spaces")
+    add("--burst", type=int, default=200, help="requests without proof that one address may make at once")
     add("--rate", type=int, default=100, help="and then so many a second")
     add("--traces", default="", help="where spans are sent by OTLP/HTTP, http://HOST:PORT")
     add("--lifeline", action="store_true", help="end when standard input ends: with whoever holds it open")
@@ -100,7 +101,7 @@ async def _serve(told: argparse.Namespace) -> int:
         key=told.key,
         client_roots=told.client_roots,
     )
-    listening, files, origin = place.open(_BACKLOG)
+    listening, files, origin = place.open(BACKLOG)
     address, port = listening.getsockname()[:2]
     url = f"{'http' if files is None else 'https'}://{format_address(address, port)}"
     spans = open_spans(told.traces, service="taskbound-api")
@@ -111,6 +112,7 @@ async def _serve(told: argparse.Namespace) -> int:
             rates=Rates(burst=told.burst, each_second=float(told.rate), clock=time.monotonic),
             cursors=Cursors(secrets.token_bytes(_KEY)),
             bounds=Bounds(),
+            proxies=Proxies(parse_networks(told.proxies, where="--proxies")),
             tracing=Tracing(None if spans is None else spans.take),
             origin=origin,
             hosts=hosts_of(origin, address, port),

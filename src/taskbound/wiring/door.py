@@ -4,18 +4,22 @@
    served as it is.
 2. Authorities of trust domains are the daemon's to say: whoever was taken away is believed no more by the
    next handshake.
-3. So many handshakes of TLS are under way at most. One more ends the one that has taken longest: who opens
-   connections and says nothing keeps nobody out, whose own handshake takes milliseconds.
+3. So many handshakes of TLS are under way at most. One more ends the oldest of the network with the most:
+   connections that say nothing keep no client out whose own handshake takes milliseconds, and those of one
+   network end none of another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from functools import partial
 from ssl import VerifyMode
 from typing import TYPE_CHECKING, Final
 
+from taskbound.surfaces.http.rate import network_of
+from taskbound.wiring.listening import BACKLOG
 from taskbound.wiring.tls import BadTlsError
 
 if TYPE_CHECKING:
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["HANDSHAKES", "Door"]
 
 _log = logging.getLogger(__name__)
-_HANDSHAKE: Final = 10.0
+_HANDSHAKE: Final = 5.0
 """Seconds for the handshake of TLS, and for its end."""
 HANDSHAKES: Final = 256
 """Handshakes that are under way at most (rule 3)."""
@@ -64,8 +68,8 @@ class Door:
         self._plain: asyncio.Server | None = None
         self._context: SSLContext | None = None
         self._accepting: asyncio.Task[None] | None = None
-        self._handshakes: dict[asyncio.Task[None], None] = {}
-        """Those that are under way, in the order in which they began."""
+        self._handshakes: dict[asyncio.Task[None], str] = {}
+        """The networks of those that are under way, in the order in which they began."""
         self._seen: tuple[tuple[int, int, int], ...] = ()
         self._authorities: tuple[bytes, ...] = ()
         self._turn = asyncio.Lock()
@@ -85,7 +89,9 @@ class Door:
         """
         loop = asyncio.get_running_loop()
         if self._files is None:
-            self._plain = await loop.create_server(self._serve, sock=self._listening.dup())
+            self._plain = await loop.create_server(
+                self._serve, sock=self._listening.dup(), backlog=BACKLOG
+            )
             return
         self._seen = await asyncio.to_thread(self._files.seen)
         self._context = await asyncio.to_thread(self._files.context, self._authorities)
@@ -99,18 +105,23 @@ class Door:
         self._listening.settimeout(0)
         while True:
             try:
-                one, _ = await loop.sock_accept(self._listening)
+                one, address = await loop.sock_accept(self._listening)
             except OSError as error:
                 _log.warning("no connection is taken for a moment: %s", error)
                 await asyncio.sleep(_FULL)
                 continue
             while len(self._handshakes) >= self._most:
-                oldest = next(iter(self._handshakes))
-                del self._handshakes[oldest]
-                oldest.cancel()  # 3
+                self._end_one()
             task = loop.create_task(self._secure(one))
-            self._handshakes[task] = None
+            self._handshakes[task] = network_of(address[0])
             task.add_done_callback(partial(self._over, one))
+
+    def _end_one(self) -> None:
+        """End a handshake to make room for another one (rule 3)."""
+        ((most, _),) = Counter(self._handshakes.values()).most_common(1)
+        oldest = next(task for task, network in self._handshakes.items() if network == most)
+        del self._handshakes[oldest]
+        oldest.cancel()
 
     async def _secure(self, one: socket.socket) -> None:
         """Agree on TLS with who connected, and have them served."""

@@ -39,7 +39,7 @@ from taskbound.wiring import door as doors
 from taskbound.wiring.address import format_address, hosts_of, parse_address, parse_origin
 from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.home import find_home
-from taskbound.wiring.listening import listen_at
+from taskbound.wiring.listening import BACKLOG, listen_at
 from taskbound.wiring.log import open_log
 from taskbound.wiring.reach import Reach
 from taskbound.wiring.settings import read_settings
@@ -61,7 +61,6 @@ _log = logging.getLogger(__name__)
 
 _USAGE: Final = 2
 _REFUSED: Final = 4
-_BACKLOG: Final = 128
 _MICROSECOND: Final = 1_000
 _FIRST: Final = 2.0
 """Seconds that the daemon may take to say whose certificates count before it is served without its word."""
@@ -88,7 +87,7 @@ def serve(*, listen: str, home: str, namespace: str, ensure: Callable[[Path], Pa
             word="gateway",
         )  # 1
         parse_origin(settings.gateway_origin, secured=files is not None, where="gateway_origin")
-        listening = listen_at(address, port, backlog=_BACKLOG)
+        listening = listen_at(address, port, backlog=BACKLOG)
     except (OSError, TaskboundError) as error:
         return _failed(error, _USAGE)
     open_log("gateway", settings.log_level)

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from taskbound.wiring.settings import Settings
     from taskbound.wiring.tls import TlsFiles
 
-__all__ = ["ApiPlace", "CannotListenError", "listen_at", "require_place"]
+__all__ = ["BACKLOG", "ApiPlace", "CannotListenError", "listen_at", "require_place"]
 
+BACKLOG: Final = 512
+"""Connections that may wait to be accepted. The client of one more tries again after a second."""
 _PATIENCE: Final = 3.0
 _PAUSE: Final = 0.05
 _WHY: Final = {

@@ -45,7 +45,7 @@ from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.guarding import guard
 from taskbound.wiring.home import remove_own, require_socket_folder
 from taskbound.wiring.lifeline import hold
-from taskbound.wiring.listening import listen_at
+from taskbound.wiring.listening import BACKLOG, listen_at
 from taskbound.wiring.log import open_log
 from taskbound.wiring.proxied_file import BadGuardFileError, read_file
 from taskbound.wiring.ready import say_failed, say_ready
@@ -59,13 +59,15 @@ if TYPE_CHECKING:
 
 __all__ = ["GuardInUseError", "GuardNotStartedError", "main"]
 
-_BACKLOG: Final = 512
 _MALFORMED: Final = 2
 _FAILED: Final = 4
 _THREADS: Final = 16
 """Requests that are looked at at once (rule 5)."""
 _IDLE: Final = 3_900.0
 """Seconds: longer than proxies keep a connection, or one that is closed meanwhile is a question not asked."""
+_ALL: Final = Bounds().connections
+_BOUNDS: Final = Bounds(body=MAX_BODY, idle=_IDLE, first=_IDLE, each=_ALL, reserve=0)
+"""All connections are the proxy's, from one address and without a proof of its own."""
 
 
 class GuardInUseError(UnavailableError):
@@ -144,7 +146,7 @@ def _listening(file: GuardFile, group: int | None) -> Iterator[socket.socket]:
         OSError: The same of a socket with a path.
     """
     if isinstance(file.listen, tuple):
-        with listen_at(*file.listen, backlog=_BACKLOG) as found:
+        with listen_at(*file.listen, backlog=BACKLOG) as found:
             yield found
         return
     path = file.listen
@@ -160,7 +162,7 @@ def _listening(file: GuardFile, group: int | None) -> Iterator[socket.socket]:
         try:
             if group is not None:
                 open_to_group(path, group)
-            found.listen(_BACKLOG)
+            found.listen(BACKLOG)
             yield found
         finally:
             remove_own(path, inode)
@@ -233,10 +235,12 @@ async def _serve(
             )
             with closing(verifier):
                 before = Before(proxy=file.proxy, hosts=file.hosts, endpoints=file.endpoints)
-                server = GuardServer(verifier, before, bounds=Bounds(body=MAX_BODY, idle=_IDLE))
+                server = GuardServer(verifier, before, bounds=_BOUNDS)
                 if told.lifeline:
                     await hold(over.set)  # 4
-                asked = await loop.create_server(lambda: HttpConnection(server), sock=listening)
+                asked = await loop.create_server(
+                    lambda: HttpConnection(server), sock=listening, backlog=BACKLOG
+                )
                 _say(told, {"listening": _place(listening), **_shown(file)})
                 say_ready(told.ready_fd)
                 await over.wait()

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
-from taskbound.wiring.address import parse_hosts, parse_origin
+from taskbound.wiring.address import parse_hosts, parse_networks, parse_origin
 from taskbound.wiring.home import require_reachable_home
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class Settings:
     """The key of that certificate, PEM, absolute."""
     api_client_roots: str = ""
     """Authorities of client certificates, PEM, absolute; those of believed trust domains are taken anyway."""
+    api_proxies: str = ""
+    """Reverse proxies whose `X-Forwarded-For` the API believes: addresses or networks, a space between two."""
     traces: str = ""
     """Where spans of requests are sent by OTLP/HTTP, `http://HOST:PORT` or `https://…`; nowhere if empty."""
     gateway_origin: str = "http://127.0.0.1:8701"
@@ -145,6 +147,7 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         from taskbound.core.identity.spiffe import parse_trust_domain  # noqa: PLC0415  # a gateway loads none
 
         parse_trust_domain(words["trust_domain"])
+    parse_networks(words["api_proxies"], where="api_proxies")
     words["private_clients"] = " ".join(parse_hosts(words["private_clients"], where="private_clients"))
     if words["traces"]:
         words["traces"] = parse_origin(words["traces"], secured=False, where="traces")

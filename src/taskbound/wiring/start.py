@@ -97,6 +97,7 @@ def _api_words(settings: Settings, address: str) -> tuple[str, ...]:
         "certificate": settings.api_tls_certificate,
         "key": settings.api_tls_key,
         "client-roots": settings.api_client_roots,
+        "proxies": settings.api_proxies,
         "traces": settings.traces,
     }
     return tuple(f"--api-word=--{name}={value}" for name, value in told.items() if address and value)

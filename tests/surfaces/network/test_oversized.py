@@ -19,6 +19,7 @@ from taskbound.sdk.client import AsyncClient, RefusedByDaemonError
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from taskbound.surfaces.http.bounds import Bounds
 from taskbound.surfaces.http.connection import HttpConnection
+from taskbound.surfaces.http.forwarded import NO_PROXIES
 from taskbound.surfaces.http.rate import Rates
 from taskbound.surfaces.network.cursor import Cursors
 from taskbound.surfaces.network.link import Link
@@ -143,6 +144,7 @@ async def serving(
         rates=Rates(burst=10_000, each_second=10_000.0, clock=loop.time),
         cursors=Cursors(b"k" * 32),
         bounds=Bounds(**given),
+        proxies=NO_PROXIES,
         tracing=Tracing(None),
         origin=ISSUER,
         hosts=frozenset({HOST}),

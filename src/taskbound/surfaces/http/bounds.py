@@ -12,7 +12,13 @@ class Bounds:
     """The values are those of ADR 0039; tests use smaller ones."""
 
     connections: int = 512
-    """Of all clients; another one is told so and closed."""
+    """Of all clients (`room`)."""
+    reserve: int = 128
+    """Of these, for clients that have proven themselves alone; at most half of all."""
+    each: int = 128
+    """Unproven connections of one network: an IPv4 address, or the /64 of an IPv6 one."""
+    first: float = 5.0
+    """Seconds that a connection may stay without its first request."""
     head: int = 16_384
     """Bytes of a request's line and headers."""
     headers: int = 64
@@ -24,7 +30,7 @@ class Bounds:
     bodies: int = 32 * 1_048_576
     """Bytes of bodies that are being read, of all clients."""
     idle: float = 75.0
-    """Seconds that a connection may stay without a request."""
+    """Seconds that a connection may stay between two requests."""
     linger: float = 2.0
     """Seconds for which a refused client may go on sending, so that it can read why."""
     unread: int = 8 * 1_048_576

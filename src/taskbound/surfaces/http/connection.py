@@ -155,6 +155,8 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         self._server = server
         self._bounds = server.bounds
         self._transport: asyncio.Transport | None = None
+        self.address = ""
+        """Where the connection comes from; empty when that is not known (rule 8)."""
         self._phase = _Phase.IDLE
         self._raw = bytearray()
         self._wire = h11.Connection(h11.SERVER, max_incomplete_event_size=self._bounds.head)
@@ -178,6 +180,8 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         if not isinstance(transport, asyncio.Transport):
             return
         self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if isinstance(peer, tuple) else ""
         transport.set_write_buffer_limits(high=_HIGH)
         with suppress(OSError):  # a client that is gone already
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # 6
@@ -185,7 +189,7 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         if not self._entered:
             self._refuse(FrontFullError("so many connections are open that another one is not served"))
             return
-        self._wait(self._bounds.idle, None)
+        self._wait(min(self._bounds.first, self._bounds.idle), None)
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived (rules 1 and 2)."""
@@ -286,10 +290,14 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         self._server.refused(error, written)  # 9
 
     @property
-    def address(self) -> str:
-        """Where the client is; empty when that is not known (rule 8)."""
-        peer = self._transport.get_extra_info("peername") if self._transport is not None else None
-        return str(peer[0]) if isinstance(peer, tuple) else ""
+    def is_idle(self) -> bool:
+        """Whether nothing of a request has arrived since the last answer."""
+        return self._phase is _Phase.IDLE
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a whole request waits for its answer."""
+        return self._phase is _Phase.ANSWERING
 
     @property
     def certificates(self) -> tuple[bytes, ...]:

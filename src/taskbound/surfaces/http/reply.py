@@ -7,14 +7,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
 import h11
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Carrier", "Reply"]
+__all__ = ["Carrier", "Reply", "leaving"]
 
 _KEPT: Final = ("Cache-Control", "no-store")
 _TAKEN_AS_TOLD: Final = ("X-Content-Type-Options", "nosniff")
@@ -34,6 +36,20 @@ def _nothing() -> None:
     """Nobody waits for this."""
 
 
+@contextmanager
+def leaving(reply: Reply) -> Iterator[None]:
+    """Cancel the task that waits meanwhile when the client goes away."""
+    waiting, before = asyncio.current_task(), reply.on_lost
+
+    def left() -> None:
+        if waiting is not None:
+            waiting.cancel()
+
+    reply.on_lost = left
+    yield
+    reply.on_lost = before
+
+
 class Reply:
     """How one request is answered; a server's own says what its answers are."""
 
@@ -47,6 +63,8 @@ class Reply:
         """Called once if the client goes away before it has its answer."""
         self.on_slow: Callable[[bool], None] | None = None
         """Called when the client stops reading, and when it goes on."""
+        self.on_proven: Callable[[], None] = _nothing
+        """Called when a proof that came with the request is verified."""
 
     @property
     def is_over(self) -> bool:

@@ -1,33 +1,56 @@
 """How many connections a server over HTTP has, and how much of bodies it reads: the same for each surface.
 
-1. Both are bounded over all clients (`Bounds`): who comes when there is no room is told so, and what they
-   would send is not read.
+1. Connections are bounded over all clients, and those of one network apart (`Bounds.each`), for as long as
+   they have proven nothing. A part of all is for proven ones alone (`Bounds.reserve`).
+2. A newcomer takes the place of another connection rather than being refused: of the oldest unproven one
+   without a whole request, of its own network where that has its part, and else of the network with the most.
+   Where every unproven one waits for an answer, the network with the most gives one up to a smaller one.
+3. Where proven ones have all places, the one that proved itself first and is idle makes room.
+4. A newcomer for which no place is found is refused, and what it would send is not read. So many of the
+   refused may linger to read why.
+5. Connections of a declared proxy are of many clients: they count as proven, and no network's.
+6. Bytes of bodies that are being read are bounded over all clients.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from taskbound.surfaces.http.bounds import Bounds
+from taskbound.surfaces.http.forwarded import NO_PROXIES
+from taskbound.surfaces.http.rate import network_of
 
 if TYPE_CHECKING:
-    from taskbound.surfaces.http.connection import HttpConnection
+    from collections.abc import Iterable
+
+    from taskbound.surfaces.http.connection import HttpConnection, RawHead
+    from taskbound.surfaces.http.forwarded import Proxies
 
 __all__ = ["Room"]
 
 B = TypeVar("B", bound=Bounds)
 C = TypeVar("C", bound="HttpConnection[Any, Any]")
+_LINGERING: Final = 64
+"""Refused newcomers that may linger (rule 4)."""
 
 
 class Room(Generic[B, C]):
     """What a `Server` says of its room; used in the loop."""
 
-    def __init__(self, bounds: B) -> None:
-        """Have nobody yet."""
+    def __init__(self, bounds: B, proxies: Proxies = NO_PROXIES) -> None:
+        """Have no connection yet; `proxies` are those that are declared."""
         self.bounds = bounds
         """How much, and how long."""
-        self._connections: set[C] = set()
+        self._proxies = proxies
+        self._connections: dict[C, None] = {}
+        self._unproven: dict[str, dict[C, None]] = {}
+        """By network, each in the order in which they came."""
+        self._proven: dict[C, None] = {}
+        self._refused: OrderedDict[C, None] = OrderedDict()
         self._reserved = 0
+        self.evicted = 0
+        """Connections that made room for another one, since the start."""
 
     def abort_all(self) -> None:
         """End every connection."""
@@ -35,18 +58,92 @@ class Room(Generic[B, C]):
             one.abort()
 
     def enter(self, connection: C) -> bool:
-        """Another connection; whether there is room for it."""
-        if len(self._connections) >= self.bounds.connections:
+        """Another connection; whether there is room for it (rules 1 to 5)."""
+        network = network_of(connection.address)
+        is_proxy = connection.address in self._proxies
+        if not self._make_room(network, is_proxy=is_proxy):
+            self._turn_away(connection)
             return False
-        self._connections.add(connection)
+        self._connections[connection] = None
+        if is_proxy:
+            self._proven[connection] = None  # 5
+        else:
+            self._unproven.setdefault(network, {})[connection] = None
         return True
+
+    def prove(self, connection: C) -> None:
+        """A proof that came over this connection was verified."""
+        network = network_of(connection.address)
+        if connection in self._unproven.get(network, ()):
+            self._forget_unproven(connection)
+            self._proven[connection] = None
+
+    def client_of(self, connection: C, raw: RawHead | None) -> str:
+        """Where the client of a request is, whose head this is (`forwarded`)."""
+        return self._proxies.client(connection.address, () if raw is None else raw.fields)
 
     def leave(self, connection: C) -> None:
         """It is gone."""
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
+        self._proven.pop(connection, None)
+        self._forget_unproven(connection)
+
+    def _forget_unproven(self, connection: C) -> None:
+        network = network_of(connection.address)
+        mine = self._unproven.get(network, {})
+        if connection in mine:
+            del mine[connection]
+            if not mine:
+                del self._unproven[network]
+
+    def _make_room(self, network: str, *, is_proxy: bool) -> bool:
+        """Whether there is a place for one more, perhaps another one's (rules 1 to 3)."""
+        bounds, everyone = self.bounds, len(self._connections)
+        mine = self._unproven.get(network, {})
+        unproven = everyone - len(self._proven)
+        if not is_proxy and len(mine) >= bounds.each:
+            return self._evict_first(mine)
+        if not is_proxy and unproven >= bounds.connections - min(bounds.reserve, bounds.connections // 2):
+            return self._evict_unproven(len(mine))
+        return everyone < bounds.connections or self._evict_unproven(len(mine)) or self._evict_proven()
+
+    def _turn_away(self, connection: C) -> None:
+        """Let it linger (rule 4)."""
+        self._refused[connection] = None
+        if len(self._refused) > _LINGERING:
+            self._refused.popitem(last=False)[0].abort()
+
+    def _evict_unproven(self, mine: int) -> bool:
+        """End an unproven one for a network that has `mine` (rule 2)."""
+        most = sorted(self._unproven.values(), key=len, reverse=True)
+        if any(self._evict_first(some) for some in most):
+            return True
+        if most and len(most[0]) > mine:
+            self._evict(next(iter(most[0])))
+            return True
+        return False
+
+    def _evict_proven(self) -> bool:
+        return self._evict_if(one for one in self._proven if one.is_idle)  # 3
+
+    def _evict_first(self, some: Iterable[C]) -> bool:
+        return self._evict_if(one for one in some if not one.is_answering)
+
+    def _evict_if(self, some: Iterable[C]) -> bool:
+        """End the first of these, if there is one."""
+        found = next(iter(some), None)
+        if found is not None:
+            self._evict(found)
+        return found is not None
+
+    def _evict(self, connection: C) -> None:
+        """End it; its place is free at once."""
+        Room.leave(self, connection)
+        self.evicted += 1
+        connection.abort()
 
     def reserve(self, size: int) -> bool:
-        """So much of a body is going to be read; whether there is room for it."""
+        """So much of a body is going to be read; whether there is room for it (rule 6)."""
         if self._reserved + size > self.bounds.bodies:
             return False
         self._reserved += size

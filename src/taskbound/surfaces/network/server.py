@@ -29,6 +29,7 @@ from taskbound.core.identity.answered import BadRequestKeyError
 from taskbound.core.identity.errors import NoProofError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.http.errors import SlowClientError, UnknownPathError
+from taskbound.surfaces.http.reply import leaving
 from taskbound.surfaces.http.room import Room
 from taskbound.surfaces.http.telling import OVERSIZED, PATIENCE, Telling
 from taskbound.surfaces.network import acting, oauth, pages
@@ -50,7 +51,7 @@ from taskbound.wire.approval import ApprovalRows
 from taskbound.wire.authorization import AdmissionRows
 from taskbound.wire.connection import Done, Fault, Ping, Status, StatusReport
 from taskbound.wire.network import Counted, ShowCounts, Shown
-from taskbound.wire.oauth import Published, ShowStatusList, ShowTokenJwks
+from taskbound.wire.oauth import AskToken, IntrospectToken, Published, ShowStatusList, ShowTokenJwks
 from taskbound.wire.task import TaskRows
 from taskbound.wire.token import TokenRows
 
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.http.bounds import Bounds
     from taskbound.surfaces.http.connection import HttpConnection, RawHead
+    from taskbound.surfaces.http.forwarded import Proxies
     from taskbound.surfaces.http.rate import Rates
     from taskbound.surfaces.network.cursor import Cursors
     from taskbound.surfaces.network.head import Head
@@ -86,6 +88,7 @@ _Rows: TypeAlias = ActionRows | AdmissionRows | ApprovalRows | TaskRows | TokenR
 _ASKS: Final = "action:ask"
 _ACTS: Final = frozenset({_ASKS, EVALUATES})
 """What asks for actions: also of a request that is not whole the daemon is told."""
+_OK: Final = 200
 _STATUS_LIST: Final = "application/statuslist+jwt"
 _SIGNS: Final = 15.0
 """Seconds that the daemon may take with a form, or with what it may have to have signed."""
@@ -102,6 +105,8 @@ class Plugs:
     cursors: Cursors
     bounds: Bounds
     tracing: Tracing
+    proxies: Proxies
+    """Whose `X-Forwarded-For` is believed."""
     origin: str
     """How the API is known outside: scheme, host and port."""
     hosts: frozenset[str]
@@ -113,7 +118,7 @@ class Server(Room["Bounds", "Connection"]):
 
     def __init__(self, plugs: Plugs) -> None:
         """Serve nobody yet."""
-        super().__init__(plugs.bounds)
+        super().__init__(plugs.bounds, plugs.proxies)
         self._plugs = plugs
         self._telling = Telling(partial(plugs.link.ask, shown=None, patience=PATIENCE))
         self._pages = ConsentPages(plugs.link, plugs.origin)
@@ -176,7 +181,10 @@ class Server(Room["Bounds", "Connection"]):
 
         reply = Reply(connection, head, raw, metadata=self._plugs.origin + _METADATA, told=told)
         reply.trace = traced.text
-        reply.address, reply.chain = connection.address, connection.certificates
+        reply.address, reply.chain = self.client_of(connection, raw), connection.certificates
+        credential = _credential_of(head)
+        if credential is not None:
+            reply.on_proven = partial(self._believe, connection, reply.address, credential)
         return reply
 
     def refused(self, error: TaskboundError, raw: RawHead | None) -> None:
@@ -194,14 +202,15 @@ class Server(Room["Bounds", "Connection"]):
 
     async def _take(self, head: Head, body: bytes, reply: Reply) -> None:
         try:
-            if head.path != "/livez":
-                self._plugs.rates.take(reply.address)
+            await self._pace(head, reply)
             if head.page:
                 await self._page(head, body, reply)
             elif head.path in oauth.ENDPOINTS:
                 await self._form(head, body, reply)
             elif head.path in authzen.ENDPOINTS:
                 found = await self._evaluations.answer(head, body, self._shown(head, reply))
+                if found.status == _OK:
+                    reply.on_proven()
                 reply.give(found.body, kind=found.kind, status=found.status, headers=found.headers)
             elif head.listed is not None:
                 await self._published(ShowStatusList(number=head.listed), _STATUS_LIST, reply)
@@ -210,10 +219,28 @@ class Server(Room["Bounds", "Connection"]):
             else:
                 await self._operation(head, head.found, body, reply)
         except TaskboundError as error:
+            if isinstance(error, RefusedByDaemonError) and error.fault.family == "unproven":
+                self._plugs.rates.doubt(reply.address, _credential_of(head) or "")
             reply.refuse(error)
         except Exception:  # noqa: BLE001 -- the surface's outermost edge (rule 6)
             _log.exception("a request failed")
             reply.refuse(TaskboundError("this should not have happened"))
+
+    async def _pace(self, head: Head, reply: Reply) -> None:
+        """Count a request, or let it wait for its turn (`http.rate`, rules 4 and 5)."""
+        if head.path == "/livez":
+            return
+        credential = _credential_of(head)
+        if credential is None:
+            self._plugs.rates.take(reply.address)
+        else:
+            with leaving(reply):
+                await self._plugs.rates.admit(reply.address, credential)
+
+    def _believe(self, connection: Connection, address: str, credential: str) -> None:
+        """The daemon verified what a request showed."""
+        self.prove(connection)
+        self._plugs.rates.believe(address, credential)
 
     async def _page(self, head: Head, body: bytes, reply: Reply) -> None:
         """What a person sees in a browser (rule 5)."""
@@ -243,8 +270,8 @@ class Server(Room["Bounds", "Connection"]):
             ask = read_ask(found, query, body)
         answer = await self._plugs.link.ask(ask, shown, patience=found.route.patience)
         if isinstance(answer, Fault):
-            reply.refuse(answer)
-            return
+            raise RefusedByDaemonError(answer)
+        reply.on_proven()
         if isinstance(answer, NotPermitted):
             reply.tell(acting.refusal_of(answer))
             return
@@ -304,6 +331,8 @@ class Server(Room["Bounds", "Connection"]):
             ask = oauth.read_ask(head.path, head.headers, head.query, body)
             answer = await self._plugs.link.ask(ask, self._shown(head, reply, key=""), patience=_SIGNS)
             found = oauth.told(answer, ask)
+            if found.status == _OK and isinstance(ask, AskToken | IntrospectToken):
+                reply.on_proven()  # what is given back is confirmed to any client
         except TaskboundError as error:
             found = oauth.refused(error)
         reply.give(found.body, status=found.status, headers=found.headers)
@@ -369,6 +398,15 @@ def _methods_of(path: str) -> str:
     """The methods that a path takes where it is a page's; empty where it is none."""
     found = pages.find_page(path)
     return ConsentPages.methods_of(path) if found is None else found.verb
+
+
+def _credential_of(head: Head | None) -> str | None:
+    """What a request shows of its sender: empty where it is in the body; None where it shows nothing."""
+    if head is None:
+        return None
+    if head.path in oauth.ENDPOINTS:
+        return ""
+    return head.headers.get("authorization") or head.headers.get("cookie") or None
 
 
 def _label(head: Head | None) -> tuple[str, str]:

@@ -228,9 +228,10 @@ def test_who_sends_slowly_is_told_so_and_closed(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_who_says_nothing_at_all_is_closed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bound", ["idle", "first"])
+def test_connection_without_a_first_request_is_closed_in_time(tmp_path: Path, bound: str) -> None:
     async def story() -> None:
-        async with near(tmp_path, idle=0.05) as there, await there.wire() as wire:
+        async with near(tmp_path, **{bound: 0.05}) as there, await there.wire() as wire:
             assert await wire.closed() == b""
 
     asyncio.run(story())
@@ -250,20 +251,36 @@ def test_half_a_request_is_never_run(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_so_many_connections_are_served_and_no_more_and_room_is_given_back(tmp_path: Path) -> None:
+def test_idle_connections_make_room_for_newcomers_and_those_with_a_proven_task_stay(tmp_path: Path) -> None:
     async def story() -> None:
-        async with near(tmp_path, connections=50, linger=0.05) as there:
-            held = [await there.wire() for _ in range(50)]
-            for _ in range(200):
-                async with await there.wire() as one:
-                    found = await one.answer()
-                    assert (found.status, found.code) == (503, "front-full")
-            held[0].send(plain(there))
-            assert (await held[0].answer()).status == 200
-            for one in held:
-                one.writer.close()
-            await there.until(lambda: not there.front._connections)  # noqa: SLF001 -- that room is free is the point
+        async with near(tmp_path, connections=50, each=20) as there, await there.wire() as proven:
+            proven.send(plain(there))
+            assert (await proven.answer()).status == 200
+            idle = [await there.wire() for _ in range(200)]
+            for one in idle[:100]:
+                assert await one.closed() == b""
             assert (await there.send(plain(there))).status == 200
+            proven.send(plain(there))
+            assert (await proven.answer()).status == 200
+            for one in idle:
+                one.writer.close()
+            await there.until(lambda: len(there.front._connections) == 1)  # noqa: SLF001 -- that room is free is the point
+
+
+    asyncio.run(story())
+
+
+def test_newcomer_is_refused_where_every_connection_of_its_network_waits_for_an_answer(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, each=2, linger=0.05) as there:
+            there.daemon.silent = True
+            async with await there.wire() as first, await there.wire() as second:
+                for one in (first, second):
+                    one.send(plain(there))
+                await there.until(lambda: all(one.is_answering for one in there.front._connections))  # noqa: SLF001 -- the same
+                async with await there.wire() as newcomer:
+                    found = await newcomer.answer()
+                    assert (found.status, found.code) == (503, "front-full")
 
     asyncio.run(story())
 

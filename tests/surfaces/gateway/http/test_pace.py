@@ -44,16 +44,26 @@ def later(answer: Answer) -> bool:
     return (answer.status, answer.code, answer.headers.get("retry-after")) == (429, "too-many-requests", "1")
 
 
-def test_an_address_that_asks_too_often_is_told_when_to_come_back_and_others_are_served(
+def test_address_that_asks_too_often_without_a_token_is_refused_and_its_proven_client_is_served(
     tmp_path: Path,
 ) -> None:
     async def story() -> None:
         async with near(tmp_path, burst=2, rate=0.001) as there:
-            document = await there.send(
-                there.raw("", b"", verb="GET", path=METADATA, without=("Authorization",))
-            )
-            assert (document.status, "retry-after" in document.headers) == (200, False)
-            assert (await answered(there, TOKEN, 1)).status == 200
+            raw = there.raw("", b"", verb="GET", path=METADATA, without=("Authorization",))
+            documents = [await there.send(raw) for _ in range(4)]
+            assert [one.status for one in documents] == [200, 200, 429, 429]
+            assert [one.headers.get("retry-after") for one in documents] == [None, None, "1", "1"]
+            assert [(await answered(there, TOKEN, 1)).status for _ in range(3)] == [200] * 3
+
+    asyncio.run(story())
+
+
+def test_token_that_is_shown_too_often_at_one_address_is_refused_there_before_the_daemon_is_asked(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with near(tmp_path, burst=2, rate=0.001) as there:
+            assert [(await answered(there, TOKEN, 1)).status for _ in range(3)] == [200] * 3
             before = there.daemon.count(ShowProof)
             for _ in range(3):
                 assert later(await answered(there, TOKEN, 1))

@@ -23,7 +23,7 @@ import asyncio
 import logging
 import time
 from base64 import b64encode
-from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -40,6 +40,7 @@ from taskbound.surfaces.gateway.http.rules import require_era, require_mirrored,
 from taskbound.surfaces.gateway.http.seat import Held, Seat
 from taskbound.surfaces.gateway.methods import needs_id
 from taskbound.surfaces.http.errors import FrontFullError, NotAcceptableError, VerbError
+from taskbound.surfaces.http.reply import leaving
 from taskbound.surfaces.http.room import Room
 from taskbound.surfaces.http.telling import OVERSIZED, Telling
 from taskbound.wire.mcp.era import LATEST_LEGACY, MODERN
@@ -50,7 +51,7 @@ from taskbound.wire.mcp.write import NULL, result_line
 from taskbound.wire.network import Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from typing import TypeAlias
 
     from taskbound.surfaces.gateway.http.bounds import FrontBounds
@@ -119,9 +120,9 @@ class Front(Room["FrontBounds", "Connection"]):
 
     def reply(self, connection: Connection, head: Head | None, raw: RawHead | None) -> Reply:
         """How a request is answered over this connection."""
-        del raw
         made = Reply(connection, head, alive=self.bounds.alive, origin=self._door.origin)
-        made.address, made.chain = connection.address, connection.certificates
+        made.address, made.chain = self.client_of(connection, raw), connection.certificates
+        made.on_proven = partial(self.prove, connection)
         return made
 
     def refused(self, error: TaskboundError, raw: RawHead | None) -> None:
@@ -138,8 +139,8 @@ class Front(Room["FrontBounds", "Connection"]):
 
     async def _take(self, head: Head, body: bytes, reply: Reply) -> None:
         try:
-            self._pace.take(reply.address)  # 5
             if not head.token:
+                self._pace.take(reply.address)  # 5
                 reply.give(msgspec.json.encode(await self._door.published(head.agent)))  # 7
                 return
             seat = await self._seat(head, reply)
@@ -165,11 +166,12 @@ class Front(Room["FrontBounds", "Connection"]):
         def is_known() -> bool:
             return any(one.holds(head.token) for one in self._seats.values())
 
-        with _leaving(reply):
+        with leaving(reply):
             known = await self._pace.turn(reply.address, head.token, is_known=is_known)
         with self._pace.question(reply.address, head.token, known=known):
             found = await self._door.show(head.agent, self._shown(head, reply))
             reply.token = found.token
+            reply.on_proven()
             token = Held(text=head.token, name=found.token, until=found.until)
             seat = self._seats.get(found.task)
             if seat is None:
@@ -177,7 +179,7 @@ class Front(Room["FrontBounds", "Connection"]):
             seat.show(token)
         if reply.is_over:
             return None
-        with _leaving(reply):
+        with leaving(reply):
             await seat.ready()
         return seat
 
@@ -223,20 +225,6 @@ class Front(Room["FrontBounds", "Connection"]):
         for number in tuple(session.open.values()):
             seat.gateway.cancel(number)
         reply.answer(b"")
-
-
-@contextmanager
-def _leaving(reply: Reply) -> Iterator[None]:
-    """Whoever leaves meanwhile waits no more (rule 4)."""
-    waiting, before = asyncio.current_task(), reply.on_lost
-
-    def left() -> None:
-        if waiting is not None:
-            waiting.cancel()
-
-    reply.on_lost = left
-    yield
-    reply.on_lost = before
 
 
 class _Exchanging:

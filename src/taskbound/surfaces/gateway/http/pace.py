@@ -1,7 +1,8 @@
 """How often an address may ask a front, and how much of the daemon's time who is not known yet may have.
 
-1. Each address has a bucket of requests, and one more of tokens that no seat holds: what strangers make up is
-   asked about seldom, and whose task is served already is not kept waiting by it.
+1. A request without a token counts for its address, one whose token a seat holds for that token at that
+   address, and one with a token that no seat holds for the address' bucket of these: what strangers make up
+   is asked about seldom, and whose task is served already is not kept waiting by it.
 2. Of the questions that are asked at once one address has a part, and tokens that no seat holds have a part:
    neither leaves nothing for the others. Behind one address all of its clients are one, as all of this
    machine are.
@@ -45,7 +46,7 @@ class Pace:
         """Tokens that no seat holds and that are asked about, by network and text (rule 4)."""
 
     def take(self, address: str) -> None:
-        """Count one more request of an address (rule 1).
+        """Count one more request without a token (rule 1).
 
         Raises:
             TooManyRequestsError: It has asked too often.
@@ -88,6 +89,8 @@ class Pace:
         """
         name = network_of(address)
         counted = self._require_room(name, known=known)
+        if known:
+            self._asked.take((name, token), named="this token")
         for one in counted:
             one[name] += 1
         asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
