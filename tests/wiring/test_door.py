@@ -72,7 +72,7 @@ def test_stalled_handshakes_of_one_address_end_none_of_another(tmp_path: Path) -
             mine = [stack.enter_context(silent(port)) for _ in range(5 * MOST)]
             for one in mine[: 4 * MOST]:
                 assert one.recv(1) == b""
-            other.setblocking(False)
+            other.settimeout(0)
             with pytest.raises(BlockingIOError):
                 other.recv(1)
 

@@ -132,3 +132,18 @@ def test_f27_whoever_waits_for_keys_that_drip_is_refused(
 def test_what_an_issuer_answered_is_in_no_repr() -> None:
     answer = IssuerAnswer(status=200, headers={"dpop-nonce": "n0nce"}, body=b'{"access_token":"s3cret"}')
     assert repr(answer) == "IssuerAnswer(status=200)"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 4\r\nContent-Length: 4",
+        b"Content-Length: 4\r\nContent-Length: 9",
+        b"Content-Length: 4, 4",
+        b"Content-Length: 4\r\nTransfer-Encoding: chunked",
+    ],
+)
+def test_answer_that_is_framed_in_two_ways_is_none(head: bytes, dripping: Callable[..., Dripping]) -> None:
+    server = dripping(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n4\r\ntrue\r\n0\r\n\r\n", b"")
+    with pytest.raises(OSError, match="can't be read"):
+        send(server.origin, "GET", "/")

@@ -122,7 +122,9 @@ def parse_networks(text: str, *, where: str) -> tuple[IPv4Network | IPv6Network,
     try:
         return tuple(ip_network(one) for one in text.split())
     except ValueError as error:
-        raise BadAddressError("proxies are addresses or networks, with a space between two", where=where) from error
+        raise BadAddressError(
+            "proxies are addresses or networks, with a space between two", where=where
+        ) from error
 
 
 def hosts_of(origin: str, address: str, port: int) -> frozenset[str]:

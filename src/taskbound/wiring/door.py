@@ -89,9 +89,7 @@ class Door:
         """
         loop = asyncio.get_running_loop()
         if self._files is None:
-            self._plain = await loop.create_server(
-                self._serve, sock=self._listening.dup(), backlog=BACKLOG
-            )
+            self._plain = await loop.create_server(self._serve, sock=self._listening.dup(), backlog=BACKLOG)
             return
         self._seen = await asyncio.to_thread(self._files.seen)
         self._context = await asyncio.to_thread(self._files.context, self._authorities)

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
+from taskbound.wire.framing import require_one_framing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,8 +97,9 @@ def send(  # noqa: PLR0913 - what a request is, each by its name
         with HTTPResponse(connection.sock, method=method) as answer:
             answer.fp = BufferedReader(_Arriving(answer.fp.detach(), connection.sock, ends))
             answer.begin()
+            require_one_framing(answer.headers)
             told = answer.read(most + 1)
-    except HTTPException as error:
+    except (HTTPException, ValueError) as error:
         raise OSError("the issuer's answer can't be read") from error
     finally:
         connection.close()

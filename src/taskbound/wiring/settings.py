@@ -91,7 +91,7 @@ class Settings:
     api_client_roots: str = ""
     """Authorities of client certificates, PEM, absolute; those of believed trust domains are taken anyway."""
     api_proxies: str = ""
-    """Reverse proxies whose `X-Forwarded-For` the API believes: addresses or networks, a space between two."""
+    """Proxies whose `X-Forwarded-For` the API believes: addresses or networks, with a space between two."""
     traces: str = ""
     """Where spans of requests are sent by OTLP/HTTP, `http://HOST:PORT` or `https://…`; nowhere if empty."""
     gateway_origin: str = "http://127.0.0.1:8701"

@@ -38,6 +38,8 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "interim answers without end": (b"HTTP/1.1 103 Early\r\n\r\n" * 20, "bad-http"),
     "two framings": (HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "bad-http"),
     "two lengths": (HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", "bad-http"),
+    "two equal lengths": (HEAD + b"Content-Length: 2\r\ncontent-length: 2\r\n\r\n{}", "bad-http"),
+    "two lengths in a line": (HEAD + b"Content-Length: 2, 2\r\n\r\n{}", "bad-http"),
     "two types": (HEAD + b"Content-Type: text/event-stream\r\nContent-Length: 2\r\n\r\n{}", "bad-http"),
     "a zero in a header": (HEAD + b"X: a\x00b\r\nContent-Length: 2\r\n\r\n{}", "bad-http"),
     "a header without a name": (HEAD + b": b\r\nContent-Length: 2\r\n\r\n{}", "bad-http"),

@@ -336,6 +336,15 @@ def test_a_header_that_makes_another_request_of_it_reaches_no_application(
     assert ask(place, app) == (200, b"paid")  # no permit was used up
 
 
+@pytest.mark.parametrize("lengths", [(b"5", b"5"), (b"5, 5",), (b"5,5",), (b"+5",), (b"5", b"6")])
+def test_request_with_two_lengths_reaches_no_application(place: Place, lengths: tuple[bytes, ...]) -> None:
+    app = App1()
+    head = [(b"content-type", b"application/json"), (b"txn-token", place.token().encode())]
+    head += [(b"Content-Length", one) for one in lengths]
+    assert code(ask(place, app, headers=head)) == (411, "body-length")
+    assert app.given == []
+
+
 def test_two_lines_of_a_token_are_two_tokens(place: Place) -> None:
     token = place.token().encode()
     head = [(b"content-type", b"application/json"), (b"txn-token", token), (b"Txn-Token", token)]

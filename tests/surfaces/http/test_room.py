@@ -92,11 +92,12 @@ def test_proven_connections_are_no_part_of_their_network_and_make_no_room_for_un
 
 def test_proven_connections_that_fill_all_places_give_up_one_that_is_idle() -> None:
     room = room_of()
-    for number in range(12):
-        (one,) = filled(room, "10.0.0.1", 1, is_answering=number < 11)
+    lines = [Line("10.0.0.1", is_answering=number < 11) for number in range(12)]
+    for one in lines:
+        assert room.enter(one)
         room.prove(one)
     assert room.enter(Line("10.0.0.2"))
-    assert one.aborted
+    assert [one.aborted for one in lines] == [False] * 11 + [True]
 
 
 def test_connection_whose_request_is_answered_is_spared_while_another_can_make_room() -> None:

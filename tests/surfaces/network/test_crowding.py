@@ -1,4 +1,4 @@
-"""One address that opens or asks without end, before a real API: other addresses and proven clients are served."""
+"""An address that connects or asks without end, and others and its proven clients, before a real API."""
 
 from __future__ import annotations
 

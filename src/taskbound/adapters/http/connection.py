@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from taskbound.adapters.http.kept import Kept
 from taskbound.core.dataclass import dataclass
+from taskbound.wire.framing import require_one_framing
 
 if TYPE_CHECKING:
     import ssl
@@ -191,6 +192,7 @@ class HttpConnection:
                 connection = self._connect()
             connection.request(method, path, body=body, headers=dict(headers))
             response = connection.getresponse()
+            require_one_framing(response.headers)
             status, raw = response.status, response.read(most + 1)
             told = {name.lower(): value for name, value in response.getheaders()}
             if len(raw) <= most:

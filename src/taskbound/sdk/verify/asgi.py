@@ -28,6 +28,7 @@ from taskbound.sdk.verify.endpoint import require_not_rerouted
 from taskbound.sdk.verify.errors import (
     AnswerUnkeptError,
     BodyLargeError,
+    BodyLengthError,
     BodySlowError,
     EndpointUnknownError,
     HeaderUncoveredError,
@@ -36,6 +37,7 @@ from taskbound.sdk.verify.refused import Refused, Step
 from taskbound.sdk.verify.told import MAX_BODY, Recording, Told, tell_answer, tell_refused
 from taskbound.sdk.verify.verifier import Accepted, Head
 from taskbound.sdk.verify.waiting import lost, taken, whole
+from taskbound.wire.framing import has_one_length
 
 if TYPE_CHECKING:
     from taskbound.sdk.verify.endpoint import Endpoint, Endpoints
@@ -148,6 +150,8 @@ class AsgiGuard:
         fields: dict[str, list[str]] = {}
         for name, value in scope["headers"]:
             fields.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+        if not has_one_length([one.encode("latin-1") for one in fields.get("content-length", ())]):
+            raise BodyLengthError("`Content-Length` is said twice, or is no number")
         endpoint.require_covered(
             query=bool(scope.get("query_string")),
             types=fields.get("content-type", ()),

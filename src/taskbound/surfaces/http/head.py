@@ -21,6 +21,7 @@ from taskbound.surfaces.http.errors import (
     ForeignOriginError,
     NoLengthError,
 )
+from taskbound.wire.framing import has_one_length, read_lengths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,13 +46,15 @@ def require_strict(raw: bytes) -> None:
         raw: The head, with the empty line that ends it.
 
     Raises:
-        BadHttpError: A bare CR or LF, or a line that goes on with the next one.
+        BadHttpError: A bare CR or LF, a line that goes on with the next one, or more than one length.
     """
     for line in raw.split(b"\r\n")[:-2]:
         if b"\r" in line or b"\n" in line or b"\0" in line:
             raise BadHttpError("a line of the head ends with something else than CR LF")
         if not line or line[:1] in {b" ", b"\t"}:
             raise BadHttpError("a line of the head is empty or folded")
+    if not has_one_length(read_lengths(raw)):  # before h11, which makes one of several equal ones
+        raise BadHttpError("the length of the body is said twice, or is no number")
 
 
 def once(

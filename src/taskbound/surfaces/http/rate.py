@@ -113,7 +113,7 @@ class Turns:
         self._waiting[network] += 1
         try:
             async with self._locks.setdefault(network, asyncio.Lock()):
-                while pause := self._buckets.pause(network):
+                while pause := self._buckets.pause(network):  # noqa: ASYNC110 -- time is what is waited for
                     await asyncio.sleep(pause)
                 self._buckets.take(network, named=named)
         finally:

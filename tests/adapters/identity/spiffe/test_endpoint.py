@@ -264,6 +264,14 @@ _LONG = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + 5 * _PART
         pytest.param(answer(204), TrustSourceError, id="204"),
         pytest.param(answer(304), TrustSourceError, id="304"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{}", TrustSourceError, id="half"),
+        *(
+            pytest.param(
+                answer(200, CORP.bundle()).replace(b"\r\n", b"\r\nContent-Length: %b\r\n" % length, 1),
+                TrustSourceError,
+                id=f"two lengths, {length.decode()}",
+            )
+            for length in (b"%d" % len(CORP.bundle()), b"3")
+        ),
         pytest.param(b"HTTP/ nonsense\r\n\r\n", TrustSourceError, id="nonsense"),
         pytest.param(b"HTTP/1.1 200 OK\r\nA: " + b"a" * 40_000, TrustSourceError, id="a long head"),
         pytest.param(answer(200, b" " * 262_145), BundleSizeError, id="too large"),

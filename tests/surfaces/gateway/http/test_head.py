@@ -4,6 +4,7 @@ import asyncio
 import socket
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,12 +61,32 @@ def foreign(there: Near) -> list[Case]:
     ]
 
 
+def lengths(there: Near) -> list[bytes]:
+    """A length that is said twice, also where both are equal (RFC 9112 §6.3), or is no number."""
+    raw = plain(there)
+    (line,) = (one for one in raw.split(b"\r\n") if one.lower().startswith(b"content-length:"))
+    name, _, value = line.partition(b":")
+    value = value.strip()
+    forms = [
+        line + b"\r\n" + line,
+        line + b"\r\ncontent-LENGTH:" + value,
+        line + b"\r\nX-More: a\r\n" + line,
+        *(
+            name + b": " + one
+            for one in (value + b", " + value, value + b"," + value, value + b",", b"," + value)
+        ),
+        *(name + b": " + one for one in (b"," + value, b"+" + value, b"-1", b"0x2", b"", b"\xb2")),
+    ]
+    return [raw.replace(line, one) for one in forms]
+
+
 def twofold(there: Near) -> list[Case]:
     """What two readers could take in two ways, or what is too much."""
     return [
         # What two readers could cut in two ways.
         (plain(there, Transfer_Encoding="chunked"), 411, "no-length"),
         (plain(there).replace(b"\r\nAccept", b"\r\nContent-Length: 3\r\nAccept"), 400, "bad-http"),
+        *((raw, 400, "bad-http") for raw in lengths(there)),
         (plain(there).replace(b"\r\nAccept", b"\nAccept", 1), 400, "bad-http"),
         (plain(there).replace(b"\r\nAccept", b"\r\n Accept", 1), 400, "bad-http"),
         (plain(there).replace(b"Accept: ", b"Accept: \r", 1), 400, "bad-http"),
@@ -228,10 +249,10 @@ def test_who_sends_slowly_is_told_so_and_closed(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("bound", ["idle", "first"])
-def test_connection_without_a_first_request_is_closed_in_time(tmp_path: Path, bound: str) -> None:
+@pytest.mark.parametrize("bounds", [{"idle": 0.05}, {"first": 0.05}])
+def test_connection_without_a_first_request_is_closed_in_time(tmp_path: Path, bounds: Any) -> None:
     async def story() -> None:
-        async with near(tmp_path, **{bound: 0.05}) as there, await there.wire() as wire:
+        async with near(tmp_path, **bounds) as there, await there.wire() as wire:
             assert await wire.closed() == b""
 
     asyncio.run(story())
@@ -266,11 +287,12 @@ def test_idle_connections_make_room_for_newcomers_and_those_with_a_proven_task_s
                 one.writer.close()
             await there.until(lambda: len(there.front._connections) == 1)  # noqa: SLF001 -- that room is free is the point
 
-
     asyncio.run(story())
 
 
-def test_newcomer_is_refused_where_every_connection_of_its_network_waits_for_an_answer(tmp_path: Path) -> None:
+def test_newcomer_is_refused_where_its_network_has_its_part_and_waits_for_answers(
+    tmp_path: Path,
+) -> None:
     async def story() -> None:
         async with near(tmp_path, each=2, linger=0.05) as there:
             there.daemon.silent = True

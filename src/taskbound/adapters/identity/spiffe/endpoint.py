@@ -36,6 +36,7 @@ from taskbound.core.identity.trust import (
     admits,
 )
 from taskbound.core.scope.constraints.url import ReadUrl, read_url
+from taskbound.wire.framing import has_one_length, read_lengths
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -216,13 +217,18 @@ async def _exchanged(
     request = h11.Request(method="GET", target=target, headers=headers)
     writer.write((connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
     await writer.drain()
-    status, location, body = 0, "", bytearray()
+    status, location, heads, body = 0, "", bytearray(), bytearray()
     while True:
         event = connection.next_event()
         match event:
             case h11.NEED_DATA:
-                connection.receive_data(await reader.read(_CHUNK))
+                data = await reader.read(_CHUNK)
+                heads += data if not status else b""
+                connection.receive_data(data)
             case h11.Response(status_code=status, headers=said):
+                behind = len(connection.trailing_data[0])
+                if not has_one_length(read_lengths(bytes(heads[: len(heads) - behind]))):
+                    raise TrustSourceError("the endpoint frames its answer in two ways")
                 found = {name: value.decode("latin-1") for name, value in said}
                 location = found.get(b"location", "")
                 if status == _OK and found.get(b"content-encoding", "identity") != "identity":

@@ -18,6 +18,7 @@ import h11
 
 from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError
 from taskbound.core.dataclass import dataclass
+from taskbound.wire.framing import has_one_length, read_lengths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,8 @@ class Exchange:
         self._left = 0.0
         """Seconds that may still be waited for bytes (rule 4)."""
         self._pending = b""
+        self._heads: bytearray | None = bytearray()
+        """What came until the answer's head was whole; None after that."""
         self.complete = False
         """Whether the connection can be used again (rule 5)."""
 
@@ -82,10 +85,18 @@ class Exchange:
             for _ in range(_MAX_INTERIM + 1):
                 event = await self._next()
                 if isinstance(event, h11.Response):
+                    self._require_one_length()
                     return _head(event)
         except TimeoutError as error:
             raise BrokenAnswerError("timed-out", f"the server did not answer in {patience:g} s") from error
         raise BrokenAnswerError("bad-http", "the server's interim answers do not end")
+
+    def _require_one_length(self) -> None:
+        """Go on only with a head that says one length (rule 2)."""
+        behind, heads = len(self._http.trailing_data[0]), bytes(self._heads or b"")
+        self._heads = None
+        if not has_one_length(read_lengths(heads[: len(heads) - behind])):
+            raise BrokenAnswerError("bad-http", "the server frames its answer in two ways")
 
     async def more(self, *, silence: float) -> bytes:
         """The next piece of the body; empty at its end.
@@ -117,6 +128,8 @@ class Exchange:
                 await self._flowing.wait()
                 data = await self._read()
                 await self._flowing.wait()  # it may have been cleared while nothing came
+                if self._heads is not None:
+                    self._heads += data
                 self._http.receive_data(data)
         except h11.RemoteProtocolError as error:
             if not data:
