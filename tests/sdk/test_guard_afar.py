@@ -127,6 +127,7 @@ def test_a_held_call_says_what_people_are_asked_and_goes_on_with_their_answer(
             with pytest.raises(HeldError) as caught:
                 note("hello")
             assert caught.value.approval == people.approval(caught.value.action).question.id
+            assert f"is waiting for approval by finance: {caught.value.approval}, until " in str(caught.value)
 
             def call() -> str:
                 with one.client(wait=30):

@@ -49,6 +49,7 @@ async def test_a_held_call_says_what_people_are_asked_and_goes_on_when_it_is_cal
                 error = caught.value
                 assert error.approval == people.approval(error.action).question.id
                 assert error.look == f"taskbound approval show {error.approval}"
+                assert f"is waiting for approval by finance: {error.approval}, until " in str(error)
                 people.say(place)
                 return note("hello")
 

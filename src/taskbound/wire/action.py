@@ -109,6 +109,8 @@ class Refused(Message, frozen=True, tag="refused", tag_field="is"):
     reasons: tuple[Reason, ...] = ()
     approval: str = ""
     """What people are asked, where they are."""
+    waits: str = ""
+    """Of a held action: the sentence that says who is asked, and until when."""
 
 
 class Reading(Message, frozen=True):

@@ -37,8 +37,8 @@ pytestmark = pytest.mark.anyio
 SAY = "import os; print(os.environ['PGPASSWORD'], os.environ['PGUSER'], os.environ['TASKBOUND_TASK'])"
 STAY = "import signal, sys; print('up', flush=True); signal.pause()"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {STAY}"
-LIFT = "a person has to lift this first (ann): tell them, and call again once they have"
-HELD = Refused(action="act_9", task="tsk_1", code="held", instead=LIFT)
+WAITS = "waiting for approval by ann: apr_9, until 14:32 UTC"
+HELD = Refused(action="act_9", task="tsk_1", code="held", instead="call again", waits=WAITS)
 
 
 async def begun(tmp_path: Path, *words: str, more: tuple[str, ...] = ()) -> Process:
@@ -186,7 +186,7 @@ async def test_it_waits_for_people_and_says_who_is_asked_and_how_they_answer(tmp
         assert process.stderr is not None
         first = (await asyncio.wait_for(process.stderr.readline(), 40)).decode()
         second = (await asyncio.wait_for(process.stderr.readline(), 40)).decode()
-        assert "act_9 waits for people: a person has to lift this first (ann); this goes on" in first
+        assert f"act_9 is {WAITS}; this command continues" in first
         assert "call again" not in first
         assert "taskbound approval sign act_9" in second
         daemon.push(HoldPush(action="act_9", state="approved"))

@@ -13,7 +13,7 @@ from taskbound.surfaces.gateway import answers
 from taskbound.surfaces.gateway.answers import narrowed, told
 from taskbound.surfaces.gateway.eras import bridge, crosses, is_complete
 from taskbound.surfaces.gateway.errors import CODES, IN_RESULT, rpc_code
-from taskbound.wire.action import Changed, Refused
+from taskbound.wire.action import Changed, Reason, Refused
 from taskbound.wire.mcp.era import DECISION_KEY
 
 JSON = st.recursive(
@@ -78,6 +78,19 @@ def test_a_refusal_without_reasons_or_advice_is_still_one_sentence() -> None:
     assert found["content"] == [{"type": "text", "text": "Refused: it is not permitted."}]
     assert found["_meta"] == {DECISION_KEY: {"code": "no-task"}}
     assert found["isError"] is True
+
+
+def test_a_held_call_names_its_approval_and_never_says_refused() -> None:
+    waits = "waiting for approval by reviewers: apr_1, until 14:32 UTC"
+    reasons = (Reason(code="held", text="policy `a` holds it"),)
+    answer = Refused(
+        action="act_1", task="tsk_1", code="held", instead="call again", reasons=reasons, waits=waits
+    )
+    found = json.loads(answers.refused(answer))
+    assert found["content"][0]["text"] == f"{waits} (policy `a` holds it). Call again."
+    reason = {"code": "held", "text": "policy `a` holds it"}
+    decision = {"action": "act_1", "code": "held", "reasons": [reason], "task": "tsk_1"}
+    assert found["_meta"] == {DECISION_KEY: decision}
 
 
 def test_every_error_of_the_gateways_process_has_a_code() -> None:

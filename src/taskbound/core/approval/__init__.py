@@ -87,6 +87,7 @@ from taskbound.core.approval.together import (
     step_words,
     why_plan_over,
 )
+from taskbound.core.approval.waiting import waiting_words
 
 __all__ = [
     "AGENT",
@@ -175,6 +176,7 @@ __all__ = [
     "retries_covered",
     "step_words",
     "steps_of",
+    "waiting_words",
     "why_plan_over",
     "yes_of",
 ]

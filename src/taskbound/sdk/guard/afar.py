@@ -240,7 +240,7 @@ class Afar(Holder):
             return CallUndecidedError(detail or f"status {answer.status}", code=code, remedy=advice)
         kind = KINDS.get(code, RefusedError)
         found = kind(
-            f"`{tool}` is {'held' if code == 'held' else 'refused'}: {detail} [{code}]",
+            f"`{tool}` is {detail if code == 'held' else f'refused: {detail}'} [{code}]",
             tool=tool,
             code=code,
             remedy=advice,

@@ -275,9 +275,9 @@ def _refusal(tool: str, answer: Refused) -> RefusedError:
     reasons = tuple((one.code, one.text) for one in answer.reasons)
     words = "; ".join(text for _, text in reasons)
     kind = KINDS.get(answer.code, RefusedError)
-    held = answer.code == _HELD
+    state = answer.waits if answer.code == _HELD else "refused"
     said = kind(
-        f"`{tool}` is {'held' if held else 'refused'}{f': {words}' if words else ''} [{answer.code}]",
+        f"`{tool}` is {state}{f': {words}' if words else ''} [{answer.code}]",
         tool=tool,
         code=answer.code,
         remedy=answer.instead,

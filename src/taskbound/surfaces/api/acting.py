@@ -42,7 +42,7 @@ from taskbound.flows.decision.commit import NotDecided
 from taskbound.flows.means import Actor
 from taskbound.flows.token import TransactionTokenOrder
 from taskbound.flows.token.orders import parse_content_digest
-from taskbound.surfaces.api.action import decided, malformed, reasons_of, record_unread
+from taskbound.surfaces.api.action import decided, malformed, reasons_of, record_unread, waiting
 from taskbound.surfaces.api.authority import apart
 from taskbound.surfaces.api.daemon import Asked
 from taskbound.surfaces.api.errors import family_of, fault_of
@@ -272,21 +272,20 @@ def _issue(daemon: Daemon, seat: Connection, ask: wire.AskAction, action: str) -
 
 
 def _held(daemon: Daemon, seat: Connection, action: str, hold: Hold) -> wire.NotPermitted:
-    with daemon.means.store.read() as snapshot:
-        asked = snapshot.approvals.approval_of(seat.namespace, action)
+    asked, waits = waiting(daemon, seat.namespace, action)
     now = daemon.means.clock.now()
     return wire.NotPermitted(
         code="held",
         family="denied",
-        message=f"a person has to lift this first ({', '.join(hold.lifters)})",
+        message=waits,
         advice="ask again with exactly the same arguments: the question stays open while you come back",
         action=action,
         task=seat.seat,
         reasons=reasons_of(hold.reasons),
-        approval=asked.question.id if asked is not None else "",
+        approval=asked.id if asked is not None else "",
         state="held",
         lifters=hold.lifters,
-        until=min(now + seconds(MOST_WAIT), asked.question.deadline) if asked is not None else now,
+        until=min(now + seconds(MOST_WAIT), asked.deadline) if asked is not None else now,
     )
 
 

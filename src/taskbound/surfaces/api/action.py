@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from taskbound.core.approval import waiting_words
 from taskbound.core.approval.answer import parse_reading
 from taskbound.core.audit import ActionRefusedMalformed
 from taskbound.core.credential import credential_of
@@ -24,6 +25,7 @@ from taskbound.core.decision import (
 )
 from taskbound.flows.action import Release, Report, Withhold, explain, reconcile
 from taskbound.flows.action.explain import UnknownActionError
+from taskbound.flows.approval.circle import see_people
 from taskbound.flows.approval.look.looking import Unseen
 from taskbound.flows.credential.naming import credential_with
 from taskbound.flows.decision.commit import NotDecided
@@ -40,6 +42,7 @@ from taskbound.wire.connection import Done
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from taskbound.core.approval import Question
     from taskbound.core.audit import ActionUndecided
     from taskbound.core.decision import Proposal, Reason
     from taskbound.flows.approval.look.looking import Sight
@@ -64,6 +67,7 @@ __all__ = [
     "reconcile_action",
     "record_unread",
     "show_action",
+    "waiting",
 ]
 
 _PAGE: Final = 500
@@ -182,17 +186,30 @@ def _settled(daemon: Daemon, connection: Connection, settled: Settled) -> Answer
 def _held(
     daemon: Daemon, connection: Connection, action: str, hold: Hold, proposal: Proposal
 ) -> wire.Refused:
-    with daemon.means.store.read() as snapshot:
-        asked = snapshot.approvals.approval_of(connection.namespace, action)
+    asked, waits = waiting(daemon, connection.namespace, action)
     return wire.Refused(
         action=action,
         task=proposal.action.task,
         code="held",
-        instead=f"a person has to lift this first ({', '.join(hold.lifters)}): tell them, and call again with"
-        " exactly the same arguments once they have",
+        instead="nothing has run; call again with exactly the same arguments once it is answered",
         reasons=reasons_of(hold.reasons),
-        approval=asked.question.id if asked is not None else "",
+        approval=asked.id if asked is not None else "",
+        waits=waits,
     )
+
+
+def waiting(daemon: Daemon, namespace: str, action: str) -> tuple[Question | None, str]:
+    """What is asked about a held action, and the sentence that says so to its agent."""
+    means = daemon.means
+    with means.store.read() as snapshot:
+        found = snapshot.approvals.approval_of(namespace, action)
+        task = found and snapshot.tasks.task(namespace, found.question.task)
+        if found is None or task is None:
+            return None, "waiting for approval"
+        circle = see_people(snapshot, namespace, means.clock.now()).circle(
+            snapshot, task, found.question.tool
+        )
+    return found.question, waiting_words(found.question, circle)
 
 
 def _refused(action: str, task: str, refuse: Refuse) -> wire.Refused:

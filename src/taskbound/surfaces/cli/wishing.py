@@ -146,9 +146,9 @@ def _implied(session: Session, target: str) -> str:
 def say_held(session: Session, refused: Refused) -> None:
     """Say that people have to be asked, and how they answer."""
     screen = session.screen
-    wanted, _, _ = refused.instead.partition(": tell them")  # what follows is for whoever has to call again
     screen.note(
-        f"taskbound: {shown(refused.action)} waits for people: {shown(wanted)}; this goes on once they have"
+        f"taskbound: {shown(refused.action)} is {shown(refused.waits)}; this command continues once it is"
+        " answered"
     )
     for one in refused.reasons:
         screen.note(f"taskbound:   {shown(one.text)}", "")

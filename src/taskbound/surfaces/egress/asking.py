@@ -211,7 +211,7 @@ class Seat:
             left = end - _now()
             if left <= 0:
                 raise CredentialHeldError(
-                    f"people are asked whether server `{self._ask.server}` may have `{source.tool}`"
+                    f"server `{self._ask.server}` does not have `{source.tool}` yet: {refused.waits}"
                     f" ({refused.action})"
                 )
             await self._wait(source, key, min(left, _LOOK))

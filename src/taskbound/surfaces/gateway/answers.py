@@ -8,6 +8,7 @@
 3. Text from outside reaches a sentence only escaped, by whoever wrote the sentence.
 4. What came of a call that people have narrowed begins with what they changed, and says it in `_meta` too. Of
    theirs only amounts are repeated, which are digits and a point; every other byte is the server's.
+5. A held call is not refused: its text says who is asked, the approval's id and until when, and begins so.
 """
 
 from __future__ import annotations
@@ -45,11 +46,15 @@ __all__ = [
 
 
 def refused(answer: Refused) -> bytes:
-    """The daemon said no."""
-    why = answer.reasons[0].text if answer.reasons else "it is not permitted"
+    """The daemon said no, or not yet (rule 5)."""
+    why = answer.reasons[0].text if answer.reasons else ""
+    if answer.code == "held":
+        sentence = f"{answer.waits} ({why})" if why else answer.waits  # 5
+    else:
+        sentence = f"Refused: {why or 'it is not permitted'}"
     return told(
         answer.code,
-        f"Refused: {why}",
+        sentence,
         answer.instead,
         action=answer.action,
         task=answer.task,
