@@ -7,6 +7,7 @@
 3. The facts are those that were recorded: what the policies of then read. Of others those are added that
    can't have changed since: of the call, the pinned definition, and the task as it was ordered. Which attempt
    it was is told only where policies saw that number. What a tool does is told where nobody declared it.
+4. Policy is asked about a call as covered, also about one that was recorded as outside of the scope.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from taskbound.core.policy import Forbidden, Held, Permitted, PolicyRequest
 from taskbound.core.scope import Missed, cover
 from taskbound.core.task import evidence_text
 from taskbound.core.tool import parse_definition
-from taskbound.flows.decision.facts import fact_words, parse_fact
+from taskbound.flows.decision.facts import COVERED, parse_fact
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
@@ -136,7 +137,7 @@ def ask_again(snapshot: Snapshot, kept: StoredAction) -> Again | NotAsked:
         arguments=arguments,
         definition=tool.digest,
         schema=definition.input_schema,
-        facts={name: parse_fact(name, value) for name, value in kept.facts},
+        facts={name: parse_fact(name, value) for name, value in kept.facts} | {COVERED: True},  # 4
     )
     lifted, narrowed = _asked(snapshot, kept)
     return Again(
@@ -178,7 +179,7 @@ def word_of(conclusion: PolicyConclusion, again: Again) -> tuple[str, str]:
 
 def same_words(again: Again) -> str:
     """The facts as they were recorded, each in one line."""
-    return ", ".join(f"{name} {fact_words(value)}" for name, value in again.request.facts.items())
+    return ", ".join(f"{name} {words}" for name, words in again.kept.facts)
 
 
 def edited(snapshot: Snapshot, kept: StoredAction, now: Instant) -> str:
@@ -223,7 +224,7 @@ def _lasting(kept: StoredAction, task: Task, tool: PinnedTool) -> dict[str, Fact
     if not tool.effect:
         effect = dict.fromkeys(("effect", "tool.effect"), definition.effect.value)
     return effect | {
-        "covered": True,
+        COVERED: True,  # 4
         "flags": kept.flags,
         "agent.name": kept.agent,
         "agent.namespace": kept.namespace,

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.case import Ground
     from taskbound.flows.decision.views import Views
 
-__all__ = ["Outside", "cover_call", "refuse_outside"]
+__all__ = ["OUTSIDE", "Outside", "cover_call", "refuse_outside"]
 
 _WAYS: Final = 64
+OUTSIDE: Final = "outside-scope"
+"""The code of the refusal of what no grant covers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,7 @@ def refuse_outside(views: Views, ground: Ground, outside: Outside, arguments: di
     reach = views.reach(task.namespace, task.requester)
     why = why_not(reach, ground.agent, ground.tool.pinned.name, arguments, schema)
     return Refuse(
-        code="outside-scope",
+        code=OUTSIDE,
         reasons=(
             Reason(code=outside.code, text=outside.text, detail=f"not covered by {outside.whose}"),
             Reason(code="not-grantable", text=why)

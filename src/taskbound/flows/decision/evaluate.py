@@ -19,7 +19,8 @@
    step of a plan, and what a person narrows to, are given to nobody: who presents them does it then
    (`crediting`).
 8. What was read is named by version in the proposal's basis. What the arguments don't change is worked out
-   once (`standing`).
+   once (`standing`). Its facts are those that were found: a refusal that comes before policy leaves out what
+   was not looked at then.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ from taskbound.flows.approval.look.reading import Brought
 from taskbound.flows.decision.case import NOTHING_SOUGHT, Sought
 from taskbound.flows.decision.checking import NOT_CHECKED, Checked, check, reason_of
 from taskbound.flows.decision.concluding import verdict_of
-from taskbound.flows.decision.covering import Outside, cover_call, refuse_outside
+from taskbound.flows.decision.covering import OUTSIDE, Outside, cover_call, refuse_outside
 from taskbound.flows.decision.crediting import life_asked_for, life_since_made
 from taskbound.flows.decision.errors import NotCanonicalError
+from taskbound.flows.decision.facts import facts_found
 from taskbound.flows.decision.standing import Standings
 from taskbound.flows.decision.usable import require_told
 
@@ -176,7 +178,7 @@ class Evaluator:
             basis=case.basis,
             flags=flags,
             scope=standing.scope,
-            facts=case.words,
+            facts=_found(case.words, reached, seen),  # 8
             resume=call.resume,
             life=None if isinstance(reached, Refuse) else reached.life,
             unwatched=not isinstance(reached, Refuse) and reached.tool.pinned.unwatched,
@@ -296,3 +298,12 @@ class Evaluator:
             credential_life=life,
             looked=min(times, default=None),
         )
+
+
+def _found(
+    words: tuple[tuple[str, str], ...], reached: _Reached | Refuse, seen: Seen | None
+) -> tuple[tuple[str, str], ...]:
+    """The facts that were found when policy was asked, or when the call got no further (rule 8)."""
+    if isinstance(reached, Refuse):
+        return facts_found(words, covered=False if reached.code == OUTSIDE else None)
+    return words if seen is None or seen.blocked is None else facts_found(words, covered=True)

@@ -6,6 +6,8 @@
    one: a tool without annotations writes, destroys and reaches the open world. Nobody declared it idempotent;
    an attempt whose time is not known was just now.
 3. Facts are recorded as words beside the decision and read back for explaining.
+4. Policy is asked only about what is covered. Of a refusal before that, what had not been looked at is not
+   recorded, and `covered` is what the scopes said, if they were asked.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import AttemptGround, changed_since
-from taskbound.core.policy import FACTS, Fact, FactKind
+from taskbound.core.policy import FACTS, LIVED, LOOKED, Fact, FactKind
 from taskbound.core.task import evidence_text
 from taskbound.core.tool import Effect, effect_of
 from taskbound.flows.decision.attempts import PEOPLE
@@ -30,11 +32,14 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.checking import Checked
     from taskbound.flows.decision.views import Lineage, ToolView
 
-__all__ = ["Facts", "FactsOf", "fact_words", "parse_fact"]
+__all__ = ["COVERED", "Facts", "FactsOf", "fact_words", "facts_found", "parse_fact"]
 
 Facts: TypeAlias = "dict[str, Fact]"
 
 _SECOND: Final = 1_000_000
+COVERED: Final = "covered"
+_LATE: Final = frozenset({*LOOKED, LIVED, "check_found", "checked", COVERED})
+"""What is looked at only once a call is covered (rule 4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +121,7 @@ _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
     "changed": _changed,
     "check_found": lambda seen: seen.checked.found,
     "checked": lambda seen: seen.checked.shown.value,
-    "covered": lambda _: True,
+    COVERED: lambda _: True,  # 4
     "credential_life": lambda seen: seen.credential_life,
     "effect": _effect,
     "flags": lambda seen: seen.flags,
@@ -154,6 +159,17 @@ def fact_words(value: Fact) -> str:
     if isinstance(value, tuple):
         return "\n".join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def facts_found(words: tuple[tuple[str, str], ...], *, covered: bool | None) -> tuple[tuple[str, str], ...]:
+    """The facts of a call that was refused before policy was asked (rule 4).
+
+    Args:
+        words: The facts, as policy would have read them.
+        covered: Whether the scopes cover it; None where they were not asked.
+    """
+    said = {} if covered is None else {COVERED: fact_words(covered)}
+    return tuple((name, said.get(name, value)) for name, value in words if name not in _LATE or name in said)
 
 
 def parse_fact(name: str, words: str) -> Fact:
