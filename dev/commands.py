@@ -94,7 +94,7 @@ def _section(name: str, one: Any) -> str:  # noqa: ANN401 -- typer's own classes
     rows += [(_option(p), _meaning(p)) for p in options]
     if rows:
         parts.append("| | |\n| --- | --- |\n")
-        parts += [f"| `{what}` | {text} |\n" for what, text in rows]
+        parts += [f"| `{what.replace('|', chr(92) + '|')}` | {text} |\n" for what, text in rows]
         parts.append("\n")
     if one.epilog:
         parts.append(f"```\n{one.epilog.replace(chr(10) * 2, chr(10))}\n```\n\n")

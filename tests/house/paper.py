@@ -35,6 +35,8 @@ DECISIONS = "docs/adr"
 KINDS = ("added", "changed", "fixed", "removed", "security")
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
 _LISTED = re.compile(r"^- \[(.+)\]\(([^)]+)\)$", re.MULTILINE)
+_BAR = re.compile(r"(?<!\\)\|")
+_UNDER_HEADER = re.compile(r"\|( *:?-+:? *\|)+ *$")
 _CHANGE = re.compile(rf"^\d{{3,}}(-[a-z0-9-]+)?\.({'|'.join(KINDS)})\.md$")
 
 
@@ -169,6 +171,28 @@ def decisions_are_listed(root: Path) -> Iterator[Finding]:
 
 def _title(path: Path) -> str:
     return path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+
+
+def tables_are_whole(root: Path) -> Iterator[Finding]:
+    """Each table of a page has a header, and every row of it has as many cells as the header (GFM 4.10)."""
+    for path in files(root, ".md"):
+        cells, fenced = 0, False
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines, 1):
+            fenced ^= line.lstrip().startswith("```")
+            if fenced or not line.startswith("|"):
+                cells = 0
+                continue
+            found = len(_BAR.findall(line.rstrip()))
+            if not cells and not _UNDER_HEADER.match("".join(lines[number : number + 1])):
+                yield _torn(root, path, number, "this row is in no table: put it below a header")
+            elif cells not in {0, found}:
+                yield _torn(root, path, number, f"{found - 1} cells where the header has {cells - 1}")
+            cells = cells or found
+
+
+def _torn(root: Path, path: Path, line: int, sentence: str) -> Finding:
+    return Finding(rule="tables-are-whole", path=relative(path, root), line=line, sentence=sentence)
 
 
 def scripts_run(root: Path) -> Iterator[Finding]:

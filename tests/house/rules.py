@@ -36,6 +36,7 @@ RULES: dict[str, Rule] = {
     "changes-are-named": paper.changes_are_named,
     "installs-what-there-is": installs.installs_what_there_is,
     "decisions-are-listed": paper.decisions_are_listed,
+    "tables-are-whole": paper.tables_are_whole,
     "scripts-run": paper.scripts_run,
     "verdicts-with-errors": verdicts.verdicts_with_errors,
 }

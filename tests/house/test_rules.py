@@ -132,6 +132,7 @@ PLANTED = [
     ("links-resolve", "docs/a.md", "# One\n[b](#two)\n", "# Two\n[b](#two)\n"),
     ("changes-are-named", "changes/fix.md", "Mended.\n", None),
     ("changes-are-named", "changes/002.fixed.md", "", "Mended.\n"),
+    ("tables-are-whole", "docs/a.md", "| a |\n| --- |\n| 1 | 2 |\n", "| a |\n| --- |\n| 1 |\n"),
     ("scripts-run", "dev/verb", "echo\n", None),
     ("scripts-run", ".ci/run", "#!/usr/bin/env bash\nif\n", None),
 ]
@@ -233,6 +234,23 @@ def test_a_dependency_without_its_line_is_found(tmp_path: Path) -> None:
     assert [one.name for one in paper.dependencies_have_a_line(tmp_path)] == ["msgspec", "@a/b"]
     plant(tmp_path, paper.DEPENDENCIES, "| `msgspec` | wire shapes | BSD-3-Clause |\n| `@a/b` | | |\n")
     assert list(paper.dependencies_have_a_line(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("| a | b |\n| --- | --- |\n| 1 | 2 |\n", []),
+        ("| a | b |\n| --- | --- |\n| `x \\| y` | 2 |\n", []),
+        ("```\n| 1 |\n```\n", []),
+        ("| a | b |\n| --- | --- |\n| 1 |\n", [3]),
+        ("| a | b |\n| --- | --- |\n| 1 | x | y |\n", [3]),
+        ("| a | b |\n| --- | --- |\n| 1 | 2 |\n\n| 3 | 4 |\n", [5]),
+        ("| a |\n| --- | --- |\n", [2]),
+    ],
+)
+def test_broken_table_is_found_with_its_line(tmp_path: Path, text: str, lines: list[int]) -> None:
+    plant(tmp_path, "docs/page.md", text)
+    assert [one.line for one in paper.tables_are_whole(tmp_path)] == lines
 
 
 PROJECT = """[project]
