@@ -22,7 +22,7 @@ from taskbound.core.policy import (
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action.explain import explain
 from taskbound.flows.decision import Refusals
-from taskbound.flows.identity import register_person
+from taskbound.flows.identity import Groups, register_person
 from taskbound.flows.means import Actor
 from taskbound.flows.policy import Policies, Refused, examine, examine_kept, replay
 from taskbound.flows.policy.examine import OtherBaseError
@@ -54,7 +54,16 @@ def task(world: World) -> Task:
     return world.settle_in()
 
 
+def add_finance(world: World) -> None:
+    """The group that `LARGE` asks."""
+    with world.store.read() as snapshot:
+        there = snapshot.identities.groups("default")
+    if not there:
+        Groups(world.means).add("default", "finance", ANN, owns=True)
+
+
 def propose(world: World, text: str = NEVER, *, actor: Actor = ANN, note: str = "") -> str:
+    add_finance(world)
     seen = examine(world.means, "default", {"own.cedar": text}, {})
     kept = world.bundles.propose("default", seen, note, actor)
     assert isinstance(kept, StoredBundle)

@@ -190,3 +190,37 @@ def test_a_policy_is_validated_for_few_actions_as_it_is_for_all() -> None:
         if list(validated([piece], [policy], tools))
     }
     assert alone == expected
+
+
+GROUPS = ("finance", "reviewers")
+
+
+@pytest.mark.parametrize(
+    ("lifter", "groups", "words", "hint"),
+    [
+        ("approval:reviewers", GROUPS, "", ""),
+        ("approval:reviewers:2", GROUPS, "", ""),
+        ("approval:agent", (), "", ""),
+        ("confirm", (), "", ""),
+        ("evidence:jws.tickets", (), "", ""),
+        ("step-up:mfa@300", (), "", ""),
+        ("approval:reviewerz", None, "", ""),
+        (
+            "approval:reviewerz",
+            GROUPS,
+            "unknown-group: no group is named `reviewerz`",
+            "`finance`, `reviewers`",
+        ),
+        ("approval:reviewerz:2", GROUPS, "unknown-group: no group is named `reviewerz`", "`finance`"),
+        ("approval:finance", (), "unknown-group: no group is named `finance`", "person group add"),
+        ("evidence:ticket", None, "not-liftable: a policy holds it until `evidence:ticket`", "evidence:jws"),
+        ("evidence:jwss", GROUPS, "not-liftable: a policy holds it until `evidence:jwss`", "evidence:jws"),
+    ],
+)
+def test_hold_that_nothing_can_lift_is_a_problem(
+    lifter: str, groups: tuple[str, ...] | None, words: str, hint: str
+) -> None:
+    text = about_log("true").replace("forbid", f'@hold("{lifter}")\nforbid')
+    found = LANGUAGE.problems({"a.cedar": text}, TOOLS, groups)
+    assert [one.policy for one in found] == ["a"] * bool(words)
+    assert all(one.words.startswith(words) and hint in one.hint for one in found)

@@ -1,6 +1,6 @@
 """What an agent reads while its action waits for people: who is asked, the approval's id, and until when.
 
-1. A group is named as the policy names it, and persons where the policy names none. The day of the deadline is
+1. A group is named as the policy names it, and persons where the policy names none. The deadline's day is
    named where it is not the day of the question.
 """
 

@@ -1,6 +1,7 @@
 """Looking at a bundle before it is kept, and again before it is put in force.
 
-1. It is looked at for the tools that are pinned, and with the base, as it would be in force.
+1. It is looked at for the tools that are pinned and the groups that exist, and with the base, as it would be
+   in force.
 2. What holds the base of another version was looked at with that: it has to be proposed anew.
 3. A policy that names no action was about calls alone as long as the base knew no operations. With a base
    that does it would be about operations too, which nobody looked at: such a bundle keeps the base that it
@@ -164,7 +165,8 @@ def _look(means: Means, namespace: str, bundle: PolicyBundle) -> Examined:
     archive = pack(bundle)
     with means.store.read() as snapshot:
         tools = tools_of(snapshot, namespace)
-    found = means.policy.language.problems(bundle.own, tools)  # 1
+        groups = tuple(one.name for one in snapshot.identities.groups(namespace))
+    found = means.policy.language.problems(bundle.own, tools, groups)  # 1
     if not found:
         try:
             require_loads(means, bundle, bundle_digest(archive))

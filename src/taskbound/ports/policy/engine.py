@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from taskbound.core.policy import (
         PolicyAnswer,
@@ -108,8 +108,17 @@ class PolicyLanguage(Protocol):
     def rights(self) -> PolicyEngine:
         """An engine of what comes with Taskbound about operations, and of nothing else."""
 
-    def problems(self, files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[PolicyProblem, ...]:
-        """What is wrong with these files. MUST find a name that none of the tools has."""
+    def problems(
+        self,
+        files: Mapping[str, str],
+        tools: Sequence[PolicyTool],
+        groups: Collection[str] | None = None,
+    ) -> tuple[PolicyProblem, ...]:
+        """What is wrong with these files.
+
+        MUST find a name that none of the tools has, and a group that a hold names and that is none of the
+        groups; None where they are not known.
+        """
 
     def vocabulary(self, tools: Sequence[PolicyTool]) -> str:
         """What policies for these tools can read, for editors."""

@@ -182,3 +182,23 @@ def test_no_text_of_a_bundle_stands_where_our_words_stand(place: Installation, r
         assert "\u202e" not in out
         assert sum(line.startswith("state") for line in out.splitlines()) <= 1
         assert sum(line.startswith("signature") for line in out.splitlines()) <= 1
+
+
+def test_hold_for_unknown_group_is_refused_by_validate_and_propose(place: Installation, rules: Path) -> None:
+    held = NEVER.replace("forbid", '@hold("approval:reviewerz")\nforbid', 1)
+    (rules / "own.cedar").write_text(held, encoding="utf-8")
+    cases = CASES.replace("{ refuse: forbidden,", "{ hold: [approval:reviewerz],")
+    (rules / "own.cases.yaml").write_text(cases, encoding="utf-8")
+    assert place("person", "group", "add", "reviewers").status == 0
+    for word in ("validate", "propose"):
+        refused = place("policy", word, "rules")
+        assert (refused.status != 0, "no group is named `reviewerz`" in refused.out + refused.err) == (
+            True,
+            True,
+        )
+        assert "the groups are `reviewers`" in refused.out + refused.err
+    assert place("policy", "list", "--json").document["rows"] == []
+    tools = place.project / "tools.json"
+    tools.write_text(place("tool", "list", "--json").out, encoding="utf-8")
+    alone = place("policy", "validate", "rules", "--tools", str(tools))
+    assert (alone.status, "were not looked up" in alone.err) == (0, True), alone

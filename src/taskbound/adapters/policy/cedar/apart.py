@@ -20,7 +20,7 @@ from taskbound.adapters.policy.cedar.problems import problems_of
 from taskbound.core.policy import PolicyProblem, PolicyTool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 __all__ = ["ApartLanguage"]
 
@@ -44,6 +44,7 @@ class _Tool(msgspec.Struct, frozen=True, kw_only=True):
 class _Asked(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     tools: tuple[_Tool, ...]
+    groups: tuple[str, ...] | None
 
 
 class ApartLanguage(CedarLanguage):
@@ -54,9 +55,20 @@ class ApartLanguage(CedarLanguage):
         self._patience = patience
         self._command = tuple(command)
 
-    def problems(self, files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[PolicyProblem, ...]:
+    def problems(
+        self,
+        files: Mapping[str, str],
+        tools: Sequence[PolicyTool],
+        groups: Collection[str] | None = None,
+    ) -> tuple[PolicyProblem, ...]:
         """What is wrong with these files for these tools."""
-        asked = msgspec.json.encode(_Asked(files=dict(files), tools=tuple(map(_told, tools))))
+        asked = msgspec.json.encode(
+            _Asked(
+                files=dict(files),
+                tools=tuple(map(_told, tools)),
+                groups=None if groups is None else tuple(groups),
+            )
+        )
         try:
             done = subprocess.run(  # noqa: S603 - our own module, by the interpreter that runs this
                 self._command, input=asked, capture_output=True, timeout=self._patience, check=True
@@ -104,7 +116,7 @@ def _main() -> None:
         )
         for one in asked.tools
     ]
-    sys.stdout.buffer.write(msgspec.json.encode(problems_of(asked.files, tools)))
+    sys.stdout.buffer.write(msgspec.json.encode(problems_of(asked.files, tools, asked.groups)))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from taskbound.adapters.policy.cedar.vocabulary import schema_text
 from taskbound.core.policy import PolicySyntaxError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from taskbound.core.policy import PolicyProblem, PolicyTool
 
@@ -31,9 +31,14 @@ class CedarLanguage:
         """An engine that answers for what comes with Taskbound about operations, and for nothing else."""
         return CedarPolicyEngine(rights())
 
-    def problems(self, files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[PolicyProblem, ...]:
+    def problems(
+        self,
+        files: Mapping[str, str],
+        tools: Sequence[PolicyTool],
+        groups: Collection[str] | None = None,
+    ) -> tuple[PolicyProblem, ...]:
         """What is wrong with these files for these tools."""
-        return problems_of(files, tools)
+        return problems_of(files, tools, groups)
 
     def vocabulary(self, tools: Sequence[PolicyTool]) -> str:
         """The schema of what policies for these tools can read."""

@@ -14,6 +14,8 @@
    an action in another spelling, and is read for all.
 6. A policy that can be about operations is read for those that its head fits as well, with or without a tool
    (`operation_problems`); one that is about operations alone is read for no tool.
+7. What holds until something that can't be given, or until a group answers that does not exist, would refuse
+   whatever it holds (`not-liftable`, `no-approver`).
 """
 
 from __future__ import annotations
@@ -31,10 +33,11 @@ from taskbound.adapters.policy.cedar.reads import paths, reads_within
 from taskbound.adapters.policy.cedar.shape import Choice, Record, Shape, Untold, shape_of
 from taskbound.adapters.policy.cedar.text import Piece, split
 from taskbound.adapters.policy.cedar.vocabulary import context_of, counted, keyed, schema_of
+from taskbound.core.approval import AGENT, NeedKind, UnliftableError, needs_of
 from taskbound.core.policy import FACTS, PolicyProblem, PolicySyntaxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from taskbound.adapters.policy.cedar.bundle import Policy
     from taskbound.adapters.policy.cedar.head import Fit
@@ -51,12 +54,15 @@ _APART: Final = re.compile(r'[\s"]+')
 _PATH: Final = re.compile(r"`[^`]*`")
 
 
-def problems_of(files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[PolicyProblem, ...]:
+def problems_of(
+    files: Mapping[str, str], tools: Sequence[PolicyTool], groups: Collection[str] | None = None
+) -> tuple[PolicyProblem, ...]:
     """What is wrong with the files of a bundle, in their order; nothing when all is well.
 
     Args:
         files: Text by name.
         tools: The tools that are pinned in the namespace in which the bundle will hold.
+        groups: The groups of persons in that namespace; None where they are not known (rule 7).
     """
     found: list[PolicyProblem] = []
     names: dict[str, str] = {}
@@ -80,6 +86,7 @@ def problems_of(files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[
     for file, every, named in read:
         wrong = operation_problems(every, named)  # 6
         more = [_problem(file, every[number], named[number].name, *one) for number, one in wrong]
+        more += _unliftable(file, every, named, groups)  # 7
         found += more[: _MOST - len(found)]
         if not tools:
             continue
@@ -93,6 +100,33 @@ def problems_of(files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[
                 strange.add(name)
                 found.append(problem)
     return tuple(sorted(found, key=lambda one: (list(files).index(one.file), one.line, one.column)))
+
+
+def _unliftable(
+    file: str, pieces: Sequence[Piece], policies: Sequence[Policy], groups: Collection[str] | None
+) -> Iterator[PolicyProblem]:
+    """The policies whose hold nothing can lift (rule 7)."""
+    for piece, policy in zip(pieces, policies, strict=True):
+        why = _lifted_by_nothing(policy.lifter, groups)
+        if why is not None:
+            yield _problem(file, piece, policy.name, *why)
+
+
+def _lifted_by_nothing(lifter: str, groups: Collection[str] | None) -> tuple[str, str] | None:
+    """Why nothing could lift this hold, and what to do; None where something can."""
+    try:
+        needs = needs_of((lifter,) if lifter else ())
+    except UnliftableError as error:
+        return f"{error.code}: {error.message}", error.advice
+    for need in needs if groups is not None else ():
+        if need.kind is NeedKind.APPROVAL and need.group != AGENT and need.group not in groups:
+            there = ", ".join(f"`{one}`" for one in sorted(groups))
+            words = f"unknown-group: no group is named `{need.group}`, which `@hold` asks"
+            return (
+                words,
+                f"the groups are {there}" if there else "there are no groups: `taskbound person group add`",
+            )
+    return None
 
 
 def _of_calls(

@@ -17,7 +17,7 @@ from taskbound.core.policy import (
 )
 from taskbound.core.policy.operation_case import OperationCase
 from taskbound.surfaces.cli.action import explain_action
-from taskbound.surfaces.cli.policy.folder import pinned_tools, read_folder
+from taskbound.surfaces.cli.policy.folder import known_groups, pinned_tools, read_folder
 from taskbound.surfaces.cli.policy.kept import read_rules
 from taskbound.surfaces.cli.policy.trying import (
     Problem,
@@ -128,7 +128,10 @@ def validate(session: Session, folder: FolderArgument, tools: ToolsOption = "") 
     known = pinned_tools(session, found, tools)
     if sum(text.count("@id") for text in found.files.values()) * len(known) > _SLOW:
         session.screen.note(f"comparing the policies with {len(known)} tools: this can take a while", "dim")
-    problems = problems_of(session, found, known)
+    groups = known_groups(session, found, tools)
+    if groups is None and any("approval:" in text for text in found.files.values()):
+        session.screen.note("the groups that `@hold` names were not looked up: no daemon was asked")
+    problems = problems_of(session, found, known, groups)
     if session.screen.json:
         session.screen.document(Problems(problems=problems))
     else:

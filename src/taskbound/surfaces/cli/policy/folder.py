@@ -22,12 +22,13 @@ from taskbound.core.policy import MAX_BUNDLE, MAX_FILES, BadBundleError, PolicyT
 from taskbound.core.tool import parse_definition
 from taskbound.surfaces.cli.reading import BadInputError, FileError, read_file
 from taskbound.surfaces.cli.screen import shown
+from taskbound.wire.identity import GroupRows, ListGroups
 from taskbound.wire.tool import ListTools, ToolRows
 
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.session import Session
 
-__all__ = ["PolicyFolder", "pinned_tools", "read_folder"]
+__all__ = ["PolicyFolder", "known_groups", "pinned_tools", "read_folder"]
 
 _CASES: Final = re.compile(r"[a-z0-9][a-z0-9._-]*\.cases\.(json|ya?ml)")
 _TOOLS: Final = "tools.json"
@@ -122,6 +123,13 @@ def pinned_tools(session: Session, folder: PolicyFolder, told: str) -> dict[str,
             idempotent=row.idempotent,
         )
     return tools
+
+
+def known_groups(session: Session, folder: PolicyFolder, told: str) -> frozenset[str] | None:
+    """Names of the groups of persons; None where a file has the tools and no daemon is asked."""
+    if told or folder.has_tools:
+        return None
+    return frozenset(one.name for one in session.ask(ListGroups(), GroupRows).rows)
 
 
 def _read(path: Path, left: int) -> bytes:

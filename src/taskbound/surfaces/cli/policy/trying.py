@@ -25,7 +25,7 @@ from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.wire.document import read_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from taskbound.core.policy import PolicyCase, PolicyTool
     from taskbound.ports.policy import PolicyEngine
@@ -84,9 +84,9 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def problems_of(
-    session: Session, folder: PolicyFolder, tools: Mapping[str, PolicyTool]
+    session: Session, folder: PolicyFolder, tools: Mapping[str, PolicyTool], groups: Collection[str] | None
 ) -> tuple[Problem, ...]:
-    """What is wrong with the folder's policies, for these tools."""
+    """What is wrong with the folder's policies, for these tools and groups, where they are known."""
     language = session.plugs.policies()
     found = tuple(
         Problem(
@@ -97,7 +97,7 @@ def problems_of(
             hint=one.hint,
             policy=one.policy,
         )
-        for one in language.problems(folder.files, tuple(tools.values()))
+        for one in language.problems(folder.files, tuple(tools.values()), groups)
     )
     if not found:
         engine_of(session, folder)  # with the base, as it would be in force
