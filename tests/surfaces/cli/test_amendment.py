@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -67,7 +68,9 @@ def answer(place: Installation, folder: Path, word: str, amendment: str, *more: 
     assert made.status == 0, made.err
     assert "8" in made.out
     signature.write_bytes(sign(folder / "bea", file.read_bytes()))
-    return ("approval", word, amendment, "--statement", str(file), "--signature", str(signature))
+    brings = shlex.split(made.out.splitlines()[-1])
+    assert brings[:4] == ["taskbound", "approval", word, amendment]
+    return tuple(brings[1:])
 
 
 def test_a_widening_is_asked_for_shown_signed_with_ssh_keygen_and_counts(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -86,7 +87,32 @@ def test_what_is_held_is_shown_signed_with_ssh_keygen_and_runs_once(
     assert "consumed" in place("approval", "list", "--state", "consumed").out
     assert place("approval", "list").out == "nothing waits for an answer\n"
     again = place("approval", "sign", action, "--key", str(tmp_path / "alice"))
-    assert (again.status, "approval-over" in again.err) == (3, True)
+    assert (again.status, "approval-over" in again.err, "it is consumed" in again.err) == (3, True, True)
+    assert "You are about to sign" not in again.err
+
+
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [
+        ((), "approved"),
+        (("--retries", "2"), "approved"),
+        (("--deny",), "denied"),
+        (("--set", "size=4"), "narrowed"),
+    ],
+)
+def test_commands_printed_with_a_statement_answer_the_question_as_printed(
+    place: Installation, agent: subprocess.Popen[str], tmp_path: Path, more: tuple[str, ...], state: str
+) -> None:
+    action, file = line(agent), tmp_path / "the answer"
+    (key,) = place("person", "key", "list", "--json").document["rows"]
+    made = place("approval", "statement", action, "--by", key["key"], "--file", str(file), *more)
+    assert made.status == 0, made.err
+    signs, brings = (shlex.split(one) for one in made.out.splitlines()[-2:])
+    subprocess.run([str(tmp_path / "alice") if one == "KEYFILE" else one for one in signs], check=True)
+    assert brings[0] == "taskbound"
+    answered = place(*brings[1:])
+    assert (answered.status, state in answered.out) == (0, True), answered
+    assert place("approval", "show", action, "--json").document["row"]["state"] == state
 
 
 def test_a_statement_that_was_signed_elsewhere_is_brought_and_a_denial_is_final(
@@ -147,6 +173,10 @@ def test_a_question_is_watched_and_withdrawn(place: Installation, agent: subproc
     assert place("approval", "withdraw", action, "--reason", "not now", "--yes").status == 0
     assert place("approval", "watch", "--once").out == ""
     assert "not now" in place("approval", "show", action).out
+    file = place.project / "answer"
+    (key,) = place("person", "key", "list", "--json").document["rows"]
+    made = place("approval", "statement", action, "--by", key["key"], "--file", str(file))
+    assert (made.status, "is over: it is withdrawn" in made.err, file.exists()) == (3, True, False)
 
 
 def test_a_call_is_narrowed_with_one_signature_and_what_runs_instead_shows_what_it_narrows(

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import select
+import shlex
 import signal
 import sys
 from contextlib import ExitStack
@@ -271,7 +272,7 @@ class Voters(Office):
         made = self.place(*words)
         assert made.status == 0, made.err
         signature.write_bytes(sign(self.folder / name, file.read_bytes()))
-        return ("--statement", str(file), "--signature", str(signature))
+        return tuple(shlex.split(made.out.splitlines()[-1])[1:])
 
 
 def test_who_may_answer_one_step_is_shown_as_may_deny_and_denies(fresh: Installation, tmp_path: Path) -> None:
@@ -281,10 +282,10 @@ def test_who_may_answer_one_step_is_shown_as_may_deny_and_denies(fresh: Installa
     plan = voters.propose([STEPS[0], {"tool": "fs__drop", "arguments": {}}, STEPS[1]])
     shown = place("approval", "show", plan).out
     assert re.search(r"^may answer +bea\nmay deny +bea\n +┊ cleo\n", shown, re.MULTILINE), shown
-    signed = place("approval", "sign", plan, *voters.brought(plan, "cleo"))
+    signed = place(*voters.brought(plan, "cleo"))
     assert (signed.status, "not-entitled" in signed.err) == (3, True)
-    assert place("approval", "sign", plan, *voters.brought(plan, "bea")).status == 0
-    denied = place("approval", "deny", plan, *voters.brought(plan, "cleo", "--deny"))
+    assert place(*voters.brought(plan, "bea")).status == 0
+    denied = place(*voters.brought(plan, "cleo", "--deny"))
     assert denied.out.rstrip().endswith(f"{plan} is denied: step 2, and the rest is superseded")
     shown = place("approval", "show", plan).out
     assert re.search(r"^answers +approve by bea\n +┊ deny by cleo of step 2\n", shown, re.MULTILINE), shown

@@ -61,7 +61,7 @@ def require_denial(stored: StoredPlan, ask: OpenApproval) -> None:
     if not ask.deny:
         raise SignedTogetherError(
             f"a page shows one action, and `{stored.plan.id}` is several",
-            remedy="approve it with `taskbound approval sign`; a page takes a denial of it",
+            remedy=f"approve it with `taskbound approval sign {stored.plan.id} --key FILE`",
         )
     _require_open(stored)
     if stored.plan.digest != ask.digest:

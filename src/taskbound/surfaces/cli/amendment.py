@@ -36,6 +36,7 @@ from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_fi
 from taskbound.surfaces.cli.scope.commands import show_difference
 from taskbound.surfaces.cli.screen import Screen, Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.sheets import require_open
 from taskbound.surfaces.cli.signing import sign_statement
 from taskbound.surfaces.cli.task import TaskArgument, app, show_task
 from taskbound.wire.amendment import AmendmentDetail, AskAmendment, ShowAmendment
@@ -135,7 +136,8 @@ def refuse_amendment(name: str) -> None:
     if is_amendment(name):
         raise BadInputError(
             f"`{shown(name)}` is an amendment of a task",
-            remedy="answer it with `taskbound approval sign` or `taskbound approval deny`",
+            remedy=f"answer it with `taskbound approval sign {shown(name)} --key FILE`, or with"
+            f" `taskbound approval deny {shown(name)} --key FILE`",
         )
 
 
@@ -172,7 +174,7 @@ def ask_amendment(session: Session, wanted: Asking) -> None:
             ("digest", question.digest),
         ]
     )
-    screen.note(f"next: one of them says `taskbound approval sign {shown(question.id)} --key …`", "dim")
+    screen.note(f"next: an approver runs `taskbound approval sign {shown(question.id)} --key FILE`", "dim")
 
 
 def show_amendment(session: Session, name: str) -> None:
@@ -194,6 +196,7 @@ def answer_amendment(session: Session, name: str, brought: tuple[str, str, str],
     """
     key, statement_file, signature = brought
     found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
+    require_open(name, found.row.state)
     question, before = read_amendment(found)
     if statement_file and signature and not key:
         text, signed = _text(statement_file), _text(signature)
@@ -222,6 +225,7 @@ def answer_amendment(session: Session, name: str, brought: tuple[str, str, str],
 def amendment_statement(session: Session, name: str, by: tuple[str, str], kind: AnswerKind) -> str:
     """What this person signs with this key, for an amendment that is shown."""
     found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
+    require_open(name, found.row.state)
     question, before = read_amendment(found)
     _print_to_sign(session, found, question, before)
     return _statement(question, by, kind)

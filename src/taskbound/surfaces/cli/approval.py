@@ -7,10 +7,12 @@
 4. What a call is narrowed to is made here from the held action, by the values that its approver gives:
    nothing else of it can differ, and both digests stand in what is signed.
 5. An answer covers no retry unless it is said, and then that stands in what is signed.
+6. What is over is refused with its state, before a statement is written or a passphrase is asked for.
 """
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -41,7 +43,7 @@ from taskbound.surfaces.cli.plan import answer_plan, is_plan, plan_statement, sh
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.surfaces.cli.sheets import action_from, question_from, sheet_from
+from taskbound.surfaces.cli.sheets import action_from, question_from, require_open, sheet_from
 from taskbound.surfaces.cli.signing import sign_statement
 from taskbound.wire.approval import (
     AnswerApproval,
@@ -54,8 +56,11 @@ from taskbound.wire.approval import (
     WithdrawApproval,
 )
 from taskbound.wire.connection import Done
+from taskbound.wire.openssh import SIGNED_FOR
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from taskbound.core.approval import Question
     from taskbound.surfaces.cli.narrowing import Narrower
     from taskbound.wire.action import Changed
@@ -143,7 +148,7 @@ def statement(
 ) -> None:
     """Write what is to be signed, for a key that is on another machine.
 
-    Its holder signs it with `ssh-keygen -Y sign -n taskbound-approval -f KEYFILE FILE`.
+    It prints the command that signs the file, and the one that brings the signature back.
     """
     if deny_it and values:
         raise BadInputError("an answer is a denial or a narrowing, and not both")
@@ -157,6 +162,7 @@ def statement(
     else:
         refuse_amendment(approval)
         found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+        require_open(approval, found.row.state)  # 6
         question = question_from(found)
         less = narrower(found.arguments.encode(), values) if values else None
         _print(session, found, question)
@@ -164,7 +170,10 @@ def statement(
         said = yes_of(question, person) if kind is AnswerKind.APPROVE else kind
         text = _statement(found, question, (person, by), (said, retries), less)
     write_file(file, [text.encode()])
-    session.done(Done(), f"written to {shown(file)}: sign it, and bring it with `taskbound approval sign`")
+    session.done(Done(), f"written to {shown(file)}")
+    if not session.screen.json:
+        for line in _next(approval, file, kind, values or (), retries):
+            session.screen.line(f"  {shown(line)}")
 
 
 @command(
@@ -252,7 +261,8 @@ def open_page(
         if not deny_it:
             raise BadInputError(
                 "a page shows one action: it takes no yes to a plan",
-                remedy="sign a plan with `taskbound approval sign`; `--deny` opens a page to deny it",
+                remedy=f"sign it with `taskbound approval sign {shown(approval)} --key FILE`;"
+                f" `taskbound approval open {shown(approval)} --deny` opens a page to deny it",
             )
         plan, _ = show_plan_to_sign(session, approval)
         ask_page(
@@ -262,6 +272,7 @@ def open_page(
         return
     refuse_amendment(approval)
     found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+    require_open(approval, found.row.state)  # 6
     question = question_from(found)
     _print(session, found, question)
     ask = OpenApproval(
@@ -338,6 +349,7 @@ def _answer(
         return
     refuse_amendment(approval)
     found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+    require_open(approval, found.row.state)  # 6
     question = question_from(found)
     less = narrower(found.arguments.encode(), values or []) if kind is AnswerKind.NARROW else None
     if statement_file and signature and not key:
@@ -365,6 +377,16 @@ def _answer(
         session.screen.document(said)
         return
     session.screen.line(f"{shown(question.id)} is narrowed; {_told(said)}" if less else _told(said))
+
+
+def _next(approval: str, file: str, kind: AnswerKind, values: Sequence[str], retries: int) -> tuple[str, str]:
+    """The commands that sign a statement and bring it; `KEYFILE` is the signer's own."""
+    verb = {AnswerKind.DENY: "deny", AnswerKind.NARROW: "narrow"}.get(kind, "sign")
+    words = ["taskbound", "approval", verb, approval, *(word for one in values for word in ("--set", one))]
+    words += ["--retries", str(retries)] if retries else []
+    words += ["--statement", file, "--signature", f"{file}.sig"]
+    signs = ["ssh-keygen", "-Y", "sign", "-n", SIGNED_FOR, "-f", "KEYFILE", file]
+    return shlex.join(signs), shlex.join(words)
 
 
 def _require_yes(approval: str, retries: int, *, plain: bool) -> None:

@@ -26,7 +26,7 @@ from taskbound.core.clock import Instant
 from taskbound.surfaces.cli.person_key import own_key
 from taskbound.surfaces.cli.reading import BadInputError, read_file
 from taskbound.surfaces.cli.screen import Words, shown
-from taskbound.surfaces.cli.sheets import question_from, sheet_from
+from taskbound.surfaces.cli.sheets import question_from, require_open, sheet_from
 from taskbound.surfaces.cli.signing import sign_statement
 from taskbound.wire.approval import AnswerPlan, PlanDetail, PlanSaid, ShowPlan
 
@@ -63,6 +63,7 @@ def show_plan(session: Session, name: str) -> None:
 def show_plan_to_sign(session: Session, name: str) -> tuple[Plan, list[Question]]:
     """The plan and its questions, when they were shown whole: what will be signed."""
     found = session.ask(ShowPlan(plan=name), PlanDetail)
+    require_open(name, found.state)
     plan, questions = _read(found)
     _print(session, found, plan, questions)
     return plan, questions
@@ -98,6 +99,7 @@ def answer_plan(session: Session, name: str, brought: tuple[str, str, str], *, k
             "a step of a plan can't be narrowed", remedy="deny the plan, and have another proposed"
         )
     found = session.ask(ShowPlan(plan=name), PlanDetail)
+    require_open(name, found.state)
     plan, questions = _read(found)
     if statement_file and signature and not key:
         text = _read_file(statement_file)

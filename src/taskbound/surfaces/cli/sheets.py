@@ -6,15 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import Action, Frame
-from taskbound.core.approval import UnreadableQuestionError, parse_question
+from taskbound.core.approval import OPEN, ApprovalOverError, UnreadableQuestionError, parse_question
 from taskbound.core.approval.sheet import sheet_of
+from taskbound.surfaces.cli.screen import shown
 
 if TYPE_CHECKING:
     from taskbound.core.approval import Question
     from taskbound.core.approval.sheet import SheetOf
     from taskbound.wire.approval import ApprovalDetail
 
-__all__ = ["action_from", "question_from", "sheet_from"]
+__all__ = ["action_from", "question_from", "require_open", "sheet_from"]
 
 
 def question_from(found: ApprovalDetail) -> Question:
@@ -30,6 +31,19 @@ def question_from(found: ApprovalDetail) -> Question:
             remedy="sign nothing, and look who answers at the socket: `taskbound doctor`",
         )
     return question
+
+
+def require_open(name: str, state: str) -> None:
+    """Go on only with a question, plan or amendment that can still be answered, before anybody signs.
+
+    Raises:
+        ApprovalOverError: It is over.
+    """
+    if state not in {one.value for one in OPEN}:
+        raise ApprovalOverError(
+            f"`{shown(name)}` is over: it is {shown(state)}",
+            remedy=f"look at it with `taskbound approval show {shown(name)}`",
+        )
 
 
 def action_from(found: ApprovalDetail, question: Question, arguments: bytes = b"") -> Action:

@@ -155,7 +155,7 @@ def say_held(session: Session, refused: Refused) -> None:
     action = shown(refused.action)
     screen.note(
         f"taskbound: `taskbound approval show {action}` shows it to them, and they sign it with"
-        f" `taskbound approval sign {action}`; Ctrl-C takes the question back",
+        f" `taskbound approval sign {action} --key FILE`; Ctrl-C takes the question back",
         "",
     )
 
