@@ -43,8 +43,8 @@ CALL_WITHIN = (
     " `@client.guard(…)` [no-client]"
 )
 MAKE_ONE = (
-    "what to do: make one with `taskbound init`, or with `taskbound serve` where no client is to be gated"
-    " [no-data-directory]"
+    "what to do: make one with `taskbound init`, or with `taskbound serve` where no client is to be gated;"
+    " an approver makes none, and signs what the owner sends (`docs/guides/people.md`) [no-data-directory]"
 )
 LIST = "what to do: list them with `taskbound agent list` or `taskbound person list` [no-task-started]"
 PROGRAMS = {

@@ -49,14 +49,20 @@ class NoHomeError(UnavailableError):
     """There is no data directory yet."""
 
     code = "no-data-directory"
-    remedy = "make one with `taskbound init`, or with `taskbound serve` where no client is to be gated"
+    remedy = (
+        "make one with `taskbound init`, or with `taskbound serve` where no client is to be gated; an"
+        " approver makes none, and signs what the owner sends (`docs/guides/people.md`)"
+    )
 
 
 class ForeignHomeError(DeniedError):
     """The data directory, or a place that it needs, is not this user's."""
 
     code = "foreign-data-directory"
-    remedy = "name one of your own with `--home`, or leave `--home` and TASKBOUND_HOME out for your usual one"
+    remedy = (
+        "name one of your own with `--home`, or leave `--home` and TASKBOUND_HOME out for your usual one; an"
+        " approver signs what the owner sends (`docs/guides/people.md`)"
+    )
 
 
 class OpenHomeError(DeniedError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.wiring.home import find_socket
+from tests.house.tree import ROOT
 from tests.peers.openssh import make_key, sign
 
 if TYPE_CHECKING:
@@ -113,6 +114,27 @@ def test_commands_printed_with_a_statement_answer_the_question_as_printed(
     answered = place(*brings[1:])
     assert (answered.status, state in answered.out) == (0, True), answered
     assert place("approval", "show", action, "--json").document["row"]["state"] == state
+
+
+def test_check_of_the_guide_finds_what_is_not_what_the_statement_names(
+    place: Installation, agent: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    action = line(agent)
+    (key,) = place("person", "key", "list", "--json").document["rows"]
+    made = place("approval", "statement", action, "--by", key["key"], "--file", str(tmp_path / "answer"))
+    assert made.status == 0, made.err
+    page = (ROOT / "docs/guides/approvals.md").read_text(encoding="utf-8")
+    (check,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    said = place("approval", "show", action, "--json").out
+    for before, after, verdict in (
+        ("", "", "same"),
+        ("/a", "/b", "DIFFERENT: do not sign"),
+        ("alice", "carol", "DIFFERENT: do not sign"),
+    ):
+        (tmp_path / "approval.json").write_text(said.replace(before, after) if before else said)
+        words = [sys.executable, "-I", "-c", check]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, [verdict]), done.stderr
 
 
 def test_a_statement_that_was_signed_elsewhere_is_brought_and_a_denial_is_final(
