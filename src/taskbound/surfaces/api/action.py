@@ -203,7 +203,7 @@ def waiting(daemon: Daemon, namespace: str, action: str) -> tuple[Question | Non
     means = daemon.means
     with means.store.read() as snapshot:
         found = snapshot.approvals.approval_of(namespace, action)
-        task = found and snapshot.tasks.task(namespace, found.question.task)
+        task = None if found is None else snapshot.tasks.task(namespace, found.question.task)
         if found is None or task is None:
             return None, "waiting for approval"
         circle = see_people(snapshot, namespace, means.clock.now()).circle(

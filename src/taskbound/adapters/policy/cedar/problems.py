@@ -118,7 +118,9 @@ def _lifted_by_nothing(lifter: str, groups: Collection[str] | None) -> tuple[str
         needs = needs_of((lifter,) if lifter else ())
     except UnliftableError as error:
         return f"{error.code}: {error.message}", error.advice
-    for need in needs if groups is not None else ():
+    if groups is None:
+        return None
+    for need in needs:
         if need.kind is NeedKind.APPROVAL and need.group != AGENT and need.group not in groups:
             there = ", ".join(f"`{one}`" for one in sorted(groups))
             words = f"unknown-group: no group is named `{need.group}`, which `@hold` asks"
