@@ -32,7 +32,7 @@ from taskbound.adapters.upstream.mcp.server import StdioStarter
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool.leak import Leaks
 from taskbound.sdk.client import AsyncClient
-from taskbound.surfaces.api.peer import read_peer
+from taskbound.surfaces.api.peer import hold_peer, read_peer
 from taskbound.surfaces.egress.asking import Asking
 from taskbound.surfaces.egress.authority import DaemonAuthority
 from taskbound.surfaces.egress.desk import Desk
@@ -234,7 +234,11 @@ def _connecting(path: Path) -> Connect:
 
 
 def _look(connection: socket) -> Holder:
-    proof = read_peer(connection).proof
+    held = hold_peer(connection)
+    try:
+        proof = read_peer(connection, held).proof
+    finally:
+        os.close(held)
     return Holder(uid=proof.uid, pid=proof.pid, started=proof.started)
 
 

@@ -1,14 +1,53 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.surfaces.api.peer import ancestry_of, is_alive
+from taskbound.core.identity import UnprovenError
+from taskbound.surfaces.api.peer import ancestry_of, hold_peer, is_alive, read_peer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+# A process connects and ends, and its number goes to a process that has nothing to do with it before the
+# connection is accepted. In a pid namespace of its own nothing else takes numbers.
+REUSE = """
+import os, pathlib, signal, socket, sys
+from contextlib import closing
+from taskbound.core.identity import UnprovenError
+from taskbound.surfaces.api.peer import hold_peer, read_peer
+path = sys.argv[1]
+with closing(socket.socket(socket.AF_UNIX)) as listening:
+    listening.bind(path)
+    listening.listen()
+    asker = os.fork()
+    if asker == 0:
+        socket.socket(socket.AF_UNIX).connect(path)
+        os._exit(0)
+    os.waitpid(asker, 0)
+    pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text(str(asker - 1))
+    other = os.fork()
+    if other == 0:
+        signal.pause()
+    try:
+        connection, _ = listening.accept()
+        seen = read_peer(connection, hold_peer(connection)).proof.pid
+    except UnprovenError as error:
+        seen = error.code
+    finally:
+        os.kill(other, signal.SIGKILL)
+    print(other == asker, seen)
+"""
+APART = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc")
 
 
 def tell(proc: Path, pid: int, parent: int, started: int, *, name: str = "sh") -> None:
@@ -60,3 +99,73 @@ def test_a_process_is_alive_only_under_its_own_start_time_and_while_it_can_do_so
     assert not is_alive(31, 300, proc=tmp_path)
     (tmp_path / "30" / "stat").write_text("30 (sh) Z 20" + " 0" * 17 + " 300 0\n", encoding="ascii")
     assert not is_alive(30, 300, proc=tmp_path)
+
+
+@contextmanager
+def connected(folder: Path) -> Iterator[tuple[socket.socket, int]]:
+    """The accepted side of a connection, and the process that made it and lives until it is killed."""
+    with closing(socket.socket(socket.AF_UNIX)) as listening:
+        listening.bind(str(folder / "s"))
+        listening.listen()
+        pid = os.fork()
+        if pid == 0:
+            socket.socket(socket.AF_UNIX).connect(str(folder / "s"))
+            signal.pause()
+        connection, _ = listening.accept()
+        with closing(connection):
+            try:
+                yield connection, pid
+            finally:
+                end(pid)
+
+
+def end(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    except (ChildProcessError, ProcessLookupError):
+        pass  # the test has ended it
+
+
+def test_number_reused_before_accept_is_refused(tmp_path: Path) -> None:
+    words = [*APART, sys.executable, "-c", REUSE, str(tmp_path / "s")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True unproven\n", "")
+
+
+def test_process_that_ended_before_it_is_held_is_refused(tmp_path: Path) -> None:
+    with connected(tmp_path) as (connection, pid):
+        end(pid)
+        tell(tmp_path, pid, 1, 300)  # as if another process had the number by now
+        with pytest.raises(UnprovenError):
+            read_peer(connection, hold_peer(connection), proc=tmp_path)
+
+
+def test_process_that_ends_during_the_walk_is_refused(tmp_path: Path) -> None:
+    with connected(tmp_path) as (connection, pid):
+        (tmp_path / str(pid)).mkdir()
+        stat = tmp_path / str(pid) / "stat"
+        os.mkfifo(stat)
+
+        def end_and_tell() -> None:
+            with stat.open("w", encoding="ascii") as file:  # waits for who reads it
+                end(pid)
+                file.write(f"{pid} (sh) S 1 {'0 ' * 17}300 0 0\n")
+
+        held = hold_peer(connection)
+        teller = threading.Thread(target=end_and_tell)
+        teller.start()
+        try:
+            with pytest.raises(UnprovenError):
+                read_peer(connection, held, proc=tmp_path)
+        finally:
+            teller.join()
+            os.close(held)
+
+
+def test_living_process_is_read_with_its_ancestry(tmp_path: Path) -> None:
+    with connected(tmp_path) as (connection, pid):
+        held = hold_peer(connection)
+        peer = read_peer(connection, held)
+        os.close(held)
+        assert (peer.proof.uid, peer.proof.pid, peer.ancestry) == (os.geteuid(), pid, ancestry_of(pid))

@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +15,28 @@ from taskbound.surfaces.api import connection, server
 from taskbound.wire.connection import Done, Fault, Open, Ping
 from taskbound.wire.envelope import Said
 from taskbound.wire.frame import encode_frame
-from tests.surfaces.api.test_operations import raw, station
+from tests.surfaces.api.test_operations import Station, raw, station
 
-if TYPE_CHECKING:
-    from pathlib import Path
+# Connects, asks for something once it is told to, and ends; a child has its descriptor, and says what comes.
+HEIR = """
+import os, socket, sys
+from taskbound import __version__
+from taskbound.wire.connection import Open
+from taskbound.wire.envelope import Said
+from taskbound.wire.frame import encode_frame
+from taskbound.wire.identity import RegisterPerson
+one = socket.socket(socket.AF_UNIX)
+one.settimeout(20)
+one.connect(sys.argv[1])
+one.sendall(encode_frame(Said(id=1, ask=Open(role="cli", version=__version__))))
+one.recv(65536)
+print("open", flush=True)
+sys.stdin.readline()
+one.sendall(encode_frame(Said(id=2, ask=RegisterPerson(name="bob", uid=4711))))
+if os.fork() == 0:
+    said = b"".join(iter(lambda: one.recv(65536), b""))
+    print("closed", b"has ended" in said)
+"""
 
 
 async def code_of(path: Path, data: bytes) -> str:
@@ -120,5 +140,58 @@ def test_a248_who_does_not_read_its_answers_is_read_no_further(tmp_path: Path) -
                 async with asyncio.timeout(30):
                     await wire.reading.wait()
                 side.connection_lost(None)
+
+    asyncio.run(story())
+
+
+def heir(path: Path) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", HEIR, str(path)]
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def persons_of(place: Station) -> frozenset[str]:
+    with place.world.means.store.read() as snapshot:
+        return frozenset(snapshot.identities.persons("default"))
+
+
+def pidfds() -> int:
+    """How many processes this one holds by a descriptor."""
+    found = 0
+    for one in Path("/proc/self/fdinfo").iterdir():
+        try:
+            found += "\nPid:" in one.read_text(encoding="ascii")
+        except FileNotFoundError:
+            continue  # the descriptor by which this folder is read
+    return found
+
+
+def test_connection_ends_with_its_process_once_what_it_sent_is_done(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            with heir(place.path) as process:
+                assert process.stdin is not None
+                assert process.stdout is not None
+                assert await asyncio.to_thread(process.stdout.readline) == "open\n"
+                process.stdin.write("go\n")
+                process.stdin.close()
+                process.wait()  # the loop stands still: the daemon meets its question and its end at once
+                assert await asyncio.to_thread(process.stdout.read) == "closed True\n"
+            async with asyncio.timeout(20):
+                while "bob" not in await place.daemon.read(lambda: persons_of(place)):
+                    pass
+
+    asyncio.run(story())
+
+
+def test_descriptor_of_the_process_is_closed_with_the_connection(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            before = pidfds()
+            client = await place.client()
+            assert pidfds() == before + 1
+            await place.lose(client)
+            assert pidfds() == before
+            assert await code_of(place.path, b"\xff" * 8) == "bad-frame"
+            assert pidfds() == before
 
     asyncio.run(story())

@@ -1,15 +1,21 @@
 """What the kernel says of the other end of a Unix socket, and of the processes above it.
 
-1. The uid and pid are read from the socket at accept (SO_PEERCRED); the pid is held
-   to the process by its start time, and means nothing after a restart of the machine.
+1. The uid and pid are read from the socket at accept (SO_PEERCRED). The process is held by a descriptor
+   (pidfd) as long as its connection is used: one that has ended is refused, because its number may be another
+   process's. From then on pid and start time name it, until the machine is restarted.
 2. The ancestry is walked at accept: later the parents may be gone. It is known whole or not at
    all: a parent that ends during the walk, or a line of processes without end, would hide
    who stands above, and a process that hides it is taken for nobody.
-3. Where the kernel tells less (not Linux), nobody is taken for a person.
+3. Where the kernel tells less (not Linux), nobody is taken for a person. Linux before 6.5 has no
+   SO_PEERPIDFD: there the process is held by its number, so that a number which was reused before the accept
+   is not noticed. A socket has no time of its own (fstat(2) gives 0) to compare a start time with.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import select
 import socket
 import struct
 from pathlib import Path
@@ -18,9 +24,21 @@ from typing import Final
 from taskbound.core.dataclass import dataclass
 from taskbound.core.identity import PeerProof, UnprovenError
 
-__all__ = ["Peer", "Seen", "ancestry_of", "boot_id", "is_alive", "read_peer", "read_processes"]
+__all__ = [
+    "Peer",
+    "Seen",
+    "ancestry_of",
+    "boot_id",
+    "hold_peer",
+    "is_alive",
+    "read_peer",
+    "read_processes",
+]
 
 _CREDENTIALS: Final = struct.Struct("3i")
+_DESCRIPTOR: Final = struct.Struct("i")
+_PEER_PIDFD: Final = getattr(socket, "SO_PEERPIDFD", 77)
+"""Linux's own number (asm-generic/socket.h) where Python has no name for it."""
 _PROC: Final = Path("/proc")
 _DEPTH: Final = 256
 _WALKS: Final = 16
@@ -37,11 +55,50 @@ class Peer:
     """(pid, start time) of the process and those above it, nearest first."""
 
 
-def read_peer(connection: socket.socket) -> Peer:
-    """Who is at the other end of this connection.
+def hold_peer(connection: socket.socket) -> int:
+    """A descriptor of the process at the other end of this connection, which the caller closes (rule 1).
 
     Raises:
         UnprovenError: The kernel does not say, or the process is gone already.
+    """
+    pid, _ = _credentials(connection)
+    try:
+        try:
+            held = connection.getsockopt(socket.SOL_SOCKET, _PEER_PIDFD, _DESCRIPTOR.size)
+        except OSError as error:
+            if error.errno != errno.ENOPROTOOPT:
+                raise
+            return os.pidfd_open(pid)  # 3
+    except OSError as error:
+        raise UnprovenError(f"process {pid}, which connected, can't be held: {error.strerror}") from error
+    return int(_DESCRIPTOR.unpack(held)[0])
+
+
+def read_peer(connection: socket.socket, held: int, *, proc: Path = _PROC) -> Peer:
+    """Who is at the other end of this connection.
+
+    Args:
+        connection: As it was accepted.
+        held: What `hold_peer` gave for it.
+        proc: Where the kernel tells of processes.
+
+    Raises:
+        UnprovenError: The kernel does not say, or the process has ended.
+    """
+    pid, uid = _credentials(connection)
+    ancestry = ancestry_of(pid, proc=proc)
+    if not ancestry:
+        raise UnprovenError(f"process {pid} or those above it can't be looked at")
+    if _has_ended(held):  # looked at last: whoever lives now had this number during the walk too
+        raise UnprovenError(f"process {pid}, which connected, has ended")
+    return Peer(proof=PeerProof(uid=uid, pid=pid, started=ancestry[0][1]), ancestry=ancestry)
+
+
+def _credentials(connection: socket.socket) -> tuple[int, int]:
+    """The pid and uid of who connected.
+
+    Raises:
+        UnprovenError: The kernel does not say.
     """
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
@@ -51,10 +108,14 @@ def read_peer(connection: socket.socket) -> Peer:
     except OSError as error:
         raise UnprovenError("the other end of the connection is gone") from error
     pid, uid, _ = _CREDENTIALS.unpack(raw)
-    ancestry = ancestry_of(pid)
-    if not ancestry:
-        raise UnprovenError(f"process {pid} or those above it can't be looked at")
-    return Peer(proof=PeerProof(uid=uid, pid=pid, started=ancestry[0][1]), ancestry=ancestry)
+    return pid, uid
+
+
+def _has_ended(held: int) -> bool:
+    """Whether the process of this descriptor has; a zombie, which does nothing more, has too."""
+    poll = select.poll()
+    poll.register(held, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def boot_id() -> str:

@@ -13,13 +13,18 @@
 8. Every operation is authorized by the rules in force before its work, and by nothing but them and its flow.
 9. The key of a request for an action is the action's: whether it came before is decided where it is.
 10. An egress' connection that belongs to a task never comes back: with it what it was permitted is given up.
+11. A connection ends with the process that made it: what that one has sent is read, and nothing that another
+    process sends over a descriptor that was passed on or inherited.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import secrets
+import struct
+import termios
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -35,7 +40,7 @@ from taskbound.surfaces.api.fronts import require_front, require_same_origin, se
 from taskbound.surfaces.api.network import prove, require_api, shows, told_of_kind
 from taskbound.surfaces.api.once import once
 from taskbound.surfaces.api.operations import OPERATIONS, Right
-from taskbound.surfaces.api.peer import Peer, read_peer
+from taskbound.surfaces.api.peer import Peer, hold_peer, read_peer
 from taskbound.surfaces.api.place import NotOutsideError
 from taskbound.surfaces.api.reply import Reply
 from taskbound.surfaces.api.service import is_service_seat, require_no_service, require_service_seat
@@ -63,6 +68,7 @@ OPENING: Final = 10.0
 """Seconds until a connection that was not opened is closed."""
 UNOPENED: Final = 65_536
 """Bytes of half a message that are kept for a connection that was not opened."""
+_COUNT: Final = struct.Struct("i")
 _ROLES: Final = frozenset({"api", "broker", "cli", "egress", "front", "gateway", "run"})
 
 
@@ -91,6 +97,9 @@ class SocketServer(asyncio.Protocol):
         self._buffer = FrameBuffer()
         self._transport: asyncio.Transport | None = None
         self._peer: Peer | None = None
+        self._process = -1
+        self._rest: int | None = None
+        """Bytes that are still read, once the process has ended (rule 11)."""
         self._connection: Connection | None = None
         self._requests = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,18 +111,24 @@ class SocketServer(asyncio.Protocol):
         if not isinstance(transport, asyncio.Transport):
             return
         self._transport = transport
+        connection = transport.get_extra_info("socket")
         try:
-            peer = read_peer(transport.get_extra_info("socket"))
+            self._process = hold_peer(connection)
+            peer = read_peer(connection, self._process)
             self._daemon.connections.enter(peer.proof.uid)  # 6
         except (CrowdedError, UnprovenError) as error:
             self._send(0, fault_of(error))
             transport.close()
             return
         self._peer = peer
+        self._daemon.loop.add_reader(self._process, self._left, connection.fileno())  # 11
         self._timer = self._daemon.loop.call_later(OPENING, self._close, NotOpenError("nothing was said"))
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived."""
+        if self._rest is not None:
+            data = data[: self._rest]
+            self._rest -= len(data)
         try:
             with self._daemon.worker.reading(alone=self._daemon.connections.is_single):
                 for body in self._buffer.feed(data):
@@ -123,6 +138,17 @@ class SocketServer(asyncio.Protocol):
             return
         if self._connection is None and len(self._buffer) > UNOPENED:
             self._close(NotOpenError("the connection was not opened"))  # 6
+        self._close_left()
+
+    def _left(self, descriptor: int) -> None:
+        """The process at the other end has ended (rule 11); what it sent waits to be read."""
+        self._daemon.loop.remove_reader(self._process)
+        (self._rest,) = _COUNT.unpack(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(_COUNT.size)))
+        self._close_left()
+
+    def _close_left(self) -> None:
+        if self._rest == 0:
+            self._close(UnprovenError("the process that made this connection has ended"))
 
     def _close(self, error: TaskboundError) -> None:
         self._send(0, fault_of(error))
@@ -332,6 +358,10 @@ class SocketServer(asyncio.Protocol):
         """Give a gateway its grace (rule 5)."""
         del exc
         self._stop_timer()
+        if self._process >= 0:
+            self._daemon.loop.remove_reader(self._process)
+            os.close(self._process)
+            self._process = -1
         if self._peer is not None:
             self._daemon.connections.leave(self._peer.proof.uid)
         connection = self._connection

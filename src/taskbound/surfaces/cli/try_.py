@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import selectors
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -132,7 +134,7 @@ def _in_a_fresh_home(
     session: Session, place: Place, probed: Probed, tools: Sequence[ToolDefinition]
 ) -> TryReport:
     client = session.plugs.connect(place, session.namespace, "cli")
-    pid = client.ask(Status(), StatusReport).pid
+    daemon = os.pidfd_open(client.ask(Status(), StatusReport).pid)
     try:
         task, refused, arguments = _prepare(client, place, probed, tools)
         talk = _Talk([*session.plugs.command(), "gateway", "--agent", _AGENT, "--home", str(place.home)])
@@ -143,7 +145,7 @@ def _in_a_fresh_home(
         client.ask(EndTask(task=task), Done)
     finally:
         client.close()
-        _end_daemon(pid)
+        _end_daemon(daemon)
     return TryReport(
         tools=tuple(f"{_SERVER}__{one.name}" for one in tools), listed=listed, refused=refused, answer=answer
     )
@@ -199,19 +201,13 @@ def _code_in(monitor: Path) -> str:
     raise GatewaySilentError("the monitor's file holds no code")
 
 
-def _end_daemon(pid: int) -> None:
-    """End the daemon of the trial, and wait until it has gone."""
-    end = time.monotonic() + _PATIENCE
-    pause = 0.01
-    try:
-        os.kill(pid, signal.SIGTERM)
-        while time.monotonic() < end:
-            os.kill(pid, 0)
-            time.sleep(pause)
-            pause = min(2 * pause, 0.25)
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+def _end_daemon(held: int) -> None:
+    """End the daemon of the trial, by the descriptor of its process, and wait until it has gone."""
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(held, signal.SIGTERM)
+        if not select.select([held], [], [], _PATIENCE)[0]:
+            signal.pidfd_send_signal(held, signal.SIGKILL)
+    os.close(held)
 
 
 class _Talk:
