@@ -176,7 +176,7 @@ def page_budget(root: Path) -> Iterator[Finding]:
     for name, limit in PAGE_LINES.items():
         if (root / name).exists():
             lines = len((root / name).read_text(encoding="utf-8").splitlines())
-            if lines > FILE_LINES:
+            if lines > limit:
                 yield Finding(
                     rule="page-budget", path=name, line=lines, sentence=f"cut the page to {limit} lines"
                 )
