@@ -60,6 +60,7 @@ def test_a_gateway_started_by_its_word_loads_nothing_of_the_command_line(tmp_pat
     assert loaded & FORBIDDEN == set()
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize(
     ("loading", "words"),
     [("taskbound.surfaces.cli.app", ["doctor"]), ("taskbound.wiring.gateway", ["gateway", "--agent", "a"])],

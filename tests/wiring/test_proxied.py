@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -170,12 +171,11 @@ def test_what_the_service_answered_elsewhere_under_its_name_passes_no_more(
 
 def row_of(path: Path) -> Serving:
     """The one request that was begun in this file, begun anew as one that is answered can be."""
-    with sqlite3.connect(path) as one:
+    with closing(sqlite3.connect(path)) as one, one:
         one.execute("UPDATE served SET state = ?", (ServedState.BEGUN.value,))
         verifier, txn, request, until_ = one.execute(
             "SELECT verifier, txn, request, until FROM served"
         ).fetchone()
-    one.close()
     return Serving(verifier=verifier, txn=txn, request=request, until=Instant(until_))
 
 

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,7 @@ def test_a_copy_is_made_while_eight_gateways_ask_and_holds_all_up_to_one_place(
         assert made["sha256"] == digest_of(copy)[1]
         lying = {each.name for each in tmp_path.glob(f"{number}.db*")}
         assert lying == {copy.name, manifest_of(copy).name}
-        with sqlite3.connect(copy) as inside:
+        with closing(sqlite3.connect(copy)) as inside:
             assert inside.execute("SELECT count(*) FROM records").fetchone() == (made["records"],)
             decided = inside.execute("SELECT count(*) FROM actions").fetchone()[0]
             told = 'SELECT count(*) FROM records WHERE instr(body, \'"kind":"action-decided"\')'
@@ -298,10 +298,9 @@ def test_while_a_restore_is_not_over_no_daemon_starts_and_it_says_how_to_go_on(
 def changed(copy: Path, to: Path, *statements: str, **told: object) -> Path:
     """A copy in which somebody changed something, with a manifest that says that this is as it was made."""
     shutil.copy(copy, to)
-    with sqlite3.connect(to) as inside:
+    with closing(sqlite3.connect(to)) as inside, inside:
         for one in statements:
             inside.execute(one)
-    inside.close()
     size, digest = digest_of(to)
     manifest = msgspec.structs.replace(read_manifest(copy), bytes=size, sha256=digest, **told)
     manifest_of(to).write_bytes(msgspec.json.encode(manifest))
@@ -311,13 +310,12 @@ def changed(copy: Path, to: Path, *statements: str, **told: object) -> Path:
 def rewritten(copy: Path, to: Path, record: str) -> Path:
     """A copy in which a record was changed, with the tree and the manifest that go with that."""
     changed(copy, to, record)
-    with sqlite3.connect(to) as inside:
+    with closing(sqlite3.connect(to)) as inside, inside:
         told = "SELECT r.body FROM places p JOIN records r ON r.number = p.number ORDER BY p.place"
         growth = grow(EMPTY_FRONTIER, [leaf_hash(body) for (body,) in inside.execute(told)])
         for one in growth.tiles:
             values = (one.hashes, one.level, one.index)
             inside.execute("UPDATE tiles SET hashes = ? WHERE level = ? AND position = ?", values)
-    inside.close()
     size, digest = digest_of(to)
     root = growth.frontier.root.hex()
     manifest = msgspec.structs.replace(read_manifest(copy), bytes=size, sha256=digest, root=root)

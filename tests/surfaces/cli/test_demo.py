@@ -246,6 +246,7 @@ def test_a_missing_ssh_keygen_is_named_with_what_to_do(tmp_path: Path) -> None:
     assert "openssh-client" in fault["advice"]
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     process = start(tmp_path)

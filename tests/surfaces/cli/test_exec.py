@@ -263,6 +263,7 @@ async def test_a_daemon_that_does_not_answer_for_five_seconds_ends_the_command(t
         assert 3 < loop.time() - begin < 30
 
 
+@pytest.mark.usefixtures("default_signals")
 async def test_a_daemon_that_is_back_within_five_seconds_changes_nothing(tmp_path: Path) -> None:
     async with HandingDaemon(tmp_path / "d.sock") as daemon:
         process = await begun(tmp_path, sys.executable, "-c", STAY)
@@ -285,6 +286,7 @@ async def test_what_is_not_gone_in_time_is_said(tmp_path: Path) -> None:
         assert (status, "crd_1 in orders-db is not gone yet (revoking)" in err) == (0, True), err
 
 
+@pytest.mark.usefixtures("default_signals")
 async def test_a_credential_that_ends_before_the_command_is_warned_of_once(tmp_path: Path) -> None:
     async with HandingDaemon(tmp_path / "d.sock") as daemon:
         daemon.ends = 1_000_000

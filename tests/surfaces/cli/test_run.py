@@ -78,6 +78,7 @@ def test_no_task_is_started_for_a_command_that_is_not_there(place: Installation)
     assert newest(place)["task"] == before
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_is_passed_on_and_cancels_the_task(place: Installation, number: int) -> None:
     script = f"import signal; print('up', flush=True); signal.sigwait([{int(number)}]); print('got it')"
