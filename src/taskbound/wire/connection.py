@@ -72,6 +72,9 @@ class Bind(Message, frozen=True, tag="connection:bind", tag_field="op"):
 
     tokens: tuple[str, ...] = ()
     """Tokens with which something was begun that is open, by name: a front asks whether they still hold."""
+    last: str = ""
+    """The task that the gateway belonged to before; empty without one. A daemon that was restarted does not
+    know it."""
 
 
 class Bound(Message, frozen=True, tag="bound", tag_field="is"):

@@ -270,6 +270,16 @@ def test_what_was_registered_in_this_boot_stays_whatever_became_of_its_task(stor
     assert sorted(found, key=lambda one: one.pid) == [run("tsk_1", 10), run("tsk_2", 20), other]
 
 
+def test_tasks_of_runs_are_those_that_any_boot_registered_in_the_namespace(store: Store) -> None:
+    put(store, task("tsk_1", state=TaskState.EXPIRED), task("tsk_2"), task("tsk_3"))
+    register(
+        store, run("tsk_1", 10), run("tsk_2", 20, boot="boot-0"), replace(run("tsk_3", 30), namespace=OTHER)
+    )
+    asked = {"tsk_1", "tsk_2", "tsk_3", "tsk_none"}
+    assert read(store, lambda seen: seen.tasks.of_runs(SPACE, asked)) == {"tsk_1", "tsk_2"}
+    assert read(store, lambda seen: seen.tasks.of_runs(SPACE, ())) == frozenset()
+
+
 def test_the_same_process_registered_again_belongs_to_the_later_task(store: Store) -> None:
     put(store, task("tsk_1"), task("tsk_2"))
     register(store, run("tsk_1", 10))

@@ -98,7 +98,7 @@ def test_a_process_of_the_run_of_a_task_is_given_a_statement_that_proves_its_age
             place.world.tasks.pause("default", task.id, ANN, reason="")
             assert await code(client) == "task-paused"
             place.world.tasks.end("default", task.id, TaskEvent.CANCEL, ANN, reason="")
-            assert await code(client) == "not-agent-process"
+            assert await code(client) == "task-ended"
 
     asyncio.run(story())
 
@@ -124,7 +124,9 @@ def test_a_gateway_is_given_its_own_agents_and_what_it_started_none(tmp_path: Pa
             task = place.world.start()
             assert await beneath(place, task) == "coder"
             gateway = await place.gateway()
+            spare = place.world.start()
             assert await code(gateway) == "ambiguous-task"  # it is bound to neither
+            place.world.tasks.end("default", spare.id, TaskEvent.CANCEL, ANN, reason="")
             place.world.tasks.end("default", task.id, TaskEvent.CANCEL, ANN, reason="")
             assert (await gateway.ask(AssertAgentKey(), Assertion)).agent == "coder"
             (left,) = running(place)

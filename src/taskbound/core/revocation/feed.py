@@ -127,7 +127,8 @@ SILENT: Final = frozenset(
         *("selector-added", "selector-removed", "sign-in-refused", "task-accounted", "task-bearer-made"),
         # Who reads this: a service's own tokens are shown to us alone, and looked at whenever they are.
         *("service-added", "service-changed", "service-key-changed", "service-removed"),
-        *("task-started", "token-issued", "token-key-rotated", "trust-added", "trust-bundle-taken"),
+        *("task-followed", "task-started", "token-issued", "token-key-rotated", "trust-added"),
+        "trust-bundle-taken",
         "trust-removed",
         # Credentials and their targets: the broker ends them where they are.
         *("credential-journaled", "credential-moved", "credential-overdue", "credential-prolonged"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskbound.flows.task.binding import bind, keep_account, orphaned_runs, register_run
+from taskbound.flows.task.binding import bind, follow, keep_account, nearest_run, orphaned_runs, register_run
 from taskbound.flows.task.change import Changes
 from taskbound.flows.task.delegate import ChildOrder, Delegations
 from taskbound.flows.task.evidence import add_issuer, drop_issuer, look_again
@@ -29,8 +29,10 @@ __all__ = [
     "claim_task",
     "drop_issuer",
     "drop_template",
+    "follow",
     "keep_account",
     "look_again",
+    "nearest_run",
     "orphaned_runs",
     "register_run",
     "save_template",

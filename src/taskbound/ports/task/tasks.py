@@ -90,6 +90,9 @@ class TaskReads(Protocol):
     def registered(self, boot: str) -> tuple[Run, ...]:
         """Every run of this boot that was ever registered, in any namespace, whatever became of its task."""
 
+    def of_runs(self, namespace: str, tasks: Collection[str]) -> frozenset[str]:
+        """Those of these tasks that a run is registered for, of any boot, also where its process is gone."""
+
 
 class TaskWrites(TaskReads, Protocol):
     """Writes them; `expect` is the version that the row must have, 0 for a row that must not exist."""

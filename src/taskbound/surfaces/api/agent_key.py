@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.errors import UnavailableError
 from taskbound.core.identity.agent_key import NotAgentProcessError
 from taskbound.core.task import require_live
+from taskbound.flows.task import nearest_run
 from taskbound.surfaces.api.authority import apart
 from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
@@ -123,12 +124,15 @@ def _of_run(
     with daemon.means.store.read() as snapshot:
         if bound:
             require_live(bound, snapshot.tasks.heads(connection.namespace, {bound}), now)
-        runs = {(run.pid, run.started): run for run in snapshot.tasks.runs(connection.namespace, daemon.boot)}
+        space = connection.namespace
+        run = nearest_run(snapshot, space, daemon.boot, connection.peer.ancestry)
         for process in connection.peer.ancestry:
             if process in gateways:
                 return ""
-            if (run := runs.get(process)) is not None:
-                require_live(run.task, snapshot.tasks.heads(connection.namespace, {run.task}), now)
-                task = snapshot.tasks.task(connection.namespace, run.task)
+            if run is not None and process == (run.pid, run.started):
+                if run.namespace != space:
+                    return ""
+                require_live(run.task, snapshot.tasks.heads(space, {run.task}), now)
+                task = snapshot.tasks.task(space, run.task)
                 return "" if task is None else task.agent
     return None

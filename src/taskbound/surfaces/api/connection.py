@@ -81,10 +81,17 @@ class Connection:
     """The task that a process from outside named when it opened, where several of the agent run."""
     task: str = ""
     """The task that it belongs to; empty before the first call and after the end."""
+    last: str = ""
+    """The task that it belonged to before that; empty while it had none."""
     enforcing: Enforcing | None = None
     """The service that asks in its own name for that task; None where whoever acts asks."""
     ended: str = ""
     """Words on how its task ended, until a refusal has told them."""
+
+    @property
+    def holder(self) -> tuple[str, str, tuple[int, int]]:
+        """What a lost connection must have in common with the one that comes back to keep its task."""
+        return self.namespace, self.agent, self.peer.ancestry[0]
 
     @property
     def proof(self) -> str:
@@ -114,7 +121,7 @@ class Connection:
     def leave(self, task: str, words: str) -> None:
         """The task ended: the next call is told so (rule 2)."""
         if self.task == task:
-            self.task = ""
+            self.task, self.last = "", task
             self.ended = words
 
     def take_ending(self) -> DeniedError | None:
@@ -154,7 +161,9 @@ class Connections:
         """A connection was opened, or its holder is back (rule 1)."""
         before = self._lost.pop(connection.name, None)
         if before is not None:
-            connection.task, connection.ended = before.task, before.ended
+            connection.ended, connection.last = before.ended, before.last or before.task
+            if before.holder == connection.holder:  # another process that has the secret binds anew
+                connection.task, connection.last = before.task, before.last
         self._open[connection.name] = connection
 
     def lose(self, connection: Connection) -> None:

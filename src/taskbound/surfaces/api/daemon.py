@@ -22,7 +22,7 @@ from taskbound.flows.policy import Bundles
 from taskbound.flows.policy.held import with_held_store
 from taskbound.flows.revocation import Feed
 from taskbound.flows.target import Targets
-from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, keep_account
+from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, follow, keep_account
 from taskbound.flows.token.sharing import SharedClaims
 from taskbound.flows.tool import Pins, Sights
 from taskbound.flows.tool.secret import Secrets
@@ -320,6 +320,8 @@ class Daemon:
         with nullcontext(one_look) if one_look is not None else OneLook(self.means.store) as look:
             task = task_of(self, connection, look)
         if connection.task != task.id:
+            if connection.last not in {"", task.id}:
+                follow(self.means, task, connection.last, connection=connection.name, proof=connection.proof)
             keep_account(self.means, task, connection.peer.proof.uid)
             connection.task = task.id
         return task.id

@@ -176,6 +176,7 @@ def task_of(daemon: Daemon, connection: Connection, one_look: OneLook) -> Task:
             boot=daemon.boot,
             ancestry=connection.peer.ancestry,
             named=connection.named,
+            last=connection.last,
         )
 
     def look(snapshot: Snapshot) -> Task:

@@ -15,6 +15,7 @@ from taskbound.flows.approval.fatigue.display import note_display_of_plan
 from taskbound.flows.approval.plan.whole import see_whole
 from taskbound.flows.approval.proof.signed_in import signed_in_by
 from taskbound.flows.decision import Proposer, Step
+from taskbound.flows.task import nearest_run
 from taskbound.surfaces.api.approval import detail_of, stepped
 from taskbound.surfaces.api.page.brought import require_brought
 from taskbound.wire import approval as wire
@@ -52,9 +53,10 @@ def _require_proposer(daemon: Daemon, connection: Connection, task: str) -> Prop
     Raises:
         DeniedError: It is neither.
     """
-    runs = {(run.pid, run.started): run for run in daemon.runs() if run.namespace == connection.namespace}
-    nearest = next((runs[one] for one in connection.peer.ancestry if one in runs), None)
-    beneath = nearest is not None and nearest.task == task
+    space = connection.namespace
+    with daemon.means.store.read() as snapshot:
+        nearest = nearest_run(snapshot, space, daemon.boot, connection.peer.ancestry)
+    beneath = nearest is not None and (nearest.namespace, nearest.task) == (space, task)
     actor = daemon.identify(connection) if beneath else daemon.require_person(connection)
     if beneath:
         actor = replace(actor, proof=f"{actor.proof}, beneath the run of {task}")

@@ -27,6 +27,7 @@ async def bind_task(daemon: Daemon, connection: Connection, ask: Bind) -> Answer
 
     def work() -> Answer:
         daemon.require_gateway(connection)
+        connection.last = connection.last or ask.last
         task = daemon.bind(connection)
         with daemon.means.store.read() as snapshot:
             found = snapshot.tasks.task(connection.namespace, task)

@@ -14,6 +14,7 @@ from taskbound.flows.task import (
     TaskOrder,
     drop_template,
     look_again,
+    nearest_run,
     register_run,
     save_template,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "delegate_task",
     "end_own_task",
     "end_task",
+    "leave_others",
     "list_tasks",
     "list_templates",
     "pause_task",
@@ -207,7 +209,25 @@ async def run_task(daemon: Daemon, connection: Connection, ask: wire.RegisterRun
         )
     )
     await daemon.read(daemon.look_inside)
+    await leave_others(daemon, ask.task)
     return Done()
+
+
+async def leave_others(daemon: Daemon, task: str) -> None:
+    """Have gateways beneath the task's new run leave tasks that they were bound to before it registered."""
+    bound = [one for one in daemon.connections.gateways(lost=True) if one.task not in {"", task}]
+
+    def read() -> list[Connection]:
+        with daemon.means.store.read() as snapshot:
+            runs = [
+                (one, nearest_run(snapshot, one.namespace, daemon.boot, one.peer.ancestry))
+                for one in bound
+                if not one.seat
+            ]
+        return [one for one, run in runs if run is not None and run.task == task]
+
+    for one in await daemon.read(read):
+        one.leave(one.task, f"the process above this gateway belongs to the task `{task}` now")
 
 
 async def put_template(daemon: Daemon, connection: Connection, ask: wire.SaveTemplate) -> Answer:

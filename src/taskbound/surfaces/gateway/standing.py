@@ -51,6 +51,7 @@ class Standing:
         self._tell_over = over
         self._binding: Binding | None = None
         self._kept: Binding | None = None
+        self._last = ""
         self._turn = asyncio.Lock()
         self._endings: set[asyncio.Task[None]] = set()
         self.untold = ""
@@ -83,12 +84,13 @@ class Standing:
             if self._binding is None:
                 self._binding = await self._ask()
                 self._kept = None
+                self._last = self._binding.task
                 self._tell_bound(self._binding.task)
             return self._binding
 
     async def _ask(self) -> Binding:
         try:
-            bound = await self._link.ask(Bind(), Bound)
+            bound = await self._link.ask(Bind(last=self._last), Bound)
         except RefusedByDaemonError as error:
             if error.fault.code in _ENDED:
                 self.leave(self.task, error.fault.message)
@@ -157,7 +159,7 @@ class Standing:
         if not task:
             return ""
         try:
-            bound = await self._link.ask(Bind(), Bound)
+            bound = await self._link.ask(Bind(last=self._last), Bound)
         except RefusedByDaemonError as error:
             words = error.fault.message
         except TaskboundError:

@@ -115,6 +115,7 @@ from taskbound.core.audit.events.work import (
     TaskAmended,
     TaskBearerMade,
     TaskChanged,
+    TaskFollowed,
     TaskStarted,
     TaskStepped,
 )
@@ -182,6 +183,7 @@ __all__ = [
     "TaskAmended",
     "TaskBearerMade",
     "TaskChanged",
+    "TaskFollowed",
     "TaskStarted",
     "TaskStepped",
     "TemplateRemoved",
@@ -242,6 +244,7 @@ Event: TypeAlias = (
     | TaskAmended
     | RunRegistered
     | TaskAccounted
+    | TaskFollowed
     | TaskBearerMade
     | CredentialEvent
     | TargetEvent

@@ -19,6 +19,7 @@ __all__ = [
     "TaskAmended",
     "TaskBearerMade",
     "TaskChanged",
+    "TaskFollowed",
     "TaskStarted",
     "TaskStepped",
 ]
@@ -145,6 +146,19 @@ class TaskAccounted:
     agent: str
     account: str
     """Such as `peer-uid:1000`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFollowed:
+    """A connection outside every run, whose task has ended, belongs to the next one of its agent."""
+
+    kind: ClassVar[str] = "task-followed"
+    task: str
+    before: str
+    """The task that it belonged to."""
+    agent: str
+    connection: str
+    proof: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

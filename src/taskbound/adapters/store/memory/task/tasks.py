@@ -156,6 +156,11 @@ class MemoryTasks:
         found = [one for one in self._tables.live().runs.values() if one.boot == boot]
         return tuple(sorted(found, key=lambda one: (one.namespace, one.pid, one.started)))
 
+    def of_runs(self, namespace: str, tasks: Collection[str]) -> frozenset[str]:
+        """Those of these tasks that a run is registered for."""
+        found = self._tables.live().runs.values()
+        return frozenset(one.task for one in found if one.namespace == namespace and one.task in tasks)
+
     def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
         """As `heads`; the transaction holds the one lock there is."""
         return self.heads(namespace, tasks)

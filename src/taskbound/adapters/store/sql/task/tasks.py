@@ -130,6 +130,9 @@ _RUNS: Final = f"""
 _REGISTERED: Final = (
     "SELECT namespace, task, boot, pid, started FROM runs WHERE boot = ? ORDER BY namespace, pid, started"
 )
+_OF_RUNS: Final = (
+    "SELECT DISTINCT task FROM runs WHERE namespace = ? AND task IN (SELECT value FROM json_each(?))"
+)
 _STATES: Final = {one.value: one for one in TaskState}
 _HOLDS: Final = {one.value: one for one in Holds}
 
@@ -231,6 +234,10 @@ class SqlTasks:
     def registered(self, boot: str) -> tuple[Run, ...]:
         """Every run of this boot, in any namespace, whatever became of its task."""
         return self._link.all(_run, _REGISTERED, (boot,))
+
+    def of_runs(self, namespace: str, tasks: Collection[str]) -> frozenset[str]:
+        """Those of these tasks that a run is registered for."""
+        return frozenset(self._link.all(str, _OF_RUNS, (namespace, json_texts(tuple(tasks)))))
 
     def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
         """As `heads`; the transaction holds the one lock there is."""

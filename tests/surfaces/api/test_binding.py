@@ -1,0 +1,128 @@
+"""Connections whose task has ended, at a daemon's socket: before and after the daemon is restarted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.core.task import TaskEvent
+from taskbound.flows.task import register_run
+from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.surfaces.api.peer import ancestry_of
+from taskbound.surfaces.api.task import leave_others
+from taskbound.wire.connection import Bind, Bound
+from tests.surfaces.api.test_operations import station
+from tests.world import ANN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from taskbound.sdk.client import AsyncClient
+    from tests.surfaces.api.test_operations import Station
+
+
+async def bound(client: AsyncClient, last: str = "") -> str:
+    """The task that the gateway is bound to, or the code of the refusal."""
+    try:
+        return (await client.ask(Bind(last=last), Bound)).task
+    except RefusedByDaemonError as error:
+        return error.fault.code
+
+
+def only(place: Station) -> str:
+    with place.world.store.read() as snapshot:
+        (task,) = snapshot.tasks.tasks("default")
+    return task.id
+
+
+def run(place: Station, task: str, pid: int) -> None:
+    started = ancestry_of(pid)[0][1]
+    register_run(place.world.means, "default", task, ANN, boot=place.daemon.boot, pid=pid, started=started)
+
+
+def end(place: Station, task: str) -> None:
+    place.daemon.tell_ended(place.world.tasks.end("default", task, TaskEvent.CANCEL, ANN, reason=""))
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_gateways_beneath_an_ended_run_stay_refused_whatever_other_tasks_run(
+    tmp_path: Path, others: int
+) -> None:
+    async def refused(place: Station, *old: AsyncClient) -> None:
+        for client in (*old, await place.gateway()):
+            assert [await bound(client) for _ in range(3)] == ["task-ended"] * 3
+        payer = await place.client("gateway", agent="payer")
+        assert [await bound(payer) for _ in range(2)] == ["no-task"] * 2
+
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            place.world.add_agent("payer")
+            task = only(place)
+            run(place, task, os.getpid())
+            old = await place.gateway()
+            assert await bound(old) == task
+            end(place, task)
+            for agent in ("coder", "payer"):
+                for _ in range(others):
+                    place.world.start(agent=agent)
+            await refused(place, old)
+            (again := tmp_path / "again").mkdir()
+            async with station(again, beside=place.world) as restarted:
+                await refused(restarted)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_gateway_outside_every_run_follows_the_next_task_once_told_and_it_is_recorded(
+    tmp_path: Path, *, restarted: bool
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            task = only(place)
+            gateway = await place.gateway()
+            assert await bound(gateway) == task
+            end(place, task)
+            after = place.world.start()
+            (again := tmp_path / "again").mkdir()
+            if restarted:
+                async with station(again, beside=place.world) as other:
+                    assert await bound(await other.gateway(), last=task) == after.id
+            else:
+                assert [await bound(gateway), await bound(gateway)] == ["task-ended", after.id]
+            (event,) = place.world.events("task-followed")
+            assert (event["before"], event["task"]) == (task, after.id)
+
+    asyncio.run(story())
+
+
+def test_gateway_that_was_bound_before_a_run_registered_above_it_leaves_the_other_task(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            task = only(place)
+            gateway = await place.gateway()
+            assert await bound(gateway) == task
+            mine = place.world.start()
+            run(place, mine.id, os.getppid())
+            await leave_others(place.daemon, mine.id)
+            assert [await bound(gateway), await bound(gateway)] == ["task-ended", mine.id]
+
+    asyncio.run(story())
+
+
+def test_secret_of_a_lost_connection_gives_another_agent_no_task(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            place.world.add_agent("payer")
+            gateway, opened = await place.open("gateway", agent="coder")
+            assert await bound(gateway) == only(place)
+            await place.lose(gateway)
+            payer = await place.client("gateway", agent="payer", resume=opened.connection)
+            assert await bound(payer) == "no-task"
+
+    asyncio.run(story())
