@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from taskbound.core.audit import parse_record
+from taskbound.core.audit import ToolPinned, parse_record
 from taskbound.core.audit.events.credential import CredentialJournaled
 from taskbound.core.target import CredentialKind, PostgresKind, kind_definition
 from taskbound.core.tool import Effect, join_tool_name
@@ -93,9 +93,23 @@ def add_target(
                 ),
                 expect=0,
             )
+        tx.audit.append("default", world.means.writer, [_pinned(name, one, owner) for one in kinds], now)
 
     world.store.write(work)
     world.views.forget()
+
+
+def _pinned(server: str, kind: CredentialKind, owner: str) -> ToolPinned:
+    definition = kind_definition(kind)
+    return ToolPinned(
+        tool=join_tool_name(server, definition.name),
+        server=IDENTITY,
+        definition=definition.digest,
+        effect=definition.effect.value,
+        by="daemon",
+        proof="its own",
+        owner=owner,
+    )
 
 
 def held_by_finance(policy: str, kind: str = "reader", lifter: str = "approval:finance") -> str:

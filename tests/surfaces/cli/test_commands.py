@@ -275,9 +275,9 @@ def test_the_log_is_exported_and_verified_offline(place: Installation, tmp_path:
     assert checked["trusted"] is True
     again = place("audit", "verify", path, "--key", exported["key"], "--checkpoint", path, "--json").document
     assert again["held"] == checked["covered"]
-    live = place("audit", "verify", "--live", "--json").document
+    live = place("audit", "verify", "--json").document
     assert live["trusted"] is False
-    assert "the key is the one that the daemon names" in place("audit", "verify", "--live").out
+    assert "the key is the one that the daemon names" in place("audit", "verify").out
 
 
 def test_a_changed_byte_of_an_export_is_named_as_tampering(place: Installation, tmp_path: Path) -> None:
@@ -445,7 +445,7 @@ def test_an_end_that_nothing_has_is_refused(place: Installation, words: tuple[st
     assert (ended.status, "ends with" in ended.err) == (2, True)
 
 
-@pytest.mark.parametrize("words", [("audit", "export", "-o", "log.jsonl"), ("audit", "verify", "--live")])
+@pytest.mark.parametrize("words", [("audit", "export", "-o", "log.jsonl"), ("audit", "verify")])
 def test_without_a_reachable_signer_the_log_s_key_is_unavailable_and_not_malformed(
     fresh: Installation, words: tuple[str, ...]
 ) -> None:

@@ -81,7 +81,7 @@ def test_a_passkey_is_made_vouches_and_answers_by_the_address_that_a_command_wri
     assert opened.out.startswith(shown.partition("state")[0])  # the same sheet, before the address
     assert answer(opened, device, "confirm").endswith("is approved")
     assert line(process, "again\n") == "Permitted"
-    assert place("audit", "verify", "--deep").status == 0
+    assert place("audit", "verify").status == 0
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_a_plan_is_shown_whole_signed_once_and_runs_in_order_over_a_restart_of_t
     used += [office.run("/b"), office.run("/c")]
     assert used == [one["action"] for one in rows]
     assert place("approval", "show", plan, "--json").document["state"] == "consumed"
-    assert place("audit", "verify", "--deep").status == 0
+    assert place("audit", "verify").status == 0
 
 
 def test_a_call_that_differs_is_asked_about_and_the_rest_is_over(office: Office) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from taskbound.core.action import Action, Frame
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,6 +20,7 @@ def compared(row: StoredAction, event: ActionDecided) -> Iterator[tuple[str, obj
     charges = tuple(f"{limit}={amount}" for limit, amount in row.charges)
     yield "decision", row.decision, event.decision
     yield "digest", row.digest, event.digest
+    yield "arguments", _digest(row), event.digest
     yield "act key", row.act_key, event.act_key
     yield "task", row.task, event.task
     yield (
@@ -43,3 +46,16 @@ def compared(row: StoredAction, event: ActionDecided) -> Iterator[tuple[str, obj
     yield "charge", charges, event.charges
     yield "attempt", row.attempt, event.attempt
     yield "connection", row.connection, event.connection
+
+
+def _digest(row: StoredAction) -> str:
+    """Of the action that the row's arguments make: bytes that were changed have another."""
+    frame = Frame(
+        namespace=row.namespace,
+        task=row.task,
+        agent=row.agent,
+        tool=row.tool,
+        server=row.server,
+        definition=row.definition,
+    )
+    return Action(frame=frame, arguments=row.arguments).digest

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["BOUND", "LogFreshness", "LogUnconfirmedError"]
 
 BOUND: Final = 10.0
-"""Seconds: enough to start another signer on a busy machine, or for one request that timed out (5 s)."""
+"""Seconds: enough to start another signer on a busy machine, or for one request that times out."""
 
 
 class LogUnconfirmedError(UnavailableError):
@@ -27,7 +27,7 @@ class LogUnconfirmedError(UnavailableError):
 
     code = "log-unconfirmed"
     remedy = (
-        "see with `taskbound doctor` why the signer does not answer: decisions go on once it confirms the log,"
+        "see with `taskbound doctor` why the signer does not answer: decisions go on once it confirms it,"
         " and tasks can be ended meanwhile"
     )
 

@@ -6,8 +6,7 @@
 3. The log is believed here, and verified elsewhere (`core.audit.verify_log`): whoever edits both is caught
    there.
 4. Not compared: rates, whose windows pass without a record; how an act last ended, counted over a tree of
-   tasks (it is a fact of the next decision, which its record holds); and texts that no record holds (notes,
-   reasons in words).
+   tasks (it is a fact of the next decision, which its record holds); and what `audit verify` lists besides.
 """
 
 from __future__ import annotations
@@ -33,8 +32,11 @@ from taskbound.flows.audit.agent_rows import AgentLedger
 from taskbound.flows.audit.amendment_rows import AmendmentLedger
 from taskbound.flows.audit.compared import compared
 from taskbound.flows.audit.key_rows import KeyLedger
+from taskbound.flows.audit.person_rows import PersonLedger
 from taskbound.flows.audit.policy_rows import PolicyLedger
 from taskbound.flows.audit.service_rows import ServiceLedger
+from taskbound.flows.audit.template_rows import TemplateLedger
+from taskbound.flows.audit.tool_rows import ToolLedger
 from taskbound.flows.audit.unknown_rows import UnknownLedger
 
 if TYPE_CHECKING:
@@ -45,6 +47,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "compare_rows"]
 
+_LEDGERS: Final = (
+    KeyLedger,
+    PolicyLedger,
+    UnknownLedger,
+    AmendmentLedger,
+    AgentLedger,
+    PersonLedger,
+    ServiceLedger,
+    TemplateLedger,
+    ToolLedger,
+)
 _PAGE: Final = 500
 _NAMED: Final = 1000
 """Differences that are named; beyond them they are counted."""
@@ -247,8 +260,7 @@ def compare_rows(snapshot: Snapshot, progress: Callable[[int, int], None]) -> Co
         progress: Told, now and then, how many records of how many were followed.
     """
     ledger = _Ledger(snapshot)
-    ledgers = (KeyLedger, PolicyLedger, UnknownLedger, AmendmentLedger, AgentLedger, ServiceLedger)
-    others = [make(snapshot) for make in ledgers]
+    others = [make(snapshot) for make in _LEDGERS]
     total, done = snapshot.audit.count(), 0
     for page in _pages(snapshot):
         for raw in page:

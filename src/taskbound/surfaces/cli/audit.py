@@ -22,6 +22,7 @@ from taskbound.core.audit import (
     verify_log,
     verify_proof,
 )
+from taskbound.core.errors import TaskboundError
 from taskbound.ports.signer import SignerUnavailableError
 from taskbound.surfaces.cli.naming import whole_action
 from taskbound.surfaces.cli.reading import BadInputError, read_file, read_lines, write_file
@@ -58,6 +59,15 @@ __all__ = [
 
 app = group("audit", "The append-only record of everything, and its proofs.")
 
+NOT_COMPARED: Final = (
+    "how an act last ended (`acts`)",
+    "what is left of rates",
+    "groups, targets, credentials, tokens and sign-ins",
+    "what was last seen of a tool",
+    "a server's own row",
+    "purposes, notes and reasons in words",
+)
+"""Of the rows: what has no last record to compare with, or what no ledger of `flows.audit` follows."""
 PAGE: Final = 1000
 WAIT: Final = 20
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -77,13 +87,15 @@ class RowsReport(msgspec.Struct, frozen=True, kw_only=True, tag="rows", tag_fiel
     found: int
     differences: tuple[str, ...]
     """In words; the first thousand."""
+    not_compared: tuple[str, ...]
+    """What no record holds, or what is not followed."""
 
 
 class RowsDifferError(TamperedError):
     """Rows of the database are not what the log's records say."""
 
     code = "rows-differ"
-    remedy = "ask who reached the database; `taskbound audit verify --live` says whether to believe the log"
+    remedy = "ask who reached the database; without another error the log itself holds"
 
 
 class ExportReport(msgspec.Struct, frozen=True, kw_only=True, tag="exported", tag_field="is"):
@@ -110,6 +122,8 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True, tag="verified", ta
     key: str
     trusted: bool
     """Whether whoever verified brought the key; a key that came with the log vouches for nothing."""
+    rows: RowsReport | None = None
+    """Of the running log: how the database's rows compare with it."""
 
 
 class IncludedReport(msgspec.Struct, frozen=True, kw_only=True, tag="included", tag_field="is"):
@@ -169,18 +183,21 @@ def export(
     app,
     "verify",
     examples="taskbound audit verify log.jsonl --key log.vkey --checkpoint yesterday.checkpoint\n"
-    "taskbound audit verify --live\n"
-    "taskbound audit verify --deep\n"
+    "taskbound audit verify\n"
     "taskbound audit verify --proof act.tlog-proof --record act.record --key log.vkey",
 )
 def verify(
     session: Session,
     *,
-    file: Annotated[str, typer.Argument(metavar="[FILE]", help="An export of the log.")] = "",
-    live: Annotated[bool, typer.Option("--live", help="Verify the running log instead.")] = False,
-    deep: Annotated[
-        bool, typer.Option("--deep", help="Compare the database's rows with the running log instead.")
-    ] = False,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="[FILE]",
+            help="An export of the log; without it, the running log and the database's rows.",
+        ),
+    ] = "",
+    live: Annotated[bool, typer.Option("--live", hidden=True, help="Changes nothing.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", hidden=True, help="Changes nothing.")] = False,
     proof: Annotated[str, typer.Option("--proof", metavar="FILE", help="Verify a proof of one record.")] = "",
     record: Annotated[str, typer.Option("--record", metavar="FILE", help="The record of the proof.")] = "",
     key: KeyOption = "",
@@ -191,33 +208,28 @@ def verify(
         ),
     ] = "",
 ) -> None:
-    """Verify a log or a proof, offline. Any tampering is named, with the place.
+    """Verify the running log and the database's rows, or an exported log or a proof, offline.
+
+    Any tampering is named, with the place.
 
     The key and the checkpoint must be ones that you held before: a thief of the log's key can recompute
     everything, but not what you have. Without `--key` the daemon is asked for it, which vouches for nothing.
-    `--deep` believes the log, and says where limits, tasks, actions, answers, agents and services in the
-    database are others.
+    Without a file the rows of tasks, limits, actions, people, tools, templates and policy are compared with
+    the running log too; what no record holds is listed as not compared.
     """
-    if [bool(file), live, deep, bool(proof)].count(True) != 1:
-        raise BadInputError("name one thing to verify: a FILE, `--live`, `--deep` or `--proof FILE`")
-    if deep:
-        _compare(session)
-        return
+    if (file and proof) or ((live or deep) and (file or proof)):
+        raise BadInputError("name one thing to verify: a FILE or `--proof FILE`, or neither for what runs")
     if proof:
         found_key = _read_key(key or _log_key(session))
         _verify_proof(session, proof, record, found_key, trusted=bool(key))
         return
-    pages: list[ExportPage] = []
-    records = tuple(_records(session, pages)) if live else ()
-    trusted = bool(key)
-    found_key = _read_key(key or _log_key(session))
-    held = _read_checkpoint(session, checkpoint, found_key) if checkpoint else None
-    if live:
-        notes = [one.encode() for one in [pages[-1].checkpoint] if one]
-        verified = verify_log(records, notes=notes, key=found_key, verify=session.plugs.verify, held=held)
-    else:
+    if file:
+        found_key = _read_key(key or _log_key(session))
+        held = _read_checkpoint(session, checkpoint, found_key) if checkpoint else None
         verified = verify_export(read_lines(file), key=found_key, verify=session.plugs.verify, held=held)
-    _report(session, verified, found_key, trusted=trusted)
+        _report(session, _verify_report(verified, found_key, trusted=bool(key)))
+        return
+    _verify_running(session, key, checkpoint)
 
 
 @command(app, "proof", examples="taskbound audit proof act_… -o act.tlog-proof")
@@ -345,31 +357,72 @@ def _verify_proof(session: Session, name: str, record: str, key: VerifierKey, *,
         _say_untrusted(session)
 
 
-def _compare(session: Session) -> None:
-    """Say where rows and log differ.
+def _verify_running(session: Session, key: str, checkpoint: str) -> None:
+    """Verify the running log, and compare the rows with it also where the log is wrong: each may be edited.
 
     Raises:
-        RowsDifferError: Somewhere.
+        TamperedError: The log was edited.
+        RowsDifferError: Rows were.
     """
+    wrong: TaskboundError | None = None
+    report: VerifyReport | None = None
+    try:
+        report = _verify_log(session, key, checkpoint)
+    except TamperedError as error:
+        wrong = error
+    try:
+        rows = _compare(session)
+    except TaskboundError as error:
+        raise wrong or error from error
+    if report is not None:
+        _report(session, msgspec.structs.replace(report, rows=rows))
+    elif session.screen.json:
+        session.screen.document(rows)
+    _say_rows(session, rows)
+    if wrong is not None:
+        raise wrong
+    if rows.found:
+        raise RowsDifferError(f"{rows.found} rows are not what the log's records say")
+
+
+def _verify_log(session: Session, key: str, checkpoint: str) -> VerifyReport:
+    pages: list[ExportPage] = []
+    records = tuple(_records(session, pages))
+    found_key = _read_key(key or _log_key(session))
+    held = _read_checkpoint(session, checkpoint, found_key) if checkpoint else None
+    notes = [one.encode() for one in [pages[-1].checkpoint] if one]
+    verified = verify_log(records, notes=notes, key=found_key, verify=session.plugs.verify, held=held)
+    return _verify_report(verified, found_key, trusted=bool(key))
+
+
+def _compare(session: Session) -> RowsReport:
+    """Where rows and log differ."""
     screen = session.screen
     found = session.ask(CompareRows(anew=True), RowsCompared, patience=30.0)
     while not found.ended:
         screen.note(f"{found.done} of {found.total} records", "dim")
         found = session.ask(CompareRows(), RowsCompared, patience=30.0)
+    return RowsReport(
+        records=found.done,
+        actions=found.actions,
+        tasks=found.tasks,
+        found=found.found,
+        differences=found.differences,
+        not_compared=NOT_COMPARED,
+    )
+
+
+def _say_rows(session: Session, rows: RowsReport) -> None:
+    screen = session.screen
     if screen.json:
-        report = RowsReport(
-            records=found.done,
-            actions=found.actions,
-            tasks=found.tasks,
-            found=found.found,
-            differences=found.differences,
-        )
-        screen.document(report)
-    for words in found.differences:
+        return
+    for words in rows.differences:
         screen.status("bad", words)
-    if found.found:
-        raise RowsDifferError(f"{found.found} rows are not what the log's records say")
-    screen.status("ok", f"{found.actions} actions and {found.tasks} tasks are as {found.done} records say")
+    if not rows.found:
+        screen.status(
+            "ok", f"{rows.actions} actions and {rows.tasks} tasks are as {rows.records} records say"
+        )
+    screen.line(f"not compared: {'; '.join(rows.not_compared)}")
 
 
 def _say_untrusted(session: Session) -> None:
@@ -380,8 +433,8 @@ def _say_untrusted(session: Session) -> None:
     )
 
 
-def _report(session: Session, verified: Verified, key: VerifierKey, *, trusted: bool) -> None:
-    report = VerifyReport(
+def _verify_report(verified: Verified, key: VerifierKey, *, trusted: bool) -> VerifyReport:
+    return VerifyReport(
         origin=verified.origin,
         records=verified.size,
         covered=verified.covered,
@@ -392,6 +445,9 @@ def _report(session: Session, verified: Verified, key: VerifierKey, *, trusted: 
         key=key.text,
         trusted=trusted,
     )
+
+
+def _report(session: Session, report: VerifyReport) -> None:
     screen = session.screen
     if screen.json:
         screen.document(report)
@@ -405,7 +461,7 @@ def _report(session: Session, verified: Verified, key: VerifierKey, *, trusted: 
             "no checkpoint that was held elsewhere: whoever has the log's key could have recomputed it",
             "keep checkpoints where the log's keeper can't reach them, and give one with `--checkpoint`",
         )
-    if not trusted:
+    if not report.trusted:
         _say_untrusted(session)
 
 
