@@ -65,8 +65,15 @@ _THREADS: Final = 16
 """Requests that are looked at at once (rule 5)."""
 _IDLE: Final = 3_900.0
 """Seconds: longer than proxies keep a connection, or one that is closed meanwhile is a question not asked."""
-_ALL: Final = Bounds().connections
-_BOUNDS: Final = Bounds(body=MAX_BODY, idle=_IDLE, first=_IDLE, each=_ALL, reserve=0)
+_ALL: Final = Bounds()
+_BOUNDS: Final = Bounds(
+    body=MAX_BODY,
+    idle=_IDLE,
+    first=_IDLE,
+    each=_ALL.connections,
+    reserve=0,
+    bodies_each=_ALL.bodies,
+)
 """All connections are the proxy's, from one address and without a proof of its own."""
 
 

@@ -139,3 +139,34 @@ def test_place_of_a_connection_that_left_is_free() -> None:
         room.leave(left)
     lines = filled(room, "10.0.0.1", 3)
     assert not any(one.aborted for one in lines)
+
+
+def test_bodies_that_do_not_arrive_make_room_for_those_of_other_networks_and_of_proven_clients() -> None:
+    room = room_of(Bounds(body=10, bodies=40, bodies_each=20))
+    held = [*filled(room, "10.0.0.1", 2), *filled(room, "10.0.0.2", 2)]
+    for one in held:
+        assert room.reserve(one, 10)
+    (other,) = filled(room, "10.0.0.3", 1)
+    assert room.reserve(other, 10)
+    assert sum(one.aborted for one in held) == 1
+    (proven,) = filled(room, "10.0.0.4", 1)
+    room.prove(proven)
+    assert room.reserve(proven, 20)
+    assert not other.aborted
+    assert sum(one.aborted for one in held) == 3
+    for one in (*held, other, proven):
+        room.leave(one)
+        room.release(one)
+    assert room._reserved == 0  # noqa: SLF001 -- that all of it is given back is the point
+
+
+def test_bodies_of_one_network_leave_the_rest_to_others() -> None:
+    room = room_of(Bounds(body=10, bodies=40, bodies_each=20))
+    answering = filled(room, "10.0.0.1", 2, is_answering=True)
+    for one in answering:
+        assert room.reserve(one, 10)
+    (late,) = filled(room, "10.0.0.1", 1)
+    assert not room.reserve(late, 10)
+    (other,) = filled(room, "10.0.0.2", 1)
+    assert room.reserve(other, 10)
+    assert not any(one.aborted for one in answering)

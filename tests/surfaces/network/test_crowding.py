@@ -43,6 +43,24 @@ def test_idle_connections_of_one_address_keep_no_other_address_and_no_proven_cli
     held(tmp_path, work)
 
 
+def test_bodies_that_never_arrive_keep_no_other_body_out(tmp_path: Path) -> None:
+    def work(one: Holding) -> None:
+        head = one.there.head(
+            "POST", "/v1/tasks", Host=HOST, Content_Type="application/json", Content_Length="1048576"
+        )
+        with ExitStack() as held_back:
+            for _ in range(40):
+                line = held_back.enter_context(from_address(one.there, "127.0.0.1"))
+                line.sendall(head)
+            answer = one.say("GET", "/livez")
+            assert answer.status == 200  # what was sent before has been read
+            body = b" " * 1_000_000 + b"{}"
+            assert one.there.ask("POST", "/v1/tasks", body, Host=HOST).code == "no-proof"
+            assert one.ask("POST", "/v1/tasks", one.person(), body).status == 400
+
+    held(tmp_path, work)
+
+
 @pytest.mark.parametrize("flood", FLOODS)
 def test_address_that_floods_without_proof_takes_nothing_from_a_proven_client_there(
     tmp_path: Path, flood: str

@@ -292,3 +292,28 @@ def test_the_twin_of_a_body_over_its_limit_is_one_that_just_keeps_it(tmp_path: P
         assert not agent.records("request-refused")
 
     acted(tmp_path, work)
+
+
+def test_next_request_is_not_read_before_the_last_answer_is(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, issuer=ISSUER) as place, serving(place) as (served, port):
+            _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)  # nothing is read from it
+            whole = len(served._openapi)  # noqa: SLF001 -- how long the answer is
+            async with asyncio.timeout(20):
+                while not served._connections:  # noqa: SLF001 -- what it has unread is the point
+                    await place.daemon.first(lambda: None)
+                (one,) = served._connections  # noqa: SLF001 -- the same
+                transport = one._transport  # noqa: SLF001 -- whether it reads
+                assert transport is not None
+                for number in range(1, 60):
+                    writer.write(f"GET /openapi.json HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+                    while served.metrics._answers.total() < number and transport.is_reading():  # noqa: SLF001 -- the same
+                        await place.daemon.first(lambda: None)
+                    if not transport.is_reading():
+                        break
+            assert not transport.is_reading()
+            assert not transport.is_closing()
+            assert one.unread <= 2 * whole
+            writer.transport.abort()
+
+    asyncio.run(story())

@@ -29,6 +29,8 @@ class Bounds:
     body_seconds: float = 30.0
     bodies: int = 32 * 1_048_576
     """Bytes of bodies that are being read, of all clients."""
+    bodies_each: int = 8 * 1_048_576
+    """Of these, for unproven connections of one network; one body at least."""
     idle: float = 75.0
     """Seconds that a connection may stay between two requests."""
     linger: float = 2.0

@@ -7,7 +7,8 @@
 3. Each step has its time: the first byte, the head, the body, the reading of the answer. Who lets it pass
    is told so if that can be, and closed.
 4. Who was refused in the middle of sending may send on for a moment, unheard, so that it gets to read why.
-5. What waits to be read is bounded; who reads too slowly is closed, and its server is told meanwhile.
+5. What waits to be read is bounded; who reads too slowly is closed, and its server is told meanwhile. The
+   next request is not read before what was answered is.
 6. What is written leaves at once. A stream is written in pieces, and the second must not wait until the
    first was acknowledged, for which a client takes 40 ms; asyncio sees to that for sockets of its own making
    alone.
@@ -102,11 +103,11 @@ class Server(Protocol[H, R]):
     def leave(self, connection: HttpConnection[H, R]) -> None:
         """It is gone; called once for each that entered."""
 
-    def reserve(self, size: int) -> bool:
+    def reserve(self, connection: HttpConnection[H, R], size: int) -> bool:
         """So much of a body is going to be read; whether there is room for it."""
 
-    def release(self, size: int) -> None:
-        """So much is not held any more."""
+    def release(self, connection: HttpConnection[H, R]) -> None:
+        """What was reserved for it is not held any more."""
 
     def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> H:
         """What the head says, if it may be answered here (rule 7); raises a `TaskboundError` if not.
@@ -163,7 +164,6 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         self._head: H | None = None
         self._written: RawHead | None = None
         """The head as it was written, once it is whole and until it is answered (rules 7 and 9)."""
-        self._reserved = 0
         self._reply: R | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._entered = False
@@ -242,9 +242,8 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         if len(fields) > self._bounds.headers:
             raise HeadTooLargeError(f"the head has over {self._bounds.headers} headers")
         head = self._server.read(verb, target, fields)
-        if not self._server.reserve(head.length):
+        if not self._server.reserve(self, head.length):
             raise FrontFullError("so much is being read that nothing more is taken")
-        self._reserved = head.length
         self._head = head
         self._phase = _Phase.BODY
         self._wait(self._bounds.body_seconds, SlowClientError("the body did not arrive in time"))
@@ -343,6 +342,8 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
             self._wire.start_next_cycle()
             self._phase = _Phase.IDLE
             self._wait(self._bounds.idle, None)
+            if self._stalled is not None and self._transport is not None:
+                self._transport.pause_reading()  # 5
         else:
             self._close()
 
@@ -367,6 +368,8 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
+            if self._transport is not None:
+                self._transport.resume_reading()  # nothing where it was not paused, or is closed
         slowed, self._slowed = self._slowed, None
         if slowed is not None:
             slowed.slow(slow=False)
@@ -400,9 +403,8 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
             self._server.leave(self)
 
     def _let_go(self) -> None:
-        reserved, self._reserved = self._reserved, 0
         self._head = self._written = None
-        self._server.release(reserved)
+        self._server.release(self)
 
     def _wait(self, seconds: float, error: TaskboundError | None) -> None:
         """Let so many seconds pass for what is waited for, and no more (rule 3)."""

@@ -9,7 +9,10 @@
 4. A newcomer for which no place is found is refused, and what it would send is not read. So many of the
    refused may linger to read why.
 5. Connections of a declared proxy are of many clients: they count as proven, and no network's.
-6. Bytes of bodies that are being read are bounded over all clients.
+6. Bytes of bodies that are being read are bounded over all clients, and those of unproven connections of one
+   network apart (`Bounds.bodies_each`). Where there is no room for another body, the oldest unproven
+   connection whose body has not arrived makes it: of the same network where that has its part, and else of
+   the one with the most bytes.
 """
 
 from __future__ import annotations
@@ -48,7 +51,10 @@ class Room(Generic[B, C]):
         """By network, each in the order in which they came."""
         self._proven: dict[C, None] = {}
         self._refused: OrderedDict[C, None] = OrderedDict()
+        self._bodies: dict[C, int] = {}
+        """Bytes that are reserved for each."""
         self._reserved = 0
+        """Of all."""
         self.evicted = 0
         """Connections that made room for another one, since the start."""
 
@@ -139,16 +145,37 @@ class Room(Generic[B, C]):
     def _evict(self, connection: C) -> None:
         """End it; its place is free at once."""
         Room.leave(self, connection)
+        self.release(connection)
         self.evicted += 1
         connection.abort()
 
-    def reserve(self, size: int) -> bool:
+    def reserve(self, connection: C, size: int) -> bool:
         """So much of a body is going to be read; whether there is room for it (rule 6)."""
-        if self._reserved + size > self.bounds.bodies:
-            return False
+        bounds = self.bounds
+        if connection not in self._proven:
+            while self._held(network_of(connection.address)) + size > max(bounds.bodies_each, bounds.body):
+                if not self._evict_reading(network_of(connection.address)):
+                    return False
+        while self._reserved + size > bounds.bodies:
+            networks = {network_of(one.address) for one in self._bodies if one not in self._proven}
+            most = sorted(networks, key=self._held, reverse=True)
+            if not any(self._evict_reading(one) for one in most):
+                return False
+        self._bodies[connection] = size
         self._reserved += size
         return True
 
-    def release(self, size: int) -> None:
-        """So much is not held any more."""
-        self._reserved -= size
+    def release(self, connection: C) -> None:
+        """What was reserved for it is not held any more."""
+        self._reserved -= self._bodies.pop(connection, 0)
+
+    def _unproven_bodies(self, network: str) -> list[C]:
+        return [one for one in self._unproven.get(network, ()) if one in self._bodies]
+
+    def _held(self, network: str) -> int:
+        """Bytes that are reserved for unproven connections of a network."""
+        return sum(self._bodies[one] for one in self._unproven_bodies(network))
+
+    def _evict_reading(self, network: str) -> bool:
+        """End the oldest unproven connection of a network whose body has not arrived."""
+        return self._evict_if(one for one in self._unproven_bodies(network) if not one.is_answering)

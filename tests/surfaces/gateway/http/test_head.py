@@ -311,6 +311,8 @@ def test_bodies_that_are_being_read_have_a_bound_together(tmp_path: Path) -> Non
     async def story() -> None:
         async with near(tmp_path, bodies=2_000) as there:
             async with await there.wire() as one:
+                one.send(plain(there))
+                assert (await one.answer()).status == 200  # it is proven, and makes no room
                 one.send(there.raw(TOKEN, b"{", length=1_900, MCP_Protocol_Version=MODERN))
                 await there.until(lambda: there.front._reserved == 1_900)  # noqa: SLF001 -- the bound is the point
                 found = await there.send(plain(there))
