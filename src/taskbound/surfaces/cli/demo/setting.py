@@ -126,7 +126,8 @@ def _paying(account: str, most: int) -> dict[str, JsonValue]:
 
 
 def _put_in_force(world: World, scene: Scene) -> None:
-    """Put the one policy in force. Nobody else is there yet, and the record says so."""
+    """Put the one policy in force, after the group that it names. No other person is known yet (recorded)."""
+    world.client.ask(AddGroup(name=_GROUP), Done)
     kept = world.client.ask(ProposeBundle(files={"demo.cedar": _RULES}), BundleAnswer, patience=60.0)
     done = world.client.ask(ActivateBundle(digest=kept.digest), BundleAnswer, patience=60.0)
     scene.require("the policy is in force", holds=not kept.problems and not done.problems)
@@ -137,7 +138,6 @@ def _enroll_people(world: World, scene: Scene) -> None:
     """Another person, in the group that the policy names, and a key for each, made by `ssh-keygen`."""
     client = world.client
     client.ask(RegisterPerson(name=APPROVER, uid=os.getuid() + 1), Done)
-    client.ask(AddGroup(name=_GROUP), Done)
     client.ask(SetMember(group=_GROUP, person=APPROVER, member=True), Done)
     client.ask(SetDemo(demo=True), Done)
     first = enroll(world, PERSON)
