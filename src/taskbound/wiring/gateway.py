@@ -48,7 +48,9 @@ def main(arguments: Sequence[str] | None = None, *, ensure: Callable[[Path], Pat
         return _listen(told, ensure)
     home = find_home(told.home, os.environ)
     settings = _settings(home)
-    open_log("gateway", settings.log_level)
+    # Beneath `taskbound run` standard error is the program's own terminal.
+    beneath = bool(os.environ.get("TASKBOUND_TASK"))
+    open_log("gateway", "warning" if beneath and settings.log_level == "info" else settings.log_level)
     hello = Open(
         role="gateway",
         version=__version__,
