@@ -156,13 +156,23 @@ def test_no_daemon_is_started_for_a_directory_of_another_user(
     assert daemons_of(home) == []
 
 
-def test_a_daemon_that_can_not_start_is_told_with_its_last_words(home: Path) -> None:
+def test_a_daemon_that_can_not_start_is_told_with_its_reason(home: Path) -> None:
     (home / "taskbound.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(DaemonNotStartedError) as caught:
         ensure_daemon(home)
-    assert "did not get ready" in caught.value.message
-    assert "daemon.log" in caught.value.advice
+    assert "[foreign-database]" in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_daemon_that_refuses_its_store_gives_the_starter_its_reason(home: Path) -> None:
+    (home / "log-seen").write_text("no checkpoint", encoding="ascii")
+    words = [sys.executable, "-m", "taskbound.wiring.cli", "task", "list", "--home", str(home)]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ended.returncode == 5, ended
+    first, advice, *_ = ended.stderr.splitlines()
+    assert (first[:7], "log-seen" in first, first[-1]) == ("error: ", True, "]")
+    assert "daemon-not-started" not in first
+    assert advice.startswith("what to do: ")
 
 
 def test_one_that_may_not_start_a_daemon_says_how_to(home: Path) -> None:

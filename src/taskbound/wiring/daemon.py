@@ -34,6 +34,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from msgspec.json import encode
+
 from taskbound import __version__
 from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.disk import DiskOperands
@@ -41,6 +43,7 @@ from taskbound.adapters.clock.system import SystemChance, SystemClock, elapsed
 from taskbound.adapters.keys.socket import SocketCustody, SocketSigner, SocketTokenSigner
 from taskbound.adapters.monitor.local import LocalMonitor
 from taskbound.adapters.policy.cedar import ApartLanguage, base_bundle
+from taskbound.core.audit import TamperedError
 from taskbound.core.decision import Allowance
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.core.identity.proof import WorkloadKind
@@ -51,7 +54,9 @@ from taskbound.flows.credential import open_mark
 from taskbound.flows.means import Means
 from taskbound.flows.policy import Policies
 from taskbound.flows.token import Descriptions
+from taskbound.ports.store import StoreBehindError
 from taskbound.surfaces.api.daemon import Daemon, Place
+from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY, DEFAULT_ISSUER
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.surfaces.api.tracing import trace_here
@@ -69,7 +74,7 @@ from taskbound.wiring.home import (
 )
 from taskbound.wiring.keeping import Keeping
 from taskbound.wiring.log import open_log
-from taskbound.wiring.ready import say_ready
+from taskbound.wiring.ready import say_failed, say_ready
 from taskbound.wiring.rounds import Rounds
 from taskbound.wiring.seen import open_believed
 from taskbound.wiring.spans import open_spans
@@ -93,6 +98,8 @@ _log = logging.getLogger(__name__)
 BACKLOG: Final = 4096
 """Connections that may wait to be accepted; the kernel takes as many as `net.core.somaxconn` allows."""
 _STORE_FAILED: Final = 5
+_TAMPERED: Final = 5
+"""As the command line ends with it."""
 _PATIENCE: Final = 10.0
 """Seconds that a holder of the lock may take to answer, or to end."""
 _PAUSE: Final = 0.02
@@ -119,7 +126,7 @@ class UnwritableHomeError(UnavailableError):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until ended; the exit status: 0 ended, 4 could not start, 5 the store failed."""
+    """Serve until ended; the exit status: 0 ended, 4 could not start, 5 the store failed or was altered."""
     told = _read_arguments(arguments)
     open_log("daemon", told.log_level, trace=trace_here)
     os.umask(0o077)
@@ -128,7 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
         return asyncio.run(_serve(Path(told.home), told))
     except TaskboundError as error:
         tell_failure(error)
-        return 4
+        say_failed(told.ready_fd, encode(fault_of(error)).decode())
+        return _TAMPERED if isinstance(error, TamperedError | StoreBehindError) else 4
 
 
 def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:

@@ -4,7 +4,8 @@
 2. Starters take turns at a file lock, and look again once they have it: many at once make one daemon.
 3. The daemon gets a session of its own, a closed list of environment variables, and no `TASKBOUND_…` setting:
    what it obeys stands in its directory, and does not depend on who happened to start it.
-4. It has started when it says so on a pipe; nobody waits for a fixed time.
+4. It has started when it says so on a pipe, and a daemon that refuses to start says why there, as the fault
+   that a client gets; no starter waits for a fixed time.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from taskbound.core.errors import UnavailableError
+from taskbound.wire.connection import Fault
 from taskbound.wiring.home import find_socket, require_own_home
 from taskbound.wiring.settings import read_settings
 
@@ -64,6 +68,8 @@ class DaemonNotStartedError(UnavailableError):
     """No daemon answers for this data directory, and none could be started."""
 
     code = "daemon-not-started"
+    fault: Fault | None = None
+    """The daemon's own reason (rule 4); None where it gave none."""
 
 
 def daemon_command(home: Path, *, api: str = "") -> tuple[str, ...]:
@@ -285,10 +291,24 @@ def _start(home: Path) -> None:
         os.close(listening)
     # Somebody may have started `taskbound serve` by hand just now: then ours gave way, and theirs answers.
     if ready != b"ready" and not _soon(home):
+        if (fault := _reason(ready)) is not None:
+            refused = DaemonNotStartedError(
+                f"the daemon of `{home}` does not start: {fault.message} [{fault.code}]", remedy=fault.advice
+            )
+            refused.fault = fault
+            raise refused
         raise DaemonNotStartedError(
             f"the daemon of `{home}` did not get ready{_last_words(home)}",
             remedy=f"see `{home / 'log' / 'daemon.log'}`, or try `{serve_command(home)}`",
         )
+
+
+def _reason(said: bytes) -> Fault | None:
+    """Why the daemon does not start, in its own words; None where it gave none."""
+    try:
+        return msgspec.json.decode(said, type=Fault)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _read_word(fd: int) -> bytes:
@@ -298,7 +318,7 @@ def _read_word(fd: int) -> bytes:
     while b"\n" not in said and (left := end - time.monotonic()) > 0:
         if not select.select([fd], [], [], left)[0]:
             break
-        piece = os.read(fd, 64)
+        piece = os.read(fd, 4096)
         if not piece:
             break
         said += piece

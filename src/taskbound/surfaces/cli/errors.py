@@ -20,7 +20,6 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
-from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.cli.pages import with_pages
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.wire.connection import Fault
@@ -162,7 +161,7 @@ _BY_STATUS: Final[dict[int, str]] = {
     _UNAVAILABLE: """
         log-unconfirmed cannot-listen application-lost claims-full data-directory-unwritable
         api-lost call-undecided outcome-untold permit-late task-not-ended unreadable-proof
-        copy-broken no-pg-dump other-daemons restore-unfinished store-behind unknown-log-key
+        copy-broken no-pg-dump other-daemons restore-unfinished unknown-log-key
         credential-held
         not-showing nothing-seen
         broker-not-started epoch-untold no-such-kind store-restored target-unavailable target-unreached
@@ -202,7 +201,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         consistency-wrong event-unknown export-malformed export-truncated head-missing inclusion-wrong
         log-empty log-forked log-truncated note-malformed origin-mismatch proof-malformed record-malformed
         record-repeated record-version-unknown root-mismatch rows-differ sequence-gap signature-missing
-        signature-wrong tampered time-backwards writer-fork
+        signature-wrong store-behind tampered time-backwards writer-fork
     """,
 }
 
@@ -214,9 +213,9 @@ CODES: Final[Mapping[str, int]] = {
 
 
 def fault_of(error: TaskboundError) -> Fault:
-    """The error as one message: the daemon's own when it is the daemon's."""
-    if isinstance(error, RefusedByDaemonError):
-        return error.fault
+    """The error as one message: the daemon's own when it is the daemon's, also of one that does not start."""
+    if isinstance(told := getattr(error, "fault", None), Fault):
+        return told
     return Fault(code=error.code, message=error.message, advice=error.advice, where=error.where)
 
 
