@@ -10,7 +10,9 @@ __all__ = [
     "Bind",
     "Bound",
     "Done",
+    "EndDaemon",
     "Fault",
+    "ForgetOriginals",
     "Open",
     "Opened",
     "Ping",
@@ -20,6 +22,7 @@ __all__ = [
     "StatusReport",
     "StopPush",
     "TaskPush",
+    "UndoInit",
 ]
 
 
@@ -132,6 +135,18 @@ class Fault(Message, frozen=True, tag="fault", tag_field="is"):
     """Of `step-up` alone (RFC 9470): how the person has to sign in, ways by a space; empty for any."""
     within: int = 0
     """Of `step-up` alone: how long ago at most, seconds; 0 for any time."""
+
+
+class EndDaemon(Message, frozen=True, tag="daemon:end", tag_field="op"):
+    """Ask whether the caller may end this daemon (`taskbound serve --end`), and have that recorded."""
+
+
+class UndoInit(Message, frozen=True, tag="init:undo", tag_field="op"):
+    """Ask whether the caller may put client configurations back, past the gateway, and have that recorded."""
+
+
+class ForgetOriginals(Message, frozen=True, tag="init:forget", tag_field="op"):
+    """Ask whether the caller may delete the kept originals of configurations, and have that recorded."""
 
 
 class Status(Message, frozen=True, tag="connection:status", tag_field="op"):

@@ -50,6 +50,9 @@ Ask: TypeAlias = (
     | connection.Ping
     | connection.ShowProof
     | connection.Status
+    | connection.EndDaemon
+    | connection.UndoInit
+    | connection.ForgetOriginals
     | action.Decide
     | action.Malformed
     | action.Outcome

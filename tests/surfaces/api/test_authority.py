@@ -20,7 +20,7 @@ from taskbound.surfaces.api.authority import FRESH
 from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.wire import identity, policy, task
 from taskbound.wire.action import Permitted
-from taskbound.wire.connection import Done, Fault
+from taskbound.wire.connection import Done, EndDaemon, Fault, ForgetOriginals, UndoInit
 from taskbound.wire.egress import Holder, TellToken
 from taskbound.wire.revocation import Stop
 from taskbound.wire.token import RevokeTokenKey, RotateTokenKeys
@@ -474,5 +474,36 @@ def test_what_waits_for_the_signer_is_authorized_once_more_right_before_too(
             assert await code(client, SLOW[operation]) == "operation-forbidden"
             (told,) = place.world.events("operation-refused")
             assert told["operation"] == operation
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "ask", [EndDaemon(), ForgetOriginals(), UndoInit(), Stop(stopped=True), policy.ActivateBundle(digest="x")]
+)
+def test_act_of_a_person_from_within_is_refused_with_one_record(ask: Any, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            await place.gateway()  # of this very process, which is within from here on
+            before = len(place.world.records())
+            assert await code(await place.client(), ask) == "not-outside"
+            (told,) = place.world.events("operation-refused")
+            assert (told["operation"], told["code"], told["by"]) == (
+                bare(type(ask)),
+                "not-outside",
+                "Person ann",
+            )
+            assert len(place.world.records()) == before + 1
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("ask", [EndDaemon(), ForgetOriginals(), UndoInit()])
+def test_act_that_the_command_line_carries_out_is_recorded(ask: Any, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            assert await (await place.client()).ask(ask, Done) == Done()
+            (told,) = place.world.events("person-acted")
+            assert (told["operation"], told["by"]) == (bare(type(ask)), "ann")
 
     asyncio.run(story())

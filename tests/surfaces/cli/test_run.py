@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from taskbound.surfaces.cli.clients.edit import Change
+from taskbound.surfaces.cli.clients.undo import apply, kept, plan
 from taskbound.wire.audit import ExportAudit, ExportPage, TailAudit
 from tests.surfaces.cli.installation import PROGRAM, Installation
 
@@ -124,6 +126,29 @@ def test_a_persons_act_is_refused_from_beneath_a_run(place: Installation) -> Non
     ended = place.ended(*words(place, "/bin/sh", "-c", script, "sh", *PROGRAM))
     assert ended.err.count("[not-outside]") == 3
     assert place.status().stopped is False
+
+
+def test_command_line_s_own_act_is_refused_and_recorded_from_beneath_a_run(place: Installation) -> None:
+    config = place.root / "config.json"
+    config.write_text('{"mcpServers": {"a": {"command": "x"}}}', encoding="utf-8")
+    change = Change(keys=("mcpServers",), remove=("a",), name="taskbound", entry={"command": "t"})
+    apply(place.home, [plan(config, [change])])
+    gated, daemon = config.read_bytes(), place.status().pid
+    acts = ("init --undo --yes", "init --forget --yes", "serve --end")
+    script = " ; ".join(f'"$@" {act}' for act in acts)
+    ended = place.ended(*words(place, "/bin/sh", "-c", script, "sh", *PROGRAM))
+    assert ended.err.count("[not-outside]") == len(acts), ended
+    assert (config.read_bytes(), kept(place.home), place.status().pid) == (gated, (str(config),), daemon)
+    refused: list[str] = []
+    seen = 0
+    with place.client() as client:
+        while len(refused) < len(acts):
+            page = client.ask(TailAudit(after=seen, limit=500, wait=30), ExportPage, patience=40)
+            assert page.records, "a refusal was not recorded"
+            seen = page.start + len(page.records) - 1
+            events = [json.loads(record)["event"] for record in page.records]
+            refused += [one["operation"] for one in events if one["kind"] == "operation-refused"]
+    assert refused == ["init:undo", "init:forget", "daemon:end"]
 
 
 DEEP = """

@@ -123,7 +123,8 @@ SILENT: Final = frozenset(
         *("client-consented", "client-denied", "client-removed", "code-refused", "consent-mistyped"),
         *("identity-issuer-added", "identity-issuer-removed", "identity-registered", "issuer-added"),
         *("issuer-groups-set", "issuer-removed", "monitor-acknowledged", "namespace-changed"),
-        *("person-key-changed", "person-signed-in", "persons-linked", "proof-refused", "run-registered"),
+        *("person-acted", "person-key-changed", "person-signed-in", "persons-linked", "proof-refused"),
+        "run-registered",
         *("selector-added", "selector-removed", "sign-in-refused", "task-accounted", "task-bearer-made"),
         # Who reads this: a service's own tokens are shown to us alone, and looked at whenever they are.
         *("service-added", "service-changed", "service-key-changed", "service-removed"),

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from taskbound.flows.policy.held import Basis
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.surfaces.api.place import NotOutsideError
     from taskbound.wire.envelope import Ask
 
 __all__ = ["FRESH", "WAITING", "Authority", "again", "apart", "at_once", "based"]
@@ -276,17 +277,31 @@ class Authority:
             about: The id of what is answered, and the digest of the bundle that it was asked under.
             error: How they have to sign in.
         """
-        known = OPERATIONS[operation]
+        request = await self._refused(principal, OPERATIONS[operation], about, error)
+        return self._challenged(error, request)
+
+    async def refuse_inside(
+        self, connection: Connection, operation: Operation, error: NotOutsideError
+    ) -> None:
+        """Record that a person's act was refused to a process beneath a gateway or a run (rule 2)."""
+        bundle = self._daemon.means.policy.digest_of(self._force(connection.namespace))
+        principal = await self._aside(partial(self.principal_of, connection, operation))
+        await self._refused(principal, operation, ("", bundle), error)
+
+    async def _refused(
+        self, principal: Principal, operation: Operation, about: tuple[str, str], error: DeniedError
+    ) -> OperationRequest:
+        """Record a refusal that no rule gave; what was asked for."""
         request = OperationRequest(
             principal=principal,
             groups=(),
-            operation=known,
-            resource=Resource(about=known.about, name=about[0]),
+            operation=operation,
+            resource=Resource(about=operation.about, name=about[0]),
             facts={},
         )
         barred = Barred(code=error.code, policies=(), details=(), bundle=about[1])
         await self._daemon.first(partial(self._record, barred, request))
-        return self._challenged(error, request)
+        return request
 
     async def _aside(self, work: Callable[[], T]) -> T:
         """What this work returns or raises; done in threads that do nothing else (rule 5)."""

@@ -214,6 +214,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_credential.ShowCredential: _operation("api:credential:show", _R, credential.show_credential),
     wire_credential.SweepTargets: _operation("api:credential:sweep", _P, credential.sweep_targets),
     wire_credential.TakeCredential: _injects("api:credential:take", credential.take_one),
+    wire_connection.EndDaemon: _operation("api:daemon:end", _O, standing.allow_act),
     wire_identity.AddGroup: _operation("api:group:add", _O, grantable.add_group),
     wire_identity.SetGroupGrantable: _operation(
         "api:group:grantable", Right.GIVER, grantable.set_group_grantable
@@ -221,6 +222,8 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_identity.ListGroups: _operation("api:group:list", _R, grantable.list_groups),
     wire_identity.SetMember: _operation("api:group:member", Right.GIVER, grantable.set_member),
     wire_identity.ShowGroup: _operation("api:group:show", _R, grantable.show_group),
+    wire_connection.ForgetOriginals: _operation("api:init:forget", _O, standing.allow_act),
+    wire_connection.UndoInit: _operation("api:init:undo", _O, standing.allow_act),
     wire_task.AddIssuer: _operation("api:issuer:add", Right.GIVER, evidence.put_issuer),
     wire_task.ListIssuers: _operation("api:issuer:list", _R, evidence.list_issuers),
     wire_task.RemoveIssuer: _operation("api:issuer:remove", Right.GIVER, evidence.remove_issuer),

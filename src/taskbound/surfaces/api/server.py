@@ -217,8 +217,12 @@ class SocketServer(asyncio.Protocol):
             raise NotOpenError(f"`{operation.name}` is done by no work of its own")
         with stage("authorize"):
             await self._daemon.authority.require(connection, operation.policy, ask)
-        with stage("do"):
-            return await operation.work(self._daemon, connection, ask)
+        try:
+            with stage("do"):
+                return await operation.work(self._daemon, connection, ask)
+        except NotOutsideError as error:
+            await self._daemon.authority.refuse_inside(connection, operation.policy, error)
+            raise
 
     def _require(self, operation: Operation, connection: Connection) -> None:
         if operation.policy.serves and is_service_seat(connection):

@@ -1,10 +1,11 @@
-"""Operations on the connection and the daemon itself: bind, ping, status, stop."""
+"""Operations on the connection and the daemon itself, and acts that the command line carries out."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from taskbound import __version__
+from taskbound.core.audit.events import PersonActed
 from taskbound.core.task import TaskState
 from taskbound.flows.credential.counting import count_credentials
 from taskbound.flows.revocation import stop
@@ -15,11 +16,11 @@ from taskbound.wire.connection import Bound, Done, StatusReport, StopPush
 if TYPE_CHECKING:
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
-    from taskbound.wire.connection import Bind, Ping, Status
+    from taskbound.wire.connection import Bind, EndDaemon, ForgetOriginals, Ping, Status, UndoInit
     from taskbound.wire.envelope import Answer
     from taskbound.wire.revocation import Stop
 
-__all__ = ["bind_task", "ping", "status", "stop_all"]
+__all__ = ["allow_act", "bind_task", "ping", "status", "stop_all"]
 
 
 async def bind_task(daemon: Daemon, connection: Connection, ask: Bind) -> Answer:
@@ -107,3 +108,21 @@ async def stop_all(daemon: Daemon, connection: Connection, ask: Stop) -> Answer:
         if gateway.namespace == connection.namespace:
             gateway.push(StopPush(stopped=switch.stopped))
     return Done(detail="stopped" if switch.stopped else "not stopped")
+
+
+async def allow_act(
+    daemon: Daemon, connection: Connection, ask: EndDaemon | ForgetOriginals | UndoInit
+) -> Answer:
+    """Allow a person what the command line carries out itself, on files and processes, and record it."""
+    operation = str(ask.__struct_config__.tag)
+
+    def work() -> Answer:
+        actor, _ = daemon.require_giver(connection)
+        means = daemon.means
+        event = PersonActed(operation=operation, by=actor.name, proof=actor.proof)
+        means.store.write(
+            lambda tx: tx.audit.append(connection.namespace, means.writer, [event], means.clock.now())
+        )
+        return Done()
+
+    return await daemon.first(work)

@@ -1,7 +1,9 @@
 """`taskbound init --undo` and `--forget`: the configurations as they were, or what was kept for that.
 
-A file that can't be put back is left, named, and keeps its original; the others go on. The status is then
-that of what is wrong with the first one that was left.
+1. A file that can't be put back is left, named, and keeps its original; the others go on. The status is then
+   that of what is wrong with the first one that was left.
+2. Both are a person's acts: the daemon refuses them beneath a gateway or a run, and records each. Without a
+   daemon that answers nothing is put back or deleted.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import msgspec
 from taskbound.surfaces.cli.clients.errors import NoUndoError
 from taskbound.surfaces.cli.clients.undo import Left, Restored, forget, kept, undo
 from taskbound.surfaces.cli.screen import Words, shown
+from taskbound.wire.connection import Done, ForgetOriginals, UndoInit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +70,8 @@ def raise_for(session: Session, left: Sequence[Left]) -> None:
 
 def put_back(session: Session) -> None:
     """Put every rewritten configuration back; one that can't be holds up no other."""
+    if kept(session.place.home):
+        session.ask(UndoInit(), Done)  # 2
     done = undo(session.place.home, session.confirm)
     if session.screen.json:
         session.screen.document(UndoReport(restored=done.restored, left=files_left(done.left)))
@@ -84,6 +89,7 @@ def forget_originals(session: Session) -> None:
         raise NoUndoError("no original of a configuration is kept")
     session.screen.fields([("kept originals of", paths)])
     session.confirm("Take them away? The configurations can't be put back after that.")
+    session.ask(ForgetOriginals(), Done)  # 2
     forget(session.place.home)
     if session.screen.json:
         session.screen.document(ForgetReport(paths=paths))

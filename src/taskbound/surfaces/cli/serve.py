@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import suppress
+from dataclasses import replace
+from typing import Annotated, Final
 
 import typer
 
+from taskbound.core.errors import UnavailableError
+from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.session import Session, command, plugs_of, told_before
+from taskbound.wire.connection import Done, EndDaemon
 
 __all__ = ["add_gateway", "add_guard", "add_serve", "serve"]
+
+_CANNOT_JUDGE: Final = frozenset({"other-version"})
+"""Refusals of a daemon that could not look at what was asked."""
 
 
 def add_serve(app: typer.Typer) -> None:
@@ -103,6 +111,7 @@ def _end(session: Session, port: int) -> None:
         )
     if port:
         raise BadInputError("a daemon that ends listens nowhere", remedy="leave `--port` or `--end` out")
+    _require_allowed(session)
     process = session.plugs.end_daemon(place.home)
     if session.screen.json:
         session.screen.document({"is": "ended" if process else "not-running", "process": process})
@@ -110,3 +119,18 @@ def _end(session: Session, port: int) -> None:
         session.screen.line(f"ended: process {process} of {shown(str(place.home))}")
     else:
         session.screen.line(f"no daemon runs for {shown(str(place.home))}")
+
+
+def _require_allowed(session: Session) -> None:
+    """Go on unless the daemon refuses its end to this process, which it records.
+
+    A daemon that can't answer is ended all the same: without one nothing is permitted.
+    """
+    place = replace(session.place, autostart=False)
+    with suppress(UnavailableError):
+        try:
+            with session.plugs.connect(place, session.namespace, "cli") as client:
+                client.ask(EndDaemon(), Done)
+        except RefusedByDaemonError as error:
+            if error.fault.family != "unavailable" and error.fault.code not in _CANNOT_JUDGE:
+                raise

@@ -58,6 +58,7 @@ from taskbound.core.audit.events.log import (
 from taskbound.core.audit.events.people import (
     AgentPeopleChanged,
     NamespaceChanged,
+    PersonActed,
     PersonKeyChanged,
     PersonsLinked,
     ToolApproversChanged,
@@ -164,6 +165,7 @@ __all__ = [
     "NamespaceChanged",
     "OperationRefused",
     "OutcomeRefused",
+    "PersonActed",
     "PersonKeyChanged",
     "PersonsLinked",
     "PlanAnswered",
@@ -218,6 +220,7 @@ Event: TypeAlias = (
     | AgentPeopleChanged
     | AgentRiskChanged
     | NamespaceChanged
+    | PersonActed
     | PersonKeyChanged
     | PersonsLinked
     | MonitorAcknowledged

@@ -9,6 +9,7 @@ from taskbound.core.dataclass import dataclass
 __all__ = [
     "AgentPeopleChanged",
     "NamespaceChanged",
+    "PersonActed",
     "PersonKeyChanged",
     "PersonsLinked",
     "ToolApproversChanged",
@@ -44,6 +45,16 @@ class NamespaceChanged:
 
     kind: ClassVar[str] = "namespace-changed"
     demo: bool
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonActed:
+    """A person was allowed an act that the command line itself carries out."""
+
+    kind: ClassVar[str] = "person-acted"
+    operation: str
     by: str
     proof: str
 
