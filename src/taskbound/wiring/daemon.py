@@ -43,7 +43,6 @@ from taskbound.adapters.clock.system import SystemChance, SystemClock, elapsed
 from taskbound.adapters.keys.socket import SocketCustody, SocketSigner, SocketTokenSigner
 from taskbound.adapters.monitor.local import LocalMonitor
 from taskbound.adapters.policy.cedar import ApartLanguage, base_bundle
-from taskbound.core.audit import TamperedError
 from taskbound.core.decision import Allowance
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.core.identity.proof import WorkloadKind
@@ -54,7 +53,6 @@ from taskbound.flows.credential import open_mark
 from taskbound.flows.means import Means
 from taskbound.flows.policy import Policies
 from taskbound.flows.token import Descriptions
-from taskbound.ports.store import StoreBehindError
 from taskbound.surfaces.api.daemon import Daemon, Place
 from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY, DEFAULT_ISSUER
@@ -98,8 +96,6 @@ _log = logging.getLogger(__name__)
 BACKLOG: Final = 4096
 """Connections that may wait to be accepted; the kernel takes as many as `net.core.somaxconn` allows."""
 _STORE_FAILED: Final = 5
-_TAMPERED: Final = 5
-"""As the command line ends with it."""
 _PATIENCE: Final = 10.0
 """Seconds that a holder of the lock may take to answer, or to end."""
 _PAUSE: Final = 0.02
@@ -126,7 +122,7 @@ class UnwritableHomeError(UnavailableError):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until ended; the exit status: 0 ended, 4 could not start, 5 the store failed or was altered."""
+    """Serve until ended; the exit status: 0 ended, 4 could not start, 5 the store failed."""
     told = _read_arguments(arguments)
     open_log("daemon", told.log_level, trace=trace_here)
     os.umask(0o077)
@@ -136,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
     except TaskboundError as error:
         tell_failure(error)
         say_failed(told.ready_fd, encode(fault_of(error)).decode())
-        return _TAMPERED if isinstance(error, TamperedError | StoreBehindError) else 4
+        return 4
 
 
 def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
