@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -113,7 +114,7 @@ def test_a_second_daemon_of_one_directory_refuses_and_the_first_goes_on(home: Pa
     with daemon(home) as first:
         second = daemon(home)
         assert second.wait() == 4
-        assert second.said == ""
+        assert json.loads(second.said)["code"] == "home-in-use"
         assert f"(process {first.process.pid}) [home-in-use]" in second.words
         assert f"or end it first: `taskbound serve --home {home} --end`" in second.words
         assert status(find_socket(home)).pid == first.process.pid
@@ -245,7 +246,7 @@ def test_i15_f45_no_daemon_starts_over_a_database_that_is_older_than_what_its_di
     for _ in range(2):
         one = daemon(home)
         assert one.wait() == 4
-        assert one.said == ""
+        assert json.loads(one.said)["code"] == "store-behind"
         assert "[store-behind]" in one.words
         assert "taskbound db reconcile" in one.words
 
