@@ -17,7 +17,7 @@ from taskbound.core.policy import InForce
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.policy import examine, examine_kept
 from taskbound.ports.policy import StoredBundle
-from tests.stories.test_bundles import LARGE, NEVER
+from tests.stories.test_bundles import LARGE, NEVER, add_finance
 from tests.world import ANN, CEILING, World, codes_of
 
 if TYPE_CHECKING:
@@ -240,6 +240,7 @@ def test_i24_nothing_is_permitted_under_the_old_bundle_behind_the_record_of_an_a
 @pytest.mark.parametrize("first", [0, 1])
 def test_of_two_activations_at_once_one_holds_and_the_other_is_told(two: Two, first: int) -> None:
     two.first.settle_in()
+    add_finance(two.first)
     worlds, seen = (two.first, two.second), [examined(two.first, text) for text in (NEVER, LARGE)]
     winners: set[str] = set()
 
