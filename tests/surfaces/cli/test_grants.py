@@ -13,6 +13,8 @@ from taskbound.surfaces.cli.reading import BadInputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from taskbound.core.action.canonical import JsonValue
+
 
 def offers(*tools: dict[str, object]) -> tuple[Offer, ...]:
     raws = [json.dumps(one).encode() for one in tools]
@@ -43,8 +45,7 @@ def test_path_arguments_are_known_by_their_names_and_types() -> None:
             },
         )
     )
-    assert one.paths == ("outputDir", "path", "repo_path")
-    assert one.lists == ("files",)
+    assert one.paths == ("files", "outputDir", "path", "repo_path")
 
 
 def test_only_tools_that_say_they_destroy_nothing_are_ticked_at_first() -> None:
@@ -53,9 +54,9 @@ def test_only_tools_that_say_they_destroy_nothing_are_ticked_at_first() -> None:
         tool("writes", {}, annotations={"destructiveHint": False}),
         tool("reads", {}, annotations=READ),
     )
-    assert (silent.effect, silent.ticked) == (Effect.DESTRUCTIVE, False)
-    assert (writes.effect, writes.ticked) == (Effect.WRITE, True)
-    assert (reads.effect, reads.ticked) == (Effect.READ, True)
+    assert (silent.effect, silent.ticked(free=False)) == (Effect.DESTRUCTIVE, False)
+    assert (writes.effect, writes.ticked(free=False)) == (Effect.WRITE, True)
+    assert (reads.effect, reads.ticked(free=False)) == (Effect.READ, True)
 
 
 def test_a_ticked_tool_is_covered_below_each_root_and_nowhere_else() -> None:
@@ -113,3 +114,59 @@ def test_a_root_is_an_existing_directory_in_its_normal_form(tmp_path: Path) -> N
     assert parse_root(f"{tmp_path}/x/../") == str(tmp_path)
     with pytest.raises(BadInputError, match="no directory"):
         parse_root(str(tmp_path / "none"))
+
+
+TEXT = {"type": "string"}
+HOSTILE: dict[str, object] = {
+    "path": TEXT,
+    "PATH": TEXT,
+    "repoPath": TEXT,
+    "paths": {"type": "array", "items": TEXT},
+    "source": {**TEXT, "description": "Path to copy from"},
+    "edits": {"type": "array", "items": {"type": "object", "properties": {"path": TEXT, "text": TEXT}}},
+    "one": {"anyOf": [{"type": "object", "properties": {"file": TEXT}}, {"type": "null"}]},
+    "uri": TEXT,
+    "some_file": {"anyOf": [TEXT, {"type": "array", "items": TEXT}]},
+}
+
+
+@pytest.mark.parametrize("roots", [("/srv/a",), ("/srv/a", "/srv/b")])
+@pytest.mark.parametrize(
+    ("inside", "outside"),
+    [
+        ({"path": "/srv/a/x"}, {"path": "/etc/passwd"}),
+        ({"PATH": "/srv/a/x"}, {"PATH": "/srv/a/../c"}),
+        ({"repoPath": "/srv/a"}, {"repoPath": "/"}),
+        ({"paths": ["/srv/a/x", "/srv/a/y"]}, {"paths": ["/srv/a/x", "/etc/passwd"]}),
+        ({"source": "/srv/a/x"}, {"source": "~/x"}),
+        (
+            {"edits": [{"path": "/srv/a/x", "text": "/etc"}]},
+            {"edits": [{"path": "/srv/a/x"}, {"path": "/etc"}]},
+        ),
+        ({"edits": [{"text": "t"}]}, {"edits": {"path": "/etc"}}),
+        ({"one": {"file": "/srv/a/x"}}, {"one": {"file": "/etc"}}),
+        ({"uri": "https://example.com/etc"}, {"uri": "file:///etc/passwd"}),
+        ({"some_file": "/srv/a/x"}, {"some_file": "/etc"}),
+        ({"some_file": ["/srv/a/x"]}, {"some_file": ["/etc"]}),
+        ({}, {"paths": "/srv/a/x\0"}),
+    ],
+)
+def test_call_is_covered_inside_of_the_roots_and_refused_outside_at_every_place(
+    roots: tuple[str, ...], inside: dict[str, JsonValue], outside: dict[str, JsonValue]
+) -> None:
+    scope = build_scope(offers(tool("do", HOSTILE)), roots)
+    assert isinstance(cover(scope, "fs__do", inside, None), Covered)
+    assert isinstance(cover(scope, "fs__do", outside, None), Missed)
+
+
+def test_required_place_inside_of_an_object_must_be_there() -> None:
+    item = {"type": "object", "properties": {"path": TEXT}, "required": ["path"]}
+    some = offers(tool("do", {"edits": {"type": "array", "items": item}}, required=["edits"]))
+    scope = build_scope(some, ["/srv/a"])
+    assert isinstance(cover(scope, "fs__do", {"edits": [{}]}, None), Missed)
+    assert isinstance(cover(scope, "fs__do", {}, None), Missed)
+
+
+def test_tool_with_a_possible_path_is_ticked_only_where_paths_are_free() -> None:
+    (one,) = offers(tool("run", {"command": TEXT}, annotations=READ))
+    assert (one.doubts, one.ticked(free=False), one.ticked(free=True)) == (("command",), False, True)

@@ -111,14 +111,14 @@ def test_a_ready_file_is_found_for_its_releases_only(tmp_path: Path) -> None:
 
 def test_a_path_that_no_name_gives_away_is_one_by_a_tool_file_and_a_name_that_does_stays_one() -> None:
     text = {"type": "string"}
-    schema = {"type": "object", "properties": {"source": text, "path": text}}
+    schema = {"type": "object", "properties": {"q": text, "path": text}}
     definition = parse_definition(json.dumps({"name": "move_file", "inputSchema": schema}).encode())
     (alone,) = offers_of("fs", [definition])
     assert alone.paths == ("path",)
-    roles: Any = {"source": "path", "path": "name"}
+    roles: Any = {"q": "path", "path": "name"}
     file = parse_tool_file({"server": "*", "tools": {"move_file": {"roles": roles}}})
     (told,) = offers_of("fs", [definition], file)
-    assert told.paths == ("path", "source")
+    assert told.paths == ("path", "q")
 
 
 def test_a_ready_file_is_named_when_its_server_is_pinned_and_applied_by_a_person_alone(

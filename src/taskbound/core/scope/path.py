@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from taskbound.core.scope.place import Place
 
 __all__ = [
+    "MAX_LENGTH",
     "MAX_STEPS",
     "ArgumentPath",
     "Items",
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 MAX_STEPS: Final = 16
-_MAX_LENGTH: Final = 256
+MAX_LENGTH: Final = 256
 _RESERVED: Final = re.compile(r"^/|[.\[\]*\"\\\x00-\x1f\x7f-\x9f]")
 # One step with what separates it from the one before; every alternative is linear.
 _STEP: Final = re.compile(
@@ -121,8 +122,8 @@ def parse_argument_path(text: str, place: Place) -> ArgumentPath:
     """
     if not text:
         raise place.fault("is an argument without a name")
-    if len(text) > _MAX_LENGTH:
-        raise place.fault(f"is longer than {_MAX_LENGTH} characters")
+    if len(text) > MAX_LENGTH:
+        raise place.fault(f"is longer than {MAX_LENGTH} characters")
     steps: list[Step] = []
     at = 0
     while at < len(text):

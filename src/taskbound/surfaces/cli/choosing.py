@@ -199,7 +199,7 @@ def _file_of(probed: Probed) -> ToolFile | None:
     return found[1] if found is not None else None
 
 
-def choose_tools(session: Session, choice: Choice, wanted: Sequence[str] | None) -> None:
+def choose_tools(session: Session, choice: Choice, wanted: Sequence[str] | None, *, free: bool) -> None:
     """Take the tools that the agent may call.
 
     Raises:
@@ -221,15 +221,28 @@ def choose_tools(session: Session, choice: Choice, wanted: Sequence[str] | None)
             )
         choice.offers = [one for one in offers if one.name in wanted]
     elif session.yes:
-        choice.offers = [one for one in offers if one.ticked]
+        choice.offers = [one for one in offers if one.ticked(free=free)]
     else:
-        rows = [(one.name, f"{one.effect.value}: {one.description}", one.ticked) for one in offers]
+        rows = [(one.name, _what_it_does(one, free=free), one.ticked(free=free)) for one in offers]
         choice.offers = [offers[at] for at in tick(session, "Tools that the agent may call:", rows)]
+    for one in () if free or wanted else offers:
+        if one.doubts and one not in choice.offers:
+            session.screen.note(f"{one.name} is not allowed: {_doubts(one)}")
     if not choice.offers:
         raise BadInputError(
-            "no tool is ticked: each says that it may destroy something, or says nothing about that",
+            "no tool is ticked: each says that it may destroy something, or says nothing about that, or has"
+            " arguments that may be paths and can't be limited",
             remedy="name those that the agent may call with `--tool SERVER__TOOL`",
         )
+
+
+def _what_it_does(offer: Offer, *, free: bool) -> str:
+    what = f"{offer.effect.value}: {offer.description}"
+    return what if free or not offer.doubts else f"{_doubts(offer)}; {what}"
+
+
+def _doubts(offer: Offer) -> str:
+    return f"may take paths that can't be limited ({', '.join(map(shown, offer.doubts))})"
 
 
 def choose_roots(session: Session, choice: Choice, wanted: Sequence[str] | None, *, free: bool) -> None:
@@ -238,11 +251,13 @@ def choose_roots(session: Session, choice: Choice, wanted: Sequence[str] | None,
     Raises:
         BadInputError: One is no directory, or one is needed and none is named.
     """
-    takers = [one for one in choice.offers if one.paths]
-    if free or not takers:
+    if free:
         return
     if wanted:
         choice.roots = list(outermost(parse_root(one) for one in wanted))
+        return
+    takers = [one for one in choice.offers if one.paths]
+    if not takers:
         return
     named = outermost(
         os.path.normpath(word)

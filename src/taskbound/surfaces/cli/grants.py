@@ -1,21 +1,23 @@
 """From ticked tools and directories to a scope: what `init` writes as ceiling and template.
 
-1. The path arguments of each ticked tool lie below one of the directories, its other arguments are free, and
-   said to be. A tool with several paths gets a grant for each directory, so that all paths of one call lie
-   below the same one. A directory below another adds nothing, and is left out.
-2. Paths in lists can't be limited yet; they are named, so that a person can leave the tool out.
-3. Tools that destroy are not ticked unless a person ticks them.
-4. A tool file makes more arguments paths, and none that looks like one to be none.
+1. The places of each ticked tool that hold paths lie below one of the directories, at every depth, and those
+   that hold URLs are addresses of the web. Its other arguments are free, and said to be. A tool with several
+   paths gets a grant for each directory, so that all paths of one call lie below the same one. A directory
+   below another adds nothing, and is left out.
+2. Tools that destroy, and tools with a place that may hold a path and can't be limited, are not ticked unless
+   a person ticks them.
+3. A tool file makes more arguments paths, settles doubts, and makes none that looks like a path to be none.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.scope import parse_scope
+from taskbound.core.scope.path import path_of
+from taskbound.core.scope.suggest import Place, Sort, places_of
 from taskbound.core.tool import Effect, ToolDefinition
 from taskbound.core.tool.file import Role, parse_roles
 from taskbound.surfaces.cli.reading import BadInputError
@@ -30,9 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Offer", "build_scope", "offers_of", "outermost", "parse_root"]
 
-_PATH_NAME: Final = re.compile(
-    r"(^|[_-])(paths?|dir|directory|directories|folders?|files?|filenames?|root|cwd)$|[a-z](Path|Dir|File|Root)s?$"
-)
+_WEB: Final[tuple[JsonValue, ...]] = ({"prefix": "http://"}, {"prefix": "https://"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,22 +43,44 @@ class Offer:
     """`server__tool`."""
     effect: Effect
     description: str
-    paths: tuple[str, ...]
-    """Arguments that take one path."""
-    lists: tuple[str, ...]
-    """Arguments that take a list of paths (rule 2)."""
-    required: frozenset[str]
+    places: tuple[Place, ...]
 
     @property
-    def ticked(self) -> bool:
-        """Whether it is ticked before anyone was asked (rule 3)."""
-        return self.effect is not Effect.DESTRUCTIVE
+    def paths(self) -> tuple[str, ...]:
+        """The places that lie below a directory."""
+        return self._of(Sort.PATH, Sort.EITHER)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The places that are addresses of the web."""
+        return self._of(Sort.WEB, Sort.EITHER)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """The places that may hold a path and can't be limited (rule 2)."""
+        return self._of(Sort.DOUBT)
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """The other places that hold a text."""
+        return self._of(Sort.FREE)
+
+    def ticked(self, *, free: bool) -> bool:
+        """Whether it is ticked before the person was asked (rule 2).
+
+        Args:
+            free: Whether the person left paths free.
+        """
+        return self.effect is not Effect.DESTRUCTIVE and (free or not self.doubts)
+
+    def _of(self, *sorts: Sort) -> tuple[str, ...]:
+        return tuple(one.text for one in self.places if one.sort in sorts)
 
 
 def offers_of(
     server: str, definitions: Iterable[ToolDefinition], file: ToolFile | None = None
 ) -> tuple[Offer, ...]:
-    """What a server offers, with what looks like a path among its arguments, or is one by a file (rule 4)."""
+    """What a server offers, with what looks like a path among its arguments, or is one by a file (rule 3)."""
     said = {one.name: parse_roles(one.roles or ()) for one in (file.tools if file is not None else ())}
     return tuple(_offer(server, one, said.get(one.name, {})) for one in definitions)
 
@@ -92,12 +114,13 @@ def build_scope(offers: Sequence[Offer], roots: Sequence[str]) -> Scope:
     below: list[JsonValue] = [{"below": root} for root in outermost(roots)]
     grants: list[JsonValue] = []
     for one in sorted(offers, key=lambda it: it.name):
-        if not one.paths or not below:
+        limited = [place for place in one.places if place.limited]
+        if not limited or not below:
             grants.append({"tool": one.name, "others": "any"})
-        elif len(one.paths) == 1 and len(below) > 1:
-            grants.append(_grant(one, {"any_of": below}))
+        elif len(one.paths) <= 1:
+            grants.append(_grant(one.name, limited, below))
         else:
-            grants.extend(_grant(one, where) for where in below)
+            grants.extend(_grant(one.name, limited, [where]) for where in below)
     return parse_scope({"grants": grants})
 
 
@@ -110,54 +133,44 @@ def outermost(roots: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _grant(offer: Offer, where: JsonValue) -> JsonValue:
-    """What lets a tool be called, each of its paths being as the constraint says."""
-    optional: list[JsonValue] = [name for name in offer.paths if name not in offer.required]
-    return {
-        "tool": offer.name,
-        "arguments": dict.fromkeys(offer.paths, where),
-        "optional": optional,
-        "others": "any",
-    }
+def _grant(tool: str, places: Iterable[Place], below: Sequence[JsonValue]) -> JsonValue:
+    """What lets a tool be called, each of its paths being below one of these."""
+    arguments: dict[str, JsonValue] = {}
+    optional: set[str] = set()
+    for one in places:
+        options: list[JsonValue] = []
+        if one.sort is not Sort.WEB:
+            options += below
+        if one.sort is not Sort.PATH:
+            options += _WEB
+        shapes = [_each(_any_of(options), lists) for lists in one.lists]
+        arguments[one.text] = _any_of(shapes)
+        optional.update(path_of(steps).text for steps in one.optional)
+    return {"tool": tool, "arguments": arguments, "optional": [*sorted(optional)], "others": "any"}
+
+
+def _any_of(options: Sequence[JsonValue]) -> JsonValue:
+    return options[0] if len(options) == 1 else {"any_of": [*options]}
+
+
+def _each(what: JsonValue, lists: int) -> JsonValue:
+    """A list of lists of what must be so; 0 lists are the thing itself."""
+    for _ in range(lists):
+        what = {"each": what}
+    return what
 
 
 def _offer(server: str, definition: ToolDefinition, roles: Mapping[str, Role]) -> Offer:
-    schema = definition.input_schema
-    properties = schema.get("properties")
-    required = schema.get("required")
-    paths: list[str] = []
-    lists: list[str] = []
-    for name, body in properties.items() if isinstance(properties, dict) else ():
-        kinds = _kinds(body)
-        looks = _PATH_NAME.search(name) is not None and name.isascii()
-        if not looks and roles.get(name) is not Role.PATH:
-            continue
-        if "array" in kinds:
-            lists.append(name)
-        elif "string" in kinds or not kinds:
-            paths.append(name)
     description = definition.value.get("description")
+    told = description if isinstance(description, str) else ""
     return Offer(
         name=f"{server}__{definition.name}",
         effect=definition.effect,
-        description=description if isinstance(description, str) else "",
-        paths=tuple(sorted(paths)),
-        lists=tuple(sorted(lists)),
-        required=frozenset(one for one in required if isinstance(one, str))
-        if isinstance(required, list)
-        else frozenset(),
+        description=told,
+        places=places_of(
+            definition.input_schema,
+            about=f"{definition.name} {told}",
+            paths=frozenset(name for name, role in roles.items() if role is Role.PATH),
+            others=frozenset(name for name, role in roles.items() if role is not Role.PATH),
+        ),
     )
-
-
-def _kinds(schema: JsonValue) -> frozenset[str]:
-    """The JSON types that a property's schema names, in itself or in its alternatives."""
-    if not isinstance(schema, dict):
-        return frozenset()
-    found: set[str] = set()
-    kind = schema.get("type")
-    found.update(one for one in (kind if isinstance(kind, list) else [kind]) if isinstance(one, str))
-    for word in ("anyOf", "oneOf"):
-        some = schema.get(word)
-        for one in some if isinstance(some, list) else ():
-            found |= _kinds(one)
-    return frozenset(found)

@@ -61,9 +61,10 @@ from taskbound.wire.task import ListTemplates, SaveTemplate, TemplateRows
 from taskbound.wire.tool import ListUpstreams, UpstreamRows
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from taskbound.core.scope import Scope
+    from taskbound.surfaces.cli.grants import Offer
     from taskbound.wire.tool import ServerSpec
 
 __all__ = [
@@ -98,6 +99,10 @@ class InitReport(msgspec.Struct, frozen=True, kw_only=True, tag="initialized", t
     servers: tuple[str, ...]
     tools: tuple[str, ...]
     roots: tuple[str, ...]
+    limited: tuple[str, ...]
+    """Places of arguments that are limited to the roots or to addresses of the web, as TOOL: PLACE."""
+    in_doubt: tuple[str, ...]
+    """Places that may hold paths and are not limited."""
     rewritten: tuple[str, ...]
     """The configurations."""
     changes: tuple[FileChange, ...]
@@ -194,7 +199,7 @@ def init(
     if not choice.servers:
         _nothing(session, choice)
         return
-    choose_tools(session, choice, tool)
+    choose_tools(session, choice, tool, free=no_root)
     choose_roots(session, choice, told_roots, free=no_root)
     scope = build_scope(choice.offers, choice.roots)
     if session.place.home.is_dir():  # before the last question: the name is part of what is agreed to
@@ -265,6 +270,7 @@ def _show_choice(session: Session, choice: Choice, plans: Sequence[Planned]) -> 
             ("servers", tuple(choice.servers)),
             ("may call", tuple(one.name for one in choice.offers)),
             ("paths below", choice.roots or "anywhere"),
+            *_limits(choice),
             ("to be sealed", _slots(choice)),
             ("to be rewritten", tuple(one.note.path for one in plans)),
         ]
@@ -276,15 +282,31 @@ def _show_choice(session: Session, choice: Choice, plans: Sequence[Planned]) -> 
                 f"{shown(name)}: no tool of it is chosen, so an agent gets nothing of it; tools that may"
                 " destroy something, or don't say, are named with `--tool SERVER__TOOL`"
             )
-    for one in choice.offers:
-        if one.lists:
-            names = ", ".join(shown(name) for name in one.lists)
-            screen.note(
-                f"{one.name}: {names} takes a list of paths, which can't be limited to a directory yet"
-            )
     for plan in plans:
         screen.heading(f"How {shown(plan.note.path)} will differ")
         screen.changes(plan.difference)
+
+
+def _limits(choice: Choice) -> list[tuple[str, tuple[str, ...]]]:
+    """Which places of arguments are limited and which are not, as TOOL: PLACE."""
+    return [
+        ("limited to them", _places(choice, lambda it: it.paths) if choice.roots else ()),
+        ("limited to http(s)", _places(choice, lambda it: it.addresses) if choice.roots else ()),
+        ("FREE, maybe paths", _in_doubt(choice)),
+        ("free", _places(choice, lambda it: it.free)),
+    ]
+
+
+def _in_doubt(choice: Choice) -> tuple[str, ...]:
+    """The places that may hold paths and are not limited: all of them where no directory is chosen."""
+    if choice.roots:
+        return _places(choice, lambda it: it.doubts)
+    return _places(choice, lambda it: (*it.paths, *it.addresses, *it.doubts))
+
+
+def _places(choice: Choice, which: Callable[[Offer], tuple[str, ...]]) -> tuple[str, ...]:
+    found = {f"{one.name}: {place}": None for one in choice.offers for place in which(one)}
+    return tuple(found)
 
 
 def _set_up(session: Session, choice: Choice, scope: Scope, *, monitor: str, seconds: int) -> str:
@@ -443,6 +465,8 @@ def _report_of(
         servers=tuple(choice.servers),
         tools=tuple(one.name for one in choice.offers),
         roots=tuple(choice.roots),
+        limited=_places(choice, lambda it: (*it.paths, *it.addresses)) if choice.roots else (),
+        in_doubt=_in_doubt(choice),
         rewritten=tuple(one.path for one in applied.rewritten),
         changes=tuple(FileChange(path=one.note.path, difference=one.difference) for one in plans),
         left=files_left(applied.left),

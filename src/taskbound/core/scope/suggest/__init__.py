@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskbound.core.scope.suggest.observe import MadeCall
+from taskbound.core.scope.suggest.places import Place, Sort, places_of
 from taskbound.core.scope.suggest.suggest import (
     MAX_CALLS,
     NothingToSuggestError,
@@ -16,8 +17,11 @@ __all__ = [
     "MAX_CALLS",
     "MadeCall",
     "NothingToSuggestError",
+    "Place",
+    "Sort",
     "Suggestion",
     "TooManyCallsError",
     "Widening",
+    "places_of",
     "suggest",
 ]

@@ -1,0 +1,455 @@
+"""Where the arguments of a tool may hold paths, as far as its input schema tells.
+
+1. A text, or a list of texts, is looked for at every depth: in objects, in lists, in alternatives, and behind
+   references into the schema itself.
+2. A name is read word by word, without regard to case; what its format or the beginning of its description
+   calls a path, a directory or a file is one too.
+3. A URL may name a file (`file:`), so it is limited to addresses of the web.
+4. What may be a path and cannot be limited is in doubt: names such as `source` that nothing explains,
+   commands, objects whose members are not declared, and schemas that refer to themselves.
+5. What people declared settles a doubt. It makes arguments paths, and none that is called a path to be none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+from unicodedata import normalize
+
+from taskbound.core.dataclass import dataclass
+from taskbound.core.scope.path import MAX_LENGTH, MAX_STEPS, Items, Step, path_of
+
+if TYPE_CHECKING:
+    from taskbound.core.action.canonical import JsonValue
+
+__all__ = ["Place", "Sort", "places_of"]
+
+Schema = Mapping[str, "JsonValue"]
+
+_MOST: Final = 192
+"""Places of a tool; a grant takes 256 constrained arguments."""
+_MOST_STEPS: Final = 4096
+"""Schemas that are looked at, each as often as it is referred to."""
+_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
+
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_PATH: Final = _set("path paths pathname pathnames filepath filepaths filename filenames dirname dirnames")
+_FILE: Final = _set(
+    "file files dir dirs directory directories folder folders root roots cwd workdir workingdir subdir"
+    " basedir rootdir outdir homedir outfile infile logfile"
+)
+_ENDS: Final = re.compile(r"(?:path|file|folder|directory|dir)s?$")
+_NO_PATHS: Final = _set("xpath xpaths jsonpath jsonpaths empath empaths profile profiles nadir footpath")
+_ABOUT: Final = _set(
+    "id ids type types kind format size sizes count encoding extension extensions ext key hash digest status"
+    " version mode style separator permissions limit length depth content contents"
+)
+"""Last words that make a name say something about a file, not which."""
+_WHICH: Final = _set("name names in out a b list to from")
+_WEB: Final = _set("url urls uri uris href hrefs")
+_UNCLEAR: Final = _set(
+    "src srcs source sources dst dest destination destinations location locations input inputs output outputs"
+    " archive archives attachment attachments workspace worktree symlink mount volume"
+    " command commands cmd shell script scripts args argv code"
+)
+_MOVED: Final = _set("src srcs source sources dst dest destination destinations")
+_PERHAPS: Final = _set(
+    "from to old new target targets name names link links document documents image images picture photo video"
+    " audio repo repository project module package config resource base parent entry entries item items left"
+    " right first second in out a b x y"
+)
+"""Names that may be paths where the tool, the description or what is around them speaks of files."""
+_TEXTS: Final = _set(
+    "content contents text message body description title comment summary data query queries q search pattern"
+    " patterns filter keyword keywords term terms regex expression sql sort order format mode xpath xpaths"
+    " jsonpath selector oldtext newtext"
+)
+_NOUN: Final = (
+    r"(?:path(?:name)?s?(?! expressions?)|director(?:y|ies)|folders?"
+    r"|file ?names?|files?(?![ -](?:contents?|types?|formats?|encodings?|extensions?|sizes?|ids?)\b))"
+)
+_SPEAKS: Final = re.compile(rf"\b{_NOUN}\b", re.IGNORECASE)
+_LEADS: Final = re.compile(
+    r"\W*(?:(?:the|an?|one|list|array|of|full|absolute|relative|local|optional|existing|new|input|output|source"
+    r"|target|destination|which|name|working|root|base|all|or|and|more|to|where|in|from)\W+)*"
+    rf"{_NOUN}\b",
+    re.IGNORECASE,
+)
+_PATH_FORMATS: Final = _set(
+    "path paths file-path filepath directory-path directory folder file file-name filename"
+)
+_WEB_FORMATS: Final = _set("uri uri-reference iri iri-reference url uri-template")
+_PLAIN_FORMATS: Final = _set(
+    "date date-time time duration email idn-email uuid ipv4 ipv6 hostname regex byte"
+)
+_BRANCHES: Final = ("anyOf", "oneOf")
+_APPLIED: Final = ("if", "then", "else")
+
+
+class Sort(Enum):
+    """What may stand at a place."""
+
+    PATH = "path"
+    WEB = "web"
+    EITHER = "path or web"
+    DOUBT = "doubt"
+    FREE = "free"
+
+
+_STRICT: Final = (Sort.PATH, Sort.WEB, Sort.EITHER, Sort.DOUBT, Sort.FREE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A place in the arguments that may hold a text."""
+
+    text: str
+    """As a scope writes it, or in words where no path leads there."""
+    sort: Sort
+    steps: tuple[Step, ...] = ()
+    lists: tuple[int, ...] = (0,)
+    """How many lists are around the text: 0 for a text, 1 for a list of texts; several for alternatives."""
+    optional: tuple[tuple[Step, ...], ...] = ()
+    """The places on the way, and this one, that a call may leave out."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether a scope can say what may stand there."""
+        return self.sort in {Sort.PATH, Sort.WEB, Sort.EITHER}
+
+
+def places_of(
+    schema: Schema,
+    *,
+    about: str = "",
+    paths: frozenset[str] = frozenset(),
+    others: frozenset[str] = frozenset(),
+) -> tuple[Place, ...]:
+    """The places of a tool's arguments, sorted.
+
+    Args:
+        schema: The pinned input schema.
+        about: The tool's name and description.
+        paths: Arguments that people declared as paths (rule 5).
+        others: Arguments that people declared as something else.
+    """
+    walk = _Walk(schema, paths=paths, others=others)
+    found: dict[str, Place] = {}
+    try:
+        for one in walk.members(schema, (), (), speaks=_SPEAKS.search(_split(about)) is not None):
+            found[one.text] = _merged(found.get(one.text), one)
+    except _TooManyError:
+        found = {}
+    if len(found) > _MOST or walk.count > _MOST_STEPS:
+        return (Place(text="its arguments, which are too many to look at", sort=Sort.DOUBT),)
+    return tuple(found[text] for text in sorted(found))
+
+
+class _TooManyError(Exception):
+    """A schema that unfolds into more than is looked at."""
+
+
+def _merged(one: Place | None, other: Place) -> Place:
+    """What two alternatives say of one place: the stricter word, in every shape."""
+    if one is None:
+        return other
+    if _STRICT.index(other.sort) < _STRICT.index(one.sort):
+        one, other = other, one
+    if not other.limited:
+        return one
+    optional = tuple(dict.fromkeys((*one.optional, *other.optional)))
+    return Place(
+        text=one.text,
+        sort=one.sort if one.sort is other.sort else Sort.EITHER,
+        steps=one.steps,
+        lists=tuple(sorted({*one.lists, *other.lists})),
+        optional=optional,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    """What a schema lets stand at one place, all its alternatives taken together."""
+
+    texts: set[int]
+    objects: dict[int, list[Schema]]
+    told: list[str]
+    formats: set[str]
+    loops: list[int]
+    """In how many lists a reference stands that has no end, or names nothing."""
+
+
+class _Walk:
+    def __init__(self, root: Schema, *, paths: frozenset[str], others: frozenset[str]) -> None:
+        self.root = root
+        self.paths = paths
+        self.others = others
+        self.count = 0
+
+    def members(
+        self,
+        schema: Schema,
+        steps: tuple[Step, ...],
+        optional: tuple[tuple[Step, ...], ...],
+        *,
+        speaks: bool,
+        stack: tuple[int, ...] = (),
+    ) -> Iterator[Place]:
+        """What stands in an object of this schema."""
+        stack = (*stack, id(schema))
+        known: dict[str, list[JsonValue]] = {}
+        needed: set[str] = set()
+        for body, sure in self._applied(schema, ()):
+            if body is None:
+                yield self._doubt(steps)
+                continue
+            properties = body.get("properties")
+            for name, one in properties.items() if isinstance(properties, dict) else ():
+                known.setdefault(name, []).append(one)
+            required = body.get("required")
+            if sure and isinstance(required, list):
+                needed.update(one for one in required if isinstance(one, str))
+            if _further(body, top=not steps):
+                yield Place(text=f"further members of {_label(steps)}", sort=Sort.DOUBT)
+        for name, some in known.items():
+            here = (*steps, name)
+            free = optional if name in needed else (*optional, here)
+            yield from self._place(some, here, free, speaks=speaks, stack=stack)
+
+    def _place(
+        self,
+        some: list[JsonValue],
+        steps: tuple[Step, ...],
+        optional: tuple[tuple[Step, ...], ...],
+        *,
+        speaks: bool,
+        stack: tuple[int, ...],
+    ) -> Iterator[Place]:
+        if len(steps) > MAX_STEPS - 2:
+            yield self._doubt(steps)
+            return
+        shape = _Shape(texts=set(), objects={}, told=[], formats=set(), loops=[])
+        for one in some:
+            self._shape(one, 0, shape, ())
+        name = next(one for one in reversed(steps) if isinstance(one, str))
+        sort = self._sort(steps, name, shape, speaks=speaks)
+        if shape.loops:
+            yield self._doubt(steps)
+            return
+        inner: list[Place] = []
+        around = speaks or sort in {Sort.PATH, Sort.EITHER} or bool({*_split(name).split()} & (_PATH | _FILE))
+        for lists, bodies in shape.objects.items():
+            into = (*steps, *([Items.EACH] * lists))
+            for body in bodies:
+                if id(body) in stack:  # it refers to itself: no path leads to all of its places
+                    inner.append(self._doubt(steps))
+                    continue
+                if not any(_declared(one) for one, _ in self._applied(body, ()) if one is not None):
+                    inner.append(self._settled(steps, Sort.DOUBT))
+                inner += self.members(body, into, optional, speaks=around, stack=stack)
+        texts = tuple(sorted(shape.texts))
+        telling = any(one.sort is not Sort.FREE for one in inner)
+        mixed = len(shape.objects) > 1 or bool(texts)
+        if inner and mixed and (telling or sort is not Sort.FREE):
+            yield self._doubt(steps)  # one path cannot lead into a text, an object and a list
+            return
+        yield from inner
+        if not texts:
+            return
+        path = path_of(steps).text
+        if sort in {Sort.DOUBT, Sort.FREE} or len(path) > MAX_LENGTH:
+            yield self._settled(steps, Sort.DOUBT if len(path) > MAX_LENGTH else sort)
+            return
+        yield Place(text=path, sort=sort, steps=steps, lists=texts, optional=optional)
+
+    def _sort(self, steps: tuple[Step, ...], name: str, shape: _Shape, *, speaks: bool) -> Sort:
+        if len(steps) == 1 and name in self.paths:
+            return Sort.PATH
+        found = _sort(name, shape.told, shape.formats, speaks=speaks)
+        return self._settled(steps, found).sort
+
+    def _settled(self, steps: tuple[Step, ...], sort: Sort) -> Place:
+        if sort is Sort.DOUBT and steps and steps[0] in self.others:  # rule 5
+            sort = Sort.FREE
+        return Place(text=_label(steps), sort=sort)
+
+    def _doubt(self, steps: tuple[Step, ...]) -> Place:
+        return Place(text=_label(steps), sort=Sort.DOUBT)
+
+    def _shape(self, schema: JsonValue, lists: int, shape: _Shape, seen: tuple[int, ...]) -> None:
+        """Add what a schema lets stand, in this many lists."""
+        if not isinstance(schema, dict):
+            if schema is not False:
+                shape.texts.add(lists)
+            return
+        bodies = list(self._applied(schema, seen))
+        kinds = set[str]()
+        for body, _ in bodies:
+            kinds |= _kinds(body or {})
+        for body, _ in bodies:
+            if body is None or lists > MAX_STEPS // 2:
+                shape.loops.append(lists)
+                continue
+            self._add(body, lists, shape, (*seen, id(body)))
+        if any(_is_object(body or {}) for body, _ in bodies):
+            shape.objects.setdefault(lists, []).append(schema)
+        told = any(body and ({*body} & _TELLING) for body, _ in bodies)
+        if "string" in kinds or not (kinds or told):
+            shape.texts.add(lists)
+
+    def _add(self, body: Schema, lists: int, shape: _Shape, seen: tuple[int, ...]) -> None:
+        for word in ("title", "description"):
+            one = body.get(word)
+            if isinstance(one, str):
+                shape.told.append(one)
+        form = body.get("format")
+        if isinstance(form, str):
+            shape.formats.add(form.lower())
+        kinds = _kinds(body)
+        if "array" in kinds or "items" in body or "prefixItems" in body:
+            items = body.get("items", True)
+            prefix = body.get("prefixItems")
+            some = [
+                *(items if isinstance(items, list) else [items]),
+                *(prefix if isinstance(prefix, list) else []),
+            ]
+            for one in some:
+                if isinstance(one, dict) and any(id(body) in seen for body, _ in self._applied(one, ())):
+                    shape.loops.append(lists)
+                    continue
+                self._shape(one, lists + 1, shape, seen)
+
+    def _applied(
+        self, schema: Schema, seen: tuple[int, ...], *, sure: bool = True
+    ) -> Iterator[tuple[Schema | None, bool]]:
+        """A schema and all that it applies at the same place, and whether each always holds.
+
+        None stands for a reference that has no end, or names nothing.
+        """
+        self.count += 1
+        if self.count > _MOST_STEPS:
+            raise _TooManyError
+        if id(schema) in seen or len(seen) > 4 * MAX_STEPS:
+            yield None, sure
+            return
+        seen = (*seen, id(schema))
+        yield schema, sure
+        ref = schema.get("$ref", schema.get("$dynamicRef"))
+        if isinstance(ref, str):
+            found = self._resolve(ref)
+            if found is None:
+                yield None, sure
+            else:
+                yield from self._applied(found, seen, sure=sure)
+        for word in ("allOf", *_BRANCHES):
+            some = schema.get(word)
+            for one in some if isinstance(some, list) else ():
+                if isinstance(one, dict):
+                    yield from self._applied(one, seen, sure=sure and word == "allOf")
+        for word in (*_APPLIED, "dependentSchemas", "dependencies"):
+            some = schema.get(word)
+            if isinstance(some, dict):
+                for one in (some,) if word in _APPLIED else some.values():
+                    if isinstance(one, dict):
+                        yield from self._applied(one, seen, sure=False)
+
+    def _resolve(self, ref: str) -> Schema | None:
+        """The part of the schema that a reference names; None if there is no such part."""
+        at: JsonValue = dict(self.root)
+        if ref == "#":
+            return self.root
+        if not ref.startswith("#/"):
+            return None
+        for word in ref[2:].split("/"):
+            name = word.replace("~1", "/").replace("~0", "~")
+            if not isinstance(at, dict) or name not in at:
+                return None
+            at = at[name]
+        return at if isinstance(at, dict) else None
+
+
+_TELLING: Final = _set(
+    "enum const $ref $dynamicRef anyOf oneOf allOf properties patternProperties items prefixItems"
+)
+
+
+def _kinds(body: Schema) -> set[str]:
+    """The types that a schema names itself; a choice among declared values is no text."""
+    kind = body.get("type")
+    found = {one for one in (kind if isinstance(kind, list) else [kind]) if isinstance(one, str)}
+    return found - {"string"} if "enum" in body or "const" in body else found
+
+
+def _is_object(body: Schema) -> bool:
+    return "object" in _kinds(body) or "properties" in body or "patternProperties" in body
+
+
+def _declared(body: Schema) -> bool:
+    """Whether an object's members are known (rule 4)."""
+    more = body.get("additionalProperties")
+    return (
+        more is False
+        or isinstance(more, dict)
+        or bool(body.get("properties") or body.get("patternProperties"))
+    )
+
+
+def _further(body: Schema, *, top: bool) -> bool:
+    """Whether an object takes members that are not named, and could hold a text."""
+    if body.get("patternProperties") or isinstance(body.get("propertyNames"), dict):
+        return True
+    more = body.get("additionalProperties", body.get("unevaluatedProperties"))
+    if isinstance(more, dict):
+        kinds = _kinds(more)
+        return not kinds or bool(kinds & {"string", "object", "array"})
+    return more is True and (top or bool(body.get("properties")))
+
+
+def _label(steps: tuple[Step, ...]) -> str:
+    return path_of(steps).text if steps else "the arguments"
+
+
+def _split(name: str) -> str:
+    return " ".join(one.lower() for one in _WORDS.findall(normalize("NFKC", name)))
+
+
+def _sort(name: str, told: list[str], formats: set[str], *, speaks: bool) -> Sort:
+    words = _split(name).split()
+    path = _named(words)
+    web = bool({*words} & _WEB) or bool(formats & _WEB_FORMATS)
+    leads = any(_LEADS.match(one) for one in told)
+    mentions = any(_SPEAKS.search(one) for one in told)
+    plain = bool({*words[-1:]} & (_TEXTS | _ABOUT)) or bool({*words} & _NO_PATHS)
+    if formats & _PATH_FORMATS:
+        path = Sort.PATH
+    if web:
+        return Sort.EITHER if path is not Sort.FREE or mentions else Sort.WEB
+    if path is not Sort.FREE or formats & _PLAIN_FORMATS:
+        return path
+    if name.isascii() and plain:
+        return Sort.DOUBT if leads else Sort.FREE
+    if leads or (speaks and words and {*words} <= _MOVED):
+        return Sort.PATH
+    unclear = bool({*words[-1:]} & _UNCLEAR) or (speaks and {*words} <= (_PERHAPS | _UNCLEAR))
+    return Sort.DOUBT if mentions or unclear or not name.isascii() else Sort.FREE
+
+
+def _named(words: list[str]) -> Sort:
+    """What a name alone says: a path, perhaps one, or nothing."""
+    if not words or "".join(words) in _NO_PATHS or words[-1] in _NO_PATHS:
+        return Sort.FREE
+    if words[-1] in _ABOUT:
+        return Sort.FREE
+    if {*words} & _PATH or words[-1] in _FILE or words[-2:] in (["file", "name"], ["file", "names"]):
+        return Sort.PATH
+    if {*words} & _FILE:
+        return Sort.PATH if words[-1] in _WHICH else Sort.DOUBT
+    if _ENDS.search(words[-1]) and words[-1] not in _NO_PATHS:
+        return Sort.PATH
+    return Sort.FREE
