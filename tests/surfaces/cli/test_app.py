@@ -279,7 +279,15 @@ def test_doctor_lists_what_bypasses_the_gateway(taskbound: Callable[..., Ended],
 def test_init_with_nothing_to_gate_changes_nothing(taskbound: Callable[..., Ended], tmp_path: Path) -> None:
     ended = taskbound("init", "--yes")
     assert ended.status == 0
-    assert "Nothing to do" in ended.out
+    assert "Nothing was set up: no client configuration names a server" in ended.out
+    for name in (
+        ".claude.json",
+        ".cursor/mcp.json",
+        ".vscode/mcp.json",
+        "taskbound upstream add",
+        "--config FILE",
+    ):
+        assert name in ended.out
     assert list(tmp_path.iterdir()) == []
 
 

@@ -82,6 +82,8 @@ class Choice:
     template: str
     found: tuple[Server, ...] = ()
     """Every server of every configuration."""
+    looked: tuple[str, ...] = ()
+    """Where configurations were looked for, as CLIENT: FILE."""
     servers: dict[str, Server] = field(default_factory=dict)
     """Those that are to be gated, by the name that the upstream gets."""
     twins: list[Server] = field(default_factory=list)
@@ -126,6 +128,7 @@ def choose_servers(
         ticked = [possible[at] for at in tick(session, "Servers that your clients start or reach:", rows)]
     choice.bypassing += [bypassing(one, "it was not chosen") for one in possible if one not in ticked]
     choice.found = found.servers
+    choice.looked = tuple(f"{client.value}: {escape_text(str(path))}" for client, path in found.looked)
     for one in ticked:
         name = _upstream_name(one, choice.servers)
         if name in choice.servers:

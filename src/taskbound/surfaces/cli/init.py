@@ -39,6 +39,7 @@ from taskbound.surfaces.cli.clients.undo import Applied, Planned, apply
 from taskbound.surfaces.cli.grants import build_scope, parse_root
 from taskbound.surfaces.cli.identity import activate_agent, deliver_code, take_code
 from taskbound.surfaces.cli.onward import say_elsewhere, say_onward
+from taskbound.surfaces.cli.pages import with_pages
 from taskbound.surfaces.cli.putting_back import FileLeft, files_left, forget_originals, put_back, raise_for
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, write_file
 from taskbound.surfaces.cli.screen import Words, shown
@@ -108,6 +109,8 @@ class InitReport(msgspec.Struct, frozen=True, kw_only=True, tag="initialized", t
     changes: tuple[FileChange, ...]
     left: tuple[FileLeft, ...]
     bypassing: tuple[Bypassing, ...]
+    looked: tuple[str, ...]
+    """Where configurations were looked for, as CLIENT: FILE."""
     stored_variables: tuple[str, ...]
     """Variables whose values are stored with the pinned servers, as SERVER.NAME."""
     sealed: tuple[str, ...]
@@ -471,6 +474,7 @@ def _report_of(
         changes=tuple(FileChange(path=one.note.path, difference=one.difference) for one in plans),
         left=files_left(applied.left),
         bypassing=tuple(choice.bypassing),
+        looked=choice.looked,
         stored_variables=tuple(
             f"{name}.{variable}"
             for name, probed in choice.probed.items()
@@ -507,8 +511,18 @@ def _nothing(session: Session, choice: Choice) -> None:
     if session.screen.json:
         session.screen.document(_report_of(session, choice, (), nothing, state="unchanged"))
         return
-    session.screen.line("Nothing to do: no configuration names a server that could be gated and is not.")
-    _say_bypassing(session, tuple(choice.bypassing))
+    if choice.found:
+        session.screen.line("Nothing to do: no configuration names a server that could be gated and is not.")
+        _say_bypassing(session, tuple(choice.bypassing))
+    else:
+        session.screen.line("Nothing was set up: no client configuration names a server. Looked for:")
+        for one in choice.looked:
+            session.screen.line(f"  {one}")
+        session.screen.line("Name another configuration, or name a server by hand, then register its agent:")
+        session.screen.line("  taskbound init --config FILE")
+        session.screen.line("  taskbound upstream add NAME -- COMMAND")
+        session.screen.line("  taskbound agent register --help")
+        session.screen.line(with_pages("The guide is docs/guides/first-use.md."))
     say_elsewhere(session)
 
 

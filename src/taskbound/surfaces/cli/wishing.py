@@ -53,7 +53,10 @@ OfAgentOption = Annotated[
 SecondsOption = Annotated[
     int,
     typer.Option(
-        "--seconds", metavar="N", min=0, help="For how long; as long as the kind allows if not said."
+        "--seconds",
+        metavar="N",
+        min=0,
+        help="For how long; as long as the kind allows if not said. Needed where the scope limits `seconds`.",
     ),
 ]
 

@@ -46,6 +46,8 @@ class Found:
 
     servers: tuple[Server, ...]
     unreadable: tuple[tuple[Path, str], ...]
+    looked: tuple[tuple[Client, Path], ...]
+    """Each file that was looked for, and the client that reads it."""
 
 
 def find_configs(
@@ -62,7 +64,8 @@ def find_configs(
     servers: list[Server] = []
     unreadable: list[tuple[Path, str]] = []
     seen: set[Path] = set()
-    for client, path, project in _candidates(home, folders, extra, environ):
+    looked = tuple(_candidates(home, folders, extra, environ))
+    for client, path, project in looked:
         if not is_there(path) and path not in extra:
             continue
         try:
@@ -75,7 +78,11 @@ def find_configs(
                 servers.extend(servers_of(config, document, home=home, environ=environ))
         except BadConfigError as error:
             unreadable.append((path, error.message))  # 1
-    return Found(servers=tuple(servers), unreadable=tuple(unreadable))
+    return Found(
+        servers=tuple(servers),
+        unreadable=tuple(unreadable),
+        looked=tuple((client, path) for client, path, _ in looked),
+    )
 
 
 def is_there(path: Path) -> bool:
