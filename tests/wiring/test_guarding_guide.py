@@ -73,6 +73,7 @@ def test_the_guides_service_does_what_its_agent_was_permitted_and_tells_it_again
             asked = {"taskbound": taskbound, "service": service}
             exec(compile(agent, str(GUIDE), "exec"), asked)  # noqa: S102 - our own page
         names["follower"].stop()
+        names["verifier"].close()
         assert out.getvalue().strip() == printed.strip()
 
         machines = [{**names, "key": str(path), "seal": "5e" * 32} for path in keys]
@@ -89,6 +90,7 @@ def test_the_guides_service_does_what_its_agent_was_permitted_and_tells_it_again
             exec(compile(elsewhere, str(GUIDE), "exec"), asked)  # noqa: S102 - our own page
         for machine in machines:
             machine["follower"].stop()
+            machine["verifier"].close()
         assert out.getvalue().split("\n") == [*printed.strip().split("\n"), told.strip(), ""]
 
 
@@ -116,4 +118,5 @@ def test_the_guides_server_of_mcp_does_what_was_permitted_and_refuses_what_was_n
             asked = {"taskbound": taskbound, "service": f"http://127.0.0.1:{port}"}
             exec(compile(agent, str(GUIDE), "exec"), asked)  # noqa: S102 - our own page
         names["follower"].stop()
+        names["verifier"].close()
         assert out.getvalue().strip() == printed.strip()
