@@ -107,7 +107,7 @@ def settled(folder: Path, program: Path = EXAMPLE) -> Iterator[Settled]:
         found = Settled(home=home, folder=folder, process=process)
         file = found.run("-m", "taskbound.wiring.tools", str(program))
         assert file.returncode == 0, file.stderr
-        definitions = tuple(map(raw, json.loads(file.stdout)))
+        definitions = tuple(map(raw, json.loads(file.stdout)["tools"]))
         spec = ServerSpec(name="notes", command="/opt/notes", sha256="0" * 64)
         monitor = folder / "monitor"
         grants = scope(found.file)

@@ -28,7 +28,8 @@ def test_the_guides_program_notes_what_is_permitted_and_says_why_the_other_is_no
         at = '"/srv/notes/today"'
         assert at in program
         (tmp_path / "guide.py").write_text(program.replace(at, json.dumps(str(there.file))))
-        assert json.loads(there.run("-m", "taskbound.wiring.tools", "guide.py").stdout)[0]["name"] == "note"
+        defined = json.loads(there.run("-m", "taskbound.wiring.tools", "guide.py").stdout)
+        assert [one["name"] for one in defined["tools"]] == ["note"]
         assert not there.file.exists()
         done = there.run("guide.py")
         assert (done.returncode, done.stdout) == (0, "refused: outside-scope\n"), done.stderr

@@ -16,16 +16,25 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from taskbound.sdk.tool.coverage.found import ApplicationLostError, BadApplicationError, Coverage, NotLoaded
+from taskbound.sdk.tool.coverage.found import (
+    ApplicationLostError,
+    BadApplicationError,
+    Coverage,
+    Defined,
+    NotLoaded,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import IO
 
-__all__ = ["ask_coverage"]
+__all__ = ["ask_coverage", "ask_functions"]
+
+_T = TypeVar("_T", Coverage, Defined)
 
 _LARGEST: Final = 8 << 20
 """Bytes of a report."""
@@ -49,7 +58,24 @@ def ask_coverage(application: str, *, python: str = "", seconds: float = 60.0) -
         BadApplicationError: There is no such module or object, or it can't be loaded.
         ApplicationLostError: The process did not start, took too long, or gave no report, or more than one.
     """
-    command = (python or sys.executable, "-P", "-m", "taskbound.wiring.coverage", application)
+    return _ask(Coverage, "coverage", [application], python=python, seconds=seconds)
+
+
+def ask_functions(application: str, server: str, *, python: str = "", seconds: float = 60.0) -> Defined:
+    """What an application's guarded functions are; raises as `ask_coverage` does.
+
+    Args:
+        application: A file of Python, or a module.
+        server: The server whose functions are meant; empty for the only one.
+        python: As above.
+        seconds: As above.
+    """
+    return _ask(Defined, "tools", [application, "--server", server], python=python, seconds=seconds)
+
+
+def _ask(kind: type[_T], module: str, words: Sequence[str], *, python: str, seconds: float) -> _T:
+    application = words[0]
+    command = (python or sys.executable, "-P", "-m", f"taskbound.wiring.{module}", *words)
     try:
         with subprocess.Popen(  # noqa: S603 -- a person named it, each word an argument
             command,
@@ -66,7 +92,7 @@ def ask_coverage(application: str, *, python: str = "", seconds: float = 60.0) -
     except (OSError, ValueError) as error:
         raise ApplicationLostError(f"`{command[0]}` can't be started: {error}") from error
     try:
-        found = msgspec.json.decode(said, type=Coverage | NotLoaded)  # 2
+        found = msgspec.json.decode(said, type=kind | NotLoaded)  # 2
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         last = complaint.decode("utf-8", "replace").strip().rpartition("\n")[2][-_LONGEST:]  # 3
         told = f"it says `{last}`" if last else "and says nothing"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
     from taskbound.sdk.credential import Task, TaskCredential
-    from taskbound.sdk.tool.coverage.found import Coverage
+    from taskbound.sdk.tool.coverage.found import Coverage, Defined
     from taskbound.surfaces.cli.plugs import (
         Authorized,
         BegunAnew,
@@ -130,6 +130,7 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         put_back=_put_back,
         reconcile=_reconcile,
         cover=_cover,
+        define=_define,
         command=own_command,
         environ=environ,
     )
@@ -445,6 +446,12 @@ def _reconcile(place: Place, *, store: str, database: str, follow: bool, later: 
     from taskbound.wiring.between import reconcile  # noqa: PLC0415 -- as above
 
     return reconcile(place, store=store, database=database, follow=follow, later=later, key=key)
+
+
+def _define(application: str, server: str, python: str, seconds: float) -> Defined:
+    from taskbound.wiring.application import ask_functions  # noqa: PLC0415 -- as above
+
+    return ask_functions(application, server, python=python, seconds=seconds)
 
 
 def _cover(application: str, python: str, seconds: float) -> Coverage:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
@@ -24,9 +25,9 @@ from taskbound.sdk.tool.coverage.found import BadApplicationError, NotLoaded
 from taskbound.sdk.tool.coverage.walk import cover
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["load", "main"]
+__all__ = ["load", "loading", "main", "report"]
 
 _FAILED: Final = 2
 _LONGEST: Final = 2000
@@ -45,33 +46,49 @@ def load(name: str) -> object:
     names = path.split(".") if path else []
     if not all(one.isidentifier() for one in (*module.split("."), *names)):
         raise BadApplicationError(f"`{name}` names no module and object")
-    try:
+    with loading(name):
         found: object = importlib.import_module(module)
         for one in names:
             found = getattr(found, one)
+    return found
+
+
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Tell what an application raises while it is loaded (rule 3).
+
+    Raises:
+        BadApplicationError: It raised something.
+    """
+    try:
+        yield
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever an application raises, `SystemExit` too, is told
         kind = type(error).__name__
         raise BadApplicationError(f"`{name}` can't be loaded: {kind}: {_words(error)}") from error
-    return found
 
 
 def main(words: Sequence[str]) -> NoReturn:
-    """Print what an application exposes, and end (rules 1 and 2)."""
-    report = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    sys.path.insert(0, str(os.getcwd()))  # noqa: PTH109 -- as `python -m` itself does
+    """Print what an application exposes, and end."""
     if len(words) != 1:
         sys.stderr.write("python -P -m taskbound.wiring.coverage MODULE:OBJECT\n")
         os._exit(_FAILED)
+    report(lambda: cover(load(words[0]), words[0]))
+
+
+def report(look: Callable[[], object]) -> NoReturn:
+    """Print what is found once the application is loaded, and end (rules 1 and 2)."""
+    to = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    sys.path.insert(0, str(os.getcwd()))  # noqa: PTH109 -- as `python -m` itself does
     status = 0
     try:
-        found: object = cover(load(words[0]), words[0])
+        found = look()
     except BadApplicationError as error:  # 3
         found, status = NotLoaded(message=error.message), _FAILED
-    report.write(msgspec.json.encode(found) + b"\n")
-    report.flush()
+    to.write(msgspec.json.encode(found) + b"\n")
+    to.flush()
     sys.stderr.flush()
     os._exit(status)  # 2
 

@@ -1,49 +1,80 @@
-"""The process that prints which tools a program's guarded functions are, for a person who pins them.
+"""The process that prints which tools an application's guarded functions are: `taskbound tool pin`.
 
-    python -m taskbound.wiring.tools notes.py > notes.tools.json
-    taskbound upstream add notes --definitions notes.tools.json -- /usr/bin/python3 /srv/notes.py
+    python -P -m taskbound.wiring.tools notes.py notes
 
-The program is loaded, and nothing of it is called; what it does when it is loaded it does.
+The application is loaded, and nothing of it is called; what it does when it is loaded it does. It reports as
+`taskbound.wiring.coverage` does.
 """
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
 
-from taskbound.core.errors import TaskboundError
+import msgspec
+
+from taskbound.core.errors import MalformedError
 from taskbound.sdk.guard.guarded import Guarded
 from taskbound.sdk.guard.tools import tool_file
-from taskbound.wiring.failed import tell_failure
+from taskbound.sdk.tool.coverage.found import BadApplicationError, Defined
+from taskbound.wiring.coverage import load, loading, report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["define", "main"]
 
 _FAILED: Final = 2
 
 
-def main(words: Sequence[str]) -> int:
-    """Print the file of a program's guarded functions; the exit status."""
+def define(application: str, server: str) -> Defined:
+    """The guarded functions of an application.
+
+    Args:
+        application: A file whose name ends in `.py`, or a module.
+        server: The server whose functions are meant; the only one where it is empty.
+
+    Raises:
+        BadApplicationError: It can't be loaded, or has no guarded functions of one server.
+    """
+    if application.endswith(".py"):
+        sys.path.insert(0, str(Path(application).absolute().parent))
+        with loading(application):
+            names = runpy.run_path(application)
+    else:
+        names = vars(load(_module(application)))
+    known = {id(one): one for one in names.values() if isinstance(one, Guarded)}
+    found = [one for one in known.values() if server in {"", one.server}]
+    try:
+        tools = msgspec.json.decode(tool_file(found), type=tuple[msgspec.Raw, ...])
+    except MalformedError as error:
+        raise BadApplicationError(
+            f"`{application}` can't be pinned: {error.message}; {error.advice}"
+        ) from error
+    return Defined(server=found[0].server, tools=tools)
+
+
+def main(words: Sequence[str]) -> NoReturn:
+    """Report an application's guarded functions, and end."""
     match list(words):
-        case [path]:
+        case [application] | [application, "--server", ""]:
             server = ""
-        case [path, "--server", server]:
+        case [application, "--server", server]:
             pass
         case _:
-            sys.stderr.write("python -m taskbound.wiring.tools PROGRAM [--server NAME]\n")
-            return _FAILED
-    try:
-        known = {id(one): one for one in runpy.run_path(path).values() if isinstance(one, Guarded)}
-        found = [one for one in known.values() if server in {"", one.server}]
-        sys.stdout.write(tool_file(found))
-    except TaskboundError as error:
-        tell_failure(error)
-        return _FAILED
-    return 0
+            sys.stderr.write("python -P -m taskbound.wiring.tools FILE [--server NAME]\n")
+            os._exit(_FAILED)
+    report(lambda: define(application, server))
+
+
+def _module(name: str) -> str:
+    if ":" in name:
+        raise BadApplicationError(f"`{name}` names an object; name a file or a module")
+    return name
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

@@ -56,7 +56,7 @@ def test_an_application_is_covered_where_all_its_tools_are_guarded_and_it_says_w
         capture_output=True,
         check=True,
     )
-    tools = {one["name"]: one for one in json.loads(ended.stdout)}
+    tools = {one["name"]: one for one in json.loads(ended.stdout)["tools"]}
     tools["moved"]["description"] = "Something else."
     file.write_text(json.dumps([tools["note"], tools["moved"]]))
     added = place("upstream", "add", "notes", "--definitions", str(file), "--", sys.executable, str(program))

@@ -44,7 +44,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         "task": "start show list pause resume delegate step amend end",
         "task issuer": "add list remove",
         "template": "save list remove",
-        "tool": "list diff accept declare apply describe schema",
+        "tool": "list diff accept declare apply describe schema pin",
         "upstream": "add list test remove secret",
         "target": "add test list show admin host-helper remove",
         "credential": "list show revoke overdue sweep renew request discover",

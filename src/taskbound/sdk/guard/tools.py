@@ -1,6 +1,6 @@
 """The definitions of guarded functions, as a file that a person pins them by.
 
-A file is one server's: a list of tool objects, as MCP has them. `taskbound.wiring.tools` prints a program's.
+A file is one server's: a list of tool objects, as MCP has them. `taskbound tool pin` pins a program's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class BadToolsError(MalformedError):
     """A program has no guarded functions of one server."""
 
     code = "bad-tools"
-    remedy = "guard its functions with one `server=`, or write a file for each server (`--server`)"
+    remedy = "guard its functions with one `server=`, or name one of its servers (`--server`)"
 
 
 class Definable(Protocol):

@@ -70,7 +70,7 @@ _WHERE: Final = {
 }
 """By the first word, in which module its commands stand, and what adds them or is their group; in help's
 order."""
-_MORE: Final = {"audit": "coverage", "task": "amendment"}
+_MORE: Final = {"audit": "coverage", "task": "amendment", "tool": "pinning"}
 """Which module adds another command to a group, and takes long to load."""
 _TAKE_ONE: Final = ("--home", "--namespace")
 

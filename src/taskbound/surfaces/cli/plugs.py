@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
     from taskbound.sdk.credential import Task, TaskCredential
-    from taskbound.sdk.tool.coverage.found import Coverage
+    from taskbound.sdk.tool.coverage.found import Coverage, Defined
     from taskbound.wire.tool import OAuthSpec, ServerSpec
 
 __all__ = [
@@ -399,6 +399,8 @@ class Plugs:
     reconcile: Reconciling
     cover: Callable[[str, str, float], Coverage]
     """What an application exposes, loaded by this Python (ours where it is empty) within so many seconds."""
+    define: Callable[[str, str, str, float], Defined]
+    """An application's guarded functions of this server (empty for its only one), loaded the same way."""
     command: Callable[[], tuple[str, ...]]
     """The absolute command that starts this program anew, for configurations of MCP clients."""
     environ: Mapping[str, str] = field(default_factory=dict)

@@ -35,6 +35,7 @@ __all__ = [
     "list_upstreams",
     "parse_asks",
     "parse_variables",
+    "pin_listed",
     "remove",
     "show_tools",
     "without_values",
@@ -195,6 +196,15 @@ def add(
         )
     probed = replace(probed, methods=(*probed.methods, *questions))
     _pin(session, probed, agent or [], file, secrets, relax=relax)
+
+
+def pin_listed(session: Session, name: str, command: Sequence[str], tools: Sequence[bytes]) -> None:
+    """Pin a server by the tools that were listed for it; its command is looked at and not started."""
+    listed = tuple(canonical(parse_document(one)) for one in tools)
+    probed = _started(
+        session.plugs, name=name, command=[*command], env=None, cwd="", limit=None, secrets={}, listed=listed
+    )
+    _pin(session, probed, [], None, {}, relax=False)
 
 
 def _started(

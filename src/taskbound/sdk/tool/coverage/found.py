@@ -28,6 +28,7 @@ __all__ = [
     "ApplicationLostError",
     "BadApplicationError",
     "Coverage",
+    "Defined",
     "Found",
     "NotLoaded",
     "State",
@@ -73,6 +74,16 @@ class Coverage(
 
     application: str
     tools: tuple[Found, ...]
+
+
+class Defined(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="defined", tag_field="is"
+):
+    """What an application's guarded functions of one server are."""
+
+    server: str
+    tools: tuple[msgspec.Raw, ...]
+    """Tool objects."""
 
 
 class NotLoaded(
