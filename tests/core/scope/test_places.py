@@ -96,6 +96,19 @@ def test_source_and_destination_of_a_tool_that_moves_files_are_paths() -> None:
         ({"files": {"type": "array", "items": {"properties": {"name": TEXT}}}}, {"files[*].name"}),
         ({"path": {"anyOf": [TEXT, {"properties": {"file": TEXT}}]}}, {"path"}),
         ({"file_handle": TEXT}, {"file_handle"}),
+        (
+            {
+                "op": {
+                    "allOf": [
+                        {"properties": {"path": TEXT}},
+                        {"properties": {"path": {"properties": {"dir": TEXT}}}},
+                    ]
+                }
+            },
+            {"op.path"},
+        ),
+        ({"": {"properties": {"path": TEXT}}}, {""}),
+        ({f"path{'x' * 256}": TEXT, "deep_path": TEXT}, {f"path{'x' * 256}"}),
         ({"tree": {"$ref": "#/$defs/Node"}}, {"tree.children[*].children"}),
         ({"x": {"$ref": "#/$defs/none"}}, {"x"}),
         ({"x": {"$ref": "#/$defs/Round"}}, {"x"}),

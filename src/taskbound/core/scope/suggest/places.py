@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from itertools import combinations
 from typing import TYPE_CHECKING, Final
 from unicodedata import normalize
 
@@ -148,7 +149,28 @@ def places_of(
         found = {}
     if len(found) > _MOST or walk.count > _MOST_STEPS:
         return (Place(text="its arguments, which are too many to look at", sort=Sort.DOUBT),)
+    found = _without_conflicts(found)
     return tuple(found[text] for text in sorted(found))
+
+
+def _without_conflicts(found: dict[str, Place]) -> dict[str, Place]:
+    """The places, with a doubt for those that no grant can limit: a text that is an object or a list too."""
+    limited = [one for one in found.values() if one.limited]
+    odd = {at for one, other in combinations(limited, 2) if (at := _conflict(one.steps, other.steps))}
+    for at in odd:
+        found = {text: one for text, one in found.items() if not (one.limited and one.steps[: len(at)] == at)}
+        found[_label(at)] = Place(text=_label(at), sort=Sort.DOUBT)
+    return found
+
+
+def _conflict(one: tuple[Step, ...], other: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Where two paths need different shapes of one value; empty where they do not."""
+    shared = 0
+    for left, right in zip(one, other, strict=False):
+        if left != right:
+            return one[:shared] if isinstance(left, Items) != isinstance(right, Items) else ()
+        shared += 1
+    return one[:shared]
 
 
 class _TooManyError(Exception):
@@ -231,7 +253,7 @@ class _Walk:
         speaks: bool,
         stack: tuple[int, ...],
     ) -> Iterator[Place]:
-        if len(steps) > MAX_STEPS - 2:
+        if len(steps) > MAX_STEPS - 2 or "" in steps:  # no scope can name it
             yield self._doubt(steps)
             return
         shape = _Shape(texts=set(), objects={}, told=[], formats=set(), loops=[])
