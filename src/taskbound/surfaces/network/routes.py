@@ -265,6 +265,7 @@ _PERSONAL: Final = "lets clients in, which whoever holds a token of a person's d
 _SEALS: Final = "admin access is sealed on this machine, to the key that the broker tells on its own socket"
 _PAGE: Final = "opens a page of this machine's loopback, for a browser that runs here"
 
+_HERE: Final = "is about the daemon and the client configurations of this machine, for a person on it"
 LEFT_OUT: Final[Mapping[str, str]] = {
     "action:answer": _EGRESS,
     "action:decide": _GATEWAY,
@@ -295,6 +296,9 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "credential:renewed": _GATEWAY,
     "credential:sweep": "asks a broker of this machine's daemon to look, and tells nothing of what it finds",
     "credential:take": _GATEWAY,
+    "daemon:end": _HERE,
+    "init:forget": _HERE,
+    "init:undo": _HERE,
     "network:agree": _LISTENS,
     "network:authorities": _LISTENS,
     "network:counts": "`/metrics` asks it",

@@ -102,15 +102,16 @@ def test_a_client_that_does_not_read_is_closed_and_others_are_served_meanwhile(t
     asyncio.run(story())
 
 
-def test_nothing_more_is_written_to_a_client_that_leaves_too_much_unread(tmp_path: Path) -> None:
+def test_request_behind_unread_answer_is_not_read_and_connection_ends(tmp_path: Path) -> None:
     async def story() -> None:
         command = faulty("floods-result", n=14_000_000)
-        async with near(tmp_path, command, unread=1_000_000) as there, await there.wire() as slow:
+        async with near(tmp_path, command, stalled=1.0) as there, await there.wire() as slow:
             slow.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a client that does not read
             slow.send(there.calling(TOKEN, "echo__work", {}))
             seats = there.front._seats  # noqa: SLF001 -- that the answer waits to be read is the point
             await there.until(lambda: any(one._slow for one in seats.values()))  # noqa: SLF001 -- the same
-            slow.send(there.modern(TOKEN, {"method": "tools/list"}))
+            slow.send(there.calling(TOKEN, "echo__work", {}))
             await there.until(lambda: not there.front._connections)  # noqa: SLF001 -- that it is closed is the point
+            assert len([one for one in there.daemon.asks if isinstance(one, Decide)]) == 1
 
     asyncio.run(story())
