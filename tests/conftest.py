@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "default_signals",
+    "pytest_addoption",
+    "pytest_configure",
     "pytest_runtest_logreport",
     "pytest_sessionfinish",
     "pytest_terminal_summary",

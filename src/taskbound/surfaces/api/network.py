@@ -103,6 +103,7 @@ NEAR: Final = frozenset(
         *("broker:epoch", "broker:reconciled"),
         *("credential:acknowledge", "credential:discover", "credential:end", "credential:inject"),
         *("credential:renewed", "credential:sweep", "credential:take"),
+        *("daemon:end", "init:forget", "init:undo"),
         *("network:agree", "network:authorities", "network:counts", "network:refused"),
         *("target:add", "target:admin", "target:remove", "target:test"),
         *("token:consent", "token:consent-person", "token:deny", "token:look"),

@@ -157,7 +157,10 @@ class Room(Generic[B, C]):
                 if not self._evict_reading(network_of(connection.address)):
                     return False
         while self._reserved + size > bounds.bodies:
-            networks = {network_of(one.address) for one in self._bodies if one not in self._proven}
+            # In the order of their first body: of networks that hold as much, the oldest gives way.
+            networks = dict.fromkeys(
+                network_of(one.address) for one in self._bodies if one not in self._proven
+            )
             most = sorted(networks, key=self._held, reverse=True)
             if not any(self._evict_reading(one) for one in most):
                 return False
