@@ -144,6 +144,7 @@ def doing(
             yield f"{origin}/book", books
         finally:
             follower.stop()
+            verifier.close()
 
 
 def test_a_permit_is_carried_to_the_service_that_acts_which_does_it_once(there: There) -> None:
