@@ -308,19 +308,6 @@ def test_the_guides_function_carries_its_permit(there: There) -> None:
     assert there.books.count("milk") == 1
 
 
-def test_over_the_socket_nothing_is_carried_and_why_is_said(there: There) -> None:
-    @guard(server="ledger", tool="book", effect="write", failed=(NotCarriedError,))
-    def once(text: str) -> None:
-        """Book a text."""
-        del text
-        carry()
-
-    with Client(home=str(there.world.one.home), agent=AGENT, task=there.task) as one:
-        with pytest.raises(NotCarriedError, match="socket"):
-            once("near")
-        one.close()
-
-
 def test_another_trust_domain_is_told_as_what_it_is(there: There) -> None:
     @guard(server="ledger", tool="book", effect="write", failed=(NotCarriedError,))
     def once(text: str) -> None:
@@ -333,3 +320,17 @@ def test_another_trust_domain_is_told_as_what_it_is(there: There) -> None:
             once("elsewhere")
         one.close()
     assert "trust_domain" in caught.value.advice
+
+
+# Last: it makes this process a gateway, beneath which the API stands and then acts for no person.
+def test_over_the_socket_nothing_is_carried_and_why_is_said(there: There) -> None:
+    @guard(server="ledger", tool="book", effect="write", failed=(NotCarriedError,))
+    def once(text: str) -> None:
+        """Book a text."""
+        del text
+        carry()
+
+    with Client(home=str(there.world.one.home), agent=AGENT, task=there.task) as one:
+        with pytest.raises(NotCarriedError, match="socket"):
+            once("near")
+        one.close()
