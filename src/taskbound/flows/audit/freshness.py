@@ -27,8 +27,8 @@ class LogUnconfirmedError(UnavailableError):
 
     code = "log-unconfirmed"
     remedy = (
-        "see with `taskbound doctor` why the signer does not answer: decisions go on once it confirms it,"
-        " and tasks can be ended meanwhile"
+        "run `taskbound doctor` to see why the signer does not answer; decisions resume when the signer"
+        " confirms the log, and tasks can be ended meanwhile"
     )
 
 
