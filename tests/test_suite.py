@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.tiers import read_late
 
 ROOT = Path(__file__).parents[1]
 CONFTEST = """
@@ -147,3 +150,8 @@ def plant(root: Path, files: dict[str, str], arguments: list[str]) -> None:
         script = root / "dev" / name
         script.write_text(f"#!/bin/sh\n{line}\n")
         script.chmod(0o755)
+
+
+def test_each_row_of_the_tiers_names_files_that_are_there() -> None:
+    named = [path for row in read_late() for path in (*row.paths, *re.findall(r"tests/[\w/.*]*\w", row.held))]
+    assert [path for path in named if not any(ROOT.glob(path))] == []

@@ -17,7 +17,6 @@ from tests.contracts.target.bench import Foreign, Session, ShutError, Told
 from tests.peers.cutting import Cutting
 from tests.peers.impostor import posing
 from tests.peers.minter import ADMIN, MARK, PREFIX, READERS, Orders, minting
-from tests.postgres import newest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -232,6 +231,6 @@ class PostgresBench:
 @contextmanager
 def benched() -> Iterator[PostgresBench]:
     """Such a bench, for the length of the context."""
-    with minting(of=newest()) as orders:
+    with minting() as orders:
         log = (orders.server.folder / "log").read_text(encoding="utf-8", errors="replace")
         yield PostgresBench(orders, len(log))
