@@ -35,6 +35,20 @@ def test_the_account_that_owns_the_data_directory_says_who_may_grant_what_withou
     asyncio.run(story())
 
 
+def test_the_owner_who_added_another_person_first_adds_their_own_account_and_no_other(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, person=os.geteuid() + 1) as place:
+            client = await place.client()
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await client.ask(identity.RegisterPerson(name="carol", uid=os.geteuid() + 2), Done)
+            assert refused.value.fault.code == "unproven"
+            await client.ask(identity.RegisterPerson(name="olga", uid=os.geteuid()), Done)
+            event = place.world.events("identity-registered")[-1]
+            assert (event["identity"], event["by"]) == ("olga", f"uid:{os.geteuid()}")
+
+    asyncio.run(story())
+
+
 def test_a_person_who_gave_away_what_they_may_grant_can_not_take_it_back(tmp_path: Path) -> None:
     async def story() -> None:
         async with station(tmp_path, owner=os.geteuid() + 1) as place:

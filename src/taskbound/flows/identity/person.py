@@ -1,7 +1,8 @@
 """Making persons known, and knowing them again by their local account.
 
 1. The first person of a namespace may be registered by the account that owns the
-   data directory; every later one by a person who is present.
+   data directory, and so may this account itself at any time; every later one by a
+   person who is present.
 2. One account is one person.
 3. The first person of a namespace, and the account that owns the data directory, may grant
    anything within an agent's ceiling; every other person nothing until somebody says what.

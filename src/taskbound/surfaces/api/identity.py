@@ -38,10 +38,13 @@ __all__ = [
 
 
 async def add_person(daemon: Daemon, connection: Connection, ask: wire.RegisterPerson) -> Answer:
-    """Make a person known."""
+    """Make a person known; the account that owns the data directory registers itself at any time."""
 
     def work() -> None:
-        actor = daemon.require_person(connection)
+        if ask.uid == daemon.owner_uid:
+            actor, _ = daemon.require_giver(connection)
+        else:
+            actor = daemon.require_person(connection)
         register_person(
             daemon.means, connection.namespace, ask.name, uid=ask.uid, actor=actor, owner_uid=daemon.owner_uid
         )

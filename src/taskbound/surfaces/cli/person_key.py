@@ -297,7 +297,10 @@ def _own_name(session: Session) -> str:
     for one in session.ask(ListPersons(), PersonRows).rows:
         if one.uid == os.getuid():
             return one.name
-    raise BadInputError("your account is no person's here", remedy="say whose key it is with `--person`")
+    raise BadInputError(
+        "your account is not a person's here",
+        remedy="add yourself with `taskbound person add NAME`, or say whose key it is with `--person`",
+    )
 
 
 def _read(name: str) -> str:
