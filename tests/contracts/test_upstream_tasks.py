@@ -363,14 +363,14 @@ async def test_a_question_that_fails_is_asked_again(way: Way) -> None:
 
 
 async def test_a_task_is_not_lost_while_nothing_is_read_of_its_server(way: Way) -> None:
-    bounded(way, answer=0.02)
+    bounded(way, answer=0.1)
     async with way.running("tasks") as (upstream, _, heard):
         await upstream.list_tools()
         found: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
         number = upstream.call("work", b'{"polls":[{}]}', found.set_result, turn=Turn())
         await until(lambda: bool(said(heard, "tasks/get")))
         upstream.pause()
-        await asyncio.wait([found], timeout=0.4)  # in which five questions and more would have failed
+        await asyncio.wait([found], timeout=0.8)  # in which five questions and more would have failed
         assert not found.done()
         upstream.resume()
         upstream.forget(number)
