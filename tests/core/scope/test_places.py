@@ -15,7 +15,15 @@ NODE: dict[str, Any] = {
     "properties": {"path": TEXT, "children": {"type": "array", "items": {"$ref": "#/$defs/Node"}}},
 }
 WIDE = "".join(chr(0xFEE0 + ord(one)) for one in "path")
-DEFINED: dict[str, Any] = {"$defs": {"Node": NODE, "Round": {"$ref": "#/$defs/Round"}}}
+DEFINED: dict[str, Any] = {
+    "$defs": {
+        "Node": NODE,
+        "Round": {"$ref": "#/$defs/Round"},
+        "Count": {"type": "number"},
+        "Long": {"minLength": 1},
+        "Edit": {"properties": {"path": TEXT}},
+    }
+}
 EDIT = {"type": "object", "properties": {"oldText": TEXT, "newText": TEXT}}
 
 
@@ -67,6 +75,24 @@ def listed(sort: Sort, properties: dict[str, Any], about: str = "", **more: Any)
             {"grid": {"type": "array", "items": {"type": "array", "items": {"properties": {"path": TEXT}}}}},
             {"grid[*][*].path"},
         ),
+        (
+            {"op": {"$ref": "#/$defs/Count", "$dynamicRef": "#/$defs/Node"}},
+            {"op.path", "op.children[*].path"},
+        ),
+        # a type that excludes no text, or that no validator knows
+        (
+            {"path": {"anyOf": [{"type": "number"}, True]}, "dir": {"oneOf": [{}, {"type": "null"}]}},
+            {"path", "dir"},
+        ),
+        ({"path": {"if": {"const": 1}, "then": {"type": "number"}}}, {"path"}),
+        ({"path": {"allOf": [{"minLength": 1}]}, "dir": {"$ref": "#/$defs/Long"}}, {"path", "dir"}),
+        ({"path": {"anyOf": [{"enum": ["a"]}, {"not": {"type": "null"}}]}}, {"path"}),
+        ({"path": {"type": "str"}, "dir": {"type": ["number", "text"]}}, {"path", "dir"}),
+        # other languages
+        (
+            {"pfad": TEXT, "fichier": TEXT, "carpetas": TEXTS, "fname": TEXT},
+            {"pfad", "fichier", "carpetas", "fname"},
+        ),
     ],
 )
 def test_path_arguments_are_found(properties: dict[str, Any], paths: set[str]) -> None:
@@ -112,6 +138,21 @@ def test_source_and_destination_of_a_tool_that_moves_files_are_paths() -> None:
         ({"tree": {"$ref": "#/$defs/Node"}}, {"tree.children[*].children"}),
         ({"x": {"$ref": "#/$defs/none"}}, {"x"}),
         ({"x": {"$ref": "#/$defs/Round"}}, {"x"}),
+        ({"x": {"$recursiveRef": "#"}}, {"x.x"}),
+        ({"x": {"type": "array", "items": [TEXT], "additionalItems": {"properties": {"path": TEXT}}}}, {"x"}),
+        ({"x": {"type": "array", "unevaluatedItems": {"properties": {"path": TEXT}}}}, {"x"}),
+        ({"x": {"type": "array", "contains": {"properties": {"path": TEXT}}}}, {"x"}),
+        # names of members, and JSON in a text
+        (
+            {"sizes": {"type": "object", "additionalProperties": {"type": "integer"}}},
+            {"further members of sizes"},
+        ),
+        ({"params_json": TEXT, "ops": told("A JSON array of edits")}, {"params_json", "ops"}),
+        ({"payload": {**TEXT, "contentMediaType": "application/json"}}, {"payload"}),
+        # what the schema shows of a text
+        ({"q": {**TEXT, "default": "/etc/passwd"}, "r": {**TEXT, "examples": ["C:\\a"]}}, {"q", "r"}),
+        ({"s": {**TEXT, "pattern": "^/"}, "t": {**TEXT, "example": "file:///a"}}, {"s", "t"}),
+        ({"u": told("names a page by its URL")}, {"u"}),
     ],
 )
 def test_arguments_that_may_be_paths_and_cannot_be_limited_are_in_doubt(
@@ -148,6 +189,7 @@ def test_arguments_that_are_no_paths_are_free(properties: dict[str, Any]) -> Non
         ({"file_url": TEXT}, Sort.EITHER),
         ({"pathOrUrl": TEXT}, Sort.EITHER),
         ({"uri": told("A URL, or the path of a file")}, Sort.EITHER),
+        ({"page": told("The URL to fetch")}, Sort.WEB),
     ],
 )
 def test_urls_are_addresses_of_the_web(properties: dict[str, Any], sort: Sort) -> None:
@@ -173,3 +215,10 @@ def test_schema_that_unfolds_without_measure_is_in_doubt() -> None:
 @pytest.mark.parametrize("more", [{"additionalProperties": True}, {"patternProperties": {"^p": TEXT}}])
 def test_further_arguments_are_in_doubt(more: dict[str, Any]) -> None:
     assert listed(Sort.DOUBT, {"n": TEXT}, **more) == {"further members of the arguments"}
+
+
+def test_tool_that_speaks_of_files_and_declares_no_arguments_is_in_doubt() -> None:
+    about = "read_file Read a file"
+    undeclared = places_of({"type": "object"}, about=about)
+    assert [(one.text, one.sort) for one in undeclared] == [("the arguments", Sort.DOUBT)]
+    assert places_of({"type": "object", "properties": {}}, about=about) == ()

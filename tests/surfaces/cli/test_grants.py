@@ -112,6 +112,7 @@ def test_nothing_ticked_is_refused() -> None:
 
 def test_a_root_is_an_existing_directory_in_its_normal_form(tmp_path: Path) -> None:
     assert parse_root(f"{tmp_path}/x/../") == str(tmp_path)
+    assert parse_root(f"/{tmp_path}") == str(tmp_path)
     with pytest.raises(BadInputError, match="no directory"):
         parse_root(str(tmp_path / "none"))
 

@@ -94,6 +94,8 @@ def parse_root(text: str) -> str:
     if not text:
         raise BadInputError("an empty text names no directory")
     path = os.path.normpath(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111 -- by text, as `below` compares
+    if path.startswith("//"):
+        path = path[1:]  # POSIX lets a system read two slashes in its own way, and normpath keeps them
     if not os.path.isdir(path):  # noqa: PTH112 -- the same
         raise BadInputError(f"`{shown(text)}` is no directory", remedy="name one that is there")
     return path

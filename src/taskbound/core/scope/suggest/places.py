@@ -3,10 +3,12 @@
 1. A text, or a list of texts, is looked for at every depth: in objects, in lists, in alternatives, and behind
    references into the schema itself.
 2. A name is read word by word, without regard to case; what its format or the beginning of its description
-   calls a path, a directory or a file is one too.
+   calls a path, a directory or a file is one too. A default, an example or a pattern that begins like a path
+   raises a doubt.
 3. A URL may name a file (`file:`), so it is limited to addresses of the web.
 4. What may be a path and cannot be limited is in doubt: names such as `source` that nothing explains,
-   commands, objects whose members are not declared, and schemas that refer to themselves.
+   commands, JSON in a text, objects whose members are not declared (their names may be paths, whatever their
+   values are), and schemas that refer to themselves.
 5. What people declared settles a doubt. It makes arguments paths, and none that is called a path to be none.
 """
 
@@ -15,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from itertools import combinations
+from itertools import chain, combinations
 from typing import TYPE_CHECKING, Final
 from unicodedata import normalize
 
@@ -40,10 +42,16 @@ def _set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_PATH: Final = _set("path paths pathname pathnames filepath filepaths filename filenames dirname dirnames")
+_PATH: Final = _set(
+    "path paths pathname pathnames filepath filepaths filename filenames fname fnames dirname dirnames"
+    " pfad pfade dateipfad chemin chemins ruta rutas caminho caminhos percorso percorsi"
+)
 _FILE: Final = _set(
     "file files dir dirs directory directories folder folders root roots cwd workdir workingdir subdir"
     " basedir rootdir outdir homedir outfile infile logfile"
+    " datei dateien verzeichnis verzeichnisse ordner fichier fichiers repertoire repertoires archivo archivos"
+    " fichero ficheros carpeta carpetas directorio directorios arquivo arquivos diretorio diretorios cartella"
+    " cartelle"
 )
 _ENDS: Final = re.compile(r"(?:path|file|folder|directory|dir)s?$")
 _NO_PATHS: Final = _set("xpath xpaths jsonpath jsonpaths empath empaths profile profiles nadir footpath")
@@ -57,13 +65,14 @@ _WEB: Final = _set("url urls uri uris href hrefs")
 _UNCLEAR: Final = _set(
     "src srcs source sources dst dest destination destinations location locations input inputs output outputs"
     " archive archives attachment attachments workspace worktree symlink mount volume"
-    " command commands cmd shell script scripts args argv code"
+    " command commands cmd shell script scripts args argv code json fn fp pth glob globs dossier plik pasta"
 )
 _MOVED: Final = _set("src srcs source sources dst dest destination destinations")
 _PERHAPS: Final = _set(
     "from to old new target targets name names link links document documents image images picture photo video"
     " audio repo repository project module package config resource base parent entry entries item items left"
-    " right first second in out a b x y"
+    " right first second in out a b x y as save export upload download include exclude db database notebook"
+    " log patch certificate key value home local checkout"
 )
 """Names that may be paths where the tool, the description or what is around them speaks of files."""
 _TEXTS: Final = _set(
@@ -86,11 +95,22 @@ _PATH_FORMATS: Final = _set(
     "path paths file-path filepath directory-path directory folder file file-name filename"
 )
 _WEB_FORMATS: Final = _set("uri uri-reference iri iri-reference url uri-template")
+_LEADS_WEB: Final = re.compile(
+    r"\W*(?:(?:the|an?|full|absolute)\W+)*(?:ur[li]s?|web ?links?)\b", re.IGNORECASE
+)
+_PERHAPS_PATH: Final = re.compile(
+    r"\bur[li]s?\b|\bjson\b.{0,9}\b(?:array|object|text|string|encoded)\b", re.IGNORECASE
+)
+_LIKE_PATH: Final = re.compile(r"\^?(?:~?\\?/|\.{1,2}(?:[\\/]|$)|[A-Za-z]:[\\/]|file:)")
 _PLAIN_FORMATS: Final = _set(
     "date date-time time duration email idn-email uuid ipv4 ipv6 hostname regex byte"
 )
 _BRANCHES: Final = ("anyOf", "oneOf")
 _APPLIED: Final = ("if", "then", "else")
+_REFS: Final = ("$ref", "$dynamicRef", "$recursiveRef")
+_ITEMS: Final = ("items", "prefixItems", "additionalItems", "unevaluatedItems", "contains")
+_STRUCTURE: Final = _set("properties patternProperties items prefixItems")
+_KINDS: Final = _set("string number integer boolean null object array")
 
 
 class Sort(Enum):
@@ -203,6 +223,8 @@ class _Shape:
     objects: dict[int, list[Schema]]
     told: list[str]
     formats: set[str]
+    hints: list[Schema]
+    """Those whose default, example or pattern begins like a path, or whose text is JSON."""
     loops: list[int]
     """In how many lists a reference stands that has no end, or names nothing."""
 
@@ -227,10 +249,12 @@ class _Walk:
         stack = (*stack, id(schema))
         known: dict[str, list[JsonValue]] = {}
         needed: set[str] = set()
+        bodies: list[Schema] = []
         for body, sure in self._applied(schema, ()):
             if body is None:
                 yield self._doubt(steps)
                 continue
+            bodies.append(body)
             properties = body.get("properties")
             for name, one in properties.items() if isinstance(properties, dict) else ():
                 known.setdefault(name, []).append(one)
@@ -239,6 +263,8 @@ class _Walk:
                 needed.update(one for one in required if isinstance(one, str))
             if _further(body, top=not steps):
                 yield Place(text=f"further members of {_label(steps)}", sort=Sort.DOUBT)
+        if not steps and speaks and not any("properties" in body or _declared(body) for body in bodies):
+            yield self._doubt(steps)
         for name, some in known.items():
             here = (*steps, name)
             free = optional if name in needed else (*optional, here)
@@ -256,7 +282,7 @@ class _Walk:
         if len(steps) > MAX_STEPS - 2 or "" in steps:  # no scope can name it
             yield self._doubt(steps)
             return
-        shape = _Shape(texts=set(), objects={}, told=[], formats=set(), loops=[])
+        shape = _Shape(texts=set(), objects={}, told=[], formats=set(), hints=[], loops=[])
         for one in some:
             self._shape(one, 0, shape, ())
         name = next(one for one in reversed(steps) if isinstance(one, str))
@@ -294,6 +320,8 @@ class _Walk:
         if len(steps) == 1 and name in self.paths:
             return Sort.PATH
         found = _sort(name, shape.told, shape.formats, speaks=speaks)
+        if found is Sort.FREE and shape.hints:
+            found = Sort.DOUBT
         return self._settled(steps, found).sort
 
     def _settled(self, steps: tuple[Step, ...], sort: Sort) -> Place:
@@ -311,9 +339,6 @@ class _Walk:
                 shape.texts.add(lists)
             return
         bodies = list(self._applied(schema, seen))
-        kinds = set[str]()
-        for body, _ in bodies:
-            kinds |= _kinds(body or {})
         for body, _ in bodies:
             if body is None or lists > MAX_STEPS // 2:
                 shape.loops.append(lists)
@@ -321,9 +346,26 @@ class _Walk:
             self._add(body, lists, shape, (*seen, id(body)))
         if any(_is_object(body or {}) for body, _ in bodies):
             shape.objects.setdefault(lists, []).append(schema)
-        told = any(body and ({*body} & _TELLING) for body, _ in bodies)
-        if "string" in kinds or not (kinds or told):
+        if self._takes_text(schema, ()):
             shape.texts.add(lists)
+
+    def _takes_text(self, schema: JsonValue, seen: tuple[int, ...]) -> bool:
+        """Whether a text may stand here: everywhere, but where the schema excludes it."""
+        if not isinstance(schema, dict):
+            return schema is not False
+        if id(schema) in seen:
+            return False  # `_shape` has a doubt of it
+        seen = (*seen, id(schema))
+        refs = self._refs(schema)
+        if refs:  # what stands beside a reference counts in newer drafts only
+            return any(one is not None and self._takes_text(one, seen) for one in refs)
+        if _excludes_text(schema):
+            return False
+        some = [[one] for one in _listed(schema, "allOf")]  # of each of these lists one has to take it
+        some += [found for word in _BRANCHES if (found := _listed(schema, word))]
+        if "if" in schema:
+            some.append([schema.get(word, True) for word in _APPLIED[1:]])
+        return all(any(self._takes_text(one, seen) for one in found) for found in some)
 
     def _add(self, body: Schema, lists: int, shape: _Shape, seen: tuple[int, ...]) -> None:
         for word in ("title", "description"):
@@ -333,15 +375,14 @@ class _Walk:
         form = body.get("format")
         if isinstance(form, str):
             shape.formats.add(form.lower())
-        kinds = _kinds(body)
-        if "array" in kinds or "items" in body or "prefixItems" in body:
-            items = body.get("items", True)
-            prefix = body.get("prefixItems")
+        if _hints(body):
+            shape.hints.append(body)
+        if "array" in _kinds(body) or {*body} & {*_ITEMS}:
             some = [
-                *(items if isinstance(items, list) else [items]),
-                *(prefix if isinstance(prefix, list) else []),
+                body.get("items", True),
+                *(body[word] for word in _ITEMS if word != "items" and word in body),
             ]
-            for one in some:
+            for one in chain.from_iterable(one if isinstance(one, list) else [one] for one in some):
                 if isinstance(one, dict) and any(id(body) in seen for body, _ in self._applied(one, ())):
                     shape.loops.append(lists)
                     continue
@@ -362,16 +403,13 @@ class _Walk:
             return
         seen = (*seen, id(schema))
         yield schema, sure
-        ref = schema.get("$ref", schema.get("$dynamicRef"))
-        if isinstance(ref, str):
-            found = self._resolve(ref)
-            if found is None:
+        for one in self._refs(schema):
+            if one is None:
                 yield None, sure
             else:
-                yield from self._applied(found, seen, sure=sure)
+                yield from self._applied(one, seen, sure=sure)
         for word in ("allOf", *_BRANCHES):
-            some = schema.get(word)
-            for one in some if isinstance(some, list) else ():
+            for one in _listed(schema, word):
                 if isinstance(one, dict):
                     yield from self._applied(one, seen, sure=sure and word == "allOf")
         for word in (*_APPLIED, "dependentSchemas", "dependencies"):
@@ -380,6 +418,10 @@ class _Walk:
                 for one in (some,) if word in _APPLIED else some.values():
                     if isinstance(one, dict):
                         yield from self._applied(one, seen, sure=False)
+
+    def _refs(self, schema: Schema) -> list[Schema | None]:
+        """What a schema refers to; None for what names nothing."""
+        return [self._resolve(ref) for word in _REFS if isinstance(ref := schema.get(word), str)]
 
     def _resolve(self, ref: str) -> Schema | None:
         """The part of the schema that a reference names; None if there is no such part."""
@@ -396,16 +438,35 @@ class _Walk:
         return at if isinstance(at, dict) else None
 
 
-_TELLING: Final = _set(
-    "enum const $ref $dynamicRef anyOf oneOf allOf properties patternProperties items prefixItems"
-)
+def _listed(schema: Schema, word: str) -> list[JsonValue]:
+    some = schema.get(word)
+    return some if isinstance(some, list) else []
 
 
 def _kinds(body: Schema) -> set[str]:
-    """The types that a schema names itself; a choice among declared values is no text."""
+    """The types that a schema names itself; a word that names no type excludes no text."""
     kind = body.get("type")
     found = {one for one in (kind if isinstance(kind, list) else [kind]) if isinstance(one, str)}
-    return found - {"string"} if "enum" in body or "const" in body else found
+    return {one if one in _KINDS else "string" for one in found}
+
+
+def _excludes_text(schema: Schema) -> bool:
+    """Whether a schema's own words let no text stand, or only declared ones."""
+    kinds = _kinds(schema)
+    if isinstance(schema.get("enum"), list) or "const" in schema:
+        return True
+    return "string" not in kinds if kinds else bool({*schema} & _STRUCTURE)
+
+
+def _hints(body: Schema) -> bool:
+    """Whether what the schema shows of a text begins like a path, or the text is JSON (rules 2 and 4)."""
+    shown = [body.get("default"), body.get("example"), body.get("pattern"), *_listed(body, "examples")]
+    media = body.get("contentMediaType")
+    return (
+        any(isinstance(one, str) and _LIKE_PATH.match(one) for one in shown)
+        or "contentSchema" in body
+        or (isinstance(media, str) and "json" in media.lower())
+    )
 
 
 def _is_object(body: Schema) -> bool:
@@ -423,14 +484,11 @@ def _declared(body: Schema) -> bool:
 
 
 def _further(body: Schema, *, top: bool) -> bool:
-    """Whether an object takes members that are not named, and could hold a text."""
+    """Whether an object takes members that are not named: their names are texts (rule 4)."""
     if body.get("patternProperties") or isinstance(body.get("propertyNames"), dict):
         return True
     more = body.get("additionalProperties", body.get("unevaluatedProperties"))
-    if isinstance(more, dict):
-        kinds = _kinds(more)
-        return not kinds or bool(kinds & {"string", "object", "array"})
-    return more is True and (top or bool(body.get("properties")))
+    return isinstance(more, dict) or (more is True and (top or bool(body.get("properties"))))
 
 
 def _label(steps: tuple[Step, ...]) -> str:
@@ -447,6 +505,8 @@ def _sort(name: str, told: list[str], formats: set[str], *, speaks: bool) -> Sor
     web = bool({*words} & _WEB) or bool(formats & _WEB_FORMATS)
     leads = any(_LEADS.match(one) for one in told)
     mentions = any(_SPEAKS.search(one) for one in told)
+    web = web or (path is Sort.FREE and any(_LEADS_WEB.match(one) for one in told))
+    mentions_web = any(_PERHAPS_PATH.search(one) for one in told)
     plain = bool({*words[-1:]} & (_TEXTS | _ABOUT)) or bool({*words} & _NO_PATHS)
     if formats & _PATH_FORMATS:
         path = Sort.PATH
@@ -459,7 +519,7 @@ def _sort(name: str, told: list[str], formats: set[str], *, speaks: bool) -> Sor
     if leads or (speaks and words and {*words} <= _MOVED):
         return Sort.PATH
     unclear = bool({*words[-1:]} & _UNCLEAR) or (speaks and {*words} <= (_PERHAPS | _UNCLEAR))
-    return Sort.DOUBT if mentions or unclear or not name.isascii() else Sort.FREE
+    return Sort.DOUBT if mentions or mentions_web or unclear or not name.isascii() else Sort.FREE
 
 
 def _named(words: list[str]) -> Sort:
