@@ -149,7 +149,8 @@ class World:
     def __post_init__(self) -> None:
         self.monitor = WorldMonitor()
         freshness = LogFreshness(lambda: self.elapsed)
-        freshness.confirm(freshness.begin())
+        freshness.mark(0)
+        freshness.confirm(0)
         self.means = Means(
             store=self.store,
             clock=self.clock,

@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action import Release, Withhold
-from taskbound.flows.audit.freshness import BOUND, LogFreshness, LogUnconfirmedError
+from taskbound.flows.audit.freshness import BOUND, LATE, LogFreshness, LogUnconfirmedError
 from taskbound.flows.decision import Decisions
 from taskbound.flows.revocation import stop
 from tests.world import ANN, World, code_of, id_of
@@ -35,13 +35,50 @@ def test_freshness_begins_unconfirmed() -> None:
 
 
 @pytest.mark.parametrize(("later", "refused"), [(0.0, False), (BOUND, False), (BOUND + 0.001, True)])
-def test_confirmation_counts_from_the_beginning_of_its_comparison(later: float, *, refused: bool) -> None:
+def test_confirmation_counts_from_when_the_store_was_looked_at(later: float, *, refused: bool) -> None:
     clock = Seconds()
     freshness = LogFreshness(clock)
-    began = freshness.begin()
+    freshness.mark(7)
     clock.now += later
-    freshness.confirm(began)  # a signer that took so long to answer
+    freshness.confirm(7)  # a signer that took so long to answer
     assert bool(freshness.trouble) is refused
+
+
+def test_signer_that_answers_and_vouches_for_nothing_new_stops_decisions_within_the_bound() -> None:
+    clock = Seconds()
+    freshness = LogFreshness(clock)
+    freshness.mark(7)
+    freshness.confirm(7)
+    for second in range(11):
+        assert freshness.trouble == ""
+        clock.now += 1
+        freshness.mark(8 + second)
+        freshness.confirm(7)
+    assert freshness.trouble
+    freshness.confirm(12)  # what the store held six seconds ago
+    assert freshness.trouble == ""
+    clock.now += BOUND - 6 + 0.001
+    assert freshness.trouble
+
+
+def test_records_are_late_from_three_seconds_without_a_signature() -> None:
+    clock = Seconds()
+    freshness = LogFreshness(clock)
+    freshness.mark(7)
+    clock.now += LATE
+    assert not freshness.late
+    clock.now += 0.001
+    freshness.mark(7)
+    assert freshness.late
+    freshness.confirm(7)
+    assert not freshness.late
+
+
+def test_signer_that_vouches_for_less_than_the_store_holds_confirms_nothing_at_the_start() -> None:
+    freshness = LogFreshness(Seconds())
+    freshness.mark(7)
+    freshness.confirm(6)
+    assert "since the daemon started" in freshness.trouble
 
 
 def test_daemon_that_never_compared_its_log_refuses_and_takes_nothing(world: World) -> None:
@@ -73,7 +110,8 @@ def test_stale_confirmation_refuses_with_one_record_until_the_signer_confirms(
     assert world.left(task) == left
     (record,) = world.records()[len(records) :]
     assert (record["event"]["kind"], record["event"]["code"]) == ("action-undecided", "log-unconfirmed")
-    world.means.freshness.confirm(world.means.freshness.begin())
+    world.means.freshness.mark(len(world.records()))
+    world.means.freshness.confirm(len(world.records()))
     assert CALLS[call](world, task) != "log-unconfirmed"
 
 

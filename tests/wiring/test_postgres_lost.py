@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from contextlib import contextmanager
@@ -210,6 +211,31 @@ def test_a_database_that_other_daemons_use_is_not_reconciled_beneath_them(
         assert run(words, make_plugs(os.environ)) == 4
         assert "[other-daemons]" in capsys.readouterr().err
         assert decide(find_socket(first)).action
+
+
+@pytest.mark.parametrize("how", ["it is stopped", "it does not reach the signer"])
+def test_log_of_a_daemon_that_has_the_seat_and_does_nothing_is_signed_by_the_other(
+    own: Server, tmp_path: Path, how: str
+) -> None:
+    first, second = homes(tmp_path, "one", "two")
+    url = own.url(own.database())
+    with log(tmp_path / "apart") as told:
+        way = tmp_path / "way.sock"
+        way.symlink_to(told[1])
+        flags = ("--store", url, "--origin", ORIGIN)
+        with daemon(first, *flags, "--signer", str(way)) as one, daemon(second, *flags, *told[:2]):
+            settle_in(find_socket(first), tmp_path)
+            until(lambda: covered(find_socket(first)), "the daemon that leads has the log signed")
+            if how == "it is stopped":
+                one.process.send_signal(signal.SIGSTOP)
+            else:
+                way.unlink()
+            try:
+                assert code_of(find_socket(second), "1") == "permitted"
+                until(lambda: covered(find_socket(second)), "the other daemon has the log signed")
+                assert code_of(find_socket(second), "2") == "permitted"
+            finally:
+                one.process.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("how", ["fast", "immediate"])

@@ -9,14 +9,15 @@
 4. What agents were refused beyond their allowance is recorded, in sum, when its window has ended.
 5. Who is beneath a run or a gateway is looked at every two seconds (`surfaces.api.insiders`).
 6. Of several daemons on one database one gives places and has the log signed; the others
-   look at what it came to, and one of them takes that on when it ends. Each says every second that it is
-   there, and every five seconds, a gateway's grace, looks for what those have left that are not.
+   look at what it came to, and one of them takes that on when it ends. Where it hangs or does not reach the
+   signer, the others do it too: what several write is compared. Each says every second that it is there, and
+   every five seconds, a gateway's grace, looks for what those have left that are not.
 7. The feed's looks are rounds of their own (`following`), which wait for none of these.
 8. What was seen of the log, here and by the signer, is in the store in every round, or the store is used no
    more and this process ends; that is remembered, and no daemon starts before a person said what counts.
 9. Their end waits for no signer that is just starting: one that runs signs what is left.
-10. Each round compares the store with the signer's memory. Until the first comparison that agrees, and when
-   the last one is too old, the daemon refuses decisions (`flows.audit.freshness`).
+10. Each round compares the store with the signer's memory. Until the signer vouches for all that the store
+   held at a round, and when that was too long ago, the daemon refuses decisions (`flows.audit.freshness`).
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ _EVERY: Final = 0.5
 """Seconds between two rounds: half of the merge delay."""
 _FIRST: Final = 10.0
 """Seconds that the first round may take before clients are answered; then decisions are refused (rule 10)."""
+_MARKED: Final = 32
+"""Records without a place that a round counts: where there are more, these have to be signed first."""
 _EXPIRE: Final = 0.25
 """Seconds between two looks for tasks whose deadline has come."""
 _WATCH: Final = 4
@@ -119,7 +122,6 @@ class Rounds:
 
     def _run(self) -> None:
         self._round()
-        self._looked.set()
         while not self._ending.wait(_EVERY):
             self._round()
         self._round()
@@ -127,9 +129,8 @@ class Rounds:
     def _round(self) -> None:
         daemon = self._daemon
         try:
-            leads = daemon.means.store.leads()  # rule 6
-            if leads:
-                daemon.sequencer.extend()  # also without a signer: what is late is its signature only
+            self._mark()
+            leads = self._extend()
             self._look()
             if self._child is not None:
                 self._child.start()
@@ -138,6 +139,8 @@ class Rounds:
                 daemon.log_key = self._signer.verifier_key(self._origin)
                 daemon.loop.call_soon_threadsafe(daemon.tell_checkpoint)
             checkpoint = self._sign() if leads else None
+            if checkpoint is not None:
+                daemon.means.freshness.confirm(checkpoint.size)  # the signer had a proof from what it knew
             daemon.signer_state = "reachable"
             daemon.signer_uid = self._signer.account
             if checkpoint is not None:
@@ -160,6 +163,16 @@ class Rounds:
             daemon.signer_state = f"a round failed ({type(error).__name__}); the log says more"
         finally:
             self._signer.close()  # it serves one at a time, and other daemons ask it too
+            if daemon.signer_state != "reachable" or not daemon.means.freshness.trouble:
+                self._looked.set()  # a daemon that doesn't lead waits for the other's signature
+
+    def _extend(self) -> bool:
+        """Give records their places where that is this daemon's part (rule 6); whether it is."""
+        means = self._daemon.means
+        if not (means.store.leads() or means.freshness.late):
+            return False
+        self._daemon.sequencer.extend()  # also without a signer: what is late is its signature only
+        return True
 
     def _look(self) -> None:
         """Find what was seen of the log in the store, and remember how far it is now (rule 8)."""
@@ -169,12 +182,20 @@ class Rounds:
             now = seen_of(snapshot.audit, self._origin)
         self._seen.see(now)
 
+    def _mark(self) -> None:
+        """How much the signer has to vouch for: all that can have a place by now (rule 10).
+
+        A record whose place a transaction of another program keeps back (PostgreSQL) is not counted.
+        """
+        with self._store.read() as snapshot:
+            records = snapshot.audit.size() + len(snapshot.audit.pending(_MARKED))
+        self._daemon.means.freshness.mark(records)
+
     def _compare(self) -> None:
         """Find all that the signer vouched for in the store, which lets decisions go on (rule 10)."""
-        freshness = self._daemon.means.freshness
-        began = freshness.begin()  # not when it answered: what it says may be as old as the question
-        require_held(self._store, self._signer.last_signed(self._origin), "the signer")
-        freshness.confirm(began)
+        vouched = self._signer.last_signed(self._origin)
+        require_held(self._store, vouched, "the signer")
+        self._daemon.means.freshness.confirm(vouched.size)
 
     def _sign(self) -> StoredCheckpoint | None:
         """Have the log signed; where what the signer knows is in the way, see whether it is here (rule 8)."""

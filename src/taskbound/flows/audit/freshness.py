@@ -1,14 +1,16 @@
 """Whether the signer has confirmed lately that the store holds all that the signer vouched for (law 10).
 
 1. No decision commits before the store's log was first compared with the signer's memory.
-2. No decision commits later than `BOUND` after the beginning of the last comparison that agreed. A silent
-   signer therefore stops decisions, and the next comparison that agrees lets them go on.
+2. No decision commits later than `BOUND` after the last instant at which the store held no more than the
+   signer vouches for by now. A signer that is silent, or that answers and signs no more, therefore stops
+   decisions: it would not notice that what came later is missing. The next signature lets decisions go on.
 3. What ends authority, outcomes and what a person does are not asked for this: they commit at any time.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import UnavailableError
@@ -16,10 +18,12 @@ from taskbound.core.errors import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BOUND", "LogFreshness", "LogUnconfirmedError"]
+__all__ = ["BOUND", "LATE", "LogFreshness", "LogUnconfirmedError"]
 
 BOUND: Final = 10.0
 """Seconds: enough to start another signer on a busy machine, or for one request that times out."""
+LATE: Final = 3.0
+"""Seconds after which what is not vouched for is late: several rounds of the daemon that leads."""
 
 
 class LogUnconfirmedError(UnavailableError):
@@ -27,8 +31,8 @@ class LogUnconfirmedError(UnavailableError):
 
     code = "log-unconfirmed"
     remedy = (
-        "run `taskbound doctor` to see why the signer does not answer; decisions resume when the signer"
-        " confirms the log, and tasks can be ended meanwhile"
+        "run `taskbound doctor` to see whether the signer answers, and whether the other daemons of the"
+        " database go on; decisions resume when the signer confirms the log, and tasks can be ended meanwhile"
     )
 
 
@@ -42,15 +46,26 @@ class LogFreshness:
             elapsed: Seconds on a clock that is never set.
         """
         self._elapsed = elapsed
+        self._marks: deque[tuple[float, int]] = deque()
+        """When the store held how many records, oldest first: what is not vouched for yet."""
         self._until = -math.inf
 
-    def begin(self) -> float:
-        """When a comparison begins, for `confirm`."""
-        return self._elapsed()
+    def mark(self, records: int) -> None:
+        """The store holds at least this many records now."""
+        now = self._elapsed()
+        while self._marks and self._marks[0][0] + BOUND < now:
+            self._marks.popleft()  # too old to confirm anything
+        self._marks.append((now, records))
 
-    def confirm(self, began: float) -> None:
-        """A comparison that began then has found that the store holds what the signer vouched for."""
-        self._until = began + BOUND
+    def confirm(self, vouched: int) -> None:
+        """The store was found to hold these records, which the signer vouches for."""
+        while self._marks and self._marks[0][1] <= vouched:
+            self._until = self._marks.popleft()[0] + BOUND
+
+    @property
+    def late(self) -> bool:
+        """Whether the signer has not vouched yet for what the store held `LATE` seconds ago."""
+        return bool(self._marks) and self._marks[0][0] + LATE < self._elapsed()
 
     def require(self) -> None:
         """Go on only within the bound (rules 1 and 2).
