@@ -49,16 +49,25 @@ def test_signer_that_answers_and_vouches_for_nothing_new_stops_decisions_within_
     freshness = LogFreshness(clock)
     freshness.mark(7)
     freshness.confirm(7)
-    for second in range(11):
-        assert freshness.trouble == ""
+    refused = []
+    for second in range(12):
+        refused.append(freshness.trouble != "")
         clock.now += 1
         freshness.mark(8 + second)
         freshness.confirm(7)
-    assert freshness.trouble
-    freshness.confirm(12)  # what the store held six seconds ago
-    assert freshness.trouble == ""
-    clock.now += BOUND - 6 + 0.001
-    assert freshness.trouble
+    assert refused == [False] * 11 + [True]
+
+
+@pytest.mark.parametrize(("later", "refused"), [(BOUND - 3, False), (BOUND - 3 + 0.001, True)])
+def test_signature_confirms_as_of_when_the_store_held_no_more(later: float, *, refused: bool) -> None:
+    clock = Seconds()
+    freshness = LogFreshness(clock)
+    for records in (7, 8, 9, 10):
+        freshness.mark(records)
+        clock.now += 1
+    freshness.confirm(8)  # what it held three seconds ago
+    clock.now += later
+    assert bool(freshness.trouble) is refused
 
 
 def test_records_are_late_from_three_seconds_without_a_signature() -> None:
@@ -66,12 +75,12 @@ def test_records_are_late_from_three_seconds_without_a_signature() -> None:
     freshness = LogFreshness(clock)
     freshness.mark(7)
     clock.now += LATE
-    assert not freshness.late
+    late = [freshness.late]
     clock.now += 0.001
     freshness.mark(7)
-    assert freshness.late
+    late.append(freshness.late)
     freshness.confirm(7)
-    assert not freshness.late
+    assert [*late, freshness.late] == [False, True, False]
 
 
 def test_signer_that_vouches_for_less_than_the_store_holds_confirms_nothing_at_the_start() -> None:

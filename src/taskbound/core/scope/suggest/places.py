@@ -349,9 +349,9 @@ class _Walk:
         if self._takes_text(schema, ()):
             shape.texts.add(lists)
 
-    def _takes_text(self, schema: JsonValue, seen: tuple[int, ...]) -> bool:
+    def _takes_text(self, schema: JsonValue | Schema, seen: tuple[int, ...]) -> bool:
         """Whether a text may stand here: everywhere, but where the schema excludes it."""
-        if not isinstance(schema, dict):
+        if not isinstance(schema, Mapping):
             return schema is not False
         if id(schema) in seen:
             return False  # `_shape` has a doubt of it
@@ -403,11 +403,11 @@ class _Walk:
             return
         seen = (*seen, id(schema))
         yield schema, sure
-        for one in self._refs(schema):
-            if one is None:
+        for found in self._refs(schema):
+            if found is None:
                 yield None, sure
             else:
-                yield from self._applied(one, seen, sure=sure)
+                yield from self._applied(found, seen, sure=sure)
         for word in ("allOf", *_BRANCHES):
             for one in _listed(schema, word):
                 if isinstance(one, dict):
