@@ -84,7 +84,7 @@ def test_proven_connections_are_no_part_of_their_network_and_make_no_room_for_un
     room = room_of()
     proven = filled(room, "10.0.0.1", 3)
     for one in proven:
-        room.prove(one)
+        room.prove(one, "ann")
     for number in range(50):
         assert room.enter(Line(f"10.0.0.{number % 3}"))
     assert not any(one.aborted for one in proven)
@@ -93,11 +93,24 @@ def test_proven_connections_are_no_part_of_their_network_and_make_no_room_for_un
 def test_proven_connections_that_fill_all_places_give_up_one_that_is_idle() -> None:
     room = room_of()
     lines = [Line("10.0.0.1", is_answering=number < 11) for number in range(12)]
-    for one in lines:
+    for number, one in enumerate(lines):
         assert room.enter(one)
-        room.prove(one)
+        room.prove(one, f"agent-{number // 3}")
     assert room.enter(Line("10.0.0.2"))
     assert [one.aborted for one in lines] == [False] * 11 + [True]
+
+
+def test_connections_of_one_identity_leave_places_to_other_clients() -> None:
+    room = room_of()
+    for number in range(60):
+        one = Line(f"10.0.0.{number % 2}", is_answering=True)
+        if room.enter(one):
+            room.prove(one, "ann")
+    late = Line("10.1.0.1")
+    assert room.enter(late)
+    room.prove(late, "bob")
+    assert [room.enter(Line(f"10.1.0.{number}")) for number in range(2, 5)] == [True] * 3
+    assert not late.aborted
 
 
 def test_connection_whose_request_is_answered_is_spared_while_another_can_make_room() -> None:
@@ -150,7 +163,7 @@ def test_bodies_that_do_not_arrive_make_room_for_those_of_other_networks_and_of_
     assert room.reserve(other, 10)
     assert sum(one.aborted for one in held) == 1
     (proven,) = filled(room, "10.0.0.4", 1)
-    room.prove(proven)
+    room.prove(proven, "ann")
     assert room.reserve(proven, 20)
     assert not other.aborted
     assert sum(one.aborted for one in held) == 3

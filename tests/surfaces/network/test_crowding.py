@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from taskbound.core.token import TokenKeyState
+from taskbound.flows.identity import register_person
+from taskbound.surfaces.network.claimed import identity_of
+from taskbound.wire.connection import Ping
+from taskbound.wire.oauth import Published
+from tests.surfaces.network.edge import parts
 from tests.surfaces.network.holding import HOST, Holding, held
 from tests.surfaces.network.serving import PATIENCE, Answer, Api, read
+from tests.surfaces.network.test_oversized import serving_by
+from tests.tokens import es256
+from tests.world import ANN
 
+WAITING = 70
+"""More than the requests of one network that wait for their turn (`http.rate`)."""
 ALL = 520
 """More connections than the API has for all clients."""
 FLOODS = {
@@ -87,6 +100,97 @@ def test_address_that_floods_without_proof_takes_nothing_from_a_proven_client_th
                 thread.join()
 
     held(tmp_path, work, "--burst", "5", "--rate", "50")
+
+
+@pytest.mark.parametrize("made_up", ["no token", "another issuer", "unknown key"])
+def test_made_up_tokens_keep_no_new_token_of_their_address_waiting(tmp_path: Path, made_up: str) -> None:
+    def work(one: Holding) -> None:
+        token = one.person()
+        key = one.tokens.kid(TokenKeyState.CURRENT)
+        header, claims = parts(token)
+        shown = {
+            "no token": "e30.e30.AAAA",
+            "another issuer": es256(key, seed=22).token(
+                header["typ"], **claims | {"iss": "https://other.example"}
+            ),
+            "unknown key": es256("stranger", seed=22).token(header["typ"], **claims),
+        }[made_up]
+        with ExitStack() as flood:
+            for _ in range(WAITING):
+                line = flood.enter_context(from_address(one.there, "127.0.0.1"))
+                line.sendall(one.there.head("GET", "/v1/status", Host=HOST, Authorization=f"DPoP {shown}"))
+            assert one.ask("GET", "/v1/status", token).status == 200
+
+    held(tmp_path, work, "--burst", "1", "--rate", "1")
+
+
+def test_two_tokens_of_one_person_are_one_identity(tmp_path: Path) -> None:
+    def work(one: Holding) -> None:
+        register_person(one.world.means, "default", "eve", uid=1001, actor=ANN)
+        first, second, other = one.person(), one.person(), one.person(person="eve")
+        assert first != second
+        assert identity_of(f"DPoP {first}") == identity_of(f"Bearer {second}") != ""
+        assert identity_of(f"DPoP {other}") != identity_of(f"DPoP {first}")
+
+    held(tmp_path, work)
+
+
+def test_bad_heads_count_for_their_address_and_livez_does_not(tmp_path: Path) -> None:
+    def work(one: Holding) -> None:
+        bad = one.there.head("GET", "/v1/nothing", Host=HOST)
+        assert [one.there.send(bad).status for _ in range(3)] == [404, 404, 429]
+        assert one.say("GET", "/v1/status").status == 429
+        assert [livez(one.there, "127.0.0.1").status for _ in range(5)] == [200] * 5
+
+    held(tmp_path, work, "--burst", "2", "--rate", "1")
+
+
+class Slow:
+    """A daemon's connection that answers no `Ping`, and at once what anybody may read."""
+
+    def __init__(self, events: asyncio.Queue[bytes]) -> None:
+        self.events, self.over = events, asyncio.Event()
+
+    async def ask_any(self, ask: Any, **_: Any) -> Published:
+        if isinstance(ask, Ping):
+            self.events.put_nowait(b"")
+            await self.over.wait()
+        return Published(text='{"keys":[]}')
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_slow_answers_to_three_addresses_leave_room_for_a_fourth() -> None:
+    async def story() -> None:
+        events: asyncio.Queue[bytes] = asyncio.Queue()
+        slow = Slow(events)
+
+        async def reach(_: Any) -> Any:
+            return slow
+
+        async def ask(port: int, address: str, path: str) -> bytes:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            answer = await reader.readuntil(b"\r\n\r\n")
+            events.put_nowait(answer)
+            writer.close()
+            return answer
+
+        async with asyncio.timeout(20), serving_by(reach) as (_, port):
+            flood = [
+                asyncio.create_task(ask(port, f"127.0.0.{number % 3 + 1}", "/readyz"))
+                for number in range(300)
+            ]
+            refused = [one for one in [await events.get() for _ in flood] if one]
+            assert all(one.startswith(b"HTTP/1.1 503 ") for one in refused)
+            assert all(b"\r\nRetry-After: 1\r\n" in one for one in refused)
+            answer = await ask(port, "127.0.0.4", "/.well-known/jwks.json")
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            slow.over.set()
+            await asyncio.gather(*flood)
+
+    asyncio.run(story())
 
 
 def test_requests_through_a_declared_proxy_count_for_the_forwarded_address(tmp_path: Path) -> None:

@@ -137,10 +137,17 @@ async def serving(
         client, _ = await AsyncClient.connect(place.path, hello, pushed=lambda _: None, lost=lost)
         return client
 
+    async with serving_by(connect or reach, **bounds) as served:
+        yield served
+
+
+@asynccontextmanager
+async def serving_by(connect: Connect, **bounds: float) -> AsyncIterator[tuple[Server, int]]:
+    """An API within this process, before what is reached by `connect`."""
     given: dict[str, Any] = bounds
     loop = asyncio.get_running_loop()
     plugs = Plugs(
-        link=Link(connect or reach),
+        link=Link(connect),
         rates=Rates(burst=10_000, each_second=10_000.0, clock=loop.time),
         cursors=Cursors(b"k" * 32),
         bounds=Bounds(**given),

@@ -71,7 +71,7 @@ def test_verified_credential_counts_for_no_address_and_another_one_there_still_w
     async def story() -> None:
         rates = Rates(burst=1, each_second=0.001, clock=Hand())
         await rates.admit("10.0.0.1", "one")
-        rates.believe("10.0.0.1", "one")
+        rates.believe("10.0.0.1", "one", "ann")
         for _ in range(5):
             await rates.admit("10.0.0.1", "one")
         await rates.admit("10.0.0.1", "other")  # what was verified has cost nothing
@@ -89,7 +89,7 @@ def test_verified_credential_whose_proofs_fail_is_refused_after_so_many() -> Non
     async def story() -> None:
         rates = Rates(burst=2, each_second=0.001, clock=Hand())
         await rates.admit("10.0.0.1", "one")
-        rates.believe("10.0.0.1", "one")
+        rates.believe("10.0.0.1", "one", "ann")
         for _ in range(2):
             await rates.admit("10.0.0.1", "one")
             rates.doubt("10.0.0.1", "one")
@@ -110,10 +110,22 @@ def test_requests_without_a_credential_take_nothing_from_those_that_show_one() -
     asyncio.run(story())
 
 
+def test_requests_for_livez_count_apart_by_a_rate_of_their_own() -> None:
+    clock = Hand()
+    rates = Rates(burst=1, each_second=0.001, clock=clock)
+    assert many(rates, "10.0.0.1", 9) == 1
+    for _ in range(200):
+        rates.take_live("10.0.0.1")
+    with pytest.raises(TooManyRequestsError):
+        rates.take_live("10.0.0.1")
+    clock.now = 1.0
+    rates.take_live("10.0.0.1")
+
+
 def test_credentials_that_were_verified_are_remembered_in_a_bounded_number() -> None:
     rates = Rates(burst=1, each_second=1.0, clock=Hand())
     for number in range(20_000):
-        rates.believe("10.0.0.1", str(number))
+        rates.believe("10.0.0.1", str(number), "ann")
     assert len(rates) <= 16_384
 
 

@@ -37,14 +37,12 @@ from taskbound.flows.token.revoking import revoke_own
 from taskbound.flows.token.signing import KINDS_OF_FORM
 from taskbound.flows.token.standing import ground_of, person_of, require_token_stands
 from taskbound.wire.jose import (
-    PERSON_TOKEN,
-    SERVICE_TOKEN,
-    TASK_TOKEN,
     TRANSACTION_TOKEN,
     TokenClaimsError,
     TokenExpiredError,
     TokenKindError,
     Trust,
+    parse_access_token,
     parse_jwk,
     parse_jws,
     verify_jws,
@@ -239,13 +237,7 @@ class Verification:
             known = self._parsed.get(text)
         if known is not None:
             return known
-        try:
-            jws = parse_jws(text, kind=TASK_TOKEN)
-        except TokenClaimsError:
-            try:
-                jws = parse_jws(text, kind=SERVICE_TOKEN)
-            except TokenClaimsError:
-                jws = parse_jws(text, kind=PERSON_TOKEN)
+        jws = parse_access_token(text)
         with self._lock:
             self._parsed[text] = jws
             while len(self._parsed) > _PARSED:

@@ -16,7 +16,8 @@ class Bounds:
     reserve: int = 128
     """Of these, for clients that have proven themselves alone; at most half of all."""
     each: int = 128
-    """Unproven connections of one network: an IPv4 address, or the /64 of an IPv6 one."""
+    """Unproven connections of one network: an IPv4 address, or the /64 of an IPv6 one. And proven ones of one
+    identity."""
     first: float = 5.0
     """Seconds that a connection may stay without its first request."""
     head: int = 16_384

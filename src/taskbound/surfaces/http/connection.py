@@ -130,6 +130,11 @@ class Server(Protocol[H, R]):
     def take(self, head: H, body: bytes, reply: R) -> None:
         """A whole request, to be answered once."""
 
+    def refusal(
+        self, connection: HttpConnection[H, R], raw: RawHead | None, error: TaskboundError
+    ) -> TaskboundError:
+        """What a request is answered that is refused with this error before it is whole."""
+
     def refused(self, error: TaskboundError, raw: RawHead | None) -> None:
         """A request was refused before it was whole (rule 9).
 
@@ -278,6 +283,7 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         self._raw.clear()
         written = self._written
         self._let_go()
+        error = self._server.refusal(self, written, error)
         self._server.reply(self, None, written).refuse(error)
         if (
             self._transport is not None

@@ -10,6 +10,7 @@
 5. A credential that was not verified there yet is no reason to refuse: its request waits for its turn, with
    those of its network, in the order in which they came, as many as the rate lets pass. Once it is verified
    it has cost nothing. So many wait at most.
+6. A request for `/livez` counts apart, by a rate that no setting makes smaller.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ __all__ = ["Buckets", "Rates", "Turns", "network_of"]
 
 _REMEMBERED: Final = 16_384
 _PREFIX: Final = 64
+_LIVE_BURST: Final = 200
+_LIVE_RATE: Final = 100.0
+"""Requests for `/livez` of one network at once, and then so many a second (rule 6)."""
 _WAITING: Final = 64
 """Requests of one network that wait for their turn (rule 5): half of its connections, so that others fit."""
 
@@ -132,9 +136,10 @@ class Rates:
     def __init__(self, *, burst: int, each_second: float, clock: Callable[[], float]) -> None:
         """Let each network ask `burst` times at once, and `each_second` times a second after that."""
         self._buckets = Buckets(burst=burst, each_second=each_second, clock=clock)
+        self._live = Buckets(burst=_LIVE_BURST, each_second=_LIVE_RATE, clock=clock)
         self._turns = Turns(Buckets(burst=burst, each_second=each_second, clock=clock))
-        self._known: OrderedDict[tuple[str, bytes], None] = OrderedDict()
-        """Credentials that were verified, by network and digest; the one that was used least lately goes."""
+        self._known: OrderedDict[tuple[str, bytes], str] = OrderedDict()
+        """Identities by network and digest of a verified credential; the least recently used one goes."""
 
     def __len__(self) -> int:
         """How many networks and credentials are remembered."""
@@ -147,6 +152,14 @@ class Rates:
             TooManyRequestsError: It has asked too often.
         """
         self._buckets.take(network_of(address), named="this address")
+
+    def take_live(self, address: str) -> None:
+        """Count one more request for `/livez` (rule 6); raises as `take`."""
+        self._live.take(network_of(address), named="this address")
+
+    def identity(self, address: str, credential: str) -> str:
+        """Whose a credential is that was verified there before; empty for any other."""
+        return self._known.get(_key(address, credential), "")
 
     async def admit(self, address: str, credential: str) -> None:
         """Go on with a request that shows a credential; empty for one that is in its body.
@@ -161,14 +174,14 @@ class Rates:
         else:
             await self._turns.take(key[0], named="this address")
 
-    def believe(self, address: str, credential: str) -> None:
-        """The proof of a request that was admitted is verified."""
+    def believe(self, address: str, credential: str, identity: str) -> None:
+        """The proof of a request that was admitted is verified; a form's has no `identity`."""
         key = _key(address, credential)
         if key in self._known:
             return
         self._turns.give_back(key[0])
-        if credential:
-            self._known[key] = None
+        if identity:
+            self._known[key] = identity
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
 

@@ -1,7 +1,8 @@
 """How many connections a server over HTTP has, and how much of bodies it reads: the same for each surface.
 
 1. Connections are bounded over all clients, and those of one network apart (`Bounds.each`), for as long as
-   they have proven nothing. A part of all is for proven ones alone (`Bounds.reserve`).
+   they have proven nothing. A part of all is for proven ones alone (`Bounds.reserve`). As many of one
+   identity count as proven (`Bounds.each`); its further connections stay those of their network.
 2. A newcomer takes the place of another connection rather than being refused: of the oldest unproven one
    without a whole request, of its own network where that has its part, and else of the network with the most.
    Where every unproven one waits for an answer, the network with the most gives one up to a smaller one.
@@ -13,6 +14,8 @@
    network apart (`Bounds.bodies_each`). Where there is no room for another body, the oldest unproven
    connection whose body has not arrived makes it: of the same network where that has its part, and else of
    the one with the most bytes.
+7. A request that is refused before it is whole counts for its address, as one without a credential does
+   (`rate`); for want of room it costs nothing.
 """
 
 from __future__ import annotations
@@ -21,12 +24,14 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from taskbound.surfaces.http.bounds import Bounds
+from taskbound.surfaces.http.errors import FrontFullError, TooManyRequestsError
 from taskbound.surfaces.http.forwarded import NO_PROXIES
 from taskbound.surfaces.http.rate import network_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from taskbound.core.errors import TaskboundError
     from taskbound.surfaces.http.connection import HttpConnection, RawHead
     from taskbound.surfaces.http.forwarded import Proxies
 
@@ -41,15 +46,25 @@ _LINGERING: Final = 64
 class Room(Generic[B, C]):
     """What a `Server` says of its room; used in the loop."""
 
-    def __init__(self, bounds: B, proxies: Proxies = NO_PROXIES) -> None:
-        """Have no connection yet; `proxies` are those that are declared."""
+    def __init__(
+        self, bounds: B, proxies: Proxies = NO_PROXIES, *, count: Callable[[str], None] | None = None
+    ) -> None:
+        """Have no connection yet.
+
+        Args:
+            bounds: How much, and how long.
+            proxies: Those that are declared.
+            count: Counts a request of an address, or raises `TooManyRequestsError`; None counts nothing.
+        """
         self.bounds = bounds
         """How much, and how long."""
         self._proxies = proxies
+        self._count = count
         self._connections: dict[C, None] = {}
         self._unproven: dict[str, dict[C, None]] = {}
         """By network, each in the order in which they came."""
-        self._proven: dict[C, None] = {}
+        self._proven: dict[C, str] = {}
+        """Whose each is; empty for a declared proxy's (rule 5)."""
         self._refused: OrderedDict[C, None] = OrderedDict()
         self._bodies: dict[C, int] = {}
         """Bytes that are reserved for each."""
@@ -72,21 +87,32 @@ class Room(Generic[B, C]):
             return False
         self._connections[connection] = None
         if is_proxy:
-            self._proven[connection] = None  # 5
+            self._proven[connection] = ""  # 5
         else:
             self._unproven.setdefault(network, {})[connection] = None
         return True
 
-    def prove(self, connection: C) -> None:
-        """A proof that came over this connection was verified."""
-        network = network_of(connection.address)
-        if connection in self._unproven.get(network, ()):
+    def prove(self, connection: C, identity: str) -> None:
+        """A proof of this identity, which came over this connection, was verified (rule 1)."""
+        if connection not in self._unproven.get(network_of(connection.address), ()):
+            return
+        if sum(one == identity for one in self._proven.values()) < self.bounds.each:
             self._forget_unproven(connection)
-            self._proven[connection] = None
+            self._proven[connection] = identity
 
     def client_of(self, connection: C, raw: RawHead | None) -> str:
         """Where the client of a request is, whose head this is (`forwarded`)."""
         return self._proxies.client(connection.address, () if raw is None else raw.fields)
+
+    def refusal(self, connection: C, raw: RawHead | None, error: TaskboundError) -> TaskboundError:
+        """What a request that is refused before it is whole is answered (rule 7)."""
+        if self._count is None or isinstance(error, FrontFullError):
+            return error
+        try:
+            self._count(self.client_of(connection, raw))
+        except TooManyRequestsError as often:
+            return often
+        return error
 
     def leave(self, connection: C) -> None:
         """It is gone."""

@@ -2,16 +2,15 @@
 
 1. A request is asked once: a connection that breaks while it waits leaves it unknown what the daemon did, and
    that is said. It is never asked again by itself.
-2. So many requests are open at once, below what the daemon reads from one connection; another one is refused.
+2. How many are open at once has its bound before (`shares`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from taskbound.sdk.client import DaemonLostError
-from taskbound.surfaces.network.errors import ApiBusyError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Link"]
 
-OPEN: Final = 192
-"""Requests that are open at once (rule 2)."""
-
 
 class Link:
     """What requests ask the daemon through."""
@@ -38,23 +34,15 @@ class Link:
         self._connect = connect
         self._client: AsyncClient | None = None
         self._turn = asyncio.Lock()
-        self._open = 0
 
     async def ask(self, ask: Ask, shown: Shown | None, *, patience: float) -> Answer:
         """The daemon's answer, faults included (rule 1).
 
         Raises:
-            ApiBusyError: Too much is asked already (rule 2).
             DaemonLostError: The daemon is not there, or went away meanwhile.
         """
-        if self._open >= OPEN:
-            raise ApiBusyError(f"{OPEN} requests wait for the daemon")
-        self._open += 1
-        try:
-            client = await self._reached()
-            return await client.ask_any(ask, patience=patience, shown=shown)
-        finally:
-            self._open -= 1
+        client = await self._reached()
+        return await client.ask_any(ask, patience=patience, shown=shown)
 
     async def _reached(self) -> AsyncClient:
         async with self._turn:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from base64 import b64encode
 from functools import partial
 from ipaddress import ip_address
@@ -29,6 +30,7 @@ from taskbound.core.identity.answered import BadRequestKeyError
 from taskbound.core.identity.errors import NoProofError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.http.errors import SlowClientError, UnknownPathError
+from taskbound.surfaces.http.rate import network_of
 from taskbound.surfaces.http.reply import leaving
 from taskbound.surfaces.http.room import Room
 from taskbound.surfaces.http.telling import OVERSIZED, PATIENCE, Telling
@@ -39,6 +41,7 @@ from taskbound.surfaces.network.asking import read_ask
 from taskbound.surfaces.network.authzen import serving as authzen
 from taskbound.surfaces.network.authzen.request_id import REQUEST_ID
 from taskbound.surfaces.network.authzen.response import metadata
+from taskbound.surfaces.network.claimed import Claimed, identity_of
 from taskbound.surfaces.network.consent.serving import FILES, ConsentPages, label_of
 from taskbound.surfaces.network.errors import BadQueryError
 from taskbound.surfaces.network.head import EVALUATES, Known, operation_of, read_head
@@ -46,6 +49,7 @@ from taskbound.surfaces.network.metrics import KIND, Metrics
 from taskbound.surfaces.network.openapi import describe
 from taskbound.surfaces.network.pages import SignInPages
 from taskbound.surfaces.network.routes import PAGED
+from taskbound.surfaces.network.shares import Shares
 from taskbound.wire.action import ActionRows, NotPermitted
 from taskbound.wire.approval import ApprovalRows
 from taskbound.wire.authorization import AdmissionRows
@@ -118,8 +122,10 @@ class Server(Room["Bounds", "Connection"]):
 
     def __init__(self, plugs: Plugs) -> None:
         """Serve nobody yet."""
-        super().__init__(plugs.bounds, plugs.proxies)
+        super().__init__(plugs.bounds, plugs.proxies, count=plugs.rates.take)
         self._plugs = plugs
+        self._claimed = Claimed(plugs.link, plugs.origin, time.monotonic)
+        self._shares = Shares()
         self._telling = Telling(partial(plugs.link.ask, shown=None, patience=PATIENCE))
         self._pages = ConsentPages(plugs.link, plugs.origin)
         self._sign_in = SignInPages(plugs.link, plugs.origin)
@@ -202,22 +208,14 @@ class Server(Room["Bounds", "Connection"]):
 
     async def _take(self, head: Head, body: bytes, reply: Reply) -> None:
         try:
+            if head.path == "/livez":
+                self._plugs.rates.take_live(reply.address)
+                reply.give(b'{"live":true}')
+                return
             await self._pace(head, reply)
-            if head.page:
-                await self._page(head, body, reply)
-            elif head.path in oauth.ENDPOINTS:
-                await self._form(head, body, reply)
-            elif head.path in authzen.ENDPOINTS:
-                found = await self._evaluations.answer(head, body, self._shown(head, reply))
-                if found.status == _OK:
-                    reply.on_proven()
-                reply.give(found.body, kind=found.kind, status=found.status, headers=found.headers)
-            elif head.listed is not None:
-                await self._published(ShowStatusList(number=head.listed), _STATUS_LIST, reply)
-            elif head.found is None:
-                await self._document(head, reply)
-            else:
-                await self._operation(head, head.found, body, reply)
+            identity = self._plugs.rates.identity(reply.address, _credential_of(head) or "")
+            with self._shares.held(identity=identity, address=reply.address):
+                await self._answer(head, body, reply)
         except TaskboundError as error:
             if isinstance(error, RefusedByDaemonError) and error.fault.family == "unproven":
                 self._plugs.rates.doubt(reply.address, _credential_of(head) or "")
@@ -226,21 +224,49 @@ class Server(Room["Bounds", "Connection"]):
             _log.exception("a request failed")
             reply.refuse(TaskboundError("this should not have happened"))
 
-    async def _pace(self, head: Head, reply: Reply) -> None:
-        """Count a request, or let it wait for its turn (`http.rate`, rules 4 and 5)."""
-        if head.path == "/livez":
-            return
-        credential = _credential_of(head)
-        if credential is None:
-            self._plugs.rates.take(reply.address)
+    async def _answer(self, head: Head, body: bytes, reply: Reply) -> None:
+        """Answer a request that was counted."""
+        if head.page:
+            await self._page(head, body, reply)
+        elif head.path in oauth.ENDPOINTS:
+            await self._form(head, body, reply)
+        elif head.path in authzen.ENDPOINTS:
+            found = await self._evaluations.answer(head, body, self._shown(head, reply))
+            if found.status == _OK:
+                reply.on_proven()
+            reply.give(found.body, kind=found.kind, status=found.status, headers=found.headers)
+        elif head.listed is not None:
+            await self._published(ShowStatusList(number=head.listed), _STATUS_LIST, reply)
+        elif head.found is None:
+            await self._document(head, reply)
         else:
-            with leaving(reply):
-                await self._plugs.rates.admit(reply.address, credential)
+            await self._operation(head, head.found, body, reply)
+
+    async def _pace(self, head: Head, reply: Reply) -> None:
+        """Count a request, or let it wait for its turn (`http.rate`, rules 4 and 5).
+
+        A token that can't be one of ours waits for nothing: it counts as no credential.
+        """
+        credential, rates = _credential_of(head), self._plugs.rates
+        with leaving(reply):
+            if credential is None or await self._is_made_up(credential, head, reply):
+                rates.take(reply.address)
+            else:
+                await rates.admit(reply.address, credential)
+
+    async def _is_made_up(self, credential: str, head: Head, reply: Reply) -> bool:
+        """Whether it is a token that was never verified there and can't be one of ours (`claimed`)."""
+        if credential != head.headers.get("authorization"):
+            return False
+        known = self._plugs.rates.identity(reply.address, credential)
+        return not known and not await self._claimed.can_be_ours(credential)
 
     def _believe(self, connection: Connection, address: str, credential: str) -> None:
         """The daemon verified what a request showed."""
-        self.prove(connection)
-        self._plugs.rates.believe(address, credential)
+        rates = self._plugs.rates
+        identity = rates.identity(address, credential) or identity_of(credential)
+        self.prove(connection, identity or network_of(address))  # whose a form is the daemon alone knows
+        rates.believe(address, credential, identity)
 
     async def _page(self, head: Head, body: bytes, reply: Reply) -> None:
         """What a person sees in a browser (rule 5)."""
@@ -348,8 +374,6 @@ class Server(Room["Bounds", "Connection"]):
     async def _document(self, head: Head, reply: Reply) -> None:
         """What is no operation (rule 4)."""
         match head.path:
-            case "/livez":
-                reply.give(b'{"live":true}')
             case "/readyz":
                 answer = await self._plugs.link.ask(Ping(), None, patience=_LIVES)
                 if not isinstance(answer, Done):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskbound.wire.jose.access import parse_access_token
 from taskbound.wire.jose.claims import Claims
 from taskbound.wire.jose.compact import Compact, encode_base64url
 from taskbound.wire.jose.dpop import (
@@ -136,6 +137,7 @@ __all__ = [
     "encode_base64url",
     "es256_jwk",
     "normalize_uri",
+    "parse_access_token",
     "parse_foreign_jwks",
     "parse_jwk",
     "parse_jwks",

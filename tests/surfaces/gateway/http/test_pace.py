@@ -58,6 +58,16 @@ def test_address_that_asks_too_often_without_a_token_is_refused_and_its_proven_c
     asyncio.run(story())
 
 
+def test_bad_heads_of_an_address_count_as_its_requests_without_a_token(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, burst=2, rate=0.001) as there:
+            raw = there.raw("", b"", verb="GET", path="/nothing", without=("Authorization",))
+            assert [(await there.send(raw)).status for _ in range(3)] == [404, 404, 429]
+            assert (await answered(there, TOKEN, 1)).status == 200
+
+    asyncio.run(story())
+
+
 def test_token_that_is_shown_too_often_at_one_address_is_refused_there_before_the_daemon_is_asked(
     tmp_path: Path,
 ) -> None:

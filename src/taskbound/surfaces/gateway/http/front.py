@@ -23,7 +23,6 @@ import asyncio
 import logging
 import time
 from base64 import b64encode
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -84,12 +83,12 @@ class Front(Room["FrontBounds", "Connection"]):
             bounds: How much, and how long.
             hosts: What `Host` may be.
         """
-        super().__init__(bounds)
+        self._pace = Pace(bounds, time.monotonic)
+        super().__init__(bounds, count=self._pace.take)
         self._plugs = plugs
         self._door = door
         self.hosts = hosts
         self._seats: dict[str, Seat] = {}
-        self._pace = Pace(bounds, time.monotonic)
         self._leaving: set[Seat] = set()
         self._work: set[asyncio.Task[None]] = set()
         self.telling = Telling(door.tell)
@@ -122,7 +121,7 @@ class Front(Room["FrontBounds", "Connection"]):
         """How a request is answered over this connection."""
         made = Reply(connection, head, alive=self.bounds.alive, origin=self._door.origin)
         made.address, made.chain = self.client_of(connection, raw), connection.certificates
-        made.on_proven = partial(self.prove, connection)
+        made.on_proven = lambda: self.prove(connection, made.task)
         return made
 
     def refused(self, error: TaskboundError, raw: RawHead | None) -> None:
@@ -170,7 +169,7 @@ class Front(Room["FrontBounds", "Connection"]):
             known = await self._pace.turn(reply.address, head.token, is_known=is_known)
         with self._pace.question(reply.address, head.token, known=known):
             found = await self._door.show(head.agent, self._shown(head, reply))
-            reply.token = found.token
+            reply.token, reply.task = found.token, found.task
             reply.on_proven()
             token = Held(text=head.token, name=found.token, until=found.until)
             seat = self._seats.get(found.task)

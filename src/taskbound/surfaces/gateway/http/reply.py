@@ -64,6 +64,8 @@ class Reply(http.Reply):
         """Where the client is."""
         self.token = ""
         """The name of the token that the request came with, once it is known."""
+        self.task = ""
+        """The task that this token is of."""
         self._stream = head is not None and head.stream
         self._rather = head is not None and (head.eager or not head.json)
         """Whether the client would rather have a stream than a document, or takes nothing else."""

@@ -1,0 +1,29 @@
+"""Our access tokens, whosever they are: a task's, a service's or a person's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.wire.jose.errors import TokenClaimsError
+from taskbound.wire.jose.gate import parse_jws
+from taskbound.wire.jose.kinds import PERSON_TOKEN, SERVICE_TOKEN, TASK_TOKEN
+
+if TYPE_CHECKING:
+    from taskbound.wire.jose.gate import UnverifiedJws
+
+__all__ = ["parse_access_token"]
+
+
+def parse_access_token(text: str) -> UnverifiedJws:
+    """The access token that the text claims to be; nothing of it is verified.
+
+    Raises:
+        MalformedError: It is none.
+    """
+    try:
+        return parse_jws(text, kind=TASK_TOKEN)
+    except TokenClaimsError:
+        try:
+            return parse_jws(text, kind=SERVICE_TOKEN)
+        except TokenClaimsError:
+            return parse_jws(text, kind=PERSON_TOKEN)
