@@ -245,7 +245,7 @@ def test_i15_f45_no_daemon_starts_over_a_database_that_is_older_than_what_its_di
     aged(home, tmp_path)
     for _ in range(2):
         one = daemon(home)
-        assert one.wait() == 4
+        assert one.wait() == 5
         assert json.loads(one.said)["code"] == "store-behind"
         assert "[store-behind]" in one.words
         assert "taskbound db reconcile" in one.words
@@ -264,7 +264,7 @@ def test_i15_f45_no_daemon_starts_over_another_database_that_has_grown_past_what
         until(lambda: placed(find_socket(home)), "records are placed")
     (home / "log-seen").write_bytes(seen)
     refused = daemon(home)
-    assert refused.wait() == 4
+    assert refused.wait() == 5
     assert "[store-behind]" in refused.words
     assert "other records" in refused.words
     assert older.is_dir()
@@ -280,7 +280,7 @@ def test_i15_f45_where_only_the_signer_knows_more_the_daemon_ends_and_none_start
     assert "[store-behind]" in first.words
     assert "the signer has seen" in first.words
     second = daemon(home)
-    assert second.wait() == 4
+    assert second.wait() == 5
     assert "[store-behind]" in second.words
 
 
@@ -336,7 +336,7 @@ def test_what_was_seen_of_the_log_and_can_not_be_read_lets_no_daemon_start(home:
         until(lambda: covered(find_socket(home)), "there is a log")
     (home / "log-seen").write_bytes(b"example.com/log\n7\n")
     one = daemon(home)
-    assert one.wait() == 4
+    assert one.wait() == 5
     assert "[store-behind]" in one.words
     assert "is damaged" in one.words
 
@@ -418,7 +418,7 @@ def test_a_socket_where_others_could_put_their_own_is_refused(home: Path, tmp_pa
     folder.mkdir()
     folder.chmod(mode)
     one = daemon(home, "--socket", str(folder / "daemon.sock"))
-    assert one.wait() == 4
+    assert one.wait() == 3
     assert "[foreign-data-directory]" in one.words
 
 
@@ -427,7 +427,7 @@ def test_a_socket_where_others_could_put_their_own_is_refused(home: Path, tmp_pa
 )
 def test_a_socket_that_can_not_be_is_refused(home: Path, path: str) -> None:
     one = daemon(home, "--socket", path)
-    assert one.wait() == 4
+    assert one.wait() == 3
     assert "[foreign-data-directory]" in one.words
 
 

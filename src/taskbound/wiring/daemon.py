@@ -122,7 +122,7 @@ class UnwritableHomeError(UnavailableError):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until ended; the exit status: 0 ended, 4 could not start, 5 the store failed."""
+    """Serve until ended; the exit status: 0 ended, 5 the store failed, else what a command says of why not."""
     told = _read_arguments(arguments)
     open_log("daemon", told.log_level, trace=trace_here)
     os.umask(0o077)
@@ -130,9 +130,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return asyncio.run(_serve(Path(told.home), told))
     except TaskboundError as error:
+        from taskbound.surfaces.cli.errors import status_of  # noqa: PLC0415 -- a daemon that serves needs none of it
+
         tell_failure(error)
         say_failed(told.ready_fd, encode(fault_of(error)).decode())
-        return 4
+        return status_of(error)
 
 
 def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
