@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskbound.core.action.envelope import members
+from taskbound.core.credential.errors import CredentialHeldError
 from taskbound.core.errors import TaskboundError, error_classes
 from taskbound.surfaces.gateway import answers
 from taskbound.surfaces.gateway.answers import narrowed, told
@@ -91,6 +92,13 @@ def test_a_held_call_names_its_approval_and_never_says_refused() -> None:
     reason = {"code": "held", "text": "policy `a` holds it"}
     decision = {"action": "act_1", "code": "held", "reasons": [reason], "task": "tsk_1"}
     assert found["_meta"] == {DECISION_KEY: decision}
+
+
+def test_call_that_waits_for_a_held_credential_begins_with_held_and_names_the_approval() -> None:
+    waits = "server `db` does not have `db__mint` yet: waiting for approval by ann: apr_1, until 14:32 UTC"
+    found = json.loads(answers.error_result(CredentialHeldError(waits), action="act_1", task="tsk_1"))
+    assert found["content"][0]["text"].startswith(f"Held: {waits}. ")
+    assert found["_meta"][DECISION_KEY]["code"] == "credential-held"
 
 
 def test_every_error_of_the_gateways_process_has_a_code() -> None:

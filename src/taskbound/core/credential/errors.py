@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
 __all__ = [
     "BadCredentialLifeError",
     "BadHandedError",
     "BadMarkError",
     "BadRecipientError",
+    "CredentialHeldError",
     "ForeignNameError",
     "HandOutOverError",
     "LeaseHeldError",
@@ -40,6 +41,13 @@ class BadCredentialLifeError(MalformedError):
 
     code = "bad-credential-life"
     remedy = "ask for fewer seconds than its kind allows; it ends with its task in any case"
+
+
+class CredentialHeldError(UnavailableError):
+    """People are being asked whether the task may have a credential that the server is started with."""
+
+    code = "credential-held"
+    remedy = "tell them (`taskbound approval list`), and call again once they have answered"
 
 
 class BadHandedError(MalformedError):

@@ -20,8 +20,9 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.core.action.parse import parse_object
+from taskbound.core.credential.errors import CredentialHeldError
 from taskbound.core.dataclass import dataclass
-from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.target import RENEWS, SECONDS
 from taskbound.core.tool.leak import Leaks
 from taskbound.sdk.client import RefusedByDaemonError
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     Key = tuple[Holder, str, str, str, str]
     """Gateway, namespace, server, identity and task of what is asked for."""
 
-__all__ = ["Asking", "CredentialHeldError", "CredentialRefusedError", "Had", "Seat"]
+__all__ = ["Asking", "CredentialRefusedError", "Had", "Seat"]
 
 A = TypeVar("A")
 HOLD: Final = 40.0
@@ -65,13 +66,6 @@ _LEAVING: Final = 3.0
 _AGAIN: Final = {"still-minting", "still-renewing"}
 _OVER: Final = frozenset({"denied", "expired", "withdrawn"})
 _LOST: Final = "the connection that its credentials were had on is lost"
-
-
-class CredentialHeldError(UnavailableError):
-    """People are being asked whether the task may have a credential that the server is started with."""
-
-    code = "credential-held"
-    remedy = "tell them (`taskbound approval list`), and call again once they have answered"
 
 
 class CredentialRefusedError(DeniedError):

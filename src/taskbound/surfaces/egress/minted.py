@@ -25,11 +25,12 @@ import logging
 from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.credential.errors import CredentialHeldError
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import MIN_SECRET, BadSecretError
 from taskbound.core.tool.name import shown
-from taskbound.surfaces.egress.asking import CredentialHeldError, Seat
+from taskbound.surfaces.egress.asking import Seat
 from taskbound.surfaces.egress.errors import (
     NoSingleTaskError,
     NotGivenError,

@@ -8,7 +8,8 @@
 3. Text from outside reaches a sentence only escaped, by whoever wrote the sentence.
 4. What came of a call that people have narrowed begins with what they changed, and says it in `_meta` too. Of
    theirs only amounts are repeated, which are digits and a point; every other byte is the server's.
-5. A held call is not refused: its text says who is asked, the approval's id and until when, and begins so.
+5. A held call is not refused: its text says who is asked, the approval's id and until when, and begins so. A
+   call whose server waits for a held credential is not refused either: its text begins with `Held:`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import msgspec
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.repeat import instead_of
+from taskbound.core.credential.errors import CredentialHeldError
 from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.gateway.errors import code_of
 from taskbound.wire.mcp.era import DECISION_KEY
@@ -64,7 +66,8 @@ def refused(answer: Refused) -> bytes:
 
 def error_result(error: TaskboundError, *, action: str = "", task: str = "") -> bytes:
     """A call that was understood and could not be made."""
-    return told(code_of(error), f"Refused: {error.message}", error.advice, action=action, task=task)
+    word = "Held" if isinstance(error, CredentialHeldError) else "Refused"  # 5
+    return told(code_of(error), f"{word}: {error.message}", error.advice, action=action, task=task)
 
 
 def withheld(code: str, reason: str, *, action: str, task: str, advice: str = "") -> bytes:

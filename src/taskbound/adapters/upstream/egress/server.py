@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from taskbound.core.credential.errors import CredentialHeldError
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent, Question, Turn
@@ -117,6 +118,7 @@ class EgressServer(asyncio.Protocol):
 
         Raises:
             EgressRefusedError: Somebody has to change something first.
+            CredentialHeldError: It waits for people's answer about a credential.
             EgressUnavailableError: It does not start, or not in time.
         """
         self._write(ask)
@@ -361,7 +363,11 @@ class EgressServer(asyncio.Protocol):
                 raise FrameError("the egress said something that was not asked")
 
     def _fail(self, kind: type[EgressRefusedError | EgressUnavailableError], fault: Fault) -> None:
-        if not self._begun.done():
+        if self._begun.done():
+            return
+        if fault.code == CredentialHeldError.code:  # not refused: it waits for people
+            self._begun.set_exception(CredentialHeldError(fault.message, remedy=fault.advice))
+        else:
             self._begun.set_exception(kind(f"{fault.message} [{fault.code}]", remedy=fault.advice))
 
     def _listed(self, number: int, found: tuple[bytes, ...] | EgressUnavailableError) -> None:
@@ -425,6 +431,7 @@ class EgressStarter:
 
         Raises:
             EgressRefusedError: Somebody has to change something first.
+            CredentialHeldError: It waits for people's answer about a credential.
             EgressUnavailableError: The egress is not there, or the server does not start.
         """
         server = await self._connected(events)
