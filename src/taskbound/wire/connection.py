@@ -7,6 +7,8 @@ from taskbound.wire.network import Shown
 from taskbound.wire.policy import BundleInForce
 
 __all__ = [
+    "BackUpStore",
+    "BeginInit",
     "Bind",
     "Bound",
     "Done",
@@ -16,13 +18,17 @@ __all__ = [
     "Open",
     "Opened",
     "Ping",
+    "ReconcileStore",
+    "RestoreStore",
     "Seated",
     "ShowProof",
+    "StartDaemon",
     "Status",
     "StatusReport",
     "StopPush",
     "TaskPush",
     "UndoInit",
+    "UpgradeStore",
 ]
 
 
@@ -139,6 +145,30 @@ class Fault(Message, frozen=True, tag="fault", tag_field="is"):
 
 class EndDaemon(Message, frozen=True, tag="daemon:end", tag_field="op"):
     """Ask whether the caller may end this daemon (`taskbound serve --end`), and have that recorded."""
+
+
+class BackUpStore(Message, frozen=True, tag="db:backup", tag_field="op"):
+    """Ask whether the caller may copy the store (`taskbound db backup`), and have that recorded."""
+
+
+class ReconcileStore(Message, frozen=True, tag="db:reconcile", tag_field="op"):
+    """Ask whether the caller may reconcile the store (`taskbound db reconcile`), and have that recorded."""
+
+
+class RestoreStore(Message, frozen=True, tag="db:restore", tag_field="op"):
+    """Ask whether the caller may restore the store (`taskbound db restore`), and have that recorded."""
+
+
+class UpgradeStore(Message, frozen=True, tag="db:upgrade", tag_field="op"):
+    """Ask whether the caller may upgrade the database (`taskbound db upgrade`), and have that recorded."""
+
+
+class StartDaemon(Message, frozen=True, tag="daemon:start", tag_field="op"):
+    """Ask whether the caller may start a daemon in a terminal (`taskbound serve`), and have that recorded."""
+
+
+class BeginInit(Message, frozen=True, tag="init:begin", tag_field="op"):
+    """Ask whether the caller may rewrite client configurations (`taskbound init`), and have that recorded."""
 
 
 class UndoInit(Message, frozen=True, tag="init:undo", tag_field="op"):

@@ -53,6 +53,12 @@ Ask: TypeAlias = (
     | connection.EndDaemon
     | connection.UndoInit
     | connection.ForgetOriginals
+    | connection.BackUpStore
+    | connection.ReconcileStore
+    | connection.RestoreStore
+    | connection.UpgradeStore
+    | connection.StartDaemon
+    | connection.BeginInit
     | action.Decide
     | action.Malformed
     | action.Outcome

@@ -99,6 +99,7 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
     return Plugs(
         place=lambda told: _place(told, environ),
         make_home=make_home,
+        require_outside=lambda place: _require_outside(place, environ),
         connect=_connect,
         socket=find_socket,
         probe=_probe,
@@ -186,6 +187,12 @@ def _place(told: str, environ: Mapping[str, str]) -> Place:
         store=settings.store,
         unknown_variables=unknown_variables(environ),
     )
+
+
+def _require_outside(place: Place, environ: Mapping[str, str]) -> None:
+    from taskbound.wiring.beneath import require_outside  # noqa: PLC0415 -- as above
+
+    require_outside(place.home, place.store, environ)
 
 
 def _connect(place: Place, namespace: str, role: str) -> Client:

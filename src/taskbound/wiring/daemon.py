@@ -122,7 +122,7 @@ class UnwritableHomeError(UnavailableError):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until ended; the exit status: 0 ended, 5 the store failed, else what a command says of why not."""
+    """Serve until ended; the exit status: 0 ended, 5 the store failed, else a command's for why it can't start."""
     told = _read_arguments(arguments)
     open_log("daemon", told.log_level, trace=trace_here)
     os.umask(0o077)

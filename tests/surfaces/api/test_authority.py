@@ -20,7 +20,19 @@ from taskbound.surfaces.api.authority import FRESH
 from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.wire import identity, policy, task
 from taskbound.wire.action import Permitted
-from taskbound.wire.connection import Done, EndDaemon, Fault, ForgetOriginals, UndoInit
+from taskbound.wire.connection import (
+    BackUpStore,
+    BeginInit,
+    Done,
+    EndDaemon,
+    Fault,
+    ForgetOriginals,
+    ReconcileStore,
+    RestoreStore,
+    StartDaemon,
+    UndoInit,
+    UpgradeStore,
+)
 from taskbound.wire.egress import Holder, TellToken
 from taskbound.wire.revocation import Stop
 from taskbound.wire.token import RevokeTokenKey, RotateTokenKeys
@@ -478,9 +490,21 @@ def test_what_waits_for_the_signer_is_authorized_once_more_right_before_too(
     asyncio.run(story())
 
 
-@pytest.mark.parametrize(
-    "ask", [EndDaemon(), ForgetOriginals(), UndoInit(), Stop(stopped=True), policy.ActivateBundle(digest="x")]
-)
+CARRIED_OUT = [
+    BackUpStore(),
+    BeginInit(),
+    EndDaemon(),
+    ForgetOriginals(),
+    ReconcileStore(),
+    RestoreStore(),
+    StartDaemon(),
+    UndoInit(),
+    UpgradeStore(),
+]
+"""Acts that the command line carries out itself."""
+
+
+@pytest.mark.parametrize("ask", [*CARRIED_OUT, Stop(stopped=True), policy.ActivateBundle(digest="x")])
 def test_act_of_a_person_from_within_is_refused_with_one_record(ask: Any, tmp_path: Path) -> None:
     async def story() -> None:
         async with station(tmp_path) as place:
@@ -498,7 +522,7 @@ def test_act_of_a_person_from_within_is_refused_with_one_record(ask: Any, tmp_pa
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("ask", [EndDaemon(), ForgetOriginals(), UndoInit()])
+@pytest.mark.parametrize("ask", CARRIED_OUT)
 def test_act_that_the_command_line_carries_out_is_recorded(ask: Any, tmp_path: Path) -> None:
     async def story() -> None:
         async with station(tmp_path) as place:

@@ -134,8 +134,18 @@ def test_command_line_s_own_act_is_refused_and_recorded_from_beneath_a_run(place
     change = Change(keys=("mcpServers",), remove=("a",), name="taskbound", entry={"command": "t"})
     apply(place.home, [plan(config, [change])])
     gated, daemon = config.read_bytes(), place.status().pid
-    acts = ("init --undo --yes", "init --forget --yes", "serve --end")
-    recorded = ["init:undo", "init:forget", "daemon:end"]
+    acts = {
+        "init --undo --yes": "init:undo",
+        "init --forget --yes": "init:forget",
+        "init --yes --monitor file:/nowhere": "init:begin",
+        "serve": "daemon:start",
+        "serve --end": "daemon:end",
+        f"db backup {place.root}/copy": "db:backup",
+        f"db restore {place.root}/copy --yes": "db:restore",
+        "db reconcile --yes": "db:reconcile",
+        "db upgrade --store postgresql:///nowhere": "db:upgrade",
+    }
+    recorded = list(acts.values())
     script = " ; ".join(f'"$@" {act}' for act in acts)
     ended = place.ended(*words(place, "/bin/sh", "-c", script, "sh", *PROGRAM))
     assert ended.err.count("[not-outside]") == len(acts), ended

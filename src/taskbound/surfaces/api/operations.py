@@ -215,6 +215,11 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_credential.SweepTargets: _operation("api:credential:sweep", _P, credential.sweep_targets),
     wire_credential.TakeCredential: _injects("api:credential:take", credential.take_one),
     wire_connection.EndDaemon: _operation("api:daemon:end", _O, standing.allow_act),
+    wire_connection.StartDaemon: _operation("api:daemon:start", _O, standing.allow_act),
+    wire_connection.BackUpStore: _operation("api:db:backup", _O, standing.allow_act),
+    wire_connection.ReconcileStore: _operation("api:db:reconcile", _O, standing.allow_act),
+    wire_connection.RestoreStore: _operation("api:db:restore", _O, standing.allow_act),
+    wire_connection.UpgradeStore: _operation("api:db:upgrade", _O, standing.allow_act),
     wire_identity.AddGroup: _operation("api:group:add", _O, grantable.add_group),
     wire_identity.SetGroupGrantable: _operation(
         "api:group:grantable", Right.GIVER, grantable.set_group_grantable
@@ -222,6 +227,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_identity.ListGroups: _operation("api:group:list", _R, grantable.list_groups),
     wire_identity.SetMember: _operation("api:group:member", Right.GIVER, grantable.set_member),
     wire_identity.ShowGroup: _operation("api:group:show", _R, grantable.show_group),
+    wire_connection.BeginInit: _operation("api:init:begin", _O, standing.allow_act),
     wire_connection.ForgetOriginals: _operation("api:init:forget", _O, standing.allow_act),
     wire_connection.UndoInit: _operation("api:init:undo", _O, standing.allow_act),
     wire_task.AddIssuer: _operation("api:issuer:add", Right.GIVER, evidence.put_issuer),

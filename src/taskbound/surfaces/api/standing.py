@@ -16,8 +16,9 @@ from taskbound.wire.connection import Bound, Done, StatusReport, StopPush
 if TYPE_CHECKING:
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
-    from taskbound.wire.connection import Bind, EndDaemon, ForgetOriginals, Ping, Status, UndoInit
+    from taskbound.wire.connection import Bind, Ping, Status
     from taskbound.wire.envelope import Answer
+    from taskbound.wire.frame import Message
     from taskbound.wire.revocation import Stop
 
 __all__ = ["allow_act", "bind_task", "ping", "status", "stop_all"]
@@ -110,9 +111,7 @@ async def stop_all(daemon: Daemon, connection: Connection, ask: Stop) -> Answer:
     return Done(detail="stopped" if switch.stopped else "not stopped")
 
 
-async def allow_act(
-    daemon: Daemon, connection: Connection, ask: EndDaemon | ForgetOriginals | UndoInit
-) -> Answer:
+async def allow_act(daemon: Daemon, connection: Connection, ask: Message) -> Answer:
     """Allow a person what the command line carries out itself, on files and processes, and record it."""
     operation = str(ask.__struct_config__.tag)
 

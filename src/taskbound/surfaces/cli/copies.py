@@ -16,6 +16,7 @@ from taskbound.surfaces.cli.database import StoreOption, app
 from taskbound.surfaces.cli.reading import read_file
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command
+from taskbound.wire.connection import BackUpStore, ReconcileStore, RestoreStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,6 +119,7 @@ def backup(
     Beside it a manifest is written, `FILE.manifest.json`. Copies hold what the store holds: keep them as you
     keep that. Keys are not in it.
     """
+    session.require_outside(BackUpStore())
     made = session.plugs.back_up(session.place, file, store=store, database=database, told=_progress(session))
     report = msgspec.convert(made, CopyReport, from_attributes=True)
     if session.screen.json:
@@ -148,6 +150,7 @@ def restore(
     Nobody knows what happened since the copy was made, so everything of before is over: tasks, what people
     approved, tokens, sign-ins. Everything is stopped until you lift it. The log goes on under another name.
     """
+    session.require_outside(RestoreStore())
     session.confirm("Put the copy in the place of the database, and end all tasks, tokens and sign-ins?")
     done = session.plugs.put_back(session.place, file, database=database, key=_key(key), later=later)
     _report(session, done)
@@ -175,6 +178,7 @@ def reconcile(
     It was loaded from a copy, a standby took over without the last commits, or somebody put a file there.
     As after `restore`, everything of before is over, and everything is stopped until you lift it.
     """
+    session.require_outside(ReconcileStore())
     session.confirm(
         "Forget what this directory has seen, and go on with the store as it was reconciled elsewhere?"
         if follow

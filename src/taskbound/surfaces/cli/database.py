@@ -15,6 +15,7 @@ import typer
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, command
+from taskbound.wire.connection import UpgradeStore
 
 __all__ = ["DatabaseFinding", "DatabaseReport", "DatabaseUpgraded", "app", "check", "upgrade"]
 
@@ -73,6 +74,7 @@ def upgrade(
     The address names the role that owns the database; it may make roles. `--daemon`, `--signer` and
     `--broker` are made if they are not there, without a password, and get no more than each needs.
     """
+    session.require_outside(UpgradeStore())
     revision = session.plugs.upgrade_store(_address(session, store), daemon, signer, broker)
     if session.screen.json:
         session.screen.document(DatabaseUpgraded(revision=revision))

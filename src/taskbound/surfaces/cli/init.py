@@ -47,7 +47,7 @@ from taskbound.surfaces.cli.secret import fill_slots
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.surfaces.cli.tool_file import name_ready
 from taskbound.surfaces.cli.upstream import add_probed
-from taskbound.wire.connection import Done
+from taskbound.wire.connection import BeginInit, Done
 from taskbound.wire.identity import (
     AgentDetail,
     AgentRows,
@@ -191,6 +191,8 @@ def init(
     if undo_it or forget_it:
         (put_back if undo_it else forget_originals)(session)
         return
+    if not dry_run:
+        session.require_outside(BeginInit())
     seconds = parse_seconds(length)  # what can't be is said before anything is asked
     told_roots = [parse_root(one) for one in root or []]
     choice = Choice(agent=agent or session.place.agent or _AGENT, template=template or _TEMPLATE)

@@ -346,6 +346,8 @@ class Plugs:
     """The installation at this path, or the user's own."""
     make_home: Callable[[Path], None]
     """Make the data directory unless it is there."""
+    require_outside: Callable[[Place], None]
+    """Go on only outside of every `taskbound run`; else a `DeniedError`."""
     connect: Callable[[Place, str, str], Client]
     """A connection to the place's daemon, which is started if it may be, in a namespace and a role."""
     socket: Callable[[Path], Path]

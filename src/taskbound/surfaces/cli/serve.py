@@ -13,7 +13,7 @@ from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.session import Session, command, plugs_of, told_before
-from taskbound.wire.connection import Done, EndDaemon
+from taskbound.wire.connection import Done, EndDaemon, StartDaemon
 
 __all__ = ["add_gateway", "add_guard", "add_serve", "serve"]
 
@@ -95,6 +95,7 @@ def serve(
     if end:
         _end(session, port)
         return
+    session.require_outside(StartDaemon())
     session.plugs.make_home(session.place.home)
     session.screen.note(
         "All parts run under your account; `taskbound doctor` says what that contains.", "dim"
@@ -111,6 +112,7 @@ def _end(session: Session, port: int) -> None:
         )
     if port:
         raise BadInputError("a daemon that ends listens nowhere", remedy="leave `--port` or `--end` out")
+    session.require_outside(EndDaemon())
     _require_allowed(session)
     process = session.plugs.end_daemon(place.home)
     if session.screen.json:
@@ -124,7 +126,7 @@ def _end(session: Session, port: int) -> None:
 def _require_allowed(session: Session) -> None:
     """Go on unless the daemon refuses its end to this process, which it records.
 
-    A daemon that can't answer is ended all the same: without one nothing is permitted.
+    Outside of every run a daemon that can't answer is ended all the same: without one nothing is permitted.
     """
     place = replace(session.place, autostart=False)
     with suppress(UnavailableError):

@@ -9,17 +9,19 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar, get_type_hints
 
 import typer
 
-from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.surfaces.cli.plugs import Place, Plugs
 from taskbound.surfaces.cli.screen import Screen, Words, shown
+from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
     from taskbound.sdk.client import Client
-    from taskbound.wire.connection import Done
     from taskbound.wire.envelope import Ask
     from taskbound.wire.frame import Message
 
@@ -104,6 +106,23 @@ class Session:
     def ask(self, ask: Ask, kind: type[A], *, patience: float | None = None) -> A:
         """The daemon's answer, of this kind."""
         return self.client().ask(ask, kind, patience=patience)
+
+    def require_outside(self, ask: Ask) -> None:
+        """Go on only outside of every `taskbound run`: the command itself carries out what follows.
+
+        Args:
+            ask: Names the act: a daemon that runs refuses it too, and records that.
+
+        Raises:
+            DeniedError: This process stands beneath a run.
+        """
+        try:
+            self.plugs.require_outside(self.place)
+        except DeniedError:
+            place = replace(self.place, autostart=False)
+            with suppress(TaskboundError), self.plugs.connect(place, self.namespace, "cli") as client:
+                client.ask(ask, Done)
+            raise
 
     def done(self, answer: Done, sentence: str) -> None:
         """Say that it took effect: the daemon's answer with `--json`, our sentence without.

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import inspect
+import os
+import socket
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from taskbound.adapters.store.sql import SqlStore
+from taskbound.ports.task import Run
+from taskbound.surfaces.api.peer import ancestry_of, boot_id
+from taskbound.surfaces.cli.app import build, run
+from taskbound.wiring.cli import make_plugs
+from taskbound.wiring.home import make_home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import typer
+
+ACTS: Final = {
+    "db backup": ("COPY",),
+    "db restore": ("COPY", "--yes"),
+    "db reconcile": ("--yes",),
+    "db upgrade": ("--store", "postgresql:///nowhere?host=/nowhere"),
+    "init": ("--yes", "--monitor", "file:/nowhere"),
+    "serve": ("--port", "PORT"),
+}
+"""Commands that act on files of the data directory or on client configurations without a daemon's word."""
+LOCAL: Final = {
+    *("gateway", "guard", "demo", "try"),  # processes of their own; the last two in folders of their own
+    *("scope check", "scope diff", "scope covers", "scope intersect", "scope convert", "scope digest"),
+    "scope schema",
+    *("policy validate", "policy test", "policy coverage", "policy fmt", "policy schema", "policy new"),
+    *("tool schema", "target host-helper", "agent assertion", "audit coverage", "db check"),
+}
+"""Commands that read, or write a file that the caller names, and ask no daemon."""
+ASKING: Final = ("session.ask(", "session.client(", "session.connect_anew(", ".join(", "pin_listed(")
+
+
+def commands(app: typer.Typer, *before: str) -> Iterator[tuple[str, Any]]:
+    """Each command of the program by its words, and its function."""
+    for one in app.registered_commands:
+        function: Any = one.callback
+        inner = inspect.getclosurevars(function).nonlocals.get("function", function)
+        yield " ".join((*before, one.name or "")), inner
+    for group in app.registered_groups:
+        inside = group.typer_instance
+        assert inside is not None
+        yield from commands(inside, *before, str(inside.info.name))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    make_home(tmp_path / "home")
+    return tmp_path / "home"
+
+
+def register(home: Path, *processes: tuple[int, int]) -> None:
+    with closing(SqlStore(home / "taskbound.db")) as store:
+        for pid, started in processes:
+            one = Run(namespace="default", task="tsk_1", boot=boot_id(), pid=pid, started=started)
+            store.write(lambda tx, one=one: tx.tasks.put_run(one))
+
+
+def typed(home: Path, words: str, environ: dict[str, str]) -> int:
+    """The status of a command that could act here, were it not refused."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        told = {"COPY": str(home.parent / "copy.db"), "PORT": str(taken.getsockname()[1])}
+        more = ("--end",) if words == "serve --end" else [told.get(one, one) for one in ACTS[words]]
+        plain = {"HOME": str(home.parent), "PATH": os.environ["PATH"]}
+        return run([*words.split()[:2], *more, "--home", str(home)], make_plugs(plain | environ))
+
+
+def test_each_command_asks_the_daemon_or_is_local_or_is_refused_beneath_a_run() -> None:
+    found = dict(commands(build()))
+    assert {*ACTS, *LOCAL} <= set(found)
+    guarded = {name for name, one in found.items() if "session.require_outside(" in inspect.getsource(one)}
+    assert guarded == set(ACTS)
+    rest = {
+        name: inspect.getsource(sys.modules[found[name].__module__]) for name in {*found} - LOCAL - guarded
+    }
+    assert [name for name, text in rest.items() if not any(one in text for one in ASKING)] == []
+
+
+@pytest.mark.parametrize("words", [*ACTS, "serve --end"])
+def test_act_without_a_daemon_is_refused_beneath_a_run(
+    home: Path, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register(home, ancestry_of(os.getpid())[1])  # ended or not: the store does not hold its task
+    assert typed(home, words, {}) == 3
+    assert "[not-outside]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("known", "environ", "refused"),
+    [
+        ("this process's parent, of another time", {"TASKBOUND_TASK": "tsk_1"}, False),
+        ("no run", {"TASKBOUND_TASK": "tsk_1"}, False),
+        ("no store", {"TASKBOUND_TASK": "tsk_1"}, True),
+        ("no store", {}, False),
+        ("a damaged store", {"TASKBOUND_TASK": "tsk_1"}, True),
+        ("a damaged store", {}, False),
+    ],
+)
+def test_known_runs_decide_and_the_mark_of_a_run_where_none_can_be_read(
+    home: Path, known: str, environ: dict[str, str], refused: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if known.startswith("this"):
+        pid, started = ancestry_of(os.getpid())[1]
+        register(home, (pid, started - 1))
+    elif known == "no run":
+        register(home)
+    elif known == "a damaged store":
+        (home / "taskbound.db").write_bytes(b"no database")
+    typed(home, "db backup", environ)
+    assert ("[not-outside]" in capsys.readouterr().err) is refused
