@@ -1,8 +1,8 @@
 """Whether this process stands beneath a `taskbound run`, for acts that need no daemon.
 
 1. The runs of this boot that the store knows decide, by pid and start time, ended or not.
-2. Where the store can't be read, the mark that `run` leaves in the environment of its command decides. A command can
-   take that away, and an account can write its own files without this program: see SECURITY.md.
+2. Where the store can't be read, the mark that `run` leaves in the environment of its command decides. A
+   command can remove the mark.
 """
 
 from __future__ import annotations
@@ -43,9 +43,8 @@ def require_outside(home: Path, store: str, environ: Mapping[str, str]) -> None:
         beneath = bool(environ.get("TASKBOUND_TASK"))  # 2
     else:
         ancestry = ancestry_of(os.getpid()) if runs else ()
-        beneath = bool(runs) and (
-            not ancestry or any((one.pid, one.started) in ancestry for one in runs)
-        )  # 1
+        known = any((one.pid, one.started) in ancestry for one in runs)  # 1
+        beneath = known or bool(runs and not ancestry)
     if beneath:
         raise NotOutsideError("only a person may do this; the calling process was started by `taskbound run`")
 

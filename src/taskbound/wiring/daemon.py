@@ -122,7 +122,7 @@ class UnwritableHomeError(UnavailableError):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until ended; the exit status: 0 ended, 5 the store failed, else a command's for why it can't start."""
+    """Serve until ended; the exit status: 0 ended, 5 the store failed, else as a command's error."""
     told = _read_arguments(arguments)
     open_log("daemon", told.log_level, trace=trace_here)
     os.umask(0o077)
