@@ -10,6 +10,7 @@ import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.approval import Statement
+from taskbound.core.decision import Allowance
 from taskbound.core.identity import PeerProof
 from taskbound.core.identity.proof import Principal, PrincipalKind
 from taskbound.core.policy.operation import OperationForbiddenError
@@ -18,6 +19,7 @@ from taskbound.flows.policy import examine, examine_kept
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api.authority import FRESH
 from taskbound.surfaces.api.operations import OPERATIONS, Right
+from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from taskbound.wire import identity, policy, task
 from taskbound.wire.action import Permitted
 from taskbound.wire.connection import (
@@ -518,6 +520,41 @@ def test_act_of_a_person_from_within_is_refused_with_one_record(ask: Any, tmp_pa
                 "Person ann",
             )
             assert len(place.world.records()) == before + 1
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("role", "more"), [("broker", {}), ("egress", {}), ("front", {"origin": DEFAULT_GATEWAY})]
+)
+def test_connection_refused_to_a_process_within_leaves_one_record(
+    role: str, more: dict[str, str], tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            await place.gateway()  # of this very process, which is within from here on
+            with pytest.raises(RefusedByDaemonError) as caught:
+                await place.client(role, **more)
+            assert caught.value.fault.code == "not-outside"
+            (told,) = place.world.events("operation-refused")
+            assert (told["operation"], told["code"], told["by"]) == (
+                "connection:open",
+                "not-outside",
+                f"Service {role}",
+            )
+
+    asyncio.run(story())
+
+
+def test_refused_connections_share_one_quota_whatever_their_namespace(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            await place.gateway()
+            for number in range(Allowance().burst + 5):
+                with pytest.raises(RefusedByDaemonError) as caught:
+                    await place.client("broker", namespace=f"space-{number}")
+                assert caught.value.fault.code == "not-outside"
+            assert len(place.world.events("operation-refused")) == Allowance().burst
 
     asyncio.run(story())
 

@@ -32,8 +32,10 @@ from taskbound.core.decision import TooManyRefusalsError
 from taskbound.core.identity.person import PeerProof, PersonState
 from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof
 from taskbound.core.policy.operation import (
+    About,
     Allowed,
     Barred,
+    Operation,
     OperationForbiddenError,
     OperationRequest,
     Resource,
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.errors import DeniedError
     from taskbound.core.policy import InForce
-    from taskbound.core.policy.operation import Operation, OperationVerdict
+    from taskbound.core.policy.operation import OperationVerdict
     from taskbound.flows.policy.held import Basis
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
@@ -75,6 +77,7 @@ _KINDS: Final = {
     "front": PrincipalKind.SERVICE,
     "gateway": PrincipalKind.AGENT,
 }
+_OPENING: Final = Operation(name="connection:open", right=Right.ANYONE, about=About.NAMESPACE)
 _HOLDERS: Final = {PrincipalKind.AGENT: "", PrincipalKind.PERSON: PERSON, PrincipalKind.SERVICE: SERVICE}
 """What stands before a name where a quota is kept."""
 
@@ -288,10 +291,27 @@ class Authority:
         principal = await self._aside(partial(self.principal_of, connection, operation))
         await self._refused(principal, operation, ("", bundle), error)
 
+    async def refuse_opening(
+        self, namespace: str, role: str, proof: PeerProof, error: NotOutsideError
+    ) -> None:
+        """Record that a connection in this role was refused to a process beneath a gateway or a run (rule 2).
+
+        Names are the caller's own: all these refusals share the quota of names that nothing has.
+        """
+        kind = _KINDS.get(role, PrincipalKind.PERSON)
+        principal = Principal(kind=kind, namespace=namespace, name=role, proof=proof)
+        await self._refused(principal, _OPENING, ("", ""), error, holder=PERSON)
+
     async def _refused(
-        self, principal: Principal, operation: Operation, about: tuple[str, str], error: DeniedError
+        self,
+        principal: Principal,
+        operation: Operation,
+        about: tuple[str, str],
+        error: DeniedError,
+        *,
+        holder: str = "",
     ) -> OperationRequest:
-        """Record a refusal that no rule gave; what was asked for."""
+        """Record a refusal that no rule gave, on the quota of this holder; what was asked for."""
         request = OperationRequest(
             principal=principal,
             groups=(),
@@ -300,7 +320,7 @@ class Authority:
             facts={},
         )
         barred = Barred(code=error.code, policies=(), details=(), bundle=about[1])
-        await self._daemon.first(partial(self._record, barred, request))
+        await self._daemon.first(partial(self._record, barred, request, holder))
         return request
 
     async def _aside(self, work: Callable[[], T]) -> T:

@@ -157,15 +157,13 @@ class SocketServer(asyncio.Protocol):
 
     def _take(self, said: Said) -> None:
         if isinstance(said.ask, Open):
-            self._send(said.id, self._open(said.ask))
+            self._open(said.id, said.ask)
             return
         connection = self._connection
         if connection is None:
             self._send(said.id, fault_of(NotOpenError("the connection was not opened")))
             return
-        self._requests += 1
-        if self._requests >= OPEN_REQUESTS:
-            self._hold("requests")  # 4
+        self._count()
         operation = OPERATIONS[type(said.ask)]
         reply = Reply(partial(self._answer, said.id), operation.name)
         if shows(connection, said):
@@ -280,11 +278,30 @@ class SocketServer(asyncio.Protocol):
         if not self._held and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def _open(self, ask: Open) -> Answer:
+    def _count(self) -> None:
+        """One more request is open (rule 4)."""
+        self._requests += 1
+        if self._requests >= OPEN_REQUESTS:
+            self._hold("requests")
+
+    def _open(self, number: int, ask: Open) -> None:
         try:
-            return self._opened(ask)
+            answer: Answer = self._opened(ask)
+        except NotOutsideError as error:
+            self._count()
+            reply = Reply(partial(self._answer, number), "connection:open")
+            self._run(self._refused_inside(ask, error), reply)
+            return
         except TaskboundError as error:
-            return fault_of(error)
+            answer = fault_of(error)
+        self._send(number, answer)
+
+    async def _refused_inside(self, ask: Open, error: NotOutsideError) -> Answer:
+        """Record that a process beneath a gateway or a run asked for a connection of another role."""
+        if self._peer is not None:
+            proof = self._peer.proof
+            await self._daemon.authority.refuse_opening(ask.namespace, ask.role, proof, error)
+        raise error
 
     def _opened(self, ask: Open) -> Opened:
         if self._peer is None or self._connection is not None:
