@@ -32,7 +32,6 @@ from taskbound.core.decision import TooManyRefusalsError
 from taskbound.core.identity.person import PeerProof, PersonState
 from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof
 from taskbound.core.policy.operation import (
-    About,
     Allowed,
     Barred,
     Operation,
@@ -41,6 +40,7 @@ from taskbound.core.policy.operation import (
     Resource,
     Right,
 )
+from taskbound.core.policy.operation_facts import About
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.policy.step_up import StepUpError
 from taskbound.flows.decision.refusals import PERSON, SERVICE

@@ -358,8 +358,7 @@ class _Exec:
 
     def _send(self, number: int) -> None:
         if self._keeper is not None:
-            with suppress(ProcessLookupError):
-                os.kill(self._keeper.pid, number)
+            self._keeper.signal(number)
 
     def _drop(self) -> None:
         if self._task is not None:

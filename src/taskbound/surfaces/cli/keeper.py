@@ -32,9 +32,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from taskbound.ports.process import beneath as processes_beneath
+from taskbound.ports.process import send_signal, started_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import FrameType
+
+    from taskbound.ports.process import Process
 
 __all__ = ["PASSED", "Keeper", "adopt_orphans", "end_beneath", "hide", "in_foreground", "reap", "woken"]
 
@@ -95,9 +100,14 @@ class Keeper:
                         leaves, ignore_errors=True
                     )  # 6; the run says what is left, where it is there
                 os._exit(status)  # never back into the run's own code
+        self._process = (self.pid, started_of(self.pid))
         os.close(waiting)
         os.close(saying)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def signal(self, number: int) -> None:
+        """Signal the keeper, unless it has ended."""
+        send_signal(self._process, number)
 
     def start(self, program: str, words: Sequence[str]) -> str:
         """Have the command started; why it could not be, empty when it was."""
@@ -124,6 +134,7 @@ class _Kept:
         self._environment = environment
         self._mask = mask
         self._command: subprocess.Popen[bytes] | None = None
+        self._command_started = 0
         self._signals: list[int] = []
 
     def keep(self, waiting: int, saying: int) -> int:
@@ -143,6 +154,7 @@ class _Kept:
                 env={**os.environ, **self._environment},
                 preexec_fn=_tie(os.getpid()),  # noqa: PLW1509 - the keeper has one thread
             )
+            self._command_started = started_of(self._command.pid)
         except OSError as error:
             os.write(saying, (error.strerror or "it can't be run").encode())
             return _SIGNALED - 1
@@ -198,8 +210,7 @@ class _Kept:
         """Pass a signal on, unless the terminal has sent it to the command too."""
         if self._command is None or (number in _FROM_TERMINAL and in_foreground()):
             return
-        with suppress(ProcessLookupError):
-            os.kill(self._command.pid, number)
+        send_signal((self._command.pid, self._command_started), number)
 
 
 def _wake(_number: int, _frame: object) -> None:
@@ -285,7 +296,7 @@ def end_beneath(*, gently: bool, hurry: Callable[[], bool] = lambda: False) -> t
     Returns:
         Those that could not be ended: another account's, or stuck in the kernel.
     """
-    beneath = _beneath()
+    beneath = processes_beneath(os.getpid())
     if gently:
         _send(beneath, signal.SIGTERM)
         end = time.monotonic() + _GRACE
@@ -295,33 +306,17 @@ def end_beneath(*, gently: bool, hurry: Callable[[], bool] = lambda: False) -> t
     while beneath and time.monotonic() < end:
         _send(beneath, signal.SIGKILL)
         beneath = _next()
-    return tuple(beneath)
+    return tuple(pid for pid, _ in beneath)
 
 
-def _next() -> list[int]:
+def _next() -> list[Process]:
     """What is still beneath, after a moment in which something may have ended."""
     if not reap():
         time.sleep(_PAUSE)
         reap()
-    return _beneath()
+    return processes_beneath(os.getpid())
 
 
-def _send(processes: Sequence[int], number: int) -> None:
+def _send(processes: Sequence[Process], number: int) -> None:
     for one in processes:
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(one, number)
-
-
-def _beneath() -> list[int]:
-    """Every process beneath this one that is more than a zombie's name, nearest first."""
-    parents: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError, ValueError, IndexError):
-            fields = stat.read_bytes().rpartition(b")")[2].split()
-            parents.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    found: list[int] = []
-    level = parents.get(os.getpid(), [])
-    while level:
-        found += level
-        level = [child for one in level for child in parents.get(one, [])]
-    return found
+        send_signal(one, number)

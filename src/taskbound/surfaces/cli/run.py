@@ -16,7 +16,6 @@ import os
 import selectors
 import shutil
 import signal
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -247,8 +246,7 @@ class _Run:
     def _pass_on(self, number: int) -> None:
         if number in _FROM_TERMINAL and in_foreground():
             return
-        with suppress(ProcessLookupError):
-            os.kill(self._keeper.pid, number)
+        self._keeper.signal(number)
 
     def _drop(self) -> None:
         if self._client is not None:

@@ -11,10 +11,9 @@ import os
 import signal
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from taskbound.ports.process import beneath, parent_of, send_signal, started_of
 
 __all__ = ["adopt_orphans", "children", "descendants", "end_orphans"]
 
@@ -35,18 +34,12 @@ def adopt_orphans(*, on: bool = True) -> bool:
 
 def descendants(pid: int) -> list[int]:
     """Every process beneath this one now."""
-    parents = dict(_parents())
-    found: list[int] = []
-    beneath = {pid}
-    while beneath:
-        beneath = {child for child, parent in parents.items() if parent in beneath} - set(found)
-        found += beneath
-    return found
+    return [one for one, _ in beneath(pid)]
 
 
 def children(pid: int) -> list[int]:
     """Every process whose parent this one is."""
-    return [child for child, parent in _parents() if parent == pid]
+    return [one for one in descendants(pid) if parent_of(one) == pid]
 
 
 def end_orphans(known: set[int]) -> list[int]:
@@ -62,18 +55,9 @@ def end_orphans(known: set[int]) -> list[int]:
     for orphan in children(os.getpid()):
         if orphan in known:
             continue
-        for one in (orphan, *descendants(orphan)):
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(one, signal.SIGKILL)
+        for one in ((orphan, started_of(orphan)), *beneath(orphan)):
+            send_signal(one, signal.SIGKILL)
         with suppress(ChildProcessError):
             os.waitpid(orphan, 0)
         found.append(orphan)
     return found
-
-
-def _parents() -> Iterator[tuple[int, int]]:
-    """Each process and its parent; field 4 of `proc_pid_stat(5)`, counted from behind the name."""
-    for entry in _PROC.glob("[0-9]*/stat"):
-        with suppress(OSError, ValueError, IndexError):
-            fields = entry.read_bytes().rpartition(b")")[2].split()
-            yield int(entry.parent.name), int(fields[1])

@@ -21,16 +21,15 @@ import os
 import signal
 import socket
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound.adapters.upstream.mcp.digest import require_pinned
 from taskbound.adapters.upstream.mcp.errors import StartFailedError
-from taskbound.adapters.upstream.mcp.family import descendants
 from taskbound.adapters.upstream.mcp.limits import died_of, kept, require_kept
 from taskbound.core.action.escape import escape_text
 from taskbound.core.tool.name import shown
+from taskbound.ports.process import beneath, send_group, send_signal, started_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -103,6 +102,8 @@ class ServerProcess(asyncio.SubprocessProtocol):
         self._silent = False
         self._closed = False
         self._transport: asyncio.SubprocessTransport | None = None
+        self._started = 0
+        """When it started, by which its group is told from another of its number."""
         self._input: asyncio.WriteTransport | None = None
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -209,17 +210,15 @@ class ServerProcess(asyncio.SubprocessProtocol):
 
     def kill(self) -> None:
         """End it and all beneath it at once (rule 3)."""
-        others = descendants(self.pid) if self.pid else []
+        others = beneath(self.pid) if self.pid else []
         self.signal(signal.SIGKILL)
         for other in others:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(other, signal.SIGKILL)
+            send_signal(other, signal.SIGKILL)
 
     def signal(self, number: int) -> None:
         """Send a signal to its whole group."""
         if self.pid:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
+            send_group((self.pid, self._started), number)
 
     async def stop(self, *, grace: float) -> None:
         """End its input and wait, then ask it by signal and wait, then kill it; `grace` seconds each."""
@@ -241,6 +240,7 @@ class ServerProcess(asyncio.SubprocessProtocol):
         """Keep the transport (asyncio calls this)."""
         if isinstance(transport, asyncio.SubprocessTransport):
             self._transport = transport
+            self._started = started_of(transport.get_pid())
             pipe = transport.get_pipe_transport(_STDIN)
             self._input = pipe if isinstance(pipe, asyncio.WriteTransport) else None
             output = self._output()

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from taskbound.ports.process import send_signal, started_of
 from taskbound.surfaces.cli.demo.calls import payment, require
 from taskbound.surfaces.cli.demo.keys import answer
 from taskbound.surfaces.cli.demo.setting import LARGE, second_task
@@ -160,12 +161,13 @@ def _kill_server(world: World) -> int:
     found = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
+            one = int(file.parent.name), started_of(int(file.parent.name))
             words = file.read_bytes().split(b"\0")
         except OSError:
             continue  # it has ended since
         if wanted <= set(words):
-            found.append(int(file.parent.name))
+            found.append(one)
     if len(found) != 1:
         raise ProcessLookupError(f"{len(found)} payments servers run")
-    os.kill(found[0], signal.SIGKILL)
-    return found[0]
+    send_signal(found[0], signal.SIGKILL)
+    return found[0][0]

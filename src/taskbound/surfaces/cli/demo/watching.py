@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import parse_record
 from taskbound.core.dataclass import dataclass
+from taskbound.ports.process import send_signal, started_of
 from taskbound.wire.action import ActionDetail, ActionRows, ExplainAction, ListActions, ShowAction
 from taskbound.wire.audit import ExportAudit, ExportPage, TailAudit
 from taskbound.wire.connection import Status, StatusReport
@@ -95,14 +95,13 @@ def kept_checkpoints(monitor: Path) -> tuple[Kept, ...]:
 def end_daemon(client: Client, how: signal.Signals = signal.SIGTERM) -> int:
     """End the daemon with a signal, and wait until it is gone; its process id."""
     pid = client.ask(Status(), StatusReport).pid
+    process = (pid, started_of(pid))  # while it holds the connection, the number is its own
     client.close()
-    os.kill(pid, how)
+    send_signal(process, how)
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+        if started_of(pid) != process[1]:
             return pid
         time.sleep(0.02)
-    os.kill(pid, signal.SIGKILL)
+    send_signal(process, signal.SIGKILL)
     return pid
