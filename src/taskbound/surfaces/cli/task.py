@@ -222,10 +222,10 @@ def delegate(
     session: Session,
     parent: TaskArgument,
     *,
-    agent: AgentOption = "",
+    agent: AgentOption,
     template: TemplateOption = "",
     scope: ScopeOption = "",
-    purpose: PurposeOption = "",
+    purpose: PurposeOption,
     length: LengthOption = "",
     evidence: EvidenceOption = None,
     evidence_jws: TokenOption = None,
@@ -233,12 +233,8 @@ def delegate(
     grace: GraceOption = "",
 ) -> None:
     """Hand a part of a task on to an agent: what the child may use is taken out of what is left here."""
-    if not agent:
-        raise BadInputError("no agent is named", remedy="say who is to do it with `--agent`")
     if bool(template) is bool(scope):
         raise BadInputError("give the child a scope", remedy="with `--scope FILE` or `--template NAME`")
-    if not purpose:
-        raise BadInputError("the child has no purpose", remedy="say why with `--purpose`")
     order = DelegateTask(
         parent=whole_task(session, parent),
         agent=agent,
