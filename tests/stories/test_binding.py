@@ -11,10 +11,12 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.task import NoTaskError, TaskEndedError, TaskEvent
 from taskbound.flows.task import bind, follow, register_run
 from taskbound.ports.task import Run
-from tests.world import ANN
+from tests.stories.test_unclaimed import begins
+from tests.world import ANN, code_of
 
 if TYPE_CHECKING:
     from taskbound.core.task import Task
+    from tests.token_world import TokenWorld
     from tests.world import World
 
 BOOT = "boot-1"
@@ -178,6 +180,52 @@ def test_outside_connection_does_not_follow_a_task_that_was_not_started_next(wor
     else:
         end(world, second)
     assert bound(world, OUTSIDE, last=second.id) == "no-task"
+
+
+def test_outside_connection_does_not_follow_a_task_that_an_agent_began_by_token_exchange(
+    here: TokenWorld,
+) -> None:
+    begin = begins(here, "in a person's name")
+    before = start(here.world, "coder")
+    end(here.world, before)
+    here.world.clock.advance(1)
+    after = begin()
+    assert bound(here.world, OUTSIDE, last=before.id) == "no-task"
+    mine = start(here.world, "coder")
+    assert bound(here.world, OUTSIDE, last=before.id) == mine.id != after
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_task_whose_run_was_killed_after_registration_passes_to_no_process(world: World, others: int) -> None:
+    task = world.settle_in()
+    run(world, task)  # and it is killed: what stood beneath it has another parent now
+    free = [start(world, "coder") for _ in range(others)]
+    outside = free[0].id if free else "no-task"
+    assert bound(world, OUTSIDE) == outside
+    assert bound(world, OUTSIDE, named=task.id) == "no-task"
+    assert bound(world, BENEATH) == task.id  # connected before the kill: its ancestry was read then
+    (moved,) = world.tasks.end_orphans(BOOT, lambda pid, started: (pid, started) != RUN)
+    assert moved.task == task.id
+    assert bound(world, BENEATH) == "task-ended"
+    assert bound(world, OUTSIDE) == outside
+
+
+def test_call_whose_task_ends_between_its_binding_and_its_commit_is_refused(world: World) -> None:
+    task = world.settle_in()
+    run(world, task)
+    start(world, "coder")
+    assert bound(world, BENEATH) == task.id
+    world.meanwhile(lambda: end(world, task))
+    assert code_of(world.ask(task)) == "task-ended"
+    assert {one["task"] for one in world.events("action-decided")} <= {task.id}
+
+
+def test_task_that_ends_while_a_run_registers_for_it_is_no_runs(world: World) -> None:
+    task = world.settle_in()
+    world.meanwhile(lambda: end(world, task))
+    with pytest.raises(TaskEndedError):
+        run(world, task)
+    assert world.events("run-registered") == []
 
 
 def test_end_between_binding_and_registration_leaves_no_run(world: World) -> None:

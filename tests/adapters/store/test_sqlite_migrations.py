@@ -43,7 +43,7 @@ from tests.contracts.store.rows import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEWEST = "0053"
+NEWEST = "0054"
 """The newest revision that there is."""
 REVISION = """
 from alembic import op

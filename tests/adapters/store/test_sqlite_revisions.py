@@ -15,7 +15,7 @@ from taskbound.core.action import ActionState
 from taskbound.core.identity.service import Service
 from taskbound.core.revocation.feed import About, Entry, Thing, Turn
 from taskbound.ports.store import ConflictError
-from tests.contracts.store.rows import NOW, SPACE, action, open_chain, read, tool
+from tests.contracts.store.rows import NOW, SPACE, action, open_chain, read, task, tool
 from tests.contracts.store.test_credential import row as credential
 from tests.contracts.store.test_token import ONE
 
@@ -44,6 +44,7 @@ BACK: Final = {
         "ALTER TABLE tokens DROP COLUMN proven_by",
     ),
     "0053": ("DROP TABLE shared_claims", "DROP TABLE shared_tallies"),
+    "0054": ("ALTER TABLE tasks DROP COLUMN for_token",),
 }
 """What takes each revision back."""
 
@@ -143,4 +144,18 @@ def test_0052_a_token_of_before_was_proven_by_no_key_of_a_service_which_there_ca
     one = Service(namespace=SPACE, name="x", owner="ann", audience="https://x.example", tools=(), added=NOW)
     store.write(lambda tx: tx.services.put_service(one, expect=0))
     assert read(store, lambda seen: seen.services.service(SPACE, "x")) == one
+    store.close()
+
+
+def test_0054_a_task_of_before_that_has_a_token_was_begun_for_one(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    store = made(path)
+    own, alone = task(ONE.task), task("tsk_alone")
+    store.write(lambda tx: [tx.tasks.put_task(one, expect=0) for one in (own, alone)])
+    store.write(lambda tx: tx.tokens.insert(ONE))
+    store.close()
+    set_back(path, "0054")
+    store = SqlStore(path, reserve=0)
+    assert read(store, lambda seen: seen.tasks.task(SPACE, own.id)) == replace(own, for_token=True)
+    assert read(store, lambda seen: seen.tasks.task(SPACE, alone.id)) == alone
     store.close()

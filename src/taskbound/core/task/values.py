@@ -95,6 +95,8 @@ class Task:
     which it says what was used beyond it."""
     spent: tuple[Spent, ...] = ()
     """What was spent until the last amendment, also of grants that it has no more (`spent`)."""
+    for_token: bool = False
+    """Whether it was begun for a client that shows a token, by an exchange or a consent, and for no other."""
 
     @property
     def head(self) -> TaskHead:

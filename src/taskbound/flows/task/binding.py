@@ -5,8 +5,9 @@
    then the daemon refuses.
 2. A peer outside every run has the one running task of its agent, or the one that it names. A task that a run
    is registered for, of any boot, is not reachable so.
-3. Where the connection had a task before, which has ended, rule 2 gives it only a task that was started later
-   and by a person: a delegated task has a parent. The change is recorded before the first call.
+3. Where the connection had a task before, which has ended, rule 2 gives it only a task that a person started
+   later: neither a delegated one, which has a parent, nor one that was begun for a client that shows a token.
+   The change is recorded before the first call.
 4. Otherwise a refusal that says how to open one.
 5. The account under which an agent runs for a task is kept with the task, before its first call: whoever has
    the account can do what the agent does, and approves nothing of it (I-31).
@@ -146,16 +147,17 @@ def register_run(  # noqa: PLR0913 - what names a process, each by its name
     Raises:
         DeniedError: The task is not live.
     """
-    with means.store.read() as snapshot:
-        require_live(task, snapshot.tasks.heads(namespace, {task}), means.clock.now())
-        found = snapshot.tasks.task(namespace, task)
-    agent = found.agent if found is not None else ""
     run = Run(namespace=namespace, task=task, boot=boot, pid=pid, started=started)
-    event = RunRegistered(task=task, agent=agent, pid=pid, started=started, by=actor.name, proof=actor.proof)
 
     def work(tx: Transaction) -> None:
+        now = means.clock.now()
+        heads = tx.tasks.lock_heads(namespace, {task})
+        require_live(task, heads, now)
+        event = RunRegistered(
+            task=task, agent=heads[task].agent, pid=pid, started=started, by=actor.name, proof=actor.proof
+        )
         tx.tasks.put_run(run)
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(namespace, means.writer, [event], now)
 
     means.store.write(work)
 
@@ -190,9 +192,14 @@ def _free(snapshot: Snapshot, namespace: str, agent: str, now: Instant, last: st
             for task in page
             if now < task.deadline
             and task.id not in taken
-            and (before is None or task.id == last or (not task.parent and task.started >= before.started))
+            and (before is None or task.id == last or _follows(task, before))
         ]
     return found[:_ENOUGH]
+
+
+def _follows(task: Task, before: Task) -> bool:
+    """Whether a connection of the one before may go on in this task (rule 3)."""
+    return not task.parent and not task.for_token and task.started >= before.started
 
 
 def _as_named(task: Task, named: str) -> Task:

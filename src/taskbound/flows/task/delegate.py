@@ -185,6 +185,7 @@ class Delegations:
             heartbeat=judged.manner.heartbeat,
             grace=judged.manner.grace,
             holds=judged.manner.holds,
+            for_token=order.unclaimed,
         )
         tx.tasks.put_task(child, expect=0)
         awaited = await_heartbeat(child, now)

@@ -117,6 +117,7 @@ class Tasks:
             heartbeat=manner.heartbeat,
             grace=manner.grace,
             holds=manner.holds,
+            for_token=order.unclaimed,
         )
         self._means.store.write(lambda tx: self._write_start(tx, task, basis, order, actor))
         return move_task(task, TaskEvent.START)

@@ -259,6 +259,7 @@ tasks: Final = Table(
     Column("holds", TEXT, nullable=False, server_default=text("'end-with-the-call'")),
     Column("over", TEXT, nullable=False, server_default=text("'[]'")),
     Column("spent", TEXT, nullable=False, server_default=text("'[]'")),
+    Column("for_token", WHOLE, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("namespace", "id"),
     Index("tasks_by_start", "namespace", "started", "id"),
     Index("tasks_by_agent", "namespace", "agent", "started", "id"),

@@ -303,6 +303,7 @@ class SqlTasks:
             holds=task.holds.value,
             over=write_base(task.over),
             spent=write_spent(task.spent),
+            for_token=int(task.for_token),
         )
 
     def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
@@ -415,6 +416,7 @@ def read_task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     holds: str,
     over: str,
     spent: str,
+    for_token: int,
 ) -> Task:
     """A task, from its columns."""
     return Task(
@@ -442,6 +444,7 @@ def read_task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         holds=_HOLDS[holds],
         over=read_base(over),
         spent=read_spent(spent),
+        for_token=bool(for_token),
     )
 
 
