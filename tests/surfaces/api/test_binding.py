@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
 from taskbound.flows.task import register_run
 from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.sdk.guard.link import AsyncLink, BlockingLink, Place
 from taskbound.surfaces.api.peer import ancestry_of
 from taskbound.surfaces.api.task import leave_others
 from taskbound.wire.connection import Bind, Bound
@@ -95,6 +97,70 @@ def test_gateway_outside_every_run_follows_the_next_task_once_told_and_it_is_rec
                 assert [await bound(gateway), await bound(gateway)] == ["task-ended", after.id]
             (event,) = place.world.events("task-followed")
             assert (event["before"], event["task"]) == (task, after.id)
+
+    asyncio.run(story())
+
+
+class Program:
+    """A program with the SDK's connection: the task that it acts in, or the code of its refusal."""
+
+    def __init__(self, path: Path, link: type[AsyncLink | BlockingLink], task: str = "") -> None:
+        self.socket = path / "socket"
+        self.link = link(lambda: Place(socket=self.socket, namespace="default", agent="coder", task=task))
+
+    def meet(self, place: Station) -> None:
+        """Find this daemon from the next connection on."""
+        self.socket.unlink(missing_ok=True)
+        self.socket.symlink_to(place.path)
+
+    async def bound(self) -> str:
+        try:
+            if isinstance(self.link, AsyncLink):
+                return (await self.link.belong()).task
+            return (await asyncio.to_thread(self.link.belong)).task
+        except TaskboundError as error:
+            return error.code
+
+    async def rest(self) -> None:
+        if isinstance(self.link, AsyncLink):
+            await self.link.rest()
+        else:
+            self.link.rest()
+
+
+LINKS = (AsyncLink, BlockingLink)
+
+
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("kind", ["older", "next"])
+def test_sdk_outside_every_run_follows_after_a_restart_only_a_later_task_and_once_told(
+    tmp_path: Path, kind: str, link: type[AsyncLink | BlockingLink]
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            older = only(place)
+            place.world.tasks.pause("default", older, ANN, reason="")
+            place.world.clock.advance(1)
+            task = place.world.start().id
+            program = Program(tmp_path, link)
+            program.meet(place)
+            begun = await program.bound()
+            await program.rest()
+            assert begun == task
+            end(place, task)
+            if kind == "older":
+                place.world.tasks.resume("default", older, ANN)
+                gets = ["no-task", "no-task"]
+            else:
+                gets = ["task-ended", place.world.start().id]
+            (again := tmp_path / "again").mkdir()
+            async with station(again, beside=place.world) as restarted:
+                program.meet(restarted)
+                found = [await program.bound() for _ in range(2)]
+                await program.rest()
+            assert found == gets
+            told = [(one["before"], one["task"]) for one in place.world.events("task-followed")]
+            assert told == [(task, gets[1])] * (kind == "next")
 
     asyncio.run(story())
 

@@ -8,7 +8,9 @@
 3. A connection that was lost is made anew with its secret, for as long as the daemon takes it for the same
    holder (design 4.9); after that it is another one.
 4. What a daemon that does not answer still says is believed by nobody: its connection is closed.
-5. A cancelled question may be permitted all the same: it is waited for on, and what it comes to is the
+5. Where no task is named, the daemon is asked with the one that calls were of before, which a daemon that was
+   started anew does not know. Where it is another one now, one call is refused with that first.
+6. A cancelled question may be permitted all the same: it is waited for on, and what it comes to is the
    client's to tell (`owed`). Where it was lost it is presented once more, if this is still the same holder.
 """
 
@@ -30,6 +32,7 @@ from taskbound.sdk.guard.errors import CallUndecidedError, ForkedError, OtherLoo
 from taskbound.sdk.guard.flow import Pause, Say
 from taskbound.sdk.guard.near import GRACE, UNAVAILABLE, Again, Listen, Question
 from taskbound.sdk.guard.owed import Asked
+from taskbound.wire.action import Permitted
 from taskbound.wire.approval import HoldPush
 from taskbound.wire.connection import Bind, Bound, Open, Ping
 
@@ -123,6 +126,8 @@ class _Kept:
         self._heard: dict[str, HoldPush] = {}
         self.task = ""
         """The task that is named; empty for the one that the daemon finds."""
+        self._last = ""
+        """The task of the last permit or binding without a named task (rule 5)."""
         self.bound: Bound | None = None
         """What the connection belongs to, as it was said last."""
 
@@ -157,11 +162,41 @@ class _Kept:
         self._secret = secret
 
     def _to_repeat(self, debt: Debt) -> Asked | None:
-        """The question that may be presented once more, by this connection (rule 5)."""
+        """The question that may be presented once more, by this connection (rule 6)."""
         due = debt.due
         if isinstance(due, Asked) and not due.own and debt.sent == self._holder:
             return due
         return None
+
+    def _bind(self) -> Bind:
+        """The question which task it is (rule 5)."""
+        return Bind(last="" if self.task else self._last)
+
+    def _entered(self, bound: Bound) -> None:
+        """A new connection belongs to this task.
+
+        Raises:
+            OtherTaskBoundError: Another one is named.
+            RefusedError: The task of before has ended, and no call was refused with that yet (rule 5).
+        """
+        _require(bound, self.task)
+        before = self._last
+        self.bound = bound
+        self._answered_in(bound)
+        if not self.task and before not in {"", bound.task}:
+            raise RefusedError(
+                f"the task `{before}` has ended; calls from now on belong to `{bound.task}` [task-ended]",
+                tool="",
+                code="task-ended",
+                remedy="look whether this is still to be done, in that task",
+                task=before,
+            )
+
+    def _answered_in(self, answer: Answer) -> Answer:
+        """The answer, once the task that it says is kept (rule 5)."""
+        if not self.task and isinstance(answer, Bound | Permitted):
+            self._last = answer.task
+        return answer
 
     def _hear(self, push: Push) -> None:
         if isinstance(push, HoldPush):
@@ -208,7 +243,7 @@ class BlockingLink(_Kept):
         self.require_own()
         with self._turn:
             self._connected()
-            bound = self._say(Bind())
+            bound = self._say(self._bind())
             if not isinstance(bound, Bound):
                 raise RefusedError("there is no task to act in", tool="")
             _require(bound, self.task)
@@ -222,7 +257,7 @@ class BlockingLink(_Kept):
             if debt is not None:
                 debt.sent = self._holder
             try:
-                return client.ask_any(ask)
+                return self._answered_in(client.ask_any(ask))
             except BaseException:
                 self._drop()  # 4: also when a signal came in the middle of an answer
                 raise
@@ -274,8 +309,7 @@ class BlockingLink(_Kept):
         try:
             self._client = client = Client(place.socket, _hello(place, self._resume(), self.task))
             self._keep(client.opened.connection)
-            self.bound = client.ask(Bind(), Bound)
-            _require(self.bound, self.task)
+            self._entered(client.ask(self._bind(), Bound))
         except BaseException as error:
             self._drop()  # also when a signal came: one that is kept by an error would be another's for ever
             if isinstance(error, RefusedByDaemonError):
@@ -357,7 +391,7 @@ class AsyncLink(_Kept):
     async def belong(self) -> Bound:
         """The task that this program acts in; raises as a call would."""
         await self._connected()
-        bound = await self._say(Bind())
+        bound = await self._say(self._bind())
         if not isinstance(bound, Bound):
             raise RefusedError("there is no task to act in", tool="")
         _require(bound, self.task)
@@ -377,7 +411,7 @@ class AsyncLink(_Kept):
     async def _again(self, debt: Debt) -> Answer | None:
         if debt.answer is not None:
             try:
-                return await _waited(debt.answer)  # 5
+                return await _waited(debt.answer)  # 6
             except TaskboundError:
                 debt.answer = None
         await self._connected()
@@ -386,7 +420,7 @@ class AsyncLink(_Kept):
 
     async def _answered(self, client: AsyncClient, answer: Awaitable[Answer]) -> Answer:
         try:
-            return await answer
+            return self._answered_in(await answer)
         except TaskboundError:
             self._drop(client)  # 4
             raise
@@ -464,8 +498,7 @@ class AsyncLink(_Kept):
             client, said = await AsyncClient.connect(place.socket, hello, pushed=self._pushed, lost=lost)
             opened.append(client)
             try:
-                self.bound = await client.ask(Bind(), Bound)
-                _require(self.bound, self.task)
+                self._entered(await client.ask(self._bind(), Bound))
             except BaseException:
                 client.close()
                 raise
