@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -12,11 +14,13 @@ from taskbound.core.task import NoTaskError, TaskEndedError, TaskEvent
 from taskbound.flows.task import bind, follow, register_run
 from taskbound.ports.task import Run
 from tests.stories.test_unclaimed import begins
+from tests.token_world import TokenWorld
 from tests.world import ANN, code_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from taskbound.core.task import Task
-    from tests.token_world import TokenWorld
     from tests.world import World
 
 BOOT = "boot-1"
@@ -180,6 +184,31 @@ def test_outside_connection_does_not_follow_a_task_that_was_not_started_next(wor
     else:
         end(world, second)
     assert bound(world, OUTSIDE, last=second.id) == "no-task"
+
+
+@pytest.mark.parametrize(("others", "restarted"), list(product((0, 1, 2), (False, True))))
+def test_bearer_token_of_an_ended_run_is_refused_and_reaches_no_other_task(
+    here: TokenWorld, tmp_path: Path, others: int, *, restarted: bool
+) -> None:
+    task = here.settle_in()
+    run(here.world, task)
+    issued = here.issue(task)
+    assert here.verify(issued.text).token.task == task.id
+    end(here.world, task)
+    for _ in range(others):
+        start(here.world, "coder")
+    there = here
+    if restarted:
+        here.close()
+        there = TokenWorld(here.means.store, tmp_path, world=here.world.beside())
+    with closing(there):
+        call = replace(there.world.call(task), token=issued.token.id)
+        (answer,) = there.world.decide([call])
+        assert code_of(answer) == "task-ended"
+        for attempt in (lambda: there.verify(issued.text), lambda: there.issue(task)):
+            with pytest.raises(TaskEndedError):
+                attempt()
+        assert [one["task"] for one in there.world.events("action-decided")] == [task.id]
 
 
 def test_outside_connection_does_not_follow_a_task_that_an_agent_began_by_token_exchange(

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
+from taskbound.adapters.keys.handing import AskerKey
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
 from taskbound.flows.task import register_run
+from taskbound.ports.task import Run
 from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.sdk.credential import Task
 from taskbound.sdk.guard.link import AsyncLink, BlockingLink, Place
 from taskbound.surfaces.api.peer import ancestry_of
+from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from taskbound.surfaces.api.task import leave_others
+from taskbound.wire.action import Refused
 from taskbound.wire.connection import Bind, Bound
-from tests.surfaces.api.test_operations import station
+from tests.surfaces.api.test_fronts import PAY, Front, played
+from tests.surfaces.api.test_operations import Station, station
+from tests.token_world import ISSUER, claims_in
 from tests.world import ANN
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from taskbound.sdk.client import AsyncClient
-    from tests.surfaces.api.test_operations import Station
 
 
 async def bound(client: AsyncClient, last: str = "") -> str:
@@ -47,58 +55,6 @@ def run(place: Station, task: str, pid: int) -> None:
 
 def end(place: Station, task: str) -> None:
     place.daemon.tell_ended(place.world.tasks.end("default", task, TaskEvent.CANCEL, ANN, reason=""))
-
-
-@pytest.mark.parametrize("others", [0, 1, 2])
-def test_gateways_beneath_an_ended_run_stay_refused_whatever_other_tasks_run(
-    tmp_path: Path, others: int
-) -> None:
-    async def refused(place: Station, *old: AsyncClient) -> None:
-        for client in (*old, await place.gateway()):
-            assert [await bound(client) for _ in range(3)] == ["task-ended"] * 3
-        payer = await place.client("gateway", agent="payer")
-        assert [await bound(payer) for _ in range(2)] == ["no-task"] * 2
-
-    async def story() -> None:
-        async with station(tmp_path) as place:
-            place.world.add_agent("payer")
-            task = only(place)
-            run(place, task, os.getpid())
-            old = await place.gateway()
-            assert await bound(old) == task
-            end(place, task)
-            for agent in ("coder", "payer"):
-                for _ in range(others):
-                    place.world.start(agent=agent)
-            await refused(place, old)
-            (again := tmp_path / "again").mkdir()
-            async with station(again, beside=place.world) as restarted:
-                await refused(restarted)
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize("restarted", [False, True])
-def test_gateway_outside_every_run_follows_the_next_task_once_told_and_it_is_recorded(
-    tmp_path: Path, *, restarted: bool
-) -> None:
-    async def story() -> None:
-        async with station(tmp_path) as place:
-            task = only(place)
-            gateway = await place.gateway()
-            assert await bound(gateway) == task
-            end(place, task)
-            after = place.world.start()
-            (again := tmp_path / "again").mkdir()
-            if restarted:
-                async with station(again, beside=place.world) as other:
-                    assert await bound(await other.gateway(), last=task) == after.id
-            else:
-                assert [await bound(gateway), await bound(gateway)] == ["task-ended", after.id]
-            (event,) = place.world.events("task-followed")
-            assert (event["before"], event["task"]) == (task, after.id)
-
-    asyncio.run(story())
 
 
 class Program:
@@ -129,6 +85,128 @@ class Program:
 
 
 LINKS = (AsyncLink, BlockingLink)
+
+
+async def asked_of(place: Station, agent: str) -> str:
+    return await bound(await place.client("gateway", agent=agent))
+
+
+async def programmed(place: Station, link: type[AsyncLink | BlockingLink], named: str) -> str:
+    program = Program(place.path.parent, link, named)
+    program.meet(place)
+    found = await program.bound()
+    await program.rest()
+    return found
+
+
+async def joined(place: Station, agent: str, named: str) -> str:
+    """As `taskbound exec` and `taskbound credential request` join a task."""
+
+    def join() -> str:
+        try:
+            with Task.join(place.path, agent=agent, asker=AskerKey.generate, task=named) as one:
+                return one.id
+        except RefusedByDaemonError as error:
+            return error.fault.code
+
+    return await asyncio.to_thread(join)
+
+
+Way = Callable[[Station, str, str], Awaitable[str]]
+"""Of a daemon, the run's task and another one (the same where there is no other): the task, or a code."""
+BENEATH: dict[str, tuple[Way, str]] = {
+    "new gateway": (lambda place, _, __: asked_of(place, "coder"), "task-ended"),
+    "gateway of another agent": (lambda place, _, __: asked_of(place, "payer"), "no-task"),
+    "sdk": (lambda place, _, __: programmed(place, BlockingLink, ""), "task-ended"),
+    "sdk in asyncio": (lambda place, _, __: programmed(place, AsyncLink, ""), "task-ended"),
+    "sdk that names the task": (lambda place, own, _: programmed(place, BlockingLink, own), "task-ended"),
+    "sdk that names another": (lambda place, _, other: programmed(place, BlockingLink, other), "task-ended"),
+    "exec": (lambda place, own, _: joined(place, "coder", own), "task-ended"),
+    "exec of another task": (lambda place, _, other: joined(place, "coder", other), "task-ended"),
+    "exec for another agent": (lambda place, _, other: joined(place, "payer", other), "no-task"),
+}
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+@pytest.mark.parametrize("way", BENEATH)
+def test_process_beneath_an_ended_run_is_refused_before_and_after_a_restart_whatever_other_tasks_run(
+    tmp_path: Path, way: str, others: int
+) -> None:
+    tried, code = BENEATH[way]
+
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            place.world.add_agent("payer")
+            task = only(place)
+            run(place, task, os.getpid())
+            old = await place.gateway()
+            assert await bound(old) == task
+            end(place, task)
+            free = [place.world.start(agent=agent).id for agent in ("coder", "payer") for _ in range(others)]
+            other = free[0] if free else task
+            assert [await bound(old) for _ in range(3)] == ["task-ended"] * 3
+            assert [await tried(place, task, other) for _ in range(2)] == [code] * 2
+            (again := tmp_path / "again").mkdir()
+            async with station(again, beside=place.world) as restarted:
+                assert await bound(await restarted.gateway(), last=task) == "task-ended"
+                assert [await tried(restarted, task, other) for _ in range(2)] == [code] * 2
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_front_refuses_the_token_of_an_ended_run_before_and_after_a_restart_whatever_other_tasks_run(
+    tmp_path: Path, others: int
+) -> None:
+    async def refused(one: Front, token: str) -> None:
+        assert await one.show(one.proven(token)) == "task-ended"
+        with pytest.raises(RefusedByDaemonError) as caught:
+            await one.seat(token)
+        assert caught.value.fault.code == "task-ended"
+
+    async def story(one: Front) -> None:
+        task = only(one.place)
+        registered = Run(namespace="default", task=task, boot=one.place.daemon.boot, pid=2**22 + 1, started=1)
+        one.world.store.write(lambda tx: tx.tasks.put_run(registered))
+        token = one.token()
+        seat = await one.seat(token)
+        assert await bound(seat) == task
+        end(one.place, task)
+        for _ in range(others):
+            one.world.start()
+        assert [await bound(seat) for _ in range(3)] == ["task-ended"] * 3
+        call = msgspec.structs.replace(PAY, token=claims_in(token)["jti"])
+        assert (await seat.ask(call, Refused)).code == "task-ended"
+        await refused(one, token)
+        (again := tmp_path / "again").mkdir()
+        async with station(again, beside=one.world, issuer=ISSUER) as restarted:
+            client = await restarted.client("front", origin=DEFAULT_GATEWAY)
+            await refused(Front(restarted, one.tokens, client), token)
+
+    played(tmp_path, story)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_gateway_outside_every_run_follows_the_next_task_once_told_and_it_is_recorded(
+    tmp_path: Path, *, restarted: bool
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            task = only(place)
+            gateway = await place.gateway()
+            assert await bound(gateway) == task
+            end(place, task)
+            after = place.world.start()
+            (again := tmp_path / "again").mkdir()
+            if restarted:
+                async with station(again, beside=place.world) as other:
+                    assert await bound(await other.gateway(), last=task) == after.id
+            else:
+                assert [await bound(gateway), await bound(gateway)] == ["task-ended", after.id]
+            (event,) = place.world.events("task-followed")
+            assert (event["before"], event["task"]) == (task, after.id)
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("link", LINKS)
