@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from shutil import rmtree
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +19,7 @@ from taskbound.ports.task import Run
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.sdk.credential import Task
 from taskbound.sdk.guard.link import AsyncLink, BlockingLink, Place
+from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.peer import ancestry_of
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from taskbound.surfaces.api.task import leave_others
@@ -25,6 +27,7 @@ from taskbound.wire.action import Refused
 from taskbound.wire.connection import Bind, Bound
 from tests.surfaces.api.test_fronts import PAY, Front, played
 from tests.surfaces.api.test_operations import Station, station
+from tests.surfaces.api.test_peer import tell
 from tests.token_world import ISSUER, claims_in
 from tests.world import ANN
 
@@ -150,6 +153,38 @@ def test_process_beneath_an_ended_run_is_refused_before_and_after_a_restart_what
             async with station(again, beside=place.world) as restarted:
                 assert await bound(await restarted.gateway(), last=task) == "task-ended"
                 assert [await tried(restarted, task, other) for _ in range(2)] == [code] * 2
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_process_that_a_killed_run_left_behind_gets_no_other_task(tmp_path: Path, others: int) -> None:
+    (proc := tmp_path / "proc").mkdir()
+    here, killed = ancestry_of(os.getpid())[0], (10, 100)
+
+    def stands_beneath(parent: int) -> None:
+        rmtree(proc / str(here[0]), ignore_errors=True)
+        tell(proc, here[0], parent, here[1])
+
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            insiders = place.daemon.insiders = Insiders(proc)
+            task = only(place)
+            registered = Run(
+                namespace="default", task=task, boot=place.daemon.boot, pid=killed[0], started=killed[1]
+            )
+            place.world.store.write(lambda tx: tx.tasks.put_run(registered))
+            tell(proc, killed[0], 1, killed[1])
+            stands_beneath(killed[0])
+            insiders.look([killed], runs=frozenset({killed}))
+            rmtree(proc / str(killed[0]))
+            stands_beneath(1)
+            insiders.look([killed], runs=frozenset({killed}))
+            for _ in range(others):
+                place.world.start()
+            assert await bound(await place.gateway()) == task
+            end(place, task)
+            assert await bound(await place.gateway()) == "task-ended"
 
     asyncio.run(story())
 

@@ -43,3 +43,24 @@ def test_with_nothing_to_look_beneath_nothing_is_looked_at(tmp_path: Path) -> No
     insiders = Insiders(tmp_path / "none")
     insiders.look([])
     assert insiders.seen == frozenset()
+
+
+def test_process_seen_beneath_a_run_stands_beneath_it_when_the_run_was_killed(tmp_path: Path) -> None:
+    outer, inner, gateway = (10, 100), (20, 200), (60, 600)
+    for pid, parent in ((10, 1), (20, 10), (30, 20), (40, 10), (60, 1), (70, 60)):
+        tell(tmp_path, pid, parent, pid * 10)
+    insiders = Insiders(tmp_path)
+    runs = frozenset({outer, inner})
+    insiders.look([outer, inner, gateway], runs=runs)
+    for pid in (10, 20, 30, 40):
+        end(tmp_path, pid)
+    for pid, parent in ((30, 1), (40, 1), (50, 30)):
+        tell(tmp_path, pid, parent, pid * 10)
+    insiders.look([outer, inner, gateway], runs=runs)
+    assert insiders.line([(30, 300), (1, 0)]) == ((30, 300), inner, (1, 0))
+    assert insiders.line([(40, 400), (1, 0)]) == ((40, 400), outer, (1, 0))
+    assert insiders.line([(51, 510), (50, 500)]) == ((51, 510), (50, 500), inner)
+    assert insiders.line([(70, 700), gateway]) == ((70, 700), gateway)
+    end(tmp_path, 30)
+    insiders.look([outer, inner, gateway], runs=runs)
+    assert insiders.line([(30, 300)]) == ((30, 300),)

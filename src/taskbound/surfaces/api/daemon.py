@@ -215,7 +215,8 @@ class Daemon:
     def look_inside(self) -> None:
         """See who is beneath a run, a gateway or an egress now, so that they stay known when that is gone."""
         houses = self.connections.egress_processes()
-        self.insiders.look(self._roots() | houses, apart=self.connections.fronts() | houses)
+        runs = frozenset((run.pid, run.started) for run in self.runs())
+        self.insiders.look(self._roots() | houses, apart=self.connections.fronts() | houses, runs=runs)
 
     @property
     def agent_accounts(self) -> frozenset[int]:

@@ -174,7 +174,7 @@ def task_of(daemon: Daemon, connection: Connection, one_look: OneLook) -> Task:
             connection.namespace,
             connection.agent,
             boot=daemon.boot,
-            ancestry=connection.peer.ancestry,
+            ancestry=daemon.insiders.line(connection.peer.ancestry),
             named=connection.named,
             last=connection.last,
         )

@@ -9,6 +9,8 @@
    stays so; it itself comes back after it lost all of them. So are servers of an egress, and it is not.
 5. Who named a task from outside, and is a gateway of it since, may name that one again, and no other: a
    program that connects several times, at once or one after another, does that for what it has already.
+6. Which run a process was seen beneath is remembered with it: when that run is killed, what it leaves behind
+   gets no other task (`flows.task.binding`, rule 1).
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ class Insiders:
         self._proc = proc
         self._seen: frozenset[Process] = frozenset()
         self._named: dict[Process, str] = {}
+        self._beneath: dict[Process, Process] = {}
 
     @property
     def seen(self) -> frozenset[Process]:
@@ -59,16 +62,28 @@ class Insiders:
         """The task that it named last from outside; empty where none is remembered."""
         return self._named.get(process, "")
 
+    def line(self, ancestry: Iterable[Process]) -> tuple[Process, ...]:
+        """An ancestry, with the run behind each process that was seen beneath one (rule 6)."""
+        beneath = self._beneath
+        return tuple(each for one in ancestry for each in (one, beneath.get(one)) if each is not None)
+
     def note(self, ancestry: Iterable[Process]) -> None:
         """Remember these: they stand beneath what is inside."""
         self._seen |= frozenset(ancestry)
 
-    def look(self, roots: Iterable[Process], *, apart: frozenset[Process] = frozenset()) -> None:
+    def look(
+        self,
+        roots: Iterable[Process],
+        *,
+        apart: frozenset[Process] = frozenset(),
+        runs: frozenset[Process] = frozenset(),
+    ) -> None:
         """Remember who lives beneath these or whom was seen, and forget who has ended (rules 1, 2).
 
         Args:
             roots: Runs and gateways.
             apart: Those among them that are inside by nothing but being one (rule 4).
+            runs: The runs among them.
         """
         known = self._seen | frozenset(roots)
         if not known:
@@ -85,3 +100,16 @@ class Insiders:
             level = [child for pid in level for child in children.get(pid, []) if child not in inside]
             inside.update(level)
         self._seen = frozenset((pid, started[pid]) for pid in inside) - apart
+        left = {one: run for one, run in self._beneath.items() if started.get(run[0]) != run[1]}
+        beneath: dict[Process, Process] = {}
+        for process in ((pid, started[pid]) for pid in inside):
+            line = [process]
+            while line[-1] not in runs and line[-1] not in left:
+                parent = parents[line[-1][0]].parent
+                if parent not in inside or (parent, started[parent]) in line:
+                    break
+                line.append((parent, started[parent]))
+            run = line[-1] if line[-1] in runs else left.get(line[-1])
+            if run is not None and run != process:
+                beneath[process] = run
+        self._beneath = beneath
