@@ -153,6 +153,9 @@ def exec_(
     Of a host the command gets no key: it finds an agent in `SSH_AUTH_SOCK`, instead of the caller's own, and
     in `SSH_CONFIG` a configuration for `ssh -F`, which knows the host by its target's name.
 
+    The task of a `taskbound run` is asked for from beneath that run only; a task that `taskbound task start`
+    opened, from anywhere outside a run.
+
     Nothing of them is printed. Where people have to be asked, it waits for them. The status is the command's
     own; with `--json` a document about the run goes to standard error, as standard output is the command's.
     """
