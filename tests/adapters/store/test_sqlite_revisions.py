@@ -151,7 +151,8 @@ def test_0054_a_task_of_before_that_has_a_token_was_begun_for_one(tmp_path: Path
     path = tmp_path / "t.db"
     store = made(path)
     own, alone = task(ONE.task), task("tsk_alone")
-    store.write(lambda tx: [tx.tasks.put_task(one, expect=0) for one in (own, alone)])
+    store.write(lambda tx: tx.tasks.put_task(own, expect=0))
+    store.write(lambda tx: tx.tasks.put_task(alone, expect=0))
     store.write(lambda tx: tx.tokens.insert(ONE))
     store.close()
     set_back(path, "0054")
