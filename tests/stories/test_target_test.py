@@ -17,11 +17,13 @@ from taskbound.core.credential import (
     is_canary,
     reappear,
 )
-from taskbound.core.credential.due import MINTED_WITHIN
+from taskbound.core.credential.due import MINTED_WITHIN, Step
 from taskbound.core.target import TargetState, kind_definition, parse_target_file
 from taskbound.flows.audit.rows import compare_rows
+from taskbound.flows.credential import open_mark
 from taskbound.flows.target.testing import CANARY
 from tests.peers.people import OWNER
+from tests.stories.brokering import Broker
 from tests.stories.targeting import BOB, FILE, TOOLS, Aiming, aimed, give, sealed_for
 
 S, T = CredentialState, TargetState
@@ -115,8 +117,14 @@ def test_it_is_ready_with_its_last_canary_that_was_used_and_is_gone_and_has_its_
 
 
 def test_what_stands_of_a_target_is_what_the_log_says_of_it(aiming: Aiming) -> None:
-    aiming.ready()
-    aiming.fail(aiming.targets.test("default", "orders-db", BOB).credentials[0])
+    open_mark(aiming.means)
+    broker = Broker(world=aiming.world)
+    for one in aiming.canaries(aiming.add()):
+        broker.mint(one)
+        broker.revoke(one)
+    first, _ = aiming.canaries(aiming.targets.test("default", "orders-db", BOB))
+    broker.take(first, Step.MINT).failed("target-refused", "no group `clerks`")
+    assert aiming.row().trouble
     with aiming.means.store.read() as seen:
         assert compare_rows(seen, lambda _done, _total: None).differences == ()
 

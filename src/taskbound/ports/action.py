@@ -106,6 +106,9 @@ class ActionReads(Protocol):
     def act(self, namespace: str, root: str, act_key: str) -> ActHistory:
         """What is known of the act in the tree; a fresh history when nothing is."""
 
+    def acts(self, namespace: str, *, limit: int, after: ActKey = ("", "")) -> tuple[ActKey, ...]:
+        """The keys of all acts that are known, in order; `after` is the last one of the page before."""
+
     def count(self, namespace: str, task: str) -> int:
         """How many actions the task asked for."""
 

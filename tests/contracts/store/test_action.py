@@ -218,6 +218,11 @@ def test_acts_are_known_by_root_and_act_key(store: Store) -> None:
     assert store.write(lambda tx: tx.actions.lock_acts(SPACE, ())) == {}
     assert read(store, lambda seen: seen.actions.act(SPACE, "root", digest("a"))) == after
     assert read(store, lambda seen: seen.actions.act(SPACE, "root", digest("c"))) == ActHistory()
+    keys = tuple(sorted(known))
+    assert read(store, lambda seen: seen.actions.acts(SPACE, limit=9)) == keys
+    assert read(store, lambda seen: seen.actions.acts(SPACE, limit=1)) == keys[:1]
+    assert read(store, lambda seen: seen.actions.acts(SPACE, limit=9, after=keys[0])) == keys[1:]
+    assert read(store, lambda seen: seen.actions.acts(OTHER, limit=9)) == (("root", digest("c")),)
 
 
 def test_unknown_outcomes_are_found_by_act_and_root_and_namespace(store: Store) -> None:

@@ -1,18 +1,68 @@
-"""What a row of an action has in common with the record of its decision."""
+"""What rows have in common with their records: an action with its decision, others with what is told."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import field
+from typing import TYPE_CHECKING, TypeAlias
 
 from taskbound.core.action import Action, Frame
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from taskbound.core.audit import ActionDecided
     from taskbound.ports.action import StoredAction
 
-__all__ = ["compared"]
+__all__ = ["Fields", "Told", "compared"]
+
+Fields: TypeAlias = "dict[str, object]"
+"""What a row says, or what its records do, by the words for it."""
+
+
+@dataclass(slots=True)
+class Told:
+    """What the records say of the rows of one kind, by namespace and name."""
+
+    what: str
+    """The kind, in words: `token`."""
+    begun: str
+    """What its first record says: `issued`."""
+    rows: dict[tuple[str, str], Fields] = field(default_factory=dict)
+
+    def put(self, space: str, name: str, **fields: object) -> None:
+        """A record says all of a row."""
+        self.rows[space, name] = fields
+
+    def change(self, space: str, name: str, **fields: object) -> None:
+        """A record says something else of a row that is known; of others it leaves nothing."""
+        if (space, name) in self.rows:
+            self.rows[space, name].update(fields)
+
+    def drop(self, space: str, name: str) -> None:
+        """A record says that there is no such row any more."""
+        self.rows.pop((space, name), None)
+
+    def agrees(self, space: str, name: str, row: Mapping[str, object] | None) -> bool:
+        """Whether this is a row as its records leave it."""
+        return not any(self._compare(name, row, self.rows.get((space, name))))
+
+    def against(self, space: str, rows: Mapping[str, Fields]) -> Iterator[str]:
+        """Where all rows of a namespace differ, in words."""
+        told = {name: one for (where, name), one in self.rows.items() if where == space}
+        for name in sorted(rows.keys() | told.keys()):
+            yield from self._compare(name, rows.get(name), told.get(name))
+
+    def _compare(self, name: str, row: Mapping[str, object] | None, told: Fields | None) -> Iterator[str]:
+        called = f"{self.what} {name}".rstrip()
+        if row is None:
+            yield f"{called} was {self.begun}, and is not there"
+        elif told is None:
+            yield f"{called} is there, and no record says that it was {self.begun}"
+        else:
+            for what, there in told.items():
+                if row[what] != there:
+                    yield f"{called} has another {what} than its records leave it with"
 
 
 def compared(row: StoredAction, event: ActionDecided) -> Iterator[tuple[str, object, object]]:

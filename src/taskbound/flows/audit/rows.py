@@ -5,8 +5,8 @@
    of tasks that may still pay. So memory grows with what runs, never with the log.
 3. The log is believed here, and verified elsewhere (`core.audit.verify_log`): whoever edits both is caught
    there.
-4. Not compared: rates, whose windows pass without a record; how an act last ended, counted over a tree of
-   tasks (it is a fact of the next decision, which its record holds); and what `audit verify` lists besides.
+4. Not compared: rates, whose windows pass without a record; and what `audit verify` lists besides. Which
+   table is compared where, and why another is not, stands in `tests/stories/test_compared_tables.py`.
 """
 
 from __future__ import annotations
@@ -28,14 +28,19 @@ from taskbound.core.audit import (
 from taskbound.core.dataclass import dataclass
 from taskbound.core.scope import initial_limits
 from taskbound.core.task import ENDED
+from taskbound.flows.audit.act_rows import ActLedger
 from taskbound.flows.audit.agent_rows import AgentLedger
 from taskbound.flows.audit.amendment_rows import AmendmentLedger
+from taskbound.flows.audit.approval_rows import ApprovalLedger
 from taskbound.flows.audit.compared import compared
+from taskbound.flows.audit.credential_rows import CredentialLedger
 from taskbound.flows.audit.key_rows import KeyLedger
 from taskbound.flows.audit.person_rows import PersonLedger
 from taskbound.flows.audit.policy_rows import PolicyLedger
 from taskbound.flows.audit.service_rows import ServiceLedger
+from taskbound.flows.audit.standing_rows import StandingLedger
 from taskbound.flows.audit.template_rows import TemplateLedger
+from taskbound.flows.audit.token_rows import TokenLedger
 from taskbound.flows.audit.tool_rows import ToolLedger
 from taskbound.flows.audit.unknown_rows import UnknownLedger
 
@@ -57,6 +62,11 @@ _LEDGERS: Final = (
     ServiceLedger,
     TemplateLedger,
     ToolLedger,
+    ActLedger,
+    ApprovalLedger,
+    CredentialLedger,
+    StandingLedger,
+    TokenLedger,
 )
 _PAGE: Final = 500
 _NAMED: Final = 1000

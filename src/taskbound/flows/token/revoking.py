@@ -96,7 +96,15 @@ def revoke_rows(
     now = means.clock.now()
     gone = tx.tokens.revoke(namespace, [one.id for one in tokens], now, why, unsigned=unsigned)
     events = [
-        TokenRevoked(token=one.id, task=one.task, agent=one.agent, why=why, by=actor.name, proof=actor.proof)
+        TokenRevoked(
+            token=one.id,
+            task=one.task,
+            agent=one.agent,
+            why=why,
+            by=actor.name,
+            proof=actor.proof,
+            unsigned=unsigned,
+        )
         for one in tokens
         if one.id in gone
     ]

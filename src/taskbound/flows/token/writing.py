@@ -155,4 +155,5 @@ def _event(token: Token, actor: Actor) -> TokenIssued:
         action=token.action,
         may_act=token.may_act,
         proven_by=token.proven_by,
+        listed=f"{token.list}/{token.index}",
     )

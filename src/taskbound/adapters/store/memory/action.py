@@ -52,6 +52,14 @@ class MemoryActions:
         """What is known of the act in the tree."""
         return self._tables.live().acts.get((namespace, root, act_key)) or ActHistory()
 
+    def acts(
+        self, namespace: str, *, limit: int, after: tuple[str, str] = ("", "")
+    ) -> tuple[tuple[str, str], ...]:
+        """The keys of all acts that are known, in order."""
+        acts = self._tables.live().acts.items()
+        known = sorted((root, key) for (space, root, key), _ in acts if space == namespace)
+        return tuple(one for one in known if one > after)[:limit]
+
     def count(self, namespace: str, task: str) -> int:
         """How many actions the task asked for."""
         actions = self._tables.live().actions.values()

@@ -53,6 +53,10 @@ _ACT: Final = (
     "SELECT attempts, last_outcome, last_action, last_at FROM acts"
     " WHERE namespace = ? AND root = ? AND act_key = ?"
 )
+_KEYS: Final = (
+    "SELECT root, act_key FROM acts WHERE namespace = ? AND (root, act_key) > (?, ?)"
+    " ORDER BY root, act_key LIMIT ?"
+)
 _KNOWN: Final = "SELECT a.root, a.act_key, a.attempts, a.last_outcome, a.last_action, a.last_at FROM"
 _KNOWN_ACT: Final = f"{_KNOWN} acts a WHERE a.namespace = ? AND a.root = ? AND a.act_key = ?"
 _ACTS: Final = f"""
@@ -194,6 +198,12 @@ class SqlActions:
     def act(self, namespace: str, root: str, act_key: str) -> ActHistory:
         """What is known of the act in the tree."""
         return self._link.one(_history, _ACT, (namespace, root, act_key)) or ActHistory()
+
+    def acts(
+        self, namespace: str, *, limit: int, after: tuple[str, str] = ("", "")
+    ) -> tuple[tuple[str, str], ...]:
+        """The keys of all acts that are known, in order."""
+        return self._link.all(_act_key, _KEYS, (namespace, *after, limit))
 
     def count(self, namespace: str, task: str) -> int:
         """How many actions the task asked for."""
@@ -410,6 +420,10 @@ def read_prior(  # the columns of a row, in order
     """The action that was permitted under a presentation, from its columns."""
     presented = Presented(connection=connection, request=request, key=key)
     return presented, PriorAction(id=action, digest=digest, state=_STATES[state])
+
+
+def _act_key(root: str, act_key: str) -> tuple[str, str]:
+    return root, act_key
 
 
 def _history(attempts: int, last_outcome: str, last_action: str, last_at: int) -> ActHistory:

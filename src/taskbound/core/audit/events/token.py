@@ -38,6 +38,8 @@ class TokenIssued:
     """The agent that it is handed on to."""
     proven_by: str = ""
     """Of a service's token: the key that proved the service."""
+    listed: str = ""
+    """``list/place`` where its status stands; empty in records from before that was named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class TokenRevoked:
     why: str
     by: str
     proof: str
+    unsigned: bool = False
+    """Whether it could not be signed: nobody has its text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
