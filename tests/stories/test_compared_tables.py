@@ -22,7 +22,7 @@ from taskbound.flows.revocation import stop
 from taskbound.flows.token.revoking import revoke_token
 from tests.peers.holding import Holding, hold_policy
 from tests.peers.targeting import Targets
-from tests.stories.brokering import Broker
+from tests.stories.brokering import Broker, put
 from tests.stories.signing import SPACE, Lobby
 from tests.stories.targeting import aimed
 from tests.stories.test_claimed_groups import payers
@@ -334,3 +334,13 @@ def test_edited_row_is_found(
     connection.close()
     found = differences(path)
     assert any(words in one for one in found), found
+
+
+def test_invented_credential_is_found_once_it_was_moved(tmp_path: Path) -> None:
+    store = SqlStore(tmp_path / "t.db", reserve=0)
+    world = World(store=store)
+    world.settle_in()
+    row = put(world, "a")
+    Broker(world=world, waited={row.id}).mint(row)
+    store.close()
+    assert any("was moved, and no record" in one for one in differences(tmp_path / "t.db"))

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from taskbound.adapters.store.sql import SqlStore
-from taskbound.core.credential import Credential, CredentialState, LeaseLostError, Step
+from taskbound.core.audit.events.credential import CredentialMoved
+from taskbound.core.credential import Credential, CredentialEvent, CredentialState, LeaseLostError, Step
 from taskbound.flows.audit.rows import compare_rows
+from taskbound.flows.credential import open_mark
 from taskbound.flows.credential.leasing import Leased, lease
 from taskbound.surfaces.api import tellings as module
 from taskbound.surfaces.api.tellings import BURST, TOGETHER, Tellings
 from taskbound.surfaces.api.worker import Lane, OverloadedError, Worker
-from tests.stories.brokering import Broker, moves, put, put_target, row_of
+from tests.stories.brokering import TARGET, Broker, moves, put, row_of
 from tests.world import World
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class Counting:
 def world(tmp_path: Path) -> Iterator[World]:
     store = SqlStore(tmp_path / "told.db", reserve=4096)
     found = World(store)
-    put_target(found)
+    open_mark(found.means)
     yield found
     store.close()
 
@@ -59,6 +61,25 @@ def taken(world: World, count: int) -> list[Telling]:
     broker = Broker(world=world)
     rows = [put(world, one, state=S.REVOKING, ended=world.clock.now()) for one in "abcdefghijkl"[:count]]
     return [broker.take(row, Step.REVOKE) for row in rows]
+
+
+def recorded(world: World, told: Sequence[Telling]) -> None:
+    """That they were found by a sweep, which is how a row begins with its end."""
+    events = [
+        CredentialMoved(
+            credential=one.credential,
+            target=TARGET,
+            task="tsk_1",
+            before="",
+            after=S.REVOKING.value,
+            event=CredentialEvent.REAPPEAR.value,
+            why="",
+        )
+        for one in told
+    ]
+    world.store.write(
+        lambda tx: tx.audit.append("default", world.means.writer, events, world.means.clock.now())
+    )
 
 
 def together(
@@ -114,11 +135,12 @@ def together(
 
 def test_what_brokers_tell_meanwhile_is_one_transaction_and_no_call_waits_for_all_of_it(world: World) -> None:
     told = taken(world, COUNT)
+    recorded(world, told)
     found, written, order = together(world, told)
     assert [one.state for one in found if isinstance(one, Credential)] == [S.REVOKED] * COUNT
     assert written == 2
     assert order == ["block", *["told"] * TOGETHER, "call", *["told"] * (COUNT - TOGETHER)]
-    assert len(moves(world)) == COUNT
+    assert [event for _, event, _ in moves(world)] == ["reappear"] * COUNT + ["gone"] * COUNT
     with world.store.read() as seen:
         assert compare_rows(seen, lambda _done, _total: None).differences == ()
 

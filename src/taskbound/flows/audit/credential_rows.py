@@ -47,6 +47,7 @@ class CredentialLedger:
     snapshot: Snapshot
     told: Told = field(default_factory=lambda: Told("credential", "written down"))
     spaces: set[str] = field(default_factory=set)
+    words: list[str] = field(default_factory=list)
 
     def take(self, record: Record) -> None:
         """Follow one record."""
@@ -66,7 +67,9 @@ class CredentialLedger:
 
     def _move(self, space: str, event: CredentialMoved) -> None:
         name = event.credential
-        if (space, name) not in self.told.rows:  # found by a sweep, or forgotten (rule 2)
+        if (space, name) not in self.told.rows:
+            if event.before and event.before not in _OVER:  # neither found by a sweep nor forgotten (rule 2)
+                self.words.append(f"credential {name} was moved, and no record says that it was written down")
             self.told.put(space, name, target=event.target, task=event.task)
         known = self.told.rows[space, name]
         known |= {"state": event.after, "reason to end": event.why}
@@ -87,6 +90,7 @@ class CredentialLedger:
 
     def differences(self) -> Iterator[str]:
         """Where the rows differ, in words."""
+        yield from self.words
         for space in sorted(self.spaces | {one.namespace for one in self.snapshot.targets.all_targets()}):
             yield from self.told.against(space, dict(self._rows(space)))
 

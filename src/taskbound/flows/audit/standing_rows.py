@@ -5,7 +5,7 @@
 2. What an issuer's sign-in says of groups counts until the time of the person's last sign-in there.
 3. A target is where its file says: the file's identity is computed again, and its server's start with it.
 4. Not compared, as no record holds it: when a trust domain's bundle was last confirmed, how a server is
-   started, and which agents are offered it. A gateway compares a server with its identity before it starts it.
+   started (a gateway compares it with its identity before that), and which agents are offered it.
 """
 
 from __future__ import annotations
