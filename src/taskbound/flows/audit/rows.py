@@ -167,6 +167,16 @@ class _Ledger:
             return
         if (row.agent, row.deadline) != (event.agent, event.deadline):
             self.differ(f"task {event.task} has another agent or deadline than it was started with")
+        above = self.snapshot.tasks.task(space, event.parent) if event.parent else None
+        for what, here, there in (
+            ("requester", row.requester, event.requester),
+            ("parent", row.parent, event.parent),
+            ("root", row.root, event.task if above is None else above.root),
+            ("word for learning", row.learning, event.learning),
+            ("heartbeat", (row.heartbeat, row.grace), (event.heartbeat, event.grace)),
+        ):
+            if here != there:
+                self.differ(f"task {event.task} has another {what} than it was started with")
         limits = dict(initial_limits(row.scope))  # of an amended task the amendment's record says them
         self.tasks[space, event.task] = _Task(limits, parent=event.parent, scope=event.scope)
         self._move(space, event.parent, event.carved, sign=-1)
