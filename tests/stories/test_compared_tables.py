@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.adapters.store.sql.schema import METADATA
 from taskbound.adapters.store.sql.sqlite.driver import driver
+from taskbound.core.audit import ActionOutcome
+from taskbound.core.audit.events.token import TokenIssued
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action.reconcile import reconcile
 from taskbound.flows.audit.rows import compare_rows
@@ -20,6 +24,7 @@ from taskbound.flows.credential.marking import open_mark
 from taskbound.flows.identity import Groups
 from taskbound.flows.revocation import stop
 from taskbound.flows.token.revoking import revoke_token
+from tests.core.audit.samples import least
 from tests.peers.holding import Holding, hold_policy
 from tests.peers.targeting import Targets
 from tests.stories.brokering import Broker, put
@@ -349,3 +354,17 @@ def test_invented_credential_is_found_once_it_was_moved(tmp_path: Path) -> None:
     Broker(world=world, waited={row.id}).mint(row)
     store.close()
     assert any("was moved, and no record" in one for one in differences(tmp_path / "t.db"))
+
+
+def test_token_that_was_swept_after_its_action_was_lost_is_no_difference() -> None:
+    world = World(store=MemoryStore())
+    issued, lost = least("token-issued"), least("action-outcome")
+    assert isinstance(issued, TokenIssued)
+    assert isinstance(lost, ActionOutcome)
+    issued = replace(issued, token="tok_1", action="act_1", expires=1)
+    lost = replace(lost, action="act_1", after="unknown")
+    world.store.write(
+        lambda tx: tx.audit.append(SPACE, world.means.writer, [issued, lost], world.clock.now())
+    )
+    with world.store.read() as snapshot:
+        assert compare_rows(snapshot, lambda _done, _total: None).differences == ()

@@ -58,7 +58,7 @@ class TokenLedger:
             case TokenRevoked() as event:
                 revocation = (record.at, event.why, event.unsigned)
                 self._tokens.change(space, event.token, revocation=revocation)
-            case ActionOutcome() as event if event.after != "unknown":
+            case ActionOutcome() as event:
                 for token in self._of_actions.pop((space, event.action), ()):
                     self._forget(space, token)
             case TokenKeyRotated() as event:
