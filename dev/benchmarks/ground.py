@@ -73,7 +73,8 @@ class Ground:
         post = _Post()
         chance = SystemChance()
         freshness = LogFreshness(lambda: 0.0)
-        freshness.confirm(freshness.begin())
+        freshness.mark(0)
+        freshness.confirm(0)
         means = Means(
             store=store,
             clock=SystemClock(Instant(0)),
