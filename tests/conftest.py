@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.umask(
+        0o022
+    )  # some systems let the group write: the files that tests write would be refused as settings
     canary.pytest_configure(config)
     tiers.begin(config)
 

@@ -68,6 +68,11 @@ for line in sys.stdin:
 """A helper that does what its argument says; whatever else that is, it is what is answered."""
 
 
+def _private(text: str) -> list[str]:
+    """The lines of a private key's text that no one else may have; those before hold its public half too."""
+    return text.splitlines()[4:-1]
+
+
 @dataclass
 class Host:
     """A host, and its admin."""
@@ -105,7 +110,7 @@ class Host:
         program = shutil.which("ssh")
         assert program is not None
         found = access or self.access
-        self.told |= {line for one in (found.ca, found.key) for line in one.splitlines()[1:-1]}
+        self.told |= {line for one in (found.ca, found.key) for line in _private(one)}
         target = OpensshTarget(place or self.place(), found, program)
         if place is None and access is None:
             self.kept = target
@@ -120,7 +125,7 @@ class Host:
     ) -> Minted:
         """A certificate."""
         minted = (target or self.target()).mint(self.order(**context), kind or self.kind, patience=PATIENCE)
-        self.told |= {line for one in minted.secret.values() for line in one.splitlines()[1:-1]}
+        self.told |= {line for one in minted.secret.values() for line in _private(one)}
         return minted
 
     def holder(self, minted: Minted) -> Holder:

@@ -65,7 +65,7 @@ def test_a_new_key_is_there_with_its_memory_and_for_nobody_else(tmp_path: Path) 
         assert keys.heads.read("a").size == 0
 
 
-@pytest.mark.parametrize("mask", [0o000, 0o022, 0o777])
+@pytest.mark.parametrize("mask", [0o000, 0o002, 0o077])
 def test_the_modes_are_right_whatever_the_umask(tmp_path: Path, mask: int) -> None:
     before = os.umask(mask)
     try:

@@ -29,6 +29,7 @@ LATER = (
 )
 """Tables that later revisions make."""
 OLD = (
+    "ALTER TABLE tasks DROP COLUMN for_token",
     "ALTER TABLE tools DROP COLUMN owner",
     "ALTER TABLE tools DROP COLUMN unwatched",
     "ALTER TABLE servers DROP COLUMN target",

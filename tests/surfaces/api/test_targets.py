@@ -187,7 +187,7 @@ def test_a_person_who_owns_neither_the_target_nor_the_data_directory_says_nothin
         async with station(tmp_path, owner=os.geteuid() + 1) as place:
             if ask is not ADD:
                 aiming = broker_of(place)
-                aiming.known("bob", "carol")
+                aiming.known("bob", "carol", first=os.geteuid() + 2)
                 aiming.work_through(aiming.add().credentials)
             assert await code_of(await place.client(), ask) == code
 

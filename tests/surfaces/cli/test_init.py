@@ -327,7 +327,7 @@ def test_a_person_ticks_and_types_in_a_terminal(fresh: Installation) -> None:
     assert not fresh.home.exists(), "nothing before the yes"
     terminal.answer("y")
     terminal.until("The code:")
-    assert b"taskbound" not in config.read_bytes(), "configurations last"
+    assert b'"gateway"' not in config.read_bytes(), "configurations last"
     terminal.answer(fresh.code())
     assert terminal.end() == 0, terminal.seen
     assert "taskbound run -- COMMAND" in terminal.seen
@@ -390,7 +390,7 @@ def test_a_wrong_code_is_asked_again_with_a_fresh_one(fresh: Installation) -> No
         terminal.until("The code:")
         terminal.answer(typed)
     terminal.until("The code:")
-    assert b"taskbound" not in config.read_bytes()
+    assert b'"gateway"' not in config.read_bytes()
     terminal.answer(fresh.code())
     assert terminal.end() == 0, terminal.seen
     assert fresh("agent", "show", "assistant", "--json").document["state"] == "active"
@@ -408,7 +408,7 @@ def test_after_the_last_wrong_code_init_can_be_run_again(fresh: Installation) ->
         if status:
             assert terminal.end() == status
             assert "come back with `taskbound init`" in " ".join(terminal.seen.split())
-            assert b"taskbound" not in config.read_bytes()
+            assert b'"gateway"' not in config.read_bytes()
             continue
         terminal.until("The code:")
         terminal.answer(fresh.code())

@@ -10,7 +10,10 @@ from tests.surfaces.cli.test_init import entry, put
 
 def test_where_no_server_can_be_pinned_nothing_is_to_do_and_each_has_its_reason(fresh: Installation) -> None:
     put(fresh, ".cursor/mcp.json", fs={"command": "npx", "args": ["-y", "@acme/floating"]})
-    ended = fresh("init", "--yes")
+    programs = fresh.root / "programs"  # a new machine has no `npx`
+    programs.mkdir()
+    (programs / "npx").symlink_to("/bin/true")
+    ended = fresh("init", "--yes", PATH=f"{programs}:{fresh.environ['PATH']}")
     assert (ended.status, "Nothing to do" in ended.out) == (0, True)
     assert "`@acme/floating` names no exact version" in ended.err
     assert "may destroy" not in ended.err, "there is no tool to speak of"

@@ -63,5 +63,5 @@ def test_a_daemon_whose_name_is_no_origin_does_not_start(tmp_path: Path) -> None
     home = tmp_path / "home"
     make_home(home)
     there = daemon(home, "--issuer", "https://api.example/path")
-    assert there.wait() == 4
+    assert there.wait() == 2
     assert "[bad-address]" in there.words

@@ -169,7 +169,7 @@ def _processes() -> Iterator[_Process]:
     """Every process of this account that can be looked at."""
     for folder in _PROC.glob("[0-9]*"):
         with suppress(OSError, ValueError, IndexError):
-            if folder.stat().st_uid != os.geteuid():
+            if _account(folder) != os.geteuid():
                 continue
             name, _, fields = (folder / "stat").read_bytes().rpartition(b")")
             words = (folder / "cmdline").read_bytes().split(b"\0")[:-1]
@@ -177,9 +177,24 @@ def _processes() -> Iterator[_Process]:
                 pid=int(folder.name),
                 parent=int(fields.split()[1]),
                 name=os.fsdecode(name.partition(b"(")[2]),
-                words=(str((folder / "exe").readlink()), *map(os.fsdecode, words[1:])),
-                directory=str((folder / "cwd").readlink()),
+                words=(_link(folder / "exe") or os.fsdecode(words[0]), *map(os.fsdecode, words[1:])),
+                directory=_link(folder / "cwd"),
             )
+
+
+def _account(folder: Path) -> int:
+    """Whose a process is; its folder is root's where it can't be dumped, as the egress (proc(5))."""
+    for line in (folder / "status").read_bytes().splitlines():
+        if line.startswith(b"Uid:"):
+            return int(line.split()[2])
+    raise ValueError("a process without an account")
+
+
+def _link(path: Path) -> str:
+    """Where a link of a process leads; empty where the kernel does not say it."""
+    with suppress(OSError):
+        return str(path.readlink())
+    return ""
 
 
 def _inodes(pid: int) -> set[str]:
