@@ -128,7 +128,7 @@ def test_f5_i15_last_commits_that_a_failover_lost_are_found_with_the_first_call_
             assert "[store-behind]" in one.words
         for home in (first, second, third):
             refused = daemon(home, *flags)
-            assert refused.wait() == 4
+            assert refused.wait() == 5
             assert "[store-behind]" in refused.words
     unsaid = ("db", "reconcile", "--follow", "--store", url, "--yes", "--home", str(second))
     assert run(unsaid, make_plugs(os.environ)) == 3
@@ -143,7 +143,7 @@ def test_f5_i15_last_commits_that_a_failover_lost_are_found_with_the_first_call_
             person.ask(Stop(stopped=False, reason=""), Done)
             fresh = start_task(person)
         refused = daemon(second, "--store", url, *told)
-        assert refused.wait() == 4
+        assert refused.wait() == 5
         followed = typed(second, capsys, "db", "reconcile", "--follow", "--store", url, "--yes")
         assert (followed["finished"], followed["tasks"]) == (True, 0)
         with daemon(second, "--store", url, *told):
@@ -188,7 +188,7 @@ def test_f45_a_database_is_dumped_while_it_is_written_to_and_gone_on_with_where_
     with log(tmp_path / "apart", origin=ANOTHER) as told:
         flags = ("--store", own.url("loaded"), *told)
         refused = daemon(home, *flags)
-        assert refused.wait() == 4
+        assert refused.wait() == 5
         assert "[store-behind]" in refused.words
         done = typed(home, capsys, "db", "reconcile", "--store", own.url("loaded"), "--yes")
         assert (done["tasks"], done["held"]) == (1, made["records"])

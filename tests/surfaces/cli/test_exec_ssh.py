@@ -30,7 +30,7 @@ SAY = (
     "print(json.dumps({**found, 'PARENT': str(os.getppid())}), flush=True)\n"
 )
 STAY = f"{SAY}signal.pause()\n"
-DEAF = f"{SAY}signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: signal.pause()\n"
+DEAF = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{SAY}while True: signal.pause()\n"
 
 
 @pytest.fixture(scope="module")
