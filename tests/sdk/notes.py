@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ class People(Answerers):
         super().__init__(world)
         groups = Groups(world.means)
         groups.add("default", "finance", ANN, owns=True)
-        register_person(world.means, "default", "bob", uid=1001, actor=ANN)
+        register_person(world.means, "default", "bob", uid=os.geteuid() + 1001, actor=ANN)
         groups.set_member("default", "finance", "bob", member=True, actor=ANN, owns=True)
         device = Device()
         self.devices["bob"] = (enrolled(world, "bob", device, voucher=self.devices["ann"]), device)
