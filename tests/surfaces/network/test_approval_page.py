@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -150,7 +151,7 @@ def test_what_is_posted_from_elsewhere_or_by_another_person_lifts_nothing(tmp_pa
             assert browser.post(raw, signature, **{"Sec-Fetch-Site": site}).status == 403
         framed = browser.get(**{"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Mode": "navigate"})
         assert framed.status >= 400
-        register_person(one.world.means, "default", "bob", uid=1001, actor=ANN)
+        register_person(one.world.means, "default", "bob", uid=os.geteuid() + 1001, actor=ANN)
         link_account(one.world.means, "default", "bob", issuer="corp", subject="s-bob", actor=ANN, owns=True)
         bob = Browser(one, asked, "bob", "b")
         bob.sign_in()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from contextlib import ExitStack
@@ -126,7 +127,7 @@ def test_made_up_tokens_keep_no_new_token_of_their_address_waiting(tmp_path: Pat
 
 def test_two_tokens_of_one_person_are_one_identity(tmp_path: Path) -> None:
     def work(one: Holding) -> None:
-        register_person(one.world.means, "default", "eve", uid=1001, actor=ANN)
+        register_person(one.world.means, "default", "eve", uid=os.geteuid() + 1001, actor=ANN)
         first, second, other = one.person(), one.person(), one.person(person="eve")
         assert first != second
         assert identity_of(f"DPoP {first}") == identity_of(f"Bearer {second}") != ""
