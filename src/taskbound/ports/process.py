@@ -24,14 +24,14 @@ _PROC: Final = Path("/proc")
 
 
 def started_of(pid: int) -> int:
-    """When a process started, in clock ticks since boot; 0 where there is none, or none is told."""
+    """When a process started, in clock ticks since boot; 0 where it has ended or can't be read."""
     with suppress(OSError, ValueError, IndexError):
         return _parent_and_start(_PROC / str(pid) / "stat")[1]
     return 0
 
 
 def parent_of(pid: int) -> int:
-    """The parent of a process; 0 where there is none, or the system does not say."""
+    """The parent of a process; 0 where the process has ended or can't be read."""
     with suppress(OSError, ValueError, IndexError):
         return _parent_and_start(_PROC / str(pid) / "stat")[0]
     return 0

@@ -190,11 +190,16 @@ def _follow_target(
     targets, servers = told["target"], told["server"]
     match event:
         case TargetAdded(target=name, identity=identity):
-            people = (event.owner, event.approvers)
-            access = (1, event.sealed)
-            targets.put(space, name, identity=identity, file=identity, owner=people[0], approvers=people[1])
-            targets.change(
-                space, name, state=TargetState.UNTESTED.value, trouble="", **{"admin access": access}
+            targets.put(
+                space,
+                name,
+                identity=identity,
+                file=identity,
+                owner=event.owner,
+                approvers=event.approvers,
+                state=TargetState.UNTESTED.value,
+                trouble="",
+                **{"admin access": (1, event.sealed)},
             )
             servers.put(space, name, identity=identity, form="target", start=identity)
         case TargetAdminSet(target=name):

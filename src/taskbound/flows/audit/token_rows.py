@@ -4,7 +4,8 @@
    revoked any more, would let its holder in.
 2. What is over by the newest record counts no more, and is not followed. A token of an action is, as long as
    the action is open: it shows that the action may have been used. So memory grows with what lives.
-3. A key that was written into the database signs what nobody issued; one that is revoked stays so.
+3. A signing key that was written into the database could sign tokens that the daemon never issued; a revoked
+   key stays revoked.
 4. Not compared: what a token says beside that, which is in the digest of its claims; the signer computes it
    again before it signs.
 """
@@ -102,7 +103,7 @@ class TokenLedger:
 
 
 def _newest(snapshot: Snapshot) -> int:
-    """When the newest record was written; 0 where there is none."""
+    """When the newest record was written; 0 for an empty log."""
     pending = snapshot.audit.pending(snapshot.audit.count())
     bodies = [one.body for one in pending] or snapshot.audit.records(max(0, snapshot.audit.size() - 1), 1)
     return max((parse_record(one).at for one in bodies), default=0)

@@ -1,4 +1,4 @@
-"""Our access tokens, whosever they are: a task's, a service's or a person's."""
+"""Our access tokens: of a task, a service or a person."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def parse_access_token(text: str) -> UnverifiedJws:
     """The access token that the text claims to be; nothing of it is verified.
 
     Raises:
-        MalformedError: It is none.
+        MalformedError: The text is not an access token.
     """
     try:
         return parse_jws(text, kind=TASK_TOKEN)

@@ -103,7 +103,7 @@ class ServerProcess(asyncio.SubprocessProtocol):
         self._closed = False
         self._transport: asyncio.SubprocessTransport | None = None
         self._started = 0
-        """When it started, by which its group is told from another of its number."""
+        """When it started: a later group with the same number has a leader that started at another time."""
         self._input: asyncio.WriteTransport | None = None
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

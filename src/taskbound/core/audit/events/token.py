@@ -54,7 +54,7 @@ class TokenRevoked:
     by: str
     proof: str
     unsigned: bool = False
-    """Whether it could not be signed: nobody has its text."""
+    """Whether the signer failed, so that no client was given the token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
