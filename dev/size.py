@@ -1,7 +1,7 @@
 """Counts the house: code, docstrings and riddle words by room, with the budgets beside them: `dev/size`.
 
 A *code line* holds code: blank lines, comments and docstrings are not counted. Exit status: 0; with `--check`
-1 where a budget is passed.
+1 where a budget is exceeded.
 """
 
 from __future__ import annotations
@@ -68,18 +68,18 @@ def main(arguments: list[str]) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="dev/size", description=__doc__.partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--check", action="store_true", help="exit with 1 where a budget is passed")
+    parser.add_argument("--check", action="store_true", help="exit with 1 where a budget is exceeded")
     options = parser.parse_args(arguments)
     rooms, folders = count_tree(files())
     figures = measured(rooms, folders)
-    passed = [name for name, most in BUDGETS.items() if figures[name] > most]
+    over = [name for name, most in BUDGETS.items() if figures[name] > most]
     if options.json:
         print(json.dumps({"rooms": {name: shown(one) for name, one in rooms.items()}, "budgets": figures}))
     else:
         print("\n".join(table(rooms)) + "\n")
         for name, most in BUDGETS.items():
-            print(f"{name:46}{figures[name]:>10,}  of {most:,}{'  passed' if name in passed else ''}")
-    return 1 if options.check and passed else 0
+            print(f"{name:46}{figures[name]:>10,}  of {most:,}{'  over' if name in over else ''}")
+    return 1 if options.check and over else 0
 
 
 def files() -> list[Path]:
