@@ -27,7 +27,7 @@ from taskbound.flows.approval.plan.together import Plans
 from taskbound.flows.audit.freshness import LogFreshness
 from taskbound.flows.audit.sequencing import open_writer
 from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Refusals, Views
-from taskbound.flows.decision.commit import NotDecided
+from taskbound.flows.decision.undecided import NotDecided
 from taskbound.flows.identity import Agents, Deliveries, register_person
 from taskbound.flows.means import Actor, Means
 from taskbound.flows.policy import Bundles, Policies

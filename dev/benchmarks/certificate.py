@@ -21,8 +21,8 @@ from typing import IO, TYPE_CHECKING, Final
 
 from dev.benchmarks.page import Aim, Section, Table
 from dev.benchmarks.sampling import by_turns, micro
-from tests.peers.hosting import PATIENCE, Host, fresh_name, hosting
-from tests.peers.sshd import private_text
+from tests.peers.hosting import PATIENCE, Host, hosting
+from tests.peers.sshd import fresh_name, private_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

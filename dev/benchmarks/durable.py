@@ -35,9 +35,11 @@ from taskbound.core.decision import Permit, Settled
 from taskbound.core.identity import PeerProof
 from taskbound.flows.audit.sequencing import Sequencer
 from taskbound.flows.audit.signing import CheckpointSigner
+from taskbound.surfaces.api.asked import Asked
 from taskbound.surfaces.api.connection import Connection
-from taskbound.surfaces.api.daemon import Asked, Daemon, Place
+from taskbound.surfaces.api.daemon import Daemon
 from taskbound.surfaces.api.peer import Peer
+from taskbound.surfaces.api.place import Place
 from taskbound.wire.action import Decide
 
 if TYPE_CHECKING:

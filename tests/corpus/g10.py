@@ -30,7 +30,7 @@ from taskbound.core.approval import AnswerKind, Operand, ProbeKind
 from taskbound.core.clock import Instant
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
-from taskbound.flows.decision.commit import NotDecided
+from taskbound.flows.decision.undecided import NotDecided
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.identity.linking import link_persons

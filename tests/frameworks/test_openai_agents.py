@@ -7,7 +7,8 @@ import pytest
 from taskbound.core.approval import AnswerKind
 from tests.frameworks.deciding import NOTE_HELD, arguments, ended, guide, offer, require_calls, told
 from tests.frameworks.peer import Program
-from tests.sdk.notes import held_world, note, noting, outcomes, spend
+from tests.sdk.noted import note, spend
+from tests.sdk.notes import held_world, noting, outcomes
 
 FRAMEWORK = "openai_agents"
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]  # a framework is long in loading

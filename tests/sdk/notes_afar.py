@@ -20,7 +20,8 @@ from taskbound.sdk.guard.proof import Proof, SubjectToken
 from taskbound.sdk.guard.told import Told
 from tests import token_world
 from tests.peers.ports import free_port
-from tests.sdk.notes import SCOPE, Here, notes_world, ran
+from tests.sdk.noted import ran
+from tests.sdk.notes import SCOPE, Here, notes_world
 from tests.surfaces.api.test_operations import Station, station
 from tests.surfaces.network import acting, holding
 from tests.surfaces.network.acting import Acting

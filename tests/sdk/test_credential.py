@@ -11,14 +11,8 @@ import pytest
 from taskbound.adapters.keys.handing import AskerKey
 from taskbound.core.credential import BadHandedError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
-from taskbound.sdk.credential import (
-    BadWishError,
-    CredentialDeniedError,
-    OtherTaskBoundError,
-    Task,
-    TaskCredential,
-    Wish,
-)
+from taskbound.sdk.credential import CredentialDeniedError, OtherTaskBoundError, Task
+from taskbound.sdk.wish import BadWishError, TaskCredential, Wish
 from taskbound.wire.action import Decide, Narrowed, Reason, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Done, Fault, StopPush

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from taskbound.core.revocation.feed import About, FeedBrokenError, Thing
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
-from taskbound.sdk.feed import BOUND, FeedFollower, FeedReader, RevokedError, StaleFeedError, pause_after
-from taskbound.sdk.fresh import awake
+from taskbound.sdk.feed import FeedFollower, FeedReader, RevokedError, StaleFeedError, pause_after
+from taskbound.sdk.fresh import BOUND, awake
 from taskbound.wire.connection import Fault
 from taskbound.wire.revocation import FeedEntry, FeedRows, ReadFeed
 from tests.house.tree import ROOT

@@ -23,18 +23,8 @@ from taskbound.sdk.guard.errors import (
     UnpinnedToolError,
 )
 from taskbound.sdk.guard.guarded import guard
-from tests.sdk.notes import (
-    FUNCTIONS,
-    async_client_at,
-    client_at,
-    fail,
-    note,
-    note_later,
-    noting,
-    outcomes,
-    ran,
-    within,
-)
+from tests.sdk.noted import FUNCTIONS, fail, note, note_later, ran
+from tests.sdk.notes import async_client_at, client_at, noting, outcomes, within
 from tests.world import ANN
 
 pytestmark = pytest.mark.anyio

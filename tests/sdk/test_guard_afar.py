@@ -34,7 +34,8 @@ from taskbound.sdk.guard.proof import Proof
 from taskbound.sdk.guard.told import Told
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.wire.action import ActionPermitted, OutcomeTaken
-from tests.sdk.notes import Here, held_world, note, note_later, outcomes, ran, spend
+from tests.sdk.noted import note, note_later, ran, spend
+from tests.sdk.notes import Here, held_world, outcomes
 from tests.sdk.notes_afar import Distant, distant
 from tests.world import ANN
 

@@ -13,7 +13,8 @@ import pytest
 from taskbound.sdk.guard.errors import DecisionAlteredError
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.wire.action import ActionPermitted, Permitted
-from tests.sdk.notes import async_client_at, note, note_later, noting, outcomes, ran
+from tests.sdk.noted import note, note_later, ran
+from tests.sdk.notes import async_client_at, noting, outcomes
 from tests.sdk.notes_afar import Distant, distant
 
 pytestmark = pytest.mark.anyio

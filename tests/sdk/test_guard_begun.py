@@ -23,7 +23,8 @@ from taskbound.sdk.guard.proof import SubjectToken, UnreadableProofError
 from taskbound.sdk.guard.web import AsyncWeb
 from taskbound.wire.connection import Done
 from taskbound.wire.oauth import TokenGiven
-from tests.sdk.notes import CEILING, note, note_later, notes_world, ran
+from tests.sdk.noted import note, note_later, ran
+from tests.sdk.notes import CEILING, notes_world
 from tests.sdk.notes_afar import Distant, Starting, distant
 from tests.sdk.test_guard_afar import losing
 from tests.world import ANN

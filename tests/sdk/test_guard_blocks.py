@@ -14,16 +14,8 @@ from taskbound.core.identity.answered import BadRequestKeyError
 from taskbound.sdk.guard.errors import HeldError, NoClientError, RepeatedError
 from taskbound.sdk.guard.guarded import guard
 from taskbound.sdk.guard.holder import ApiLostError
-from tests.sdk.notes import (
-    async_client_at,
-    client_at,
-    held_world,
-    note,
-    note_later,
-    noting,
-    outcomes,
-    within,
-)
+from tests.sdk.noted import note, note_later
+from tests.sdk.notes import async_client_at, client_at, held_world, noting, outcomes, within
 from tests.sdk.notes_afar import Distant, Starting, distant
 from tests.surfaces.api.test_operations import Station
 

@@ -13,7 +13,8 @@ from taskbound import Client, Proof, SubjectToken
 from taskbound.core.task import TaskState
 from taskbound.sdk.guard.client import Client as Guarding
 from tests.house.tree import ROOT
-from tests.sdk.notes import CEILING, note
+from tests.sdk.noted import note
+from tests.sdk.notes import CEILING
 from tests.sdk.notes_afar import Distant, Starting, distant
 from tests.sdk.program import settled
 from tests.surfaces.network.test_acting_guide import blocks

@@ -16,18 +16,8 @@ from taskbound.sdk.guard.errors import (
     HoldOverError,
     NarrowedError,
 )
-from tests.sdk.notes import (
-    async_client_at,
-    client_at,
-    held_world,
-    note,
-    note_later,
-    noting,
-    outcomes,
-    ran,
-    spend,
-    within,
-)
+from tests.sdk.noted import note, note_later, ran, spend
+from tests.sdk.notes import async_client_at, client_at, held_world, noting, outcomes, within
 from tests.surfaces.api.test_operations import Station
 from tests.waiting import others
 from tests.world import ANN

@@ -16,7 +16,8 @@ from taskbound.sdk.guard.errors import CallUndecidedError, OtherLoopError, Outco
 from taskbound.sdk.guard.guarded import guard
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.wire.action import Permitted, Released
-from tests.sdk.notes import async_client_at, client_at, note, note_later, noting, outcomes, ran, within
+from tests.sdk.noted import note, note_later, ran
+from tests.sdk.notes import async_client_at, client_at, noting, outcomes, within
 from tests.waiting import others
 
 pytestmark = pytest.mark.anyio

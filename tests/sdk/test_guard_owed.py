@@ -18,7 +18,8 @@ from taskbound.sdk.guard.errors import HeldError, OutcomeUntoldError, RepeatedEr
 from taskbound.sdk.guard.guarded import guard
 from taskbound.surfaces.api.server import SocketServer
 from tests.sdk.interrupted import STAGES, Log, at_line, cancelling, interrupting, nothing_left, owed
-from tests.sdk.notes import async_client_at, client_at, held_world, note_later, noting, outcomes, ran, within
+from tests.sdk.noted import note_later, ran
+from tests.sdk.notes import async_client_at, client_at, held_world, noting, outcomes, within
 from tests.waiting import others
 from tests.world import World
 

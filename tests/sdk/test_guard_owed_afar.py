@@ -20,7 +20,8 @@ from taskbound.sdk.guard.told import Told
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.wire.action import ActionPermitted, NotPermitted, OutcomeTaken
 from tests.sdk.interrupted import STAGES, Log, at_line, cancelling, interrupting, nothing_left, owed
-from tests.sdk.notes import Here, note_later, outcomes, ran
+from tests.sdk.noted import note_later, ran
+from tests.sdk.notes import Here, outcomes
 from tests.sdk.notes_afar import Distant, distant
 from tests.sdk.test_guard_owed import decided, did_run, put, using
 from tests.sdk.test_guard_ran import BUSY, answering

@@ -25,17 +25,8 @@ from taskbound.sdk.guard.told import Told
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.wire.action import Duplicate, Permitted, Released, Withheld
 from tests.sdk.interrupted import cancelling, interrupting, nothing_left, owed
-from tests.sdk.notes import (
-    Here,
-    async_client_at,
-    client_at,
-    held_world,
-    note_later,
-    noting,
-    outcomes,
-    ran,
-    within,
-)
+from tests.sdk.noted import note_later, ran
+from tests.sdk.notes import Here, async_client_at, client_at, held_world, noting, outcomes, within
 from tests.sdk.test_guard_owed import ASKED, decided, did_run, put, using
 from tests.sdk.test_guard_ran import BUSY, answering, ended, gone
 from tests.waiting import others

@@ -16,7 +16,8 @@ from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.server import NotOpenError, SocketServer
 from taskbound.wire.action import Permitted, Released, Withheld
 from taskbound.wire.connection import Bound, Fault, Opened
-from tests.sdk.notes import async_client_at, client_at, note_later, noting, outcomes, ran, within
+from tests.sdk.noted import note_later, ran
+from tests.sdk.notes import async_client_at, client_at, noting, outcomes, within
 from tests.sdk.notes_afar import Distant, distant
 from tests.sdk.test_guard_altered import altering
 from tests.surfaces.api.test_operations import Station

@@ -21,18 +21,8 @@ from taskbound.sdk.guard.guarded import Guarded, guard
 from taskbound.sdk.guard.shape import UnwritableArgumentError
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.wire.action import ActionPermitted, Permitted
-from tests.sdk.notes import (
-    FUNCTIONS,
-    async_client_at,
-    client_at,
-    note,
-    note_later,
-    notes_world,
-    noting,
-    outcomes,
-    ran,
-    within,
-)
+from tests.sdk.noted import FUNCTIONS, note, note_later, ran
+from tests.sdk.notes import async_client_at, client_at, notes_world, noting, outcomes, within
 from tests.sdk.notes_afar import Distant, distant
 
 pytestmark = pytest.mark.anyio

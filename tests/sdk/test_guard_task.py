@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from taskbound.sdk.credential import OtherTaskBoundError
-from tests.sdk.notes import async_client_at, client_at, note, note_later, noting, within
+from tests.sdk.noted import note, note_later
+from tests.sdk.notes import async_client_at, client_at, noting, within
 from tests.sdk.program import AGENT, EXAMPLE, Settled, settled
 from tests.wiring.running import client, until
 

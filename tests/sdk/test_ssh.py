@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from taskbound.sdk.credential import TaskCredential
 from taskbound.sdk.ssh import (
     BadSshCredentialError,
     SameHostError,
@@ -14,6 +13,7 @@ from taskbound.sdk.ssh import (
     render_files,
     render_variables,
 )
+from taskbound.sdk.wish import TaskCredential
 
 PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEf9"
 OPEN = {

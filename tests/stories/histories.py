@@ -21,7 +21,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import AgentState
 from taskbound.core.task import ENDED, TaskEvent, TaskState
 from taskbound.core.transition import WrongStateError
-from taskbound.flows.decision.commit import NotDecided
+from taskbound.flows.decision.undecided import NotDecided
 from taskbound.flows.revocation import stop
 from tests.world import ANN, SCOPE, World, WorldChance, WorldClock, code_of, id_of
 

@@ -10,7 +10,7 @@ import pytest
 
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.sql import SqlStore
-from taskbound.flows.decision.commit import NotDecided
+from taskbound.flows.decision.undecided import NotDecided
 from taskbound.ports.store import Store, StoreUnavailableError, Transaction
 from tests.failing import failing, sites_of
 from tests.stories.failed import CASES, fail

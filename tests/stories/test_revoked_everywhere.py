@@ -25,7 +25,8 @@ from taskbound.flows.revocation import Feed, FeedStaleError, stop
 from taskbound.flows.token import revoke_token
 from taskbound.flows.token.orders import Issuing, TransactionTokenOrder
 from taskbound.flows.token.verifying import Verification
-from taskbound.sdk.feed import BOUND, FeedReader
+from taskbound.sdk.feed import FeedReader
+from taskbound.sdk.fresh import BOUND
 from taskbound.sdk.verify import (
     WHOEVER_HAS_IT,
     Accepted,

@@ -27,7 +27,8 @@ from taskbound.wire.jose import token_hash
 from taskbound.wire.task import PauseTask, ResumeTask
 from taskbound.wire.token import ListTokenKeys, RevokeTokenKey, TokenKeyRows
 from taskbound.wire.tool import ListTools, ToolRows
-from taskbound.wiring.guarding import BadIssuerNameError, ClaimsAheadError, guard, published_keys
+from taskbound.wiring.guarding import ClaimsAheadError, guard, published_keys
+from taskbound.wiring.issuer import BadIssuerNameError
 from tests.adapters.claims.claiming import descriptors_of
 from tests.house.tree import ROOT
 from tests.proofs import CLIENT, proof

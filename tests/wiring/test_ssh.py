@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from taskbound.adapters.ssh import BadSshKeyError, NoAgentError, serve_agent
-from taskbound.sdk.credential import TaskCredential
 from taskbound.sdk.ssh import BadSshCredentialError
+from taskbound.sdk.wish import TaskCredential
 from taskbound.wiring.joining import ssh_agent
 from tests.adapters.ssh.keys import Pair, admitted, handed, make_pair
 from tests.peers.daemon import FAR

@@ -52,7 +52,8 @@ from taskbound.surfaces.broker.authority import DaemonAuthority
 from taskbound.surfaces.broker.errors import UnknownKindError
 from taskbound.surfaces.broker.grip import Watch
 from taskbound.surfaces.broker.keeping import Keeping
-from taskbound.surfaces.broker.memory import EMPTY, Memory
+from taskbound.surfaces.broker.memory import Memory
+from taskbound.surfaces.broker.remembered import EMPTY
 from taskbound.surfaces.broker.serving import BrokerSocket
 from taskbound.surfaces.broker.steps import Desk
 from taskbound.surfaces.broker.targets import Targets

@@ -53,9 +53,9 @@ from taskbound.flows.credential import open_mark
 from taskbound.flows.means import Means
 from taskbound.flows.policy import Policies
 from taskbound.flows.token import Descriptions
-from taskbound.surfaces.api.daemon import Daemon, Place
+from taskbound.surfaces.api.daemon import Daemon
 from taskbound.surfaces.api.errors import fault_of
-from taskbound.surfaces.api.place import DEFAULT_GATEWAY, DEFAULT_ISSUER
+from taskbound.surfaces.api.place import DEFAULT_GATEWAY, DEFAULT_ISSUER, Place
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.surfaces.api.tracing import trace_here
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_gateway, parse_group

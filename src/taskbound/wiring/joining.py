@@ -30,7 +30,7 @@ from taskbound.wiring.start import find_daemon
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from taskbound.sdk.credential import TaskCredential
+    from taskbound.sdk.wish import TaskCredential
 
 __all__ = ["join", "ssh_agent"]
 

@@ -17,7 +17,7 @@ from taskbound.sdk.ssh import AGENT, CONFIGURATION, parse_hosts, render_files, r
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from taskbound.sdk.credential import TaskCredential
+    from taskbound.sdk.wish import TaskCredential
 
 __all__ = ["ServedHosts"]
 

@@ -38,9 +38,9 @@ from taskbound.ports.target import (
     TargetRefusedError,
     TargetUnavailableError,
 )
-from tests.peers.hosting import PATIENCE, PREFIX, Host, certificate_of, fresh_name, hosting, name_in, shown
+from tests.peers.hosting import PATIENCE, PREFIX, Host, certificate_of, hosting, name_in, shown
 from tests.peers.openssh import make_key
-from tests.peers.sshd import until
+from tests.peers.sshd import fresh_name, until
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes

@@ -29,9 +29,9 @@ from taskbound.ports.target import (
     TargetUnreachedError,
 )
 from tests.peers.cutting import CuttingPort, How
-from tests.peers.hosting import PATIENCE, PREFIX, Host, clients, fresh_name, hosting, name_in
+from tests.peers.hosting import PATIENCE, PREFIX, Host, clients, hosting, name_in
 from tests.peers.impostor import Does, posing
-from tests.peers.sshd import private_text, public_line
+from tests.peers.sshd import fresh_name, private_text, public_line
 from tests.wiring.running import until
 
 NOTHING = Shown(exists=False, open=0)

@@ -14,7 +14,8 @@ from taskbound.ports.target import (
     TargetUnavailableError,
     TargetUnreachedError,
 )
-from tests.peers.caching import ADMIN, PATIENCE, PREFIX, Cache, name_in
+from tests.peers.caching import ADMIN, Cache, name_in
+from tests.peers.minter import PATIENCE, PREFIX
 from tests.peers.redis import ADMIN_PASSWORD, ADMIN_USER, Node, following, running
 from tests.peers.resp import LostError, SaidNoError
 

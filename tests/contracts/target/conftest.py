@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contracts.target import openbao_bench, openssh_bench, postgres_bench, redis_bench
-from tests.contracts.target.bench import PREFIX, end
+from tests.contracts.target.bench import end
+from tests.peers.minter import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,10 +15,11 @@ from itertools import count as numbers
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, seconds
-from tests.contracts.target.bench import PREFIX, Foreign, ShutError, Told
+from tests.contracts.target.bench import Foreign, ShutError, Told
 from tests.peers.caching import ADMIN, KIND, Cache, caching, name_in
 from tests.peers.cutting import Cutting
 from tests.peers.impostor import posing
+from tests.peers.minter import PREFIX
 from tests.peers.resp import LostError, Push, SaidNoError, commands_in
 
 if TYPE_CHECKING:

@@ -26,11 +26,9 @@ from taskbound.ports.target import (
 from tests.contracts.target.bench import (
     NOTHING,
     PATIENCE,
-    PREFIX,
     Bench,
     ShutError,
     end,
-    fresh_name,
     make,
     raising,
     require_over,
@@ -38,6 +36,7 @@ from tests.contracts.target.bench import (
 )
 from tests.peers.cutting import How
 from tests.peers.impostor import DOES, Does
+from tests.peers.minter import PREFIX, fresh_name
 
 _SHORT = 2.0
 """Seconds of patience with what does not answer."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from taskbound.ports.target import Gone
-from tests.contracts.target.bench import PATIENCE, PREFIX, Bench, end, fresh_name, make, require_over
+from tests.contracts.target.bench import PATIENCE, Bench, end, make, require_over
+from tests.peers.minter import PREFIX, fresh_name
 
 MANY = 1_000
 

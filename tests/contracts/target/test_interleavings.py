@@ -12,16 +12,15 @@ from taskbound.ports.target import Gone, Left, NameTakenError, TargetUnavailable
 from tests.contracts.target.bench import (
     NOTHING,
     PATIENCE,
-    PREFIX,
     Bench,
     Made,
     Session,
     end,
-    fresh_name,
     make,
     require_over,
     together,
 )
+from tests.peers.minter import PREFIX, fresh_name
 
 TOGETHER = 6
 """Threads."""

@@ -21,18 +21,8 @@ from taskbound.ports.target import (
     RenewalUnsupportedError,
     TargetUnavailableError,
 )
-from tests.contracts.target.bench import (
-    NOTHING,
-    PATIENCE,
-    PREFIX,
-    Bench,
-    ShutError,
-    end,
-    fresh_name,
-    make,
-    raising,
-    require_over,
-)
+from tests.contracts.target.bench import NOTHING, PATIENCE, Bench, ShutError, end, make, raising, require_over
+from tests.peers.minter import PREFIX, fresh_name
 from tests.wiring.running import until
 
 LATEST = Instant(seconds(2**31))

@@ -13,12 +13,12 @@ from taskbound.core.approval import Statement
 from taskbound.core.decision import Allowance
 from taskbound.core.identity import PeerProof
 from taskbound.core.identity.proof import Principal, PrincipalKind
-from taskbound.core.policy.operation import OperationForbiddenError
+from taskbound.core.policy.operation import OperationForbiddenError, Right
 from taskbound.core.policy.operations import OPERATIONS as NAMED
 from taskbound.flows.policy import examine, examine_kept
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api.authority import FRESH
-from taskbound.surfaces.api.operations import OPERATIONS, Right
+from taskbound.surfaces.api.operations import OPERATIONS
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from taskbound.wire import identity, policy, task
 from taskbound.wire.action import Permitted

@@ -11,11 +11,12 @@ import msgspec
 import pytest
 
 from taskbound.core.credential import CredentialState
+from taskbound.core.policy.operation import Right
 from taskbound.core.task import TaskEvent
 from taskbound.flows.credential.leasing import lease
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api.credential_rounds import CredentialRounds
-from taskbound.surfaces.api.operations import OPERATIONS, Right
+from taskbound.surfaces.api.operations import OPERATIONS
 from taskbound.wire import action, broker, credential
 from taskbound.wire.connection import Done, Fault, Status, StatusReport
 from taskbound.wire.envelope import Answer

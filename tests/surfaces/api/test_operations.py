@@ -14,14 +14,15 @@ from taskbound.adapters.keys.memory import MemorySignedHeads
 from taskbound.adapters.keys.socket import SocketTokenSigner
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.adapters.store.memory import MemoryStore
+from taskbound.core.policy.operation import Right
 from taskbound.flows.audit.sequencing import Sequencer
 from taskbound.flows.audit.signing import CheckpointSigner
 from taskbound.ports.store import StoreUnavailableError
 from taskbound.sdk.client import AsyncClient, DaemonLostError, RefusedByDaemonError
-from taskbound.surfaces.api.daemon import Daemon, Place
+from taskbound.surfaces.api.daemon import Daemon
 from taskbound.surfaces.api.insiders import Insiders
-from taskbound.surfaces.api.operations import OPERATIONS, Right
-from taskbound.surfaces.api.place import DEFAULT_ISSUER
+from taskbound.surfaces.api.operations import OPERATIONS
+from taskbound.surfaces.api.place import DEFAULT_ISSUER, Place
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.wire import action, connection, envelope, task
 from taskbound.wire.connection import Done, Fault, Open, Opened

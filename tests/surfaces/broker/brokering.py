@@ -23,7 +23,8 @@ from taskbound.ports.target import Gone, Minted
 from taskbound.sdk.client import DaemonLostError
 from taskbound.surfaces.broker.grip import Watch
 from taskbound.surfaces.broker.keeping import Keeping
-from taskbound.surfaces.broker.memory import EMPTY, Memory
+from taskbound.surfaces.broker.memory import Memory
+from taskbound.surfaces.broker.remembered import EMPTY
 from taskbound.surfaces.broker.steps import Desk
 from taskbound.surfaces.broker.targets import Targets
 from taskbound.surfaces.broker.work import Work

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.credential import CredentialState, acknowledge
 from taskbound.core.errors import UnavailableError
-from taskbound.surfaces.broker.memory import EMPTY, Memory
+from taskbound.surfaces.broker.memory import Memory
+from taskbound.surfaces.broker.remembered import EMPTY
 from taskbound.wire.broker import TellFailed
 from tests.peers.rack import Rack
 from tests.stories.minting import Minting

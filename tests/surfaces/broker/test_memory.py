@@ -11,7 +11,8 @@ from taskbound.adapters.keys.file import BrokerDirectory, create_broker_director
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.credential import CredentialState, id_of, name_of
 from taskbound.surfaces.broker.errors import StoreRestoredError
-from taskbound.surfaces.broker.memory import EMPTY, Memory
+from taskbound.surfaces.broker.memory import Memory
+from taskbound.surfaces.broker.remembered import EMPTY
 from taskbound.wire.broker import TellFailed
 from tests.stories.minting import SPACE, Minting
 from tests.surfaces.broker.brokering import Brokering, Paper, declared_at

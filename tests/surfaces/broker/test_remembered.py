@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from taskbound.adapters.store.memory import MemoryStore
-from taskbound.surfaces.broker.memory import EMPTY
+from taskbound.surfaces.broker.remembered import EMPTY
 from tests.stories.minting import Minting
 from tests.surfaces.broker.brokering import Paper
 from tests.surfaces.broker.restoring import DOUBT, FEWER, GONE, UNTOLD, memory_of, put, remembered

@@ -48,9 +48,9 @@ from taskbound.flows.approval.ending import changed_event, end_approvals, tell
 from taskbound.flows.approval.look.looking import Unseen
 from taskbound.flows.approval.proof.counting import count_on
 from taskbound.flows.approval.proof.signed import answered_event, judge, verify_signed
-from taskbound.flows.decision.commit import ContendedError
 from taskbound.flows.decision.evaluate import Call, Evaluator
 from taskbound.flows.decision.group import lock_group, settle_group
+from taskbound.flows.decision.undecided import ContendedError
 from taskbound.flows.decision.writing import Pending
 from taskbound.ports.approval import ApprovalChange
 

@@ -26,8 +26,8 @@ from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Hold, Holding, Refuse, Settled, Stale, require_payable, settle
 from taskbound.flows.approval.circle import lock_people
-from taskbound.flows.decision.commit import ContendedError
 from taskbound.flows.decision.group import lock_group, settle_group
+from taskbound.flows.decision.undecided import ContendedError
 from taskbound.ports.approval import StoredPlan
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from taskbound.core.decision import Planned
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.task import NoTaskError
 from taskbound.flows.approval.look.looking import Unseen
-from taskbound.flows.decision.commit import ContendedError
 from taskbound.flows.decision.evaluate import Call, Evaluator
 from taskbound.flows.decision.planned import Proposer, write_plan
+from taskbound.flows.decision.undecided import ContendedError
 from taskbound.flows.decision.writing import Pending
 from taskbound.ports.store import ConflictError
 

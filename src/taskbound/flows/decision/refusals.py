@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.audit import RefusalsDropped
 from taskbound.core.decision import Narrowed, Permit, Quota, Settled, TooManyRefusalsError, Waiting, refusal
 from taskbound.flows.approval.look.looking import Unseen
-from taskbound.flows.decision.commit import NotDecided
+from taskbound.flows.decision.undecided import NotDecided
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

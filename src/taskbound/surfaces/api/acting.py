@@ -38,13 +38,13 @@ from taskbound.flows.action import Release, Report
 from taskbound.flows.action.explain import UnknownActionError
 from taskbound.flows.action.sheet import OutcomeSyntaxError
 from taskbound.flows.approval.hold.holds import MOST_WAIT
-from taskbound.flows.decision.commit import NotDecided
+from taskbound.flows.decision.undecided import NotDecided
 from taskbound.flows.means import Actor
 from taskbound.flows.token import TransactionTokenOrder
 from taskbound.flows.token.orders import parse_content_digest
 from taskbound.surfaces.api.action import decided, malformed, reasons_of, record_unread, waiting
+from taskbound.surfaces.api.asked import Asked
 from taskbound.surfaces.api.authority import apart
-from taskbound.surfaces.api.daemon import Asked
 from taskbound.surfaces.api.errors import family_of, fault_of
 from taskbound.surfaces.api.looking import MOST_ROUNDS
 from taskbound.surfaces.api.show import changed_values, reasons

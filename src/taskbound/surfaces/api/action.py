@@ -28,9 +28,9 @@ from taskbound.flows.action.explain import UnknownActionError
 from taskbound.flows.approval.circle import see_people
 from taskbound.flows.approval.look.looking import Unseen
 from taskbound.flows.credential.naming import credential_with
-from taskbound.flows.decision.commit import NotDecided
 from taskbound.flows.decision.refusals import SERVICE
-from taskbound.surfaces.api.daemon import Asked
+from taskbound.flows.decision.undecided import NotDecided
+from taskbound.surfaces.api.asked import Asked
 from taskbound.surfaces.api.filters import require_action, require_decision, require_task
 from taskbound.surfaces.api.looking import MOST_ROUNDS
 from taskbound.surfaces.api.service import is_service_seat

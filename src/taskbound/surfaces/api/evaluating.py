@@ -39,7 +39,7 @@ from taskbound.flows.decision.enforcing import Enforcing
 from taskbound.flows.token.standing import require_token_goes_on
 from taskbound.surfaces.api.acting import not_permitted, permitted, require_token
 from taskbound.surfaces.api.action import decided, malformed, record_unread
-from taskbound.surfaces.api.daemon import Asked
+from taskbound.surfaces.api.asked import Asked
 from taskbound.surfaces.api.errors import family_of
 from taskbound.surfaces.api.network import seat_of_task
 from taskbound.surfaces.api.service import is_service_seat, require_service_seat

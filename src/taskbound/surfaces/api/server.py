@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound import __version__
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity import UnprovenError, parse_name
-from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError
+from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError, Right
 from taskbound.surfaces.api.broker import require_broker
 from taskbound.surfaces.api.connection import CrowdedError, connection_name
 from taskbound.surfaces.api.egress import require_egress
@@ -39,7 +39,7 @@ from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.fronts import require_front, require_same_origin, seat
 from taskbound.surfaces.api.network import prove, require_api, shows, told_of_kind
 from taskbound.surfaces.api.once import once
-from taskbound.surfaces.api.operations import OPERATIONS, Right
+from taskbound.surfaces.api.operations import OPERATIONS
 from taskbound.surfaces.api.peer import Peer, hold_peer, read_peer
 from taskbound.surfaces.api.place import NotOutsideError
 from taskbound.surfaces.api.reply import Reply

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from taskbound.surfaces.cli.person_key import people
+from taskbound.surfaces.cli.identity import people
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.account import (

@@ -39,39 +39,40 @@ _EPILOG: Final = (
 
 
 _HERE: Final = "taskbound.surfaces.cli"
-_WHERE: Final = {
-    "init": "init:add_init",
-    "try": "try_:add_try",
-    "run": "run:add_run",
-    "exec": "exec:add_exec",
-    "demo": "demo.command:add_demo",
-    "doctor": "doctor:add_doctor",
-    "stop": "revocation:add_stop",
-    "scope": "scope.commands:app",
-    "task": "task:app",
-    "template": "task:templates",
-    "agent": "trust:agents",
-    "person": "leaving:people",
-    "service": "service:app",
-    "tool": "tool:app",
-    "upstream": "looking:app",
-    "target": "target:app",
-    "credential": "discover:app",  # the whole of it
-    "policy": "policy.life:app",
-    "action": "action:app",
-    "approval": "asked:app",
-    "revocation": "revocation:app",
-    "audit": "audit:app",
-    "token": "consent:app",
-    "db": "copies:app",  # with all of `database`
-    "serve": "serve:add_serve",
-    "gateway": "serve:add_gateway",
-    "guard": "serve:add_guard",
+_PERSONS: Final = ("grantable", "person_key", "account", "leaving")
+_WHERE: Final[dict[str, tuple[str, ...]]] = {
+    "init": ("init:add_init",),
+    "try": ("try_:add_try",),
+    "run": ("run:add_run",),
+    "exec": ("exec:add_exec",),
+    "demo": ("demo.command:add_demo",),
+    "doctor": ("doctor:add_doctor",),
+    "stop": ("revocation:add_stop",),
+    "scope": ("scope.commands:app",),
+    "task": ("task:app",),
+    "template": ("task:templates",),
+    "agent": ("identity:agents", *_PERSONS, "workload", "trust"),
+    "person": ("identity:people", *_PERSONS),
+    "service": ("service:app",),
+    "tool": ("tool:app",),
+    "upstream": ("upstream:app", "looking"),
+    "target": ("target:app",),
+    "credential": ("credential:app", "discover"),
+    "policy": ("policy.commands:app", "policy.fresh", "policy.life"),
+    "action": ("action:app",),
+    "approval": ("approval:app", "questions", "planning", "asked"),
+    "revocation": ("revocation:app",),
+    "audit": ("audit:app",),
+    "token": ("token:app", "issued", "consent"),
+    "db": ("database:app", "copies"),
+    "serve": ("serve:add_serve",),
+    "gateway": ("serve:add_gateway",),
+    "guard": ("serve:add_guard",),
 }
-"""By the first word, in which module its commands stand, and what adds them or is their group; in help's
-order."""
+"""By the first word: the module with what adds its commands or is their group, and the modules that add more
+commands to that group. All in help's order."""
 _MORE: Final = {"audit": "coverage", "task": "amendment", "tool": "pinning"}
-"""Which module adds another command to a group, and takes long to load."""
+"""The module that adds one more command to a group and takes long to load: for that command and for help."""
 _TAKE_ONE: Final = ("--home", "--namespace")
 
 
@@ -87,8 +88,13 @@ def build(first: str = "", second: str = "") -> typer.Typer:
     )
     app.callback()(_root)
     for word in [first] if first else _WHERE:
-        module, _, name = _WHERE[word].partition(":")
+        where, *more = _WHERE[word]
+        module, _, name = where.partition(":")
         found = getattr(import_module(f"{_HERE}.{module}"), name)
+        for one in more:
+            import_module(f"{_HERE}.{one}")
+        if more:
+            _sort(found, [f"{_HERE}.{one}" for one in (module, *more)])
         if word in _MORE and second not in {one.name for one in found.registered_commands}:
             import_module(f"{_HERE}.{_MORE[word]}")
         if isinstance(found, typer.Typer):
@@ -96,6 +102,19 @@ def build(first: str = "", second: str = "") -> typer.Typer:
         else:
             found(app)
     return app
+
+
+def _sort(group: typer.Typer, modules: list[str]) -> None:
+    """Put a group's commands, and its groups, in the order of their modules, whichever was loaded first."""
+
+    def place(callback: Callable[..., object] | None) -> int:
+        module = callback.__module__ if callback else ""
+        return modules.index(module) if module in modules else 0
+
+    group.registered_commands.sort(key=lambda one: place(one.callback))
+    group.registered_groups.sort(
+        key=lambda one: place(one.typer_instance and one.typer_instance.registered_commands[0].callback)
+    )
 
 
 def run(arguments: Sequence[str], plugs: Plugs) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from taskbound.surfaces.cli.planning import app
+from taskbound.surfaces.cli.approval import app
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.wire.approval import (
     ApprovalLimits,

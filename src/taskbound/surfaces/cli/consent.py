@@ -13,11 +13,11 @@ from typing import Annotated, Final
 import typer
 
 from taskbound.core.token.issuing import LONGEST
-from taskbound.surfaces.cli.issued import app
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, spell_seconds
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.token import app
 from taskbound.wire.authorization import (
     AskedDetail,
     ConsentAsPerson,

@@ -16,7 +16,7 @@ import typer
 from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.core.target import SECONDS
-from taskbound.sdk.credential import TaskCredential
+from taskbound.sdk.wish import TaskCredential
 from taskbound.surfaces.cli.naming import whole_credential, whole_task
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, moment, shown

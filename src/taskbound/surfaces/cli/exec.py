@@ -60,7 +60,8 @@ from taskbound.wire.credential import CredentialRow, ShowCredential
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from taskbound.sdk.credential import Task, TaskCredential, Wish
+    from taskbound.sdk.credential import Task
+    from taskbound.sdk.wish import TaskCredential, Wish
     from taskbound.surfaces.cli.plugs import ServedHosts
     from taskbound.wire.envelope import Push
 

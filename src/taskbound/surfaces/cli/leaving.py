@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from taskbound.surfaces.cli.account import people
 from taskbound.surfaces.cli.grantable import PersonArgument
-from taskbound.surfaces.cli.identity import NameArgument, agents
+from taskbound.surfaces.cli.identity import NameArgument, agents, people
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.wire.connection import Done

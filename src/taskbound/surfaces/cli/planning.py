@@ -18,8 +18,8 @@ from taskbound.core.approval import BadPlanError
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.surfaces.cli.approval import app
 from taskbound.surfaces.cli.naming import whole_task
-from taskbound.surfaces.cli.questions import app
 from taskbound.surfaces.cli.reading import read_file
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.session import Session, command

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from taskbound.core.tool import Binding, Slot
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
-    from taskbound.sdk.credential import Task, TaskCredential
+    from taskbound.sdk.credential import Task
     from taskbound.sdk.tool.coverage.found import Coverage, Defined
+    from taskbound.sdk.wish import TaskCredential
     from taskbound.wire.tool import OAuthSpec, ServerSpec
 
 __all__ = [

@@ -28,7 +28,8 @@ from taskbound.wire.credential import AwaitRenewal, Renewed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from taskbound.sdk.credential import Task, TaskCredential
+    from taskbound.sdk.credential import Task
+    from taskbound.sdk.wish import TaskCredential
     from taskbound.wire.envelope import Answer, Reply
 
 __all__ = ["Renewals"]

@@ -221,7 +221,7 @@ def command(
         parameters = [context, *own, *added]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it from there
         run.__annotations__ = {one.name: one.annotation for one in parameters}
-        run.__name__, run.__doc__ = function.__name__, function.__doc__
+        run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
         settings = {"allow_interspersed_args": False} if passes else {}
         epilog = "\n\n".join(f"$ {line}" for line in examples.strip().splitlines()) if examples else None
         app.command(name, epilog=epilog, context_settings=settings)(run)

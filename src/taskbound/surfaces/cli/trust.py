@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from taskbound.surfaces.cli.identity import agents
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_file
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.surfaces.cli.workload import agents
 from taskbound.wire.connection import Done
 from taskbound.wire.trust import AddTrust, ListTrusts, RemoveTrust, ShowTrust, TrustDetail, TrustRows
 

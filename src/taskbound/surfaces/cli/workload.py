@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from taskbound.surfaces.cli.identity import NameArgument
-from taskbound.surfaces.cli.leaving import agents
+from taskbound.surfaces.cli.identity import NameArgument, agents
 from taskbound.surfaces.cli.reading import BadInputError, read_file
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group

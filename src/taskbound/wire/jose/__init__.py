@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskbound.wire.jose.access import parse_access_token
+from taskbound.wire.jose.algorithm import Algorithm
 from taskbound.wire.jose.claims import Claims
 from taskbound.wire.jose.compact import Compact, encode_base64url
 from taskbound.wire.jose.dpop import (
@@ -54,7 +55,7 @@ from taskbound.wire.jose.gate import (
     read_jws,
     verify_jws,
 )
-from taskbound.wire.jose.key import Algorithm, Jwk, es256_jwk, parse_jwk, parse_jwks
+from taskbound.wire.jose.key import Jwk, es256_jwk, parse_jwk, parse_jwks
 from taskbound.wire.jose.kind import SKEW, ClaimForm, HeaderForm, Issuing, TokenKind
 from taskbound.wire.jose.kinds import (
     CLIENT_ASSERTION,

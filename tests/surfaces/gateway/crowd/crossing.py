@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.surfaces.gateway.crowd.clients import WAYS, Client, Id, Open, Pipe, Said, Way, Written, piped, web
-from tests.surfaces.gateway.crowd.ground import PATIENT_FRONT, Ground, actions_of, ground, passing
+from tests.surfaces.gateway.crowd.ground import PATIENT_FRONT, Ground, actions_of, ground
 from tests.surfaces.gateway.http.fronting import Fronted, front
+from tests.surfaces.gateway.real import passing
 
 __all__ = ["Crossed", "Told", "interleave"]
 

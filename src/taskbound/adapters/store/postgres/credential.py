@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.postgres.server.link import write_texts
-from taskbound.adapters.store.sql.credential import COLUMNS, LIVING, SqlCredentials, read_credential
+from taskbound.adapters.store.sql.credential import COLUMNS, SqlCredentials, read_credential
+from taskbound.adapters.store.sql.schema.credential import LIVING
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -10,8 +10,8 @@ import msgspec
 import typer
 
 from taskbound.core.policy import BASE_FILE, BadBundleError
+from taskbound.surfaces.cli.policy.commands import app
 from taskbound.surfaces.cli.policy.folder import read_folder
-from taskbound.surfaces.cli.policy.fresh import app
 from taskbound.surfaces.cli.policy.kept import IN_FORCE, ask_bundle, is_digest, read_rules, require_digest
 from taskbound.surfaces.cli.policy.trying import show_problems, try_cases
 from taskbound.surfaces.cli.screen import Words, moment, shown

@@ -41,13 +41,14 @@ from taskbound.surfaces.gateway.asked.errors import (
     UnableClientError,
     UnfitQuestionError,
 )
-from taskbound.surfaces.gateway.asked.offers import can_answer, capabilities, offered
+from taskbound.surfaces.gateway.asked.offers import can_answer, offered
 from taskbound.surfaces.gateway.asked.parked import Parked, Together
 from taskbound.surfaces.gateway.asked.posed import Posed
 from taskbound.surfaces.gateway.asked.reading import read_question
 from taskbound.surfaces.gateway.call import Call, Cause
 from taskbound.surfaces.gateway.errors import INTERNAL_ERROR, METHOD_NOT_FOUND
 from taskbound.wire.mcp.era import is_modern
+from taskbound.wire.mcp.offers import capabilities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
