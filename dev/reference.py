@@ -10,15 +10,10 @@ import inspect
 import json
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import taskbound
 from dev import commands, operations
-from taskbound.adapters.store.sql.migrations import REVISIONS
-from taskbound.adapters.store.sql.sqlite.driver import driver
-from taskbound.adapters.store.sql.sqlite.making import MADE, describe_schema
-from taskbound.adapters.store.sql.sqlite.upgrading import upgrade_file
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.core.scope.schema import scope_schema
 from taskbound.core.tool.file.schema import tool_file_schema
@@ -176,14 +171,6 @@ def network_page() -> str:
     return _NETWORK_HEAD + "\n".join(rows) + "\n"
 
 
-def schema_made() -> str:
-    """What a new SQLite database is made of: the schema that the revisions make, one by one."""
-    with closing(driver.connect(":memory:", isolation_level=None)) as connection:
-        upgrade_file(connection, at=lambda _: None, first=(), folders=(REVISIONS,))
-        made = describe_schema(connection)
-    return json.dumps(made, indent=0, ensure_ascii=False) + "\n"
-
-
 def main() -> None:
     """Write each page that can be made, and say which."""
     load_all()
@@ -192,7 +179,6 @@ def main() -> None:
     pages |= {SCHEMA: schema_page(), TOOL_SCHEMA: tool_schema_page()}
     pages |= {operations.PAGE: operations.operations_page()}
     pages |= {NETWORK: network_page(), OPENAPI: openapi_page()}
-    pages |= {str(MADE.relative_to(ROOT)): schema_made()}
     if GATEWAY in module_names():
         pages[GATEWAY_MODULES] = gateway_modules_page()
     for name, text in pages.items():

@@ -67,18 +67,14 @@ def server(published: Published, tmp_path_factory: pytest.TempPathFactory) -> En
 
 
 def modules(published: Published, *starts: str) -> list[str]:
-    """The modules that the wheel has, by name; revisions of the store are no names."""
+    """The modules that the wheel has, by name."""
     names = [
         name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for name in published.files()
         if name.startswith("taskbound/") and name.endswith(".py") and "/examples/" not in name
     ]
     left_out = {*OF_MCP_SERVERS, *OF_FRAMEWORKS}
-    return [
-        one
-        for one in names
-        if one.startswith(starts or "taskbound") and "migrations" not in one and one not in left_out
-    ]
+    return [one for one in names if one.startswith(starts or "taskbound") and one not in left_out]
 
 
 def test_the_wheel_has_the_package_its_policies_and_pages_and_nothing_else(published: Published) -> None:

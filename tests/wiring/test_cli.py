@@ -47,7 +47,7 @@ from taskbound.wiring.cli import main
 sys.exit(main())
 """
 FORBIDDEN = {
-    "alembic", "cedarpy", "cryptography", "pysqlite3", "rich", "sqlalchemy", "sqlite3", "typer",
+    "cedarpy", "cryptography", "pysqlite3", "rich", "sqlalchemy", "sqlite3", "typer",
     "taskbound.surfaces.cli", "taskbound.adapters.keys", "taskbound.adapters.store", "taskbound.flows",
 }  # fmt: skip  # a list of words reads better as words
 

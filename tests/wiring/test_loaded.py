@@ -7,9 +7,7 @@ from taskbound.wiring.home import find_socket, make_home
 from tests.wiring.running import Running, covered, daemon, decide, settle_in, until
 
 NEEDLESS = {
-    "alembic": "the database has the newest revision",
-    "mako": "Alembic brings it",
-    "pygments": "Mako brings its lexers",
+    "pygments": "it colors nothing",
     "rich": "nobody looks at a daemon's terminal",
     "cryptography": "nobody has signed anything, and the key is the signer's",
     "joserfc": "nobody has shown a token",

@@ -347,7 +347,7 @@ def test_what_is_not_a_whole_copy_of_this_log_is_not_put_back(home: Path, tmp_pa
         (changed(copy, tmp_path / "b.db", gone), TamperedError),
         (changed(copy, tmp_path / "c.db", size=1), CopyBrokenError),
         (
-            changed(copy, tmp_path / "d.db", "UPDATE alembic_version SET version_num = '9999'"),
+            changed(copy, tmp_path / "d.db", "UPDATE schema_revision SET revision = 9999"),
             NewerDatabaseError,
         ),
         (changed(copy, tmp_path / "e.db", engine="postgresql"), CopyBrokenError),

@@ -197,10 +197,10 @@ def back_up_sqlite(database: Path, to: Path, now: int, told: Callable[[int, int]
         look_at_copy,
     )
 
-    def make(fresh: Path) -> tuple[WholeLog, str]:
+    def make(fresh: Path) -> WholeLog:
         copy_database(database, fresh, told)
-        with look_at_copy(fresh) as (snapshot, revision):
-            return require_whole_log(snapshot.audit), revision
+        with look_at_copy(fresh) as snapshot:
+            return require_whole_log(snapshot.audit)
 
     return write_copy(to, make, SQLITE, now)
 
@@ -223,21 +223,20 @@ def back_up_postgres(address: str, to: Path, now: int, environ: Mapping[str, str
         dump_database,
     )
 
-    def make(fresh: Path) -> tuple[WholeLog, str]:
+    def make(fresh: Path) -> WholeLog:
         seen: list[WholeLog] = []
-        revision = dump_database(address, fresh, environ, lambda audit: seen.append(require_whole_log(audit)))
-        return seen[0], revision
+        dump_database(address, fresh, environ, lambda audit: seen.append(require_whole_log(audit)))
+        return seen[0]
 
     return write_copy(to, make, POSTGRES, now)
 
 
-def write_copy(to: Path, make: Callable[[Path], tuple[WholeLog, str]], engine: str, now: int) -> Manifest:
+def write_copy(to: Path, make: Callable[[Path], WholeLog], engine: str, now: int) -> Manifest:
     """Have a copy made, and give it its name once it is whole (rules 1 to 3).
 
     Args:
         to: Its name.
-        make: Writes it into the file of this name, which is not there, durably; what it holds, and its
-            revision.
+        make: Writes it into the file of this name, which is not there, durably; what it holds.
         engine: What it is a copy of.
         now: The instant.
 
@@ -245,6 +244,8 @@ def write_copy(to: Path, make: Callable[[Path], tuple[WholeLog, str]], engine: s
         CopyExistsError: There is something under that name already.
         UnavailableError: It can't be made.
     """
+    from taskbound.adapters.store.sql.schema.initial import REVISION  # noqa: PLC0415 -- a command that is rare
+
     fresh = to.with_name(f".{to.name}.part")
     try:
         with _alone(to.parent):
@@ -252,14 +253,14 @@ def write_copy(to: Path, make: Callable[[Path], tuple[WholeLog, str]], engine: s
                 raise CopyExistsError(f"there is something at `{to}` already")
             fresh.unlink(missing_ok=True)  # 2
             try:
-                whole, revision = make(fresh)
+                whole = make(fresh)
                 size, digest = digest_of(fresh)
                 found = Manifest(
                     format="taskbound-copy",
                     v=1,
                     software=f"taskbound {__version__}",
                     engine=engine,
-                    revision=revision,
+                    revision=str(REVISION),
                     made=now,
                     records=whole.records,
                     size=whole.size,

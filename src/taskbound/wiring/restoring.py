@@ -339,7 +339,7 @@ def _require_own_log(home: Path, fresh: Path, key: str, manifest: Manifest) -> N
     from taskbound.adapters.keys.ed25519 import verify_ed25519  # noqa: PLC0415 -- a command that is rare
     from taskbound.adapters.store.sql.sqlite.copying import look_at_copy  # noqa: PLC0415 -- as above
 
-    with look_at_copy(fresh) as (snapshot, _):
+    with look_at_copy(fresh) as snapshot:
         whole = require_whole_log(snapshot.audit, key_of=key_of(home, key), verify=verify_ed25519)
     told = (manifest.size, manifest.root, manifest.checkpoint)
     if (whole.size, whole.root.hex(), whole.checkpoint) != told:

@@ -106,7 +106,7 @@ def open_reader(database: str, address: str) -> Readable:
 
 
 def upgrade(address: str, daemon: str, signer: str, broker: str) -> str:
-    """Make or upgrade the tables of a PostgreSQL database; the revision.
+    """Make the tables of a PostgreSQL database that has none, and grant what is needed; the revision.
 
     Args:
         address: Of the database, as the role that owns it.
@@ -123,9 +123,11 @@ def upgrade(address: str, daemon: str, signer: str, broker: str) -> str:
         from taskbound.adapters.store.postgres.server.upgrade import (  # noqa: PLC0415 -- as above
             upgrade_database,
         )
+        from taskbound.adapters.store.sql.schema.initial import REVISION  # noqa: PLC0415 -- as above
     except ModuleNotFoundError as error:
         raise _missing(error) from error
-    return upgrade_database(address, daemon=daemon, signer=signer, broker=broker)
+    upgrade_database(address, daemon=daemon, signer=signer, broker=broker)
+    return str(REVISION)
 
 
 def examine(address: str) -> Sequence[tuple[bool, str]]:

@@ -62,7 +62,7 @@ def test_what_is_no_database_of_this_version_is_not_read_and_none_is_made(tmp_pa
         pass
     SqlStore(tmp_path / "old.db", reserve=0).close()
     old = driver.connect(tmp_path / "old.db")
-    old.execute("UPDATE alembic_version SET version_num = '9999'")
+    old.execute("UPDATE schema_revision SET revision = 9999")
     old.commit()
     old.close()
     with pytest.raises(NewerDatabaseError), SqlReader(tmp_path / "old.db").read():

@@ -11,6 +11,7 @@ __all__ = [
     "ForeignDatabaseError",
     "FullDiskError",
     "NewerDatabaseError",
+    "OlderDatabaseError",
     "OtherRulesError",
     "StoreBehindError",
     "StoreUnavailableError",
@@ -82,6 +83,16 @@ class NewerDatabaseError(UnavailableError):
 
     code = "newer-database"
     remedy = "use that version, or a newer one"
+
+
+class OlderDatabaseError(StoreUnavailableError):
+    """The database has no tables of Taskbound, or those of a version before the first release."""
+
+    code = "older-database"
+    remedy = (
+        "a PostgreSQL database without tables gets them by `taskbound db upgrade`; what a version before the"
+        " first release made is not upgraded: use a new data directory or database"
+    )
 
 
 class AffectedLibraryError(UnavailableError):

@@ -27,7 +27,7 @@ StoreOption = Annotated[
     str,
     typer.Option("--store", metavar="URL", help="The database, `postgresql://…`; else the setting `store`."),
 ]
-_OWN: Final = "SQLite in the data directory needs neither: the daemon brings it to the newest tables"
+_OWN: Final = "SQLite in the data directory needs neither: the daemon makes its tables"
 
 
 class DatabaseUpgraded(msgspec.Struct, frozen=True, kw_only=True, tag="database-upgraded", tag_field="is"):
@@ -69,7 +69,7 @@ def upgrade(
         str, typer.Option("--broker", metavar="ROLE", help="The role of the broker, which only reads.")
     ] = "",
 ) -> None:
-    """Make the tables in an existing database, or bring them to this version, and grant what is needed.
+    """Make the tables in an existing database that has none, and grant what is needed.
 
     The address names the role that owns the database; it may make roles. `--daemon`, `--signer` and
     `--broker` are made if they are not there, without a password, and get no more than each needs.

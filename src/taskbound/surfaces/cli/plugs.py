@@ -393,7 +393,7 @@ class Plugs:
     base_policies: Callable[[], str]
     """The text of the rules that come with Taskbound."""
     upgrade_store: Callable[[str, str, str, str], str]
-    """Make or upgrade a database, for a daemon's, a signer's and a broker's role; the revision."""
+    """Make a database's tables, for a daemon's, a signer's and a broker's role; the revision."""
     examine_store: Callable[[str], Sequence[tuple[bool, str]]]
     """How a database stands: whether each thing is well, and in words."""
     back_up: BackingUp

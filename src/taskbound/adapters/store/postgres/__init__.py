@@ -5,7 +5,6 @@ from __future__ import annotations
 from taskbound.adapters.store.postgres.server.driver import LostDatabaseError, ReadOnlyDatabaseError
 from taskbound.adapters.store.postgres.server.opening import (
     OldDatabaseServerError,
-    OlderDatabaseError,
     RestoredDatabaseError,
     UnsafeDatabaseError,
 )
@@ -14,7 +13,6 @@ from taskbound.adapters.store.postgres.store import PostgresStore
 __all__ = [
     "LostDatabaseError",
     "OldDatabaseServerError",
-    "OlderDatabaseError",
     "PostgresStore",
     "ReadOnlyDatabaseError",
     "RestoredDatabaseError",

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, LargeBinary, PrimaryKeyConstraint, Table
-
-from taskbound.adapters.store.sql.schema import METADATA, tasks
 from taskbound.core.clock import Instant
 from taskbound.core.policy import InForce
 from taskbound.ports.policy import BundleActivation, StoredBundle
@@ -14,55 +11,8 @@ from taskbound.ports.policy import BundleActivation, StoredBundle
 if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlPolicy", "activations", "bundles", "bundles_in_force", "read_force"]
+__all__ = ["SqlPolicy", "read_force"]
 
-
-def _text(name: str) -> Column[str]:
-    return Column(name, tasks.c.id.type, nullable=False)
-
-
-def _whole(name: str) -> Column[int]:
-    return Column(name, tasks.c.version.type, nullable=False)
-
-
-bundles: Final = Table(
-    "bundles",
-    METADATA,
-    _text("namespace"),
-    _text("digest"),
-    Column("archive", LargeBinary, nullable=False),
-    _text("author"),
-    _whole("at"),
-    _text("note"),
-    _whole("record"),
-    PrimaryKeyConstraint("namespace", "digest"),
-    sqlite_strict=True,
-)
-
-activations: Final = Table(
-    "activations",
-    METADATA,
-    _text("namespace"),
-    _whole("epoch"),
-    _text("digest"),
-    _text("how"),
-    _text("actor"),
-    _whole("at"),
-    _whole("record"),
-    PrimaryKeyConstraint("namespace", "epoch"),
-    sqlite_strict=True,
-)
-
-bundles_in_force: Final = Table(
-    "bundles_in_force",
-    METADATA,
-    _text("namespace"),
-    _whole("epoch"),
-    _text("digest"),
-    PrimaryKeyConstraint("namespace"),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
-)
 
 _BUNDLE: Final = (
     "SELECT namespace, digest, archive, author, at, note, record FROM bundles"

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.adapters.store.sql.audit import last_instant
 from taskbound.adapters.store.sql.rows.known import Known
+from taskbound.adapters.store.sql.schema.initial import REVISION
 from taskbound.adapters.store.sql.sqlite.driver import (
     DiskFailedError,
     connect,
@@ -83,7 +84,7 @@ class SqlStore:
         failed: Callable[[], None] = _nothing,
         held: int | None = None,
     ) -> None:
-        """Open the database, make it if there is none, and bring it to the newest schema.
+        """Open the database, and make it if there is none.
 
         Args:
             path: The file; what belongs to it lies beside it, under its name and an ending.
@@ -169,7 +170,7 @@ class SqlStore:
     def describe(self) -> str:
         """Kind, library version and place, in words."""
         files = self._files
-        kind = f"SQLite {self._machine.library}, schema {files.revision}"
+        kind = f"SQLite {self._machine.library}, schema {REVISION}"
         return f"{kind}, in `{files.path}`; reserve {files.reserve.state()}"
 
     def reserve_state(self) -> str:

@@ -52,8 +52,8 @@ class NoDumpToolError(StoreUnavailableError):
     remedy = "install PostgreSQL's client programs of the server's version, or a newer one"
 
 
-def dump_database(url: str, to: Path, environ: Mapping[str, str], look: Callable[[AuditReads], None]) -> str:
-    """Copy the database into a file, durably; the revision of its tables.
+def dump_database(url: str, to: Path, environ: Mapping[str, str], look: Callable[[AuditReads], None]) -> None:
+    """Copy the database into a file, durably.
 
     Args:
         url: Of the database, as a role that may read all of it.
@@ -67,7 +67,7 @@ def dump_database(url: str, to: Path, environ: Mapping[str, str], look: Callable
     """
     try:
         with closing(connect(url, reads=True)) as connection:
-            revision = require_schema(connection)
+            require_schema(connection)
             program = _program(connection.info.server_version // 10_000, url)
             connection.execute(_LONG, prepare=False)
             link = PostgresLink(connection, _SNAPSHOT, writes=False)
@@ -76,7 +76,6 @@ def dump_database(url: str, to: Path, environ: Mapping[str, str], look: Callable
             _run(program, url, name or "", to, environ)  # 1
     except psycopg.Error as error:
         raise translate(error) from error
-    return revision
 
 
 def _program(server: int, url: str) -> Path:

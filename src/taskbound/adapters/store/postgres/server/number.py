@@ -17,15 +17,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, MetaData, Table
+__all__ = ["MADE", "NEXT", "NUMBER", "SETTLED", "WIDTH"]
 
-__all__ = ["NEXT", "NUMBER", "NUMBERING", "SETTLED", "WIDTH", "numbering"]
-
-NUMBERING: Final = MetaData()
-"""What only this engine has, beside the shared schema."""
-
-numbering: Final = Table("numbering", NUMBERING, Column("shift", BigInteger, nullable=False))
-"""One row (rule 4)."""
+MADE: Final = ("CREATE TABLE numbering (shift bigint NOT NULL)", "INSERT INTO numbering VALUES (0)")
+"""What makes the table of one row that only this engine has (rule 4)."""
 
 WIDTH: Final = 20
 """Bits for the place within a transaction: a million records."""

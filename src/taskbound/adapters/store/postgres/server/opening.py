@@ -3,8 +3,8 @@
 1. A server that is too old, that only reads, or that may lose what it acknowledged is
    refused; so is a database whose texts are not UTF-8.
 2. A schema that is not ours is refused, and nothing of it is changed.
-3. The daemon makes no tables: its role has no right to. A schema that is not there, or
-   of another version, is refused with the command that a person runs.
+3. The daemon makes no tables: its role has no right to. A schema that is not there is refused with the
+   command that a person runs, one of another version with what can be done.
 4. A database that was loaded from another server is refused until its numbers go on
    (`number`, rule 4).
 """
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.postgres.server.driver import SCHEMA, ReadOnlyDatabaseError
 from taskbound.adapters.store.postgres.server.number import NEXT
-from taskbound.adapters.store.sql.migrations import newest_revision, revisions
-from taskbound.ports.store import ForeignDatabaseError, NewerDatabaseError, StoreUnavailableError
+from taskbound.adapters.store.sql.schema.initial import READ_REVISION, require_revision
+from taskbound.ports.store import ForeignDatabaseError, OlderDatabaseError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from taskbound.adapters.store.postgres.server.driver import Connection
@@ -25,14 +25,12 @@ __all__ = [
     "MARK",
     "OLDEST",
     "OldDatabaseServerError",
-    "OlderDatabaseError",
     "RestoredDatabaseError",
     "UnsafeDatabaseError",
     "require_numbers",
     "require_ours",
     "require_schema",
     "require_server",
-    "revision_of",
 ]
 
 MARK: Final = "Taskbound's store (TBnd)"
@@ -53,13 +51,6 @@ class UnsafeDatabaseError(StoreUnavailableError):
 
     code = "unsafe-database"
     remedy = "set `fsync` and `full_page_writes` to on, and use a database with encoding UTF8"
-
-
-class OlderDatabaseError(StoreUnavailableError):
-    """The database has no tables of ours yet, or those of an older version."""
-
-    code = "older-database"
-    remedy = "run `taskbound db upgrade` as the role that owns the database"
 
 
 class RestoredDatabaseError(StoreUnavailableError):
@@ -102,7 +93,7 @@ def require_server(connection: Connection) -> None:
 
 
 def require_ours(connection: Connection) -> bool:
-    """Whether our schema is there (rule 2).
+    """Whether our schema is there, with tables (rule 2).
 
     Raises:
         ForeignDatabaseError: Somebody else's is, under its name.
@@ -111,47 +102,28 @@ def require_ours(connection: Connection) -> bool:
     if found is None:
         return False
     mark, count = found
+    if count == 0 and mark in {None, MARK}:
+        return False
     if mark == MARK:
         return True
-    if count == 0 and mark is None:
-        return False
     raise ForeignDatabaseError(
         f"the schema `{SCHEMA}` of this database is not Taskbound's", remedy="name another database"
     )
 
 
-def revision_of(connection: Connection) -> str:
-    """The revision of the schema; empty when it has none yet.
-
-    Raises:
-        ForeignDatabaseError: The schema is not ours.
-    """
-    if not require_ours(connection):
-        return ""
-    (there,) = _row(connection, f"SELECT to_regclass('{SCHEMA}.alembic_version') IS NOT NULL")
-    if not there:
-        return ""
-    found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    return str(found[0]) if found else ""
-
-
-def require_schema(connection: Connection) -> str:
-    """The revision of the schema, which is the newest (rules 2 and 3).
+def require_schema(connection: Connection) -> None:
+    """Go on only with this version's schema (rules 2 and 3).
 
     Raises:
         ForeignDatabaseError: The schema is not ours.
         NewerDatabaseError: It is of a newer version.
         OlderDatabaseError: It is of an older one, or not there.
     """
-    now = revision_of(connection)
-    newest = newest_revision()
-    if now == newest:
-        return now
-    if now and now not in revisions():
-        raise NewerDatabaseError(f"the database has revision `{now}`, which this version does not know")
-    if now:
-        raise OlderDatabaseError(f"the database has revision `{now}`, and this version needs `{newest}`")
-    raise OlderDatabaseError("the database has no tables of Taskbound")
+    if not require_ours(connection):
+        raise OlderDatabaseError("the database has no tables of Taskbound")
+    (there,) = _row(connection, f"SELECT to_regclass('{SCHEMA}.schema_revision') IS NOT NULL")
+    found = connection.execute(READ_REVISION.encode()).fetchone() if there else None
+    require_revision(found[0] if found else None, "the database")
 
 
 def require_numbers(connection: Connection) -> None:

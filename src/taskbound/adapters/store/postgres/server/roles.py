@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.postgres.server.driver import SCHEMA
+from taskbound.adapters.store.sql.schema import LIFTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,10 +43,6 @@ _REMOVABLE: Final = (*_KEPT, "DELETE")
 _APPENDED: Final = ("SELECT", "INSERT")
 _READ: Final = ("SELECT",)
 _OUTCOME: Final = ("state", "finished", "answer", "answer_digest", "released", "note", "record")
-_LIFT: Final = (
-    "decision", "code", "charges", "detail", "grant_id", "attempt", "connection", "request", "idempotency",
-    "until",
-)  # fmt: skip  # a list of words reads better as words
 _STEP: Final = ("state", "connection", "request", "waits", "finished", "reason")
 _END: Final = ("state", "finished", "reason")
 _KEY_STEP: Final = ("state", "used", "retired", "revoked", "why")
@@ -61,7 +58,7 @@ _PLAN_STEP: Final = ("state", "used", "finished", "reason")
 
 _SIGNED: Final[dict[str, tuple[str, ...]]] = dict.fromkeys(
     (
-        *("records", "places", "tiles", "checkpoints", "numbering", "alembic_version"),
+        *("records", "places", "tiles", "checkpoints", "numbering", "schema_revision"),
         *("writers", "tokens", "token_keys", "kill_switches", "agents", "persons", "tasks", "actions"),
         *("approvals", "approval_plans", "approval_answers", "token_admissions"),
     ),
@@ -130,7 +127,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "epochs": _APPENDED,
         "credentials": (*_APPENDED, *(f"UPDATE ({one})" for one in _CREDENTIAL_STEP)),
         "runs": _KEPT,
-        "actions": (*_APPENDED, *(f"UPDATE ({one})" for one in (*_OUTCOME, *_LIFT))),
+        "actions": (*_APPENDED, *(f"UPDATE ({one})" for one in (*_OUTCOME, *LIFTED))),
         "acts": _KEPT,
         "approvals": (*_APPENDED, *(f"UPDATE ({one})" for one in _STEP)),
         "approval_plans": (*_APPENDED, *(f"UPDATE ({one})" for one in _PLAN_STEP)),
@@ -146,7 +143,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "checkpoints": _KEPT,
         "revocations": ("SELECT", "INSERT", "DELETE"),
         "numbering": _READ,
-        "alembic_version": _READ,
+        "schema_revision": _READ,
     },
     SIGNER: _SIGNED | dict.fromkeys(("services", "service_keys"), _READ),
     BROKER: _SIGNED | dict.fromkeys(_MINTED, _READ),

@@ -1,7 +1,7 @@
-"""Making a PostgreSQL database Taskbound's, bringing it to the newest schema, and saying how it stands.
+"""Making a PostgreSQL database Taskbound's, granting what each process needs, and saying how it stands.
 
 1. Only a person's command does this, as a role that owns the database: daemons only look.
-2. Two that upgrade at once take turns. Each step commits with the note of it, and
+2. Two that upgrade at once take turns. The schema is made in one transaction, and
    everything here can be run again: what is as it should be stays.
 3. A database that was loaded from another server goes on with numbers above its last.
 """
@@ -11,12 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import psycopg
-from sqlalchemy import create_engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from taskbound.adapters.store.postgres.server.driver import SCHEMA, connect, place, translate, unopened
-from taskbound.adapters.store.postgres.server.number import WIDTH
+from taskbound.adapters.store.postgres.server.number import MADE, WIDTH
 from taskbound.adapters.store.postgres.server.opening import (
     MARK,
     require_numbers,
@@ -34,7 +32,7 @@ from taskbound.adapters.store.postgres.server.roles import (
     grant_rights,
     wanted_rights,
 )
-from taskbound.adapters.store.sql.migrations.steps import upgrade
+from taskbound.adapters.store.sql.schema.initial import initial_schema
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 
@@ -63,8 +61,8 @@ class Finding:
     text: str
 
 
-def upgrade_database(url: str, *, daemon: str = "", signer: str = "", broker: str = "") -> str:
-    """Make or upgrade the schema, and grant every process what it needs; the revision.
+def upgrade_database(url: str, *, daemon: str = "", signer: str = "", broker: str = "") -> None:
+    """Make the schema where there is none, and grant every process what it needs.
 
     Args:
         url: The database, as a role that owns it and may make roles.
@@ -85,20 +83,16 @@ def upgrade_database(url: str, *, daemon: str = "", signer: str = "", broker: st
         connection.execute("SELECT pg_advisory_lock($1::bigint)", (_TURN,))  # 2
         require_server(connection)
         if not require_ours(connection):
-            with connection.transaction():
-                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-                connection.execute(f"COMMENT ON SCHEMA {SCHEMA} IS '{MARK.replace(chr(39), chr(39) * 2)}'")
-        revision = _migrate(url)
+            _make(connection)
+        require_schema(connection)
         with connection.transaction():
             grant_rights(connection, {DAEMON: daemon, SIGNER: signer, BROKER: broker})
             connection.execute(_SHIFT)  # 3
         require_numbers(connection)
-    except (psycopg.Error, DBAPIError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        raise translate(cause or error) from error
+    except psycopg.Error as error:
+        raise translate(error) from error
     finally:
         connection.close()
-    return revision
 
 
 def examine_database(url: str) -> tuple[Finding, ...]:
@@ -153,15 +147,11 @@ def _look(connection: Connection, url: str) -> list[Finding]:
     return found
 
 
-def _migrate(url: str) -> str:
-    """Every step that is missing, through SQLAlchemy, in our schema."""
-    with psycopg.connect(url, autocommit=True) as own:
-        own.execute(f"SET search_path = {SCHEMA}, pg_temp".encode())
-        engine = create_engine(
-            "postgresql+psycopg://",
-            creator=lambda: own,
-            poolclass=StaticPool,
-            isolation_level="AUTOCOMMIT",
-        )
-        with engine.connect() as through:
-            return upgrade(through, at=lambda _point: None)
+def _make(connection: Connection) -> None:
+    """Make the schema and mark it as ours: all of it, or nothing."""
+    mark = MARK.replace("'", "''")
+    with connection.transaction():
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}".encode())
+        connection.execute(f"COMMENT ON SCHEMA {SCHEMA} IS '{mark}'".encode())
+        for statement in (*initial_schema(PGDialect()), *MADE):  # type: ignore[no-untyped-call]  # SQLAlchemy gives it no types
+            connection.execute(statement.encode())

@@ -15,12 +15,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from taskbound.adapters.store.sql.migrations import revisions
 from taskbound.adapters.store.sql.sqlite.driver import DamagedStoreError, driver, translate
 from taskbound.adapters.store.sql.sqlite.link import SqliteLink
-from taskbound.adapters.store.sql.sqlite.opening import APPLICATION, require_library
+from taskbound.adapters.store.sql.sqlite.opening import APPLICATION, require_library, require_schema
 from taskbound.adapters.store.sql.sqlite.transaction import SqlTransaction
-from taskbound.ports.store import ForeignDatabaseError, NewerDatabaseError, StoreUnavailableError
+from taskbound.ports.store import ForeignDatabaseError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +32,6 @@ __all__ = ["copy_database", "look_at_copy"]
 _PAGES: Final = 2048
 """Pages that are copied before somebody is told how far it is: 8 MiB."""
 _PATIENCE: Final = 5.0
-_TOUCH: Final = "SELECT version_num FROM alembic_version"
 
 
 def copy_database(path: Path, to: Path, told: Callable[[int, int], None]) -> None:
@@ -46,6 +44,8 @@ def copy_database(path: Path, to: Path, told: Callable[[int, int], None]) -> Non
 
     Raises:
         ForeignDatabaseError: The database is no daemon's.
+        NewerDatabaseError: It is of a newer version.
+        OlderDatabaseError: It is of an older one.
         StoreUnavailableError: It can't be read, or the copy not be written.
         FullDiskError: There is no space for it.
     """
@@ -53,9 +53,8 @@ def copy_database(path: Path, to: Path, told: Callable[[int, int], None]) -> Non
     os.close(os.open(to, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     try:
         with _reading(path) as source:
-            _require_ours(source, path)
             source.execute("BEGIN")
-            source.execute(_TOUCH).fetchone()  # 1
+            _require_ours(source, path)  # reads the schema, which begins the snapshot of rule 1
             target = driver.connect(os.fspath(to), isolation_level=None)
             try:
                 target.execute("PRAGMA synchronous=FULL")
@@ -73,12 +72,13 @@ def copy_database(path: Path, to: Path, told: Callable[[int, int], None]) -> Non
 
 
 @contextmanager
-def look_at_copy(path: Path) -> Iterator[tuple[Snapshot, str]]:
-    """What a copy holds, for the length of the context, and its revision, once all of it is sound (rule 3).
+def look_at_copy(path: Path) -> Iterator[Snapshot]:
+    """What a copy holds, for the length of the context, once all of it is sound (rule 3).
 
     Raises:
         ForeignDatabaseError: It is no database of a daemon.
-        NewerDatabaseError: It is of a version that this program does not know.
+        NewerDatabaseError: It is of a newer version.
+        OlderDatabaseError: It is of an older one.
         DamagedStoreError: Something in it is wrong.
         StoreUnavailableError: It can't be read.
     """
@@ -90,15 +90,10 @@ def look_at_copy(path: Path) -> Iterator[tuple[Snapshot, str]]:
             wrong += [f"a row of {one[0]} has none to belong to" for one in _foreign(connection)]
             if wrong:
                 raise DamagedStoreError(f"`{path}` is damaged: {wrong[0]}")
-            ((revision,),) = connection.execute(_TOUCH).fetchall()
-            if revision not in revisions():
-                raise NewerDatabaseError(
-                    f"`{path}` has revision `{revision}`, which this version does not know"
-                )
             connection.execute("BEGIN")
             link = SqliteLink(connection)
             try:
-                yield SqlTransaction(link), revision
+                yield SqlTransaction(link)
             finally:
                 link.end()
     except driver.Error as error:
@@ -128,3 +123,4 @@ def _require_ours(connection: driver.Connection, path: Path) -> None:
     (mark,) = connection.execute("PRAGMA application_id").fetchone()
     if mark != APPLICATION:
         raise ForeignDatabaseError(f"`{path}` is no database of a daemon", remedy="name another file")
+    require_schema(connection, path)

@@ -15,9 +15,9 @@ import struct
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
-from taskbound.adapters.store.sql.migrations import REVISIONS, newest_revision, revisions
+from taskbound.adapters.store.sql.schema.initial import READ_REVISION, initial_schema, require_revision
 from taskbound.adapters.store.sql.sqlite.driver import (
     DamagedStoreError,
     DiskFailedError,
@@ -26,7 +26,6 @@ from taskbound.adapters.store.sql.sqlite.driver import (
     translate,
 )
 from taskbound.adapters.store.sql.sqlite.lock import locked
-from taskbound.adapters.store.sql.sqlite.making import make_schema
 from taskbound.adapters.store.sql.sqlite.mark import Mark, MarkFile, read_mark
 from taskbound.adapters.store.sql.sqlite.reserve import Reserve, free_bytes
 from taskbound.core.audit import leaf_hash
@@ -53,6 +52,7 @@ __all__ = [
     "require_library",
     "require_ours",
     "require_pages",
+    "require_schema",
 ]
 
 APPLICATION: Final = 0x54426E64
@@ -76,8 +76,6 @@ class Machine:
     """The version of SQLite."""
     free: Callable[[Path], int] = free_bytes
     """How many bytes a folder's disk has left."""
-    revisions: tuple[Path, ...] = (REVISIONS,)
-    """Where the revisions of the schema are."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,7 +84,6 @@ class Files:
 
     path: Path
     writer: driver.Connection
-    revision: str
     mark: Mark
     mark_file: MarkFile
     reserve: Reserve
@@ -95,7 +92,7 @@ class Files:
 def open_files(
     path: Path, *, reserve: int, at: Callable[[str], None], machine: Machine, held: bool = False
 ) -> Files:
-    """The database, opened, made if there is none, and brought to the newest schema.
+    """The database, opened, and made if there is none.
 
     Args:
         path: The database.
@@ -108,6 +105,7 @@ def open_files(
         AffectedLibraryError: The library can lose committed writes.
         ForeignDatabaseError: The file is of another program.
         NewerDatabaseError: It is of a newer version.
+        OlderDatabaseError: It is of an older one.
         FullDiskError: There is no space, not even with the reserve.
         StoreUnavailableError: Anything else is in the way; a `DamagedStoreError` if it is damage.
     """
@@ -147,21 +145,19 @@ def _open(path: Path, reserve: Reserve, at: Callable[[str], None], machine: Mach
         if not empty:
             require_pages(connection, path)
         at("looked")
-        revision = _prepare(connection, at, machine, empty=empty)
+        _prepare(connection, at, path, empty=empty)
         found = _require_mark(connection, mark, path)
         at("prepared")
         mark_file = MarkFile(beside(path, "mark"), found)
         with suppress(FullDiskError):
             reserve.require()
-    except (driver.Error, DBAPIError) as error:
+    except driver.Error as error:
         connection.close()
         raise _explain(error, path, mark, machine) from error
     except BaseException:
         connection.close()
         raise
-    return Files(
-        path=path, writer=connection, revision=revision, mark=found, mark_file=mark_file, reserve=reserve
-    )
+    return Files(path=path, writer=connection, mark=found, mark_file=mark_file, reserve=reserve)
 
 
 def _require_file(path: Path, mark: Mark | None) -> None:
@@ -175,34 +171,31 @@ def _require_file(path: Path, mark: Mark | None) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
-def _prepare(
-    connection: driver.Connection, at: Callable[[str], None], machine: Machine, *, empty: bool
-) -> str:
-    """The revision of the schema, after every step that was missing."""
+def _prepare(connection: driver.Connection, at: Callable[[str], None], path: Path, *, empty: bool) -> None:
+    """Make the schema in an empty database; go on only with this version's in one that is not."""
+    if not empty:
+        require_schema(connection, path)
     (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
     if mode != "wal":
         raise StoreUnavailableError("the file system of the database can't hold a write-ahead log")
-    revision = newest_revision(machine.revisions)
-    first = (f"PRAGMA application_id = {APPLICATION}",) if empty else ()
     if empty:
-        make_schema(connection, at=at, first=first, known=revisions(machine.revisions))
-    if _revisions(connection) != [(revision,)]:
-        from taskbound.adapters.store.sql.sqlite.upgrading import (  # noqa: PLC0415 -- Alembic is 10 MB
-            upgrade_file,
-        )
-
-        revision = upgrade_file(connection, at=at, first=first, folders=machine.revisions)
-    if empty:
+        _make(connection, at)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    return revision
 
 
-def _revisions(connection: driver.Connection) -> list[tuple[str]]:
-    """What the database says of its revision; nothing where it was made only in part."""
-    (there,) = connection.execute(
-        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'alembic_version'"
-    ).fetchone()
-    return connection.execute("SELECT version_num FROM alembic_version").fetchall() if there else []
+def _make(connection: driver.Connection, at: Callable[[str], None]) -> None:
+    """Mark an empty database as ours and make its schema: all of it, or nothing (K25)."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")
+        for statement in initial_schema(SQLiteDialect()):  # type: ignore[no-untyped-call]  # SQLAlchemy gives it no types
+            connection.execute(statement)
+        at("made")
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(driver.Error):  # a full disk has rolled back by itself
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _require_mark(connection: driver.Connection, mark: Mark | None, path: Path) -> Mark:
@@ -224,12 +217,9 @@ def _hash(connection: driver.Connection, number: int) -> str:
     return leaf_hash(body).hex()
 
 
-def _explain(
-    error: driver.Error | DBAPIError, path: Path, mark: Mark | None, machine: Machine
-) -> UnavailableError:
+def _explain(error: driver.Error, path: Path, mark: Mark | None, machine: Machine) -> UnavailableError:
     """What an error of the driver means while the database is opened."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    known = translate(cause if isinstance(cause, Exception) else error)
+    known = translate(error)
     if isinstance(known, DamagedStoreError) and mark is None:
         return ForeignDatabaseError(f"`{path}` is no database that can be read")
     if isinstance(known, DiskFailedError) and machine.free(path.parent) < _SMALLEST:
@@ -270,6 +260,21 @@ def require_ours(connection: driver.Connection, path: Path) -> bool:
     if mark == 0 and count == 0:
         return True
     raise ForeignDatabaseError(f"`{path}` is a database of another program")
+
+
+def require_schema(connection: driver.Connection, path: Path) -> None:
+    """Go on only with a database of this version's schema.
+
+    Raises:
+        NewerDatabaseError: It is of a newer version.
+        OlderDatabaseError: It is of an older one.
+        driver.Error: It can't be read.
+    """
+    (there,) = connection.execute(
+        "SELECT count(*) FROM sqlite_schema WHERE name = 'schema_revision'"
+    ).fetchone()
+    found = connection.execute(READ_REVISION).fetchone() if there else None
+    require_revision(found[0] if found else None, f"`{path}`")
 
 
 def require_pages(connection: driver.Connection, path: Path) -> None:

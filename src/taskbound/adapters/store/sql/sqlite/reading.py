@@ -20,14 +20,12 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from taskbound.adapters.store.sql.audit import last_instant
-from taskbound.adapters.store.sql.migrations import newest_revision
 from taskbound.adapters.store.sql.sqlite.driver import driver, translate
 from taskbound.adapters.store.sql.sqlite.link import SqliteLink
-from taskbound.adapters.store.sql.sqlite.opening import APPLICATION, beside, require_library
+from taskbound.adapters.store.sql.sqlite.opening import APPLICATION, beside, require_library, require_schema
 from taskbound.adapters.store.sql.sqlite.transaction import SqlTransaction
 from taskbound.ports.store import (
     ForeignDatabaseError,
-    NewerDatabaseError,
     StoreUnavailableError,
     UnreadableStoreError,
 )
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["SqlReader"]
 
 _PATIENCE: Final = 2.0
-_TOUCH: Final = "SELECT version_num FROM alembic_version"
 
 
 class SqlReader:
@@ -57,7 +54,6 @@ class SqlReader:
         """
         require_library(driver.sqlite_version)
         self._path = path
-        self._revision = newest_revision()
 
     @contextmanager
     def read(self) -> Iterator[Snapshot]:
@@ -124,5 +120,4 @@ class SqlReader:
         if mark != APPLICATION:
             raise ForeignDatabaseError(f"`{self._path}` is no database of a daemon")
         connection.execute("BEGIN")
-        if connection.execute(_TOUCH).fetchall() != [(self._revision,)]:
-            raise NewerDatabaseError(f"`{self._path}` is of another version than this program")
+        require_schema(connection, self._path)

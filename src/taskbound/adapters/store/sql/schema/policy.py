@@ -1,0 +1,50 @@
+"""The tables of policy bundles; see the rules of the schema."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import PrimaryKeyConstraint, Table
+
+from taskbound.adapters.store.sql.schema.columns import METADATA, bytes_column, text_column, whole_column
+
+__all__ = ["activations", "bundles", "bundles_in_force"]
+
+bundles: Final = Table(
+    "bundles",
+    METADATA,
+    text_column("namespace"),
+    text_column("digest"),
+    bytes_column("archive"),
+    text_column("author"),
+    whole_column("at"),
+    text_column("note"),
+    whole_column("record"),
+    PrimaryKeyConstraint("namespace", "digest"),
+    sqlite_strict=True,
+)
+
+activations: Final = Table(
+    "activations",
+    METADATA,
+    text_column("namespace"),
+    whole_column("epoch"),
+    text_column("digest"),
+    text_column("how"),
+    text_column("actor"),
+    whole_column("at"),
+    whole_column("record"),
+    PrimaryKeyConstraint("namespace", "epoch"),
+    sqlite_strict=True,
+)
+
+bundles_in_force: Final = Table(
+    "bundles_in_force",
+    METADATA,
+    text_column("namespace"),
+    whole_column("epoch"),
+    text_column("digest"),
+    PrimaryKeyConstraint("namespace"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
