@@ -14,7 +14,7 @@ from pathlib import Path
 
 import taskbound
 from dev import commands, operations
-from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
+from taskbound.core.errors import TaskboundError
 from taskbound.core.scope.schema import scope_schema
 from taskbound.core.tool.file.schema import tool_file_schema
 from taskbound.surfaces.network.openapi import describe
@@ -30,13 +30,13 @@ NETWORK = "docs/reference/network-api.md"
 OPENAPI = "docs/reference/openapi.json"
 ORIGIN = "http://127.0.0.1:8700"
 
-_FAMILIES = ((MalformedError, "malformed"), (DeniedError, "denied"), (UnavailableError, "unavailable"))
 _ERRORS_HEAD = """\
 # Errors
 
 Every way in which Taskbound says no. The code is stable: scripts and models may rely on it. The family says
-who can act: *malformed* means fix the input, *denied* means ask someone or do something else, *unavailable*
-means try again later, and nothing was allowed meanwhile. Each surface maps every code in its `errors.py`.
+who can act: *malformed* means fix the input, *tampered* that the audit log, or what vouches for it, is not
+what it claims to be, *denied* means ask someone or do something else, *unavailable* means try again later,
+and nothing was allowed meanwhile. It decides how [a command ends](cli.md#how-it-ends).
 
 This page is made from the code by `dev/docs`.
 
@@ -127,9 +127,8 @@ def errors_page(classes: tuple[type[TaskboundError], ...]) -> str:
     """The page that lists every error: code, family, meaning, remedy."""
     rows = []
     for one in classes:
-        family = next((name for base, name in _FAMILIES if issubclass(one, base)), "")
         meaning = (inspect.getdoc(one) or "").split("\n", 1)[0]
-        cells = (f"`{one.code}`", family, meaning, one.remedy)
+        cells = (f"`{one.code}`", one.family, meaning, one.remedy)
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
     return _ERRORS_HEAD + "".join(rows)
 

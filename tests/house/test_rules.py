@@ -317,15 +317,13 @@ def test_a_code_that_two_errors_share_is_found() -> None:
     assert list(faults.codes_are_unique([TaskboundError, DeniedError])) == []
 
 
-def test_a_code_that_a_surface_does_not_map_is_found() -> None:
-    found = faults.codes_are_mapped(
-        {"a", "b"}, {"cli": {"a": 1, "c": 2}, "api": {"a": 1, "b": 2}, "gateway": None}
-    )
-    assert [(Path(one.path).parent.name, one.name) for one in found] == [
-        ("cli", "b"),
-        ("cli", "c"),
-        ("gateway", ""),
-    ]
+class StrayError(TaskboundError):
+    code: ClassVar[str] = "stray"
+
+
+def test_an_error_of_no_family_is_found() -> None:
+    found = list(faults.families_are_known([TaskboundError, DeniedError, StrayError]))
+    assert [one.name for one in found] == ["StrayError"]
 
 
 def test_an_exemption_covers_its_rule_and_place_only() -> None:

@@ -1,13 +1,15 @@
-"""Every error of Taskbound, in three families by who can act on it.
+"""Every error of Taskbound, in families by who can act on it.
 
     TaskboundError
     ├── MalformedError      fix the input
+    │   └── TamperedError   keep the evidence (`core.audit.errors`)
     ├── DeniedError         ask someone, or do something else
     └── UnavailableError    try again later; nothing was allowed
 
-Each class has a stable ``code``; only surfaces turn a code into a problem, a
-JSON-RPC error, an exit status or a page. Text is lower case, without a stop,
-user input in backticks, never a secret. A ``remedy`` says what to do next.
+Each class has a stable ``code``. Its ``family`` decides the exit status, the HTTP status, the JSON-RPC code
+and the level of the log line (`FAMILIES`); a surface lists only codes for which its protocol has a status of
+its own. Text is lower case, without a stop, user input in backticks, never a secret. A ``remedy`` says what
+to do next.
 
 What Python itself shows of one, as ``str`` and in a traceback, is a line each: the text, the place in the
 input, what to do with the code. All of it is escaped; ``message``, ``where`` and ``advice`` are as they were
@@ -16,9 +18,45 @@ given.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
-__all__ = ["DeniedError", "MalformedError", "TaskboundError", "UnavailableError", "error_classes"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "FAMILIES",
+    "DeniedError",
+    "Family",
+    "MalformedError",
+    "TaskboundError",
+    "UnavailableError",
+    "error_class",
+    "error_classes",
+]
+
+
+class Family(NamedTuple):
+    """How each surface reports the errors of one family."""
+
+    exit_status: int
+    http_status: int
+    rpc_code: int
+    log_level: int
+    """As `logging` numbers them. What a caller did wrong is no news for those who run the daemon."""
+
+
+_DEBUG: Final = 10
+_WARNING: Final = 30
+FAMILIES: Final[Mapping[str, Family]] = {
+    "": Family(1, 500, -32603, _DEBUG),
+    "malformed": Family(2, 400, -32602, _DEBUG),
+    "tampered": Family(5, 400, -32602, _DEBUG),
+    "denied": Family(3, 403, -32603, _DEBUG),
+    "unproven": Family(3, 401, -32603, _DEBUG),
+    "unavailable": Family(4, 503, -32603, _WARNING),
+}
+"""By name; the empty name is that of an unexpected error. No class is `unproven`: the daemon gives that to a
+fault about a proof (`wire.connection.Fault`)."""
 
 
 class _Notes:
@@ -37,6 +75,7 @@ class TaskboundError(Exception):
     """Anything that Taskbound says no to; catch this to catch all of it."""
 
     code: ClassVar[str] = "error"
+    family: ClassVar[str] = ""
     remedy: ClassVar[str] = ""
     __notes__ = _Notes()  # a list, for whoever reads it of an error
 
@@ -78,18 +117,21 @@ class MalformedError(TaskboundError):
     """The input can't be read as what it claims to be."""
 
     code = "malformed"
+    family = "malformed"
 
 
 class DeniedError(TaskboundError):
     """The answer is no, with a reason that someone can change."""
 
     code = "denied"
+    family = "denied"
 
 
 class UnavailableError(TaskboundError):
     """Something that the answer needs could not be reached; nothing was allowed."""
 
     code = "unavailable"
+    family = "unavailable"
 
 
 def _again(kind: type[TaskboundError], args: tuple[object, ...], state: dict[str, object]) -> TaskboundError:
@@ -114,3 +156,8 @@ def error_classes() -> tuple[type[TaskboundError], ...]:
         if one.__module__.startswith("taskbound."):  # a program's own subclass has a code of its own making
             found[one.code] = one
     return tuple(found[code] for code in sorted(found))
+
+
+def error_class(code: str) -> type[TaskboundError] | None:
+    """The class that has this code, of those that were imported."""
+    return next((one for one in error_classes() if one.code == code), None)

@@ -136,7 +136,7 @@ class Fault(Message, frozen=True, tag="fault", tag_field="is"):
     advice: str = ""
     where: str = ""
     family: str = ""
-    """`malformed`, `denied` or `unavailable`; `unproven` when what was shown is nobody's proof."""
+    """One of `core.errors.FAMILIES`; `unproven` when what was shown is nobody's proof."""
     acr: str = ""
     """Of `step-up` alone (RFC 9470): how the person has to sign in, ways by a space; empty for any."""
     within: int = 0

@@ -201,8 +201,6 @@ class Failure(Message, frozen=True, tag="failure", tag_field="is"):
     """The server is not started, and why."""
 
     fault: Fault
-    denied: bool
-    """Whether somebody has to change something first; otherwise it may be tried again."""
 
 
 class Entries(Message, frozen=True, tag="entries", tag_field="is"):

@@ -25,7 +25,6 @@ from taskbound.wiring.failed import tell_failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from taskbound.core.credential.static import Reader, Workstation
     from taskbound.core.tool import Binding, Slot
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
@@ -115,7 +114,6 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         host_helper=_host_helper,
         join=_join,
         serve_hosts=_serve_hosts,
-        discover=_discover,
         read_secret=_read_secret,
         verify=_verify,
         gateway=_gateway,
@@ -347,19 +345,6 @@ def _serve_hosts(credentials: Sequence[TaskCredential]) -> ServedHosts:
     from taskbound.wiring.ssh import ServedHosts  # noqa: PLC0415 -- as above
 
     return ServedHosts(credentials)
-
-
-def _discover(
-    *,
-    account: str,
-    folder: str,
-    clients: Callable[[str], Mapping[str, Reader]],
-    projects: Mapping[str, Reader],
-) -> Workstation:
-    """Look through an account's files, in this process."""
-    from taskbound.adapters.discovery.looking import look_through  # noqa: PLC0415 -- as above
-
-    return look_through(account=account, folder=folder, clients=clients, projects=projects)
 
 
 def _egress_of(place: Place) -> Path:

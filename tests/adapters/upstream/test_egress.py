@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("code", "denied", "kind", "words"),
+    ("code", "family", "kind", "words"),
     [
-        ("credential-held", False, CredentialHeldError, "why"),
-        ("credential-refused", True, EgressRefusedError, "why [credential-refused]"),
-        ("broker-unavailable", False, EgressUnavailableError, "why [broker-unavailable]"),
+        ("credential-held", "unavailable", CredentialHeldError, "why"),
+        ("credential-refused", "denied", EgressRefusedError, "why [credential-refused]"),
+        ("broker-unavailable", "unavailable", EgressUnavailableError, "why [broker-unavailable]"),
     ],
 )
 def test_server_that_the_egress_does_not_start_fails_with_the_reason_and_its_kind(
-    tmp_path: Path, code: str, *, denied: bool, kind: type[TaskboundError], words: str
+    tmp_path: Path, code: str, family: str, kind: type[TaskboundError], words: str
 ) -> None:
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        fault = Fault(code=code, message="why", advice="do this")
-        writer.write(encode_frame(Failure(fault=fault, denied=denied)))
+        fault = Fault(code=code, message="why", advice="do this", family=family)
+        writer.write(encode_frame(Failure(fault=fault)))
         await writer.drain()
         writer.close()
 

@@ -10,10 +10,12 @@ import pytest
 
 from dev.commands import commands
 from taskbound import __version__
-from taskbound.core.errors import DeniedError, MalformedError, UnavailableError, error_classes
+from taskbound.core.audit import TamperedError
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError, error_classes
+from taskbound.ports.store import StoreBehindError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.cli.app import run
-from taskbound.surfaces.cli.errors import CODES, status_of
+from taskbound.surfaces.cli.errors import status_of
 from taskbound.surfaces.cli.plugs import Place
 from taskbound.wire.connection import Fault
 from taskbound.wiring.cli import make_plugs, own_command
@@ -297,22 +299,42 @@ def test_every_error_of_the_command_line_says_what_to_do() -> None:
     assert [one.code for one in ours if not one.remedy] == ["declined"], "a no needs no advice"
 
 
-def test_every_error_code_has_a_status_of_its_family() -> None:
-    assert set(CODES.values()) <= {1, 2, 3, 4, 5}
-    assert CODES["no-task"] == 3
-    assert CODES["tampered"] == 5
+@pytest.mark.parametrize(
+    ("family", "status"),
+    [
+        (TaskboundError, 1),
+        (MalformedError, 2),
+        (DeniedError, 3),
+        (UnavailableError, 4),
+        (TamperedError, 5),
+    ],
+)
+def test_error_ends_a_command_with_the_exit_status_of_its_family(
+    family: type[TaskboundError], status: int
+) -> None:
+    assert status_of(type("OddError", (family,), {"code": "odd"})("no")) == status
 
 
-def test_a_code_of_a_newer_daemon_counts_as_a_denial() -> None:
-    assert status_of(RefusedByDaemonError(Fault(code="from-the-future", message="no"))) == 3
-    assert status_of(RefusedByDaemonError(Fault(code="no-data-directory", message="no"))) == 4
+def test_store_that_lacks_what_was_seen_of_it_ends_a_command_as_tampered() -> None:
+    fault = Fault(code="store-behind", message="no", family="unavailable")
+    assert status_of(RefusedByDaemonError(fault)) == status_of(StoreBehindError("no")) == 5
 
 
-def test_an_error_without_a_row_counts_by_its_family() -> None:
-    families = ((MalformedError, 2), (DeniedError, 3), (UnavailableError, 4))
-    for family, status in families:
-        one = type("OddError", (family,), {"code": "odd"})("no")
-        assert status_of(one) == status
+@pytest.mark.parametrize(
+    ("family", "status"),
+    [
+        ("malformed", 2),
+        ("denied", 3),
+        ("unproven", 3),
+        ("unavailable", 4),
+        ("tampered", 5),
+        ("", 3),
+        ("new", 3),
+    ],
+)
+def test_daemons_fault_ends_a_command_with_the_exit_status_of_its_family(family: str, status: int) -> None:
+    fault = Fault(code="from-the-future", message="no", family=family)
+    assert status_of(RefusedByDaemonError(fault)) == status
 
 
 @pytest.mark.parametrize(("level", "whole"), [("debug", True), ("info", False)])

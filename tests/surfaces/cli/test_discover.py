@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.surfaces.cli.minted import WORD, Setting, setting
+from tests.house.tree import ROOT
+from tests.surfaces.cli.minted import FENCE, WORD, Setting, setting
+from tests.surfaces.cli.test_credentials_guide import agrees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+GUIDE = (ROOT / "docs/guides/discover.md").read_text(encoding="utf-8")
 HOSTILE = "x\x1b]0;owned\x07\u202e\n"
 
 
@@ -77,3 +81,26 @@ def test_a_target_that_is_none_refuses(here: Setting) -> None:
     ended = here.place("credential", "discover", "--target", "none")
     assert ended.status == 2
     assert "no target is named `none`" in ended.err
+
+
+def as_written(line: str) -> str:
+    """A line of the guide's table, or of ours, without what differs from one machine and day to the next."""
+    return re.sub(r" {2,}", "  ", re.sub(r"now \(\d+ open\)", "now (1 open)", line)).rstrip()
+
+
+@pytest.mark.timeout(120)
+def test_every_statement_and_command_of_the_guide_does_what_the_guide_says() -> None:
+    commands = 0
+    with setting() as one:
+        one.ready()
+        for block in FENCE.finditer(GUIDE):
+            if block["kind"] == "sql":
+                one.sql(block["body"])
+            elif not block["kind"]:
+                line, *written = block["body"].removeprefix("$ ").rstrip("\n").split("\n")
+                ended = one.typed(line)
+                assert ended.status == 1, (line, ended)
+                lines = [as_written(each) for each in (ended.err + ended.out).splitlines()]
+                assert agrees(lines, [as_written(each) for each in written]), "\n".join(lines)
+                commands += 1
+    assert commands == 1

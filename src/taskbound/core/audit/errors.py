@@ -1,6 +1,6 @@
 """What the audit log's readers say when the log is not what it claims to be.
 
-The family of `TamperedError` is `MalformedError`: the input (an export, a record, a note, a proof) is not
+`TamperedError` is a `MalformedError`: the input (an export, a record, a note, a proof) is not
 what it claims to be. Nobody can grant an exception to that (`DeniedError`), and asking again changes nothing
 (`UnavailableError`). Bytes that can't be read as a record, a note or a proof at all are in the same tree:
 whoever can change a byte of a log can also make it unreadable, and neither may pass for a lesser fault.
@@ -59,6 +59,7 @@ class TamperedError(MalformedError):
     """The log, or what vouches for it, is not what it claims to be."""
 
     code = "tampered"
+    family = "tampered"
     remedy = "keep this copy as evidence and compare it with another copy or an older checkpoint"
 
 

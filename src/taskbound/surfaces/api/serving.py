@@ -23,12 +23,11 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import RequestRefused
 from taskbound.core.decision import TooManyRefusalsError
-from taskbound.core.errors import MalformedError
+from taskbound.core.errors import MalformedError, error_class
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.flows.credential.counting import count_credentials
 from taskbound.surfaces.api.fronts import require_front
 from taskbound.surfaces.api.network import require_api
-from taskbound.surfaces.http.errors import CODES
 from taskbound.wire import network as wire
 from taskbound.wire.connection import Done
 
@@ -71,7 +70,7 @@ async def note_refused(daemon: Daemon, connection: Connection, ask: wire.TellRef
         MalformedError: It names no error or operation of ours.
     """
     _require_listener(daemon, connection)
-    if ask.code not in CODES or (ask.operation and ask.operation not in _NAMES):
+    if error_class(ask.code) is None or (ask.operation and ask.operation not in _NAMES):
         raise MalformedError("what was refused names no error or operation of ours")
     if not 1 <= ask.times <= _TIMES:
         raise MalformedError("what was refused was so many times, which can't be")

@@ -1,14 +1,10 @@
-"""Why the broker does nothing in a target, and which errors last until somebody changes something."""
+"""Why the broker does nothing in a target."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Final
-
-from taskbound.core.errors import DeniedError, UnavailableError, error_classes
+from taskbound.core.errors import DeniedError, UnavailableError
 
 __all__ = [
-    "CODES",
     "EpochUntoldError",
     "KeptMissingError",
     "NotShowingError",
@@ -60,23 +56,3 @@ class UnknownKindError(UnavailableError):
 
     code = "no-such-kind"
     remedy = "run a broker of the daemon's version"
-
-
-class _Lasting(Mapping[str, bool]):
-    """Of each code that is known now, whether somebody has to change something; from the tree of errors."""
-
-    def __getitem__(self, code: str) -> bool:
-        for one in error_classes():
-            if one.code == code:
-                return not issubclass(one, UnavailableError)
-        raise KeyError(code)
-
-    def __iter__(self) -> Iterator[str]:
-        return (one.code for one in error_classes())
-
-    def __len__(self) -> int:
-        return len(error_classes())
-
-
-CODES: Final[Mapping[str, bool]] = _Lasting()
-"""Every error code of Taskbound, and whether it lasts until somebody changes something."""

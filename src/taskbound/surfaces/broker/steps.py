@@ -31,11 +31,11 @@ from taskbound.core.credential import (
     name_of,
 )
 from taskbound.core.dataclass import dataclass
-from taskbound.core.errors import TaskboundError
+from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.flows.credential.minting import require_mintable
 from taskbound.flows.credential.renewing import require_renewable
 from taskbound.ports.target import Gone, Keeps, Shown, TargetUnreachedError
-from taskbound.surfaces.broker.errors import CODES, OtherTargetError
+from taskbound.surfaces.broker.errors import OtherTargetError
 from taskbound.surfaces.broker.targets import called
 from taskbound.wire.broker import TellFailed, TellGone, TellLeft, TellMinted, TellRenewed, TellSeen
 
@@ -233,7 +233,7 @@ def _fail(
     desk: Desk, namespace: str, credential: str, grip: Grip, error: TaskboundError, *, unsent: bool = False
 ) -> None:
     """Say what was met (rule 5); what lasts until somebody changes something, louder."""
-    lasting = CODES.get(error.code, True)
+    lasting = not isinstance(error, UnavailableError)
     level = logging.WARNING if lasting else logging.INFO
     _log.log(level, "%s: %s [%s]", credential, error.message, error.code)
     trouble = error.message[:_WORDS]

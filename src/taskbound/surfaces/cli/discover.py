@@ -1,11 +1,10 @@
 """`taskbound credential discover`: what outlives its purpose, and whom to ask about it.
 
-1. Nothing is changed: not in a target, and not in a file.
-2. Of targets the broker tells what stands in them beside what is minted here. Each is asked by itself, all at
-   the same time: one that can't be seen is named with the reason, and hides no other.
-3. With `--here` this process looks through an account's files, and asks nobody (`discover_here`).
-4. The status is 1 when anything was found, when a target or a file could not be looked at, or when a look is
-   not whole: its bounds ended it, or rights were missing. What no look sees is named, and makes no status.
+1. Nothing is changed in a target.
+2. The broker lists what stands in targets beside what is minted here. Each is asked by itself, all at the
+   same time: one that can't be seen is named with the reason, and hides no other.
+3. The status is 1 when anything was found, when a target could not be looked at, or when a look is not whole:
+   its bounds ended it, or rights were missing. What no look sees is named, and makes no status.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import typer
 
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.credential import app
-from taskbound.surfaces.cli.discover_here import NOT_WHOLE, look_here, show_here
 from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, moment, shown
@@ -38,6 +36,7 @@ _AT_ONCE: Final = 16
 """Targets that are asked for at the same time."""
 _PATIENCE: Final = 15.0
 """Seconds that the answer of one target is waited for: longer than the daemon waits."""
+_NOT_WHOLE: Final = "the look is not whole: there may be more, and worse"
 _WHOSE: Final = {"others": "others", "admin": "the broker", "installation": "another installation"}
 _REACH: Final = {"all": "everything", "beyond": "beyond data", "data": "data"}
 
@@ -68,46 +67,21 @@ TargetsOption = Annotated[
 @command(
     app,
     "discover",
-    examples="taskbound credential discover\n"
-    "taskbound credential discover --target orders-db --json\n"
-    "taskbound credential discover --here\n"
-    "taskbound credential discover --here --user agent --json",
+    examples="taskbound credential discover\ntaskbound credential discover --target orders-db --json",
 )
-def discover(
-    session: Session,
-    *,
-    target: TargetsOption = None,
-    here: Annotated[
-        bool, typer.Option("--here", help="Look for static secrets in files of this machine instead.")
-    ] = False,
-    user: Annotated[
-        str, typer.Option("--user", metavar="NAME", help="With `--here`: what this account can read.")
-    ] = "",
-    folder: Annotated[
-        str, typer.Option("--folder", metavar="DIR", help="With `--here`: look here, not in its home.")
-    ] = "",
-) -> None:
-    """List what outlives its purpose: what stands in targets and was not minted here, or secrets in files.
+def discover(session: Session, *, target: TargetsOption = None) -> None:
+    """List what outlives its purpose: what stands in targets and was not minted here.
 
-    Nothing is changed, and no secret is shown. The status is 1 when anything was found, a target or a file
-    could not be looked at, or a look is not whole.
+    Nothing is changed, and no secret is shown. The status is 1 when anything was found, a target could not be
+    looked at, or a look is not whole.
     """
-    if here and target:
-        raise BadInputError("`--here` and `--target` are two things", remedy="give one of them")
-    if (user or folder) and not here:
-        raise BadInputError("`--user` and `--folder` are about files", remedy="say `--here` too")
-    if here:
-        status = show_here(session, look_here(session, user=user, folder=folder))  # 3
-        if status:
-            raise typer.Exit(status)
-        return
     found = _targets(session, tuple(dict.fromkeys(target or ())))
     if session.screen.json:
         session.screen.document(found)
     else:
         _show_targets(session, found)
     if found.unseen or any(one.count or not one.whole for one in found.targets):
-        raise typer.Exit(1)  # 4
+        raise typer.Exit(1)  # 3
 
 
 def _targets(session: Session, wanted: Sequence[str]) -> DiscoveredTargets:
@@ -152,7 +126,7 @@ def _show_targets(session: Session, found: DiscoveredTargets) -> None:
         for note in one.notes:
             screen.line(f"not seen: {shown(Words(note))}")
         if not one.whole:
-            screen.line(NOT_WHOLE)
+            screen.line(_NOT_WHOLE)
     for lost in found.unseen:
         text = f"error: {shown(lost.target)} can't be seen: {shown(Words(lost.message))} [{shown(lost.code)}]"
         screen.note(text, "red")

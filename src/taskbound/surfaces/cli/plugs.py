@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskbound.core.audit import Verify
-    from taskbound.core.credential.static import Reader, Workstation
     from taskbound.core.tool import Binding, Slot
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
@@ -27,7 +26,6 @@ __all__ = [
     "BegunAnew",
     "Copies",
     "CopyMade",
-    "Discovering",
     "HelperFile",
     "Joining",
     "Later",
@@ -314,31 +312,6 @@ class ServedHosts(Protocol):
         """
 
 
-class Discovering(Protocol):
-    """Looks through an account's files for static secrets, and changes nothing."""
-
-    def __call__(
-        self,
-        *,
-        account: str,
-        folder: str,
-        clients: Callable[[str], Mapping[str, Reader]],
-        projects: Mapping[str, Reader],
-    ) -> Workstation:
-        """What was found, and what was not looked at.
-
-        Args:
-            account: The name of an account; empty for our own.
-            folder: The folder to look through; empty for the account's home.
-            clients: The configurations of MCP clients, by absolute path, for a home.
-            projects: The same of the folder of a project, by names below it.
-
-        Raises:
-            KeyError: There is no such account.
-            NotADirectoryError: There is no such folder.
-        """
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugs:
     """The outside of this process, as callables."""
@@ -374,7 +347,6 @@ class Plugs:
     join: Joining
     serve_hosts: Callable[[Sequence[TaskCredential]], ServedHosts]
     """Make ready to serve these, all of hosts; `TaskboundError` where one can't be."""
-    discover: Discovering
     read_secret: Callable[[str], str]
     """One line from a pipe, or typed unseen at a terminal that shows these words; empty at the end."""
     verify: Verify

@@ -1,13 +1,12 @@
-"""What the egress refuses, and what a gateway is told of each error: whether trying again could help."""
+"""What the egress refuses, and the fault that it reports to a gateway."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError, error_classes
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire.connection import Fault
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool.leak import Leaks
 
 __all__ = [
-    "CODES",
     "HELD_BACK",
     "NoSingleTaskError",
     "NotGivenError",
@@ -112,31 +110,17 @@ class PermitLapsedError(UnavailableError):
     remedy = "have the call decided anew"
 
 
-class _Lasting(Mapping[str, bool]):
-    """Of each code that is known now, whether somebody has to change something; from the tree of errors."""
-
-    def __getitem__(self, code: str) -> bool:
-        for one in error_classes():
-            if one.code == code:
-                return not issubclass(one, UnavailableError)
-        raise KeyError(code)
-
-    def __iter__(self) -> Iterator[str]:
-        return (one.code for one in error_classes())
-
-    def __len__(self) -> int:
-        return len(error_classes())
-
-
-CODES: Final[Mapping[str, bool]] = _Lasting()
-"""Every error code of Taskbound, and whether it lasts until somebody changes something."""
-
-
 def fault_of(error: TaskboundError) -> Fault:
     """The error as one message: the daemon's own when it is the daemon's."""
     if isinstance(error, RefusedByDaemonError):
         return error.fault
-    return Fault(code=error.code, message=error.message, advice=error.advice, where=error.where)
+    return Fault(
+        code=error.code,
+        message=error.message,
+        advice=error.advice,
+        where=error.where,
+        family=error.family,
+    )
 
 
 def fault_without(error: TaskboundError, leaks: Leaks) -> Fault:
@@ -144,5 +128,5 @@ def fault_without(error: TaskboundError, leaks: Leaks) -> Fault:
     fault = fault_of(error)
     detail = str(getattr(error, "detail", ""))
     if leaks.cut_in(fault.message, fault.advice, detail):
-        return Fault(code=SecretInAnswerError.code, message=HELD_BACK, advice=SecretInAnswerError.remedy)
+        return fault_of(SecretInAnswerError(HELD_BACK))
     return msgspec.structs.replace(fault, message=f"{fault.message}; it said: {detail}") if detail else fault

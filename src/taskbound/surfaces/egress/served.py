@@ -33,13 +33,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from taskbound.core.errors import DeniedError, TaskboundError
+from taskbound.core.errors import TaskboundError
 from taskbound.core.tool.argument import filled
 from taskbound.core.tool.leak import Leaks
 from taskbound.ports.upstream import Answered, Errored, Logged, NoAnswer, NotSent, Turn
 from taskbound.surfaces.egress.asked import Asked, Open, Sent
 from taskbound.surfaces.egress.errors import (
-    CODES,
     HELD_BACK,
     NotStartedError,
     OtherActError,
@@ -120,7 +119,7 @@ class Served:
         except TaskboundError as error:
             fault = fault_without(error, self._leaks)
             self._filled.end()
-            return wire.Failure(fault=fault, denied=CODES.get(fault.code, isinstance(error, DeniedError)))
+            return wire.Failure(fault=fault)
         self.upstream = upstream
         self._filled.serve(upstream)
         return wire.Started(era=upstream.era, methods=upstream.methods, logs=upstream.logs)

@@ -9,27 +9,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
-from taskbound.core.errors import DeniedError, MalformedError, UnavailableError, error_classes
+from taskbound.core.errors import FAMILIES, DeniedError, MalformedError, UnavailableError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire.mcp.era import SUPPORTED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.errors import TaskboundError
 
 __all__ = [
-    "CODES",
     "INTERNAL_ERROR",
     "INVALID_PARAMS",
     "INVALID_REQUEST",
-    "IN_RESULT",
     "METHOD_NOT_FOUND",
     "MISSING_CAPABILITY",
     "PARSE_ERROR",
+    "RPC_CODES",
     "UNSUPPORTED_VERSION",
     "AlreadyInitializedError",
     "BadRepinError",
@@ -47,8 +47,6 @@ __all__ = [
     "rpc_code",
 ]
 
-IN_RESULT: Final = 0
-"""Not a JSON-RPC error: the answer is a tool result with `isError`."""
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
@@ -152,7 +150,7 @@ def _codes(code: int, words: str) -> dict[str, int]:
     return dict.fromkeys(words.split(), code)
 
 
-_ANSWERED_AS_ERRORS: Final[Mapping[str, int]] = {
+RPC_CODES: Final[Mapping[str, int]] = {
     **_codes(
         PARSE_ERROR,
         "bad-frame byte-order-mark bare-return duplicate-key empty-document half-message lone-surrogate"
@@ -180,30 +178,6 @@ _ANSWERED_AS_ERRORS: Final[Mapping[str, int]] = {
 }
 
 
-class _Codes(Mapping[str, int]):
-    """What becomes of every code: a JSON-RPC error for those above, and a refused call for all others.
-
-    Most codes are the daemon's: they reach this process as words in an answer, and never as a class.
-    """
-
-    def __getitem__(self, code: str) -> int:
-        if code in _ANSWERED_AS_ERRORS:
-            return _ANSWERED_AS_ERRORS[code]
-        if code in {one.code for one in error_classes()}:
-            return IN_RESULT
-        raise KeyError(code)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter({*_ANSWERED_AS_ERRORS, *(one.code for one in error_classes())})
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
-
-CODES: Final[Mapping[str, int]] = _Codes()
-"""Every error code of Taskbound, and the JSON-RPC code that it becomes."""
-
-
 def code_of(error: TaskboundError) -> str:
     """The stable word of an error: the daemon's own when it is the daemon's."""
     return error.fault.code if isinstance(error, RefusedByDaemonError) else error.code
@@ -211,10 +185,10 @@ def code_of(error: TaskboundError) -> str:
 
 def rpc_code(error: TaskboundError) -> int:
     """The JSON-RPC code of an error that is answered as one."""
-    found = _ANSWERED_AS_ERRORS.get(code_of(error))
+    found = RPC_CODES.get(code_of(error))
     if found is not None:
         return found
-    return INVALID_PARAMS if isinstance(error, MalformedError) else INTERNAL_ERROR
+    return FAMILIES[error.family].rpc_code
 
 
 def data_of(error: TaskboundError) -> bytes:

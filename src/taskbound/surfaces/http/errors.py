@@ -1,24 +1,18 @@
-"""What is refused before a request means anything, and the status of every error by its family.
+"""What is refused before a request means anything, and the statuses that are not the family's (`FAMILIES`).
 
-1. A malformed request is 400, one that is denied 403, what can't be done now 503, what nobody foresaw 500.
-2. What HTTP has a status of its own for has that one. A surface may know better for what it answers itself.
+A surface may know better for what it answers itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from taskbound.core.errors import (
-    DeniedError,
-    MalformedError,
-    TaskboundError,
-    UnavailableError,
-    error_classes,
-)
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
-    "CODES",
     "STATUSES",
     "BadHttpError",
     "ContentTypeError",
@@ -32,7 +26,6 @@ __all__ = [
     "TooManyRequestsError",
     "UnknownPathError",
     "VerbError",
-    "family_status",
 ]
 
 
@@ -131,38 +124,6 @@ STATUSES: Final[Mapping[str, int]] = {
     "head-too-large": 431,
 }
 """Rule 2."""
-_FAMILIES: Final[tuple[tuple[type[TaskboundError], int], ...]] = (
-    (MalformedError, 400),
-    (DeniedError, 403),
-    (UnavailableError, 503),
-)
-_UNFORESEEN: Final = 500
-
-
-def family_status(kind: type[TaskboundError]) -> int:
-    """The HTTP status of an error of this class (rules 1 and 2)."""
-    by_family = next((status for family, status in _FAMILIES if issubclass(kind, family)), _UNFORESEEN)
-    return STATUSES.get(kind.code, by_family)
-
-
-class _Codes(Mapping[str, int]):
-    """The status of each code that is known now; made from the tree of errors, so that none is missing."""
-
-    def __getitem__(self, code: str) -> int:
-        for one in error_classes():
-            if one.code == code:
-                return family_status(one)
-        raise KeyError(code)
-
-    def __iter__(self) -> Iterator[str]:
-        return (one.code for one in error_classes())
-
-    def __len__(self) -> int:
-        return len(error_classes())
-
-
-CODES: Final[Mapping[str, int]] = _Codes()
-"""Every error code of Taskbound, and its HTTP status."""
 
 
 class TooManyRequestsError(UnavailableError):

@@ -1,6 +1,6 @@
 """What the API refuses itself, and the status and problem of every error.
 
-1. The status is the family's (`surfaces.http.errors`), unless the code has one of its own here.
+1. The status is the family's (`core.errors.FAMILIES`), unless the code has one of its own here.
 2. A request that shows no proof, or a bad one, is 401 whatever its error's code.
 3. What the daemon says of a fault's family counts: most of its errors are no classes of this process.
 4. What is asked about and isn't there is 404: its error's code says that it is unknown.
@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
-from taskbound.surfaces.http.errors import CODES, STATUSES
+from taskbound.core.errors import FAMILIES, DeniedError, MalformedError, UnavailableError
+from taskbound.surfaces.http.errors import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "CODES",
     "ApiBusyError",
     "BadBodyError",
     "BadCursorError",
@@ -74,8 +73,6 @@ _STATUS: Final[Mapping[str, int]] = {
     "too-many-open": 429,
     "too-many-refusals": 429,
 }
-_FAMILIES: Final[Mapping[str, int]] = {"malformed": 400, "denied": 403, "unavailable": 503, "unproven": 401}
-_UNFORESEEN: Final = 500
 _ABSENT: Final = 404
 
 
@@ -84,10 +81,11 @@ def status_of(code: str, family: str) -> int:
 
     Args:
         code: Its code.
-        family: `malformed`, `denied`, `unavailable`, or `unproven` for what can't be taken for anybody's.
+        family: One of `FAMILIES`; any other counts as an unexpected error.
     """
+    status = FAMILIES.get(family, FAMILIES[""]).http_status
     if family == "unproven":
-        return _FAMILIES[family]  # 2
+        return status  # 2
     if family == "denied" and code.startswith("unknown-"):
         return _ABSENT  # 4
-    return _STATUS.get(code, _FAMILIES.get(family, _UNFORESEEN))
+    return _STATUS.get(code, status)

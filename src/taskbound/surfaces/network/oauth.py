@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.dataclass import dataclass
-from taskbound.core.errors import MalformedError, UnavailableError
 from taskbound.core.token.exchange import GRANT, OAUTH_ERRORS
 from taskbound.surfaces.http.errors import TooManyRequestsError
 from taskbound.surfaces.network.form import read_form
@@ -140,23 +139,12 @@ def _plain(answer: TokenGiven) -> dict[str, object]:
 
 def _name(error: TaskboundError | Fault, *, granting: bool) -> str:
     """What OAuth calls it (rule 2)."""
-    family = error.family if isinstance(error, Fault) else _family(error)
-    if family == "unavailable" or not family:
+    if error.family in {"unavailable", ""}:
         return "temporarily_unavailable"
-    if family == "unproven":
+    if error.family == "unproven":
         return "invalid_client"
     if error.where == "DPoP":
         return "invalid_dpop_proof"  # RFC 9449 §5
     return OAUTH_ERRORS.get(
-        error.code, "invalid_grant" if granting and family == "denied" else "invalid_request"
+        error.code, "invalid_grant" if granting and error.family == "denied" else "invalid_request"
     )
-
-
-def _family(error: TaskboundError) -> str:
-    match error:
-        case UnavailableError():
-            return "unavailable"
-        case MalformedError():
-            return "malformed"
-        case _:
-            return "denied"

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.dataclass import dataclass
-from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 from taskbound.core.policy.step_up import StepUpError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.http.errors import VerbError
@@ -95,8 +94,7 @@ def problem_of(error: TaskboundError | Fault, metadata: str, tried: str = "") ->
     scheme = BEARER if tried[: len(BEARER)].lower() == BEARER.lower() else DPOP  # 4
     if isinstance(error, RefusedByDaemonError):
         error = error.fault
-    family = _family(error)
-    status = status_of(error.code, family)
+    status = status_of(error.code, error.family)
     headers: list[tuple[str, str]] = []
     if error.code == StepUpError.code:
         wrong = "insufficient_user_authentication"
@@ -153,15 +151,3 @@ def _wrong(code: str) -> str:
         return ""
     proof = code == "replayed" or (code.startswith("dpop-") and code not in _OF_TOKEN)
     return "invalid_dpop_proof" if proof else "invalid_token"
-
-
-def _family(error: TaskboundError | Fault) -> str:
-    match error:
-        case MalformedError():
-            return "malformed"
-        case DeniedError():
-            return "denied"
-        case UnavailableError():
-            return "unavailable"
-        case _:
-            return getattr(error, "family", "")

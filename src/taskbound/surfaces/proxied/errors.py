@@ -1,16 +1,14 @@
 """Why a request that a proxy shows does not pass, where the verifier's own errors don't say it.
 
 Which status a refusal has is the verifier's word (`sdk.verify.refused`), and what becomes of it the proxy's
-(`proxy`); the table of all codes is HTTP's.
+(`proxy`).
 """
 
 from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, UnavailableError
-from taskbound.surfaces.http.errors import CODES
 
 __all__ = [
-    "CODES",
     "AskerLeftError",
     "BodyUnseenError",
     "GuardFailedError",

@@ -352,8 +352,9 @@ class EgressServer(asyncio.Protocol):
                     self._begun.set_result(said)
                 if self._early is not None:
                     self._end(self._early.reason, self._early.detail)
-            case wire.Failure(fault=fault, denied=denied):
-                self._fail(EgressRefusedError if denied else EgressUnavailableError, fault)
+            case wire.Failure(fault=fault):
+                later = fault.family == EgressUnavailableError.family
+                self._fail(EgressUnavailableError if later else EgressRefusedError, fault)
             case wire.Entries():
                 self._listed(said.number, tuple(map(bytes, said.entries)))
             case wire.Unlisted(fault=fault):

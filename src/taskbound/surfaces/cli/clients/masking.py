@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.clients.jsonc import Node
 
-__all__ = ["HIDDEN", "has_secret", "masked_text", "masked_url", "masked_words"]
+__all__ = ["has_secret", "masked_text", "masked_url", "masked_words"]
 
-HIDDEN: Final = "(not shown)"
+_HIDDEN: Final = "(not shown)"
 _NAMED: Final = re.compile(r"(?<![\w.-])([\w.-]+)[\"']?\s*[=:][\s\"']*")
 _QUERY: Final = re.compile(r"(?<=[?&;#])([^=&;#]*)=([^&;#]*)")
 _USER: Final = re.compile(r"(?<=://)[^/@\s]*@")
@@ -35,9 +35,9 @@ def masked_words(words: Sequence[str]) -> tuple[str, ...]:
     for word in words:
         at = _secret_at(word)
         if behind or is_secret_text(word):
-            found.append(HIDDEN)
+            found.append(_HIDDEN)
         elif at is not None:
-            found.append(word[:at] + HIDDEN)
+            found.append(word[:at] + _HIDDEN)
         else:
             found.append(masked_url(word) if "://" in word else word)
         behind = at == len(word) or (
@@ -63,10 +63,10 @@ def has_secret(words: Sequence[str]) -> bool:
 
 def masked_url(url: str) -> str:
     """A URL without who signs in, and without the values of its query that may be secrets."""
-    plain = _USER.sub(f"{HIDDEN}@", url)
+    plain = _USER.sub(f"{_HIDDEN}@", url)
     path = re.split(r"[?#]", plain, maxsplit=1)[0]
     query = plain[len(path) :]
-    return path + _QUERY.sub(lambda one: f"{one[1]}={HIDDEN}" if _hides(one[1], one[2]) else one[0], query)
+    return path + _QUERY.sub(lambda one: f"{one[1]}={_HIDDEN}" if _hides(one[1], one[2]) else one[0], query)
 
 
 def _hides(name: str, value: str) -> bool:
@@ -86,7 +86,7 @@ def masked_text(text: str, nodes: Sequence[Node], comments: Sequence[tuple[int, 
         if any(node.start < start < node.end for node in nodes):
             lines = "\n" * text.count("\n", start, end)
             places[start, end] = (
-                f"// {HIDDEN}" if text[start : start + 2] == "//" else f"/* {HIDDEN}{lines} */"
+                f"// {_HIDDEN}" if text[start : start + 2] == "//" else f"/* {_HIDDEN}{lines} */"
             )
     for (start, end), new in sorted(places.items(), reverse=True):
         text = text[:start] + new + text[end:]
@@ -96,7 +96,7 @@ def masked_text(text: str, nodes: Sequence[Node], comments: Sequence[tuple[int, 
 def _hidden(node: Node, key: str = "", *, every: bool = False) -> Iterator[tuple[Node, str]]:
     """The values beneath a part that are not shown, with what stands there instead."""
     every = every or key in _ALWAYS
-    hidden = f'"{HIDDEN}"'
+    hidden = f'"{_HIDDEN}"'
     if not isinstance(node.value, dict | list):
         text = node.value if isinstance(node.value, str) else ""
         if every or names_secret(key) or has_secret((text,)) or masked_url(text) != text:

@@ -28,7 +28,7 @@ from taskbound.surfaces.cli.clients.reading import read_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["PROJECT_FILES", "Found", "find_configs", "is_there", "user_files"]
+__all__ = ["PROJECT_FILES", "Found", "find_configs", "is_there"]
 
 _ENTRIES: Final = ("mcpServers",)
 _EDITIONS: Final = ("Code", "Code - Insiders", "VSCodium")
@@ -102,11 +102,6 @@ def _resolved(path: Path) -> Path:
     except (OSError, RuntimeError) as error:  # Python before 3.13 raises the latter for links that lead round
         shown = escape_text(str(path))
         raise BadConfigError(f"`{shown}` can't be read: it is a link that leads round") from error
-
-
-def user_files(home: str, environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """The files of a user's own that clients would read, whether they are there or not."""
-    return tuple(path for _, path, _ in _candidates(Path(home), (), (), environ))
 
 
 def _candidates(

@@ -1,1 +1,0 @@
-"""Looking through an account's files for static secrets (`core.credential.static`)."""
