@@ -179,7 +179,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         list-refused
         issuer-unreachable monitor-unreachable newer-database no-data-directory not-covered
         not-reached not-recorded not-signed
-        no-ssh-agent
+        no-ssh-agent no-streamable-http
         not-wired old-database-server older-database other-rules outcome-owed overloaded page-unavailable
         key-package-missing token-key-gone token-key-weak
         permit-lapsed
