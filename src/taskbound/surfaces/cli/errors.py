@@ -47,7 +47,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-credential-parameter bad-mark bad-recipient no-recipient unwanted-recipient
         bad-admin-access bad-handed bad-target bad-wish target-file
         bad-selection too-many-at-once unknown-credential wrong-telling
-        bad-bundle bad-case bad-client-config bad-definition bad-escape
+        bad-bundle bad-case bad-client-config bad-definition
         bad-evidence bad-filter bad-frame bad-grantable bad-http bad-id bad-input bad-instant bad-issuer
         bad-idempotency-key
         bad-jsonrpc bad-mcp-task mcp-task-has-ended missing-capability unknown-mcp-task
