@@ -133,7 +133,7 @@ def _read(fields: _Fields) -> SheetOf:
         last_outcome=_text(Label.ATTEMPT, attempt[-1:]),
         grant=fields.text(Label.GRANT),
         scope=fields.text(Label.SCOPE),
-        edition=_number(fields.one(Label.EDITION)[0]) if fields.all(Label.EDITION) else 0,
+        edition=_number(fields.one(Label.EDITION)[0]),
         policies=fields.texts(Label.POLICY),
         needs=tuple(map(_need, fields.all(Label.NEED))),
         bundle=fields.text(Label.BUNDLE),
