@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["EVERYTHING", "OFFICIAL", "THROUGH", "bridged", "everything", "older", "relayed"]
+__all__ = ["EVERYTHING", "OFFICIAL", "THROUGH", "bridged", "everything", "relayed"]
 
 _PEERS: Final = Path(__file__).parents[1] / "peers"
 EVERYTHING: Final = (sys.executable, str(_PEERS / "everything.py"))
@@ -25,13 +25,6 @@ THROUGH: Final = (sys.executable, "-m", "tests.peers.through")
 def everything(*options: str) -> Iterator[str]:
     """The URL of the server, while it runs."""
     with _serving([*EVERYTHING, *options]) as url:
-        yield url
-
-
-@contextmanager
-def older() -> Iterator[str]:
-    """The URL of the same server over the transport of 2024-11-05, while it runs."""
-    with _serving([sys.executable, "-m", "tests.peers.older"], PYTHONPATH=str(_PEERS.parents[1])) as url:
         yield url
 
 

@@ -17,11 +17,11 @@ from taskbound.adapters.keys.pkcs11 import Pkcs11TokenKeys
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant, seconds
 from taskbound.ports.token import TokenKeyGoneError
-from taskbound.wire.jose import TASK_TOKEN, Trust, parse_jwks, read_jws, write_jws
+from taskbound.wire.jose import TASK_TOKEN, Trust, parse_jwks, write_jws
 from tests.peers.openbao import Bao
 from tests.peers.softhsm import Device
 from tests.tokens import NOW, P256_N
-from tests.wire.jose.kinds import SAMPLES
+from tests.wire.jose.kinds import SAMPLES, read_jws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -37,7 +37,6 @@ from tests.peers.book import Book, Granting, egress
 from tests.peers.commands import asking, echo, faulty, speaking, tasking, telling
 from tests.peers.hearing import Events
 from tests.peers.rawhttp import Asked, RawHttp, Say, dump, result_of
-from tests.peers.rawsse import OLD, RawSse, old_speaks
 from tests.peers.speaking import SUBSCRIPTION, logs, notice, updated
 from tests.peers.spoken import speaks
 from tests.peers.tasked import tasks_over_http
@@ -93,13 +92,6 @@ class Way:
             slots = [parse_slot("environment:TOKEN")] if self.behind else []
             spec = pin_server("x", command, environment={}, directory=str(self.folder), slots=slots)
             yield spec, lambda: [json.loads(line) for line in log.read_bytes().splitlines() if line]
-            return
-        if self.kind == "sse":
-            async with RawSse(
-                does=old_speaks() if does == "speaks" else OLD[does], tools=b"[" + ODD + b"]"
-            ) as old:
-                spec = structs.replace(pin_url("x", old.url, headers={}), transport="sse")
-                yield spec, lambda: [one.message for one in old.asked if one.body]
             return
         served = RawHttp(
             era="legacy" if self.era == "legacy" else "modern",
@@ -206,7 +198,6 @@ async def _asks(asked: Asked, say: Say) -> bool:
 
 
 WAYS = [f"{kind}-{era}" for kind in ("stdio", "http", "egress+stdio", "egress+http") for era in ERAS]
-WAYS.append("sse-legacy")
 
 
 @pytest.fixture(params=WAYS)
@@ -419,8 +410,7 @@ async def test_a_subscription_that_is_cancelled_or_whose_server_ends_is_answered
         upstream.kill("the end")
         await until(lambda: bool(events.over))
         await until(lambda: bool(seen))
-    # One that is sent by a task of its own is not sent any more, and it is known that it was not.
-    assert [type(one) for one in seen] == [NotSent if way.kind == "sse" else NoAnswer]
+    assert [type(one) for one in seen] == [NoAnswer]
 
 
 async def test_a_tool_is_listed_exactly_as_it_was_sent(way: Way) -> None:

@@ -17,15 +17,13 @@ from taskbound.adapters.upstream.mcp.http.server import HttpStarter
 from taskbound.adapters.upstream.mcp.server import Patience, StdioStarter
 from taskbound.adapters.upstream.mcp.task import Bounds
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, Turn, Upstream, UpstreamAnswer
-from taskbound.wire.mcp.era import LATEST_LEGACY as LEGACY
 from taskbound.wire.mcp.era import MODERN
 from taskbound.wire.mcp.task import McpTask, TaskStatus
 from taskbound.wire.tool import identity_of
 from tests.contracts.test_upstream import DEADLINE, Heard, Way, answered, calls, until
 from tests.peers.book import egress
 from tests.peers.hearing import Events
-from tests.peers.rawhttp import Asked, RawHttp, Say, dump
-from tests.peers.rawsse import RawSse, Stream
+from tests.peers.rawhttp import RawHttp
 from tests.peers.tasked import tasks_over_http
 
 pytestmark = pytest.mark.anyio
@@ -221,27 +219,6 @@ async def test_a_server_that_says_nothing_of_tasks_is_asked_for_none_and_believe
         assert found.code == "unasked-task"
         assert b"extensions" not in json.dumps(calls(heard)[0]).encode()
         assert "task" not in calls(heard)[0]
-
-
-async def test_over_the_transport_of_2024_11_05_no_task_is_asked_for_and_none_believed() -> None:
-    async def makes(asked: Asked, _: Say, stream: Stream) -> bool:
-        if asked.method != "tools/call":
-            return False
-        task = {"taskId": NAME, "status": "working", "createdAt": "x", "lastUpdatedAt": "x", "ttl": None}
-        await stream.message(dump({"jsonrpc": "2.0", "id": asked.message["id"], "result": {"task": task}}))
-        return True
-
-    tools = b'[{"name":"work","inputSchema":{"type":"object"},"execution":{"taskSupport":"required"}}]'
-    async with RawSse(does=makes, tools=tools) as there:
-        spec = structs.replace(pin_url("x", there.url, headers={}), transport="sse", era=LEGACY)
-        identity = identity_of(spec, namespace="default")
-        upstream = await HttpStarter(patience=QUICK)(identity, era=LEGACY, events=Events())
-        found = await work(upstream)
-        await upstream.close()
-        (call,) = there.heard("tools/call")
-        assert "task" not in call.message["params"]
-    assert isinstance(found, NoAnswer)
-    assert (found.code, NAME in repr(found)) == ("unasked-task", False)
 
 
 async def test_a_task_in_place_of_a_resource_is_no_answer(way: Way) -> None:

@@ -26,9 +26,10 @@ from typing import Any
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.errors import TaskboundError
-from taskbound.wire.jose import CLIENT_ASSERTION, Trust, parse_foreign_jwks, read_dpop, read_jws
+from taskbound.wire.jose import CLIENT_ASSERTION, Trust, parse_foreign_jwks, read_dpop
 from tests.proofs import ADDRESS, CLIENT, bound, request
 from tests.tokens import NOW, Signer, b64, es256
+from tests.wire.jose.kinds import read_jws
 
 __all__ = ["FILE", "Case", "answer", "cases"]
 

@@ -10,12 +10,13 @@ import pytest
 
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import parse_question
-from taskbound.core.approval.sheet import Sheet, parse_sheet, render_sheet
+from taskbound.core.approval.sheet import Sheet, render_sheet
 from taskbound.surfaces.api.approval import detail_of
 from taskbound.surfaces.api.sheets import sheet_for
 from taskbound.surfaces.cli.sheets import sheet_from
 from tests.corpus.g10 import WIDE, Case, Stage, cases, policy
 from tests.peers.holding import Holding
+from tests.sheet_oracle import parse_sheet
 from tests.world import code_of, id_of
 
 if TYPE_CHECKING:

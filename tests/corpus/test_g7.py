@@ -10,9 +10,10 @@ from joserfc.jwk import ECKey, OKPKey
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.core.clock import Instant
 from taskbound.core.errors import TaskboundError
-from taskbound.wire.jose import Trust, read_jws
+from taskbound.wire.jose import Trust
 from tests.corpus.g7 import KINDS, SIGNERS, Case, cases
 from tests.tokens import AUDIENCE, ISSUER, NOW
+from tests.wire.jose.kinds import read_jws
 
 CASES = cases()
 TRUST = {name: Trust(issuer=ISSUER, audience=AUDIENCE, keys=(one.jwk,)) for name, one in SIGNERS.items()}

@@ -16,10 +16,10 @@ from taskbound.core.audit import (
     leaf_hash,
     parse_record,
     restore_frontier,
-    verify_chain,
 )
 from taskbound.core.audit.tiles import EMPTY_FRONTIER
 from tests.contracts.store.rows import SPACE
+from tests.core.audit.logs import verify_chain
 from tests.crash.worker import LIMIT, RESERVE, USES
 
 if TYPE_CHECKING:

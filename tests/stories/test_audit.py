@@ -8,11 +8,12 @@ import pytest
 
 from taskbound.adapters.keys.ed25519 import Ed25519Key, verify_ed25519
 from taskbound.adapters.keys.memory import MemorySignedHeads
-from taskbound.core.audit import TamperedError, parse_verifier_key, verify_chain, verify_log, verify_proof
+from taskbound.core.audit import TamperedError, parse_verifier_key, verify_log, verify_proof
 from taskbound.core.audit.proof import parse_proof
 from taskbound.flows.audit.sequencing import _BATCH, LogBehindError, NotCoveredError, Sequencer
 from taskbound.flows.audit.signing import CheckpointSigner
 from taskbound.ports.signer import SignerUnavailableError
+from tests.core.audit.logs import verify_chain
 from tests.world import World, id_of
 
 if TYPE_CHECKING:

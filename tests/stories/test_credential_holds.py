@@ -11,7 +11,7 @@ from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.action import canonical
 from taskbound.core.approval import AnswerKind, NarrowedRefusedError, PlanRefusedError
-from taskbound.core.approval.sheet import BadSheetError, Sheet, parse_sheet, render_sheet
+from taskbound.core.approval.sheet import BadSheetError, Sheet, render_sheet
 from taskbound.flows.action import explain
 from taskbound.flows.decision import Step
 from taskbound.surfaces.api.approval import detail_of
@@ -19,6 +19,7 @@ from taskbound.surfaces.api.sheets import sheet_for, sheet_text
 from taskbound.surfaces.cli.sheets import question_from, sheet_from
 from tests.peers.planning import Planner
 from tests.peers.targeting import ALICE, BOB, Targets, held_by_finance, rows_of
+from tests.sheet_oracle import parse_sheet
 from tests.world import code_of, id_of
 
 if TYPE_CHECKING:

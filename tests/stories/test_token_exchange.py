@@ -21,9 +21,9 @@ from taskbound.core.token import TokenKeyState
 from taskbound.core.token.exchange import (
     ACCESS_TOKEN,
     GRANT,
+    OAUTH_ERRORS,
     TASK_REFERENCE,
     TRANSACTION_TOKEN,
-    oauth_error,
     parse_exchange,
 )
 from taskbound.flows.identity import register_person
@@ -79,7 +79,7 @@ def refused(code: str, work: Callable[[], object], oauth: str = "invalid_request
     with pytest.raises(TaskboundError) as found:
         work()
     assert found.value.code == code, found.value
-    assert oauth_error(found.value) == oauth
+    assert OAUTH_ERRORS.get(found.value.code, "invalid_request") == oauth
 
 
 def save(here: TokenWorld, name: str, scope: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ class AuditReads(Protocol):
     def heads(self) -> tuple[Head, ...]:
         """The last record of each writer that no other record names yet, by writer.
 
-        A `WriterStarted` record names heads; what it names is a head no more (`core.audit.advance_heads`).
+        A `WriterStarted` record names heads; what it names is a head no more.
         """
 
     def count(self) -> int:

@@ -96,8 +96,6 @@ class ServerSpec(Message, frozen=True):
     """SHA-256 of its public key (SubjectPublicKeyInfo), lower-case hex; empty for any certified one."""
     logs: bool = False
     """Whether it told the probe that it logs, so that clients are told so; no part of its identity."""
-    transport: Literal["", "sse"] = ""
-    """`sse` for a server behind a URL that speaks the transport of 2024-11-05; empty for every other one."""
     limits: tuple[tuple[str, int], ...] = ()
     """What a server that is started may use of the machine (`core.tool.limits`), sorted; 0 is none."""
     slots: tuple[str, ...] = ()
@@ -397,10 +395,9 @@ def identity_of(spec: ServerSpec, *, namespace: str) -> ServerIdentity:
     if spec.url:
         return _reached(spec, namespace)
     if spec.oauth is not None:
-        raise BadServerError("only a server that is reached by streamable HTTP has an OAuth client")
+        raise BadServerError("only a server that is reached by a URL has an OAuth client")
     return ServerIdentity(
         namespace=namespace,
-        transport=spec.transport or "stdio",
         command=spec.command,
         resolved=spec.resolved or spec.command,
         sha256=spec.sha256,
@@ -423,7 +420,6 @@ def _reached(spec: ServerSpec, namespace: str) -> ServerIdentity:
         raise BadServerError("a server that is reached has at most one file of authorities")
     return ServerIdentity(
         namespace=namespace,
-        transport=spec.transport or "http",
         command=spec.command,
         resolved=spec.resolved,
         sha256=spec.sha256,

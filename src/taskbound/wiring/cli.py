@@ -17,7 +17,7 @@ from getpass import getpass
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import UnavailableError
 from taskbound.wiring.failed import tell_failure
@@ -239,7 +239,6 @@ def _reach(  # noqa: PLR0913 -- the shape that `Plugs` asks for
     headers: Mapping[str, str],
     key: str,
     authorities: str,
-    transport: Literal["", "http", "sse"],
     secrets: Mapping[Slot, str | None] | None = None,
     oauth: OAuthSpec | None = None,
 ) -> Probed:
@@ -253,7 +252,6 @@ def _reach(  # noqa: PLR0913 -- the shape that `Plugs` asks for
         headers=headers,
         key=key,
         authorities=place,
-        transport=transport,
         secrets=secrets,
         oauth=oauth,
         sign=_sign,

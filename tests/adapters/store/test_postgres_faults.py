@@ -14,7 +14,6 @@ from taskbound.adapters.store.postgres import LostDatabaseError, PostgresStore, 
 from taskbound.adapters.store.postgres.server.driver import connect, lost, translate
 from taskbound.adapters.store.postgres.server.unsettled import Unsettled
 from taskbound.core.action import ActionState
-from taskbound.core.audit import verify_chain
 from taskbound.core.decision import ActHistory
 from taskbound.core.revocation import KillSwitch
 from taskbound.ports.store import (
@@ -36,6 +35,7 @@ from tests.contracts.store.rows import (
     person,
     read,
 )
+from tests.core.audit.logs import verify_chain
 from tests.peers.cutting import Cutting, How
 from tests.postgres import Server, running
 

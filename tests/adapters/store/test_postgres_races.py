@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.core.audit import verify_chain
 from taskbound.core.clock import Instant
 from taskbound.core.decision import ActHistory
 from taskbound.core.identity.person_key import Namespace, PersonKeyState
@@ -34,6 +33,7 @@ from tests.contracts.store.rows import (
 )
 from tests.contracts.store.test_credential import row as credential
 from tests.contracts.store.test_target import target
+from tests.core.audit.logs import verify_chain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,9 +11,9 @@ from taskbound.adapters.store.sql import DamagedStoreError, SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.adapters.store.sql.sqlite.mark import Mark, read_mark
 from taskbound.adapters.store.sql.sqlite.opening import APPLICATION
-from taskbound.core.audit import verify_chain
 from taskbound.ports.store import ForeignDatabaseError, StoreUnavailableError
 from tests.contracts.store.rows import NOW, SPACE, action, append, decided, event, insert, open_chain, read
+from tests.core.audit.logs import verify_chain
 
 if TYPE_CHECKING:
     from pathlib import Path

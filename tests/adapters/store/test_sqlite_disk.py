@@ -10,7 +10,6 @@ import pytest
 
 from taskbound.adapters.store.sql import DiskFailedError, Machine, SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
-from taskbound.core.audit import verify_chain
 from taskbound.core.task import TaskState
 from taskbound.ports.store import FullDiskError
 from tests.contracts.store.rows import (
@@ -25,6 +24,7 @@ from tests.contracts.store.rows import (
     read,
     task,
 )
+from tests.core.audit.logs import verify_chain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,9 @@ import pytest
 from taskbound.adapters.store.sql import Machine, SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.adapters.store.sql.sqlite.opening import APPLICATION, require_library
-from taskbound.core.audit import verify_chain
 from taskbound.ports.store import AffectedLibraryError, ForeignDatabaseError, StoreUnavailableError
 from tests.contracts.store.rows import append, event, open_chain, read
+from tests.core.audit.logs import verify_chain
 
 if TYPE_CHECKING:
     from pathlib import Path

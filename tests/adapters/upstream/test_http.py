@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from taskbound.adapters.upstream.mcp.errors import StartFailedError
+from taskbound.adapters.upstream.mcp.errors import NoStreamableHttpError, StartFailedError
 from taskbound.adapters.upstream.mcp.http.probe import pin_url, probe
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent, UpstreamAnswer
 from tests.adapters.upstream.reaching import (
@@ -247,6 +247,33 @@ async def test_a_server_that_wants_credentials_says_so() -> None:
 
     async with RawHttp(does=closed) as there:
         with pytest.raises(StartFailedError, match="credentials"):
+            await probe(pin_url("x", there.url, headers={}), patience=QUICK)
+
+
+@pytest.mark.parametrize("status", [400, 404, 405])
+async def test_server_of_http_with_sse_is_refused_by_name_and_asked_for_no_stream(status: int) -> None:
+    async def old(asked: Asked, say: Say) -> bool:
+        if asked.verb == "POST":
+            await say.answer(status, b"Method Not Allowed", "text/plain", headers="Allow: GET\r\n")
+        else:
+            await say.raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+            await say.raw(b"event: endpoint\ndata: /messages?session=1\n\n")
+        return True
+
+    async with RawHttp(does=old) as there:
+        with pytest.raises(NoStreamableHttpError, match=f"HTTP status {status}.* HTTP with SSE"):
+            await probe(pin_url("x", there.url, headers={}), patience=QUICK)
+        assert {one.verb for one in there.asked} == {"POST"}
+
+
+async def test_server_that_refuses_the_handshake_in_json_rpc_is_quoted() -> None:
+    async def refuses(asked: Asked, say: Say) -> bool:
+        error = {"code": -32602, "message": "no such tenant"}
+        await say.answer(400, dump({"jsonrpc": "2.0", "id": asked.message["id"], "error": error}))
+        return True
+
+    async with RawHttp(does=refuses) as there:
+        with pytest.raises(StartFailedError, match="no such tenant"):
             await probe(pin_url("x", there.url, headers={}), patience=QUICK)
 
 

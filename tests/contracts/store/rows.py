@@ -17,7 +17,6 @@ from taskbound.core.scope import parse_scope
 from taskbound.core.task import (
     Evidence,
     Holds,
-    Remark,
     Signed,
     Task,
     TaskState,
@@ -71,7 +70,6 @@ EVIDENCE: tuple[Evidence, ...] = (
         key="0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
         expires=Instant(seconds(1_800_003_600)),
     ),
-    Remark(text="see the mail of Monday"),
 )
 
 

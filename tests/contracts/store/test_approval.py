@@ -70,6 +70,7 @@ def approval(  # noqa: PLR0913 - what an approval may differ in, each by its nam
         tool="git__log",
         bundle="b",
         scope="s",
+        edition=1,
         lifters=("approval:finance:2", "confirm"),
         nonce="n",
         asked=Instant(NOW + number),

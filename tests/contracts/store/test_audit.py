@@ -12,7 +12,6 @@ from taskbound.core.audit import (
     leaf_hash,
     parse_record,
     restore_frontier,
-    verify_chain,
 )
 from taskbound.core.audit.tiles import EMPTY_FRONTIER
 from taskbound.core.clock import Instant
@@ -33,6 +32,7 @@ from tests.contracts.store.rows import (
     outcome,
     read,
 )
+from tests.core.audit.logs import verify_chain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,6 @@ from taskbound.core.action import (
     ACTION_TRANSITIONS,
     BEGINNINGS,
     GIVES_BACK,
-    MAY_HAVE_ACTED,
     TERMINAL,
     ActionEvent,
     ActionState,
@@ -37,6 +36,16 @@ unknown    reconcile-succeeded reconciled-succeeded
 unknown    reconcile-failed    reconciled-failed
 """
 CELLS = {(row[0], row[1]): row[2] for row in map(str.split, TABLE.strip().splitlines())}
+
+MAY_HAVE_ACTED = frozenset(ActionState) - {
+    ActionState.HELD,
+    ActionState.REFUSED,
+    ActionState.WITHDRAWN,
+    ActionState.EXPIRED,
+    ActionState.NOT_SENT,
+    ActionState.LAPSED,
+}
+"""Where the tool may have seen it, or may yet."""
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(ActionState, ActionEvent)))

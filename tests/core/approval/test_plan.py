@@ -73,15 +73,12 @@ def test_the_question_of_a_step_names_its_plan_and_place(changes: dict[str, Any]
     assert replace(STEPS[1], **changes).digest != STEPS[1].digest
 
 
-def test_a_step_is_read_as_it_was_written_and_a_plain_question_has_the_digest_that_it_had() -> None:
+def test_a_step_is_read_as_it_was_written() -> None:
     for one in STEPS:
         assert parse_question(one.canonical) == one
-    assert b"plan" not in question().canonical
-    assert b'"version":1' in question().canonical
-    assert b'"version":3' in STEPS[0].canonical
 
 
-@given(st.sampled_from(["plan", "step"]), st.sampled_from([None, True, "", [], 1.5]))
+@given(st.sampled_from(["plan", "step"]), st.sampled_from([None, True, "", [], 1.5, 0, -1]))
 def test_a_step_of_what_is_no_plan_is_no_question(name: str, value: Any) -> None:
     raw = canonical({**parse_object(STEPS[0].canonical), name: value})
     with pytest.raises(UnreadableQuestionError):

@@ -17,7 +17,6 @@ from taskbound.core.approval.sheet import (
     Sheet,
     SheetOf,
     TooLong,
-    parse_plan_sheet,
     plan_sheet_of,
     render_plan_sheet,
     render_sheet,
@@ -26,6 +25,7 @@ from taskbound.core.approval.sheet import (
 from tests.core.approval.sheets import ordinary, random_sheet
 from tests.core.approval.test_plan import PLAN, STEPS
 from tests.core.approval.values import ACT, ARGUMENTS
+from tests.sheet_oracle import parse_plan_sheet
 
 
 def sheets() -> list[SheetOf]:

@@ -76,8 +76,10 @@ MUTATIONS: dict[str, Callable[[], Question]] = {
     "of what it is a retry": lambda: question(first=replace(FIRST, id="apr_9"), retry=1),
     "of which action": lambda: question(first=replace(FIRST, action="act_9"), retry=1),
     "until when that was open": lambda: question(first=replace(FIRST, deadline=NOW), retry=1),
-    "edition of the scope": lambda: question(edition=1),
-    "another edition of the scope": lambda: question(edition=2),
+    "edition of the scope": lambda: question(edition=2),
+    "another edition of the scope": lambda: question(edition=3),
+    "plan and step": lambda: question(plan="pln_1", step=2),
+    "another step of the plan": lambda: question(plan="pln_1", step=3),
 }
 
 
@@ -101,20 +103,9 @@ def test_the_digest_is_of_this_kind_and_version_only() -> None:
     assert b'"version":1' in question().canonical
 
 
-def test_each_composition_has_a_version_of_its_own_and_keeps_its_digest() -> None:
-    plain, narrowing, step = question(), question(narrows="5a" * 32), question(plan="pln_1", step=2)
-    retry = question(first=FIRST, retry=1)
-    edited = (replace(plain, edition=1), replace(step, edition=2), replace(retry, edition=3))
-    every = (plain, narrowing, step, retry, *edited)
-    assert [(one.canonical[-2:-1].decode(), one.digest[:16]) for one in every] == [
-        ("1", "97e13ab34920dc1d"),
-        ("2", "6a4427864b161448"),
-        ("3", "c2186e179b31ed17"),
-        ("4", "32d1afd58de2c500"),
-        ("5", "2da19863b84925c7"),
-        ("5", "5b00a81bbe09b428"),
-        ("5", "c7e8bd75610bc2c0"),
-    ]
+def test_digests_of_questions_are_pinned() -> None:
+    every = (question(), question(narrows="5a" * 32, plan="pln_1", step=2), question(first=FIRST, retry=1))
+    assert [one.digest[:16] for one in every] == ["a61804eae23b41c1", "692a0bba612d437f", "a9805aeb5a7b6c06"]
 
 
 def test_a_question_is_read_as_it_was_written() -> None:
@@ -129,13 +120,16 @@ def test_a_question_is_read_as_it_was_written() -> None:
         (b'"nonce":"n1",', b""),
         (b'"kind":"taskbound approval"', b'"kind":"taskbound action"'),
         (b'"version":1', b'"version":2'),
-        (b'"nonce":"n1"', b'"narrows":"","nonce":"n1"'),
-        (b'"nonce":"n1"', b'"narrows":"5a","nonce":"n1"'),
-        (b'"nonce":"n1"', b'"narrows":1,"nonce":"n1"'),
-        (b'"kind":"taskbound', b'"edition":0,"kind":"taskbound'),
-        (b'"kind":"taskbound', b'"edition":1,"kind":"taskbound'),
-        (b'"kind":"taskbound', b'"edition":"1","kind":"taskbound'),
-        (b'"kind":"taskbound', b'"edition":true,"kind":"taskbound'),
+        (b'"narrows":"",', b""),
+        (b'"narrows":""', b'"narrows":1'),
+        (b'"plan":"",', b""),
+        (b'"plan":""', b'"plan":1'),
+        (b'"step":0', b'"step":"0"'),
+        (b'"step":0', b'"step":true'),
+        (b'"first":null,', b""),
+        (b'"first":null', b'"first":{}'),
+        (b'"first":null', b'"first":[]'),
+        (b'"edition":1,', b""),
         (b'"deadline":1', b'"deadline": 1'),
         (b'"lifters":["approval:finance"]', b'"lifters":"approval:finance"'),
         (b'"inode":"77"', b'"inode":77'),
@@ -159,11 +153,13 @@ def test_law7_which_retry_it_is_is_a_number_from_1(retry: bytes) -> None:
     with pytest.raises(UnreadableQuestionError):
         parse_question(question(first=FIRST, retry=0).canonical)
     with pytest.raises(UnreadableQuestionError):
-        parse_question(question(retry=1).canonical.replace(b'"scope"', b'"retry":1,"scope"'))
+        parse_question(question(retry=1).canonical)
+    with pytest.raises(UnreadableQuestionError):
+        parse_question(question(retry=-1).canonical)
 
 
-@pytest.mark.parametrize("edition", [b"true", b'"1"', b"1.5", b"null"])
-def test_an_edition_is_a_whole_number(edition: bytes) -> None:
+@pytest.mark.parametrize("edition", [b"0", b"-1", b"true", b'"1"', b"1.5", b"null"])
+def test_an_edition_is_a_whole_number_from_1(edition: bytes) -> None:
     raw = question(edition=1).canonical
     with pytest.raises(UnreadableQuestionError):
         parse_question(raw.replace(b'"edition":1', b'"edition":' + edition))
@@ -178,7 +174,7 @@ def test_an_edition_is_a_whole_number(edition: bytes) -> None:
         lifters=st.lists(st.sampled_from(["confirm", "approval:a", "approval:b:3"]), max_size=3).map(tuple),
         operands=st.lists(st.builds(operand, path=st.text(max_size=9)), max_size=2).map(tuple),
         narrows=st.sampled_from(["", "5a" * 32]),
-        edition=st.integers(0, 3),
+        edition=st.integers(1, 3),
     )
 )
 def test_every_question_is_read_as_it_was_written(asked: Question) -> None:

@@ -21,14 +21,14 @@ from taskbound.core.approval.sheet import (
     SheetOf,
     SheetOperand,
     TooLong,
-    parse_sheet,
     render_sheet,
 )
-from taskbound.core.approval.sheet.quoting import pieces, unquote
+from taskbound.core.approval.sheet.quoting import pieces
 from taskbound.core.clock import BadInstantError, Instant
 from taskbound.surfaces.cli.screen import moment
 from tests.core.action.values import json_objects, tricky_text
 from tests.core.approval.sheets import LABELS, contents, ordinary, random_sheet, require_whole, shown
+from tests.sheet_oracle import parse_sheet, unquote
 
 IN_CI = 2_000
 """Of the 1,000,000 of dev/soak."""

@@ -7,9 +7,10 @@ import pytest
 
 from taskbound.core.action import Action, make_action, parse_object
 from taskbound.core.approval import FIRST, First, Operand, ProbeKind, Question
-from taskbound.core.approval.sheet import BadSheetError, Label, SheetNeed, SheetOf, parse_sheet, sheet_of
+from taskbound.core.approval.sheet import BadSheetError, Label, SheetNeed, SheetOf, sheet_of
 from tests.core.approval.sheets import contents, shown
 from tests.core.approval.values import ACT, ARGUMENTS, question
+from tests.sheet_oracle import parse_sheet
 
 
 def action(**changes: str) -> Action:

@@ -50,6 +50,7 @@ def question(**changes: Any) -> Question:
         "tool": "bank__pay",
         "bundle": "b1",
         "scope": "s1",
+        "edition": 1,
         "lifters": ("approval:finance",),
         "nonce": "n1",
         "asked": NOW,

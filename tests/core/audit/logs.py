@@ -9,7 +9,9 @@ from taskbound.adapters.keys.ed25519 import Ed25519Key, verify_ed25519
 from taskbound.core.audit import (
     EMPTY_FRONTIER,
     EMPTY_ROOT,
+    NO_HASH,
     Chain,
+    ChainVerifier,
     Checkpoint,
     CheckpointSigned,
     Event,
@@ -18,20 +20,20 @@ from taskbound.core.audit import (
     Verified,
     VerifierKey,
     WriterStarted,
-    advance_heads,
     extend_chain,
     grow,
     make_verifier_key,
-    open_chain,
     open_checkpoint,
+    parse_head,
     render_note,
     verify_log,
 )
+from taskbound.core.audit.chain import Chains, Grown
 from taskbound.core.clock import Instant
 from tests.core.audit.samples import decided
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 ORIGIN = "audit.example/one"
 KEY = Ed25519Key.from_seed(bytes(range(32)))
@@ -40,6 +42,48 @@ OTHER_KEY = Ed25519Key.from_seed(bytes(range(1, 33)))
 
 def key_of(private: Ed25519Key = KEY, origin: str = ORIGIN) -> VerifierKey:
     return make_verifier_key(origin, private.public)
+
+
+def open_chain(  # noqa: PLR0913  # all that a chain starts from, each by its name
+    *,
+    namespace: str,
+    writer: str,
+    at: Instant,
+    heads: Iterable[Head],
+    software: str,
+    checkpoint_size: int = 0,
+    checkpoint_root: str = EMPTY_ROOT.hex(),
+) -> Grown:
+    """A new writer's chain with its first record."""
+    event = WriterStarted(
+        heads=tuple(head.text for head in sorted(heads)),
+        checkpoint_size=checkpoint_size,
+        checkpoint_root=checkpoint_root,
+        software=software,
+    )
+    before = Chain(writer=writer, seq=0, prev=NO_HASH, at=at)
+    return extend_chain(before, (event,), namespace=namespace, at=at)
+
+
+def advance_heads(heads: Mapping[str, Head], sealed: Sealed) -> dict[str, Head]:
+    """The heads that no record names yet, by writer, once this record is in the log."""
+    after = dict(heads)
+    record = sealed.record
+    if isinstance(record.event, WriterStarted):
+        for text in record.event.heads:
+            named = parse_head(text)
+            if after.get(named.writer) == named:
+                del after[named.writer]
+    after[record.writer] = Head(writer=record.writer, seq=record.seq, hash=sealed.hash)
+    return after
+
+
+def verify_chain(records: Iterable[bytes]) -> Chains:
+    """What the records, in log order, are, when every writer's chain is whole; raises as the verifier."""
+    verifier = ChainVerifier()
+    for raw in records:
+        verifier.take(raw)
+    return verifier.seen()
 
 
 class Log:

@@ -84,7 +84,6 @@ def test_a_digest_is_pinned_so_that_no_release_changes_it_unseen() -> None:
         {"environment": (("A", "1\0"),)},
         {"environment": (("LD_PRELOAD", "/srv/x.so"),)},
         {"environment": (("BASH_ENV", "/srv/x"),)},
-        {"transport": "http"},
         {"files": (PinnedFile(path="/b", sha256=HASH), PinnedFile(path="/a", sha256=HASH))},
     ],
 )

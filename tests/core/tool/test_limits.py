@@ -61,4 +61,4 @@ def test_an_identity_has_no_limits_that_can_not_be_declared(limits: tuple[Limit,
 
 def test_who_is_reached_has_no_limits() -> None:
     with pytest.raises(BadServerError):
-        ServerIdentity(namespace="default", transport="http", remote=remote(), limits=(("cpu", 1),))
+        ServerIdentity(namespace="default", remote=remote(), limits=(("cpu", 1),))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskbound.core.errors import TaskboundError
-from taskbound.core.tool import BadServerError, BadSlotError, ServerIdentity, parse_slot
+from taskbound.core.tool import BadSlotError, ServerIdentity, parse_slot
 from taskbound.core.tool.leak import Leaks
 from taskbound.core.tool.oauth.client import OAuthClient, hidden_in
 from taskbound.core.tool.oauth.errors import BadClientError, BadMetadataError, OtherIssuerError
@@ -38,7 +38,7 @@ TOKEN = "a-token-of-ours"
 
 def identity(client: OAuthClient | None = CLIENT, **more: Any) -> ServerIdentity:
     slots = (client.slot,) if client is not None else ()
-    given = {"namespace": "default", "transport": "http", "remote": SERVER, "slots": slots, "oauth": client}
+    given = {"namespace": "default", "remote": SERVER, "slots": slots, "oauth": client}
     return ServerIdentity(**{**given, **more})
 
 
@@ -99,8 +99,6 @@ def test_a_client_goes_with_the_slot_of_its_method_and_the_header_of_tokens_is_t
     with pytest.raises(BadSlotError, match="taken"):
         identity(slots=(parse_slot("header:authorization"), SECRET_SLOT))
     assert identity(None, slots=(parse_slot("header:authorization"),)).digest
-    with pytest.raises((BadServerError, BadSlotError)):
-        identity(transport="sse")
 
 
 def test_an_endpoint_of_this_machine_may_be_without_tls() -> None:

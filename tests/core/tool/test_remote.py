@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,72 +18,15 @@ def remote(url: str = URL, **changes: Any) -> Remote:
 
 
 def digest(namespace: str = "default", **changes: Any) -> str:
-    return ServerIdentity(namespace=namespace, transport="http", remote=remote(**changes)).digest
+    return ServerIdentity(namespace=namespace, remote=remote(**changes)).digest
 
 
 def test_what_was_pinned_before_there_were_urls_keeps_its_digest_byte_for_byte() -> None:
     assert identity().digest == "aac32f142e3b6263751eaa5384a9b56fcb51c62774281e2942d411d986f721c0"
 
 
-def test_what_was_pinned_before_there_were_two_transports_keeps_its_digest_byte_for_byte() -> None:
+def test_digest_of_a_url_is_pinned() -> None:
     assert digest() == "e7d563cbae88d6d704c692e73360e65186d2e53cf1b7f86f79e42e67fb28188b"
-    other = ServerIdentity(namespace="default", transport="sse", remote=remote())
-    assert other.digest != digest()
-
-
-def test_a_command_has_no_transport_of_a_url() -> None:
-    with pytest.raises(BadServerError):
-        replace(identity(), transport="sse")
-
-
-@pytest.mark.parametrize(
-    ("said", "target"),
-    [
-        ("/messages/?session_id=ab", "/messages/?session_id=ab"),
-        ("https://mcp.example.com/m", "/m"),
-        ("HTTPS://MCP.example.com:443/m?s=1", "/m?s=1"),
-        ("messages", "/v1/messages"),
-        ("?s=1", "/v1/sse?s=1"),
-        ("@evil.example/m", "/v1/@evil.example/m"),
-    ],
-)
-def test_a_place_for_messages_is_the_pinned_server_s(said: str, target: str) -> None:
-    assert remote("https://mcp.example.com/v1/sse").target_of(said) == target
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        "https://evil.example/m",
-        "https://mcp.example.com.evil.example/m",
-        "https://mcp.example.com:8443/m",
-        "http://mcp.example.com/m",
-        "https://mcp.example.com@evil.example/m",
-        "https://a:b@mcp.example.com/m",
-        "//evil.example/m",
-        "///evil.example/m",
-        "/\\evil.example/m",
-        "\\\\evil.example/m",
-        "/m#at",
-        "/a/../../m",
-        "../m",
-        "/a//m",
-        "/m\tn",
-        "/m HTTP/1.1",
-        " /m",
-        "/m\r\nHost: evil.example",
-        "javascript:alert(1)",
-        "file:///etc/passwd",
-        "ws://mcp.example.com/m",
-        "https:/m",
-        "https:m",
-        "/mé",
-        "/" + "m" * 2_048,
-    ],
-)
-def test_a_place_for_messages_that_is_not_surely_the_pinned_server_s_is_refused(said: str) -> None:
-    with pytest.raises(BadUrlError):
-        remote("https://mcp.example.com/v1/sse").target_of(said)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +147,7 @@ def test_a_header_that_means_something_or_names_a_secret_is_not_declared(
     ],
 )
 def test_no_error_quotes_what_of_a_url_may_be_a_secret(url: str) -> None:
-    for refuse in (canonical_url, remote, remote().target_of):
+    for refuse in (canonical_url, remote):
         with pytest.raises(BadUrlError) as caught:
             refuse(url)
         assert "ter2" not in caught.value.message, refuse
@@ -249,7 +191,7 @@ def test_a_key_that_nobody_can_show_is_not_pinned(changes: dict[str, Any]) -> No
     ],
 )
 def test_a_server_has_either_a_command_or_a_url(more: dict[str, Any]) -> None:
-    fields: dict[str, Any] = {"namespace": "default", "transport": "http", "remote": remote()} | more
+    fields: dict[str, Any] = {"namespace": "default", "remote": remote()} | more
     with pytest.raises(BadServerError):
         ServerIdentity(**fields)
     with pytest.raises(BadServerError):

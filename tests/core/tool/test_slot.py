@@ -22,7 +22,6 @@ PLAIN = "3b44fd2f2703c19900f9e65cc534f1bfefbc8e6f9520d7b700adeb82c731056f"
 URL = "https://mcp.example.com/?k=1"
 REACHED: dict[str, Any] = {
     "namespace": "default",
-    "transport": "http",
     "remote": Remote(url=URL, era="2025-11-25", headers=(("x-kind", "a"),)),
 }
 

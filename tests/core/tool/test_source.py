@@ -17,7 +17,6 @@ STARTED: dict[str, Any] = {"namespace": "default", "command": "/a", "resolved": 
 PLAIN = "3b44fd2f2703c19900f9e65cc534f1bfefbc8e6f9520d7b700adeb82c731056f"
 REACHED: dict[str, Any] = {
     "namespace": "default",
-    "transport": "http",
     "remote": Remote(url="https://mcp.example.com/", era="2025-11-25"),
 }
 

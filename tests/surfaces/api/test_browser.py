@@ -13,7 +13,6 @@ import pytest
 
 from taskbound.core.action import canonical
 from taskbound.core.approval import AnswerKind
-from taskbound.core.approval.sheet import parse_sheet
 from taskbound.core.identity.passkey import PasskeyOriginError
 from taskbound.surfaces.api.page.server import Pages
 from taskbound.wire import people as wire
@@ -23,6 +22,7 @@ from taskbound.wire.passkey import Assertion, parse_passkey, render_assertion
 from tests.peers.chromium import Chromium, chromium
 from tests.peers.holding import Answerers, hold_policy
 from tests.peers.openssh import Device
+from tests.sheet_oracle import parse_sheet
 from tests.surfaces.api.test_operations import station
 from tests.world import code_of, id_of
 

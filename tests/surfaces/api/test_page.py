@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.approval import AnswerKind, parse_statement
-from taskbound.core.approval.sheet import parse_sheet
 from taskbound.core.clock import Instant
 from taskbound.core.identity.person_key import PersonKeyKind, PersonKeyState
 from taskbound.sdk.client import RefusedByDaemonError
@@ -18,6 +17,7 @@ from taskbound.wire.connection import Done
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.page import parse_part
 from tests.peers.passkey import Browser, Passkeys
+from tests.sheet_oracle import parse_sheet
 from tests.surfaces.api.test_operations import station
 from tests.world import code_of, id_of
 

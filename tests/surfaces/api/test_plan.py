@@ -16,7 +16,6 @@ from taskbound.core.approval import (
     parse_statement,
     render_statement,
 )
-from taskbound.core.approval.sheet import parse_plan_sheet
 from taskbound.core.clock import Instant
 from taskbound.core.task import TaskEvent
 from taskbound.flows.identity import register_person
@@ -30,6 +29,7 @@ from tests.peers.holding import Answerers
 from tests.peers.openssh import Device
 from tests.peers.people import enrolled
 from tests.peers.planning import BY_TOOL
+from tests.sheet_oracle import parse_plan_sheet
 from tests.surfaces.api.test_operations import station
 from tests.surfaces.api.visitor import Visitor, asked, statement_of
 from tests.world import ANN, code_of

@@ -180,8 +180,6 @@ def test_a_server_behind_a_url_is_pinned_and_listed(place: Installation) -> None
     ("words", "status", "code"),
     [
         ((), 2, "bad-input"),
-        (("--url", "https://mcp.example.com/", "--transport", "websocket"), 2, "bad-input"),
-        (("--transport", "sse", "--", "server"), 2, "bad-input"),
         (("--url", "https://mcp.example.com/", "--", "server"), 2, "bad-input"),
         (("--url", "https://mcp.example.com/", "--env", "A=1"), 2, "bad-input"),
         (("--header", "A=1", "--", "server"), 2, "bad-input"),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.core.approval.sheet import parse_sheet
 from tests.peers.openssh import make_key
+from tests.sheet_oracle import parse_sheet
 from tests.surfaces.cli.asking import Asking, asking
 
 if TYPE_CHECKING:

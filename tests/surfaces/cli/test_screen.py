@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskbound.core.action.escape import unescape_text
 from taskbound.surfaces.cli.action import show_action
 from taskbound.surfaces.cli.errors import tell
 from taskbound.surfaces.cli.screen import Screen, Words, ascii_json, moment, shown
@@ -18,6 +17,7 @@ from taskbound.surfaces.cli.task import show_task
 from taskbound.wire.action import ActionDetail, ActionRow, Reason
 from taskbound.wire.connection import Fault
 from taskbound.wire.task import EvidenceRow, TaskDetail, TaskRow
+from tests.unescaping import unescape_text
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 HOSTILE = [

@@ -1,10 +1,8 @@
-"""How servers are pinned: their limits, and the transport of those behind a URL."""
+"""How servers are pinned: their limits."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-
-from tests.conformance.places import older
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,15 +34,3 @@ def test_a_server_is_looked_at_under_its_limits(place: Installation, tmp_path: P
     assert (small.status, "[start-failed]" in small.err) == (4, True), small.err
     assert place("upstream", "add", "large", "--limit", "memory=256MiB", "--", *command).status == 0
     assert place("upstream", "remove", "large", "--yes").status == 0
-
-
-def test_a_server_of_the_older_transport_is_pinned_as_one_and_listed_as_one(place: Installation) -> None:
-    with older() as url:
-        newer = place("upstream", "add", "old", "--url", url, "--transport", "http")
-        assert (newer.status, "HTTP status 400" in newer.err) == (4, True), newer.err
-        for words in ((), ("--transport", "sse")):
-            added = place("upstream", "add", "old", "--url", url, *words)
-            assert added.status == 0, added
-            assert f"old is pinned: {url} over SSE (MCP 2025-11-25)" in added.out
-            assert f"{url} over SSE" in place("upstream", "list").out
-            assert place("upstream", "remove", "old", "--yes").status == 0

@@ -91,7 +91,7 @@ async def probed(
     else:
         spec = pin_server(name, command, environment={}, directory=str(directory))
         found = await probe(spec, patience=patience)
-    return structs.replace(spec, era=era or found.era, logs=found.logs, transport=found.transport), found
+    return structs.replace(spec, era=era or found.era, logs=found.logs), found
 
 
 class Bench:

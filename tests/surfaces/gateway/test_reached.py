@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from taskbound.wire.action import Outcome
-from taskbound.wire.tool import ListUpstreams, UpstreamRows
-from tests.conformance.places import everything, older
+from tests.conformance.places import everything
 from tests.peers.rawhttp import Asked, RawHttp, Say, dump, result_of
-from tests.peers.rawsse import RawSse, Stream
 from tests.surfaces.gateway.bench import Bench, bench, code_of, text_of
 from tests.surfaces.gateway.real import real
 
@@ -121,11 +117,8 @@ async def test_a_server_that_changes_its_tools_behind_its_url_is_seen_before_the
 
 
 @pytest.mark.parametrize("era", ["legacy", "modern"])
-@pytest.mark.parametrize("serve", [everything, older])
-async def test_the_official_server_is_called_through_the_real_gateway(
-    serve: Callable[[], AbstractContextManager[str]], era: str, tmp_path: Path
-) -> None:
-    with serve() as url:
+async def test_the_official_server_is_called_through_the_real_gateway(era: str, tmp_path: Path) -> None:
+    with everything() as url:
         async with (
             real(tmp_path, [url], name="all") as place,
             place.gateway("modern" if era == "modern" else "legacy") as client,
@@ -135,29 +128,3 @@ async def test_the_official_server_is_called_through_the_real_gateway(
             failed = await client.call("all__test_error_handling")
             assert failed["result"]["isError"] is True
             assert [one.state for one in await place.settled(2)] == ["succeeded", "failed"]
-            (row,) = place.client.ask(ListUpstreams(), UpstreamRows).rows
-            assert row.spec.transport == ("sse" if serve is older else "")
-
-
-async def test_a_server_of_the_older_transport_is_looked_at_anew_when_its_stream_has_ended(
-    tmp_path: Path,
-) -> None:
-    other = {"type": "object", "properties": {"to": {"type": "string"}}}
-
-    async def changes(asked: Asked, say: Say, stream: Stream) -> bool:
-        if asked.method != "tools/call" or there.heard("tools/call")[1:]:
-            return False
-        there.tools = dump([{"name": "work", "inputSchema": other}])
-        await say.answer(202)
-        await stream.message(result_of(asked.message))
-        stream.say.end()
-        opened.append(len(there.heard("initialize")))
-        return True
-
-    opened: list[int] = []
-    async with RawSse(does=changes) as there, real(tmp_path, [there.url], name="far") as place:
-        async with place.gateway() as client:
-            assert text_of(await client.call("far__work")) == "done"
-            await there.http.until(lambda: len(there.heard("initialize")) > (opened or [99])[0])
-            assert code_of(await client.call("far__work")) == "tool-changed"
-        assert len(there.heard("tools/call")) == 1

@@ -20,18 +20,25 @@ from taskbound.wire.jose import (
     UNTYPED_ASSERTION,
     WORKLOAD_TOKEN,
     Jws,
+    SignatureCheck,
     TokenKind,
     Trust,
-    read_jws,
+    parse_jws,
+    verify_jws,
 )
 from tests.tokens import NOW, Signer, es256
 
-__all__ = ["SAMPLES", "Sample"]
+__all__ = ["SAMPLES", "Sample", "read_jws"]
 
 US = "https://auth.example.com"
 THEM = "https://issuer.example.com"
 API = "https://api.example.com/tickets"
 WORKLOAD = "spiffe://corp.example/agents/planner"
+
+
+def read_jws(text: str, *, kind: TokenKind, trust: Trust, check: SignatureCheck, now: Instant) -> Jws:
+    """The token that the text is, read and believed."""
+    return verify_jws(parse_jws(text, kind=kind), trust=trust, check=check, now=now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,11 +23,11 @@ from taskbound.wire.jose import (
     Trust,
     encode_base64url,
     parse_jws,
-    read_jws,
     verify_jws,
 )
 from taskbound.wire.jose.compact import decode_base64url, split_compact
 from tests.tokens import AUDIENCE, CLAIMS, ISSUER, NOW, Signer, b64, ed25519, es256, joined
+from tests.wire.jose.kinds import read_jws
 
 SIGNERS = [es256(), ed25519(), ed25519("tickets-3", alg="EdDSA")]
 signers = pytest.mark.parametrize("signer", SIGNERS, ids=[one.alg for one in SIGNERS])

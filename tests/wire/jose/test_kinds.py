@@ -20,13 +20,12 @@ from taskbound.wire.jose import (
     WORKLOAD_TOKEN,
     Trust,
     parse_jws,
-    read_jws,
     verify_jws,
 )
 from taskbound.wire.jose.compact import decode_base64url, split_compact
 from taskbound.wire.jose.curve import ORDERS
 from tests.tokens import NOW, Signer, b64, ecdsa, ed25519, es256, rsa
-from tests.wire.jose.kinds import SAMPLES, Sample
+from tests.wire.jose.kinds import SAMPLES, Sample, read_jws
 
 KEY = es256()
 PEM, SUBJECT = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo

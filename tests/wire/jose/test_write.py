@@ -10,10 +10,10 @@ from taskbound.adapters.jose import JoserfcCheck
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.errors import TaskboundError
-from taskbound.wire.jose import CLIENT_ASSERTION, TASK_TOKEN, read_jws, write_jws
+from taskbound.wire.jose import CLIENT_ASSERTION, TASK_TOKEN, write_jws
 from taskbound.wire.jose.claims import parse_claims
 from tests.tokens import NOW, ed25519, es256
-from tests.wire.jose.kinds import SAMPLES
+from tests.wire.jose.kinds import SAMPLES, read_jws
 
 KEY = es256("k1")
 TASK = SAMPLES[1]

@@ -26,7 +26,7 @@ from taskbound.core.action.errors import (
     TrailingDataError,
     UnwritableError,
 )
-from taskbound.core.action.escape import BadEscapeError, escape_text, unescape_text
+from taskbound.core.action.escape import escape_text
 from taskbound.core.action.flag import TextFlag, flag_text
 from taskbound.core.action.parse import LIMITS, Limits, parse_document, parse_object
 from taskbound.core.action.presentation import (
@@ -44,7 +44,6 @@ from taskbound.core.action.state import (
     ACTION_TRANSITIONS,
     BEGINNINGS,
     GIVES_BACK,
-    MAY_HAVE_ACTED,
     TERMINAL,
     ActionEvent,
     ActionState,
@@ -62,13 +61,11 @@ __all__ = [
     "GIVES_BACK",
     "LIMITS",
     "MAX_INTEGER",
-    "MAY_HAVE_ACTED",
     "TERMINAL",
     "UNICODE_VERSION",
     "Action",
     "ActionEvent",
     "ActionState",
-    "BadEscapeError",
     "ByteOrderMarkError",
     "CredentialWrittenError",
     "Duplicate",
@@ -108,5 +105,4 @@ __all__ = [
     "present",
     "require_key",
     "require_unsent",
-    "unescape_text",
 ]

@@ -6,39 +6,25 @@ Rules:
    `\u{HEXxCOUNT}`; up to three line feeds, carriage returns or tabs in a row as `\n`, `\r`, `\t`.
 2. A backslash is written `\\`, so that no text can imitate an escape.
 3. What comes out is printable and NFC, and holds no character that would be escaped.
-4. One text has one rendering, and `unescape_text` gives the text back.
+4. One text has one rendering, from which the text can be read back.
 5. A sentence whose foreign parts were escaped where it was made gets what is still missing, and keeps the
    escapes that it has: escaping those again would double their backslashes. It can't be given back.
 """
 
 from __future__ import annotations
 
-import re
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.text import places_in
-from taskbound.core.errors import MalformedError
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-__all__ = ["BadEscapeError", "escape_rest", "escape_text", "unescape_text"]
+__all__ = ["escape_rest", "escape_text"]
 
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _SHORT_ROW: Final = 3
-_LONG: Final = {written[1]: char for char, written in _SHORT.items()} | {"\\": "\\"}
-_ESCAPE: Final = re.compile(r"\\(?:([\\nrt])|u\{([0-9A-F]{1,6})(?:x([1-9][0-9]{0,6}))?\})?")
-_LAST: Final = 0x10FFFF
-_LONGEST: Final = 1_048_576
-"""No document holds more; without this, twenty characters could ask for gigabytes."""
-
-
-class BadEscapeError(MalformedError):
-    """The text is not what `escape_text` writes."""
-
-    code = "bad-escape"
-    remedy = "copy the text exactly as it was shown"
 
 
 def escape_text(text: str) -> str:
@@ -49,20 +35,6 @@ def escape_text(text: str) -> str:
 def escape_rest(sentence: str) -> str:
     """The sentence with everything visible, of which parts were escaped before (rule 5)."""
     return escape_text(sentence).replace("\\\\", "\\")
-
-
-def unescape_text(shown: str) -> str:
-    """The text that was shown so (rule 4).
-
-    Raises:
-        BadEscapeError: No text is shown so.
-    """
-    if sum(int(escape[3] or 1) for escape in _ESCAPE.finditer(shown)) > _LONGEST:
-        raise BadEscapeError("the text that is meant would be too long")
-    text = _ESCAPE.sub(_meaning, shown)
-    if escape_text(text) != shown:
-        raise BadEscapeError("no text is shown like this")
-    return text
 
 
 def _render(text: str, places: AbstractSet[int]) -> str:
@@ -81,12 +53,3 @@ def _escape(char: str, count: int) -> str:
         return _SHORT[char] * count
     times = f"x{count}" if count > 1 else ""
     return f"\\u{{{ord(char):X}{times}}}"
-
-
-def _meaning(escape: re.Match[str]) -> str:
-    short, code, count = escape.groups()
-    if short is not None:
-        return _LONG[short]
-    if code is None or int(code, 16) > _LAST:
-        raise BadEscapeError("a backslash begins no escape that is known")
-    return chr(int(code, 16)) * int(count or 1)

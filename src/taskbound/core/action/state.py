@@ -27,7 +27,6 @@ __all__ = [
     "ACTION_TRANSITIONS",
     "BEGINNINGS",
     "GIVES_BACK",
-    "MAY_HAVE_ACTED",
     "TERMINAL",
     "ActionEvent",
     "ActionState",
@@ -118,20 +117,6 @@ TERMINAL: Final = frozenset(_S) - {_S.HELD, _S.PERMITTED, _S.SENT, _S.UNKNOWN}
 
 GIVES_BACK: Final = frozenset({_S.NOT_SENT})
 """Where uses and limits are given back (rule 5)."""
-
-MAY_HAVE_ACTED: Final = frozenset(
-    {
-        _S.PERMITTED,
-        _S.SENT,
-        _S.SUCCEEDED,
-        _S.FAILED,
-        _S.UNKNOWN,
-        _S.RECONCILED_SUCCEEDED,
-        _S.RECONCILED_FAILED,
-        _S.UNWATCHED,
-    }
-)
-"""Where the tool may have seen it, or may yet."""
 
 
 class TokenIssuedError(DeniedError):

@@ -12,14 +12,12 @@
 3. All lifters of a hold are needed, each with its own number of humans; one human may count for several
    of them. `step-up:ACR@SECONDS` asks nobody more: it says how whoever says yes has to have signed in
    (`policy.step_up`), each of them. Where no other lifter asks a person, it is the requester's own word.
-4. The question of a narrowed action names the one that it narrows, by digest; so it stands in its own, of the
-   second version. All others are of the first, as they were before there was narrowing.
-5. The question of a step of a plan names the plan and its place in it, and is of the third version.
+4. The question of a narrowed action names the one that it narrows, by digest.
+5. The question of a step of a plan names the plan and its place in it.
 6. The question of a retry that was answered before it was asked says which retry it is, and holds what of the
-   first is another: so whoever reads it computes the digest that was signed. It is of the fourth version.
-7. A scope that came back is not the one that was there: what is used of it may count otherwise. So a question
-   names how often its task was given a scope, too, and is of the fifth version, whatever else it names. What
-   was asked before that names none, and keeps its version.
+   first is another: so whoever reads it computes the digest that was signed.
+7. A question names how often its task was given a scope: what is used of a scope that came back may count
+   otherwise.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ import re
 from dataclasses import field, fields, replace
 from enum import Enum
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from taskbound.core.action import canonical, parse_object
 from taskbound.core.approval.errors import UnliftableError, UnreadableQuestionError
@@ -60,16 +58,8 @@ __all__ = [
 
 APPROVAL_VERSION: Final = 1
 """The version of what stands in the digest; another composition is another version."""
-_NARROWING: Final = 2
-"""The same of what narrows another question (rule 4)."""
-_PLANNED: Final = 3
-"""The same of a step of a plan (rule 5)."""
 AGENT: Final = "agent"
 """The group that a lifter names for those who approve for the tool, or else for the agent."""
-_RETRIED: Final = 4
-"""The same of a retry (rule 6)."""
-_EDITED: Final = 5
-"""The same of all that names the edition of a scope (rule 7)."""
 _KIND: Final = "taskbound approval"
 _EVIDENCE: Final = re.compile(r"evidence:(jws(?:\.[a-z0-9][a-z0-9_-]{0,31})?)")
 _APPROVAL: Final = re.compile(r"approval:([a-z0-9][a-z0-9._-]{0,63})(?::([1-9]))?")
@@ -166,6 +156,8 @@ class Question:
     scope: str
     lifters: tuple[str, ...]
     """In order; with them the quorum."""
+    edition: int
+    """How often the task was given a scope until then, from 1 (rule 7)."""
     nonce: str
     asked: Instant
     deadline: Instant
@@ -180,8 +172,6 @@ class Question:
     """Of a retry: what the question was that people have answered (rule 6)."""
     retry: int = 0
     """Which retry of that it is, from 1."""
-    edition: int = 0
-    """How often the task was given a scope until then, from 1; 0 in what was asked before it was named."""
     canonical: bytes = field(init=False, repr=False, compare=False)
     digest: str = field(init=False)
     """Rule 1: what people sign."""
@@ -217,29 +207,18 @@ class Question:
 
     def _value(self) -> dict[str, JsonValue]:
         value: dict[str, JsonValue] = {"kind": _KIND, "version": APPROVAL_VERSION}
-        if self.narrows:
-            value |= {"narrows": self.narrows, "version": _NARROWING}
-        if self.plan:
-            value |= {"plan": self.plan, "step": self.step, "version": _PLANNED}
-        if self.first is not None:
-            first: dict[str, JsonValue] = {name: getattr(self.first, name) for name in FIRST}
-            value |= {"first": first, "retry": self.retry, "version": _RETRIED}
-        if self.edition:
-            value |= {"edition": self.edition, "version": _EDITED}
         for name in _PLAIN:
             value[name] = getattr(self, name)
+        value["first"] = None if self.first is None else {name: getattr(self.first, name) for name in FIRST}
         value["lifters"] = list(self.lifters)
         value["operands"] = [one.value() for one in self.operands]
         return value
 
 
 _PLAIN: Final = tuple(
-    one.name
-    for one in fields(Question)
-    if one.init
-    and one.name not in {"lifters", "operands", "narrows", "plan", "step", "first", "retry", "edition"}
+    one.name for one in fields(Question) if one.init and one.name not in {"lifters", "operands", "first"}
 )
-_WHOLE: Final = frozenset({"asked", "deadline"})
+_WHOLE: Final = frozenset({"asked", "deadline", "edition", "retry", "step"})
 
 
 def parse_question(raw: bytes) -> Question:
@@ -259,42 +238,31 @@ def parse_question(raw: bytes) -> Question:
 
 
 def _question(value: dict[str, JsonValue]) -> Question:
-    _require_plain(value, _PLAIN)
+    plain = _plain(value, _PLAIN)
     lifters, operands = value.get("lifters"), value.get("operands")
     if not isinstance(lifters, list) or not isinstance(operands, list):
         raise UnreadableQuestionError("a question has no lifters or operands")
-    narrows = value.get("narrows", "")
-    if not isinstance(narrows, str):
-        raise UnreadableQuestionError("a question narrows something that is no question")
-    plan, step = value.get("plan", ""), value.get("step", 0)
-    if not isinstance(plan, str) or isinstance(step, bool) or not isinstance(step, int):
-        raise UnreadableQuestionError("a question is a step of something that is no plan")
-    first, retry = value.get("first"), value.get("retry", 0)
-    if isinstance(retry, bool) or not isinstance(retry, int) or not isinstance(first, dict | None):
+    first, retry, step = value.get("first"), plain["retry"], plain["step"]
+    if not isinstance(first, dict | None):
         raise UnreadableQuestionError("a question is a retry of something that is no question")
-    if (first is not None) != (retry > 0):
+    if retry < 0 or (first is not None) != (retry > 0):
         raise UnreadableQuestionError("a question is no retry of anything, or which one is not said")
-    if first is not None:
-        _require_plain(first, FIRST)
-    edition = value.get("edition", 0)
-    if isinstance(edition, bool) or not isinstance(edition, int):
-        raise UnreadableQuestionError("a question names an edition that is no number")
-    plain = {name: value[name] for name in _PLAIN}
+    if step < 0 or bool(plain["plan"]) != (step > 0):
+        raise UnreadableQuestionError("a question is a step of no plan, or which one is not said")
+    if plain["edition"] < 1:
+        raise UnreadableQuestionError("a question does not name the edition of its scope")
     return Question(
-        **plain,  # type: ignore[arg-type]  # each was looked at just now
+        **plain,
         lifters=tuple(str(one) for one in lifters),
         operands=tuple(parse_operand(one) for one in operands),
-        narrows=narrows,
-        plan=plan,
-        step=step,
-        first=None if first is None else First(**{name: first[name] for name in FIRST}),  # type: ignore[arg-type]  # each was looked at just now
-        retry=retry,
-        edition=edition,
+        first=None if first is None else First(**_plain(first, FIRST)),
     )
 
 
-def _require_plain(value: dict[str, JsonValue], names: tuple[str, ...]) -> None:
+def _plain(value: dict[str, JsonValue], names: tuple[str, ...]) -> dict[str, Any]:
+    """These fields, each of the type that it has in a question."""
     for name in names:
         said = value.get(name)
         if isinstance(said, bool) or not isinstance(said, int if name in _WHOLE else str):
             raise UnreadableQuestionError(f"a question has no {name}")
+    return {name: value[name] for name in names}

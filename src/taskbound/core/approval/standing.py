@@ -54,7 +54,7 @@ def befallen(question: Question, ground: Ground, now: Instant) -> Befallen | Non
         (not ground.active, "the agent is not active any more"),
         (ground.bundle != question.bundle, "the policies are others now"),
         (ground.scope != question.scope, "the scope of its task is another one now"),
-        (question.edition not in {0, ground.edition}, "its task was given its scope anew since"),
+        (question.edition != ground.edition, "its task was given its scope anew since"),
         (ground.act != question.act, "the tool is another one now"),
     )
     for is_so, reason in changed:

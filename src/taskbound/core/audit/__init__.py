@@ -8,14 +8,11 @@ from taskbound.core.audit.chain import (
     ChainVerifier,
     Grown,
     Head,
-    advance_heads,
     extend_chain,
-    open_chain,
     parse_head,
-    verify_chain,
 )
 from taskbound.core.audit.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
-from taskbound.core.audit.encoding import encode_event, parse_event
+from taskbound.core.audit.encoding import parse_event
 from taskbound.core.audit.errors import (
     ChainBrokenError,
     ChainUnopenedError,
@@ -263,14 +260,11 @@ __all__ = [
     "Verify",
     "WriterForkError",
     "WriterStarted",
-    "advance_heads",
-    "encode_event",
     "extend_chain",
     "grow",
     "leaf_hash",
     "make_verifier_key",
     "node_hash",
-    "open_chain",
     "open_checkpoint",
     "open_note",
     "parse_checkpoint",
@@ -289,7 +283,6 @@ __all__ = [
     "render_proof",
     "restore_frontier",
     "seal",
-    "verify_chain",
     "verify_consistency",
     "verify_export",
     "verify_inclusion",

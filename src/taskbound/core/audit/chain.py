@@ -25,14 +25,14 @@ from taskbound.core.audit.errors import (
     WriterForkError,
 )
 from taskbound.core.audit.events import WriterStarted
-from taskbound.core.audit.merkle import EMPTY_ROOT, leaf_hash
+from taskbound.core.audit.merkle import leaf_hash
 from taskbound.core.audit.record import NO_HASH, Record, Sealed, parse_record, require_name, seal
 from taskbound.core.dataclass import dataclass
 from taskbound.core.quick import quick
 from taskbound.core.truth import NoTruth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from taskbound.core.audit.events import Event
     from taskbound.core.clock import Instant
@@ -43,11 +43,8 @@ __all__ = [
     "Chains",
     "Grown",
     "Head",
-    "advance_heads",
     "extend_chain",
-    "open_chain",
     "parse_head",
-    "verify_chain",
 ]
 
 
@@ -111,42 +108,6 @@ def parse_head(text: str) -> Head:
     raise RecordMalformedError(f"`{text[:128]!a}` names no head of a chain")
 
 
-def open_chain(  # noqa: PLR0913  # all that a chain starts from, each by its name
-    *,
-    namespace: str,
-    writer: str,
-    at: Instant,
-    heads: Iterable[Head],
-    software: str,
-    checkpoint_size: int = 0,
-    checkpoint_root: str = EMPTY_ROOT.hex(),
-) -> Grown:
-    """A new writer's chain with its first record (rule 1).
-
-    Args:
-        namespace: Of the first record.
-        writer: An id that no process start had before.
-        at: Now.
-        heads: Those that no record names yet, as `advance_heads` keeps them, read in the transaction in
-            which the record is written.
-        software: Which version writes.
-        checkpoint_size: How many records the newest checkpoint covers.
-        checkpoint_root: Its root in hex.
-
-    Raises:
-        RecordMalformedError: The namespace or the writer can't be named so.
-        RecordTooLargeError: There are more heads than a record can name.
-    """
-    event = WriterStarted(
-        heads=tuple(head.text for head in sorted(heads)),
-        checkpoint_size=checkpoint_size,
-        checkpoint_root=checkpoint_root,
-        software=software,
-    )
-    before = Chain(writer=require_name(writer), seq=0, prev=NO_HASH, at=at)
-    return extend_chain(before, (event,), namespace=require_name(namespace), at=at)
-
-
 def extend_chain(chain: Chain, events: Iterable[Event], *, namespace: str, at: Instant) -> Grown:
     """The writer's next records, one an event, and where it stands after them (rule 2).
 
@@ -163,33 +124,6 @@ def extend_chain(chain: Chain, events: Iterable[Event], *, namespace: str, at: I
         prev = sealed.hash
         records.append(sealed)
     return Grown(records=tuple(records), chain=Chain(writer=chain.writer, seq=seq, prev=prev, at=at))
-
-
-def advance_heads(heads: Mapping[str, Head], sealed: Sealed) -> dict[str, Head]:
-    """The heads that no record names yet, by writer, once this record is in the log (rule 3)."""
-    after = dict(heads)
-    record = sealed.record
-    if isinstance(record.event, WriterStarted):
-        for text in record.event.heads:
-            named = parse_head(text)
-            if after.get(named.writer) == named:
-                del after[named.writer]
-    after[record.writer] = Head(writer=record.writer, seq=record.seq, hash=sealed.hash)
-    return after
-
-
-def verify_chain(records: Iterable[bytes]) -> Chains:
-    """What the records, in log order, are, when every writer's chain is whole.
-
-    This says nothing of a tail that is missing, nor of who wrote: `verify_log` does, with a checkpoint.
-
-    Raises:
-        TamperedError: One of its kinds, at the first record that breaks a rule.
-    """
-    verifier = ChainVerifier()
-    for raw in records:
-        verifier.take(raw)
-    return verifier.seen()
 
 
 class ChainVerifier:

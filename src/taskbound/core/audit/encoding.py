@@ -24,7 +24,7 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["LIMITS", "Field", "encode_event", "fit_event", "parse_event", "render_any", "render_event"]
+__all__ = ["LIMITS", "Field", "fit_event", "parse_event", "render_any", "render_event"]
 
 Field: TypeAlias = str | int | bool | tuple[str, ...]
 """What a field may hold (the wire law's rule 3)."""
@@ -49,16 +49,6 @@ class _Plan:
     read: Callable[[Event], tuple[Field, ...]]
     shapes: Mapping[str, str]
     required: frozenset[str]
-
-
-def encode_event(event: Event) -> dict[str, str | int | bool | list[str]]:
-    """The event as a JSON object, keys in order (rules 1 and 2)."""
-    plan = _plan(event.kind)
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, default, value in zip(plan.names, plan.defaults, plan.read(event), strict=True)
-        if value != default
-    }
 
 
 def render_event(event: Event) -> str:

@@ -125,7 +125,7 @@ SILENT: Final = frozenset(
         *("issuer-groups-set", "issuer-removed", "monitor-acknowledged", "namespace-changed"),
         *("person-acted", "person-key-changed", "person-signed-in", "persons-linked", "proof-refused"),
         "run-registered",
-        *("selector-added", "selector-removed", "sign-in-refused", "task-accounted", "task-bearer-made"),
+        *("selector-added", "selector-removed", "sign-in-refused", "task-accounted"),
         # Who reads this: a service's own tokens are shown to us alone, and looked at whenever they are.
         *("service-added", "service-changed", "service-key-changed", "service-removed"),
         *("task-followed", "task-started", "token-issued", "token-key-rotated", "trust-added"),

@@ -9,8 +9,7 @@ Rules:
    *proven* as long as it has not expired, its issuer is known, and has the key that signed it.
 3. Whether it stands is asked again whenever it matters, with the issuers of then (law 7): an issuer that is
    removed, or loses a key, takes its word with it.
-4. What an older version took as free text is kept and shown, and stands for nothing.
-5. A piece answers to names, which `@hold("evidence:NAME")` can ask for: `ticket` and `ticket.SYSTEM`,
+4. A piece answers to names, which `@hold("evidence:NAME")` can ask for: `ticket` and `ticket.SYSTEM`,
    `words`, `jws` and `jws.ISSUER`.
 """
 
@@ -35,7 +34,6 @@ __all__ = [
     "Evidence",
     "Lapsed",
     "Proven",
-    "Remark",
     "Signed",
     "Stated",
     "Ticket",
@@ -95,14 +93,7 @@ class Signed:
     expires: Instant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remark:
-    """What an older version took as it was written (rule 4)."""
-
-    text: str
-
-
-Evidence: TypeAlias = Ticket | Words | Signed | Remark
+Evidence: TypeAlias = Ticket | Words | Signed
 """One piece of what a task rests on."""
 
 
@@ -153,8 +144,15 @@ def parse_evidence(text: str) -> Ticket | Words:
 
 
 def read_evidence(text: str) -> Evidence:
-    """The piece that this text was written for, or a remark of an older version (rule 4)."""
-    return _parse(text) or Remark(text=text)
+    """The piece that this text was written for.
+
+    Raises:
+        BadEvidenceError: It is the text of none.
+    """
+    found = _parse(text)
+    if found is None:
+        raise BadEvidenceError("what is kept as evidence is none")
+    return found
 
 
 def evidence_text(evidence: Evidence) -> str:
@@ -168,12 +166,10 @@ def evidence_text(evidence: Evidence) -> str:
             one = evidence
             until = one.expires // seconds(1)
             return f"jws:{one.issuer}:{one.token}:{one.claims}:{one.key}:{until}:{one.subject}"
-        case Remark(text=text):
-            return text
 
 
 def evidence_names(evidence: Evidence) -> tuple[str, ...]:
-    """What it answers to (rule 5)."""
+    """What it answers to (rule 4)."""
     match evidence:
         case Ticket(system=system):
             return ("ticket", f"ticket.{system}")
@@ -181,8 +177,6 @@ def evidence_names(evidence: Evidence) -> tuple[str, ...]:
             return ("words",)
         case Signed(issuer=issuer):
             return ("jws", f"jws.{issuer}")
-        case Remark():
-            return ()
 
 
 def evidence_stands(evidence: Evidence, issuers: Mapping[str, Issuer], now: Instant) -> Verdict:
@@ -194,7 +188,7 @@ def evidence_stands(evidence: Evidence, issuers: Mapping[str, Issuer], now: Inst
         now: When.
     """
     match evidence:
-        case Ticket() | Words() | Remark():
+        case Ticket() | Words():
             return Stated()
         case Signed():
             issuer = issuers.get(evidence.issuer)

@@ -91,8 +91,7 @@ class Task:
     holds: Holds = Holds.END_WITH_CALL
     """What becomes of its held actions when their calls are over."""
     over: tuple[tuple[str, int], ...] = ()
-    """By limit: what the last amendment gave of it, less what it permits. Above zero in older rows only, of
-    which it says what was used beyond it."""
+    """By limit: what the last amendment gave of it, less what it permits; never above zero."""
     spent: tuple[Spent, ...] = ()
     """What was spent until the last amendment, also of grants that it has no more (`spent`)."""
     for_token: bool = False

@@ -18,7 +18,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.dataclass import dataclass
-from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
+from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.identity.errors import BadNameError
 from taskbound.core.identity.person import parse_name
 from taskbound.core.token.values import agent_name
@@ -39,7 +39,6 @@ __all__ = [
     "Exchange",
     "TargetUnknownError",
     "UnknownGrantError",
-    "oauth_error",
     "parse_actor",
     "parse_exchange",
 ]
@@ -205,14 +204,6 @@ OAUTH_ERRORS: Final[Mapping[str, str]] = {
     "unknown-identity": "unauthorized_client",
 }
 """By code: what OAuth calls it (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 9396 §5, RFC 8707 §2); see rule 6."""
-
-
-def oauth_error(error: TaskboundError) -> str:
-    """What OAuth calls this refusal (rule 5)."""
-    known = OAUTH_ERRORS.get(error.code)
-    if known is not None:
-        return known
-    return "temporarily_unavailable" if isinstance(error, UnavailableError) else "invalid_request"
 
 
 def _one(form: Mapping[str, Sequence[str]], name: str, default: str | None = None) -> str:

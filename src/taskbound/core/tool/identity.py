@@ -12,7 +12,6 @@ Rules:
    variables have sorted, distinct, portable names.
 4. A server that is reached by a URL has no command and nothing that belongs to one. Its digest is that of
    version, kind, namespace, transport and all that decides which server is spoken to, and how (`remote`).
-   `sse` is the transport of MCP 2024-11-05, `http` the one that came after it.
 5. The slots of its secrets are part of the digest, and their values are not (`slot`). They are sorted and
    distinct, at most `MAX_SLOTS`, of kinds that this server has, and in nobody else's place: no declared
    variable, header or parameter has the name of one, and no two have one place. What fills one in place of a
@@ -52,7 +51,6 @@ IDENTITY_VERSION: Final = 1
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_REACHED: Final = frozenset({"http", "sse"})
 _MAX_TEXT: Final = 131_072
 _MAX_PARTS: Final = 1_000
 # With these the loader or a shell runs something beside the pinned program.
@@ -96,7 +94,6 @@ class ServerIdentity:
     """For a runner: the exact package and version, and how far that goes."""
     limits: tuple[Limit, ...] = ()
     """What it may use of the machine, as it was declared (`limits`)."""
-    transport: str = "stdio"
     remote: Remote | None = None
     """Where the server is, when nothing is started here (rule 4)."""
     slots: tuple[Slot, ...] = ()
@@ -108,9 +105,7 @@ class ServerIdentity:
 
     def __post_init__(self) -> None:
         """Require rules 3 and 4, and compute the digest once."""
-        if self.transport not in {"stdio", *_REACHED}:
-            raise BadServerError(f"`{shown(self.transport)}` is no transport that can be pinned")
-        if self.transport in _REACHED:
+        if self.remote is not None:
             self._require_nothing_started()
         else:
             self._require_program()
@@ -128,13 +123,11 @@ class ServerIdentity:
         _require_variables(self.environment)
         require_limits(self.limits)
         _require_sorted([one.path for one in self.files], "pinned files")
-        if self.remote is not None:
-            raise BadServerError("a server has either a command or a URL")
 
     def _require_nothing_started(self) -> None:
         """Go on only with a URL and nothing of a command (rule 4)."""
         started = (self.command, self.resolved, self.sha256, self.files, self.arguments, self.environment)
-        if self.remote is None or any(started) or self.lock or self.limits or self.directory != "/":
+        if any(started) or self.lock or self.limits or self.directory != "/":
             raise BadServerError("a server has either a command or a URL")
 
     def _require_slots(self) -> None:
@@ -143,8 +136,6 @@ class ServerIdentity:
         if len(self.slots) > MAX_SLOTS:
             raise BadSlotError(f"a server has at most {MAX_SLOTS} slots")
         kinds = {"argument", *(("environment",) if self.remote is None else ("header", "query", "oauth"))}
-        if self.transport == "sse":
-            kinds = {"argument"}  # what the older transport sends where is the server's word
         places = [one.place for one in self.slots]
         if len(places) != len(set(places)):
             raise BadSlotError("two slots of the server have one place")
@@ -162,8 +153,8 @@ class ServerIdentity:
         wanted = [] if self.oauth is None else [self.oauth.slot]
         if [one for one in self.slots if one.kind == "oauth"] != wanted:
             raise BadSlotError("an OAuth client has one slot, its method's, and no other server has one")
-        if self.oauth is not None and (self.remote is None or self.transport != "http"):
-            raise BadServerError("only a server that is reached by streamable HTTP has an OAuth client")
+        if self.oauth is not None and self.remote is None:
+            raise BadServerError("only a server that is reached by a URL has an OAuth client")
         if self.oauth is not None and any(one.place == "header:authorization" for one in self.slots):
             raise BadSlotError("the place `header:authorization` is taken: tokens go there")
 
@@ -182,7 +173,7 @@ class ServerIdentity:
                 **self.remote.value(),
                 "kind": "server",
                 "namespace": self.namespace,
-                "transport": self.transport,
+                "transport": "http",
                 "version": IDENTITY_VERSION,
             }
         return {
@@ -197,7 +188,7 @@ class ServerIdentity:
             "namespace": self.namespace,
             "resolved": self.resolved,
             "sha256": self.sha256,
-            "transport": self.transport,
+            "transport": "stdio",
             "version": IDENTITY_VERSION,
         }
 

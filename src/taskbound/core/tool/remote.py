@@ -16,11 +16,7 @@ Rules:
    (`slot`): a header or a parameter that is not declared, and is filled on the way.
 5. For https a public key can be pinned, by the SHA-256 of its SubjectPublicKeyInfo (RFC 7469), and a file
    with the authorities that certify the server, by content. Either only narrows what is believed.
-6. A server of the transport of 2024-11-05 says itself where messages are sent to (`target_of`). That place is
-   read as rule 1 reads the URL, and has its scheme, host and port, or it is refused: nobody who answers at
-   the pinned URL decides that calls go elsewhere. A place that begins otherwise than with the origin or
-   a slash is beside the URL's last slash; one of a query only is the URL's own path.
-7. No error quotes who signs in with a URL, a query, a fragment, or a path that holds a secret.
+6. No error quotes who signs in with a URL, a query, a fragment, or a path that holds a secret.
 """
 
 from __future__ import annotations
@@ -49,9 +45,7 @@ __all__ = ["Remote", "canonical_url"]
 LOCALHOST: Final = "localhost"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
-_MAX_SAID: Final = 2_048
 _PERCENT: Final = re.compile(r"%([0-9A-Fa-f]{2})")
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _VALUE: Final = re.compile(r"[!-~](?:[ -~]{0,1022}[!-~])?")
 _MAX_HEADERS: Final = 32
 
@@ -118,32 +112,6 @@ class Remote:
     def origin(self) -> str:
         """Scheme, host and port."""
         return f"{self.read.scheme}://{self.authority}"
-
-    def target_of(self, said: str) -> str:
-        """What stands in requests to the place that the server says messages are sent to (rule 6).
-
-        Raises:
-            BadUrlError: It is another server's, or readers would not agree on whose it is.
-        """
-        text = self._beside(said)
-        read = read_url(text) if len(said) <= _MAX_SAID else None
-        if not isinstance(read, ReadUrl) or "#" in text:
-            raise BadUrlError(f"`{_masked(said)}` is no place that all read alike")
-        mine = self.read
-        if (read.scheme, read.host, read.port) != (mine.scheme, mine.host, mine.port):
-            raise BadUrlError(f"`{_masked(said)}` is not at `{shown(self.origin)}`")
-        _, mark, query = text.partition("?")
-        return f"{read.path}{mark}{query}"
-
-    def _beside(self, said: str) -> str:
-        """What the server says as a whole URL."""
-        if said.startswith("//") or _SCHEME.match(said):
-            return said
-        if said.startswith("/"):
-            return f"{self.origin}{said}"
-        path = self.read.path
-        base = path if said.startswith("?") else path[: path.rindex("/") + 1]
-        return f"{self.origin}{base}{said}"
 
     def admits(self, address: str, *, private: bool = False) -> bool:
         """Whether calls may go to this address, which the URL's host was found to lead to (rule 3).
@@ -221,7 +189,7 @@ def _read(text: str) -> ReadUrl:
 
 
 def _masked(text: str) -> str:
-    """A URL as an error may quote it (rule 7)."""
+    """A URL as an error may quote it (rule 6)."""
     plain = re.split(r"[?#]", text, maxsplit=1)[0]
     query = text[len(plain) :]
     scheme, mark, rest = plain.partition("://") if "://" in plain else ("", "", plain)

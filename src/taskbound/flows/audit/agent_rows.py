@@ -1,6 +1,6 @@
 """Comparing agents with the log: who answers for one, what it may do at most, its risk, and whether it acts.
 
-1. Each column is what the records leave it as; what an old record doesn't say is not compared.
+1. Each column is what the records leave it as.
 2. Not compared: the code that was last sent to a monitor, and when one came back. No record holds them. That
    one came back is compared.
 """
@@ -36,12 +36,12 @@ _STATES: Final = frozenset(one.value for one in AgentState)
 
 @dataclass(slots=True)
 class _Told:
-    """What the records say of one agent; None is what they don't."""
+    """What the records say of one agent."""
 
-    owner: str | None
-    approvers: tuple[str, ...] | None
-    monitor: str | None
-    ceiling: str | None
+    owner: str
+    approvers: tuple[str, ...]
+    monitor: str
+    ceiling: str
     state: str = AgentState.REGISTERED.value
     risk: str = Risk.LOW.value
     risk_by: str = ""
@@ -61,10 +61,10 @@ class AgentLedger:
         match record.event:
             case IdentityRegistered(form="agent") as event:
                 self.told[space, event.identity] = _Told(
-                    owner=event.owner or None,
-                    approvers=event.approvers or None,
-                    monitor=event.monitor or None,
-                    ceiling=event.ceiling or None,
+                    owner=event.owner,
+                    approvers=event.approvers,
+                    monitor=event.monitor,
+                    ceiling=event.ceiling,
                 )
             case (
                 IdentityChanged()
@@ -128,7 +128,7 @@ def _compare(row: Agent, told: _Told) -> Iterator[str]:
         ("word for its risk", row.risk_by, told.risk_by),
         ("acknowledgement of its monitor", acknowledged, told.acknowledged),
     ):
-        if there is not None and here != there:
+        if here != there:
             yield f"agent {row.name} has another {what} than its records leave it with"
     if row.state.value != told.state:
         yield f"agent {row.name} is `{row.state.value}`, and its records say `{told.state}`"

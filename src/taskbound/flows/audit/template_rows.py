@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.audit import TemplateRemoved, TemplateSaved
 from taskbound.core.dataclass import dataclass
-from taskbound.core.task.holds import Holds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,4 +58,4 @@ def _now(row: Template) -> tuple[object, ...]:
 
 
 def _then(told: TemplateSaved) -> tuple[object, ...]:
-    return (told.scope, told.seconds, told.heartbeat, told.grace, told.holds or Holds.END_WITH_CALL.value)
+    return (told.scope, told.seconds, told.heartbeat, told.grace, told.holds)

@@ -110,7 +110,7 @@ def _newest(snapshot: Snapshot) -> int:
 
 
 def _issued(event: TokenIssued) -> Fields:
-    told: Fields = {
+    return {
         "form": event.form,
         "task": event.task,
         "agent": event.agent,
@@ -124,9 +124,9 @@ def _issued(event: TokenIssued) -> Fields:
         "action": event.action,
         "hand-over": event.may_act,
         "proof": event.proven_by,
+        "place in the status list": event.listed,
         "revocation": None,
     }
-    return told | ({"place in the status list": event.listed} if event.listed else {})
 
 
 def _fields(row: Token) -> Fields:

@@ -29,11 +29,11 @@ __all__ = ["ToolLedger"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Told:
-    """What the records say of one tool; an owner of None is what an old record doesn't say."""
+    """What the records say of one tool."""
 
     server: str
     definition: str
-    owner: str | None
+    owner: str
     declared: tuple[object, ...] = (False, (), (), "", (), False)
     """Idempotent, probes, checks, effect, roles, unwatched."""
 
@@ -52,7 +52,7 @@ class ToolLedger:
         match record.event:
             case ToolPinned() as event:
                 self.told[space, event.tool] = _Told(
-                    server=event.server, definition=event.definition, owner=event.owner or None
+                    server=event.server, definition=event.definition, owner=event.owner
                 )
             case ToolApproversChanged() as event:
                 self.approvers.pop((space, event.tool), None)
@@ -111,7 +111,7 @@ def _compare(row: PinnedTool, told: _Told) -> Iterator[str]:
         ("owner", row.owner, told.owner),
         ("declaration", declared, told.declared),
     ):
-        if there is not None and here != there:
+        if here != there:
             yield f"tool {row.name} has another {what} than its records leave it with"
     if _digest(row.definition) != row.digest:
         yield f"the pinned definition of tool {row.name} is not the one that its digest names"  # 1

@@ -125,7 +125,7 @@ class Exchanges:
 
         Raises:
             MalformedError: It can't be read as an exchange.
-            DeniedError: It is refused, and why; `core.token.exchange.oauth_error` has OAuth's word.
+            DeniedError: It is refused, and why; `core.token.exchange.OAUTH_ERRORS` has OAuth's word.
             UnavailableError: It can't be done now.
         """
         with self._told(principal, "".join(form.get("subject_token", ())[:1])):

@@ -184,7 +184,6 @@ def _probe(session: Session, name: str, server: Server) -> Probed:
             headers=dict(server.headers),
             key="",
             authorities="",
-            transport="",
             secrets=dict(server.secrets),
         )
     return session.plugs.probe(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from taskbound.core.dataclass import dataclass
 
@@ -253,7 +253,6 @@ class Reaching(Protocol):
         headers: Mapping[str, str],
         key: str,
         authorities: str,
-        transport: Literal["", "http", "sse"],
         secrets: Mapping[Slot, str | None] | None = None,
         oauth: OAuthSpec | None = None,
     ) -> Probed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import msgspec
 import typer
@@ -47,8 +47,7 @@ app = group("upstream", "Servers that agents reach through a gateway, pinned to 
 HIDDEN = "(not shown)"
 _EITHER: Final = "a server has either a command or a URL, each with options of its own"
 _OPTIONS: Final = (
-    "give `-- COMMAND…` (`--env`, `--cwd`, `--limit`), or `--url` (`--header`, `--key`, `--ca`,"
-    " `--transport`, `--oauth`)"
+    "give `-- COMMAND…` (`--env`, `--cwd`, `--limit`), or `--url` (`--header`, `--key`, `--ca`, `--oauth`)"
 )
 ASKS: Final = {
     "elicitation": "elicitation/create",
@@ -111,12 +110,6 @@ Secret = Annotated[
         " own. Repeatable.",
     ),
 ]
-Transport = Annotated[
-    str,
-    typer.Option(
-        "--transport", metavar="http|sse", help="What the URL speaks, instead of trying the newer one first."
-    ),
-]
 
 
 @command(
@@ -152,7 +145,6 @@ def add(
     header: Header = None,
     key: Key = "",
     ca: Ca = "",
-    transport: Transport = "",
     tools: Tools = "",
     relax: RelaxOption = False,
     secret: Secret = None,
@@ -169,7 +161,7 @@ def add(
     MCP server: `--definitions` says what they are.
     """
     listed = _read_definitions(definitions)
-    of_command, of_url = bool(env or cwd or limit), bool(header or key or ca or transport)
+    of_command, of_url = bool(env or cwd or limit), bool(header or key or ca)
     _require_either(command=server, url=url, started=of_command, reached=of_url)
     file = _file_for(name, tools, relax=relax)
     client = ask_client(session, url, oauth or [], key=key, authorities=ca)
@@ -178,11 +170,8 @@ def add(
     secrets = read_slots(session, slots)
     questions, plugs = parse_asks(asks or []), session.plugs
     if url:
-        named, spoken = parse_variables(header or []), _parse_transport(transport)
-        whom = {"url": url, "key": key, "authorities": ca}
-        probed = plugs.reach(
-            name=name, headers=named, transport=spoken, secrets=secrets, oauth=client, **whom
-        )
+        named, whom = parse_variables(header or []), {"url": url, "key": key, "authorities": ca}
+        probed = plugs.reach(name=name, headers=named, secrets=secrets, oauth=client, **whom)
     else:
         probed = _started(
             plugs,
@@ -425,21 +414,11 @@ def without_values(rows: UpstreamRows) -> UpstreamRows:
     )
 
 
-def _parse_transport(text: str) -> Literal["", "http", "sse"]:
-    match text:
-        case "" | "http" | "sse":
-            return text
-    raise BadInputError(
-        f"`{shown(text)}` is no transport",
-        remedy="say `http` (streamable HTTP) or `sse` (HTTP with SSE, MCP 2024-11-05)",
-    )
-
-
 def _where(spec: ServerSpec) -> str:
-    """Where a server with a URL is, and how it is spoken to when that is not how most are."""
+    """Where a server with a URL is, and whose tokens it gets."""
     if spec.oauth is not None:
         return f"{spec.url} with tokens as {shown(spec.oauth.client)}"
-    return f"{spec.url} over SSE" if spec.transport == "sse" else spec.url
+    return spec.url
 
 
 def _without_values(spec: ServerSpec) -> ServerSpec:

@@ -52,7 +52,6 @@ from taskbound.wire.jose.gate import (
     Trust,
     UnverifiedJws,
     parse_jws,
-    read_jws,
     verify_jws,
 )
 from taskbound.wire.jose.key import Jwk, es256_jwk, parse_jwk, parse_jwks
@@ -144,7 +143,6 @@ __all__ = [
     "parse_jwks",
     "parse_jws",
     "read_dpop",
-    "read_jws",
     "token_hash",
     "verify_jws",
     "write_jws",

@@ -55,7 +55,6 @@ __all__ = [
     "Trust",
     "UnverifiedJws",
     "parse_jws",
-    "read_jws",
     "require_signature",
     "verify_jws",
 ]
@@ -114,16 +113,6 @@ class SignatureCheck(Protocol):
         MUST use the key's own algorithm, whatever the header says. MUST raise `TokenUnprovenError` when it is
         not; any other error is taken as the same. MUST reach nothing outside of this process.
         """
-
-
-def read_jws(text: str, *, kind: TokenKind, trust: Trust, check: SignatureCheck, now: Instant) -> Jws:
-    """The token that the text is, believed: everything that this module says, in one call.
-
-    Raises:
-        MalformedError: It can't be read as a token of this kind.
-        DeniedError: It can, and is not believed.
-    """
-    return verify_jws(parse_jws(text, kind=kind), trust=trust, check=check, now=now)
 
 
 def parse_jws(text: str, *, kind: TokenKind) -> UnverifiedJws:

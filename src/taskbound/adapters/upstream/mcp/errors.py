@@ -10,6 +10,7 @@ __all__ = [
     "LevelRefusedError",
     "LimitNotKeptError",
     "ListRefusedError",
+    "NoStreamableHttpError",
     "NoSuchCommandError",
     "NoSuchModuleError",
     "SecretShownError",
@@ -85,6 +86,13 @@ class StartFailedError(UnavailableError):
         """Keep what else is known beside the message."""
         super().__init__(message, remedy=remedy)
         self.detail = detail
+
+
+class NoStreamableHttpError(UnavailableError):
+    """The server refuses streamable HTTP, as one does that speaks only HTTP with SSE (MCP 2024-11-05)."""
+
+    code = "no-streamable-http"
+    remedy = "give the URL at which it speaks streamable HTTP; one that has none needs a bridge before it"
 
 
 class ServerLostError(UnavailableError):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import structs
 
@@ -74,8 +74,6 @@ class Probe:
     """What it says that it can be asked for beside them."""
     logs: bool = False
     """Whether it says that it logs."""
-    transport: Literal["", "sse"] = ""
-    """`sse` when it speaks the transport of MCP 2024-11-05."""
 
 
 class Deaf:

@@ -12,8 +12,7 @@
    (`news`), a question taken back, the progress of an open call, whose token is the number of its request,
    and logs: those name no request, so that they are the call's that is open alone, and nobody's otherwise.
 4. What is said unasked is bounded between two answers; a server that floods is ended.
-5. Whoever carries requests on ways of their own gives each its number, and says what became of it on the way.
-6. A request whose answer was that the server goes on with it is heard of until it is dropped, or the server
+5. A request whose answer was that the server goes on with it is heard of until it is dropped, or the server
    lost. A question that says of which task of the server's it is counts for that task's call, or is refused;
    its answer says the same (`task`).
 """
@@ -31,7 +30,6 @@ from taskbound.adapters.upstream.mcp.news import pass_on
 from taskbound.adapters.upstream.mcp.task.said import of_task, related_in
 from taskbound.core.action.escape import escape_text
 from taskbound.core.action.parse import Limits
-from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool.name import QUESTION_NAMES
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent, Question
@@ -53,7 +51,6 @@ __all__ = [
     "METHOD_NOT_FOUND",
     "REFUSAL",
     "Asks",
-    "Carrier",
     "Channel",
     "Session",
 ]
@@ -87,7 +84,7 @@ class Asks:
         self._write = write
         self._open: dict[Id, Question] = {}
         self.whose: Callable[[str, int], int] = lambda _, __: -1
-        """The call of a task, by its name and the exchange in which it is named (rule 6)."""
+        """The call of a task, by its name and the exchange in which it is named (rule 5)."""
 
     def ask(self, message: Request, number: int = 0) -> None:
         """A request of the server, in the exchange of this call if that is known."""
@@ -142,7 +139,7 @@ class Asks:
 
 
 class Channel(Protocol):
-    """What a session speaks to: a process, or the streams of a server behind a URL."""
+    """What a session speaks to: a process."""
 
     @property
     def unsent(self) -> int:
@@ -153,16 +150,6 @@ class Channel(Protocol):
 
     def kill(self) -> None:
         """End it at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Carrier:
-    """How one request leaves that does not go by the channel (rule 5)."""
-
-    number: int
-    """Its id."""
-    write: Callable[[bytes], None]
-    """Takes its line; whatever goes wrong from there on is told by `Session.settle`."""
 
 
 class Session:
@@ -187,7 +174,7 @@ class Session:
         """The stream of a modern server's news."""
 
     def attach(self, channel: Channel) -> None:
-        """Speak to this process, or these streams, from now on."""
+        """Speak to this process from now on."""
         self._channel = channel
 
     @property
@@ -215,10 +202,9 @@ class Session:
         *,
         progress: Told | None = None,
         logged: Logged | None = None,
-        by: Carrier | None = None,
     ) -> int:
         """Send a request under a fresh id; `answer` is called once, later, and the others before it."""
-        number = self._last = self._last + 1 if by is None else by.number
+        number = self._last = self._last + 1
         if not self.alive or self._channel is None:
             lost = NotSent("server-lost", self._over or "the server is not there", self._detail)
             asyncio.get_running_loop().call_soon(answer, lost)
@@ -228,12 +214,8 @@ class Session:
             self._progress[number] = progress
         if logged is not None:
             self._logged[number] = logged.told
-        (by or self._channel).write(request_line(number, method, params))
+        self._channel.write(request_line(number, method, params))
         return number
-
-    def settle(self, number: int, found: UpstreamAnswer) -> None:
-        """Say what became of a request on its way (rule 5)."""
-        self._resolve(number, found)
 
     def tell(self, method: str, params: bytes = b"") -> None:
         """Send a notification."""
@@ -253,7 +235,7 @@ class Session:
         self._logged.pop(number, None)
 
     def relate(self, whose: Callable[[str, int], int]) -> None:
-        """Have this find the call of a task (rule 6)."""
+        """Have this find the call of a task (rule 5)."""
         self._asks.whose = whose
 
     def keep(
@@ -264,7 +246,7 @@ class Session:
         progress: Told | None,
         logged: Logged | None,
     ) -> None:
-        """Go on hearing of a request that was answered (rule 6); `lost` is called once the server is lost."""
+        """Go on hearing of a request that was answered (rule 5); `lost` is called once the server is lost."""
         self._kept[number] = lost
         if progress is not None:
             self._progress[number] = progress

@@ -1,14 +1,13 @@
-"""The sheet: all that an approver sees of one action, as lines of text that are read back to the action.
+"""The sheet: all that an approver sees of one action, as lines of text.
 
 The screen is the action (law 6). `render_sheet` writes it or says that it is too long to be shown,
-in which case the action is refused and never held; `parse_sheet` reads it back.
+in which case the action is refused and never held.
 """
 
 from __future__ import annotations
 
 from taskbound.core.approval.sheet.lines import SHEET_WIDTH, Label
-from taskbound.core.approval.sheet.parse import parse_sheet
-from taskbound.core.approval.sheet.plan import parse_plan_sheet, render_plan_sheet
+from taskbound.core.approval.sheet.plan import render_plan_sheet
 from taskbound.core.approval.sheet.question import plan_sheet_of, sheet_of
 from taskbound.core.approval.sheet.render import Rendering, Sheet, TooLong, render_sheet
 from taskbound.core.approval.sheet.values import (
@@ -36,8 +35,6 @@ __all__ = [
     "SheetOf",
     "SheetOperand",
     "TooLong",
-    "parse_plan_sheet",
-    "parse_sheet",
     "plan_sheet_of",
     "render_plan_sheet",
     "render_sheet",

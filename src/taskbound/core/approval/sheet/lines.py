@@ -14,18 +14,16 @@ Rules:
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from taskbound.core.approval.sheet.quoting import columns, is_plain, pieces, unquote
-from taskbound.core.approval.sheet.values import BadSheetError
+from taskbound.core.approval.sheet.quoting import columns, is_plain, pieces
 from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SHEET_WIDTH", "Atom", "Item", "Label", "Quoted", "lay_out", "read_items"]
+__all__ = ["SHEET_WIDTH", "Atom", "Item", "Label", "Quoted", "lay_out"]
 
 SHEET_WIDTH: Final = 80
 """Columns; on a narrower screen it must not be shown."""
@@ -35,8 +33,6 @@ _WIDTH: Final = SHEET_WIDTH - _GUTTER
 _GOES_ON: Final = ">"
 _LEAST_QUOTED: Final = 20
 """Columns that must be left for a quoted text to begin in a line: any piece and two quotes."""
-_LINE: Final = re.compile(r"  ([a-z -]{12})([|>]) ([^\n]+)")
-_ATOM: Final = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|([^ "]+))(?: |$)')
 
 
 class Label(Enum):
@@ -118,34 +114,6 @@ def lay_out(item: Item) -> Iterator[str]:
     yield mark + line
 
 
-def read_items(text: str) -> tuple[Item, ...]:
-    """The items of a sheet's text, in order.
-
-    Raises:
-        BadSheetError: It has another form.
-    """
-    if not text.endswith("\n"):
-        raise BadSheetError("the last line of the sheet is missing or torn")
-    found: list[tuple[Label, list[tuple[bool, str]]]] = []
-    for number, line in enumerate(text[:-1].split("\n"), 1):
-        where = f"line {number}"
-        parts = _LINE.fullmatch(line)
-        if parts is None:
-            raise BadSheetError("a line has another form than those of a sheet", where=where)
-        name, mark, content = parts.groups()
-        atoms = _read_atoms(content, where)
-        if mark != _GOES_ON:
-            found.append((_label(name.rstrip(" "), where), atoms))
-        elif found and not name.strip(" "):
-            _join(found[-1][1], atoms)
-        else:
-            raise BadSheetError("a line goes on without one above it", where=where)
-    return tuple(
-        Item(label=label, atoms=tuple(Quoted(text=unquote(it)) if quoted else it for quoted, it in atoms))
-        for label, atoms in found
-    )
-
-
 def _parts(atom: Atom, line: str) -> Iterator[tuple[str, bool]]:
     """What the atom adds, and whether a line ends before it."""
     used = columns(line) + 1 if line else 0
@@ -178,31 +146,3 @@ def _plain_parts(text: str, used: int) -> Iterator[tuple[str, bool]]:
     yield f'"{text[:at]}"', goes_on
     for start in range(at, len(text), _WIDTH - 2):
         yield f'"{text[start : start + _WIDTH - 2]}"', True
-
-
-def _label(name: str, where: str) -> Label:
-    try:
-        return Label(name)
-    except ValueError:
-        raise BadSheetError("a line has a label that no sheet has", where=where) from None
-
-
-def _read_atoms(content: str, where: str) -> list[tuple[bool, str]]:
-    """The atoms of one line, and whether each is quoted; a text is not yet read (it may go on)."""
-    atoms: list[tuple[bool, str]] = []
-    at = 0
-    while at < len(content):
-        found = _ATOM.match(content, at)
-        if found is None:
-            raise BadSheetError("a text has no end, or words are torn", where=where)
-        quoted, word = found.groups()
-        atoms.append((False, word) if quoted is None else (True, quoted))
-        at = found.end()
-    return atoms
-
-
-def _join(above: list[tuple[bool, str]], below: list[tuple[bool, str]]) -> None:
-    """Put the atoms of a line to those above it; a text at both sides of the break is one (rule 4)."""
-    if above[-1][0] and below[0][0]:
-        above[-1] = (True, above[-1][1] + below.pop(0)[1])
-    above.extend(below)

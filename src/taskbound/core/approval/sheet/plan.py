@@ -1,30 +1,24 @@
-"""From a plan to the lines that its approver sees, and back to the exact plan.
+"""From a plan to the lines that its approver sees.
 
 1. Each step is shown by its own sheet, whole, behind a line that numbers it; so nothing of a step is said
    shorter here than where it is asked by itself.
 2. All together has a cap of its own, and what is longer has no sheet: nobody is asked about the plan.
-3. What is read is rendered again, and has to be the same text to the last byte, as of one action.
-4. Somebody's text can't look like the line that begins a step: it stands behind the gutter of its own line.
+3. Somebody's text can't look like the line that begins a step: it stands behind the gutter of its own line.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from taskbound.core.approval.sheet.lines import SHEET_WIDTH, Item, Label, Quoted, lay_out, read_items
-from taskbound.core.approval.sheet.parse import Fields, parse_sheet
+from taskbound.core.approval.sheet.lines import SHEET_WIDTH, Item, Label, Quoted, lay_out
 from taskbound.core.approval.sheet.render import VERSION, Rendering, Sheet, TooLong, render_sheet
-from taskbound.core.approval.sheet.values import PLAN_LIMITS, BadSheetError, PlanSheetOf, SheetLimits
+from taskbound.core.approval.sheet.values import PLAN_LIMITS, PlanSheetOf, SheetLimits
 from taskbound.core.clock import render_instant
-from taskbound.core.errors import MalformedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["parse_plan_sheet", "render_plan_sheet"]
-
-_STEP: Final = re.compile(rf"  {Label.STEP.value:<12}\| [0-9]+ of [0-9]+\n")
+__all__ = ["render_plan_sheet"]
 
 
 def render_plan_sheet(of: PlanSheetOf, limits: SheetLimits = PLAN_LIMITS) -> Rendering:
@@ -62,42 +56,6 @@ def render_plan_sheet(of: PlanSheetOf, limits: SheetLimits = PLAN_LIMITS) -> Ren
     first = "".join(_lines(Item(label=Label.SHEET, atoms=words)))
     last = "".join(_lines(Item(label=Label.END, atoms=("of", f"{count}", "lines"))))
     return Sheet(text=f"{first}{head}{''.join(parts)}{last}", lines=count)
-
-
-def parse_plan_sheet(text: str, limits: SheetLimits = PLAN_LIMITS) -> PlanSheetOf:
-    """What the sheet is of.
-
-    Raises:
-        BadSheetError: No plan has this sheet (rule 3).
-    """
-    if len(text) > limits.lines * (SHEET_WIDTH + 1):
-        raise BadSheetError("the text is longer than any sheet of a plan")
-    head, *steps = _STEP.split(text)  # 4
-    if not steps or not steps[-1].endswith("\n"):
-        raise BadSheetError("the sheet of a plan has no steps, or is torn")
-    *whole, last = steps
-    body, end = last[:-1].rpartition("\n")[0] + "\n", last[:-1].rpartition("\n")[2] + "\n"
-    try:
-        fields = Fields(read_items(head + end))
-        found = PlanSheetOf(
-            namespace=fields.text(Label.NAMESPACE),
-            digest=fields.text(Label.DIGEST),
-            plan=fields.text(Label.PLAN),
-            task=fields.text(Label.TASK),
-            requester=fields.text(Label.REQUESTER),
-            nonce=fields.text(Label.NONCE),
-            asked=fields.instant(Label.ASKED),
-            deadline=fields.instant(Label.DEADLINE),
-            steps=tuple(parse_sheet(one) for one in (*whole, body)),
-        )
-        again = render_plan_sheet(found, limits)
-    except BadSheetError:
-        raise
-    except MalformedError as error:
-        raise BadSheetError(f"the sheet can't be read: {error.message}") from error
-    if not isinstance(again, Sheet) or again.text != text:
-        raise BadSheetError("no plan is shown like this")
-    return found
 
 
 def _head(of: PlanSheetOf) -> Iterator[Item]:

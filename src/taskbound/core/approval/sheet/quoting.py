@@ -1,4 +1,4 @@
-r"""Somebody's text between quotes, in pieces that may stand on several lines, and back.
+r"""Somebody's text between quotes, in pieces that may stand on several lines.
 
 Rules:
 
@@ -12,8 +12,7 @@ Rules:
 3. Escapes are those of `action.escape`, and `\"` for the quote: no text can end its own quotes.
 4. A character beyond ASCII counts two columns, the most that a terminal gives it; a letter and
    its marks are never parted, nor is an escape.
-5. One text has one writing. Whoever reads one compares (`parse`, rule 1); here only an escape that
-   is none refuses, and a repetition that is longer than any sheet.
+5. One text has one writing.
 """
 
 from __future__ import annotations
@@ -25,21 +24,17 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.text import places_in
-from taskbound.core.approval.sheet.values import SHEET_LIMITS, BadSheetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
-__all__ = ["columns", "is_plain", "pieces", "unquote"]
+__all__ = ["columns", "is_plain", "pieces"]
 
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _SHORT_ROW: Final = 3
 _VISIBLE: Final = {"\\": r"\\", '"': r"\""}
-_MEANINGS: Final = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"'}
-_ESCAPE: Final = re.compile(r'\\(?:([\\"nrt])|u\{([0-9A-F]{1,6})(?:x([1-9][0-9]{0,6}))?\})?')
 _SPACES: Final = re.compile("  +")
-_LAST: Final = 0x10FFFF
 _MARKS_ON_ONE: Final = 3
 _ANYWHERE: Final = ("COMBINING ", "MODIFIER LETTER ", "VARIATION ")
 """How the names of letters and marks begin that belong to no writing of their own."""
@@ -77,19 +72,6 @@ def pieces(text: str) -> Iterator[str]:
 def columns(shown: str) -> int:
     """The most columns that a terminal gives to what is shown (rule 4)."""
     return len(shown) if shown.isascii() else sum(1 if char.isascii() else 2 for char in shown)
-
-
-def unquote(shown: str) -> str:
-    """The text that is meant (rule 5).
-
-    Raises:
-        BadSheetError: It has an escape that is none, or a repetition without end.
-    """
-    if sum(int(escape[3] or 1) for escape in _ESCAPE.finditer(shown)) > SHEET_LIMITS.size:
-        raise BadSheetError("a text would be longer than a sheet shows")
-    if is_plain(shown):
-        return shown
-    return _ESCAPE.sub(_meaning, shown)
 
 
 def _hidden(text: str) -> AbstractSet[int]:
@@ -134,12 +116,3 @@ def _escape(char: str, count: int) -> Iterator[str]:
         return
     times = f"x{count}" if count > 1 else ""
     yield f"\\u{{{ord(char):X}{times}}}"
-
-
-def _meaning(escape: re.Match[str]) -> str:
-    short, code, count = escape.groups()
-    if short is not None:
-        return _MEANINGS[short]
-    if code is None or int(code, 16) > _LAST:
-        raise BadSheetError("a backslash begins no escape that is known")
-    return chr(int(code, 16)) * int(count or 1)

@@ -84,8 +84,8 @@ def render_sheet(of: SheetOf, limits: SheetLimits = SHEET_LIMITS) -> Rendering:
     arguments = parse_object(of.arguments)
     if canonical(arguments) != of.arguments:
         raise BadSheetError("the arguments are not in canonical form")
-    numbers = (of.step, of.retry, of.edition)
-    if min(of.attempt, *(need.persons for need in of.needs), 1) < 1 or min(numbers) < 0:
+    counted = (of.attempt, of.edition, *(need.persons for need in of.needs))
+    if min(counted) < 1 or min(of.step, of.retry) < 0:
         raise BadSheetError("an attempt, a quorum, a step or an edition is no number that counts")
     if bool(of.retry) != (of.first is not None):
         raise BadSheetError("a retry is one of something")
@@ -211,8 +211,7 @@ def _operand(name: str, operand: SheetOperand) -> Iterator[Item]:
 def _rests_on(of: SheetOf) -> Iterator[Item]:
     yield from _named(Label.GRANT, of.grant)
     yield from _digest(Label.SCOPE, of.scope)
-    if of.edition:
-        yield Item(label=Label.EDITION, atoms=(f"{of.edition}",))
+    yield Item(label=Label.EDITION, atoms=(f"{of.edition}",))
     for policy in of.policies:
         yield from _named(Label.POLICY, policy)
     yield from _digest(Label.BUNDLE, of.bundle)

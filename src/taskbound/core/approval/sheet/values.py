@@ -123,6 +123,8 @@ class SheetOf:
     """The digest of the policies in force."""
     asked: Instant
     deadline: Instant
+    edition: int
+    """How often the task was given a scope, from 1."""
     nonce: str
     purpose: str
     """The task's, in its requester's words."""
@@ -132,8 +134,6 @@ class SheetOf:
     """Id of the plan whose step it is; then `digest` is no more what is signed, but counts by that plan."""
     step: int = 0
     """Which step of it, from 1."""
-    edition: int = 0
-    """How often the task was given a scope; 0 where the question does not name it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,7 +114,6 @@ from taskbound.core.audit.events.work import (
     RunRegistered,
     TaskAccounted,
     TaskAmended,
-    TaskBearerMade,
     TaskChanged,
     TaskFollowed,
     TaskStarted,
@@ -183,7 +182,6 @@ __all__ = [
     "StoreBegunAnew",
     "TaskAccounted",
     "TaskAmended",
-    "TaskBearerMade",
     "TaskChanged",
     "TaskFollowed",
     "TaskStarted",
@@ -248,7 +246,6 @@ Event: TypeAlias = (
     | RunRegistered
     | TaskAccounted
     | TaskFollowed
-    | TaskBearerMade
     | CredentialEvent
     | TargetEvent
     | TokenIssued

@@ -38,6 +38,8 @@ class ApprovalAsked:
     requester: str
     bundle: str
     scope: str
+    edition: int
+    """How often the task was given a scope until then."""
     lifters: tuple[str, ...]
     deadline: int
     connection: str
@@ -47,8 +49,6 @@ class ApprovalAsked:
     """Approval digest of the question that was answered with this action; empty when it narrows none."""
     retries: str = ""
     """Approval digest of the question whose answer covers this retry; empty when none does."""
-    edition: int = 0
-    """How often the task was given a scope until then; 0 in what was asked before that was named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +227,8 @@ class PlanAnswered:
     plan: str
     digest: str
     task: str
+    approvals: tuple[str, ...]
+    """Of the steps to which it is the answer."""
     answer: str
     """`approve`, `deny` or `confirm`."""
     person: str
@@ -242,8 +244,6 @@ class PlanAnswered:
     """Characters of the sheet that was shown."""
     hasty: bool = False
     """Whether it is a yes that came sooner than anybody can read."""
-    approvals: tuple[str, ...] = ()
-    """Of the steps to which it is the answer; none in an older record, where it was all that were left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

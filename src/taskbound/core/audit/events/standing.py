@@ -173,10 +173,10 @@ class ToolPinned:
     server: str
     definition: str
     effect: str
+    owner: str
+    """The person who answers for it; empty for none."""
     by: str
     proof: str
-    owner: str = ""
-    """The person who answers for it; empty in records from before tools had owners."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,11 +262,12 @@ class TemplateSaved:
     template: str
     scope: str
     seconds: int
+    holds: str
+    """What becomes of held actions of its tasks when their calls are over."""
     by: str
     proof: str
     heartbeat: int = 0
     grace: int = 0
-    holds: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

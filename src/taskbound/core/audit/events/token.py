@@ -25,6 +25,8 @@ class TokenIssued:
     binding: str
     """How it is bound, and to which key: `jkt:…` or `x5t#S256:…`; empty for a bearer token."""
     expires: int
+    listed: str
+    """``list/place`` where its status stands."""
     key: str
     """The `kid` of the key that signs it."""
     digest: str
@@ -38,8 +40,6 @@ class TokenIssued:
     """The agent that it is handed on to."""
     proven_by: str = ""
     """Of a service's token: the key that proved the service."""
-    listed: str = ""
-    """``list/place`` where its status stands; empty in records from before that was named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,6 @@ __all__ = [
     "RunRegistered",
     "TaskAccounted",
     "TaskAmended",
-    "TaskBearerMade",
     "TaskChanged",
     "TaskFollowed",
     "TaskStarted",
@@ -36,6 +35,8 @@ class TaskStarted:
     purpose: str
     scope: str
     deadline: int
+    holds: str
+    """What becomes of its held actions when their calls are over."""
     by: str
     proof: str
     template: str = ""
@@ -47,8 +48,6 @@ class TaskStarted:
     """``limit=amount`` of each limit of the parent that this took of."""
     heartbeat: int = 0
     grace: int = 0
-    holds: str = ""
-    """What becomes of its held actions when their calls are over; empty in records of before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +103,7 @@ class TaskAmended:
     amendment: str = ""
     """The amendment that people approved for it; empty for a narrowing, which needs nobody."""
     over: tuple[str, ...] = ()
-    """``limit=amount`` of what each limit was given, less what it permits. Above zero in older records only:
-    what was used beyond it."""
+    """``limit=amount`` of what each limit was given, less what it permits; never above zero."""
     spent: tuple[str, ...] = ()
     """What was spent until then, an entry for the calls of each grant as JSON; of much, its digest."""
 
@@ -120,19 +118,6 @@ class RunRegistered:
     pid: int
     started: int
     """The process's start in clock ticks since boot."""
-    by: str
-    proof: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskBearerMade:
-    """A bearer of the task was shown once. There are none any more (ADR 0063); records of before say it."""
-
-    kind: ClassVar[str] = "task-bearer-made"
-    task: str
-    agent: str
-    replaced: bool
-    """Whether there was one before."""
     by: str
     proof: str
 

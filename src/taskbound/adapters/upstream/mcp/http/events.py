@@ -3,7 +3,7 @@
 1. A line ends at a line feed, with at most one carriage return before it. The standard also ends one at a
    bare carriage return; whoever sends one is not read here, because other readers see other lines.
 2. Fields are `data`, `event`, `id` and `retry`; others and comments are nothing. Events of another type than
-   `message` are nothing either, but for `endpoint` where a transport has it.
+   `message` are nothing either.
 3. Where the stream can be taken up again (`last`) is known at the end of an event, never within one: what
    was cut off comes again. What can't stand in a header is no place to take it up from.
 4. Lines and events are at most `limit` bytes; what is longer ends the stream.
@@ -18,10 +18,9 @@ from typing import Final
 
 from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError
 
-__all__ = ["ENDPOINT", "MESSAGE", "EventCutter", "one_line"]
+__all__ = ["EventCutter", "one_line"]
 
-MESSAGE: Final = b"message"
-ENDPOINT: Final = b"endpoint"
+_MESSAGE: Final = b"message"
 
 _ID: Final = re.compile(rb"[!-~]{1,1024}")
 _RETRY: Final = re.compile(rb"[0-9]{1,9}")
@@ -66,11 +65,7 @@ class EventCutter:
         Raises:
             BrokenAnswerError: Something is too long, or reads in two ways.
         """
-        return [text for kind, text in self.events(data) if kind == MESSAGE]
-
-    def events(self, data: bytes) -> list[tuple[bytes, bytes]]:
-        """The events that are complete now, each with its type and as one line; raises as `feed`."""
-        found: list[tuple[bytes, bytes]] = []
+        found: list[bytes] = []
         *lines, rest = data.split(b"\n")
         for line in lines:
             whole = b"".join((*self._line, line))
@@ -84,7 +79,7 @@ class EventCutter:
             raise BrokenAnswerError("too-large", f"the server's answer is over {self._limit} bytes")  # 4
         return found
 
-    def _field(self, line: bytes, found: list[tuple[bytes, bytes]]) -> None:
+    def _field(self, line: bytes, found: list[bytes]) -> None:
         line = line.removesuffix(b"\r")
         if self._first:
             line, self._first = line.removeprefix(_MARK), False
@@ -107,8 +102,8 @@ class EventCutter:
         elif name == b"retry" and _RETRY.fullmatch(value):
             self.retry = min(max(int(value) / 1_000, _LEAST), _MOST)
 
-    def _end(self, found: list[tuple[bytes, bytes]]) -> None:
-        data, kind = b"\n".join(self._data), self._type or MESSAGE
+    def _end(self, found: list[bytes]) -> None:
+        data, kind = b"\n".join(self._data), self._type or _MESSAGE
         if self._id is not None:
             self.last = self._id
         self._data.clear()
@@ -116,5 +111,5 @@ class EventCutter:
         self._type, self._id = b"", None
         if len(data) > self._limit:
             raise BrokenAnswerError("too-large", f"the server's answer is over {self._limit} bytes")  # 4
-        if data and kind in {MESSAGE, ENDPOINT}:
-            found.append((kind, one_line(data)))  # 5
+        if data and kind == _MESSAGE:
+            found.append(one_line(data))  # 5

@@ -2,8 +2,8 @@
 
 Nothing is called (design 6), and every connection is ended before this returns.
 
-A server that refuses the newer transport with one of the statuses that MCP names for it (2025-11-25,
-Transports, Backwards Compatibility) is asked for a stream of the older one, unless the person says which one.
+A server that refuses streamable HTTP with one of the statuses that MCP names for this (2025-11-25,
+Transports, Backwards Compatibility) speaks HTTP with SSE at most, which is not spoken here.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ import asyncio
 import contextlib
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import structs
 
 from taskbound.adapters.upstream.mcp.digest import hash_file
-from taskbound.adapters.upstream.mcp.errors import ServerLostError, StartFailedError
+from taskbound.adapters.upstream.mcp.errors import (
+    NoStreamableHttpError,
+    ServerLostError,
+    StartFailedError,
+)
 from taskbound.adapters.upstream.mcp.filling import fill
-from taskbound.adapters.upstream.mcp.handshake import initialize
 from taskbound.adapters.upstream.mcp.http.oauth import LookToken, TokenEndpoint
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter, offered
 from taskbound.adapters.upstream.mcp.listing import list_tools
 from taskbound.adapters.upstream.mcp.probe import Deaf, Probe, look_guarded, look_legacy, look_modern
 from taskbound.adapters.upstream.mcp.server import Patience
-from taskbound.core.errors import TaskboundError, UnavailableError
+from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import parse_definitions, parse_server_name
 from taskbound.core.tool.oauth.client import hidden_in
 from taskbound.core.tool.remote import canonical_url
@@ -47,10 +50,8 @@ __all__ = ["pin_url", "probe", "probe_url"]
 
 _REMEDY = "see that it runs, that the URL is its own, and that it wants no sign-in"
 P = TypeVar("P", bound="Probe | None")
-Transport = Literal["", "http", "sse"]
-"""What a person says of a server; empty leaves it to the probe."""
-_OLDER: Final = frozenset({400, 404, 405})
-"""With one of these a server that knows only the older transport refuses the newer one."""
+_NOT_SPOKEN: Final = frozenset({400, 404, 405})
+"""With one of these a server of HTTP with SSE refuses a POST to its URL."""
 
 
 def pin_url(  # noqa: PLR0913 -- what a server is reached by, as a person types it
@@ -96,13 +97,13 @@ async def probe(
     *,
     patience: Patience | None = None,
     start: HttpStarter | None = None,
-    transport: Transport = "",
     filling: Filling | None = None,
 ) -> Probe:
     """Reach the server, find out its era, and list its tools.
 
     Raises:
         DeniedError: Something pinned is different.
+        NoStreamableHttpError: It refuses streamable HTTP.
         UnavailableError: It is not reached, or does not answer, or list.
         MalformedError: One of its tools can't be pinned.
     """
@@ -114,15 +115,11 @@ async def probe(
     looking = _Looking(spec.name, remote, starter, limits)
     looking.filling = filling
     try:
-        if transport == "sse":
-            return await looking.older()
-        try:
-            return await looking.newer()
-        except UnavailableError as refusal:
-            if transport == "http" or looking.status not in _OLDER:
-                raise
-            return await looking.older(refused=refusal)
+        return await looking.seen()
     except ServerLostError as error:
+        if looking.status in _NOT_SPOKEN:
+            why = "as one does that speaks only HTTP with SSE (MCP 2024-11-05)"
+            raise NoStreamableHttpError(f"{error.message} to streamable HTTP, {why}") from error
         raise StartFailedError(f"the server can't be looked at: {error.message}", remedy=_REMEDY) from error
 
 
@@ -133,7 +130,6 @@ def probe_url(  # noqa: PLR0913 -- what a server is reached by, as a person type
     headers: Mapping[str, str],
     key: str = "",
     authorities: str = "",
-    transport: Transport = "",
     secrets: Mapping[Slot, str | None] | None = None,
     oauth: OAuthSpec | None = None,
     sign: Sign | None = None,
@@ -144,7 +140,7 @@ def probe_url(  # noqa: PLR0913 -- what a server is reached by, as a person type
     the client's secret it is looked at without one. `sign` makes the client's statement of itself.
 
     Returns:
-        The spec, with the era and the transport that the server showed, and what else it showed.
+        The spec, with the era that the server showed, and what else it showed.
 
     Raises:
         MalformedError: As `pin_url`, or one of its tools can't be pinned.
@@ -163,10 +159,10 @@ def probe_url(  # noqa: PLR0913 -- what a server is reached by, as a person type
         tokens = LookToken(token) if token else None
         found = look_guarded(
             {*hidden, *([token] if token else [])},
-            lambda: asyncio.run(probe(spec, transport=transport, filling=fill(given, tokens))),
+            lambda: asyncio.run(probe(spec, filling=fill(given, tokens))),
         )
     found = replace(found, notes=(*found.notes, *notes))
-    return structs.replace(spec, era=found.era, logs=found.logs, transport=found.transport), found
+    return structs.replace(spec, era=found.era, logs=found.logs), found
 
 
 @contextlib.contextmanager
@@ -199,7 +195,7 @@ def _signs_nothing(key: str, client: str, audience: str) -> str:
 
 
 class _Looking:
-    """One look at one server, in either transport."""
+    """One look at one server."""
 
     def __init__(self, name: str, remote: Remote, starter: HttpStarter, patience: Patience) -> None:
         self._name = name
@@ -211,8 +207,8 @@ class _Looking:
         self.status = 0
         """The HTTP status of its last answer to a question that opens a session."""
 
-    async def newer(self) -> Probe:
-        """What it shows over streamable HTTP.
+    async def seen(self) -> Probe:
+        """What it shows.
 
         Raises:
             UnavailableError: It is not reached, or does not answer, or list.
@@ -221,24 +217,6 @@ class _Looking:
         if found is not None:
             return found
         return await self._seen(partial(look_legacy, show=self._shown, patience=self._patience))
-
-    async def older(self, *, refused: UnavailableError | None = None) -> Probe:
-        """What it shows over the transport of 2024-11-05, which has the handshake and nothing newer.
-
-        Raises:
-            UnavailableError: As `newer`; where the newer transport was refused before, both are said.
-        """
-        session = self._starter.sse(self._remote, Deaf())
-        try:
-            opened = await initialize(session, patience=self._patience.start)
-            return replace(await self._shown(session, opened), transport="sse")
-        except ServerLostError as error:
-            if refused is None:
-                raise
-            words = f"{refused.message}; nor does it speak the older transport: {error.message}"
-            raise ServerLostError(words) from error
-        finally:
-            await session.close(grace=self._patience.stop)
 
     async def _shown(self, session: Asking, opened: Opened) -> Probe:
         raws = await list_tools(session, opened.era, patience=self._patience.listing)

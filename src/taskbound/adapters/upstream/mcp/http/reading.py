@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     More = Callable[[], Awaitable[bytes]]
     """The next piece of a body; empty at its end."""
 
-__all__ = ["MAX_ERROR", "MAX_HELD", "TAKEN", "Reader", "Reply", "no_success"]
+__all__ = ["MAX_HELD", "Reader", "Reply"]
 
 MAX_HELD: Final = 64 * 1024 * 1024
 """Bytes of answers that are not complete, of one server."""
 _LIMITS: Final = Limits(size=MAX_LINE, parts=262_144)
-MAX_ERROR: Final = 65_536
+_MAX_ERROR: Final = 65_536
 """Bytes of an answer whose status says that it is an error."""
 _AT_ONCE: Final = 65_536
 """Bytes of a message that is read in the loop."""
@@ -48,7 +48,7 @@ _SHOWN: Final = 200
 _OK: Final = 200
 _CUT: Final = frozenset({"bad-http", "server-lost"})
 """How a stream ends that was cut off, and may be taken up again."""
-TAKEN: Final = frozenset({202, 204})
+_TAKEN: Final = frozenset({202, 204})
 _HINTS: Final = {
     401: ": it wants credentials, or others than it was given",
     403: ": it refuses this client, or what its token is for",
@@ -112,21 +112,21 @@ class Reader:
 
     async def _accepted(self, head: Head, more: More) -> None:
         """See that a notification was taken; what stands in the answer to one is nothing."""
-        if head.status not in {_OK, *TAKEN}:
+        if head.status not in {_OK, *_TAKEN}:
             raise BrokenAnswerError("http-status", f"HTTP status {head.status}")
-        if head.status in TAKEN:
-            await self._whole(more, MAX_ERROR)
+        if head.status in _TAKEN:
+            await self._whole(more, _MAX_ERROR)
 
     async def _refused(self, head: Head, more: More) -> UpstreamAnswer:
         """The error that an HTTP status stands for (rule 2)."""
-        if head.status in TAKEN:
+        if head.status in _TAKEN:
             raise BrokenAnswerError("no-answer", "the server took the request and answers nothing")
-        plain = no_success(head.status)
+        plain = _no_success(head.status)
         if plain.code == "redirected":
             raise plain
         if head.kind != b"application/json":
             raise plain
-        document = one_line(await self._whole(more, MAX_ERROR))
+        document = one_line(await self._whole(more, _MAX_ERROR))
         try:
             found = parse_message(document, limits=_LIMITS)
         except MalformedError:
@@ -177,7 +177,7 @@ class Reader:
         self._held += more
 
 
-def no_success(status: int) -> BrokenAnswerError:
+def _no_success(status: int) -> BrokenAnswerError:
     """What a status that is no success says by itself."""
     if 300 <= status < 400:  # noqa: PLR2004 -- what HTTP calls a redirection
         return BrokenAnswerError("redirected", "the server sends elsewhere, and is not followed there")

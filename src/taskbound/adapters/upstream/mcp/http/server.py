@@ -7,8 +7,6 @@
 2. A tool whose schema asks for headers in a way that MCP does not know is not listed (modern). What a list
    asks for is what calls have: a call is sent only while the daemon takes that list for the pinned one.
 3. Reaching ends in a server that is ready, or in an error and no connection.
-4. Which transport it speaks is pinned: a server is never spoken to in another one.
-5. Over the transport of 2024-11-05, older than tasks of servers, none is asked for and none believed.
 """
 
 from __future__ import annotations
@@ -30,7 +28,6 @@ from taskbound.adapters.upstream.mcp.handshake import (
 from taskbound.adapters.upstream.mcp.http.again import Again
 from taskbound.adapters.upstream.mcp.http.connect import Dialer, look_up
 from taskbound.adapters.upstream.mcp.http.session import HttpSession
-from taskbound.adapters.upstream.mcp.http.sse import SseSession
 from taskbound.adapters.upstream.mcp.http.waits import Waits
 from taskbound.adapters.upstream.mcp.listing import list_entries, list_tools
 from taskbound.adapters.upstream.mcp.news import listen, unsubscribe
@@ -69,7 +66,7 @@ class HttpServer:
 
     def __init__(
         self,
-        session: HttpSession | SseSession,
+        session: HttpSession,
         opened: Opened,
         patience: Patience,
         events: UpstreamEvents,
@@ -81,9 +78,8 @@ class HttpServer:
         self._logs = opened.logs
         self._patience = patience
         self._mirrors: dict[str, tuple[Mirror, ...]] = {}
-        has = session if isinstance(session, HttpSession) else None  # 5
-        self._again = Again(has, events) if has is not None and not is_modern(opened.era) else None
-        self._tasks = Tasks(has, opened.era, able=opened.tasks, bounds=patience.task)
+        self._again = None if is_modern(opened.era) else Again(session, events)
+        self._tasks = Tasks(session, opened.era, able=opened.tasks, bounds=patience.task)
 
     @property
     def era(self) -> str:
@@ -237,11 +233,6 @@ class HttpStarter:
         """The hash of the public key that the server reached last has shown; empty without TLS."""
         return self._dialer.key if self._dialer is not None else ""
 
-    def sse(self, remote: Remote, events: UpstreamEvents, *, offers: bytes = b"{}") -> SseSession:
-        """A session with a server of the transport of 2024-11-05; else as `session`."""
-        self._dialer = Dialer(remote, patience=min(_CONNECT, self._patience.start), look=self._look)
-        return SseSession(remote, self._dialer, events, self._waits, offers=offers)
-
     def session(
         self,
         remote: Remote,
@@ -281,17 +272,8 @@ class HttpStarter:
         remote = identity.remote
         if remote is None or remote.era != era:
             raise EraChangedError("the server is pinned by a URL and a revision, and this is another")
-        old = identity.transport == "sse"  # 4
-        if old and is_modern(era):
-            raise EraChangedError(
-                f"MCP {era} is not spoken over the transport that the server is pinned with"
-            )
         told = b"{}" if is_modern(era) else offers
-        session = (
-            self.sse(remote, events, offers=told)
-            if old
-            else self.session(remote, events, filling=filling, offers=told)
-        )
+        session = self.session(remote, events, filling=filling, offers=told)
         try:
             opened = await open_session(session, era, patience=self._patience.start, offers=offers)
         except UnavailableError as error:

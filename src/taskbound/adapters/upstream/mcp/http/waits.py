@@ -17,5 +17,3 @@ class Waits:
     """Between two pieces of an answer."""
     greeting: float = 5.0
     """Until calls go out although a server has not said that it took `notifications/initialized`."""
-    opening: float = 30.0
-    """From asking for the one stream of a server (2024-11-05) until it has said where messages go to."""

@@ -66,10 +66,8 @@ class Wanted:
 class Tasks:
     """The tasks of one server; used in the loop."""
 
-    def __init__(
-        self, session: Speaking | None, era: str, *, able: bool, bounds: Bounds | None = None
-    ) -> None:
-        """Ask in this session; in none, no task is asked for and none believed.
+    def __init__(self, session: Speaking, era: str, *, able: bool, bounds: Bounds | None = None) -> None:
+        """Ask in this session.
 
         Args:
             session: Where the server is spoken to.
@@ -79,7 +77,7 @@ class Tasks:
         """
         self._session = session
         self._modern = is_modern(era)
-        self._able = able and session is not None
+        self._able = able
         self._bounds = bounds or Bounds()
         self._waiter = Waiter(session, era, self._bounds)
         self._required: frozenset[str] = frozenset()
@@ -89,8 +87,7 @@ class Tasks:
         self._given: OrderedDict[str, None] = OrderedDict()
         self._late: deque[Work] = deque()
         self._leaving: set[asyncio.Task[None]] = set()
-        if session is not None:
-            session.relate(self._whose)
+        session.relate(self._whose)
 
     def learn(self, tools: Iterable[bytes]) -> None:
         """Know from a list of tools, each read strictly before, which are called as tasks (rule 1)."""
