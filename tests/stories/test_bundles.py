@@ -104,7 +104,8 @@ def damage(world: World, digest: str, *, namespace: str = "default", **changes: 
 
 
 def edit_force(world: World, force: InForce) -> None:
-    edit(world.store, "UPDATE bundles_in_force SET epoch = ?, digest = ?", force.epoch, force.digest)
+    statement = "INSERT OR REPLACE INTO bundles_in_force (namespace, epoch, digest) VALUES ('default', ?, ?)"
+    edit(world.store, statement, force.epoch, force.digest)
 
 
 def test_a_bundle_holds_from_its_activation_on_and_decisions_name_it(world: World, task: Task) -> None:
