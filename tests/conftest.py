@@ -15,6 +15,7 @@ from tests.canary import (
     pytest_testnodedown,
 )
 from tests.postgres import running
+from tests.sqlite import closing_stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "close_stores_of_session",
+    "close_stores_of_test",
     "default_signals",
     "pytest_addoption",
     "pytest_configure",
@@ -60,6 +63,18 @@ def default_signals() -> Iterator[None]:
     yield
     for one in ignored:
         signal.signal(one, signal.SIG_IGN)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def close_stores_of_session() -> Iterator[None]:
+    with closing_stores():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def close_stores_of_test() -> Iterator[None]:
+    with closing_stores():
+        yield
 
 
 @pytest.fixture(scope="session")

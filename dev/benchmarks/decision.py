@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 import cedarpy
 
-from dev.benchmarks.ground import PROOF, TOOL, Ground, call_of, policies_of
+from dev.benchmarks.ground import PROOF, TOOL, Ground, call_of
 from dev.benchmarks.inputs.cases import every_case
 from dev.benchmarks.page import Section, Table
 from dev.benchmarks.sampling import by_turns, micro
 from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.decision import Evaluated, Proposal
 from taskbound.flows.decision.evaluate import Evaluator
+from tests.sqlite import sqlite_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,7 @@ def measure_decision(*, quick: bool) -> Section:
 
 
 def _measure(case: Case, *, quick: bool) -> tuple[tuple[str, ...], dict[str, float]]:
-    ground = Ground.over(MemoryStore())
+    ground = Ground.over(sqlite_store())
     ground.settle_in()
     task = ground.start(case.scope)
     call = call_of(task.id, case.arguments, request="1")
@@ -87,7 +87,12 @@ def _measure(case: Case, *, quick: bool) -> tuple[tuple[str, ...], dict[str, flo
     )
     plain = _evaluate(
         ground,
-        Evaluator(ground.views, policies_of(_Forgetful()), ground.means.operands, ground.means.tokens),
+        Evaluator(
+            ground.views,
+            ground.policies_of(_Forgetful()),
+            ground.means.operands,
+            ground.means.tokens,
+        ),
         call,
     )
     evaluator = Evaluator(ground.views, ground.means.policy, ground.means.operands, ground.means.tokens)

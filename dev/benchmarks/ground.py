@@ -14,7 +14,6 @@ from taskbound.adapters.identity.signatures import PersonSignatures
 from taskbound.adapters.identity.spiffe.svids import SpiffeSvids
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.policy.cedar import CedarLanguage, base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant
 from taskbound.core.scope import parse_scope
@@ -123,12 +122,11 @@ class Ground:
         )
         return Tasks(self.means, self.views, Deliveries(self.means)).start(order, _ANN)
 
-
-def policies_of(engine: PolicyEngine) -> Policies:
-    """Policies of which this engine is all."""
-    made = Policies(MemoryStore(), CedarLanguage(), base_bundle())
-    made.base = engine
-    return made
+    def policies_of(self, engine: PolicyEngine) -> Policies:
+        """Policies of which this engine is all."""
+        made = Policies(self.means.store, CedarLanguage(), base_bundle())
+        made.base = engine
+        return made
 
 
 def call_of(task: str, arguments: JsonValue, *, request: str, connection: str = "con_bench") -> Call:

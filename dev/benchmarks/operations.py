@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dev.benchmarks.durable import sequencer_of
-from dev.benchmarks.ground import Ground, call_of, policies_of
+from dev.benchmarks.ground import Ground, call_of
 from dev.benchmarks.inputs.cases import typical
 from dev.benchmarks.page import Section, Table
 from dev.benchmarks.sampling import by_turns, micro
@@ -104,7 +104,7 @@ def _measure(ground: Ground, *, quick: bool) -> Section:
     )
 
     def under(text: str) -> Callable[[], object]:
-        means = replace(ground.means, policy=policies_of(CedarLanguage().engine(text)))
+        means = replace(ground.means, policy=ground.policies_of(CedarLanguage().engine(text)))
         return lambda: authorize(means, asked)
 
     alone = by_turns(

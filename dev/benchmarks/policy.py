@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Final
 
 import cedarpy
 
-from dev.benchmarks.ground import PROOF, TOOL, Ground, call_of, policies_of
+from dev.benchmarks.ground import PROOF, TOOL, Ground, call_of
 from dev.benchmarks.inputs.cases import every_case
 from dev.benchmarks.inputs.policies import read_policies
 from dev.benchmarks.page import Aim, Section, Table
 from dev.benchmarks.sampling import by_turns, micro
 from taskbound.adapters.policy.cedar import CedarLanguage, CedarPolicyEngine
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.decision import Evaluated, Proposal
 from taskbound.core.policy import PolicyTool
 from taskbound.flows.decision.evaluate import Evaluator
+from tests.sqlite import sqlite_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,13 +96,15 @@ def measure_policy(*, quick: bool) -> Section:
 
 
 def _measure(name: str, text: str, grants: int, *, quick: bool) -> tuple[tuple[str, ...], dict[str, float]]:
-    ground = Ground.over(MemoryStore())
+    ground = Ground.over(sqlite_store())
     ground.settle_in()
     arguments = next(one for one in every_case() if one.name == "nested").arguments
     task = ground.start(_grants(grants))
     call = call_of(task.id, arguments, request="1")
     engine = CedarPolicyEngine(text)
-    evaluator = Evaluator(ground.views, policies_of(engine), ground.means.operands, ground.means.tokens)
+    evaluator = Evaluator(
+        ground.views, ground.policies_of(engine), ground.means.operands, ground.means.tokens
+    )
     clock = ground.means.clock
 
     def known() -> object:

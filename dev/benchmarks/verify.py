@@ -17,9 +17,9 @@ from dev.benchmarks.inputs.cases import typical
 from dev.benchmarks.page import Section, Table
 from dev.benchmarks.sampling import by_turns, micro, rate
 from taskbound.adapters.keys.ed25519 import Ed25519Key, verify_ed25519
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.audit import verify_log
 from taskbound.core.audit.note import make_verifier_key
+from tests.sqlite import sqlite_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ _QUICK: Final = 2_000
 
 def measure_verify(*, quick: bool) -> Section:
     """The section."""
-    ground = Ground.over(MemoryStore())
+    ground = Ground.over(sqlite_store())
     ground.settle_in()
     fill(ground, ground.start(typical().scope).id, _QUICK if quick else _RECORDS)
     sequencer = sequencer_of(ground)

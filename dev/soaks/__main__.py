@@ -127,7 +127,7 @@ SOAKS: Final = {
     "histories": Soak(
         run=soak_histories,
         count=10_000,
-        holds="two daemons over memory, SQLite or PostgreSQL answer and record the same, to the byte",
+        holds="two daemons over SQLite or PostgreSQL answer and record the same, to the byte",
     ),
     "interleavings": Soak(
         run=soak_interleavings,

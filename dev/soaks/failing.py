@@ -5,20 +5,12 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import tempfile
 from collections import Counter
-from contextlib import ExitStack, closing
-from itertools import count
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from dev.soaks.found import Found
-from taskbound.adapters.store.memory import MemoryStore
-from taskbound.adapters.store.sql import SqlStore
+from tests.sqlite import closing_stores, sqlite_store
 from tests.stories.failed import CASES, ERRORS, fail
-
-if TYPE_CHECKING:
-    from taskbound.ports.store import Store
 
 __all__ = ["soak_failing"]
 
@@ -26,13 +18,8 @@ _CONTEXT: Final = multiprocessing.get_context("spawn")
 
 
 def soak_failing(count: int, seed: int) -> Found:
-    """Each place of each case fails with so many kinds of errors, over memory and SQLite."""
-    asked = [
-        (name, stored, (seed + number) % len(ERRORS))
-        for number in range(count)
-        for name in CASES
-        for stored in (False, True)
-    ]
+    """Each place of each case fails with so many kinds of errors."""
+    asked = [(name, (seed + number) % len(ERRORS)) for number in range(count) for name in CASES]
     found: Counter[str] = Counter()
     with _CONTEXT.Pool(os.cpu_count()) as workers:
         for number, some in enumerate(workers.imap_unordered(_fail, asked), 1):
@@ -45,16 +32,8 @@ def soak_failing(count: int, seed: int) -> Found:
     )
 
 
-def _fail(asked: tuple[str, bool, int]) -> Counter[str]:
-    name, stored, error = asked
+def _fail(asked: tuple[str, int]) -> Counter[str]:
+    name, error = asked
     logging.disable()
-    numbers = count()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tb-")))
-
-        def store() -> Store:
-            if not stored:
-                return MemoryStore()
-            return stack.enter_context(closing(SqlStore(folder / f"{next(numbers)}.db", reserve=0)))
-
-        return fail(name, store, error=error)
+    with closing_stores():
+        return fail(name, sqlite_store, error=error)

@@ -1,4 +1,4 @@
-"""Generated histories over memory, SQLite and PostgreSQL, on all processors: the same from all three."""
+"""Generated histories over SQLite and PostgreSQL, on all processors: the same from both."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from taskbound.adapters.claims import Seal, SqliteClaims
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.clock import Instant, minutes, seconds
 from taskbound.core.token import ClaimKind, ReplayedError, claim_of
 from taskbound.core.token.served import (
@@ -24,6 +23,7 @@ from taskbound.core.token.served import (
 )
 from taskbound.sdk.verify.claims import Claims
 from tests.peers.sharing import Machine, Sharing
+from tests.sqlite import sqlite_store
 
 NOW = Instant(seconds(1_800_000_000))
 END = Instant(NOW + seconds(60))
@@ -59,7 +59,7 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
         yield opened
         opened.close()
         return
-    store = MemoryStore()
+    store = sqlite_store()
     sharing = Sharing(store, tmp_path)
     seal = Seal(b"k" * 32) if request.param == "shared and sealed" else None
     opened = Opener(lambda service: Machine(sharing, service, seal=seal))

@@ -23,8 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 from taskbound.adapters.clock.system import SystemClock
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
-from taskbound.adapters.store.sql import SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.approval import AnswerKind, Operand, ProbeKind
 from taskbound.core.clock import Instant
@@ -40,6 +38,7 @@ from taskbound.wire.envelope import ask_decoder
 from tests.peers.holding import Holding
 from tests.peers.openssh import Device
 from tests.peers.people import OWNER, actor_of, enrolled
+from tests.sqlite import sqlite_store
 from tests.world import ANN, PAY, World, WorldClock, code_of, id_of, scope_of
 
 if TYPE_CHECKING:
@@ -134,8 +133,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self._requests = count(1)
-        edits = any(step["do"] in {"edit", "race"} for step in self.case.steps)
-        self.store = SqlStore(self.folder / "g10.db", reserve=0) if edits else MemoryStore()
+        self.store = sqlite_store(self.folder / "g10.db")
         self.rules = policy(self.case.lifter)
         self.there = Holding(self.store, self.rules, clock=TurnedClock())
         self.tasks["own"] = self.there.task = self.there.world.start(scope=WIDE)

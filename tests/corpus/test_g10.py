@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import parse_question
 from taskbound.core.approval.sheet import Sheet, render_sheet
 from taskbound.surfaces.api.approval import detail_of
@@ -17,6 +16,7 @@ from taskbound.surfaces.cli.sheets import sheet_from
 from tests.corpus.g10 import WIDE, Case, Stage, cases, policy
 from tests.peers.holding import Holding
 from tests.sheet_oracle import parse_sheet
+from tests.sqlite import sqlite_store
 from tests.world import code_of, id_of
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def test_g10_each_step_gets_the_one_answer_that_the_corpus_names_and_no_more_run
 def test_g2_what_an_approver_sees_through_the_flow_is_what_the_corpus_says_and_what_then_runs(
     name: str,
 ) -> None:
-    there = Holding(MemoryStore(), policy("approval:finance"))
+    there = Holding(sqlite_store(), policy("approval:finance"))
     there.task = there.world.start(scope=WIDE)
     arguments = G2[name].get("arguments", {})
     action = id_of(there.world.ask(there.task, arguments=arguments))

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.tool import ServerIdentity
 from tests.corpus.g9 import FILES, rows
+from tests.sqlite import sqlite_store
 from tests.world import ANN, LOOK, PAY, World, code_of
 
 Row = Mapping[str, Any]
@@ -21,7 +21,7 @@ BENEATH = {"grants": [{"tool": READ, "arguments": {"uri": {"glob": "file:///srv/
 
 @pytest.fixture
 def world() -> World:
-    return World(store=MemoryStore())  # in the other stores the same flows are played by `tests/stories`
+    return World(store=sqlite_store())
 
 
 def identified(found: list[Row]) -> pytest.MarkDecorator:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.action import canonical
 from taskbound.core.tool import ServerIdentity
 from taskbound.flows.identity import register_person
 from tests.frameworks.deciding import arguments, guide, told
 from tests.frameworks.peer import Program
 from tests.sdk.notes import noting, outcomes
+from tests.sqlite import sqlite_store
 from tests.waiting import others
 from tests.world import ANN, World
 
@@ -35,7 +35,7 @@ def short() -> Iterator[Path]:
 async def desk(program: Program, folder: Path) -> World:
     """A world in which the server is pinned as it lists its tools, with a task for them."""
     listed: list[dict[str, Any]] = await program.does("listed", folder / "s")
-    world = World(store=MemoryStore(), policy=base_bundle())
+    world = World(store=sqlite_store(), policy=base_bundle())
     register_person(world.means, "default", "ann", uid=1000, actor=ANN)
     names = [f"desk__{one}" for one in TOOLS]
     world.add_agent("coder", ceiling={"grants": [{"tool": one, "others": "any"} for one in names]})

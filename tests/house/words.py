@@ -139,9 +139,9 @@ def no_mocks_or_sleeps(root: Path) -> Iterator[Finding]:
         for node in nodes(path):
             match node:
                 case ast.ImportFrom(module="unittest.mock" | "mock"):
-                    sentence = "use the in-memory adapter, not a mock"
+                    sentence = "use a real adapter, not a mock"
                 case ast.Import(names=[ast.alias(name="unittest.mock" | "mock")]):
-                    sentence = "use the in-memory adapter, not a mock"
+                    sentence = "use a real adapter, not a mock"
                 case ast.Call(func=ast.Attribute(value=ast.Name(id="time" | "asyncio"), attr="sleep")) if (
                     ast.unparse(node.args[0] if node.args else node) != "0"
                 ):

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
+from tests.memory import memory_folder
 from tests.peers.certificates import certificate
 from tests.peers.ports import free_port
 from tests.peers.resp import Line, LostError, SaidNoError
@@ -54,7 +54,6 @@ RIGHTS: Final = " ".join(
 """Of the broker's admin (rule 1)."""
 _OWNER: Final = "owner"
 _OWNERS: Final = "owners-own-word"
-_MEMORY: Final = Path("/dev/shm")  # noqa: S108  # a folder in memory: syncing there costs nothing
 _DEADLINE: Final = 20.0
 _WRITTEN = 5.0
 """Seconds within which what a server was asked is written down, unless its connection was cut."""
@@ -321,8 +320,7 @@ def running(
     watched: bool = True,
 ) -> Iterator[list[Node]]:
     """So many servers that know nothing of each other, for the length of the context."""
-    place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-    folder = Path(tempfile.mkdtemp(prefix="tb-redis-", dir=place))
+    folder = Path(tempfile.mkdtemp(prefix="tb-redis-", dir=memory_folder()))
     nodes: list[Node] = []
     try:
         for number in range(count):

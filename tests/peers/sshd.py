@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from taskbound.adapters.targets.openssh import host
+from tests.memory import memory_folder
 from tests.peers.ports import free_port
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ __all__ = [
     "until",
 ]
 
-_MEMORY = Path("/dev/shm")  # noqa: S108  # a folder in memory: syncing there costs nothing
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _EXTENSIONS = ("permit-pty", "permit-port-forwarding", "permit-agent-forwarding")
 _LIFELINE = '"$@" & child=$!; cat >/dev/null; kill $child; wait $child'
@@ -362,8 +362,7 @@ def running(
         account: Who runs sshd and helper, and logs in: another one than ourselves.
         foreign: Public lines of other authorities that sshd trusts too.
     """
-    place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-    folder = Path(tempfile.mkdtemp(prefix="taskbound-ssh-", dir=place))
+    folder = Path(tempfile.mkdtemp(prefix="taskbound-ssh-", dir=memory_folder()))
     one = None
     try:
         one = Sshd(folder, python=python, account=account, foreign=foreign, settings=settings)

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from taskbound.adapters.keys.es256 import Es256Key, read_pem
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.action import canonical
 from taskbound.core.approval import AnswerKind
 from taskbound.core.task import Holds, Template
@@ -29,6 +28,7 @@ from tests.peers.holding import Answerers
 from tests.peers.openssh import Device
 from tests.peers.people import enrolled
 from tests.sdk.noted import FUNCTIONS, fail, note, note_later, ran, spend
+from tests.sqlite import sqlite_store
 from tests.surfaces.api.test_operations import Station, station
 from tests.world import ANN, World, scope_of
 
@@ -90,7 +90,7 @@ class Here:
 
 def notes_world(*, policy: str = "", functions: tuple[Guarded[..., Any], ...] = FUNCTIONS) -> World:
     """Ann, her agent, the functions as they are pinned, and a running task for them."""
-    world = World(store=MemoryStore(), policy=policy or base_bundle())
+    world = World(store=sqlite_store(), policy=policy or base_bundle())
     register_person(world.means, "default", "ann", uid=1000, actor=ANN)
     world.add_agent("coder", ceiling=CEILING)
     pin(world, functions)
@@ -131,7 +131,7 @@ class People(Answerers):
 
 def held_world(rules: str = HELD, holds: Holds = Holds.END_WITH_CALL) -> tuple[World, People]:
     """Such a world, where bob is asked about notes."""
-    world = World(store=MemoryStore(), policy=base_bundle() + rules)
+    world = World(store=sqlite_store(), policy=base_bundle() + rules)
     register_person(world.means, "default", "ann", uid=1000, actor=ANN)
     world.add_agent("coder", ceiling=CEILING)
     pin(world, FUNCTIONS)

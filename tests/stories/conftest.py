@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.adapters.store.postgres import PostgresStore
-from taskbound.adapters.store.sql import SqlStore
+from tests.sqlite import sqlite_store
 from tests.token_world import TokenWorld
 from tests.world import World
 
@@ -24,9 +24,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         with server.store() as shared:
             yield shared
         return
-    opened = SqlStore(tmp_path / "world.db")
-    yield opened
-    opened.close()
+    yield sqlite_store(tmp_path / "world.db")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -42,10 +40,7 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Sto
         server.drop(name)
         return
     path = tmp_path / "race.db"
-    pair: tuple[Store, Store] = (SqlStore(path, reserve=0), SqlStore(path, reserve=0))
-    yield pair
-    for one in pair:
-        one.close()
+    yield sqlite_store(path), sqlite_store(path)
 
 
 @pytest.fixture

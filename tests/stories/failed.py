@@ -184,12 +184,17 @@ def fail(
     found: Counter[str] = Counter()
     for number, (site, after) in enumerate(sites.items()):
         if number % every == first % every:
-            case = CASES[name](store()) if case.once else case
+            case = _anew(name, case, store) if case.once else case
             raised = ERRORS[(number // every + error) % len(ERRORS)]()
             came = _fail_once(case, site, after, raised)
-            case = CASES[name](store()) if came == _BROKEN else case
+            case = _anew(name, case, store) if came == _BROKEN else case
             found[came] += 1
     return found
+
+
+def _anew(name: str, case: Case, store: Callable[[], Store]) -> Case:
+    case.world.store.close()  # a case may take hundreds of them
+    return CASES[name](store())
 
 
 def _fail_once(case: Case, site: tuple[str, int, str], after: int, error: Exception) -> str:

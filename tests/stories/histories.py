@@ -1,4 +1,4 @@
-"""Generated histories, lived by two daemons over each of three stores: all answer and record the same."""
+"""Generated histories, lived by two daemons over each engine: both answer and record the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.clock import Instant
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Store
     from tests.postgres import Server
 
-__all__ = ["HISTORIES", "Daemons", "compare", "compare_daemons", "history", "three"]
+__all__ = ["HISTORIES", "Daemons", "compare", "compare_daemons", "engines", "history"]
 
 Form: TypeAlias = "dict[str, Any]"
 Done: TypeAlias = "tuple[str, tuple[Any, ...]]"
@@ -43,7 +42,7 @@ Asked: TypeAlias = "tuple[int, str, Form | bytes, str, str, str]"
 """A task, a tool, arguments, a connection, the name of the request, and a key."""
 
 HISTORIES: Final = 25
-"""So many are lived over one set of stores, one after another, before their records are compared."""
+"""So many are lived over one database of each engine before their records are compared."""
 POLICY: Final = (
     base_bundle()
     + """
@@ -275,59 +274,56 @@ class Daemons:
 
 
 @contextmanager
-def three(server: Server) -> Iterator[dict[str, Daemons]]:
-    """Two daemons over each of three stores, which nobody used yet."""
+def engines(server: Server) -> Iterator[dict[str, Daemons]]:
+    """Two daemons over an empty database of each engine."""
     with ExitStack() as kept:
         folder = Path(tempfile.mkdtemp(prefix="taskbound-", dir=server.folder.parent))
         kept.callback(shutil.rmtree, folder)
-        memory = MemoryStore()
         files = [SqlStore(folder / "t.db", reserve=0) for _ in range(2)]
         shared = server.database()
         kept.callback(server.drop, shared)
         rows = [PostgresStore(server.url(shared)) for _ in range(2)]
-        opened: list[Store] = [memory, *files, *rows]
+        opened: list[Store] = [*files, *rows]
         for store in opened:
             kept.callback(store.close)
         yield {
-            "memory": Daemons.of(memory, memory),
             "sqlite": Daemons.of(files[0], files[1]),
             "postgres": Daemons.of(rows[0], rows[1]),
         }
 
 
 def compare(server: Server, seed: str, count: int) -> Counter[str]:
-    """Live so many histories over three stores; what the decisions were.
+    """Live so many histories over both engines; what the decisions were.
 
     Raises:
-        AssertionError: Something is answered or recorded otherwise by one than by another.
+        AssertionError: The engines answer or record something differently.
     """
     codes: Counter[str] = Counter()
-    with three(server) as all_of:
+    with engines(server) as daemons_of:
         for number in range(count):
             told = history(Random(f"{seed}:{number}"))  # noqa: S311 - a course of events that can be repeated
-            lived = {name: daemons.live(told, number) for name, daemons in all_of.items()}
-            for name, (came, _) in lived.items():
-                for step, (mine, theirs) in enumerate(zip(came, lived["memory"][0], strict=True)):
-                    if mine != theirs:
-                        what = told[step] if step < len(told) else "what is left"
-                        raise AssertionError(
-                            f"history {number} of seed {seed}, {what}\nmemory: {theirs}\n{name}: {mine}"
-                        )
-            codes += lived["memory"][1]
-        records = {name: daemons.first.records() for name, daemons in all_of.items()}
-        for name, some in records.items():
-            if some != records["memory"]:
-                raise AssertionError(f"the records of {name} of seed {seed} are others than in memory")
+            lived = {name: daemons.live(told, number) for name, daemons in daemons_of.items()}
+            (sqlite, decided), (postgres, _) = lived["sqlite"], lived["postgres"]
+            for step, (one, other) in enumerate(zip(sqlite, postgres, strict=True)):
+                if one != other:
+                    what = told[step] if step < len(told) else "what is left"
+                    raise AssertionError(
+                        f"history {number} of seed {seed}, {what}\nsqlite: {one}\npostgres: {other}"
+                    )
+            codes += decided
+        records = {name: daemons.first.records() for name, daemons in daemons_of.items()}
+        if records["sqlite"] != records["postgres"]:
+            raise AssertionError(f"the engines recorded the histories of seed {seed} differently")
     return codes
 
 
-_ROUTES: Final[dict[str, tuple[int, ...]]] = {"memory": (0, 1), "sqlite": (1, 0), "postgres": (1, 1)}
+_ROUTES: Final[dict[str, tuple[int, ...]]] = {"sqlite": (0, 1), "postgres": (1, 1)}
 """Which daemon a call is brought to, where a history brings it to the first or to the second one."""
 _NAME: Final = re.compile(r"\b([a-z]{3})_\d{26}\b")
 
 
 def compare_daemons(server: Server, seed: str, count: int) -> Counter[str]:
-    """Live so many histories over three stores whose calls are brought to other daemons; what was decided.
+    """Live so many histories over both engines, by other daemons on one than on the other; what was decided.
 
     A daemon draws more names than another where what it remembers is old, so names are left out.
 
@@ -335,11 +331,11 @@ def compare_daemons(server: Server, seed: str, count: int) -> Counter[str]:
         AssertionError: A call is decided otherwise by one daemon than by another, or for other reasons.
     """
     codes: Counter[str] = Counter()
-    with three(server) as all_of:
+    with engines(server) as daemons_of:
         for number in range(count):
             told = history(Random(f"{seed}:{number}"))  # noqa: S311 - a course of events that can be repeated
             came: dict[str, list[Form]] = {}
-            for name, daemons in all_of.items():
+            for name, daemons in daemons_of.items():
                 route = _ROUTES[name]
                 routed = [
                     (what, (route[given[0]] if what == "ask" else given[0], *given[1:]))
@@ -347,11 +343,10 @@ def compare_daemons(server: Server, seed: str, count: int) -> Counter[str]:
                 ]
                 _, found = daemons.live(routed, number)
                 came[name] = daemons.answers
-                codes += found if name == "memory" else Counter()
-            for name, answers in came.items():
-                if answers != came["memory"]:
-                    wrong = [two for two in zip(came["memory"], answers, strict=True) if two[0] != two[1]]
-                    raise AssertionError(f"history {number} of seed {seed}, {name} otherwise: {wrong[0]}")
+                codes += found if name == "sqlite" else Counter()
+            for one, other in zip(came["sqlite"], came["postgres"], strict=True):
+                if one != other:
+                    raise AssertionError(f"history {number} of seed {seed}\nsqlite: {one}\npostgres: {other}")
     return codes
 
 

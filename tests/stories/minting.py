@@ -30,6 +30,7 @@ from taskbound.flows.credential.renewing import require_renewable
 from taskbound.flows.identity import register_person
 from taskbound.flows.target import Targets
 from taskbound.ports.action import StoredAction
+from tests.sqlite import edit
 from tests.stories.targeting import Aiming
 from tests.world import ANN, World, WorldChance
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from taskbound.flows.credential.renewing import ToRenew
     from taskbound.ports.store import Store, Transaction
 
-__all__ = ["ASKED", "NONE", "SPACE", "Letters", "Minting", "Proofs"]
+__all__ = ["ASKED", "NONE", "SPACE", "Letters", "Minting", "Proofs", "forge"]
 
 SPACE: Final = "default"
 ASKED: Final[dict[str, Any]] = {"tenant": "red", "seconds": 300}
@@ -240,15 +241,21 @@ class Minting(Aiming):
 
     def forge(self, row: Credential, **changes: Any) -> Credential:
         """The row as somebody writes it who has the store."""
-        other = replace(row, version=row.version + 1, **changes)
-        self.means.store.write(lambda tx: tx.credentials.put_credential(other, expect=row.version))
-        return other
+        return forge(self.means.store, row, **changes)
 
     def mintable(self, row: Credential, *, fence: int = 1, late: float = 0) -> Mintable:
         """What the broker finds of it."""
         now = Instant(self.means.clock.now() + round(late * seconds(1)))
         with self.means.store.read() as seen:
             return require_mintable(seen, self.proofs, SPACE, row.id, fence=fence, now=now)
+
+
+def forge(store: Store, row: Credential, **changes: Any) -> Credential:
+    """The row as an attacker writes it who has the database, also what no statement of ours changes."""
+    other = replace(row, version=row.version + 1, **changes)
+    edit(store, "DELETE FROM credentials WHERE namespace = ? AND id = ?", row.namespace, row.id)
+    store.write(lambda tx: tx.credentials.insert_credentials([other]))
+    return other
 
 
 def journaled_event(credential: Credential) -> CredentialJournaled:

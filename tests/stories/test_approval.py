@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import (
     AlreadyAnsweredError,
     Answer,
@@ -30,6 +29,7 @@ from taskbound.flows.decision import strangers
 from taskbound.ports.store import AmbiguousCommitError
 from tests.peers.holding import ASKED, TWICE, Holding, hold_policy
 from tests.peers.people import actor_of
+from tests.sqlite import sqlite_store
 from tests.world import ANN, code_of, id_of
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def there(store: Store) -> Holding:
 
 @pytest.fixture
 def here() -> Holding:
-    """The same in memory, where what is asked is no matter of the store."""
-    return Holding(MemoryStore())
+    """On SQLite only: what is asked is no matter of the engine."""
+    return Holding(sqlite_store())
 
 
 def held(there: Holding, **more: object) -> str:
@@ -320,7 +320,7 @@ def test_a193_what_nobody_may_answer_is_refused_and_not_held(here: Holding) -> N
 
 @pytest.mark.parametrize("lifter", ["evidence:ticket", "evidence:words"])
 def test_what_can_not_be_given_here_is_refused_and_not_held(lifter: str) -> None:
-    here = Holding(MemoryStore(), hold_policy(lifter))
+    here = Holding(sqlite_store(), hold_policy(lifter))
     assert code_of(here.world.ask(here.task)) == "not-liftable"
 
 

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import OPEN, ApprovalState
 from tests.peers.racing import TABLE, USED, Said, lone_round, race_rounds, row_of
+from tests.sqlite import sqlite_store
 
 if TYPE_CHECKING:
     from taskbound.ports.store import Store
@@ -36,8 +36,8 @@ def test_both_sides_of_each_race_end_as_the_table_says_when_they_come_one_after_
     what: str, said: Said
 ) -> None:
     row = row_of(what, said)
-    assert lone_round(what, MemoryStore(), first="use", said=said) == USED
-    after = lone_round(what, MemoryStore(), first="end", said=said)
+    assert lone_round(what, sqlite_store(), first="use", said=said) == USED
+    after = lone_round(what, sqlite_store(), first="end", said=said)
     if row.idle:
         assert after == USED
     elif row.stays:

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import AlreadyAnsweredError, AnswerKind, NotEntitledError
 from taskbound.core.identity import UnknownIdentityError
 from taskbound.flows.decision.errors import UnknownToolError
@@ -15,6 +14,7 @@ from taskbound.flows.task import keep_account
 from taskbound.flows.tool.answering import TooManyApproversError, set_approvers
 from tests.peers.holding import ASKED, TWICE, Holding, hold_policy
 from tests.peers.people import OWNER, actor_of
+from tests.sqlite import sqlite_store
 from tests.world import ANN, code_of, id_of
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def there(store: Store) -> Holding:
 
 @pytest.fixture
 def here() -> Holding:
-    """The same in memory, of finance, where what is asked is no matter of the store."""
-    return Holding(MemoryStore(), ASKED)
+    """On SQLite only, of finance: what is asked is no matter of the engine."""
+    return Holding(sqlite_store(), ASKED)
 
 
 def held(there: Holding) -> str:
@@ -195,7 +195,7 @@ def test_i31_a_second_account_of_who_controls_the_agent_approves_nothing(here: H
 
 
 def test_the_account_of_the_requester_confirms_though_the_agent_runs_under_it() -> None:
-    here = Holding(MemoryStore(), hold_policy("confirm"))
+    here = Holding(sqlite_store(), hold_policy("confirm"))
     action = held(here)
     keep_account(here.world.means, here.task, UID["ann"])
     here.say(action, "ann", AnswerKind.CONFIRM)

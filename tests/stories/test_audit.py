@@ -14,6 +14,7 @@ from taskbound.flows.audit.sequencing import _BATCH, LogBehindError, NotCoveredE
 from taskbound.flows.audit.signing import CheckpointSigner
 from taskbound.ports.signer import SignerUnavailableError
 from tests.core.audit.logs import verify_chain
+from tests.sqlite import sqlite_store
 from tests.world import World, id_of
 
 if TYPE_CHECKING:
@@ -133,9 +134,7 @@ def test_i15_a_store_that_is_behind_its_signer_is_refused(store: Store) -> None:
     sequencer.extend()
     checkpoint = sequencer.sign()
     assert checkpoint is not None
-    from taskbound.adapters.store.memory import MemoryStore  # noqa: PLC0415 - an older copy of the store
-
-    older = World(store=MemoryStore())
+    older = World(store=sqlite_store())
     again = Sequencer(older.means, signer_of(heads), ORIGIN)
     again.extend()
     with pytest.raises(LogBehindError):

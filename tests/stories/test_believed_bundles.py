@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.policy import DamagedBundleError, InForce, NotInForceBeforeError
 from taskbound.flows.policy import examine
 from taskbound.ports.policy import StoredBundle
+from tests.sqlite import edit, sqlite_store
 from tests.stories.test_bundles import LARGE, damage, edit_force, engine_of, propose, put_in_force, with_base
 from tests.world import ANN, World, code_of
 
@@ -22,18 +21,17 @@ EVERYWHERE = '@id("no") forbid (principal, action, resource);'
 
 
 def edit_activation(world: World, number: int, *, digest: str | None = None, record: int = 0) -> None:
-    assert isinstance(world.store, MemoryStore)
-    rows = world.store._tables.activations  # noqa: SLF001 - as above
-    kept = rows.get(("default", number))
-    assert kept is not None
-    force = kept.force if digest is None else InForce(epoch=number, digest=digest)
-    rows._committed["default", number] = replace(  # noqa: SLF001 - as above
-        kept, force=force, record=record or kept.record
+    edit(
+        world.store,
+        "UPDATE activations SET digest = coalesce(?, digest), record = coalesce(?, record) WHERE epoch = ?",
+        digest,
+        record or None,
+        number,
     )
 
 
 def test_a_bundle_that_was_never_put_in_force_is_not_rebased_into_force_by_an_edited_row() -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     task = world.settle_in()
     put_in_force(world, LARGE)
     never = propose(world)
@@ -47,7 +45,7 @@ def test_a_bundle_that_was_never_put_in_force_is_not_rebased_into_force_by_an_ed
 
 
 def test_a_base_alone_that_is_in_force_by_an_edited_row_is_told_when_a_daemon_starts() -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     world.settle_in()
     put_in_force(world)
     edit_force(world, InForce(epoch=1))
@@ -57,7 +55,7 @@ def test_a_base_alone_that_is_in_force_by_an_edited_row_is_told_when_a_daemon_st
 
 @pytest.mark.parametrize("number", [1, 2], ids=["of before", "of now"])
 def test_nothing_is_gone_back_to_that_only_an_edited_row_says_was_in_force(number: int) -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     task = world.settle_in()
     first, second = put_in_force(world, LARGE), put_in_force(world, LARGE.replace("20.0", "25.0"))
     never = propose(world)
@@ -76,7 +74,7 @@ def test_nothing_is_gone_back_to_that_only_an_edited_row_says_was_in_force(numbe
 
 
 def test_where_no_row_of_what_was_in_force_is_believed_the_base_is_gone_back_to() -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     task = world.settle_in()
     never = put_in_force(world)
     put_in_force(world, LARGE)
@@ -92,7 +90,7 @@ def test_where_no_row_of_what_was_in_force_is_believed_the_base_is_gone_back_to(
 
 @pytest.mark.parametrize("changes", [{"author": "eve"}, {"record": 1}, {"archive": b"{}"}])
 def test_a_bundle_that_is_whole_in_one_namespace_is_not_believed_in_another(changes: dict[str, Any]) -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     world.settle_in()
     digest = put_in_force(world, EVERYWHERE)
     seen = examine(world.means, "other", {"own.cedar": EVERYWHERE}, {})

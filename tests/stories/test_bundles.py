@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.decision import Allowance
 from taskbound.core.identity import PersonState
 from taskbound.core.policy import (
@@ -30,6 +29,7 @@ from taskbound.flows.policy.life import AlreadyInForceError, BadNoteError
 from taskbound.flows.policy.replay import BadReplayError
 from taskbound.ports.policy import BundleActivation, StoredBundle
 from tests.peers.holding import Holding
+from tests.sqlite import edit, sqlite_store
 from tests.world import ANN, World, code_of, codes_of, id_of
 
 if TYPE_CHECKING:
@@ -97,17 +97,15 @@ def add_bob(world: World) -> None:
 
 
 def damage(world: World, digest: str, *, namespace: str = "default", **changes: Any) -> None:
-    """Edit a kept bundle as who reaches the database can."""
-    assert isinstance(world.store, MemoryStore)
-    rows = world.store._tables.bundles  # noqa: SLF001 - the database of a story
-    kept = rows.get((namespace, digest))
-    assert kept is not None
-    rows._committed[namespace, digest] = replace(kept, **changes)  # noqa: SLF001 - as above
+    """Edit a stored bundle as an attacker does who can write to the database."""
+    named = ", ".join(f"{name} = ?" for name in changes)
+    where = "namespace = ? AND digest = ?"
+    edit(world.store, f"UPDATE bundles SET {named} WHERE {where}", *changes.values(), namespace, digest)  # noqa: S608
 
 
 def edit_force(world: World, force: InForce) -> None:
-    assert isinstance(world.store, MemoryStore)
-    world.store._tables.bundles_in_force._committed["default"] = force  # noqa: SLF001 - as above
+    statement = "INSERT OR REPLACE INTO bundles_in_force (namespace, epoch, digest) VALUES ('default', ?, ?)"
+    edit(world.store, statement, force.epoch, force.digest)
 
 
 def test_a_bundle_holds_from_its_activation_on_and_decisions_name_it(world: World, task: Task) -> None:
@@ -272,7 +270,7 @@ def test_a_bundle_of_one_namespace_holds_in_no_other(world: World, task: Task) -
     ids=["bytes", "author", "another record", "no record"],
 )
 def test_a_damaged_bundle_refuses_by_name_at_a_start_and_nothing_else_serves(changes: dict[str, Any]) -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     task = world.settle_in()
     first = put_in_force(world, LARGE)
     digest = put_in_force(world)
@@ -290,7 +288,7 @@ def test_a_damaged_bundle_refuses_by_name_at_a_start_and_nothing_else_serves(cha
 
 @pytest.mark.parametrize("epoch", [0, 1, 2, 3])
 def test_what_is_in_force_by_an_edited_row_refuses_by_name(epoch: int) -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     task = world.settle_in()
     digest = put_in_force(world)
     edit_force(world, InForce(epoch=epoch, digest="" if epoch < 2 else digest))
@@ -477,7 +475,7 @@ def test_the_engine_of_what_was_found_whole_is_not_made_again(world: World, task
 
 
 def test_each_call_that_a_damaged_bundle_refuses_leaves_one_record_and_takes_a_token() -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     task = world.settle_in()
     damage(world, put_in_force(world), archive=b"{}")
     again = world.beside()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import BadProbeError
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Settled, Waiting
@@ -17,6 +16,7 @@ from taskbound.flows.action import explain, reconcile
 from taskbound.flows.approval.look.looking import Unseen, look_far
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.tool import Declaration
+from tests.sqlite import sqlite_store
 from tests.stories.test_retries import see, seen_digest
 from tests.world import ANN, PAY, World, code_of, id_of
 
@@ -87,7 +87,7 @@ def there(store: Store, tmp_path: Path) -> Ledger:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Ledger:
-    return Ledger(MemoryStore(), tmp_path)
+    return Ledger(sqlite_store(), tmp_path)
 
 
 def why(answer: Answer | Unseen) -> str:
@@ -262,7 +262,7 @@ def test_an_attempt_that_comes_in_between_makes_what_was_seen_stale(here: Ledger
 
 def test_a_policy_of_one_s_own_reads_what_was_found(tmp_path: Path) -> None:
     here = Ledger(
-        MemoryStore(),
+        sqlite_store(),
         tmp_path,
         '@id("done") forbid (principal, action, resource) when { context.checked == "present" };',
     )

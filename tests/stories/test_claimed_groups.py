@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.identity import NotOwnerError
 from taskbound.core.identity.grantable import OutsideGrantableError
 from taskbound.core.identity.issuer import BadIssuerError
@@ -18,6 +17,7 @@ from taskbound.flows.identity.claimed import end_claims, set_issuer_groups
 from taskbound.flows.identity.group import OF_ONE
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.task import TaskOrder
+from tests.sqlite import sqlite_store
 from tests.world import ANN, scope_of
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def lobby(store: Store) -> Lobby:
 
 @pytest.fixture
 def plain() -> Lobby:
-    """In memory: for what reads and refuses the same, whatever it is kept in."""
-    return Lobby(MemoryStore())
+    """On SQLite only: what it reads and refuses is no matter of the engine."""
+    return Lobby(sqlite_store())
 
 
 def payers(lobby: Lobby) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.adapters.store.sql.schema import METADATA
 from taskbound.adapters.store.sql.sqlite.driver import driver
@@ -27,6 +26,7 @@ from taskbound.flows.token.revoking import revoke_token
 from tests.core.audit.samples import least
 from tests.peers.holding import Holding, hold_policy
 from tests.peers.targeting import Targets
+from tests.sqlite import sqlite_store
 from tests.stories.brokering import Broker, put
 from tests.stories.signing import SPACE, Lobby
 from tests.stories.targeting import aimed
@@ -357,7 +357,7 @@ def test_invented_credential_is_found_once_it_was_moved(tmp_path: Path) -> None:
 
 
 def test_token_that_was_swept_after_its_action_was_lost_is_no_difference() -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     issued, lost = least("token-issued"), least("action-outcome")
     assert isinstance(issued, TokenIssued)
     assert isinstance(lost, ActionOutcome)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import ApprovalState, parse_statement
 from taskbound.flows.action import explain, reconcile
 from taskbound.flows.approval.hold.asking import HOLD_LIFE
@@ -19,6 +18,7 @@ from tests.peers.endings import Ending
 from tests.peers.holding import TWICE, Holding, hold_policy
 from tests.peers.people import actor_of
 from tests.peers.planning import Planner
+from tests.sqlite import sqlite_store
 from tests.world import ANN, code_of, id_of
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def there(store: Store) -> Holding:
 
 @pytest.fixture
 def here() -> Planner:
-    """The same in memory, where what is covered is no matter of the store."""
-    return Planner(MemoryStore())
+    """On SQLite only: what is covered is no matter of the engine."""
+    return Planner(sqlite_store())
 
 
 def failed(there: Holding, retries: int = 1, outcome: str = "failed", *, who: str = "bob") -> str:
@@ -219,7 +219,7 @@ def test_another_task_is_another_question(here: Holding) -> None:
 
 
 def test_a_policy_that_did_not_hold_the_attempt_before_asks() -> None:
-    here = Holding(MemoryStore(), RISKY)
+    here = Holding(sqlite_store(), RISKY)
     failed(here)
     say_risk(
         here.world.means, here.world.views, "default", "coder", "high", reason="odd", actor=actor_of("ann")
@@ -229,7 +229,7 @@ def test_a_policy_that_did_not_hold_the_attempt_before_asks() -> None:
 
 @pytest.mark.parametrize(("numbers", "covered"), [((1, 1), 1), ((2, 1), 1), ((2, 2), 2), ((1, 0), 0)])
 def test_of_those_who_are_needed_each_must_have_said_so(numbers: tuple[int, int], covered: int) -> None:
-    here = Holding(MemoryStore(), TWICE)
+    here = Holding(sqlite_store(), TWICE)
     action = id_of(here.world.ask(here.task))
     for who, retries in zip(("bob", "carl"), numbers, strict=True):
         here.say(action, who, retries=retries)

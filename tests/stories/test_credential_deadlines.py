@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.task import TaskHead, TaskState, deadline_with
 from tests.peers.targeting import MAY_MINT, Targets
+from tests.sqlite import sqlite_store
 from tests.world import World, code_of
 
 LIVES = st.one_of(st.none(), st.integers(min_value=1, max_value=600))
@@ -24,7 +24,7 @@ AFTER = st.lists(st.integers(min_value=2, max_value=2000), min_size=1, max_size=
 def test_i03_no_credential_lasts_longer_than_was_asked_than_its_kind_or_than_any_task_above(
     asked: int | None, after: list[int], late: int
 ) -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     world.settle_in()
     there = Targets(world)
     task = world.start(scope=MAY_MINT, agent="minter", seconds=2500)

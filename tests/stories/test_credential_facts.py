@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.flows.action import explain
 from tests.peers.targeting import MAY_MINT
+from tests.sqlite import sqlite_store
 from tests.stories.minting import Letters
 from tests.stories.test_credential_renewals import Renewing
 from tests.world import World, code_of, id_of
@@ -19,7 +19,7 @@ AT_MOST = """
 
 
 def renewing(policy: str = AT_MOST) -> Renewing:
-    world = World(store=MemoryStore(), policy=base_bundle() + policy, chance=Letters())
+    world = World(store=sqlite_store(), policy=base_bundle() + policy, chance=Letters())
     world.settle_in()
     return Renewing(world)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.action import canonical
 from taskbound.core.approval import AnswerKind, NarrowedRefusedError, PlanRefusedError
 from taskbound.core.approval.sheet import BadSheetError, Sheet, render_sheet
@@ -20,6 +19,7 @@ from taskbound.surfaces.cli.sheets import question_from, sheet_from
 from tests.peers.planning import Planner
 from tests.peers.targeting import ALICE, BOB, Targets, held_by_finance, rows_of
 from tests.sheet_oracle import parse_sheet
+from tests.sqlite import sqlite_store
 from tests.world import code_of, id_of
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def there(store: Store) -> Asker:
 
 @pytest.fixture
 def here() -> Asker:
-    """The same in memory, where what is asked is no matter of the store."""
-    return Asker(MemoryStore())
+    """On SQLite only: what is asked is no matter of the engine."""
+    return Asker(sqlite_store())
 
 
 def test_a_hold_writes_no_row_and_the_row_is_of_who_presents_it_after_the_approval(there: Asker) -> None:

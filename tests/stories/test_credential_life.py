@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.credential import CredentialState, LeaseLostError, Step
 from taskbound.core.target import TargetState
 from taskbound.core.task import TaskEvent
 from taskbound.flows.credential import open_mark
 from taskbound.flows.credential.due import Overdue, end_due
 from taskbound.flows.credential.handing import acknowledge_credential
+from tests.sqlite import sqlite_store
 from tests.stories.brokering import Broker, moves, permitted, put_target, row_of, shown_as
 from tests.stories.targeting import aimed
 from tests.world import ANN
@@ -24,7 +24,7 @@ S = CredentialState
 
 
 def test_a_target_has_tools_once_a_broker_has_told_that_each_canary_was_minted_and_is_gone() -> None:
-    at = aimed(MemoryStore())
+    at = aimed(sqlite_store())
     open_mark(at.means)
     first, second = at.canaries(at.add())
     broker = Broker(world=at.world)
@@ -37,7 +37,7 @@ def test_a_target_has_tools_once_a_broker_has_told_that_each_canary_was_minted_a
 
 def test_a_target_is_refused_with_what_a_broker_met_or_when_none_came() -> None:
     for failed in (True, False):
-        at = aimed(MemoryStore())
+        at = aimed(sqlite_store())
         first, _ = at.canaries(at.add())
         if failed:
             Broker(world=at.world).take(first, Step.MINT).failed("target-refused", "no right to make roles")

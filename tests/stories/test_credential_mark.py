@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.adapters.clock.system import SystemChance
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.core.credential import BadMarkError, parse_mark
 from taskbound.flows.credential import open_mark
+from tests.sqlite import sqlite_store
 from tests.world import World
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def daemon(store: Store) -> Means:
 
 
 def test_the_first_daemon_makes_the_mark_and_every_later_one_has_it() -> None:
-    store = MemoryStore()
+    store = sqlite_store()
     first = World(store=store)
     mark = open_mark(replace(first.means, chance=SystemChance()))
     assert parse_mark(mark) == mark
@@ -37,11 +37,11 @@ def test_the_first_daemon_makes_the_mark_and_every_later_one_has_it() -> None:
 
 
 def test_two_installations_have_two_marks() -> None:
-    assert len({open_mark(daemon(MemoryStore())) for _ in range(9)}) == 9
+    assert len({open_mark(daemon(sqlite_store())) for _ in range(9)}) == 9
 
 
 def test_a_mark_that_is_none_is_refused_and_stays() -> None:
-    store = MemoryStore()
+    store = sqlite_store()
     store.write(lambda tx: tx.targets.put_mark("MARK"))
     with pytest.raises(BadMarkError):
         open_mark(daemon(store))
@@ -52,7 +52,7 @@ def test_a_mark_that_is_none_is_refused_and_stays() -> None:
 def test_daemons_that_begin_at_once_on_postgresql_have_one_mark(server: Server) -> None:
     name = server.database()
     stores = [PostgresStore(server.url(name)) for _ in range(4)]
-    means = World(store=MemoryStore()).means
+    means = World(store=sqlite_store()).means
     daemons = [replace(means, store=one, chance=SystemChance()) for one in stores]
     barrier = threading.Barrier(len(daemons))
     marks: list[str] = []

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.credential import CredentialState, NoRecipientError, credential_of
 from taskbound.core.decision import Settled
 from taskbound.core.task import TaskEvent
@@ -20,6 +19,7 @@ from taskbound.flows.revocation import stop
 from taskbound.ports.store import AmbiguousCommitError
 from tests.core.credential.crediting import made
 from tests.peers.targeting import ALICE, BOB, IDENTITY, MAY_MINT, Targets, add_target
+from tests.sqlite import sqlite_store
 from tests.world import ANN, World, code_of, codes_of, id_of
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def there(store: Store) -> Targets:
 
 @pytest.fixture
 def here() -> Targets:
-    """The same in memory, where what is asked is no matter of the store."""
-    world = World(store=MemoryStore())
+    """On SQLite only: what is asked is no matter of the engine."""
+    world = World(store=sqlite_store())
     world.settle_in()
     return Targets(world)
 

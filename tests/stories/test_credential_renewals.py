@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.audit import parse_record
 from taskbound.core.audit.events.credential import CredentialProlonged
 from taskbound.core.clock import Instant, seconds
@@ -22,8 +21,9 @@ from taskbound.flows.credential.renewed import renewal_report_of
 from taskbound.flows.credential.settling import settle_unknown
 from tests.peers.planning import Planner
 from tests.peers.targeting import ALICE, MAY_MINT, READER, WRITER, Targets, held_by_finance
+from tests.sqlite import sqlite_store
 from tests.stories.brokering import Broker, moves, row_of
-from tests.stories.minting import Letters
+from tests.stories.minting import Letters, forge
 from tests.world import ANN, World, code_of, codes_of, id_of
 
 if TYPE_CHECKING:
@@ -75,12 +75,7 @@ class Renewing(Targets):
 
     def forge(self, row: Credential, **changes: Any) -> Credential:
         """The row as somebody writes it who has the store."""
-        now = self.row(row)
-        other = replace(now, version=now.version + 1, **changes)
-        with_immutable = {"action", "task", "agent", "identity", "kind", "target"} & changes.keys()
-        assert not with_immutable or isinstance(self.world.store, MemoryStore)
-        self.world.store.write(lambda tx: tx.credentials.put_credential(other, expect=now.version))
-        return other
+        return forge(self.world.store, self.row(row), **changes)
 
 
 @pytest.fixture
@@ -92,8 +87,8 @@ def there(store: Store) -> Renewing:
 
 @pytest.fixture
 def here() -> Renewing:
-    """The same in memory, where what is asked is no matter of the store."""
-    world = World(store=MemoryStore(), chance=Letters())
+    """On SQLite only: what is asked is no matter of the engine."""
+    world = World(store=sqlite_store(), chance=Letters())
     world.settle_in()
     return Renewing(world)
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
-from taskbound.adapters.store.memory.credential import MemoryCredentials
+from taskbound.adapters.store.sql.credential import SqlCredentials
 from taskbound.core.action import ActionState
 from taskbound.core.credential import CredentialState, LeaseLostError, Step
 from taskbound.flows.credential.due import end_due
 from taskbound.flows.credential.handing import acknowledge_credential, over_of, report_of
 from taskbound.flows.credential.settling import settle_unknown
+from tests.sqlite import sqlite_store
 from tests.stories.brokering import Broker, moves, permitted, put_target
 from tests.world import World
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def world() -> World:
-    return World(store=MemoryStore())
+    return World(store=sqlite_store())
 
 
 @pytest.fixture
@@ -76,13 +76,13 @@ def test_no_row_is_looked_at_where_no_outcome_is_unknown(
     world: World, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row, looks = permitted(world, task, "a"), list[str]()
-    find = MemoryCredentials.credentials
+    find = SqlCredentials.credentials
 
-    def counted(self: MemoryCredentials, namespace: str, **words: Any) -> tuple[Credential, ...]:
+    def counted(self: SqlCredentials, namespace: str, **words: Any) -> tuple[Credential, ...]:
         looks.append(namespace)
         return find(self, namespace, **words)
 
-    monkeypatch.setattr(MemoryCredentials, "credentials", counted)
+    monkeypatch.setattr(SqlCredentials, "credentials", counted)
     assert settle_unknown(world.means, "default") == ()
     assert looks == []
     lose(world, row)

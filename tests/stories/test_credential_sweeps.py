@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import (
     CredentialState,
@@ -19,6 +18,7 @@ from taskbound.flows.credential.errors import (
 )
 from taskbound.flows.credential.handing import acknowledge_credential
 from taskbound.flows.credential.revoking import MOST, end_own, revoke_credentials
+from tests.sqlite import sqlite_store
 from tests.stories.brokering import (
     TARGET,
     Broker,
@@ -42,8 +42,8 @@ S = CredentialState
 
 @pytest.fixture
 def world() -> World:
-    """In memory; what each store owes is in its contract, and in `test_credential_life`."""
-    return World(store=MemoryStore())
+    """On SQLite only: what each engine owes is in its contract, and in `test_credential_life`."""
+    return World(store=sqlite_store())
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 import taskbound
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import (
     LONGEST_WAIT,
@@ -30,6 +29,7 @@ from taskbound.flows.credential.errors import (
 from taskbound.flows.credential.handing import acknowledge_credential, over_of, report_of
 from taskbound.flows.credential.leasing import MOST, TooManyAtOnceError, lease
 from taskbound.flows.credential.revoking import end_own, revoke_credentials
+from tests.sqlite import sqlite_store
 from tests.stories.brokering import (
     LIVING,
     TARGET,
@@ -54,8 +54,8 @@ S = CredentialState
 
 @pytest.fixture
 def world() -> World:
-    """In memory; what each store owes is in its contract, and in `test_credential_life`."""
-    return World(store=MemoryStore())
+    """On SQLite only: what each engine owes is in its contract, and in `test_credential_life`."""
+    return World(store=sqlite_store())
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action import explain
 from taskbound.flows.revocation import stop
+from tests.sqlite import sqlite_store
 from tests.world import ANN, World, code_of, id_of
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _exhausted(world: World, task: Task) -> Answer:
 def test_recorded_fact_covered_is_what_the_decision_found(
     refuse: Callable[[World, Task], Answer], code: str, covered: str | None
 ) -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     answer = refuse(world, world.settle_in())
     assert code_of(answer) == code
     found = explain(world.means, "default", id_of(answer))

@@ -2,17 +2,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager
 from itertools import count
-from pathlib import Path
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
-from taskbound.adapters.store.sql import SqlStore
 from taskbound.flows.decision.undecided import NotDecided
 from taskbound.ports.store import Store, StoreUnavailableError, Transaction
 from tests.failing import failing, sites_of
+from tests.sqlite import sqlite_store
 from tests.stories.failed import CASES, fail
 from tests.world import World, code_of, codes_of
 
@@ -25,21 +23,8 @@ def test_i19_whatever_fails_on_the_way_what_is_not_permitted_is_not(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    found = fail(name, MemoryStore, every=EVERY, first=list(CASES).index(name))
+    found = fail(name, sqlite_store, every=EVERY, first=list(CASES).index(name))
     assert found.total() > 50
-    assert found["undecided"] > 20
-
-
-@pytest.mark.parametrize("name", ["permit", "outside-scope", "other-under-one-key"])
-def test_i19_nor_over_a_database(name: str, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    caplog.set_level(logging.CRITICAL)
-    numbers = count()
-    with ExitStack() as stack:
-
-        def store() -> SqlStore:
-            return stack.enter_context(closing(SqlStore(tmp_path / f"{next(numbers)}.db", reserve=0)))
-
-        found = fail(name, store, every=EVERY)
     assert found["undecided"] > 20
 
 
@@ -107,7 +92,7 @@ def test_a_transaction_whose_end_failed_is_nobodys(store: Store) -> None:
         return code_of(*world.decisions.decide([call]))
 
     ends = [one for one in sites_of(asked) if one[2].endswith("Store._commit")]
-    assert len(ends) == (not isinstance(store, MemoryStore))
+    assert len(ends) == 1
     call = world.call(task, arguments={"to": "bob", "amount": 2})
     for end in ends:
         assert failing(asked, end, 0, StoreUnavailableError("injected")) == ("store-unavailable", True)

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import AnswerKind
 from taskbound.core.approval.fatigue import ApprovalLimits, BadLimitsError
 from taskbound.core.task import TaskState
@@ -15,6 +14,7 @@ from taskbound.flows.approval.proof.evidence import give_evidence
 from taskbound.flows.identity.leaving import NotSelfError
 from tests.peers.holding import Holding, hold_policy
 from tests.peers.people import OWNER, actor_of
+from tests.sqlite import sqlite_store
 from tests.stories.test_evidence import believe
 from tests.stories.test_proofs import token
 from tests.world import ANN, code_of, id_of
@@ -32,7 +32,7 @@ def there(store: Store) -> Holding:
 
 @pytest.fixture
 def here() -> Holding:
-    return wide(Holding(MemoryStore()))
+    return wide(Holding(sqlite_store()))
 
 
 def wide(held: Holding) -> Holding:
@@ -210,7 +210,7 @@ def test_what_was_asked_shown_and_answered_is_counted_within_the_span(there: Hol
 
 
 def test_evidence_is_no_persons_answer_and_is_never_hasty() -> None:
-    here = wide(Holding(MemoryStore(), hold_policy("evidence:jws.tickets")))
+    here = wide(Holding(sqlite_store(), hold_policy("evidence:jws.tickets")))
     believe(here.world)
     _, action = ask(here)
     text = token(here, action)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.audit import leaf_hash
@@ -21,6 +20,7 @@ from taskbound.core.revocation.feed import About, Entry, Thing, Turn
 from taskbound.core.task import TaskEvent
 from taskbound.flows.audit.sequencing import Sequencer
 from taskbound.flows.revocation import Feed, FeedBehindError, FeedStaleError, OtherLogError, stop
+from tests.sqlite import sqlite_store
 from tests.world import ANN, World
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def test_entries_of_another_namespace_are_not_told_and_those_of_keys_are(world: 
 
 
 def test_what_a_reader_asks_costs_the_same_however_much_ends_in_other_namespaces() -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     thing = Thing(namespace="default", about=About.TOKEN, id="tok")
     at = world.clock.now()
     ends = [Entry(place=one, at=at, thing=thing, turn=Turn.OVER) for one in range(50_000)]

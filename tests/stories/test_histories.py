@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory.action import MemoryActions
-from taskbound.adapters.store.memory.task import MemoryTasks
+from taskbound.adapters.store.postgres.action import PostgresActions
 from taskbound.adapters.store.postgres.revocation import PostgresRevocation
 from taskbound.adapters.store.postgres.task import PostgresTasks
 from taskbound.adapters.store.sql.action import SqlActions
@@ -23,15 +22,15 @@ if TYPE_CHECKING:
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
-def test_i17_three_stores_decide_alike_in_a_hundredth_of_the_histories_of_the_soak(server: Server) -> None:
+def test_i17_both_engines_decide_alike_in_a_hundredth_of_the_histories_of_the_soak(server: Server) -> None:
     for batch in range(4):
         codes = compare(server, f"ci:{batch}", HISTORIES)
         assert {"permit", "hold", "outside-scope", "exhausted", "duplicate"} <= codes.keys()
 
 
 FAULTS: dict[str, tuple[type, str, Callable[..., Any]]] = {
-    "memory forgets which calls were decided": (MemoryActions, "lock_priors", lambda *_: {}),
-    "memory finds no task that is due": (MemoryTasks, "due", lambda *_, **__: ()),
+    "postgres forgets which calls were decided": (PostgresActions, "lock_priors", lambda *_: {}),
+    "postgres finds no task that is due": (PostgresTasks, "due", lambda *_, **__: ()),
     "sqlite counts no attempts": (
         SqlActions,
         "lock_acts",

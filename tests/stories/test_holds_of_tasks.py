@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.flows.action import Withhold
 from taskbound.flows.audit.rows import compare_rows
 from tests.peers.holding import Holding
+from tests.sqlite import sqlite_store
 from tests.world import ANN, code_of, id_of, scope_of
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def test_law_4_what_is_asked_for_a_child_that_an_amendment_ends_is_withdrawn_wit
 
 
 def test_a_question_of_a_child_that_is_narrowed_is_superseded_when_it_is_presented() -> None:
-    there = Holding(MemoryStore())
+    there = Holding(sqlite_store())
     there.world.add_agent("helper")
     parent = there.world.start(scope={"grants": [pay(6), LOOK]})
     child = there.world.delegate(parent, scope=scope_of({"grants": [pay(3)]}))

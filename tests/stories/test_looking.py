@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import NarrowedRefusedError
 from taskbound.core.decision import Settled
 from taskbound.core.decision.settle import LOOK_LIFE
 from taskbound.flows.approval.look.looking import Unseen, look_far
 from taskbound.flows.tool import Declaration
 from tests.peers.holding import Holding
+from tests.sqlite import sqlite_store
 from tests.stories.test_operands import CHANGED_SINCE, COUNTED
 from tests.world import ANN, code_of, id_of
 
@@ -69,7 +69,7 @@ def there(store: Store, tmp_path: Path) -> Ledger:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Ledger:
-    return Ledger(MemoryStore(), tmp_path)
+    return Ledger(sqlite_store(), tmp_path)
 
 
 def test_a_row_is_part_of_what_people_sign_and_another_version_is_asked_about_anew(there: Ledger) -> None:

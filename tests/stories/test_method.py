@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.errors import DeniedError
 from taskbound.core.task import TaskEvent
 from taskbound.core.tool import BadToolNameError, LookAlikeToolError, ServerIdentity
 from taskbound.flows.decision.offering import covered_of
+from tests.sqlite import sqlite_store
 from tests.world import ANN, PAY, World, code_of, scope_of
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def test_a_policy_forbids_a_uri_by_what_it_says() -> None:
         '@id("secret") forbid (principal, action == Taskbound::Action::"files__resources/read", resource)'
         ' when { context.arguments.uri like "*secret*" };'
     )
-    world = World(store=MemoryStore(), policy=base_bundle() + rule)
+    world = World(store=sqlite_store(), policy=base_bundle() + rule)
     task = settle(world)
     assert read(world, task, "file:///srv/a") == "permit"
     assert read(world, task, "file:///srv/secret") == "forbidden"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.action import ActionState, canonical
 from taskbound.core.audit import parse_record
 from taskbound.core.clock import Instant, seconds
@@ -16,6 +15,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.target import TargetState, parse_target_file
 from taskbound.core.task import TaskEvent
 from taskbound.flows.revocation import stop
+from tests.sqlite import sqlite_store
 from tests.stories.minting import ASKED, NONE, SPACE, Minting
 from tests.stories.targeting import declared
 from tests.world import ANN
@@ -38,7 +38,7 @@ def there(store: Store) -> Minting:
 
 @pytest.fixture
 def here() -> Minting:
-    return ready(MemoryStore())
+    return ready(sqlite_store())
 
 
 def ready(store: Store) -> Minting:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import AnswerKind, ApprovalState
 from taskbound.core.credential import acknowledge, begin_renewal, show_credential
 from taskbound.core.errors import TaskboundError
@@ -19,6 +18,7 @@ from tests.peers.holding import Answerers
 from tests.peers.openssh import Device
 from tests.peers.people import OWNER, enrolled
 from tests.peers.targeting import ALICE, held_by_finance
+from tests.sqlite import sqlite_store
 from tests.stories.minting import ASKED, SPACE, Minting
 from tests.stories.targeting import declared
 from tests.stories.test_renewing import RENEWABLE
@@ -90,7 +90,7 @@ def there(store: Store) -> Held:
 
 @pytest.fixture
 def here() -> Held:
-    return Held(MemoryStore())
+    return Held(sqlite_store())
 
 
 def test_what_enough_people_signed_is_minted(there: Held) -> None:
@@ -99,7 +99,7 @@ def test_what_enough_people_signed_is_minted(there: Held) -> None:
 
 
 def test_i09_a_renewal_that_people_lifted_rests_on_what_they_signed_for_it() -> None:
-    here = Held(MemoryStore(), credentials=RENEWABLE)
+    here = Held(sqlite_store(), credentials=RENEWABLE)
     minting, row = here.minting, here.approved()
     minting.move(row.id, lambda one, now: show_credential(one, one.lease.fence, now))
     minting.move(row.id, acknowledge)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import (
     AnswerKind,
     ApprovalOverError,
@@ -25,6 +24,7 @@ from taskbound.flows.approval.proof.kept import signed
 from taskbound.flows.audit.rows import compare_rows
 from tests.peers.holding import ASKED, TWICE, Holding
 from tests.peers.people import actor_of
+from tests.sqlite import sqlite_store
 from tests.world import ANN, code_of, id_of
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def there(store: Store) -> Holding:
 
 @pytest.fixture
 def here() -> Holding:
-    """The same in memory, where what is asked is no matter of the store."""
-    return Holding(MemoryStore())
+    """On SQLite only: what is asked is no matter of the engine."""
+    return Holding(sqlite_store())
 
 
 def held(there: Holding, arguments: Any = FULL, **more: Any) -> str:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import AnswerKind, SignedTogetherError
 from taskbound.core.task import TaskEvent
 from tests.peers.people import OWNER
 from tests.peers.planning import FIRST, SECOND, Planner, pay
+from tests.sqlite import sqlite_store
 from tests.stories.targeting import FILE, Aiming, aimed, declared, sealed_for
 from tests.world import ANN, code_of, id_of
 
@@ -75,7 +75,7 @@ class Here(Planner):
 
     def __init__(self) -> None:
         self.locks: list[str] = []
-        super().__init__(cast("Store", Watched(MemoryStore(), self.locks)))
+        super().__init__(cast("Store", Watched(sqlite_store(), self.locks)))
         self.held = id_of(self.call(FIRST, wait=60))
         self.single = self.task
         self.task = self.world.start()
@@ -163,7 +163,7 @@ AIMED: Final[dict[str, Callable[[Aiming, UnderTest], object]]] = {
 @pytest.mark.parametrize("what", AIMED)
 def test_whoever_has_to_do_with_a_target_locks_in_that_order_too(what: str) -> None:
     locks: list[str] = []
-    aiming = aimed(cast("Store", Watched(MemoryStore(), locks)))
+    aiming = aimed(cast("Store", Watched(sqlite_store(), locks)))
     test = aiming.add()
     locks.clear()
     AIMED[what](aiming, test)

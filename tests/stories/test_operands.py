@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import BadProbeError, NarrowedRefusedError, parse_question
 from taskbound.core.decision import Hold, Settled
 from taskbound.core.decision.settle import LOOK_LIFE
@@ -20,6 +19,7 @@ from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.tool import Declaration
 from taskbound.ports.store import AmbiguousCommitError
 from tests.peers.holding import ASKED, Holding
+from tests.sqlite import sqlite_store
 from tests.world import ANN, LOOK, PAY, code_of, id_of
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def there(store: Store, tmp_path: Path) -> Bills:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Bills:
-    return Bills(MemoryStore(), tmp_path)
+    return Bills(sqlite_store(), tmp_path)
 
 
 def found_in(bills: Bills, action: str) -> dict[str, str]:

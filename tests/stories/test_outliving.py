@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import AnswerKind
 from taskbound.core.task import Holds, TaskEvent, TaskSyntaxError, Template, parse_holds
 from taskbound.flows.approval.hold.asking import HOLD_LIFE
@@ -14,6 +13,7 @@ from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.decision import strangers
 from taskbound.flows.task import TaskOrder, save_template
 from tests.peers.holding import Holding
+from tests.sqlite import sqlite_store
 from tests.world import ANN, SCOPE, code_of, id_of, scope_of
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def there(store: Store) -> Holding:
 
 @pytest.fixture
 def here() -> Holding:
-    """The same in memory, where what is asked is no matter of the store."""
-    return Holding(MemoryStore())
+    """On SQLite only: what is asked is no matter of the engine."""
+    return Holding(sqlite_store())
 
 
 def held(there: Holding, task: Task, **more: Any) -> str:

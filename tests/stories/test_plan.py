@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import (
     AlreadyAnsweredError,
     AnswerKind,
@@ -25,6 +24,7 @@ from taskbound.flows.audit.rows import compare_rows
 from tests.peers.holding import TWICE, hold_policy
 from tests.peers.people import actor_of
 from tests.peers.planning import FIRST, LAST, SECOND, Planner, pay
+from tests.sqlite import sqlite_store
 from tests.world import ANN, code_of, id_of
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def there(store: Store) -> Planner:
 
 @pytest.fixture
 def here() -> Planner:
-    """The same in memory, where what is asked is no matter of the store."""
-    return Planner(MemoryStore())
+    """On SQLite only: what is asked is no matter of the engine."""
+    return Planner(sqlite_store())
 
 
 def run(there: Planner, arguments: JsonValue, connection: str = "con_a") -> str:

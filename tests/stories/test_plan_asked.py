@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import (
     AnswerKind,
     ApprovalState,
@@ -24,6 +23,7 @@ from taskbound.flows.tool.answering import set_approvers
 from tests.peers.holding import ASKED, hold_policy
 from tests.peers.people import actor_of
 from tests.peers.planning import FIRST, SECOND, Planner, pay, step
+from tests.sqlite import sqlite_store
 from tests.world import ANN, code_of, id_of
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def there(store: Store) -> Planner:
 
 @pytest.fixture
 def here() -> Planner:
-    """The same in memory, where what is asked is no matter of the store."""
-    return Planner(MemoryStore())
+    """On SQLite only: what is asked is no matter of the engine."""
+    return Planner(sqlite_store())
 
 
 def run(there: Planner, arguments: JsonValue, connection: str = "con_a") -> str:
@@ -94,7 +94,7 @@ def test_a_plan_whose_steps_need_other_words_is_refused() -> None:
         '@id("looked") @hold("confirm")'
         ' forbid (principal, action == Taskbound::Action::"bank__look", resource);'
     )
-    here = Planner(MemoryStore(), policy)
+    here = Planner(sqlite_store(), policy)
     with pytest.raises(PlanRefusedError, match="it needs `confirm`, and step 1 needs `approval:finance`"):
         here.propose(FIRST, step({"path": "/srv/a"}, "bank__look"))
 
@@ -104,7 +104,7 @@ def test_a_plan_that_only_different_persons_could_answer_is_refused() -> None:
         '@id("looked") @hold("approval:agent")'
         ' forbid (principal, action == Taskbound::Action::"bank__look", resource);'
     )
-    here = Planner(MemoryStore(), policy)
+    here = Planner(sqlite_store(), policy)
     for tool, who in (("bank__pay", "bob"), ("bank__look", "carl")):
         set_approvers(here.world.means, "default", tool, (who,), actor=ANN, owns=True)
     look = step({"path": "/srv/a"}, "bank__look")

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import (
     AnswerKind,
     ApprovalOverError,
@@ -18,6 +17,7 @@ from taskbound.flows.identity.leaving import People
 from taskbound.flows.identity.person_key import withdraw
 from tests.peers.people import OWNER, actor_of
 from tests.peers.planning import BY_TOOL, FIRST, LAST, Planner, step
+from tests.sqlite import sqlite_store
 from tests.world import code_of, id_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def there(store: Store) -> Planner:
 
 @pytest.fixture
 def here() -> Planner:
-    return planner(MemoryStore())
+    return planner(sqlite_store())
 
 
 def propose(there: Planner) -> Plan:

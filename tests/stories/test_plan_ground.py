@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.approval import (
@@ -20,6 +19,7 @@ from taskbound.flows.approval.hold.asking import HOLD_LIFE
 from taskbound.flows.approval.proof.kept import signed
 from tests.peers.holding import ASKED
 from tests.peers.planning import FIRST, SECOND, Planner
+from tests.sqlite import sqlite_store
 from tests.stories.test_operands import Bills as BillHolding
 from tests.world import ANN, LOOK, PAY, SCOPE, World, code_of, id_of, scope_of
 
@@ -40,8 +40,8 @@ def there(store: Store) -> Planner:
 
 @pytest.fixture
 def here() -> Planner:
-    """The same in memory, where what is asked is no matter of the store."""
-    return Planner(MemoryStore())
+    """On SQLite only: what is asked is no matter of the engine."""
+    return Planner(sqlite_store())
 
 
 def run(there: Planner, arguments: JsonValue, connection: str = "con_a") -> str:
@@ -134,7 +134,7 @@ class Bills(BillHolding, Planner):
 def test_another_thing_behind_an_argument_ends_what_is_left_when_its_step_is_next(
     tmp_path: Path, which: str
 ) -> None:
-    there = Bills(MemoryStore(), tmp_path)
+    there = Bills(sqlite_store(), tmp_path)
     other = tmp_path / "april.txt"
     other.write_text("pay bob 20\n")
     steps: list[JsonValue] = [
@@ -160,7 +160,7 @@ def test_another_thing_behind_an_argument_ends_what_is_left_when_its_step_is_nex
 
 
 def test_a_plan_that_names_what_can_not_be_looked_at_is_refused(tmp_path: Path) -> None:
-    there = Bills(MemoryStore(), tmp_path)
+    there = Bills(sqlite_store(), tmp_path)
     with pytest.raises(PlanRefusedError, match="operand-unreadable") as error:
         there.propose(
             {"amount": 10, "bill": str(there.bill), "to": "bob"},

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.policy import FACTS
 from taskbound.flows.action.explain import explain
 from taskbound.flows.decision.facts import fact_words, parse_fact
+from tests.sqlite import sqlite_store
 from tests.world import World, code_of, id_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ when { context.arguments.amount.greaterThan(decimal("100.0")) };
 
 
 def world_with(policies: str) -> World:
-    return World(store=MemoryStore(), policy=base_bundle() + policies)
+    return World(store=sqlite_store(), policy=base_bundle() + policies)
 
 
 def test_a_policy_sees_the_arguments_of_each_call_and_not_those_of_the_one_before() -> None:

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import (
     AlreadyAnsweredError,
     AnswerKind,
@@ -21,6 +20,7 @@ from taskbound.core.identity.issuer import UnknownIssuerError
 from taskbound.flows.approval.proof.evidence import give_evidence
 from taskbound.flows.approval.proof.kept import subject_of
 from tests.peers.holding import Holding, hold_policy
+from tests.sqlite import sqlite_store
 from tests.stories.test_evidence import FIRST, SECOND, believe, doubt
 from tests.world import ANN, code_of, id_of
 
@@ -38,7 +38,7 @@ def there(store: Store) -> Holding:
 
 @pytest.fixture
 def here() -> Holding:
-    return settled(MemoryStore())
+    return settled(sqlite_store())
 
 
 def settled(store: Store, policy: str = NAMED) -> Holding:
@@ -152,7 +152,7 @@ def test_the_word_of_another_issuer_than_the_one_that_is_named_is_not_taken(here
 
 
 def test_any_issuer_will_do_where_none_is_named() -> None:
-    here = settled(MemoryStore(), hold_policy("evidence:jws"))
+    here = settled(sqlite_store(), hold_policy("evidence:jws"))
     believe(here.world, SECOND, name="mail", issuer="https://example.com/mail")
     action = held(here)
     give(here, action, token(here, action, by=SECOND, iss="https://example.com/mail"))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.postgres import PostgresStore
-from taskbound.adapters.store.sql import SqlStore
+from tests.sqlite import sqlite_store
 from tests.stories.test_races_of_bundles import Two, locked_in, waits_within
 from tests.stories.test_watch import begin, begin_more, hear, look
 
@@ -25,16 +24,10 @@ HEARS, LOOKS = 5, 8
 """Where each of two may stop: before its transaction, and before each of its first steps within."""
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres"])
 def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Two]:
-    if request.param == "memory":
-        yield Two([MemoryStore()] * 2, waits_within)
-        return
     if request.param == "sqlite":
-        handles: list[Store] = [SqlStore(tmp_path / "t.db", reserve=0) for _ in range(2)]
-        yield Two(handles, waits_within)
-        for one in handles:
-            one.close()
+        yield Two([sqlite_store(tmp_path / "t.db") for _ in range(2)], waits_within)
         return
     server: Server = request.getfixturevalue("server")
     name = server.database()

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.postgres import PostgresStore
-from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.approval import AnswerKind
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import Breadth
@@ -21,6 +19,7 @@ from taskbound.flows.identity import set_person_grantable
 from taskbound.flows.revocation import stop
 from tests.peers.people import OWNER
 from tests.peers.widening import Wide, grants, pay
+from tests.sqlite import sqlite_store
 from tests.stories.test_races_of_bundles import Gate, Two, locked_in, waits_within
 from tests.world import ANN, CEILING, LOOK, code_of, scope_of
 
@@ -64,11 +63,8 @@ class Pair(Two):
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Pair]:
-    handles: list[Store] = [SqlStore(tmp_path / "race.db", reserve=0) for _ in range(2)]
-    yield Pair(handles, waits_within)
-    for one in handles:
-        one.close()
+def opened(tmp_path: Path) -> Pair:
+    return Pair([sqlite_store(tmp_path / "race.db") for _ in range(2)], waits_within)
 
 
 @pytest.fixture
@@ -83,14 +79,7 @@ def shared(server: Server) -> Iterator[Pair]:
     server.drop(name)
 
 
-@pytest.fixture
-def remembered() -> Iterator[Pair]:
-    kept = MemoryStore()
-    yield Pair([kept, kept], waits_within)
-    kept.close()
-
-
-@pytest.fixture(params=["remembered", "opened", "shared"], ids=["memory", "sqlite", "postgres"])
+@pytest.fixture(params=["opened", "shared"], ids=["sqlite", "postgres"])
 def two(request: pytest.FixtureRequest) -> Pair:
     found: Pair = request.getfixturevalue(request.param)
     return found

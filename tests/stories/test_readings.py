@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.action import canonical
 from taskbound.core.approval import BadProbeError, NarrowedRefusedError, PlanRefusedError
 from taskbound.core.approval.answer import WITNESS, digest_of
@@ -18,6 +17,7 @@ from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.decision import Proposer, Step
 from taskbound.flows.tool import Declaration
 from tests.peers.holding import ASKED, Holding
+from tests.sqlite import sqlite_store
 from tests.world import ANN, LOOK, PAY, code_of, id_of
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def there(store: Store) -> Invoices:
 
 @pytest.fixture
 def here() -> Invoices:
-    return Invoices(MemoryStore())
+    return Invoices(sqlite_store())
 
 
 def test_what_a_tool_answers_is_part_of_what_people_sign_and_is_used_once_while_it_is_the_same(
@@ -175,7 +175,7 @@ def test_a_reading_is_an_action_with_a_use_and_a_record_that_says_what_it_was_ma
 
 
 def test_a_call_that_policy_permits_has_nothing_read_for_it() -> None:
-    here = Invoices(MemoryStore(), policy=ASKED.replace('"bank__pay"', '"bank__other"'))
+    here = Invoices(sqlite_store(), policy=ASKED.replace('"bank__pay"', '"bank__other"'))
     (answer,) = here.world.decisions.decide([here.call()])
     assert not isinstance(answer, Unseen)
     assert code_of(answer) == "permit"
@@ -239,7 +239,7 @@ def test_an_approval_is_not_used_for_what_was_read_before_it_waited_for_its_comm
 
 
 def test_a_reading_that_scope_does_not_cover_refuses_the_call_with_its_reason() -> None:
-    here = Invoices(MemoryStore(), {"grants": [PAYS]})
+    here = Invoices(sqlite_store(), {"grants": [PAYS]})
     call = here.call()
     reading = here.read(call)
     assert "`bank__look` may not be called for it (outside-scope)" in why(here.bring(call, reading))
@@ -258,7 +258,7 @@ def test_a_reading_that_policy_holds_refuses_the_call() -> None:
         '@id("look") @hold("approval:finance")'
         ' forbid (principal, action == Taskbound::Action::"bank__look", resource);'
     )
-    here = Invoices(MemoryStore(), policy=policy)
+    here = Invoices(sqlite_store(), policy=policy)
     call = here.call()
     assert "`bank__look` may not be called for it (held)" in why(here.bring(call, here.read(call)))
 

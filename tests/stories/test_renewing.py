@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.action import ActionState
 from taskbound.core.audit.events.credential import CredentialProlonged
 from taskbound.core.clock import Instant, seconds
@@ -15,6 +14,7 @@ from taskbound.core.credential import CredentialState, RenewalState, end_in_targ
 from taskbound.core.errors import DeniedError
 from taskbound.core.target import TargetState
 from taskbound.flows.revocation import stop
+from tests.sqlite import sqlite_store
 from tests.stories.minting import ASKED, NONE, SPACE, Minting
 from tests.stories.targeting import FILE, declared
 from tests.world import ANN
@@ -38,7 +38,7 @@ def there(store: Store) -> Minting:
 
 @pytest.fixture
 def mine() -> Minting:
-    return there(MemoryStore())
+    return there(sqlite_store())
 
 
 def refused(mine: Minting, row: Credential, **how: Any) -> str:
@@ -232,7 +232,7 @@ def test_i09_nothing_is_renewed_beyond_the_deadline_that_its_task_has_now(mine: 
 
 
 def test_a_kind_that_is_not_renewable_now_is_not_renewed() -> None:
-    mine = Minting(MemoryStore())
+    mine = Minting(sqlite_store())
     mine.ready()
     row = mine.renewing()
     assert refused(mine, row) == "not-mintable"

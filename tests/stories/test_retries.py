@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.decision import Settled, Waiting
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.task import TaskEvent
@@ -18,6 +17,7 @@ from taskbound.flows.identity import register_person
 from taskbound.flows.identity.risk import say_risk
 from taskbound.flows.policy import replay
 from taskbound.flows.tool import Declaration
+from tests.sqlite import edit, sqlite_store
 from tests.stories.test_bundles import engine_of, propose, put_in_force
 from tests.world import ANN, LOOK, PAY, World, code_of, id_of, scope_of
 
@@ -36,7 +36,7 @@ READING = """
 
 
 def world_with(policies: str) -> World:
-    return World(store=MemoryStore(), policy=base_bundle() + policies)
+    return World(store=sqlite_store(), policy=base_bundle() + policies)
 
 
 def kept(world: World, action: str) -> StoredAction:
@@ -201,7 +201,7 @@ def test_a_policy_sees_what_has_changed_since_the_last_attempt(what: str) -> Non
 
 
 def test_what_is_not_known_of_the_last_attempt_counts_as_changed() -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     task = world.settle_in()
     world.ask(task)
     row = dict(kept(world, id_of(world.ask(task))).facts)
@@ -321,14 +321,14 @@ def test_what_was_found_out_of_an_ended_task_is_kept_too(world: World) -> None:
 
 
 def test_rows_are_compared_with_what_was_found_out() -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     task = world.settle_in()
     first, second = lost(world, task), lost(world, task, arguments={"to": "eve", "amount": 1})
     find_out(world, first, "failed")
     with world.store.read() as snapshot:
         assert compare_rows(snapshot, lambda *_: None).differences == ()
     for action, state in ((first, "succeeded"), (second, "reconciled-failed")):
-        edit(world, action, state)
+        edit_state(world, action, state)
     with world.store.read() as snapshot:
         words = " ".join(compare_rows(snapshot, lambda *_: None).differences)
     assert f"{first} is `succeeded`" in words
@@ -352,7 +352,7 @@ def test_an_unknown_outcome_of_what_a_person_declared_idempotent_asks_nobody(wor
 
 
 def test_a_server_s_own_word_makes_no_tool_idempotent() -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     world.add_bank(PAY | {"annotations": {"idempotentHint": True, "destructiveHint": False}})
     register_person(world.means, "default", "ann", uid=1000, actor=ANN)
     world.add_agent("coder")
@@ -362,7 +362,7 @@ def test_a_server_s_own_word_makes_no_tool_idempotent() -> None:
 
 
 def test_a_tool_that_says_it_is_not_idempotent_is_not_declared_so() -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     world.add_bank(PAY | {"annotations": {"idempotentHint": False}})
     with pytest.raises(DeniedError, match="not idempotent"):
         world.sights.declare("default", "bank__pay", tool(world).digest, ANN, Declaration(idempotent=True))
@@ -396,11 +396,9 @@ def test_a_declaration_that_commits_first_makes_a_proposal_stale(world: World) -
 ONE: dict[str, Any] = {"grants": [{"tool": "bank__pay", "others": "any", "uses": 5}]}
 
 
-def edit(world: World, action: str, state: str) -> None:
-    """As somebody who reaches the database."""
-    row = kept(world, action)
-    changed = replace(row, state=type(row.state)(state))
-    world.store.write(lambda tx: tx.actions._tables.actions.put(("default", action), changed))  # type: ignore[attr-defined]  # noqa: SLF001  # past every rule
+def edit_state(world: World, action: str, state: str) -> None:
+    """As an attacker does who can write to the database."""
+    edit(world.store, "UPDATE actions SET state = ? WHERE id = ?", state, action)
 
 
 def see(world: World, definition: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.identity import UnknownIdentityError
 from taskbound.core.identity.errors import BadRiskError, NotAnsweringError, OwnRiskError, SameRiskError
@@ -16,6 +15,7 @@ from taskbound.flows.identity.linking import link_persons
 from taskbound.flows.identity.risk import say_risk
 from tests.peers.holding import ASKED, Holding
 from tests.peers.people import OWNER, actor_of
+from tests.sqlite import sqlite_store
 from tests.stories.test_delegate import paying
 from tests.world import ANN, CEILING, World, code_of, id_of, scope_of
 
@@ -243,7 +243,7 @@ def test_what_was_approved_is_not_used_at_a_level_that_policy_refuses_and_else_o
 
 
 def test_a_level_that_is_raised_while_an_approval_is_used_leaves_it_unused() -> None:
-    there = Holding(MemoryStore(), ASKED + AT_HIGH)
+    there = Holding(sqlite_store(), ASKED + AT_HIGH)
     action = id_of(there.world.ask(there.task))
     there.say(action, "bob")
     other = there.world.beside()

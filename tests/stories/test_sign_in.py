@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.clock import seconds
 from taskbound.core.decision import Allowance
 from taskbound.core.errors import DeniedError, TaskboundError
@@ -32,6 +31,7 @@ from taskbound.flows.identity.account import end_session, link_account
 from taskbound.flows.identity.issuers import drop_identity_issuer
 from taskbound.flows.identity.leaving import NotSelfError, People
 from taskbound.flows.identity.sign_in import SignIns, sweep_sign_ins
+from tests.sqlite import sqlite_store
 from tests.world import ANN, World
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def lobby(store: Store) -> Lobby:
 
 @pytest.fixture
 def plain() -> Lobby:
-    """In memory: for what reads and refuses the same, whatever it is kept in."""
-    return Lobby(MemoryStore())
+    """On SQLite only: what it reads and refuses is no matter of the engine."""
+    return Lobby(sqlite_store())
 
 
 def test_who_comes_back_from_their_issuer_is_the_person_whose_account_it_is(lobby: Lobby) -> None:
@@ -429,7 +429,7 @@ def test_refusals_beyond_their_allowance_are_counted_and_told_at_the_end_of_the_
 
 
 def test_each_refused_beginning_is_one_record_until_its_allowance_is_used_up() -> None:
-    plain = Lobby(MemoryStore(), allowance=Allowance(burst=3, rate=1))
+    plain = Lobby(sqlite_store(), allowance=Allowance(burst=3, rate=1))
     begin = partial(plain.sign_ins.begin, back="/sign-in", address=HERE)
     for issuer, more in (("corp", {"back": "//evil"}), ("corp", {"max_age": -2}), ("nobody", {})):
         with pytest.raises(TaskboundError):

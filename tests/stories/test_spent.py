@@ -7,7 +7,7 @@ of the tree, is within the most that the limits of one scope of the root ever ca
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,20 +16,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from taskbound.adapters.store.memory import MemoryStore
-from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.clock import seconds
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.task import ENDED, TaskEvent, WideningError
 from taskbound.core.task.spent import MOST, read_spent, spent_text
 from tests.peers.widening import Wide, grants, pay
+from tests.sqlite import sqlite_store
 from tests.stories.test_change import LOOK
 from tests.stories.test_widening import differences, paid
 from tests.world import ANN, code_of, id_of, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from taskbound.core.scope import Grant, Scope
     from taskbound.core.task import Task
@@ -359,6 +357,10 @@ class Chain(RuleBasedStateMachine):
         assert differences(self.there) == ()
 
 
+def on_sqlite(stack: ExitStack) -> Store:
+    return stack.enter_context(closing(sqlite_store()))
+
+
 def run(make: Callable[[ExitStack], Store], examples: int) -> None:
     class Here(Chain):
         pass
@@ -376,16 +378,11 @@ def run(make: Callable[[ExitStack], Store], examples: int) -> None:
 
 
 def test_law_3_no_chain_of_amendments_gives_back_what_was_spent() -> None:
-    run(lambda _: MemoryStore(), 60)
+    run(on_sqlite, 60)
 
 
-def test_law_3_so_it_is_on_sqlite(tmp_path: Path) -> None:
-    def make(stack: ExitStack) -> Store:
-        store = SqlStore(tmp_path / f"{len(list(tmp_path.iterdir()))}.db", reserve=0)
-        stack.callback(store.close)
-        return store
-
-    run(make, 6)
+def test_law_3_few_chains_of_amendments_give_back_nothing() -> None:
+    run(on_sqlite, 6)
 
 
 def test_law_3_so_it_is_on_postgresql(server: Any) -> None:

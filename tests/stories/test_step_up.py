@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import Answer, AnswerKind, AnswerSignIn, ApprovalState, NotEntitledError
 from taskbound.core.clock import Instant
 from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof
@@ -19,6 +18,7 @@ from taskbound.flows.token.revoking import revoke_token
 from tests.peers.holding import Holding, hold_policy
 from tests.peers.planning import FIRST, LAST, SECOND, Planner
 from tests.peers.stepping import STEP, Stepping, also_held
+from tests.sqlite import sqlite_store
 from tests.token_world import ISSUER, KEY, TokenWorld
 from tests.world import ANN, code_of, id_of
 
@@ -39,8 +39,8 @@ def there(store: Store) -> Stepping:
 
 @pytest.fixture
 def here() -> Stepping:
-    """The same in memory, where what is asked is no matter of the store."""
-    return Stepping(MemoryStore())
+    """On SQLite only: what is asked is no matter of the engine."""
+    return Stepping(sqlite_store())
 
 
 def held(one: Holding) -> str:
@@ -179,7 +179,7 @@ def test_who_signed_out_before_the_second_answered_is_asked_anew_with_everybody(
 
 
 def test_alone_it_is_the_requesters_own_word_with_that_sign_in() -> None:
-    here = Stepping(MemoryStore(), hold_policy(STEP))
+    here = Stepping(sqlite_store(), hold_policy(STEP))
     action = held(here)
     with pytest.raises(NotEntitledError):
         here.say_by(action, "bob", here.sign_in("bob"))
@@ -191,7 +191,7 @@ def test_alone_it_is_the_requesters_own_word_with_that_sign_in() -> None:
 
 
 def test_several_that_are_asked_for_are_all_needed() -> None:
-    here = Stepping(MemoryStore(), also_held("confirm", "step-up:mfa", "step-up:@60"))
+    here = Stepping(sqlite_store(), also_held("confirm", "step-up:mfa", "step-up:@60"))
     action = held(here)
     with pytest.raises(StepUpError) as caught:
         here.say_by(action, "ann", here.sign_in("ann", acr="pwd", ago=61), AnswerKind.CONFIRM)
@@ -202,7 +202,7 @@ def test_several_that_are_asked_for_are_all_needed() -> None:
 
 
 def test_nobody_is_asked_who_has_no_account_to_sign_in_with() -> None:
-    here = Stepping(MemoryStore(), linked=False)
+    here = Stepping(sqlite_store(), linked=False)
     assert code_of(here.world.ask(here.task)) == "no-approver"
 
 
@@ -241,7 +241,7 @@ def test_who_says_yes_to_a_plan_has_to_have_signed_in_so_and_who_denies_it_need_
     class Both(Planner, Stepping):
         """People of finance with accounts, and plans for them."""
 
-    here = Both(MemoryStore())
+    here = Both(sqlite_store())
     plan = here.propose(FIRST, SECOND)
     raw = here.statement_of(plan, "bob")
     signature = here.devices["bob"][1].sign(raw)
@@ -266,7 +266,7 @@ def test_a_narrower_call_that_policy_asks_a_sign_in_for_is_not_approved_by_the_n
         ' forbid (principal, action == Taskbound::Action::"bank__pay", resource)'
         ' when { context.arguments.amount == decimal("5.0") };'
     )
-    here = Stepping(MemoryStore(), hold_policy("approval:finance") + small)
+    here = Stepping(sqlite_store(), hold_policy("approval:finance") + small)
     done = here.narrow(held(here), "bob", {"amount": 5, "to": "bob"})
     assert done.instead.state is PENDING
     assert "signed in as `mfa`" in done.missing

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import (
     NEVER,
@@ -27,6 +26,7 @@ from taskbound.flows.tool.owning import set_owner
 from taskbound.flows.tool.secret import Secrets
 from tests.core.target.test_openssh import KEY
 from tests.peers.people import OWNER
+from tests.sqlite import sqlite_store
 from tests.stories.targeting import BOB, CAROL, FILE, TOOLS, Aiming, aimed, declared, give, sealed_for
 from tests.world import ANN
 
@@ -38,7 +38,7 @@ S, T = CredentialState, TargetState
 
 @pytest.fixture
 def aiming() -> Aiming:
-    return aimed(MemoryStore())
+    return aimed(sqlite_store())
 
 
 def leave(aiming: Aiming, name: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.action import parse_object
 from taskbound.core.clock import seconds
 from taskbound.core.credential import (
@@ -23,6 +22,7 @@ from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.credential import open_mark
 from taskbound.flows.target.testing import CANARY
 from tests.peers.people import OWNER
+from tests.sqlite import sqlite_store
 from tests.stories.brokering import Broker
 from tests.stories.targeting import BOB, FILE, TOOLS, Aiming, aimed, give, sealed_for
 
@@ -44,7 +44,7 @@ UNHELPED: Final[dict[str, Any]] = {
 
 @pytest.fixture
 def aiming() -> Aiming:
-    return aimed(MemoryStore())
+    return aimed(sqlite_store())
 
 
 def test_a_target_begins_untested_with_a_canary_of_each_kind_and_without_a_tool(aiming: Aiming) -> None:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.identity import UnknownIdentityError
 from taskbound.core.tool import Effect, parse_definition
 from taskbound.core.tool.file import BadRoleError
@@ -15,6 +14,7 @@ from taskbound.flows.identity.leaving import NotSelfError
 from taskbound.flows.tool import Declaration, UnknownServerError
 from taskbound.flows.tool.applying import Saying, ToolSaying, apply_file, compare_file
 from taskbound.flows.tool.errors import NotIdempotentError, OtherChangesError, RelaxesError
+from tests.sqlite import sqlite_store
 from tests.stories.test_retries import lost
 from tests.stories.test_tool import see
 from tests.world import ANN, LOOK, PAY, World, code_of
@@ -98,7 +98,7 @@ def test_what_relaxes_needs_a_person_s_word_and_then_policy_goes_by_it(world: Wo
 
 
 def test_a_call_is_decided_with_the_effect_that_was_declared() -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     task = world.settle_in()
     lost(world, task)
     assert code_of(world.ask(task)) == "hold"
@@ -145,7 +145,7 @@ def test_approvers_are_said_by_the_account_that_owns_the_data_directory(world: W
 
 
 def test_a_file_makes_no_tool_idempotent_that_says_it_is_not() -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     world.add_bank(PAY | {"annotations": {"idempotentHint": False}})
     register_person(world.means, "default", "ann", uid=1000, actor=ANN)
     with pytest.raises(NotIdempotentError):

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.action import Action, canonical
 from taskbound.core.action.digest import Frame
 from taskbound.core.approval import AnswerKind
@@ -17,6 +16,7 @@ from taskbound.ports.signer import SignerUnavailableError
 from tests.peers.holding import TWICE, Holding, hold_policy
 from tests.peers.planning import FIRST, Planner
 from tests.peers.targeting import Targets
+from tests.sqlite import sqlite_store
 from tests.token_world import API, CODER, KEY, TokenWorld, claims_in, part
 from tests.world import ANN, CEILING, code_of, id_of
 
@@ -116,7 +116,7 @@ def test_an_action_of_a_plan_says_who_approved_the_plan(store: Store, tmp_path: 
 
 
 def test_who_narrowed_an_action_approved_what_it_became(tmp_path: Path) -> None:
-    people = Holding(MemoryStore())
+    people = Holding(sqlite_store())
     there = TokenWorld(people.world.store, tmp_path, world=people.world)
     there.keys.tend()
     held = people.world.ask(people.task)
@@ -128,7 +128,7 @@ def test_who_narrowed_an_action_approved_what_it_became(tmp_path: Path) -> None:
 
 
 def test_a_requester_who_confirmed_approved_nothing(tmp_path: Path) -> None:
-    people = Holding(MemoryStore(), hold_policy("confirm"))
+    people = Holding(sqlite_store(), hold_policy("confirm"))
     there = TokenWorld(people.world.store, tmp_path, world=people.world)
     there.keys.tend()
     held = people.world.ask(people.task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,19 +18,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from taskbound.adapters.store.memory import MemoryStore
-from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.approval import AnswerKind
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.task import ENDED, TaskEvent
 from taskbound.flows.audit.rows import compare_rows
 from tests.contracts.store.rows import task
 from tests.peers.widening import Wide
+from tests.sqlite import sqlite_store
 from tests.world import ANN, code_of, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from taskbound.core.task import Task
     from taskbound.ports.store import Store
@@ -205,6 +203,10 @@ class Tree(RuleBasedStateMachine):
             assert compare_rows(snapshot, lambda _done, _total: None).differences == ()
 
 
+def on_sqlite(stack: ExitStack) -> Store:
+    return stack.enter_context(closing(sqlite_store()))
+
+
 def run(make: Callable[[ExitStack], Store], examples: int) -> None:
     class Here(Tree):
         pass
@@ -222,16 +224,11 @@ def run(make: Callable[[ExitStack], Store], examples: int) -> None:
 
 
 def test_law_3_no_course_of_a_tree_spends_more_or_does_other_than_it_was_given() -> None:
-    run(lambda _: MemoryStore(), 60)
+    run(on_sqlite, 60)
 
 
-def test_law_3_so_it_is_on_sqlite(tmp_path: Path) -> None:
-    def make(stack: ExitStack) -> Store:
-        store = SqlStore(tmp_path / f"{len(list(tmp_path.iterdir()))}.db", reserve=0)
-        stack.callback(store.close)
-        return store
-
-    run(make, 8)
+def test_law_3_few_courses_of_a_tree_spend_no_more_than_it_was_given() -> None:
+    run(on_sqlite, 8)
 
 
 def test_law_3_so_it_is_on_postgresql(server: Any) -> None:

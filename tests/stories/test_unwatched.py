@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.approval import PlanRefusedError
@@ -22,6 +21,7 @@ from taskbound.flows.tool.errors import DeclaredByTargetError, RelaxesError
 from tests.peers.holding import ASKED, Holding
 from tests.peers.planning import FIRST, SECOND, Planner
 from tests.peers.targeting import Targets
+from tests.sqlite import sqlite_store
 from tests.token_world import CODER, TokenWorld
 from tests.world import ANN, World, code_of, id_of
 
@@ -167,7 +167,7 @@ def test_what_a_person_narrowed_it_to_is_unwatched_too(store: Store) -> None:
 
 
 def test_no_plan_has_a_step_whose_success_nobody_can_tell() -> None:
-    there = Planner(MemoryStore())
+    there = Planner(sqlite_store())
     declare(there.world)
     with pytest.raises(PlanRefusedError, match="outcome-unwatched"):
         there.propose(FIRST, SECOND)
@@ -210,7 +210,7 @@ def test_that_nobody_tells_an_outcome_relaxes_and_falls_with_the_definition(worl
 
 
 def test_what_comes_of_a_credential_is_never_unwatched() -> None:
-    world = World(MemoryStore())
+    world = World(sqlite_store())
     world.settle_in()
     Targets(world)
     with world.store.read() as snapshot:

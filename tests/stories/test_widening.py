@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import (
     AlreadyAnsweredError,
     AnswerKind,
@@ -47,6 +46,7 @@ from taskbound.flows.task.order import OutsideCeilingError
 from tests.peers.holding import ASKED, hold_policy
 from tests.peers.people import OWNER, actor_of
 from tests.peers.widening import Wide, grants, only, pay
+from tests.sqlite import edit, sqlite_store
 from tests.stories.test_change import LOOK, STEPS
 from tests.world import ANN, CEILING, code_of, scope_of
 
@@ -65,7 +65,7 @@ def there(store: Store) -> Wide:
 
 @pytest.fixture
 def here() -> Wide:
-    return Wide(MemoryStore())
+    return Wide(sqlite_store())
 
 
 def paid(there: Wide, task: Task | None = None, **arguments: Any) -> str:
@@ -221,8 +221,8 @@ def test_a176_a_question_that_was_changed_in_the_store_after_somebody_signed_has
     other = here.amendment(asked)
     said_else: dict[str, Any] = {field: "else"}
     changed = replace(other, question=replace(other.question, **said_else))
-    tables = here.world.store._tables  # type: ignore[attr-defined]  # noqa: SLF001 - the memory's own rows
-    tables.amendments._committed["default", asked.question.id] = changed  # noqa: SLF001 - as above
+    statement = "UPDATE amendments SET question = ? WHERE id = ?"
+    edit(here.world.store, statement, changed.question.canonical, asked.question.id)
     if field in {"agent", "bundle", "before"}:
         with pytest.raises(ApprovalOverError):  # what it says that it stands on is not so
             here.tell(changed, "carl")

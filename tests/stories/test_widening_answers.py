@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import AnswerKind, ApprovalOverError, NoApproverError, NotEntitledError
 from taskbound.core.approval.amendment import parse_amendment
 from taskbound.core.policy import DamagedBundleError, InForce
@@ -14,6 +13,7 @@ from taskbound.core.task import AmendmentDeniedError
 from taskbound.core.task.wider import widened_tools
 from tests.peers.holding import hold_policy
 from tests.peers.widening import Wide, grants, pay
+from tests.sqlite import sqlite_store
 from tests.stories.test_approvers import name_for
 from tests.stories.test_bundles import edit_force
 from tests.stories.test_change import LOOK
@@ -143,7 +143,7 @@ def test_what_a_policy_asks_of_a_group_is_no_number_of_those_of_the_agent(there:
 
 
 def test_policies_that_are_not_whole_end_it_and_leave_the_round_to_the_others() -> None:
-    there = Wide(MemoryStore())
+    there = Wide(sqlite_store())
     asked = there.wish(pay(8))
     edit_force(there.world, InForce(epoch=1, digest="5a" * 32))
     assert [one.amendment for one in there.world.widenings.sweep()] == [asked.question.id]

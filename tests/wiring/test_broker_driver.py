@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.credential import CredentialState
 from taskbound.core.target import OpensshAccess
 from taskbound.surfaces.cli.extras import how_to_install
 from taskbound.wiring import broker as wiring
 from tests.peers.sshd import private_text, public_line
+from tests.sqlite import sqlite_store
 from tests.surfaces.broker.brokering import Brokering, declared_at
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def test_what_a_target_s_test_fails_with_says_what_is_to_be_installed_where_the_
     for one in [one for one in sys.modules if one.startswith(("psycopg", "taskbound.adapters.targets"))]:
         monkeypatch.delitem(sys.modules, one)
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    broker = Brokering(MemoryStore(), plugs={"postgres": wiring._postgres})  # noqa: SLF001 -- as it is plugged
+    broker = Brokering(sqlite_store(), plugs={"postgres": wiring._postgres})  # noqa: SLF001 -- as it is plugged
     (canary,) = broker.declare(declared_at(tmp_path))
     broker.settle(2)
     found = broker.world.row()
@@ -48,7 +48,7 @@ def test_a_host_s_test_fails_with_what_is_to_be_installed_where_there_is_no_ssh(
         "approvers": ["carol"],
         "credentials": {"deploy": {"for": "Puts a release there.", "account": "deploy", "seconds": 600}},
     }
-    broker = Brokering(MemoryStore(), plugs={"openssh": wiring._openssh})  # noqa: SLF001 -- as it is plugged
+    broker = Brokering(sqlite_store(), plugs={"openssh": wiring._openssh})  # noqa: SLF001 -- as it is plugged
     (canary,) = broker.declare(file, OpensshAccess(ca=private_text(ca), key=private_text(key)))
     broker.settle(2)
     assert broker.world.row("build-host").trouble.endswith("[driver-missing]")

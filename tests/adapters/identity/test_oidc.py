@@ -10,7 +10,6 @@ import pytest
 from taskbound.adapters.identity.oidc import IssuerKeys, OidcVerifier
 from taskbound.adapters.identity.oidc.keys import FRESH, PAUSE, STALE
 from taskbound.adapters.jose import JoserfcCheck
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.upstream.mcp.http.document import HttpDocuments
 from taskbound.core.clock import Instant
 from taskbound.core.errors import TaskboundError
@@ -20,6 +19,7 @@ from taskbound.core.identity.proof import WorkloadKind
 from taskbound.ports.identity import Need
 from tests.peers.issuing import Issuing
 from tests.peers.provider import provider
+from tests.sqlite import sqlite_store
 from tests.tokens import NOW, Signer, es256
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Trusting:
             namespace=SPACE, name="idp", issuer=there.issuer, audience=AUDIENCE, use=IssuerUse.WORKLOADS
         )
         self.issuer = replace(plain, **changes)
-        self.store = MemoryStore()
+        self.store = sqlite_store()
         self.store.write(lambda tx: tx.workloads.put_identity_issuer(self.issuer))
         self.keys = IssuerKeys(HttpDocuments(patience=patience))
         self.verifier = OidcVerifier(self.store, self.keys, JoserfcCheck())

@@ -4,26 +4,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
-from taskbound.adapters.store.sql import SqlStore
+from tests.sqlite import sqlite_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from taskbound.ports.store import Store
     from tests.postgres import Server
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     if request.param == "postgres":
         server: Server = request.getfixturevalue("server")
         with server.store() as shared:
             yield shared
         return
-    opened: Store = (
-        MemoryStore() if request.param == "memory" else SqlStore(tmp_path / "contract.db", reserve=4096)
-    )
-    yield opened
-    opened.close()
+    yield sqlite_store()

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import AnswerKind, parse_plan
 from taskbound.core.identity.proof import PrincipalKind
 from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError, OperationVerdict
@@ -21,6 +20,7 @@ from taskbound.wire.task import EndTask
 from tests.peers.openssh import Device
 from tests.peers.people import proven
 from tests.peers.planning import BY_TOOL
+from tests.sqlite import sqlite_store
 from tests.stories.test_bundles import damage, put_in_force
 from tests.surfaces.api.test_authority import principal_of
 from tests.surfaces.api.test_operations import station
@@ -126,7 +126,7 @@ def test_a_rule_about_who_asked_for_a_task_knows_their_groups_as_they_are_now(tm
 def test_where_what_is_in_force_is_damaged_everything_can_be_stopped_and_not_released(
     *, stopped: bool, verdict: type[OperationVerdict]
 ) -> None:
-    world = World(store=MemoryStore())
+    world = World(store=sqlite_store())
     world.settle_in()
     damage(world, put_in_force(world), archive=b"{}")
     asked = Asked(

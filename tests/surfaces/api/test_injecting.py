@@ -14,7 +14,6 @@ import pytest
 from msgspec import structs
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.credential import LIVE, CredentialState
 from taskbound.core.target import CredentialKind, PostgresKind
 from taskbound.core.task import TaskEvent
@@ -32,6 +31,7 @@ from tests.peers.holding import Answerers, Holding
 from tests.peers.openssh import Device
 from tests.peers.people import enrolled
 from tests.peers.targeting import ALICE, BOB, MAY_MINT, READER, WRITER, Targets, held_by_finance
+from tests.sqlite import sqlite_store
 from tests.stories.brokering import put_target
 from tests.surfaces.api.test_credential import Askers, code
 from tests.surfaces.api.test_operations import station
@@ -166,7 +166,7 @@ async def placed(
 ) -> AsyncIterator[Place]:
     beside = None
     if clock is not None:
-        beside = World(store=MemoryStore(), policy=base_bundle(), clock=clock)
+        beside = World(store=sqlite_store(), policy=base_bundle(), clock=clock)
         beside.settle_in(uid=os.geteuid())
     async with station(path, policy=policy, beside=beside) as there:
         put_target(there.world)

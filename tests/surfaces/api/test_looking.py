@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.approval.apart.operands import PATIENCE
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import Look, Operand, ProbeKind, parse_probe
 from taskbound.flows.approval.look.looking import Unseen
 from taskbound.flows.tool import Declaration
@@ -27,6 +26,7 @@ from taskbound.surfaces.gateway.link import Timings
 from taskbound.wire.action import Permitted
 from taskbound.wire.connection import Fault
 from tests.peers.holding import hold_policy
+from tests.sqlite import sqlite_store
 from tests.surfaces.api.test_operations import decide, station
 from tests.world import ANN, World
 
@@ -62,7 +62,7 @@ class Slow:
 
 def slow() -> tuple[Looking, Slow]:
     far = Slow()
-    means = replace(World(store=MemoryStore()).means, far=far)
+    means = replace(World(store=sqlite_store()).means, far=far)
     return Looking(means, asyncio.get_running_loop()), far
 
 
@@ -237,7 +237,7 @@ def test_what_nobody_foresaw_in_a_look_is_told_to_who_asked() -> None:
             raise ZeroDivisionError
 
     async def story() -> None:
-        means = replace(World(store=MemoryStore()).means, far=Broken())
+        means = replace(World(store=sqlite_store()).means, far=Broken())
         looking = Looking(means, asyncio.get_running_loop())
 
         async def work(_: Sight | None) -> str | Unseen:

@@ -13,7 +13,6 @@ from taskbound.adapters.keys.ed25519 import Ed25519Key, verify_ed25519
 from taskbound.adapters.keys.memory import MemorySignedHeads
 from taskbound.adapters.keys.socket import SocketTokenSigner
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.policy.operation import Right
 from taskbound.flows.audit.sequencing import Sequencer
 from taskbound.flows.audit.signing import CheckpointSigner
@@ -30,6 +29,7 @@ from taskbound.wire.envelope import Reply, Said, said_decoder
 from taskbound.wire.frame import MAX_FRAME, FrameBuffer, encode_frame
 from taskbound.wire.network import Shown
 from taskbound.wire.tool import ServerSpec
+from tests.sqlite import sqlite_store
 from tests.world import ANN, SCOPE, World
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ async def station(
     beside: World | None = None,
 ) -> AsyncIterator[Station]:
     if beside is None:
-        world = World(store=MemoryStore(), policy=policy or base_bundle())
+        world = World(store=sqlite_store(), policy=policy or base_bundle())
         world.settle_in(uid=person)
     else:
         world = beside.beside()

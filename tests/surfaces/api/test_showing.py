@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from taskbound.adapters.store.memory import MemoryStore
+from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Allowance
 from taskbound.core.errors import TaskboundError
@@ -33,11 +33,11 @@ KEY = Binding(kind=BindingKind.DPOP, thumbprint=CLIENT.jwk.thumbprint)
 Read = Callable[[OneLook], Shower]
 
 
-class Counted(MemoryStore):
+class Counted(SqlStore):
     """A real store that counts, and fails when it is told to."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, reserve=0)
         self.reads = self.writes = 0
         self.full = False
 
@@ -58,7 +58,7 @@ class Here:
     """Tokens of one task, each shown with proofs of the client's key."""
 
     def __init__(self, folder: Path) -> None:
-        self.store = Counted()
+        self.store = Counted(folder / "t.db")
         self.one = TokenWorld(self.store, folder, world=World(store=self.store))
         self.task = self.one.settle_in()
         self.burst = 100

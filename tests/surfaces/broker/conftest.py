@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from tests.peers.minter import minting
+from tests.sqlite import sqlite_store
 from tests.surfaces.broker.brokering import Brokering
 
 if TYPE_CHECKING:
@@ -22,4 +22,4 @@ def database() -> Iterator[Orders]:
 
 @pytest.fixture
 def broker() -> Brokering:
-    return Brokering(MemoryStore())
+    return Brokering(sqlite_store())

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.credential import CredentialState, acknowledge
 from taskbound.core.errors import UnavailableError
 from taskbound.surfaces.broker.memory import Memory
 from taskbound.surfaces.broker.remembered import EMPTY
 from taskbound.wire.broker import TellFailed
 from tests.peers.rack import Rack
+from tests.sqlite import sqlite_store
 from tests.stories.minting import Minting
 from tests.surfaces.broker.brokering import Brokering, Paper, declared_at
 
@@ -82,7 +82,7 @@ class Standing(Brokering):
 
     def __init__(self, *names: str, paper: Paper | None = None) -> None:
         self.racks = {name: Rack() for name in names or ("orders-db",)}
-        store = MemoryStore()
+        store = sqlite_store()
         self.place = Place(store)
         plugs = {"postgres": lambda file, _: self.racks[file.name]}
         super().__init__(store, plugs=plugs, paper=paper, seen=self.place)
@@ -110,7 +110,7 @@ class Standing(Brokering):
 
     def replace(self) -> None:
         """Show the broker the store of another installation."""
-        self.place.store = Minting(MemoryStore()).means.store
+        self.place.store = Minting(sqlite_store()).means.store
 
     def looked(self, rounds: int = 2) -> None:
         """Have the targets looked through so often, and what is due told."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.target import PostgresAccess
 from taskbound.core.target.standing import Reach, Standing, Whose
 from taskbound.ports.target import Discovery
 from taskbound.surfaces.broker import discovering
 from taskbound.surfaces.broker.discovering import MOST
+from tests.sqlite import sqlite_store
 from tests.stories.minting import SPACE
 from tests.surfaces.broker.brokering import Brokering, declared_at
 
@@ -94,7 +94,7 @@ def test_a_target_that_cannot_be_reached_hides_no_other(
 
 
 def test_a_kind_that_cannot_show_it_and_a_name_that_is_none_are_said_to_be() -> None:
-    broker = Brokering(MemoryStore(), plugs={"postgres": lambda *_: object()})
+    broker = Brokering(sqlite_store(), plugs={"postgres": lambda *_: object()})
     broker.declare(declared_at(Path("/nowhere")))
     assert [one.code for one in seen(broker)] == ["not-showing"]
     assert [one.code for one in seen(broker, target="none")] == ["target-replaced"]
@@ -114,7 +114,7 @@ def test_an_admin_access_that_opens_nothing_is_said_without_its_words(
 def test_who_asks_while_it_is_looked_through_gets_what_that_look_finds() -> None:
     gate = threading.Event()
     crowd = Crowd(3, gate=gate)
-    broker = Brokering(MemoryStore(), plugs={"postgres": lambda *_: crowd})
+    broker = Brokering(sqlite_store(), plugs={"postgres": lambda *_: crowd})
     broker.declare(declared_at(Path("/nowhere")))
     for one in ("a", "b", "c"):
         broker.work.discoveries.want(SPACE, "orders-db", one)
@@ -126,7 +126,7 @@ def test_who_asks_while_it_is_looked_through_gets_what_that_look_finds() -> None
 
 
 def test_what_is_told_is_bounded_in_rows_and_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    broker = Brokering(MemoryStore(), plugs={"postgres": lambda *_: Crowd(MOST + 9, ("x" * 5_000,) * 40)})
+    broker = Brokering(sqlite_store(), plugs={"postgres": lambda *_: Crowd(MOST + 9, ("x" * 5_000,) * 40)})
     broker.declare(declared_at(Path("/nowhere")))
     (told,) = seen(broker)
     assert 100 < len(told.rows) < MOST
@@ -139,7 +139,7 @@ def test_what_is_told_is_bounded_in_rows_and_in_bytes(monkeypatch: pytest.Monkey
 def test_what_was_cut_says_so() -> None:
     lines = tuple(f"{one}" * 1_001 for one in range(13))
     crowd = Crowd(2, lines, name="x" * 9_999, notes=lines)
-    broker = Brokering(MemoryStore(), plugs={"postgres": lambda *_: crowd})
+    broker = Brokering(sqlite_store(), plugs={"postgres": lambda *_: crowd})
     broker.declare(declared_at(Path("/nowhere")))
     (told,) = seen(broker)
     assert told.rows[0].name == "x" * 256 + "… (10000 characters)"
@@ -150,7 +150,7 @@ def test_what_was_cut_says_so() -> None:
 
 def test_what_is_as_long_as_it_may_be_is_told_whole() -> None:
     lines = tuple("x" * 1_000 for _ in range(12))
-    broker = Brokering(MemoryStore(), plugs={"postgres": lambda *_: Crowd(1, lines, name="x" * 255)})
+    broker = Brokering(sqlite_store(), plugs={"postgres": lambda *_: Crowd(1, lines, name="x" * 255)})
     broker.declare(declared_at(Path("/nowhere")))
     (told,) = seen(broker)
     assert (told.rows[0].name, told.rows[0].rights) == ("x" * 255 + "0", lines)
@@ -161,7 +161,7 @@ def test_whatever_an_adapter_raises_is_told_without_its_words(caplog: pytest.Log
         def discover(self, *_: Any, **__: Any) -> Discovery:
             raise ValueError("the canary's word")
 
-    broker = Brokering(MemoryStore(), plugs={"postgres": lambda *_: Broken()})
+    broker = Brokering(sqlite_store(), plugs={"postgres": lambda *_: Broken()})
     broker.declare(declared_at(Path("/nowhere")))
     (told,) = seen(broker)
     assert told.code == "target-unavailable"
@@ -170,7 +170,7 @@ def test_whatever_an_adapter_raises_is_told_without_its_words(caplog: pytest.Log
 
 def test_a_daemon_that_does_not_hear_ends_nothing() -> None:
     crowd = Crowd(1)
-    broker = Brokering(MemoryStore(), plugs={"postgres": lambda *_: crowd})
+    broker = Brokering(sqlite_store(), plugs={"postgres": lambda *_: crowd})
     broker.declare(declared_at(Path("/nowhere")))
     broker.daemon.deaf = True
     assert seen(broker) == []

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.credential import CredentialState, Renewal, RenewalState, name_of
 from taskbound.core.errors import UnavailableError
 from taskbound.surfaces.broker.errors import EpochUntoldError, StoreRestoredError
 from taskbound.wire.broker import TellEpoch
+from tests.sqlite import sqlite_store
 from tests.stories.minting import SPACE, Minting
 from tests.surfaces.broker.brokering import Brokering, Paper
 from tests.surfaces.broker.restoring import (
@@ -33,7 +33,7 @@ S = CredentialState
 
 
 def test_the_epoch_is_bumped_and_the_doubt_is_durable_before_the_look_that_found_it_is_over() -> None:
-    world, paper = Minting(MemoryStore()), Paper()
+    world, paper = Minting(sqlite_store()), Paper()
     memory_of(world, paper).note(0)
     put(paper, count=10**6)
     standing = memory_of(world, paper).look()
@@ -43,8 +43,8 @@ def test_the_epoch_is_bumped_and_the_doubt_is_durable_before_the_look_that_found
 
 
 def test_i15_a_doubt_that_can_t_be_written_down_lets_nothing_be_done_and_is_not_forgotten() -> None:
-    world = Minting(MemoryStore())
-    place = Place(Minting(MemoryStore()).means.store)
+    world = Minting(sqlite_store())
+    place = Place(Minting(sqlite_store()).means.store)
     paper = Full(takes=1)
     memory = memory_of(world, paper, place)
     memory.note(0)
@@ -211,7 +211,7 @@ def test_i15_a_look_that_began_under_the_store_of_before_shows_nothing_of_the_on
 
 
 def test_i15_the_store_that_is_believed_again_is_the_one_that_was_looked_at_last() -> None:
-    world, other = Minting(MemoryStore()), Minting(MemoryStore())
+    world, other = Minting(sqlite_store()), Minting(sqlite_store())
     place, paper = Place(world.means.store), Paper(None)
     memory = memory_of(world, paper, place)
     turn = memory.look().turn
@@ -263,7 +263,7 @@ def test_the_record_is_written_once_however_often_it_is_told_and_nothing_is_mint
 
 
 def test_what_needs_no_row_goes_on_while_the_log_does_not_say_yet_that_a_store_was_restored() -> None:
-    world, paper = Minting(MemoryStore()), Paper()
+    world, paper = Minting(sqlite_store()), Paper()
     world.ready()
     row = world.permit()
     put(paper, epoch=2, untold=UNTOLD | {"epoch": 2})
@@ -278,7 +278,7 @@ def test_what_needs_no_row_goes_on_while_the_log_does_not_say_yet_that_a_store_w
 
 
 def test_a_store_is_believed_and_a_record_forgotten_only_once_that_is_written_down() -> None:
-    world, paper = Minting(MemoryStore()), Full(data=None, takes=1)
+    world, paper = Minting(sqlite_store()), Full(data=None, takes=1)
     world.ready()
     row, memory = world.permit(), memory_of(world, paper)
     assert memory.look().why == GONE
@@ -366,7 +366,7 @@ def test_i15_what_was_minted_while_the_store_was_found_restored_is_handed_to_nob
 
 
 def test_i15_what_was_begun_in_an_epoch_is_handed_out_in_no_later_one() -> None:
-    world, paper = Minting(MemoryStore()), Paper()
+    world, paper = Minting(sqlite_store()), Paper()
     memory = memory_of(world, paper)
     epoch = memory.note(0)
     memory.require_epoch(epoch)
@@ -415,7 +415,7 @@ def test_the_daemon_is_told_how_the_store_stands_and_what_was_not_looked_through
 
 
 def test_a_store_without_targets_is_reconciled_at_once_and_said_and_nothing_is_told_without_one() -> None:
-    broker = Brokering(MemoryStore())
+    broker = Brokering(sqlite_store())
     broker.settle(2)
     assert broker.daemon.stood == []
     broker.paper.data = None

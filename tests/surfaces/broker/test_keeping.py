@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.adapters.keys.sealing import SealingKey
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.clock import seconds
 from taskbound.core.credential import LEASE, NEVER, CredentialState, find_secrets, kept_binding
@@ -17,6 +16,7 @@ from taskbound.core.credential.lease import LATE
 from taskbound.core.tool import BadSecretError
 from taskbound.surfaces.broker import keeping
 from tests.peers.shop import LASTS, Shop
+from tests.sqlite import sqlite_store
 from tests.surfaces.broker.brokering import Brokering, declared_at
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def shop() -> Shop:
 
 @pytest.fixture
 def selling(shop: Shop) -> Selling:
-    return Selling(MemoryStore(), shop)
+    return Selling(sqlite_store(), shop)
 
 
 def test_its_canary_is_ended_by_what_was_kept_of_it(selling: Selling, shop: Shop) -> None:

@@ -7,11 +7,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.credential import NEVER, CredentialState, Step
 from taskbound.surfaces.broker.grip import Watch
 from taskbound.surfaces.broker.work import AHEAD, WORKERS, Ahead, Hall, Job, Work
 from tests.core.credential.crediting import made
+from tests.sqlite import sqlite_store
 from tests.stories.minting import SPACE
 from tests.surfaces.broker.brokering import Brokering, Quick
 from tests.wiring.running import until
@@ -199,7 +199,7 @@ def test_i59_what_is_leased_ahead_is_not_begun_where_it_would_be_one_too_many() 
 def test_several_times_as_many_are_ended_as_the_daemon_is_asked_for_leases(
     database: Orders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broker = Brokering(MemoryStore(), plugs={"postgres": lambda _file, _access: Quick()})
+    broker = Brokering(sqlite_store(), plugs={"postgres": lambda _file, _access: Quick()})
     broker.ready(database)
     rows = [broker.ask(waits=False) for _ in range(200)]
     for row in rows:
@@ -222,7 +222,7 @@ def test_several_times_as_many_are_ended_as_the_daemon_is_asked_for_leases(
 
 
 def test_a_mint_of_whom_a_hundred_ends_are_due_is_minted_beside_them(database: Orders) -> None:
-    broker = Brokering(MemoryStore(), plugs={"postgres": lambda _file, _access: Quick()})
+    broker = Brokering(sqlite_store(), plugs={"postgres": lambda _file, _access: Quick()})
     broker.ready(database)
     for row in [broker.ask(waits=False) for _ in range(100)]:
         broker.world.forge(row, state=S.REVOKING, ended=row.made)

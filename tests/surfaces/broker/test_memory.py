@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.adapters.keys.file import BrokerDirectory, create_broker_directory
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.credential import CredentialState, id_of, name_of
 from taskbound.surfaces.broker.errors import StoreRestoredError
 from taskbound.surfaces.broker.memory import Memory
 from taskbound.surfaces.broker.remembered import EMPTY
 from taskbound.wire.broker import TellFailed
+from tests.sqlite import sqlite_store
 from tests.stories.minting import SPACE, Minting
 from tests.surfaces.broker.brokering import Brokering, Paper, declared_at
 from tests.surfaces.broker.test_work import ours
@@ -38,7 +38,7 @@ def marked(world: Minting) -> str:
 
 
 def test_a_store_that_grew_is_the_one_that_was_seen() -> None:
-    world, paper = Minting(MemoryStore()), Paper()
+    world, paper = Minting(sqlite_store()), Paper()
     world.ready()
     memory = memory_of(world, paper)
     for _ in range(2):
@@ -50,11 +50,11 @@ def test_a_store_that_grew_is_the_one_that_was_seen() -> None:
 
 
 def test_f45_a_store_of_another_mark_with_fewer_records_or_with_other_ones_is_not_believed() -> None:
-    world, paper = Minting(MemoryStore()), Paper()
+    world, paper = Minting(sqlite_store()), Paper()
     world.ready()
     memory_of(world, paper).note(world.permit().record)
     data = paper.data or b""
-    other = Minting(MemoryStore())
+    other = Minting(sqlite_store())
     assert "another installation" in memory_of(other, Paper(data)).trouble()
     data = data.replace(marked(world).encode(), marked(other).encode())
     assert "fewer records" in memory_of(other, Paper(data)).trouble()
@@ -74,7 +74,7 @@ def test_f45_a_store_of_another_mark_with_fewer_records_or_with_other_ones_is_no
     [None, b"", b"{", b"[]", EMPTY + b" ", EMPTY.replace(b"[]", b'["x"]'), EMPTY.replace(b"0,", b'"",')],
 )
 def test_a_memory_that_has_gone_or_can_t_be_read_believes_no_store(data: bytes | None) -> None:
-    world = Minting(MemoryStore())
+    world = Minting(sqlite_store())
     memory = memory_of(world, Paper(data))
     assert "has gone" in memory.trouble()
     with pytest.raises(StoreRestoredError):
@@ -85,7 +85,7 @@ def test_a_memory_that_has_gone_or_can_t_be_read_believes_no_store(data: bytes |
 
 def test_it_is_kept_beside_the_key_and_missed_when_it_has_gone(tmp_path: Path) -> None:
     create_broker_directory(tmp_path / "keys", EMPTY)
-    world = Minting(MemoryStore())
+    world = Minting(sqlite_store())
     with BrokerDirectory(tmp_path / "keys") as kept:
         assert kept.read() == EMPTY
         memory_of(world, kept).note(0)
@@ -103,7 +103,7 @@ def test_i15_nothing_is_minted_by_a_restored_store_until_no_target_has_anything_
     row = broker.ask()
     broker.round()
     assert broker.row(row.id).state is S.ACTIVE
-    after = Brokering(MemoryStore(), paper=broker.paper, key=broker.key)  # the store was lost, and made anew
+    after = Brokering(sqlite_store(), paper=broker.paper, key=broker.key)  # the store was lost, and made anew
     after.declare(declared_at(database.server.folder))
     after.work.round()
     assert after.work.settle(patience=20)
@@ -172,7 +172,7 @@ def test_what_has_a_mark_of_before_is_ended_by_the_broker_itself(broker: Brokeri
     broker.ready(database)
     row = broker.ask()
     broker.round()
-    after = Brokering(MemoryStore(), key=broker.key)
+    after = Brokering(sqlite_store(), key=broker.key)
     after.desk.memory.note(0)
     after.paper.data = (after.paper.data or b"").replace(
         b'"marks":[', b'"marks":["' + marked(broker.world).encode() + b'",'

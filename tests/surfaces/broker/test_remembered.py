@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.surfaces.broker.remembered import EMPTY
+from tests.sqlite import sqlite_store
 from tests.stories.minting import Minting
 from tests.surfaces.broker.brokering import Paper
 from tests.surfaces.broker.restoring import DOUBT, FEWER, GONE, UNTOLD, memory_of, put, remembered
 
 
 def test_i15_a_memory_of_before_there_were_epochs_is_carried_on_as_the_first_one() -> None:
-    world = Minting(MemoryStore())
+    world = Minting(sqlite_store())
     world.ready()
     paper = Paper()
     memory_of(world, paper).note(world.permit().record)
@@ -55,7 +55,7 @@ HOSTILE = [
 def test_a_memory_that_says_what_can_t_be_is_one_that_has_gone(changes: dict[str, Any]) -> None:
     paper = Paper(EMPTY)
     put(paper, **changes)
-    standing = memory_of(Minting(MemoryStore()), paper).look()
+    standing = memory_of(Minting(sqlite_store()), paper).look()
     assert (standing.epoch, standing.why) == (1, GONE)
     assert (remembered(paper)["epoch"], remembered(paper)["doubt"]["why"]) == (1, "gone")
 
@@ -64,7 +64,7 @@ def test_what_a_memory_may_say_of_a_doubt_and_of_what_is_untold_is_read_as_it_wa
     paper = Paper(EMPTY)
     put(paper, epoch=3, doubt=DOUBT, untold=UNTOLD)
     written = paper.data
-    standing = memory_of(Minting(MemoryStore()), paper).look()
+    standing = memory_of(Minting(sqlite_store()), paper).look()
     assert standing.doubt is not None
     assert standing.untold is not None
     assert (standing.epoch, standing.doubt.since, standing.untold.epoch) == (3, 7, 1)

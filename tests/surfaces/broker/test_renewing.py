@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import (
     Credential,
@@ -22,6 +21,7 @@ from taskbound.core.credential import (
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.target import RenewalUnsupportedError, TargetUnavailableError
 from taskbound.wire.broker import TellFailed, TellGone, TellRenewed
+from tests.sqlite import sqlite_store
 from tests.surfaces.broker.brokering import Brokering, declared_at, plug
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Having(Brokering):
     def __init__(self, *first: Exception) -> None:
         self.target: Renewing | None = None
         self._first = first
-        super().__init__(MemoryStore(), plugs={"postgres": self._plug})
+        super().__init__(sqlite_store(), plugs={"postgres": self._plug})
 
     def _plug(self, file: TargetFile, access: Any) -> Target[Any]:
         self.target = Renewing(plug(file, access), list(self._first), before=True)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.targets.openbao import OpenbaoTarget
 from taskbound.core.credential import CredentialState
 from taskbound.core.target import (
@@ -23,6 +22,7 @@ from taskbound.ports.target import Gone, MintOrder, StoredTarget, TargetUnreache
 from tests.peers.leasing import READER, Leasing, leasing
 from tests.peers.minter import PATIENCE, fresh_name
 from tests.peers.people import OWNER
+from tests.sqlite import sqlite_store
 from tests.stories.minting import SPACE
 from tests.surfaces.broker.brokering import Brokering, declared_at
 
@@ -47,7 +47,7 @@ def seeing(file: TargetFile, access: AdminAccess, beside: Beside) -> OpenbaoTarg
 
 @pytest.fixture
 def broker() -> Brokering:
-    return Brokering(MemoryStore(), seeing={"openbao": seeing})
+    return Brokering(sqlite_store(), seeing={"openbao": seeing})
 
 
 def file_of(there: Leasing, seen_in: str = "orders-db", name: str = "bao") -> dict[str, Any]:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.credential import CredentialState
 from taskbound.core.target import RedisAccess
 from taskbound.surfaces.broker.sweep import GLANCE_EVERY, SWEEP_EVERY
 from taskbound.wiring import broker as wiring
 from tests.peers.redis import ADMIN_PASSWORD, ADMIN_USER, Node, running
+from tests.sqlite import sqlite_store
 from tests.surfaces.broker.brokering import Brokering
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def nodes() -> Iterator[list[Node]]:
 
 
 def brokered(nodes: list[Node]) -> Brokering:
-    broker = Brokering(MemoryStore(), plugs={"redis": wiring._redis})  # noqa: SLF001 -- as it is plugged
+    broker = Brokering(sqlite_store(), plugs={"redis": wiring._redis})  # noqa: SLF001 -- as it is plugged
     broker.declare(declared(*nodes), RedisAccess(user=ADMIN_USER, password=ADMIN_PASSWORD))
     broker.settle()
     assert broker.world.row().state.value == "ready", broker.world.row().trouble

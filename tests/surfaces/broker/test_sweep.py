@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.credential import name_of, prefix_of
 from taskbound.ports.target import Gone, Minted
 from taskbound.surfaces.broker.sweep import MOST_NAMES, sweep_target
 from tests.peers.minter import Orders
+from tests.sqlite import sqlite_store
 from tests.stories.minting import SPACE
 from tests.surfaces.broker.brokering import Brokering, declared_at
 
@@ -54,7 +54,7 @@ def stored(broker: Brokering) -> StoredTarget:
 
 def begun(target: Endless, database: Orders) -> Brokering:
     plugs: dict[str, Any] = {"postgres": lambda _file, _access: target}
-    broker = Brokering(MemoryStore(), plugs=plugs)
+    broker = Brokering(sqlite_store(), plugs=plugs)
     broker.declare(declared_at(database.server.folder))
     broker.settle(2)
     return broker

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from joserfc.jwk import ECKey
 
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.targets.github import GithubTarget
 from taskbound.core.clock import seconds
 from taskbound.core.credential import CredentialState
@@ -21,6 +20,7 @@ from tests.peers.answering import Said
 from tests.peers.authorizing import SECRET, client_of, oauth_plug, where_at
 from tests.peers.github import APP, INSTALLATION, app_key, github
 from tests.peers.provider import provider
+from tests.sqlite import sqlite_store
 from tests.surfaces.broker.brokering import Brokering
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def system(request: pytest.FixtureRequest) -> Iterator[System]:
 
 @pytest.fixture
 def broker(system: System) -> Brokering:
-    found = Brokering(MemoryStore(), plugs={"oauth": oauth_plug, "github": plug_github})
+    found = Brokering(sqlite_store(), plugs={"oauth": oauth_plug, "github": plug_github})
     found.declare(system.file, system.access)
     found.settle()
     assert found.world.row().state.value == "ready", found.world.row().trouble
@@ -156,7 +156,7 @@ def test_a_system_that_only_says_to_have_ended_it_is_asked_again_and_again() -> 
         hub.repositories = ("red", "taskbound-canary")
         where = {"app": APP, "installation": INSTALLATION, "address": hub.address}
         reader = {"repositories": ["{tenant}"], "permissions": {"contents": "read"}}
-        broker = Brokering(MemoryStore(), plugs={"github": plug_github})
+        broker = Brokering(sqlite_store(), plugs={"github": plug_github})
         broker.declare(file_of("github", where, reader), GithubAccess(key=hub.key))
         broker.settle()
         row = had(broker)
@@ -181,7 +181,7 @@ def test_a_token_is_exchanged_for_the_task_s_own_person_and_agent_and_ended_with
     with provider(client=asked, resources=[RESOURCE], scopes=scopes, states=states) as there:
         where = where_at(there.base, method="private_key_jwt", issuer=there.base, subject_issuer=ours)
         reader = {"resource": RESOURCE, "scopes": ["orders:{tenant}:read"]}
-        broker = Brokering(MemoryStore(), plugs={"oauth": oauth_plug})
+        broker = Brokering(sqlite_store(), plugs={"oauth": oauth_plug})
         access = OauthAccess(secret=json.dumps(made.as_dict(private=True)))
         broker.declare(file_of("oauth", where, reader), access)
         broker.settle()

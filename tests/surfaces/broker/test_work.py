@@ -12,7 +12,6 @@ import psycopg
 import pytest
 
 from taskbound.adapters.keys.sealing import seal
-from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.clock import seconds
 from taskbound.core.credential import CredentialState, name_of
 from taskbound.core.target import PostgresAccess
@@ -22,6 +21,7 @@ from taskbound.surfaces.broker.grip import Grip
 from taskbound.surfaces.broker.steps import mint, revoke
 from taskbound.wire.broker import TellFailed, TellMinted
 from tests.peers.minter import ADMIN
+from tests.sqlite import sqlite_store
 from tests.stories.minting import SPACE
 from tests.surfaces.broker.brokering import Brokering, Quick, declared_at, plug
 from tests.wiring.running import until
@@ -352,7 +352,7 @@ class Drawn(Quick):
 
 def test_i59_an_agent_that_draws_out_a_hundred_ends_is_in_no_others_way(database: Orders) -> None:
     drawn = Drawn()
-    broker = Brokering(MemoryStore(), plugs={"postgres": lambda _file, _access: drawn})
+    broker = Brokering(sqlite_store(), plugs={"postgres": lambda _file, _access: drawn})
     broker.ready(database)
     with broker.world.means.store.read() as seen:
         mark = seen.targets.mark()
@@ -396,7 +396,7 @@ class Rude:
 def test_what_an_adapter_raises_beside_our_errors_is_told_by_its_name_alone(
     caplog: pytest.LogCaptureFixture, database: Orders
 ) -> None:
-    broker = Brokering(MemoryStore(), plugs={"postgres": lambda _file, _access: Rude()})
+    broker = Brokering(sqlite_store(), plugs={"postgres": lambda _file, _access: Rude()})
     broker.declare(declared_at(database.server.folder))
     broker.settle(2)
     failed = [one for one in broker.daemon.told if isinstance(one, TellFailed)]
@@ -405,7 +405,7 @@ def test_what_an_adapter_raises_beside_our_errors_is_told_by_its_name_alone(
 
 
 def test_a_kind_that_nothing_speaks_to_is_said(database: Orders) -> None:
-    broker = Brokering(MemoryStore(), plugs={"openssh": plug})
+    broker = Brokering(sqlite_store(), plugs={"openssh": plug})
     broker.declare(declared_at(database.server.folder))
     broker.settle(2)
     assert "[no-such-kind]" in broker.world.row().trouble
