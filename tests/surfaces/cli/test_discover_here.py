@@ -13,8 +13,8 @@ from taskbound.adapters.discovery.looking import Bounds
 from tests.adapters.discovery.made_home import CANARIES, GITHUB, digest, made_home
 from tests.house.tree import ROOT
 from tests.surfaces.cli.installation import Ended, Installation
-from tests.surfaces.cli.minted import FENCE, setting
-from tests.surfaces.cli.test_credentials_guide import agrees
+from tests.surfaces.cli.minted import setting
+from tests.surfaces.cli.page import FENCE, agrees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
