@@ -20,23 +20,10 @@ from tests.surfaces.network.test_acting_guide import blocks
 from tests.world import ANN
 
 GUIDE = ROOT / "docs" / "guides" / "sdk.md"
+REFERENCE = ROOT / "docs" / "reference" / "sdk.md"
 
 
-def test_the_guides_program_notes_what_is_permitted_and_says_why_the_other_is_not(tmp_path: Path) -> None:
-    program = blocks("python", GUIDE)[0]
-    with settled(tmp_path) as there:
-        at = '"/srv/notes/today"'
-        assert at in program
-        (tmp_path / "guide.py").write_text(program.replace(at, json.dumps(str(there.file))))
-        defined = json.loads(there.run("-m", "taskbound.wiring.tools", "guide.py").stdout)
-        assert [one["name"] for one in defined["tools"]] == ["note"]
-        assert not there.file.exists()
-        done = there.run("guide.py")
-        assert (done.returncode, done.stdout) == (0, "refused: outside-scope\n"), done.stderr
-        assert there.file.read_text() == "buy milk\n"
-
-
-def test_the_readmes_program_does_too(tmp_path: Path) -> None:
+def test_the_readmes_program_notes_what_is_permitted_and_says_why_the_other_is_not(tmp_path: Path) -> None:
     (program,) = blocks("python", ROOT / "README.md")
     with settled(tmp_path) as there:
         (tmp_path / "readme.py").write_text(f"file = {json.dumps(str(there.file))}\n{program}")
@@ -56,10 +43,10 @@ def test_the_guides_client_over_the_network_can_be_made() -> None:
     assert "client" in run(blocks("python", GUIDE)[1])
 
 
-def test_the_guides_programs_start_tasks_over_the_network_and_hand_a_part_on(
+def test_the_programs_of_the_reference_start_tasks_over_the_network_and_hand_a_part_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, handing, second = blocks("python", GUIDE)[2:5]
+    first, handing, second = blocks("python", REFERENCE)
 
     def work(one: Distant) -> None:
         here = Starting(one)
