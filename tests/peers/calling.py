@@ -71,9 +71,9 @@ class Calling:
         self._say({"id": self._number, "method": method, "params": params})
         return self._number
 
-    def call(self, tool: str) -> int:
-        """Call it without arguments; the number of the call."""
-        return self._ask("tools/call", {"name": tool, "arguments": {}})
+    def call(self, name: str, arguments: Mapping[str, Any] | None = None) -> int:
+        """Call this tool; the number of the call."""
+        return self._ask("tools/call", {"name": name, "arguments": dict(arguments or {})})
 
     def text(self, number: int) -> str:
         """The text of the answer, once it is there; empty where the gateway ended without one."""

@@ -13,29 +13,13 @@ from taskbound import Client, Proof, SubjectToken
 from taskbound.core.task import TaskState
 from taskbound.sdk.guard.client import Client as Guarding
 from tests.house.tree import ROOT
-from tests.sdk.noted import note
-from tests.sdk.notes import CEILING
+from tests.sdk.notes import CEILING, note
 from tests.sdk.notes_afar import Distant, Starting, distant
-from tests.sdk.program import settled
 from tests.surfaces.network.test_acting_guide import blocks
 from tests.world import ANN
 
 GUIDE = ROOT / "docs" / "guides" / "sdk.md"
-
-
-def test_the_guides_program_notes_what_is_permitted_and_says_why_the_other_is_not(tmp_path: Path) -> None:
-    program = blocks("python", GUIDE)[0]
-    with settled(tmp_path) as there:
-        at = '"/srv/notes/today"'
-        assert at in program
-        (tmp_path / "guide.py").write_text(program.replace(at, json.dumps(str(there.file))))
-        defined = json.loads(there.run("-m", "taskbound.wiring.tools", "guide.py").stdout)
-        assert [one["name"] for one in defined["tools"]] == ["note"]
-        assert not there.file.exists()
-        done = there.run("-X", "dev", "-W", "error", "guide.py")
-        assert (done.returncode, done.stderr) == (0, "")  # no connection is left open, either
-        assert done.stdout == "refused: outside-scope\n"
-        assert there.file.read_text() == "buy milk\n"
+REFERENCE = ROOT / "docs" / "reference" / "sdk.md"
 
 
 def run(program: str, /, **names: object) -> dict[str, object]:
@@ -48,10 +32,10 @@ def test_the_guides_client_over_the_network_can_be_made() -> None:
     assert "client" in run(blocks("python", GUIDE)[1])
 
 
-def test_the_guides_programs_start_tasks_over_the_network_and_hand_a_part_on(
+def test_the_programs_of_the_reference_start_tasks_over_the_network_and_hand_a_part_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, handing, second = blocks("python", GUIDE)[2:5]
+    first, handing, second = blocks("python", REFERENCE)
 
     def work(one: Distant) -> None:
         here = Starting(one)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import sys
 from contextlib import contextmanager
@@ -13,16 +12,16 @@ from typing import TYPE_CHECKING
 from tests.house.tree import ROOT
 from tests.postgres import Server, programs, running
 from tests.surfaces.cli.installation import Ended, Installation
+from tests.surfaces.cli.page import FENCE, guide
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ACCESS", "FENCE", "PAGE", "WORD", "Setting", "holding", "setting"]
+__all__ = ["ACCESS", "PAGE", "WORD", "Setting", "holding", "setting"]
 
-PAGE = (ROOT / "docs/guides/credentials.md").read_text(encoding="utf-8")
-FENCE = re.compile(r"^```(?P<kind>\w*)(?: (?P<name>\S+))?\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
+PAGE = guide("credentials.md")
 HBA = "local all owner trust\nlocal all all scram-sha-256\n"
 CLERK = shlex.join([sys.executable, str(ROOT / "tests/peers/clerk.py")])
 """The guide's server, which counts orders."""

@@ -116,14 +116,14 @@ def test_commands_printed_with_a_statement_answer_the_question_as_printed(
     assert place("approval", "show", action, "--json").document["row"]["state"] == state
 
 
-def test_check_of_the_guide_finds_what_is_not_what_the_statement_names(
+def test_check_of_the_reference_finds_what_is_not_what_the_statement_names(
     place: Installation, agent: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     action = line(agent)
     (key,) = place("person", "key", "list", "--json").document["rows"]
     made = place("approval", "statement", action, "--by", key["key"], "--file", str(tmp_path / "answer"))
     assert made.status == 0, made.err
-    page = (ROOT / "docs/guides/approvals.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/reference/approvals.md").read_text(encoding="utf-8")
     (check,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     said = place("approval", "show", action, "--json").out
     for before, after, verdict in (

@@ -8,7 +8,8 @@ import pytest
 
 from taskbound.adapters.targets.postgres import CONTEXT
 from tests.peers.calling import Calling
-from tests.surfaces.cli.minted import FENCE, PAGE, WORD, Setting, holding, setting
+from tests.surfaces.cli.minted import PAGE, WORD, Setting, holding, setting
+from tests.surfaces.cli.page import FENCE, agrees, steps
 from tests.wiring.running import until
 
 if TYPE_CHECKING:
@@ -19,19 +20,6 @@ if TYPE_CHECKING:
 def here() -> Iterator[Setting]:
     with setting() as one:
         yield one
-
-
-def fits(line: str, written: str) -> bool:
-    return line.startswith(written[:-1].rstrip()) if written.endswith("…") else line.rstrip() == written
-
-
-def agrees(lines: list[str], written: list[str]) -> bool:
-    """Whether the lines are those that were written; one that is `…` stands for any number of them."""
-    if not written:
-        return not lines
-    if written[0] == "…":
-        return any(agrees(lines[at:], written[1:]) for at in range(len(lines) + 1))
-    return bool(lines) and fits(lines[0], written[0]) and agrees(lines[1:], written[1:])
 
 
 @contextmanager
@@ -70,8 +58,7 @@ def test_every_statement_and_command_of_the_guide_does_what_the_guide_says(
             assert agent.enter_context(called(here, json.loads(block["body"])["name"])) == "2"
             assert len(here.logins()) == 1
         elif not block["kind"]:
-            for part in block["body"].removeprefix("$ ").split("\n$ "):
-                line, *written = part.rstrip("\n").split("\n")
+            for line, written in steps(block["body"]):
                 ended = here.typed(line)
                 assert ended.status == 0, (line, ended)
                 assert agrees((ended.err + ended.out).splitlines(), written), (line, ended)

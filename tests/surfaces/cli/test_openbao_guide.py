@@ -17,7 +17,7 @@ from tests.peers.certificates import certificate
 from tests.peers.openbao import Bao
 from tests.surfaces.cli.installation import PROGRAM, Ended
 from tests.surfaces.cli.minted import WORD, Setting, holding, setting
-from tests.surfaces.cli.test_credentials_guide import agrees
+from tests.surfaces.cli.page import agrees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from tests.house.tree import ROOT
 from tests.peers.sshd import public_line, rooted, running
 from tests.surfaces.cli.installation import PROGRAM, Ended, Installation
 from tests.surfaces.cli.minted import holding
-from tests.surfaces.cli.test_credentials_guide import agrees
+from tests.surfaces.cli.page import agrees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ import pytest
 from tests.house.tree import ROOT
 from tests.peers.redis import running
 from tests.surfaces.cli.installation import Ended, Installation
-from tests.surfaces.cli.minted import FENCE, holding
-from tests.surfaces.cli.test_credentials_guide import agrees
+from tests.surfaces.cli.minted import holding
+from tests.surfaces.cli.page import FENCE, agrees
 from tests.wiring.running import until
 
 if TYPE_CHECKING:

@@ -155,7 +155,7 @@ class BadProbeError(MalformedError):
     """What is to be looked at behind an argument is not said as it has to be."""
 
     code = "bad-probe"
-    remedy = "see `taskbound tool declare --help` and docs/guides/approvals.md for the ways to write one"
+    remedy = "see `taskbound tool declare --help` and docs/reference/probes.md for the ways to write one"
 
 
 class OperandOutsideError(DeniedError):

@@ -20,8 +20,8 @@ CREATE TABLE taskbound.contexts (
     PRIMARY KEY (login, key)
 );
 REVOKE ALL ON taskbound.contexts FROM PUBLIC;
--- What a policy of a table asks: CREATE POLICY … USING (tenant = taskbound.context('tenant')). It goes by who
--- logged in, which nothing in a session changes, and by no setting, which whoever is logged in can set.
+-- For policies of tables: CREATE POLICY … USING (tenant = taskbound.context('tenant')). It depends on the
+-- login, which a session cannot change. A setting would not do: each session can change it.
 CREATE FUNCTION taskbound.context(wanted text) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
 AS 'SELECT value FROM taskbound.contexts WHERE login = session_user AND key = wanted';
