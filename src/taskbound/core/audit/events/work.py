@@ -126,7 +126,7 @@ class RunRegistered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskBearerMade:
-    """A bearer of the task was shown once. There are none any more (ADR 0063); records of before say it."""
+    """A bearer of the task was shown once. There are none any more (ADR 0039); records of before say it."""
 
     kind: ClassVar[str] = "task-bearer-made"
     task: str
