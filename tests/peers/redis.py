@@ -1,7 +1,7 @@
 """Servers of Redis and Valkey of the tests' own: on a socket or the loopback, in a folder that goes again.
 
 1. Two users are in each from the start: the tests' own, who may do everything, and the broker's admin, who
-   has exactly the rights that `docs/adr/0073` names. Nobody else gets in.
+   has exactly the rights that `docs/guides/redis.md` names for minting. No other user gets in.
 2. What a server has on its disk stays where it is killed; it is started anew with that, or with an older
    file of its users.
 3. All that a server tells whoever administers it stands in its folder when that is thrown away, where the

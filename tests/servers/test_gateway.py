@@ -39,7 +39,7 @@ T = TypeVar("T")
 ERAS: Final[tuple[Era, ...]] = ("legacy", "modern")
 TYPED: Final = b'{"resultType":"complete",'
 WAITED_FOR: Final = {"execution": {"taskSupport": "optional"}}
-"""What a client of 2025-11-25 is told of every tool: it can come back for a call (ADR 0044)."""
+"""What a client of 2025-11-25 is told of every tool: it can come back for a call (ADR 0041)."""
 
 
 class _Answer(msgspec.Struct):

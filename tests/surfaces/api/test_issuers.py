@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 OF_ONE, AT_ONCE = 16, 64
-"""As ADR 0057 says."""
+"""As ADR 0053 says."""
 
 
 def awaited(name: str = "idp", need: Need = Need.ANSWER) -> Awaited:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.peers.browsing import Page
 
 WAIT = 16
-"""How many sign-ins wait for one issuer, as ADR 0062 says."""
+"""How many sign-ins wait for one issuer, as ADR 0025 says."""
 
 
 @contextmanager

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tests.tokens import Signer
 
 WAIT, MANY = 16, 8
-"""How many wait for one issuer, as ADR 0057 says, and more issuers than there once were threads for all."""
+"""How many wait for one issuer, as ADR 0053 says, and more issuers than there once were threads for all."""
 
 
 def distrust(act: Acting, name: str, issuer: str) -> None:

@@ -1,4 +1,4 @@
-"""An operation takes effect under the rules that it was authorized by, or is authorized anew (ADR 0066).
+"""An operation takes effect under the rules that it was authorized by, or is authorized anew (ADR 0014).
 
 1. What is in force is locked in the first transaction that an operation writes, and compared with what it was
    authorized by. A bundle that another daemon puts in force meanwhile comes before, and is asked, or after.

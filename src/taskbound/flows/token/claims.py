@@ -1,4 +1,4 @@
-"""What is used once, across every daemon and every restart (ADR 0053, rule 6).
+"""What is used once, across every daemon and every restart (ADR 0058).
 
 1. It is durable before whoever showed it is answered.
 2. One is forgotten only when the log has a record from after its window's end, and two minutes more (I-41,

@@ -1,4 +1,4 @@
-"""Issuing tokens: row and record first, in one transaction, and the signature after that (ADR 0053, rule 4).
+"""Issuing tokens: row and record first, in one transaction, and the signature after that (ADR 0058).
 
 1. A task token is its agent's own, for one audience, bound to a key; a bearer token is one only where whoever
    issues it says so. It lives 300 seconds at most, ends before its task and before what proved its agent, and

@@ -1,4 +1,4 @@
-"""What a token of ours is worth when it is shown: the gate first, then its row (ADR 0053, rule 5).
+"""What a token of ours is worth when it is shown: the gate first, then its row (ADR 0058).
 
 1. The gate reads the text (`wire/jose`): kind, issuer, audience, times, and a signature by a key that the
    store has.

@@ -1,4 +1,4 @@
-"""What a server with secrets asks of the client that called it, and what it is told (ADR 0042 and 0045).
+"""What a server with secrets asks of the client that called it, and what it is told (ADR 0045).
 
 1. A question goes to the gateway as it came, but for one in which a secret stands: that one is refused here,
    and what comes of the calls that it may be of is held back.
@@ -45,7 +45,7 @@ __all__ = ["MAX_ANSWER", "MAX_QUESTION", "MAX_ROUNDS", "Asked", "Open", "Round",
 
 _log = logging.getLogger(__name__)
 MAX_QUESTION: Final = 524_288
-"""Bytes of a question as it is told: more than a gateway takes of one (ADR 0042)."""
+"""Bytes of a question as it is told: more than a gateway takes of one."""
 MAX_ANSWER: Final = 262_144
 MAX_ROUNDS: Final = 16
 """How often one call is sent to a modern server that asks."""

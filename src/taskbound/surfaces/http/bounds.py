@@ -9,7 +9,7 @@ __all__ = ["Bounds"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """The values are those of ADR 0039; tests use smaller ones."""
+    """Tests use smaller values."""
 
     connections: int = 512
     """Of all clients (`room`)."""

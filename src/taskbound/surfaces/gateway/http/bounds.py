@@ -10,7 +10,7 @@ __all__ = ["FrontBounds"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontBounds(Bounds):
-    """Those of its connections, and of what stands behind them (ADR 0039)."""
+    """Bounds of the front's connections, and of the tasks behind them."""
 
     seats: int = 128
     """Tasks at once."""
