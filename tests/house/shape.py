@@ -59,51 +59,19 @@ def function_budget(root: Path) -> Iterator[Finding]:
 
 
 def public_names(root: Path) -> Iterator[Finding]:
-    """A public module says in `__all__` what it lets out, and every other name starts with an underscore."""
+    """Only a package's `__init__` lists names in `__all__`; elsewhere an underscore says what is private."""
     for path in files(root, ".py", under=("src",)):
-        if path.name == "__main__.py" or (path.stem.startswith("_") and path.stem != "__init__"):
+        if path.name == "__init__.py":
             continue
-        name = relative(path, root)
-        tree = syntax(path)
-        listed = _listed(tree)
-        if listed is None:
-            if path.name != "__init__.py":
+        for node in syntax(path).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            if any(isinstance(one, ast.Name) and one.id == "__all__" for one in targets):
                 yield Finding(
                     rule="public-names",
-                    path=name,
-                    line=1,
-                    sentence="list the module's public names in `__all__`",
-                )
-            continue
-        if len(set(listed)) != len(listed):
-            yield Finding(rule="public-names", path=name, line=1, sentence="a name stands twice in `__all__`")
-        for node in tree.body:
-            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                continue
-            if not node.name.startswith("_") and node.name not in listed:
-                yield Finding(
-                    rule="public-names",
-                    path=name,
+                    path=relative(path, root),
                     line=node.lineno,
-                    name=node.name,
-                    sentence=f"add `{node.name}` to `__all__`, or start its name with an underscore",
+                    sentence="delete `__all__`: only a package's `__init__` has one",
                 )
-
-
-def _listed(tree: ast.Module) -> list[str] | None:
-    for node in tree.body:
-        match node:
-            case ast.Assign(
-                targets=[ast.Name(id="__all__")], value=ast.List(elts=items) | ast.Tuple(elts=items)
-            ):
-                return [str(one.value) for one in items if isinstance(one, ast.Constant)]
-            case ast.AnnAssign(
-                target=ast.Name(id="__all__"), value=ast.List(elts=items) | ast.Tuple(elts=items)
-            ):
-                return [str(one.value) for one in items if isinstance(one, ast.Constant)]
-            case _:
-                continue
-    return None
 
 
 def no_assert(root: Path) -> Iterator[Finding]:

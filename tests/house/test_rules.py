@@ -16,7 +16,7 @@ CORE = "src/taskbound/core/scope.py"
 FLOW = "src/taskbound/flows/scope.py"
 HOST = "index.packages" + ".dev"
 ADDRESS = "10.0" + ".0.1"
-GOOD = '"""What a scope is."""\n\n__all__ = ["cover"]\n\n\ndef cover() -> None:\n    """Cover."""\n'
+GOOD = '"""What a scope is."""\n\n\ndef cover() -> None:\n    """Cover."""\n'
 
 # rule, file, text that breaks it, the nearest text that keeps it
 PLANTED = [
@@ -24,9 +24,8 @@ PLANTED = [
     ("module-sentence", CORE, '"""No stop"""\n', GOOD),
     ("file-budget", CORE, "X = 1\n" * 601, "X = 1\n" * 600),
     ("function-budget", FLOW, "def f():\n" + "    x = 1\n" * 60, "def f():\n" + "    x = 1\n" * 59),
-    ("public-names", CORE, "def cover(): ...\n", GOOD),
-    ("public-names", CORE, "__all__ = []\ndef cover(): ...\n", "__all__ = []\ndef _cover(): ...\n"),
-    ("public-names", CORE, '__all__ = ["a", "a"]\n', '__all__ = ["a"]\n'),
+    ("public-names", CORE, '__all__ = ["a"]\n', "_ALL = []\n"),
+    ("public-names", FLOW, '__all__: list[str] = ["a"]\n', "a = 1\n"),
     ("no-assert", CORE, "assert True\n", "assert_never(x)\n"),
     (
         "frozen-values",
