@@ -8,8 +8,6 @@ from taskbound.core.policy.operation import Right
 from taskbound.core.policy.operation_facts import ABOVE, OPERATION_FACTS
 from taskbound.core.policy.operations import OPERATIONS
 
-__all__ = ["PAGE", "operations_page"]
-
 PAGE: Final = "docs/reference/operations.md"
 _HEAD: Final = """\
 # Operations, as policies see them

@@ -24,7 +24,6 @@ from taskbound.core.credential import find_secrets
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["PLANTED", "Canary", "beneath", "found_secrets"]
 
 PLANTED: Final = "planted"
 _EGRESS: Final = "taskbound.wiring.egress"

@@ -17,8 +17,6 @@ from typing import Any, Final, TypeAlias
 
 import taskbound
 
-__all__ = ["Site", "failing", "sites_of"]
-
 Site: TypeAlias = tuple[str, int, str]
 """Who calls, below the package; the line; who is called."""
 _OWN: Final = str(Path(taskbound.__file__).parent)

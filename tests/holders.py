@@ -35,8 +35,6 @@ from taskbound.wiring.home import find_socket
 from tests.proofs import CLIENT, proof
 from tests.tokens import Signer
 
-__all__ = ["Holder", "NotGiven", "ask_as_api", "shown_with"]
-
 _ENDPOINT: Final = f"{DEFAULT_ISSUER}/oauth/token"
 _ASSERTED: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _DEADLINE: Final = 20.0

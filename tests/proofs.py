@@ -8,8 +8,6 @@ from typing import Any
 from taskbound.wire.jose import BoundToken, DpopRequest, token_hash
 from tests.tokens import NOW, Signer, es256
 
-__all__ = ["ADDRESS", "CLIENT", "TOKEN", "bound", "proof", "request"]
-
 ADDRESS = "https://api.example.com/tickets"
 CLIENT = es256("client", seed=21)
 TOKEN = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU"  # the access token of RFC 9449's examples

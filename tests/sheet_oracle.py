@@ -34,8 +34,6 @@ from taskbound.core.approval.sheet.quoting import is_plain
 from taskbound.core.clock import Instant, parse_instant
 from taskbound.core.errors import MalformedError
 
-__all__ = ["parse_plan_sheet", "parse_sheet", "unquote"]
-
 _STEP: Final = re.compile(rf"  {Label.STEP.value:<12}\| [0-9]+ of [0-9]+\n")
 _GOES_ON: Final = ">"
 _LINE: Final = re.compile(r"  ([a-z -]{12})([|>]) ([^\n]+)")

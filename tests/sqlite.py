@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from taskbound.ports.store import Store
 
-__all__ = ["closing_stores", "edit", "sqlite_store"]
 
 _RESERVE = 4096
 _open: list[ExitStack] = []

@@ -23,7 +23,6 @@ from tests.canary import found_secrets
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["TABLE", "Late", "Progress", "Slow", "Tiers", "add_options", "begin", "read_late", "read_slow"]
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 TABLE: Final = ROOT / "tests" / "tiers.toml"

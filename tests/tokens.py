@@ -25,21 +25,6 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 from taskbound.wire.jose import Jwk, parse_foreign_jwks, parse_jwk
 from taskbound.wire.jose.curve import ORDERS
 
-__all__ = [
-    "AUDIENCE",
-    "CLAIMS",
-    "ISSUER",
-    "NOW",
-    "P256_N",
-    "Signer",
-    "b64",
-    "ecdsa",
-    "ed25519",
-    "es256",
-    "joined",
-    "rsa",
-]
-
 P256_N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 NOW = 1_800_000_000
 ISSUER = "https://example.com/tickets"

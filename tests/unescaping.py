@@ -7,8 +7,6 @@ from typing import Final
 
 from taskbound.core.action import escape_text
 
-__all__ = ["NotShownError", "unescape_text"]
-
 _LONG: Final = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
 _ESCAPE: Final = re.compile(r"\\(?:([\\nrt])|u\{([0-9A-F]{1,6})(?:x([1-9][0-9]{0,6}))?\})?")
 _LAST: Final = 0x10FFFF

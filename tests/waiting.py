@@ -6,8 +6,6 @@ import asyncio
 import threading
 from typing import Final
 
-__all__ = ["others"]
-
 _MOMENT: Final = 0.001
 """Seconds. Two processes of tests that ask without a pause take both cores from all that they started."""
 _never = threading.Event()

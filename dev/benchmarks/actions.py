@@ -32,7 +32,6 @@ from tests.wiring.running import Running, daemon
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["measure_actions"]
 
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _CLIENTS: Final = (1, 16, 64)

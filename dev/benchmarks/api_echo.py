@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.network.answer import Reply
     from taskbound.surfaces.network.head import Head
 
-__all__ = ["ECHO"]
 
 ECHO = "echo"
 """The `Idempotency-Key` of what is given back."""

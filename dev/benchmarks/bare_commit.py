@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 else:
     import pysqlite3.dbapi2 as driver
 
-__all__ = ["BareCommit", "measure", "rows"]
 
 _TABLES: Final = (
     "CREATE TABLE counters (id TEXT PRIMARY KEY, left INTEGER NOT NULL) WITHOUT ROWID",

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["BareLane"]
 
 GROUP: Final = 64
 _Waiting = tuple[str, asyncio.Future[bool]]

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["measure_canonical"]
 
 MOST: Final = 8e-6
 """Seconds for a thousand bytes, p50: the aim."""

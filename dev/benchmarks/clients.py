@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["Clients", "Timed", "api_at", "timed"]
 
 _PATIENCE: Final = 30.0
 _P99: Final = 0.99

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from dev.benchmarks.sampling import Timed
     from taskbound.adapters.targets.postgres import PostgresTarget
 
-__all__ = ["measure_credential"]
 
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _MOST: Final = 2.0

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from taskbound.core.policy import PolicyAnswer, PolicyReads, PolicyRequest
     from taskbound.flows.decision import Call
 
-__all__ = ["measure_decision"]
 
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 

@@ -45,7 +45,6 @@ from taskbound.wire.action import Decide
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-__all__ = ["ORIGIN", "fill", "measure_durable", "measure_large", "sequencer_of"]
 
 ORIGIN: Final = "taskbound.benchmark/log"
 CALLERS: Final = (1, 16, 64)

@@ -44,7 +44,6 @@ from tests.wiring.running import AGENT, SCOPE, client, daemon, signer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["measure_evaluation"]
 
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _CLIENTS: Final = (1, 16, 64)

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.envelope import Push
 
-__all__ = ["measure_feed"]
 
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _CALLERS: Final = 16

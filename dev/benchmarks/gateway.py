@@ -30,7 +30,6 @@ from tests.surfaces.cli.installation import Installation
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["measure_gateway"]
 
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _AIM: Final = 600e-6

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.ports.policy import PolicyEngine
     from taskbound.ports.store import Store
 
-__all__ = ["INPUTS", "PROOF", "TOOL", "Ground", "call_of"]
 
 INPUTS: Final = Path(__file__).parent / "inputs"
 TOOL: Final = "bank__pay"

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from dev.benchmarks.sampling import Timed
 
-__all__ = ["measure_guarded"]
 
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _UNPACED: Final = ("--asks-burst", "100000", "--asks-rate", "100000")

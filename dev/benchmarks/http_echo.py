@@ -14,8 +14,6 @@ import socket
 import sys
 from typing import Any, Final
 
-__all__ = ["TOOLS", "main"]
-
 Json = dict[str, Any]
 TOOLS: Final[list[Json]] = [
     {

@@ -10,8 +10,6 @@ from typing import Final
 
 from taskbound.adapters.store.sql.sqlite.driver import driver
 
-__all__ = ["describe_load", "describe_machine"]
-
 _PACKAGES: Final = ("cedarpy", "cryptography", "msgspec", "pysqlite3", "sqlalchemy")
 _QUIET: Final = 0.3
 

@@ -36,7 +36,6 @@ from taskbound.surfaces.api.place import Place
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["measure_operations"]
 
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _RULES: Final = "\n".join(

@@ -12,7 +12,6 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["PAGE", "Aim", "Section", "Table", "write_page"]
 
 _DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGE: Final = _DOCS / "benchmarks.md"

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
 
-__all__ = ["measure_population"]
 
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _CONTEXT: Final = multiprocessing.get_context("spawn")

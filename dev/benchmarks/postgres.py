@@ -25,8 +25,6 @@ from dev.benchmarks.sampling import micro, rate
 from taskbound.adapters.store.postgres import PostgresStore
 from tests.postgres import Server, running
 
-__all__ = ["measure_postgres"]
-
 GROUPS: Final = (1, 16, 64)
 WRITERS: Final = (1, 2)
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]

@@ -25,7 +25,6 @@ from taskbound.core.decision import Permit, Settled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["main"]
 
 _TABLES: Final = """
     CREATE TABLE IF NOT EXISTS public.bare_tasks (id text PRIMARY KEY, state text NOT NULL);

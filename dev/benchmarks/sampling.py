@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Timed", "by_turns", "micro", "percentile", "rate"]
 
 _MOST: Final = 0.99
 

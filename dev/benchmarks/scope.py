@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.scope import Scope
 
-__all__ = ["measure_scope"]
 
 SIZES: Final = (1, 10, 100)
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]

@@ -21,8 +21,6 @@ from mcp import Client, StdioServerParameters, types
 from mcp.server.lowlevel.server import Server
 from mcp.server.stdio import stdio_server
 
-__all__ = ["main"]
-
 
 def _between(client: Client) -> Server[Any]:
     async def list_tools(_ctx: object, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:

@@ -38,7 +38,6 @@ from tests.sdk.verify.world import Place, answer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["measure_service"]
 
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _TOKENS: Final = 1_500

@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["Pipe", "Speaker", "Spoken", "Web", "processor_of"]
 
 Json = dict[str, Any]
 _META: Final = {

@@ -26,7 +26,6 @@ from taskbound.wiring.store import DATABASE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["measure_start"]
 
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _ACTIONS: Final = 100_000

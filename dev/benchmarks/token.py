@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from dev.benchmarks.sampling import Timed
     from taskbound.core.action import JsonValue
 
-__all__ = ["measure_token"]
 
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _MOST: Final = 2.0

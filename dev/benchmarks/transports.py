@@ -39,7 +39,6 @@ from tests.surfaces.gateway.real import Place
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["measure_transports"]
 
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _AIM: Final = 1.5

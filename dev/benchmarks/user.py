@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from dev.benchmarks.sampling import Timed
 
-__all__ = ["measure_user"]
 
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _MOST: Final = 2.0

@@ -24,7 +24,6 @@ from tests.sqlite import sqlite_store
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["measure_verify"]
 
 _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _RECORDS: Final = 20_000

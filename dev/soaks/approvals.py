@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from tests.postgres import Server
 
-__all__ = ["soak_approvals"]
 
 _TURN: Final = 25
 """Rounds over one database: more of them make each slower."""

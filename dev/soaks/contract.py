@@ -11,8 +11,6 @@ from typing import Final
 
 from dev.soaks.found import Found
 
-__all__ = ["soak_contract"]
-
 _ROOT: Final = Path(__file__).parents[2]
 _TARGETS: Final = "valkey"
 _PASSED: Final = re.compile(r"([0-9]+) passed")

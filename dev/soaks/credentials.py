@@ -13,8 +13,6 @@ from tests.crash.grounds import GROUNDS
 from tests.crash.minting import minting_at
 from tests.crash.points import POINTS
 
-__all__ = ["KINDS", "soak_credentials"]
-
 KINDS = tuple(GROUNDS)
 """The systems, each of which is a soak of its own."""
 

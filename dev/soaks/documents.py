@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["nearly_json", "value"]
 
 _DEPTH: Final = 4
 _WHOLE: Final = 2**53 - 1

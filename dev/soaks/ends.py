@@ -54,7 +54,6 @@ from tests.wiring.running import DEADLINE, client, until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["soak_ends"]
 
 _P50, _P99, _MOST = 0.25, 2.0, 5.0
 _DELAY: Final = 1.0

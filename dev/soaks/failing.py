@@ -12,8 +12,6 @@ from dev.soaks.found import Found
 from tests.sqlite import closing_stores, sqlite_store
 from tests.stories.failed import CASES, ERRORS, fail
 
-__all__ = ["soak_failing"]
-
 _CONTEXT: Final = multiprocessing.get_context("spawn")
 
 

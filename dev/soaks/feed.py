@@ -18,8 +18,6 @@ from dev.soaks.found import Found, Spread
 from tests.postgres import running
 from tests.wiring.feeding import Came, Faults, run
 
-__all__ = ["soak_feed"]
-
 _READERS: Final = 4
 _PACE: Final = 500.0
 """Ends a second of the second half."""

@@ -15,7 +15,6 @@ from taskbound.adapters.store.sql.sqlite.driver import driver
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
-__all__ = ["PAGE", "Found", "Report", "Spread", "write_page"]
 
 _DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGE: Final = _DOCS / "soaks.md"

@@ -10,8 +10,6 @@ from dev.soaks.found import Found
 from tests.surfaces.gateway.crowd.crossing import interleave
 from tests.surfaces.gateway.crowd.soak import Plan, crowd
 
-__all__ = ["soak_gateway", "soak_interleavings"]
-
 _MIB = 1 << 20
 
 

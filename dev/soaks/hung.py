@@ -30,7 +30,6 @@ from tests.wiring.test_hung import CALL, ORIGIN, InFlight, code_of, hung
 if TYPE_CHECKING:
     from taskbound.sdk.client import Client
 
-__all__ = ["soak_hung"]
 
 _WITHIN: Final = 5.0
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from dev.soaks.found import Found
 from tests.crash.injecting import PLACES, injecting_at
 
-__all__ = ["soak_injection"]
-
 
 def soak_injection(count: int, seed: int) -> Found:
     """Every place with everybody who can be killed there, and so many kills at random.

@@ -8,8 +8,6 @@ from pathlib import Path
 from dev.soaks.found import Found
 from tests.crash.kills import kill_at_random
 
-__all__ = ["soak_kills"]
-
 
 def soak_kills(count: int, seed: int) -> Found:
     """So many kills; after each the database is opened as a daemon does, and everything is looked at."""

@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
     from tests.peers.minter import Orders
 
-__all__ = ["soak_many"]
 
 _START: Final = 5.0
 """Seconds from a daemon's start to its first decision."""

@@ -13,8 +13,6 @@ from tests.surfaces.network.fuzzing import Fuzzed, fuzz
 if TYPE_CHECKING:
     from tests.surfaces.network.acting import Acting
 
-__all__ = ["soak_network"]
-
 
 def soak_network(count: int, seed: int) -> Found:
     """So many examples of each kind for one route, and each constraint that is described broken by itself."""

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from tests.peers.minter import Orders
 
-__all__ = ["soak_pairs"]
 
 _WITHIN: Final = 15.0
 _ORIGIN: Final = "example.com/log"

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from pathlib import Path
 
-__all__ = ["soak_races"]
 
 CALLERS: Final = 64
 _CONTEXT: Final = multiprocessing.get_context("spawn")

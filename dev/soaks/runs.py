@@ -17,8 +17,6 @@ from tests.adapters.policy.whole import require_alike, seeded
 from tests.core.audit.logs import long_log
 from tests.core.audit.mutations import require_each_found
 
-__all__ = ["soak_canonical", "soak_clock", "soak_mutation", "soak_parser", "soak_policy"]
-
 RECORDS: Final = 10_000
 _SECOND: Final = 1_000_000_000
 _DAY: Final = 86_400 * _SECOND

@@ -10,8 +10,6 @@ from dev.soaks.found import Found
 from tests.core.scope.compared import compare
 from tests.core.scope.replay import CALLS, search_kin
 
-__all__ = ["soak_cover", "soak_covers"]
-
 _BATCH: Final = 20_000
 """Pairs that a process compares before it says so; of calls five times as many."""
 _APART: Final = 2**20

@@ -8,8 +8,6 @@ from typing import Final
 from dev.soaks.found import Found
 from tests.core.approval.sheets import random_sheet, require_whole
 
-__all__ = ["soak_sheet"]
-
 _TURN: Final = 500
 _FAR: Final = 1_000_000_007
 _CONTEXT: Final = multiprocessing.get_context("spawn")

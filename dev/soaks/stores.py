@@ -11,8 +11,6 @@ from dev.soaks.found import Found
 from tests.postgres import running
 from tests.stories.histories import HISTORIES, compare
 
-__all__ = ["soak_histories"]
-
 _BATCH: Final = 500
 """Histories for which a process starts one server."""
 _CONTEXT: Final = multiprocessing.get_context("spawn")

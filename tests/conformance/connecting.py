@@ -250,18 +250,3 @@ async def connected(
 def parameters(address: str) -> Mapping[str, list[str]]:
     """What an address says beside the path."""
     return parse_qs(urlsplit(address).query)
-
-
-__all__ = [
-    "CALLBACK",
-    "Kept",
-    "NothingHeardError",
-    "Person",
-    "Place",
-    "Watch",
-    "connected",
-    "free_port",
-    "fronted",
-    "parameters",
-    "prepared",
-]

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["EVERYTHING", "OFFICIAL", "THROUGH", "bridged", "everything", "relayed"]
-
 _PEERS: Final = Path(__file__).parents[1] / "peers"
 EVERYTHING: Final = (sys.executable, str(_PEERS / "everything.py"))
 """The command of the server that has all that the suite asks for; `--stdio` serves standard input instead."""

@@ -31,25 +31,6 @@ from typing import Any, Final, Literal
 
 import yaml
 
-__all__ = [
-    "NOTHING",
-    "REVISIONS",
-    "Check",
-    "Excepted",
-    "Found",
-    "Leg",
-    "command",
-    "excepted",
-    "judge",
-    "left_out",
-    "listed",
-    "read",
-    "required",
-    "run_authorization",
-    "run_client",
-    "run_server",
-]
-
 Leg = Literal["server", "client"]
 REVISIONS: Final = ("2025-11-25", "2026-07-28")
 OVER: Final[Mapping[str, tuple[str, ...]]] = {

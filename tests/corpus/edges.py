@@ -25,8 +25,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FILE", "Case", "cases"]
-
 FILE = Path(__file__).with_name("edges.jsonl")
 
 

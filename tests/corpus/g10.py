@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from taskbound.core.task import Task
     from taskbound.flows.decision import Answer
 
-__all__ = ["FILE", "WIDE", "Case", "Stage", "cases", "policy"]
 
 FILE = Path(__file__).with_name("g10.jsonl")
 PLAIN = {"ask": "hold", "say": "approved"}

@@ -28,8 +28,6 @@ from taskbound.core.clock import hours
 from taskbound.wire.jose import EVIDENCE, ClaimForm, TokenKind
 from tests.tokens import CLAIMS, P256_N, Signer, b64, ed25519, es256
 
-__all__ = ["FILE", "KINDS", "SIGNERS", "Case", "cases"]
-
 FILE = Path(__file__).with_name("g7.jsonl")
 SIGNERS = {
     "es256": es256("tickets-1"),

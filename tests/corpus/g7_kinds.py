@@ -28,8 +28,6 @@ from taskbound.core.errors import TaskboundError
 from tests.tokens import CLAIMS, NOW, Signer, b64, ecdsa, es256, rsa
 from tests.wire.jose.kinds import SAMPLES
 
-__all__ = ["FILE", "Case", "answer", "cases"]
-
 FILE = Path(__file__).with_name("g7-kinds.jsonl")
 KINDS = {sample.name: sample for sample in SAMPLES}
 SIGNERS = {"ES256": es256("k1"), "RS256": rsa("k1"), "PS256": rsa("k1", "PS256"), "ES384": ecdsa("k1")}

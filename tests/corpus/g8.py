@@ -31,8 +31,6 @@ from tests.proofs import ADDRESS, CLIENT, bound, request
 from tests.tokens import NOW, Signer, b64, es256
 from tests.wire.jose.kinds import read_jws
 
-__all__ = ["FILE", "Case", "answer", "cases"]
-
 FILE = Path(__file__).with_name("g8.jsonl")
 OTHER = es256("client", seed=22)
 US = "https://auth.example.com"

@@ -45,7 +45,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["FILE", "FILES", "Case", "cases", "in_modern", "rows"]
 
 FILE = Path(__file__).with_name("g9.jsonl")
 FILES = ("g9-front", "g9-tools", "g9-arguments", "g9-tasks")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from taskbound.ports.target import Minted
     from tests.crash.grounds import Ground, Part
 
-__all__ = ["AccountGround", "on_account"]
-
 
 @dataclass
 class AccountGround:

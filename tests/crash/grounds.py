@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from tests.peers.redis import Node, Sort
     from tests.peers.resp import Line
 
-__all__ = ["GROUNDS", "Ground", "HostGround", "Part", "on_cache", "on_database", "on_host", "on_leases"]
 
 Part = Literal["system", "database", "primary", "replica"]
 """Of what the broker mints in: what it has there or speaks to, the server that the logins are in, and one

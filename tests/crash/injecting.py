@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.credential import Credential
 
-__all__ = ["PLACES", "End", "Injecting", "Place", "Steps", "Victim", "injecting_at"]
 
 CLERK: Final = Path(__file__).parents[1] / "peers" / "clerk.py"
 SOURCE: Final = "credential:orders-db/reader?seconds=600"

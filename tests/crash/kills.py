@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["kill_at_random", "kill_once", "run_until_killed"]
 
 _LIVES = 12
 _STEPS = 150_000

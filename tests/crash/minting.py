@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.credential import Credential
 
-__all__ = ["GONE", "Minting", "Point", "Victim", "minting_at"]
 
 GONE: Final = frozenset({CredentialState.REVOKED})
 _ENDS: Final = 0.3

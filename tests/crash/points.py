@@ -7,8 +7,6 @@ from typing import Final
 
 from tests.crash.minting import Point
 
-__all__ = ["POINTS"]
-
 _EVERYWHERE: Final = (
     Point("k5-before", "daemon", b"broker:lease", "before", "mint", loses="perhaps"),
     Point("k5-after", "daemon", b"broker:lease", "after", "mint", loses="always"),

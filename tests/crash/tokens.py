@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.ports.target import Minted
     from tests.crash.grounds import Ground, Part
 
-__all__ = ["HubGround", "Nameless", "ServerGround", "on_exchange", "on_hub", "on_server"]
 
 OURS: Final = "https://taskbound.example"
 RESOURCE: Final = "https://api.example/orders"

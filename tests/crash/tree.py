@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.ports.task import StoredAmendment
 
-__all__ = ["KINDS", "POINTS", "Told", "TreeKill", "kill_in_tree", "picture", "require_whole_trees"]
 
 KINDS: Final = ("delegate", "amend", "widen", "step", "end")
 POINTS: Final = ("begin", "locked", "written", "before-commit", "after-commit")

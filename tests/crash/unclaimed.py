@@ -15,8 +15,6 @@ from tests.world import ANN, SCOPE, World, WorldChance
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Chance", "exchange_until_killed"]
-
 
 class Chance(WorldChance):
     """Names that no other life of the database has."""

@@ -23,8 +23,6 @@ from tests.house.tree import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Published", "brought", "environment", "publish"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:

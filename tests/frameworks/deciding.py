@@ -14,8 +14,6 @@ from tests.surfaces.network.test_acting_guide import blocks
 from tests.waiting import others
 from tests.world import ANN, World
 
-__all__ = ["NOTE_HELD", "arguments", "ended", "guide", "offer", "require_calls", "told"]
-
 NOTE_HELD = (
     '@id("asked:note") @hold("approval:finance")'
     ' forbid (principal, action == Taskbound::Action::"notes__note", resource);'

@@ -20,8 +20,6 @@ from typing import Any, Final
 
 from tests.house.tree import ROOT
 
-__all__ = ["PYTHON", "Program", "environ", "running"]
-
 PYTHON: Final = Path(sys.prefix) / "frameworks" / "bin" / "python"
 
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["MODELS", "Search", "guards", "moves", "search", "source"]
-
 MODELS: Final = Path(__file__).parents[2] / "dev" / "models"
 _DEPTH: Final = "-m10000"
 _TABLE: Final = "-w22"

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Answering", "Asked", "Said", "answering"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:

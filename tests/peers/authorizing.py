@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.http.connect import LookUp
     from taskbound.core.target import AdminAccess, TargetFile
 
-__all__ = ["CLIENT", "SECRET", "client_of", "oauth_plug", "speaking", "where_at"]
 
 CLIENT = "taskbound"
 SECRET = "a-secret-of-the-client"

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from taskbound.ports.target import Minted
 
-__all__ = ["ACCOUNT", "READER", "Aws", "aws"]
 
 ACCOUNT: Final = "123456789012"
 REGION: Final = "eu-central-1"

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["effects"]
-
 
 def effects(document: Any, action: str, resource: str, known: dict[str, str]) -> Iterable[str]:
     found = document["Statement"]

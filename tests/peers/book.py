@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Push
     from taskbound.wire.tool import ServerSpec
 
-__all__ = ["Book", "Granting", "egress"]
 
 LONG = 1_000
 

@@ -19,7 +19,6 @@ from urllib.parse import urlencode, urljoin, urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Browser", "Page"]
 
 _MOST: Final = 20
 _PATIENCE: Final = 30.0

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tests.peers.redis import Node, Reached, Sort
     from tests.peers.resp import Line
 
-__all__ = ["ADMIN", "KIND", "PATIENCE", "PREFIX", "Cache", "caching", "fresh_name"]
 
 ADMIN = RedisAccess(user=ADMIN_USER, password=ADMIN_PASSWORD)
 KIND = RedisKind(

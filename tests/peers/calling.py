@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Calling"]
 
 _HELLO: Final = {
     "protocolVersion": "2025-11-25",

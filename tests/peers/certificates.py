@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Extension", "certificate", "common_name", "host_name", "private_pem", "signed", "usage"]
 
 Extension: TypeAlias = tuple[x509.ExtensionType, bool]
 """An extension, and whether it is critical."""

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Chromium", "Tab", "chromium"]
 
 FLAGS = (
     "--headless",

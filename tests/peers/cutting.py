@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Self
 
-__all__ = ["Cutting", "CuttingPort", "How"]
-
 How = Literal["before", "after", "held", "answered", "stuck", "mute"]
 Apart = Callable[[bytes], list[bytes]]
 """Which messages there are in a piece that a client sent."""

@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer, Ask, Push
     from taskbound.wire.network import Shown
 
-__all__ = ["Held", "Holding", "ScriptedDaemon", "rows_of"]
 
 TASK = "tsk_1"
 FAR = 2**62

@@ -20,8 +20,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from tests.peers.certificates import host_name, private_pem, signed
 
-__all__ = ["Domain", "Issued", "jwk"]
-
 NOW = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
 """1800000000 in seconds."""
 

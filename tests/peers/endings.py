@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from tests.peers.planning import Planner
 
-__all__ = ["HOUR", "LEAST", "Ending"]
 
 HOUR: Final = 3600
 LEAST: Final[dict[str, JsonValue]] = {"to": "bob", "amount": 1}

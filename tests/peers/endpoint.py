@@ -16,8 +16,6 @@ from typing import Self
 
 from tests.peers.domain import Issued
 
-__all__ = ["Endpoint", "answer"]
-
 
 def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
     """A whole answer as a web server writes it."""

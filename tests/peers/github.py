@@ -29,7 +29,6 @@ from tests.peers.storing import StoringPeer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["APP", "INSTALLATION", "Github", "HubPeer", "app_key", "github", "hub", "instant"]
 
 APP: Final = "Iv23-app"
 INSTALLATION: Final = 42

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.envelope import Answer
 
-__all__ = ["CANARY", "HandingDaemon", "target_row"]
 
 CANARY = "kanarienvogel-9f8e7d6c"
 """The secret of everything that is minted here."""

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     from taskbound.ports.upstream import Question
 
-__all__ = ["Events"]
-
 
 class Events:
     """Counts what a server says unasked."""

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Store
 
-__all__ = ["ASKED", "TWICE", "Answerers", "Holding", "hold_policy"]
-
 
 def hold_policy(lifter: str) -> str:
     return (

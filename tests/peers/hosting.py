@@ -23,17 +23,6 @@ if TYPE_CHECKING:
 
     from taskbound.ports.target import Minted
 
-__all__ = [
-    "PATIENCE",
-    "PREFIX",
-    "Host",
-    "certificate_of",
-    "clients",
-    "fresh_name",
-    "hosting",
-    "name_in",
-    "shown",
-]
 
 PREFIX = "tb_abcdefgh_"
 PATIENCE = 10.0

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DOES", "Does", "posing"]
 
 Does = Literal["hangs", "hangs up", "resets", "speaks nonsense", "speaks nonsense for ever"]
 DOES: tuple[Does, ...] = ("hangs", "hangs up", "resets", "speaks nonsense", "speaks nonsense for ever")

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from tests.peers.rawhttp import Asked, Does, Say
 
-__all__ = ["RESOURCE", "SECRET", "Issuing"]
 
 SECRET: Final = "hunter2+of/our:client"
 RESOURCE: Final = "https://mcp.example.com/crm"

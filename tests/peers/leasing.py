@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from taskbound.ports.target import Minted, Target
 
-__all__ = ["POLICY", "READER", "Leasing", "leasing"]
 
 READER = OpenbaoKind(
     mount="database",

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ADMIN", "MARK", "PATIENCE", "PREFIX", "READERS", "Orders", "minting"]
 
 MARK = "abcdefgh"
 PREFIX = prefix_of(MARK)

@@ -13,8 +13,6 @@ from typing import IO, Any
 
 from tests.peers.ports import free_port
 
-__all__ = ["Bao"]
-
 
 class Bao:
     """One server, initialized, unsealed, with a transit engine."""

@@ -22,18 +22,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = [
-    "NAMESPACE",
-    "Device",
-    "accepts",
-    "armor",
-    "make_key",
-    "mpint",
-    "sign",
-    "sshsig",
-    "string",
-    "to_sign",
-]
 
 NAMESPACE = "taskbound-approval"
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
 
-__all__ = ["Pages", "answer", "pages"]
-
 
 def answer(*headers: str, status: str = "200 OK") -> bytes:
     """An answer with these headers, and no body."""

@@ -18,8 +18,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.passkey import Assertion, Registration, render_assertion, render_registration
 
-__all__ = ["ORIGIN", "Browser", "Passkeys", "byte_string", "number"]
-
 ORIGIN = "http://localhost:43210"
 _PRESENT_AND_VERIFIED = 0x05
 _NEW_KEY = 0x40

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from taskbound.flows.identity.enrollment import Progress
     from tests.world import World
 
-__all__ = ["actor_of", "enrolled", "propose", "proven"]
 
 OWNER = Actor(name="uid:0", proof="peer-uid:0 (unproven)")
 

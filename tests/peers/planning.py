@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor
     from taskbound.ports.store import Store
 
-__all__ = ["BY_TOOL", "FIRST", "LAST", "SECOND", "Planner", "pay", "step"]
-
 
 def pay(amount: float, to: str = "bob") -> dict[str, JsonValue]:
     return {"amount": amount, "to": to}

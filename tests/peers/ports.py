@@ -9,8 +9,6 @@ import os
 import socket
 from itertools import count
 
-__all__ = ["free_port"]
-
 _FIRST, _COUNT = 10_240, 20_000
 """Below those that are given to who asks for any (`net.ipv4.ip_local_port_range`)."""
 _numbers = count(os.getpid() * 131)

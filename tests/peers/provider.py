@@ -21,7 +21,6 @@ from tests.peers.storing import StoringPeer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["GUARD", "ProviderPeer", "provider"]
 
 GUARD: Final = ("guard", "guard-of-the-resource")
 """The client that a resource server asks about tokens as."""

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.ports.store import Store
 
-__all__ = ["TABLE", "TRIES", "USED", "Row", "Said", "lone_round", "race_rounds", "row_of"]
 
 LOOKED: Final[dict[str, JsonValue]] = {"path": "/srv/a"}
 LESS: Final[dict[str, JsonValue]] = {"to": "bob", "amount": 4}

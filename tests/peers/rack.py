@@ -9,8 +9,6 @@ from typing import Any
 from taskbound.core.clock import Instant
 from taskbound.ports.target import Gone, Minted, MintOrder, Shown, TargetUnavailableError
 
-__all__ = ["Rack"]
-
 
 @dataclass
 class Rack:

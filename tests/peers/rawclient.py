@@ -26,17 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = [
-    "LEGACY",
-    "MODERN",
-    "EndOfOutputError",
-    "Era",
-    "RawClient",
-    "Tap",
-    "result_of",
-    "speaking",
-    "text_of",
-]
 
 Era = Literal["legacy", "modern"]
 Message = dict[str, Any]

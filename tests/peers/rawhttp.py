@@ -24,8 +24,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.peers.certificates import host_name, private_pem, signed
 
-__all__ = ["Asked", "Authority", "RawHttp", "Say", "dump", "events", "result_of"]
-
 MODERN = "2026-07-28"
 LEGACY = "2025-11-25"
 WORK = b'{"name":"work","inputSchema":{"type":"object"}}'

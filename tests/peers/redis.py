@@ -29,17 +29,6 @@ from tests.peers.resp import Line, LostError, SaidNoError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = [
-    "ADMIN_PASSWORD",
-    "ADMIN_USER",
-    "RIGHTS",
-    "Node",
-    "Reached",
-    "Sort",
-    "clustered",
-    "following",
-    "running",
-]
 
 Sort = Literal["redis", "valkey"]
 Reached = Literal["socket", "port", "tls"]

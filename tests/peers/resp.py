@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Line", "LostError", "Push", "SaidNoError", "commands_in"]
 
 _PATIENCE = 20.0
 

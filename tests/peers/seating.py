@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from taskbound.wire.egress import Holder, SealedServer
     from taskbound.wire.envelope import Answer, Ask, Push
 
-__all__ = ["OPEN", "SECRET", "TASK", "Minting", "Place"]
 
 TASK = "tsk_1"
 OPEN = {"PGUSER": "tb_x"}

@@ -24,8 +24,6 @@ from taskbound.ports.target import (
     TargetUnavailableError,
 )
 
-__all__ = ["LASTS", "Shop"]
-
 LASTS: Final = 3_600
 """Seconds that its tokens live, whatever is asked for."""
 

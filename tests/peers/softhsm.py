@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["PIN", "Device", "module"]
 
 PIN = "271828"
 _numbers = count()

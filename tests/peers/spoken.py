@@ -10,8 +10,6 @@ from tests.peers.speaking import Speaker
 if TYPE_CHECKING:
     from tests.peers.rawhttp import Asked, Does, Say
 
-__all__ = ["speaks"]
-
 
 def speaks(*, era: str = "") -> Does:
     """A server that speaks so, in one era or in both."""

@@ -38,17 +38,6 @@ from tests.peers.ports import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = [
-    "Holder",
-    "Sshd",
-    "answer",
-    "fresh_name",
-    "private_text",
-    "public_line",
-    "rooted",
-    "running",
-    "until",
-]
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _EXTENSIONS = ("permit-pty", "permit-port-forwarding", "permit-agent-forwarding")

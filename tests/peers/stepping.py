@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from taskbound.flows.approval.answers import Answered
     from taskbound.ports.store import Store
 
-__all__ = ["STEPPED", "Stepping", "also_held"]
 
 STEP = "step-up:mfa@300"
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["StoringPeer"]
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _PATIENCE: Final = 20.0

@@ -17,18 +17,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Store, Transaction
     from tests.world import World
 
-__all__ = [
-    "ALICE",
-    "BOB",
-    "IDENTITY",
-    "MAY_MINT",
-    "READER",
-    "WRITER",
-    "Targets",
-    "add_target",
-    "held_by_finance",
-    "rows_of",
-]
 
 ALICE = "hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo"
 """The public key of RFC 7748, section 6.1, that is Alice's; the next is Bob's."""

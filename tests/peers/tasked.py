@@ -11,8 +11,6 @@ from tests.peers.tasking import Server
 if TYPE_CHECKING:
     from tests.peers.rawhttp import Asked, Does, Say
 
-__all__ = ["tasks_over_http"]
-
 
 def tasks_over_http(*, silent: bool = False) -> Does:
     """What takes over every request; the result of a task and its questions come on a stream."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from taskbound.ports.task import StoredAmendment
     from tests.world import World
 
-__all__ = ["Wide", "grants", "only", "pay"]
-
 
 def pay(uses: int = 0, **more: Any) -> dict[str, Any]:
     return {"tool": "bank__pay", "others": "any", **({"uses": uses} if uses else {}), **more}

@@ -18,8 +18,6 @@ from typing import Any, Self
 
 import grpc  # type: ignore[import-untyped]  # grpcio publishes no types
 
-__all__ = ["WorkloadApi", "field", "message"]
-
 
 def varint(value: int) -> bytes:
     out = bytearray()

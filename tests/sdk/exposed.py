@@ -8,8 +8,6 @@ from typing import Any, cast
 from taskbound.sdk.guard.guarded import Guarded, Guards, guard
 from tests.sdk.noted import note, note_later
 
-__all__ = ["BARE", "GUARDED", "HIDDEN", "circle", "replaced"]
-
 
 def plain(text: str) -> str:
     return text

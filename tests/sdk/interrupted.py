@@ -17,7 +17,6 @@ from tests.waiting import others
 if TYPE_CHECKING:
     from tests.world import World  # which a program that is a process of its own need not load
 
-__all__ = ["STAGES", "Log", "at_line", "cancelling", "interrupting", "nothing_left", "owed"]
 
 STAGES = ("nothing", "not-sent", "unknown", "succeeded")
 """What the log says of a call that was interrupted, the later the further it came."""

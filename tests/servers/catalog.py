@@ -20,8 +20,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["PAGE", "Ground", "Peer", "clean", "make_ground", "peers"]
-
 _KEPT: Final = ("HOME", "LANG", "PATH")
 
 ROOM: Final = Path(sys.prefix) / "servers"

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from taskbound.flows.credential.leasing import Leased
     from tests.world import World
 
-__all__ = ["TARGET", "Broker", "moves", "name", "permitted", "put", "put_many", "put_target", "row_of"]
 
 TARGET = "orders-db"
 

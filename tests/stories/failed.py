@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from taskbound.flows.decision import Answer
     from taskbound.ports.store import Store
 
-__all__ = ["CASES", "ERRORS", "fail"]
 
 ERRORS: Final[tuple[Callable[[], Exception], ...]] = (
     lambda: RuntimeError("injected"),

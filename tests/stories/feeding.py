@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Store, Transaction
 
-__all__ = ["Course", "Told", "knows", "run", "write_all"]
 
 HOLD: Final = 0.05
 """Seconds that a transaction is held at most, where no other one commits meanwhile."""

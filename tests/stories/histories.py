@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Store
     from tests.postgres import Server
 
-__all__ = ["HISTORIES", "Daemons", "compare", "compare_daemons", "engines", "history"]
 
 Form: TypeAlias = "dict[str, Any]"
 Done: TypeAlias = "tuple[str, tuple[Any, ...]]"

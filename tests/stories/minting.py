@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from taskbound.flows.credential.renewing import ToRenew
     from taskbound.ports.store import Store, Transaction
 
-__all__ = ["ASKED", "NONE", "SPACE", "Letters", "Minting", "Proofs", "forge"]
 
 SPACE: Final = "default"
 ASKED: Final[dict[str, Any]] = {"tenant": "red", "seconds": 300}

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import Wanted
     from taskbound.ports.store import Store
 
-__all__ = ["BOB", "HERE", "ORIGIN", "SPACE", "Corp", "Lobby", "shown"]
 
 SPACE = "default"
 ORIGIN = "https://us.example"

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from taskbound.wire.revocation import ReadFeed
     from tests.wiring.running import Running
 
-__all__ = ["Came", "Faults", "Life", "Report", "run"]
 
 WRITERS: Final = 8
 ORIGIN: Final = "example.com/log"

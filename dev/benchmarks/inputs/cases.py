@@ -15,7 +15,6 @@ from dev.benchmarks.ground import INPUTS, TOOL
 if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
 
-__all__ = ["Case", "every_case", "typical"]
 
 _NEAR_LIMIT: Final = 1_048_576 - 4096
 _DEEP: Final = 62

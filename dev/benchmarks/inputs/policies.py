@@ -14,7 +14,6 @@ from dev.benchmarks.ground import INPUTS, TOOL
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["every_policy", "read_policies"]
 
 _BASE = (
     '@id("base:covering-grant") permit (principal, action in Taskbound::Action::"call", resource) '

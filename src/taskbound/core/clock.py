@@ -19,20 +19,6 @@ from typing import Final, NewType
 
 from taskbound.core.errors import MalformedError
 
-__all__ = [
-    "BadInstantError",
-    "Duration",
-    "Instant",
-    "advance",
-    "days",
-    "hours",
-    "milliseconds",
-    "minutes",
-    "parse_instant",
-    "render_instant",
-    "seconds",
-]
-
 Instant = NewType("Instant", int)
 """Whole microseconds since 1970-01-01T00:00:00Z."""
 

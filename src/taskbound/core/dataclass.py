@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from dataclasses import Field, dataclass  # noqa: TID251 -- what type checkers see (rule 3)
     from types import FunctionType
 
-__all__ = ["dataclass"]
 
 _MISSING: Final = dataclasses.MISSING
 

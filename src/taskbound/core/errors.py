@@ -23,17 +23,6 @@ from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "FAMILIES",
-    "DeniedError",
-    "Family",
-    "MalformedError",
-    "TaskboundError",
-    "UnavailableError",
-    "error_class",
-    "error_classes",
-]
-
 
 class Family(NamedTuple):
     """How each surface reports the errors of one family."""

@@ -14,8 +14,6 @@ from dataclasses import MISSING, Field, fields
 from types import FunctionType
 from typing import TypeVar
 
-__all__ = ["quick"]
-
 C = TypeVar("C", bound=type)
 
 

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from enum import Enum
 
-__all__ = ["Transitions", "WrongStateError"]
 
 S = TypeVar("S", bound="Enum")
 E = TypeVar("E", bound="Enum")

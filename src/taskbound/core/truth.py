@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-__all__ = ["NoTruth"]
-
 
 class NoTruth:
     """Refuses to be used as a condition, so that ``if decide(…)`` can't pass by accident.

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot, Store
     from taskbound.wire.jose import SignatureCheck
 
-__all__ = ["Actor", "Means", "Moved", "OneLook"]
 
 T = TypeVar("T")
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Snapshot
 
-__all__ = ["MixedAgentsError", "SuggestOrder", "Suggested", "suggest_scope"]
 
 _PAGE: Final = 500
 _TASKS: Final = 1_000

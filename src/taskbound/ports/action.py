@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from taskbound.core.decision import ActHistory, Presented
 
     ActKey = tuple[str, str]  # (root, act key)
-__all__ = ["ActionReads", "ActionWrites", "OpenPermit", "OutcomeChange", "StoredAction"]
 
 
 @quick

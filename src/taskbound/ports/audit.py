@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Event, Head
     from taskbound.core.clock import Instant
 
-__all__ = ["AuditReads", "AuditWrites", "PendingRecord", "PlacedRecord", "StoredCheckpoint"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingRecord:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
 
-__all__ = ["Chance", "Clock"]
-
 
 class Clock(Protocol):
     """Tells the instant.

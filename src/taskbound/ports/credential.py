@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.credential import Credential, CredentialState
 
-__all__ = ["CredentialReads", "CredentialWrites", "HeldCredential"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class HeldCredential:

@@ -6,8 +6,6 @@ from typing import Protocol
 
 from taskbound.core.errors import MalformedError, UnavailableError
 
-__all__ = ["BadMonitorError", "Monitor", "MonitorUnreachableError"]
-
 
 class BadMonitorError(MalformedError):
     """The address names no monitor that can be delivered to."""

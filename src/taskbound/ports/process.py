@@ -16,8 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Process", "beneath", "parent_of", "send_group", "send_signal", "started_of"]
-
 Process = tuple[int, int]
 """(pid, start time)."""
 _PROC: Final = Path("/proc")

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.revocation.feed import Entry
 
-__all__ = ["RevocationReads", "RevocationWrites"]
-
 
 class RevocationReads(Protocol):
     """Reads the kill switch, and entries."""

@@ -15,15 +15,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.audit import Checkpoint
 
-__all__ = [
-    "CheckpointOlderError",
-    "OriginUnknownError",
-    "SignedHeads",
-    "Signer",
-    "SignerUnavailableError",
-    "SigningKey",
-]
-
 
 class OriginUnknownError(DeniedError):
     """The signer signs for other logs, not for this one."""

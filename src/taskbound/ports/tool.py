@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
 
-__all__ = ["PinnedServer", "PinnedTool", "StoredSecret", "ToolReads", "ToolWrites"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedServer:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
-__all__ = ["Arrival"]
 
 A = TypeVar("A")
 

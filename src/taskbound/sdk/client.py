@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.network import Shown
 
-__all__ = ["AsyncClient", "Begun", "Client", "DaemonLostError", "RefusedByDaemonError"]
 
 A = TypeVar("A")
 PATIENCE: Final = 5.0

@@ -36,7 +36,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.tool.name import credential_kind, shown
 from taskbound.sdk.client import Client, RefusedByDaemonError
-from taskbound.sdk.wish import Asker, BadWishError, Opened, TaskCredential, Wish
+from taskbound.sdk.wish import Asker, BadWishError, TaskCredential, Wish
 from taskbound.wire.action import Decide, Narrowed, Permitted, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Bind, Bound, Done, Fault, Open
@@ -57,17 +57,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.envelope import Answer, Push, Reply
 
-__all__ = [
-    "Asker",
-    "BadWishError",
-    "CredentialDeniedError",
-    "Opened",
-    "OtherTaskBoundError",
-    "Task",
-    "TaskCredential",
-    "Wish",
-    "ignore_hold",
-]
 
 _LOOK: Final = 5.0
 """Seconds after which the daemon is asked though it said nothing (rule 3)."""

@@ -37,16 +37,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.revocation import FeedEntry, FeedRows
 
-__all__ = [
-    "BOUND",
-    "Asked",
-    "FeedFollower",
-    "FeedReader",
-    "RevokedError",
-    "StaleFeedError",
-    "awake",
-    "pause_after",
-]
 
 _WAIT: Final = 2_000
 """Milliseconds that one question waits for news; two of them fit into the bound."""

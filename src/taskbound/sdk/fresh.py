@@ -9,8 +9,6 @@ from __future__ import annotations
 import time
 from typing import Final
 
-__all__ = ["BOUND", "awake"]
-
 BOUND: Final = 5.0
 """Seconds for which what was heard of ends holds (design 4, law 10)."""
 

@@ -28,18 +28,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.wish import TaskCredential
 
-__all__ = [
-    "AGENT",
-    "CONFIGURATION",
-    "HOST_VARIABLES",
-    "BadSshCredentialError",
-    "SameHostError",
-    "SshHost",
-    "is_of_host",
-    "parse_hosts",
-    "render_files",
-    "render_variables",
-]
 
 AGENT: Final = "agent"
 """The agent's socket, in the folder of the configuration."""

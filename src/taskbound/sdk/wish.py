@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["Asker", "BadWishError", "Opened", "TaskCredential", "Wish"]
 
 _SHOWN: Final = 80
 

@@ -9,27 +9,6 @@ from __future__ import annotations
 from taskbound.wire.frame import Message
 from taskbound.wire.network import PageAsk
 
-__all__ = [
-    "AccountRow",
-    "AccountRows",
-    "BeginSignIn",
-    "ClaimValue",
-    "EndSession",
-    "EndSignIn",
-    "LinkAccount",
-    "ListAccounts",
-    "ListSessions",
-    "SessionRow",
-    "SessionRows",
-    "SetIssuerGroups",
-    "ShowSignIn",
-    "SignInBegun",
-    "SignInShown",
-    "SignInTaken",
-    "TakeSignIn",
-    "UnlinkAccount",
-]
-
 
 class LinkAccount(Message, frozen=True, tag="person:account-link", tag_field="op"):
     """Say that an account at an issuer is a person's. An act of the data directory's owner."""

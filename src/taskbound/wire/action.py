@@ -8,40 +8,6 @@ import msgspec
 
 from taskbound.wire.frame import Message
 
-__all__ = [
-    "MOST_EVALUATIONS",
-    "ActionDetail",
-    "ActionPermitted",
-    "ActionRow",
-    "ActionRows",
-    "ActionState",
-    "ActionsEvaluated",
-    "AskAction",
-    "Changed",
-    "Decide",
-    "Duplicate",
-    "EvaluateActions",
-    "Evaluation",
-    "ExplainAction",
-    "FollowAction",
-    "ListActions",
-    "Malformed",
-    "Narrowed",
-    "NotPermitted",
-    "Outcome",
-    "OutcomeTaken",
-    "Permitted",
-    "ReadFirst",
-    "Reading",
-    "Reason",
-    "ReconcileAction",
-    "Refused",
-    "Released",
-    "ReportAction",
-    "ShowAction",
-    "Withheld",
-]
-
 
 class Decide(Message, frozen=True, tag="action:decide", tag_field="op"):
     """Ask for leave to do one act (design 4). Only a gateway's connection may."""

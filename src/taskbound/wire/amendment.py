@@ -6,8 +6,6 @@ import msgspec
 
 from taskbound.wire.frame import Message
 
-__all__ = ["AmendmentAnswer", "AmendmentDetail", "AmendmentRow", "AskAmendment", "ShowAmendment"]
-
 
 class AskAmendment(Message, frozen=True, tag="task:widen", tag_field="op"):
     """Ask those who approve for its agent to give a task a wider scope. A person's act."""

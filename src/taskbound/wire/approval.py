@@ -7,40 +7,6 @@ from taskbound.wire.amendment import AmendmentRow
 from taskbound.wire.frame import Message
 from taskbound.wire.network import PageAsk
 
-__all__ = [
-    "AgentLoad",
-    "AnswerApproval",
-    "AnswerOnPage",
-    "AnswerPlan",
-    "ApprovalAnswer",
-    "ApprovalDetail",
-    "ApprovalLimits",
-    "ApprovalPage",
-    "ApprovalRow",
-    "ApprovalRows",
-    "ApprovalSaid",
-    "ApprovalStats",
-    "HoldPush",
-    "LeaveHold",
-    "LimitApprovals",
-    "ListApprovals",
-    "LookAtApproval",
-    "MeasureApprovals",
-    "NarrowApproval",
-    "OpenApproval",
-    "PageStatement",
-    "PersonLoad",
-    "PlanDetail",
-    "PlanProposed",
-    "PlanSaid",
-    "PlanStep",
-    "ProposePlan",
-    "ProveApproval",
-    "ShowApproval",
-    "ShowPlan",
-    "WithdrawApproval",
-]
-
 
 class ListApprovals(Message, frozen=True, tag="approval:list", tag_field="op"):
     """Ask for approvals, newest first."""

@@ -4,16 +4,6 @@ from __future__ import annotations
 
 from taskbound.wire.frame import Message
 
-__all__ = [
-    "CompareRows",
-    "ExportAudit",
-    "ExportPage",
-    "ProofFile",
-    "ProveRecord",
-    "RowsCompared",
-    "TailAudit",
-]
-
 
 class ExportAudit(Message, frozen=True, tag="audit:export", tag_field="op"):
     """Ask for records in log order, a page at a time."""

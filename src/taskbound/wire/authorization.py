@@ -11,33 +11,6 @@ from typing import Literal
 from taskbound.wire.frame import Message
 from taskbound.wire.network import PageAsk
 
-__all__ = [
-    "AddClient",
-    "AdmissionRow",
-    "AdmissionRows",
-    "AnswerInPage",
-    "AskConsent",
-    "AskedDetail",
-    "Asking",
-    "AwaitConsent",
-    "Choosing",
-    "ClientRow",
-    "ClientRows",
-    "ConsentAsPerson",
-    "ConsentToClient",
-    "DenyClient",
-    "EndAdmission",
-    "ListAdmissions",
-    "ListClients",
-    "LookAtAsked",
-    "LookInPage",
-    "Onward",
-    "OpenedBy",
-    "RemoveClient",
-    "RunningTask",
-    "ShowClient",
-]
-
 
 class AddClient(Message, frozen=True, tag="token:client-add", tag_field="op"):
     """Have a client be sent codes at these addresses. An act of who owns the data directory."""

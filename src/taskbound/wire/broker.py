@@ -19,31 +19,6 @@ from taskbound.wire.connection import Fault
 from taskbound.wire.credential import StandingRow
 from taskbound.wire.frame import Message
 
-__all__ = [
-    "BrokerAsk",
-    "BrokerKey",
-    "BrokerSaid",
-    "DiscoverPush",
-    "DuePush",
-    "LeaseCredentials",
-    "Order",
-    "Orders",
-    "ShowBrokerKey",
-    "Swept",
-    "TellDiscovered",
-    "TellEpoch",
-    "TellFailed",
-    "TellGone",
-    "TellLeft",
-    "TellMinted",
-    "TellReconciled",
-    "TellRenewed",
-    "TellSeen",
-    "TellSwept",
-    "ask_decoder",
-    "said_decoder",
-]
-
 
 class LeaseCredentials(Message, frozen=True, tag="broker:lease", tag_field="op"):
     """The broker is about to see to these, which are due; 64 at most."""

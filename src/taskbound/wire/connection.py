@@ -6,31 +6,6 @@ from taskbound.wire.frame import Message
 from taskbound.wire.network import Shown
 from taskbound.wire.policy import BundleInForce
 
-__all__ = [
-    "BackUpStore",
-    "BeginInit",
-    "Bind",
-    "Bound",
-    "Done",
-    "EndDaemon",
-    "Fault",
-    "ForgetOriginals",
-    "Open",
-    "Opened",
-    "Ping",
-    "ReconcileStore",
-    "RestoreStore",
-    "Seated",
-    "ShowProof",
-    "StartDaemon",
-    "Status",
-    "StatusReport",
-    "StopPush",
-    "TaskPush",
-    "UndoInit",
-    "UpgradeStore",
-]
-
 
 class Open(Message, frozen=True, tag="connection:open", tag_field="op"):
     """The first request of every connection: which process speaks, for which agent."""

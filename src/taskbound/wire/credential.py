@@ -16,26 +16,6 @@ import msgspec
 
 from taskbound.wire.frame import Message
 
-__all__ = [
-    "HANDED_TYPE",
-    "AcknowledgeCredential",
-    "AwaitRenewal",
-    "CredentialRow",
-    "CredentialRows",
-    "DiscoverTarget",
-    "Discovered",
-    "EndCredential",
-    "Handed",
-    "ListCredentials",
-    "Renewed",
-    "RevokeCredentials",
-    "RevokingCredentials",
-    "ShowCredential",
-    "StandingRow",
-    "SweepTargets",
-    "TakeCredential",
-]
-
 HANDED_TYPE: Final = "taskbound-credential+jwe"
 
 

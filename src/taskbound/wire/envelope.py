@@ -42,8 +42,6 @@ from taskbound.wire.network import (
     TellRefused,
 )
 
-__all__ = ["Answer", "Ask", "Push", "Reply", "Said", "ask_decoder", "said_decoder"]
-
 Ask: TypeAlias = (
     connection.Open
     | connection.Bind

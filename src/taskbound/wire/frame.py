@@ -16,17 +16,6 @@ import msgspec
 
 from taskbound.core.errors import MalformedError
 
-__all__ = [
-    "HEADER",
-    "MAX_FRAME",
-    "FrameBuffer",
-    "FrameError",
-    "Message",
-    "decode_frame",
-    "encode_frame",
-    "frame_length",
-]
-
 HEADER: Final = 4
 """Bytes of the length that comes before each document."""
 MAX_FRAME: Final = 4 * 1024 * 1024

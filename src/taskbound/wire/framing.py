@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from email.message import Message
 
-__all__ = ["has_one_length", "read_lengths", "require_one_framing"]
 
 _LENGTH: Final = re.compile(
     rb"^content-length[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE

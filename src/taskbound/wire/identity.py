@@ -6,34 +6,6 @@ import msgspec
 
 from taskbound.wire.frame import Message
 
-__all__ = [
-    "AcknowledgeMonitor",
-    "ActivateAgent",
-    "AddGroup",
-    "AgentDetail",
-    "AgentRows",
-    "GroupDetail",
-    "GroupRows",
-    "ListAgents",
-    "ListGroups",
-    "ListPersons",
-    "PersonDetail",
-    "PersonRow",
-    "PersonRows",
-    "RegisterAgent",
-    "RegisterPerson",
-    "SetCeiling",
-    "SetGroupGrantable",
-    "SetMember",
-    "SetPersonGrantable",
-    "SetRisk",
-    "ShowAgent",
-    "ShowGroup",
-    "ShowPerson",
-    "SuspendAgent",
-    "TestMonitor",
-]
-
 
 class RegisterPerson(Message, frozen=True, tag="person:register", tag_field="op"):
     """Make a person known by the local account (uid) that they use. A person's act."""

@@ -12,18 +12,6 @@ from __future__ import annotations
 from taskbound.core.errors import DeniedError
 from taskbound.wire.frame import Message
 
-__all__ = [
-    "Agree",
-    "ClientAuthorities",
-    "Counted",
-    "OtherOriginError",
-    "PageAsk",
-    "ShowClientAuthorities",
-    "ShowCounts",
-    "Shown",
-    "TellRefused",
-]
-
 
 class OtherOriginError(DeniedError):
     """The API and its daemon have two names for it."""

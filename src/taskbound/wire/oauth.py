@@ -10,23 +10,6 @@ from typing import Final, TypeAlias
 
 from taskbound.wire.frame import Message
 
-__all__ = [
-    "CODE",
-    "CREDENTIALS",
-    "PUBLIC",
-    "REFRESH",
-    "AskToken",
-    "ClientForm",
-    "GiveBackToken",
-    "GrantedTask",
-    "IntrospectToken",
-    "Introspected",
-    "Published",
-    "ShowStatusList",
-    "ShowTokenJwks",
-    "TokenGiven",
-]
-
 CODE: Final = "authorization_code"
 REFRESH: Final = "refresh_token"
 CREDENTIALS: Final = "client_credentials"

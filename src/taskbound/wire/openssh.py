@@ -22,17 +22,6 @@ from typing import Final
 from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.person_key import BadPersonKeyError, BadSignatureError
 
-__all__ = [
-    "SIGNED_FOR",
-    "SshPublic",
-    "SshSignature",
-    "parse_key_file",
-    "parse_public",
-    "parse_public_line",
-    "parse_signature",
-    "signed_bytes",
-]
-
 SIGNED_FOR: Final = "taskbound-approval"
 """The namespace of signatures (`ssh-keygen -Y sign -n`)."""
 _ED25519: Final = "ssh-ed25519"

@@ -16,21 +16,6 @@ from taskbound.core.identity.passkey import PasskeyUnreadableError
 from taskbound.wire.frame import Message
 from taskbound.wire.jose.compact import decode_base64url
 
-__all__ = [
-    "MOST_ASKED",
-    "PageBegin",
-    "PageChoice",
-    "PageFault",
-    "PageMade",
-    "PageMake",
-    "PageShown",
-    "PageSign",
-    "PageTaken",
-    "parse_page",
-    "parse_part",
-    "render_page",
-]
-
 MOST_ASKED: Final = 16_384
 """Bytes of what a browser may say at once."""
 _FLAT: Final = Limits(size=MOST_ASKED, depth=1, parts=1)

@@ -34,27 +34,6 @@ from taskbound.wire.jose.curve import on_ed25519, on_p256
 if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
 
-__all__ = [
-    "MOST_CLIENT_DATA",
-    "MOST_CREDENTIAL",
-    "Assertion",
-    "FreshKey",
-    "Passkey",
-    "Registration",
-    "challenge_of",
-    "cose_of",
-    "parse_assertion",
-    "parse_client_data",
-    "parse_cose",
-    "parse_device_data",
-    "parse_fresh_key",
-    "parse_passkey",
-    "parse_registration",
-    "render_assertion",
-    "render_passkey",
-    "render_registration",
-    "site_digest",
-]
 
 MOST_CLIENT_DATA: Final = 2048
 MOST_CREDENTIAL: Final = 1023

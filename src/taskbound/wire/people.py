@@ -4,28 +4,6 @@ from __future__ import annotations
 
 from taskbound.wire.frame import Message
 
-__all__ = [
-    "ConfirmPersonKey",
-    "KeyFileSeen",
-    "LeavePerson",
-    "LinkPersons",
-    "ListPersonKeys",
-    "OpenEnrollment",
-    "OpenVouching",
-    "PageOpened",
-    "PersonKeyDetail",
-    "PersonKeyRow",
-    "PersonKeyRows",
-    "ProposePersonKey",
-    "ProvePersonKey",
-    "ReturnPerson",
-    "SetAnswering",
-    "SetDemo",
-    "ShowPersonKey",
-    "VouchPersonKey",
-    "WithdrawPersonKey",
-]
-
 
 class KeyFileSeen(Message, frozen=True):
     """What the person's command saw of the file of a key's private half, none of its secret."""

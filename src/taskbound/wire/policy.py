@@ -6,24 +6,6 @@ import msgspec
 
 from taskbound.wire.frame import Message
 
-__all__ = [
-    "ActivateBundle",
-    "ActivationRow",
-    "BundleAnswer",
-    "BundleDetail",
-    "BundleInForce",
-    "BundleProblem",
-    "BundleRow",
-    "BundleRows",
-    "ListBundles",
-    "ProposeBundle",
-    "ReplayBundle",
-    "ReplayDifference",
-    "Replayed",
-    "RollBackBundle",
-    "ShowBundle",
-]
-
 
 class ProposeBundle(Message, frozen=True, tag="policy:propose", tag_field="op"):
     """Have the rules of a folder looked at and kept under one's name. A person's act."""

@@ -6,8 +6,6 @@ import msgspec
 
 from taskbound.wire.frame import Message
 
-__all__ = ["IntendedCall", "SuggestScope", "Suggested", "WideningRow"]
-
 
 class IntendedCall(Message, frozen=True):
     """A call that is meant to be made."""

@@ -22,16 +22,6 @@ from taskbound.core.tool import BadSecretError, Binding
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = [
-    "ALGORITHM",
-    "ENCRYPTION",
-    "MAX_SEALED",
-    "OWN",
-    "Sealed",
-    "header_of",
-    "read_sealed",
-    "require_for",
-]
 
 ALGORITHM: Final = "ECDH-ES"
 ENCRYPTION: Final = "A256GCM"

@@ -4,25 +4,6 @@ from __future__ import annotations
 
 from taskbound.wire.frame import Message
 
-__all__ = [
-    "AddService",
-    "AddServiceKey",
-    "AnswerRequest",
-    "BeginRequest",
-    "ChangeService",
-    "ListServices",
-    "RemoveService",
-    "RemoveServiceKey",
-    "RequestRow",
-    "ServiceDetail",
-    "ServiceKeyRow",
-    "ServiceRow",
-    "ServiceRows",
-    "ShowOwnService",
-    "ShowService",
-    "UseProof",
-]
-
 
 class AddService(Message, frozen=True, tag="service:add", tag_field="op"):
     """Have there be a service. An act of who owns the data directory."""

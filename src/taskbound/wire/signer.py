@@ -9,33 +9,6 @@ import msgspec
 from taskbound.wire.connection import Fault
 from taskbound.wire.frame import Message
 
-__all__ = [
-    "AgentKeyMade",
-    "AssertAgent",
-    "Asserted",
-    "DestroyTokenKeys",
-    "ForgetAgentKey",
-    "Forgotten",
-    "LastSigned",
-    "LookAtStore",
-    "LookedAtStore",
-    "MakeAgentKey",
-    "MakeTokenKey",
-    "Sign",
-    "SignStatusList",
-    "SignToken",
-    "Signed",
-    "SignedStatusList",
-    "SignedToken",
-    "SignerAnswer",
-    "SignerAsk",
-    "TokenKeyMade",
-    "TokenKeysDestroyed",
-    "VerifierKey",
-    "answer_decoder",
-    "ask_decoder",
-]
-
 
 class Sign(Message, frozen=True, tag="signer:sign", tag_field="op"):
     """Ask for a signature over a checkpoint."""

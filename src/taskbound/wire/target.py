@@ -8,18 +8,6 @@ import msgspec
 
 from taskbound.wire.frame import Message
 
-__all__ = [
-    "AddTarget",
-    "KindRow",
-    "ListTargets",
-    "RemoveTarget",
-    "SetAdmin",
-    "TargetRow",
-    "TargetRows",
-    "TargetTesting",
-    "TestTarget",
-]
-
 
 class AddTarget(Message, frozen=True, tag="target:add", tag_field="op"):
     """Declare a target, and have its preflight made. An act of whoever says what may be granted."""

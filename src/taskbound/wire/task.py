@@ -7,34 +7,6 @@ import msgspec
 from taskbound.wire.credential import CredentialRow
 from taskbound.wire.frame import Message
 
-__all__ = [
-    "AddIssuer",
-    "AmendTask",
-    "DelegateTask",
-    "EndOwnTask",
-    "EndTask",
-    "EvidenceRow",
-    "IssuerRow",
-    "IssuerRows",
-    "ListIssuers",
-    "ListTasks",
-    "ListTemplates",
-    "PauseTask",
-    "RegisterRun",
-    "RemoveIssuer",
-    "RemoveTemplate",
-    "ResumeTask",
-    "SaveTemplate",
-    "ShowTask",
-    "StartTask",
-    "StepTask",
-    "TaskDetail",
-    "TaskRow",
-    "TaskRows",
-    "TemplateRow",
-    "TemplateRows",
-]
-
 
 class StartTask(Message, frozen=True, tag="task:start", tag_field="op"):
     """Declare a task and start it. A person's act."""

@@ -4,19 +4,6 @@ from __future__ import annotations
 
 from taskbound.wire.frame import Message
 
-__all__ = [
-    "ListTokenKeys",
-    "ListTokens",
-    "RevokeToken",
-    "RevokeTokenKey",
-    "RotateTokenKeys",
-    "ShowToken",
-    "TokenKeyRow",
-    "TokenKeyRows",
-    "TokenRow",
-    "TokenRows",
-]
-
 
 class ListTokens(Message, frozen=True, tag="token:list", tag_field="op"):
     """Ask which tokens were issued, newest first."""

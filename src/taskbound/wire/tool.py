@@ -12,37 +12,6 @@ from taskbound.wire.frame import Message
 if TYPE_CHECKING:
     from taskbound.core.tool.oauth.client import OAuthClient
 
-__all__ = [
-    "AcceptTool",
-    "AddUpstream",
-    "AnswerForTool",
-    "ApplyTools",
-    "CoverCalls",
-    "Coverings",
-    "DeclareTool",
-    "DiffTool",
-    "ListTools",
-    "ListUpstreams",
-    "OAuthSpec",
-    "OwnTool",
-    "ReachTools",
-    "RemoveUpstream",
-    "SecretRow",
-    "SeeTools",
-    "Seen",
-    "ServerSpec",
-    "SetSecret",
-    "ToolChange",
-    "ToolChanges",
-    "ToolDiff",
-    "ToolRow",
-    "ToolRows",
-    "ToolSaid",
-    "UpstreamRow",
-    "UpstreamRows",
-    "identity_of",
-]
-
 
 class OAuthSpec(Message, frozen=True):
     """The OAuth client that a server is reached as (`core.tool.oauth.client`); nothing of it is secret."""

@@ -18,7 +18,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["NO_SPAN", "Span", "Trace", "parse_trace"]
 
 NO_SPAN: Final = "0" * 16
 """The parent of a trace's first span."""

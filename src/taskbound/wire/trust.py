@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from taskbound.wire.frame import Message
 
-__all__ = ["AddTrust", "ListTrusts", "RemoveTrust", "ShowTrust", "TrustDetail", "TrustRow", "TrustRows"]
-
 
 class AddTrust(Message, frozen=True, tag="trust:add", tag_field="op"):
     """Believe a trust domain. An act of who owns the data directory."""

@@ -4,26 +4,6 @@ from __future__ import annotations
 
 from taskbound.wire.frame import Message
 
-__all__ = [
-    "AddIdentityIssuer",
-    "AddSelector",
-    "AgentKeyRow",
-    "AgentKeyRows",
-    "AssertAgentKey",
-    "Assertion",
-    "ClaimText",
-    "IdentityIssuerRow",
-    "IdentityIssuerRows",
-    "ListAgentKeys",
-    "ListIdentityIssuers",
-    "ListSelectors",
-    "RemoveIdentityIssuer",
-    "RemoveSelector",
-    "RenewAgentKey",
-    "SelectorRow",
-    "SelectorRows",
-]
-
 
 class ClaimText(Message, frozen=True):
     """A text that a claim may be."""

@@ -18,8 +18,6 @@ from taskbound.core.identity import parse_name
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["open_to_group", "parse_account", "parse_gateway", "parse_group"]
-
 
 def parse_account(text: str) -> int:
     """The uid of an account, named or numbered.

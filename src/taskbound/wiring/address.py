@@ -16,15 +16,6 @@ from taskbound.core.errors import MalformedError
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
-__all__ = [
-    "BadAddressError",
-    "format_address",
-    "hosts_of",
-    "parse_address",
-    "parse_hosts",
-    "parse_networks",
-    "parse_origin",
-]
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.link import Place
     from taskbound.sdk.guard.proof import Proof, ProofKey, SubjectToken
 
-__all__ = ["AsyncClient", "Client"]
 
 _TASK: Final = "TASKBOUND_TASK"
 

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.envelope import Push
 
-__all__ = ["main"]
 
 _log = logging.getLogger(__name__)
 _FAILED: Final = 4

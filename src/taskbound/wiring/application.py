@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import IO
 
-__all__ = ["ask_coverage", "ask_functions"]
 
 _T = TypeVar("_T", Coverage, Defined)
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool.oauth.client import OAuthClient
     from taskbound.core.tool.oauth.metadata import Metadata
 
-__all__ = ["AuthorizationServer"]
-
 
 class AuthorizationServer:
     """`adapters.targets.oauth.Server`."""

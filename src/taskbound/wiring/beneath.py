@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Readable
     from taskbound.ports.task import Run
 
-__all__ = ["require_outside"]
-
 
 def require_outside(home: Path, store: str, environ: Mapping[str, str]) -> None:
     """Go on only for a process that stands beneath no run.

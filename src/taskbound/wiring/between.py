@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from taskbound.wiring.copies import Manifest
     from taskbound.wiring.restoring import Reconciled, Restored
 
-__all__ = ["back_up", "put_back", "reconcile"]
 
 _UNTOLD: Final = frozenset(
     {

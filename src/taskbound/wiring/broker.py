@@ -79,7 +79,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Push
     from taskbound.wire.jose import SignatureCheck
 
-__all__ = ["main"]
 
 _log = logging.getLogger(__name__)
 _BACKLOG: Final = 128

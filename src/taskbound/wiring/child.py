@@ -36,16 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-__all__ = [
-    "ApiChild",
-    "ApiNotStartedError",
-    "BrokerChild",
-    "BrokerNotStartedError",
-    "Child",
-    "EgressChild",
-    "EgressNotStartedError",
-    "SignerChild",
-]
 
 _log = logging.getLogger(__name__)
 _PATIENCE: Final = 10.0

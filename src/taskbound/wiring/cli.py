@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from taskbound.wire.tool import OAuthSpec, ServerSpec
     from taskbound.wiring.ssh import ServedHosts
 
-__all__ = ["ServerMissingError", "main", "make_plugs", "own_command"]
 
 _OWN: Final = "taskbound"
 _INTERRUPTED: Final = 130

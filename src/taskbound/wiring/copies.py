@@ -42,24 +42,6 @@ if TYPE_CHECKING:
 
     from taskbound.flows.audit.whole import WholeLog
 
-__all__ = [
-    "FULL",
-    "POSTGRES",
-    "SQLITE",
-    "CopyBrokenError",
-    "CopyExistsError",
-    "Manifest",
-    "NewestCopy",
-    "back_up_postgres",
-    "back_up_sqlite",
-    "digest_of",
-    "look_at_copies",
-    "manifest_of",
-    "newest_copy",
-    "read_manifest",
-    "remember_copy",
-    "write_copy",
-]
 
 SQLITE: Final = "sqlite"
 POSTGRES: Final = "postgresql"

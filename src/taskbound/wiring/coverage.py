@@ -27,7 +27,6 @@ from taskbound.sdk.tool.coverage.walk import cover
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["load", "loading", "main", "report"]
 
 _FAILED: Final = 2
 _LONGEST: Final = 2000

@@ -90,7 +90,6 @@ from taskbound.wiring.verifiers import (
 if TYPE_CHECKING:
     from taskbound.wiring.store import OpenedStore
 
-__all__ = ["HomeInUseError", "UnwritableHomeError", "hold_home", "main", "read_origin"]
 
 _log = logging.getLogger(__name__)
 BACKLOG: Final = 4096

@@ -23,8 +23,6 @@ from taskbound.wiring.home import ForeignHomeError, name_account
 from taskbound.wiring.seen import require_no_restore
 from taskbound.wiring.store import DATABASE
 
-__all__ = ["DatabaseElsewhereError", "OpenFolderError", "place_database"]
-
 _SHARED: Final = 0o2750
 _OWN: Final = 0o700
 _BESIDE: Final = ("", "-wal", "-shm")

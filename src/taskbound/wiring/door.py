@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from taskbound.wiring.tls import TlsFiles
 
-__all__ = ["HANDSHAKES", "Door"]
 
 _log = logging.getLogger(__name__)
 _HANDSHAKE: Final = 5.0

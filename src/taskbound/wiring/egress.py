@@ -63,7 +63,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.egress.tokens import ServerTokens
     from taskbound.wire.envelope import Push
 
-__all__ = ["main"]
 
 _BACKLOG: Final = 128
 _LAST: Final = 256

@@ -26,7 +26,6 @@ from taskbound.wiring.start import answers, listener
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DaemonNotEndedError", "end_daemon"]
 
 _PATIENCE: Final = 25.0
 """Seconds: a daemon's own bound for its end, and what a loaded machine adds to it."""

@@ -11,8 +11,6 @@ import sys
 from taskbound.core.action.escape import escape_rest
 from taskbound.core.errors import TaskboundError
 
-__all__ = ["tell_failure"]
-
 
 def tell_failure(error: Exception | str, *, code: str = "") -> str:
     """Say it, and what to do about it where the error knows; the first line's words, as they are.

@@ -19,7 +19,6 @@ from taskbound.core.errors import TaskboundError
 if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
 
-__all__ = ["Following"]
 
 _log = logging.getLogger(__name__)
 _EVERY: Final = 0.1

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.link import Connect
     from taskbound.wiring.tls import TlsFiles
 
-__all__ = ["serve"]
 
 _log = logging.getLogger(__name__)
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-__all__ = ["main"]
 
 _USAGE: Final = 2
 _MICROSECOND: Final = 1_000

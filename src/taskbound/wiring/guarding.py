@@ -28,7 +28,7 @@ from taskbound.core.clock import Instant, minutes
 from taskbound.core.errors import UnavailableError
 from taskbound.core.token.served import ClaimsUnavailableError
 from taskbound.sdk.verify import Asking, IssuerKeys, Service, Verifier
-from taskbound.wiring.issuer import BadIssuerNameError, require_issuer, send
+from taskbound.wiring.issuer import require_issuer, send
 
 if TYPE_CHECKING:
     import ssl
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.verify.holder import Holding
     from taskbound.sdk.verify.status import Status
 
-__all__ = ["BadIssuerNameError", "ClaimsAheadError", "guard", "introspection", "published_keys"]
 
 _KEYS: Final = "/.well-known/jwks.json"
 _INTROSPECT: Final = "/oauth/introspect"

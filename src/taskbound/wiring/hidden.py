@@ -11,8 +11,6 @@ import resource
 import sys
 from typing import Final
 
-__all__ = ["hide"]
-
 _DUMPABLE: Final = 4
 
 

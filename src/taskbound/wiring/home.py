@@ -22,21 +22,6 @@ from taskbound.core.errors import DeniedError, UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "ForeignHomeError",
-    "NoHomeError",
-    "OpenHomeError",
-    "default_home",
-    "find_home",
-    "find_socket",
-    "make_home",
-    "name_account",
-    "place_socket",
-    "remove_own",
-    "require_own_home",
-    "require_reachable_home",
-    "require_socket_folder",
-]
 
 SOCKET_LIMIT: Final = 103 if sys.platform == "darwin" else 107
 """The longest path of a Unix socket in bytes, without the zero byte at its end."""

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
-__all__ = ["BadIssuerNameError", "IssuerAnswer", "require_issuer", "send"]
 
 _PATIENCE: Final = 5.0
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.wish import TaskCredential
 
-__all__ = ["join", "ssh_agent"]
-
 
 def join(
     *,

@@ -17,7 +17,6 @@ from taskbound.core.errors import TaskboundError
 if TYPE_CHECKING:
     from taskbound.wiring.child import Child
 
-__all__ = ["Keeping"]
 
 _log = logging.getLogger(__name__)
 _EVERY: Final = 0.5

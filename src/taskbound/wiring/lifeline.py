@@ -13,8 +13,6 @@ from taskbound.core.errors import MalformedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Lifeline", "NoLifelineError", "hold"]
-
 
 class NoLifelineError(MalformedError):
     """Standard input is nothing that somebody holds, so a process would never end by it."""

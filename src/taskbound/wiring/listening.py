@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from taskbound.wiring.settings import Settings
     from taskbound.wiring.tls import TlsFiles
 
-__all__ = ["BACKLOG", "ApiPlace", "CannotListenError", "listen_at", "require_place"]
 
 BACKLOG: Final = 512
 """Connections that may wait to be accepted. The client of one more tries again after a second."""

@@ -16,8 +16,6 @@ from taskbound.core.action.escape import escape_rest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["open_log"]
-
 
 class _Lines(logging.Formatter):
     """One JSON object a line."""

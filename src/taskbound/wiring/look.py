@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from taskbound.ports.upstream import StartUpstream
     from taskbound.wire.tool import ServerSpec
 
-__all__ = ["look_at"]
 
 _LISTS: Final[Mapping[str, tuple[str, ...]]] = {
     "prompts/get": ("prompts/list",),

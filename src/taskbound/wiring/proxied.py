@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.keys.es256 import Es256Key
     from taskbound.wiring.proxied_file import GuardFile
 
-__all__ = ["GuardInUseError", "GuardNotStartedError", "main"]
 
 _MALFORMED: Final = 2
 _FAILED: Final = 4

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.verify.holder import Holding
 
-__all__ = ["BadGuardFileError", "GuardFile", "read_file"]
 
 _WRITABLE_BY_OTHERS: Final = 0o022
 _MOST: Final = 262_144

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from taskbound.wire.connection import Open, Opened
     from taskbound.wire.envelope import Push
 
-__all__ = ["Reach"]
-
 
 class Reach:
     """Makes connections to the daemon of one data directory, which is started if it may be."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import socket
 
-__all__ = ["say_failed", "say_ready"]
-
 
 def say_ready(descriptor: int) -> None:
     """Write `ready` to the descriptor, if there is one, and tell systemd, if it asked (sd_notify(3))."""

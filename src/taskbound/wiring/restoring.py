@@ -53,18 +53,6 @@ if TYPE_CHECKING:
     from taskbound.wiring.copies import Manifest
     from taskbound.wiring.store import OpenedStore
 
-__all__ = [
-    "NotBehindError",
-    "NotReconciledError",
-    "OtherDaemonsError",
-    "Reconciled",
-    "Restored",
-    "UnknownLogKeyError",
-    "begin_here",
-    "follow_here",
-    "key_of",
-    "restore_sqlite",
-]
 
 _RESTORED: Final = "the store was put back from a copy"
 _REPLACED: Final = "the store lacks what was seen of it"

@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from taskbound.wiring.seen import Seen
     from taskbound.wiring.store import OpenedStore
 
-__all__ = ["Rounds"]
 
 _log = logging.getLogger(__name__)
 _EVERY: Final = 0.5

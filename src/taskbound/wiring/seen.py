@@ -32,17 +32,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Checkpoint
     from taskbound.wiring.store import OpenedStore
 
-__all__ = [
-    "RestoreUnfinishedError",
-    "Seen",
-    "forget",
-    "journal_of",
-    "open_believed",
-    "read_begun",
-    "replace_durably",
-    "require_no_restore",
-    "sync_folder",
-]
 
 _FILE: Final = "log-seen"
 _DOUBT: Final = "log-behind"

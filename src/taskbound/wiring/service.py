@@ -61,7 +61,6 @@ if TYPE_CHECKING:
     from taskbound.wire.revocation import ReadFeed
     from taskbound.wiring.issuer import IssuerAnswer
 
-__all__ = ["BadServiceKeyError", "IssuerSilentError", "ServiceLink", "read_key"]
 
 _log = logging.getLogger(__name__)
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["BadSettingError", "Settings", "read_settings", "require_store", "unknown_variables"]
 
 FILE: Final = "taskbound.toml"
 PREFIX: Final = "TASKBOUND_"

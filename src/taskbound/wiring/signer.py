@@ -32,8 +32,6 @@ from taskbound.wiring.ready import say_failed, say_ready
 from taskbound.wiring.token_keys import open_token_keys
 from taskbound.wiring.token_signer import LaterTokenSigner
 
-__all__ = ["main"]
-
 _ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 

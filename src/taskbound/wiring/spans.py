@@ -9,8 +9,6 @@ from taskbound.wiring.address import parse_origin
 if TYPE_CHECKING:
     from taskbound.adapters.trace import OtlpSpans
 
-__all__ = ["open_spans"]
-
 
 def open_spans(origin: str, *, service: str) -> OtlpSpans | None:
     """What sends spans to this collector; None without one.

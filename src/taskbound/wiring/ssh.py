@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.wish import TaskCredential
 
-__all__ = ["ServedHosts"]
-
 
 class ServedHosts:
     """Some hosts' credentials, which programs can use and not read, from `start` to `stop`."""

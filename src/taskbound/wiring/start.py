@@ -36,17 +36,6 @@ if TYPE_CHECKING:
 
     from taskbound.wiring.settings import Settings
 
-__all__ = [
-    "DaemonNotStartedError",
-    "announce",
-    "answers",
-    "daemon_command",
-    "daemon_environment",
-    "ensure_daemon",
-    "find_daemon",
-    "listener",
-    "serve_command",
-]
 
 PATIENCE: Final = 30.0
 """Seconds until a daemon that doesn't say that it is ready counts as failed."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from taskbound.ports.upstream import StartUpstream, Upstream, UpstreamEvents
     from taskbound.wiring.settings import Settings
 
-__all__ = ["Starters", "find_broker", "find_egress"]
-
 
 class Starters:
     """Starts servers that have a command, reaches those that have a URL (`ports.upstream.StartUpstream`)."""

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from taskbound.ports.store import Readable
 
-__all__ = ["DATABASE", "DriverMissingError", "OpenedStore", "examine", "open_reader", "open_store", "upgrade"]
 
 DATABASE: Final = "taskbound.db"
 

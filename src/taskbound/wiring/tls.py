@@ -27,7 +27,6 @@ from taskbound.wiring.address import BadAddressError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["BadTlsError", "TlsFiles", "read_files"]
 
 _log = logging.getLogger(__name__)
 _OTHERS: Final = 0o007

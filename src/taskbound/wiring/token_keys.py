@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     Opened: TypeAlias = TokenKeyDirectory | Pkcs11TokenKeys | OpenBaoTokenKeys
 
-__all__ = ["BadKeyPlaceError", "KeyPackageMissingError", "open_token_keys"]
 
 _PARTS: Final = 2
 

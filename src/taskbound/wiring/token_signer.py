@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Readable
     from taskbound.ports.token import MadeKey, SignedList
 
-__all__ = ["LaterTokenSigner"]
-
 
 class LaterTokenSigner:
     """The `TokenSigner` of a signer's process; safe from any thread."""

@@ -25,7 +25,6 @@ from taskbound.wiring.coverage import load, loading, report
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["define", "main"]
 
 _FAILED: Final = 2
 

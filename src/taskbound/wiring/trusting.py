@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import BundleSource
     from taskbound.surfaces.api.sources import Sources
 
-__all__ = ["Trusting"]
 
 _log = logging.getLogger(__name__)
 _LOOK: Final = 5.0

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Store
     from taskbound.wire.jose import Compact, Jwk, SignatureCheck
 
-__all__ = ["LaterDocuments", "LaterOidc", "LaterParty", "LaterSignatures", "LaterSvids", "LaterTokens"]
-
 
 _PATIENCE: Final = 5.0
 """Seconds for the document of a client: a person waits for it."""

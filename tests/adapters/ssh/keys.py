@@ -18,18 +18,6 @@ if TYPE_CHECKING:
 
     from tests.peers.sshd import Sshd
 
-__all__ = [
-    "ACCOUNT",
-    "FAILED",
-    "KINDS",
-    "LISTING",
-    "Pair",
-    "Speaker",
-    "admitted",
-    "handed",
-    "make_pair",
-    "sign_request",
-]
 
 ACCOUNT = pwd.getpwuid(os.getuid()).pw_name
 """Of the host too: where tests don't run as root, sshd lets nobody else in."""

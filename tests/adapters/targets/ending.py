@@ -14,7 +14,6 @@ from tests.peers.minter import PATIENCE
 if TYPE_CHECKING:
     from tests.peers.minter import Orders
 
-__all__ = ["ENDS", "NOTHING", "revoked", "user_of"]
 
 ENDS = Instant(4_102_444_800_000_000)
 """What a database does not ask: the year 2100."""

@@ -17,8 +17,6 @@ from taskbound.wire.tool import ServerSpec, identity_of
 from tests.peers.rawhttp import Asked, Does, RawHttp, Say
 from tests.waiting import others
 
-__all__ = ["ERAS", "QUICK", "Events", "answered", "on_call", "reach", "reached", "until"]
-
 DEADLINE = 20.0
 QUICK = Patience(start=10.0, discover=2.0, listing=5.0, stop=1.0)
 ERAS = {"legacy": "2025-11-25", "modern": "2026-07-28"}

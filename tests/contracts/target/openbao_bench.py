@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tests.peers.cutting import How
     from tests.peers.impostor import Does
 
-__all__ = ["SHAPES", "OpenbaoBench", "benched"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Way:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from tests.peers.impostor import Does
     from tests.peers.sshd import Holder
 
-__all__ = ["SHAPES", "OpensshBench", "benched"]
 
 SHAPES: Final = ("a command", "a terminal", "a forwarded port", "what it left behind")
 _ANSWERS: Final = 5.0

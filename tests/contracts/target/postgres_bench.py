@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tests.peers.cutting import How
     from tests.peers.impostor import Does
 
-__all__ = ["SHAPES", "PostgresBench", "benched"]
 
 # No session waits for another one: several of each shape are open at once.
 _OPENS: Final = {

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from tests.peers.redis import Node, Sort
     from tests.peers.resp import Line
 
-__all__ = ["SHAPES", "RedisBench", "benched"]
 
 _NODES: Final = 2
 _HEARD: Final = 10.0

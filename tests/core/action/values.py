@@ -11,7 +11,6 @@ from taskbound.core.action import MAX_INTEGER
 if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
 
-__all__ = ["fractions", "json_objects", "json_values", "tricky_text", "whole_text"]
 
 # Characters of which each has its own way to go wrong.
 _TRICKY = (

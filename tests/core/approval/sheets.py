@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["LABELS", "contents", "ordinary", "random_sheet", "require_whole", "shown", "width"]
 
 LABELS: Final = frozenset(label.value for label in Label)
 GUTTER: Final = 16

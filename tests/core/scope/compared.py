@@ -16,7 +16,6 @@ from tests.core.scope.family import call, pair, seeded
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["compare"]
 
 PLAIN = {
     *("any", "equals", "one_of", "not_one_of", "range", "prefix", "below", "length"),

@@ -25,20 +25,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.constraint import Constraint
 
 
-__all__ = [
-    "BODIES",
-    "Aimed",
-    "Pair",
-    "call",
-    "canonical_pair",
-    "cut",
-    "kin",
-    "pair",
-    "seeded",
-    "stepped",
-    "timed",
-]
-
 Form: TypeAlias = "dict[str, Any]"
 
 TOOLS: Final = ("a__x", "a__x", "a__x", "b__y")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["GRANTS", "RULES"]
 
 RULES: Final[tuple[tuple[dict[str, Any], tuple[dict[str, Any], ...]], ...]] = (
     (

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from tests.core.scope.family import Aimed, Pair
 
-__all__ = ["counterexample", "search_kin"]
 
 SECOND: Final = 1_000_000
 """µs."""

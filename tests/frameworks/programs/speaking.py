@@ -20,8 +20,6 @@ from taskbound.sdk.guard.proof import ProofKey
 from taskbound.sdk.guard.told import Told
 from tests.sdk.noted import note, ran
 
-__all__ = ["There", "serve"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class There:

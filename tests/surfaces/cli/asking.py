@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from tests.surfaces.cli.installation import Installation
 
-__all__ = ["Asking", "asking"]
 
 AGENT = """
 import json, sys

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ACCESS", "PAGE", "WORD", "Setting", "holding", "setting"]
 
 PAGE = guide("credentials.md")
 HBA = "local all owner trust\nlocal all all scram-sha-256\n"

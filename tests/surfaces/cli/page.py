@@ -14,7 +14,6 @@ from tests.house.tree import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FENCE", "agrees", "guide", "steps"]
 
 FENCE = re.compile(r"^```(?P<kind>\w*)(?: (?P<name>\S+))?\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
 

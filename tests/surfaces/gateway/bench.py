@@ -45,18 +45,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Push
     from taskbound.wire.tool import ServerSpec
 
-__all__ = [
-    "Bench",
-    "bench",
-    "code_of",
-    "decision_of",
-    "hanging",
-    "pinned",
-    "probed",
-    "reached",
-    "silence",
-    "text_of",
-]
 
 DEADLINE = 20.0
 META = {

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from tests.surfaces.gateway.bench import Bench
 
-__all__ = ["ABLE", "CAPABILITIES", "ENDED", "Back", "coming_back"]
 
 Message = dict[str, Any]
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"

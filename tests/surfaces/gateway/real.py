@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
     from tests.peers.rawclient import Era
 
-__all__ = ["PATIENT", "Place", "ended", "gone", "passing", "real", "served"]
 
 DEADLINE = 50.0
 POLL = 0.005

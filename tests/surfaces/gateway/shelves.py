@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-__all__ = ["URI", "Shelves", "covering", "listing", "refusing"]
 
 ALL: dict[str, Any] = {"resources": {}, "prompts": {}, "completions": {}, "tools": {}}
 URI = "file:///a"

@@ -32,8 +32,6 @@ from tests.surfaces.network.acting import Acting
 from tests.surfaces.network.holding import HOST
 from tests.token_world import ISSUER
 
-__all__ = ["LEFT_OUT", "Fuzzed", "fuzz"]
-
 LEFT_OUT = {
     "ignored_auth": "shows nothing to a route by itself; `test_requests` asks every route without a proof",
     "positive_data_acceptance": "what is said well is still refused where a flow refuses it",

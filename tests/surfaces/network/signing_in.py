@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from tests.peers.browsing import Page
 
-__all__ = ["PEOPLE", "SignIns", "signing_in"]
 
 SECRET: Final = "s" * 40
 PEOPLE: Final[dict[str, dict[str, Any]]] = {

@@ -28,8 +28,6 @@ from taskbound.wire.jose import (
 )
 from tests.tokens import NOW, Signer, es256
 
-__all__ = ["SAMPLES", "Sample", "read_jws"]
-
 US = "https://auth.example.com"
 THEM = "https://issuer.example.com"
 API = "https://api.example.com/tickets"

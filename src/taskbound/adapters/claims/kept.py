@@ -18,8 +18,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from taskbound.core.token.served import ClaimsUnavailableError, ServedAnswer
 
-__all__ = ["Seal", "read_answer", "write_answer"]
-
 _LENGTH: Final = 4
 _NONCE: Final = 12
 _KEYS: Final = frozenset({16, 32})

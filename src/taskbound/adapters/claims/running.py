@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Running"]
 
 _TRIES: Final = 16
 _MODE: Final = 0o600

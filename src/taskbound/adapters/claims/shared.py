@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from taskbound.core.token import Claim
     from taskbound.core.token.served import Beginning, ServedAnswer, Serving
 
-__all__ = ["Asked", "SharedClaims"]
 
 Asked: TypeAlias = BeginRequest | AnswerRequest | UseProof
 """What is asked of the daemon."""

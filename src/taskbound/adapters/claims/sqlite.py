@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from taskbound.core.token import Claim
     from taskbound.core.token.served import Beginning, Serving
 
-__all__ = ["SqliteClaims"]
 
 _VERSION: Final = 1
 _BUSY: Final = 5.0

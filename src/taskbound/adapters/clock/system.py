@@ -26,7 +26,6 @@ from taskbound.core.clock import Duration, Instant, advance
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SystemChance", "SystemClock", "elapsed"]
 
 _MICROSECOND: Final = 1_000
 _MILLISECOND: Final = 1_000_000

@@ -31,16 +31,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.http.kept import HttpKept
 
-__all__ = [
-    "ANSWER",
-    "HttpAddress",
-    "HttpAnswer",
-    "HttpConnection",
-    "HttpLostError",
-    "HttpUnreachedError",
-    "LookUp",
-    "look_up",
-]
 
 LookUp = Callable[[str, int], Sequence[str]]
 """The addresses of a host's name."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import socket
     from http.client import HTTPConnection
 
-__all__ = ["HttpKept", "Kept"]
 
 _MOST: Final = 4
 """As many as a target has workers."""

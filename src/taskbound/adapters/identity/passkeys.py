@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.person_key import PersonKey
     from taskbound.wire.passkey import Registration
 
-__all__ = ["passkey_counter", "read_passkey", "verify_passkey"]
 
 _ALGORITHM: Final = 3
 """The label of the algorithm in a COSE key (RFC 9052 §7.1)."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.person_key import PersonKey
     from taskbound.wire.openssh import SshPublic, SshSignature
 
-__all__ = ["PersonSignatures"]
 
 _HALF: Final = 32
 

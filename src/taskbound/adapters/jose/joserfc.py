@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.jose import Compact, Jwk
 
-__all__ = ["JoserfcCheck"]
 
 _KEPT: Final = 1_024
 """Public keys that are kept ready; the one that was used longest ago goes first."""

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["assertion", "statement"]
 
 _LIFE: Final = 60
 _DIGITS: Final = 342

@@ -13,7 +13,6 @@ from taskbound.wire.frame import FrameBuffer, decode_frame, encode_frame
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["BrokerSilentError", "BrokerUnwillingError", "ask_broker_key"]
 
 _PATIENCE: Final = 15.0
 """Seconds until a broker that a daemon starts just now has to listen, and then to answer."""

@@ -7,8 +7,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from taskbound.core.audit import SignatureWrongError
 
-__all__ = ["Ed25519Key", "verify_ed25519"]
-
 
 class Ed25519Key:
     """A private key in memory; it is in no repr, and only `file` writes it anywhere."""

@@ -31,7 +31,6 @@ from taskbound.wire.jose.curve import P256_ORDER
 if TYPE_CHECKING:
     from taskbound.wire.jose import Jwk
 
-__all__ = ["Es256Key", "public_text", "raw_signature", "read_pem", "require_signed"]
 
 _ECDSA: Final = ECDSA(SHA256())
 _HALF: Final = 32

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["MAX_HANDED", "MAX_VALUE", "MAX_VALUES", "AskerKey", "hand"]
 
 MAX_VALUES: Final = 32
 """Names of what is handed out, open and secret together."""

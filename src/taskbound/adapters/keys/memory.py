@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.audit import EMPTY_ROOT, Checkpoint
 
-__all__ = ["MemorySignedHeads"]
-
 
 class MemorySignedHeads:
     """Remembers per log the newest checkpoint that was about to be signed."""

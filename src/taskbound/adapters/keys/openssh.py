@@ -25,8 +25,6 @@ from cryptography.hazmat.primitives.serialization import (
 
 from taskbound.core.target import BadAdminAccessError
 
-__all__ = ["make_key", "public_half"]
-
 _LEAST: Final = 2_048
 
 

@@ -23,8 +23,6 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.tool import BadSecretError, Binding, parse_slot, require_secret
 from taskbound.wire.secret import ALGORITHM, ENCRYPTION, OWN, header_of, require_for
 
-__all__ = ["OtherKeyError", "SealingKey", "seal", "thumbprint"]
-
 _PUBLIC: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _REGISTRY: Final = jwe.JWERegistry(
     header_registry={

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.http import HttpKept
     from taskbound.core.action import JsonValue
 
-__all__ = ["BaoAnswer", "BaoConnection"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaoAnswer:

@@ -52,7 +52,6 @@ from taskbound.core.errors import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["AgentLimits", "NoAgentError", "SshAgent", "make_folder", "serve_agent"]
 
 _log = logging.getLogger(__name__)
 _CREDENTIALS: Final = struct.Struct("3i")

@@ -32,7 +32,6 @@ from taskbound.core.errors import MalformedError
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
 
-__all__ = ["BadSshKeyError", "SshIdentity"]
 
 _Key: TypeAlias = Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _CURVES: Final[dict[str, tuple[str, hashes.HashAlgorithm]]] = {

@@ -15,18 +15,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "FAILURE",
-    "BadAgentMessageError",
-    "ListKeys",
-    "OtherRequest",
-    "SignWith",
-    "listed",
-    "parse_request",
-    "signed",
-    "string",
-    "take_message",
-]
 
 _LENGTH: Final = 4
 _LIST: Final = 11

@@ -11,8 +11,6 @@ from taskbound.ports.target import NameTakenError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["UnderWay"]
-
 
 class UnderWay:
     """Safe from any thread."""

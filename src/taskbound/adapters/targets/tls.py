@@ -9,8 +9,6 @@ from taskbound.core.target import BadTargetError
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["require_tls"]
-
 
 class _Place(Protocol):
     @property

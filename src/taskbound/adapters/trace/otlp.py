@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.trace import Span
 
-__all__ = ["OtlpSpans"]
 
 _log = logging.getLogger(__name__)
 QUEUE: Final = 4096

@@ -34,7 +34,6 @@ from taskbound.core.action.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MAX_INTEGER", "JsonValue", "canonical", "number_text", "quote"]
 
 JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
 

@@ -28,7 +28,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["ACTION_VERSION", "Action", "Frame", "make_action"]
 
 ACTION_VERSION: Final = 1
 """The version of what stands in a digest; another composition is another version."""

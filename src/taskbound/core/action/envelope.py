@@ -17,8 +17,6 @@ from taskbound.core.action.errors import (
 )
 from taskbound.core.action.escape import escape_text
 
-__all__ = ["members"]
-
 _OPEN: Final = re.compile(r"[ \t\n\r]*\{")
 _KEY: Final = re.compile(r'[ \t\n\r]*("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*:[ \t\n\r]*', re.DOTALL)
 _NEXT: Final = re.compile(r"[ \t\n\r]*([,}])")

@@ -4,23 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import MalformedError
 
-__all__ = [
-    "ByteOrderMarkError",
-    "DuplicateKeyError",
-    "EmptyDocumentError",
-    "LoneSurrogateError",
-    "NotAnObjectError",
-    "NotFiniteError",
-    "NotJsonError",
-    "NotUtf8Error",
-    "NumberRangeError",
-    "TooDeepError",
-    "TooLargeError",
-    "TooManyPartsError",
-    "TrailingDataError",
-    "UnwritableError",
-]
-
 
 class TooLargeError(MalformedError):
     """The document has more bytes than may be read."""

@@ -21,7 +21,6 @@ from taskbound.core.action.text import places_in
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-__all__ = ["escape_rest", "escape_text"]
 
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _SHORT_ROW: Final = 3

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["TextFlag", "flag_text"]
 
 _FLAGS: Final = 256
 _WORK: Final = 100_000

@@ -53,7 +53,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["LIMITS", "Limits", "parse_document", "parse_object", "require_shape", "require_size"]
 
 _MARK: Final = b"\xef\xbb\xbf"
 _SPACE: Final = " \t\n\r"

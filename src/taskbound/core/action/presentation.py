@@ -20,18 +20,6 @@ from taskbound.core.errors import MalformedError
 from taskbound.core.quick import quick
 from taskbound.core.truth import NoTruth
 
-__all__ = [
-    "Duplicate",
-    "KeyReusedError",
-    "KeySyntaxError",
-    "New",
-    "Presentation",
-    "PriorAction",
-    "PriorAnswer",
-    "present",
-    "require_key",
-]
-
 _LONGEST: Final = 200
 
 

@@ -13,7 +13,6 @@ from taskbound.core.action.state import ActionState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["INSTEAD", "instead_of"]
 
 _WAIT: Final = "wait for the answer to the first call; do not repeat it"
 _ANEW: Final = "it did not run; call again with another id"

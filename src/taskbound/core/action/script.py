@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
 
-__all__ = ["impostors", "is_lookalike", "is_mixed", "script_of"]
 
 # Words that mix these are ordinary (UTS 39 §5.2, "highly restrictive").
 _EAST_ASIAN: Final = frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC"})

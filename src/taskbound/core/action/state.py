@@ -23,19 +23,6 @@ from typing import Final
 from taskbound.core.errors import DeniedError
 from taskbound.core.transition import Transitions
 
-__all__ = [
-    "ACTION_TRANSITIONS",
-    "BEGINNINGS",
-    "GIVES_BACK",
-    "TERMINAL",
-    "ActionEvent",
-    "ActionState",
-    "CredentialWrittenError",
-    "TokenIssuedError",
-    "advance",
-    "require_unsent",
-]
-
 
 class ActionState(Enum):
     """Where an action stands."""

@@ -32,7 +32,6 @@ from taskbound.core.action.script import impostors, is_lookalike, is_mixed, scri
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["UNICODE_VERSION", "TextKind", "kind_of", "kinds_in", "places_in"]
 
 UNICODE_VERSION: Final = unicodedata.unidata_version
 """The version of the character database behind these answers."""

@@ -38,20 +38,6 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
 
-__all__ = [
-    "AMENDMENT_LIFTER",
-    "AMENDMENT_TRANSITIONS",
-    "AMENDMENT_VERSION",
-    "AmendmentEvent",
-    "AmendmentFate",
-    "AmendmentGround",
-    "AmendmentQuestion",
-    "AmendmentState",
-    "amendment_fate",
-    "amendment_lifters",
-    "parse_amendment",
-    "require_amendment_answer",
-]
 
 AMENDMENT_VERSION: Final = 1
 """The version of what stands in the digest; another composition is another version."""

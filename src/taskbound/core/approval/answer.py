@@ -25,7 +25,6 @@ from taskbound.core.tool import parse_tool_name
 if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
 
-__all__ = ["WITNESS", "ReadingTool", "digest_of", "parse_reading", "read_for"]
 
 WITNESS: Final = "the gateway, which runs under the agent's account: it shows change and proves nothing"
 """Whose word an answer is, as people read and sign it."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.errors import DeniedError
 
-__all__ = ["Check", "Shown", "parse_checks", "settled_at", "shown_by"]
 
 _CHECK: Final = re.compile(r"([1-9][0-9]{0,5}):(.+)", re.DOTALL)
 _LEAST: Final = 30

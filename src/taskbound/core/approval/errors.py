@@ -4,34 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError
 
-__all__ = [
-    "AlreadyAnsweredError",
-    "ApprovalOverError",
-    "BadPlanError",
-    "BadProbeError",
-    "BadStatementError",
-    "DeniedBeforeError",
-    "NarrowedBeforeError",
-    "NarrowedRefusedError",
-    "NoApproverError",
-    "NotEntitledError",
-    "NotNarrowerError",
-    "OperandOutsideError",
-    "OperandUnreadableError",
-    "OtherQuestionError",
-    "PlanOpenError",
-    "PlanRefusedError",
-    "SignedTogetherError",
-    "StatementTimeError",
-    "TooLongToShowError",
-    "TooManyHoldsError",
-    "TooManyQuestionsError",
-    "UnknownApprovalError",
-    "UnliftableError",
-    "UnreadablePlanError",
-    "UnreadableQuestionError",
-]
-
 
 class UnliftableError(DeniedError):
     """What would lift the hold is nothing that can be given here."""

@@ -27,18 +27,6 @@ if TYPE_CHECKING:
     from taskbound.core.approval.quorum import Answer
     from taskbound.core.clock import Instant
 
-__all__ = [
-    "AgentLoad",
-    "ApprovalLimits",
-    "BadLimitsError",
-    "Display",
-    "Pace",
-    "PersonLoad",
-    "Seen",
-    "pace_of",
-    "parse_limits",
-    "weigh",
-]
 
 _SECOND: Final = 1_000_000
 _HOUR: Final = 3600 * _SECOND

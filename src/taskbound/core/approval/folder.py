@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import posixpath
 
-__all__ = ["is_folder"]
-
 
 def is_folder(path: str) -> bool:
     """Whether it is an absolute path in normal form, all of which can be printed."""

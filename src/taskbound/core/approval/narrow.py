@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.scope import Grant, Scope
 
-__all__ = ["Change", "change_words", "changes", "require_narrower"]
 
 Way: TypeAlias = "tuple[str | int, ...]"
 

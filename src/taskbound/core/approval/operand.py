@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["FINDINGS", "NO_ROW", "Operand", "ProbeKind", "differing", "parse_operand"]
-
 
 class ProbeKind(Enum):
     """How the thing behind an argument is looked at."""

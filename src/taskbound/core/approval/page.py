@@ -20,8 +20,6 @@ from taskbound.core.scope.constraints.address import read_address
 from taskbound.core.scope.constraints.host import is_name
 from taskbound.core.scope.constraints.url import PORTS, ReadUrl, read_url
 
-__all__ = ["PageRoot", "parse_root"]
-
 _SCHEMES: Final = ("https", "http")
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.approval.question import Question
 
-__all__ = ["PLAN_VERSION", "Plan", "parse_plan"]
 
 PLAN_VERSION: Final = 1
 """The version of what stands in the digest; another composition is another version."""

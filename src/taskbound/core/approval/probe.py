@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["MOST_LOOKS", "Look", "Probe", "looks_of", "parse_probe", "parse_probes"]
 
 MOST_LOOKS: Final = 16
 """Things that are looked at for one call."""

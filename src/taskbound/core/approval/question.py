@@ -42,19 +42,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.policy.step_up import StepUp
 
-__all__ = [
-    "AGENT",
-    "APPROVAL_VERSION",
-    "FIRST",
-    "First",
-    "Need",
-    "NeedKind",
-    "Question",
-    "needs_of",
-    "parse_lifter",
-    "parse_question",
-    "steps_of",
-]
 
 APPROVAL_VERSION: Final = 1
 """The version of what stands in the digest; another composition is another version."""

@@ -40,20 +40,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity import Group, Person
     from taskbound.core.policy.step_up import StepUp
 
-__all__ = [
-    "Answer",
-    "AnswerSignIn",
-    "Circle",
-    "askable",
-    "missing",
-    "require_askable",
-    "require_entitled",
-    "require_signed_in",
-    "require_wanted",
-    "retries_covered",
-    "yes_of",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerSignIn:

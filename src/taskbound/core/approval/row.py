@@ -20,8 +20,6 @@ from taskbound.core.approval.errors import BadProbeError
 from taskbound.core.approval.folder import is_folder
 from taskbound.core.dataclass import dataclass
 
-__all__ = ["POSTGRESQL", "SQLITE", "RowPlace", "parse_row"]
-
 SQLITE: Final = "sqlite"
 POSTGRESQL: Final = "postgresql"
 _PARTS: Final = ("port", "database", "user", "schema", "table", "key", "version")

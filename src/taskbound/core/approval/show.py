@@ -16,8 +16,6 @@ from taskbound.core.approval.sheet.values import SheetOf
 if TYPE_CHECKING:
     from taskbound.core.approval.sheet.values import PlanSheetOf
 
-__all__ = ["require_showable"]
-
 
 def require_showable(of: SheetOf | PlanSheetOf) -> None:
     """Go on only with what a person can be shown whole.

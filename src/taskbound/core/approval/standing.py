@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from taskbound.core.approval.question import Question
     from taskbound.core.clock import Instant
 
-__all__ = ["Befallen", "Ground", "befallen"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:

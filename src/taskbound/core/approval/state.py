@@ -15,15 +15,6 @@ from typing import Final
 from taskbound.core.action import ActionEvent
 from taskbound.core.transition import Transitions
 
-__all__ = [
-    "APPROVAL_TRANSITIONS",
-    "BEFALLS",
-    "OPEN",
-    "ApprovalEvent",
-    "ApprovalState",
-    "advance_approval",
-]
-
 
 class ApprovalState(Enum):
     """Where an approval stands."""

@@ -24,15 +24,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from taskbound.core.approval.question import Question
 
-__all__ = [
-    "MOST_RETRIES",
-    "AnswerKind",
-    "Statement",
-    "Subject",
-    "parse_statement",
-    "render_statement",
-    "require_answers",
-]
 
 MOST_RETRIES: Final = 3
 """Retries that one answer may cover (rule 6)."""

@@ -28,15 +28,6 @@ if TYPE_CHECKING:
     from taskbound.core.approval.question import Question
     from taskbound.core.approval.quorum import Circle
 
-__all__ = [
-    "LEAST_STEPS",
-    "MOST_STEPS",
-    "fates_of_denial",
-    "require_length",
-    "require_one_answer",
-    "step_words",
-    "why_plan_over",
-]
 
 LEAST_STEPS: Final = 2
 MOST_STEPS: Final = 20

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from taskbound.core.approval.question import Need, Question
     from taskbound.core.approval.quorum import Circle
 
-__all__ = ["waiting_words"]
-
 
 def waiting_words(question: Question, circle: Circle) -> str:
     """The sentence about this question, by the people of now."""

@@ -37,16 +37,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit.events import Event
     from taskbound.core.clock import Instant
 
-__all__ = [
-    "Chain",
-    "ChainVerifier",
-    "Chains",
-    "Grown",
-    "Head",
-    "extend_chain",
-    "parse_head",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Head:

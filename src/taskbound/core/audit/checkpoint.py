@@ -19,7 +19,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from taskbound.core.audit.note import VerifierKey, Verify
 
-__all__ = ["MAX_SIZE", "Checkpoint", "open_checkpoint", "parse_checkpoint"]
 
 MAX_SIZE: Final = (1 << 63) - 1
 """Records in the largest log."""

@@ -24,7 +24,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["LIMITS", "Field", "fit_event", "parse_event", "render_any", "render_event"]
 
 Field: TypeAlias = str | int | bool | tuple[str, ...]
 """What a field may hold (the wire law's rule 3)."""

@@ -20,40 +20,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import MalformedError, UnavailableError
 
-__all__ = [
-    "ChainBrokenError",
-    "ChainUnopenedError",
-    "CheckpointForkedError",
-    "CheckpointMalformedError",
-    "CheckpointMissingError",
-    "ClaimMismatchError",
-    "ConsistencyWrongError",
-    "EventUnknownError",
-    "ExportMalformedError",
-    "ExportTruncatedError",
-    "HeadMissingError",
-    "InclusionWrongError",
-    "LogEmptyError",
-    "LogForkedError",
-    "LogTruncatedError",
-    "NoteMalformedError",
-    "OriginMismatchError",
-    "ProofMalformedError",
-    "RecordMalformedError",
-    "RecordRepeatedError",
-    "RecordTooLargeError",
-    "RecordVersionError",
-    "RootMismatchError",
-    "SequenceGapError",
-    "SignatureMissingError",
-    "SignatureWrongError",
-    "TamperedError",
-    "TileMissingError",
-    "TimeBackwardsError",
-    "VerifierKeyError",
-    "WriterForkError",
-]
-
 
 class TamperedError(MalformedError):
     """The log, or what vouches for it, is not what it claims to be."""

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit.log import Verified
     from taskbound.core.audit.note import VerifierKey, Verify
 
-__all__ = ["MAX_LINE", "parse_header", "render_export", "verify_export"]
 
 MAX_LINE: Final = 64 * MAX_NOTE
 """Bytes in the longest line: that of the checkpoints."""

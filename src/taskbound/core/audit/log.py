@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit.note import VerifierKey, Verify
     from taskbound.core.audit.record import Record
 
-__all__ = ["LogVerifier", "Verified", "verify_log"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified(NoTruth):

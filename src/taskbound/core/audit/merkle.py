@@ -16,20 +16,6 @@ from taskbound.core.audit.errors import ConsistencyWrongError, InclusionWrongErr
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = [
-    "EMPTY_ROOT",
-    "HASH_SIZE",
-    "MAX_PROOF",
-    "Nodes",
-    "fold",
-    "leaf_hash",
-    "node_hash",
-    "prove_consistency",
-    "prove_inclusion",
-    "root",
-    "verify_consistency",
-    "verify_inclusion",
-]
 
 HASH_SIZE = 32
 """Bytes in a hash."""

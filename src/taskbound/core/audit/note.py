@@ -27,22 +27,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "COSIGNER",
-    "LOG",
-    "MAX_NOTE",
-    "NoteSignature",
-    "OpenNote",
-    "UnverifiedNote",
-    "VerifierKey",
-    "Verify",
-    "make_verifier_key",
-    "open_note",
-    "parse_note",
-    "parse_verifier_key",
-    "read_base64",
-    "render_note",
-]
 
 LOG: Final = 0x01
 """Key type: Ed25519 over the note's text."""

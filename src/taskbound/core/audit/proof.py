@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit.note import VerifierKey, Verify
     from taskbound.core.audit.record import Record
 
-__all__ = ["Included", "Proof", "parse_proof", "render_proof", "verify_proof"]
 
 _FIRST: Final = "c2sp.org/tlog-proof@v1"
 _INDEX: Final = re.compile(r"index (0|[1-9][0-9]{0,18})", re.ASCII)

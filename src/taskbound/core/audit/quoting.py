@@ -15,7 +15,6 @@ from taskbound.core.audit.errors import RecordMalformedError
 if TYPE_CHECKING:
     from taskbound.core.audit.events import ActionDecided
 
-__all__ = ["quote_text", "quote_texts", "quote_truth", "quote_whole", "render_decided"]
 
 _WHOLE_LIMIT: Final = (1 << 53) - 1
 

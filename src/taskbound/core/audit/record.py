@@ -24,17 +24,6 @@ from taskbound.core.quick import quick
 if TYPE_CHECKING:
     from taskbound.core.audit.events import Event
 
-__all__ = [
-    "MAX_RECORD",
-    "NO_HASH",
-    "VERSION",
-    "Record",
-    "Sealed",
-    "parse_record",
-    "record_bytes",
-    "require_name",
-    "seal",
-]
 
 VERSION: Final = 1
 """The version of the form (rule 2)."""

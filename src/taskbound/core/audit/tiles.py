@@ -18,17 +18,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "EMPTY_FRONTIER",
-    "TILE_WIDTH",
-    "Frontier",
-    "Growth",
-    "Tile",
-    "TileNodes",
-    "TileReader",
-    "grow",
-    "restore_frontier",
-]
 
 TILE_HEIGHT: Final = 8
 TILE_WIDTH: Final = 1 << TILE_HEIGHT

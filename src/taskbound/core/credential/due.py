@@ -25,7 +25,6 @@ from taskbound.core.credential.values import NEVER, handed_out_until, is_renewin
 if TYPE_CHECKING:
     from taskbound.core.credential.values import Credential
 
-__all__ = ["LONGEST_WAIT", "MINTED_WITHIN", "OVERDUE", "Step", "age_of", "due_of", "is_overdue", "step_of"]
 
 MINTED_WITHIN: Final = seconds(10)
 """How long a row waits for a broker."""

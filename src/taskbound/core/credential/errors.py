@@ -4,23 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
-__all__ = [
-    "BadCredentialLifeError",
-    "BadHandedError",
-    "BadMarkError",
-    "BadRecipientError",
-    "CredentialHeldError",
-    "ForeignNameError",
-    "HandOutOverError",
-    "LeaseHeldError",
-    "LeaseLostError",
-    "NoRecipientError",
-    "NotRenewableError",
-    "RenewalNotLaterError",
-    "RenewalUnderWayError",
-    "UnwantedRecipientError",
-]
-
 
 class BadMarkError(MalformedError):
     """That can't mark the names of an installation."""

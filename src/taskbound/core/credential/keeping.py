@@ -23,7 +23,6 @@ from taskbound.core.tool.slot import Slot
 if TYPE_CHECKING:
     from taskbound.core.credential.values import Credential
 
-__all__ = ["is_unbegun", "kept_binding", "lost_until"]
 
 _FIRST: Final = 1
 """A credential is minted once: there is no second value."""

@@ -21,7 +21,6 @@ from taskbound.core.credential.values import NEVER, Lease
 if TYPE_CHECKING:
     from taskbound.core.credential.values import Credential
 
-__all__ = ["LATE", "LEASE", "MARGIN", "is_leased", "is_never_begun", "let_go", "require_lease", "take_lease"]
 
 LEASE: Final = seconds(10)
 """How long a lease lasts: another broker goes on within 15 s of a kill."""

@@ -27,25 +27,6 @@ from taskbound.core.credential.values import NEVER, RenewalState, handed_out_unt
 if TYPE_CHECKING:
     from taskbound.core.credential.values import Credential, Renewal
 
-__all__ = [
-    "acknowledge",
-    "begin_mint",
-    "begin_renewal",
-    "begin_revocation",
-    "end_credential",
-    "end_unsent",
-    "fail_renewal",
-    "fail_revocation",
-    "keep_end",
-    "leave_credential",
-    "prolong_credential",
-    "prove_gone",
-    "prove_still_gone",
-    "reappear",
-    "renew_credential",
-    "show_credential",
-]
-
 
 def begin_mint(credential: Credential, now: Instant) -> Credential:
     """A broker takes it in hand to mint it.

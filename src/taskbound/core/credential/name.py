@@ -18,16 +18,6 @@ from taskbound.core.credential.errors import BadMarkError, ForeignNameError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = [
-    "ID_PREFIX",
-    "MARK_LENGTH",
-    "MINTED",
-    "id_of",
-    "name_of",
-    "parse_mark",
-    "pattern_of",
-    "prefix_of",
-]
 
 ID_PREFIX: Final = "crd"
 """What the ids of credentials begin with (`ports.clock.Chance.name`)."""

@@ -17,8 +17,6 @@ from typing import Final
 
 from taskbound.core.credential.errors import BadRecipientError, NoRecipientError, UnwantedRecipientError
 
-__all__ = ["parse_recipient", "require_recipient"]
-
 _TEXT: Final = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 """32 bytes: the last character has two bits that are zero (rule 1)."""
 _PRIME: Final = 2**255 - 19

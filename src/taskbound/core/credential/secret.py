@@ -13,8 +13,6 @@ from base64 import urlsafe_b64encode
 from typing import Final
 from zlib import crc32
 
-__all__ = ["SECRET_BYTES", "find_secrets", "spell_secret"]
-
 SECRET_BYTES: Final = 32
 _PREFIX: Final = "tbs_"
 _BODY: Final = 43

@@ -26,16 +26,6 @@ from typing import Final
 
 from taskbound.core.transition import Transitions
 
-__all__ = [
-    "BEGINNINGS",
-    "CREDENTIAL_TRANSITIONS",
-    "LIVE",
-    "MAY_EXIST",
-    "CredentialEvent",
-    "CredentialState",
-    "advance",
-]
-
 
 class CredentialState(Enum):
     """Where a credential stands; the values are what rows and records hold."""

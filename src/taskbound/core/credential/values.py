@@ -26,25 +26,6 @@ from taskbound.core.credential.errors import BadCredentialLifeError
 from taskbound.core.credential.state import CredentialState
 from taskbound.core.dataclass import dataclass
 
-__all__ = [
-    "GRACE",
-    "HANDED_OUT_WITHIN",
-    "NEVER",
-    "SHORTEST",
-    "Credential",
-    "Lease",
-    "Renewal",
-    "RenewalState",
-    "credential_of",
-    "end_in_target",
-    "end_of",
-    "handed_out_until",
-    "is_canary",
-    "is_renewing",
-    "last_use",
-    "latest_end",
-]
-
 NEVER: Final = Instant(0)
 """The instant of what has not happened, and of what is not due."""
 GRACE: Final = seconds(60)

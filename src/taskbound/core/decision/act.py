@@ -16,8 +16,6 @@ from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.quick import quick
 
-__all__ = ["CHANGES", "ActHistory", "AttemptGround", "changed_since"]
-
 _NEVER: Final = Instant(0)
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.core.task import TaskHead
 
-__all__ = ["require_renewable", "why_too_short"]
-
 
 def why_too_short(proposal: Proposal, tasks: Mapping[str, TaskHead], now: Instant) -> TaskboundError | None:
     """Why no credential is written down that would live so long; None where one is, or none is asked for."""

@@ -33,17 +33,6 @@ if TYPE_CHECKING:
     from taskbound.core.decision.values import Proposal
     from taskbound.core.errors import TaskboundError
 
-__all__ = [
-    "PAUSES",
-    "HoldBook",
-    "HoldOverError",
-    "HoldPlaces",
-    "Narrowed",
-    "OpenHold",
-    "PlanPlace",
-    "Waiting",
-]
-
 
 PAUSES: Final = frozenset({"too-many-holds", "too-many-questions"})
 """Codes of refusals that pause the task: people are not asked on."""

@@ -15,8 +15,6 @@ from typing import Final
 from taskbound.core.clock import Instant, minutes
 from taskbound.core.errors import DeniedError
 
-__all__ = ["AFAR", "MOST_OPEN", "TooManyOpenError", "due_of", "is_afar"]
-
 AFAR: Final = "net"
 """What the names of such requests begin with."""
 _OUTCOME: Final = minutes(10)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from taskbound.core.target import Renewable
     from taskbound.core.task import TaskHead
 
-__all__ = ["Answered", "Locked", "Settled", "Settlement"]
 
 _NO_PLACES: Final = HoldPlaces(holds={}, unaskable={}, room={}, hourly={}, superseded={}, anew={})
 

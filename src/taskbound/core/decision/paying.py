@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.decision.values import Proposal
 
-__all__ = ["require_payable", "take_paid"]
-
 
 def take_paid(paid: Paid, task: str, left: dict[str, dict[str, int]]) -> None:
     """Take it from what is left, by task and limit."""

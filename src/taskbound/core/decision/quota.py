@@ -15,7 +15,6 @@ from taskbound.core.errors import DeniedError
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
 
-__all__ = ["Allowance", "Dropped", "Quota", "TooManyRefusalsError"]
 
 WINDOW: Final = 10_000_000
 """µs for which dropped refusals are counted before a record says how many there were."""

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from taskbound.core.decision.values import Basis
     from taskbound.core.errors import TaskboundError
 
-__all__ = ["ActHistory", "Locked", "Settled", "Settlement", "presentation_names", "settle"]
 
 _UNKNOWN_ACT: Final = ActHistory()
 LOOK_LIFE: Final = 5_000_000

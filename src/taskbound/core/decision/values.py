@@ -21,25 +21,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Covered
     from taskbound.core.target import Life
 
-__all__ = [
-    "Basis",
-    "Decision",
-    "Evaluated",
-    "Hold",
-    "Holding",
-    "Narrows",
-    "Permit",
-    "Planned",
-    "Presented",
-    "Proposal",
-    "Reason",
-    "Refuse",
-    "Repeated",
-    "Stale",
-    "Verdict",
-    "refusal",
-]
-
 
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)

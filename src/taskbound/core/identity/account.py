@@ -27,15 +27,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.identity.oidc import IdentityIssuer
 
-__all__ = [
-    "Account",
-    "AccountTakenError",
-    "BadSubjectError",
-    "UnknownAccountError",
-    "claimed_groups",
-    "parse_groups",
-    "parse_subject",
-]
 
 _LONGEST: Final = 512
 _MOST: Final = 64

@@ -26,19 +26,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.person import Person
     from taskbound.core.scope import Scope
 
-__all__ = [
-    "AGENT_TRANSITIONS",
-    "Agent",
-    "AgentEvent",
-    "AgentState",
-    "acknowledge",
-    "lacks",
-    "move_agent",
-    "require_active",
-    "require_approver",
-    "require_complete",
-]
-
 
 class AgentState(Enum):
     """What may happen to an agent's tasks."""

@@ -19,14 +19,6 @@ from taskbound.core.token.values import agent_name
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
 
-__all__ = [
-    "ASSERTION_LIFE",
-    "AgentKey",
-    "NotAgentProcessError",
-    "UnknownAgentKeyError",
-    "client_of",
-    "selector_of_key",
-]
 
 ASSERTION_LIFE: Final[Duration] = seconds(60)
 """How long what is signed with such a key lives (rule 3)."""

@@ -21,16 +21,6 @@ from taskbound.core.errors import DeniedError, MalformedError
 if TYPE_CHECKING:
     from taskbound.core.identity.proof import Principal
 
-__all__ = [
-    "KEPT",
-    "KEY_LENGTH",
-    "AnswerUnknownError",
-    "Answered",
-    "BadRequestKeyError",
-    "answer_to",
-    "answered_of",
-    "parse_request_key",
-]
 
 KEPT: Final = hours(24)
 KEY_LENGTH: Final = 128

@@ -11,8 +11,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from taskbound.core.identity.proof import WorkloadKind
 
-__all__ = ["Credential"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:

@@ -34,21 +34,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.person import Person
     from taskbound.core.identity.person_key import Namespace, PersonKey
 
-__all__ = [
-    "COOLING",
-    "ENROLLS",
-    "ExposedPersonKeyError",
-    "KeyFile",
-    "UnvouchedError",
-    "Vouching",
-    "custody_of",
-    "enroll",
-    "enrollment_statement",
-    "require_custody",
-    "require_voucher",
-    "usable_from",
-    "vouching_of",
-]
 
 COOLING: Final[Duration] = hours(24)
 """How long a key waits until its word counts (rule 2)."""

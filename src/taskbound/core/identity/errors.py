@@ -4,20 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError
 
-__all__ = [
-    "BadNameError",
-    "BadRiskError",
-    "InactiveAgentError",
-    "MonitorCodeError",
-    "NoProofError",
-    "NotAnsweringError",
-    "NotOwnerError",
-    "OwnRiskError",
-    "SameRiskError",
-    "UnknownIdentityError",
-    "UnprovenError",
-]
-
 
 class BadNameError(MalformedError):
     """A name that could be mistaken for another or can't be shown."""

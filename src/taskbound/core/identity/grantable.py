@@ -28,19 +28,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Grant
     from taskbound.core.scope.algebra import Uncovered
 
-__all__ = [
-    "BadGrantableError",
-    "NotGiverError",
-    "OutsideGrantableError",
-    "Reach",
-    "misses",
-    "parse_grantable",
-    "reach_of",
-    "require_giver",
-    "require_grantable",
-    "uncovered_words",
-    "why_not",
-]
 
 _TOLD = 3
 

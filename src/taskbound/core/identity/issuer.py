@@ -13,8 +13,6 @@ from typing import Final
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError
 
-__all__ = ["BadIssuerError", "Issuer", "IssuerExistsError", "UnknownIssuerError", "parse_issuer_text"]
-
 _LONGEST: Final = 255
 
 

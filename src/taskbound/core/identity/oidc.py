@@ -28,14 +28,6 @@ from taskbound.core.tool.oauth.errors import BadClientError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "IdentityIssuer",
-    "IssuerInUseError",
-    "IssuerUse",
-    "UnknownIdentityIssuerError",
-    "parse_identity_issuer",
-    "require_alone",
-]
 
 _LONGEST_NAME: Final = 32
 _FILE: Final = re.compile(r"/[ -~]{1,1023}", re.ASCII)

@@ -21,29 +21,6 @@ from typing import Final
 from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.person_key import BadPersonKeyError, BadSignatureError
 
-__all__ = [
-    "SITE",
-    "ClientData",
-    "CountsBackError",
-    "DeviceData",
-    "PasskeyAbsentError",
-    "PasskeyAlgorithm",
-    "PasskeyAlgorithmError",
-    "PasskeyChallengeError",
-    "PasskeyCopyError",
-    "PasskeyFlagsError",
-    "PasskeyFramedError",
-    "PasskeyKeyError",
-    "PasskeyOriginError",
-    "PasskeySiteError",
-    "PasskeyTypeError",
-    "PasskeyUnreadableError",
-    "PasskeyUnverifiedError",
-    "Purpose",
-    "require_asked_here",
-    "require_device",
-]
-
 SITE: Final = "localhost"
 """What a browser keeps our passkeys for (the `rpId`)."""
 _ORIGIN: Final = re.compile(r"http://localhost:[1-9][0-9]{0,4}")

@@ -25,20 +25,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.scope import Scope
 
-__all__ = [
-    "OF_GROUP",
-    "Breadth",
-    "Claimed",
-    "Grantable",
-    "Group",
-    "PeerProof",
-    "Person",
-    "PersonState",
-    "group_named",
-    "human_of",
-    "humans",
-    "parse_name",
-]
 
 OF_GROUP: Final = "group:"
 """What a group's name begins with beside persons' names (rule 5)."""

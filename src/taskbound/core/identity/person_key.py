@@ -22,22 +22,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.identity.person import Person
 
-__all__ = [
-    "PERSON_KEY_TRANSITIONS",
-    "BadPersonKeyError",
-    "BadSignatureError",
-    "Custody",
-    "Namespace",
-    "NotStandingError",
-    "PersonKey",
-    "PersonKeyEvent",
-    "PersonKeyKind",
-    "PersonKeyState",
-    "move_person_key",
-    "require_standing",
-    "why_not_standing",
-]
-
 
 class BadPersonKeyError(MalformedError):
     """A public key that can't be read, or of a kind that nobody signs with here."""

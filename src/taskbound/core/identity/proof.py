@@ -18,19 +18,6 @@ from taskbound.core.identity.person import PeerProof
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
 
-__all__ = [
-    "AccountProof",
-    "BadBindingError",
-    "Binding",
-    "BindingKind",
-    "Principal",
-    "PrincipalKind",
-    "Proof",
-    "TokenProof",
-    "WorkloadKind",
-    "WorkloadProof",
-    "parse_binding",
-]
 
 _THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 

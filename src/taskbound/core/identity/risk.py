@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.agent import Agent
     from taskbound.core.identity.person import Person
 
-__all__ = ["Risk", "highest", "parse_risk", "parse_risk_reason", "set_level"]
 
 _REASON: Final = 500
 

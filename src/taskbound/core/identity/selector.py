@@ -31,19 +31,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.identity.proof import Binding
 
-__all__ = [
-    "BadSelectorError",
-    "SelectedTwiceError",
-    "Selector",
-    "SelectorOverlapError",
-    "Shown",
-    "UnknownSelectorError",
-    "UnselectedError",
-    "parse_selector",
-    "require_apart",
-    "select_agent",
-    "selector_id",
-]
 
 _LONGEST: Final = 512
 _MOST_TEXTS: Final = 16

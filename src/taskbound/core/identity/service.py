@@ -28,27 +28,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.identity.person import Person
 
-__all__ = [
-    "EVERY_TOOL",
-    "MOST_KEYS",
-    "MOST_SERVICES",
-    "MOST_TOOLS",
-    "OURS",
-    "BadServiceError",
-    "NotEnforcedError",
-    "Service",
-    "ServiceExistsError",
-    "ServiceKey",
-    "UnansweredServiceError",
-    "UnknownServiceError",
-    "UnknownServiceKeyError",
-    "parse_audience",
-    "parse_enforced",
-    "parse_service",
-    "require_answered_for",
-    "require_enforces",
-    "require_standing_key",
-]
 
 OURS: Final = frozenset({"api", "broker", "daemon", "egress", "front", "gateway", "network", "signer"})
 """Names that processes of ours have (rule 1)."""

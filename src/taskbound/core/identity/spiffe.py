@@ -16,21 +16,6 @@ from taskbound.core.action import escape_text
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError
 
-__all__ = [
-    "BadSpiffeIdError",
-    "BadSvidError",
-    "BadTrustDomainError",
-    "SpiffeId",
-    "SvidExpiredError",
-    "SvidFormError",
-    "SvidNotYetError",
-    "SvidSizeError",
-    "SvidUnprovenError",
-    "parse_spiffe_id",
-    "parse_trust_domain",
-    "require_workload",
-]
-
 _LONGEST: Final = 2_048
 _DOMAIN: Final = re.compile(r"[a-z0-9._-]{1,255}", re.ASCII)
 _ID: Final = re.compile(r"spiffe://([a-z0-9._-]{1,255})((?:/[A-Za-z0-9._-]+)*)", re.ASCII)

@@ -27,30 +27,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = [
-    "FACTS",
-    "LIVED",
-    "LOOKED",
-    "TIMED",
-    "TRIED",
-    "VOUCHED",
-    "Erred",
-    "Fact",
-    "FactKind",
-    "Forbid",
-    "Forbidden",
-    "Held",
-    "Permitted",
-    "PolicyAnswer",
-    "PolicyConclusion",
-    "PolicyProblem",
-    "PolicyReads",
-    "PolicyRequest",
-    "PolicySyntaxError",
-    "PolicyTool",
-    "PolicyTrace",
-    "conclude",
-]
 
 Fact: TypeAlias = "str | int | bool | tuple[str, ...]"
 """One fact's value; several texts are a set."""

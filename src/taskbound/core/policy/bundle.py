@@ -27,21 +27,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = [
-    "BASE_FILE",
-    "MAX_BUNDLE",
-    "MAX_FILES",
-    "BadBundleError",
-    "DamagedBundleError",
-    "PolicyBundle",
-    "bundle_digest",
-    "pack",
-    "require_names",
-    "require_own",
-    "text_of",
-    "unpack",
-    "whole",
-]
 
 BASE_FILE: Final = "base.cedar"
 MAX_BUNDLE: Final = 3 * 1_048_576

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from taskbound.core.policy.case_parts import Expectation
     from taskbound.core.scope import Scope
 
-__all__ = ["PolicyCase", "parse_cases", "request_of"]
 
 _MOST: Final = 10_000
 _MEMBERS: Final = frozenset({"name", "namespace", "agent", "tool", "arguments", "facts", "scope", "expect"})

@@ -14,17 +14,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.policy.answer import PolicyConclusion
 
-__all__ = [
-    "OUTSIDE",
-    "BadCaseError",
-    "Expectation",
-    "expectation_of",
-    "fact_of",
-    "object_of",
-    "text_of",
-    "texts_of",
-    "words_of",
-]
 
 OUTSIDE: Final = "outside-scope"
 _NAME: Final = 200

@@ -20,17 +20,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.identity import Person
 
-__all__ = [
-    "AuthorActivatesError",
-    "InForce",
-    "MovedInForceError",
-    "NotInForceBeforeError",
-    "UnknownBundleError",
-    "require_activator",
-    "require_earlier",
-    "require_unmoved",
-]
-
 
 class AuthorActivatesError(DeniedError):
     """Who proposed a bundle wants to put it in force, and there is somebody else who could."""

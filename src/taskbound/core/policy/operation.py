@@ -34,20 +34,6 @@ if TYPE_CHECKING:
     from taskbound.core.policy.answer import PolicyAnswer
     from taskbound.core.policy.step_up import SignIn
 
-__all__ = [
-    "ALL_OPERATIONS",
-    "Allowed",
-    "Barred",
-    "Operation",
-    "OperationForbiddenError",
-    "OperationRequest",
-    "OperationVerdict",
-    "Resource",
-    "Right",
-    "conclude_operation",
-    "is_way_back",
-    "lift",
-]
 
 ALL_OPERATIONS: Final = "operation"
 """The group that every operation is in; each is in the group of its right as well."""

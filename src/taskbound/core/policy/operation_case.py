@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.policy.answer import Fact
 
-__all__ = ["OperationCase", "empty_fact", "parse_operation_case"]
 
 _MEMBERS: Final = frozenset(
     {"name", "namespace", "operation", "principal", "groups", "about", "above", "facts", "expect"}

@@ -11,8 +11,6 @@ from taskbound.core.policy.answer import FactKind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ABOVE", "FOUND", "OPERATION_FACTS", "About"]
-
 
 class About(Enum):
     """What an operation is about; the values are entity types of policies."""

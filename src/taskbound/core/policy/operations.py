@@ -20,7 +20,6 @@ from taskbound.core.policy.operation_facts import About
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["OPERATIONS"]
 
 _R, _P, _G, _W = Right.READ, Right.PERSON, Right.GIVER, Right.GATEWAY
 _READING: Final = frozenset({Right.READ, Right.ANYONE})

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
 
-__all__ = ["STEP_UP", "SignIn", "StepUp", "StepUpError", "asked_words", "parse_step_up", "unmet"]
 
 STEP_UP: Final = "step-up:(?:[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127})?(?:@[1-9][0-9]{0,5})?(?<!:)"
 """What such a lifter looks like."""

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.policy.answer import PolicyConclusion, PolicyRequest, PolicyTrace
 
-__all__ = ["Turn", "Turns", "turns"]
 
 _MOST: Final = 400
 _WORDS: Final[Mapping[str, tuple[str, ...]]] = {

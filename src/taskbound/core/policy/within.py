@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from taskbound.core.policy.answer import PolicyAnswer, PolicyConclusion, PolicyRequest, PolicyTrace
     from taskbound.core.scope import Covered, Scope
 
-__all__ = ["GrantsFor", "conclude_within", "grants_for", "turns_within"]
 
 _OUTSIDE: Final = "outside-scope"
 

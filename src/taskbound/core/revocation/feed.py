@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Event, Record
     from taskbound.core.clock import Instant
 
-__all__ = ["ENTRY_KINDS", "SILENT", "About", "Entry", "FeedBrokenError", "Heard", "Thing", "Turn", "entry_of"]
-
 
 class FeedBrokenError(UnavailableError):
     """What is said of the feed goes back behind what was heard, or is out of order."""

@@ -19,7 +19,6 @@ from taskbound.core.revocation.feed import ENTRY_KINDS, Entry, entry_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["earliest_of", "entries_in"]
 
 _MAY_BE: Final = re.compile(
     b'"kind":"(?:%b)"' % b"|".join(sorted(one.encode() for one in ENTRY_KINDS))

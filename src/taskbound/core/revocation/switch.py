@@ -10,8 +10,6 @@ from __future__ import annotations
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError
 
-__all__ = ["KillSwitch", "StoppedError", "require_not_stopped", "throw"]
-
 
 class StoppedError(DeniedError):
     """The kill switch is on: nothing is permitted in this namespace."""

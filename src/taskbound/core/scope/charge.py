@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.scope.limits import Rate
 
-__all__ = ["Charge", "Covered", "Exhausted", "Paid", "Payer", "Shortfall", "pay"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.grant import Grant, Scope
     from taskbound.core.tool.template import UriTemplate
 
-__all__ = ["could_cover", "could_cover_template"]
 
 _NOT_NAMED: Final = Unmet(code="tool-not-granted", reason="is of a tool that no grant names")
 _NO_EXPANSION: Final = Unmet(code="no-expansion", reason="stands for no URI that is granted")

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.grant import Grant, Scope
 
-__all__ = ["cover"]
-
 
 def cover(
     scope: Scope,

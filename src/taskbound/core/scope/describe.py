@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.grant import Grant, Scope
     from taskbound.core.scope.path import ArgumentPath
 
-__all__ = ["describe", "describe_grant"]
-
 
 def describe(scope: Scope) -> tuple[str, ...]:
     """What the scope permits, one line for each grant; breadth is named as such."""

@@ -6,8 +6,6 @@ from typing import ClassVar
 
 from taskbound.core.errors import MalformedError
 
-__all__ = ["ScopeSyntaxError"]
-
 
 class ScopeSyntaxError(MalformedError):
     """The scope is not written in the language of grants; ``where`` names the place."""

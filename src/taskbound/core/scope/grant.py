@@ -29,18 +29,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.path import ArgumentPath
     from taskbound.core.scope.tree import Node
 
-__all__ = [
-    "Grant",
-    "InForce",
-    "Others",
-    "Scope",
-    "Step",
-    "counted_limits",
-    "initial_limits",
-    "map_grants",
-    "scope_ahead",
-    "tools_of",
-]
 
 _KIND: Final = "taskbound-scope"
 _VERSION: Final = 1

@@ -31,17 +31,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.path import ArgumentPath
     from taskbound.core.scope.place import Place
 
-__all__ = [
-    "OPENED",
-    "Rate",
-    "Total",
-    "amounts_of",
-    "judge_amount",
-    "parse_rates",
-    "parse_totals",
-    "write_rates",
-    "write_totals",
-]
 
 OPENED: Final = "/opened"
 """The end of the key of the row that holds when a rate's window opened."""

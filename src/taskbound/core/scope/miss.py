@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     Arguments = Mapping[str, JsonValue]
     Schema = Mapping[str, JsonValue] | None
 
-__all__ = ["Judged", "Miss", "Missed", "explain", "judge"]
 
 _MAX_MISSES: Final = 8
 _MAX_TOLD: Final = 3

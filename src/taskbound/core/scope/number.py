@@ -16,17 +16,6 @@ from taskbound.core.scope.verdict import Unmet
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = [
-    "INT64_MAX",
-    "MAX_EXPONENT",
-    "NOT_A_NUMBER",
-    "is_number",
-    "power_of_ten",
-    "read_amount",
-    "read_amount_text",
-    "read_decimal",
-    "write_amount",
-]
 
 INT64_MAX: Final = 2**63 - 1
 MAX_EXPONENT: Final = 9

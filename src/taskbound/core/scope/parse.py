@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.path import ArgumentPath
     from taskbound.core.scope.path import Step as PathStep
 
-__all__ = ["MAX_ARGUMENTS", "MAX_GRANTS", "parse_scope"]
 
 MAX_GRANTS: Final = 1000
 MAX_ARGUMENTS: Final = 256

@@ -23,17 +23,6 @@ from taskbound.core.scope.show import bare, is_secret_name, quote
 if TYPE_CHECKING:
     from taskbound.core.scope.place import Place
 
-__all__ = [
-    "MAX_LENGTH",
-    "MAX_STEPS",
-    "ArgumentPath",
-    "Items",
-    "Step",
-    "hint_of",
-    "label",
-    "parse_argument_path",
-    "path_of",
-]
 
 MAX_STEPS: Final = 16
 MAX_LENGTH: Final = 256

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["Place"]
 
 _PLAIN_MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 

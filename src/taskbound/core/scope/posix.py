@@ -28,8 +28,6 @@ from typing import Final
 
 from taskbound.core.scope.verdict import Unmet
 
-__all__ = ["resolve"]
-
 _PATH_MAX: Final = 4095
 _NAME_MAX: Final = 255
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["is_certain", "same"]
-
 
 def same(left: JsonValue, right: JsonValue) -> bool:
     """Whether both have the same canonical bytes; what has none (NaN) is never the same as anything."""

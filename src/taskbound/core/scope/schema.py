@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     Form = dict[str, JsonValue]
 
-__all__ = ["grant_schema", "scope_schema"]
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _PATH: Final[dict[str, JsonValue]] = {"type": "string", "minLength": 1}

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["bare", "is_secret_name", "kind_of", "quote", "show"]
 
 _WIDTH = 80
 _HIDDEN = "(hidden)"

@@ -32,20 +32,6 @@ if TYPE_CHECKING:
 
     Schema = Mapping[str, JsonValue] | None
 
-__all__ = [
-    "MISSING",
-    "NOT_AN_OBJECT",
-    "NOT_A_LIST",
-    "UNMENTIONED",
-    "Node",
-    "compile_tree",
-    "is_default",
-    "meets",
-    "meets_members",
-    "schema_of_items",
-    "schema_of_member",
-    "value_at",
-]
 
 MISSING: Final = Unmet(code="argument-missing", reason="is missing")
 UNMENTIONED: Final = Unmet(code="argument-unmentioned", reason="is not mentioned by the grant")

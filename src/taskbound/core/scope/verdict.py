@@ -11,8 +11,6 @@ from typing import TypeAlias
 from taskbound.core.dataclass import dataclass
 from taskbound.core.truth import NoTruth
 
-__all__ = ["MET", "Met", "Unmet", "Verdict"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Met(NoTruth):

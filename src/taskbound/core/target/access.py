@@ -25,17 +25,6 @@ from taskbound.core.target.systems import GITHUB, OAUTH, OPENBAO, OPENSSH, POSTG
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "AdminAccess",
-    "GithubAccess",
-    "OauthAccess",
-    "OpenbaoAccess",
-    "OpensshAccess",
-    "PostgresAccess",
-    "RedisAccess",
-    "StsAccess",
-    "parse_admin_access",
-]
 
 _MOST_NAME: Final = 63
 """Bytes of the name of a role."""

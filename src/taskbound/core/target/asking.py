@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.definition import ToolDefinition
 
-__all__ = ["Life", "life_of", "renewed_by", "require_parameters"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["MOST_DETAILS", "details_of", "fill_details", "is_given", "places_of_details"]
 
 MOST_DETAILS: Final = 16
 _MOST_BYTES: Final = 8_192

@@ -6,8 +6,6 @@ from typing import ClassVar
 
 from taskbound.core.errors import MalformedError
 
-__all__ = ["BadAdminAccessError", "BadKindError", "BadParameterError", "BadTargetError", "TargetFileError"]
-
 
 class BadTargetError(MalformedError):
     """Nothing is to be found where a target is said to be."""

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.target.systems import System, SystemPlace
 
-__all__ = ["IDENTITY_VERSION", "MAX_KINDS", "TargetFile", "parse_target_file", "require_declarable"]
 
 IDENTITY_VERSION: Final = 1
 """The version of what stands in an identity's digest."""

@@ -27,7 +27,6 @@ from taskbound.core.tool.oauth.client import endpoint
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ADDRESS", "LEVELS", "MOST_PERMISSIONS", "MOST_REPOSITORIES", "GithubKind", "GithubPlace"]
 
 ADDRESS: Final = "https://api.github.com/"
 LEVELS: Final = ("read", "write")

@@ -41,15 +41,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.place import Place
 
-__all__ = [
-    "github_grants",
-    "oauth_grants",
-    "openbao_grants",
-    "openssh_grants",
-    "postgres_grants",
-    "redis_grants",
-    "sts_grants",
-]
 
 _PORT: Final = 65_535
 

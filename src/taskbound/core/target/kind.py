@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from taskbound.core.target.systems import Grants
     from taskbound.core.tool.definition import ToolDefinition
 
-__all__ = ["LONGEST", "MAX_PARAMETER", "PLAIN", "RENEWS", "SECONDS", "CredentialKind", "kind_definition"]
 
 LONGEST: Final = 86_400
 """Seconds: more than a day is no task's."""

@@ -33,7 +33,6 @@ from taskbound.core.tool.oauth.client import OAuthClient, endpoint, issuer_at
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LONGEST_TOKEN", "MOST_SCOPES", "OauthKind", "OauthPlace"]
 
 LONGEST_TOKEN: Final = 86_400
 """Seconds that a token may live at most, whatever the file says."""

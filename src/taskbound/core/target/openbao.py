@@ -26,7 +26,6 @@ from taskbound.core.tool.name import parse_server_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MOST_GIVEN", "OpenbaoKind", "OpenbaoPlace"]
 
 MOST_GIVEN: Final = 32
 """Members of an answer that are handed out."""

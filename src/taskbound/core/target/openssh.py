@@ -32,7 +32,6 @@ from taskbound.core.target.errors import BadKindError, BadParameterError, BadTar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ALLOWED", "MOST_HOST_KEYS", "MOST_LISTED", "NO_HELPER", "ROOT", "OpensshKind", "OpensshPlace"]
 
 ALLOWED: Final = ("X11-forwarding", "agent-forwarding", "port-forwarding", "pty", "user-rc")
 """What a certificate can permit, as `permit-…` of PROTOCOL.certkeys."""

@@ -16,7 +16,6 @@ from taskbound.core.target.errors import BadKindError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["fill", "places_in"]
 
 _PLACE: Final = re.compile(r"\{([a-z][a-z0-9_]{0,31})\}")
 _WORD: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~-]{0,127}")

@@ -19,8 +19,6 @@ from taskbound.core.action.escape import escape_text
 from taskbound.core.dataclass import dataclass
 from taskbound.core.target.errors import BadKindError, BadTargetError
 
-__all__ = ["MOST_CONNECTIONS", "MOST_CONTEXT", "PostgresKind", "PostgresPlace"]
-
 MOST_CONNECTIONS: Final = 100
 MOST_CONTEXT: Final = 64
 """Names of a context."""

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.place import Place
 
-__all__ = ["made", "read_texts", "said"]
 
 T = TypeVar("T")
 

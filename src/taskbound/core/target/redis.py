@@ -31,15 +31,6 @@ from taskbound.core.target.redis_patterns import filled, may_begin, places_of, r
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "MOST_COMMANDS",
-    "MOST_NODES",
-    "MOST_PARAMETERS",
-    "MOST_PATTERNS",
-    "RedisKind",
-    "RedisNode",
-    "RedisPlace",
-]
 
 MOST_NODES: Final = 32
 MOST_COMMANDS: Final = 128

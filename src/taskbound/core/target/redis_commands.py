@@ -27,17 +27,6 @@ from taskbound.core.action.escape import escape_text
 from taskbound.core.target.errors import BadKindError
 from taskbound.core.target.redis_patterns import may_be
 
-__all__ = [
-    "ANSWERING",
-    "CONSUMING",
-    "KNOWN",
-    "SHOWING_CHANNELS",
-    "SHOWING_KEYS",
-    "refusal_of",
-    "require_command",
-    "require_keys",
-]
-
 _SHOWN: Final = 80
 _ALL: Final = "*"
 _STREAMS: Final = "streams"

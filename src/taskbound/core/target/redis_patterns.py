@@ -19,7 +19,6 @@ from taskbound.core.target.errors import BadKindError, BadParameterError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["filled", "is_plain", "may_be", "may_begin", "places_of", "require_pattern"]
 
 _MOST_PATTERN: Final = 256
 _SHOWN: Final = 80

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from taskbound.core.credential import Credential
     from taskbound.core.target.asking import Life
 
-__all__ = ["Renewable", "parameters_of", "renewed_until"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewable:

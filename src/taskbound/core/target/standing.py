@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
 
-__all__ = ["Entry", "Reach", "Standing", "Whose", "worst_first"]
-
 
 class Whose(Enum):
     """Who has it, as far as names tell."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["TargetState"]
-
 
 class TargetState(Enum):
     """Where a target stands; the values are what rows and records hold."""

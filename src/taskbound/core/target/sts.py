@@ -33,18 +33,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.clock import Instant
 
-__all__ = [
-    "MOST_ACTIONS",
-    "MOST_RESOURCES",
-    "MOST_STATEMENTS",
-    "TAG",
-    "Allowed",
-    "StsKind",
-    "StsPlace",
-    "denial",
-    "room",
-    "session_policy",
-]
 
 TAG: Final = "taskbound-credential"
 """The key of the tag that has a credential's name (rule 5)."""

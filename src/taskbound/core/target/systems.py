@@ -34,19 +34,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.place import Place
 
-__all__ = [
-    "GITHUB",
-    "OAUTH",
-    "OPENBAO",
-    "OPENSSH",
-    "POSTGRES",
-    "REDIS",
-    "STS",
-    "SYSTEMS",
-    "Grants",
-    "System",
-    "SystemPlace",
-]
 
 POSTGRES: Final = "postgres"
 OPENSSH: Final = "openssh"

@@ -31,15 +31,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.place import Place
 
-__all__ = [
-    "github_place",
-    "oauth_place",
-    "openbao_place",
-    "openssh_place",
-    "postgres_place",
-    "redis_place",
-    "sts_place",
-]
 
 _PORT: Final = 65_535
 

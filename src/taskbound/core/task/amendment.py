@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from taskbound.core.task.remainders import Sources
     from taskbound.core.task.values import Task
 
-__all__ = ["Amendment", "amend_task", "require_widening", "step_kept", "widen_task"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amendment:

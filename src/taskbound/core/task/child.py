@@ -24,16 +24,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.task.values import Task
 
-__all__ = [
-    "DEPTH",
-    "LIVING",
-    "Refunds",
-    "deadline_of",
-    "held",
-    "refunds",
-    "require_in_charge",
-    "require_room",
-]
 
 DEPTH: Final = 16
 """Tasks from the first of a tree to the deepest."""

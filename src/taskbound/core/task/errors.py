@@ -4,26 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError
 
-__all__ = [
-    "AmbiguousTaskError",
-    "AmendmentDeniedError",
-    "AmendmentOpenError",
-    "LongerThanParentError",
-    "NoStepError",
-    "NoTaskError",
-    "NotInChargeError",
-    "NotNextStepError",
-    "NotWideningError",
-    "OutsideParentError",
-    "TaskEndedError",
-    "TaskExpiredError",
-    "TaskNotStartedError",
-    "TaskPausedError",
-    "TaskSyntaxError",
-    "TreeTooLargeError",
-    "WideningError",
-]
-
 
 class TaskSyntaxError(MalformedError):
     """A task was declared with something that can't be."""

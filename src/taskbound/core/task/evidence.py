@@ -28,23 +28,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.identity.issuer import Issuer
 
-__all__ = [
-    "BadEvidenceError",
-    "Disowned",
-    "Evidence",
-    "Lapsed",
-    "Proven",
-    "Signed",
-    "Stated",
-    "Ticket",
-    "Verdict",
-    "Words",
-    "evidence_names",
-    "evidence_stands",
-    "evidence_text",
-    "parse_evidence",
-    "read_evidence",
-]
 
 _SYSTEM: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
 _TICKET: Final = re.compile(r"[!-~]{1,128}", re.ASCII)

@@ -19,7 +19,6 @@ from taskbound.core.task.errors import TaskSyntaxError
 if TYPE_CHECKING:
     from taskbound.core.task.values import Task
 
-__all__ = ["Heartbeat", "await_grace", "await_heartbeat", "is_young", "parse_heartbeat"]
 
 LEAST: Final = 5
 """Seconds: less than a gateway may be gone without its permits being given up."""

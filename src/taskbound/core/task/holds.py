@@ -12,8 +12,6 @@ from typing import Final
 
 from taskbound.core.task.errors import TaskSyntaxError
 
-__all__ = ["Holds", "parse_holds"]
-
 
 class Holds(Enum):
     """What becomes of a held action when its call is over, by the word that templates have for it."""

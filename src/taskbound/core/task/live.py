@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.task.values import TaskHead
 
-__all__ = ["deadline_with", "require_going", "require_live"]
 
 _DEPTH_LIMIT: Final = 32
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from taskbound.core.task.spent import Spent
     from taskbound.core.task.values import Task
 
-__all__ = ["Remainders", "Sources", "rows_of"]
 
 Sources: TypeAlias = "dict[str, list[Grant]]"
 """By grant of the new scope: those of the old one that it is shown to be within."""

@@ -38,19 +38,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.limits import Total
     from taskbound.core.task.values import Task
 
-__all__ = [
-    "Amount",
-    "Spent",
-    "Window",
-    "account",
-    "heirs",
-    "kept",
-    "read_spent",
-    "spent_of",
-    "spent_text",
-    "spent_words",
-    "used_of",
-]
 
 MOST: Final = 64
 """Entries that are kept of grants that are gone (rule 5)."""

@@ -8,8 +8,6 @@ from typing import Final
 from taskbound.core.task.errors import TaskSyntaxError
 from taskbound.core.transition import Transitions
 
-__all__ = ["ENDED", "TASK_TRANSITIONS", "TaskEvent", "TaskState", "ending"]
-
 
 class TaskState(Enum):
     """Where a task stands; the last five are ended."""

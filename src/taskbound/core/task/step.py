@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.task.values import Task
 
-__all__ = ["enter_step", "step_name"]
-
 
 def step_name(task: Task) -> str:
     """The name of the step that the task is in; empty when its scope has no steps."""

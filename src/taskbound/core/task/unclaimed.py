@@ -15,7 +15,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from taskbound.core.task.values import Task
 
-__all__ = ["WAITS", "Unclaimed", "leave_unclaimed"]
 
 WAITS: Final = seconds(60)
 """How long a task waits to be claimed (rule 2)."""

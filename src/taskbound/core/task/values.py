@@ -22,16 +22,6 @@ if TYPE_CHECKING:
     from taskbound.core.task.evidence import Evidence
     from taskbound.core.task.spent import Spent
 
-__all__ = [
-    "LIFETIME_LIMIT",
-    "Task",
-    "TaskHead",
-    "Template",
-    "move_task",
-    "parse_lifetime",
-    "parse_purpose",
-    "require_learning_lifetime",
-]
 
 LIFETIME_LIMIT: Final = 30 * 24 * 3600
 """Seconds that any task lives at most."""

@@ -14,8 +14,6 @@ from taskbound.core.scope import Scope, scope_ahead, tools_of
 from taskbound.core.scope.algebra import Covers, covers
 from taskbound.core.task.amendment import step_kept
 
-__all__ = ["widened_tools"]
-
 
 def widened_tools(before: Scope, step: int, after: Scope) -> tuple[str, ...]:
     """The tools, in order, of which a task in this step is let call more by the scope that it is to have."""

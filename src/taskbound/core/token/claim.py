@@ -20,8 +20,6 @@ from taskbound.core.token.errors import ReplayedError
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
 
-__all__ = ["Claim", "ClaimKind", "Use", "claim_of", "require_first"]
-
 
 class ClaimKind(Enum):
     """What is used once."""

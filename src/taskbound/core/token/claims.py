@@ -30,18 +30,6 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
 
-__all__ = [
-    "DETAILS",
-    "ActionGround",
-    "Ground",
-    "PersonGround",
-    "ServiceGround",
-    "TaskGround",
-    "claims_digest",
-    "claims_of",
-    "details_of",
-    "status_uri",
-]
 
 DETAILS: Final = "taskbound_task"
 """The type of what a task token says of its task."""

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["BadDetailsError", "Details", "parse_details", "parse_request_details", "require_no_details"]
 
 _LIMITS: Final = Limits(size=8_192, depth=4, parts=64)
 _TIMES: Final = ("seconds", "heartbeat", "grace")

@@ -4,28 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
-__all__ = [
-    "ActorChainError",
-    "BadTokenLifeError",
-    "ForeignTokenError",
-    "KeysElsewhereError",
-    "NoStatusPlaceError",
-    "NoTokenKeyError",
-    "NotMeantError",
-    "NotOpenError",
-    "OtherKindError",
-    "ReplayedError",
-    "TokenAlteredError",
-    "TokenEndedError",
-    "TokenKeyRevokedError",
-    "TokenRevokedError",
-    "UnboundTokenError",
-    "UnfitClientError",
-    "UnknownTokenError",
-    "UnknownTokenKeyError",
-    "WeakerBindingError",
-]
-
 
 class ReplayedError(DeniedError):
     """What serves once was shown before."""

@@ -27,22 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-__all__ = [
-    "ACCESS_TOKEN",
-    "GRANT",
-    "OAUTH_ERRORS",
-    "TASK_REFERENCE",
-    "TRANSACTION_TOKEN",
-    "BadActorError",
-    "BadExchangeError",
-    "BadScopeError",
-    "Exchange",
-    "TargetUnknownError",
-    "UnknownGrantError",
-    "parse_actor",
-    "parse_exchange",
-]
-
 GRANT: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 _TYPE: Final = "urn:ietf:params:oauth:token-type:"
 ACCESS_TOKEN: Final = _TYPE + "access_token"

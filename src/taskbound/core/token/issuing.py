@@ -33,18 +33,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.proof import Binding
     from taskbound.core.token.values import Token
 
-__all__ = [
-    "DEPTH",
-    "LONGEST",
-    "SHORT",
-    "chain_of",
-    "extend_chain",
-    "life_of",
-    "parse_life",
-    "require_as_firm",
-    "require_bound",
-    "require_meant",
-]
 
 LONGEST: Final = 300
 """Seconds of a task token and of a person's (rule 1)."""

@@ -26,18 +26,6 @@ from taskbound.core.transition import Transitions
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "KEY_DAY",
-    "KEY_NOTICE",
-    "TOKEN_KEY_TRANSITIONS",
-    "IssuingKey",
-    "TokenKeyEvent",
-    "TokenKeyState",
-    "is_published",
-    "move_key",
-    "require_not_revoked",
-    "rotation_due",
-]
 
 KEY_NOTICE: Final = minutes(10)
 """How long a key is known before it signs (rule 3)."""

@@ -23,25 +23,6 @@ from taskbound.core.truth import NoTruth
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
 
-__all__ = [
-    "MAX_KEPT",
-    "BeginRefusedError",
-    "Beginning",
-    "Begun",
-    "ClaimsUnavailableError",
-    "OtherRequestError",
-    "Repeated",
-    "Served",
-    "ServedAnswer",
-    "ServedForgottenError",
-    "ServedState",
-    "Serving",
-    "StillServing",
-    "Unfinished",
-    "again",
-    "request_digest",
-    "require_remembered",
-]
 
 MAX_KEPT: Final = 262_144
 """Bytes of an answer that are kept (rule 4)."""

@@ -37,30 +37,6 @@ from taskbound.core.truth import NoTruth
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "LONGEST_ANSWER",
-    "MOST_CLAIMS",
-    "MOST_ROOM",
-    "MOST_TAKES",
-    "NOT_BEGUN",
-    "Answered",
-    "BadClaimError",
-    "ClaimsFullError",
-    "NotBegunError",
-    "SharedBeginning",
-    "SharedClaim",
-    "SharedWish",
-    "Tally",
-    "begun_anew",
-    "forget_claims",
-    "make_room",
-    "parse_answer",
-    "parse_wish",
-    "require_named",
-    "say",
-    "shared_again",
-    "swap_room",
-]
 
 LONGEST_ANSWER: Final = MAX_KEPT + 65_536
 """Bytes of one answer as it is kept, with its head and whatever seals it."""

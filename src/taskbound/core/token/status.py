@@ -25,18 +25,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
 
-__all__ = [
-    "BITS",
-    "LIFE",
-    "SIZE",
-    "TTL",
-    "Status",
-    "is_listed",
-    "list_of",
-    "pack_statuses",
-    "place_of",
-    "window_of",
-]
 
 BITS: Final = 2
 SIZE: Final = 1 << 20

@@ -18,19 +18,6 @@ from taskbound.core.token.errors import TokenEndedError, TokenRevokedError
 if TYPE_CHECKING:
     from taskbound.core.identity.proof import Binding
 
-__all__ = [
-    "DEFAULT_NAMESPACE",
-    "NEVER",
-    "Token",
-    "TokenForm",
-    "TokenState",
-    "agent_name",
-    "name_of",
-    "named_in",
-    "require_standing",
-    "service_name",
-    "state_of",
-]
 
 NEVER: Final = Instant(0)
 """The instant of what has not happened."""

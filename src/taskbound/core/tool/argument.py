@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool.definition import ToolDefinition
     from taskbound.core.tool.slot import Slot
 
-__all__ = ["filled", "offered", "require_arguments"]
-
 
 def require_arguments(slots: Iterable[Slot], definitions: Iterable[ToolDefinition]) -> None:
     """Go on only with slots whose tools have such an argument (rule 1).

@@ -33,18 +33,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.errors import MalformedError
 
-__all__ = [
-    "DEFINITION_VERSION",
-    "MAX_DEFINITION",
-    "MAX_DEFINITIONS",
-    "MAX_TOOLS",
-    "Effect",
-    "ToolDefinition",
-    "effect_of",
-    "parse_definition",
-    "parse_definitions",
-    "parse_listed",
-]
 
 DEFINITION_VERSION: Final = 1
 """The version of what stands in a definition's digest."""

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["Comparison", "Gone", "Same", "SchemaChanged", "TextChanged", "compare", "compare_list"]
 
 _MOST: Final = 20
 

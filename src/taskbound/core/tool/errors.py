@@ -4,27 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError
 
-__all__ = [
-    "BadDefinitionError",
-    "BadHeaderError",
-    "BadLimitError",
-    "BadMirrorError",
-    "BadSecretError",
-    "BadServerError",
-    "BadServerNameError",
-    "BadSlotError",
-    "BadTemplateError",
-    "BadToolNameError",
-    "BadUrlError",
-    "DuplicateToolError",
-    "ForeignCharacterError",
-    "LookAlikeToolError",
-    "NotAToolError",
-    "RemoteReferenceError",
-    "SlotTakenError",
-    "TooManyToolsError",
-]
-
 
 class BadToolNameError(MalformedError):
     """The text is not one `server__tool` name."""

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool.remote import Remote
     from taskbound.core.tool.slot import Slot
 
-__all__ = ["IDENTITY_VERSION", "PinnedFile", "ServerIdentity"]
 
 IDENTITY_VERSION: Final = 1
 """The version of what stands in an identity's digest."""

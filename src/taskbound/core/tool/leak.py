@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Leaks"]
 
 _ESCAPES: Final = (
     (b'\\"', b'"'),

@@ -23,7 +23,6 @@ from taskbound.core.tool.name import shown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LEAST", "Limit", "limit_words", "parse_limits", "require_limits"]
 
 Limit = tuple[str, int]
 """A name and how much; 0 is none."""

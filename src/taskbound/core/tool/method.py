@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     Schema = dict[str, JsonValue]
 
-__all__ = ["method_definition"]
 
 _TEXT: Final[Schema] = {"type": "string"}
 _TEXTS: Final[Schema] = {"additionalProperties": _TEXT, "type": "object"}

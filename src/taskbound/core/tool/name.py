@@ -28,24 +28,6 @@ from taskbound.core.tool.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "CREDENTIAL",
-    "MAX_SERVER_NAME",
-    "MAX_TOOL_NAME",
-    "METHOD_NAMES",
-    "QUESTION_NAMES",
-    "RESERVED_NAMES",
-    "SEPARATOR",
-    "credential_kind",
-    "is_reserved",
-    "join_tool_name",
-    "look_of",
-    "parse_own_name",
-    "parse_server_name",
-    "parse_tool_name",
-    "require_distinct",
-    "shown",
-]
 
 MAX_TOOL_NAME: Final = 128
 MAX_SERVER_NAME: Final = 32

@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["decoded", "encoded"]
-
 _OPEN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _TRIPLE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 

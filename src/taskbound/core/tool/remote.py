@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool.identity import PinnedFile
     from taskbound.core.tool.slot import Slot
 
-__all__ = ["Remote", "canonical_url"]
 
 LOCALHOST: Final = "localhost"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")

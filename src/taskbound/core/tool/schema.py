@@ -21,7 +21,6 @@ from taskbound.core.tool.name import shown
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["part", "pointer"]
 
 _TEXTS: Final = frozenset({"$comment", "description", "title"})
 _ONE: Final = frozenset(

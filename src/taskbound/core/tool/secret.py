@@ -21,8 +21,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["is_secret_text", "may_name_secret", "names_secret"]
-
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 

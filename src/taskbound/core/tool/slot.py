@@ -33,19 +33,6 @@ from taskbound.core.tool.source import Source, parse_source
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "ADMIN_SLOT",
-    "KEY_SLOT",
-    "MAX_SECRET",
-    "MAX_SLOTS",
-    "MIN_SECRET",
-    "SECRET_SLOT",
-    "Binding",
-    "Slot",
-    "parse_slot",
-    "require_secret",
-    "stand_ins",
-]
 
 MIN_SECRET: Final = 8
 MAX_SECRET: Final = 8_192

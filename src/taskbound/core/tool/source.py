@@ -23,8 +23,6 @@ from taskbound.core.tool.errors import BadSlotError
 from taskbound.core.tool.name import CREDENTIAL, is_reserved, join_tool_name, parse_server_name, shown
 from taskbound.core.tool.percent import decoded, encoded
 
-__all__ = ["SOURCE", "Source", "parse_source"]
-
 SOURCE: Final = "credential:"
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _PARAMETER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")

@@ -16,8 +16,6 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.errors import BadTemplateError
 from taskbound.core.tool.name import shown
 
-__all__ = ["MAX_URI", "UriTemplate", "parse_template"]
-
 MAX_URI: Final = 8192
 """Characters of a URI that can be asked for."""
 _MAX_TEMPLATE: Final = 2048

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.ports.tool import PinnedTool
 
-__all__ = ["Again", "NotAsked", "ask_again", "edited", "same_words", "told_with", "word_of"]
 
 _PLACED: Final = 60_000_000
 """µs after which a decision's record surely has its place in the log, where it can be found."""

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.ports.tool import PinnedTool
 
-__all__ = ["Explanation", "UnknownActionError", "explain"]
-
 
 class UnknownActionError(DeniedError):
     """No action has this id."""

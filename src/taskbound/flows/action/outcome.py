@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.ports.action import OpenPermit
     from taskbound.ports.store import Transaction
 
-__all__ = ["NotRecordedError", "Outcomes"]
 
 _ROUNDS: Final = 4
 _UNBELIEVED: Final = frozenset({CredentialWrittenError.code, TokenIssuedError.code})

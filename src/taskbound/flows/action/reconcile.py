@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["BadReconciliationError", "reconcile"]
 
 _EVENTS: Final[Mapping[str, ActionEvent]] = {
     "succeeded": ActionEvent.RECONCILE_SUCCEEDED,

@@ -46,17 +46,6 @@ if TYPE_CHECKING:
     from taskbound.ports.action import OpenPermit, StoredAction
     from taskbound.ports.store import Transaction
 
-__all__ = [
-    "OPEN",
-    "UNSENT",
-    "NotHolderError",
-    "OutcomeSyntaxError",
-    "Release",
-    "Released",
-    "Report",
-    "Sheet",
-    "Withhold",
-]
 
 ANSWER_LIMIT: Final = 1_048_576
 """Bytes of an answer that is kept whole for duplicates; of a larger one only the digest is."""

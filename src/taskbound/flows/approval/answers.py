@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["Answered", "Approvals"]
 
 _log = logging.getLogger(__name__)
 

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot, Transaction
     from taskbound.wire.jose import SignatureCheck
 
-__all__ = ["People", "Proves", "ground_of", "lock_people", "see_people", "standing_of"]
-
 
 class Proves(Protocol):
     """What of the means (`flows.means`) tells what an answer is worth."""

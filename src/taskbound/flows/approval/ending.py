@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction
 
-__all__ = ["DAEMON", "Told", "changed_event", "end_approvals", "tell"]
 
 DAEMON = ("daemon", "own process")
 """By whom, and how proven, what follows from the passing of time or from other changes."""

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction
 
-__all__ = ["Questions"]
-
 
 class Questions:
     """Works on one question at a time, inside a transaction."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor
     from taskbound.ports.store import Transaction
 
-__all__ = ["end_of_tasks"]
-
 
 def end_of_tasks(
     tx: Transaction, namespace: str, tasks: Collection[str], *, reason: str, by: Actor, now: Instant

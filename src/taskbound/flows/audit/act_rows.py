@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Record
     from taskbound.ports.store import Snapshot
 
-__all__ = ["ActLedger"]
 
 _PAGE: Final = 500
 _ENDED: Final = frozenset(one.value for one in ENDED)

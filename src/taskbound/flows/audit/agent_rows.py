@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity import Agent
     from taskbound.ports.store import Snapshot
 
-__all__ = ["AgentLedger"]
 
 _STATES: Final = frozenset(one.value for one in AgentState)
 """No state of a person is one of these: a record of theirs is none of an agent of the same name."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.ports.task import StoredAmendment
 
-__all__ = ["AmendmentLedger"]
 
 _PAGE: Final = 500
 

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["Anew", "Begun", "begin_anew"]
 
 _LIVE: Final = frozenset({TaskState.PROPOSED, TaskState.RUNNING, TaskState.PAUSED})
 _PAGE: Final = 100

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from taskbound.flows.audit.compared import Fields
     from taskbound.ports.store import Snapshot
 
-__all__ = ["ApprovalLedger"]
 
 _PAGE: Final = 500
 _PENDING: Final = ApprovalState.PENDING.value

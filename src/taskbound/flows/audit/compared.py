@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit import ActionDecided
     from taskbound.ports.action import StoredAction
 
-__all__ = ["Fields", "Told", "compared"]
 
 Fields: TypeAlias = "dict[str, object]"
 """What a row says, or what its records do, by the words for it."""

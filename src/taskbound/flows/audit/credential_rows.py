@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from taskbound.flows.audit.compared import Fields
     from taskbound.ports.store import Snapshot
 
-__all__ = ["CredentialLedger"]
 
 _PAGE: Final = 500
 _OVER: Final = frozenset({CredentialState.REVOKED.value, CredentialState.UNSUPPORTED.value})

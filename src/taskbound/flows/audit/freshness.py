@@ -18,7 +18,6 @@ from taskbound.core.errors import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BOUND", "LATE", "LogFreshness", "LogUnconfirmedError"]
 
 BOUND: Final = 10.0
 """Seconds: enough to start another signer on a busy machine, or for one request that times out."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.person_key import PersonKey
     from taskbound.ports.store import Snapshot
 
-__all__ = ["KeyLedger"]
-
 
 @dataclass(slots=True)
 class KeyLedger:

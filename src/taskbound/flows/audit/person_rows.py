@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity import Person
     from taskbound.ports.store import Snapshot
 
-__all__ = ["PersonLedger"]
 
 _STATES: Final = frozenset(one.value for one in PersonState)
 

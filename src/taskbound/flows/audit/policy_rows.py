@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Event, Record
     from taskbound.ports.store import Snapshot
 
-__all__ = ["PolicyLedger"]
 
 _Told: TypeAlias = "tuple[InForce, str, str]"
 """What was put in force, how, and by whom."""

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Record
     from taskbound.ports.store import Snapshot
 
-__all__ = ["Comparison", "compare_rows"]
 
 _LEDGERS: Final = (
     KeyLedger,

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from taskbound.ports.audit import AuditReads
     from taskbound.ports.store import Readable
 
-__all__ = ["holds", "last_begun", "require_held", "seen_of"]
 
 _PAGE: Final = 1000
 _KIND: Final = StoreBegunAnew.kind.encode()

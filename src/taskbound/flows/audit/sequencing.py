@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from taskbound.ports.signer import Signer
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["LogBehindError", "NotCoveredError", "Sequencer", "open_writer"]
 
 _BATCH: Final = 128
 """Records that one transaction places: two milliseconds that decisions wait for."""

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.service import Service, ServiceKey
     from taskbound.ports.store import Snapshot
 
-__all__ = ["ServiceLedger"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Told:

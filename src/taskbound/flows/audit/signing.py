@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit import VerifierKey, Verify
     from taskbound.ports.signer import SignedHeads, SigningKey
 
-__all__ = ["CheckpointSigner"]
-
 
 class CheckpointSigner:
     """Signs checkpoints of the logs that it was given; safe from any thread."""

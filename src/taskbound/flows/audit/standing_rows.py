@@ -62,7 +62,6 @@ if TYPE_CHECKING:
     from taskbound.flows.audit.compared import Fields
     from taskbound.ports.store import Snapshot
 
-__all__ = ["StandingLedger"]
 
 _ONE: Final = ""
 """The name of what a namespace has one of."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from taskbound.core.task import Template
     from taskbound.ports.store import Snapshot
 
-__all__ = ["TemplateLedger"]
-
 
 @dataclass(slots=True)
 class TemplateLedger:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from taskbound.flows.audit.compared import Fields
     from taskbound.ports.store import Snapshot
 
-__all__ = ["TokenLedger"]
 
 _PAGE: Final = 500
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.ports.tool import PinnedTool
 
-__all__ = ["ToolLedger"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Told:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Record
     from taskbound.ports.store import Snapshot
 
-__all__ = ["UnknownLedger"]
 
 _UNKNOWN: Final = ActionState.UNKNOWN.value
 

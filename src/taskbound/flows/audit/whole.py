@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Checkpoint, VerifierKey, Verify
     from taskbound.ports.audit import AuditReads
 
-__all__ = ["WholeLog", "require_whole_log"]
 
 _BATCH: Final = 1000
 

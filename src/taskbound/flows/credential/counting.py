@@ -11,7 +11,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
 
-__all__ = ["Counts", "count_credentials"]
 
 _MOST: Final = 1_000
 """So many of each kind are counted."""

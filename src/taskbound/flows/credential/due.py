@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["Overdue", "end_due", "end_one_due", "find_due"]
 
 _PAGE: Final = 200
 _TOGETHER: Final = 20

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from taskbound.core.credential import Credential
     from taskbound.ports.store import Transaction
 
-__all__ = ["end_credentials", "moved_event"]
-
 
 def end_credentials(
     tx: Transaction, namespace: str, tasks: Collection[str], why: str, now: Instant

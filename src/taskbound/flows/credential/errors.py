@@ -4,19 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
-__all__ = [
-    "BadSelectionError",
-    "CredentialEndedError",
-    "MintFailedError",
-    "NobodyMintedError",
-    "NotAskerError",
-    "RenewalFailedError",
-    "StillMintingError",
-    "StillRenewingError",
-    "UnknownCredentialError",
-    "WrongTellingError",
-]
-
 
 class UnknownCredentialError(MalformedError):
     """No credential has this name."""

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["acknowledge_credential", "over_of", "report_of", "require_asker"]
-
 
 def require_asker(
     reads: Snapshot | Transaction, namespace: str, credential: str, connection: str

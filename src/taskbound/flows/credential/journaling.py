@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["Granted", "granted", "journal_credentials"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["MOST", "Leased", "TooManyAtOnceError", "lease"]
 
 MOST: Final = 64
 """Credentials that are leased by one question."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["open_mark"]
-
 
 def open_mark(means: Means) -> str:
     """The store's mark, made now where there is none: 8 characters of a-z and 2-7.

@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.ports.target import StoredTarget
 
-__all__ = ["CANARY_LIVES", "CredentialAlteredError", "Mintable", "NotMintableError", "require_mintable"]
 
 CANARY_LIVES: Final = 60
 """Seconds (rule 4)."""

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["Moves", "lock"]
-
 
 def lock(tx: Transaction, namespace: str, credential: str) -> Credential:
     """The credential, which nobody else changes until this transaction is over.

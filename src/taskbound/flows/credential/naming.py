@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["credential_with", "renewed_with"]
-
 
 def credential_with(reads: Snapshot | Transaction, action: StoredAction) -> str:
     """Id of the credential that was written down or renewed with the permit of this; empty where none was."""

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["lock_renewable", "prolong_credentials", "see_renewable"]
 
 _UNSETTLED: Final = frozenset({ActionState.PERMITTED, ActionState.SENT, ActionState.UNKNOWN})
 """Where nobody knows, or said, what came of an action."""

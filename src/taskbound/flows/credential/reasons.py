@@ -4,19 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = [
-    "AGAIN",
-    "CANARY",
-    "FAILED",
-    "LEFT",
-    "LOST",
-    "NOBODY",
-    "NO_MORE",
-    "OVER",
-    "UNACKNOWLEDGED",
-    "WITHOUT_ROW",
-]
-
 NOBODY: Final = "nobody minted it in time"
 LOST: Final = "whoever was minting it told nothing more"
 FAILED: Final = "it could not be minted: "

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["Reconciled", "take_reconciled"]
 
 _MOST: Final = 2**53 - 1
 _WORDS: Final = 300

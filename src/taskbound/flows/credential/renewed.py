@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from taskbound.core.credential import Credential
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["ended_by", "renewal_report_of", "require_renewer"]
-
 
 def require_renewer(
     reads: Snapshot | Transaction, namespace: str, credential: str, connection: str

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.ports.target import StoredTarget
 
-__all__ = ["ToRenew", "require_renewable"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToRenew:

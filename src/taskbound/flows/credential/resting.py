@@ -47,20 +47,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.ports.target import StoredTarget
 
-__all__ = [
-    "CredentialAlteredError",
-    "NotMintableError",
-    "Place",
-    "read_arguments",
-    "read_record",
-    "require_action",
-    "require_in_hand",
-    "require_journaled",
-    "require_lifted",
-    "require_place",
-    "require_standing",
-]
-
 
 class CredentialAlteredError(DeniedError):
     """A credential's row is not what was permitted and recorded."""

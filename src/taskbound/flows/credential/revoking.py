@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["MOST", "Revoked", "end_own", "revoke_credentials"]
 
 MOST: Final = 4
 """Credentials that are ended by one question (rule 1): a millisecond of work that decisions wait for."""

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.credential import HeldCredential
 
-__all__ = ["SEAT", "find_lost_seats"]
 
 SEAT: Final = "egr_"
 """What the name of each connection of the egress begins with."""

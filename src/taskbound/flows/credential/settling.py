@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from taskbound.core.credential import Credential
     from taskbound.flows.means import Means
 
-__all__ = ["LATEST", "Known", "find_unknown", "settle_one", "settle_unknown"]
 
 LATEST: Final = 200
 """Rows of a namespace that are looked at (rule 5)."""

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["end_one_stranded", "end_stranded", "find_stranded"]
-
 
 def end_stranded(means: Means, namespace: str) -> int:
     """End what lives of tasks that may do nothing now; how many credentials that were."""

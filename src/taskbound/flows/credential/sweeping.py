@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["Sweep", "take_sweep"]
 
 _GROUP: Final = 200
 

@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["Telling"]
 
 _WORDS: Final = 300
 """Characters of what was met that are kept."""

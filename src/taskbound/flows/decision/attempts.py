@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot
 
-__all__ = ["GROUND", "NO_ATTEMPT", "PEOPLE", "Attempts", "look_back"]
 
 PEOPLE: Final = ("agent.approvers", "agent.owner", "task.requester")
 """The facts by which it is known whether the people have changed."""

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity import Agent
     from taskbound.core.scope import Scope
 
-__all__ = ["bounds_of"]
-
 
 def bounds_of(agents: Mapping[str, Agent], tool: str) -> tuple[tuple[Scope, str], ...]:
     """The ceilings of these agents that don't cover every call of the tool, and whose each is."""

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.views import Lineage, ToolView
     from taskbound.ports.policy import PolicyEngine
 
-__all__ = ["NOTHING_SOUGHT", "Case", "Ground", "Sought"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:

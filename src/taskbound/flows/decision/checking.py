@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.attempts import Attempts
     from taskbound.flows.decision.views import ToolView
 
-__all__ = ["NOT_CHECKED", "Checked", "check", "reason_of"]
 
 _WORDS: Final = {
     Shown.ABSENT: "an attempt before had no effect, as far as can be seen",

@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction
 
-__all__ = ["Answer", "ContendedError", "Decisions", "NotDecided", "UndecidedError"]
 
 _log = logging.getLogger(__name__)
 

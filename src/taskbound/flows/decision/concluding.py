@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from taskbound.core.policy import PolicyConclusion
     from taskbound.core.scope import Covered
 
-__all__ = ["verdict_of"]
 
 _ASK: Final = "do something else, or ask the owner of the policies"
 _POLICY_WORDS: Final = {

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.case import Ground
     from taskbound.flows.decision.views import Views
 
-__all__ = ["OUTSIDE", "Outside", "cover_call", "refuse_outside"]
 
 _WAYS: Final = 64
 OUTSIDE: Final = "outside-scope"

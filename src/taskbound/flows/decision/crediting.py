@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.case import Ground
     from taskbound.flows.decision.views import Views
 
-__all__ = ["life_asked_for", "life_since_made"]
 
 _SECOND: Final = 1_000_000
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.ports.store import Snapshot
 
-__all__ = ["HOLDER", "Doubts", "Holder", "Overdue", "daemon_of", "overdue", "strangers"]
 
 HOLDER: Final = len("con_") + 26
 """Characters of a holder's name before that of its daemon (rule 4)."""

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.writing import Pending
     from taskbound.ports.store import Transaction
 
-__all__ = ["Enforcing", "lock_enforcing", "why_not_enforced"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enforcing:

@@ -4,15 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError
 
-__all__ = [
-    "NotCanonicalError",
-    "OutcomeUnwatchedError",
-    "OutcomeWatchedError",
-    "ToolChangedError",
-    "ToolWithoutOwnerError",
-    "UnknownToolError",
-]
-
 
 class OutcomeWatchedError(DeniedError):
     """Whoever asks will not tell what came of it, and of this tool that is wanted."""

@@ -62,8 +62,6 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import Operands
     from taskbound.wire.jose import SignatureCheck
 
-__all__ = ["Call", "Evaluator"]
-
 
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.checking import Checked
     from taskbound.flows.decision.views import Lineage, ToolView
 
-__all__ = ["COVERED", "Facts", "FactsOf", "fact_words", "facts_found", "parse_fact"]
 
 Facts: TypeAlias = "dict[str, Fact]"
 

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from taskbound.flows.policy.engines import Policies
     from taskbound.ports.store import Transaction
 
-__all__ = ["lock_group", "settle_group"]
 
 PERMIT_LIFE: Final = 30_000_000
 """µs that a permit may wait to be used (law 2: for seconds)."""

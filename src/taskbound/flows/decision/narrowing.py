@@ -66,7 +66,6 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["NarrowedTo", "Narrowings"]
 
 _ROUNDS: Final = 8
 

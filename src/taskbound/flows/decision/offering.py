@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Scope
     from taskbound.flows.decision.case import Ground
 
-__all__ = ["covered_of"]
-
 
 def covered_of(ground: Ground, calls: Sequence[bytes], how: str) -> tuple[int, ...]:
     """The places of the calls that are covered; what can't be read is not.

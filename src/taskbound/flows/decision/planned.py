@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction
 
-__all__ = ["Proposer", "write_plan"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposer:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["Planning", "Step"]
 
 _ROUNDS: Final = 8
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from taskbound.core.decision import Decision, Proposal, Repeated
     from taskbound.flows.decision.evaluate import Call
 
-__all__ = ["decided_event", "recalled", "repeated_event", "stored_action"]
-
 
 def stored_action(call: Call, settled: Settled, now: Instant) -> StoredAction:
     """The row of this decision.

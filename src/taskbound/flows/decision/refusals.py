@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.views import Views
     from taskbound.flows.means import Means
 
-__all__ = ["PERSON", "SERVICE", "Refusals"]
 
 PERSON: Final = "person:"
 """What stands before a person's name where agents' names stand; no agent's name can begin so."""

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.views import Views
     from taskbound.flows.policy.engines import Policies
 
-__all__ = ["Standing", "Standings"]
 
 _STANDINGS: Final = 2_000
 _CASES: Final = 32

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.writing import Pending
     from taskbound.ports.store import Transaction
 
-__all__ = ["bar_tokens", "ended_tokens"]
-
 
 def ended_tokens(
     tx: Transaction, namespace: str, tokens: Collection[str], now: Instant

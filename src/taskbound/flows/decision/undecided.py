@@ -10,8 +10,6 @@ from taskbound.core.errors import UnavailableError
 if TYPE_CHECKING:
     from taskbound.core.decision import Refuse
 
-__all__ = ["ContendedError", "NotDecided", "UndecidedError"]
-
 
 class UndecidedError(UnavailableError):
     """Something that nobody foresaw kept this from being decided; nothing was allowed."""

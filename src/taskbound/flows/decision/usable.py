@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.views import ToolView
     from taskbound.ports.tool import PinnedTool
 
-__all__ = ["require_told", "require_usable"]
 
 _USABLE: Final = frozenset({"pinned", "text-changed"})
 

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from taskbound.ports.tool import PinnedServer, PinnedTool
     from taskbound.wire.jose import SignatureCheck
 
-__all__ = ["Lineage", "ToolView", "Views"]
 
 _TASKS: Final = 20_000
 _TOOLS: Final = 5_000

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from taskbound.flows.decision.evaluate import Call
 
-__all__ = ["Watched", "watched"]
 
 _NOBODY: Final = nullcontext()
 

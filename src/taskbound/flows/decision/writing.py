@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction
 
-__all__ = ["Pending", "write_settlement"]
-
 
 @dataclass(slots=True, kw_only=True)
 class Pending:

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means, Moved
     from taskbound.ports.store import Transaction
 
-__all__ = ["end_session", "link_account", "unlink_account"]
-
 
 def link_account(  # noqa: PLR0913 - whose, which, and by whose word
     means: Means, namespace: str, person: str, *, issuer: str, subject: str, actor: Actor, owns: bool

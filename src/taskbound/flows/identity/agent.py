@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means, Moved
     from taskbound.ports.store import Transaction
 
-__all__ = ["Agents", "CeilingLimitError"]
-
 
 class CeilingLimitError(MalformedError):
     """A ceiling with uses, totals or steps."""

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import Custody, IdentityReads
     from taskbound.ports.store import Transaction
 
-__all__ = ["AgentKeys"]
-
 
 class AgentKeys:
     """Has keys made and used; from any thread, as the signer may be slow."""

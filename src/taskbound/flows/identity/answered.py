@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.answered import Answered
     from taskbound.flows.means import Means
 
-__all__ = ["begin_answer", "finish_answer", "forget_answer", "sweep_answers"]
 
 _APART: Final = minutes(2)
 _TURN: Final = 1000

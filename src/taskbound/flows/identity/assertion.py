@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.credential import Credential
     from taskbound.flows.means import Means
 
-__all__ = ["AssertionVerifier", "text_of"]
-
 
 class AssertionVerifier:
     """Verifies what own keys of agents and services have signed."""

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means, Moved
     from taskbound.ports.store import Transaction
 
-__all__ = ["claim_groups", "drop_claims", "end_claims", "set_issuer_groups"]
-
 
 def claim_groups(  # noqa: PLR0913, PLR0917 - who says what of whom, until when, and where it is recorded
     tx: Transaction,

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.audit import StoredCheckpoint
 
-__all__ = ["Deliveries", "MonitorOverdueError"]
 
 OVERDUE: Final = 15 * 60 * 1_000_000
 """µs that something may wait for a monitor before no new task starts."""

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["Enrollments", "Offer", "Progress", "TooManyKeysError"]
 
 _OF_ONE: Final = 16
 

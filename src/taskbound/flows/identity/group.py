@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means, Moved
     from taskbound.ports.store import Transaction
 
-__all__ = ["OF_ONE", "Groups", "TooManyGroupsError", "unfounded"]
 
 _GROUPS: Final = 256
 OF_ONE: Final = 32

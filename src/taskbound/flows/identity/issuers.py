@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["add_identity_issuer", "drop_identity_issuer", "require_directory_owner"]
-
 
 def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, owns: bool) -> None:
     """Have this issuer's word count from now on.

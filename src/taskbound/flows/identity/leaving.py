@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["NotSelfError", "People", "pause_tasks", "require_present", "require_self"]
 
 _ALL: Final = 1_000_000
 

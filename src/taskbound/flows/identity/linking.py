@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["link_persons"]
-
 
 def link_persons(  # noqa: PLR0913 - who, with whom, and by whose word
     means: Means, namespace: str, one: str, other: str, *, linked: bool, actor: Actor, owns: bool

@@ -36,15 +36,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = [
-    "IdentityExistsError",
-    "grantable_word",
-    "register_person",
-    "require_person",
-    "require_personal",
-    "set_person_grantable",
-]
-
 
 class IdentityExistsError(DeniedError):
     """Somebody of this name or account is known already."""

@@ -33,19 +33,6 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import Signatures
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = [
-    "NotDemoError",
-    "NotKeyHolderError",
-    "UnknownKeyError",
-    "key_changed",
-    "require_holder",
-    "require_key",
-    "require_signed",
-    "set_demo",
-    "withdraw",
-    "withdrawn",
-]
-
 
 class UnknownKeyError(DeniedError):
     """No key of this id is known in the namespace."""

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["say_risk"]
-
 
 def say_risk(  # noqa: PLR0913 - what is said, of whom and by whom, each by its name
     means: Means, views: Views, namespace: str, name: str, level: str, *, reason: str, actor: Actor

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["add_selector", "drop_selector"]
-
 
 def add_selector(means: Means, selector: Selector, *, actor: Actor, owns: bool) -> str:
     """Have a credential that says this prove its agent; the selector's id.

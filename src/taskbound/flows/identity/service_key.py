@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["add_service_key", "holder_of_key", "remove_service_key"]
-
 
 def holder_of_key(snapshot: Snapshot, namespace: str, kid: str) -> AgentKey | ServiceKey | None:
     """Whom the key of this id proves now, an agent or a service (rule 2); None for nobody."""

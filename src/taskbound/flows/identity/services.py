@@ -41,15 +41,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = [
-    "add_service",
-    "change_service",
-    "lock_service",
-    "remove_service",
-    "require_service",
-    "require_service_owner",
-]
-
 
 def require_service(snapshot: Snapshot, namespace: str, name: str, key: str) -> Service:
     """The service of this name, which stands, and which this key proves (rule 4).

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor
     from taskbound.ports.store import Transaction
 
-__all__ = ["drop_accounts", "end_sessions"]
-
 
 def end_sessions(
     tx: Transaction,

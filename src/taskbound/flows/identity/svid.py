@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.wire.jose import Jwk
 
-__all__ = ["JwtSvidVerifier", "X509SvidVerifier", "read_authorities"]
-
 
 class X509SvidVerifier:
     """The `Verifier` of X.509-SVIDs, which TLS has shown to be their holders'."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.person_key import PersonKey
     from taskbound.flows.means import Means
 
-__all__ = ["tell", "tell_key"]
-
 
 def tell(means: Means, namespace: str, news: Mapping[str, object], also: Collection[str] = ()) -> None:
     """Bring news to the monitor of every active agent of the namespace.

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor
     from taskbound.ports.store import Transaction
 
-__all__ = ["let_go_of_tools", "own_what_was_pinned"]
-
 
 def let_go_of_tools(
     tx: Transaction, namespace: str, name: str, actor: Actor, events: list[Event]

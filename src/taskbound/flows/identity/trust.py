@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["Taken", "add_trust", "remove_trust", "take_bundle"]
 
 _PART: Final = 8
 

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import Awaited, Verifier
     from taskbound.ports.store import Snapshot
 
-__all__ = ["Proofs"]
 
 _NOBODY: Final = ("default", "")
 

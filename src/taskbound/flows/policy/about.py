@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from taskbound.core.policy import Fact
     from taskbound.ports.store import Snapshot
 
-__all__ = ["Seen", "look_up"]
 
 Above: TypeAlias = "tuple[tuple[About, str], ...]"
 

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from taskbound.ports.policy import BundleActivation, PolicyEngine, PolicyLanguage
     from taskbound.ports.store import Snapshot, Store
 
-__all__ = ["Policies", "believed", "recorded", "require_activation", "require_bundle"]
 
 _ENGINES: Final = 16
 _SURE: Final = 4096

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Snapshot
 
-__all__ = ["Examined", "OtherBaseError", "examine", "examine_kept", "rebased", "require_loads", "tools_of"]
 
 _FOR_CALLS: Final = 'write `action in Taskbound::Action::"call"` in its head, and propose the folder anew'
 

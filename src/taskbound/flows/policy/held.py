@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     Refused = Callable[[Barred, OperationRequest], None]
     """Is told of a refusal before it is raised."""
 
-__all__ = ["Basis", "HeldStore", "authorized", "bases", "hold", "with_held_store"]
 
 T = TypeVar("T")
 _TRIES: Final = 8

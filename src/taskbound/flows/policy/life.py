@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from taskbound.flows.policy.examine import Examined
     from taskbound.ports.store import Transaction
 
-__all__ = ["AlreadyInForceError", "BadNoteError", "Bundles", "Refused"]
 
 _NOTE: Final = 500
 _Moves: TypeAlias = "PolicyActivated | PolicyRolledBack | PolicyRebased"

@@ -50,16 +50,6 @@ if TYPE_CHECKING:
     from taskbound.ports.policy import OperationRules
     from taskbound.ports.store import Snapshot
 
-__all__ = [
-    "Asked",
-    "MovingError",
-    "authorize",
-    "authorize_at",
-    "conclude_standing",
-    "forbidden",
-    "proof_kind",
-    "rules_of",
-]
 
 _TRIES: Final = 8
 _WAY_BACK: Final = "base:way-back"

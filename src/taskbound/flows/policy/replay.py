@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from taskbound.ports.policy import PolicyEngine
     from taskbound.ports.store import Snapshot
 
-__all__ = ["BadReplayError", "Difference", "Replay", "replay"]
 
 _MOST: Final = 10_000
 _PAGE: Final = 200

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.proof import Principal
     from taskbound.flows.means import Means
 
-__all__ = ["sign_in_of"]
-
 
 def sign_in_of(means: Means, principal: Principal) -> SignIn | None:
     """How a person signed in, as far as what they showed says it; None for whoever did not."""

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Snapshot
 
-__all__ = ["Feed"]
 
 _KEPT: Final = minutes(10)
 _TURN: Final = 1_000

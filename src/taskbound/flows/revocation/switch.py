@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["stop"]
-
 
 def stop(means: Means, namespace: str, *, stopped: bool, reason: str, actor: Actor) -> KillSwitch:
     """The switch, thrown or lifted and durable; the same again changes nothing.

@@ -11,7 +11,6 @@ from taskbound.core.errors import DeniedError, UnavailableError
 if TYPE_CHECKING:
     from taskbound.core.revocation.feed import Entry
 
-__all__ = ["BOUND", "FeedBehindError", "FeedPage", "FeedStaleError", "OtherLogError"]
 
 BOUND: Final = seconds(5)
 """How old what a feed says may be (design 4, law 10)."""

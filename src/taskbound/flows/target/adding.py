@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from taskbound.flows.target.testing import UnderTest
     from taskbound.ports.store import Transaction
 
-__all__ = ["Targets"]
-
 
 class Targets:
     """Works on targets; used from one thread at a time."""

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from taskbound.flows.target.testing import UnderTest
     from taskbound.ports.store import Transaction
 
-__all__ = ["set_admin"]
-
 
 def set_admin(  # noqa: PLR0913 - which access of which target, and who gives it
     tx: Transaction,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError
 
-__all__ = ["TargetExistsError", "TargetInUseError", "UnknownTargetError"]
-
 
 class UnknownTargetError(DeniedError):
     """There is no target of this name."""

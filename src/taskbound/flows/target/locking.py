@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
     from taskbound.ports.target import StoredTarget
 
-__all__ = ["lock_known"]
-
 
 def lock_known(tx: Transaction, namespace: str, name: str) -> StoredTarget:
     """The target, under lock.

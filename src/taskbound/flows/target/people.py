@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.ports.target import StoredTarget
 
-__all__ = ["answering", "owners_of", "require_people", "still_there"]
-
 
 def require_people(
     file: TargetFile, persons: Mapping[str, Person], groups: Collection[Group]

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["remove_target"]
 
 _EVER: Final = seconds(100 * 365 * 86_400)
 """Longer than anything lives."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from taskbound.core.target import TargetFile
     from taskbound.ports.store import Transaction
 
-__all__ = ["require_nothing_seen", "require_seen"]
-
 
 def require_seen(tx: Transaction, namespace: str, declared: TargetFile) -> None:
     """Go on only where that which is to see it is there (rule 1).

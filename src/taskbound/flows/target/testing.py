@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
     from taskbound.ports.target import StoredTarget
 
-__all__ = ["CANARY", "CANARY_LIVES", "UnderTest", "begin_test", "is_under_test", "note_canary"]
 
 CANARY: Final = "taskbound-canary"
 """What each parameter of a canary is."""

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["bind", "follow", "keep_account", "nearest_run", "orphaned_runs", "register_run"]
 
 _ENOUGH: Final = 2
 """Running tasks that are looked for: with more than one, the task is ambiguous."""

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor
     from taskbound.ports.store import Transaction
 
-__all__ = ["Ended", "changed_record", "end_tree", "lock_beneath_parent", "lock_tree", "moved"]
 
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 

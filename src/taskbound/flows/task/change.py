@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means, Moved
     from taskbound.ports.store import Transaction
 
-__all__ = ["Amended", "Changes", "ScopeChangedError", "lock_left", "require_other", "write_amended"]
 
 Left: TypeAlias = "Mapping[str, Mapping[str, int]]"
 """By task: what each of its limits has left."""

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from taskbound.flows.task.evidence import Declared
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["ChildOrder", "Delegations"]
 
 _ANY_LIFETIME: Final = 1
 

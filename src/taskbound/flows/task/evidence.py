@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
     from taskbound.wire.jose import SignatureCheck
 
-__all__ = ["Declared", "add_issuer", "declare_evidence", "drop_issuer", "look_again", "settle_evidence"]
 
 _MOST: Final = 20
 _LONGEST_NAME: Final = 32

@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from taskbound.flows.task.evidence import Declared
     from taskbound.ports.store import Transaction
 
-__all__ = ["Tasks"]
 
 _SECOND: Final = 1_000_000
 _DAEMON: Final = "daemon"

@@ -36,18 +36,6 @@ if TYPE_CHECKING:
     from taskbound.core.task import Task
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = [
-    "Manner",
-    "OutsideCeilingError",
-    "TaskOrder",
-    "manner_of",
-    "parse_order",
-    "require_learner",
-    "require_resumable",
-    "require_within",
-    "scope_of",
-]
-
 
 class OutsideCeilingError(DeniedError):
     """The scope permits something that the agent can never be granted."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["require_startable", "require_unchanged", "started", "words"]
-
 
 def require_startable(
     snapshot: Snapshot, deliveries: Deliveries, namespace: str, agent: str, now: Instant

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["UnknownTemplateError", "drop_template", "save_template"]
-
 
 class UnknownTemplateError(DeniedError):
     """No template has this name."""

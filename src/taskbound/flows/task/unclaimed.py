@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means, Moved
     from taskbound.ports.store import Transaction
 
-__all__ = ["claim", "claim_task", "end_unclaimed", "note_unclaimed"]
 
 _WHY: Final = "nobody was let in to it within a minute"
 

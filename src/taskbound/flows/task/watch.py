@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means, Moved
     from taskbound.ports.store import Transaction
 
-__all__ = ["Watch"]
 
 _ALL: Final = 10_000
 _DUE: Final = 100

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from taskbound.core.token.authorization.request import AuthorizationRequest
     from taskbound.ports.store import Transaction
 
-__all__ = ["as_person", "person_request", "require_consenter"]
 
 _OPERATIONS: Final = "operations"
 """The scope of persons' tokens (rule 1)."""

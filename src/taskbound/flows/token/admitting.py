@@ -54,16 +54,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = [
-    "Admitted",
-    "client_actor",
-    "end_admissions_of",
-    "end_row",
-    "exchange_code",
-    "look_at_refresh",
-    "renew",
-    "sweep_asked",
-]
 
 T = TypeVar("T")
 _TURN: Final = 1000

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from taskbound.flows.task import TaskOrder, Tasks
     from taskbound.ports.store import Transaction
 
-__all__ = ["let_act", "let_have_nothing", "let_in", "refusal_of"]
-
 
 def let_in(  # noqa: PLR0913 - what an answer is made of, each by its name
     means: Means,

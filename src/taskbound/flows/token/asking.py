@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from taskbound.flows.task import TaskOrder, Tasks
     from taskbound.ports.store import Transaction
 
-__all__ = ["Askings", "Begun", "resource_of"]
 
 _WAITING: Final = 64
 """Requests that wait at once (rule 1)."""

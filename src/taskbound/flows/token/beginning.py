@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Moved
     from taskbound.flows.task import ChildOrder, TaskOrder
 
-__all__ = ["Hands", "Starts", "actor_of", "in_name_of"]
-
 
 class Starts(Protocol):
     """Starts tasks and ends them (`flows.task.Tasks`, which itself is used from one thread at a time)."""

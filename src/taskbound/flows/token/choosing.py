@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from taskbound.core.token.authorization.asked import Asked
     from taskbound.flows.means import Means
 
-__all__ = ["Choices", "choices_of"]
 
 _LISTED: Final = 50
 """Tasks and templates at most; of tasks the newest."""

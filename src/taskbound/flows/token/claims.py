@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from taskbound.core.token import Claim, Use
     from taskbound.flows.means import Means
 
-__all__ = ["sweep_claims", "use_claim", "use_claims"]
 
 _APART: Final = minutes(2)
 _TURN: Final = 1000

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from taskbound.flows.token.admitting import Admitted
     from taskbound.flows.token.issuing import Tokens
 
-__all__ = ["ClientToken", "ClientTokens"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientToken:

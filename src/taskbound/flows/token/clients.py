@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["add_client", "drop_client", "known_client"]
-
 
 def add_client(  # noqa: PLR0913 - what a client is made of, each by its name
     means: Means,

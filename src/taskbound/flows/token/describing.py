@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from taskbound.ports.clock import Clock
     from taskbound.ports.identity import Documents
 
-__all__ = ["FRESH", "Descriptions"]
 
 FRESH: Final = minutes(5)
 _MOST: Final = 256

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["end_admission", "give_back_refresh"]
-
 
 def end_admission(
     means: Means, namespace: str, admission: str, actor: Actor, *, owns: bool, why: str

@@ -74,8 +74,6 @@ if TYPE_CHECKING:
     from taskbound.flows.token.unbelieved import Unbelieved
     from taskbound.flows.token.verifying import Verification
 
-__all__ = ["Exchanges"]
-
 
 class Exchanges:
     """Exchanges tokens; safe from any thread, and waits for the signer."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.flows.token.orders import Issued
 
-__all__ = ["granted", "life_in_seconds", "until_of", "within_template"]
 
 T = TypeVar("T", TaskOrder, ChildOrder)
 

@@ -70,7 +70,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.ports.token import TokenSigner
 
-__all__ = ["Tokens"]
 
 _TRIES: Final = 8
 _OVER: Final = frozenset({"token-ended", "task-expired"})

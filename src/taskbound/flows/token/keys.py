@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
     from taskbound.ports.token import MadeKey, TokenSigner
 
-__all__ = ["TokenKeys"]
 
 _log = logging.getLogger(__name__)
 _TRIES: Final = 4

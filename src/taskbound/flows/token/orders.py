@@ -18,17 +18,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.proof import Binding
     from taskbound.core.token import Token
 
-__all__ = [
-    "BadContentDigestError",
-    "Exchanged",
-    "Issued",
-    "Issuing",
-    "PersonTokenOrder",
-    "ServiceTokenOrder",
-    "TaskTokenOrder",
-    "TransactionTokenOrder",
-    "parse_content_digest",
-]
 
 _SHA256: Final = re.compile(r"sha-256=:[A-Za-z0-9+/]{43}=:", re.ASCII)
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.token import SignedList, TokenSigner
 
-__all__ = ["Published"]
 
 _KEPT: Final = 8
 

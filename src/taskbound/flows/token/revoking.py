@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["revoke_own", "revoke_rows", "revoke_token"]
-
 
 def revoke_token(means: Means, namespace: str, token: str, actor: Actor, *, owns: bool, why: str) -> Token:
     """The token, revoked by a person (rule 2); the same again changes nothing.

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from taskbound.flows.token.verifying import Verification
     from taskbound.ports.store import Snapshot
 
-__all__ = ["SCOPE", "give_service_token", "introspect_for_service", "require_fit_grant"]
 
 SCOPE: Final = "service"
 """Of services' tokens (rule 1)."""

@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["Asker", "SharedClaims"]
 
 _APART: Final = minutes(2)
 _WINDOW: Final = minutes(5)

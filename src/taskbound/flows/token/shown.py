@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means, OneLook
     from taskbound.flows.token.verifying import Stands, Verification, Verified
 
-__all__ = ["BadProofError", "Request", "Shower", "read_shown", "require_task_kind"]
 
 _TOKEN: Final = re.compile(r"(dpop|bearer) +([A-Za-z0-9._~+/-]+=*)", re.ASCII | re.IGNORECASE)
 

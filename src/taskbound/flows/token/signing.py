@@ -61,7 +61,6 @@ if TYPE_CHECKING:
     from taskbound.ports.token import TokenKey, TokenKeyStore
     from taskbound.wire.jose import Jwk, TokenKind
 
-__all__ = ["KINDS_OF_FORM", "RowSigner", "UnknownStatusListError"]
 
 KINDS_OF_FORM: Final[Mapping[TokenForm, TokenKind]] = {
     TokenForm.TASK: TASK_TOKEN,

@@ -52,16 +52,6 @@ if TYPE_CHECKING:
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot
 
-__all__ = [
-    "OPEN",
-    "action_ground",
-    "ground_of",
-    "person_of",
-    "require_sign_in",
-    "require_token_gives_up",
-    "require_token_goes_on",
-    "require_token_stands",
-]
 
 OPEN = frozenset({ActionState.PERMITTED, ActionState.SENT})
 """An action of which a transaction token may speak."""

@@ -16,7 +16,6 @@ from taskbound.core.clock import Instant, days
 if TYPE_CHECKING:
     from taskbound.flows.means import Means
 
-__all__ = ["sweep_tokens"]
 
 _KEPT: Final = days(1)
 _TURN: Final = 1000

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     Unbelieved: TypeAlias = Callable[[str, str, str, TaskboundError], None]
     """Records what is shown and worth nothing (`flows.identity.Proofs.refuse`)."""
 
-__all__ = ["Unbelieved", "told_of"]
-
 
 @contextmanager
 def told_of(unbelieved: Unbelieved, principal: Principal, subject: str) -> Iterator[None]:

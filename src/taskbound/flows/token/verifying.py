@@ -60,7 +60,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.wire.jose import Jwk, Jws, UnverifiedJws
 
-__all__ = ["Stands", "Verification", "Verified"]
 
 Stands: TypeAlias = "Callable[[Snapshot, Token, Instant], None]"
 """Goes on only when this is so of a token's row."""

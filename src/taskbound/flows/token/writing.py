@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["Draft", "write_token"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["TooManyApproversError", "require_few", "set_approvers"]
 
 _MOST: Final = 32
 

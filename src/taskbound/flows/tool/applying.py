@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
     from taskbound.ports.tool import PinnedServer, PinnedTool, ToolReads
 
-__all__ = ["Applied", "Saying", "ToolSaying", "apply_file", "compare_file"]
 
 _PEOPLE: Final = frozenset({"approvers", "owner"})
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor
     from taskbound.ports.tool import PinnedTool
 
-__all__ = ["Declaration", "declared", "declaring"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:

@@ -4,16 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError
 
-__all__ = [
-    "DeclaredByTargetError",
-    "NotIdempotentError",
-    "OtherChangesError",
-    "OtherDefinitionError",
-    "RelaxesError",
-    "UnknownServerError",
-    "UpstreamExistsError",
-]
-
 
 class DeclaredByTargetError(DeniedError):
     """A kind of credential is what its target's file says, and what a person may not say beside it."""

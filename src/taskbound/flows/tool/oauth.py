@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
     from taskbound.wire.egress import TellToken
 
-__all__ = ["ServerTokens"]
 
 _NAME: Final = re.compile(r"tok_[0-9a-f]{32}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
     from taskbound.ports.tool import PinnedTool
 
-__all__ = ["owned_by", "set_owner"]
-
 
 def set_owner(means: Means, namespace: str, tool: str, owner: str, *, actor: Actor, owns: bool) -> PinnedTool:
     """Say who answers for a tool from now on.

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["Pins", "require_server"]
-
 
 class Pins:
     """Pins servers; used from one thread at a time."""

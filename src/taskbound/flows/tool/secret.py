@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
     from taskbound.ports.tool import PinnedServer
 
-__all__ = ["Secrets", "slots_of"]
-
 
 class _Spec(msgspec.Struct):
     """What of a spec is of interest here."""

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
     from taskbound.ports.tool import PinnedTool
 
-__all__ = ["Difference", "Sights"]
 
 _LIST: Final = "list the pinned ones with `taskbound tool list`"
 

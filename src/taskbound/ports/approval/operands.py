@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Look, Operand
     from taskbound.core.errors import DeniedError
 
-__all__ = ["FarOperands", "Operands"]
-
 
 class Operands(Protocol):
     """Looks at what the arguments of a call name, itself, and believes nobody's word about it."""

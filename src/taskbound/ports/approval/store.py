@@ -18,8 +18,6 @@ if TYPE_CHECKING:
         Waiter,
     )
 
-__all__ = ["ApprovalReads", "ApprovalWrites"]
-
 
 class ApprovalReads(Protocol):
     """Reads approvals of one namespace at a time."""

@@ -10,7 +10,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from taskbound.core.approval import Answer, ApprovalState, Plan, Question
 
-__all__ = ["ApprovalChange", "PlanChange", "StoredApproval", "StoredPlan", "Waiter"]
 
 _OPEN: Final = Instant(0)
 

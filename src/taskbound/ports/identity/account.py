@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.oidc import IdentityIssuer
     from taskbound.core.identity.sign_in import SaidOfPerson, Session, SignIn
 
-__all__ = ["AccountReads", "AccountWrites", "RelyingParty", "Wanted"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:

@@ -8,8 +8,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.identity.answered import Answered
 
-__all__ = ["AnsweredWrites"]
-
 
 class AnsweredWrites(Protocol):
     """Keeps them, for a while."""

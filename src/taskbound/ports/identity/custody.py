@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Custody"]
-
 
 class Custody(Protocol):
     """Keeps keys, and signs with them who their agents are; nothing else is ever signed with them."""

@@ -13,8 +13,6 @@ from taskbound.core.errors import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Documents", "Forms", "IssuerUnreachableError"]
-
 
 class IssuerUnreachableError(UnavailableError):
     """An issuer's metadata or keys could not be fetched, so nothing of it can be believed now."""

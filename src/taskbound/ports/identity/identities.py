@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.issuer import Issuer
     from taskbound.core.identity.person_key import Namespace, PersonKey, PersonKeyKind
 
-__all__ = ["IdentityReads", "IdentityWrites", "PublicHalf", "Signatures"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicHalf:

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.identity.service import Service, ServiceKey
 
-__all__ = ["ServiceReads", "ServiceWrites"]
-
 
 class ServiceReads(Protocol):
     """Reads services of one namespace at a time."""

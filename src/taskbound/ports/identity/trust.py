@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.selector import Shown
     from taskbound.core.identity.trust import Bundle, Trust
 
-__all__ = ["BundleSource", "Svids", "TrustReads", "TrustWrites"]
-
 
 class TrustReads(Protocol):
     """Reads trust domains of one namespace at a time."""

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.proof import WorkloadKind
     from taskbound.core.identity.selector import Selector, Shown
 
-__all__ = ["AskingVerifier", "Awaited", "Need", "Verifier", "WorkloadReads", "WorkloadWrites"]
-
 
 class Need(Enum):
     """Whether an issuer has to be asked before a credential can be verified."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     )
     from taskbound.core.policy.operation import Operation, OperationRequest
 
-__all__ = ["OperationRules", "PolicyEngine", "PolicyLanguage"]
-
 
 class OperationRules(Protocol):
     """Evaluates what one bundle says of operations of our own API.

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.policy import InForce
 
-__all__ = ["BundleActivation", "PolicyReader", "PolicyWriter", "StoredBundle"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBundle:

@@ -4,20 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import UnavailableError
 
-__all__ = [
-    "AffectedLibraryError",
-    "AmbiguousCommitError",
-    "ConflictError",
-    "ForeignDatabaseError",
-    "FullDiskError",
-    "NewerDatabaseError",
-    "OlderDatabaseError",
-    "OtherRulesError",
-    "StoreBehindError",
-    "StoreUnavailableError",
-    "UnreadableStoreError",
-]
-
 
 class StoreUnavailableError(UnavailableError):
     """The store can't be read or written now."""

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["Presence"]
-
 
 class Presence(Protocol):
     """Being there, and seeing who else is. Safe from any thread."""

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from taskbound.ports.token import AuthorizationReads, SharedClaimReads, TokenReads
     from taskbound.ports.tool import ToolReads
 
-__all__ = ["Snapshot"]
-
 
 class Snapshot(Protocol):
     """One state of the store, to read."""

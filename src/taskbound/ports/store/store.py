@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store.snapshot import Snapshot
     from taskbound.ports.store.transaction import Transaction
 
-__all__ = ["Readable", "Store"]
 
 T = TypeVar("T")
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     )
     from taskbound.ports.tool import ToolWrites
 
-__all__ = ["Transaction"]
-
 
 class Transaction(Protocol):
     """One transaction: the same words, to read under lock and to write."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.target.standing import Standing
 
-__all__ = ["Discovers", "Discovery"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discovery:

@@ -4,14 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, UnavailableError
 
-__all__ = [
-    "NameTakenError",
-    "RenewalUnsupportedError",
-    "TargetRefusedError",
-    "TargetUnavailableError",
-    "TargetUnreachedError",
-]
-
 
 class TargetUnavailableError(UnavailableError):
     """A target can't be reached, or didn't answer in time."""

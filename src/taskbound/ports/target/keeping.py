@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.ports.target.system import Gone, Left
 
-__all__ = ["MAX_KEPT", "Keeps"]
 
 MAX_KEPT = 8_192
 """Bytes of what is kept of one credential."""

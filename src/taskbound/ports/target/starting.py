@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Restarts"]
-
 
 @runtime_checkable
 class Restarts(Protocol):

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.target import TargetState
 
-__all__ = ["StoredTarget", "TargetReads", "TargetWrites"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTarget:

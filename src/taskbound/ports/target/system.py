@@ -13,15 +13,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.tool.oauth.exchange import Whom
 
-__all__ = [
-    "Gone",
-    "Left",
-    "MintOrder",
-    "Minted",
-    "Shown",
-    "Target",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MintOrder:

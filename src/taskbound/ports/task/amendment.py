@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Answer
     from taskbound.core.approval.amendment import AmendmentQuestion, AmendmentState
 
-__all__ = ["AmendmentChange", "AmendmentReads", "AmendmentWrites", "StoredAmendment"]
 
 _OPEN: Final = Instant(0)
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.task import Heartbeat, Task, TaskHead, TaskState, Template
 
-__all__ = ["Run", "TaskReads", "TaskWrites"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:

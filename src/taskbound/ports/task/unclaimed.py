@@ -8,8 +8,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.task.unclaimed import Unclaimed
 
-__all__ = ["UnclaimedReads", "UnclaimedWrites"]
-
 
 class UnclaimedReads(Protocol):
     """Reads them."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from taskbound.core.token.authorization.asked import Asked
     from taskbound.core.token.authorization.client import Client
 
-__all__ = ["AuthorizationReads", "AuthorizationWrites", "RegisteredClient"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredClient:

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.token import Claim, Use
 
-__all__ = ["ClaimWrites"]
-
 
 class ClaimWrites(Protocol):
     """Uses them."""

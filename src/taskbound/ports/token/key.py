@@ -10,8 +10,6 @@ from typing import Protocol
 
 from taskbound.ports.signer import SignerUnavailableError
 
-__all__ = ["TokenKey", "TokenKeyGoneError", "TokenKeyStore", "TokenKeyWeakError"]
-
 
 class TokenKeyGoneError(SignerUnavailableError):
     """The store has no key of this name that can sign: it was destroyed, or never was in it."""

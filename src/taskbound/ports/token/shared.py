@@ -8,8 +8,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.token.shared import SharedClaim, Tally
 
-__all__ = ["SharedClaimReads", "SharedClaimWrites"]
-
 
 class SharedClaimReads(Protocol):
     """Reads them."""

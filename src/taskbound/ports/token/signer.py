@@ -13,8 +13,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
 
-__all__ = ["MadeKey", "SignedList", "TokenSigner"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeKey:

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.token import IssuingKey, Token, TokenKeyState
 
-__all__ = ["TokenReads", "TokenWrites"]
-
 
 class TokenReads(Protocol):
     """Reads tokens of one namespace at a time, and keys and status lists, which all namespaces share."""

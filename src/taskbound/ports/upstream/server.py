@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream.values import Logged, Question, Told, Turn, UpstreamAnswer
 
-__all__ = ["Upstream", "UpstreamEvents"]
-
 
 class UpstreamEvents(Protocol):
     """What a server says unasked, as far as a gateway cares."""

@@ -8,8 +8,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool import ServerIdentity
     from taskbound.ports.upstream.server import Upstream, UpstreamEvents
 
-__all__ = ["StartUpstream"]
-
 
 class StartUpstream(Protocol):
     """Starts servers as they are pinned, or reaches them."""

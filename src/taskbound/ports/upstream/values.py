@@ -13,20 +13,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = [
-    "AnswerQuestion",
-    "Answered",
-    "Errored",
-    "Logged",
-    "NoAnswer",
-    "NotSent",
-    "Question",
-    "Told",
-    "Turn",
-    "UpstreamAnswer",
-    "errored",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Answered:

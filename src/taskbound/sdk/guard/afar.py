@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.flow import Call
     from taskbound.sdk.guard.owed import Debt
 
-__all__ = ["Afar"]
 
 _OWED: Final = 15.0
 """Seconds for which an outcome is told again (rule 3)."""

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.told import Outside, Told
     from taskbound.sdk.guard.web import AsyncWeb
 
-__all__ = ["AsyncClient"]
 
 P = ParamSpec("P")
 R = TypeVar("R")

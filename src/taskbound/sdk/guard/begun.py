@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.proof import SubjectToken
     from taskbound.sdk.guard.task import Order
 
-__all__ = ["begun", "given_up"]
 
 _WATCH: Final = 60
 """Seconds of a heartbeat, and of its grace, that nobody said (rule 2)."""

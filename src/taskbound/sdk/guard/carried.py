@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.flow import Run
     from taskbound.sdk.guard.holder import Holder
 
-__all__ = ["Carried", "Carrier", "acarry", "carried_of", "carry", "content_digest", "on"]
-
 
 class Carrier(Protocol):
     """A client in whose name a permitted function runs."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.told import Outside, Told
     from taskbound.sdk.guard.web import BlockingWeb
 
-__all__ = ["Client"]
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -18,31 +18,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = [
-    "KINDS",
-    "REPEATED",
-    "CallUndecidedError",
-    "DecisionAlteredError",
-    "ForkedError",
-    "HeldError",
-    "HoldDeniedError",
-    "HoldOverError",
-    "NarrowedError",
-    "NoClientError",
-    "NoTaskHereError",
-    "NotCarriedError",
-    "OtherLoopError",
-    "OutcomeUntoldError",
-    "PermitOverError",
-    "RefusedError",
-    "RepeatedError",
-    "ResultWithheldError",
-    "SignatureError",
-    "TaskNotEndedError",
-    "TaskNotStartedError",
-    "UnpinnedToolError",
-]
-
 
 class SignatureError(MalformedError):
     """A function's signature can't be a tool's schema."""

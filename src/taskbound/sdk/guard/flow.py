@@ -49,23 +49,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.guard.owed import Debt
 
-__all__ = [
-    "Answered",
-    "Call",
-    "Flow",
-    "Function",
-    "Holds",
-    "Pause",
-    "Permit",
-    "Run",
-    "Say",
-    "Step",
-    "Transport",
-    "drive",
-    "guarded",
-    "steer",
-    "told_beside",
-]
 
 T = TypeVar("T")
 PERMIT: Final = 30.0

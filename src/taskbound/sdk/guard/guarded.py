@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.flow import Flow, Holds, Transport
     from taskbound.sdk.guard.owed import Debt
 
-__all__ = ["Guarded", "Guards", "current", "guard"]
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -39,24 +39,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.owed import Debt
     from taskbound.sdk.guard.proof import Proof, ProofKey, SubjectToken
 
-__all__ = [
-    "FAILED",
-    "OK",
-    "TOO_MANY",
-    "UNPROVEN",
-    "ApiLostError",
-    "Await",
-    "Granted",
-    "Holder",
-    "HttpAnswer",
-    "NoTokenError",
-    "PlainHttpError",
-    "Prove",
-    "Send",
-    "object_of",
-    "text_of",
-    "token_of",
-]
 
 OK: Final = 200
 TOO_MANY: Final = 429

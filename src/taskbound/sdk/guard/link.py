@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.owed import Debt
     from taskbound.wire.envelope import Answer, Ask, Push
 
-__all__ = ["AsPerson", "AsyncLink", "BlockingLink", "Place"]
 
 _TURN: Final = 0.25
 """Seconds after which who waits for people looks whether another thread has heard their answer."""

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.owed import Debt
     from taskbound.wire.envelope import Answer
 
-__all__ = ["Again", "Listen", "Near", "Question"]
 
 GRACE: Final = 5.0
 """Seconds within which a lost holder is the same again."""

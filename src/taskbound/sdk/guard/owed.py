@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.guard.flow import Flow, Step, Transport
 
-__all__ = ["Asked", "AsyncOwed", "BlockingOwed", "Came", "Debt", "Left"]
 
 T = TypeVar("T")
 UNSENT: Final = "not-sent"

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
-__all__ = ["Proof", "ProofKey", "SubjectToken", "UnreadableProofError", "dpop"]
 
 Kind: TypeAlias = Literal["assertion", "svid", "token"]
 _BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["Shape", "UnwritableArgumentError", "object_schema", "shape_of"]
 
 _LITERALS: Final = (str, bool, int)
 _MOST: Final = 64

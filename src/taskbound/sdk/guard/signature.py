@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["Effect", "Signature", "tool_of"]
 
 Effect: TypeAlias = Literal["read", "write", "destructive"]
 """What a call may do to the world, by whoever wrote the function; a person may declare another."""

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.proof import SubjectToken
     from taskbound.sdk.guard.told import Outside, Told
 
-__all__ = ["Speaker", "made_once"]
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.link import Place
     from taskbound.wire.envelope import Answer
 
-__all__ = ["Order", "ended", "how_of", "started"]
 
 _SECONDS: Final = 1800
 """What a task lasts whose length nobody said, as on the command line."""

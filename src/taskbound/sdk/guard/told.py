@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.proof import Proof, ProofKey, SubjectToken
     from taskbound.sdk.guard.task import Order
 
-__all__ = ["Outside", "TaskHandle", "Told", "handle_afar", "handle_of", "order_of"]
-
 
 class Outside(Protocol):
     """What a client is given of the machine around it."""

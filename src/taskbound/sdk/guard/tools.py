@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["BadToolsError", "Definable", "definition_digest", "tool_file"]
-
 
 class BadToolsError(MalformedError):
     """A program has no guarded functions of one server."""

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.flow import Step
     from taskbound.sdk.guard.owed import Debt
 
-__all__ = ["AsyncWeb", "BlockingWeb"]
 
 _MOST: Final = 4 * 1024 * 1024
 _PATIENCE: Final = httpx2.Timeout(20.0, connect=5.0)

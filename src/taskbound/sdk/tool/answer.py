@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.errors import TaskboundError
 
-__all__ = ["asked_of_people", "is_open", "require_told", "told"]
 
 _PROGRAMS: Final = (ForkedError, NoClientError, NoTaskHereError, OtherLoopError, SignatureError)
 _MOST: Final = 2000

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.sdk.guard.guarded import Guarded
 
-__all__ = ["awaited", "called", "key_of"]
 
 _NOTHING_DONE: Final = frozenset({"failed", "lapsed", "not-sent", "reconciled-failed"})
 """States of an action that has done nothing: a function says so of an error by `failed=`, a person by

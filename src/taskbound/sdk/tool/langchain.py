@@ -34,7 +34,6 @@ from taskbound.sdk.tool.call import awaited, called, key_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["GuardedTool", "as_tool"]
 
 _name: ContextVar[str | None] = ContextVar("taskbound_tool_call", default=None)
 """The tool call's id, for as long as it runs."""

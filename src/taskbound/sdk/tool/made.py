@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.guard.guarded import Guarded
 
-__all__ = ["made_for", "note_made"]
 
 _made: Final[WeakKeyDictionary[Callable[..., Any], Guarded[..., Any]]] = WeakKeyDictionary()
 

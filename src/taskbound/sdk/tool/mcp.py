@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.guard.flow import Flow, Holds, Transport
     from taskbound.sdk.guard.owed import Debt
 
-__all__ = ["GuardedSession"]
 
 _PAGES = 100
 """Pages of a list; a server that has more goes on for ever."""

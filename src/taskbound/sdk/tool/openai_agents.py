@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.guard.guarded import Guarded
 
-__all__ = ["as_tool"]
-
 
 def as_tool(function: Guarded[..., Any], *, pause: bool = False) -> FunctionTool:
     """The tool of a guarded function.

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.guard.guarded import Guarded
 
-__all__ = ["as_tool"]
-
 
 class _Strict:
     """Reads what a model says (rule 1), where Pydantic AI has a validator of pydantic's."""

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.verify.endpoint import Endpoint, Endpoints
     from taskbound.sdk.verify.verifier import Verifier
 
-__all__ = ["AsgiApp", "AsgiGuard", "Showings"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]

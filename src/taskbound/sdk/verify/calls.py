@@ -57,17 +57,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.verify.said import Said
     from taskbound.sdk.verify.verifier import Accepted, Head, Opened, Outcome, Verifier
 
-__all__ = [
-    "ANSWER_KEY",
-    "OWN",
-    "REFUSED_KEY",
-    "Call",
-    "Converting",
-    "Guarded",
-    "ToolCalls",
-    "ToolRequest",
-    "Tools",
-]
 
 OWN: Final = "own"
 """An endpoint's `definition`: the one that the server lists (rule 5)."""

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from taskbound.core.token import Claim
     from taskbound.core.token.served import Beginning, ServedAnswer, Serving
 
-__all__ = ["Claims"]
-
 
 class Claims(Protocol):
     """Remembers what was begun and answered (`core.token.served`); MUST be safe from any thread.

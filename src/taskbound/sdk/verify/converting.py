@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.sdk.verify.calls import Converting
 
-__all__ = ["PydanticConverting", "bound", "never"]
 
 _NO_SCHEMA: Final = frozenset({"default", "metadata"})
 """Members of pydantic's schemas that have something of the author's own."""

@@ -20,7 +20,6 @@ from taskbound.sdk.verify.errors import BadContentDigestError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["content_digest", "parse_content_digest", "require_digest"]
 
 ALGORITHM: Final = "sha-256"
 _SIZE: Final = 32

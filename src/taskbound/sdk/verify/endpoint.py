@@ -33,7 +33,6 @@ from taskbound.sdk.verify.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["REROUTING", "BadEndpointError", "Body", "Endpoint", "Endpoints", "require_not_rerouted"]
 
 REROUTING: Final = frozenset(
     {

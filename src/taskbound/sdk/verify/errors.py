@@ -4,41 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
-__all__ = [
-    "AnswerUnkeptError",
-    "ArgumentChangedError",
-    "ArgumentUndecidedError",
-    "ArgumentsRewrittenError",
-    "BadContentDigestError",
-    "BadTokenContextError",
-    "BodyLargeError",
-    "BodyLengthError",
-    "BodySlowError",
-    "CallDeferredError",
-    "ContentEncodedError",
-    "ContentTypeError",
-    "DigestMissingError",
-    "EndpointUnknownError",
-    "HeaderUncoveredError",
-    "HolderNotShownError",
-    "InputUndecidedError",
-    "KeysUnreadError",
-    "NoHeadError",
-    "OtherActionError",
-    "OtherContentError",
-    "OtherNamespaceError",
-    "OtherToolError",
-    "OutcomeUnknownError",
-    "QueryError",
-    "StatusUnknownError",
-    "StillServingError",
-    "TokenAbsentError",
-    "TokenCountError",
-    "TokenInactiveError",
-    "ToolUnboundError",
-    "YetToRunError",
-]
-
 
 class TokenAbsentError(DeniedError):
     """The request has no transaction token."""

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.verify.mcp import Showings
     from taskbound.sdk.verify.verifier import Verifier
 
-__all__ = ["guard_tools"]
-
 
 def guard_tools(
     server: FastMCP[Any], verifier: Verifier, tools: Tools, *, showings: Showings | None = None

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.verify.verifier import Accepted, Head, Verifier
 
-__all__ = ["done", "verified"]
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -49,15 +49,6 @@ if TYPE_CHECKING:
     from taskbound.core.token import Claim
     from taskbound.wire.jose import Jwk, SignatureCheck
 
-__all__ = [
-    "WHOEVER_HAS_IT",
-    "BadHoldersError",
-    "Holders",
-    "Holding",
-    "certificate_showing",
-    "dpop_showing",
-    "svid_showing",
-]
 
 WHOEVER_HAS_IT: Final = "whoever-has-the-token"
 """What a service is configured with that knows no sender (rule 5)."""

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.wire.jose import Jwk
 
-__all__ = ["KEYS_AGAIN", "KEYS_FRESH", "KEYS_STALE", "IssuerKeys"]
 
 KEYS_AGAIN: Final = seconds(10)
 """How long at least between two readings (rule 1)."""

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.verify.verifier import Verifier
 
-__all__ = ["Find", "Showings", "declared", "guard_handler", "guard_tools"]
 
 Showings: TypeAlias = Callable[[Request], Collection[str]]
 """What the connection of a request has proven (`holder`, rule 1)."""

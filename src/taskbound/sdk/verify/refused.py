@@ -25,8 +25,6 @@ from taskbound.wire.jose import TokenAudienceError, TokenExpiredError, TokenIssu
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Refused", "Step", "challenge", "problem"]
-
 
 class Step(Enum):
     """Where a request was refused; its value is what is missing there in general (rule 1)."""

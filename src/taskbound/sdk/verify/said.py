@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.wire.jose import Claims, UnverifiedJws
 
-__all__ = ["Said", "parse_said"]
 
 _LONGEST: Final = 512
 _KEYS: Final = frozenset({"jkt", "x5t#S256"})

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.core.revocation.feed import Thing
     from taskbound.sdk.verify.said import Said
 
-__all__ = ["Asking", "Status", "require_holds", "require_still_holds"]
 
 _LIMITS: Final = Limits(size=65_536, depth=8, parts=256)
 _SILENT: Final = 1.0

@@ -18,7 +18,6 @@ from taskbound.sdk.verify.refused import Refused, challenge, problem
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MAX_BODY", "Recording", "Told", "tell_answer", "tell_refused"]
 
 MAX_BODY: Final = 1_048_576
 """Bytes of a request's body that are read, where nothing else is said."""

@@ -76,7 +76,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.verify.status import Asking, Status
     from taskbound.wire.jose import Compact, Jwk, SignatureCheck
 
-__all__ = ["Accepted", "Head", "Opened", "Outcome", "Service", "Verifier"]
 
 _REMEMBERED: Final = 1_024
 

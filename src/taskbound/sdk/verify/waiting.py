@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.verify.verifier import Verifier
 
-__all__ = ["lost", "taken", "whole"]
 
 T = TypeVar("T")
 

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.verify.endpoint import Endpoint, Endpoints
     from taskbound.sdk.verify.verifier import Verifier
 
-__all__ = ["WsgiApp", "WsgiGuard"]
 
 Environ: TypeAlias = dict[str, Any]
 Headers: TypeAlias = list[tuple[str, str]]

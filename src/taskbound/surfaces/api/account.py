@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["link", "list_accounts", "list_sessions", "put_groups", "put_session_out", "unlink"]
-
 
 async def link(daemon: Daemon, connection: Connection, ask: wire.LinkAccount) -> Answer:
     """Have an account be a person's."""

@@ -61,7 +61,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["ask_action", "follow_action", "not_permitted", "permitted", "report_action", "require_token"]
 
 _SHOWN: Final = 200
 """Characters that are recorded of what is no name of a tool."""

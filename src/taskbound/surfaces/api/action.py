@@ -54,21 +54,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.reply import Reply
     from taskbound.wire.envelope import Answer
 
-__all__ = [
-    "answer_of",
-    "decide",
-    "decided",
-    "explain_action",
-    "have_decided",
-    "list_actions",
-    "malformed",
-    "outcome",
-    "reasons_of",
-    "reconcile_action",
-    "record_unread",
-    "show_action",
-    "waiting",
-]
 
 _PAGE: Final = 500
 ANSWERED: Final = 4.5

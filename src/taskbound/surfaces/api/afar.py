@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.doubts import Holder, Overdue
     from taskbound.flows.means import Means
 
-__all__ = ["Afar"]
-
 
 class Afar:
     """What one daemon has seen of them; used in the loop, but for what asks the store."""

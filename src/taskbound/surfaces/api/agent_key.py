@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["assert_agent", "list_keys", "make_first_key", "renew_key"]
 
 _SIGNER_STARTS: Final = 5.0
 """Seconds that a signer may take which is just starting."""

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from taskbound.wire.approval import ListApprovals
     from taskbound.wire.envelope import Answer
 
-__all__ = ["amendment_rows", "answer_amendment", "ask_amendment", "is_amendment", "show_amendment"]
-
 
 async def ask_amendment(daemon: Daemon, connection: Connection, ask: wire.AskAmendment) -> Answer:
     """Ask those who approve for the task's agent."""

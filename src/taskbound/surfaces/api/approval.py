@@ -50,19 +50,6 @@ if TYPE_CHECKING:
     from taskbound.wire.amendment import AmendmentRow
     from taskbound.wire.envelope import Answer
 
-__all__ = [
-    "answer_approval",
-    "detail_of",
-    "leave_hold",
-    "limit_approvals",
-    "list_approvals",
-    "measure_approvals",
-    "narrow_approval",
-    "prove_approval",
-    "show_approval",
-    "stepped",
-    "withdraw_approval",
-]
 
 _PAGE: Final = 500
 _HOURS: Final = 24 * 366

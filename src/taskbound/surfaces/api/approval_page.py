@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["look", "say"]
-
 
 async def look(daemon: Daemon, connection: Connection, ask: wire.LookAtApproval) -> Answer:
     """The question, for whoever is signed in (rule 1); that it is shown to them is kept, before it is."""

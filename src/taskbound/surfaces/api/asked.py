@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.connection import Connection
     from taskbound.wire.action import Decide
 
-__all__ = ["SMALL", "Asked", "do_all", "is_small_call", "is_small_report"]
 
 SMALL: Final = 65_536
 """Bytes of arguments, or of an answer, up to which a job is small: some milliseconds at most."""

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["export_audit", "prove_record", "tail_audit"]
 
 _PAGE: Final = 5000
 _BYTES: Final = 2_000_000

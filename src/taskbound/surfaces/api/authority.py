@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.place import NotOutsideError
     from taskbound.wire.envelope import Ask
 
-__all__ = ["FRESH", "WAITING", "Authority", "again", "apart", "at_once", "based"]
 
 T = TypeVar("T")
 FRESH: Final = 1.0

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["end_one", "list_admissions", "list_clients", "put_client", "remove_client", "show_client"]
 
 _PAGE: Final = 200
 

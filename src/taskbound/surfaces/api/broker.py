@@ -36,19 +36,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = [
-    "give_orders",
-    "require_broker",
-    "take_epoch",
-    "take_failed",
-    "take_gone",
-    "take_left",
-    "take_minted",
-    "take_reconciled",
-    "take_renewed",
-    "take_seen",
-    "take_swept",
-]
 
 _STEPS: Final[dict[Step, Literal["mint", "renew", "revoke"]]] = {
     Step.MINT: "mint",

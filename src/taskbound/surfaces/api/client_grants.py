@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.connection import Connection
     from taskbound.wire.network import Shown
 
-__all__ = ["ClientGrants", "is_public", "public_client"]
 
 _AGENT: Final = "agent:"
 _CREDENTIALS: Final = ("actor_token", "client_assertion", "client_secret")

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from taskbound.wire.jose.dpop import DpopProof
     from taskbound.wire.network import Shown
 
-__all__ = ["ClientKey", "awaited", "client_name", "leaf_of", "prove_client", "read_key", "require_namespace"]
 
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:"
 _ASSERTIONS: Final = {

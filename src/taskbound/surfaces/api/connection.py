@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Push
     from taskbound.wire.network import Shown
 
-__all__ = ["MOST", "Connection", "Connections", "CrowdedError", "connection_name"]
 
 MOST: Final = 1000
 """Connections that one account may have."""

@@ -46,17 +46,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = [
-    "ask_consent",
-    "authorized_order",
-    "await_consent",
-    "consent_as_person",
-    "consent_to_client",
-    "deny_client",
-    "look_at_asked",
-    "running_row",
-    "template_row",
-]
 
 _LONGEST: Final = 3600
 """Seconds of a task that is started for a client and has none of its template's."""

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
     from taskbound.wire.network import Shown
 
-__all__ = ["answer", "choose"]
-
 
 async def choose(daemon: Daemon, connection: Connection, ask: wire.LookInPage) -> Answer:
     """What whoever is signed in can answer, and where they sign in otherwise."""

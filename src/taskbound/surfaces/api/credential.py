@@ -34,17 +34,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = [
-    "NoBrokerError",
-    "acknowledge_one",
-    "await_renewal",
-    "end_one",
-    "list_credentials",
-    "revoke_some",
-    "show_credential",
-    "sweep_targets",
-    "take_one",
-]
 
 _PAGE: Final = 500
 _OVER: Final = frozenset({CredentialState.REVOKED, CredentialState.UNSUPPORTED})

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
 
-__all__ = ["WAIT", "AskerGoneError", "CredentialDesk"]
 
 _log = logging.getLogger(__name__)
 WAIT: Final = 10.0

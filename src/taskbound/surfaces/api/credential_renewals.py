@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
 
-__all__ = ["AskerGoneError", "RenewalDesk", "hand"]
 
 _log = logging.getLogger(__name__)
 

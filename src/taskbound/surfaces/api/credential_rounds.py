@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.ports.credential import HeldCredential
     from taskbound.surfaces.api.daemon import Daemon
 
-__all__ = ["CredentialRounds"]
 
 _SEATS: Final = 10
 """Every so many rounds is also one for what an egress had that is gone."""

@@ -66,7 +66,6 @@ if TYPE_CHECKING:
     from taskbound.ports.token import TokenSigner
     from taskbound.surfaces.api.connection import Connection
 
-__all__ = ["Asked", "Daemon", "NotOutsideError", "Place"]
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from taskbound.wire.credential import DiscoverTarget
     from taskbound.wire.envelope import Answer
 
-__all__ = ["WAIT", "Discoveries", "NothingSeenError", "discover_target", "take_discovered"]
 
 WAIT: Final = 9.0
 """Seconds that a question waits: longer than a broker looks."""

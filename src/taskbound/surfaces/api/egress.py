@@ -39,18 +39,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = [
-    "NoAnswerError",
-    "NoPermitError",
-    "gateways_of",
-    "require_any_live",
-    "require_egress",
-    "show_answer",
-    "show_permit",
-    "show_sealed",
-    "tell_token",
-]
-
 
 class NoPermitError(DeniedError):
     """There is no open permit of this action for whoever asks."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     Process = tuple[int, int]
     """Its id, and when it started."""
 
-__all__ = ["EgressTokens", "teller_of"]
 
 _SECOND: Final = 1_000_000
 _NOBODY: Final = (0, 0)

@@ -17,7 +17,6 @@ from taskbound.wire.connection import Fault
 if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
 
-__all__ = ["family_of", "fault_of"]
 
 _log = logging.getLogger(__name__)
 

@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["NoTaskTokenError", "TwoTaskTokensError", "evaluate_actions"]
 
 _SHOWN: Final = 200
 """Characters that are recorded of what is no name of a tool."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["evidence_row", "list_issuers", "put_issuer", "remove_issuer"]
-
 
 async def put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIssuer) -> Answer:
     """Have an issuer's word count."""

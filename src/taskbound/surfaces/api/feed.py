@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
     from taskbound.wire.revocation import ReadFeed
 
-__all__ = ["MOST_WAIT", "FeedNews", "read_feed", "rows_of"]
 
 MOST_WAIT: Final = 2_000
 """Milliseconds (rule 2)."""

@@ -23,16 +23,6 @@ if TYPE_CHECKING:
 
     from taskbound.ports.store import Snapshot
 
-__all__ = [
-    "BadFilterError",
-    "require_action",
-    "require_agent",
-    "require_decision",
-    "require_server",
-    "require_target",
-    "require_task",
-    "task_states",
-]
 
 _DECISIONS: Final = ("permit", "hold", "refuse")
 

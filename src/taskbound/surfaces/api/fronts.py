@@ -46,17 +46,6 @@ if TYPE_CHECKING:
     from taskbound.wire.connection import Open, ShowProof
     from taskbound.wire.envelope import Answer, Push
 
-__all__ = [
-    "OtherGatewayError",
-    "over_of",
-    "proof_of",
-    "require_front",
-    "require_same_origin",
-    "seat",
-    "show_proof",
-    "task_of",
-]
-
 
 class OtherGatewayError(DeniedError):
     """The gateway over HTTP is known under another name than the daemon issues tokens for."""

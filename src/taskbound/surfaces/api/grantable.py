@@ -22,16 +22,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = [
-    "add_group",
-    "list_groups",
-    "set_grantable",
-    "set_group_grantable",
-    "set_member",
-    "show_group",
-    "show_person",
-]
-
 
 async def show_person(daemon: Daemon, connection: Connection, ask: wire.ShowPerson) -> Answer:
     """One person, and what they may grant."""

@@ -22,20 +22,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = [
-    "acknowledge_monitor",
-    "activate_agent",
-    "add_person",
-    "list_agents",
-    "list_persons",
-    "register_agent",
-    "set_ceiling",
-    "set_risk",
-    "show_agent",
-    "suspend_agent",
-    "test_monitor",
-]
-
 
 async def add_person(daemon: Daemon, connection: Connection, ask: wire.RegisterPerson) -> Answer:
     """Make a person known; the account that owns the data directory registers itself at any time."""

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from taskbound.wire.egress import InjectCredential
     from taskbound.wire.envelope import Answer
 
-__all__ = ["NotInjectedError", "OtherSeatError", "inject"]
-
 
 class NotInjectedError(DeniedError):
     """The server is not pinned with a slot that such a credential fills."""

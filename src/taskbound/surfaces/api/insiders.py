@@ -23,7 +23,6 @@ from taskbound.surfaces.api.peer import read_processes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Insiders"]
 
 Process = tuple[int, int]
 """(pid, start time)."""

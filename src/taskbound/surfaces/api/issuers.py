@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.oidc import IdentityIssuer
     from taskbound.ports.identity import Awaited
 
-__all__ = ["Issuers"]
 
 PATIENCE: Final = 2.0
 """Seconds for which an issuer is waited for by those whose key is known (rule 3)."""

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from taskbound.flows.approval.look.looking import Looks, Sight
     from taskbound.flows.means import Means
 
-__all__ = ["MOST", "MOST_OF_ONE", "MOST_ROUNDS", "MOST_WAITING", "THREADS", "Looking"]
 
 THREADS: Final = 8
 MOST_OF_ONE: Final = 2

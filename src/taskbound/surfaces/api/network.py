@@ -84,7 +84,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Push, Said
     from taskbound.wire.network import Shown
 
-__all__ = ["NEAR", "Network", "prove", "require_api", "seat_of_task", "shows", "told_of_kind"]
 
 NEAR: Final = frozenset(
     {

@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["ask_token", "exchanges", "give_back", "introspect", "show_keys", "show_status_list"]
-
 
 class _InWorker:
     """Begins tasks, and records refusals, in the worker's thread, for threads that may wait (rule 2)."""

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["OtherTaskError", "TooManyCallsError", "cover_calls"]
 
 _MOST: Final = 100
 """Calls of one question: between two questions other work has its turn."""

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Ask
 
-__all__ = ["once"]
 
 _decoder: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 

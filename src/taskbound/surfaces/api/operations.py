@@ -95,8 +95,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.envelope import Answer
 
-__all__ = ["OPERATIONS", "Operation", "Right"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:

@@ -64,13 +64,6 @@ if TYPE_CHECKING:
     from taskbound.wire.passkey import Assertion
     from taskbound.wire.people import ConfirmPersonKey, OpenEnrollment, OpenVouching
 
-__all__ = [
-    "NoPasskeyError",
-    "confirm_key",
-    "open_approval",
-    "open_enrollment",
-    "open_vouching",
-]
 
 _ENROLL: Final = "enroll"
 

@@ -24,17 +24,6 @@ from typing import Final
 from taskbound.core.dataclass import dataclass
 from taskbound.core.identity import PeerProof, UnprovenError
 
-__all__ = [
-    "Peer",
-    "Seen",
-    "ancestry_of",
-    "boot_id",
-    "hold_peer",
-    "is_alive",
-    "read_peer",
-    "read_processes",
-]
-
 _CREDENTIALS: Final = struct.Struct("3i")
 _DESCRIPTOR: Final = struct.Struct("i")
 _PEER_PIDFD: Final = getattr(socket, "SO_PEERPIDFD", 77)

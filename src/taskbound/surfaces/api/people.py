@@ -26,21 +26,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = [
-    "detail_of",
-    "leave_person",
-    "link",
-    "list_keys",
-    "propose_key",
-    "prove_key",
-    "return_person",
-    "set_answering",
-    "set_namespace_demo",
-    "show_key",
-    "vouch_key",
-    "withdraw_key",
-]
-
 
 async def propose_key(daemon: Daemon, connection: Connection, ask: wire.ProposePersonKey) -> Answer:
     """Write a proposal down, to be signed."""

@@ -11,8 +11,6 @@ from taskbound.core.decision import Allowance
 from taskbound.core.errors import DeniedError
 from taskbound.flows.token import Issuing
 
-__all__ = ["DEFAULT_GATEWAY", "DEFAULT_ISSUER", "NotOutsideError", "Place"]
-
 DEFAULT_ISSUER: Final = "http://127.0.0.1:8700"
 """Where the API listens by itself, as `taskbound serve --port` has it."""
 

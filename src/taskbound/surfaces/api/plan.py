@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["answer_plan", "plan_of", "propose_plan", "show_plan"]
-
 
 async def propose_plan(daemon: Daemon, connection: Connection, ask: wire.ProposePlan) -> Answer:
     """Ask people about some calls of a task together, for whoever is in charge of it or runs in it."""

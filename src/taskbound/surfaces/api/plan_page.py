@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from taskbound.wire.page import PageMade
     from taskbound.wire.passkey import Assertion
 
-__all__ = ["DenyingPlan", "require_denial"]
 
 _DENY: Final = AnswerKind.DENY.value
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["activate", "in_force", "list_bundles", "propose", "replay_actions", "roll_back", "show"]
-
 
 async def propose(daemon: Daemon, connection: Connection, ask: wire.ProposeBundle) -> Answer:
     """Look at the rules of a folder, and keep them under the asker's name."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import Custody, RelyingParty, Verifier
     from taskbound.surfaces.api.place import Place
 
-__all__ = ["proving"]
-
 
 def proving(
     means: Means,

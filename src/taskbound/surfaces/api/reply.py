@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.envelope import Answer
 
-__all__ = ["Reply"]
 
 _log = logging.getLogger(__name__)
 

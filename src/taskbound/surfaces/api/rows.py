@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["Comparing", "compare_all_rows"]
 
 _WAIT: Final = 2.0
 """Seconds until an answer says how far it is."""

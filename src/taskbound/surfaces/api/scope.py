@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["suggest"]
-
 
 async def suggest(daemon: Daemon, connection: Connection, ask: wire.SuggestScope) -> Answer:
     """The narrowest scope for what was done or is meant."""

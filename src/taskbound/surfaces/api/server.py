@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.operations import Operation
     from taskbound.wire.envelope import Answer, Ask, Push
 
-__all__ = ["GRACE", "NotOpenError", "SocketServer", "VersionError"]
 
 GRACE: Final = 5.0
 """Seconds that a lost gateway may take to come back before its permits are unknown."""

@@ -26,20 +26,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = [
-    "is_service_seat",
-    "list_services",
-    "put_key",
-    "put_service",
-    "require_no_service",
-    "require_service_seat",
-    "set_service",
-    "show_own",
-    "show_service",
-    "take_key_away",
-    "take_service_away",
-]
-
 
 def is_service_seat(connection: Connection) -> bool:
     """Whether who asks is a service that shows a token of its own (rules 1 and 2)."""

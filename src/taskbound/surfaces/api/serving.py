@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["agree", "note_refused", "show_authorities", "show_counts"]
 
 _log = logging.getLogger(__name__)
 _NAMES: Final = frozenset(OPERATIONS)

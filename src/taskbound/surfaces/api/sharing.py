@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
     from taskbound.wire.service import AnswerRequest, BeginRequest, UseProof
 
-__all__ = ["answer_request", "begin_request", "request_row", "use_proof"]
-
 
 async def begin_request(daemon: Daemon, connection: Connection, ask: BeginRequest) -> Answer:
     """Begin a request for all machines of the service, or say what is known of it."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.ports.tool import PinnedTool
 
-__all__ = ["gives_of", "sheet_for", "sheet_text"]
-
 
 def sheet_for(snapshot: Snapshot, found: StoredApproval) -> SheetOf:
     """What the sheet of this question is made of.

@@ -36,24 +36,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.ports.tool import PinnedServer, PinnedTool, StoredSecret
 
-__all__ = [
-    "action_detail",
-    "action_row",
-    "agent_detail",
-    "changed_values",
-    "credential_row",
-    "group_detail",
-    "person_detail",
-    "person_row",
-    "read_spec",
-    "reasons",
-    "scope_raw",
-    "task_detail",
-    "task_row",
-    "template_row",
-    "tool_row",
-    "upstream_row",
-]
 
 _CREDENTIALS: Final = 50
 """Credentials of a task that are shown with it."""

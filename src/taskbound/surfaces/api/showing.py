@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.surfaces.api.worker import Worker
 
-__all__ = ["Proven", "Showings"]
-
 
 class Proven(Protocol):
     """Who was proven."""

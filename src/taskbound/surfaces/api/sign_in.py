@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
     from taskbound.wire.network import Shown
 
-__all__ = ["begin", "beside", "end", "require_page", "show", "take"]
 
 T = TypeVar("T")
 Lane = tuple[str, str]

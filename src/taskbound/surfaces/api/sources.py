@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Sources"]
-
 
 class Sources:
     """Told by whoever asks the sources, read by operations; safe from any thread."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from taskbound.wire.frame import Message
     from taskbound.wire.revocation import Stop
 
-__all__ = ["allow_act", "bind_task", "ping", "status", "stop_all"]
-
 
 async def bind_task(daemon: Daemon, connection: Connection, ask: Bind) -> Answer:
     """The task that this gateway's calls belong to."""

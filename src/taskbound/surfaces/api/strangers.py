@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.doubts import Doubts, Holder
     from taskbound.ports.store import Store
 
-__all__ = ["Strangers"]
-
 
 class Strangers:
     """What one daemon has seen of them; used in the loop, but for what asks the store."""

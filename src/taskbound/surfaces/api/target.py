@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["add_target", "list_targets", "remove_target", "set_admin", "test_target"]
 
 _COUNTED = 1_000
 """How many credentials of a target are counted for a list."""

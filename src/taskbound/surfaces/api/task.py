@@ -34,23 +34,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = [
-    "amend_task",
-    "delegate_task",
-    "end_own_task",
-    "end_task",
-    "leave_others",
-    "list_tasks",
-    "list_templates",
-    "pause_task",
-    "put_template",
-    "remove_template",
-    "resume_task",
-    "run_task",
-    "show_task",
-    "start_task",
-    "step_task",
-]
 
 _PAGE: Final = 500
 _REASON: Final = 200

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     Tell = Callable[[Transaction | None], object]
     """Does it in this transaction, or by one of its own."""
 
-__all__ = ["BURST", "EVERY", "TOGETHER", "Tellings"]
 
 TOGETHER: Final = 8
 BURST: Final = 10

@@ -42,15 +42,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = [
-    "TokenFlows",
-    "list_keys",
-    "list_tokens",
-    "revoke_key",
-    "revoke_one",
-    "rotate_keys",
-    "show_token",
-]
 
 _PAGE: Final = 200
 

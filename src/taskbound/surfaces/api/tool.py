@@ -32,21 +32,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = [
-    "accept_tool",
-    "add_upstream",
-    "answer_for_tool",
-    "apply_tools",
-    "declare_tool",
-    "diff_tool",
-    "list_tools",
-    "list_upstreams",
-    "own_tool",
-    "reach_tools",
-    "remove_upstream",
-    "see_tools",
-    "set_secret",
-]
 
 _SERVED = frozenset({"pinned", "text-changed"})
 

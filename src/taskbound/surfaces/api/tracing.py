@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.connection import Connection
     from taskbound.wire.envelope import Answer
 
-__all__ = ["Traced", "TracedSigner", "Tracing", "stage", "trace_here", "watching"]
 
 _ID: Final = re.compile(r"[a-z]{3}_[0-9A-Za-z]{1,40}", re.ASCII)
 """An id of ours; a client can write anything where one stands."""

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["list_trusts", "put_trust", "show_trust", "take_trust_away"]
-
 
 async def put_trust(daemon: Daemon, connection: Connection, ask: wire.AddTrust) -> Answer:
     """Believe a trust domain."""

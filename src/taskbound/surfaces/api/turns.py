@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from taskbound.flows.action.sheet import Released, Report
 
-__all__ = ["Turns"]
 
 _MOST: Final = 256
 """Calls of which it is known that they wait; of more the oldest is let go, and asks again."""

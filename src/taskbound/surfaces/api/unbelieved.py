@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.surfaces.api.daemon import Daemon
 
-__all__ = ["note_unbelieved"]
-
 
 async def note_unbelieved(
     daemon: Daemon, namespace: str, form: str, shown: str, error: TaskboundError

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Lane", "OverloadedError", "Worker", "answer_to", "fail_with"]
 
 _log = logging.getLogger(__name__)
 

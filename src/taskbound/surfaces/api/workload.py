@@ -21,15 +21,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = [
-    "list_issuers",
-    "list_selectors",
-    "put_issuer",
-    "put_selector",
-    "remove_issuer",
-    "remove_selector",
-]
-
 
 async def put_selector(daemon: Daemon, connection: Connection, ask: wire.AddSelector) -> Answer:
     """Have a credential that says this prove the agent."""

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     """A person wants to know what stands in a target: namespace, target, and the question's name."""
     Told = TellMinted | TellRenewed | TellFailed | TellGone | TellLeft | TellSeen
 
-__all__ = ["Authority", "DaemonAuthority", "Pushed"]
 
 _log = logging.getLogger(__name__)
 A = TypeVar("A")

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from taskbound.core.target.standing import Standing
     from taskbound.surfaces.broker.steps import Desk
 
-__all__ = ["MOST", "Discoveries"]
 
 _log = logging.getLogger(__name__)
 MOST: Final = 500

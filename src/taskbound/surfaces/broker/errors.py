@@ -4,15 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, UnavailableError
 
-__all__ = [
-    "EpochUntoldError",
-    "KeptMissingError",
-    "NotShowingError",
-    "OtherTargetError",
-    "StoreRestoredError",
-    "UnknownKindError",
-]
-
 
 class StoreRestoredError(UnavailableError):
     """The store knows less than the broker saw, or is another one: it was restored or replaced."""

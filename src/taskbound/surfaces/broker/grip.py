@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from taskbound.ports.clock import Clock
 
-__all__ = ["LEAST", "Grip", "Moment", "Watch"]
 
 LEAST: Final = 0.5
 """Seconds: a call that has less is not begun."""

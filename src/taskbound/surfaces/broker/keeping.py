@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from taskbound.ports.target import Minted, Target
     from taskbound.surfaces.broker.memory import Memory
 
-__all__ = ["Keeping", "SealsToItself"]
 
 _MOST: Final = 10_000
 """Credentials that could not be told and are remembered; what is beyond that is lost (rule 3)."""

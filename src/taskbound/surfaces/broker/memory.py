@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.broker.errors import EpochUntoldError, StoreRestoredError
 from taskbound.surfaces.broker.remembered import (
-    EMPTY,
     MOST_MARKS,
     Doubt,
     Remembered,
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
     from taskbound.ports.clock import Clock
     from taskbound.ports.store import Readable, Snapshot
 
-__all__ = ["EMPTY", "Kept", "Memory", "Standing"]
 
 _MOST_ENDED: Final = 2**53 - 2
 

@@ -16,8 +16,6 @@ from taskbound.core.clock import Instant
 from taskbound.core.credential import BadMarkError, parse_mark
 from taskbound.core.dataclass import dataclass
 
-__all__ = ["EMPTY", "MOST_MARKS", "Doubt", "Remembered", "Untold", "Why", "parse_memory", "render_memory"]
-
 MOST_MARKS: Final = 64
 _MOST: Final = 2**53 - 1
 _DIGEST: Final = re.compile(r"|[0-9a-f]{64}")

@@ -16,7 +16,6 @@ from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_f
 if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
 
-__all__ = ["BrokerSocket"]
 
 _OPENING: Final = 10.0
 """Seconds until a connection is ended."""

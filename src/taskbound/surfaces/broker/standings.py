@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.broker.remembered import Untold
     from taskbound.surfaces.broker.steps import Desk
 
-__all__ = ["AGAIN", "Standings"]
 
 _log = logging.getLogger(__name__)
 AGAIN: Final = 5.0

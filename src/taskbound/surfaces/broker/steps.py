@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.broker.memory import Memory
     from taskbound.surfaces.broker.targets import Targets
 
-__all__ = ["PATIENCE", "Desk", "Hand", "look_for", "mint", "renew", "revoke"]
 
 _log = logging.getLogger(__name__)
 PATIENCE: Final = 4.5

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from taskbound.ports.target import StoredTarget, Target
     from taskbound.surfaces.broker.steps import Desk
 
-__all__ = ["AGAIN", "GLANCE_EVERY", "MOST_NAMES", "SWEEP_EVERY", "Sweeps", "sweep_target"]
 
 _log = logging.getLogger(__name__)
 SWEEP_EVERY: Final = 60.0

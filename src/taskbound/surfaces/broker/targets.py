@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     Plug = Callable[[TargetFile, AdminAccess], Target[Any]]
     """Makes what speaks to a target of one kind."""
 
-__all__ = ["Opens", "Targets", "called"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")

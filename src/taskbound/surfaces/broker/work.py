@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.broker.steps import Desk
     from taskbound.wire.broker import Order, Orders
 
-__all__ = ["AHEAD", "EVERY", "WORKERS", "Ahead", "Hall", "Job", "Work"]
 
 _log = logging.getLogger(__name__)
 EVERY: Final = 0.5

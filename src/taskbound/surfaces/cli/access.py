@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.core.target import AdminAccess, TargetFile
     from taskbound.surfaces.cli.session import Session
 
-__all__ = ["PublicHalves", "Way", "public_halves", "read_access", "require_way"]
 
 _LARGEST: Final = 16_384
 """Bytes of an admin access, as it is read from standard input."""

@@ -20,8 +20,6 @@ from taskbound.wire.account import (
 )
 from taskbound.wire.connection import Done
 
-__all__ = ["accounts", "end", "link", "list_all", "list_sessions", "people", "sessions", "unlink"]
-
 accounts = group("account", "People's accounts at issuers, with which they sign in.")
 sessions = group("session", "Who is signed in with a browser.")
 people.add_typer(accounts)

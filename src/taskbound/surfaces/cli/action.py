@@ -23,7 +23,6 @@ from taskbound.wire.connection import Done
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
 
-__all__ = ["app", "explain", "explain_action", "list_actions", "reconcile", "show", "show_action"]
 
 app = group("action", "Look at single acts: what was asked, what was decided, what came of it.")
 

@@ -48,20 +48,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Scope
     from taskbound.wire.amendment import AmendmentRow
 
-__all__ = [
-    "Asking",
-    "amend",
-    "amendment_columns",
-    "amendment_statement",
-    "answer_amendment",
-    "app",
-    "ask_amendment",
-    "is_amendment",
-    "read_amendment",
-    "refuse_amendment",
-    "require_difference",
-    "show_amendment",
-]
 
 _PREFIX = "amd_"
 _LARGEST = 8_192

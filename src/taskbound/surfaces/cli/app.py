@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.plugs import Plugs
 
-__all__ = ["build", "run"]
 
 _INTERRUPTED: Final = 130
 _USAGE: Final = 2

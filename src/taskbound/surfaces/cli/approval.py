@@ -66,17 +66,6 @@ if TYPE_CHECKING:
     from taskbound.wire.action import Changed
     from taskbound.wire.approval import ApprovalAnswer
 
-__all__ = [
-    "app",
-    "deny",
-    "narrow",
-    "open_page",
-    "prove",
-    "show",
-    "sign",
-    "statement",
-    "withdraw",
-]
 
 app = group("approval", "What agents wait for people to answer: look at it, sign, or deny.")
 

@@ -15,8 +15,6 @@ from taskbound.wire.approval import (
     MeasureApprovals,
 )
 
-__all__ = ["app", "limits", "stats"]
-
 
 @command(app, "stats", examples="taskbound approval stats\ntaskbound approval stats --hours 168 --json")
 def stats(

@@ -43,19 +43,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.audit import Verified
 
-__all__ = [
-    "ExportReport",
-    "IncludedReport",
-    "ProofReport",
-    "RowsDifferError",
-    "RowsReport",
-    "VerifyReport",
-    "app",
-    "export",
-    "proof",
-    "tail",
-    "verify",
-]
 
 app = group("audit", "The append-only record of everything, and its proofs.")
 

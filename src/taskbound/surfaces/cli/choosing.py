@@ -39,18 +39,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.plugs import Probed
     from taskbound.surfaces.cli.session import Session
 
-__all__ = [
-    "Bypassing",
-    "Choice",
-    "OtherCeilingError",
-    "bypassing",
-    "choose_name",
-    "choose_roots",
-    "choose_servers",
-    "choose_template",
-    "choose_tools",
-    "probe_servers",
-]
 
 _SLUG: Final = re.compile(r"[^a-z0-9]+")
 _LONGEST: Final = 32

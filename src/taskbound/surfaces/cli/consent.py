@@ -26,8 +26,6 @@ from taskbound.wire.authorization import (
     LookAtAsked,
 )
 
-__all__ = ["app", "consent"]
-
 _AS_YOU: Final = [
     ("  it may", "whatever you may do over the network API, in your name: no task bounds it"),
     ("  how long", f"{LONGEST // 60} minutes from when it fetches its token"),

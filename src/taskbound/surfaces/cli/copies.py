@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.plugs import BegunAnew
 
-__all__ = ["CopyReport", "LaterRecord", "RestoreReport", "app", "backup", "reconcile", "restore"]
 
 _TENTH: Final = 10
 

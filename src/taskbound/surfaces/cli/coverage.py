@@ -23,7 +23,6 @@ from taskbound.wire.tool import ListTools, ToolRows
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CoverageReport", "CoverageRow", "coverage"]
 
 Pin: TypeAlias = Literal["", "pinned", "unpinned", "changed", "not-looked-at"]
 

@@ -48,20 +48,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-__all__ = [
-    "NotShownError",
-    "RequestedCredential",
-    "SweepOpenError",
-    "app",
-    "list_all",
-    "overdue",
-    "renew",
-    "request",
-    "revoke",
-    "show",
-    "sweep",
-]
-
 app = group("credential", "What was minted for tasks: look at it, end it, ask for it.")
 
 _SWEPT: Final = 60.0

@@ -17,8 +17,6 @@ from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.wire.connection import UpgradeStore
 
-__all__ = ["DatabaseFinding", "DatabaseReport", "DatabaseUpgraded", "app", "check", "upgrade"]
-
 app = typer.Typer(
     name="db", help="The database: its copies, and the tables of one in PostgreSQL.", no_args_is_help=True
 )

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.credential import StandingRow
 
-__all__ = ["DiscoveredTargets", "UnseenTarget", "app", "discover"]
 
 _AT_ONCE: Final = 16
 """Targets that are asked for at the same time."""

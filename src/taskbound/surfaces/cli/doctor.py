@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from taskbound.wire.identity import AgentDetail
     from taskbound.wire.tool import ServerSpec, UpstreamRow
 
-__all__ = ["DoctorReport", "Finding", "add_doctor", "doctor"]
 
 _SECOND: Final = 1_000_000
 _STALE: Final = 60 * _SECOND

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from taskbound.wire.connection import StatusReport
     from taskbound.wire.target import TargetRow
 
-__all__ = ["Seen", "is_hidden", "look_at_broker", "see_broker", "tell_broker", "tell_hosts", "tell_targets"]
 
 _CREDENTIALS: Final = struct.Struct("3i")
 _PATIENCE: Final = 2.0

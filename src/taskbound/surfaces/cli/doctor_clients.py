@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.clients.entries import Server
     from taskbound.wire.tool import ServerSpec
 
-__all__ = ["look_at_clients", "starts"]
-
 
 def look_at_clients(
     *,

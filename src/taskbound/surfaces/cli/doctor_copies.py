@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.plugs import Copies
 
-__all__ = ["look_at_copies"]
 
 _HOUR: Final = 3600 * 1_000_000
 _DAY: Final = 24 * _HOUR

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.tool import UpstreamRow
 
-__all__ = ["look_at_egress"]
 
 _OWN: Final = (
     "the egress runs under your own account: any program of yours, an agent with a shell included, can read"

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from taskbound.wire.target import TargetRow
     from taskbound.wire.tool import UpstreamRow
 
-__all__ = ["look_at_minted", "tell_minted"]
 
 _NAME = "minted-slot"
 

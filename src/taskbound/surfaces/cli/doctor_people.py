@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.client import Client
 
-__all__ = ["look_at_people"]
 
 _WAITS: Final = 60.0
 """Seconds that the daemon may take to ask issuers."""

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.tool import ServerSpec
 
-__all__ = ["look_at_processes"]
 
 _PROC: Final = Path("/proc")
 _OURS: Final = frozenset({"demo", "gateway", "init", "try", "upstream"})

@@ -10,8 +10,6 @@ from taskbound.surfaces.cli.screen import shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["look_at_variables"]
-
 
 def look_at_variables(names: Iterable[str]) -> Iterator[Finding]:
     """Each variable that is no setting."""

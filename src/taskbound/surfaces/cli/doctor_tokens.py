@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.client import Client
 
-__all__ = ["look_at_stolen", "look_at_token_keys", "tell_stolen", "tell_token_keys", "tell_trouble"]
 
 _PAGE: Final = 200
 _WAITS: Final = 30.0

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.client import Client
 
-__all__ = ["look_at_trusts"]
 
 _SECOND: Final = 1_000_000
 

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.surfaces.cli.screen import Screen
 
-__all__ = ["SURPRISE", "fault_of", "status_of", "tell", "tell_surprise", "usage_fault"]
 
 SURPRISE: Final = FAMILIES[""].exit_status
 _FAMILY: Final = {"store-behind": "tampered"}

@@ -15,16 +15,6 @@ from taskbound.wire.task import AddIssuer, IssuerRows, ListIssuers, RemoveIssuer
 if TYPE_CHECKING:
     from taskbound.wire.task import EvidenceRow
 
-__all__ = [
-    "EvidenceOption",
-    "TokenOption",
-    "add",
-    "evidence_words",
-    "issuers",
-    "list_all",
-    "read_tokens",
-    "remove",
-]
 
 issuers = group("issuer", "Whose signed word counts as evidence.")
 

@@ -65,7 +65,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.plugs import ServedHosts
     from taskbound.wire.envelope import Push
 
-__all__ = ["ClashingVariablesError", "ExecReport", "Leftover", "TaskOverError", "add_exec", "exec_"]
 
 _PING: Final = 1.0
 _LOST: Final = 5.0

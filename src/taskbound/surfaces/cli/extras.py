@@ -13,8 +13,6 @@ import sys
 from importlib.metadata import PackageNotFoundError, requires
 from typing import Final
 
-__all__ = ["how_to_install"]
-
 _OWN: Final = "taskbound"
 _EXTRA: Final = re.compile(r"""extra\s*==\s*["']([a-z0-9-]+)["']""")
 

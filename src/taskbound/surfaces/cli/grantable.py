@@ -28,18 +28,6 @@ from taskbound.wire.identity import (
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
 
-__all__ = [
-    "add_group",
-    "grantable",
-    "group_grantable",
-    "groups",
-    "join",
-    "leave",
-    "list_groups",
-    "people",
-    "show",
-    "show_group",
-]
 
 groups = group("group", "Groups of people who may grant the same, said once.")
 people.add_typer(groups)

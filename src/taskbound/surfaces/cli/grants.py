@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Scope
     from taskbound.core.tool.file import ToolFile
 
-__all__ = ["Offer", "build_scope", "offers_of", "outermost", "parse_root"]
 
 _WEB: Final[tuple[JsonValue, ...]] = ({"prefix": "http://"}, {"prefix": "https://"})
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.access import PublicHalves
     from taskbound.surfaces.cli.session import Session
 
-__all__ = ["HELPER", "HostStep", "NewKeys", "say_first_look", "say_steps", "steps_for"]
 
 HELPER: Final = "/usr/local/sbin/taskbound-ssh-host"
 """Where the helper stands on a host."""

@@ -33,23 +33,6 @@ from taskbound.wire.identity import (
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
 
-__all__ = [
-    "activate",
-    "activate_agent",
-    "add_person",
-    "agents",
-    "ceiling",
-    "deliver_code",
-    "list_agents",
-    "list_people",
-    "people",
-    "register",
-    "risk",
-    "show",
-    "show_agent",
-    "suspend",
-    "take_code",
-]
 
 people = group("person", "People, known by their local accounts: owners and approvers of agents.")
 agents = group("agent", "Agents, with those who answer for them. None is active without all of them.")

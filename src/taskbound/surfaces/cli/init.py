@@ -68,12 +68,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.grants import Offer
     from taskbound.wire.tool import ServerSpec
 
-__all__ = [
-    "FileChange",
-    "InitReport",
-    "add_init",
-    "init",
-]
 
 _AGENT: Final = "assistant"
 _TEMPLATE: Final = "default"

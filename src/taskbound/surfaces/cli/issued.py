@@ -22,8 +22,6 @@ from taskbound.wire.token import (
     TokenRows,
 )
 
-__all__ = ["app", "keys", "list_keys", "list_tokens", "revoke", "revoke_key", "rotate", "show"]
-
 keys = group("key", "The keys that sign tokens: one signs, one is next, one still verifies.")
 app.add_typer(keys)
 

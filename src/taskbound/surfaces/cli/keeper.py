@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from taskbound.ports.process import Process
 
-__all__ = ["PASSED", "Keeper", "adopt_orphans", "end_beneath", "hide", "in_foreground", "reap", "woken"]
 
 PASSED: Final = (
     signal.SIGTERM,

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.target import TargetRow
 
-__all__ = ["lasting_list", "lasting_words", "lost_for", "tell_lasting"]
 
 _SHORT: Final = "until then give its kinds few seconds: see docs/guides/"
 _WHY: Final[Mapping[str, tuple[str, str, str]]] = {

@@ -13,8 +13,6 @@ from taskbound.surfaces.cli.session import Session, command
 from taskbound.wire.connection import Done
 from taskbound.wire.people import LeavePerson, LinkPersons, ReturnPerson, SetAnswering
 
-__all__ = ["agents", "answering", "back", "gone", "link", "part", "people"]
-
 OtherArgument = Annotated[
     str, typer.Argument(metavar="OTHER", help="The other person's name.", show_default=False)
 ]

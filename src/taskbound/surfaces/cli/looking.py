@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.plugs import Looked
     from taskbound.surfaces.cli.screen import Screen
 
-__all__ = ["ToolDifference", "UpstreamTest", "UpstreamTests", "app", "look"]
-
 
 class ToolDifference(msgspec.Struct, frozen=True, kw_only=True):
     """One tool that is not as it was pinned."""

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.session import Session
 
-__all__ = ["whole_action", "whole_credential", "whole_task"]
 
 _SHORTENED: Final = re.compile(r"((?:tsk|act|crd)_)(?:~|…|\.\.\.)([a-z2-7]{8,34})")
 _PAGE: Final = 500

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["Narrower", "narrower"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrower:

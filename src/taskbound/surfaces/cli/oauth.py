@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.session import Session
 
-__all__ = ["OAuth", "ask_client", "client_words", "with_slot"]
 
 _PARTS: Final = ("client", "issuer", "method", "resource", "revoke", "scope", "token")
 OAuth = Annotated[

@@ -14,8 +14,6 @@ from taskbound.surfaces.cli.screen import shown
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.session import Session
 
-__all__ = ["say_elsewhere", "say_onward"]
-
 
 def say_onward(session: Session, *, agent: str, state: str, monitor: str, run: str) -> None:
     """Say the steps that are left.

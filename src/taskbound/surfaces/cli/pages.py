@@ -12,8 +12,6 @@ from typing import Final
 
 import taskbound
 
-__all__ = ["find_page", "with_pages"]
-
 _PAGE: Final = re.compile(r"\bdocs/(?:guides|reference)/[a-z-]+\.md\b")
 
 

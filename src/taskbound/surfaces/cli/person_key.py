@@ -36,24 +36,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Ask
     from taskbound.wire.people import PersonKeyRow
 
-__all__ = [
-    "add",
-    "ask_page",
-    "begin_demo",
-    "confirm",
-    "demos",
-    "end_demo",
-    "keys",
-    "list_keys",
-    "own_key",
-    "own_network",
-    "people",
-    "person_of",
-    "prove",
-    "show",
-    "vouch",
-    "withdraw",
-]
 
 keys = group("key", "Keys that people sign with: approvals are signatures, and nothing else is.")
 demos = group("demo", "Namespaces for trying out, where keys need no protection.")

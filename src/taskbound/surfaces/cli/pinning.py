@@ -12,8 +12,6 @@ from taskbound.surfaces.cli.session import Session, command
 from taskbound.surfaces.cli.tool import app
 from taskbound.surfaces.cli.upstream import pin_listed
 
-__all__ = ["pin"]
-
 
 @command(
     app,

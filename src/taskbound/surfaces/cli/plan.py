@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from taskbound.core.approval.sheet import PlanSheetOf
     from taskbound.surfaces.cli.session import Session
 
-__all__ = ["answer_plan", "is_plan", "plan_statement", "show_plan", "show_plan_to_sign"]
 
 _LARGEST: Final = 8_192
 _PREFIX: Final = "pln_"

@@ -29,7 +29,6 @@ from taskbound.wire.document import Source, read_document
 if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
 
-__all__ = ["app", "plan"]
 
 _NAMED: Final = re.compile(r"step ([0-9]{1,3}) ")
 _LINES: Final = ".jsonl"

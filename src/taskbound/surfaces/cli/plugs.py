@@ -20,27 +20,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.wish import TaskCredential
     from taskbound.wire.tool import OAuthSpec, ServerSpec
 
-__all__ = [
-    "Authorized",
-    "BackingUp",
-    "BegunAnew",
-    "Copies",
-    "CopyMade",
-    "HelperFile",
-    "Joining",
-    "Later",
-    "Looked",
-    "Loot",
-    "Place",
-    "Plugs",
-    "Probed",
-    "Probing",
-    "PuttingBack",
-    "Reaching",
-    "Reconciling",
-    "ServedHosts",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:

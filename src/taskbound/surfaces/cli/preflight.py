@@ -28,15 +28,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.session import Session
     from taskbound.wire.target import TargetTesting
 
-__all__ = [
-    "Over",
-    "PreflightFailedError",
-    "PreflightOpenError",
-    "await_preflight",
-    "only_row",
-    "row_of",
-    "watch_preflight",
-]
 
 _PATIENCE: Final = 60.0
 _PAUSE: Final = 0.25

@@ -22,16 +22,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.session import Session
 
-__all__ = [
-    "FileLeft",
-    "ForgetReport",
-    "UndoReport",
-    "files_left",
-    "forget_originals",
-    "put_back",
-    "raise_for",
-]
-
 
 class FileLeft(msgspec.Struct, frozen=True, kw_only=True):
     """One configuration that stays as it is."""

@@ -21,7 +21,6 @@ from taskbound.wire.approval import ApprovalRow, ApprovalRows, ListApprovals
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["app", "list_approvals", "watch"]
 
 _OPEN: Final = ("pending", "approved")
 _STATES: Final = (

@@ -20,16 +20,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.scope import Scope
 
-__all__ = [
-    "BadInputError",
-    "FileError",
-    "parse_seconds",
-    "read_file",
-    "read_lines",
-    "read_scope",
-    "spell_seconds",
-    "write_file",
-]
 
 _UNITS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _LENGTH: Final = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,6})h)?(?:(\d{1,8})m)?(?:(\d{1,9})s)?", re.ASCII)

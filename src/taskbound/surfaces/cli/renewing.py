@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.wish import TaskCredential
     from taskbound.wire.envelope import Answer, Reply
 
-__all__ = ["Renewals"]
 
 _SECOND: Final = 1_000_000
 _PART: Final = 3

@@ -11,8 +11,6 @@ from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.connection import Done
 from taskbound.wire.revocation import FeedEntry, FeedRows, ReadFeed, Stop
 
-__all__ = ["add_stop", "app", "stop", "tail"]
-
 app = group("revocation", "What ended authority, as enforcement points hear of it.")
 
 _WAIT: Final = 2_000

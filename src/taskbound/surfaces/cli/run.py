@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.client import Client
 
-__all__ = ["CommandMissingError", "RunReport", "add_run", "run"]
 
 _CANCELING: Final = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT})
 _FROM_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT})

@@ -34,7 +34,6 @@ from taskbound.core.clock import BadInstantError, Instant, render_instant
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Cell", "Screen", "Words", "ascii_json", "moment", "shown"]
 
 _WIDEST: Final = 64
 _INDENTED: Final = 40

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.tool import SecretRow, ServerSpec
 
-__all__ = ["MisnamedPinError", "add_secret", "fill_slots", "how_filled", "read_slots", "secret"]
-
 
 class MisnamedPinError(DeniedError):
     """The daemon lists a server under the digest of another, or not as it was looked at just now."""

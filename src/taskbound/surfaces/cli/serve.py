@@ -15,8 +15,6 @@ from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.session import Session, command, plugs_of, told_before
 from taskbound.wire.connection import Done, EndDaemon, StartDaemon
 
-__all__ = ["add_gateway", "add_guard", "add_serve", "serve"]
-
 _CANNOT_JUDGE: Final = frozenset({"other-version"})
 """Refusals of a daemon that could not look at what was asked."""
 

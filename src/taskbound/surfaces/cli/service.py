@@ -22,8 +22,6 @@ from taskbound.wire.service import (
     ShowService,
 )
 
-__all__ = ["add", "add_key", "app", "change", "keys", "list_all", "remove", "remove_key", "show"]
-
 app = group("service", "Services: enforcement points, and systems downstream that are shown tokens.")
 keys = group("key", "The public keys that prove a service.")
 app.add_typer(keys)

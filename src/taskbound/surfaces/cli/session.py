@@ -25,19 +25,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Ask
     from taskbound.wire.frame import Message
 
-__all__ = [
-    "DeclinedError",
-    "HomeOption",
-    "JsonOption",
-    "NamespaceOption",
-    "NeedsYesError",
-    "NotWiredError",
-    "Session",
-    "command",
-    "group",
-    "plugs_of",
-    "told_before",
-]
 
 A = TypeVar("A", bound="Message")
 _PANEL: Final = "Everywhere"

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from taskbound.core.approval.sheet import SheetOf
     from taskbound.wire.approval import ApprovalDetail
 
-__all__ = ["action_from", "question_from", "require_open", "sheet_from"]
-
 
 def question_from(found: ApprovalDetail) -> Question:
     """The question, its digest computed here.

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.screen import Screen
 
-__all__ = ["NotSignedError", "find_key", "require_enrollment", "sign_statement"]
 
 _PUBLIC: Final = ".pub"
 

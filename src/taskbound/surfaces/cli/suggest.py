@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["add_suggest", "read_calls", "suggest", "written"]
 
 _LARGEST: Final = 8 * 1024 * 1024
 _ORDER: Final = ("tool", "arguments", "optional", "others", "uses", "min", "max")

@@ -52,19 +52,6 @@ if TYPE_CHECKING:
     from taskbound.core.target import AdminAccess, SystemPlace, TargetFile
     from taskbound.surfaces.cli.access import PublicHalves
 
-__all__ = [
-    "HelperDocument",
-    "OtherTargetError",
-    "add",
-    "admin",
-    "app",
-    "host_helper",
-    "list_all",
-    "remove",
-    "require_somewhere",
-    "show",
-    "test",
-]
 
 app = group("target", "Systems in which credentials are minted: declare them, test them, look at them.")
 

@@ -37,24 +37,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
     from taskbound.wire.credential import CredentialRow
 
-__all__ = [
-    "TaskArgument",
-    "app",
-    "delegate",
-    "end",
-    "list_tasks",
-    "list_templates",
-    "make_start",
-    "pause",
-    "remove",
-    "resume",
-    "save",
-    "show",
-    "show_task",
-    "start",
-    "step",
-    "templates",
-]
 
 DEFAULT_LENGTH: Final = "1h"
 _ALIVE: Final = ("proposed", "running", "paused")

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.session import Session
 
-__all__ = ["tick"]
-
 
 def tick(session: Session, title: str, rows: Sequence[tuple[str, str, bool]]) -> tuple[int, ...]:
     """The places of the rows that are ticked at the end.

@@ -21,18 +21,6 @@ from taskbound.wire.authorization import (
 )
 from taskbound.wire.connection import Done
 
-__all__ = [
-    "add",
-    "admissions",
-    "app",
-    "clients",
-    "end_admission",
-    "list_admissions",
-    "list_all",
-    "remove",
-    "show",
-]
-
 app = group("token", "Tokens, and the clients that people get them for.")
 clients = group("client", "Programs that are sent codes in a person's browser.")
 app.add_typer(clients)

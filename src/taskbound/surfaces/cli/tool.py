@@ -29,7 +29,6 @@ from taskbound.wire.tool import (
 
 _DOES = {"read": "read and do no more", "write": "write", "destructive": "destroy"}
 
-__all__ = ["accept", "app", "declare", "diff", "list_tools"]
 
 app = group("tool", "The tools of the pinned servers, and what changed since a person pinned them.")
 

@@ -44,18 +44,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool.file.describe import Proposal
     from taskbound.wire.tool import ServerSpec
 
-__all__ = [
-    "SlotsNotPinnedError",
-    "add_file_commands",
-    "apply",
-    "apply_to",
-    "describe",
-    "is_for",
-    "name_ready",
-    "read_tool_file",
-    "schema",
-    "written",
-]
 
 RelaxOption = Annotated[
     bool, typer.Option("--relax", help="What relaxes is meant: say it once you have looked at it.")

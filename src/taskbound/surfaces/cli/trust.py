@@ -16,7 +16,6 @@ from taskbound.wire.trust import AddTrust, ListTrusts, RemoveTrust, ShowTrust, T
 if TYPE_CHECKING:
     from taskbound.wire.trust import TrustRow
 
-__all__ = ["add", "agents", "list_all", "remove", "show", "trusts"]
 
 trusts = group("trust", "Trust domains (SPIFFE): whose authorities prove which workload is which.")
 agents.add_typer(trusts)

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.client import Client
     from taskbound.surfaces.cli.plugs import Place, Probed
 
-__all__ = ["GatewaySilentError", "TryReport", "add_try", "try_server"]
 
 _SERVER: Final = "server"
 _AGENT: Final = "guest"

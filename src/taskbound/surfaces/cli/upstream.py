@@ -28,19 +28,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.plugs import Plugs, Probed
     from taskbound.surfaces.cli.screen import Screen
 
-__all__ = [
-    "add",
-    "add_probed",
-    "app",
-    "list_upstreams",
-    "parse_asks",
-    "parse_variables",
-    "pin_listed",
-    "remove",
-    "show_tools",
-    "without_values",
-]
-
 
 app = group("upstream", "Servers that agents reach through a gateway, pinned to what they were when added.")
 

@@ -27,19 +27,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.session import Session
     from taskbound.wire.action import Refused
 
-__all__ = [
-    "AskedFor",
-    "OfAgentOption",
-    "OfTaskOption",
-    "SecondsOption",
-    "Standing",
-    "interruptible",
-    "parse_asked",
-    "parse_values",
-    "say_held",
-    "stand_in",
-    "wish_of",
-]
 
 OfTaskOption = Annotated[
     str,

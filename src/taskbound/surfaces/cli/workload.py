@@ -31,23 +31,6 @@ from taskbound.wire.workload import (
     SelectorRows,
 )
 
-__all__ = [
-    "add",
-    "add_issuer",
-    "agents",
-    "assertion",
-    "issuers",
-    "keys",
-    "list_all",
-    "list_issuers",
-    "list_keys",
-    "remove",
-    "remove_issuer",
-    "renew",
-    "selectors",
-    "set_groups",
-]
-
 selectors = group("selector", "What a credential must say to prove an agent.")
 keys = group("key", "The key of an agent, kept where its own processes can't read it.")
 IssuerArgument = Annotated[

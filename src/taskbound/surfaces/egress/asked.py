@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.egress.authority import Authority
     from taskbound.surfaces.egress.permits import Permits
 
-__all__ = ["MAX_ANSWER", "MAX_QUESTION", "MAX_ROUNDS", "Asked", "Open", "Round", "Sent"]
 
 _log = logging.getLogger(__name__)
 MAX_QUESTION: Final = 524_288

@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     Key = tuple[Holder, str, str, str, str]
     """Gateway, namespace, server, identity and task of what is asked for."""
 
-__all__ = ["Asking", "CredentialRefusedError", "Had", "Seat"]
 
 A = TypeVar("A")
 HOLD: Final = 40.0

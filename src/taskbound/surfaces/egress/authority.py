@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     Connect = Callable[[str, Callable[[Push], None], Callable[[], None]], Awaitable[AsyncClient]]
     """Makes a connection in a namespace, with what hears what is said unasked, and that it is lost."""
 
-__all__ = ["Authority", "DaemonAuthority", "Line"]
 
 A = TypeVar("A")
 _MOST: Final = 16

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.egress.permits import Permits
     from taskbound.surfaces.egress.tokens import ServerTokens, TokenDesk
 
-__all__ = ["Desk", "OpenSealed", "StartFilled"]
-
 
 class OpenSealed(Protocol):
     """The egress' key."""

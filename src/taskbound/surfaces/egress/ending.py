@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     Tell = Callable[[str, TokenState, int, str], Awaitable[None]]
     """Has the daemon record a token's name, state, remaining seconds, and why."""
 
-__all__ = ["Endings", "Held", "Issuer"]
 
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE: Final = 1.0

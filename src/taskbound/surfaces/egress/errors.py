@@ -13,22 +13,6 @@ from taskbound.wire.connection import Fault
 if TYPE_CHECKING:
     from taskbound.core.tool.leak import Leaks
 
-__all__ = [
-    "HELD_BACK",
-    "NoSingleTaskError",
-    "NotGivenError",
-    "NotStartedError",
-    "OtherActError",
-    "OtherPinError",
-    "PermitLapsedError",
-    "PermitUsedError",
-    "SecretChangedError",
-    "SecretInAnswerError",
-    "SecretMissingError",
-    "TokenNotTakenError",
-    "fault_of",
-    "fault_without",
-]
 
 HELD_BACK: Final = "the server said a secret that it or another was given, and it was held back"
 

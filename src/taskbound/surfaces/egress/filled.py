@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.egress.tokens import ServerTokens
     from taskbound.wire.egress import Holder, Permit, SealedServer, StartServer
 
-__all__ = ["Filled"]
-
 
 class Filled:
     """What one server of one connection has; nothing before `fill`."""

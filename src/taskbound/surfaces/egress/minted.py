@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.egress.desk import Desk
     from taskbound.wire.egress import Holder, Permit, SealedServer, StartServer
 
-__all__ = ["Minted"]
 
 _log = logging.getLogger(__name__)
 _SECOND: Final = 1_000_000

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.egress.desk import Desk
     from taskbound.wire.egress import SealedServer, StartServer
 
-__all__ = ["hidden", "opened"]
-
 
 def opened(desk: Desk, ask: StartServer, told: SealedServer, identity: ServerIdentity) -> dict[Slot, str]:
     """The value of every slot that a sealed one fills.

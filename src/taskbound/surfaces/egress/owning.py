@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.egress.ending import TokenState
     from taskbound.wire.egress import Holder, Permit, SealedServer, StartServer
 
-__all__ = ["FRESH", "Owned", "in_time"]
 
 _log = logging.getLogger(__name__)
 A = TypeVar("A")

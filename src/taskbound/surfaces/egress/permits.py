@@ -20,7 +20,6 @@ from taskbound.surfaces.egress.errors import OtherActError, PermitLapsedError, P
 if TYPE_CHECKING:
     from taskbound.wire.egress import AnswerOf, Permit
 
-__all__ = ["Permits"]
 
 _KEPT: Final = 60_000_000
 """µs that an answer may go to a server after it was recorded."""

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     Hear = Callable[[tuple[str, ...]], None]
     """Hears the tokens of a server that live, the last ones."""
 
-__all__ = ["MOST_ASKED", "PATIENCE", "Known", "Refusals"]
 
 PATIENCE: Final = 30.0
 MOST_ASKED: Final = 64

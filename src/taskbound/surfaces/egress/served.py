@@ -60,7 +60,6 @@ if TYPE_CHECKING:
     from taskbound.ports.upstream import Question, Upstream, UpstreamAnswer
     from taskbound.surfaces.egress.desk import Desk
 
-__all__ = ["Served"]
 
 MOST_CALLS: Final = 256
 """Open calls of one connection, and as many questions that are not answered yet."""

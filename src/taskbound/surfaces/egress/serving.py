@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.egress.desk import Desk
     from taskbound.wire.egress import EgressAsk, EgressSaid, Holder
 
-__all__ = ["EgressHouse", "EgressSocket"]
 
 _log = logging.getLogger(__name__)
 MOST: Final = 256

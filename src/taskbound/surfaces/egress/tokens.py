@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.egress.ending import Endings, Issuer, Tell
     from taskbound.surfaces.egress.restraint import Known, Refusals
 
-__all__ = ["ServerTokens", "TokenDesk"]
 
 _log = logging.getLogger(__name__)
 _EARLY: Final = 0.2

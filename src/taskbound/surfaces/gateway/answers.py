@@ -33,19 +33,6 @@ if TYPE_CHECKING:
     from taskbound.ports.upstream import NotSent
     from taskbound.wire.action import Changed, Duplicate, Reason, Refused
 
-__all__ = [
-    "NO_DECISION",
-    "Decided",
-    "decision_in",
-    "duplicate",
-    "error_result",
-    "narrowed",
-    "refused",
-    "told",
-    "unsent",
-    "withheld",
-]
-
 
 def refused(answer: Refused) -> bytes:
     """The daemon said no, or not yet (rule 5)."""

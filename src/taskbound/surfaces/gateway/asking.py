@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.standing import Standing
     from taskbound.surfaces.gateway.wanted import Wanted
 
-__all__ = ["Asking", "ShadowedResourceError", "UnknownResourceError", "able_servers", "not_there"]
 
 _NOT_FOUND: Final = -32002
 """What a legacy server says of a resource that is not there; modern ones must not."""

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.link import Link
     from taskbound.wire.tool import ServerSpec, ToolRow
 
-__all__ = ["Binding", "Ears", "Running", "Servers"]
 
 _log = logging.getLogger(__name__)
 _ROUNDS: Final = 3

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from taskbound.wire.action import Changed, Narrowed
     from taskbound.wire.mcp.message import Id
 
-__all__ = ["Call", "Cause", "Way"]
-
 
 class Cause(Enum):
     """Why a call is interrupted."""

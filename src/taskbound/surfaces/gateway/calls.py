@@ -75,7 +75,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
     from taskbound.wire.mcp.message import Id, Request
 
-__all__ = ["Calls", "Desk"]
 
 MAX_UNSENT: Final = 8 * 1_048_576
 """Bytes that a server may leave unread before it gets another call."""

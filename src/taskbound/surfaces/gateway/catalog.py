@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.link import Link
     from taskbound.surfaces.gateway.standing import Standing
 
-__all__ = ["LISTS", "BadCursorError", "Catalog"]
 
 _log = logging.getLogger(__name__)
 _MOST_KEPT: Final = 8

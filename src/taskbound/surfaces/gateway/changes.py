@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     Beside = Callable[[Coroutine[None, None, None]], None]
 
-__all__ = ["Changes"]
 
 _log = logging.getLogger(__name__)
 _REST: Final = 1.0

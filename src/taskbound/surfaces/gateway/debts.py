@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.link import Link
     from taskbound.wire.envelope import Answer
 
-__all__ = ["Debts", "OwingError", "instead", "recorded"]
 
 _UNKNOWN: Final = "unknown"
 _UNBELIEVED: Final = frozenset({CredentialWrittenError.code, TokenIssuedError.code})

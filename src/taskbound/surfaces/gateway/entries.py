@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool import UriTemplate
     from taskbound.surfaces.gateway.binding import Running, Servers
 
-__all__ = ["Entries", "Entry", "NotAnEntryError"]
 
 Entry: TypeAlias = "dict[str, JsonValue]"
 _FRESH: Final = 60.0

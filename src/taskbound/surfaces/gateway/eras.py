@@ -44,20 +44,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = [
-    "Terms",
-    "agreed",
-    "bridge",
-    "crosses",
-    "discovered",
-    "initialized",
-    "is_complete",
-    "is_imitation",
-    "offered",
-    "paged",
-    "requested_of",
-    "terms_of",
-]
 
 _MAX_KEY: Final = 200
 _INFO: Final[dict[str, JsonValue]] = {"name": "taskbound", "version": __version__}

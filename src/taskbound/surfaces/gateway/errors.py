@@ -22,30 +22,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.errors import TaskboundError
 
-__all__ = [
-    "INTERNAL_ERROR",
-    "INVALID_PARAMS",
-    "INVALID_REQUEST",
-    "METHOD_NOT_FOUND",
-    "MISSING_CAPABILITY",
-    "PARSE_ERROR",
-    "RPC_CODES",
-    "UNSUPPORTED_VERSION",
-    "AlreadyInitializedError",
-    "BadRepinError",
-    "BusyError",
-    "IdReusedError",
-    "LapsedError",
-    "MissingCapabilityError",
-    "NotInitializedError",
-    "UnbridgeableError",
-    "UnknownMethodError",
-    "UnstableToolsError",
-    "UnsupportedVersionError",
-    "code_of",
-    "data_of",
-    "rpc_code",
-]
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from taskbound.wire.mcp.line import Cut, Refused
     from taskbound.wire.mcp.message import Id
 
-__all__ = ["MAX_LINE", "MAX_UNREAD", "Client", "ClientPipes", "ClientSide"]
 
 MAX_LINE: Final = 1_048_576
 """Bytes of one line of the client."""

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from taskbound.wire.connection import Opened
     from taskbound.wire.envelope import Answer, Ask, Push
 
-__all__ = ["Asked", "Connect", "Link", "LinkEvents", "Timings"]
 
 A = TypeVar("A")
 Asked: TypeAlias = "tuple[AsyncClient, Begun]"

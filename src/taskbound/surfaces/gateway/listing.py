@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from taskbound.wire.mcp.message import Id
     from taskbound.wire.tool import ToolRow
 
-__all__ = ["Listing"]
 
 _log = logging.getLogger(__name__)
 _KINDS: Final = {"prompts": "prompts/get", "resources": "resources/read"}

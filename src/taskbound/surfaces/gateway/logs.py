@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.framing import Client
     from taskbound.surfaces.gateway.talk import Talk
 
-__all__ = ["MAX_A_SECOND", "MAX_LOG", "MAX_OUTSIDE", "MAX_TOLD", "Logs", "read_level"]
 
 _log = logging.getLogger(__name__)
 

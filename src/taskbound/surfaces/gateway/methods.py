@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.wire.mcp.salvage import Salvage
 
-__all__ = ["ACTIONS", "CALL", "ERRANDS", "may_ask", "needs_id"]
 
 CALL: Final = "tools/call"
 ACTIONS: Final = frozenset({CALL, *METHOD_NAMES})

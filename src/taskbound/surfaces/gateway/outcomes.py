@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.debts import Debts
     from taskbound.surfaces.gateway.link import Link
 
-__all__ = ["MAX_KEPT", "Outcomes", "interrupted"]
 
 MAX_KEPT: Final = 1_048_576
 """Bytes of a result that the daemon keeps for duplicates; of a larger one it gets the digest."""

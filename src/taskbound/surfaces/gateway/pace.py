@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-__all__ = ["Pace"]
-
 
 class Pace:
     """Counts what is told of one call, or outside of all; used in the loop."""

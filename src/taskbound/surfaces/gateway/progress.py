@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.surfaces.gateway.call import Call
 
-__all__ = ["MAX_A_SECOND", "MAX_MESSAGE", "MAX_TOLD", "Progress", "progress_of"]
 
 MAX_A_SECOND: Final = 20
 """What is told of a call in one second."""

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.gateway.link import Link
 
-__all__ = ["MOST_CALLS", "covered_among"]
 
 MOST_CALLS: Final = 100
 """Calls of one question."""

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.link import Link, Timings
     from taskbound.wire.action import ReadFirst, Reading
 
-__all__ = ["Readings"]
-
 
 class Readings:
     """Reads what calls of one connection name; used in the loop."""

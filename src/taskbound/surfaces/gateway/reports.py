@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.gateway.link import Link
 
-__all__ = ["Reports"]
 
 _log = logging.getLogger(__name__)
 _MOST: Final = 32

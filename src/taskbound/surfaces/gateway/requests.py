@@ -60,7 +60,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.subscriptions import Subscriptions
     from taskbound.wire.mcp.message import Id, Request
 
-__all__ = ["MAX_OPEN", "MAX_STREAMS", "Answerers", "Requests"]
 
 _log = logging.getLogger(__name__)
 

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from taskbound.wire.mcp.line import Cut
     from taskbound.wire.mcp.message import Failure, Id, Message, Result
 
-__all__ = ["Gateway", "Plugs"]
 
 _log = logging.getLogger(__name__)
 

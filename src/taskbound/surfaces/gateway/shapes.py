@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["doubt"]
 
 _MAX_VALUES: Final = 100
 """Values of one completion (MCP, Completion)."""

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.binding import Running, Servers
     from taskbound.surfaces.gateway.link import Link
 
-__all__ = ["Standing"]
 
 _log = logging.getLogger(__name__)
 _ENDED: Final = frozenset({"task-ended", "task-expired"})

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
     Beside = Callable[[Coroutine[None, None, None]], None]
 
-__all__ = ["MAX_URIS", "METHOD", "Stream", "Subscriptions", "Wish", "read_uri", "read_uris"]
 
 _log = logging.getLogger(__name__)
 

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
             """The daemon's answer."""
 
 
-__all__ = ["Holds"]
-
 _LOOK: Final = 5.0
 """Seconds after which the daemon is asked though it said nothing (rule 2)."""
 _WAITS: Final = "waiting for a person"

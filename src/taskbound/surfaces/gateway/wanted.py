@@ -24,15 +24,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = [
-    "Again",
-    "Wanted",
-    "digest_of",
-    "join_prompt_name",
-    "parse_prompt_name",
-    "read_call",
-    "read_wanted",
-]
 
 _MAX_TEXTS: Final = 100
 _AGAIN: Final = frozenset({"inputResponses", "requestState"})

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.envelope import Answer
 
-__all__ = ["EVERY", "Authorities"]
 
 _log = logging.getLogger(__name__)
 EVERY: Final = 2.0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.dataclass import dataclass
 
-__all__ = ["Bounds"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:

@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.http.bounds import Bounds
 
-__all__ = ["Answering", "Head", "HttpConnection", "RawHead", "Server"]
 
 _END: Final = b"\r\n\r\n"
 _HIGH: Final = 262_144

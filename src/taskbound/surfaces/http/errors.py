@@ -12,22 +12,6 @@ from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "STATUSES",
-    "BadHttpError",
-    "ContentTypeError",
-    "ForeignHostError",
-    "ForeignOriginError",
-    "FrontFullError",
-    "HeadTooLargeError",
-    "NoLengthError",
-    "NotAcceptableError",
-    "SlowClientError",
-    "TooManyRequestsError",
-    "UnknownPathError",
-    "VerbError",
-]
-
 
 class BadHttpError(MalformedError):
     """The request is no strict HTTP/1.1, or could be read in two ways."""

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from ipaddress import IPv4Network, IPv6Network
 
-__all__ = ["NO_PROXIES", "Proxies", "read_address"]
 
 _FORWARDED: Final = b"x-forwarded-for"
 

@@ -26,7 +26,6 @@ from taskbound.wire.framing import has_one_length, read_lengths
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["accepted", "once", "read_length", "require_json", "require_own", "require_strict"]
 
 _ONCE: Final = frozenset(
     {

@@ -29,7 +29,6 @@ from taskbound.surfaces.http.forwarded import read_address
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-__all__ = ["Buckets", "Rates", "Turns", "network_of"]
 
 _REMEMBERED: Final = 16_384
 _PREFIX: Final = 64

@@ -16,7 +16,6 @@ import h11
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Carrier", "Reply", "leaving"]
 
 _KEPT: Final = ("Cache-Control", "no-store")
 _TAKEN_AS_TOLD: Final = ("X-Content-Type-Options", "nosniff")

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.http.connection import HttpConnection, RawHead
     from taskbound.surfaces.http.forwarded import Proxies
 
-__all__ = ["Room"]
 
 B = TypeVar("B", bound=Bounds)
 C = TypeVar("C", bound="HttpConnection[Any, Any]")

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.envelope import Answer
 
-__all__ = ["OVERSIZED", "PATIENCE", "Telling"]
 
 _log = logging.getLogger(__name__)
 OVERSIZED: Final = frozenset({HeadTooLargeError.code, TooLargeError.code})

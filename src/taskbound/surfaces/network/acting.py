@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.network.routes import Found
     from taskbound.wire.action import NotPermitted
 
-__all__ = ["read_action", "refusal_of", "unread"]
 
 _AGAIN: Final = "5"
 """Seconds after which a held action is worth another try."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
     from taskbound.wire.network import ShowClientAuthorities
 
-__all__ = ["Agreement"]
 
 _log = logging.getLogger(__name__)
 _PATIENCE: Final = 10.0

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.network.problem import Refusal
     from taskbound.wire.connection import Fault
 
-__all__ = ["JSON", "Reply"]
 
 JSON: Final = "application/json"
 _PROBLEM: Final = "application/problem+json"

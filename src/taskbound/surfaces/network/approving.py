@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.network.head import Head
     from taskbound.surfaces.network.link import Link
 
-__all__ = ["ApprovalPages"]
 
 _log = logging.getLogger(__name__)
 _HTML: Final = "text/html; charset=utf-8"

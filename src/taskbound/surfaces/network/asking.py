@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.network.routes import Found, Route
     from taskbound.wire.envelope import Ask
 
-__all__ = ["read_ask"]
 
 _NUMBER: Final = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 _SPACE: Final = b" \t\r\n"

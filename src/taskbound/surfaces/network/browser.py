@@ -20,7 +20,6 @@ from taskbound.surfaces.http.errors import ForeignOriginError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Cookies", "headers_of", "require_posted"]
 
 _VALUE: Final = re.compile(r"[A-Za-z0-9._~-]{1,512}", re.ASCII)
 _POLICY: Final = (

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.network.link import Link
     from taskbound.wire.jose import UnverifiedJws
 
-__all__ = ["Claimed", "identity_of"]
 
 _AGAIN: Final = 1.0
 """Seconds between two readings of the keys (rule 2)."""

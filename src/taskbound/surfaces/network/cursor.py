@@ -18,7 +18,6 @@ from taskbound.wire.jose.compact import decode_base64url, encode_base64url
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Cursors"]
 
 _SEAL: Final = 16
 _LONGEST: Final = 512

@@ -16,15 +16,6 @@ from taskbound.surfaces.http.errors import STATUSES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "ApiBusyError",
-    "BadBodyError",
-    "BadCursorError",
-    "BadQueryError",
-    "NotNavigatedError",
-    "status_of",
-]
-
 
 class BadQueryError(MalformedError):
     """The path or the query of a request says something that the route does not take."""

@@ -17,7 +17,6 @@ from taskbound.core.errors import MalformedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LONGEST", "BadFormError", "read_form"]
 
 _TYPE: Final = re.compile(
     r'application/x-www-form-urlencoded(?:[ \t]*;[ \t]*charset="?utf-8"?)?', re.ASCII | re.IGNORECASE

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.network.routes import Found
 
-__all__ = ["Head", "Known", "operation_of", "read_head", "read_pairs"]
 
 EVALUATES: Final = "action:evaluate"
 EVALUATIONS: Final = frozenset(AUTHZEN[EVALUATES])

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     Connect: TypeAlias = Callable[[Callable[[], None]], Awaitable[AsyncClient]]
     """Makes a connection that the daemon has opened in the role `api`, told what to call when it is gone."""
 
-__all__ = ["Link"]
-
 
 class Link:
     """What requests ask the daemon through."""

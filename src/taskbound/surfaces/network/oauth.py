@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
     from taskbound.wire.oauth import ClientForm
 
-__all__ = ["ENDPOINTS", "METADATA", "Told", "metadata", "read_ask", "refused", "told"]
 
 ENDPOINTS: Final[Mapping[str, type[ClientForm]]] = {
     "/oauth/introspect": IntrospectToken,

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.network.routes import Route
 
-__all__ = ["describe"]
 
 _REFUSED: Final = (
     *(

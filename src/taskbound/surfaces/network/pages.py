@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.network.link import Link
     from taskbound.wire.network import PageAsk
 
-__all__ = ["STYLE", "STYLE_PATH", "Found", "SignInPages", "find_page", "render", "space_of", "text_of", "why"]
 
 _log = logging.getLogger(__name__)
 STYLE_PATH: Final = "/pages.css"

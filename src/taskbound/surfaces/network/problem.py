@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.wire.connection import Fault
 
-__all__ = ["BEARER", "DPOP", "NO_PROOF", "Problem", "Refusal", "challenge", "problem_of", "urn_of"]
 
 NO_PROOF: Final = "no-proof"
 """The code of a request that shows nothing."""

@@ -44,19 +44,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.frame import Message
 
-__all__ = [
-    "AUTHZEN",
-    "BESIDE",
-    "LEFT_OUT",
-    "OAUTH",
-    "PAGED",
-    "PAGES",
-    "ROUTES",
-    "Found",
-    "Route",
-    "find",
-    "messages",
-]
 
 _VARIABLE: Final = re.compile(r"\{([a-z_]+)\}")
 

@@ -75,7 +75,6 @@ if TYPE_CHECKING:
 
     Connection: TypeAlias = HttpConnection[Head, Reply]
 
-__all__ = ["DOCUMENTS", "Plugs", "Server"]
 
 _log = logging.getLogger(__name__)
 _METADATA: Final = "/.well-known/oauth-protected-resource"

@@ -18,7 +18,6 @@ from taskbound.surfaces.network.errors import ApiBusyError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Shares"]
 
 _OPEN: Final = 192
 """Requests that are answered at once: fewer than the daemon reads from one connection (`OPEN_REQUESTS`)."""

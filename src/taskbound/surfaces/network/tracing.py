@@ -18,7 +18,6 @@ from taskbound.wire.trace import NO_SPAN, Span, Trace, parse_trace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Traced", "Tracing"]
 
 _FAILED: Final = 500
 

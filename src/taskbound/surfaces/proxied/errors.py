@@ -8,13 +8,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, UnavailableError
 
-__all__ = [
-    "AskerLeftError",
-    "BodyUnseenError",
-    "GuardFailedError",
-    "OtherHostError",
-]
-
 
 class OtherHostError(DeniedError):
     """The request is for another host than the services that this guard stands before."""

@@ -24,7 +24,6 @@ from taskbound.sdk.verify.told import Told
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LOCATION", "Proxy", "tell_no", "tell_yes"]
 
 LOCATION: Final = "@permitted"
 """The named location of nginx' that passes requests on to the service."""

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.verify import Endpoint, Endpoints
 
-__all__ = ["CONTENT", "Asked", "Before", "read_head"]
 
 CONTENT: Final = "taskbound-content"
 """What nginx says of a body that it does not show."""

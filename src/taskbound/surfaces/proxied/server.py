@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
     Connection: TypeAlias = HttpConnection[Asked, "Reply"]
 
-__all__ = ["GuardServer", "Reply"]
 
 _log = logging.getLogger(__name__)
 _ACCEL: Final = "X-Accel-Redirect"

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.wire.document.yaml import Places
 
-__all__ = ["Document", "Format", "format_of", "read_document"]
 
 _MARK: Final = "\ufeff"
 _STANDARD_INPUT: Final = "<stdin>"

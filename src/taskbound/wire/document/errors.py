@@ -6,8 +6,6 @@ from typing import ClassVar
 
 from taskbound.core.errors import MalformedError
 
-__all__ = ["DocumentSyntaxError"]
-
 
 class DocumentSyntaxError(MalformedError):
     """The document is no YAML, or YAML that two readers could read differently."""

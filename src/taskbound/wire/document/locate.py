@@ -25,7 +25,6 @@ from taskbound.core.errors import MalformedError
 if TYPE_CHECKING:
     from taskbound.wire.document.yaml import Places
 
-__all__ = ["fault", "locate"]
 
 _TOKEN: Final = re.compile(r'[ \t\n\r]*([{}\[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+)', re.DOTALL)
 _SPACE: Final = " \t\n\r"

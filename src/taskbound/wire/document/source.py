@@ -16,8 +16,6 @@ from taskbound.core.action.escape import escape_text
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 
-__all__ = ["Source"]
-
 E = TypeVar("E", bound=TaskboundError)
 _BEFORE: Final = 36
 _AFTER: Final = 20

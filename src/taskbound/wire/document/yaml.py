@@ -42,8 +42,6 @@ if TYPE_CHECKING:
         index: int
 
 
-__all__ = ["Places", "is_ambiguous", "read_yaml"]
-
 Places = dict[tuple[str | int, ...], int]
 
 _WORDS: Final[dict[str, JsonValue]] = {"true": True, "false": False, "null": None}

@@ -11,8 +11,6 @@ from taskbound.wire.jose.kinds import PERSON_TOKEN, SERVICE_TOKEN, TASK_TOKEN
 if TYPE_CHECKING:
     from taskbound.wire.jose.gate import UnverifiedJws
 
-__all__ = ["parse_access_token"]
-
 
 def parse_access_token(text: str) -> UnverifiedJws:
     """The access token that the text claims to be; nothing of it is verified.

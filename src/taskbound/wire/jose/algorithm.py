@@ -16,8 +16,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FOREIGN", "FORMS", "OURS", "SPIFFE", "Algorithm", "KeyForm"]
-
 
 class Algorithm(Enum):
     """One algorithm, by its name in `alg`."""

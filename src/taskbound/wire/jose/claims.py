@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue, Limits
     from taskbound.wire.jose.kind import TokenKind
 
-__all__ = ["Claims", "parse_claims", "parse_forms", "require_claims"]
 
 _TYPED: Final = frozenset({"iss", "sub", "aud", "iat", "exp", "jti", "nbf"})
 _LONGEST: Final = 512

@@ -18,8 +18,6 @@ from typing import Final
 from taskbound.core.dataclass import dataclass
 from taskbound.wire.jose.errors import TokenEncodingError, TokenSegmentsError, TokenSizeError
 
-__all__ = ["Compact", "decode_base64url", "encode_base64url", "split_compact"]
-
 _SEGMENTS: Final = ("header", "payload", "signature")
 _ALPHABET: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 

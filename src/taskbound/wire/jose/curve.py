@@ -26,7 +26,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ED25519_ORDER", "ORDERS", "P256_ORDER", "is_rsa", "on_curve", "on_ed25519", "on_p256"]
 
 P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """How many points P-256 has: `r` and `s` of a signature lie below it."""

@@ -59,17 +59,6 @@ if TYPE_CHECKING:
     from taskbound.wire.jose.gate import SignatureCheck
     from taskbound.wire.jose.key import Jwk
 
-__all__ = [
-    "DPOP_AHEAD",
-    "DPOP_ALGORITHMS",
-    "DPOP_BEHIND",
-    "DPOP_TYP",
-    "BoundToken",
-    "DpopProof",
-    "DpopRequest",
-    "read_dpop",
-    "token_hash",
-]
 
 DPOP_TYP: Final = "dpop+jwt"
 DPOP_ALGORITHMS: Final = ("ES256",)

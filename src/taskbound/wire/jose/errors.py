@@ -4,36 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError
 
-__all__ = [
-    "BadUriError",
-    "DpopCountError",
-    "DpopKeyError",
-    "DpopMethodError",
-    "DpopNonceError",
-    "DpopTokenError",
-    "DpopUriError",
-    "DpopWindowError",
-    "JwkMembersError",
-    "JwkPointError",
-    "JwkPrivateError",
-    "JwkSetError",
-    "TokenAlgorithmError",
-    "TokenAudienceError",
-    "TokenClaimsError",
-    "TokenEncodingError",
-    "TokenExpiredError",
-    "TokenHeaderError",
-    "TokenIssuerError",
-    "TokenKeyError",
-    "TokenKindError",
-    "TokenLifetimeError",
-    "TokenNotYetError",
-    "TokenSegmentsError",
-    "TokenSignatureError",
-    "TokenSizeError",
-    "TokenUnprovenError",
-]
-
 
 class TokenSizeError(MalformedError):
     """The token has more characters than may be read."""

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.wire.jose.key import Jwk
 
-__all__ = ["SIGNING", "SPIFFE_JWT", "parse_foreign_jwks"]
 
 SIGNING: Final = frozenset({"", "sig"})
 """The `use` of the keys of an issuer's tokens; many say none."""

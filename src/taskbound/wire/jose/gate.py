@@ -49,15 +49,6 @@ if TYPE_CHECKING:
     from taskbound.wire.jose.key import Jwk
     from taskbound.wire.jose.kind import TokenKind
 
-__all__ = [
-    "Jws",
-    "SignatureCheck",
-    "Trust",
-    "UnverifiedJws",
-    "parse_jws",
-    "require_signature",
-    "verify_jws",
-]
 
 _SHOWN: Final = 64
 

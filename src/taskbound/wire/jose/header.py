@@ -19,7 +19,6 @@ from taskbound.wire.jose.key import KID, NAMES
 if TYPE_CHECKING:
     from taskbound.wire.jose.kind import HeaderForm
 
-__all__ = ["Header", "parse_header"]
 
 _LIMITS: Final = Limits(size=512, depth=1, parts=1)
 _LIMITS_PUBLISHED: Final = Limits(size=768, depth=1, parts=1)

@@ -30,17 +30,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = [
-    "KID",
-    "NAMES",
-    "Algorithm",
-    "Jwk",
-    "es256_jwk",
-    "parse_jwk",
-    "parse_jwks",
-    "read_numbers",
-    "require_public",
-]
 
 KID: Final = re.compile(r"[A-Za-z0-9._~:=@+-]{1,128}", re.ASCII)
 """What a `kid` may look like, in a key and in a header."""

@@ -22,7 +22,6 @@ from taskbound.wire.jose.algorithm import OURS, Algorithm
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EVERY", "SKEW", "ClaimForm", "HeaderForm", "Issuing", "TokenKind"]
 
 SKEW: Final = seconds(30)
 """How far an issuer's clock may be ahead of ours."""

@@ -17,20 +17,6 @@ from taskbound.wire.jose.kind import EVERY, ClaimForm, HeaderForm, Issuing, Toke
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "CLIENT_ASSERTION",
-    "EVIDENCE",
-    "ID_TOKEN",
-    "JWT_SVID",
-    "KINDS",
-    "PERSON_TOKEN",
-    "SERVICE_TOKEN",
-    "STATUS_LIST",
-    "TASK_TOKEN",
-    "TRANSACTION_TOKEN",
-    "UNTYPED_ASSERTION",
-    "WORKLOAD_TOKEN",
-]
 
 _TEXT: Final = ClaimForm.TEXT
 _OURS: Final = HeaderForm(algorithms=frozenset({Algorithm.ES256}))

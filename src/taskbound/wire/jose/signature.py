@@ -17,8 +17,6 @@ from taskbound.wire.jose.errors import TokenSignatureError
 if TYPE_CHECKING:
     from taskbound.wire.jose.key import Jwk
 
-__all__ = ["require_form"]
-
 
 def require_form(signature: bytes, key: Jwk, *, lower_s: bool) -> None:
     """Go on only with a signature that can be one of this key.

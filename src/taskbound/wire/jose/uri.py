@@ -18,8 +18,6 @@ from typing import Final
 
 from taskbound.wire.jose.errors import BadUriError
 
-__all__ = ["normalize_uri"]
-
 _LONGEST: Final = 2_048
 _URI: Final = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,255})(?::(?P<port>(?:[1-9][0-9]{0,4})?))?"

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from taskbound.wire.jose.key import Jwk
     from taskbound.wire.jose.kind import TokenKind
 
-__all__ = ["write_jws"]
-
 
 def write_jws(
     claims: Mapping[str, JsonValue], *, kind: TokenKind, key: Jwk, sign: Callable[[bytes], bytes]

@@ -8,23 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = [
-    "CAPABILITIES_KEY",
-    "DECISION_KEY",
-    "IDEMPOTENCY_KEY",
-    "INFO_KEY",
-    "LATEST_LEGACY",
-    "LEGACY",
-    "LOG_LEVEL_KEY",
-    "MODERN",
-    "QUESTION_KEY",
-    "SERVER_KEY",
-    "SUBSCRIPTION_KEY",
-    "SUPPORTED",
-    "VERSION_KEY",
-    "is_modern",
-]
-
 LEGACY: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """Revisions with a handshake, oldest first."""
 LATEST_LEGACY: Final = LEGACY[-1]

@@ -4,19 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import MalformedError
 
-__all__ = [
-    "BadIdError",
-    "BadMcpTaskError",
-    "BadParamsError",
-    "BadProtocolError",
-    "BareReturnError",
-    "BatchError",
-    "HalfMessageError",
-    "LineSeparatorError",
-    "NotAMessageError",
-    "UnknownMemberError",
-]
-
 
 class BareReturnError(MalformedError):
     """A carriage return stands inside a line, where other readers end it."""

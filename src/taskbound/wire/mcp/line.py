@@ -20,7 +20,6 @@ from taskbound.wire.mcp.errors import BareReturnError, HalfMessageError, LineSep
 if TYPE_CHECKING:
     from taskbound.core.errors import MalformedError
 
-__all__ = ["Cut", "LineCutter", "Refused", "require_one_line"]
 
 _SEPARATORS: Final = (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85")
 

@@ -32,18 +32,6 @@ from taskbound.wire.mcp.errors import (
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = [
-    "MAX_ID",
-    "Failure",
-    "Id",
-    "Message",
-    "Notice",
-    "Request",
-    "Result",
-    "id_of",
-    "parse_message",
-    "read_message",
-]
 
 Id: TypeAlias = int | str
 

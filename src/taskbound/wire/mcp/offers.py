@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["PARTS", "are_offers", "capabilities"]
 
 PARTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "elicitation": ("elicitation/create", ("form", "url")),

@@ -22,7 +22,6 @@ from taskbound.wire.mcp.message import id_of
 if TYPE_CHECKING:
     from taskbound.wire.mcp.message import Id
 
-__all__ = ["NOTHING", "Salvage", "salvage"]
 
 _SPACE: Final = b" \t\r\n"
 _MOST: Final = 20_000

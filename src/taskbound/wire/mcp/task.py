@@ -24,22 +24,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = [
-    "MAX_SPAN",
-    "MAX_TASK_NAME",
-    "RELATED_KEY",
-    "TASKS_EXTENSION",
-    "TASKS_OF_SERVERS",
-    "McpTask",
-    "TaskStatus",
-    "TaskSupport",
-    "declares_tasks",
-    "parse_task",
-    "parse_task_name",
-    "parse_ttl",
-    "support_of",
-    "task_members",
-]
 
 TASKS_EXTENSION: Final = "io.modelcontextprotocol/tasks"
 """The extension of 2026-07-28, among the `extensions` that either side declares."""

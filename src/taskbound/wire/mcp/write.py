@@ -9,17 +9,6 @@ from typing import Final
 
 from taskbound.core.action.canonical import quote
 
-__all__ = [
-    "NULL",
-    "asking_line",
-    "error_line",
-    "failure_line",
-    "notice_line",
-    "request_line",
-    "result_line",
-    "text",
-]
-
 NULL: Final = b"null"
 
 

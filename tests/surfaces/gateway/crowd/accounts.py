@@ -19,8 +19,6 @@ from typing import Final
 
 from tests.surfaces.gateway.crowd.ground import Row
 
-__all__ = ["Made", "Unaccounted", "account"]
-
 FINAL: Final = frozenset({"succeeded", "failed", "unknown", "refused", "withdrawn", "not-sent", "lapsed"})
 AWAY: Final = "daemon-lost"
 UNSEEN: Final = frozenset({"refused", "withdrawn", "not-sent", "lapsed"})

@@ -21,8 +21,6 @@ from tests.surfaces.gateway.bench import META
 from tests.surfaces.gateway.http.fronting import Answer, Listening, Wire
 from tests.surfaces.gateway.real import PATIENT, Place
 
-__all__ = ["WAYS", "Client", "Id", "Open", "Pipe", "Said", "Way", "Written", "WrongIdError", "piped", "web"]
-
 Id = int | str
 Json = dict[str, Any]
 Way = Literal["http-legacy", "http-modern", "stdio-legacy", "stdio-modern"]

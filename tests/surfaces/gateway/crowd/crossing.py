@@ -25,8 +25,6 @@ from tests.surfaces.gateway.crowd.ground import PATIENT_FRONT, Ground, actions_o
 from tests.surfaces.gateway.http.fronting import Fronted, front
 from tests.surfaces.gateway.real import passing
 
-__all__ = ["Crossed", "Told", "interleave"]
-
 _AT_ONCE: Final = 8
 _UNSENT: Final = frozenset({"not-reached"})
 _CALLS: Final = 3

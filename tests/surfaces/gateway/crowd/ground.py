@@ -29,20 +29,6 @@ from tests.peers.commands import slow
 from tests.peers.rawhttp import Asked, RawHttp, Say, result_of
 from tests.surfaces.gateway.real import POLL, Place, ended, passing
 
-__all__ = [
-    "PATIENT_FRONT",
-    "Far",
-    "Ground",
-    "Held",
-    "Row",
-    "actions_of",
-    "ground",
-    "held_by",
-    "larger",
-    "passing",
-    "settled",
-]
-
 PATIENT_FRONT: Final = "front.Timings = partial(front.Timings, grace=60.0)\n"
 """The front with a longer grace, as `real.PATIENT` has it: on a machine that is busy a daemon is not lost."""
 _BLOCK: Final = 1 << 16

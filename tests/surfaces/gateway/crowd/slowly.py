@@ -9,8 +9,6 @@ from typing import Final
 
 from tests.surfaces.gateway.crowd.clients import said_of
 
-__all__ = ["read_slowly"]
-
 _PIECE: Final = 1 << 17
 
 

@@ -41,8 +41,6 @@ from tests.surfaces.gateway.crowd.ground import (
 from tests.surfaces.gateway.crowd.slowly import read_slowly
 from tests.surfaces.gateway.http.fronting import Fronted, front
 
-__all__ = ["LeftBehind", "Plan", "TooMuch", "Witnessed", "crowd"]
-
 _MIB: Final = 1 << 20
 _POOLED: Final = 3 * 15
 """Five connections that the daemon keeps, and ten more while so many threads read."""

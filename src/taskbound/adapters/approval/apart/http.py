@@ -30,7 +30,6 @@ from taskbound.core.scope.constraints.address import is_public
 if TYPE_CHECKING:
     from taskbound.core.approval.page import PageRoot
 
-__all__ = ["page_version"]
 
 _SECONDS: Final = 2.0
 """For one step of the connection; the whole look is bounded by who waits for this process."""

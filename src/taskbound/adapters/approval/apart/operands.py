@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Look
     from taskbound.core.errors import DeniedError
 
-__all__ = ["ENVIRONMENT", "PATIENCE", "ApartOperands"]
 
 PATIENCE: Final = 4.0
 """Seconds that the looks of one call may take: less than what was found is worth (`core.decision.settle`)."""

@@ -32,7 +32,6 @@ from taskbound.core.approval.operand import NO_ROW
 if TYPE_CHECKING:
     from taskbound.core.approval.row import RowPlace
 
-__all__ = ["postgresql_row"]
 
 _CONNECT_SECONDS: Final = 2
 _SETTINGS: Final = {

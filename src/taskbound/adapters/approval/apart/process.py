@@ -23,7 +23,6 @@ from taskbound.core.approval.row import SQLITE, parse_row
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["main"]
 
 _MEMORY: Final = 1 << 29
 """Bytes of address space."""

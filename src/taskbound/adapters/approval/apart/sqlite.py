@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 else:
     import pysqlite3.dbapi2 as driver
 
-__all__ = ["sqlite_row"]
 
 _BUSY: Final = 1.0
 """Seconds that a lock is waited for (rule 4)."""

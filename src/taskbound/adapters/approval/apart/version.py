@@ -18,7 +18,6 @@ from taskbound.core.approval import OperandUnreadableError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["LONGEST", "require_key", "require_version", "row_hash", "tagged"]
 
 LONGEST: Final = 1_024
 """Characters of a version at most (rule 2)."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["AskedLook", "AskedLooks", "Looked"]
-
 
 class AskedLook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One thing to look at."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.approval.disk.walk import Found
     from taskbound.core.approval import Look
 
-__all__ = ["MAX_BYTES", "DiskOperands"]
 
 MAX_BYTES: Final = 32 * 1_048_576
 """Bytes that are read for one call (rule 3)."""

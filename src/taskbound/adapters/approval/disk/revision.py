@@ -23,7 +23,6 @@ from taskbound.core.approval import OperandUnreadableError
 if TYPE_CHECKING:
     from taskbound.adapters.approval.disk.walk import Walk
 
-__all__ = ["revision_of"]
 
 _ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _PACKED: Final = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64}) (refs/\S+)")

@@ -31,7 +31,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Found", "Walk", "opened_folder"]
 
 _LINKS: Final = 40
 _LONGEST: Final = 4_096

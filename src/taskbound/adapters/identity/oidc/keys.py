@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import Documents
     from taskbound.wire.jose import Jwk
 
-__all__ = ["FRESH", "PAUSE", "STALE", "IssuerKeys"]
 
 FRESH: Final = minutes(10)
 STALE: Final = hours(1)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.oidc import IdentityIssuer
     from taskbound.ports.identity import Documents
 
-__all__ = ["Said", "find_keys", "find_metadata", "keys_in", "place_in"]
 
 Said: TypeAlias = "Mapping[str, JsonValue]"
 """What an issuer says of itself."""

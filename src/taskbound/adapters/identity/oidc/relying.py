@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import Documents, Forms, Wanted
     from taskbound.wire.jose import SignatureCheck
 
-__all__ = ["FRESH", "PAUSE", "OidcRelyingParty"]
 
 FRESH: Final = minutes(10)
 PAUSE: Final = seconds(10)

@@ -14,8 +14,6 @@ from typing import Final
 
 from taskbound.core.errors import UnavailableError
 
-__all__ = ["ClientSecretError", "SecretFiles"]
-
 _LINE: Final = re.compile(rb"([!-~]{1,1024})\r?\n?")
 _MOST: Final = 2_048
 

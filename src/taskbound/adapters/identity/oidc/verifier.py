@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from taskbound.wire.jose import SignatureCheck
     from taskbound.wire.jose.gate import UnverifiedJws
 
-__all__ = ["OidcVerifier"]
-
 
 class OidcVerifier:
     """Verifies tokens of issuers of workloads."""

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from h2.events import Event
 
-__all__ = ["UNIMPLEMENTED", "Calls"]
 
 UNIMPLEMENTED: Final = 12
 _INVALID: Final = 3

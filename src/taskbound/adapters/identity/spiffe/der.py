@@ -6,8 +6,6 @@ from typing import Final
 
 from taskbound.core.identity.trust import MOST_AUTHORITIES, BadBundleError, BundleSizeError
 
-__all__ = ["split_certificates"]
-
 _SEQUENCE: Final = 0x30
 _LONG: Final = 0x80
 _MOST_LENGTH: Final = 3

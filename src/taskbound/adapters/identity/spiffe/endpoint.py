@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
     """The addresses of a host's name."""
 
-__all__ = ["fetch", "look_up", "spiffe_context", "web_context"]
 
 _OK: Final = 200
 _REDIRECTIONS: Final = frozenset({301, 302, 303, 307, 308})

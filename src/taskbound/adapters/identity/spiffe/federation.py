@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     Known = Callable[[str, str], Trust | None]
     """What is believed now of a namespace's domain."""
 
-__all__ = ["EndpointBundles"]
 
 _PATIENCE: Final = 20.0
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.identity.trust import Bundle, Trust
 
-__all__ = ["FileBundles", "read_bundle_file"]
 
 _LOOK: Final = 1.0
 """Seconds between two looks whether the file is another one."""

@@ -17,7 +17,6 @@ from taskbound.core.identity.trust import BadBundleError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["read_map"]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED: Final = {_FIXED64: 8, _FIXED32: 4}

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.selector import Shown
     from taskbound.core.identity.trust import Bundle
 
-__all__ = ["SpiffeSvids"]
-
 
 class SpiffeSvids:
     """The `Svids` of our servers."""

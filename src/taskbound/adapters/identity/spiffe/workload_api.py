@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.identity.trust import Trust
 
-__all__ = ["WorkloadApiBundles"]
 
 _X509: Final = "FetchX509Bundles"
 _JWT: Final = "FetchJWTBundles"

@@ -57,7 +57,6 @@ from taskbound.core.identity.trust import BadBundleError, Bundle, ForeignAuthori
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Chain", "prove_chain", "read_chain", "require_authority_certificates", "require_current"]
 
 _MOST: Final = 6
 """Certificates of a chain: the workload's and five between it and its authority."""

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["AgentKeyFiles"]
 
 _FOLDER: Final = "agents"
 _LIMIT: Final = 4096

@@ -19,7 +19,6 @@ from taskbound.adapters.keys.file.sealing import SealingDirectory, create_sealin
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["BrokerDirectory", "create_broker_directory"]
 
 _MEMORY: Final = "broker.json"
 _LIMIT: Final = 65_536

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-__all__ = ["KEY_FILE", "HeldDirectory", "make_directory"]
 
 KEY_FILE: Final = "key.pem"
 _LIMIT: Final = 4096

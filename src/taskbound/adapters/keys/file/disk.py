@@ -23,22 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = [
-    "KeyExistsError",
-    "KeyExposedError",
-    "KeyForeignError",
-    "KeyInUseError",
-    "KeyMissingError",
-    "KeyTornError",
-    "KeyUnusableError",
-    "hold",
-    "open_directory",
-    "read_private",
-    "read_secret",
-    "replace_private",
-    "sync",
-    "write_new",
-]
 
 _DIRECTORY_MODE: Final = 0o700
 _FILE_MODES: Final = (0o600, 0o400)

@@ -9,8 +9,6 @@ from typing import Final
 from taskbound.adapters.keys.file.disk import KeyTornError, read_private, replace_private
 from taskbound.core.audit import EMPTY_ROOT, Checkpoint
 
-__all__ = ["EMPTY_HEADS", "HEADS_FILE", "FileSignedHeads"]
-
 HEADS_FILE: Final = "signed.json"
 EMPTY_HEADS: Final = b'{"logs":{},"v":1}\n'
 """The memory of a new key: it is made with the key, so that one that is gone is missed."""

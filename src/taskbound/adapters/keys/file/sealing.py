@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["SealingDirectory", "create_sealing_directory"]
 
 _NOTHING: Final[Mapping[str, bytes]] = MappingProxyType({})
 

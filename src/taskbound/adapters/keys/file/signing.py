@@ -23,8 +23,6 @@ from taskbound.adapters.keys.file.heads import EMPTY_HEADS, HEADS_FILE, FileSign
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["KeyDirectory", "create_key_directory"]
-
 
 class KeyDirectory(HeldDirectory):
     """A signer's directory: its key, and what it was about to sign last."""

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["TokenKeyDirectory", "create_token_key_directory"]
 
 _KID: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _SUFFIX: Final = ".pem"

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.openbao import BaoAnswer
     from taskbound.core.action import JsonValue
 
-__all__ = ["BaoClient", "HttpAddress", "NotThereError", "parse_bao_address"]
 
 _SECONDS: Final = 5.0
 _TOKEN: Final = 4_096

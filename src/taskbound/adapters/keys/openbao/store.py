@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.wire.jose import Jwk
 
-__all__ = ["OpenBaoTokenKey", "OpenBaoTokenKeys"]
 
 _TYPE: Final = "ecdsa-p256"
 _NEVER: Final = ("exportable", "allow_plaintext_backup", "derived", "imported_key")

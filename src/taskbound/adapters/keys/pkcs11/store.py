@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.jose import Jwk
 
-__all__ = ["Pkcs11TokenKey", "Pkcs11TokenKeys"]
 
 _T = TypeVar("_T")
 _LABEL: Final = "taskbound-token"

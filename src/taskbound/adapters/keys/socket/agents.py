@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.signer import SignerAsk
 
-__all__ = ["SocketCustody"]
-
 
 class SocketCustody:
     """Asks the signer behind a socket; used from any thread."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.wire.signer import SignerAsk
 
-__all__ = ["SignerConnection", "SocketSigner"]
 
 _PATIENCE: Final = 5.0
 _CHUNK: Final = 65536

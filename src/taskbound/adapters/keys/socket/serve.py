@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from taskbound.ports.token import TokenSigner
     from taskbound.wire.signer import SignerAnswer, SignerAsk
 
-__all__ = ["serve_signer"]
 
 _log = logging.getLogger(__name__)
 _CREDENTIALS: Final = struct.Struct("3i")

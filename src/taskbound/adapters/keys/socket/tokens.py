@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from taskbound.wire.signer import SignerAnswer, SignerAsk
 
-__all__ = ["SocketTokenSigner"]
 
 _FAMILIES = (DeniedError, MalformedError, UnavailableError)
 

@@ -16,8 +16,6 @@ from typing import Final
 
 from taskbound.ports.monitor import BadMonitorError, MonitorUnreachableError
 
-__all__ = ["LocalMonitor"]
-
 _PATIENCE: Final = 10
 _ENVIRONMENT: Final = (
     "DBUS_SESSION_BUS_ADDRESS",

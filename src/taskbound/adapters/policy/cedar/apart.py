@@ -22,7 +22,6 @@ from taskbound.core.policy import PolicyProblem, PolicyTool
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-__all__ = ["ApartLanguage"]
 
 _PATIENCE: Final = 60.0
 _MEMORY: Final = 1 << 30

@@ -35,16 +35,6 @@ from taskbound.core.policy.step_up import STEP_UP, parse_step_up
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = [
-    "ACTIONS",
-    "CALL",
-    "Bundle",
-    "Policy",
-    "domain_of",
-    "is_operation",
-    "locate",
-    "read_bundle",
-]
 
 ACTIONS: Final = "Taskbound::Action"
 CALL: Final = "call"

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.policy.cedar.reads import Json
     from taskbound.core.policy import PolicyRequest
 
-__all__ = ["CedarPolicyEngine", "base_bundle", "rights"]
 
 _ANSWERS: Final = 4_096
 _ENTITIES: Final = 4_096

@@ -20,7 +20,6 @@ from taskbound.core.policy import PolicySyntaxError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Entity", "Fit", "Head", "HeadIndex", "Place", "head_of"]
 
 Entity: TypeAlias = "tuple[str, str]"
 """Type and id."""

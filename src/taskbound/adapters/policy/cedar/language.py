@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.policy import PolicyProblem, PolicyTool
 
-__all__ = ["CedarLanguage"]
-
 
 class CedarLanguage:
     """See `taskbound.ports.policy.PolicyLanguage` for its duties."""

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["Unmapped", "tell", "tell_beside"]
 
 MOST: Final = 4_096
 _PLACES: Final = 4

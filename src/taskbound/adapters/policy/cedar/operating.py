@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.policy.cedar.reads import Json
     from taskbound.core.policy.operation import Operation, OperationRequest
 
-__all__ = ["OperationsOf"]
 
 _BASE: Final = "base:"
 _KEPT: Final = 4_096

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.policy.cedar.text import Piece
     from taskbound.core.policy.operation import Operation
 
-__all__ = ["operation_problems"]
 
 _GROUPS: Final = (ALL_OPERATIONS, *(one.value for one in Right))
 _CALLS_ONLY: Final = f'write `action in {ACTIONS}::"call"`, or name the operations that it is about'

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.policy.cedar.head import Fit
     from taskbound.core.policy import PolicyTool
 
-__all__ = ["problems_of", "validated"]
 
 _TYPES: Final = ("Agent", "Group", "Person", "Server", "Target", "Task", "Tool", "Action")
 _MOST: Final = 100

@@ -20,7 +20,6 @@ from taskbound.core.policy import PolicySyntaxError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Json", "Reads", "merge", "object_of", "paths", "reads_of", "reads_within"]
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Reads: TypeAlias = "Mapping[str, Reads] | None"

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["RESERVED", "Choice", "Items", "Member", "Record", "Scalar", "Shape", "Untold", "shape_of"]
 
 RESERVED: Final = frozenset({"__entity", "__expr", "__extn"})
 """Names that mean something in Cedar's JSON."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.policy.cedar.shape import Record
     from taskbound.core.policy import PolicyRequest
 
-__all__ = ["Standing", "Telling", "UntoldError", "uid"]
 
 _BESIDE: Final = ("counts", "keys", "nulls")
 

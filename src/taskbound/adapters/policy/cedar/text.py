@@ -17,7 +17,6 @@ from taskbound.core.policy import PolicySyntaxError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MAX_POLICIES", "MAX_STEPS", "Piece", "Word", "split"]
 
 MAX_POLICIES: Final = 10_000
 MAX_STEPS: Final = 200

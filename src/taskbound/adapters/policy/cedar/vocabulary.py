@@ -31,15 +31,6 @@ if TYPE_CHECKING:
     from taskbound.core.policy import PolicyTool
     from taskbound.core.policy.operation import Operation
 
-__all__ = [
-    "context_of",
-    "counted",
-    "keyed",
-    "operation_context_of",
-    "operations_schema",
-    "schema_of",
-    "schema_text",
-]
 
 _LONG: Final[Json] = {"type": "Long"}
 _TEXT: Final[Json] = {"type": "String"}

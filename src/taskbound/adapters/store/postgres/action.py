@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from taskbound.core.decision import ActHistory, Presented
     from taskbound.ports.action import OpenPermit, OutcomeChange
 
-__all__ = ["PostgresActions", "PostgresWaiting"]
 
 _NAMES: Final = ", ".join(f'"{one.name}"' for one in COLUMNS)
 

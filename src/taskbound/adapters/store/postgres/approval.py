@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Answer
     from taskbound.ports.approval import StoredApproval, StoredPlan
 
-__all__ = ["PostgresApprovals"]
 
 _LOCK: Final = f"SELECT {COLUMNS} FROM approvals a WHERE a.namespace = $1"  # noqa: S608  # our own columns
 _LOCK_ONE: Final = f"{_LOCK} AND a.id = $2 FOR NO KEY UPDATE"

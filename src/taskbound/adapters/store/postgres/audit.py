@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Event, Grown
     from taskbound.ports.audit import PendingRecord
 
-__all__ = ["Chains", "PostgresAudit"]
 
 _LAST: Final = "coalesce((SELECT number FROM places ORDER BY place DESC LIMIT 1), 0)"
 _SIZE: Final = "coalesce((SELECT max(place) + 1 FROM places), 0)"

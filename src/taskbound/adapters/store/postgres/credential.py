@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.postgres.server.link import PostgresLink
     from taskbound.core.credential import Credential
 
-__all__ = ["PostgresCredentials"]
 
 _LOCK: Final = (
     f"SELECT {COLUMNS} FROM credentials WHERE namespace = $1 AND id = $2"  # noqa: S608 - our own words

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.postgres.server.link import PostgresLink
     from taskbound.core.policy import InForce
 
-__all__ = ["PostgresPolicy"]
 
 _LOCK: Final = "SELECT epoch, digest FROM bundles_in_force WHERE namespace = ? FOR SHARE"
 _LOCK_ALONE: Final = "SELECT epoch, digest FROM bundles_in_force WHERE namespace = ? FOR UPDATE"

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.revocation.feed import Entry
 
-__all__ = ["PostgresRevocation"]
 
 _LOCK: Final = "SELECT stopped, epoch, reason FROM kill_switches WHERE namespace = ? FOR SHARE"
 _LOCK_ALONE: Final = "SELECT stopped, epoch, reason FROM kill_switches WHERE namespace = ? FOR UPDATE"

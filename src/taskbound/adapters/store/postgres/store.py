@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["PostgresStore"]
 
 T = TypeVar("T")
 

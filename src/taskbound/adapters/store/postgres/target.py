@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.postgres.server.link import PostgresLink
     from taskbound.ports.target import StoredTarget
 
-__all__ = ["PostgresTargets"]
 
 _LOCK: Final = (
     "SELECT namespace, name, file, identity, state, sealed, number, trouble, begun, tested, version"

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.postgres.server.link import PostgresLink
 
-__all__ = ["PostgresTools"]
 
 _LOCK: Final = (
     "SELECT name, version FROM tools WHERE namespace = ? AND name = ANY(?::text[]) ORDER BY name FOR SHARE"

@@ -27,15 +27,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link, Value
     from taskbound.ports.action import OutcomeChange
 
-__all__ = [
-    "COLUMNS",
-    "SqlActions",
-    "WaitingActions",
-    "action_row",
-    "read_known",
-    "read_permit",
-    "read_prior",
-]
 
 COLUMNS: Final = tuple(one for one in actions.columns if one.name not in {"number", "record"})
 _FIELDS: Final = tuple({"grant_id": "grant", "idempotency": "key"}.get(one.name, one.name) for one in COLUMNS)

@@ -31,15 +31,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link, Value
     from taskbound.ports.approval import ApprovalChange, PlanChange
 
-__all__ = [
-    "ANSWER_COLUMNS",
-    "COLUMNS",
-    "PLAN_COLUMNS",
-    "SqlApprovals",
-    "read_answer",
-    "read_approval",
-    "read_plan",
-]
 
 COLUMNS: Final = (
     "a.question, a.state, a.connection, a.request, a.waits, a.finished, a.reason,"

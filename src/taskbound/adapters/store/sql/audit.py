@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link
     from taskbound.core.audit import Event, Grown
 
-__all__ = ["Growth", "SqlAudit", "last_instant", "read_chain", "read_pending", "require_opened"]
 
 _WRITER: Final = "SELECT seq, hash, at FROM writers WHERE writer = ?"
 _HEADS: Final = "SELECT writer, seq, hash FROM writers WHERE named < seq ORDER BY writer"

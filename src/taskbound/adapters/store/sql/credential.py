@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.sql.rows.link import Link, Value
 
-__all__ = ["COLUMNS", "LIVING", "RENEWAL", "SqlCredentials", "read_credential"]
 
 COLUMNS: Final = (
     "namespace, id, target, kind, identity, task, agent, action, arguments, recipient, state, made, ends,"

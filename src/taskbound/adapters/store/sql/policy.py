@@ -11,8 +11,6 @@ from taskbound.ports.policy import BundleActivation, StoredBundle
 if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlPolicy", "read_force"]
-
 
 _BUNDLE: Final = (
     "SELECT namespace, digest, archive, author, at, note, record FROM bundles"

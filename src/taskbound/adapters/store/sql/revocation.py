@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlRevocation", "read_switch"]
 
 _READ: Final = "SELECT stopped, epoch, reason FROM kill_switches WHERE namespace = ?"
 _TOUCH: Final = (

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["SqlStore"]
 
 T = TypeVar("T")
 

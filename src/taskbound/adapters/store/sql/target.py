@@ -15,7 +15,6 @@ from taskbound.ports.target import StoredTarget
 if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlTargets", "read_target"]
 
 _SPACE, _NAME = given("namespace"), given("name")
 _ONE: Final = Statement(select(targets).where(targets.c.namespace == _SPACE, targets.c.name == _NAME))

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlTools", "read_version"]
 
 _SPACE, _NAME, _OF_SERVER = given("namespace"), given("name"), given("server")
 _SERVER: Final = Statement(select(servers).where(servers.c.namespace == _SPACE, servers.c.name == _NAME))

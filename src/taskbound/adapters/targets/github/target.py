@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from taskbound.core.target import GithubAccess, GithubKind, GithubPlace
     from taskbound.ports.target import MintOrder
 
-__all__ = ["GithubTarget"]
 
 _GUIDE: Final = "see docs/guides/github.md"
 _MOST: Final = 4 * 1024 * 1024

@@ -68,7 +68,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool.oauth.token import Token
     from taskbound.ports.target import MintOrder
 
-__all__ = ["Endpoint", "OauthTarget", "Server"]
 
 T = TypeVar("T")
 _GUIDE: Final = "see docs/guides/oauth.md"

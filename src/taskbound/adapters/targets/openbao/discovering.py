@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.targets.openbao.link import Link
     from taskbound.core.action import JsonValue
 
-__all__ = ["discover_access"]
 
 T = TypeVar("T")
 

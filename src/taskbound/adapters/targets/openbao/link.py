@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.target import OpenbaoAccess, OpenbaoPlace
 
-__all__ = ["Link", "linked"]
 
 _LISTED: Final = 16_777_216
 """Bytes of a list: 50,000 names are 2.5 million."""

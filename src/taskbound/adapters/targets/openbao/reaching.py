@@ -17,7 +17,6 @@ from taskbound.core.target.standing import Reach
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["reach_of"]
 
 _MOST: Final = 65_536
 """Characters of a policy that are read."""

@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from taskbound.core.target import OpenbaoAccess, OpenbaoKind, OpenbaoPlace
     from taskbound.ports.target import Discovery, MintOrder, Target
 
-__all__ = ["OpenbaoTarget"]
 
 _GUIDE: Final = "see docs/guides/openbao.md"
 _TTLS: Final = ("default_ttl", "max_ttl")

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.serialization import SSHCertPublicKeyTypes
 
-__all__ = ["EARLY", "Authority", "Grant", "Pair", "make_pair", "require_key"]
 
 EARLY: Final = 60
 """Seconds that a certificate is valid before it is made (rule 2)."""

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.target import OpensshPlace
 
-__all__ = ["DENIED", "NO_WAY_IN", "Child", "LateError", "OpensshClient", "OverError", "reason_of"]
 
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ALIAS: Final = "taskbound-target"

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.targets.openssh.link import Link
 
-__all__ = ["discover_ways"]
 
 _VERSION: Final = 2
 """Of helpers that can."""

@@ -18,8 +18,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["PREFIX", "leave_folder", "take_folder"]
-
 PREFIX: Final = "taskbound-ssh-"
 _WHERE: Final = "/tmp"  # noqa: S108 - mkdtemp makes a fresh 0700 folder there; TMPDIR is too long on macOS
 _LOCK: Final = "lock"

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from pwd import struct_passwd
     from typing import Any
 
-__all__ = ["VERSION", "main"]
 
 VERSION = 2
 """What the broker is told; another one it doesn't speak to."""

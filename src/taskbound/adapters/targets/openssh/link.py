@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.targets.openssh.client import Child, OpensshClient
 
-__all__ = ["KEPT", "Link", "Links", "is_count"]
 
 KEPT: Final = 4
 """Connections of one target that wait for the next call."""

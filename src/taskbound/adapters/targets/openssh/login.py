@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.targets.openssh.client import Child, OpensshClient
     from taskbound.ports.target import Minted
 
-__all__ = ["use_login"]
 
 _IN: Final = b"in"
 _SETTINGS: Final = {

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from taskbound.core.target import OpensshAccess, OpensshKind, OpensshPlace
     from taskbound.ports.target import Discovery, MintOrder
 
-__all__ = ["OpensshTarget"]
 
 _APART: Final = 30
 """Seconds (rule 2)."""

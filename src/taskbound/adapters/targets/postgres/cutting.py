@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.targets.postgres.link import Link, PostgresAdmin
     from taskbound.core.target import PostgresPlace
 
-__all__ = ["end_login", "look_at_login"]
 
 _PAUSE: Final = 0.01
 """Seconds between two looks at sessions."""

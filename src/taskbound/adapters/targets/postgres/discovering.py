@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.targets.postgres.link import Link
 
-__all__ = ["discover_logins"]
 
 _EDGES: Final = 50_000
 """Memberships that are followed."""

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.targets.postgres.link import Link
     from taskbound.core.target import PostgresPlace
 
-__all__ = ["keeper_of", "leave", "owned", "strip"]
 
 _OWNED: Final = """
 SELECT DISTINCT d.datname FROM pg_shdepend s

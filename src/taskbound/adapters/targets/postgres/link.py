@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.target import PostgresPlace
 
-__all__ = ["KEPT", "Link", "Links", "PostgresAdmin", "join", "linked", "named", "part"]
 
 KEPT: Final = 4
 """Connections of one target that wait for the next call."""

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.core.target import PostgresKind, PostgresPlace
     from taskbound.ports.target import MintOrder
 
-__all__ = ["make_login", "prolong_login", "require_bounded", "use_login"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SET_FALSE: Final = 160_000

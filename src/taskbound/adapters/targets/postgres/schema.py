@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CONTEXT", "HAS_CONTEXTS"]
-
 CONTEXT: Final = """\
 CREATE SCHEMA taskbound;
 CREATE TABLE taskbound.contexts (

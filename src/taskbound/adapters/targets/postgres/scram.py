@@ -11,8 +11,6 @@ import hmac
 from base64 import b64encode
 from typing import Final
 
-__all__ = ["ITERATIONS", "SALT", "verifier_of"]
-
 ITERATIONS: Final = 4096
 """What RFC 7677 asks for at least, and drivers insist on."""
 SALT: Final = 16

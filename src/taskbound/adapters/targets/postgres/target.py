@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from taskbound.core.target import PostgresKind, PostgresPlace
     from taskbound.ports.target import Discovery, Gone, Minted, MintOrder, Shown
 
-__all__ = ["PostgresTarget"]
 
 _SWEEP: Final = "SELECT rolname FROM pg_roles WHERE rolname >= %s::name AND rolname < %s::name"
 """By the order of bytes, as names have it (`link`, rule 7)."""

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.targets.redis.link import Link
     from taskbound.adapters.targets.redis.protocol import Answer
 
-__all__ = ["SeenNode", "look_through", "told_of"]
 
 _LOOKED: Final = 5_000
 """Users of a node that are looked at."""

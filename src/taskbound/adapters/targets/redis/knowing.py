@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.targets.redis.protocol import Answer
     from taskbound.core.target import RedisNode
 
-__all__ = ["Known", "Looked", "ask_before", "know", "look_before", "require_declared", "run_of"]
 
 _SHOWN: Final = 80
 _MOST: Final = 10_000

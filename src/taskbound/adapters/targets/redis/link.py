@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.target import RedisNode
 
-__all__ = ["GUIDE", "Link", "connect"]
 
 GUIDE: Final = "see docs/guides/redis.md"
 _LEAST: Final = 0.01

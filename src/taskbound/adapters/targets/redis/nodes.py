@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.targets.redis.protocol import Answer
     from taskbound.core.target import RedisNode, RedisPlace
 
-__all__ = ["Nodes", "at_all"]
 
 T = TypeVar("T")
 U = TypeVar("U")

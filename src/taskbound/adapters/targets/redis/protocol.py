@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
-__all__ = ["ANSWER", "LISTED", "Answer", "LostError", "Refusal", "Speech"]
 
 ANSWER: Final = 1_048_576
 """Bytes of an answer, where nobody says another bound."""

@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from taskbound.core.target import RedisAccess, RedisKind, RedisPlace
     from taskbound.ports.target import Discovery, MintOrder
 
-__all__ = ["RedisTarget"]
-
 
 class RedisTarget:
     """The nodes of one Redis with its admin access (`ports.target.Target`)."""

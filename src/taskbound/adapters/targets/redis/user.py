@@ -28,21 +28,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.targets.redis.protocol import Answer
     from taskbound.core.target import RedisKind
 
-__all__ = [
-    "digest_of",
-    "end_of",
-    "flags_of",
-    "has_user",
-    "make_user",
-    "names_of",
-    "read_user",
-    "rules_of",
-    "see_gone",
-    "sessions_by_user",
-    "sessions_of",
-    "shown_by",
-    "whole_end_of",
-]
 
 _NO_FILE: Final = "not configured to use an acl file"
 """What stands in the refusal of a server without one, in lower case: Redis' and Valkey's alike."""

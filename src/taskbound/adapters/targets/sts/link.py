@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.target import StsPlace
 
-__all__ = ["AbsentError", "Asking", "Aws", "FullError"]
 
 _GUIDE: Final = "see docs/guides/aws.md"
 _UNKNOWN: Final = frozenset(

@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from taskbound.core.target import StsAccess, StsKind, StsPlace
     from taskbound.ports.target import MintOrder
 
-__all__ = ["StsTarget"]
 
 _LEAST: Final = 900
 """Seconds that AWS lets a session be there at least."""

@@ -14,7 +14,6 @@ from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_f
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ask_key"]
 
 _PATIENCE: Final = 15.0
 """Seconds until an egress that a daemon starts just now has to listen, and then to answer."""

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool import ServerIdentity
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
 
-__all__ = ["EgressRefusedError", "EgressServer", "EgressStarter", "EgressUnavailableError"]
 
 _METHOD_NOT_FOUND: Final = -32601
 _CHANGED: Final = "secret-changed"

@@ -16,8 +16,6 @@ from taskbound.core.tool.name import shown
 if TYPE_CHECKING:
     from taskbound.core.tool import ServerIdentity
 
-__all__ = ["hash_file", "require_pinned"]
-
 
 def hash_file(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a regular file's bytes, in lower-case hexadecimal.

@@ -4,22 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
-__all__ = [
-    "EraChangedError",
-    "FloatingVersionError",
-    "LevelRefusedError",
-    "LimitNotKeptError",
-    "ListRefusedError",
-    "NoStreamableHttpError",
-    "NoSuchCommandError",
-    "NoSuchModuleError",
-    "SecretShownError",
-    "ServerChangedError",
-    "ServerLostError",
-    "StartFailedError",
-    "UnpinnableError",
-]
-
 
 class NoSuchCommandError(MalformedError):
     """There is no program of this name."""

@@ -15,8 +15,6 @@ from typing import Final
 
 from taskbound.ports.process import beneath, parent_of, send_signal, started_of
 
-__all__ = ["adopt_orphans", "children", "descendants", "end_orphans"]
-
 _PROC: Final = Path("/proc")
 _SUBREAPER: Final = 36
 """PR_SET_CHILD_SUBREAPER of Linux `prctl(2)`."""

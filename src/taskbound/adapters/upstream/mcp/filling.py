@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.tool import Slot
 
-__all__ = ["Filling", "Tokens", "fill"]
-
 
 class Tokens(Protocol):
     """The tokens of one server (rule 2)."""

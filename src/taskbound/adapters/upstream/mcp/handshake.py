@@ -41,18 +41,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import Turn
 
-__all__ = [
-    "Asking",
-    "Opened",
-    "discover",
-    "initialize",
-    "log_from",
-    "members_of",
-    "open_session",
-    "params_for",
-    "request_of",
-    "token_in",
-]
 
 _UNSUPPORTED: Final = -32022
 _SOON: Final = 2.0

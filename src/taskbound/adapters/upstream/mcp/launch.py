@@ -21,8 +21,6 @@ import os
 import resource
 import sys
 
-__all__ = ["main"]
-
 _WRITABLE = 0o022
 _DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.tool.limits import Limit
 
-__all__ = ["DEFAULTS", "died_of", "kept", "require_kept"]
 
 DEFAULTS: Final = {"files": 4_096, "memory": 4 << 30}
 """What servers have where nothing is declared."""

@@ -23,7 +23,6 @@ from taskbound.wire.mcp.write import text
 if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.handshake import Asking
 
-__all__ = ["list_entries", "list_tools"]
 
 _MAX_PAGES: Final = 100
 _MAX_CURSOR: Final = 4096

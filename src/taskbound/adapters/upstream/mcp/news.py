@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from taskbound.ports.upstream import UpstreamAnswer, UpstreamEvents
     from taskbound.wire.mcp.message import Notice
 
-__all__ = ["Listening", "listen", "pass_on", "unsubscribe"]
 
 _LISTS: Final = {
     "notifications/prompts/list_changed": "prompts",

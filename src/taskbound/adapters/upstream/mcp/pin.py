@@ -32,7 +32,6 @@ from taskbound.core.tool.name import shown
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Resolved", "resolve_command"]
 
 _TURNS = 4
 

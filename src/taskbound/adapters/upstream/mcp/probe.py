@@ -45,16 +45,6 @@ if TYPE_CHECKING:
     Show = Callable[[Asking, Opened], Awaitable["Probe"]]
     """Lists what an open connection offers."""
 
-__all__ = [
-    "Deaf",
-    "Probe",
-    "look_guarded",
-    "look_legacy",
-    "look_modern",
-    "pin_server",
-    "probe",
-    "probe_command",
-]
 
 R = TypeVar("R")
 

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool import ServerIdentity
     from taskbound.core.tool.limits import Limit
 
-__all__ = ["Ears", "ServerProcess", "environment_for"]
 
 _INHERITED: Final = frozenset({"HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER"})
 _LAUNCH: Final = Path(__file__).with_name("launch.py")

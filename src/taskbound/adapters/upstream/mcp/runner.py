@@ -21,7 +21,6 @@ from taskbound.core.tool.name import shown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["lock_of"]
 
 _DEPENDENCIES: Final = "its own dependencies are resolved at each start"
 

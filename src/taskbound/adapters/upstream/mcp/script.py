@@ -26,7 +26,6 @@ from taskbound.core.tool.name import shown
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Module", "entry_of", "find_module", "is_python", "module_of", "scripts_of", "shebang_of"]
 
 _SHEBANG: Final = 256
 _PATIENCE: Final = 30.0

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool import ServerIdentity
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
 
-__all__ = ["Patience", "StdioServer", "StdioStarter"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:

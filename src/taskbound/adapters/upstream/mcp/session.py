@@ -45,15 +45,6 @@ if TYPE_CHECKING:
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
     from taskbound.wire.mcp.message import Id
 
-__all__ = [
-    "MAX_LINE",
-    "MAX_UNASKED",
-    "METHOD_NOT_FOUND",
-    "REFUSAL",
-    "Asks",
-    "Channel",
-    "Session",
-]
 
 MAX_LINE: Final = 16 * 1024 * 1024
 """Bytes of one line of a server."""

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.approval.sheet.lines import Atom
 
-__all__ = ["Leaf", "Way", "leaf_atoms", "leaves"]
 
 Way: TypeAlias = tuple[str | int, ...]
 

@@ -23,7 +23,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SHEET_WIDTH", "Atom", "Item", "Label", "Quoted", "lay_out"]
 
 SHEET_WIDTH: Final = 80
 """Columns; on a narrower screen it must not be shown."""

@@ -18,8 +18,6 @@ from taskbound.core.clock import render_instant
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["render_plan_sheet"]
-
 
 def render_plan_sheet(of: PlanSheetOf, limits: SheetLimits = PLAN_LIMITS) -> Rendering:
     """The sheet of a plan (rules 1 and 2).

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from taskbound.core.approval.plan import Plan
     from taskbound.core.approval.question import Need, Question
 
-__all__ = ["plan_sheet_of", "sheet_of"]
 
 _EACH: Final = "whoever says yes"
 """Of whom a sign-in is asked that stands beside other lifters."""

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
-__all__ = ["columns", "is_plain", "pieces"]
 
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _SHORT_ROW: Final = 3

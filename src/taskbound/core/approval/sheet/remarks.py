@@ -21,7 +21,6 @@ from taskbound.core.approval.sheet.lines import Item, Label
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["bewares", "remarks"]
 
 _LABELS: Final = frozenset(
     (

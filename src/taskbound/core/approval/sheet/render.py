@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from taskbound.core.approval.question import First
     from taskbound.core.approval.sheet.leaves import Way
 
-__all__ = ["UNPROVEN", "VERSION", "Rendering", "Sheet", "TooLong", "render_sheet"]
 
 VERSION: Final = 1
 """The version of the form; another order or label is another version."""

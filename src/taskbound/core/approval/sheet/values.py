@@ -11,17 +11,6 @@ if TYPE_CHECKING:
     from taskbound.core.approval.question import First
     from taskbound.core.clock import Instant
 
-__all__ = [
-    "PLAN_LIMITS",
-    "SHEET_LIMITS",
-    "BadSheetError",
-    "PlanSheetOf",
-    "SheetLimits",
-    "SheetNeed",
-    "SheetOf",
-    "SheetOperand",
-]
-
 
 class BadSheetError(MalformedError):
     """The text is not a sheet as it was shown, or something can't be put on a sheet."""

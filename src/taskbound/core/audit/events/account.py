@@ -6,17 +6,6 @@ from typing import ClassVar, TypeAlias
 
 from taskbound.core.dataclass import dataclass
 
-__all__ = [
-    "AccountEvent",
-    "AccountLinked",
-    "AccountUnlinked",
-    "GroupClaimed",
-    "IssuerGroupsSet",
-    "PersonSignedIn",
-    "SessionEnded",
-    "SignInRefused",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountLinked:

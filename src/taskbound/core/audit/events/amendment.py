@@ -9,8 +9,6 @@ from typing import ClassVar
 
 from taskbound.core.dataclass import dataclass
 
-__all__ = ["AmendmentAnswered", "AmendmentAsked", "AmendmentChanged", "AmendmentShown"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmendmentAsked:

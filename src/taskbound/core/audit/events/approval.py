@@ -6,20 +6,6 @@ from typing import ClassVar
 
 from taskbound.core.dataclass import dataclass
 
-__all__ = [
-    "ApprovalAnswered",
-    "ApprovalAsked",
-    "ApprovalChanged",
-    "ApprovalLimitsChanged",
-    "ApprovalNarrowed",
-    "ApprovalProven",
-    "ApprovalShown",
-    "PlanAnswered",
-    "PlanAsked",
-    "PlanChanged",
-    "PlanRefused",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalAsked:

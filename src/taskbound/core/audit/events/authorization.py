@@ -6,17 +6,6 @@ from typing import ClassVar
 
 from taskbound.core.dataclass import dataclass
 
-__all__ = [
-    "AdmissionEnded",
-    "ClientAdded",
-    "ClientAdmitted",
-    "ClientConsented",
-    "ClientDenied",
-    "ClientRemoved",
-    "CodeRefused",
-    "ConsentMistyped",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientAdded:

@@ -6,13 +6,6 @@ from typing import ClassVar
 
 from taskbound.core.dataclass import dataclass
 
-__all__ = [
-    "CheckpointSigned",
-    "Delivery",
-    "StoreBegunAnew",
-    "WriterStarted",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriterStarted:

@@ -6,16 +6,6 @@ from typing import ClassVar
 
 from taskbound.core.dataclass import dataclass
 
-__all__ = [
-    "AgentPeopleChanged",
-    "NamespaceChanged",
-    "PersonActed",
-    "PersonKeyChanged",
-    "PersonsLinked",
-    "ToolApproversChanged",
-    "ToolOwnerChanged",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonKeyChanged:

@@ -6,15 +6,6 @@ from typing import ClassVar
 
 from taskbound.core.dataclass import dataclass
 
-__all__ = [
-    "OperationRefused",
-    "PolicyActivated",
-    "PolicyProposed",
-    "PolicyRebased",
-    "PolicyRefused",
-    "PolicyRolledBack",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyProposed:

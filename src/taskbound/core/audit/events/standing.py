@@ -6,28 +6,6 @@ from typing import ClassVar
 
 from taskbound.core.dataclass import dataclass
 
-__all__ = [
-    "AgentCeilingChanged",
-    "AgentRiskChanged",
-    "GrantableChanged",
-    "GroupChanged",
-    "IdentityChanged",
-    "IdentityRegistered",
-    "IssuerAdded",
-    "IssuerRemoved",
-    "KillSwitchChanged",
-    "MonitorAcknowledged",
-    "TemplateRemoved",
-    "TemplateSaved",
-    "ToolAccepted",
-    "ToolChanged",
-    "ToolDeclared",
-    "ToolPinned",
-    "UpstreamAdded",
-    "UpstreamDeclared",
-    "UpstreamRemoved",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityRegistered:

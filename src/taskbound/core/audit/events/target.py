@@ -6,15 +6,6 @@ from typing import ClassVar, TypeAlias
 
 from taskbound.core.dataclass import dataclass
 
-__all__ = [
-    "TargetAdded",
-    "TargetAdminSet",
-    "TargetEvent",
-    "TargetRemoved",
-    "TargetTestBegun",
-    "TargetTested",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetAdded:

@@ -6,8 +6,6 @@ from typing import ClassVar
 
 from taskbound.core.dataclass import dataclass
 
-__all__ = ["TokenIssued", "TokenKeyRevoked", "TokenKeyRotated", "TokenRevoked"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenIssued:

@@ -6,8 +6,6 @@ from typing import ClassVar, TypeAlias
 
 from taskbound.core.dataclass import dataclass
 
-__all__ = ["TrustAdded", "TrustBundleTaken", "TrustEvent", "TrustRemoved"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustAdded:

@@ -7,22 +7,6 @@ from typing import ClassVar
 from taskbound.core.dataclass import dataclass
 from taskbound.core.quick import quick
 
-__all__ = [
-    "ActionDecided",
-    "ActionOutcome",
-    "ActionReconciled",
-    "ActionRefusedMalformed",
-    "ActionUndecided",
-    "RefusalsDropped",
-    "RunRegistered",
-    "TaskAccounted",
-    "TaskAmended",
-    "TaskChanged",
-    "TaskFollowed",
-    "TaskStarted",
-    "TaskStepped",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskStarted:

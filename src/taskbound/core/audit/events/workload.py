@@ -6,16 +6,6 @@ from typing import ClassVar, TypeAlias
 
 from taskbound.core.dataclass import dataclass
 
-__all__ = [
-    "AgentKeyChanged",
-    "IdentityIssuerAdded",
-    "IdentityIssuerRemoved",
-    "ProofRefused",
-    "SelectorAdded",
-    "SelectorRemoved",
-    "WorkloadEvent",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectorAdded:

@@ -4,19 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
-__all__ = [
-    "AnotherIssuerError",
-    "BadReturnError",
-    "ElsewhereError",
-    "NotFreshError",
-    "NotSignedInError",
-    "NotStrongError",
-    "SignInDeniedError",
-    "SignInTokenError",
-    "TooManySignInsError",
-    "UnknownSignInError",
-]
-
 
 class NotSignedInError(DeniedError):
     """Nobody is signed in with this browser, or no more."""

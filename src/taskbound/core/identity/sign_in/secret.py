@@ -11,8 +11,6 @@ import re
 from base64 import urlsafe_b64encode
 from typing import Final
 
-__all__ = ["challenge_of", "nonce_of", "secret_digest", "split_secret", "verifier_of"]
-
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _SPACE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
 

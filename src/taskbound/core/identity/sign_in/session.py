@@ -11,7 +11,6 @@ from taskbound.core.identity.sign_in.errors import NotSignedInError
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
 
-__all__ = ["LASTS", "Session", "require_rests"]
 
 LASTS: Final = hours(8)
 """How long a session, and a membership by claim, lasts at most."""

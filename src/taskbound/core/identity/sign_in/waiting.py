@@ -38,20 +38,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = [
-    "OF_ONE",
-    "TOGETHER",
-    "UNSAID",
-    "WAITS",
-    "Brought",
-    "SaidOfPerson",
-    "SignIn",
-    "parse_demands",
-    "parse_return",
-    "place_of",
-    "require_answer",
-    "require_demands",
-]
 
 WAITS: Final = minutes(10)
 """How long a sign-in waits for its issuer's answer (rule 1)."""

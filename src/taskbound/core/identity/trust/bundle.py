@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["EMPTY", "MOST_AUTHORITIES", "MOST_BYTES", "Bundle", "parse_bundle"]
 
 MOST_BYTES: Final = 262_144
 """Bytes of a bundle's document: some hundred authorities."""

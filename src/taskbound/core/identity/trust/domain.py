@@ -40,16 +40,6 @@ from taskbound.core.scope.constraints.url import ReadUrl, read_url
 if TYPE_CHECKING:
     from typing import Literal
 
-__all__ = [
-    "BOUND",
-    "MOST_DOMAINS",
-    "Trust",
-    "TrustSource",
-    "admits",
-    "confirm",
-    "parse_trust",
-    "require_authorities",
-]
 
 BOUND: Final = minutes(15)
 """How long a bundle counts after it was last confirmed, where nobody said otherwise (rule 3)."""

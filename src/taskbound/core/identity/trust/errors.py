@@ -4,21 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
-__all__ = [
-    "BadBundleError",
-    "BadTrustError",
-    "BundleSizeError",
-    "EmptyTrustError",
-    "ForeignAuthorityError",
-    "OlderBundleError",
-    "StaleTrustError",
-    "TrustExistsError",
-    "TrustFileError",
-    "TrustRefusedError",
-    "TrustSourceError",
-    "UnknownTrustError",
-]
-
 
 class BadTrustError(MalformedError):
     """A trust domain was configured with something that can't be."""

@@ -14,8 +14,6 @@ from taskbound.core.scope.constraints.containment import Excluded
 if TYPE_CHECKING:
     from taskbound.core.scope.grant import Grant
 
-__all__ = ["are_apart"]
-
 
 def are_apart(one: Grant, two: Grant) -> bool:
     """Whether no call is shown to be covered by both."""

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.scope.algebra.pieces import Piece
 
-__all__ = ["Assigned", "Share", "Unassigned", "assign"]
 
 _STEPS: Final = 10_000
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.algebra.assign import Share
     from taskbound.core.scope.grant import Grant, Scope
 
-__all__ = ["Carved", "carve", "refund", "with_limits"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carved(NoTruth):

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.algebra.places import Gap
     from taskbound.core.scope.grant import Grant, Scope
 
-__all__ = ["Covers", "NotCovers", "Uncovered", "covers"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Covers(NoTruth):

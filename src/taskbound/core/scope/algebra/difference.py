@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.algebra.places import Gap
     from taskbound.core.scope.grant import Grant
 
-__all__ = ["Change", "Difference", "Direction", "difference"]
-
 
 class Direction(Enum):
     """How what a scope permits has changed."""

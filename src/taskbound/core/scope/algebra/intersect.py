@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     Form = dict[str, JsonValue]
 
-__all__ = ["Dropped", "Intersection", "intersect"]
 
 _PAIRS: Final = 20_000
 

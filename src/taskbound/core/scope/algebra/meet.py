@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.constraint import Constraint
     from taskbound.core.scope.tree import Node
 
-__all__ = ["Meeting", "Unmeetable", "meet_trees"]
 
 Form: TypeAlias = "dict[str, JsonValue]"
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.path import ArgumentPath
     from taskbound.core.scope.tree import Node
 
-__all__ = ["COMPARISONS", "Budget", "Missing", "Piece", "Split", "gaps", "split"]
 
 COMPARISONS: Final = 50_000
 """Pairs of grants that are compared for one answer, at most."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.constraint import Constraint
     from taskbound.core.scope.tree import Node
 
-__all__ = ["Gap", "Shown", "members_within", "place_within"]
 
 _OBJECT: Final = frozenset({Kind.OBJECT})
 _LIST: Final = frozenset({Kind.LIST})

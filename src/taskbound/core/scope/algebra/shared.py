@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     Form = dict[str, JsonValue]
     Left = tuple[dict[str, int], dict[str, int]]
 
-__all__ = ["SharedLimits", "shared_limits"]
-
 
 class _NoShareError(Exception):
     """Nothing is left of a limit, or the limits of both can't be written as one; the text says which."""

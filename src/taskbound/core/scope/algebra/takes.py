@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.limits import Rate, Total
     from taskbound.core.scope.path import ArgumentPath
 
-__all__ = ["Takes", "takes"]
 
 Takes: TypeAlias = "Mapping[str, int] | Gap"
 """By limit of the wider grant: how much; or what keeps it from being known."""

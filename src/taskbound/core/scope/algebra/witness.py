@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.grant import Grant
     from taskbound.core.scope.path import ArgumentPath, Step
 
-__all__ = ["witness"]
 
 _TRIES: Final = 2_000
 _EACH: Final = 12

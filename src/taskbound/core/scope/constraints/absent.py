@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.form import Form
     from taskbound.core.scope.place import Place
 
-__all__ = ["Absent"]
 
 _NOT_ABSENT: Final = Unmet(code="not-absent", reason="is there, even if it is the default")
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.containment import Containment, Exclusion
     from taskbound.core.scope.place import Place
 
-__all__ = ["Cidr", "Networks", "is_public", "read_address", "read_network"]
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.form import Form
     from taskbound.core.scope.place import Place
 
-__all__ = ["Below"]
 
 _NOT_A_PATH = Unmet(code="not-text", reason="is not a text, as a path is")
 _OUTSIDE = Unmet(code="path-outside", reason="is not inside the directory that is granted")

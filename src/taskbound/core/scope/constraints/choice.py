@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.form import Form
     from taskbound.core.scope.place import Place
 
-__all__ = ["AnyValue", "Equals", "NotOneOf", "OneOf"]
 
 MAX_CHOICES: Final = 1000
 _SHOWN_CHOICES = 5

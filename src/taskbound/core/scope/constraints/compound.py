@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.containment import Containment
     from taskbound.core.scope.place import Place
 
-__all__ = ["AllOf", "AnyOf"]
 
 _NONE_MET = Unmet(code="none-met", reason="meets none of what is granted")
 

@@ -41,15 +41,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.place import Place
     from taskbound.core.scope.verdict import Verdict
 
-__all__ = [
-    "MAX_CONSTRAINT_DEPTH",
-    "MAX_PARTS",
-    "Constraint",
-    "Kind",
-    "ReadConstraint",
-    "Registry",
-    "read_constraint",
-]
 
 MAX_CONSTRAINT_DEPTH: Final = 8
 MAX_PARTS: Final = 64

@@ -12,18 +12,6 @@ from typing import Final, TypeAlias
 from taskbound.core.dataclass import dataclass
 from taskbound.core.truth import NoTruth
 
-__all__ = [
-    "CONTAINED",
-    "EXCLUDED",
-    "NOT_EXCLUDED",
-    "Contained",
-    "Containment",
-    "Excluded",
-    "Exclusion",
-    "NotContained",
-    "NotExcluded",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contained(NoTruth):

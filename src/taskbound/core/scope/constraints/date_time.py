@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.containment import Containment, Exclusion
     from taskbound.core.scope.place import Place
 
-__all__ = ["DateTime", "read_day", "read_instant", "write_instant"]
 
 _NANO: Final = 10**9
 _DAY: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.containment import Containment, Exclusion
     from taskbound.core.scope.place import Place
 
-__all__ = ["Email", "read_email"]
 
 _MAX_NAMED: Final = 1000
 _SHOWN: Final = 5

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["INNER", "TEXT", "TEXTS", "Form", "bounds"]
 
 Form: TypeAlias = "Mapping[str, JsonValue]"
 

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.form import Form
     from taskbound.core.scope.place import Place
 
-__all__ = ["Glob", "Token"]
 
 _MAX_PATTERN: Final = 256
 _MAX_TEXT: Final = 4096

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.containment import Containment, Exclusion
     from taskbound.core.scope.place import Place
 
-__all__ = ["Host", "Hosts", "is_name", "read_hosts"]
 
 MAX_NAMES: Final = 256
 _MAX_NAME: Final = 253

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.containment import Containment, Exclusion
     from taskbound.core.scope.place import Place
 
-__all__ = ["Contains", "Each"]
 
 _NOT_A_LIST = Unmet(code="not-a-list", reason="is not a list")
 _NO_ITEM = Unmet(code="no-such-item", reason="has no item as there must be")

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.containment import Containment, Exclusion
     from taskbound.core.scope.place import Place
 
-__all__ = ["Length"]
 
 _NO_LENGTH = Unmet(code="no-length", reason="is neither a text nor a list")
 _TOO_SHORT = Unmet(code="too-short", reason="is shorter than it must be")

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.containment import Containment, Exclusion
     from taskbound.core.scope.place import Place
 
-__all__ = ["Prefix"]
 
 _NOT_TEXT = Unmet(code="not-text", reason="is not a text")
 _WRONG_PREFIX = Unmet(code="wrong-prefix", reason="doesn't begin as it must")

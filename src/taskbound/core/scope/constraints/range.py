@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.containment import Containment, Exclusion
     from taskbound.core.scope.place import Place
 
-__all__ = ["Range"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range(Constraint):

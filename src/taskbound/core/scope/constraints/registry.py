@@ -23,8 +23,6 @@ from taskbound.core.scope.constraints.url import Url
 if TYPE_CHECKING:
     from taskbound.core.scope.constraints.constraint import Constraint, Registry
 
-__all__ = ["CONSTRAINTS", "close"]
-
 
 def close(*classes: type[Constraint]) -> Registry:
     """A registry of these classes that nobody can add to.

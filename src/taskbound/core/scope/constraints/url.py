@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.containment import Containment, Exclusion
     from taskbound.core.scope.place import Place
 
-__all__ = ["ReadUrl", "Url", "read_url"]
 
 PORTS: Final = {"ftp": 21, "http": 80, "https": 443, "ws": 80, "wss": 443}
 _MAX_URL: Final = 8192

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.host import Hosts
     from taskbound.core.scope.grant import Grant
 
-__all__ = ["breadth", "is_path_name"]
 
 _COST: Final = 50_000
 _PATH_NAME: Final = re.compile(

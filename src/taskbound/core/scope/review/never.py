@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.grant import Grant, Scope
     from taskbound.core.tool import ToolDefinition
 
-__all__ = ["never"]
-
 
 def never(scope: Scope, tools: Mapping[str, ToolDefinition] | None) -> tuple[str, ...]:
     """What can't be done, one line each.

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     Schema = Mapping[str, JsonValue]
 
-__all__ = ["Known", "against_pinned", "properties_of"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:

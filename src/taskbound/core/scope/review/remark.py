@@ -12,7 +12,6 @@ from taskbound.core.scope.show import bare
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Remark", "Weight", "near", "some"]
 
 _TOLD: Final = 8
 _COMPARED: Final = 1_000

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.suggest.observe import Observed
     from taskbound.core.scope.suggest.widen import Choice
 
-__all__ = ["Fitted", "fit"]
 
 _TRIES: Final = 1_000
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     Schema = Mapping[str, JsonValue] | None
 
-__all__ = ["MAX_PLACES", "MadeCall", "Observed", "Seen", "observe"]
 
 MAX_PLACES: Final = 256
 

@@ -27,7 +27,6 @@ from taskbound.core.scope.path import MAX_LENGTH, MAX_STEPS, Items, Step, path_o
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["Place", "Sort", "places_of"]
 
 Schema = Mapping[str, "JsonValue"]
 

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.grant import Grant
     from taskbound.core.scope.suggest.observe import MadeCall
 
-__all__ = ["MAX_CALLS", "NothingToSuggestError", "Suggestion", "TooManyCallsError", "suggest"]
 
 MAX_CALLS: Final = 20_000
 _EXACT: Final = 64

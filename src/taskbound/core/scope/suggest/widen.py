@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.suggest.observe import Seen
 
-__all__ = ["Choice", "Widening", "choices_of"]
 
 _FEW: Final = 8
 _PATHS: Final = 3

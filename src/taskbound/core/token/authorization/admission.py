@@ -27,20 +27,6 @@ from taskbound.core.token.authorization.errors import (
     WiderRefreshError,
 )
 
-__all__ = [
-    "Admission",
-    "Leak",
-    "Refresh",
-    "Renewal",
-    "admission_ended",
-    "admission_renewed",
-    "is_admission",
-    "leak_of",
-    "refresh_digest",
-    "require_renewable",
-    "require_standing_admission",
-]
-
 NEVER: Final = Instant(0)
 PREFIX: Final = "adm"
 """What the names of admissions begin with."""

@@ -32,26 +32,6 @@ from taskbound.core.token.authorization.errors import AnsweredError, NotAskedErr
 if TYPE_CHECKING:
     from taskbound.core.token.authorization.request import AuthorizationRequest
 
-__all__ = [
-    "UNSIGNED",
-    "WAITS",
-    "Asked",
-    "AskedState",
-    "Signed",
-    "answered",
-    "answered_as_person",
-    "code_of",
-    "coded",
-    "form_secret",
-    "require_browser",
-    "require_demands",
-    "require_form",
-    "require_open",
-    "secret_digest",
-    "typed_code",
-    "typed_digest",
-    "used",
-]
 
 WAITS: Final = minutes(5)
 """How long a request waits for a person (rule 1)."""

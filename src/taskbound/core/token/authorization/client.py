@@ -33,14 +33,6 @@ from taskbound.core.token.authorization.redirect import Redirect, parse_redirect
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = [
-    "DOCUMENT_BYTES",
-    "Client",
-    "ClientId",
-    "parse_client_document",
-    "parse_client_id",
-    "registered_client",
-]
 
 DOCUMENT_BYTES: Final = 5_120
 """How long a client's document may be (the draft's §6.6 names 5 kilobytes)."""

@@ -25,7 +25,6 @@ from taskbound.core.token.errors import UnboundTokenError
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
 
-__all__ = ["CODE_LIFETIME", "Code", "Exchange", "code_digest", "require_code", "require_verifier"]
 
 CODE_LIFETIME: Final = seconds(60)
 """How long a code is good for (RFC 6749 §4.1.2 allows ten minutes; A146 asks for one)."""

@@ -14,32 +14,6 @@ from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 if TYPE_CHECKING:
     from taskbound.core.token.authorization.redirect import Redirect
 
-__all__ = [
-    "AdmissionEndedError",
-    "AnsweredError",
-    "BadClientDocumentError",
-    "BadClientIdError",
-    "BadClientRequestError",
-    "BadCodeError",
-    "BadRedirectError",
-    "BadRefreshError",
-    "BadVerifierError",
-    "ClientExistsError",
-    "ClientUnreachableError",
-    "NotAskedError",
-    "RedirectedError",
-    "RepeatedParameterError",
-    "ReusedCodeError",
-    "ReusedRefreshError",
-    "SignInDemandedError",
-    "TooManyAskedError",
-    "TooManyDocumentsError",
-    "TooManyTriesError",
-    "UnknownAdmissionError",
-    "UnknownClientError",
-    "WiderRefreshError",
-]
-
 
 class BadClientIdError(MalformedError):
     """A client's id that is neither a registered name nor the URL of a document about it."""

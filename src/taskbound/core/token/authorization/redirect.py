@@ -22,7 +22,6 @@ from taskbound.core.token.authorization.errors import BadRedirectError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Redirect", "answer_at", "parse_redirect", "require_redirect"]
 
 _LONGEST: Final = 2048
 _OWN_SCHEME: Final = re.compile(

@@ -33,13 +33,6 @@ if TYPE_CHECKING:
     from taskbound.core.token.authorization.client import Client, ClientId
     from taskbound.core.token.authorization.redirect import Redirect
 
-__all__ = [
-    "AuthorizationRequest",
-    "parse_parameters",
-    "parse_request",
-    "refused_at",
-    "require_worth_describing",
-]
 
 _THUMB: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _STATE: Final = re.compile(r"[ -~]{1,1024}", re.ASCII)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["Change", "Declared", "change_of_sharing", "changes", "digest_of"]
 
 _RANK: Final = {Effect.READ: 0, Effect.WRITE: 1, Effect.DESTRUCTIVE: 2}
 _NONE: Final = "-"

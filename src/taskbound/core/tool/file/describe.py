@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.definition import ToolDefinition
 
-__all__ = ["Guess", "Proposal", "describe_tool"]
 
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 

@@ -6,8 +6,6 @@ from typing import ClassVar
 
 from taskbound.core.errors import MalformedError
 
-__all__ = ["BadRoleError", "ToolFileError"]
-
 
 class ToolFileError(MalformedError):
     """The document is not one tool file."""

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.place import Place
 
-__all__ = ["REGISTRIES", "RELEASE", "Package", "Range", "parse_range"]
 
 REGISTRIES: Final = ("npm", "pypi")
 RELEASE: Final = r"(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){0,7}"

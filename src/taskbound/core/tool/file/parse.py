@@ -31,17 +31,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.file.package import Range
 
-__all__ = [
-    "MAX_LINES",
-    "OUTCOMES",
-    "PATTERN",
-    "TOOL_MEMBERS",
-    "UNWATCHED",
-    "WATCHED",
-    "ToolFile",
-    "ToolSays",
-    "parse_tool_file",
-]
 
 PATTERN: Final = r"[a-z0-9*][a-z0-9*-]{0,31}"
 TOOL_MEMBERS: Final = (

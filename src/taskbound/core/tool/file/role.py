@@ -18,7 +18,6 @@ from taskbound.core.tool.name import shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Role", "parse_roles", "role_text", "worth_limits"]
 
 _MOST: Final = 256
 

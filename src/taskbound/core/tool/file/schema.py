@@ -15,7 +15,6 @@ from taskbound.core.tool.file.role import Role
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["tool_file_schema"]
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _OUTCOME: Final[dict[str, JsonValue]] = {

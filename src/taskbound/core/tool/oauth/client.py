@@ -39,7 +39,6 @@ from taskbound.core.tool.slot import KEY_SLOT, SECRET_SLOT, Slot
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["METHODS", "OAuthClient", "endpoint", "hidden_in", "issuer_at"]
 
 METHODS: Final = ("client_secret_basic", "client_secret_post", "private_key_jwt")
 _BY_KEY: Final = "private_key_jwt"

@@ -4,17 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
-__all__ = [
-    "BadClientError",
-    "BadMetadataError",
-    "BadTokenError",
-    "OtherIssuerError",
-    "TokenRefusedError",
-    "TokenTooWideError",
-    "TokenUnavailableError",
-    "TokenUnreachedError",
-]
-
 
 class BadClientError(MalformedError):
     """The OAuth client can't be pinned as it is described."""

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.oauth.token import Token
 
-__all__ = ["ACCESS_TOKEN", "EXCHANGE", "Whom", "require_about", "require_exchanged", "words_of"]
 
 EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a type, and no secret

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.remote import Remote
 
-__all__ = ["GRANT", "Metadata", "parse_metadata", "places_of_issuer", "places_of_resource", "require_issuer"]
 
 GRANT: Final = "client_credentials"
 _WELL_KNOWN: Final = "/.well-known/"

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.errors import TaskboundError
 
-__all__ = ["DEFAULT_LIFE", "MAX_ANSWER", "Token", "parse_about", "parse_token", "tokens_in"]
 
 MAX_ANSWER: Final = 65_536
 """Bytes of an answer."""

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from taskbound.flows.policy.engines import Policies
     from taskbound.ports.store import Snapshot
 
-__all__ = ["amendment_circle", "amendment_ground", "lifters_of"]
-
 
 def amendment_circle(snapshot: Snapshot, people: People, task: Task, asker: str) -> Circle:
     """Whoever's word may count for an amendment of this task that this person asks for (rule 1)."""

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot, Transaction
     from taskbound.ports.task import StoredAmendment
 
-__all__ = ["amendment_answered", "end_amendments", "length_of", "note_amendment"]
-
 
 def end_amendments(
     tx: Transaction,

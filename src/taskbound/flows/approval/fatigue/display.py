@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["note_display", "note_display_of_plan", "pace_in"]
-
 
 def note_display(means: Means, namespace: str, approval: str, actor: Actor) -> None:
     """Keep that this question is shown to this person now, if it never was (rule 1).

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means, Moved
     from taskbound.ports.store import Transaction
 
-__all__ = ["set_limits", "tell_hasty", "tell_paused"]
-
 
 def set_limits(means: Means, namespace: str, *, actor: Actor, owns: bool, **values: int) -> ApprovalLimits:
     """Say how much people may be asked from now on; what is not said stays as it was (rule 1).

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Snapshot
 
-__all__ = ["measure"]
 
 _HOUR: Final = 3_600_000_000
 _PAGE: Final = 500

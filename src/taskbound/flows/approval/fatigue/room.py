@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["pause_asking", "room_for_amendment", "room_to_ask"]
 
 _log = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from taskbound.core.task import Task
     from taskbound.flows.means import Means
 
-__all__ = ["HOLD_LIFE", "names_of", "question_of", "why_not_asked"]
 
 HOLD_LIFE: Final = 8 * 3_600_000_000
 """µs that a question stays open at most; never longer than its task, nor than the one that it narrows."""

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from taskbound.core.task import Task
     from taskbound.ports.approval import StoredApproval
 
-__all__ = ["ELSEWHERE", "SIGNED_OUT", "fate_of", "other_wish"]
 
 ELSEWHERE: Final = Befallen(
     event=ApprovalEvent.SUPERSEDE, reason="what is kept of the question is about another action"

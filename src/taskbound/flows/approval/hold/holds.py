@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction
 
-__all__ = ["HoldSheet", "look_at_holds"]
 
 MOST_WAIT: Final = 600
 """Seconds that a call may wait at most."""

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction
 
-__all__ = ["Bench", "make_bench", "open_hold"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:

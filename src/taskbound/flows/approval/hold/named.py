@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction
 
-__all__ = ["as_held", "last_narrowed"]
 
 _NEW = OPEN | {ApprovalState.SUPERSEDED}
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from taskbound.core.task import Task
     from taskbound.ports.approval import StoredApproval
 
-__all__ = ["NOBODY", "outlives", "waits_until"]
 
 NOBODY: Final = Waiter(connection="", request="", until=Instant(0))
 """Who waits for a question whose call is over."""

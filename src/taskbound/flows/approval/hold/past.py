@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction
 
-__all__ = ["answered_before", "superseded_before"]
-
 
 def superseded_before(
     tx: Transaction,

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction
 
-__all__ = ["Retry", "answer_retry", "covered_words", "fate_of_retry", "retries_of"]
 
 _OVER: Final = frozenset(
     {ActionState.FAILED, ActionState.NOT_SENT, ActionState.LAPSED, ActionState.RECONCILED_FAILED}

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import Operands
     from taskbound.ports.tool import PinnedServer
 
-__all__ = ["Looks", "Seen", "Sight", "Unseen", "look_at", "look_far", "operands_of", "see", "with_findings"]
 
 Looks: TypeAlias = "tuple[Look, ...]"
 

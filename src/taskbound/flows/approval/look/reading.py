@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.ports.action import StoredAction
 
-__all__ = ["Brought", "answered", "to_read"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brought:

@@ -45,9 +45,6 @@ if TYPE_CHECKING:
             """What has; None while nothing has."""
 
 
-__all__ = ["PlanSheet", "lock_plans"]
-
-
 @dataclass(slots=True, kw_only=True)
 class PlanSheet:
     """The open plans of the group's tasks, and what is written of them."""

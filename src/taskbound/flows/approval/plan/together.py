@@ -53,8 +53,6 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.store import Transaction
 
-__all__ = ["PlanSaid", "Plans"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSaid:

@@ -37,19 +37,6 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = [
-    "Whole",
-    "end_plan",
-    "fate_by_outcome",
-    "fate_of_plan",
-    "lock_open_plan",
-    "lock_whole",
-    "lock_wholes",
-    "move_plan",
-    "see_whole",
-    "turn_of",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:

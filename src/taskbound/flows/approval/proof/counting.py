@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import Signatures
     from taskbound.ports.store import Transaction
 
-__all__ = ["count_on"]
-
 
 def count_on(tx: Transaction, signatures: Signatures, key: PersonKey, signature: bytes) -> PersonKey:
     """The key after a signature that verifies ; to be asked wherever a signature is used.

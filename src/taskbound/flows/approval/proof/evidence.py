@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction
 
-__all__ = ["give_evidence"]
-
 
 def give_evidence(means: Means, namespace: str, approval: str, token: str, actor: Actor) -> Answered:
     """Take an issuer's word about a question; what becomes of the question.

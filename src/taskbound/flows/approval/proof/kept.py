@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import Signatures
     from taskbound.wire.jose import Jws, SignatureCheck
 
-__all__ = ["Vouched", "proven", "require_proof", "signed", "subject_of", "trust_of"]
 
 _SUBJECT: Final = "taskbound-approval:"
 

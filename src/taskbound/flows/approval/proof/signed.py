@@ -45,16 +45,6 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction
 
-__all__ = [
-    "Judged",
-    "Signed",
-    "answered_event",
-    "judge",
-    "judge_steps",
-    "lock_signer",
-    "require_alone",
-    "verify_signed",
-]
 
 _UNTIMED: Final = Pace(taken=-1, length=0, hasty=False)
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Snapshot
 
-__all__ = ["lasting", "lasts", "signed_in_by"]
-
 
 def signed_in_by(means: Means, principal: Principal | None, person: str) -> AnswerSignIn | None:
     """How this person had signed in, by the token that was shown (rules 1 and 2); None without."""

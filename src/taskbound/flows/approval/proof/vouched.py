@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.wire.jose import Jws, SignatureCheck
 
-__all__ = ["NOT_VOUCHED", "Vouching", "signed_piece", "verdicts", "vouch"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vouching:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["enter", "proof_of", "sign_out", "sweep_sign_ins"]
 
 _OF_PERSON: Final = 32
 """Sessions that one person has at once; the oldest gives way."""

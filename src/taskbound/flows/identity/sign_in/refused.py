@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.flows.means import Means
 
-__all__ = ["RefusedSignIns"]
 
 _NOBODY: Final = ("default", "")
 

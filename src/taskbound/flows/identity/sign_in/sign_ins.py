@@ -57,8 +57,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot, Transaction
     from taskbound.wire.network import Shown
 
-__all__ = ["SignIns"]
-
 
 class SignIns:
     """Signs people in; used from any thread, as an issuer is waited for."""

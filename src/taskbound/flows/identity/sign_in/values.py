@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.sign_in import SaidOfPerson, Session, SignIn
     from taskbound.flows.means import Actor, Moved
 
-__all__ = ["Begun", "Entered", "Proven", "SignedIn"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:

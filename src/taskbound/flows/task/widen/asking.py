@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from taskbound.flows.task.widen.ground import AmendmentOrder
     from taskbound.ports.store import Transaction
 
-__all__ = ["ask_amendment", "parse_amendment_order"]
 
 _LONGEST: Final = 8 * 3600
 _SHOWN: Final = 65_536

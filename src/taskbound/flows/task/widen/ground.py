@@ -34,18 +34,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot, Transaction
     from taskbound.ports.task import StoredAmendment
 
-__all__ = [
-    "AmendmentOrder",
-    "AmendmentSaid",
-    "Locked",
-    "end_amendment",
-    "fate_of",
-    "lock_line",
-    "require_open",
-    "require_widenable",
-    "said",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmendmentOrder:

@@ -68,7 +68,6 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
     from taskbound.ports.task import StoredAmendment
 
-__all__ = ["Widenings"]
 
 _log = logging.getLogger(__name__)
 

@@ -24,22 +24,6 @@ from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.guarded import Guarded
 from taskbound.sdk.guard.tools import definition_digest
 
-__all__ = [
-    "ApplicationLostError",
-    "BadApplicationError",
-    "Coverage",
-    "Defined",
-    "Found",
-    "NotLoaded",
-    "State",
-    "Walk",
-    "is_client",
-    "loaded",
-    "of_kind",
-    "replaced",
-    "typed",
-]
-
 State: TypeAlias = Literal["guarded", "unguarded", "untold"]
 MOST: Final = 2000
 """Tools of one application; what comes behind is told as one that nobody can tell."""

@@ -19,7 +19,6 @@ from taskbound.sdk.tool.coverage.found import loaded, of_kind, replaced, typed
 if TYPE_CHECKING:
     from taskbound.sdk.tool.coverage.found import Walk
 
-__all__ = ["look"]
 
 _OURS: Final = "taskbound.sdk.tool.langchain"
 _TOOLS: Final = "langchain_core.tools"

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.tool.coverage.found import Walk
 
-__all__ = ["look"]
 
 _OURS: Final = "taskbound.sdk.tool.mcp"
 _LOW: Final = "mcp.server.lowlevel.server"

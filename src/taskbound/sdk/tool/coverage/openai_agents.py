@@ -21,7 +21,6 @@ from taskbound.sdk.tool.made import made_for
 if TYPE_CHECKING:
     from taskbound.sdk.tool.coverage.found import Walk
 
-__all__ = ["look"]
 
 _HOSTED: Final = (
     "CodeInterpreterTool",

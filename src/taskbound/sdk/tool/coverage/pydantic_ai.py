@@ -20,7 +20,6 @@ from taskbound.sdk.tool.made import made_for
 if TYPE_CHECKING:
     from taskbound.sdk.tool.coverage.found import Walk
 
-__all__ = ["look"]
 
 _AGENTS: Final = "pydantic_ai.agent"
 _SETS: Final = "pydantic_ai.toolsets"

@@ -22,7 +22,6 @@ from taskbound.sdk.tool.coverage.found import Coverage, Walk, typed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["cover"]
 
 _WALKERS: Final[tuple[Callable[[Walk, object, str], bool], ...]] = (
     langchain.look,

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError
 
-__all__ = ["PasskeyElsewhereError", "require_brought"]
-
 
 class PasskeyElsewhereError(DeniedError):
     """A passkey's signature was brought by something else than the page that it was made on."""

@@ -23,7 +23,6 @@ from taskbound.wire.page import MOST_ASKED
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BadRequestError", "ForeignRequestError", "Request", "RequestBuffer", "answer", "require_ours"]
 
 _MOST_HEAD: Final = 32_768
 """Bytes: cookies of whatever else is served on `localhost` come along, and are not looked at."""

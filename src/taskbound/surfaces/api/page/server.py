@@ -40,15 +40,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.page.request import Request
     from taskbound.surfaces.api.page.sitting import Desk
 
-__all__ = [
-    "Page",
-    "PageLimits",
-    "PageUnavailableError",
-    "Pages",
-    "bind_both",
-    "listen_at",
-    "own_network",
-]
 
 _log = logging.getLogger(__name__)
 

@@ -22,7 +22,6 @@ from taskbound.wire.passkey import Assertion
 if TYPE_CHECKING:
     from taskbound.wire.page import PageTaken
 
-__all__ = ["Desk", "PageOverError", "Sitting"]
 
 _TRIES: Final = 8
 """How often something may be brought."""

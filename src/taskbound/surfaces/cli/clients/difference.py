@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.clients.jsonc import Document
 
-__all__ = ["difference"]
 
 _NAME: Final = re.compile(r'\s*"[^"]*"\s*:\s*')
 _AROUND: Final = 2

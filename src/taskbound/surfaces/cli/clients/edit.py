@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["Change", "Removed", "put_back", "rewrite"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool import Slot
     from taskbound.surfaces.cli.clients.jsonc import Document
 
-__all__ = ["Client", "Config", "Server", "is_gateway", "servers_of", "told_option"]
 
 _VARIABLE: Final = re.compile(r"\$\{([^{}]*)\}")
 _REMOTE: Final = frozenset({"http", "sse", "streamable-http", "streamableHttp", "streamable_http"})

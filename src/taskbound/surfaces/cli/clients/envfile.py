@@ -21,7 +21,6 @@ from taskbound.surfaces.cli.clients.errors import BadConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["parse_environment"]
 
 _LINE: Final = re.compile(
     r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)="

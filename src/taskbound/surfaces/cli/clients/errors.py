@@ -4,14 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
-__all__ = [
-    "BadConfigError",
-    "ConfigChangedError",
-    "ConfigCommentError",
-    "ConfigUnwritableError",
-    "NoUndoError",
-]
-
 
 class BadConfigError(MalformedError):
     """A configuration can't be read as the client's own format."""

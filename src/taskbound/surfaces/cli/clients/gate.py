@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.surfaces.cli.clients.entries import Config, Server
 
-__all__ = ["plan_gates"]
-
 
 def plan_gates(
     servers: Iterable[Server], found: Sequence[Server], *, agent: str, command: Sequence[str]

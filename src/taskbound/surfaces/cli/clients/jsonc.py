@@ -22,7 +22,6 @@ from taskbound.surfaces.cli.clients.errors import BadConfigError
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["Document", "Member", "Node", "parse_jsonc"]
 
 _SPACE: Final = re.compile(r"[ \t\r\n]+")
 _STRING: Final = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"')

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.clients.jsonc import Node
 
-__all__ = ["has_secret", "masked_text", "masked_url", "masked_words"]
 
 _HIDDEN: Final = "(not shown)"
 _NAMED: Final = re.compile(r"(?<![\w.-])([\w.-]+)[\"']?\s*[=:][\s\"']*")

@@ -25,8 +25,6 @@ from taskbound.surfaces.cli.clients.masking import has_secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Parted", "UnplaceableError", "part_remote", "part_started"]
-
 
 class UnplaceableError(Exception):
     """A secret has no slot that it could go into; in words, without the value."""

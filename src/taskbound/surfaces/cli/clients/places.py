@@ -28,7 +28,6 @@ from taskbound.surfaces.cli.clients.reading import read_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["PROJECT_FILES", "Found", "find_configs", "is_there"]
 
 _ENTRIES: Final = ("mcpServers",)
 _EDITIONS: Final = ("Code", "Code - Insiders", "VSCodium")

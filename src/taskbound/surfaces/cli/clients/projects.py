@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["granted_directories", "known_projects", "projects_below"]
 
 _DEEPEST: Final = 4
 _MOST: Final = 4_000

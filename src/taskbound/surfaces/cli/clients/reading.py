@@ -13,7 +13,6 @@ from taskbound.surfaces.cli.clients.errors import BadConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MARK", "read_bytes", "read_text", "text_of"]
 
 _LARGEST: Final = 32 * 1024 * 1024
 MARK: Final = b"\xef\xbb\xbf"

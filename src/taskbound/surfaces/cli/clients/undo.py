@@ -39,19 +39,6 @@ from taskbound.surfaces.cli.clients.reading import MARK, read_bytes, text_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = [
-    "Applied",
-    "Left",
-    "Planned",
-    "Restored",
-    "Rewritten",
-    "Undone",
-    "apply",
-    "forget",
-    "kept",
-    "plan",
-    "undo",
-]
 
 _MANIFEST: Final = "manifest.json"
 _ANY_MODE: Final = 0o7777

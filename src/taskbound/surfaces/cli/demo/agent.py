@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["Agent", "Answered"]
 
 _PATIENCE: Final = 30.0
 # The SDK does not tell the process's id; the shell writes down its own and becomes the gateway.

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.demo.parts import Parts
 
-__all__ = ["Books", "Entry", "read_books"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.demo.scene import Scene
     from taskbound.surfaces.cli.demo.world import World
 
-__all__ = ["duplicate_key", "payment", "permitted", "refused", "require", "split"]
 
 _PAY: Final = "payments__pay"
 _TOTAL: Final = Decimal(1000)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.demo.world import World
     from taskbound.wire.connection import Fault
 
-__all__ = ["carved"]
 
 _PAY: Final = "payments__pay"
 _TOTAL: Final = "g0/total/amount"

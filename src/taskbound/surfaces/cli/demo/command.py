@@ -21,8 +21,6 @@ from taskbound.surfaces.cli.session import plugs_of, told_before
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["add_demo"]
-
 
 def add_demo(app: typer.Typer) -> None:
     """Put the command into the program."""

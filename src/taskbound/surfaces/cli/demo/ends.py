@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.demo.scene import Scene
     from taskbound.surfaces.cli.demo.world import World
 
-__all__ = ["changed_schema", "ended_during_a_call", "once_across_a_restart"]
 
 _PAY: Final = "payments__pay"
 _KEY: Final = "invoice-2042"

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.demo.scene import Scene
     from taskbound.surfaces.cli.demo.world import World
 
-__all__ = ["changed_while_asked"]
 
 _PAY: Final = "payments__pay"
 _PATIENCE: Final = 25.0

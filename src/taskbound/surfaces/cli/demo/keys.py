@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.demo.program import Said
     from taskbound.surfaces.cli.demo.world import World
 
-__all__ = ["answer", "enroll"]
-
 
 def enroll(world: World, person: str, *, voucher: PersonKeyRow | None = None) -> PersonKeyRow:
     """Make a person's key, and have it enrolled as `taskbound person key add` and `vouch` do.

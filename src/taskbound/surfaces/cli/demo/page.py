@@ -23,7 +23,6 @@ from taskbound.surfaces.cli.screen import Words, shown
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["Page"]
 
 WIDEST: Final = 80
 _TITLE: Final = "taskbound demo: a real MCP client, two real servers, each decision as it happens"

@@ -15,8 +15,6 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import UnavailableError
 from taskbound.surfaces.cli.extras import how_to_install
 
-__all__ = ["PartMissingError", "Parts", "find_parts", "find_payments"]
-
 _MODULES: Final = {"mcp": "mcp", "mcp_server_git": "mcp-server-git"}
 
 

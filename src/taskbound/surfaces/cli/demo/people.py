@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.demo.world import World
     from taskbound.wire.action import ActionDetail
 
-__all__ = ["answered_by", "approved_once", "asked_after_unknown", "held_call", "told_denied"]
 
 _PAY: Final = "payments__pay"
 _LATE: Final = 40

@@ -13,7 +13,6 @@ from taskbound.core.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Program", "Said"]
 
 _decoder = msgspec.json.Decoder(dict[str, object])
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.demo.scene import Scene
     from taskbound.surfaces.cli.demo.world import World
 
-__all__ = ["stolen_key", "verified_offline"]
 
 _TAMPERED: Final = 5
 _OTHER: Final = "intern"

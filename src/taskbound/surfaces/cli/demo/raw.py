@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["RawClient"]
 
 _PATIENCE: Final = 30.0
 _ENDING: Final = 5.0

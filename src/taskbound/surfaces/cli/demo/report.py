@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["DemoReport", "Line", "StepReport", "Tried"]
-
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One line as it is printed, before it is broken at the window's edge."""

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["INVOICES", "PAYROLL", "make_repository"]
 
 INVOICES: Final = (
     ("invoices/2041.txt", "Acme Supplies: 1000.00 EUR\n", "Add invoice 2041 of Acme Supplies"),

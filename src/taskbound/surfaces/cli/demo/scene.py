@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.demo.page import Page
 
-__all__ = ["Scene", "Step", "StepFailedError", "play"]
 
 _LONGEST: Final = 45.0
 """Seconds that a step may take before it counts as stuck."""

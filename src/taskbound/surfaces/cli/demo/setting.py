@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.demo.world import World
     from taskbound.surfaces.cli.plugs import Probed
 
-__all__ = ["LARGE", "freight", "second_task", "set_up"]
 
 LARGE: Final = "demo:large-payment"
 """The policy that holds what is more than 250."""

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.demo.parts import Parts
     from taskbound.surfaces.cli.plugs import Plugs
 
-__all__ = ["tell"]
 
 _STEPS: Final = (
     ("A person declares who may do what, for how long", set_up),

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Event, Record
     from taskbound.surfaces.cli.plugs import Loot
 
-__all__ = ["blame", "forge", "place_of"]
-
 
 def place_of(records: Sequence[bytes], action: str) -> int:
     """Where the decision of an action stands in the log.

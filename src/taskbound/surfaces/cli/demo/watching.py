@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Event
     from taskbound.sdk.client import Client
 
-__all__ = ["Kept", "Watch", "end_daemon", "kept_checkpoints"]
 
 _PAGE: Final = 20
 _PATIENCE: Final = 20.0

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.plugs import Plugs
     from taskbound.wire.action import ActionDetail
 
-__all__ = ["AGENT", "APPROVER", "HELPER", "PERSON", "World", "tried_of", "words_of"]
 
 AGENT: Final = "clerk"
 HELPER: Final = "courier"

@@ -37,19 +37,6 @@ if TYPE_CHECKING:
     from taskbound.ports.policy import PolicyEngine
     from taskbound.surfaces.cli.policy.folder import PolicyFolder
 
-__all__ = [
-    "CaseExplanation",
-    "Formatted",
-    "Problems",
-    "TurnRow",
-    "app",
-    "coverage",
-    "explain",
-    "format_files",
-    "schema",
-    "try_folder",
-    "validate",
-]
 
 app = group("policy", "The organisation's rules: tried before they hold, and who put them in force.")
 

@@ -28,7 +28,6 @@ from taskbound.wire.tool import ListTools, ToolRows
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.session import Session
 
-__all__ = ["PolicyFolder", "known_groups", "pinned_tools", "read_folder"]
 
 _CASES: Final = re.compile(r"[a-z0-9][a-z0-9._-]*\.cases\.(json|ya?ml)")
 _TOOLS: Final = "tools.json"

@@ -14,8 +14,6 @@ from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.wire.connection import Done
 
-__all__ = ["app", "default_policies", "new"]
-
 _FILES: Final = ("holds.cedar", "holds.cases.yaml", "tools.json")
 
 

@@ -20,7 +20,6 @@ from taskbound.wire.policy import BundleDetail, ShowBundle
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.session import Session
 
-__all__ = ["IN_FORCE", "OtherBundleError", "ask_bundle", "is_digest", "read_rules", "require_digest"]
 
 IN_FORCE: Final = "in-force"
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")

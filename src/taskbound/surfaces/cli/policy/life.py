@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.policy.folder import PolicyFolder
 
-__all__ = ["BundleDiff", "activate", "app", "diff", "list_bundles", "propose", "replay", "rollback", "show"]
 
 DigestArgument = Annotated[
     str, typer.Argument(metavar="DIGEST", help="The bundle's digest, whole.", show_default=False)

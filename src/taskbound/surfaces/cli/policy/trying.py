@@ -34,19 +34,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.session import Session
     from taskbound.wire.policy import BundleProblem
 
-__all__ = [
-    "CaseResult",
-    "Problem",
-    "Trial",
-    "cases_of",
-    "engine_of",
-    "find_case",
-    "problems_of",
-    "show_problems",
-    "tool_of",
-    "try_cases",
-]
-
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """What is wrong at one place."""

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.review import Remark
     from taskbound.surfaces.cli.screen import Screen
 
-__all__ = ["app", "check", "convert", "diff", "digest", "is_covered", "overlap", "schema", "show_difference"]
 
 app = group("scope", "What a scope permits and never can, and how two of them compare.")
 

@@ -10,23 +10,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope.algebra import Change, Dropped, Share
     from taskbound.core.scope.review import Remark
 
-__all__ = [
-    "ChangeRow",
-    "CheckReport",
-    "CoversReport",
-    "DiffReport",
-    "DigestReport",
-    "DroppedRow",
-    "IntersectReport",
-    "RemarkRow",
-    "ShareRow",
-    "UncoveredRow",
-    "change_row",
-    "dropped_row",
-    "remark_row",
-    "share_row",
-]
-
 
 class RemarkRow(msgspec.Struct, frozen=True, kw_only=True):
     """One remark."""

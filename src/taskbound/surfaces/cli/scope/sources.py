@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.session import Session
     from taskbound.wire.document import Document
 
-__all__ = ["Given", "Tools", "find_scope", "find_tools"]
 
 _LARGEST: Final = 8 * 1024 * 1024
 

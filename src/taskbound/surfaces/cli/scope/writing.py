@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Scope
     from taskbound.surfaces.cli.session import Session
 
-__all__ = ["WrittenReport", "put", "schema_as_text", "scope_as_json", "scope_as_yaml"]
 
 _ORDER: Final = (
     *("name", "keep", "tool", "arguments", "optional", "others", "uses", "total", "rate"),

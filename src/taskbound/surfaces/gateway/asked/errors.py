@@ -4,16 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
-__all__ = [
-    "AmbiguousQuestionError",
-    "AsksTooOftenError",
-    "BadAnswersError",
-    "StrayQuestionError",
-    "UnableClientError",
-    "UnfitQuestionError",
-    "UnknownStateError",
-]
-
 
 class UnfitQuestionError(MalformedError):
     """A server asks what MCP has no question for, or what can't be shown as it is."""

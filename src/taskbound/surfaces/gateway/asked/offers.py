@@ -11,14 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.tool import SEPARATOR
-from taskbound.wire.mcp.offers import PARTS, capabilities
+from taskbound.wire.mcp.offers import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["can_answer", "capabilities", "offered"]
 
 _FORM: Final = "elicitation/form"
 _PAGE: Final = "elicitation/url"

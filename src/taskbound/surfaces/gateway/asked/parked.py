@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.framing import Client
     from taskbound.wire.mcp.message import Request
 
-__all__ = ["Parked", "Together"]
 
 _CHANCE: Final = 32
 """Bytes of chance in a state."""

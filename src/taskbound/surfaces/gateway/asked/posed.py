@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.framing import Client
     from taskbound.wire.mcp.message import Id
 
-__all__ = ["Posed", "answer_of"]
-
 
 @dataclass(slots=True)
 class _Open:

@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.binding import Running
     from taskbound.surfaces.gateway.calls import Calls, Desk
 
-__all__ = ["MAX_HELD", "MAX_QUESTIONS", "MAX_ROUNDS", "Questions", "Unfinished", "asks_for_input"]
 
 _log = logging.getLogger(__name__)
 MAX_QUESTIONS: Final = 16

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["MAX_ANSWER", "MAX_QUESTION", "answer_bytes", "labelled", "read_question", "wrong_answer"]
 
 MAX_QUESTION: Final = 262_144
 """Bytes of a question's canonical parameters."""

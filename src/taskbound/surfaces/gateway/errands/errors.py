@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
-__all__ = ["EndedErrandError", "NoRoomError", "UncoveredErrandError", "UnknownErrandError"]
-
 
 class UnknownErrandError(MalformedError):
     """No MCP task of this name is there for this client: it never was, is another's, or is over."""

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.calls import Calls, Desk
     from taskbound.wire.mcp.message import Id
 
-__all__ = ["INTERVAL", "LONGEST", "MAX_BYTES", "MAX_ERRANDS", "SHORTEST", "Errand", "Errands"]
 
 MAX_ERRANDS: Final = 1_000
 """Errands of one connection, those too that have ended and are kept."""

@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.standing import Standing
     from taskbound.wire.mcp.message import Id, Request
 
-__all__ = ["MAX_ASKED", "MAX_WAITING", "PAGE", "ErrandRequests", "require_declared"]
 
 MAX_WAITING: Final = 64
 """Requests of one connection that wait for results."""

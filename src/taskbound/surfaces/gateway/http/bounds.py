@@ -5,8 +5,6 @@ from __future__ import annotations
 from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.http.bounds import Bounds
 
-__all__ = ["FrontBounds"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontBounds(Bounds):

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer, Push
     from taskbound.wire.network import ShowClientAuthorities, Shown, TellRefused
 
-__all__ = ["Door"]
 
 _PATIENCE: Final = 5.0
 """Seconds that the daemon may take to say whose a request is."""

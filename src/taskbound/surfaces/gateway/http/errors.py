@@ -19,17 +19,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.errors import TaskboundError
 
-__all__ = [
-    "OVER",
-    "RPC_STATUS",
-    "HeaderMismatchError",
-    "NoAgentNamedError",
-    "NoSessionError",
-    "NoTokenError",
-    "TokenFormError",
-    "UnknownSessionError",
-    "status_of",
-]
 
 OVER: Final = frozenset({"task-ended", "task-expired", "no-task"})
 """Codes of the daemon that say that a task is over."""

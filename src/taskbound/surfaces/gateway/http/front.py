@@ -64,7 +64,6 @@ if TYPE_CHECKING:
 
     Connection: TypeAlias = HttpConnection[Head, Reply]
 
-__all__ = ["Front"]
 
 _log = logging.getLogger(__name__)
 _CALL: Final = "tools/call"

@@ -23,7 +23,6 @@ from taskbound.surfaces.http.head import accepted, once, read_length, require_js
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["METADATA", "SESSION", "VERSION", "Head", "read_head"]
 
 SESSION: Final = "mcp-session-id"
 VERSION: Final = "mcp-protocol-version"

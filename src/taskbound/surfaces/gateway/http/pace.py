@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.gateway.http.bounds import FrontBounds
 
-__all__ = ["Pace"]
-
 
 class Pace:
     """What all addresses have asked; used in the loop."""

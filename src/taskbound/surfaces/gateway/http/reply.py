@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.http.reply import Carrier
 
 
-__all__ = ["Reply", "challenges"]
-
 _PROOFS: Final = frozenset({"replayed", "token-unbound"})
 _LINES: Final = re.compile(rb"\r\n|\r|\n")
 _EVENTS: Final = (("Content-Type", "text/event-stream"), ("X-Accel-Buffering", "no"))

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool.mirror import Mirror
     from taskbound.wire.mcp.message import Notice
 
-__all__ = ["require_era", "require_mirrored", "require_spoken"]
 
 _ABOUT: Final = {
     "tools/call": "name",

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Push
     from taskbound.wire.mcp.message import Id, Request
 
-__all__ = ["Exchange", "Held", "Seat"]
 
 _log = logging.getLogger(__name__)
 _TOKENS: Final = 16

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.http.reply import Reply
     from taskbound.wire.mcp.message import Id
 
-__all__ = ["Session", "Sessions"]
-
 
 @dataclass(slots=True, kw_only=True)
 class Session:

@@ -21,7 +21,6 @@ from taskbound.core.policy.step_up import parse_step_up
 if TYPE_CHECKING:
     from taskbound.wire.action import NotPermitted
 
-__all__ = ["OBLIGATIONS", "OURS", "held_context"]
 
 OURS: Final = frozenset({"access_request", "approval", "supported_obligations"})
 """Members of a request's context that are these profiles', and no fact about what is asked (rule 2)."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import MalformedError
 
-__all__ = ["BadEvaluationError", "BadRequestIdError", "TooManyEvaluationsError"]
-
 
 class BadEvaluationError(MalformedError):
     """A member of an evaluation that has to be there isn't, or one is of another type than it has to be."""

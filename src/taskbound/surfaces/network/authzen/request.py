@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["UNNAMED", "Asked", "read_evaluation", "read_evaluations"]
 
 TOOL: Final = "tool"
 CALL: Final = "tools/call"

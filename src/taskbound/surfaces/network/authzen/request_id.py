@@ -20,7 +20,6 @@ from taskbound.surfaces.network.authzen.errors import BadRequestIdError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LONGEST", "METADATA", "REQUEST_ID", "require_request_id", "told_back"]
 
 METADATA: Final = "/.well-known/authzen-configuration"
 REQUEST_ID: Final = "X-Request-ID"

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.wire.action import NotPermitted
     from taskbound.wire.connection import Fault
 
-__all__ = ["ACTION", "Told", "metadata", "refused", "told"]
 
 ACTION: Final = "Taskbound-Action"
 """The header that names the action which an evaluation is, where there is one."""

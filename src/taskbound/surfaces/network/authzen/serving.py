@@ -17,7 +17,6 @@ from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.http.head import require_json
 from taskbound.surfaces.network.acting import unread
 from taskbound.surfaces.network.authzen.request import Asked, read_evaluation, read_evaluations
-from taskbound.surfaces.network.authzen.request_id import METADATA
 from taskbound.surfaces.network.authzen.response import told
 from taskbound.surfaces.network.errors import BadQueryError
 from taskbound.wire.action import ActionsEvaluated
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.network.link import Link
     from taskbound.wire.network import Shown
 
-__all__ = ["ENDPOINTS", "METADATA", "EvaluationPoint"]
 
 ENDPOINTS: Final[Mapping[str, Callable[[bytes], Asked]]] = {
     "/access/v1/evaluation": read_evaluation,

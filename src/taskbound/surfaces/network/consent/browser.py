@@ -18,15 +18,6 @@ from taskbound.surfaces.network.errors import NotNavigatedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "ASK",
-    "cookie",
-    "methods_of",
-    "name_of",
-    "read_browser",
-    "require_navigated",
-    "require_own_script",
-]
 
 ASK: Final = "/oauth/authorize"
 """Where a client sends a person's browser (RFC 6749 §3.1)."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.network.problem import Problem
     from taskbound.wire.authorization import Asking, Choosing
 
-__all__ = ["HEADERS", "KIND", "SCRIPT", "STYLE", "answered_page", "asking_page", "headers_of", "problem_page"]
 
 KIND: Final = "text/html; charset=utf-8"
 SCRIPT: Final = "/oauth/consent.js"

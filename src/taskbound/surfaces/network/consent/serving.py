@@ -63,7 +63,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.network.head import Head
     from taskbound.surfaces.network.link import Link
 
-__all__ = ["FILES", "ConsentPages", "label_of"]
 
 _log = logging.getLogger(__name__)
 FILES: Final = {SCRIPT: "text/javascript; charset=utf-8", STYLE: "text/css; charset=utf-8"}

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.core.identity.issuer import Issuer
     from taskbound.core.identity.person_key import PersonKey
 
-__all__ = ["PostgresIdentities"]
 
 _LOCK: Final = (
     "SELECT name, version FROM agents WHERE namespace = ? AND name = ANY(?::text[]) ORDER BY name FOR SHARE"

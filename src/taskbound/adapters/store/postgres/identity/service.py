@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.postgres.server.link import PostgresLink
     from taskbound.core.identity.service import Service, ServiceKey
 
-__all__ = ["PostgresServices"]
 
 _LOCK: Final = (
     f"SELECT {', '.join(one.name for one in services.columns)} FROM services"  # noqa: S608 - our own words

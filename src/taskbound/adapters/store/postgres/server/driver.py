@@ -26,18 +26,6 @@ from taskbound.ports.store import ConflictError, FullDiskError, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "SCHEMA",
-    "Connection",
-    "LostDatabaseError",
-    "ReadOnlyDatabaseError",
-    "StoreError",
-    "connect",
-    "lost",
-    "place",
-    "translate",
-    "unopened",
-]
 
 Connection: TypeAlias = "psycopg.Connection[tuple[object, ...]]"
 StoreError: TypeAlias = StoreUnavailableError | ConflictError | FullDiskError

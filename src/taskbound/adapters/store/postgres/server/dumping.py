@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from taskbound.ports.audit import AuditReads
 
-__all__ = ["NoDumpToolError", "dump_database"]
 
 _SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _EXPORT: Final = "SELECT pg_export_snapshot()"

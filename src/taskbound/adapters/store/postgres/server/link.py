@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.postgres.server.driver import Connection
     from taskbound.adapters.store.sql.rows.link import Value
 
-__all__ = ["ALONE", "PostgresLink", "read_text", "write_bytes", "write_text", "write_texts", "write_wholes"]
 
 T = TypeVar("T")
 

@@ -17,8 +17,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["MADE", "NEXT", "NUMBER", "SETTLED", "WIDTH"]
-
 MADE: Final = ("CREATE TABLE numbering (shift bigint NOT NULL)", "INSERT INTO numbering VALUES (0)")
 """What makes the table of one row that only this engine has (rule 4)."""
 

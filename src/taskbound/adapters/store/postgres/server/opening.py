@@ -21,17 +21,6 @@ from taskbound.ports.store import ForeignDatabaseError, OlderDatabaseError, Stor
 if TYPE_CHECKING:
     from taskbound.adapters.store.postgres.server.driver import Connection
 
-__all__ = [
-    "MARK",
-    "OLDEST",
-    "OldDatabaseServerError",
-    "RestoredDatabaseError",
-    "UnsafeDatabaseError",
-    "require_numbers",
-    "require_ours",
-    "require_schema",
-    "require_server",
-]
 
 MARK: Final = "Taskbound's store (TBnd)"
 """What the comment of our schema says."""

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.postgres.server.driver import Connection
 
-__all__ = ["Presence"]
 
 _TAKE: Final = "SELECT pg_advisory_lock_shared($1::bigint)"
 _LOCKS: Final = """

@@ -23,16 +23,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.postgres.server.driver import Connection
 
-__all__ = [
-    "BROKER",
-    "DAEMON",
-    "GROUPS",
-    "SIGNER",
-    "actual_rights",
-    "excess_of",
-    "grant_rights",
-    "wanted_rights",
-]
 
 BROKER: Final = "taskbound_broker"
 DAEMON: Final = "taskbound_daemon"

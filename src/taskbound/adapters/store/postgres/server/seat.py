@@ -18,7 +18,6 @@ from taskbound.adapters.store.postgres.server.driver import connect, translate
 if TYPE_CHECKING:
     from taskbound.adapters.store.postgres.server.driver import Connection
 
-__all__ = ["Seat"]
 
 _SEAT: Final = 0x5442_6E64_0003
 _TAKE: Final = "SELECT pg_try_advisory_lock($1::bigint)"

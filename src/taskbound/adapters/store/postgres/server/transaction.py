@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.postgres.audit import Chains
     from taskbound.adapters.store.postgres.server.link import PostgresLink
 
-__all__ = ["PostgresTransaction"]
 
 _WHO: Final = "SELECT pg_current_xact_id_if_assigned()::text"
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.postgres.server.driver import Connection
 
-__all__ = ["Unsettled"]
 
 _END: Final = """
     SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = $1 AND backend_xid::text = $2

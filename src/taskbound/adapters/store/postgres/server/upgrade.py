@@ -39,7 +39,6 @@ from taskbound.core.errors import TaskboundError
 if TYPE_CHECKING:
     from taskbound.adapters.store.postgres.server.driver import Connection
 
-__all__ = ["Finding", "examine_database", "upgrade_database"]
 
 _TURN: Final = 0x5442_6E64_0002
 _SHIFT: Final = f"""

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Answer
     from taskbound.ports.task import StoredAmendment
 
-__all__ = ["PostgresAmendments"]
 
 _LOCK: Final = f"SELECT {COLUMNS} FROM amendments a WHERE a.namespace = $1"  # noqa: S608  # our own columns
 _LOCK_ONE: Final = f"{_LOCK} AND a.id = $2 FOR NO KEY UPDATE"

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.postgres.server.link import PostgresLink
     from taskbound.core.task import Task, TaskHead
 
-__all__ = ["PostgresTasks"]
 
 _HEADS: Final = """
     WITH RECURSIVE up (id) AS (

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.postgres.server.link import PostgresLink
     from taskbound.core.token.authorization.admission import Admission
 
-__all__ = ["PostgresAuthorizations"]
 
 _LOCK: Final = (
     f"SELECT {', '.join(one.name for one in token_admissions.columns)} FROM token_admissions"  # noqa: S608 - our own words

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.token import Claim
 
-__all__ = ["PostgresClaims"]
 
 _USE: Final = (
     "INSERT INTO claims (namespace, kind, digest, until)"

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.postgres.server.link import PostgresLink
     from taskbound.adapters.store.sql.rows.link import Value
 
-__all__ = ["PostgresSharedClaims"]
 
 T = TypeVar("T")
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.postgres.server.link import PostgresLink
     from taskbound.core.token import IssuingKey, Token
 
-__all__ = ["PostgresTokens"]
 
 _LOCK: Final = f"{KEYS} ORDER BY made, kid FOR SHARE"
 _LOCK_ALONE: Final = f"{KEYS} ORDER BY made, kid FOR NO KEY UPDATE"

@@ -15,7 +15,6 @@ from taskbound.core.identity.sign_in import Session, SignIn
 if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlAccounts"]
 
 _SPACE: Final = given("namespace")
 _MINE: Final = select(accounts).where(accounts.c.namespace == _SPACE)

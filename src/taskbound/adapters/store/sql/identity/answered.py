@@ -10,7 +10,6 @@ from taskbound.core.identity.answered import Answered
 if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlAnswered"]
 
 _OVER: Final = "DELETE FROM answered WHERE namespace = ? AND principal = ? AND key = ? AND until < ?"
 _BEGIN: Final = (

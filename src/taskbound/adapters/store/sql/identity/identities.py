@@ -42,18 +42,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = [
-    "GROUPS",
-    "ISSUERS",
-    "PERSONS",
-    "PERSON_KEYS",
-    "SqlIdentities",
-    "read_group",
-    "read_issuer",
-    "read_person",
-    "read_person_key",
-    "read_version",
-]
 
 _SPACE, _NAME = given("namespace"), given("name")
 _PERSON: Final = Statement(select(persons).where(persons.c.namespace == _SPACE, persons.c.name == _NAME))

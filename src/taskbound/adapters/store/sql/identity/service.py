@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlServices", "read_service", "read_service_key"]
 
 _SPACE: Final = given("namespace")
 _MINE: Final = select(services).where(services.c.namespace == _SPACE)

@@ -14,7 +14,6 @@ from taskbound.core.identity.trust import Trust, TrustSource
 if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlTrusts"]
 
 _SPACE, _DOMAIN = given("namespace"), given("domain")
 _ONE: Final = Statement(select(trusts).where(trusts.c.namespace == _SPACE, trusts.c.domain == _DOMAIN))

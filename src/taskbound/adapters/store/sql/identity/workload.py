@@ -19,7 +19,6 @@ from taskbound.core.identity.selector import Selector, selector_id
 if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlWorkloads"]
 
 _SPACE: Final = given("namespace")
 _MINE: Final = select(selectors).where(selectors.c.namespace == _SPACE)

@@ -12,21 +12,6 @@ from taskbound.core.scope import Scope, parse_scope
 from taskbound.core.scope.algebra import Share
 from taskbound.core.task import spent as entries
 
-__all__ = [
-    "bound",
-    "json_texts",
-    "read_base",
-    "read_grantable",
-    "read_scope",
-    "read_shares",
-    "read_spent",
-    "read_texts",
-    "write_base",
-    "write_grantable",
-    "write_shares",
-    "write_spent",
-]
-
 _TEXTS: Final = msgspec.json.Decoder(tuple[str, ...])
 _JSON: Final = msgspec.json.Encoder()
 _BASE: Final = msgspec.json.Decoder(tuple[tuple[str, int], ...])

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import TaskHead
 
-__all__ = ["Known", "look_up"]
 
 V = TypeVar("V")
 _MOST: Final = 2048

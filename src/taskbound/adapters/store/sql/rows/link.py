@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.sql.rows.known import Known
 
-__all__ = ["Link", "UnreadableRowError", "Value"]
 
 T = TypeVar("T")
 E = TypeVar("E", bound=TaskboundError)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.sql.rows.link import Link, Value
 
-__all__ = ["Statement", "Versioned", "given", "one_of"]
-
 
 class Statement:
     """Text and order of parameters of a Core statement; compiled at its first use."""

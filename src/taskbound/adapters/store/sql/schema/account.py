@@ -8,8 +8,6 @@ from sqlalchemy import Index, PrimaryKeyConstraint, Table, UniqueConstraint
 
 from taskbound.adapters.store.sql.schema.columns import METADATA, text_column, whole_column
 
-__all__ = ["accounts", "browser_sessions", "sign_ins"]
-
 accounts: Final = Table(
     "accounts",
     METADATA,

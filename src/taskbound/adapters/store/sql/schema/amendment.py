@@ -14,8 +14,6 @@ from taskbound.adapters.store.sql.schema.columns import (
     whole_column,
 )
 
-__all__ = ["amendment_answers", "amendments"]
-
 amendments: Final = Table(
     "amendments",
     METADATA,

@@ -16,8 +16,6 @@ from taskbound.adapters.store.sql.schema.columns import (
     whole_column,
 )
 
-__all__ = ["approval_answers", "approval_displays", "approval_limits", "approval_plans", "approvals"]
-
 approvals: Final = Table(
     "approvals",
     METADATA,

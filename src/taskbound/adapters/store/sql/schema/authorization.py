@@ -8,8 +8,6 @@ from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, text
 
 from taskbound.adapters.store.sql.schema.columns import METADATA, TEXT, WHOLE, text_column, whole_column
 
-__all__ = ["token_admissions", "token_clients", "token_refreshes", "token_requests"]
-
 token_clients: Final = Table(
     "token_clients",
     METADATA,

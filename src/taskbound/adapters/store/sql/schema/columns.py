@@ -6,8 +6,6 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Text, text
 
-__all__ = ["METADATA", "TEXT", "WHOLE", "bytes_column", "partial_index", "text_column", "whole_column"]
-
 METADATA: Final = MetaData()
 
 TEXT: Final = Text().with_variant(Text(collation="C"), "postgresql")

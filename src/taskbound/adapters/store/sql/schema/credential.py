@@ -28,8 +28,6 @@ from taskbound.adapters.store.sql.schema.columns import (
     whole_column,
 )
 
-__all__ = ["LIVING", "UNFINISHED", "credentials"]
-
 UNFINISHED: Final = "'active', 'journaled', 'minting', 'revoking'"
 """States of what is under way (rule 2), as a statement lists them."""
 LIVING: Final = "'active', 'journaled', 'minting'"

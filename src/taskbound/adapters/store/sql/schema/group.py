@@ -8,8 +8,6 @@ from sqlalchemy import Column, LargeBinary, PrimaryKeyConstraint, Table, text
 
 from taskbound.adapters.store.sql.schema.columns import METADATA, TEXT, text_column, whole_column
 
-__all__ = ["person_groups"]
-
 person_groups: Final = Table(
     "person_groups",
     METADATA,

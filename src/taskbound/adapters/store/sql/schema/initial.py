@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Dialect
 
-__all__ = ["READ_REVISION", "REVISION", "initial_schema", "require_revision", "schema_revision"]
 
 REVISION: Final = 1
 """Of the schema that stands here; the next schema has the next number."""

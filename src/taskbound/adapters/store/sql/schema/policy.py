@@ -8,8 +8,6 @@ from sqlalchemy import PrimaryKeyConstraint, Table
 
 from taskbound.adapters.store.sql.schema.columns import METADATA, bytes_column, text_column, whole_column
 
-__all__ = ["activations", "bundles", "bundles_in_force"]
-
 bundles: Final = Table(
     "bundles",
     METADATA,

@@ -12,8 +12,6 @@ from sqlalchemy import Column, Index, Table
 
 from taskbound.adapters.store.sql.schema.columns import METADATA, WHOLE, text_column, whole_column
 
-__all__ = ["revocations"]
-
 revocations: Final = Table(
     "revocations",
     METADATA,

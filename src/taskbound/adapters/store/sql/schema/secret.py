@@ -8,8 +8,6 @@ from sqlalchemy import PrimaryKeyConstraint, Table
 
 from taskbound.adapters.store.sql.schema.columns import METADATA, text_column, whole_column
 
-__all__ = ["upstream_secrets"]
-
 upstream_secrets: Final = Table(
     "upstream_secrets",
     METADATA,

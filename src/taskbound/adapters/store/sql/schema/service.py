@@ -8,8 +8,6 @@ from sqlalchemy import Index, PrimaryKeyConstraint, Table, UniqueConstraint
 
 from taskbound.adapters.store.sql.schema.columns import METADATA, bytes_column, text_column, whole_column
 
-__all__ = ["service_keys", "services"]
-
 services: Final = Table(
     "services",
     METADATA,

@@ -11,8 +11,6 @@ from sqlalchemy import CheckConstraint, Index, PrimaryKeyConstraint, Table
 
 from taskbound.adapters.store.sql.schema.columns import METADATA, bytes_column, text_column, whole_column
 
-__all__ = ["shared_claims", "shared_tallies"]
-
 shared_claims: Final = Table(
     "shared_claims",
     METADATA,

@@ -22,8 +22,6 @@ from taskbound.adapters.store.sql.schema.columns import (
     whole_column,
 )
 
-__all__ = ["epochs", "installation", "targets"]
-
 targets: Final = Table(
     "targets",
     METADATA,

@@ -22,8 +22,6 @@ from taskbound.adapters.store.sql.schema.columns import (
     whole_column,
 )
 
-__all__ = ["answered", "claims", "claims_forgotten", "token_keys", "tokens"]
-
 tokens: Final = Table(
     "tokens",
     METADATA,

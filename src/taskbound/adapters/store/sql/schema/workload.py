@@ -15,8 +15,6 @@ from taskbound.adapters.store.sql.schema.columns import (
     whole_column,
 )
 
-__all__ = ["agent_keys", "identity_issuers", "selectors"]
-
 selectors: Final = Table(
     "selectors",
     METADATA,

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from taskbound.ports.store import Snapshot
 
-__all__ = ["copy_database", "look_at_copy"]
 
 _PAGES: Final = 2048
 """Pages that are copied before somebody is told how far it is: 8 MiB."""

@@ -24,17 +24,6 @@ if TYPE_CHECKING:
 else:
     import pysqlite3.dbapi2 as driver
 
-__all__ = [
-    "BusyStoreError",
-    "DamagedStoreError",
-    "DiskFailedError",
-    "StoreError",
-    "connect",
-    "driver",
-    "fatal",
-    "known_uncommitted",
-    "translate",
-]
 
 StoreError: TypeAlias = StoreUnavailableError | ConflictError | FullDiskError
 """What an error of the driver can be."""

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.sql.rows.link import Value
 
-__all__ = ["SqliteLink"]
 
 _UNKEPT = (driver.Error, OverflowError, UnicodeError)
 

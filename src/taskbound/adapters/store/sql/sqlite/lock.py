@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["DatabaseInUseError", "hold_database", "lock_of", "locked"]
 
 _PATIENCE: Final = 60.0
 """Seconds that others may take to open it, which may be to bring it to another schema."""

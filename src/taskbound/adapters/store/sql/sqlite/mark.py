@@ -23,7 +23,6 @@ from taskbound.core.quick import quick
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Mark", "MarkFile", "read_mark"]
 
 _FORM: Final = re.compile(rb"taskbound-mark 1 ([0-9a-f]{16}) ([0-9a-f]{16}) ([0-9a-f]{64}) ([0-9a-f]{8})\n")
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})

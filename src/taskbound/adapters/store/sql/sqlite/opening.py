@@ -43,17 +43,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.errors import UnavailableError
 
-__all__ = [
-    "APPLICATION",
-    "Files",
-    "Machine",
-    "beside",
-    "open_files",
-    "require_library",
-    "require_ours",
-    "require_pages",
-    "require_schema",
-]
 
 APPLICATION: Final = 0x54426E64
 """`TBnd` in the header of each of our files (`PRAGMA application_id`)."""

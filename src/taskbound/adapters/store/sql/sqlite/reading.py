@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.ports.store import Snapshot
 
-__all__ = ["SqlReader"]
 
 _PATIENCE: Final = 2.0
 

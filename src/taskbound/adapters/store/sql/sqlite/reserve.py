@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["RESERVE", "Reserve", "free_bytes"]
 
 RESERVE: Final = 4 * 1024 * 1024
 """Bytes that are kept when nobody says otherwise."""

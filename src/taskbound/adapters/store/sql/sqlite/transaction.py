@@ -26,8 +26,6 @@ from taskbound.adapters.store.sql.tool import SqlTools
 if TYPE_CHECKING:
     from taskbound.adapters.store.sql.sqlite.link import SqliteLink
 
-__all__ = ["SqlTransaction"]
-
 
 class SqlTransaction:
     """All words over one connection: a snapshot of them, or a transaction."""

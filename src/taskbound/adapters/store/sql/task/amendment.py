@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Answer
     from taskbound.ports.task import AmendmentChange
 
-__all__ = ["COLUMNS", "SqlAmendments", "read_amendment"]
 
 COLUMNS: Final = "a.question, a.state, a.finished, a.reason"
 _PAGE: Final = f"SELECT {COLUMNS} FROM amendments a WHERE a.namespace = ?"  # noqa: S608  # our own columns

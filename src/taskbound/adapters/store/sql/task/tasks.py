@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["COLUMNS", "SqlTasks", "read_head", "read_limit", "read_task"]
 
 _SPACE, _ID, _NAME = given("namespace"), given("id"), given("name")
 _TASK: Final = Statement(select(tasks).where(tasks.c.namespace == _SPACE, tasks.c.id == _ID))

@@ -10,7 +10,6 @@ from taskbound.core.task.unclaimed import Unclaimed
 if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlUnclaimed"]
 
 _DUE: Final = (
     "SELECT namespace, task, until FROM unclaimed_tasks WHERE until <= ?"

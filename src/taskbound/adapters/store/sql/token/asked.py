@@ -14,8 +14,6 @@ from taskbound.core.token.authorization.request import AuthorizationRequest
 if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Value
 
-__all__ = ["read_asked", "write_asked"]
-
 
 class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redirect: str

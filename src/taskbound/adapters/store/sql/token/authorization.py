@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link
     from taskbound.core.token.authorization.asked import Asked
 
-__all__ = ["SqlAuthorizations", "read_admission"]
 
 _SPACE: Final = given("namespace")
 _MINE: Final = select(token_clients).where(token_clients.c.namespace == _SPACE)

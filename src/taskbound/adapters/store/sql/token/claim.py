@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link, Value
     from taskbound.core.token import Claim
 
-__all__ = ["SqlClaims", "read_swept"]
 
 _USE: Final = (
     "INSERT INTO claims (namespace, kind, digest, until) VALUES (?, ?, ?, ?)"

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.sql.rows.link import Link, Value
 
-__all__ = ["SqlSharedClaims"]
 
 T = TypeVar("T")
 

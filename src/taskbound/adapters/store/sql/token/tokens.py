@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["COLUMNS", "KEYS", "SqlTokens", "read_key", "read_token"]
 
 COLUMNS: Final = (
     "namespace, id, form, issuer, subject, actors, audience, bound_by, thumbprint, issued, expires, kid,"

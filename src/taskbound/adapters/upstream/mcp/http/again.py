@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.http.session import HttpSession
     from taskbound.ports.upstream import UpstreamAnswer, UpstreamEvents
 
-__all__ = ["Again"]
 
 _PATIENCE: Final = 10.0
 """Seconds for one subscription."""

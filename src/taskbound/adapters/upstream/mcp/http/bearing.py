@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.filling import Tokens
     from taskbound.adapters.upstream.mcp.http.exchange import Head
 
-__all__ = ["Bearing"]
 
 _UNAUTHORIZED: Final = 401
 _SCHEME: Final = "Bearer "

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
     """The addresses of a host's name."""
 
-__all__ = ["Dialer", "look_up"]
 
 _ADDRESSES: Final = 3
 _IDLE: Final = 3.0

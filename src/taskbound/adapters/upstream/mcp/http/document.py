@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.http.connect import LookUp
     from taskbound.adapters.upstream.mcp.http.oauth import Said
 
-__all__ = ["HttpDocuments"]
 
 _PATIENCE: Final = 20.0
 _OK: Final = 200

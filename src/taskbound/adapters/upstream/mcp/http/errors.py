@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from taskbound.core.errors import UnavailableError
 
-__all__ = ["BrokenAnswerError", "NoTokenError", "NotReachedError", "UntakenTokenError"]
-
 
 class NotReachedError(UnavailableError):
     """There is no connection to the server, or none that can be believed: nothing was sent."""

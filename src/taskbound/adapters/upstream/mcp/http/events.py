@@ -18,8 +18,6 @@ from typing import Final
 
 from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError
 
-__all__ = ["EventCutter", "one_line"]
-
 _MESSAGE: Final = b"message"
 
 _ID: Final = re.compile(rb"[!-~]{1,1024}")

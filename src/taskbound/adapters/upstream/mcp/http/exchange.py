@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.http.wire import Wire
     from taskbound.core.tool.remote import Remote
 
-__all__ = ["Exchange", "Head", "headers_for"]
 
 _MAX_HEAD: Final = 32_768
 _SLICE: Final = 8_192

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import NoAnswer, Told, UpstreamAnswer
 
-__all__ = ["NOBODY", "Exchanges", "Waiting"]
 
 NOBODY: Final = 0
 """The id of no request of ours."""

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool.oauth.metadata import Metadata
     from taskbound.wire.tool import OAuthSpec
 
-__all__ = ["authorize", "is_issued_by", "look_at_issuer"]
 
 _PATIENCE: Final = 20.0
 _OK: Final = 200

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     Sign = Callable[[str, str, str], str]
     """A client's statement of itself, signed: by its key, with its id, for this audience."""
 
-__all__ = ["LookToken", "Said", "Sign", "TokenEndpoint", "exchange"]
 
 _WHOLE: Final = 20.0
 _CONNECT: Final = 10.0

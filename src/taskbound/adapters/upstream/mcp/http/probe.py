@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool.remote import Remote
     from taskbound.wire.tool import OAuthSpec
 
-__all__ = ["pin_url", "probe", "probe_url"]
 
 _REMEDY = "see that it runs, that the URL is its own, and that it wants no sign-in"
 P = TypeVar("P", bound="Probe | None")

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     More = Callable[[], Awaitable[bytes]]
     """The next piece of a body; empty at its end."""
 
-__all__ = ["MAX_HELD", "Reader", "Reply"]
 
 MAX_HELD: Final = 64 * 1024 * 1024
 """Bytes of answers that are not complete, of one server."""

@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from taskbound.core.tool.remote import Remote
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
 
-__all__ = ["HttpServer", "HttpStarter", "offered"]
 
 _log = logging.getLogger(__name__)
 _ABOUT = {"prompts/get": "name", "resources/read": "uri"}

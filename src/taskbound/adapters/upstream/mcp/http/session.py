@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
     from taskbound.wire.mcp.message import Notice, Request
 
-__all__ = ["HttpSession"]
 
 _log = logging.getLogger(__name__)
 _OPENING: Final = frozenset({"initialize", "notifications/initialized", "server/discover"})

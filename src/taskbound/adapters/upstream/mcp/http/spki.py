@@ -9,8 +9,6 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Final
 
-__all__ = ["key_hash"]
-
 _SEQUENCE: Final = 0x30
 _VERSION: Final = 0xA0
 _BEFORE: Final = 5

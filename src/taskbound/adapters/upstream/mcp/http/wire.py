@@ -6,8 +6,6 @@ import asyncio
 import ssl
 from typing import Final
 
-__all__ = ["Wire"]
-
 _ENOUGH: Final = 65_536
 """Bytes that wait to be read, after which nothing more is taken from the other side."""
 

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     _Waiting = Callable[[], Coroutine[Any, Any, UpstreamAnswer]]
 
-__all__ = ["Tasks", "Wanted"]
 
 _CALL: Final = "tools/call"
 _MOST_GIVEN: Final = 4_096

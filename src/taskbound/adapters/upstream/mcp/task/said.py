@@ -24,17 +24,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import UpstreamAnswer
 
-__all__ = [
-    "asked_by",
-    "brought_by",
-    "failed",
-    "is_task",
-    "made_by",
-    "of_task",
-    "plain",
-    "related_in",
-    "said_by",
-]
 
 _INTERNAL_ERROR: Final = -32603
 _NOBODY: Final = ""

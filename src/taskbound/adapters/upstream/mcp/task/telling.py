@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import Told
 
-__all__ = ["Teller"]
-
 
 class Teller:
     """Tells whoever made one call of its progress; used in the loop."""

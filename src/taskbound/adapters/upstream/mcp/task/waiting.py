@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.task.telling import Teller
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer
 
-__all__ = ["Bounds", "Speaking", "Waiter", "Work"]
 
 _FRUITLESS: Final = 5
 """Questions in a row that may fail (rule 1)."""
