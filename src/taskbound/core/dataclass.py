@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from types import FunctionType
 
 
+__all__ = ["dataclass"]
+
 _MISSING: Final = dataclasses.MISSING
 
 

@@ -27,7 +27,7 @@ BENCHES: dict[str, Callable[[], AbstractContextManager[Bench]]] = {
 SHAPES = [
     pytest.param(name, one, id=f"{name}-{one.replace(' ', '-')}")
     for name, shapes in {
-        "openbao": openbao_bench.SHAPES,
+        "openbao": postgres_bench.SHAPES,
         "openssh": openssh_bench.SHAPES,
         "postgres": postgres_bench.SHAPES,
         "redis": redis_bench.SHAPES,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.house.tree import ROOT
-from tests.surfaces.cli.minted import FENCE, WORD, Setting, setting
-from tests.surfaces.cli.test_credentials_guide import agrees
+from tests.surfaces.cli.minted import WORD, Setting, setting
+from tests.surfaces.cli.page import FENCE, agrees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ form; tests compare it with core's encoder and with the `rfc8785` package.
 from __future__ import annotations
 
 from functools import lru_cache
-from json.encoder import encode_basestring as quote_text
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit.errors import RecordMalformedError
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 _WHOLE_LIMIT: Final = (1 << 53) - 1
+
+quote_text: Final = encode_basestring
 
 
 def quote_texts(value: tuple[str, ...]) -> str:

@@ -38,6 +38,7 @@ from taskbound.surfaces.network import acting, oauth, pages
 from taskbound.surfaces.network.answer import Reply
 from taskbound.surfaces.network.approving import ApprovalPages
 from taskbound.surfaces.network.asking import read_ask
+from taskbound.surfaces.network.authzen import request_id
 from taskbound.surfaces.network.authzen import serving as authzen
 from taskbound.surfaces.network.authzen.request_id import REQUEST_ID
 from taskbound.surfaces.network.authzen.response import metadata
@@ -81,7 +82,7 @@ _METADATA: Final = "/.well-known/oauth-protected-resource"
 DOCUMENTS: Final = frozenset(
     {
         *("/livez", "/metrics", "/openapi.json", "/readyz"),
-        *("/.well-known/jwks.json", authzen.METADATA, oauth.METADATA, _METADATA),
+        *("/.well-known/jwks.json", request_id.METADATA, oauth.METADATA, _METADATA),
         *FILES,
         pages.STYLE_PATH,
     }
@@ -384,7 +385,7 @@ class Server(Room["Bounds", "Connection"]):
                 await self._published(ShowTokenJwks(), "application/jwk-set+json", reply)
             case oauth.METADATA:
                 reply.give_document(self._authorizing, had=head.headers.get("if-none-match", ""))
-            case authzen.METADATA:
+            case request_id.METADATA:
                 if self._deciding is None:
                     raise UnknownPathError("a decision point is known by https, and this one is not")
                 told = head.headers.get("if-none-match", "")

@@ -25,6 +25,8 @@ else:
     import pysqlite3.dbapi2 as driver
 
 
+__all__ = ["driver"]
+
 StoreError: TypeAlias = StoreUnavailableError | ConflictError | FullDiskError
 """What an error of the driver can be."""
 
