@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from tests.peers.sshd import Sshd
 
-PAGE = (ROOT / "docs/guides/openssh.md").read_text(encoding="utf-8")
+PAGE = "".join(
+    (ROOT / f"docs/{room}/openssh.md").read_text(encoding="utf-8") for room in ("guides", "reference")
+)
 FENCE = re.compile(r"^ *```(?P<kind>\w*)(?: (?P<name>\S+))?\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 ADAPTER = "src/taskbound/adapters/targets/openssh"
 HELPER = "/usr/local/sbin/taskbound-ssh-host"

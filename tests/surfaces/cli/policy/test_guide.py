@@ -123,7 +123,7 @@ def test_what_the_guide_forbids_of_operations_is_answered_as_it_says(alone: Inst
     assert (found.status, found.out.startswith("1 files are in order")) == (0, True), found
     assert alone("policy", "test", "duty").out == "5 of 5 cases are answered as they expect\n"
     assert "policies  -" in alone("policy", "coverage", "duty").out
-    told = alone("policy", "explain", "duty", "who is on call does")
+    told = alone("policy", "explain", "duty", "a person on call does")
     assert ("base:operations-person" in told.out, "duty:oncall-deploys" in told.out) == (True, True), told
     held = (folder / "operations.cedar").read_text().replace("@reason", '@hold("confirm")\n@reason', 1)
     (folder / "operations.cedar").write_text(held, encoding="utf-8")
