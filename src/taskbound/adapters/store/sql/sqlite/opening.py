@@ -188,7 +188,7 @@ def _make(connection: driver.Connection, at: Callable[[str], None]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.execute(f"PRAGMA application_id = {APPLICATION}")
-        for statement in initial_schema(SQLiteDialect()):  # type: ignore[no-untyped-call]  # SQLAlchemy gives it no types
+        for statement in initial_schema(SQLiteDialect()):
             connection.execute(statement)
         at("made")
         connection.execute("COMMIT")
