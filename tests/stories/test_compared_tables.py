@@ -98,6 +98,7 @@ NOT_COMPARED: Final = {
     "installation": "the mark of names in targets, which the broker remembers itself",
     "revocations": "entries of the feed's last hour, made of records",
     "runs": "processes of this boot; the peer's ancestors are read from the kernel at each connection",
+    "schema_revision": "the number of the schema, which is looked at whenever the database is opened",
     "shared_claims": "claims of services, minutes long; no record holds them",
     "shared_tallies": "counts `shared_claims`",
     "sign_ins": SWEPT,
