@@ -26,7 +26,7 @@ import re
 from dataclasses import field, fields, replace
 from enum import Enum
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import canonical, parse_object
 from taskbound.core.approval.errors import UnliftableError, UnreadableQuestionError
@@ -225,31 +225,41 @@ def parse_question(raw: bytes) -> Question:
 
 
 def _question(value: dict[str, JsonValue]) -> Question:
-    plain = _plain(value, _PLAIN)
+    _require_plain(value, _PLAIN)
     lifters, operands = value.get("lifters"), value.get("operands")
     if not isinstance(lifters, list) or not isinstance(operands, list):
         raise UnreadableQuestionError("a question has no lifters or operands")
-    first, retry, step = value.get("first"), plain["retry"], plain["step"]
+    first = value.get("first")
+    retry, step, edition = (_whole(value, name) for name in ("retry", "step", "edition"))
     if not isinstance(first, dict | None):
         raise UnreadableQuestionError("a question is a retry of something that is no question")
     if retry < 0 or (first is not None) != (retry > 0):
         raise UnreadableQuestionError("a question is no retry of anything, or which one is not said")
-    if step < 0 or bool(plain["plan"]) != (step > 0):
+    if step < 0 or bool(value["plan"]) != (step > 0):
         raise UnreadableQuestionError("a question is a step of no plan, or which one is not said")
-    if plain["edition"] < 1:
+    if edition < 1:
         raise UnreadableQuestionError("a question does not name the edition of its scope")
+    if first is not None:
+        _require_plain(first, FIRST)
+    plain = {name: value[name] for name in _PLAIN}
     return Question(
-        **plain,
+        **plain,  # type: ignore[arg-type]  # each was looked at just now
         lifters=tuple(str(one) for one in lifters),
         operands=tuple(parse_operand(one) for one in operands),
-        first=None if first is None else First(**_plain(first, FIRST)),
+        first=None if first is None else First(**{name: first[name] for name in FIRST}),  # type: ignore[arg-type]  # each was looked at just now
     )
 
 
-def _plain(value: dict[str, JsonValue], names: tuple[str, ...]) -> dict[str, Any]:
-    """These fields, each of the type that it has in a question."""
+def _require_plain(value: dict[str, JsonValue], names: tuple[str, ...]) -> None:
     for name in names:
-        said = value.get(name)
-        if isinstance(said, bool) or not isinstance(said, int if name in _WHOLE else str):
+        if name in _WHOLE:
+            _whole(value, name)
+        elif not isinstance(value.get(name), str):
             raise UnreadableQuestionError(f"a question has no {name}")
-    return {name: value[name] for name in names}
+
+
+def _whole(value: dict[str, JsonValue], name: str) -> int:
+    said = value.get(name)
+    if isinstance(said, bool) or not isinstance(said, int):
+        raise UnreadableQuestionError(f"a question has no {name}")
+    return said
