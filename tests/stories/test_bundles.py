@@ -99,8 +99,8 @@ def add_bob(world: World) -> None:
 def damage(world: World, digest: str, *, namespace: str = "default", **changes: Any) -> None:
     """Edit a stored bundle as an attacker does who can write to the database."""
     named = ", ".join(f"{name} = ?" for name in changes)
-    where = "namespace = ? AND digest = ?"
-    edit(world.store, f"UPDATE bundles SET {named} WHERE {where}", *changes.values(), namespace, digest)  # noqa: S608
+    change = f"UPDATE bundles SET {named} WHERE namespace = ? AND digest = ?"  # noqa: S608 -- names of ours
+    edit(world.store, change, *changes.values(), namespace, digest)
 
 
 def edit_force(world: World, force: InForce) -> None:
