@@ -100,7 +100,7 @@ def damage(world: World, digest: str, *, namespace: str = "default", **changes: 
     """Edit a stored bundle as an attacker does who can write to the database."""
     named = ", ".join(f"{name} = ?" for name in changes)
     where = "namespace = ? AND digest = ?"
-    edit(world.store, f"UPDATE bundles SET {named} WHERE {where}", *changes.values(), namespace, digest)  # noqa: S608
+    edit(world.store, f"UPDATE bundles SET {named} WHERE {where}", *changes.values(), namespace, digest)  # noqa: S608 - each name stands below
 
 
 def edit_force(world: World, force: InForce) -> None:
