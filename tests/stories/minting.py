@@ -226,11 +226,11 @@ class Minting(Aiming):
 
         number = self.means.store.write(work)
         wanted = Renewal(action=done.id, ends=ends, record=number)
-        self.move(had.id, lambda one, now: prolong_credential(one, wanted, now))
+        now = self.move(had.id, lambda one, at: prolong_credential(one, wanted, at))
         if forged.get("leased", True):
-            self.move(had.id, begin_renewal)
+            now = self.move(had.id, begin_renewal)
         row, renewal = forged.get("row", {}), replace(wanted, **forged.get("renewal", {}))
-        return self.move(had.id, lambda one, _: replace(one, version=one.version + 1, renewal=renewal, **row))
+        return forge(self.means.store, now, renewal=renewal, **row)
 
     def renewable(self, row: Credential, *, fence: int = 2, late: float = 0) -> ToRenew:
         """What the broker finds of it."""

@@ -11,7 +11,7 @@ import pytest
 
 from tests.house.tree import ROOT
 from tests.surfaces.cli.installation import PROGRAM, Ended, Installation, Typing
-from tests.surfaces.cli.test_credentials_guide import agrees
+from tests.surfaces.cli.page import agrees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,7 @@ def lines_of(ended: Ended, place: Installation) -> Iterator[list[str]]:
 @pytest.mark.timeout(240)  # four starts of an installation, with the processes of each
 def test_each_command_of_the_guide_prints_what_the_guide_shows(fresh: Installation) -> None:
     reader = Reader(fresh)
-    config = ""
+    config, before, path = "", "", fresh.person
     count = 0
     for block in FENCE.finditer(PAGE):
         match block["kind"], block["name"]:
