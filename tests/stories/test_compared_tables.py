@@ -13,10 +13,11 @@ import pytest
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.adapters.store.sql.schema import METADATA
 from taskbound.adapters.store.sql.sqlite.driver import driver
-from taskbound.core.audit import ActionOutcome
+from taskbound.core.audit import ActionDecided, ActionOutcome, Record, parse_record
 from taskbound.core.audit.events.token import TokenIssued
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action.reconcile import reconcile
+from taskbound.flows.audit.act_rows import ActLedger
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.credential.handing import acknowledge_credential
 from taskbound.flows.credential.marking import open_mark
@@ -184,7 +185,7 @@ def live_acts(store: Store, _: Path) -> None:
             outcome,
             b"{}" if outcome in {"failed", "succeeded"} else None,
         )
-    world.tell(id_of(world.ask(task, arguments={"to": "eve", "amount": 1})), "failed", b"{}")
+    world.tell(id_of(world.ask(task, arguments={"to": "eve", "amount": 1})), "succeeded", b"{}")
     lost = id_of(world.ask(task, arguments={"to": "eve", "amount": 5}))
     world.tell(lost, "unknown", None)
     reconcile(world.means, SPACE, lost, "succeeded", "the bank says so", ANN)
@@ -237,6 +238,31 @@ def differences(path: Path) -> tuple[str, ...]:
 @pytest.mark.parametrize("name", LIVES)
 def test_rows_that_were_not_edited_are_what_the_log_says(lived: dict[str, Path], name: str) -> None:
     assert differences(lived[name]) == ()
+
+
+def test_records_of_one_act_that_two_daemons_wrote_count_in_either_order(lived: dict[str, Path]) -> None:
+    store = SqlStore(lived["acts"], reserve=0)
+    with store.read() as snapshot:
+        records = [parse_record(one.body) for one in snapshot.audit.pending(snapshot.audit.count())]
+        acts = [one.event.act_key for one in records if isinstance(one.event, ActionDecided)]
+        twice = next(one for one in acts if acts.count(one) == 2)
+        actions, rest = list[str](), list[Record]()
+        permits, ends = list[Record](), list[Record]()
+        for one in records:
+            match one.event:
+                case ActionDecided(act_key=key, action=action) if key == twice:
+                    permits.append(one)
+                    actions.append(action)
+                case ActionOutcome(action=action) if action in actions:
+                    ends.append(one)
+                case _:
+                    rest.append(one)
+        assert (len(permits), len(ends)) == (2, 2)
+        ledger = ActLedger(snapshot)
+        for one in (*rest, *reversed(permits), *reversed(ends)):
+            ledger.take(one)
+        assert list(ledger.differences()) == []
+    store.close()
 
 
 EDITS: Final = [

@@ -3,6 +3,9 @@
 1. What policy holds of a retry rests on this: an act that is said to have failed may be tried again.
 2. The acts of a tree of tasks are compared, and forgotten, once its root has ended and nothing of it is open
    or unknown: from then on nothing of it is permitted.
+3. Records of two daemons are read in the order of their numbers, and PostgreSQL numbers a transaction before
+   it waits for the act. So the highest attempt is the last one, and of the outcomes of attempts that were
+   open at once each may have been the last.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ class _Tree:
     open: dict[str, str] = field(default_factory=dict)
     """The act of each action whose outcome is still to come, or unknown."""
     unknown: set[str] = field(default_factory=set)
+    outcomes: dict[str, set[str]] = field(default_factory=dict)
+    """Of each act, the outcomes since it was permitted last (rule 3)."""
     ended: bool = False
 
 
@@ -81,9 +86,11 @@ class ActLedger:
 
     def _permit(self, tree: _Tree, event: ActionDecided, at: int) -> None:
         before = tree.acts.get(event.act_key, ActHistory())
-        tree.acts[event.act_key] = replace(
-            before, attempts=event.attempt, last_action=event.action, last_at=Instant(at)
-        )
+        tree.outcomes[event.act_key] = set()
+        if event.attempt > before.attempts:  # 3
+            tree.acts[event.act_key] = replace(
+                before, attempts=event.attempt, last_action=event.action, last_at=Instant(at)
+            )
         if not event.outcome:
             tree.open[event.action] = event.act_key
 
@@ -95,6 +102,7 @@ class ActLedger:
         if isinstance(event, ActionOutcome):
             if event.after in _HISTORY:
                 tree.acts[key] = replace(act, last_outcome=event.after)
+                tree.outcomes[key].add(event.after)
             if event.after == _UNKNOWN:
                 tree.unknown.add(event.action)
                 return
@@ -103,6 +111,7 @@ class ActLedger:
         if isinstance(event, ActionReconciled):
             others = any(tree.open[one] == key for one in tree.unknown)
             outcome = event.after.removeprefix("reconciled-")
+            tree.outcomes[key] = set()
             tree.acts[key] = act.reconciled(outcome, still_unknown=others)
 
     def _close(self, space: str, root: str) -> None:
@@ -126,7 +135,11 @@ class ActLedger:
             row = self.snapshot.actions.act(space, root, key)
             for what, here, there in (
                 ("number of attempts", row.attempts, told.attempts),
-                ("outcome", row.last_outcome, told.last_outcome),
+                (
+                    "outcome",
+                    {row.last_outcome},
+                    {row.last_outcome} & tree.outcomes[key] or {told.last_outcome},
+                ),
                 ("last attempt", (row.last_action, row.last_at), (told.last_action, told.last_at)),
             ):
                 if here != there:
