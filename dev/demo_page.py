@@ -1,4 +1,4 @@
-"""Puts what `taskbound demo` prints into docs/guides/demo.md, from a real run: `python -m dev.demo_page`."""
+"""Writes the output of `taskbound demo` into the guide and the reference page: `python -m dev.demo_page`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from taskbound.surfaces.cli.demo.page import Page
 from taskbound.surfaces.cli.demo.report import DemoReport
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-PAGE: Final = "docs/guides/demo.md"
-_BEGIN: Final = "```console\n$ taskbound demo\n"
+_BEGIN: Final = "```console\n"
 _END: Final = "```\n"
 _LABEL: Final = slice(3, 12)
 _TEXT: Final = 13
@@ -56,6 +55,14 @@ def render(report: DemoReport) -> str:
     return printed.getvalue()
 
 
+def shown_by_page(report: DemoReport) -> dict[str, str]:
+    """What each page shows of that run: the guide step 4, the reference page all of it."""
+    printed = render(report)
+    _, _, after = printed.partition("\n4  ")
+    step, _, _ = after.partition("\n5  ")
+    return {"docs/guides/demo.md": f"4  {step}", "docs/reference/demo.md": f"$ taskbound demo\n{printed}"}
+
+
 def printed_in(text: str) -> str:
     """The output that stands in the page's text."""
     return text.split(_BEGIN, 1)[1].split(_END, 1)[0]
@@ -82,12 +89,12 @@ def _alike(label: str, text: str) -> str:
 
 
 def main() -> None:
-    """Write the page anew."""
-    page = ROOT / PAGE
-    text = page.read_text(encoding="utf-8")
-    before, rest = text.split(_BEGIN, 1)
-    _, after = rest.split(_END, 1)
-    page.write_text(f"{before}{_BEGIN}{render(run_demo())}{_END}{after}", encoding="utf-8")
+    """Write both pages anew."""
+    for name, shown in shown_by_page(run_demo()).items():
+        page = ROOT / name
+        before, rest = page.read_text(encoding="utf-8").split(_BEGIN, 1)
+        _, after = rest.split(_END, 1)
+        page.write_text(f"{before}{_BEGIN}{shown}{_END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dev.demo_page import PAGE, likeness, printed_in, render
+from dev.demo_page import likeness, printed_in, shown_by_page
 from taskbound.surfaces.cli.demo.report import DemoReport, StepReport
 from tests.house.tree import ROOT
 
@@ -194,11 +194,10 @@ def test_the_thief_passes_alone_and_is_caught_by_an_earlier_checkpoint(report: D
     assert caught.endswith("[log-forked]")
 
 
-def test_the_guide_shows_what_the_demo_prints(report: DemoReport) -> None:
-    page = (ROOT / PAGE).read_text(encoding="utf-8")
-    assert likeness(printed_in(page)) == likeness(render(report)), (
-        f"{PAGE} is old: run `python -m dev.demo_page`"
-    )
+def test_guide_and_reference_page_show_what_the_demo_prints(report: DemoReport) -> None:
+    for name, shown in shown_by_page(report).items():
+        page = (ROOT / name).read_text(encoding="utf-8")
+        assert likeness(printed_in(page)) == likeness(shown), f"{name} is old: run `python -m dev.demo_page`"
 
 
 def test_what_is_kept_can_be_looked_at_and_a_full_directory_is_refused(tmp_path: Path) -> None:
