@@ -12,6 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
+
+from taskbound.adapters.store.postgres import PostgresStore
+from taskbound.adapters.store.postgres.server.driver import SCHEMA
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from tests.memory import memory_folder
@@ -55,7 +59,11 @@ def sqlite_store(path: Path | None = None) -> SqlStore:
 
 
 def edit(store: Store, statement: str, *values: object) -> None:
-    """Change rows of a database as an attacker does who can write to its file: past every trigger."""
+    """Change rows of a database as an attacker does who can write to it; in a file past every trigger."""
+    if isinstance(store, PostgresStore):
+        with psycopg.connect(store._url, user="owner", options=f"-c search_path={SCHEMA}") as server:  # noqa: SLF001 - as below
+            assert server.execute(statement.replace("?", "%s").encode(), values).rowcount >= 1
+        return
     assert isinstance(store, SqlStore)
     path = store._files.path  # noqa: SLF001 - the file is no secret from its attacker
     with closing(driver.connect(path, isolation_level=None)) as connection:
