@@ -122,7 +122,7 @@ class Ground:
         return Tasks(self.means, self.views, Deliveries(self.means)).start(order, _ANN)
 
     def policies_of(self, engine: PolicyEngine) -> Policies:
-        """Policies of which this engine is all."""
+        """Policies that have this engine and nothing else."""
         made = Policies(self.means.store, CedarLanguage(), base_bundle())
         made.base = engine
         return made

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.house.tree import ROOT
 from tests.surfaces.cli.installation import PROGRAM, Ended, Installation, Typing
-from tests.surfaces.cli.page import agrees
+from tests.surfaces.cli.page import FENCE, agrees, guide
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGE = (ROOT / "docs/guides/first-use.md").read_text(encoding="utf-8").partition("\n## What next\n")[0]
-FENCE = re.compile(r"^```(?P<kind>\w*)(?: (?P<name>\S+))?\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGE = guide("first-use.md").partition("\n## What next\n")[0]
 PROMPTS = ("go on: ", "go on: ", "project) ", "[y/N] ", "The code: ")
 
 

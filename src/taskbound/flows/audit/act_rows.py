@@ -85,11 +85,11 @@ class ActLedger:
                 pass
 
     def _permit(self, tree: _Tree, event: ActionDecided, at: int) -> None:
-        before = tree.acts.get(event.act_key, ActHistory())
+        before = tree.acts.get(event.act_key)
         tree.outcomes[event.act_key] = set()
-        if event.attempt > before.attempts:  # 3
+        if before is None or event.attempt > before.attempts:  # 3
             tree.acts[event.act_key] = replace(
-                before, attempts=event.attempt, last_action=event.action, last_at=Instant(at)
+                before or ActHistory(), attempts=event.attempt, last_action=event.action, last_at=Instant(at)
             )
         if not event.outcome:
             tree.open[event.action] = event.act_key

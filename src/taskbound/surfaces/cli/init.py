@@ -377,7 +377,7 @@ def _activate(session: Session, name: str) -> str:
         if session.yes or session.screen.json or not session.screen.interactive:
             return agent.state
         session.screen.line(
-            "Look it up there, in another window: this shows that somebody can watch the agent."
+            "Look it up there, in another window: this shows that the agent's monitor reaches you."
         )
         return take_code(session, agent, "The code:", "taskbound init").state
     return activate_agent(session, name, "").state
