@@ -117,6 +117,22 @@ class Tiers:
             items[:] = kept
 
 
+class Order:
+    """Puts first what starts processes: a long file at the end would run alone."""
+
+    FIRST: Final = (
+        "tests/house",
+        "tests/wiring",
+        "tests/surfaces",
+        "tests/stories",
+        "tests/adapters/targets",
+    )
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Order the files; tests of one file stay in their order."""
+        items.sort(key=lambda item: not item.nodeid.startswith(self.FIRST))
+
+
 class Progress:
     """What a whole run prints, and what it leaves for `dev/suite.py` to run again.
 
@@ -233,6 +249,8 @@ def begin(config: pytest.Config) -> None:
         config.option.all = True  # xdist hands it on to each worker with the other options
     if not config.option.all:
         config.pluginmanager.register(Tiers(read_late()), "tiers")
+    if config.option.record is not None:
+        config.pluginmanager.register(Order(), "order")
     if hands_out and config.option.record is not None:
         config.pluginmanager.register(Progress(config, config.option.record), "progress")
 

@@ -13,7 +13,6 @@ from taskbound.ports.audit import PendingRecord
 from tests.stories.feeding import Course, Told, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.postgres import Server
@@ -23,25 +22,21 @@ COUNT = 2_000
 """Of the 100,000 of dev/soak."""
 
 
-@pytest.fixture
-def shared(server: Server) -> Iterator[list[PostgresStore]]:
+def course(server: Server, count: int = COUNT, seed: int = 1) -> Told:
+    """One course of events in a database of its own: a writer opens its chain there once."""
     name = server.database()
     opened = [PostgresStore(server.url(name)) for _ in range(WRITERS + WATCHERS)]
-    yield opened
-    for one in opened:
-        one.close()
-    server.drop(name)
-
-
-def course(shared: list[PostgresStore], count: int = COUNT, seed: int = 1) -> Told:
-    return run(Course(writers=shared[WATCHERS:], watchers=shared[:WATCHERS], count=count, seed=seed))
+    try:
+        return run(Course(writers=opened[WATCHERS:], watchers=opened[:WATCHERS], count=count, seed=seed))
+    finally:
+        for one in opened:
+            one.close()
+        server.drop(name)
 
 
 @pytest.mark.soak
-def test_t7_k20_nothing_is_missed_however_commits_are_ordered_and_answers_are_lost(
-    shared: list[PostgresStore],
-) -> None:
-    told = course(shared)
+def test_t7_k20_nothing_is_missed_however_commits_are_ordered_and_answers_are_lost(server: Server) -> None:
+    told = course(server)
     assert (len(told.committed), told.missed()) == (COUNT, 0)
     assert told.held > COUNT / 100, "commits came in another order than they began"
     assert told.lost > COUNT / 100
@@ -50,7 +45,7 @@ def test_t7_k20_nothing_is_missed_however_commits_are_ordered_and_answers_are_lo
 
 
 def test_t7_a_feed_that_goes_by_numbers_alone_misses_some(
-    shared: list[PostgresStore], monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def all_there_are(self: PostgresAudit, number: int, limit: int) -> tuple[PendingRecord, ...]:
         found = self._link.rows(
@@ -60,7 +55,7 @@ def test_t7_a_feed_that_goes_by_numbers_alone_misses_some(
 
     monkeypatch.setattr("tests.stories.feeding.DEADLINE", 1.0)
     monkeypatch.setattr(PostgresAudit, "following", all_there_are)
-    assert any(course(shared, 600, seed).missed() for seed in range(20)), "a course that sees what it is for"
+    assert any(course(server, 600, seed).missed() for seed in range(20)), "a course that sees what it is for"
 
 
 def test_t7_beside_one_writer_of_a_file_nothing_is_missed(tmp_path: Path) -> None:

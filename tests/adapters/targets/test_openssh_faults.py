@@ -39,6 +39,8 @@ SHORT = 2.0
 PIECES = (1, 9, 10, 11, 12, 40)
 """Of what a client sends: its login has some ten, and each line one. The last is never reached."""
 HOWS: tuple[How, ...] = ("before", "after", "stuck")
+ALL_MET = {TargetUnreachedError.code, TargetUnavailableError.code, ""}
+"""What cuts between them show: not sent, unknown, done."""
 
 
 @pytest.fixture(scope="module")
@@ -318,21 +320,24 @@ def test_i01_i04_a_call_that_was_cut_off_anywhere_is_gone_on_with_and_shows_noth
     host: Host, how: How
 ) -> None:
     met = set[str]()
-    for piece in PIECES:
-        order = host.order()
-        with CuttingPort(host.sshd.port) as way:
-            target = host.target(host.place(way.port))
-            way.after(piece, how)
-            with outcome(met):
-                target.mint(order, host.kind, patience=SHORT)
-            if TargetUnreachedError.code in met and piece == PIECES[0]:
-                assert host.target().look(order.name, patience=PATIENCE) == NOTHING
-            way.after(1, how)
-            with outcome(met):
-                target.revoke(order.name, ends=host.ends, patience=SHORT)
-            assert isinstance(target.revoke(order.name, ends=host.ends, patience=PATIENCE), Gone)
-        assert host.target().look(order.name, patience=PATIENCE) == NOTHING
-    assert met == {TargetUnreachedError.code, TargetUnavailableError.code, ""}
+    for patience in (SHORT, PATIENCE):  # on a busy machine a login alone may take the short one
+        for piece in PIECES:
+            order = host.order()
+            with CuttingPort(host.sshd.port) as way:
+                target = host.target(host.place(way.port))
+                way.after(piece, how)
+                with outcome(met):
+                    target.mint(order, host.kind, patience=patience)
+                if TargetUnreachedError.code in met and piece == PIECES[0]:
+                    assert host.target().look(order.name, patience=PATIENCE) == NOTHING
+                way.after(1, how)
+                with outcome(met):
+                    target.revoke(order.name, ends=host.ends, patience=patience)
+                assert isinstance(target.revoke(order.name, ends=host.ends, patience=PATIENCE), Gone)
+            assert host.target().look(order.name, patience=PATIENCE) == NOTHING
+        if met == ALL_MET:
+            break
+    assert met == ALL_MET
 
 
 @contextlib.contextmanager
