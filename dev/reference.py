@@ -87,8 +87,11 @@ for name in sorted(set(sys.modules) - before):
 """
 
 
-FOREIGN = frozenset(f"taskbound.sdk.tool.{name}" for name in ("langchain", "openai_agents", "pydantic_ai"))
-"""What stands on a framework of agents, which is in an environment of its own; no error class is there."""
+FOREIGN = frozenset(
+    f"taskbound.sdk.{name}"
+    for name in ("tool.langchain", "tool.openai_agents", "tool.pydantic_ai", "verify.fastmcp")
+)
+"""Modules that need a library which the default tier does not install; none defines an error."""
 
 
 def load_all() -> tuple[str, ...]:

@@ -19,8 +19,6 @@ RULES: dict[str, Rule] = {
     "no-any": shape.no_any,
     "no-exit": shape.no_exit,
     "page-budget": shape.page_budget,
-    "words-are-files": words.words_are_files,
-    "tests-mirror-rooms": words.tests_mirror_rooms,
     "no-empty-names": words.no_empty_names,
     "tests-are-sentences": words.tests_are_sentences,
     "no-mocks-or-sleeps": words.no_mocks_or_sleeps,

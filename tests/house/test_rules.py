@@ -58,8 +58,6 @@ PLANTED = [
     ),
     ("page-budget", "ARCHITECTURE.md", "x\n" * 201, "x\n" * 200),
     ("page-budget", "AGENTS.md", "x " * 600, "x " * 599),
-    ("words-are-files", "src/taskbound/core/gadget.py", "", None),
-    ("words-are-files", "src/taskbound/adapters/store/sql/gadget.py", "", None),
     ("no-empty-names", "src/taskbound/flows/scope_utils.py", "", None),
     ("no-empty-names", "tests/helpers.py", "", None),
     ("no-empty-names", FLOW, "class ScopeManager: ...\n", "class Scopes: ...\n"),
@@ -158,7 +156,6 @@ def test_each_rule_finds_what_breaks_it_and_nothing_else(
 
 def test_every_rule_is_seen_to_find_something() -> None:
     elsewhere = {
-        "tests-mirror-rooms",
         "lock-is-current",
         "npm-lock-is-current",
         "dependencies-have-a-line",
@@ -167,21 +164,6 @@ def test_every_rule_is_seen_to_find_something() -> None:
         "no-machine-paths",
     }
     assert {rule for rule, *_ in PLANTED} | elsewhere == set(RULES)
-
-
-def test_a_word_of_the_glossary_may_name_a_file(tmp_path: Path) -> None:
-    plant(tmp_path, "docs/glossary.md", "| **scope** | what a task may do |\n")
-    plant(tmp_path, CORE, "")
-    plant(tmp_path, "tests/core/test_scope_money.py", "")
-    plant(tmp_path, "tests/core/test_scope.py", "")
-    assert list(RULES["words-are-files"](tmp_path)) == []
-    assert list(RULES["tests-mirror-rooms"](tmp_path)) == []
-
-
-def test_a_test_file_of_a_room_that_is_named_by_no_module_is_found(tmp_path: Path) -> None:
-    plant(tmp_path, CORE, "")
-    plant(tmp_path, "tests/core/test_scopes.py", "")
-    assert [one.name for one in RULES["tests-mirror-rooms"](tmp_path)] == ["scopes"]
 
 
 def test_a_path_of_this_machine_is_found_in_any_file(tmp_path: Path) -> None:

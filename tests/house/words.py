@@ -1,15 +1,13 @@
-"""Rules about names: words are file names, and names that say nothing are not used."""
+"""Rules about names: those that say nothing are not used, and tests are sentences."""
 
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.house.tree import Finding, files, functions, nodes, relative, syntax
 
-GLOSSARY = "docs/glossary.md"
 EMPTY_WORDS = frozenset(
     {
         "base", "common", "handler", "handlers", "helper", "helpers", "manager", "managers",
@@ -19,61 +17,6 @@ EMPTY_WORDS = frozenset(
 EMPTY_ENDINGS = ("Base", "Handler", "Helper", "Helpers", "Manager", "Util", "Utils")
 EMPTY_VERBS = ("process_", "validate_", "check_")
 FEWEST_WORDS_OF_A_SENTENCE = 3
-
-_PACKAGE = "src/taskbound"
-_MIRRORED_ROOMS = ("core", "ports", "flows", "wire")
-_GLOSSARY_ROW = re.compile(r"^\| \*\*([a-z]+)\*\* \|", re.MULTILINE)
-
-
-def glossary(root: Path) -> frozenset[str]:
-    """The words of the glossary's table."""
-    page = root / GLOSSARY
-    return (
-        frozenset(_GLOSSARY_ROW.findall(page.read_text(encoding="utf-8"))) if page.exists() else frozenset()
-    )
-
-
-def words_are_files(root: Path) -> Iterator[Finding]:
-    """In the rooms with one file a word, every file or folder is named by a word of the glossary."""
-    words = glossary(root)
-    for room in _rooms(root):
-        for one in sorted(room.iterdir()):
-            if one.name.startswith(("_", ".")) or not (one.is_dir() or one.suffix == ".py"):
-                continue
-            if one.stem not in words:
-                yield Finding(
-                    rule="words-are-files",
-                    path=relative(one, root),
-                    name=one.stem,
-                    sentence=f"`{one.stem}` is no word of {GLOSSARY}: put the code into its word's file",
-                )
-
-
-def _rooms(root: Path) -> Iterator[Path]:
-    for name in ("core", "ports", "flows"):
-        if (root / _PACKAGE / name).is_dir():
-            yield root / _PACKAGE / name
-    store = root / _PACKAGE / "adapters" / "store"
-    if store.is_dir():
-        yield from sorted(one for one in store.iterdir() if one.is_dir() and not one.name.startswith("_"))
-
-
-def tests_mirror_rooms(root: Path) -> Iterator[Finding]:
-    """A test file of a room is named by the module that it is about."""
-    for room in _MIRRORED_ROOMS:
-        folder, source = root / "tests" / room, root / _PACKAGE / room
-        if not (folder.is_dir() and source.is_dir()):
-            continue
-        modules = {one.stem for one in source.iterdir() if not one.name.startswith((".", "__"))}
-        for one in sorted(folder.glob("test_*.py")):
-            subject = one.stem.removeprefix("test_")
-            if not any(subject == name or subject.startswith(f"{name}_") for name in modules):
-                yield Finding(
-                    rule="tests-mirror-rooms",
-                    path=relative(one, root),
-                    name=subject,
-                    sentence=f"name it `test_` and a module of {_PACKAGE}/{room}, then its aspect",
-                )
 
 
 def no_empty_names(root: Path) -> Iterator[Finding]:
