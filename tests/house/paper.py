@@ -17,6 +17,7 @@ from tests.house.tree import Finding, files, relative
 
 LOCKS = {
     "requirements/demo.txt": ("server", "demo", "build"),
+    "requirements/docs.txt": (),
     "requirements/frameworks.txt": (),
     "requirements/dev.txt": ("server", "postgres", "demo", "dev"),
     "requirements/test.txt": ("server", "postgres", "demo", "test"),

@@ -80,26 +80,31 @@ def no_machine_paths(root: Path, *, own: frozenset[str] | None = None) -> Iterat
 def links_resolve(root: Path) -> Iterator[Finding]:
     """Every relative link of a page leads to a file of the tree, and to a heading of it."""
     for path in files(root, ".md"):
-        prose = _without_code(path.read_text(encoding="utf-8"))
-        for number, line in enumerate(prose.splitlines(), start=1):
-            for target in (one[1] or one[2] for one in _LINK.finditer(line)):
-                if re.match(r"[a-z][a-z0-9+.-]*:", target):
-                    continue
-                place, _, anchor = target.partition("#")
-                page = path if not place else (path.parent / place)
-                if not page.exists():
-                    sentence = f"the link to `{target}` leads nowhere: mend it"
-                elif anchor and page.suffix == ".md" and anchor not in _anchors(page):
-                    sentence = f"the page has no heading `#{anchor}`: mend the link to `{target}`"
-                else:
-                    continue
-                yield Finding(
-                    rule="links-resolve",
-                    path=relative(path, root),
-                    line=number,
-                    name=target,
-                    sentence=sentence,
-                )
+        for number, target in relative_links(path):
+            place, _, anchor = target.partition("#")
+            page = path if not place else (path.parent / place)
+            if not page.exists():
+                sentence = f"the link to `{target}` leads nowhere: mend it"
+            elif anchor and page.suffix == ".md" and anchor not in _anchors(page):
+                sentence = f"the page has no heading `#{anchor}`: mend the link to `{target}`"
+            else:
+                continue
+            yield Finding(
+                rule="links-resolve",
+                path=relative(path, root),
+                line=number,
+                name=target,
+                sentence=sentence,
+            )
+
+
+def relative_links(page: Path) -> Iterator[tuple[int, str]]:
+    """The line and target of each link and picture of a page, other than those with a scheme."""
+    prose = _without_code(page.read_text(encoding="utf-8"))
+    for one in _LINK.finditer(prose):
+        target = one[1] or one[2]
+        if not re.match(r"[a-z][a-z0-9+.-]*:", target):
+            yield prose.count("\n", 0, one.end()) + 1, target
 
 
 def _without_code(text: str) -> str:

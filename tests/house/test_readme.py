@@ -2,22 +2,9 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from tests.house.tree import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-INDEX = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
-PAGES = sorted(
-    one.relative_to(ROOT / "docs").as_posix()
-    for folder in ("guides", "walks")
-    for one in (ROOT / "docs" / folder).glob("*.md")
-)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_every_guide_and_walk_is_in_the_index(page: str) -> None:
-    assert f"]({page})" in INDEX
 
 
 def test_the_readme_has_two_commands_and_ten_lines_of_use() -> None:

@@ -126,6 +126,7 @@ PLANTED = [
     ("no-stray-hosts", "docs/a.md", f"see https://{ADDRESS}/x\n", "see http://127.0.0.1:8700/x\n"),
     ("no-stray-hosts", FLOW, f'x = "{HOST}"\n', "x = action" + ".dev\n"),
     ("links-resolve", "docs/a.md", "[b](b.md)\n", "`[b](b.md)`\n"),
+    ("links-resolve", "docs/a.md", "![a\nb](b.svg)\n", "`![a`\n`b](b.svg)`\n"),
     ("links-resolve", "docs/a.md", "# One\n[b](#two)\n", "# Two\n[b](#two)\n"),
     ("changes-are-named", "changes/fix.md", "Mended.\n", None),
     ("changes-are-named", "changes/002.fixed.md", "", "Mended.\n"),
