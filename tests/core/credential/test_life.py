@@ -443,10 +443,11 @@ class Life(RuleBasedStateMachine):
         fence, ends, _ = self.told.pop()
         if self.there and how in {"lost", "told"}:
             self.there_until = max(self.there_until, ends)
+        if how == "lost":  # the daemon hears nothing of it, whatever became of the row meanwhile
+            return
         tell = {"told": renew_credential, "trouble": failed, "refused": kept}
         try:
-            if how != "lost":
-                self.row = tell[how](self.row, fence, self.now)
+            self.row = tell[how](self.row, fence, self.now)
         except (LeaseLostError, NotRenewableError, WrongStateError):
             return
         assert self.row.state is S.ACTIVE
