@@ -3,13 +3,28 @@ from __future__ import annotations
 import os
 import resource
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from taskbound.adapters.keys.broker_key import ask_broker_key
 from taskbound.adapters.keys.socket import SocketSigner
+from taskbound.adapters.upstream.egress.key import ask_key
+from taskbound.core.errors import UnavailableError
 from taskbound.ports.signer import SignerUnavailableError
-from taskbound.wiring.child import SignerChild
+from taskbound.wiring.child import (
+    BrokerChild,
+    BrokerNotStartedError,
+    Child,
+    EgressChild,
+    EgressNotStartedError,
+    SignerChild,
+    explain_silence,
+)
 from taskbound.wiring.home import make_home
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ORIGIN = "example.com/log"
 
@@ -140,3 +155,31 @@ def test_one_that_was_left_is_started_no_more(home: Path) -> None:
     with pytest.raises(SignerUnavailableError, match="its daemon is ending"):
         child.start()
     assert child.pid == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "ask"),
+    [("egress", EgressNotStartedError, ask_key), ("broker", BrokerNotStartedError, ask_broker_key)],
+)
+def test_command_that_waits_for_an_egress_or_broker_says_why_it_did_not_start(
+    home: Path, name: str, error: type[UnavailableError], ask: Callable[..., str]
+) -> None:
+    def make() -> Child:
+        daemon = home / "run" / "daemon.sock"
+        if name == "egress":
+            return EgressChild(home, daemon, level="info")
+        return BrokerChild(home, daemon, words=(), level="info")
+
+    (home / name).mkdir()
+    (home / name).chmod(0o755)
+    child = make()
+    with pytest.raises(error) as logged:
+        child.start()
+    with pytest.raises(error) as told, explain_silence(child.socket, error):
+        ask(child.socket, patience=0.0)
+    assert told.value.message == logged.value.message
+    assert str(home / name) in told.value.message
+    make()  # of the next daemon, which has not tried yet
+    with pytest.raises(UnavailableError, match="answers at") as silent, explain_silence(child.socket, error):
+        ask(child.socket, patience=0.0)
+    assert not isinstance(silent.value, error)

@@ -14,6 +14,8 @@ Each is a process of its own, and under the same user it is no boundary against 
 5. Once its daemon ends none is started any more, and one that is just starting is ended at once: it has
    nothing to bring to an end, and may never say that it is ready.
 6. What listens to the network is started where the daemon was told where; nobody waits for it.
+7. Why it does not start stands in a file beside its socket until it starts or its daemon does: a command that
+   waits for it says so (`explain_silence`).
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import UnavailableError
@@ -33,7 +36,7 @@ from taskbound.ports.signer import SignerUnavailableError
 from taskbound.wiring.home import SOCKET_LIMIT, place_socket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -41,6 +44,7 @@ _log = logging.getLogger(__name__)
 _PATIENCE: Final = 10.0
 _LONGEST_PATIENCE: Final = 80.0
 """Seconds that one may take until it is ready, the first time and at most (rule 3)."""
+_LINE: Final = 1024
 _ENDING: Final = 5.0
 _PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
@@ -101,6 +105,7 @@ class Child(ABC):
         self._again = 0.0
         self._patience = patience
         self.socket = place_socket(home).with_name(f"{name}.sock")
+        self._note()
         if len(os.fsencode(self.socket)) > SOCKET_LIMIT:  # `daemon.sock` is as long
             raise ValueError(f"INVARIANT: the {name}'s socket fits where the daemon's does")
 
@@ -119,10 +124,11 @@ class Child(ABC):
             return
         if self._elapsed() >= self._again or self._left:
             self._trouble = self._try()
+            self._note()
             self._pause = min(max(_PAUSE, 2 * self._pause), _LONGEST_PAUSE) if self._trouble else 0.0
             self._again = self._elapsed() + self._pause
         if self._trouble:
-            raise self._error(f"the {self._name} does not start: {self._trouble}")
+            raise self._error(self._told_trouble)
 
     def leave(self) -> None:
         """Have none started any more (rule 5); from any thread. One that runs is ended by `stop`."""
@@ -166,6 +172,20 @@ class Child(ABC):
         if self._process is None or trouble:
             return trouble
         return slow or said or f"it ended with status {self._process.returncode}"
+
+    def _note(self) -> None:
+        """Keep why it does not start, or take away why an earlier one did not (rule 7)."""
+        note = _note_of(self.socket)
+        with suppress(OSError):  # the log has it too
+            note.unlink(missing_ok=True)
+            if self._trouble:
+                descriptor = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    file.write(f"{self._told_trouble}\n")
+
+    @property
+    def _told_trouble(self) -> str:
+        return f"the {self._name} does not start: {self._trouble}"
 
     def _slower(self) -> str:
         """Why one that is not ready yet counts as failed; the next one gets longer (rule 3)."""
@@ -305,6 +325,28 @@ class ApiChild(Child):
 
     def _words(self) -> list[str]:
         return ["--daemon", str(self._daemon), *self._told, "--log-level", self._level]
+
+
+@contextmanager
+def explain_silence(socket: Path, error: type[UnavailableError]) -> Iterator[None]:
+    """Say why the process of this socket did not start, where its daemon noted that (rule 7).
+
+    Raises:
+        UnavailableError: As `error`, in place of one that says only that no process answers.
+    """
+    try:
+        yield
+    except UnavailableError as silence:
+        try:
+            with _note_of(socket).open("rb") as note:
+                line = note.read(_LINE).decode("utf-8", "replace").split("\n", 1)[0]
+        except OSError:
+            raise silence from None
+        raise error(line) from silence
+
+
+def _note_of(socket: Path) -> Path:
+    return socket.with_suffix(".failed")
 
 
 def _hear(descriptor: int, patience: float) -> str | None:

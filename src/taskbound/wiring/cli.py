@@ -284,18 +284,25 @@ def _seal(place: Place, value: str, binding: Binding) -> str:
     """Seal a value to the key that the egress shows."""
     from taskbound.adapters.keys.sealing import seal  # noqa: PLC0415 -- as above
     from taskbound.adapters.upstream.egress.key import ask_key  # noqa: PLC0415 -- as above
+    from taskbound.wiring.child import EgressNotStartedError, explain_silence  # noqa: PLC0415 -- as above
 
-    return seal(value, binding, public=ask_key(_egress_of(place)))
+    path = _egress_of(place)
+    with explain_silence(path, EgressNotStartedError):
+        public = ask_key(path)
+    return seal(value, binding, public=public)
 
 
 def _seal_admin(place: Place, value: str, binding: Binding) -> str:
     """Seal an admin access to the key that the broker shows."""
     from taskbound.adapters.keys.broker_key import ask_broker_key  # noqa: PLC0415 -- as above
     from taskbound.adapters.keys.sealing import seal  # noqa: PLC0415 -- as above
+    from taskbound.wiring.child import BrokerNotStartedError, explain_silence  # noqa: PLC0415 -- as above
     from taskbound.wiring.home import find_socket  # noqa: PLC0415 -- as above
 
     path = place.broker or find_socket(place.home).with_name("broker.sock")
-    return seal(value, binding, public=ask_broker_key(path))
+    with explain_silence(path, BrokerNotStartedError):
+        public = ask_broker_key(path)
+    return seal(value, binding, public=public)
 
 
 def _make_key() -> str:

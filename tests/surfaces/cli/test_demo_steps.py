@@ -21,6 +21,7 @@ from taskbound.core.audit import (
     verify_export,
 )
 from taskbound.core.errors import DeniedError
+from taskbound.surfaces.cli.demo.agent import Agent
 from taskbound.surfaces.cli.demo.page import Page
 from taskbound.surfaces.cli.demo.parts import PartMissingError, find_payments
 from taskbound.surfaces.cli.demo.report import DemoReport, StepReport
@@ -206,3 +207,13 @@ def test_the_wheel_brings_the_payments_server_and_an_editable_install_copies_not
     pages = {"guides/first-use.md", "guides/demo.md", "reference/settings.md", "reference/scope.md"}
     assert {f"taskbound/docs/{one}" for one in pages} <= set(names["wheel"])
     assert not any(one.startswith("taskbound/") for one in names["editable"])
+
+
+def test_process_that_has_the_number_of_a_gateway_since_is_not_killed(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as other:
+        note.write_text(str(other.pid), encoding="ascii")
+        assert Agent(["gateway"], note=note, errors=io.StringIO()).kill() == other.pid
+        assert other.stdin is not None
+        other.stdin.close()
+        assert other.wait() == 0

@@ -128,6 +128,15 @@ def test_a_persons_act_is_refused_from_beneath_a_run(place: Installation) -> Non
     assert place.status().stopped is False
 
 
+TYPED = """
+import os, sys
+from taskbound.surfaces.cli.app import run
+from taskbound.wiring.cli import make_plugs
+for act in sys.argv[1:]:
+    run(act.split(), make_plugs(os.environ))
+"""  # one process for all of them: each start of the program takes seconds on a busy machine
+
+
 def test_command_line_s_own_act_is_refused_and_recorded_from_beneath_a_run(place: Installation) -> None:
     config = place.root / "config.json"
     config.write_text('{"mcpServers": {"a": {"command": "x"}}}', encoding="utf-8")
@@ -146,8 +155,7 @@ def test_command_line_s_own_act_is_refused_and_recorded_from_beneath_a_run(place
         "db upgrade --store postgresql:///nowhere": "db:upgrade",
     }
     recorded = list(acts.values())
-    script = " ; ".join(f'"$@" {act}' for act in acts)
-    ended = place.ended(*words(place, "/bin/sh", "-c", script, "sh", *PROGRAM))
+    ended = place.ended(*words(place, sys.executable, "-P", "-c", TYPED, *acts))
     assert ended.err.count("[not-outside]") == len(acts), ended
     assert (config.read_bytes(), kept(place.home), place.status().pid) == (gated, (str(config),), daemon)
     refused: list[str] = []

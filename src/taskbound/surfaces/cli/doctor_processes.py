@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 
 _PROC: Final = Path("/proc")
-_OURS: Final = frozenset({"demo", "gateway", "init", "try", "upstream"})
-"""Commands of ours that start servers: the gateway, and those that look at them."""
+_OURS: Final = frozenset({"demo", "egress", "gateway", "init", "try", "upstream"})
+"""Commands of ours that start servers: the gateway, the egress, and those that look at them."""
 _CLI: Final = "taskbound.wiring.cli"
 _EGRESS: Final = "taskbound.wiring.egress"
 _WITH_VALUE: Final = frozenset({"-W", "-X"})
@@ -143,25 +143,38 @@ def _is_ours(pid: int, running: Mapping[int, _Process]) -> bool:
     while pid in running and pid not in seen:
         seen.add(pid)
         one = running[pid]
-        if _starts_servers(one.words):
+        if verb_of(one.words) in _OURS:
             return True
         pid = one.parent
     return False
 
 
-def _starts_servers(words: tuple[str, ...]) -> bool:
-    """Whether a command is one of ours that starts servers: a program, a script or a module of that name."""
+def verb_of(words: tuple[str, ...]) -> str:
+    """The command of ours that a command line runs, `egress` for the egress; empty for another program."""
     at = 1
     while words[at : at + 1] and words[at].startswith("-") and words[at] != "-m":
         at += 2 if words[at] in _WITH_VALUE else 1
     if words[at : at + 1] == ("-m",):
         module, verb = words[at + 1 : at + 2], words[at + 2 : at + 3]
-        return module == (_EGRESS,) or (module == (_CLI,) and verb != () and verb[0] in _OURS)
-    return any(
-        Path(words[place]).name == "taskbound" and words[place + 1] in _OURS
-        for place in (0, at)
-        if place + 1 < len(words)
-    )
+        if module == (_EGRESS,):
+            return "egress"
+        return verb[0] if module == (_CLI,) and verb else ""
+    for place in (0, at):
+        if place + 1 < len(words) and Path(words[place]).name == "taskbound":
+            return words[place + 1]
+    return ""
+
+
+def words_of(pid: int, *, proc: Path = _PROC) -> tuple[str, ...]:
+    """The command line of a process, with the program that it really is in the first place.
+
+    Raises:
+        OSError: The process has ended, or the system does not show it.
+        IndexError: It has no command line.
+    """
+    folder = proc / str(pid)
+    words = (folder / "cmdline").read_bytes().split(b"\0")[:-1]
+    return (_link(folder / "exe") or os.fsdecode(words[0]), *map(os.fsdecode, words[1:]))
 
 
 def _processes() -> Iterator[_Process]:
@@ -171,12 +184,11 @@ def _processes() -> Iterator[_Process]:
             if _account(folder) != os.geteuid():
                 continue
             name, _, fields = (folder / "stat").read_bytes().rpartition(b")")
-            words = (folder / "cmdline").read_bytes().split(b"\0")[:-1]
             yield _Process(
                 pid=int(folder.name),
                 parent=int(fields.split()[1]),
                 name=os.fsdecode(name.partition(b"(")[2]),
-                words=(_link(folder / "exe") or os.fsdecode(words[0]), *map(os.fsdecode, words[1:])),
+                words=words_of(int(folder.name)),
                 directory=_link(folder / "cwd"),
             )
 

@@ -61,6 +61,7 @@ def raise_for(session: Session, left: Sequence[Left]) -> None:
 def put_back(session: Session) -> None:
     """Put every rewritten configuration back; one that can't be holds up no other."""
     if kept(session.place.home):
+        session.require_outside(UndoInit())  # a daemon that is started just now knows no gateway yet
         session.ask(UndoInit(), Done)  # 2
     done = undo(session.place.home, session.confirm)
     if session.screen.json:
@@ -77,6 +78,7 @@ def forget_originals(session: Session) -> None:
     paths = kept(session.place.home)
     if not paths:
         raise NoUndoError("no original of a configuration is kept")
+    session.require_outside(ForgetOriginals())
     session.screen.fields([("kept originals of", paths)])
     session.confirm("Take them away? The configurations can't be put back after that.")
     session.ask(ForgetOriginals(), Done)  # 2

@@ -95,13 +95,13 @@ class Session:
         return self.client().ask(ask, kind, patience=patience)
 
     def require_outside(self, ask: Ask) -> None:
-        """Go on only outside of every `taskbound run`: the command itself carries out what follows.
+        """Go on only outside of every `taskbound run`, gateway and egress: the command acts by itself.
 
         Args:
             ask: Names the act: a daemon that runs refuses it too, and records that.
 
         Raises:
-            DeniedError: This process stands beneath a run.
+            DeniedError: This process stands beneath one.
         """
         try:
             self.plugs.require_outside(self.place)

@@ -21,14 +21,14 @@ _PAUSE: Final = 0.05
 _CHUNK: Final = 65_536
 
 
-def ask_key(path: Path) -> str:
+def ask_key(path: Path, *, patience: float = _PATIENCE) -> str:
     """The public key that the egress at this socket shows, as base64url.
 
     Raises:
         EgressUnavailableError: None answers.
         EgressRefusedError: It does not speak to this account.
     """
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + patience
     while True:
         try:
             return _ask(path)

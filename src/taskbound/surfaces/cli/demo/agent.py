@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final, TextIO
@@ -11,6 +10,7 @@ import mcp_types
 from mcp import ClientSession, MCPError, StdioServerParameters, stdio_client
 
 from taskbound.core.dataclass import dataclass
+from taskbound.ports.process import send_signal, started_of
 from taskbound.wire.mcp.era import DECISION_KEY, IDEMPOTENCY_KEY
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Agent:
         self._errors = errors
         self._stack = AsyncExitStack()
         self._session: ClientSession | None = None
+        self._started = 0
 
     async def open(self) -> None:
         """Start the gateway and shake hands."""
@@ -63,6 +64,7 @@ class Agent:
             session = ClientSession(read, write, _PATIENCE, client_info=info)
             self._session = await self._stack.enter_async_context(session)
             await self._session.initialize()
+            self._started = started_of(self._number())  # it answers, so the number is its own
         except BaseException:
             await self._stack.aclose()
             raise
@@ -108,9 +110,12 @@ class Agent:
 
     def kill(self) -> int:
         """Kill the gateway as a crash would (SIGKILL); its process id."""
-        number = int(self._note.read_text(encoding="ascii"))
-        os.kill(number, signal.SIGKILL)
+        number = self._number()
+        send_signal((number, self._started), signal.SIGKILL)
         return number
+
+    def _number(self) -> int:
+        return int(self._note.read_text(encoding="ascii"))
 
 
 def _code_of(data: object) -> str:
