@@ -13,5 +13,14 @@ def test_the_readme_has_two_commands_and_ten_lines_of_use() -> None:
     assert len(use) == 10
 
 
+def test_readme_is_at_most_400_words() -> None:
+    assert len(README.split()) <= 400
+
+
+@pytest.mark.parametrize("page", [one for one in PAGES if one.startswith("guides/")])
+def test_guide_is_at_most_1500_words(page: str) -> None:
+    assert len((ROOT / "docs" / page).read_text(encoding="utf-8").split()) <= 1500
+
+
 def blocks() -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
