@@ -1,6 +1,7 @@
 """Whether this process stands beneath a `taskbound run`, for acts that need no daemon.
 
-1. The runs of this boot that the store knows decide, by pid and start time, ended or not.
+1. The runs of this boot that the store knows decide, by pid and start time, ended or not, and what a
+   daemon saw beneath them (`surfaces.api.insiders`, rule 7).
 2. Where the store can't be read, the mark that `run` leaves in the environment of its command decides. A
    command can remove the mark.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskbound.core.errors import TaskboundError
+from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.peer import ancestry_of, boot_id
 from taskbound.surfaces.api.place import NotOutsideError
 from taskbound.wiring.store import DATABASE, open_reader, open_store
@@ -35,12 +37,13 @@ def require_outside(home: Path, store: str, environ: Mapping[str, str]) -> None:
 
     Raises:
         NotOutsideError: It does, or the processes above it can't be looked at while runs are known.
+        UnavailableError: What a daemon saw beneath runs can't be read.
     """
     runs = _runs(home, store)
     if runs is None:
         beneath = bool(environ.get("TASKBOUND_TASK"))  # 2
     else:
-        ancestry = ancestry_of(os.getpid()) if runs else ()
+        ancestry = Insiders(home=home, boot=boot_id()).line(ancestry_of(os.getpid())) if runs else ()
         known = any((one.pid, one.started) in ancestry for one in runs)  # 1
         beneath = known or bool(runs and not ancestry)
     if beneath:

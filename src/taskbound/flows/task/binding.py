@@ -3,8 +3,8 @@
 1. The nearest process of the peer's ancestry that ever registered a run of this boot decides, known by pid
    and start time, in whatever namespace it registered. Its task is the only one, also after it has ended:
    then the daemon refuses.
-2. A peer outside every run has the one running task of its agent, or the one that it names. Neither way reaches
-   a task that a run is registered for, of any boot, or one that was begun for a client that shows a token.
+2. A peer outside every run has the one running task of its agent, or the one that it names. A task that a run
+   is registered for, of any boot, or that was begun for a client that shows a token, is not reachable so.
 3. Where the connection had a task before, which has ended, rule 2 gives it only a task that a person started
    later, not a delegated one, which has a parent. The change is recorded before the first call.
 4. Otherwise a refusal that says how to open one.
