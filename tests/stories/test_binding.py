@@ -13,7 +13,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.task import NoTaskError, TaskEndedError, TaskEvent
 from taskbound.flows.task import bind, follow, register_run
 from taskbound.ports.task import Run
-from tests.stories.test_unclaimed import begins
+from tests.stories.test_unclaimed import begins, newest
 from tests.token_world import TokenWorld
 from tests.world import ANN, code_of
 
@@ -211,17 +211,25 @@ def test_bearer_token_of_an_ended_run_is_refused_and_reaches_no_other_task(
         assert [one["task"] for one in there.world.events("action-decided")] == [task.id]
 
 
-def test_outside_connection_does_not_follow_a_task_that_an_agent_began_by_token_exchange(
-    here: TokenWorld,
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("before", ["nothing", "another task", "the task itself"])
+@pytest.mark.parametrize(
+    ("begun", "agent"), [("in a person's name", "coder"), ("handed on", "helper")], ids=["person", "handed"]
+)
+def test_task_begun_for_a_client_that_shows_a_token_is_given_to_no_connection_outside(
+    here: TokenWorld, begun: str, agent: str, before: str, *, named: bool
 ) -> None:
-    begin = begins(here, "in a person's name")
-    before = start(here.world, "coder")
-    end(here.world, before)
+    begin = begins(here, begun)
+    if agent == "coder":
+        end(here.world, newest(here.world))
+    earlier = start(here.world, agent)
+    end(here.world, earlier)
     here.world.clock.advance(1)
-    after = begin()
-    assert bound(here.world, OUTSIDE, last=before.id) == "no-task"
-    mine = start(here.world, "coder")
-    assert bound(here.world, OUTSIDE, last=before.id) == mine.id != after
+    task = begin()
+    last = {"nothing": "", "another task": earlier.id, "the task itself": task}[before]
+    assert bound(here.world, OUTSIDE, agent=agent, last=last, named=task if named else "") == "no-task"
+    mine = start(here.world, agent)
+    assert bound(here.world, OUTSIDE, agent=agent, last=last) == mine.id != task
 
 
 @pytest.mark.parametrize("others", [0, 1])

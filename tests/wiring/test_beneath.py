@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import socket
 import subprocess
@@ -133,6 +134,18 @@ def test_act_without_a_daemon_is_refused_beneath_a_run(
     gate(home)
     register(home, ancestry_of(os.getpid())[1])  # ended or not: the store does not hold its task
     assert typed(home, words, {}) == 3
+    assert "[not-outside]" in capsys.readouterr().err
+
+
+def test_act_without_a_daemon_is_refused_to_what_a_killed_run_left_behind(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, (pid, started) = ancestry_of(os.getpid())[:2]
+    killed = (pid, started - 1)  # a process that is not there
+    register(home, killed)
+    kept = {"boot": boot_id(), "beneath": [(here, killed)]}
+    (home / "beneath-runs").write_text(json.dumps(kept), encoding="ascii")
+    assert typed(home, "db backup", {}) == 3
     assert "[not-outside]" in capsys.readouterr().err
 
 

@@ -1,6 +1,7 @@
 """Whether this process stands beneath a `taskbound run`, a gateway or an egress, for acts without a daemon.
 
-1. The runs of this boot that the store knows decide, by pid and start time, ended or not.
+1. The runs of this boot that the store knows decide, by pid and start time, ended or not, and what a
+   daemon saw beneath them (`surfaces.api.insiders`, rule 7).
 2. Where the store can't be read, the mark that `run` leaves in the environment of its command decides. A
    command can remove the mark.
 3. A gateway or an egress among the processes above is known by its command line. One that another
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import TaskboundError
+from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.peer import ancestry_of, boot_id
 from taskbound.surfaces.api.place import NotOutsideError
 from taskbound.surfaces.cli.doctor_processes import verb_of, words_of
@@ -45,13 +47,15 @@ def require_outside(home: Path, store: str, environ: Mapping[str, str], *, proc:
 
     Raises:
         NotOutsideError: It does, or the processes above it can't be looked at.
+        UnavailableError: What a daemon saw beneath runs can't be read.
     """
     ancestry, verbs = _above(proc)
     runs = _runs(home, store)
     if runs is None:
         beneath = bool(environ.get("TASKBOUND_TASK"))  # 2
     else:
-        known = any((one.pid, one.started) in ancestry for one in runs)  # 1
+        line = Insiders(home=home, boot=boot_id()).line(ancestry) if runs else ()
+        known = any((one.pid, one.started) in line for one in runs)  # 1
         beneath = known or bool(runs and not ancestry)
     starter = next((_STARTERS[one] for one in verbs if one in _STARTERS), "")  # 3
     starter = "`taskbound run`" if beneath else starter

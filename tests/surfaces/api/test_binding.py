@@ -189,6 +189,21 @@ def test_process_that_a_killed_run_left_behind_gets_no_other_task(tmp_path: Path
     asyncio.run(story())
 
 
+def test_daemon_keeps_what_stands_beneath_a_run_for_the_next_daemon_of_its_data_directory(
+    tmp_path: Path,
+) -> None:
+    here = ancestry_of(os.getpid())
+
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            run(place, only(place), here[1][0])
+            place.daemon.look_inside()
+        async with station(tmp_path, beside=place.world) as again:
+            assert again.daemon.insiders.line(here[:1]) == here[:2]
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("others", [0, 1, 2])
 def test_front_refuses_the_token_of_an_ended_run_before_and_after_a_restart_whatever_other_tasks_run(
     tmp_path: Path, others: int

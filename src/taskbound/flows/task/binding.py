@@ -4,10 +4,9 @@
    and start time, in whatever namespace it registered. Its task is the only one, also after it has ended:
    then the daemon refuses.
 2. A peer outside every run has the one running task of its agent, or the one that it names. A task that a run
-   is registered for, of any boot, is not reachable so.
+   is registered for, of any boot, or that was begun for a client that shows a token, is not reachable so.
 3. Where the connection had a task before, which has ended, rule 2 gives it only a task that a person started
-   later: neither a delegated one, which has a parent, nor one that was begun for a client that shows a token.
-   The change is recorded before the first call.
+   later, not a delegated one, which has a parent. The change is recorded before the first call.
 4. Otherwise a refusal that says how to open one.
 5. The account under which an agent runs for a task is kept with the task, before its first call: whoever has
    the account can do what the agent does, and approves nothing of it (I-31).
@@ -191,6 +190,7 @@ def _free(snapshot: Snapshot, namespace: str, agent: str, now: Instant, last: st
             for task in page
             if now < task.deadline
             and task.id not in taken
+            and not task.for_token
             and (before is None or task.id == last or _follows(task, before))
         ]
     return found[:_ENOUGH]
@@ -198,7 +198,7 @@ def _free(snapshot: Snapshot, namespace: str, agent: str, now: Instant, last: st
 
 def _follows(task: Task, before: Task) -> bool:
     """Whether a connection of the one before may go on in this task (rule 3)."""
-    return not task.parent and not task.for_token and task.started >= before.started
+    return not task.parent and task.started >= before.started
 
 
 def _as_named(task: Task, named: str) -> Task:
@@ -219,6 +219,11 @@ def _named(snapshot: Snapshot, namespace: str, agent: str, named: str, now: Inst
         raise NoTaskError(
             f"the task `{named}` belongs to the process that registered it with `taskbound run`",
             remedy="ask from beneath that run, or open another task",
+        )
+    if found.for_token:
+        raise NoTaskError(
+            f"the task `{named}` was begun for a client that shows a token of it",
+            remedy="show that token, or open another task",
         )
     require_live(named, snapshot.tasks.heads(namespace, {named}), now)
     return found

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.core.errors import TaskboundError
@@ -98,7 +99,8 @@ class Daemon:
         self.started, self.signer_state, self.signer_uid = means.clock.now(), "not asked yet", -1
         self._checkpoint, self.boot = asyncio.Event(), boot_id()
         self.feed, self.feed_news = Feed(means), FeedNews()
-        self.connections, self.insiders = Connections(), Insiders()
+        self.connections = Connections()
+        self.insiders = Insiders(home=Path(place.home), boot=self.boot)
         self.comparing, self.pages = Comparing(), Pages(loop)
         self.views = Views(means.store)
         self.strangers = Strangers(means.store, self.views.doubts, means.daemon)

@@ -3,21 +3,28 @@
 1. Looked for when a run registers, every two seconds while there is one or a gateway, and whenever somebody
    from beneath one asks. Whoever was seen is remembered by pid and start time until it has ended.
 2. What is beneath a remembered process is inside as well.
-3. What begins and kills everything above it between two looks was never seen. It is memory of this
-   process: a daemon that is started anew looks again, and finds what is beneath something then.
+3. What begins and loses everything above it between two looks was never seen. The last look of a daemon and
+   the first of the next one are two such looks.
 4. The process before gateways over HTTP is a gateway as long as it has one open. What it starts is inside and
    stays so; it itself comes back after it lost all of them. So are servers of an egress, and it is not.
 5. Who named a task from outside, and is a gateway of it since, may name that one again, and no other: a
    program that connects several times, at once or one after another, does that for what it has already.
 6. Which run a process was seen beneath is remembered with it: when that run is killed, what it leaves behind
    gets no other task (`flows.task.binding`, rule 1).
+7. What rule 6 remembers is kept in a file of the data directory for the rest of this boot, so that the next
+   daemon knows it. It is replaced whole; a start of the machine leaves none of these processes, so it need
+   not be durable. A file that can't be read ends the start of the daemon.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
+from taskbound.core.errors import UnavailableError
 from taskbound.surfaces.api.peer import read_processes
 
 if TYPE_CHECKING:
@@ -27,23 +34,38 @@ if TYPE_CHECKING:
 Process = tuple[int, int]
 """(pid, start time)."""
 _PROC: Final = Path("/proc")
+_FILE: Final = "beneath-runs"
 _MOST: Final = 1024
 """Processes whose tasks are remembered (rule 5), the latest."""
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """What the file holds (rule 7)."""
+
+    boot: str
+    beneath: list[tuple[Process, Process]]
+    """Each process, and the run above it."""
 
 
 class Insiders:
     """What was seen; a whole set is put in place at once, so any thread may ask."""
 
-    def __init__(self, proc: Path = _PROC) -> None:
-        """Remember nobody.
+    def __init__(self, proc: Path = _PROC, *, home: Path | None = None, boot: str = "") -> None:
+        """Remember what an earlier daemon of this boot kept (rule 7).
 
         Args:
             proc: Where the kernel tells of processes.
+            home: The data directory; without one nothing is kept.
+            boot: The machine's boot id.
+
+        Raises:
+            UnavailableError: The file is there and can't be read.
         """
-        self._proc = proc
-        self._seen: frozenset[Process] = frozenset()
+        self._proc, self._boot, self._looking = proc, boot, Lock()
+        self._path = home / _FILE if home and boot else None
+        self._beneath = self._held = self._read()
+        self._seen = frozenset(self._beneath)
         self._named: dict[Process, str] = {}
-        self._beneath: dict[Process, Process] = {}
 
     @property
     def seen(self) -> frozenset[Process]:
@@ -83,7 +105,16 @@ class Insiders:
             roots: Runs and gateways.
             apart: Those among them that are inside by nothing but being one (rule 4).
             runs: The runs among them.
+
+        Raises:
+            UnavailableError: What was seen can't be kept for the next daemon; this one knows it.
         """
+        with self._looking:
+            self._look(roots, apart, runs)
+            if self._path is not None and self._beneath != self._held:
+                self._keep(self._path, self._beneath)
+
+    def _look(self, roots: Iterable[Process], apart: frozenset[Process], runs: frozenset[Process]) -> None:
         known = self._seen | frozenset(roots)
         if not known:
             return
@@ -112,3 +143,28 @@ class Insiders:
             if run is not None and run != process:
                 beneath[process] = run
         self._beneath = beneath
+
+    def _read(self) -> dict[Process, Process]:
+        """What the file says of this boot."""
+        if self._path is None:
+            return {}
+        try:
+            kept = msgspec.json.decode(self._path.read_bytes(), type=_Kept)
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.DecodeError) as error:
+            raise UnavailableError(
+                f"`{self._path}`, which says what stands beneath runs, can't be read: {error}",
+                remedy="when no process of a `taskbound run` is left delete it, then start the daemon again",
+            ) from error
+        return dict(kept.beneath) if kept.boot == self._boot else {}
+
+    def _keep(self, path: Path, beneath: dict[Process, Process]) -> None:
+        """Put this in the file's place."""
+        fresh = path.with_name(f"{_FILE}.new")
+        try:
+            fresh.write_bytes(msgspec.json.encode(_Kept(self._boot, list(beneath.items()))))
+            fresh.replace(path)
+        except OSError as error:
+            raise UnavailableError(f"`{path}` can't be written: {error.strerror}") from error
+        self._held = beneath
