@@ -99,8 +99,7 @@ class Daemon:
         self.started, self.signer_state, self.signer_uid = means.clock.now(), "not asked yet", -1
         self._checkpoint, self.boot = asyncio.Event(), boot_id()
         self.feed, self.feed_news = Feed(means), FeedNews()
-        self.connections = Connections()
-        self.insiders = Insiders(home=Path(place.home), boot=self.boot)
+        self.connections, self.insiders = Connections(), Insiders(home=Path(place.home), boot=self.boot)
         self.comparing, self.pages = Comparing(), Pages(loop)
         self.views = Views(means.store)
         self.strangers = Strangers(means.store, self.views.doubts, means.daemon)
