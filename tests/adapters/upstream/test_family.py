@@ -50,6 +50,6 @@ def test_nothing_else_signals_a_process_by_its_number() -> None:
         for file in root.rglob("*.py")
         if re.search(r"os\.kill(pg)?\(", file.read_text(encoding="utf-8"))
     }
-    # a child that is not reaped yet, the gateway that the demo itself started, and a program of its own
-    apart = {"wiring/application.py", "surfaces/cli/demo/agent.py", "adapters/targets/openssh/host.py"}
+    # a child that is not reaped yet, and a program of its own
+    apart = {"wiring/application.py", "adapters/targets/openssh/host.py"}
     assert found == {"ports/process.py", *apart}
