@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from taskbound.core.policy.operation import Right
-from taskbound.core.policy.operation_facts import ABOVE, OPERATION_FACTS
+from taskbound.core.policy.operation import ABOVE, OPERATION_FACTS, Right
 from taskbound.core.policy.operations import OPERATIONS
 
 PAGE: Final = "docs/reference/operations.md"

@@ -16,7 +16,7 @@ import taskbound
 from dev import commands, operations
 from taskbound.core.errors import TaskboundError
 from taskbound.core.scope.schema import scope_schema
-from taskbound.core.tool.file.schema import tool_file_schema
+from taskbound.core.tool.file.parse import tool_file_schema
 from taskbound.surfaces.network.openapi import describe
 from taskbound.surfaces.network.routes import AUTHZEN, LEFT_OUT, OAUTH, ROUTES
 

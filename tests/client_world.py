@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from taskbound.core.errors import DeniedError, TaskboundError
-from taskbound.core.token.authorization.admission import Renewal
-from taskbound.core.token.authorization.code import Exchange
+from taskbound.core.token.authorization.asked import Exchange
+from taskbound.core.token.authorization.request import Renewal
 from taskbound.flows.means import Actor
 from taskbound.flows.token import (
     Admitted,

@@ -25,12 +25,12 @@ from taskbound import __version__
 from taskbound.core.token.exchange import GRANT, TASK_REFERENCE
 from taskbound.flows.token import resource_of
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY, DEFAULT_ISSUER
+from taskbound.wire.authorization import AskToken, TokenGiven
 from taskbound.wire.connection import Open
 from taskbound.wire.envelope import Ask, Reply, Said, said_decoder
 from taskbound.wire.frame import FrameBuffer, decode_frame, encode_frame
 from taskbound.wire.jose import token_hash
 from taskbound.wire.network import Shown
-from taskbound.wire.oauth import AskToken, TokenGiven
 from taskbound.wiring.home import find_socket
 from tests.proofs import CLIENT, proof
 from tests.tokens import Signer

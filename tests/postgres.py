@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from taskbound.adapters.store.postgres import PostgresStore
-from taskbound.adapters.store.postgres.server.upgrade import upgrade_database
+from taskbound.adapters.store.postgres.server.opening import upgrade_database
 from tests.memory import memory_folder
 
 if TYPE_CHECKING:

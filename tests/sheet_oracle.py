@@ -28,9 +28,7 @@ from taskbound.core.approval.sheet import (
     render_plan_sheet,
     render_sheet,
 )
-from taskbound.core.approval.sheet.leaves import Leaf
-from taskbound.core.approval.sheet.lines import Atom, Item, Quoted
-from taskbound.core.approval.sheet.quoting import is_plain
+from taskbound.core.approval.sheet.lines import Atom, Item, Leaf, Quoted, is_plain
 from taskbound.core.clock import Instant, parse_instant
 from taskbound.core.errors import MalformedError
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from taskbound.adapters.store.postgres import PostgresStore
-from taskbound.adapters.store.postgres.server.driver import SCHEMA
+from taskbound.adapters.store.postgres.server.link import SCHEMA
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from tests.memory import memory_folder

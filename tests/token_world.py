@@ -11,11 +11,8 @@ from taskbound.adapters.keys.file import TokenKeyDirectory, create_token_key_dir
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.token import Token, TokenKeyState
 from taskbound.flows.means import Actor
-from taskbound.flows.token.issuing import Tokens
-from taskbound.flows.token.keys import TokenKeys
-from taskbound.flows.token.orders import Issued, Issuing, TaskTokenOrder
-from taskbound.flows.token.published import Published
-from taskbound.flows.token.signing import RowSigner
+from taskbound.flows.token.issuing import Issued, Issuing, TaskTokenOrder, Tokens
+from taskbound.flows.token.keys import Published, RowSigner, TokenKeys
 from taskbound.flows.token.verifying import Verification, Verified
 from tests.world import World
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 
 from taskbound.wire.jose import Jwk, parse_foreign_jwks, parse_jwk
-from taskbound.wire.jose.curve import ORDERS
+from taskbound.wire.jose.key import ORDERS
 
 P256_N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 NOW = 1_800_000_000

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.disk import DiskOperands
 from taskbound.adapters.identity.signatures import PersonSignatures
-from taskbound.adapters.identity.spiffe.svids import SpiffeSvids
+from taskbound.adapters.identity.spiffe.x509 import SpiffeSvids
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.policy.cedar import CedarLanguage, base_bundle
 from taskbound.core.action import canonical
@@ -22,12 +22,11 @@ from taskbound.core.scope.algebra import Share
 from taskbound.core.tool import ServerIdentity
 from taskbound.flows.action import Outcomes, Release, Report, Withhold
 from taskbound.flows.approval import Approvals
-from taskbound.flows.approval.look.looking import Unseen, look_far
-from taskbound.flows.approval.plan.together import Plans
-from taskbound.flows.audit.freshness import LogFreshness
-from taskbound.flows.audit.sequencing import open_writer
+from taskbound.flows.approval.answers import Plans
+from taskbound.flows.approval.look import Unseen, look_far
+from taskbound.flows.audit.sequencing import LogFreshness, open_writer
 from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Refusals, Views
-from taskbound.flows.decision.undecided import NotDecided
+from taskbound.flows.decision.usable import NotDecided
 from taskbound.flows.identity import Agents, Deliveries, register_person
 from taskbound.flows.means import Actor, Means
 from taskbound.flows.policy import Bundles, Policies
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.core.scope import Scope
     from taskbound.core.task import Task
-    from taskbound.flows.approval.look.looking import Sight
+    from taskbound.flows.approval.look import Sight
     from taskbound.flows.decision import Answer
     from taskbound.flows.decision.narrowing import NarrowedTo
     from taskbound.ports.store import Store, Transaction

@@ -33,13 +33,12 @@ from taskbound.adapters.keys.socket import SocketTokenSigner
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.decision import Permit, Settled
 from taskbound.core.identity import PeerProof
-from taskbound.flows.audit.sequencing import Sequencer
-from taskbound.flows.audit.signing import CheckpointSigner
-from taskbound.surfaces.api.asked import Asked
+from taskbound.flows.audit.sequencing import CheckpointSigner, Sequencer
 from taskbound.surfaces.api.connection import Connection
 from taskbound.surfaces.api.daemon import Daemon
 from taskbound.surfaces.api.peer import Peer
 from taskbound.surfaces.api.place import Place
+from taskbound.surfaces.api.worker import Asked
 from taskbound.wire.action import Decide
 
 if TYPE_CHECKING:

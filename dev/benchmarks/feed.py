@@ -26,13 +26,13 @@ import msgspec
 from dev.benchmarks.page import Aim, Section, Table
 from dev.benchmarks.sampling import percentile
 from taskbound import __version__
-from taskbound.core.revocation.feed import About, Thing
+from taskbound.core.revocation import About, Thing
 from taskbound.sdk.client import AsyncClient, Client
 from taskbound.sdk.feed import FeedFollower, FeedReader, RevokedError, StaleFeedError
 from taskbound.wire.action import Decide, Outcome, Permitted, Released
 from taskbound.wire.connection import Done, Open
-from taskbound.wire.revocation import FeedRows, ReadFeed
 from taskbound.wire.task import EndTask
+from taskbound.wire.token import FeedRows, ReadFeed
 from taskbound.wiring.home import find_socket, make_home
 from tests.postgres import running
 from tests.wiring.running import AGENT, client, daemon, settle_in, signer, start_task

@@ -11,15 +11,14 @@ from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.disk import DiskOperands
 from taskbound.adapters.clock.system import SystemChance, SystemClock
 from taskbound.adapters.identity.signatures import PersonSignatures
-from taskbound.adapters.identity.spiffe.svids import SpiffeSvids
+from taskbound.adapters.identity.spiffe.x509 import SpiffeSvids
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.policy.cedar import CedarLanguage, base_bundle
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant
 from taskbound.core.scope import parse_scope
 from taskbound.core.tool import ServerIdentity
-from taskbound.flows.audit.freshness import LogFreshness
-from taskbound.flows.audit.sequencing import open_writer
+from taskbound.flows.audit.sequencing import LogFreshness, open_writer
 from taskbound.flows.decision import Call, Decisions, Views
 from taskbound.flows.identity import Agents, Deliveries, register_person
 from taskbound.flows.means import Actor, Means

@@ -30,8 +30,7 @@ from dev.benchmarks.sampling import by_turns, micro
 from taskbound.adapters.claims import SqliteClaims
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.clock import Instant
-from taskbound.core.token.served import Serving, request_digest
-from taskbound.core.token.shared import SharedWish
+from taskbound.core.token.shared import Serving, SharedWish, request_digest
 from tests.peers.sharing import Sharing
 from tests.sdk.verify.world import Place, answer
 

@@ -28,8 +28,7 @@ import psycopg
 
 from dev.soaks.found import Found, Spread
 from taskbound.wire.connection import Done
-from taskbound.wire.credential import CredentialRows, ListCredentials
-from taskbound.wire.target import ListTargets, TargetRows
+from taskbound.wire.target import CredentialRows, ListCredentials, ListTargets, TargetRows
 from taskbound.wire.task import EndTask
 from tests.peers.caching import ADMIN as CACHE_ADMIN
 from tests.peers.caching import Cache

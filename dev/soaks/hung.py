@@ -20,8 +20,8 @@ import msgspec
 from dev.soaks.found import Found
 from taskbound.wire.action import Decide, Outcome, Permitted, Released
 from taskbound.wire.connection import Done
-from taskbound.wire.revocation import Stop
 from taskbound.wire.task import EndTask
+from taskbound.wire.token import Stop
 from taskbound.wiring.home import find_socket, make_home
 from tests.postgres import running
 from tests.wiring.running import AGENT, client, covered, daemon, placed, settle_in, signer, start_task, until

@@ -33,9 +33,15 @@ from taskbound.core.target import parse_target_file
 from taskbound.ports.target import MintOrder
 from taskbound.wire.action import Decide, Outcome, Permitted, Released
 from taskbound.wire.connection import Done
-from taskbound.wire.credential import CredentialRows, ListCredentials, RevokeCredentials, RevokingCredentials
 from taskbound.wire.identity import RegisterPerson
-from taskbound.wire.target import ListTargets, TargetRows
+from taskbound.wire.target import (
+    CredentialRows,
+    ListCredentials,
+    ListTargets,
+    RevokeCredentials,
+    RevokingCredentials,
+    TargetRows,
+)
 from taskbound.wiring.home import find_socket, make_home
 from tests.peers.minter import PATIENCE, READERS, minting
 from tests.wiring.broking import (

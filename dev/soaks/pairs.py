@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 from dev.soaks.found import Found
 from taskbound.wire.connection import Done
-from taskbound.wire.credential import CredentialRows, ListCredentials
 from taskbound.wire.identity import RegisterPerson
-from taskbound.wire.target import ListTargets, TargetRows
+from taskbound.wire.target import CredentialRows, ListCredentials, ListTargets, TargetRows
 from taskbound.wire.task import EndTask
 from taskbound.wiring.home import make_home
 from tests.peers.cutting import Cutting

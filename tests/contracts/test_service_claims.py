@@ -9,7 +9,7 @@ import pytest
 from taskbound.adapters.claims import Seal, SqliteClaims
 from taskbound.core.clock import Instant, minutes, seconds
 from taskbound.core.token import ClaimKind, ReplayedError, claim_of
-from taskbound.core.token.served import (
+from taskbound.core.token.shared import (
     Begun,
     ClaimsUnavailableError,
     OtherRequestError,
@@ -21,7 +21,7 @@ from taskbound.core.token.served import (
     Unfinished,
     request_digest,
 )
-from taskbound.sdk.verify.claims import Claims
+from taskbound.sdk.verify.keys import Claims
 from tests.peers.sharing import Machine, Sharing
 from tests.sqlite import sqlite_store
 

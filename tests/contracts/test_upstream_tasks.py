@@ -17,7 +17,7 @@ from taskbound.adapters.upstream.mcp.http.server import HttpStarter
 from taskbound.adapters.upstream.mcp.server import Patience, StdioStarter
 from taskbound.adapters.upstream.mcp.task import Bounds
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, Turn, Upstream, UpstreamAnswer
-from taskbound.wire.mcp.era import MODERN
+from taskbound.wire.mcp.message import MODERN
 from taskbound.wire.mcp.task import McpTask, TaskStatus
 from taskbound.wire.tool import identity_of
 from tests.contracts.test_upstream import DEADLINE, Heard, Way, answered, calls, until

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskbound.core import dataclass as ours
-from taskbound.core.truth import NoTruth
+from taskbound.core.transition import NoTruth
 
 T = TypeVar("T")
 Make = Callable[[type], Any]

@@ -13,32 +13,30 @@ from taskbound.core.approval import (
 )
 from taskbound.core.clock import Instant
 from taskbound.core.identity import Person, PersonState
-from taskbound.core.identity.enrollment import (
-    COOLING,
-    ENROLLS,
-    ExposedPersonKeyError,
-    KeyFile,
-    UnvouchedError,
-    Vouching,
-    custody_of,
-    enroll,
-    enrollment_statement,
-    require_custody,
-    require_voucher,
-    usable_from,
-    vouching_of,
-)
 from taskbound.core.identity.person import human_of, humans
 from taskbound.core.identity.person_key import (
+    COOLING,
+    ENROLLS,
     PERSON_KEY_TRANSITIONS,
     Custody,
+    ExposedPersonKeyError,
+    KeyFile,
     Namespace,
     NotStandingError,
     PersonKey,
     PersonKeyEvent,
     PersonKeyKind,
     PersonKeyState,
+    UnvouchedError,
+    Vouching,
+    custody_of,
+    enroll,
+    enrollment_statement,
+    require_custody,
     require_standing,
+    require_voucher,
+    usable_from,
+    vouching_of,
 )
 from taskbound.core.transition import WrongStateError
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from taskbound.core.clock import Instant
 from taskbound.core.identity import BadNameError
-from taskbound.core.identity.credential import Credential
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import (
     BadSelectorError,
+    Credential,
     SelectedTwiceError,
     Selector,
     SelectorOverlapError,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from taskbound.core.clock import Duration, Instant, days, minutes, seconds
 from taskbound.core.errors import TaskboundError
-from taskbound.core.identity.spiffe import (
+from taskbound.core.identity.selector import (
     BadSpiffeIdError,
     BadTrustDomainError,
     SpiffeId,

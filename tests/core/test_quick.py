@@ -9,7 +9,7 @@ import pytest
 from taskbound.core.audit import ActionDecided
 from taskbound.core.decision import Presented
 from taskbound.core.quick import quick
-from taskbound.core.truth import NoTruth
+from taskbound.core.transition import NoTruth
 from taskbound.ports.action import StoredAction
 
 

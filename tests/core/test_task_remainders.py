@@ -7,7 +7,7 @@ import pytest
 
 from taskbound.core.clock import Instant
 from taskbound.core.scope import Scope, initial_limits, parse_scope
-from taskbound.core.task.remainders import rows_of
+from taskbound.core.task.amendment import rows_of
 from taskbound.core.task.spent import read_spent, spent_text
 from tests.core.test_task import make_task
 

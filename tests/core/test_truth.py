@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from taskbound.core.truth import NoTruth
+from taskbound.core.transition import NoTruth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

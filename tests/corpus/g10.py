@@ -28,10 +28,10 @@ from taskbound.core.approval import AnswerKind, Operand, ProbeKind
 from taskbound.core.clock import Instant
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
-from taskbound.flows.decision.undecided import NotDecided
+from taskbound.flows.decision.usable import NotDecided
 from taskbound.flows.identity import register_person
+from taskbound.flows.identity.account import link_persons
 from taskbound.flows.identity.leaving import People
-from taskbound.flows.identity.linking import link_persons
 from taskbound.flows.task import keep_account
 from taskbound.surfaces.api.approval import detail_of
 from taskbound.wire.envelope import ask_decoder

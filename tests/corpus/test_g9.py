@@ -9,8 +9,7 @@ import pytest
 
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool import parse_tool_name, require_distinct
-from taskbound.wire.mcp.line import LineCutter, Refused
-from taskbound.wire.mcp.message import Request, parse_message
+from taskbound.wire.mcp.message import LineCutter, Refused, Request, parse_message
 from tests.corpus.g9 import Case, cases
 from tests.peers.commands import echo, faulty
 from tests.peers.rawclient import EndOfOutputError, speaking

@@ -27,8 +27,8 @@ from taskbound.core.credential import LIVE, CredentialState, name_of
 from taskbound.core.tool import parse_slot
 from taskbound.wire.approval import ApprovalLimits, LimitApprovals
 from taskbound.wire.connection import Done
-from taskbound.wire.credential import RevokeCredentials
 from taskbound.wire.identity import SetCeiling
+from taskbound.wire.target import RevokeCredentials
 from taskbound.wire.task import EndTask, PauseTask, ResumeTask, StartTask, TaskDetail
 from taskbound.wire.tool import AddUpstream
 from tests.crash.grounds import on_database

@@ -17,7 +17,7 @@ from taskbound.core.audit import (
     parse_record,
     restore_frontier,
 )
-from taskbound.core.audit.tiles import EMPTY_FRONTIER
+from taskbound.core.audit.merkle import EMPTY_FRONTIER
 from tests.contracts.store.rows import SPACE
 from tests.core.audit.logs import verify_chain
 from tests.crash.worker import LIMIT, RESERVE, USES

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 from joserfc.jwk import ECKey
 
 from taskbound.core.target import GithubAccess, OauthAccess
-from taskbound.core.tool.oauth.exchange import EXCHANGE
+from taskbound.core.tool.oauth.token import EXCHANGE
 from tests.peers.authorizing import SECRET, client_of, where_at
 from tests.peers.cutting import Cutting, CuttingPort
 from tests.peers.github import APP, INSTALLATION, HubPeer, app_key, hub

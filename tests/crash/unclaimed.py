@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from taskbound.adapters.store.sql import SqlStore
-from taskbound.flows.token.orders import PersonTokenOrder
+from taskbound.flows.token.issuing import PersonTokenOrder
 from tests.stories.test_token_exchange import DETAILS, agent, exchange, save
 from tests.token_world import ISSUER, KEY, TokenWorld
 from tests.world import ANN, SCOPE, World, WorldChance

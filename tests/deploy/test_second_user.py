@@ -12,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from taskbound.adapters.keys.sealing import seal
-from taskbound.adapters.upstream.egress.key import ask_key
-from taskbound.adapters.upstream.mcp.family import children
+from taskbound.adapters.upstream.egress import ask_key
 from taskbound.adapters.upstream.mcp.probe import pin_server
+from taskbound.adapters.upstream.mcp.process import children
 from taskbound.core.tool import Binding, parse_slot
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire.connection import Done

@@ -11,19 +11,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskbound.adapters.keys.handing import AskerKey
-from taskbound.adapters.keys.sealing import SealingKey, seal
-from taskbound.adapters.upstream.mcp.filling import fill
+from taskbound.adapters.keys.sealing import AskerKey, SealingKey, seal
 from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint
+from taskbound.adapters.upstream.mcp.server import fill
 from taskbound.core.tool import Binding
 from taskbound.surfaces.egress.asking import Asking
-from taskbound.surfaces.egress.desk import Desk
-from taskbound.surfaces.egress.ending import Endings
+from taskbound.surfaces.egress.authority import Permits
 from taskbound.surfaces.egress.errors import OtherActError
-from taskbound.surfaces.egress.permits import Permits
-from taskbound.surfaces.egress.restraint import Known, Refusals
 from taskbound.surfaces.egress.serving import EgressHouse, EgressSocket
-from taskbound.surfaces.egress.tokens import TokenDesk
+from taskbound.surfaces.egress.tokens import Desk, Endings, Known, Refusals, TokenDesk
 from taskbound.wire.egress import AnswerOf, Holder, Permit, SealedServer, SealedSlot, TellToken
 from taskbound.wire.tool import identity_of
 

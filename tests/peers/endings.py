@@ -11,7 +11,7 @@ from taskbound.core.task import TaskEvent
 from taskbound.core.tool import ServerIdentity, parse_definition
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.leaving import People
-from taskbound.flows.identity.person_key import withdraw
+from taskbound.flows.identity.person import withdraw
 from taskbound.flows.policy import examine, examine_kept
 from taskbound.flows.revocation import stop
 from taskbound.ports.policy import StoredBundle

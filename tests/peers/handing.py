@@ -13,21 +13,24 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from taskbound.adapters.keys.handing import hand
+from taskbound.adapters.keys.sealing import hand
 from taskbound.ports.target import Minted
 from taskbound.wire.action import Decide
 from taskbound.wire.connection import Done, Fault
-from taskbound.wire.credential import (
+from taskbound.wire.target import (
     AcknowledgeCredential,
     AwaitRenewal,
     CredentialRow,
     EndCredential,
     Handed,
+    KindRow,
+    ListTargets,
     Renewed,
     ShowCredential,
     TakeCredential,
+    TargetRow,
+    TargetRows,
 )
-from taskbound.wire.target import KindRow, ListTargets, TargetRow, TargetRows
 from taskbound.wire.tool import ReachTools, ToolRow, ToolRows
 from tests.peers.daemon import FAR, ScriptedDaemon
 

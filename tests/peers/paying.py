@@ -23,7 +23,7 @@ import uvicorn
 from taskbound import __version__
 from taskbound.adapters.claims import SharedClaims
 from taskbound.core.errors import DeniedError, TaskboundError, UnavailableError
-from taskbound.core.revocation.feed import About, Thing
+from taskbound.core.revocation import About, Thing
 from taskbound.sdk.client import Client, DaemonLostError
 from taskbound.sdk.feed import FeedFollower, FeedReader
 from taskbound.sdk.verify import WHOEVER_HAS_IT, Body, Endpoint, Endpoints, Holders
@@ -31,9 +31,8 @@ from taskbound.sdk.verify.asgi import AsgiGuard
 from taskbound.sdk.verify.holder import certificate_showing
 from taskbound.sdk.verify.wsgi import WsgiGuard
 from taskbound.wire.connection import Open
-from taskbound.wire.revocation import FeedRows, ReadFeed
 from taskbound.wire.task import ShowTask, TaskDetail
-from taskbound.wire.token import ListTokenKeys, TokenKeyRows
+from taskbound.wire.token import FeedRows, ListTokenKeys, ReadFeed, TokenKeyRows
 from taskbound.wiring.guarding import guard
 from taskbound.wiring.service import ServiceLink, read_key
 

@@ -10,8 +10,7 @@ from taskbound.flows.means import Actor
 from tests.peers.openssh import Device
 
 if TYPE_CHECKING:
-    from taskbound.core.identity.enrollment import KeyFile
-    from taskbound.core.identity.person_key import PersonKey
+    from taskbound.core.identity.person_key import KeyFile, PersonKey
     from taskbound.flows.identity.enrollment import Progress
     from tests.world import World
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from taskbound.core.action import canonical
 from taskbound.core.approval import AnswerKind, Statement, Subject, render_statement
 from taskbound.core.clock import Instant
-from taskbound.flows.approval.look.looking import Unseen, look_far
+from taskbound.flows.approval.look import Unseen, look_far
 from taskbound.flows.decision import Proposer, Step
-from taskbound.flows.tool.answering import set_approvers
+from taskbound.flows.tool.applying import set_approvers
 from tests.peers.holding import Holding, hold_policy
 from tests.world import ANN
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.approval import Plan
     from taskbound.core.task import Task
-    from taskbound.flows.approval.plan.together import PlanSaid
-    from taskbound.flows.approval.plan.whole import Whole
+    from taskbound.flows.approval.answers import PlanSaid
+    from taskbound.flows.approval.plan import Whole
     from taskbound.flows.decision import Answer
     from taskbound.flows.means import Actor
     from taskbound.ports.store import Store
@@ -72,7 +72,7 @@ class Planner(Holding):
         return None if stored is None else stored.plan
 
     def whole(self, plan: Plan) -> Whole:
-        from taskbound.flows.approval.plan.whole import see_whole  # noqa: PLC0415  # of this look alone
+        from taskbound.flows.approval.plan import see_whole  # noqa: PLC0415  # of this look alone
 
         with self.world.store.read() as snapshot:
             stored = snapshot.approvals.plan("default", plan.id)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from taskbound.adapters.keys.handing import hand
+from taskbound.adapters.keys.sealing import hand
 from taskbound.ports.target import Minted
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
-from taskbound.wire import action, credential
+from taskbound.wire import action
+from taskbound.wire import target as credential
 from taskbound.wire.connection import Done, Fault
 from taskbound.wire.egress import InjectCredential
 from tests.peers.book import Book

@@ -16,17 +16,15 @@ from taskbound.core.identity.proof import Principal, PrincipalKind, WorkloadKind
 from taskbound.core.identity.service import parse_service
 from taskbound.core.token.shared import parse_answer, parse_wish
 from taskbound.flows.identity import register_person
-from taskbound.flows.identity.service_key import add_service_key
-from taskbound.flows.identity.services import add_service
+from taskbound.flows.identity.services import add_service, add_service_key
 from taskbound.flows.token import TransactionTokenOrder, sweep_claims
-from taskbound.flows.token.serving import give_service_token
-from taskbound.flows.token.sharing import Asker
-from taskbound.flows.token.sharing import SharedClaims as Kept
-from taskbound.surfaces.api.errors import fault_of
-from taskbound.surfaces.api.sharing import request_row
+from taskbound.flows.token.services import Asker, give_service_token
+from taskbound.flows.token.services import SharedClaims as Kept
+from taskbound.surfaces.api.reply import fault_of
+from taskbound.surfaces.api.service import request_row
 from taskbound.wire.connection import Done, Fault
 from taskbound.wire.jose import SKEW
-from taskbound.wire.service import AnswerRequest, BeginRequest, RequestRow
+from taskbound.wire.workload import AnswerRequest, BeginRequest, RequestRow
 from tests.token_world import CODER, ISSUER, KEY, TokenWorld
 from tests.tokens import es256
 from tests.world import ANN, World, WorldClock, id_of
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.claims import Seal
     from taskbound.adapters.claims.shared import Asked
     from taskbound.core.token import Claim, Token
-    from taskbound.core.token.served import Beginning, ServedAnswer, Serving
+    from taskbound.core.token.shared import Beginning, ServedAnswer, Serving
     from taskbound.ports.store import Store
 
 SPACE = "default"

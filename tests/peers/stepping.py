@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.approval import AnswerKind, AnswerSignIn
 from taskbound.core.clock import Instant, hours, seconds
-from taskbound.core.identity.oidc import parse_identity_issuer
+from taskbound.core.identity.issuer import parse_identity_issuer
 from taskbound.core.identity.sign_in import Session
-from taskbound.flows.identity.account import link_account
-from taskbound.flows.identity.issuers import add_identity_issuer
+from taskbound.flows.identity.account import add_identity_issuer, link_account
 from tests.peers.holding import Holding, hold_policy
 from tests.world import ANN
 

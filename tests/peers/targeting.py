@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from taskbound.core.audit import ToolPinned, parse_record
-from taskbound.core.audit.events.credential import CredentialJournaled
+from taskbound.core.audit.events.work import CredentialJournaled
 from taskbound.core.target import CredentialKind, PostgresKind, kind_definition
 from taskbound.core.tool import Effect, join_tool_name
 from taskbound.ports.tool import PinnedServer, PinnedTool

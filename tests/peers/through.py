@@ -30,7 +30,7 @@ from mcp import StdioServerParameters
 from taskbound import __version__
 from taskbound.adapters.keys.assertion import assertion
 from taskbound.adapters.keys.sealing import seal
-from taskbound.adapters.upstream.egress.key import ask_key
+from taskbound.adapters.upstream.egress import ask_key
 from taskbound.adapters.upstream.mcp.http.issuer import authorize
 from taskbound.adapters.upstream.mcp.http.probe import probe_url
 from taskbound.core.scope import parse_scope

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from taskbound.adapters.keys.handing import AskerKey
+from taskbound.adapters.keys.sealing import AskerKey
 from taskbound.core.credential import BadHandedError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.sdk.credential import CredentialDeniedError, OtherTaskBoundError, Task
@@ -16,7 +16,7 @@ from taskbound.sdk.wish import BadWishError, TaskCredential, Wish
 from taskbound.wire.action import Decide, Narrowed, Reason, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Done, Fault, StopPush
-from taskbound.wire.credential import (
+from taskbound.wire.target import (
     AcknowledgeCredential,
     AwaitRenewal,
     EndCredential,

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskbound.core.revocation.feed import About, FeedBrokenError, Thing
+from taskbound.core.revocation import About, FeedBrokenError, Thing
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.sdk.feed import FeedFollower, FeedReader, RevokedError, StaleFeedError, pause_after
 from taskbound.sdk.fresh import BOUND, awake
 from taskbound.wire.connection import Fault
-from taskbound.wire.revocation import FeedEntry, FeedRows, ReadFeed
+from taskbound.wire.token import FeedEntry, FeedRows, ReadFeed
 from tests.house.tree import ROOT
 
 if TYPE_CHECKING:

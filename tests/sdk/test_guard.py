@@ -11,7 +11,7 @@ import pytest
 
 from taskbound.core.action import canonical
 from taskbound.core.task import TaskEvent
-from taskbound.flows.decision.group import PERMIT_LIFE
+from taskbound.flows.decision.settlement import PERMIT_LIFE
 from taskbound.sdk.guard import flow
 from taskbound.sdk.guard.errors import (
     NoClientError,

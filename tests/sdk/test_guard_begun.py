@@ -21,8 +21,8 @@ from taskbound.sdk.guard.flow import drive
 from taskbound.sdk.guard.holder import ApiLostError, NoTokenError
 from taskbound.sdk.guard.proof import SubjectToken, UnreadableProofError
 from taskbound.sdk.guard.web import AsyncWeb
+from taskbound.wire.authorization import TokenGiven
 from taskbound.wire.connection import Done
-from taskbound.wire.oauth import TokenGiven
 from tests.sdk.noted import note, note_later, ran
 from tests.sdk.notes import CEILING, notes_world
 from tests.sdk.notes_afar import Distant, Starting, distant

@@ -10,7 +10,7 @@ from types import FrameType
 
 import pytest
 
-from taskbound.core.identity.answered import BadRequestKeyError
+from taskbound.core.identity.proof import BadRequestKeyError
 from taskbound.sdk.guard.errors import HeldError, NoClientError, RepeatedError
 from taskbound.sdk.guard.guarded import guard
 from taskbound.sdk.guard.holder import ApiLostError

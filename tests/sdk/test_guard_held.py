@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taskbound.core.approval import AnswerKind
-from taskbound.core.identity.answered import parse_request_key
+from taskbound.core.identity.proof import parse_request_key
 from taskbound.core.task import Holds
 from taskbound.sdk.guard.errors import (
     HeldError,

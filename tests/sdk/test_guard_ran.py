@@ -12,7 +12,7 @@ import pytest
 from taskbound.core.task import TaskEvent
 from taskbound.sdk.guard.client import Client
 from taskbound.sdk.guard.errors import CallUndecidedError, DecisionAlteredError, OutcomeUntoldError
-from taskbound.surfaces.api.errors import fault_of
+from taskbound.surfaces.api.reply import fault_of
 from taskbound.surfaces.api.server import NotOpenError, SocketServer
 from taskbound.wire.action import Permitted, Released, Withheld
 from taskbound.wire.connection import Bound, Fault, Opened

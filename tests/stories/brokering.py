@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import Credential, CredentialState, Step, name_of
 from taskbound.core.target import TargetState
-from taskbound.flows.credential.leasing import lease
-from taskbound.flows.credential.marking import open_mark
-from taskbound.flows.credential.sweeping import Sweep, take_sweep
-from taskbound.flows.credential.telling import Telling
+from taskbound.flows.credential.leasing import Sweep, Telling, lease, take_sweep
+from taskbound.flows.credential.naming import open_mark
 from taskbound.ports.target import StoredTarget
 from tests.core.credential.crediting import made
 from tests.world import id_of

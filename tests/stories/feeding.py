@@ -15,15 +15,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.audit.events import TokenRevoked
-from taskbound.core.audit.events.log import Delivery
+from taskbound.core.audit.events.standing import Delivery
 from taskbound.core.errors import TaskboundError
-from taskbound.core.revocation.feed import About, Thing
+from taskbound.core.revocation import About, Thing
 from taskbound.flows.audit.sequencing import Sequencer, open_writer
 from taskbound.flows.revocation import Feed, OtherLogError
 from taskbound.ports.store import ConflictError
 from taskbound.sdk.feed import Asked, FeedReader, RevokedError, StaleFeedError
 from taskbound.surfaces.api.feed import rows_of
-from taskbound.wire.revocation import FeedRows
+from taskbound.wire.token import FeedRows
 from tests.world import World
 
 if TYPE_CHECKING:

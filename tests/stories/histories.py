@@ -20,7 +20,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import AgentState
 from taskbound.core.task import ENDED, TaskEvent, TaskState
 from taskbound.core.transition import WrongStateError
-from taskbound.flows.decision.undecided import NotDecided
+from taskbound.flows.decision.usable import NotDecided
 from taskbound.flows.revocation import stop
 from tests.world import ANN, SCOPE, World, WorldChance, WorldClock, code_of, id_of
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from taskbound.core.task import Task
-    from taskbound.flows.approval.look.looking import Unseen
+    from taskbound.flows.approval.look import Unseen
     from taskbound.flows.decision import Answer
     from taskbound.ports.store import Store
     from tests.postgres import Server

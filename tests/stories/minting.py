@@ -10,7 +10,7 @@ from taskbound.adapters.identity.signatures import PersonSignatures
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.action import Action, ActionState, Frame, canonical
-from taskbound.core.audit.events.credential import CredentialJournaled, CredentialProlonged
+from taskbound.core.audit.events.work import CredentialJournaled, CredentialProlonged
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import (
     Credential,
@@ -24,9 +24,8 @@ from taskbound.core.credential import (
     show_credential,
 )
 from taskbound.core.target import kind_definition, parse_target_file
-from taskbound.flows.credential.marking import open_mark
-from taskbound.flows.credential.minting import require_mintable
-from taskbound.flows.credential.renewing import require_renewable
+from taskbound.flows.credential.minting import require_mintable, require_renewable
+from taskbound.flows.credential.naming import open_mark
 from taskbound.flows.identity import register_person
 from taskbound.flows.target import Targets
 from taskbound.ports.action import StoredAction
@@ -36,8 +35,7 @@ from tests.world import ANN, World, WorldChance
 
 if TYPE_CHECKING:
     from taskbound.core.target import CredentialKind
-    from taskbound.flows.credential.minting import Mintable
-    from taskbound.flows.credential.renewing import ToRenew
+    from taskbound.flows.credential.minting import Mintable, ToRenew
     from taskbound.ports.store import Store, Transaction
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Allowance
-from taskbound.core.identity.oidc import parse_identity_issuer
+from taskbound.core.identity.issuer import parse_identity_issuer
 from taskbound.core.identity.sign_in import (
     UNSAID,
     Brought,
@@ -20,8 +20,7 @@ from taskbound.core.identity.sign_in import (
     challenge_of,
 )
 from taskbound.flows.identity import register_person
-from taskbound.flows.identity.account import link_account, unlink_account
-from taskbound.flows.identity.issuers import add_identity_issuer
+from taskbound.flows.identity.account import add_identity_issuer, link_account, unlink_account
 from taskbound.flows.identity.sign_in import SignIns
 from taskbound.flows.means import Actor
 from taskbound.wire.network import Shown
@@ -29,7 +28,7 @@ from tests.world import ANN, World
 
 if TYPE_CHECKING:
     from taskbound.core.identity import Group
-    from taskbound.core.identity.oidc import IdentityIssuer
+    from taskbound.core.identity.issuer import IdentityIssuer
     from taskbound.flows.identity.sign_in import Entered, SignedIn
     from taskbound.ports.identity import Wanted
     from taskbound.ports.store import Store

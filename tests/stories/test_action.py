@@ -8,8 +8,7 @@ import pytest
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action import Release, Withhold, explain
 from taskbound.flows.action.explain import UnknownActionError
-from taskbound.flows.action.outcome import NotRecordedError
-from taskbound.flows.action.sheet import OutcomeSyntaxError, Report
+from taskbound.flows.action.outcome import NotRecordedError, OutcomeSyntaxError, Report
 from taskbound.flows.decision import strangers
 from taskbound.flows.revocation import stop
 from taskbound.ports.store import AmbiguousCommitError, FullDiskError

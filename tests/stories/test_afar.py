@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.sql import SqlStore
-from taskbound.core.decision.holder import due_of
+from taskbound.core.decision.hold import due_of
 from taskbound.core.token import NotOpenError
 from taskbound.flows.action import Release, Report, Withhold
 from taskbound.flows.decision import overdue

@@ -11,14 +11,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from taskbound.adapters.keys.file import AgentKeyFiles
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import NotOwnerError, UnknownIdentityError
-from taskbound.core.identity.agent_key import UnknownAgentKeyError
-from taskbound.core.identity.credential import Credential
+from taskbound.core.identity.agent import UnknownAgentKeyError
 from taskbound.core.identity.proof import WorkloadKind, WorkloadProof
+from taskbound.core.identity.selector import Credential
 from taskbound.core.token import agent_name
 from taskbound.flows.identity import register_person
-from taskbound.flows.identity.agent_key import AgentKeys
-from taskbound.flows.identity.assertion import AssertionVerifier
-from taskbound.flows.identity.workload import Proofs
+from taskbound.flows.identity.agent import AgentKeys
+from taskbound.flows.identity.workload import AssertionVerifier, Proofs
 from taskbound.flows.means import Actor
 from taskbound.ports.signer import SignerUnavailableError
 from taskbound.ports.store import ConflictError
@@ -30,7 +29,7 @@ from tests.world import ANN, World
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from taskbound.core.identity.agent_key import AgentKey
+    from taskbound.core.identity.agent import AgentKey
     from taskbound.ports.store import Store
 
 SPACE = "default"

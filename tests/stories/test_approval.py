@@ -22,7 +22,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.person_key import BadSignatureError, NotStandingError
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action import Release, explain
-from taskbound.flows.approval.hold.asking import HOLD_LIFE
+from taskbound.flows.approval.hold.holds import HOLD_LIFE
 from taskbound.flows.approval.proof.kept import signed
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.decision import strangers

@@ -8,10 +8,10 @@ from taskbound.core.approval import AlreadyAnsweredError, AnswerKind, NotEntitle
 from taskbound.core.identity import UnknownIdentityError
 from taskbound.flows.decision.errors import UnknownToolError
 from taskbound.flows.identity import register_person
+from taskbound.flows.identity.account import link_persons
 from taskbound.flows.identity.leaving import NotSelfError, People
-from taskbound.flows.identity.linking import link_persons
 from taskbound.flows.task import keep_account
-from taskbound.flows.tool.answering import TooManyApproversError, set_approvers
+from taskbound.flows.tool.applying import TooManyApproversError, set_approvers
 from tests.peers.holding import ASKED, TWICE, Holding, hold_policy
 from tests.peers.people import OWNER, actor_of
 from tests.sqlite import sqlite_store

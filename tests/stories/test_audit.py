@@ -9,9 +9,14 @@ import pytest
 from taskbound.adapters.keys.ed25519 import Ed25519Key, verify_ed25519
 from taskbound.adapters.keys.memory import MemorySignedHeads
 from taskbound.core.audit import TamperedError, parse_verifier_key, verify_log, verify_proof
-from taskbound.core.audit.proof import parse_proof
-from taskbound.flows.audit.sequencing import _BATCH, LogBehindError, NotCoveredError, Sequencer
-from taskbound.flows.audit.signing import CheckpointSigner
+from taskbound.core.audit.note import parse_proof
+from taskbound.flows.audit.sequencing import (
+    _BATCH,
+    CheckpointSigner,
+    LogBehindError,
+    NotCoveredError,
+    Sequencer,
+)
 from taskbound.ports.signer import SignerUnavailableError
 from tests.core.audit.logs import verify_chain
 from tests.sqlite import sqlite_store

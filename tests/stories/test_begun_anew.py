@@ -9,24 +9,24 @@ import pytest
 from taskbound.core.approval import ApprovalState
 from taskbound.core.clock import Instant, minutes, seconds
 from taskbound.core.errors import DeniedError
-from taskbound.core.identity.agent_key import ASSERTION_LIFE
+from taskbound.core.identity.agent import ASSERTION_LIFE
 from taskbound.core.identity.sign_in import Session
 from taskbound.core.revocation import StoppedError
 from taskbound.core.task import TaskEvent, TaskState
 from taskbound.core.token import ClaimKind, TokenKeyRevokedError, TokenKeyState, Use, claim_of
 from taskbound.core.token.authorization.errors import AdmissionEndedError, BadCodeError
-from taskbound.flows.audit.anew import Anew, begin_anew
+from taskbound.flows.audit.restored import Anew, begin_anew
 from taskbound.flows.means import Actor
 from taskbound.flows.revocation import stop
 from taskbound.flows.token import use_claims
 from taskbound.wire.jose.dpop import DPOP_AHEAD, DPOP_BEHIND
-from taskbound.wire.jose.kind import SKEW
+from taskbound.wire.jose.kinds import SKEW
 from tests.client_world import settled
 from tests.peers.holding import Holding
 from tests.world import ANN, World, code_of, id_of
 
 if TYPE_CHECKING:
-    from taskbound.flows.audit.anew import Begun
+    from taskbound.flows.audit.restored import Begun
     from taskbound.ports.store import Store
     from tests.token_world import TokenWorld
 

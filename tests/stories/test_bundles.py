@@ -24,9 +24,8 @@ from taskbound.flows.decision import Refusals
 from taskbound.flows.identity import Groups, register_person
 from taskbound.flows.means import Actor
 from taskbound.flows.policy import Policies, Refused, examine, examine_kept, replay
-from taskbound.flows.policy.examine import OtherBaseError
-from taskbound.flows.policy.life import AlreadyInForceError, BadNoteError
-from taskbound.flows.policy.replay import BadReplayError
+from taskbound.flows.policy.engines import BadReplayError
+from taskbound.flows.policy.life import AlreadyInForceError, BadNoteError, OtherBaseError
 from taskbound.ports.policy import BundleActivation, StoredBundle
 from tests.peers.holding import Holding
 from tests.sqlite import edit, sqlite_store

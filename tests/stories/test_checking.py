@@ -13,7 +13,7 @@ from taskbound.core.approval import BadProbeError
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Settled, Waiting
 from taskbound.flows.action import explain, reconcile
-from taskbound.flows.approval.look.looking import Unseen, look_far
+from taskbound.flows.approval.look import Unseen, look_far
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.tool import Declaration
 from tests.sqlite import sqlite_store

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.identity import NotOwnerError
-from taskbound.core.identity.grantable import OutsideGrantableError
+from taskbound.core.identity.agent import OutsideGrantableError
 from taskbound.core.identity.issuer import BadIssuerError
 from taskbound.core.identity.sign_in import (
     LASTS,
@@ -13,7 +13,7 @@ from taskbound.core.identity.sign_in import (
 from taskbound.core.task import TaskState
 from taskbound.flows.approval.circle import lock_people, see_people
 from taskbound.flows.identity import Groups
-from taskbound.flows.identity.claimed import end_claims, set_issuer_groups
+from taskbound.flows.identity.account import end_claims, set_issuer_groups
 from taskbound.flows.identity.group import OF_ONE
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.task import TaskOrder

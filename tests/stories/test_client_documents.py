@@ -13,10 +13,10 @@ import pytest
 
 from taskbound.adapters.upstream.mcp.http.document import HttpDocuments
 from taskbound.core.errors import TaskboundError
-from taskbound.core.token.authorization.client import ClientId, parse_client_id
 from taskbound.core.token.authorization.errors import BadClientRequestError, BadRedirectError
+from taskbound.core.token.authorization.request import ClientId, parse_client_id
 from taskbound.flows.token import Askings, Descriptions
-from taskbound.flows.token.describing import FRESH
+from taskbound.flows.token.clients import FRESH
 from tests.client_world import BASE, CALLBACK, CHALLENGE, RESOURCE, SPACE, settled
 from tests.peers.rawhttp import Authority, RawHttp
 from tests.world import World, WorldClock
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskbound.core.clock import Instant
-    from taskbound.core.token.authorization.client import Client
+    from taskbound.core.token.authorization.request import Client
     from taskbound.ports.store import Store
     from tests.peers.rawhttp import Asked, Say
 

@@ -11,15 +11,15 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.task import TaskEndedError, TaskEvent
 from taskbound.core.token import UnboundTokenError
-from taskbound.core.token.authorization.admission import Renewal
-from taskbound.core.token.authorization.code import Exchange
+from taskbound.core.token.authorization.asked import Exchange
 from taskbound.core.token.authorization.errors import (
     AdmissionEndedError,
     ReusedCodeError,
     ReusedRefreshError,
 )
+from taskbound.core.token.authorization.request import Renewal
 from taskbound.flows.token import ClientTokens, add_client, drop_client
-from taskbound.flows.token.orders import TransactionTokenOrder
+from taskbound.flows.token.issuing import TransactionTokenOrder
 from taskbound.flows.token.standing import require_token_stands
 from taskbound.ports.signer import SignerUnavailableError
 from tests.client_world import CALLBACK, KEY, RESOURCE, SPACE, VERIFIER, Desk, refused

@@ -9,8 +9,8 @@ from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.identity import AgentState
 from taskbound.core.identity.person import PersonState
 from taskbound.flows.identity import register_person
+from taskbound.flows.identity.agent import say_risk
 from taskbound.flows.identity.leaving import People
-from taskbound.flows.identity.risk import say_risk
 from tests.peers.people import OWNER
 from tests.peers.widening import Wide
 from tests.stories.test_widening import differences

@@ -9,8 +9,8 @@ from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.task import Template
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.identity import register_person
-from taskbound.flows.identity.linking import link_persons
-from taskbound.flows.task.template import drop_template, save_template
+from taskbound.flows.identity.account import link_persons
+from taskbound.flows.task.delegate import drop_template, save_template
 from tests.world import ANN, SCOPE, World, scope_of
 
 if TYPE_CHECKING:

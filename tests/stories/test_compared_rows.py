@@ -8,7 +8,7 @@ from taskbound.adapters.store.sql import SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.task import TaskEvent
 from taskbound.flows.audit.rows import compare_rows
-from taskbound.flows.identity.person_key import set_demo, withdraw
+from taskbound.flows.identity.person import set_demo, withdraw
 from tests.peers.openssh import Device
 from tests.peers.people import enrolled, proven
 from tests.stories.test_edited_rows import place

@@ -16,11 +16,11 @@ from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.audit import ActionDecided, ActionOutcome, Record, parse_record
 from taskbound.core.audit.events.token import TokenIssued
 from taskbound.core.task import TaskEvent
-from taskbound.flows.action.reconcile import reconcile
-from taskbound.flows.audit.act_rows import ActLedger
+from taskbound.flows.action.outcome import reconcile
 from taskbound.flows.audit.rows import compare_rows
+from taskbound.flows.audit.task_rows import ActLedger
 from taskbound.flows.credential.handing import acknowledge_credential
-from taskbound.flows.credential.marking import open_mark
+from taskbound.flows.credential.naming import open_mark
 from taskbound.flows.identity import Groups
 from taskbound.flows.revocation import stop
 from taskbound.flows.token.revoking import revoke_token
@@ -44,21 +44,21 @@ COMPARED: Final = {
     "actions": "rows",
     "remainders": "rows",
     "tasks": "rows",
-    "acts": "act_rows",
-    "agents": "agent_rows",
-    "amendment_answers": "amendment_rows",
-    "amendments": "amendment_rows",
-    "approval_plans": "approval_rows",
-    "approvals": "approval_rows",
-    "credentials": "credential_rows",
-    "namespaces": "key_rows",
-    "person_keys": "key_rows",
-    "persons": "person_rows",
-    "activations": "policy_rows",
-    "bundles": "policy_rows",
-    "bundles_in_force": "policy_rows",
-    "service_keys": "service_rows",
-    "services": "service_rows",
+    "acts": "task_rows",
+    "agents": "identity_rows",
+    "amendment_answers": "task_rows",
+    "amendments": "task_rows",
+    "approval_plans": "task_rows",
+    "approvals": "task_rows",
+    "credentials": "token_rows",
+    "namespaces": "identity_rows",
+    "person_keys": "identity_rows",
+    "persons": "identity_rows",
+    "activations": "token_rows",
+    "bundles": "token_rows",
+    "bundles_in_force": "token_rows",
+    "service_keys": "identity_rows",
+    "services": "identity_rows",
     "accounts": "standing_rows",
     "agent_keys": "standing_rows",
     "approval_limits": "standing_rows",
@@ -72,11 +72,11 @@ COMPARED: Final = {
     "token_clients": "standing_rows",
     "trusts": "standing_rows",
     "upstream_secrets": "standing_rows",
-    "templates": "template_rows",
+    "templates": "task_rows",
     "token_keys": "token_rows",
     "tokens": "token_rows",
-    "tool_approvers": "tool_rows",
-    "tools": "tool_rows",
+    "tool_approvers": "token_rows",
+    "tools": "token_rows",
 }
 """The module of `flows.audit` that compares a table."""
 

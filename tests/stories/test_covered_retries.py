@@ -8,10 +8,10 @@ import pytest
 
 from taskbound.core.approval import ApprovalState, parse_statement
 from taskbound.flows.action import explain, reconcile
-from taskbound.flows.approval.hold.asking import HOLD_LIFE
+from taskbound.flows.approval.hold.holds import HOLD_LIFE
 from taskbound.flows.approval.proof.kept import signed
 from taskbound.flows.audit.rows import compare_rows
-from taskbound.flows.identity.risk import say_risk
+from taskbound.flows.identity.agent import say_risk
 from taskbound.flows.tool import Declaration
 from taskbound.ports.store import StoreUnavailableError
 from tests.peers.endings import Ending

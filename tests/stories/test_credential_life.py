@@ -10,8 +10,8 @@ from taskbound.core.credential import CredentialState, LeaseLostError, Step
 from taskbound.core.target import TargetState
 from taskbound.core.task import TaskEvent
 from taskbound.flows.credential import open_mark
-from taskbound.flows.credential.due import Overdue, end_due
 from taskbound.flows.credential.handing import acknowledge_credential
+from taskbound.flows.credential.revoking import Overdue, end_due
 from tests.sqlite import sqlite_store
 from tests.stories.brokering import Broker, moves, permitted, put_target, row_of, shown_as
 from tests.stories.targeting import aimed

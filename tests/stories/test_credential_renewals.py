@@ -9,16 +9,14 @@ import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.audit import parse_record
-from taskbound.core.audit.events.credential import CredentialProlonged
+from taskbound.core.audit.events.work import CredentialProlonged
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import Credential, CredentialState, RenewalState, Step
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action import Report, Withhold, explain
 from taskbound.flows.audit.rows import compare_rows
-from taskbound.flows.credential.due import end_one_due
-from taskbound.flows.credential.handing import acknowledge_credential
-from taskbound.flows.credential.renewed import renewal_report_of
-from taskbound.flows.credential.settling import settle_unknown
+from taskbound.flows.credential.handing import acknowledge_credential, renewal_report_of
+from taskbound.flows.credential.revoking import end_one_due, settle_unknown
 from tests.peers.planning import Planner
 from tests.peers.targeting import ALICE, MAY_MINT, READER, WRITER, Targets, held_by_finance
 from tests.sqlite import sqlite_store

@@ -9,9 +9,8 @@ import pytest
 from taskbound.adapters.store.sql.credential import SqlCredentials
 from taskbound.core.action import ActionState
 from taskbound.core.credential import CredentialState, LeaseLostError, Step
-from taskbound.flows.credential.due import end_due
 from taskbound.flows.credential.handing import acknowledge_credential, over_of, report_of
-from taskbound.flows.credential.settling import settle_unknown
+from taskbound.flows.credential.revoking import end_due, settle_unknown
 from tests.sqlite import sqlite_store
 from tests.stories.brokering import Broker, moves, permitted, put_target
 from tests.world import World

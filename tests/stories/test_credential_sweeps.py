@@ -10,14 +10,13 @@ from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import (
     CredentialState,
 )
-from taskbound.flows.credential.due import end_due
 from taskbound.flows.credential.errors import (
     BadSelectionError,
     NotAskerError,
     UnknownCredentialError,
 )
 from taskbound.flows.credential.handing import acknowledge_credential
-from taskbound.flows.credential.revoking import MOST, end_own, revoke_credentials
+from taskbound.flows.credential.revoking import MOST, end_due, end_own, revoke_credentials
 from tests.sqlite import sqlite_store
 from tests.stories.brokering import (
     TARGET,

@@ -11,7 +11,7 @@ from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.credential import begin_mint, credential_of, end_in_target
 from taskbound.core.errors import TaskboundError
-from taskbound.flows.credential.marking import open_mark
+from taskbound.flows.credential.naming import open_mark
 from taskbound.flows.target import Targets
 from tests.peers.holding import Holding
 from tests.peers.targeting import ALICE, held_by_finance

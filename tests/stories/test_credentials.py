@@ -19,7 +19,6 @@ from taskbound.core.credential import (
 )
 from taskbound.core.task import TaskEvent
 from taskbound.core.transition import WrongStateError
-from taskbound.flows.credential.due import Overdue, end_due
 from taskbound.flows.credential.errors import (
     CredentialEndedError,
     NotAskerError,
@@ -28,7 +27,7 @@ from taskbound.flows.credential.errors import (
 )
 from taskbound.flows.credential.handing import acknowledge_credential, over_of, report_of
 from taskbound.flows.credential.leasing import MOST, TooManyAtOnceError, lease
-from taskbound.flows.credential.revoking import end_own, revoke_credentials
+from taskbound.flows.credential.revoking import Overdue, end_due, end_own, revoke_credentials
 from tests.sqlite import sqlite_store
 from tests.stories.brokering import (
     LIVING,
@@ -319,8 +318,8 @@ def test_i06_no_number_of_attempts_stands_anywhere_in_the_life_of_a_credential()
     }
     compared = {one for one in found if any(sign in one[1] for sign in ("<", ">", "==", "range("))}
     assert compared == {
-        ("due.py", "return Duration(min(LONGEST_WAIT, _FIRST_WAIT << min(attempts - 1, _DOUBLINGS)))"),
-        ("due.py", "def _wait_after(attempts: int) -> Duration:"),
+        ("values.py", "return Duration(min(LONGEST_WAIT, _FIRST_WAIT << min(attempts - 1, _DOUBLINGS)))"),
+        ("values.py", "def _wait_after(attempts: int) -> Duration:"),
     }
 
 

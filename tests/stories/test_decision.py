@@ -8,7 +8,7 @@ import pytest
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.decision import Permit, Refuse, Settled
 from taskbound.core.task import NoTaskError, TaskEvent
-from taskbound.flows.decision.undecided import NotDecided
+from taskbound.flows.decision.usable import NotDecided
 from taskbound.flows.revocation import stop
 from tests.world import ANN, World, code_of, codes_of, id_of, scope_of
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.identity import InactiveAgentError
-from taskbound.core.identity.grantable import OutsideGrantableError
+from taskbound.core.identity.agent import OutsideGrantableError
 from taskbound.core.revocation import StoppedError
 from taskbound.core.task import (
     LongerThanParentError,
@@ -19,13 +19,13 @@ from taskbound.core.task import (
     TaskSyntaxError,
     TreeTooLargeError,
 )
-from taskbound.core.task.child import DEPTH
+from taskbound.core.task.amendment import DEPTH
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.means import Actor
 from taskbound.flows.revocation import stop
-from taskbound.flows.task.order import OutsideCeilingError
+from taskbound.flows.task.life import OutsideCeilingError
 from tests.world import ANN, CEILING, SCOPE, code_of, id_of, scope_of
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def test_a_tree_of_tasks_has_a_bound_and_an_ended_task_makes_room(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parent = settle(world)
-    monkeypatch.setattr("taskbound.core.task.child.LIVING", 3)
+    monkeypatch.setattr("taskbound.core.task.amendment.LIVING", 3)
     first = world.delegate(parent, scope=scope_of(paying(1, 100)))
     world.delegate(first, scope=scope_of(paying(1, 100)))
     with pytest.raises(TreeTooLargeError):

@@ -8,8 +8,7 @@ from taskbound.adapters.keys.ed25519 import Ed25519Key, verify_ed25519
 from taskbound.adapters.keys.memory import MemorySignedHeads
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
-from taskbound.flows.audit.sequencing import Sequencer
-from taskbound.flows.audit.signing import CheckpointSigner
+from taskbound.flows.audit.sequencing import CheckpointSigner, Sequencer
 from tests.stories.test_bundles import LARGE, propose, put_in_force
 from tests.stories.test_compared_rows import compare
 from tests.stories.test_edited_rows import ORIGIN, place

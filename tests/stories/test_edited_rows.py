@@ -9,8 +9,7 @@ from taskbound.adapters.keys.memory import MemorySignedHeads
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.flows.action import explain
-from taskbound.flows.audit.sequencing import Sequencer
-from taskbound.flows.audit.signing import CheckpointSigner
+from taskbound.flows.audit.sequencing import CheckpointSigner, Sequencer
 from tests.world import World, id_of
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.identity.proof import Binding, BindingKind
-from taskbound.flows.decision.enforcing import Enforcing
+from taskbound.flows.decision.tokens import Enforcing
 from taskbound.flows.identity.services import remove_service
-from taskbound.flows.token.orders import ServiceTokenOrder
+from taskbound.flows.token.issuing import ServiceTokenOrder
 from taskbound.flows.token.revoking import revoke_token
 from tests.stories.test_services import FIRST, SECOND, There
 from tests.world import ANN, CEILING, code_of

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from taskbound.flows.decision.undecided import NotDecided
+from taskbound.flows.decision.usable import NotDecided
 from taskbound.ports.store import Store, StoreUnavailableError, Transaction
 from tests.failing import failing, sites_of
 from tests.sqlite import sqlite_store

@@ -7,9 +7,8 @@ import pytest
 from taskbound.core.approval import AnswerKind
 from taskbound.core.approval.fatigue import ApprovalLimits, BadLimitsError
 from taskbound.core.task import TaskState
-from taskbound.flows.approval.fatigue.display import note_display
-from taskbound.flows.approval.fatigue.limits import set_limits, tell_paused
-from taskbound.flows.approval.fatigue.measure import measure
+from taskbound.flows.approval.fatigue import note_display
+from taskbound.flows.approval.limits import measure, set_limits, tell_paused
 from taskbound.flows.approval.proof.evidence import give_evidence
 from taskbound.flows.identity.leaving import NotSelfError
 from tests.peers.holding import Holding, hold_policy

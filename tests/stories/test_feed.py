@@ -15,8 +15,7 @@ from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.audit import leaf_hash
 from taskbound.core.audit.events import TokenKeyRevoked
 from taskbound.core.clock import Instant
-from taskbound.core.revocation import KillSwitch
-from taskbound.core.revocation.feed import About, Entry, Thing, Turn
+from taskbound.core.revocation import About, Entry, KillSwitch, Thing, Turn
 from taskbound.core.task import TaskEvent
 from taskbound.flows.audit.sequencing import Sequencer
 from taskbound.flows.revocation import Feed, FeedBehindError, FeedStaleError, OtherLogError, stop
@@ -232,7 +231,7 @@ class Replaced(Restored):
 def test_f24_a_mark_that_was_read_from_the_store_of_before_says_nothing_of_this_one(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskbound.flows.revocation.feed._MARKS", 1)
+    monkeypatch.setattr("taskbound.flows.revocation._MARKS", 1)
     copy = World(store=SqlStore(tmp_path / "yesterday.db"), clock=world.clock)
     for one in (world, copy):
         one.settle_in()
@@ -257,7 +256,7 @@ def test_a_place_that_was_told_long_ago_is_gone_on_from_by_the_tree(
     world: World, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = begin(feed)
-    monkeypatch.setattr("taskbound.flows.revocation.feed._MARKS", 4)
+    monkeypatch.setattr("taskbound.flows.revocation._MARKS", 4)
     end(world, world.start())
     place(world)
     later = Feed(world.means)
@@ -272,7 +271,7 @@ def test_a_place_that_was_told_long_ago_is_gone_on_from_by_the_tree(
 def test_what_was_seen_to_come_is_told_by_pages_before_it_has_its_place(
     world: World, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskbound.flows.revocation.feed._MARKS", 1)
+    monkeypatch.setattr("taskbound.flows.revocation._MARKS", 1)
     place(world)
     later = Feed(world.means)
     later.look()
@@ -296,7 +295,7 @@ def feed_of(world: World) -> Feed:
 def test_f24_a_mark_that_is_not_in_the_tree_yet_is_no_other_one(
     world: World, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskbound.flows.revocation.feed._MARKS", 1)
+    monkeypatch.setattr("taskbound.flows.revocation._MARKS", 1)
     place(world)
     later = Feed(world.means)
     later.look()
@@ -356,7 +355,7 @@ class Counting:
 def test_of_many_readers_that_begin_one_reads_the_store_and_none_where_the_feed_saw_it_come(
     world: World, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskbound.flows.revocation.feed._MARKS", 1)
+    monkeypatch.setattr("taskbound.flows.revocation._MARKS", 1)
     for _ in range(5):
         end(world, world.start())
     live, later = Counting(world.store), Counting(world.store)

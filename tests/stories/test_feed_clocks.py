@@ -8,7 +8,7 @@ import pytest
 
 from taskbound.core.audit.events import TokenKeyRevoked
 from taskbound.core.clock import Instant, minutes
-from taskbound.core.revocation.reading import earliest_of
+from taskbound.core.revocation import earliest_of
 from tests.stories.test_feed import begin, end, feed_of, follow, place, said
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def test_what_ended_ten_minutes_ago_is_not_kept(
     follow(world, feed, 15)
     assert said(begin(feed)) == [("task", new.id, "over")]
     place(world)
-    monkeypatch.setattr("taskbound.flows.revocation.feed._LATELY", 0)  # none tells of another clock
+    monkeypatch.setattr("taskbound.flows.revocation._LATELY", 0)  # none tells of another clock
     assert said(begin(feed_of(world))) == [("task", new.id, "over")]
 
 

@@ -8,7 +8,7 @@ import pytest
 from taskbound.core.decision import Refuse, Settled
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.identity import Breadth, NotOwnerError, PersonState, UnknownIdentityError
-from taskbound.core.identity.grantable import BadGrantableError, NotGiverError, OutsideGrantableError
+from taskbound.core.identity.agent import BadGrantableError, NotGiverError, OutsideGrantableError
 from taskbound.core.task import TaskSyntaxError
 from taskbound.flows.action.explain import explain
 from taskbound.flows.identity import Groups, register_person, set_person_grantable
@@ -18,7 +18,7 @@ from taskbound.flows.identity.leaving import NotSelfError, People
 from taskbound.flows.identity.person import IdentityExistsError
 from taskbound.flows.means import Actor
 from taskbound.flows.task import TaskOrder
-from taskbound.flows.task.order import OutsideCeilingError
+from taskbound.flows.task.life import OutsideCeilingError
 from taskbound.ports.action import StoredAction
 from tests.world import ANN, CEILING, SCOPE, code_of, id_of, scope_of
 

@@ -9,8 +9,7 @@ from taskbound.core.identity import PeerProof
 from taskbound.core.identity.proof import Principal, PrincipalKind
 from taskbound.core.policy.operation import OperationForbiddenError
 from taskbound.core.policy.operations import OPERATIONS
-from taskbound.flows.policy.held import Basis, HeldStore, authorized, hold
-from taskbound.flows.policy.operations import Asked
+from taskbound.flows.policy.operations import Asked, Basis, HeldStore, authorized, hold
 from taskbound.wire.task import EndTask
 from tests.stories.test_bundles import activate, propose, put_in_force
 from tests.world import World

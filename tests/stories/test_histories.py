@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.store.postgres.action import PostgresActions
-from taskbound.adapters.store.postgres.revocation import PostgresRevocation
+from taskbound.adapters.store.postgres.rows import PostgresRevocation
 from taskbound.adapters.store.postgres.task import PostgresTasks
 from taskbound.adapters.store.sql.action import SqlActions
 from taskbound.adapters.store.sql.task import SqlTasks

@@ -7,14 +7,18 @@ import pytest
 
 from taskbound.adapters.identity.oidc import IssuerKeys, OidcVerifier
 from taskbound.core.identity import BadNameError, NotOwnerError
-from taskbound.core.identity.credential import Credential
-from taskbound.core.identity.issuer import BadIssuerError, IssuerExistsError
-from taskbound.core.identity.oidc import IssuerInUseError, UnknownIdentityIssuerError, parse_identity_issuer
+from taskbound.core.identity.issuer import (
+    BadIssuerError,
+    IssuerExistsError,
+    IssuerInUseError,
+    UnknownIdentityIssuerError,
+    parse_identity_issuer,
+)
 from taskbound.core.identity.proof import WorkloadKind
-from taskbound.core.identity.selector import UnselectedError, parse_selector
+from taskbound.core.identity.selector import Credential, UnselectedError, parse_selector
 from taskbound.flows.identity import register_person
-from taskbound.flows.identity.issuers import add_identity_issuer, drop_identity_issuer
-from taskbound.flows.identity.selectors import add_selector, drop_selector
+from taskbound.flows.identity.account import add_identity_issuer, drop_identity_issuer
+from taskbound.flows.identity.agent import add_selector, drop_selector
 from taskbound.flows.identity.workload import Proofs
 from taskbound.wire.jose import JwkPrivateError
 from tests.tokens import es256

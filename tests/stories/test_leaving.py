@@ -11,13 +11,13 @@ from taskbound.core.identity import (
     PersonState,
     UnknownIdentityError,
 )
-from taskbound.core.identity.grantable import OutsideGrantableError
+from taskbound.core.identity.agent import OutsideGrantableError
 from taskbound.core.identity.person import humans
 from taskbound.core.identity.person_key import PersonKeyState
 from taskbound.core.task import TaskState
 from taskbound.flows.identity import register_person
+from taskbound.flows.identity.account import link_persons
 from taskbound.flows.identity.leaving import NotSelfError, People
-from taskbound.flows.identity.linking import link_persons
 from taskbound.flows.task import TaskOrder
 from tests.peers.openssh import Device
 from tests.peers.people import OWNER, actor_of, enrolled

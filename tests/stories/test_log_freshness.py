@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action import Release, Withhold
-from taskbound.flows.audit.freshness import BOUND, LATE, LogFreshness, LogUnconfirmedError
+from taskbound.flows.audit.sequencing import BOUND, LATE, LogFreshness, LogUnconfirmedError
 from taskbound.flows.decision import Decisions
 from taskbound.flows.revocation import stop
 from tests.world import ANN, World, code_of, id_of

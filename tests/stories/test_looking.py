@@ -11,7 +11,7 @@ from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.approval import NarrowedRefusedError
 from taskbound.core.decision import Settled
 from taskbound.core.decision.settle import LOOK_LIFE
-from taskbound.flows.approval.look.looking import Unseen, look_far
+from taskbound.flows.approval.look import Unseen, look_far
 from taskbound.flows.tool import Declaration
 from tests.peers.holding import Holding
 from tests.sqlite import sqlite_store

@@ -11,7 +11,7 @@ from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.errors import DeniedError
 from taskbound.core.task import TaskEvent
 from taskbound.core.tool import BadToolNameError, LookAlikeToolError, ServerIdentity
-from taskbound.flows.decision.offering import covered_of
+from taskbound.flows.decision.coverage import covered_of
 from tests.sqlite import sqlite_store
 from tests.world import ANN, PAY, World, code_of, scope_of
 

@@ -11,7 +11,7 @@ from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.approval import AnswerKind, ApprovalState
 from taskbound.core.credential import acknowledge, begin_renewal, show_credential
 from taskbound.core.errors import TaskboundError
-from taskbound.flows.credential.resting import NotMintableError
+from taskbound.flows.credential.minting import NotMintableError
 from taskbound.flows.identity.leaving import People
 from taskbound.ports.approval import ApprovalChange
 from tests.peers.holding import Answerers

@@ -10,7 +10,7 @@ from taskbound.core.identity.proof import Principal, PrincipalKind
 from taskbound.core.policy import BadBundleError, PolicyBundle, pack
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.flows.policy import Examined, examine
-from taskbound.flows.policy.examine import require_loads
+from taskbound.flows.policy.life import require_loads
 from taskbound.flows.policy.operations import Asked, authorize
 from taskbound.wire.task import StepTask
 from tests.stories.test_bundles import CALL, NEVER, in_force, put_in_force, with_base

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.core.revocation.feed import About, Thing
+from taskbound.core.revocation import About, Thing
 from taskbound.core.task import TaskEvent
 from taskbound.core.tool import ServerIdentity
 from taskbound.flows.revocation import Feed, FeedBehindError, stop
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from taskbound.core.task import Task
     from taskbound.ports.store import Store
     from taskbound.sdk.feed import Asked
-    from taskbound.wire.revocation import FeedRows
+    from taskbound.wire.token import FeedRows
 
 SETTLE = sys.modules["taskbound.core.decision.settle"]
 """The module, which a function of its name hides."""

@@ -8,7 +8,7 @@ import pytest
 
 from taskbound.core.approval import AnswerKind
 from taskbound.core.task import Holds, TaskEvent, TaskSyntaxError, Template, parse_holds
-from taskbound.flows.approval.hold.asking import HOLD_LIFE
+from taskbound.flows.approval.hold.holds import HOLD_LIFE
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.decision import strangers
 from taskbound.flows.task import TaskOrder, save_template

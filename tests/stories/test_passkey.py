@@ -14,25 +14,24 @@ from taskbound.core.approval import (
     render_statement,
 )
 from taskbound.core.clock import Instant
-from taskbound.core.identity.enrollment import COOLING, UnvouchedError, Vouching
-from taskbound.core.identity.passkey import (
+from taskbound.core.identity.person_key import (
+    COOLING,
+    BadSignatureError,
     CountsBackError,
+    Custody,
+    NotStandingError,
     PasskeyChallengeError,
     PasskeyKeyError,
     PasskeyOriginError,
-)
-from taskbound.core.identity.person_key import (
-    BadSignatureError,
-    Custody,
-    NotStandingError,
     PersonKeyKind,
     PersonKeyState,
+    UnvouchedError,
+    Vouching,
 )
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.group import Groups
-from taskbound.flows.identity.person import IdentityExistsError
-from taskbound.flows.identity.person_key import withdraw
+from taskbound.flows.identity.person import IdentityExistsError, withdraw
 from tests.peers.holding import ASKED
 from tests.peers.openssh import Device
 from tests.peers.passkey import Browser, Passkeys

@@ -8,26 +8,24 @@ import pytest
 
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import PersonState, UnknownIdentityError
-from taskbound.core.identity.enrollment import (
-    COOLING,
-    ExposedPersonKeyError,
-    KeyFile,
-    UnvouchedError,
-    Vouching,
-)
 from taskbound.core.identity.person_key import (
+    COOLING,
     BadSignatureError,
     Custody,
+    ExposedPersonKeyError,
+    KeyFile,
     NotStandingError,
     PersonKeyState,
+    UnvouchedError,
+    Vouching,
     require_standing,
 )
 from taskbound.core.transition import WrongStateError
 from taskbound.flows.identity import register_person
+from taskbound.flows.identity.account import link_persons
 from taskbound.flows.identity.enrollment import Enrollments, TooManyKeysError
-from taskbound.flows.identity.linking import link_persons
-from taskbound.flows.identity.person import IdentityExistsError
-from taskbound.flows.identity.person_key import (
+from taskbound.flows.identity.person import (
+    IdentityExistsError,
     NotDemoError,
     NotKeyHolderError,
     UnknownKeyError,

@@ -17,9 +17,9 @@ from taskbound.core.approval import (
 )
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import NoTaskError
-from taskbound.flows.approval.fatigue.display import note_display_of_plan
-from taskbound.flows.approval.fatigue.measure import measure
-from taskbound.flows.tool.answering import set_approvers
+from taskbound.flows.approval.fatigue import note_display_of_plan
+from taskbound.flows.approval.limits import measure
+from taskbound.flows.tool.applying import set_approvers
 from tests.peers.holding import ASKED, hold_policy
 from tests.peers.people import actor_of
 from tests.peers.planning import FIRST, SECOND, Planner, pay, step

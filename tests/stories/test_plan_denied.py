@@ -14,7 +14,7 @@ from taskbound.core.approval import (
 from taskbound.core.identity.person_key import NotStandingError
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.identity.leaving import People
-from taskbound.flows.identity.person_key import withdraw
+from taskbound.flows.identity.person import withdraw
 from tests.peers.people import OWNER, actor_of
 from tests.peers.planning import BY_TOOL, FIRST, LAST, Planner, step
 from tests.sqlite import sqlite_store

@@ -15,7 +15,7 @@ from taskbound.core.approval import (
 )
 from taskbound.core.task import TaskEvent
 from taskbound.core.tool import parse_definition
-from taskbound.flows.approval.hold.asking import HOLD_LIFE
+from taskbound.flows.approval.hold.holds import HOLD_LIFE
 from taskbound.flows.approval.proof.kept import signed
 from tests.peers.holding import ASKED
 from tests.peers.planning import FIRST, SECOND, Planner

@@ -12,10 +12,9 @@ from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.task import TaskState
-from taskbound.core.token.served import request_digest
-from taskbound.core.token.shared import SharedWish
+from taskbound.core.token.shared import SharedWish, request_digest
 from taskbound.flows.token import revoke_token
-from taskbound.flows.token.sharing import SharedClaims
+from taskbound.flows.token.services import SharedClaims
 from tests.peers.sharing import SPACE, Sharing
 from tests.stories.test_races_of_bundles import Two, locked_in, waits_within
 from tests.world import ANN

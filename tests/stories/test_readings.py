@@ -8,11 +8,11 @@ import pytest
 
 from taskbound.core.action import canonical
 from taskbound.core.approval import BadProbeError, NarrowedRefusedError, PlanRefusedError
-from taskbound.core.approval.answer import WITNESS, digest_of
+from taskbound.core.approval.operand import WITNESS, digest_of
 from taskbound.core.decision import Permit, Refuse, Settled
 from taskbound.core.decision.settle import LOOK_LIFE
 from taskbound.core.tool import ServerIdentity, parse_definition
-from taskbound.flows.approval.look.looking import Unseen
+from taskbound.flows.approval.look import Unseen
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.decision import Proposer, Step
 from taskbound.flows.tool import Declaration

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.action import ActionState
-from taskbound.core.audit.events.credential import CredentialProlonged
+from taskbound.core.audit.events.work import CredentialProlonged
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import CredentialState, RenewalState, end_in_target
 from taskbound.core.errors import DeniedError

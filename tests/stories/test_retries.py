@@ -14,7 +14,7 @@ from taskbound.core.tool import parse_definition
 from taskbound.flows.action import explain, reconcile
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.identity import register_person
-from taskbound.flows.identity.risk import say_risk
+from taskbound.flows.identity.agent import say_risk
 from taskbound.flows.policy import replay
 from taskbound.flows.tool import Declaration
 from tests.sqlite import edit, sqlite_store

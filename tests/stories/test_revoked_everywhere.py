@@ -23,7 +23,7 @@ from taskbound.core.task import TaskEvent
 from taskbound.core.token import TokenKeyState
 from taskbound.flows.revocation import Feed, FeedStaleError, stop
 from taskbound.flows.token import revoke_token
-from taskbound.flows.token.orders import Issuing, TransactionTokenOrder
+from taskbound.flows.token.issuing import Issuing, TransactionTokenOrder
 from taskbound.flows.token.verifying import Verification
 from taskbound.sdk.feed import FeedReader
 from taskbound.sdk.fresh import BOUND
@@ -38,7 +38,7 @@ from taskbound.sdk.verify import (
     Step,
     Verifier,
 )
-from taskbound.sdk.verify.digest import content_digest
+from taskbound.sdk.verify.keys import content_digest
 from taskbound.surfaces.api.feed import rows_of
 from tests.token_world import API, CODER, ISSUER, KEY, TokenWorld
 from tests.world import ANN, CEILING, World, code_of, id_of

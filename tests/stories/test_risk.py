@@ -10,9 +10,9 @@ from taskbound.core.identity import UnknownIdentityError
 from taskbound.core.identity.errors import BadRiskError, NotAnsweringError, OwnRiskError, SameRiskError
 from taskbound.flows.action import explain
 from taskbound.flows.identity import register_person
+from taskbound.flows.identity.account import link_persons
+from taskbound.flows.identity.agent import say_risk
 from taskbound.flows.identity.leaving import People
-from taskbound.flows.identity.linking import link_persons
-from taskbound.flows.identity.risk import say_risk
 from tests.peers.holding import ASKED, Holding
 from tests.peers.people import OWNER, actor_of
 from tests.sqlite import sqlite_store

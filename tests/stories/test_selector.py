@@ -11,10 +11,10 @@ from taskbound.core.clock import Instant
 from taskbound.core.decision import Allowance
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.identity import InactiveAgentError, NotOwnerError, UnknownIdentityError, UnprovenError
-from taskbound.core.identity.credential import Credential
-from taskbound.core.identity.oidc import parse_identity_issuer
+from taskbound.core.identity.issuer import parse_identity_issuer
 from taskbound.core.identity.proof import PrincipalKind, WorkloadKind, WorkloadProof
 from taskbound.core.identity.selector import (
+    Credential,
     Selector,
     SelectorOverlapError,
     Shown,
@@ -24,9 +24,9 @@ from taskbound.core.identity.selector import (
     selector_id,
 )
 from taskbound.flows.identity import register_person
-from taskbound.flows.identity.issuers import add_identity_issuer
+from taskbound.flows.identity.account import add_identity_issuer
+from taskbound.flows.identity.agent import add_selector, drop_selector
 from taskbound.flows.identity.person import IdentityExistsError
-from taskbound.flows.identity.selectors import add_selector, drop_selector
 from taskbound.flows.identity.workload import Proofs
 from taskbound.flows.means import Actor
 from tests.tokens import es256

@@ -10,7 +10,7 @@ import pytest
 from taskbound.core.errors import MalformedError
 from taskbound.core.task import NoTaskError, TaskExpiredError
 from taskbound.flows.tool import UnknownServerError
-from taskbound.flows.tool.oauth import ServerTokens
+from taskbound.flows.tool.secret import ServerTokens
 from taskbound.wire.egress import TellToken
 from taskbound.wire.tool import OAuthSpec, ServerSpec, identity_of
 from tests.world import ANN

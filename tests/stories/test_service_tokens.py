@@ -19,12 +19,11 @@ from taskbound.core.identity.proof import (
 from taskbound.core.identity.service import UnknownServiceKeyError, parse_service
 from taskbound.core.token import TokenForm, UnboundTokenError
 from taskbound.flows.identity import register_person
-from taskbound.flows.identity.service_key import add_service_key, remove_service_key
-from taskbound.flows.identity.services import add_service
+from taskbound.flows.identity.services import add_service, add_service_key, remove_service_key
 from taskbound.flows.means import Actor
 from taskbound.flows.revocation import stop
 from taskbound.flows.token.revoking import revoke_token
-from taskbound.flows.token.serving import give_service_token, introspect_for_service
+from taskbound.flows.token.services import give_service_token, introspect_for_service
 from tests.token_world import ISSUER, KEY, OTHER_KEY, TokenWorld, claims_in
 from tests.tokens import es256
 from tests.world import ANN
@@ -32,7 +31,7 @@ from tests.world import ANN
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from taskbound.flows.token.orders import Issued
+    from taskbound.flows.token.issuing import Issued
     from taskbound.ports.store import Store
 
 SPACE = "default"

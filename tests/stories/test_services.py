@@ -7,7 +7,7 @@ import pytest
 
 from taskbound.core.errors import MalformedError
 from taskbound.core.identity import NotOwnerError, UnknownIdentityError
-from taskbound.core.identity.agent_key import AgentKey
+from taskbound.core.identity.agent import AgentKey
 from taskbound.core.identity.service import (
     MOST_KEYS,
     MOST_SERVICES,
@@ -22,8 +22,14 @@ from taskbound.core.identity.service import (
 from taskbound.flows.decision import Views
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.leaving import People
-from taskbound.flows.identity.service_key import add_service_key, remove_service_key
-from taskbound.flows.identity.services import add_service, change_service, remove_service, require_service
+from taskbound.flows.identity.services import (
+    add_service,
+    add_service_key,
+    change_service,
+    remove_service,
+    remove_service_key,
+    require_service,
+)
 from taskbound.flows.means import Actor
 from taskbound.wire.jose import JwkMembersError, JwkPrivateError
 from tests.tokens import ed25519, es256

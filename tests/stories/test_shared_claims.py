@@ -14,7 +14,10 @@ from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.clock import Instant, minutes, seconds
 from taskbound.core.errors import DeniedError
 from taskbound.core.token import ClaimKind, ReplayedError, Token, claim_of
-from taskbound.core.token.served import (
+from taskbound.core.token.shared import (
+    LONGEST_ANSWER,
+    MOST_CLAIMS,
+    MOST_ROOM,
     BeginRefusedError,
     Begun,
     ClaimsUnavailableError,
@@ -22,22 +25,21 @@ from taskbound.core.token.served import (
     ServedAnswer,
     ServedForgottenError,
     Serving,
+    SharedWish,
     StillServing,
     Unfinished,
     request_digest,
 )
-from taskbound.core.token.shared import LONGEST_ANSWER, MOST_CLAIMS, MOST_ROOM, SharedWish
-from taskbound.flows.audit.anew import Anew, begin_anew
+from taskbound.flows.audit.restored import Anew, begin_anew
 from taskbound.flows.identity.leaving import People
-from taskbound.flows.identity.service_key import remove_service_key
-from taskbound.flows.identity.services import change_service, remove_service
+from taskbound.flows.identity.services import change_service, remove_service, remove_service_key
 from taskbound.flows.means import Actor
 from taskbound.flows.revocation import stop
 from taskbound.flows.token.revoking import revoke_token
-from taskbound.flows.token.sharing import SharedClaims as Kept
+from taskbound.flows.token.services import SharedClaims as Kept
 from taskbound.ports.store import StoreBehindError
 from taskbound.wire.jose import SKEW
-from taskbound.wire.service import BeginRequest
+from taskbound.wire.workload import BeginRequest
 from tests.peers.sharing import SPACE, Line, Sharing, note
 from tests.world import ANN
 

@@ -11,8 +11,13 @@ from taskbound.core.clock import seconds
 from taskbound.core.decision import Allowance
 from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.identity import PersonState, UnknownIdentityError
-from taskbound.core.identity.account import AccountTakenError, BadSubjectError, UnknownAccountError
-from taskbound.core.identity.oidc import IssuerInUseError, UnknownIdentityIssuerError
+from taskbound.core.identity.issuer import (
+    AccountTakenError,
+    BadSubjectError,
+    IssuerInUseError,
+    UnknownAccountError,
+    UnknownIdentityIssuerError,
+)
 from taskbound.core.identity.sign_in import (
     LASTS,
     OF_ONE,
@@ -27,8 +32,7 @@ from taskbound.core.identity.sign_in import (
     TooManySignInsError,
     place_of,
 )
-from taskbound.flows.identity.account import end_session, link_account
-from taskbound.flows.identity.issuers import drop_identity_issuer
+from taskbound.flows.identity.account import drop_identity_issuer, end_session, link_account
 from taskbound.flows.identity.leaving import NotSelfError, People
 from taskbound.flows.identity.sign_in import SignIns, sweep_sign_ins
 from tests.sqlite import sqlite_store
@@ -36,7 +40,7 @@ from tests.world import ANN, World
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
-    from taskbound.core.identity.oidc import IdentityIssuer
+    from taskbound.core.identity.issuer import IdentityIssuer
     from taskbound.ports.identity import Wanted
     from taskbound.ports.store import Store, Transaction
 

@@ -8,7 +8,7 @@ import pytest
 
 from taskbound.core.clock import Instant
 from taskbound.core.task import NoTaskError, TaskEvent
-from taskbound.flows.decision.standing import Standings
+from taskbound.flows.decision.context import Standings
 from taskbound.flows.revocation import stop
 from tests.world import ANN, CEILING, LOOK, PAY, World, code_of, scope_of
 

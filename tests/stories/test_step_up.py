@@ -10,8 +10,8 @@ import pytest
 from taskbound.core.approval import Answer, AnswerKind, AnswerSignIn, ApprovalState, NotEntitledError
 from taskbound.core.clock import Instant
 from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof
-from taskbound.core.policy.step_up import StepUpError
-from taskbound.flows.approval.proof.signed_in import signed_in_by
+from taskbound.core.policy.operation import StepUpError
+from taskbound.flows.approval.proof.kept import signed_in_by
 from taskbound.flows.identity.account import unlink_account
 from taskbound.flows.token import PersonTokenOrder
 from taskbound.flows.token.revoking import revoke_token

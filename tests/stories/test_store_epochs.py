@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.flows.credential.errors import WrongTellingError
-from taskbound.flows.credential.reconciled import Reconciled, take_reconciled
+from taskbound.flows.credential.leasing import Reconciled, take_reconciled
 
 if TYPE_CHECKING:
     from tests.world import World

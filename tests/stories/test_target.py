@@ -18,11 +18,10 @@ from taskbound.core.target import TargetFileError, TargetState, kind_definition,
 from taskbound.core.tool import BadSecretError, LookAlikeToolError, ServerIdentity
 from taskbound.flows.identity.leaving import NotSelfError, People
 from taskbound.flows.target import TargetExistsError, TargetInUseError, UnknownTargetError
-from taskbound.flows.target.people import answering
+from taskbound.flows.target.testing import answering
 from taskbound.flows.tool import Declaration, UnknownServerError, UpstreamExistsError
-from taskbound.flows.tool.answering import set_approvers
+from taskbound.flows.tool.applying import set_approvers, set_owner
 from taskbound.flows.tool.errors import DeclaredByTargetError
-from taskbound.flows.tool.owning import set_owner
 from taskbound.flows.tool.secret import Secrets
 from tests.core.target.test_openssh import KEY
 from tests.peers.people import OWNER

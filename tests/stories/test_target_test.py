@@ -16,7 +16,7 @@ from taskbound.core.credential import (
     is_canary,
     reappear,
 )
-from taskbound.core.credential.due import MINTED_WITHIN, Step
+from taskbound.core.credential.values import MINTED_WITHIN, Step
 from taskbound.core.target import TargetState, kind_definition, parse_target_file
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.credential import open_mark

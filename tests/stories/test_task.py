@@ -21,8 +21,8 @@ from taskbound.core.transition import WrongStateError
 from taskbound.flows.identity import MonitorOverdueError, register_person
 from taskbound.flows.revocation import stop
 from taskbound.flows.task import TaskOrder, bind, drop_template, register_run, save_template
-from taskbound.flows.task.order import OutsideCeilingError
-from taskbound.flows.task.template import UnknownTemplateError
+from taskbound.flows.task.delegate import UnknownTemplateError
+from taskbound.flows.task.life import OutsideCeilingError
 from taskbound.ports.audit import StoredCheckpoint
 from tests.world import ANN, CEILING, SCOPE, scope_of
 

@@ -27,9 +27,9 @@ from taskbound.core.token.exchange import (
     parse_exchange,
 )
 from taskbound.flows.identity import register_person
-from taskbound.flows.task.template import save_template
+from taskbound.flows.task.delegate import save_template
 from taskbound.flows.token.exchange import Exchanges
-from taskbound.flows.token.orders import Exchanged, PersonTokenOrder
+from taskbound.flows.token.issuing import Exchanged, PersonTokenOrder
 from taskbound.wire.signer import Asserted, SignedToken
 from taskbound.wire.workload import Assertion
 from tests.stories.test_bundles import put_in_force

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from taskbound.core.task import Template
-from taskbound.flows.task.template import save_template
-from taskbound.flows.token.orders import PersonTokenOrder
+from taskbound.flows.task.delegate import save_template
+from taskbound.flows.token.issuing import PersonTokenOrder
 from tests.stories.test_token_exchange import agent, exchange, handed, house, refused, started
 from tests.token_world import ISSUER, KEY, OTHER_KEY, TokenWorld, claims_in
 from tests.world import ANN, SCOPE, scope_of

@@ -14,9 +14,7 @@ from taskbound.core.clock import days, minutes, seconds
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
 from taskbound.core.token import TokenKeyState, is_published
-from taskbound.flows.token.keys import TokenKeys
-from taskbound.flows.token.published import Published
-from taskbound.flows.token.signing import UnknownStatusListError
+from taskbound.flows.token.keys import Published, TokenKeys, UnknownStatusListError
 from tests.token_world import ISSUER, TokenWorld, Watched, claims_in, part
 from tests.world import ANN, CEILING, World, scope_of
 

@@ -15,9 +15,7 @@ from taskbound.core.token import (
     TokenForm,
     UnboundTokenError,
 )
-from taskbound.core.token.authorization.asked import UNSIGNED, Signed
-from taskbound.core.token.authorization.client import ClientId, parse_client_document
-from taskbound.core.token.authorization.code import Exchange
+from taskbound.core.token.authorization.asked import UNSIGNED, Exchange, Signed
 from taskbound.core.token.authorization.errors import (
     AdmissionEndedError,
     AnsweredError,
@@ -27,7 +25,8 @@ from taskbound.core.token.authorization.errors import (
     ReusedCodeError,
     SignInDemandedError,
 )
-from taskbound.flows.approval.proof.signed_in import lasts, signed_in_by
+from taskbound.core.token.authorization.request import ClientId, parse_client_document
+from taskbound.flows.approval.proof.kept import lasts, signed_in_by
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.token import (

@@ -10,11 +10,11 @@ from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.identity.proof import Principal, PrincipalKind
 from taskbound.core.task import TaskEvent
 from taskbound.core.token import NEVER, BadTokenLifeError, TokenState, UnboundTokenError, state_of
-from taskbound.core.token.status import is_listed
+from taskbound.core.token.key import is_listed
 from taskbound.flows.revocation import stop
 from taskbound.flows.token import sweep_tokens
+from taskbound.flows.token.keys import RowSigner
 from taskbound.flows.token.revoking import revoke_token
-from taskbound.flows.token.signing import RowSigner
 from taskbound.ports.signer import SignerUnavailableError
 from taskbound.wire.jose import TokenExpiredError
 from tests.token_world import API, ISSUER, KEY, OTHER_KEY, TokenWorld, claims_in, part

@@ -12,9 +12,8 @@ from taskbound.flows.decision.errors import UnknownToolError
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.tool import Declaration
-from taskbound.flows.tool.applying import ToolSaying
+from taskbound.flows.tool.applying import ToolSaying, set_owner
 from taskbound.flows.tool.errors import RelaxesError
-from taskbound.flows.tool.owning import set_owner
 from tests.peers.people import OWNER, actor_of
 from tests.stories.test_tool import see
 from tests.stories.test_tool_file import apply, say, tool

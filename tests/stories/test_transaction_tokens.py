@@ -11,7 +11,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.token import TokenForm
 from taskbound.flows.action import Withhold
 from taskbound.flows.token import revoke_token, sweep_tokens
-from taskbound.flows.token.orders import Issued, TransactionTokenOrder
+from taskbound.flows.token.issuing import Issued, TransactionTokenOrder
 from taskbound.ports.signer import SignerUnavailableError
 from tests.peers.holding import TWICE, Holding, hold_policy
 from tests.peers.planning import FIRST, Planner

@@ -13,9 +13,8 @@ from taskbound.core.clock import minutes
 from taskbound.core.decision import Allowance
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import NotOwnerError
-from taskbound.core.identity.credential import Credential
 from taskbound.core.identity.proof import PrincipalKind, WorkloadKind, WorkloadProof
-from taskbound.core.identity.selector import UnselectedError, parse_selector
+from taskbound.core.identity.selector import Credential, UnselectedError, parse_selector
 from taskbound.core.identity.trust import (
     MOST_DOMAINS,
     BadBundleError,
@@ -33,13 +32,19 @@ from taskbound.core.identity.trust import (
     parse_trust,
 )
 from taskbound.flows.identity import register_person
-from taskbound.flows.identity.selectors import add_selector
-from taskbound.flows.identity.svid import JwtSvidVerifier, X509SvidVerifier
-from taskbound.flows.identity.trust import Taken, add_trust, remove_trust, take_bundle
-from taskbound.flows.identity.workload import Proofs
+from taskbound.flows.identity.agent import add_selector
+from taskbound.flows.identity.workload import (
+    JwtSvidVerifier,
+    Proofs,
+    Taken,
+    X509SvidVerifier,
+    add_trust,
+    remove_trust,
+    take_bundle,
+)
 from taskbound.surfaces.api.place import Place
 from taskbound.surfaces.api.proving import proving
-from taskbound.surfaces.api.sources import Sources
+from taskbound.surfaces.api.workload import Sources
 from taskbound.wire.jose import TokenAudienceError, TokenUnprovenError
 from taskbound.wiring.trusting import Trusting
 from tests.peers.domain import Domain, Issued

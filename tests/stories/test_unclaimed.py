@@ -8,7 +8,7 @@ import pytest
 
 from taskbound.core.task import TaskState, Template
 from taskbound.flows.task import TaskOrder, save_template
-from taskbound.flows.token.orders import PersonTokenOrder
+from taskbound.flows.token.issuing import PersonTokenOrder
 from tests.client_world import SPACE, TASK, settled
 from tests.stories.test_token_exchange import DETAILS, agent, exchange, handed, refused
 from tests.token_world import ISSUER, KEY, OTHER_KEY, claims_in

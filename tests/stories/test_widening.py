@@ -23,7 +23,7 @@ from taskbound.core.approval import (
 from taskbound.core.approval.fatigue import ApprovalLimits
 from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.identity import Breadth
-from taskbound.core.identity.grantable import OutsideGrantableError
+from taskbound.core.identity.agent import OutsideGrantableError
 from taskbound.core.revocation import StoppedError
 from taskbound.core.task import (
     AmendmentDeniedError,
@@ -35,14 +35,14 @@ from taskbound.core.task import (
     TaskPausedError,
     TaskSyntaxError,
 )
-from taskbound.flows.approval.amendment.records import note_amendment
-from taskbound.flows.approval.fatigue.measure import measure
+from taskbound.flows.approval.amendment import note_amendment
+from taskbound.flows.approval.limits import measure
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.identity import set_person_grantable
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.revocation import stop
 from taskbound.flows.task.change import ScopeChangedError
-from taskbound.flows.task.order import OutsideCeilingError
+from taskbound.flows.task.life import OutsideCeilingError
 from tests.peers.holding import ASKED, hold_policy
 from tests.peers.people import OWNER, actor_of
 from tests.peers.widening import Wide, grants, only, pay

@@ -10,7 +10,7 @@ from taskbound.core.approval import AnswerKind, ApprovalOverError, NoApproverErr
 from taskbound.core.approval.amendment import parse_amendment
 from taskbound.core.policy import DamagedBundleError, InForce
 from taskbound.core.task import AmendmentDeniedError
-from taskbound.core.task.wider import widened_tools
+from taskbound.core.task.amendment import widened_tools
 from tests.peers.holding import hold_policy
 from tests.peers.widening import Wide, grants, pay
 from tests.sqlite import sqlite_store

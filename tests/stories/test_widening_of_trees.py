@@ -6,15 +6,14 @@ import pytest
 
 from taskbound.core.approval import Answer, AnswerKind, ApprovalOverError, Subject
 from taskbound.core.clock import Instant
-from taskbound.core.identity.passkey import CountsBackError
-from taskbound.core.identity.person_key import NotStandingError
+from taskbound.core.identity.person_key import CountsBackError, NotStandingError
 from taskbound.core.task import (
     OutsideParentError,
     TaskEvent,
 )
-from taskbound.flows.approval.amendment.ground import amendment_circle
+from taskbound.flows.approval.amendment import amendment_circle
 from taskbound.flows.approval.circle import see_people
-from taskbound.flows.identity.person_key import withdraw
+from taskbound.flows.identity.person import withdraw
 from tests.peers.holding import ASKED
 from tests.peers.people import actor_of
 from tests.peers.widening import Wide, grants, pay

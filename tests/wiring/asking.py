@@ -20,14 +20,14 @@ from typing import Any
 import msgspec
 
 from taskbound import __version__
-from taskbound.adapters.keys.handing import AskerKey
+from taskbound.adapters.keys.sealing import AskerKey
 from taskbound.core.action import canonical
 from taskbound.core.credential import credential_of
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import Client, RefusedByDaemonError
 from taskbound.wire.action import Decide, Permitted
 from taskbound.wire.connection import Done, Open
-from taskbound.wire.credential import AcknowledgeCredential, AwaitRenewal, Handed, Renewed, TakeCredential
+from taskbound.wire.target import AcknowledgeCredential, AwaitRenewal, Handed, Renewed, TakeCredential
 
 _turn = threading.Lock()
 _kept: list[Client] = []

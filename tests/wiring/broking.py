@@ -23,9 +23,7 @@ from taskbound.core.tool import Binding
 from taskbound.core.tool.slot import ADMIN_SLOT
 from taskbound.ports.target import Minted
 from taskbound.sdk.client import Client
-from taskbound.wire.broker import BrokerKey, ShowBrokerKey, said_decoder
 from taskbound.wire.connection import Done
-from taskbound.wire.credential import CredentialRow, ShowCredential
 from taskbound.wire.frame import FrameBuffer, decode_frame, encode_frame
 from taskbound.wire.identity import (
     AcknowledgeMonitor,
@@ -34,7 +32,18 @@ from taskbound.wire.identity import (
     RegisterPerson,
     TestMonitor,
 )
-from taskbound.wire.target import AddTarget, ListTargets, TargetRow, TargetRows, TargetTesting
+from taskbound.wire.target import (
+    AddTarget,
+    BrokerKey,
+    CredentialRow,
+    ListTargets,
+    ShowBrokerKey,
+    ShowCredential,
+    TargetRow,
+    TargetRows,
+    TargetTesting,
+    said_decoder,
+)
 from taskbound.wire.task import StartTask, TaskDetail
 from taskbound.wiring.home import find_socket, make_home
 from tests.peers.minter import ADMIN, Orders

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Final
 from taskbound.adapters.clock.system import SystemClock
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.core.clock import Instant
-from taskbound.core.revocation.feed import About, Thing
+from taskbound.core.revocation import About, Thing
 from taskbound.sdk.client import Client, DaemonLostError, RefusedByDaemonError
 from taskbound.sdk.feed import FeedFollower, FeedReader, StaleFeedError
-from taskbound.wire.revocation import FeedRows
+from taskbound.wire.token import FeedRows
 from taskbound.wiring.home import find_socket, make_home
 from tests.stories.feeding import Course, knows, write_all
 from tests.wiring.running import client, daemon, signer
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.errors import TaskboundError
     from taskbound.sdk.feed import Asked
-    from taskbound.wire.revocation import ReadFeed
+    from taskbound.wire.token import ReadFeed
     from tests.wiring.running import Running
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from taskbound.adapters.keys.file import AgentKeyFiles
 from taskbound.adapters.store.sql import SqlStore
-from taskbound.flows.identity.agent_key import AgentKeys
+from taskbound.flows.identity.agent import AgentKeys
 from tests.world import ANN, World
 
 AUDIENCE = "https://taskbound.example.com"

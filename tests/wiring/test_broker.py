@@ -11,8 +11,7 @@ import psycopg
 import pytest
 
 from taskbound.wire.connection import Done
-from taskbound.wire.credential import RevokeCredentials, RevokingCredentials
-from taskbound.wire.target import ListTargets, TargetRows
+from taskbound.wire.target import ListTargets, RevokeCredentials, RevokingCredentials, TargetRows
 from taskbound.wire.task import EndTask
 from tests.peers.cutting import Cutting, How
 from tests.peers.minter import Orders, minting

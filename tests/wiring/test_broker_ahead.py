@@ -11,7 +11,7 @@ import pytest
 from taskbound.adapters.store.sql import SqlReader
 from taskbound.core.credential import NEVER, CredentialState
 from taskbound.surfaces.broker.work import WORKERS
-from taskbound.wire.credential import RevokeCredentials, RevokingCredentials
+from taskbound.wire.target import RevokeCredentials, RevokingCredentials
 from tests.peers.minter import Orders, minting
 from tests.wiring.broking import TARGET, House, house, roles
 from tests.wiring.running import client, until

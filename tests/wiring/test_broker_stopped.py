@@ -11,7 +11,7 @@ import pytest
 
 from taskbound.core.credential import LEASE
 from taskbound.wire.connection import Done
-from taskbound.wire.credential import RevokeCredentials, RevokingCredentials
+from taskbound.wire.target import RevokeCredentials, RevokingCredentials
 from taskbound.wire.task import EndTask
 from tests.peers.cutting import Cutting, How
 from tests.peers.minter import Orders, minting

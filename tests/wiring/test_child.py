@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.adapters.keys.broker_key import ask_broker_key
 from taskbound.adapters.keys.socket import SocketSigner
-from taskbound.adapters.upstream.egress.key import ask_key
+from taskbound.adapters.upstream.egress import ask_key
 from taskbound.core.errors import UnavailableError
 from taskbound.ports.signer import SignerUnavailableError
 from taskbound.wiring.child import (

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.core.revocation.feed import About, Thing
+from taskbound.core.revocation import About, Thing
 from taskbound.sdk.client import Client, RefusedByDaemonError
 from taskbound.sdk.feed import FeedFollower, FeedReader, RevokedError, StaleFeedError
 from taskbound.wire.connection import Done
-from taskbound.wire.revocation import FeedRows, ReadFeed
 from taskbound.wire.task import EndTask, PauseTask, ResumeTask
+from taskbound.wire.token import FeedRows, ReadFeed
 from taskbound.wiring.home import find_socket, make_home
 from tests.wiring.running import Running, client, daemon, settle_in, signer, start_task, until
 

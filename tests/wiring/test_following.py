@@ -10,7 +10,7 @@ import pytest
 
 from taskbound.surfaces.cli.app import run
 from taskbound.wire.connection import Done
-from taskbound.wire.revocation import Stop
+from taskbound.wire.token import Stop
 from taskbound.wiring.cli import make_plugs
 from taskbound.wiring.home import find_socket, make_home
 from taskbound.wiring.seen import read_begun

@@ -18,7 +18,7 @@ import pytest
 from taskbound.adapters.claims import SqliteClaims
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant, minutes
-from taskbound.core.token.served import Serving
+from taskbound.core.token.shared import Serving
 from taskbound.sdk.verify import Verifier
 from taskbound.sdk.verify.errors import OtherNamespaceError
 from taskbound.sdk.verify.holder import certificate_showing

@@ -13,7 +13,7 @@ import pytest
 
 from taskbound.sdk.verify import Opened
 from taskbound.sdk.verify.errors import StatusUnknownError, TokenInactiveError
-from taskbound.sdk.verify.said import Said
+from taskbound.sdk.verify.keys import Said
 from taskbound.wiring.guarding import introspection, published_keys
 from tests.peers.ports import free_port
 from tests.sdk.verify.world import Place

@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey
 
 from taskbound.adapters.keys.es256 import Es256Key
 from taskbound.wire.connection import Done
-from taskbound.wire.service import AddService, AddServiceKey
+from taskbound.wire.workload import AddService, AddServiceKey
 from tests.house.tree import ROOT
 from tests.proofs import CLIENT
 from tests.sdk.verify.serving import listening

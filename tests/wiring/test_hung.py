@@ -15,8 +15,8 @@ import msgspec
 
 from taskbound.wire.action import ActionDetail, Decide, Outcome, Permitted, Refused, Released, ShowAction
 from taskbound.wire.connection import Done, Fault
-from taskbound.wire.revocation import Stop
 from taskbound.wire.task import EndTask, ShowTask, StartTask, TaskDetail
+from taskbound.wire.token import Stop
 from taskbound.wiring.home import find_socket, make_home
 from tests.wiring.running import (
     AGENT,

@@ -18,8 +18,8 @@ from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.app import run
 from taskbound.wire.action import Decide, Permitted
 from taskbound.wire.connection import Done
-from taskbound.wire.revocation import Stop
 from taskbound.wire.task import ShowTask, TaskDetail
+from taskbound.wire.token import Stop
 from taskbound.wiring.cli import make_plugs
 from taskbound.wiring.home import find_socket, make_home
 from tests.postgres import programs, running

@@ -19,7 +19,7 @@ import pytest
 
 from taskbound.adapters.claims import SqliteClaims
 from taskbound.core.clock import Instant
-from taskbound.core.token.served import ServedAnswer, ServedState, Serving
+from taskbound.core.token.shared import ServedAnswer, ServedState, Serving
 from taskbound.wiring.cli import own_command
 from tests.wiring.guarding import World
 from tests.wiring.proxying import Told, guard_file, optional, parsed, registered_once

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from taskbound.adapters.claims import SqliteClaims
 from taskbound.adapters.keys.es256 import Es256Key
 from taskbound.core.clock import Instant, minutes
-from taskbound.core.token.served import Serving
+from taskbound.core.token.shared import Serving
 from taskbound.wiring.cli import own_command
 from tests.sdk.verify.world import Place
 from tests.surfaces.network.certificates import Authority

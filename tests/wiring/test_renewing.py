@@ -9,11 +9,10 @@ import pytest
 
 from taskbound.adapters.keys.file import AgentKeyFiles
 from taskbound.adapters.store.sql import SqlStore
-from taskbound.core.identity.credential import Credential
 from taskbound.core.identity.proof import WorkloadKind
-from taskbound.flows.identity.agent_key import AgentKeys
-from taskbound.flows.identity.assertion import AssertionVerifier
-from taskbound.flows.identity.workload import Proofs
+from taskbound.core.identity.selector import Credential
+from taskbound.flows.identity.agent import AgentKeys
+from taskbound.flows.identity.workload import AssertionVerifier, Proofs
 from tests.wiring.renewing import AUDIENCE
 from tests.world import ANN, World, WorldChance
 

@@ -31,8 +31,8 @@ from taskbound.ports.store import NewerDatabaseError, StoreBehindError
 from taskbound.surfaces.cli.app import run
 from taskbound.wire.action import Decide, Permitted
 from taskbound.wire.connection import Done
-from taskbound.wire.revocation import Stop
 from taskbound.wire.task import EndTask, ShowTask, TaskDetail
+from taskbound.wire.token import Stop
 from taskbound.wiring.cli import make_plugs
 from taskbound.wiring.copies import CopyBrokenError, digest_of, manifest_of, read_manifest
 from taskbound.wiring.home import find_socket, make_home

@@ -17,18 +17,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from taskbound.adapters.keys.es256 import Es256Key
 from taskbound.core.errors import TaskboundError
-from taskbound.core.revocation.feed import About, Thing
+from taskbound.core.revocation import About, Thing
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.sdk.feed import FeedReader, RevokedError, StaleFeedError
 from taskbound.sdk.fresh import awake
 from taskbound.sdk.verify.errors import StatusUnknownError, TokenInactiveError
-from taskbound.sdk.verify.said import parse_said
+from taskbound.sdk.verify.keys import parse_said
 from taskbound.wire.connection import Done
 from taskbound.wire.jose import TRANSACTION_TOKEN, parse_jws
-from taskbound.wire.revocation import ReadFeed
-from taskbound.wire.service import AddService, AddServiceKey, RemoveService, RemoveServiceKey
 from taskbound.wire.task import EndTask
-from taskbound.wire.token import ListTokens, RevokeToken, TokenRows
+from taskbound.wire.token import ListTokens, ReadFeed, RevokeToken, TokenRows
+from taskbound.wire.workload import AddService, AddServiceKey, RemoveService, RemoveServiceKey
 from taskbound.wiring.issuer import BadIssuerNameError
 from taskbound.wiring.service import BadServiceKeyError, IssuerSilentError, ServiceLink, read_key
 from tests.peers.ports import free_port

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.core.identity.spiffe import BadTrustDomainError
+from taskbound.core.identity.selector import BadTrustDomainError
 from taskbound.wiring.address import BadAddressError
 from taskbound.wiring.home import ForeignHomeError, make_home, require_own_home
 from taskbound.wiring.settings import BadSettingError, Settings, read_settings, unknown_variables

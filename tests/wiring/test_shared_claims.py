@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from taskbound.adapters.claims import SharedClaims
 from taskbound.adapters.keys.es256 import Es256Key
 from taskbound.core.clock import Instant, seconds
-from taskbound.core.token.served import (
+from taskbound.core.token.shared import (
     BeginRefusedError,
     Begun,
     ClaimsUnavailableError,
@@ -29,11 +29,11 @@ from taskbound.core.token.served import (
     StillServing,
     request_digest,
 )
-from taskbound.sdk.verify.said import Said, parse_said
+from taskbound.sdk.verify.keys import Said, parse_said
 from taskbound.wire.connection import Done
 from taskbound.wire.jose import TRANSACTION_TOKEN, parse_jws
-from taskbound.wire.service import AddService, AddServiceKey, ChangeService
 from taskbound.wire.task import EndTask
+from taskbound.wire.workload import AddService, AddServiceKey, ChangeService
 from taskbound.wiring.service import ServiceLink, read_key
 from tests.peers.cutting import CuttingPort, How
 from tests.surfaces.network import asking

@@ -130,7 +130,7 @@ def _again(kind: type[TaskboundError], args: tuple[object, ...], state: dict[str
 
 
 def _escaped(line: str) -> str:
-    from taskbound.core.action.escape import escape_rest  # noqa: PLC0415 -- its own errors are made of these
+    from taskbound.core.action.text import escape_rest  # noqa: PLC0415 -- its own errors are made of these
 
     return escape_rest(line)
 

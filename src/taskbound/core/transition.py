@@ -1,8 +1,8 @@
-"""A total table of transitions: every state and event has an answer, and most answers are no."""
+"""Total tables of transitions, and answers that must be matched on instead of used as conditions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError
@@ -40,3 +40,20 @@ class Transitions(Generic[S, E]):
         if after is None:
             raise WrongStateError(f"{self.word} is `{state.value}`: `{event.value}` can't happen to it now")
         return after
+
+
+class NoTruth:
+    """Refuses to be used as a condition, so that ``if decide(…)`` can't pass by accident.
+
+    It has empty slots, and a dataclass with ``slots=True`` may inherit from it.
+    """
+
+    __slots__ = ()
+
+    def __bool__(self) -> NoReturn:
+        """Raise.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("a decision has no truth value: match on it")

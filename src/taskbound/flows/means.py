@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from taskbound.core.task import TaskState
-    from taskbound.flows.audit.freshness import LogFreshness
+    from taskbound.flows.audit.sequencing import LogFreshness
     from taskbound.flows.policy.engines import Policies
     from taskbound.ports.approval import FarOperands, Operands
     from taskbound.ports.clock import Chance, Clock

@@ -8,8 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskbound.core.clock import Instant
-    from taskbound.core.revocation import KillSwitch
-    from taskbound.core.revocation.feed import Entry
+    from taskbound.core.revocation import Entry, KillSwitch
 
 
 class RevocationReads(Protocol):

@@ -40,7 +40,7 @@ from taskbound.sdk.wish import Asker, BadWishError, TaskCredential, Wish
 from taskbound.wire.action import Decide, Narrowed, Permitted, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Bind, Bound, Done, Fault, Open
-from taskbound.wire.credential import (
+from taskbound.wire.target import (
     AcknowledgeCredential,
     AwaitRenewal,
     CredentialRow,

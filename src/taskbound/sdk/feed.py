@@ -26,16 +26,16 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, TaskboundError, UnavailableError
-from taskbound.core.revocation.feed import About, Entry, FeedBrokenError, Heard, Thing, Turn
+from taskbound.core.revocation import About, Entry, FeedBrokenError, Heard, Thing, Turn
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.sdk.fresh import BOUND, awake
-from taskbound.sdk.verify.forked import anew_in_children
-from taskbound.wire.revocation import ReadFeed
+from taskbound.sdk.verify.keys import anew_in_children
+from taskbound.wire.token import ReadFeed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from taskbound.wire.revocation import FeedEntry, FeedRows
+    from taskbound.wire.token import FeedEntry, FeedRows
 
 
 _WAIT: Final = 2_000

@@ -17,7 +17,7 @@ import re
 from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.text import escape_text
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.target import OpensshKind, OpensshPlace

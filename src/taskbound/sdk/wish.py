@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound.core.action.canonical import canonical
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.text import escape_text
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.target import RENEWS, SECONDS

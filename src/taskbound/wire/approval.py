@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from taskbound.wire.action import Changed
-from taskbound.wire.amendment import AmendmentRow
+from taskbound.wire.action import AmendmentRow, Changed
 from taskbound.wire.frame import Message
 from taskbound.wire.network import PageAsk
 

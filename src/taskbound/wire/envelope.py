@@ -7,30 +7,30 @@ from typing import TypeAlias
 import msgspec
 
 from taskbound.wire import (
-    account,
     action,
-    amendment,
     approval,
     audit,
     authorization,
-    broker,
     connection,
-    credential,
     egress,
     identity,
-    oauth,
-    people,
     policy,
-    revocation,
-    scope,
-    service,
     target,
     task,
     token,
     tool,
-    trust,
     workload,
 )
+from taskbound.wire import action as amendment
+from taskbound.wire import authorization as oauth
+from taskbound.wire import identity as account
+from taskbound.wire import identity as people
+from taskbound.wire import policy as scope
+from taskbound.wire import target as broker
+from taskbound.wire import target as credential
+from taskbound.wire import token as revocation
+from taskbound.wire import workload as service
+from taskbound.wire import workload as trust
 from taskbound.wire.frame import Message
 from taskbound.wire.network import (
     Agree,

@@ -1,4 +1,6 @@
-"""One frame on a local socket: a length, then one JSON document.
+"""Frames on the socket, and how they are read and written.
+
+Of `frame`:
 
 1. Four bytes, big-endian, give the length of the document in bytes.
 2. A document is at most `MAX_FRAME` bytes, or what the socket has for its limit; a longer one ends the
@@ -6,15 +8,26 @@
 3. Requests carry an id chosen by the client, unique while it is open; a reply
    carries the same id; a push carries none.
 4. Unknown fields and unknown tags refuse: mixed versions refuse, not guess.
+
+Of `framing`:
+
+Libraries take several equal lengths for one, or the first of two that differ. Another reader on the way may
+not, so each head is looked at as it was written, wherever one is read.
 """
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+import re
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
 from taskbound.core.errors import MalformedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from email.message import Message as framing_Message
+
 
 HEADER: Final = 4
 """Bytes of the length that comes before each document."""
@@ -106,3 +119,29 @@ def decode_frame(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         return decoder.decode(body)
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
         raise FrameError(f"the message can't be read: {error}") from error
+
+
+_LENGTH: Final = re.compile(
+    rb"^content-length[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE
+)
+
+
+def read_lengths(raw: bytes) -> Sequence[bytes]:
+    """The value of each `Content-Length` line of a head."""
+    return _LENGTH.findall(raw)
+
+
+def has_one_length(values: Sequence[bytes]) -> bool:
+    """Whether a length is said once at most, as a number: `5, 5` is none."""
+    return len(values) <= 1 and all(one.isdigit() for one in values)
+
+
+def require_one_framing(headers: framing_Message) -> None:
+    """Go on only with a body that ends in one place for every reader: by one length, or by chunks.
+
+    Raises:
+        ValueError: It says two lengths, or a length beside chunks.
+    """
+    lengths = [one.encode("latin-1", "replace") for one in headers.get_all("content-length", [])]
+    if not has_one_length(lengths) or (lengths and "transfer-encoding" in headers):
+        raise ValueError("the body is framed in two ways")

@@ -1,10 +1,15 @@
-"""Persons, groups and agents: registering, showing, activating, suspending."""
+"""Messages about identities: persons, accounts and agents.
+
+What a browser holds, and what an issuer sends back with it, stands in what is asked and answered here and in
+no repr.
+"""
 
 from __future__ import annotations
 
 import msgspec
 
 from taskbound.wire.frame import Message
+from taskbound.wire.network import PageAsk
 
 
 class RegisterPerson(Message, frozen=True, tag="person:register", tag_field="op"):
@@ -206,3 +211,339 @@ class AgentRows(Message, frozen=True, tag="agents", tag_field="is"):
     """The agents."""
 
     rows: tuple[AgentDetail, ...]
+
+
+class LinkAccount(Message, frozen=True, tag="person:account-link", tag_field="op"):
+    """Say that an account at an issuer is a person's. An act of the data directory's owner."""
+
+    person: str
+    issuer: str
+    """The issuer's short name."""
+    subject: str
+
+
+class UnlinkAccount(Message, frozen=True, tag="person:account-unlink", tag_field="op"):
+    """Say that it is theirs no more: their act, or the data directory's owner's. It ends its sessions."""
+
+    person: str
+    issuer: str
+    subject: str
+
+
+class ListAccounts(Message, frozen=True, tag="person:account-list", tag_field="op"):
+    """Ask which accounts are whose."""
+
+    person: str = ""
+    """Of one person; empty for all."""
+
+
+class AccountRow(Message, frozen=True):
+    """One account."""
+
+    person: str
+    issuer: str
+    subject: str
+    linked: int
+    by: str
+
+
+class AccountRows(Message, frozen=True, tag="accounts", tag_field="is"):
+    """Accounts, by issuer and subject."""
+
+    rows: tuple[AccountRow, ...]
+
+
+class ListSessions(Message, frozen=True, tag="person:session-list", tag_field="op"):
+    """Ask who is signed in with a browser."""
+
+    person: str = ""
+    """One person; empty for all."""
+
+
+class SessionRow(Message, frozen=True):
+    """Somebody who is signed in with a browser."""
+
+    session: str
+    person: str
+    issuer: str
+    subject: str
+    authenticated: int
+    """When they proved themselves; 0 where the issuer does not say."""
+    acr: str
+    began: int
+    until: int
+
+
+class SessionRows(Message, frozen=True, tag="sessions", tag_field="is"):
+    """Sessions, the oldest first."""
+
+    rows: tuple[SessionRow, ...]
+
+
+class EndSession(Message, frozen=True, tag="person:session-end", tag_field="op"):
+    """End a browser's session: its person's act, or the data directory's owner's."""
+
+    session: str
+
+
+class ClaimValue(Message, frozen=True):
+    """A value of a claim, and the group of ours that it is."""
+
+    value: str
+    group: str
+
+
+class SetIssuerGroups(Message, frozen=True, tag="agent:issuer-groups", tag_field="op"):
+    """Say which values of an issuer's claim are which groups. An act of the data directory's owner."""
+
+    name: str
+    claim: str = ""
+    """A JSON Pointer; empty to have the issuer put nobody in any group."""
+    groups: tuple[ClaimValue, ...] = ()
+
+
+class ShowSignIn(PageAsk, frozen=True, tag="sign-in:show", tag_field="op"):
+    """Ask where people sign in, and who is signed in with this browser."""
+
+
+class SignInShown(Message, frozen=True, tag="sign-in-shown", tag_field="is"):
+    """Where people sign in, and who is."""
+
+    issuers: tuple[str, ...]
+    """Short names, in order."""
+    person: str = ""
+    """Who is signed in; empty for nobody."""
+    issuer: str = ""
+    """Where they did that."""
+    seconds: int = 0
+    """For how long they are signed in."""
+
+
+class BeginSignIn(PageAsk, frozen=True, tag="sign-in:begin", tag_field="op"):
+    """Begin a sign-in."""
+
+    issuer: str = ""
+    """Where, by its short name."""
+    back: str = "/sign-in"
+    """Where the browser goes then."""
+    max_age: int = -1
+    """Seconds that may have passed since they proved themselves; -1 for any."""
+    acr: str = ""
+    """How well they have to; empty for any."""
+
+
+class SignInBegun(Message, frozen=True, tag="sign-in-begun", tag_field="is"):
+    """A sign-in waits."""
+
+    url: str
+    """Where the browser goes."""
+    state: str
+    secret: str
+    """What the browser holds until it is back."""
+    seconds: int
+    """How long it waits."""
+
+    def __repr__(self) -> str:
+        """Without what proves anything."""
+        return f"SignInBegun({self.seconds} s)"
+
+
+class TakeSignIn(PageAsk, frozen=True, tag="sign-in:take", tag_field="op"):
+    """Bring what an issuer sent the browser back with."""
+
+    issuer: str = ""
+    """The issuer to whose address it came."""
+    state: str = ""
+    code: str = ""
+    iss: str = ""
+    error: str = ""
+    secret: str = ""
+    """What the browser holds of this sign-in."""
+
+    def __repr__(self) -> str:
+        """Without what proves anything."""
+        return f"TakeSignIn({self.issuer!r}, error={self.error!r})"
+
+
+class SignInTaken(Message, frozen=True, tag="sign-in-taken", tag_field="is"):
+    """Somebody is signed in."""
+
+    secret: str
+    """What the browser holds from now on."""
+    seconds: int
+    """For how long."""
+    back: str
+    """Where it goes."""
+
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"SignInTaken({self.seconds} s)"
+
+
+class EndSignIn(PageAsk, frozen=True, tag="sign-in:end", tag_field="op"):
+    """Sign whoever it is out of this browser."""
+
+
+class KeyFileSeen(Message, frozen=True):
+    """What the person's command saw of the file of a key's private half, none of its secret."""
+
+    encrypted: bool
+    mode: int
+    uid: int
+
+
+class ProposePersonKey(Message, frozen=True, tag="person-key:propose", tag_field="op"):
+    """Propose a key of one's own, or of anybody as the data directory's owner. Answered with what to sign."""
+
+    person: str
+    public: str
+    """The line of an OpenSSH `.pub` file."""
+    file: KeyFileSeen | None = None
+    """Left out where nobody looked."""
+
+
+class ProvePersonKey(Message, frozen=True, tag="person-key:prove", tag_field="op"):
+    """Bring the proposed key's own signature (SSHSIG, armored) over its statement."""
+
+    key: str
+    signature: str
+
+
+class VouchPersonKey(Message, frozen=True, tag="person-key:vouch", tag_field="op"):
+    """Bring the signature of whoever has to vouch over the same statement."""
+
+    key: str
+    voucher: str = ""
+    """The key that signed; empty for the account that owns the data directory, where nobody else can."""
+    signature: str = ""
+
+
+class OpenEnrollment(Message, frozen=True, tag="person-key:open", tag_field="op"):
+    """Open a page on which a passkey of this person is made and signs that it is theirs."""
+
+    person: str
+    label: str = ""
+    network: str = ""
+    """What the system calls the network that the asker is in, so that no page is served in another one."""
+
+
+class ConfirmPersonKey(Message, frozen=True, tag="person-key:confirm", tag_field="op"):
+    """Say that a passkey that was made on a page is the one whose fingerprint its holder saw there."""
+
+    key: str
+    fingerprint: str
+
+
+class OpenVouching(Message, frozen=True, tag="person-key:open-vouching", tag_field="op"):
+    """Open a page on which one's own passkey vouches for a key."""
+
+    key: str
+    voucher: str = ""
+    """The passkey that signs, where one has several."""
+    network: str = ""
+
+
+class PageOpened(Message, frozen=True, tag="page-opened", tag_field="is"):
+    """A page that works once, for so long."""
+
+    address: str
+    """To be opened on this machine; what stands behind its `#` is nobody else's business."""
+    person: str
+    seconds: int
+
+
+class WithdrawPersonKey(Message, frozen=True, tag="person-key:withdraw", tag_field="op"):
+    """Take a key's word away for good: the person's act, or the data directory's owner's."""
+
+    key: str
+    reason: str = ""
+
+
+class ListPersonKeys(Message, frozen=True, tag="person-key:list", tag_field="op"):
+    """Ask for the keys."""
+
+
+class ShowPersonKey(Message, frozen=True, tag="person-key:show", tag_field="op"):
+    """Ask for one key, and for what has to be signed."""
+
+    key: str
+
+
+class PersonKeyRow(Message, frozen=True):
+    """One key."""
+
+    key: str
+    person: str
+    kind: str
+    """`openssh` or `passkey`."""
+    fingerprint: str
+    label: str
+    custody: str
+    """What was found out about the private half: `hardware`, `passphrase`, `bare`, `synced` or
+    `unseen`."""
+    state: str
+    """`proposed`, `proven` (somebody has to vouch), `enrolled` or `withdrawn`."""
+    enrolled: int
+    usable_from: int
+    """When its word begins to count."""
+    enrolled_by: str
+    """Who vouched: a person, `first`, or `owner`."""
+    counts: bool
+    """Whether its word counts now."""
+    why_not: str = ""
+
+
+class PersonKeyRows(Message, frozen=True, tag="person-keys", tag_field="is"):
+    """The keys."""
+
+    rows: tuple[PersonKeyRow, ...]
+    demo: bool = False
+    """Whether the namespace is for trying out."""
+
+
+class PersonKeyDetail(Message, frozen=True, tag="person-key", tag_field="is"):
+    """One key, and what has to be signed for it."""
+
+    row: PersonKeyRow
+    statement: str
+    """What the key and its voucher sign, to the byte."""
+    vouching: str
+    """Who has to vouch: `another`, `own`, `nobody` or `owner`."""
+    can: tuple[str, ...]
+    """People who can vouch."""
+    demo: bool = False
+
+
+class SetDemo(Message, frozen=True, tag="namespace:demo", tag_field="op"):
+    """Say that the namespace is for trying out, or no more. The data directory's owner's act."""
+
+    demo: bool
+
+
+class LeavePerson(Message, frozen=True, tag="person:leave", tag_field="op"):
+    """A person is of the organization no more: their act, or the data directory's owner's."""
+
+    name: str
+    reason: str = ""
+
+
+class ReturnPerson(Message, frozen=True, tag="person:return", tag_field="op"):
+    """A person who had left is back, without keys and groups. The data directory's owner's act."""
+
+    name: str
+
+
+class LinkPersons(Message, frozen=True, tag="person:link", tag_field="op"):
+    """Say that two persons are one human (either's act), or that they are not (the directory owner's)."""
+
+    one: str
+    other: str
+    linked: bool
+
+
+class SetAnswering(Message, frozen=True, tag="agent:people", tag_field="op"):
+    """Say who answers for an agent: its owner's act, or the data directory's owner's where that one left."""
+
+    name: str
+    owner: str
+    approvers: tuple[str, ...]

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from taskbound.core.action import Limits, parse_object
-from taskbound.core.identity.passkey import PasskeyUnreadableError
+from taskbound.core.identity.person_key import PasskeyUnreadableError
 from taskbound.wire.frame import Message
 from taskbound.wire.jose.compact import decode_base64url
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action import Limits, canonical, parse_object
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
-from taskbound.core.identity.passkey import (
+from taskbound.core.identity.person_key import (
     SITE,
     ClientData,
     DeviceData,
@@ -29,7 +29,7 @@ from taskbound.core.identity.passkey import (
     PasskeyUnreadableError,
 )
 from taskbound.wire.jose.compact import decode_base64url, encode_base64url
-from taskbound.wire.jose.curve import on_ed25519, on_p256
+from taskbound.wire.jose.key import on_ed25519, on_p256
 
 if TYPE_CHECKING:
     from taskbound.core.action import JsonValue

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from taskbound.wire.credential import CredentialRow
 from taskbound.wire.frame import Message
+from taskbound.wire.target import CredentialRow
 
 
 class StartTask(Message, frozen=True, tag="task:start", tag_field="op"):

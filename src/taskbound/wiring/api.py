@@ -26,15 +26,10 @@ from typing import TYPE_CHECKING, Final
 from taskbound import __version__
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import AsyncClient
-from taskbound.surfaces.http.bounds import Bounds
-from taskbound.surfaces.http.connection import HttpConnection
-from taskbound.surfaces.http.forwarded import Proxies
-from taskbound.surfaces.http.rate import Rates
-from taskbound.surfaces.network.agreement import Agreement
-from taskbound.surfaces.network.cursor import Cursors
-from taskbound.surfaces.network.link import Link
-from taskbound.surfaces.network.server import Plugs, Server
-from taskbound.surfaces.network.tracing import Tracing
+from taskbound.surfaces.http.connection import Bounds, HttpConnection
+from taskbound.surfaces.http.rate import Proxies, Rates
+from taskbound.surfaces.network.problem import Agreement, Link
+from taskbound.surfaces.network.server import Cursors, Plugs, Server, Tracing
 from taskbound.wire.connection import Open
 from taskbound.wiring.address import format_address, hosts_of, parse_networks
 from taskbound.wiring.door import Door

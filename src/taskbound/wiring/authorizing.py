@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.http.connect import LookUp
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.oauth.client import OAuthClient
-    from taskbound.core.tool.oauth.metadata import Metadata
+    from taskbound.core.tool.oauth.token import Metadata
 
 
 class AuthorizationServer:

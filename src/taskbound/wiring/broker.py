@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 from taskbound import __version__
 from taskbound.adapters.clock.system import SystemClock, elapsed
 from taskbound.adapters.keys.file import BrokerDirectory, create_broker_directory
-from taskbound.adapters.keys.handing import hand
+from taskbound.adapters.keys.sealing import hand
 from taskbound.core.errors import TaskboundError
 from taskbound.core.target import (
     GithubAccess,
@@ -48,16 +48,10 @@ from taskbound.core.target import (
     StsPlace,
 )
 from taskbound.sdk.client import AsyncClient
-from taskbound.surfaces.broker.authority import DaemonAuthority
-from taskbound.surfaces.broker.errors import UnknownKindError
-from taskbound.surfaces.broker.grip import Watch
-from taskbound.surfaces.broker.keeping import Keeping
-from taskbound.surfaces.broker.memory import Memory
-from taskbound.surfaces.broker.remembered import EMPTY
-from taskbound.surfaces.broker.serving import BrokerSocket
-from taskbound.surfaces.broker.steps import Desk
-from taskbound.surfaces.broker.targets import Targets
-from taskbound.surfaces.broker.work import Work
+from taskbound.surfaces.broker.memory import EMPTY, Memory, UnknownKindError
+from taskbound.surfaces.broker.steps import DaemonAuthority, Desk, Watch
+from taskbound.surfaces.broker.targets import Keeping, Targets
+from taskbound.surfaces.broker.work import BrokerSocket, Work
 from taskbound.wire.connection import Open
 from taskbound.wiring.accounts import open_to_group, parse_group
 from taskbound.wiring.failed import tell_failure
@@ -74,7 +68,7 @@ if TYPE_CHECKING:
     from taskbound.core.target import AdminAccess, TargetFile
     from taskbound.ports.identity import Signatures
     from taskbound.ports.target import Target
-    from taskbound.surfaces.broker.authority import Connect
+    from taskbound.surfaces.broker.steps import Connect
     from taskbound.surfaces.broker.targets import Beside, Plug
     from taskbound.wire.envelope import Push
     from taskbound.wire.jose import SignatureCheck

@@ -142,7 +142,7 @@ def _verify(public_key: bytes, signature: bytes, message: bytes) -> None:
 
 
 def _floating(command: Sequence[str]) -> str:
-    from taskbound.adapters.upstream.mcp.runner import lock_of  # noqa: PLC0415 -- as above
+    from taskbound.adapters.upstream.mcp.pin import lock_of  # noqa: PLC0415 -- as above
     from taskbound.core.errors import MalformedError  # noqa: PLC0415 -- as above
 
     try:
@@ -283,7 +283,7 @@ def _look(place: Place, spec: ServerSpec, namespace: str) -> Looked:
 def _seal(place: Place, value: str, binding: Binding) -> str:
     """Seal a value to the key that the egress shows."""
     from taskbound.adapters.keys.sealing import seal  # noqa: PLC0415 -- as above
-    from taskbound.adapters.upstream.egress.key import ask_key  # noqa: PLC0415 -- as above
+    from taskbound.adapters.upstream.egress import ask_key  # noqa: PLC0415 -- as above
     from taskbound.wiring.child import EgressNotStartedError, explain_silence  # noqa: PLC0415 -- as above
 
     path = _egress_of(place)
@@ -330,7 +330,7 @@ def _join(
     place: Place, namespace: str, *, agent: str, task: str, resume: str = "", start: bool = True
 ) -> Task:
     """A connection for a task of an agent, whose secrets are opened here."""
-    from taskbound.adapters.keys.handing import AskerKey  # noqa: PLC0415 -- as above
+    from taskbound.adapters.keys.sealing import AskerKey  # noqa: PLC0415 -- as above
     from taskbound.sdk.credential import Task  # noqa: PLC0415 -- as above
     from taskbound.wiring.start import find_daemon  # noqa: PLC0415 -- as above
 

@@ -26,7 +26,7 @@ import msgspec
 
 from taskbound import __version__
 from taskbound.core.errors import MalformedError, UnavailableError
-from taskbound.flows.audit.whole import require_whole_log
+from taskbound.flows.audit.restored import require_whole_log
 from taskbound.ports.store import FullDiskError, StoreUnavailableError
 from taskbound.surfaces.cli.plugs import Copies
 from taskbound.wiring.seen import (
@@ -40,7 +40,7 @@ from taskbound.wiring.store import DATABASE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from taskbound.flows.audit.whole import WholeLog
+    from taskbound.flows.audit.restored import WholeLog
 
 
 SQLITE: Final = "sqlite"

@@ -46,16 +46,15 @@ from taskbound.adapters.policy.cedar import ApartLanguage, base_bundle
 from taskbound.core.decision import Allowance
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.core.identity.proof import WorkloadKind
-from taskbound.core.identity.spiffe import parse_trust_domain
-from taskbound.flows.audit.freshness import LogFreshness
-from taskbound.flows.audit.sequencing import Sequencer, open_writer
+from taskbound.core.identity.selector import parse_trust_domain
+from taskbound.flows.audit.sequencing import LogFreshness, Sequencer, open_writer
 from taskbound.flows.credential import open_mark
 from taskbound.flows.means import Means
 from taskbound.flows.policy import Policies
 from taskbound.flows.token import Descriptions
 from taskbound.surfaces.api.daemon import Daemon
-from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY, DEFAULT_ISSUER, Place
+from taskbound.surfaces.api.reply import fault_of
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.surfaces.api.tracing import trace_here
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_gateway, parse_group

@@ -24,23 +24,18 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
 from taskbound.adapters.keys.file import SealingDirectory, create_sealing_directory
-from taskbound.adapters.keys.handing import AskerKey
-from taskbound.adapters.upstream.mcp.family import adopt_orphans
-from taskbound.adapters.upstream.mcp.filling import fill
+from taskbound.adapters.keys.sealing import AskerKey
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter
-from taskbound.adapters.upstream.mcp.server import StdioStarter
+from taskbound.adapters.upstream.mcp.process import adopt_orphans
+from taskbound.adapters.upstream.mcp.server import StdioStarter, fill
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool.leak import Leaks
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.api.peer import hold_peer, read_peer
 from taskbound.surfaces.egress.asking import Asking
-from taskbound.surfaces.egress.authority import DaemonAuthority
-from taskbound.surfaces.egress.desk import Desk
-from taskbound.surfaces.egress.ending import Endings
-from taskbound.surfaces.egress.permits import Permits
-from taskbound.surfaces.egress.restraint import Known, Refusals
+from taskbound.surfaces.egress.authority import DaemonAuthority, Permits
 from taskbound.surfaces.egress.serving import EgressHouse, EgressSocket
-from taskbound.surfaces.egress.tokens import TokenDesk
+from taskbound.surfaces.egress.tokens import Desk, Endings, Known, Refusals, TokenDesk
 from taskbound.wire.connection import Open
 from taskbound.wire.egress import Holder
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_group

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from taskbound.core.action.escape import escape_rest
+from taskbound.core.action.text import escape_rest
 from taskbound.core.errors import TaskboundError
 
 

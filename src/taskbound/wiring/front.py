@@ -22,18 +22,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
-from taskbound.adapters.upstream.mcp.family import adopt_orphans
+from taskbound.adapters.upstream.mcp.process import adopt_orphans
 from taskbound.adapters.upstream.mcp.server import StdioStarter
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.gateway.errors import code_of
-from taskbound.surfaces.gateway.http.bounds import FrontBounds
 from taskbound.surfaces.gateway.http.door import Door
 from taskbound.surfaces.gateway.http.front import Front
+from taskbound.surfaces.gateway.http.seat import FrontBounds
 from taskbound.surfaces.gateway.link import Timings
 from taskbound.surfaces.gateway.server import Plugs
-from taskbound.surfaces.http.authorities import Authorities
 from taskbound.surfaces.http.connection import HttpConnection
+from taskbound.surfaces.http.head import Authorities
 from taskbound.wire.connection import Open
 from taskbound.wiring import door as doors
 from taskbound.wiring.address import format_address, hosts_of, parse_address, parse_origin

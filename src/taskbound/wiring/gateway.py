@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
-from taskbound.adapters.upstream.mcp.family import adopt_orphans
+from taskbound.adapters.upstream.mcp.process import adopt_orphans
 from taskbound.adapters.upstream.mcp.server import StdioStarter
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.gateway.link import Timings

@@ -26,7 +26,7 @@ from taskbound.adapters.clock.system import SystemClock
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.core.clock import Instant, minutes
 from taskbound.core.errors import UnavailableError
-from taskbound.core.token.served import ClaimsUnavailableError
+from taskbound.core.token.shared import ClaimsUnavailableError
 from taskbound.sdk.verify import Asking, IssuerKeys, Service, Verifier
 from taskbound.wiring.issuer import require_issuer, send
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
-from taskbound.wire.framing import require_one_framing
+from taskbound.wire.frame import require_one_framing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

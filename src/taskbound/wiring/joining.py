@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from taskbound.adapters.keys.handing import AskerKey
+from taskbound.adapters.keys.sealing import AskerKey
 from taskbound.sdk.credential import Task
 from taskbound.wiring.home import find_home
 from taskbound.wiring.settings import read_settings

@@ -11,7 +11,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from taskbound.core.action.escape import escape_rest
+from taskbound.core.action.text import escape_rest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -32,11 +32,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action.escape import escape_rest
+from taskbound.core.action.text import escape_rest
 from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
 from taskbound.sdk.verify.told import MAX_BODY
-from taskbound.surfaces.http.bounds import Bounds
-from taskbound.surfaces.http.connection import HttpConnection
+from taskbound.surfaces.http.connection import Bounds, HttpConnection
 from taskbound.surfaces.proxied.reading import Before
 from taskbound.surfaces.proxied.server import GuardServer
 from taskbound.wiring.accounts import open_to_group, parse_group

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
-from taskbound.core.identity.spiffe import parse_trust_domain
+from taskbound.core.identity.selector import parse_trust_domain
 from taskbound.sdk.verify import WHOEVER_HAS_IT, Body, Endpoint, Endpoints, Holders
 from taskbound.surfaces.proxied.proxy import Proxy
 from taskbound.wiring.address import parse_address

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from taskbound.adapters.upstream.mcp.family import adopt_orphans
+from taskbound.adapters.upstream.mcp.process import adopt_orphans
 from taskbound.sdk.client import AsyncClient
 
 if TYPE_CHECKING:

@@ -31,14 +31,11 @@ from typing import TYPE_CHECKING, Final
 from taskbound import __version__
 from taskbound.adapters.clock.system import SystemChance, SystemClock, elapsed
 from taskbound.core.audit import EMPTY_ROOT, make_verifier_key, parse_verifier_key
-from taskbound.core.audit.checkpoint import Checkpoint
+from taskbound.core.audit.note import Checkpoint
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, UnavailableError
-from taskbound.flows.audit.anew import Anew, begin_anew
-from taskbound.flows.audit.freshness import LogFreshness
-from taskbound.flows.audit.seen import holds, last_begun, seen_of
-from taskbound.flows.audit.sequencing import open_writer
-from taskbound.flows.audit.whole import require_whole_log
+from taskbound.flows.audit.restored import Anew, begin_anew, holds, last_begun, require_whole_log, seen_of
+from taskbound.flows.audit.sequencing import LogFreshness, open_writer
 from taskbound.flows.means import Actor, Means
 from taskbound.ports.store import FullDiskError, StoreBehindError, StoreUnavailableError
 from taskbound.wiring.copies import FULL, SQLITE, CopyBrokenError, digest_of, read_manifest
@@ -49,7 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskbound.core.audit import VerifierKey
-    from taskbound.flows.audit.anew import Begun
+    from taskbound.flows.audit.restored import Begun
     from taskbound.wiring.copies import Manifest
     from taskbound.wiring.store import OpenedStore
 

@@ -30,9 +30,9 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import TamperedError
 from taskbound.core.errors import DeniedError, TaskboundError
-from taskbound.flows.audit.seen import require_held, seen_of
-from taskbound.flows.identity.answered import sweep_answers
-from taskbound.flows.identity.claimed import end_claims
+from taskbound.flows.audit.restored import require_held, seen_of
+from taskbound.flows.identity.account import end_claims
+from taskbound.flows.identity.services import sweep_answers
 from taskbound.flows.identity.sign_in import sweep_sign_ins
 from taskbound.flows.token import sweep_asked, sweep_claims, sweep_tokens
 from taskbound.ports.store import StoreBehindError

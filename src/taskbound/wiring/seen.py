@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import TamperedError, parse_checkpoint
 from taskbound.core.errors import UnavailableError
-from taskbound.flows.audit.seen import last_begun, require_held
+from taskbound.flows.audit.restored import last_begun, require_held
 from taskbound.ports.store import StoreBehindError, StoreUnavailableError
 from taskbound.wiring.store import open_store
 

@@ -35,7 +35,7 @@ import msgspec
 from taskbound.adapters.claims import Seal, SharedClaims
 from taskbound.adapters.keys.es256 import Es256Key, read_pem
 from taskbound.core.action import parse_object
-from taskbound.core.action.escape import escape_rest
+from taskbound.core.action.text import escape_rest
 from taskbound.core.errors import MalformedError, UnavailableError
 from taskbound.core.token.values import DEFAULT_NAMESPACE, service_name
 from taskbound.sdk.client import RefusedByDaemonError
@@ -43,11 +43,11 @@ from taskbound.sdk.feed import FeedFollower, FeedReader
 from taskbound.sdk.fresh import awake
 from taskbound.sdk.guard.proof import dpop
 from taskbound.sdk.verify import Asking
-from taskbound.sdk.verify.forked import anew_in_children
+from taskbound.sdk.verify.keys import anew_in_children
 from taskbound.wire.connection import Done, Fault
 from taskbound.wire.jose import CLIENT_ASSERTION, parse_jwk, write_jws
-from taskbound.wire.revocation import FeedRows
-from taskbound.wire.service import AnswerRequest, BeginRequest, RequestRow, UseProof
+from taskbound.wire.token import FeedRows
+from taskbound.wire.workload import AnswerRequest, BeginRequest, RequestRow, UseProof
 from taskbound.wiring.issuer import require_issuer, send
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.claims.shared import Asked
     from taskbound.core.action import JsonValue
     from taskbound.core.errors import TaskboundError
-    from taskbound.wire.revocation import ReadFeed
+    from taskbound.wire.token import ReadFeed
     from taskbound.wiring.issuer import IssuerAnswer
 
 

@@ -143,7 +143,7 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
     if words["store"]:
         require_store(words["store"])
     if words["trust_domain"]:
-        from taskbound.core.identity.spiffe import parse_trust_domain  # noqa: PLC0415  # a gateway loads none
+        from taskbound.core.identity.selector import parse_trust_domain  # noqa: PLC0415  # a gateway loads none
 
         parse_trust_domain(words["trust_domain"])
     parse_networks(words["api_proxies"], where="api_proxies")

@@ -23,7 +23,7 @@ from taskbound.adapters.keys.ed25519 import verify_ed25519
 from taskbound.adapters.keys.file import AgentKeyFiles, KeyDirectory, create_key_directory
 from taskbound.adapters.keys.socket import serve_signer
 from taskbound.core.errors import TaskboundError
-from taskbound.flows.audit.signing import CheckpointSigner
+from taskbound.flows.audit.sequencing import CheckpointSigner
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_group
 from taskbound.wiring.failed import tell_failure
 from taskbound.wiring.hidden import hide

@@ -119,7 +119,7 @@ def upgrade(address: str, daemon: str, signer: str, broker: str) -> str:
     """
     require_store(address)
     try:
-        from taskbound.adapters.store.postgres.server.upgrade import (  # noqa: PLC0415 -- as above
+        from taskbound.adapters.store.postgres.server.opening import (  # noqa: PLC0415 -- as above
             upgrade_database,
         )
         from taskbound.adapters.store.sql.schema.initial import REVISION  # noqa: PLC0415 -- as above
@@ -138,7 +138,7 @@ def examine(address: str) -> Sequence[tuple[bool, str]]:
     """
     require_store(address)
     try:
-        from taskbound.adapters.store.postgres.server.upgrade import (  # noqa: PLC0415 -- as above
+        from taskbound.adapters.store.postgres.server.opening import (  # noqa: PLC0415 -- as above
             examine_database,
         )
     except ModuleNotFoundError as error:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.clock import seconds
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.trust import TrustRefusedError, TrustSource
-from taskbound.flows.identity.trust import Taken, take_bundle
+from taskbound.flows.identity.workload import Taken, take_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.trust import Trust
     from taskbound.flows.means import Means
     from taskbound.ports.identity import BundleSource
-    from taskbound.surfaces.api.sources import Sources
+    from taskbound.surfaces.api.workload import Sources
 
 
 _log = logging.getLogger(__name__)

@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskbound.core.clock import Instant
-    from taskbound.core.identity.credential import Credential
-    from taskbound.core.identity.oidc import IdentityIssuer
+    from taskbound.core.identity.issuer import IdentityIssuer
     from taskbound.core.identity.person_key import PersonKey, PersonKeyKind
-    from taskbound.core.identity.selector import Shown
+    from taskbound.core.identity.selector import Credential, Shown
     from taskbound.core.identity.sign_in import SaidOfPerson
     from taskbound.core.identity.trust import Bundle
     from taskbound.ports.identity import (
@@ -133,7 +132,7 @@ class LaterSvids:
 
     @cached_property
     def _own(self) -> Svids:
-        from taskbound.adapters.identity.spiffe.svids import SpiffeSvids  # noqa: PLC0415 -- 7 MB
+        from taskbound.adapters.identity.spiffe.x509 import SpiffeSvids  # noqa: PLC0415 -- 7 MB
 
         return SpiffeSvids()
 

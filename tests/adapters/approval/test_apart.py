@@ -17,7 +17,7 @@ from taskbound.core.approval import (
     OperandUnreadableError,
     parse_probe,
 )
-from taskbound.flows.approval.look.looking import operands_of
+from taskbound.flows.approval.look import operands_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.approval.disk import DiskOperands
-from taskbound.adapters.approval.disk.operands import MAX_BYTES
+from taskbound.adapters.approval.disk import MAX_BYTES, DiskOperands
 from taskbound.core.approval import (
     Look,
     OperandOutsideError,

@@ -11,9 +11,9 @@ import pytest
 from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.apart.http import page_version
 from taskbound.core.approval import Look, OperandUnreadableError, parse_probe
-from taskbound.core.approval.page import PageRoot, parse_root
-from taskbound.core.scope.constraints.address import is_public
-from taskbound.flows.approval.look.looking import operands_of
+from taskbound.core.approval.probe import PageRoot, parse_root
+from taskbound.core.scope.constraints.host import is_public
+from taskbound.flows.approval.look import operands_of
 from tests.peers.certificates import certificate
 from tests.peers.pages import Pages, answer, pages
 

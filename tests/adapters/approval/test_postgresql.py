@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.adapters.approval.apart.postgresql import postgresql_row
 from taskbound.core.approval import OperandUnreadableError
-from taskbound.core.approval.row import RowPlace
+from taskbound.core.approval.probe import RowPlace
 from tests.postgres import running
 
 if TYPE_CHECKING:

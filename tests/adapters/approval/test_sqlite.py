@@ -10,8 +10,8 @@ import pytest
 from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.apart.sqlite import sqlite_row
 from taskbound.core.approval import Look, OperandOutsideError, OperandUnreadableError, parse_probe
-from taskbound.core.approval.row import RowPlace
-from taskbound.flows.approval.look.looking import operands_of
+from taskbound.core.approval.probe import RowPlace
+from taskbound.flows.approval.look import operands_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

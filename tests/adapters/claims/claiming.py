@@ -13,7 +13,7 @@ from pathlib import Path
 from taskbound.adapters.claims import SqliteClaims
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.errors import TaskboundError
-from taskbound.core.token.served import Serving
+from taskbound.core.token.shared import Serving
 
 NOW = Instant(seconds(1_800_000_000))
 

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskbound.adapters.claims import Seal, SharedClaims
-from taskbound.adapters.claims.kept import read_answer, write_answer
+from taskbound.adapters.claims.shared import read_answer, write_answer
 from taskbound.core.clock import Instant
 from taskbound.core.errors import TaskboundError
 from taskbound.core.token import ClaimKind, ReplayedError, claim_of
-from taskbound.core.token.served import (
+from taskbound.core.token.shared import (
+    LONGEST_ANSWER,
     BeginRefusedError,
     Begun,
     ClaimsUnavailableError,
@@ -24,10 +25,9 @@ from taskbound.core.token.served import (
     Serving,
     request_digest,
 )
-from taskbound.core.token.shared import LONGEST_ANSWER
 from taskbound.sdk.verify import WHOEVER_HAS_IT
 from taskbound.wire.connection import Done, Fault
-from taskbound.wire.service import AnswerRequest, BeginRequest, RequestRow
+from taskbound.wire.workload import AnswerRequest, BeginRequest, RequestRow
 from taskbound.wiring.guarding import guard
 
 NOW = Instant(0)

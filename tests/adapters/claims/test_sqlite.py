@@ -17,7 +17,7 @@ import pytest
 from taskbound.adapters.claims import SqliteClaims
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.token import ClaimKind, claim_of
-from taskbound.core.token.served import (
+from taskbound.core.token.shared import (
     Begun,
     ClaimsUnavailableError,
     Repeated,

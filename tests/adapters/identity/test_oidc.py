@@ -13,9 +13,9 @@ from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.upstream.mcp.http.document import HttpDocuments
 from taskbound.core.clock import Instant
 from taskbound.core.errors import TaskboundError
-from taskbound.core.identity.credential import Credential
-from taskbound.core.identity.oidc import IdentityIssuer, IssuerUse
+from taskbound.core.identity.issuer import IdentityIssuer, IssuerUse
 from taskbound.core.identity.proof import WorkloadKind
+from taskbound.core.identity.selector import Credential
 from taskbound.ports.identity import Need
 from tests.peers.issuing import Issuing
 from tests.peers.provider import provider

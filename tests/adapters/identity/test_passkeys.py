@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from taskbound.adapters.identity.signatures import PersonSignatures
 from taskbound.core.clock import Instant
-from taskbound.core.identity.passkey import PasskeyUnreadableError
 from taskbound.core.identity.person_key import (
     BadPersonKeyError,
     BadSignatureError,
+    PasskeyUnreadableError,
     PersonKey,
     PersonKeyKind,
 )

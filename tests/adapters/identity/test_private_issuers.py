@@ -13,7 +13,7 @@ from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.upstream.mcp.http.document import HttpDocuments
 from taskbound.core.clock import Instant
 from taskbound.core.errors import TaskboundError
-from taskbound.core.identity.oidc import IdentityIssuer, IssuerUse
+from taskbound.core.identity.issuer import IdentityIssuer, IssuerUse
 from tests.peers.issuing import Issuing
 from tests.stories.test_client_documents import HOST, believed
 from tests.tokens import NOW, es256

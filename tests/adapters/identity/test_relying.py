@@ -16,7 +16,7 @@ from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.upstream.mcp.http.document import HttpDocuments
 from taskbound.core.clock import Instant
 from taskbound.core.errors import TaskboundError
-from taskbound.core.identity.oidc import IdentityIssuer, IssuerUse
+from taskbound.core.identity.issuer import IdentityIssuer, IssuerUse
 from taskbound.core.identity.sign_in import UNSAID
 from taskbound.ports.identity import Wanted
 from tests.peers.issuing import Issuing

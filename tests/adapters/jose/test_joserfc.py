@@ -7,8 +7,8 @@ import pytest
 
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.wire.jose import Algorithm, TokenUnprovenError
-from taskbound.wire.jose.algorithm import FORMS
 from taskbound.wire.jose.compact import split_compact
+from taskbound.wire.jose.key import FORMS
 from tests.tokens import Signer, ecdsa, ed25519, es256, rsa
 
 SIGNERS = [

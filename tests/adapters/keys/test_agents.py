@@ -8,7 +8,7 @@ import pytest
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.keys.file import AgentKeyFiles, KeyExposedError, KeyTornError
 from taskbound.core.clock import Instant
-from taskbound.core.identity.agent_key import UnknownAgentKeyError
+from taskbound.core.identity.agent import UnknownAgentKeyError
 from taskbound.wire.jose import CLIENT_ASSERTION, Jwk, Trust, parse_jwks
 from tests.tokens import NOW
 from tests.wire.jose.kinds import read_jws

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from joserfc import jwe
 from joserfc.jwk import OKPKey
 
-from taskbound.adapters.keys.handing import MAX_VALUE, MAX_VALUES, AskerKey, hand
-from taskbound.adapters.keys.sealing import thumbprint
+from taskbound.adapters.keys.sealing import MAX_VALUE, MAX_VALUES, AskerKey, hand, thumbprint
 from taskbound.core.credential import BadHandedError
 from taskbound.ports.target import Minted
 

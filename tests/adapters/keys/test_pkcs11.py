@@ -8,8 +8,7 @@ import pytest
 from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
 
 from taskbound.adapters.keys.file import KeyExposedError, KeyMissingError, KeyTornError
-from taskbound.adapters.keys.pkcs11 import Pkcs11TokenKeys
-from taskbound.adapters.keys.pkcs11.store import Pkcs11TokenKey
+from taskbound.adapters.keys.pkcs11 import Pkcs11TokenKey, Pkcs11TokenKeys
 from taskbound.ports.signer import SignerUnavailableError
 from taskbound.ports.token import TokenKeyGoneError, TokenKeyWeakError
 from taskbound.wire.jose import es256_jwk

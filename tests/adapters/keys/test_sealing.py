@@ -21,7 +21,7 @@ from taskbound.adapters.keys.file import (
 from taskbound.adapters.keys.sealing import OtherKeyError, SealingKey, seal
 from taskbound.core.tool import BadSecretError, Binding
 from taskbound.wire.jose.compact import decode_base64url, encode_base64url
-from taskbound.wire.secret import MAX_SEALED, read_sealed, require_for
+from taskbound.wire.tool import MAX_SEALED, read_sealed, require_for
 
 if TYPE_CHECKING:
     from pathlib import Path

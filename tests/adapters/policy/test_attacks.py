@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
-from taskbound.adapters.policy.cedar.text import MAX_POLICIES, MAX_STEPS, split
+from taskbound.adapters.policy.cedar.bundle import MAX_POLICIES, MAX_STEPS, split
 from taskbound.core.policy import (
     FACTS,
     Forbidden,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from taskbound.adapters.policy.cedar import CedarPolicyEngine
 from taskbound.adapters.policy.cedar.mapping import MOST, tell, tell_beside
-from taskbound.adapters.policy.cedar.shape import shape_of
+from taskbound.adapters.policy.cedar.vocabulary import shape_of
 from tests.house.tree import ROOT
 
 VALUES = st.recursive(

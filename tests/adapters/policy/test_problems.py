@@ -6,9 +6,8 @@ import cedarpy
 import pytest
 
 from taskbound.adapters.policy.cedar import CedarLanguage
-from taskbound.adapters.policy.cedar.bundle import read_bundle
+from taskbound.adapters.policy.cedar.bundle import read_bundle, split
 from taskbound.adapters.policy.cedar.problems import validated
-from taskbound.adapters.policy.cedar.text import split
 from taskbound.adapters.policy.cedar.vocabulary import schema_of
 from taskbound.core.policy import PolicyProblem, PolicySyntaxError, PolicyTool
 

@@ -7,16 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskbound.adapters.policy.cedar import telling
-from taskbound.adapters.policy.cedar.head import HeadIndex
+from taskbound.adapters.policy.cedar import engine as telling
+from taskbound.adapters.policy.cedar.reads import HeadIndex
 from tests.adapters.policy import rules
 from tests.adapters.policy.whole import require_alike, seeded
 
 if TYPE_CHECKING:
     from random import Random
 
-    from taskbound.adapters.policy.cedar.head import Place
-    from taskbound.adapters.policy.cedar.reads import Reads
+    from taskbound.adapters.policy.cedar.reads import Place, Reads
 
 
 EXAMPLES, REQUESTS = 240, 100

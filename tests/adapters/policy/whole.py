@@ -11,7 +11,7 @@ import cedarpy
 
 from taskbound.adapters.policy.cedar import CedarPolicyEngine
 from taskbound.adapters.policy.cedar.mapping import tell, tell_beside
-from taskbound.adapters.policy.cedar.shape import shape_of
+from taskbound.adapters.policy.cedar.vocabulary import shape_of
 from taskbound.core.policy import Forbidden, Held, Permitted, PolicyRequest, conclude
 from tests.adapters.policy.rules import Said, follows
 

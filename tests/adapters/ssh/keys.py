@@ -10,7 +10,7 @@ from base64 import b64decode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from taskbound.adapters.ssh.message import string
+from taskbound.adapters.ssh.identity import string
 from tests.peers.sshd import fresh_name, private_text
 
 if TYPE_CHECKING:

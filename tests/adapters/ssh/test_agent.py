@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskbound.adapters.ssh import AgentLimits, SshAgent, SshIdentity, serve_agent
-from taskbound.adapters.ssh.message import string
+from taskbound.adapters.ssh.identity import string
 from taskbound.core.clock import Instant
 from tests.adapters.ssh.keys import FAILED, KINDS, LISTING, Pair, Speaker, make_pair, sign_request
 

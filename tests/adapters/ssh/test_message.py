@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskbound.adapters.ssh.message import (
+from taskbound.adapters.ssh.identity import (
     BadAgentMessageError,
     ListKeys,
     OtherRequest,

@@ -11,8 +11,7 @@ import psycopg
 import pytest
 
 from taskbound.adapters.store.postgres import LostDatabaseError, PostgresStore, ReadOnlyDatabaseError
-from taskbound.adapters.store.postgres.server.driver import connect, lost, translate
-from taskbound.adapters.store.postgres.server.unsettled import Unsettled
+from taskbound.adapters.store.postgres.server.link import Unsettled, connect, lost, translate
 from taskbound.core.action import ActionState
 from taskbound.core.decision import ActHistory
 from taskbound.core.revocation import KillSwitch

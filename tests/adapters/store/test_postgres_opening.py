@@ -16,7 +16,7 @@ from taskbound.adapters.store.postgres import (
     UnsafeDatabaseError,
 )
 from taskbound.adapters.store.postgres.server import opening
-from taskbound.adapters.store.postgres.server.upgrade import examine_database, upgrade_database
+from taskbound.adapters.store.postgres.server.opening import examine_database, upgrade_database
 from taskbound.core.revocation import KillSwitch
 from taskbound.ports.store import (
     ForeignDatabaseError,

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from taskbound.adapters.store.postgres.credential import PostgresCredentials
-from taskbound.adapters.store.postgres.server.driver import connect
-from taskbound.adapters.store.postgres.server.link import PostgresLink
+from taskbound.adapters.store.postgres.rows import PostgresCredentials
+from taskbound.adapters.store.postgres.server.link import PostgresLink, connect
 from taskbound.core.clock import Instant
 from taskbound.core.credential import LIVE, CredentialState
 from tests.contracts.store.rows import NOW, SPACE
@@ -16,7 +15,7 @@ from tests.contracts.store.rows import NOW, SPACE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from taskbound.adapters.store.sql.rows.link import Value
+    from taskbound.adapters.store.sql.rows import Value
     from tests.postgres import Server
 
 T = TypeVar("T")

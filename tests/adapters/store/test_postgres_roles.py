@@ -8,8 +8,12 @@ import psycopg
 import pytest
 
 from taskbound.adapters.store.postgres import PostgresStore
-from taskbound.adapters.store.postgres.server.roles import DAEMON, GROUPS
-from taskbound.adapters.store.postgres.server.upgrade import examine_database, upgrade_database
+from taskbound.adapters.store.postgres.server.opening import (
+    DAEMON,
+    GROUPS,
+    examine_database,
+    upgrade_database,
+)
 from taskbound.adapters.store.sql.schema import METADATA
 from taskbound.core.clock import Instant
 from taskbound.core.token import ClaimKind, Use, claim_of

@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.adapters.store.sql import DamagedStoreError, SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
-from taskbound.adapters.store.sql.sqlite.mark import Mark, read_mark
+from taskbound.adapters.store.sql.sqlite.files import Mark, read_mark
 from taskbound.adapters.store.sql.sqlite.opening import APPLICATION
 from taskbound.ports.store import ForeignDatabaseError, StoreUnavailableError
 from tests.contracts.store.rows import NOW, SPACE, action, append, decided, event, insert, open_chain, read

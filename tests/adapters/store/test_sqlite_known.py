@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.store.sql import Machine, SqlStore
-from taskbound.adapters.store.sql.rows.known import Known, look_up
+from taskbound.adapters.store.sql.rows import Known, look_up
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.revocation import KillSwitch
 from taskbound.ports.store import AmbiguousCommitError, ConflictError

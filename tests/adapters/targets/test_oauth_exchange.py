@@ -17,8 +17,8 @@ from joserfc.jwk import ECKey
 from taskbound.adapters.targets.oauth import OauthTarget
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.target import BadKindError, BadTargetError, OauthKind, OauthPlace
-from taskbound.core.target.details import details_of, is_given
-from taskbound.core.tool.oauth.exchange import ACCESS_TOKEN, EXCHANGE, Whom
+from taskbound.core.target.oauth import details_of, is_given
+from taskbound.core.tool.oauth.token import ACCESS_TOKEN, EXCHANGE, Whom
 from taskbound.ports.target import (
     Gone,
     MintOrder,

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from taskbound.adapters.targets.openbao.reaching import reach_of
-from taskbound.core.target.standing import Entry, Reach, Standing, Whose
+from taskbound.adapters.targets.openbao.link import reach_of
+from taskbound.core.target.kind import Entry, Reach, Standing, Whose
 from taskbound.ports.target import Discovers, Discovery, MintOrder, TargetRefusedError, TargetUnavailableError
 from tests.house.tree import ROOT
 from tests.peers.leasing import POLICY, READER, Leasing, leasing

@@ -12,8 +12,8 @@ from hashlib import sha256
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from taskbound.core.target.kind import Entry, Reach, Standing, Whose
 from taskbound.core.target.openssh import NO_HELPER
-from taskbound.core.target.standing import Entry, Reach, Standing, Whose
 from taskbound.ports.target import Discovers, Discovery, TargetRefusedError, TargetUnavailableError
 from tests.peers.hosting import PATIENCE, Host, hosting, name_in
 from tests.peers.sshd import Holder, private_text, public_line, until

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from taskbound.adapters.targets.openssh.folder import PREFIX, leave_folder, take_folder
+from taskbound.adapters.targets.openssh.client import PREFIX, leave_folder, take_folder
 
 _MAKE = """
-from taskbound.adapters.targets.openssh.folder import take_folder
+from taskbound.adapters.targets.openssh.client import take_folder
 print(take_folder()[0], flush=True)
 input()
 """

@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.adapters.targets.postgres import discovering
 from taskbound.core.credential import name_of
-from taskbound.core.target.standing import Entry, Reach, Standing, Whose
+from taskbound.core.target.kind import Entry, Reach, Standing, Whose
 from taskbound.ports.target import Discovers, Discovery, TargetUnavailableError
 from tests.adapters.targets.ending import revoked
 from tests.peers.minter import ADMIN, MARK, PATIENCE, Orders, fresh_name, minting

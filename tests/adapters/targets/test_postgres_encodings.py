@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.core.target.standing import Entry, Reach
+from taskbound.core.target.kind import Entry, Reach
 from tests.peers.minter import MARK, PATIENCE, PREFIX, Orders, minting
 
 if TYPE_CHECKING:

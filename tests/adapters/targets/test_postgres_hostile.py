@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from taskbound.adapters.targets.postgres import PostgresTarget
-from taskbound.adapters.targets.postgres.scram import SALT, verifier_of
+from taskbound.adapters.targets.postgres.login import SALT, verifier_of
 from taskbound.core.target import PostgresKind
 from taskbound.ports.target import Gone, Minted, MintOrder, TargetRefusedError, TargetUnavailableError
 from tests.adapters.targets.ending import ENDS, revoked, user_of

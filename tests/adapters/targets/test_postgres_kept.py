@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from taskbound.adapters.targets.postgres.link import KEPT, Links
-from taskbound.adapters.targets.postgres.scram import verifier_of
+from taskbound.adapters.targets.postgres.login import verifier_of
 from taskbound.ports.target import Gone, MintOrder, TargetUnavailableError
 from tests.adapters.targets.ending import ENDS
 from tests.peers.cutting import Cutting

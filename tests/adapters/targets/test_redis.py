@@ -11,7 +11,7 @@ from taskbound.adapters.targets.redis import RedisTarget
 from taskbound.adapters.targets.redis.nodes import Nodes, at_all
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.target import RedisAccess, RedisKind, RedisPlace
-from taskbound.core.target import redis_commands as commands
+from taskbound.core.target import redis as commands
 from taskbound.ports.target import (
     Gone,
     Minted,

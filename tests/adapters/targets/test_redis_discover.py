@@ -6,11 +6,12 @@ from hashlib import sha256
 
 import pytest
 
-from taskbound.adapters.targets.redis import RedisTarget, discovering
+from taskbound.adapters.targets.redis import RedisTarget
+from taskbound.adapters.targets.redis import target as discovering
 from taskbound.core.clock import Instant
 from taskbound.core.credential import name_of
 from taskbound.core.target import RedisAccess, RedisKind, RedisPlace
-from taskbound.core.target.standing import Entry, Reach, Standing, Whose
+from taskbound.core.target.kind import Entry, Reach, Standing, Whose
 from taskbound.ports.target import Discovers, Discovery, MintOrder, TargetRefusedError
 from tests.peers.minter import MARK, PATIENCE, fresh_name
 from tests.peers.redis import ADMIN_PASSWORD, ADMIN_USER, Node, Sort, running

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import botocore.exceptions
 import pytest
 
-from taskbound.adapters.targets.sts.target import StsTarget
+from taskbound.adapters.targets.sts import StsTarget
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.target import StsAccess
 from taskbound.core.target.sts import denial, room

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.upstream.egress.server import (
+from taskbound.adapters.upstream.egress import (
     EgressRefusedError,
     EgressStarter,
     EgressUnavailableError,

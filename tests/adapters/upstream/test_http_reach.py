@@ -11,13 +11,12 @@ from cryptography.hazmat.primitives import serialization
 from msgspec import structs
 
 from taskbound.adapters.upstream.mcp.errors import ServerChangedError, StartFailedError
-from taskbound.adapters.upstream.mcp.http.connect import Dialer
+from taskbound.adapters.upstream.mcp.http.connect import Dialer, key_hash
 from taskbound.adapters.upstream.mcp.http.errors import NotReachedError
 from taskbound.adapters.upstream.mcp.http.probe import pin_url, probe
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter
-from taskbound.adapters.upstream.mcp.http.spki import key_hash
 from taskbound.adapters.upstream.mcp.server import Patience
-from taskbound.core.tool.remote import Remote
+from taskbound.core.tool.identity import Remote
 from taskbound.ports.upstream import Answered, NotSent
 from taskbound.wire.tool import ServerSpec
 from tests.adapters.upstream.reaching import QUICK, Events, answered, reach

@@ -16,10 +16,15 @@ from pathlib import Path
 import pytest
 
 from taskbound.adapters.upstream.mcp.errors import LimitNotKeptError, StartFailedError
-from taskbound.adapters.upstream.mcp.family import children
-from taskbound.adapters.upstream.mcp.limits import DEFAULTS, died_of, kept, require_kept
 from taskbound.adapters.upstream.mcp.probe import pin_server
-from taskbound.adapters.upstream.mcp.process import ServerProcess
+from taskbound.adapters.upstream.mcp.process import (
+    DEFAULTS,
+    ServerProcess,
+    children,
+    died_of,
+    kept,
+    require_kept,
+)
 from taskbound.wire.tool import identity_of
 from tests.adapters.upstream.test_process import Ears
 from tests.house.tree import ROOT

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.upstream.mcp.news import Listening
-from taskbound.wire.mcp.era import SUBSCRIPTION_KEY
-from taskbound.wire.mcp.message import Notice
+from taskbound.wire.mcp.message import SUBSCRIPTION_KEY, Notice
 
 if TYPE_CHECKING:
     from taskbound.ports.upstream import UpstreamAnswer

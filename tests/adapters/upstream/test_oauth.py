@@ -15,21 +15,21 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.util import int_to_base64
 
 from taskbound.adapters.keys.assertion import assertion
-from taskbound.adapters.upstream.mcp.filling import fill
 from taskbound.adapters.upstream.mcp.http.issuer import authorize, is_issued_by, look_at_issuer
 from taskbound.adapters.upstream.mcp.http.oauth import Said, TokenEndpoint
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter
+from taskbound.adapters.upstream.mcp.server import fill
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import BadSecretError
-from taskbound.core.tool.oauth.client import OAuthClient
-from taskbound.core.tool.oauth.errors import (
+from taskbound.core.tool.identity import Remote
+from taskbound.core.tool.oauth.client import (
     BadClientError,
     BadMetadataError,
+    OAuthClient,
     OtherIssuerError,
     TokenUnavailableError,
 )
-from taskbound.core.tool.remote import Remote
 from taskbound.ports.upstream import Answered, NoAnswer, NotSent
 from taskbound.wire.tool import OAuthSpec, identity_of
 from tests.adapters.upstream.reaching import ERAS, QUICK, Events, answered

@@ -12,9 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.adapters.upstream.mcp.errors import ServerChangedError, StartFailedError
-from taskbound.adapters.upstream.mcp.family import adopt_orphans, children, descendants, end_orphans
 from taskbound.adapters.upstream.mcp.probe import pin_server
-from taskbound.adapters.upstream.mcp.process import ServerProcess, environment_for
+from taskbound.adapters.upstream.mcp.process import (
+    ServerProcess,
+    adopt_orphans,
+    children,
+    descendants,
+    end_orphans,
+    environment_for,
+)
 from taskbound.wire.tool import identity_of
 from tests.waiting import others
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskbound.adapters.upstream.mcp.errors import FloatingVersionError, UnpinnableError
-from taskbound.adapters.upstream.mcp.runner import lock_of
+from taskbound.adapters.upstream.mcp.pin import lock_of
 from taskbound.core.errors import MalformedError
 
 DIGEST = "a" * 64

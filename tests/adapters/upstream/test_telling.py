@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskbound.adapters.upstream.mcp.task.telling import Teller
+from taskbound.adapters.upstream.mcp.task.waiting import Teller
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

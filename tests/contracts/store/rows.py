@@ -10,9 +10,9 @@ from taskbound.core.action import ActionState
 from taskbound.core.audit import ActionDecided, CheckpointSigned, WriterStarted
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.identity import Agent, AgentState, Breadth, Group, Person
+from taskbound.core.identity.agent import Risk
 from taskbound.core.identity.issuer import Issuer
 from taskbound.core.identity.person_key import Custody, PersonKey, PersonKeyKind, PersonKeyState
-from taskbound.core.identity.risk import Risk
 from taskbound.core.scope import parse_scope
 from taskbound.core.task import (
     Evidence,

@@ -13,7 +13,7 @@ from taskbound.core.audit import (
     parse_record,
     restore_frontier,
 )
-from taskbound.core.audit.tiles import EMPTY_FRONTIER
+from taskbound.core.audit.merkle import EMPTY_FRONTIER
 from taskbound.core.clock import Instant
 from taskbound.ports.audit import StoredCheckpoint
 from taskbound.ports.store import ConflictError

@@ -7,8 +7,7 @@ import pytest
 
 from taskbound.core.clock import Instant
 from taskbound.core.identity import Group
-from taskbound.core.identity.account import Account
-from taskbound.core.identity.oidc import IdentityIssuer, IssuerUse
+from taskbound.core.identity.issuer import Account, IdentityIssuer, IssuerUse
 from taskbound.core.identity.person import Claimed
 from taskbound.core.identity.sign_in import Session, SignIn
 from taskbound.ports.store import ConflictError

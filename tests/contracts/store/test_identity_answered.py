@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.identity.answered import Answered
+from taskbound.core.identity.proof import Answered
 from tests.contracts.store.rows import NOW, OTHER, SPACE
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.identity.agent_key import AgentKey
-from taskbound.core.identity.oidc import IdentityIssuer, IssuerUse
+from taskbound.core.identity.agent import AgentKey
+from taskbound.core.identity.issuer import IdentityIssuer, IssuerUse
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import Selector, selector_id
 from taskbound.ports.store import ConflictError

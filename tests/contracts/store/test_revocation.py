@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.revocation import KillSwitch
-from taskbound.core.revocation.feed import About, Entry, Thing, Turn
+from taskbound.core.revocation import About, Entry, KillSwitch, Thing, Turn
 from taskbound.ports.store import ConflictError
 from tests.contracts.store.rows import NOW, OTHER, SPACE, read
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.task.unclaimed import Unclaimed
+from taskbound.core.task.values import Unclaimed
 from taskbound.ports.store import ConflictError
 from tests.contracts.store.rows import NOW, OTHER, SPACE
 

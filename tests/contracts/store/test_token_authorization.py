@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.token.authorization.admission import Admission, Refresh
 from taskbound.core.token.authorization.asked import Asked, AskedState, Signed
-from taskbound.core.token.authorization.client import registered_client
 from taskbound.core.token.authorization.redirect import Redirect
-from taskbound.core.token.authorization.request import AuthorizationRequest
+from taskbound.core.token.authorization.request import (
+    Admission,
+    AuthorizationRequest,
+    Refresh,
+    registered_client,
+)
 from taskbound.ports.store import ConflictError
 from taskbound.ports.token import RegisteredClient
 from tests.contracts.store.rows import NOW, OTHER, SPACE, read

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.token.served import ServedState
-from taskbound.core.token.shared import LONGEST_ANSWER, SharedClaim, Tally
+from taskbound.core.token.shared import LONGEST_ANSWER, ServedState, SharedClaim, Tally
 from taskbound.ports.store import ConflictError
 from tests.contracts.store.rows import NOW, OTHER, SPACE, digest, read
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from taskbound.core.action import ActionState
-from taskbound.core.action.repeat import INSTEAD, instead_of
+from taskbound.core.action.state import INSTEAD, instead_of
 
 NOTHING_DONE = {"not-sent", "lapsed", "withdrawn", "expired", "reconciled-failed"}
 

@@ -8,8 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from taskbound.core.action import TextFlag, TextKind, canonical, escape_text, flag_text, parse_document
-from taskbound.core.action.escape import escape_rest
-from taskbound.core.action.text import kind_of, kinds_in, places_in
+from taskbound.core.action.text import escape_rest, kind_of, kinds_in, places_in
 from tests.core.action.values import json_values, tricky_text
 from tests.unescaping import NotShownError, unescape_text
 

@@ -9,7 +9,7 @@ from taskbound.core.approval import (
     looks_of,
     parse_probe,
 )
-from taskbound.core.approval.page import parse_root
+from taskbound.core.approval.probe import parse_root
 
 BASE = "https://api.example.com/v1/"
 BENEATH = {

@@ -13,7 +13,7 @@ from taskbound.core.approval import (
     parse_probe,
     parse_probes,
 )
-from taskbound.core.approval.row import RowPlace, parse_row
+from taskbound.core.approval.probe import RowPlace, parse_row
 
 PLACES = {
     "sqlite:/srv/ledger.db?table=invoices&key=id": RowPlace(

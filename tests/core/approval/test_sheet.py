@@ -23,7 +23,7 @@ from taskbound.core.approval.sheet import (
     TooLong,
     render_sheet,
 )
-from taskbound.core.approval.sheet.quoting import pieces
+from taskbound.core.approval.sheet.lines import pieces
 from taskbound.core.clock import BadInstantError, Instant
 from taskbound.surfaces.cli.screen import moment
 from tests.core.action.values import json_objects, tricky_text

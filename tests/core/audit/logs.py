@@ -28,7 +28,7 @@ from taskbound.core.audit import (
     render_note,
     verify_log,
 )
-from taskbound.core.audit.chain import Chains, Grown
+from taskbound.core.audit.record import Chains, Grown
 from taskbound.core.clock import Instant
 from tests.core.audit.samples import decided
 

@@ -20,8 +20,7 @@ from taskbound.core.audit import (
     RecordMalformedError,
     parse_event,
 )
-from taskbound.core.audit.encoding import render_any, render_event
-from taskbound.core.audit.quoting import _known_end
+from taskbound.core.audit.encoding import _known_end, render_any, render_event
 from tests.core.audit.samples import full, least
 
 if TYPE_CHECKING:

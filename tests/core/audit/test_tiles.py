@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from taskbound.core.audit import merkle
 from taskbound.core.audit.errors import TileMissingError
-from taskbound.core.audit.tiles import EMPTY_FRONTIER, Tile, TileNodes, grow, restore_frontier
+from taskbound.core.audit.merkle import EMPTY_FRONTIER, Tile, TileNodes, grow, restore_frontier
 from tests.core.audit import model_merkle as model
 
 

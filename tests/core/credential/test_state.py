@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from taskbound.core.credential import LIVE, CredentialEvent, CredentialState
-from taskbound.core.credential.state import BEGINNINGS, CREDENTIAL_TRANSITIONS, MAY_EXIST, advance
+from taskbound.core.credential.values import BEGINNINGS, CREDENTIAL_TRANSITIONS, MAY_EXIST, advance
 from taskbound.core.transition import WrongStateError
 
 S, E = CredentialState, CredentialEvent

@@ -31,7 +31,7 @@ from taskbound.core.decision import (
 )
 from taskbound.core.revocation import KillSwitch
 from taskbound.core.scope import Charge, Covered, Rate
-from taskbound.core.scope.charge import Payer
+from taskbound.core.scope.limits import Payer
 from taskbound.core.task import TaskHead, TaskState
 
 TASK, ROOT, TOOL = "tsk_a", "tsk_a", "pay__pay"

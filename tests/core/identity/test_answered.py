@@ -4,16 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from taskbound.core.action.presentation import KeyReusedError
+from taskbound.core.action.state import KeyReusedError
 from taskbound.core.clock import Instant
-from taskbound.core.identity.answered import (
+from taskbound.core.identity.proof import (
     KEPT,
     AnswerUnknownError,
     BadRequestKeyError,
+    Principal,
+    PrincipalKind,
+    TokenProof,
     answer_to,
     answered_of,
 )
-from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof
 
 NOW = Instant(1_000_000)
 ANN = Principal(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.policy.step_up import SignIn, StepUp, StepUpError, parse_step_up, unmet
+from taskbound.core.policy.operation import SignIn, StepUp, StepUpError, parse_step_up, unmet
 
 NOW = Instant(1_800_000_000_000_000)
 

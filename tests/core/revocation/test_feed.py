@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskbound.core import revocation as feed
 from taskbound.core.audit.events import (
     EVENTS,
     Event,
@@ -20,8 +21,7 @@ from taskbound.core.audit.events import (
 from taskbound.core.audit.record import NO_HASH, Record
 from taskbound.core.clock import Instant
 from taskbound.core.identity import AgentState, PersonState
-from taskbound.core.revocation import feed
-from taskbound.core.revocation.feed import (
+from taskbound.core.revocation import (
     ENTRY_KINDS,
     SILENT,
     About,

@@ -12,8 +12,7 @@ from taskbound.core.audit import RecordMalformedError
 from taskbound.core.audit.events import EVENTS, Event, OperationRefused, TaskChanged
 from taskbound.core.audit.record import NO_HASH, Record, record_bytes
 from taskbound.core.clock import Instant
-from taskbound.core.revocation.feed import ENTRY_KINDS, Entry, FeedBrokenError, entry_of
-from taskbound.core.revocation.reading import entries_in
+from taskbound.core.revocation import ENTRY_KINDS, Entry, FeedBrokenError, entries_in, entry_of
 from taskbound.core.task import TaskState
 from tests.core.audit.samples import full
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.scope import ScopeSyntaxError, parse_scope
-from taskbound.core.scope.verdict import Met
+from taskbound.core.scope.values import Met
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.clock import Instant
 from taskbound.core.scope import Covered, Paid, Scope, cover, initial_limits, pay
 from taskbound.core.scope.algebra import Covers, covers
-from taskbound.core.scope.tree import meets_members
-from taskbound.core.scope.verdict import Met
+from taskbound.core.scope.path import meets_members
+from taskbound.core.scope.values import Met
 from tests.core.scope.family import call, canonical_pair, kin, seeded
 
 if TYPE_CHECKING:

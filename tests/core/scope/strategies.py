@@ -10,7 +10,7 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.scope import ScopeSyntaxError, parse_scope
 from taskbound.core.scope.constraints.constraint import read_constraint
 from taskbound.core.scope.constraints.registry import CONSTRAINTS
-from taskbound.core.scope.place import Place
+from taskbound.core.scope.path import Place
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue

@@ -8,13 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskbound.core.scope import ScopeSyntaxError
-from taskbound.core.scope.constraints.constraint import read_constraint
-from taskbound.core.scope.constraints.containment import Contained
+from taskbound.core.scope.constraints.constraint import Contained, read_constraint
 from taskbound.core.scope.constraints.glob import Glob
 from taskbound.core.scope.constraints.registry import CONSTRAINTS
 from taskbound.core.scope.constraints.url import PORTS, ReadUrl, read_url
-from taskbound.core.scope.place import Place
-from taskbound.core.scope.verdict import Met, Unmet
+from taskbound.core.scope.path import Place
+from taskbound.core.scope.values import Met, Unmet
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskbound.core.scope import Missed, cover, parse_scope
-from taskbound.core.scope.algebra.apart import are_apart
+from taskbound.core.scope.algebra.witness import are_apart
 
 if TYPE_CHECKING:
     from taskbound.core.scope import Grant

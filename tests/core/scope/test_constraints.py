@@ -16,8 +16,8 @@ from taskbound.core.scope.constraints.constraint import (
 )
 from taskbound.core.scope.constraints.range import Range
 from taskbound.core.scope.constraints.registry import CONSTRAINTS, close
-from taskbound.core.scope.place import Place
-from taskbound.core.scope.verdict import MET, Met, Unmet, Verdict
+from taskbound.core.scope.path import Place
+from taskbound.core.scope.values import MET, Met, Unmet, Verdict
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 
-from taskbound.core.scope.constraints.constraint import read_constraint
-from taskbound.core.scope.constraints.containment import (
+from taskbound.core.scope.constraints.constraint import (
     CONTAINED,
     EXCLUDED,
     NOT_EXCLUDED,
     Contained,
     Excluded,
     NotContained,
+    read_constraint,
 )
 from taskbound.core.scope.constraints.registry import CONSTRAINTS
-from taskbound.core.scope.place import Place
-from taskbound.core.scope.verdict import Met
+from taskbound.core.scope.path import Place
+from taskbound.core.scope.values import Met
 from tests.core.scope.strategies import constraints, values
 
 if TYPE_CHECKING:

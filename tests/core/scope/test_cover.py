@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.scope import Charge, Covered, Missed, cover, describe, parse_scope
-from taskbound.core.scope.number import read_amount
-from taskbound.core.scope.verdict import Unmet
+from taskbound.core.scope.values import Unmet, read_amount
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.scope import parse_scope
-from taskbound.core.scope.algebra import Covers, Gap, NotCovers, assign, covers, pieces, places, takes
-from taskbound.core.scope.constraints.below import Below
+from taskbound.core.scope.algebra import Covers, Gap, NotCovers, containment, covers, places
+from taskbound.core.scope.constraints.below import Below, Prefix
 from taskbound.core.scope.constraints.choice import Equals
-from taskbound.core.scope.constraints.containment import CONTAINED
-from taskbound.core.scope.constraints.prefix import Prefix
+from taskbound.core.scope.constraints.constraint import CONTAINED
 from taskbound.core.scope.constraints.range import Range
 from taskbound.core.scope.constraints.registry import CONSTRAINTS
 from tests.core.scope.family import BODIES, canonical_pair, cut, kin, pair, seeded, stepped, timed
@@ -163,16 +162,18 @@ FAULTS: dict[str, Fault] = {
         ),
     ),
     "others: any is within default-only": plant(
-        pieces, "members_within", lambda true: lambda child, parent: true(replace(child, closed=True), parent)
+        containment,
+        "members_within",
+        lambda true: lambda child, parent: true(replace(child, closed=True), parent),
     ),
-    "a list is cut by its items": plant(pieces, "_cuts", _cut_lists),
+    "a list is cut by its items": plant(containment, "_cuts", _cut_lists),
     "uses are not compared": plant(
-        assign,
+        containment,
         "takes",
         lambda true: lambda child, parent, **more: true(child, replace(parent, uses=None), **more),
     ),
     "half of what is taken is counted": plant(
-        assign,
+        containment,
         "takes",
         lambda true: (
             lambda child, parent, **more: (
@@ -182,12 +183,14 @@ FAULTS: dict[str, Fault] = {
             )
         ),
     ),
-    "the decimal places of totals are not compared": plant(takes, "power_of_ten", lambda _: lambda _: 1),
+    "the decimal places of totals are not compared": plant(places, "power_of_ten", lambda _: lambda _: 1),
     "known amounts are taken once, whatever the uses": plant(
-        takes, "_amount", lambda true: lambda child, *more: true(replace(child, uses=child.uses and 1), *more)
+        places,
+        "_amount",
+        lambda true: lambda child, *more: true(replace(child, uses=child.uses and 1), *more),
     ),
     "a rate that is shared is taken for one that is not": plant(
-        takes,
+        places,
         "_uses",
         lambda true: (
             lambda child, rate, **_: (
@@ -197,9 +200,9 @@ FAULTS: dict[str, Fault] = {
             )
         ),
     ),
-    "the currency is not compared": plant(takes, "_said", lambda _: lambda *_: None),
+    "the currency is not compared": plant(places, "_said", lambda _: lambda *_: None),
     "a text counts as a number": plant(
-        takes,
+        places,
         "_amount",
         lambda true: lambda child, total, codes: true(child, replace(total, text=True), codes),
     ),
@@ -218,8 +221,8 @@ FAULTS: dict[str, Fault] = {
         "_candidates",
         lambda _: lambda parent, _child, grant, _step: parent.in_force[-1].by_tool.get(grant.tool, ()),
     ),
-    "limits are not moved": plant(assign, "_move", lambda _: lambda *_: None),
-    "the first piece says what all pieces take": plant(assign, "_most", _first_of_pair),
+    "limits are not moved": plant(containment, "_move", lambda _: lambda *_: None),
+    "the first piece says what all pieces take": plant(containment, "_most", _first_of_pair),
 }
 
 

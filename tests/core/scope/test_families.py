@@ -11,8 +11,8 @@ from taskbound.core.scope import ScopeSyntaxError, parse_scope
 from taskbound.core.scope.constraints.constraint import read_constraint
 from taskbound.core.scope.constraints.date_time import read_instant, write_instant
 from taskbound.core.scope.constraints.registry import CONSTRAINTS
-from taskbound.core.scope.place import Place
-from taskbound.core.scope.verdict import Met, Unmet
+from taskbound.core.scope.path import Place
+from taskbound.core.scope.values import Met, Unmet
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.scope import Charge, Covered, Missed, ScopeSyntaxError, cover, describe, parse_scope
-from taskbound.core.scope.path import Items, parse_argument_path
-from taskbound.core.scope.place import Place
+from taskbound.core.scope.path import Items, Place, parse_argument_path
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue

@@ -20,10 +20,8 @@ from taskbound.core.scope import (
     parse_scope,
     pay,
 )
-from taskbound.core.scope.miss import judge
-from taskbound.core.scope.number import read_amount
-from taskbound.core.scope.same import is_certain, same
-from taskbound.core.scope.verdict import Unmet
+from taskbound.core.scope.cover import judge
+from taskbound.core.scope.values import Unmet, is_certain, read_amount, same
 from tests.core.scope import model
 from tests.core.scope.strategies import calls, grant_lists, json_values, readable, schemas, values
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskbound.core.scope import describe, parse_scope
-from taskbound.core.scope.number import write_amount
 from taskbound.core.scope.show import bare, kind_of, quote, show
+from taskbound.core.scope.values import write_amount
 from tests.core.scope.strategies import json_values
 
 if TYPE_CHECKING:

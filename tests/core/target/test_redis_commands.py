@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from taskbound.core.target import BadKindError, RedisKind
-from taskbound.core.target.redis_commands import SHOWING_CHANNELS, SHOWING_KEYS, refusal_of
+from taskbound.core.target.redis import SHOWING_CHANNELS, SHOWING_KEYS, refusal_of
 
 
 @pytest.mark.parametrize(

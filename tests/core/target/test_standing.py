@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from taskbound.core.clock import Instant
-from taskbound.core.target.standing import Reach, Standing, Whose, worst_first
+from taskbound.core.target.kind import Reach, Standing, Whose, worst_first
 
 
 def one(name: str, reach: Reach, since: int | None = None) -> Standing:

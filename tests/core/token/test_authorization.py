@@ -13,13 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskbound.core.clock import Instant
-from taskbound.core.token.authorization.client import (
-    DOCUMENT_BYTES,
-    parse_client_document,
-    parse_client_id,
-    registered_client,
-)
-from taskbound.core.token.authorization.code import (
+from taskbound.core.token.authorization.asked import (
     CODE_LIFETIME,
     Code,
     Exchange,
@@ -37,7 +31,15 @@ from taskbound.core.token.authorization.errors import (
     RepeatedParameterError,
 )
 from taskbound.core.token.authorization.redirect import answer_at, parse_redirect, require_redirect
-from taskbound.core.token.authorization.request import parse_parameters, parse_request, refused_at
+from taskbound.core.token.authorization.request import (
+    DOCUMENT_BYTES,
+    parse_client_document,
+    parse_client_id,
+    parse_parameters,
+    parse_request,
+    refused_at,
+    registered_client,
+)
 
 URL = "https://app.example/oauth/client.json"
 PRIVATE = "169.254.169.254"

@@ -3,14 +3,16 @@ from __future__ import annotations
 import pytest
 
 from taskbound.core.errors import TaskboundError
-from taskbound.core.token.details import BadDetailsError, parse_details, parse_request_details
 from taskbound.core.token.exchange import (
     ACCESS_TOKEN,
     GRANT,
     OAUTH_ERRORS,
     TASK_REFERENCE,
+    BadDetailsError,
     BadExchangeError,
+    parse_details,
     parse_exchange,
+    parse_request_details,
 )
 
 FORM: dict[str, list[str]] = {

@@ -16,7 +16,7 @@ from taskbound.core.token import (
     require_not_revoked,
     rotation_due,
 )
-from taskbound.core.token.issuing import LONGEST
+from taskbound.core.token.claims import LONGEST
 from taskbound.core.token.key import KEY_DAY, KEY_NOTICE
 from taskbound.core.transition import WrongStateError
 

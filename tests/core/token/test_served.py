@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.token.served import (
+from taskbound.core.token.shared import (
     Begun,
     OtherRequestError,
     Repeated,

@@ -9,24 +9,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from taskbound.core.clock import Instant, seconds
-from taskbound.core.token.served import (
-    Begun,
-    OtherRequestError,
-    ServedState,
-    StillServing,
-    Unfinished,
-)
 from taskbound.core.token.shared import (
     LONGEST_ANSWER,
     MOST_CLAIMS,
     MOST_ROOM,
     Answered,
     BadClaimError,
+    Begun,
     ClaimsFullError,
     NotBegunError,
+    OtherRequestError,
+    ServedState,
     SharedClaim,
     SharedWish,
+    StillServing,
     Tally,
+    Unfinished,
     begun_anew,
     forget_claims,
     make_room,

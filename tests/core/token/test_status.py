@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskbound.core.clock import Instant, minutes
-from taskbound.core.token.status import (
+from taskbound.core.token.key import (
     SIZE,
     Status,
     list_of,

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from taskbound.core.tool import BadSlotError, parse_definition, parse_slot
-from taskbound.core.tool.argument import filled, offered, require_arguments
 from taskbound.core.tool.errors import SlotTakenError
+from taskbound.core.tool.slot import filled, offered, require_arguments
 
 PAY: dict[str, Any] = {
     "name": "pay",

@@ -21,7 +21,7 @@ from taskbound.core.tool.file import (
     parse_tool_file,
 )
 from taskbound.core.tool.file.describe import describe_tool
-from taskbound.core.tool.file.role import worth_limits
+from taskbound.core.tool.file.parse import worth_limits
 
 WHOLE: dict[str, Any] = {
     "server": "git*",

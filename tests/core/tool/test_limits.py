@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from taskbound.core.tool import BadLimitError, BadServerError, ServerIdentity
-from taskbound.core.tool.limits import Limit, limit_words, parse_limits
+from taskbound.core.tool.name import Limit, limit_words, parse_limits
 from tests.core.tool.test_identity import identity
 from tests.core.tool.test_remote import remote
 

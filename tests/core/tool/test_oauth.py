@@ -8,17 +8,24 @@ import pytest
 
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import BadSlotError, ServerIdentity, parse_slot
+from taskbound.core.tool.identity import Remote
 from taskbound.core.tool.leak import Leaks
-from taskbound.core.tool.oauth.client import OAuthClient, hidden_in
-from taskbound.core.tool.oauth.errors import BadClientError, BadMetadataError, OtherIssuerError
-from taskbound.core.tool.oauth.metadata import (
+from taskbound.core.tool.oauth.client import (
+    BadClientError,
+    BadMetadataError,
+    OAuthClient,
+    OtherIssuerError,
+    hidden_in,
+)
+from taskbound.core.tool.oauth.token import (
+    DEFAULT_LIFE,
     parse_metadata,
+    parse_token,
     places_of_issuer,
     places_of_resource,
     require_issuer,
+    tokens_in,
 )
-from taskbound.core.tool.oauth.token import DEFAULT_LIFE, parse_token, tokens_in
-from taskbound.core.tool.remote import Remote
 from taskbound.core.tool.slot import KEY_SLOT, SECRET_SLOT
 
 ISSUER = "https://login.example.com"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskbound.core.tool.percent import decoded, encoded
+from taskbound.core.tool.name import decoded, encoded
 
 TEXTS = st.text(st.characters(codec="utf-8"))
 

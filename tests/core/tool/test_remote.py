@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from taskbound.core.tool import BadHeaderError, BadServerError, BadUrlError, PinnedFile, ServerIdentity
-from taskbound.core.tool.remote import Remote, canonical_url
+from taskbound.core.tool.identity import Remote, canonical_url
 from tests.core.tool.test_identity import identity
 
 HASH = "0" * 64

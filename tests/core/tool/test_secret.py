@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskbound.core.tool.secret import is_secret_text, may_name_secret, names_secret
+from taskbound.core.tool.slot import is_secret_text, may_name_secret, names_secret
 
 
 @pytest.mark.parametrize(

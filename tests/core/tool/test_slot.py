@@ -14,7 +14,7 @@ from taskbound.core.tool import (
     parse_slot,
     require_secret,
 )
-from taskbound.core.tool.remote import Remote
+from taskbound.core.tool.identity import Remote
 
 STARTED: dict[str, Any] = {"namespace": "default", "command": "/a", "resolved": "/a", "sha256": "1" * 64}
 PLAIN = "3b44fd2f2703c19900f9e65cc534f1bfefbc8e6f9520d7b700adeb82c731056f"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool import BadSlotError, ServerIdentity, Slot, Source, parse_slot, parse_source
-from taskbound.core.tool.remote import Remote
+from taskbound.core.tool.identity import Remote
 
 READER = "credential:orders-db/reader#PGPASSWORD"
 STARTED: dict[str, Any] = {"namespace": "default", "command": "/a", "resolved": "/a", "sha256": "1" * 64}

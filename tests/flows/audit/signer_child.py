@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from taskbound.adapters.keys.ed25519 import verify_ed25519
 from taskbound.adapters.keys.file import KeyDirectory
-from taskbound.flows.audit.signing import CheckpointSigner
+from taskbound.flows.audit.sequencing import CheckpointSigner
 
 if TYPE_CHECKING:
     from collections.abc import Callable

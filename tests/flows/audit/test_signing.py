@@ -28,7 +28,7 @@ from taskbound.core.audit import (
     parse_verifier_key,
     prove_consistency,
 )
-from taskbound.flows.audit.signing import CheckpointSigner
+from taskbound.flows.audit.sequencing import CheckpointSigner
 from taskbound.ports.signer import CheckpointOlderError, OriginUnknownError, SignerUnavailableError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from taskbound.core.token.served import MAX_KEPT, ClaimsUnavailableError, ServedAnswer
+from taskbound.core.token.shared import MAX_KEPT, ClaimsUnavailableError, ServedAnswer
 from taskbound.sdk.verify import Endpoints
 from taskbound.sdk.verify.asgi import AsgiGuard
 from taskbound.sdk.verify.endpoint import REROUTING

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.revocation.feed import About, Thing, Turn
-from taskbound.core.token.served import Beginning, Serving
+from taskbound.core.revocation import About, Thing, Turn
+from taskbound.core.token.shared import Beginning, Serving
 from taskbound.sdk.verify import Asking
 from tests.sdk.verify.world import Place, Places, answer
 

@@ -5,8 +5,8 @@ from hashlib import sha256
 
 import pytest
 
-from taskbound.sdk.verify.digest import content_digest, parse_content_digest, require_digest
 from taskbound.sdk.verify.errors import BadContentDigestError
+from taskbound.sdk.verify.keys import content_digest, parse_content_digest, require_digest
 
 BODY = b'{"account":"7","cents":300}'
 RIGHT = f"sha-256=:{b64encode(sha256(BODY).digest()).decode()}:"

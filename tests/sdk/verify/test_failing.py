@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from taskbound.core.revocation.feed import About, Thing, Turn
-from taskbound.core.token.served import ClaimsUnavailableError, Repeated
+from taskbound.core.revocation import About, Thing, Turn
+from taskbound.core.token.shared import ClaimsUnavailableError, Repeated
 from taskbound.sdk.verify import Accepted, Head, IssuerKeys, Refused, Verifier
 from taskbound.sdk.verify.errors import KeysUnreadError
 from tests.failing import failing, sites_of

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from taskbound.core.errors import TaskboundError, UnavailableError
-from taskbound.core.revocation.feed import About, Thing, Turn
-from taskbound.core.token.served import ClaimsUnavailableError
+from taskbound.core.revocation import About, Thing, Turn
+from taskbound.core.token.shared import ClaimsUnavailableError
 from taskbound.sdk.verify import Head
 from taskbound.sdk.verify.endpoint import BadEndpointError
 from taskbound.sdk.verify.errors import (

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from taskbound.core.token.served import Repeated
+from taskbound.core.token.shared import Repeated
 from taskbound.sdk.verify import Holders
 from taskbound.wire.jose import token_hash
 from tests.proofs import CLIENT, proof

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taskbound.core.revocation.feed import About, Thing, Turn
+from taskbound.core.revocation import About, Thing, Turn
 from taskbound.sdk.verify.calls import Tools
 from tests.sdk.verify.serving import (
     ERAS,

@@ -15,7 +15,7 @@ import pytest
 from mcp import Client, MCPError
 from mcp.server import Server as LowServer
 
-from taskbound.core.token.served import MAX_KEPT
+from taskbound.core.token.shared import MAX_KEPT
 from taskbound.sdk.verify.calls import Tools
 from tests.sdk.verify.serving import (
     LEGACY,

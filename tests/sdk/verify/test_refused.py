@@ -7,7 +7,7 @@ import pytest
 
 from taskbound.core.errors import TaskboundError
 from taskbound.core.token import ReplayedError
-from taskbound.core.token.served import (
+from taskbound.core.token.shared import (
     BeginRefusedError,
     ClaimsUnavailableError,
     OtherRequestError,

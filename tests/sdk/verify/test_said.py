@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from taskbound.core.revocation.feed import About, Thing
+from taskbound.core.revocation import About, Thing
 from taskbound.sdk.verify.errors import BadTokenContextError
-from taskbound.sdk.verify.said import Said, parse_said
+from taskbound.sdk.verify.keys import Said, parse_said
 from taskbound.wire.jose import TRANSACTION_TOKEN, parse_jws
 from tests.sdk.verify.world import Place, Places
 

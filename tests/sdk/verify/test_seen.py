@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from taskbound.adapters.jose import JoserfcCheck
-from taskbound.core.token.served import ServedAnswer
+from taskbound.core.token.shared import ServedAnswer
 from taskbound.sdk.verify import Opened, Refused, Verifier
 from taskbound.wire.jose import Compact, Jwk
 from tests.sdk.verify.world import Place, Places

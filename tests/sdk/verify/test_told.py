@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from taskbound.core.token.served import MAX_KEPT, ServedAnswer
+from taskbound.core.token.shared import MAX_KEPT, ServedAnswer
 from taskbound.sdk.verify import Refused, Step
 from taskbound.sdk.verify.errors import StatusUnknownError, TokenAbsentError
 from taskbound.sdk.verify.told import Recording, tell_answer, tell_refused

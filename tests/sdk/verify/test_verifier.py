@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from taskbound.core.revocation.feed import About, Thing, Turn
-from taskbound.core.token.served import Repeated
+from taskbound.core.revocation import About, Thing, Turn
+from taskbound.core.token.shared import Repeated
 from taskbound.sdk.feed import FeedReader
 from taskbound.sdk.verify import Asking, Body, Endpoint, Verifier
 from taskbound.sdk.verify.errors import OtherNamespaceError

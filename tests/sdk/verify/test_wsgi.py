@@ -11,7 +11,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from taskbound.core.token.served import MAX_KEPT
+from taskbound.core.token.shared import MAX_KEPT
 from taskbound.sdk.verify import Endpoints
 from taskbound.sdk.verify.endpoint import REROUTING
 from taskbound.sdk.verify.errors import AnswerUnkeptError

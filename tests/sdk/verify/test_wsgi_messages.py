@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from taskbound.core.token.served import MAX_KEPT
+from taskbound.core.token.shared import MAX_KEPT
 from taskbound.sdk.verify import Head, Holders
 from taskbound.sdk.verify.errors import OutcomeUnknownError
 from taskbound.sdk.verify.function import verified

@@ -13,8 +13,8 @@ from taskbound.adapters.jose import JoserfcCheck
 from taskbound.core.action import Frame, make_action
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.errors import DeniedError, UnavailableError
-from taskbound.core.revocation.feed import Thing, Turn
-from taskbound.core.token.served import ServedAnswer
+from taskbound.core.revocation import Thing, Turn
+from taskbound.core.token.shared import ServedAnswer
 from taskbound.sdk.verify import (
     WHOEVER_HAS_IT,
     Accepted,
@@ -29,8 +29,8 @@ from taskbound.sdk.verify import (
     Status,
     Verifier,
 )
-from taskbound.sdk.verify.digest import content_digest
 from taskbound.sdk.verify.holder import Holding
+from taskbound.sdk.verify.keys import content_digest
 from tests.tokens import NOW, Signer, es256
 
 ISSUER = "https://as.example"

@@ -23,19 +23,19 @@ from taskbound import __version__
 from taskbound.sdk.client import Client, RefusedByDaemonError
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from taskbound.wire.connection import Bind, Fault, Open
-from taskbound.wire.identity import RegisterPerson
-from taskbound.wire.people import (
+from taskbound.wire.identity import (
     LeavePerson,
     LinkPersons,
     ProposePersonKey,
+    RegisterPerson,
     SetAnswering,
     SetDemo,
     VouchPersonKey,
     WithdrawPersonKey,
 )
 from taskbound.wire.policy import ActivateBundle, ProposeBundle, ReplayBundle, RollBackBundle
-from taskbound.wire.revocation import Stop
 from taskbound.wire.task import EndTask, RegisterRun, StartTask
+from taskbound.wire.token import Stop
 
 SCOPE = msgspec.Raw(b'{"grants":[{"tool":"echo__say","others":"any"}]}')
 TOOL = {

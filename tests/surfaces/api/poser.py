@@ -14,7 +14,7 @@ import msgspec
 from taskbound import __version__
 from taskbound.sdk.client import Client, RefusedByDaemonError
 from taskbound.wire.connection import Done, Open
-from taskbound.wire.revocation import Stop
+from taskbound.wire.token import Stop
 
 ROLES = ("broker", "cli", "egress")
 

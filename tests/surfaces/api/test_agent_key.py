@@ -10,10 +10,10 @@ import pytest
 from taskbound.adapters.keys.file import AgentKeyFiles
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import UnprovenError
-from taskbound.core.identity.credential import Credential
 from taskbound.core.identity.proof import WorkloadKind
+from taskbound.core.identity.selector import Credential
 from taskbound.core.task import TaskEvent, TaskState
-from taskbound.flows.identity.agent_key import AgentKeys
+from taskbound.flows.identity.agent import AgentKeys
 from taskbound.flows.task.binding import register_run
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api.peer import ancestry_of

@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from taskbound.core.approval import AnswerKind
-from taskbound.flows.approval.fatigue.limits import set_limits
+from taskbound.flows.approval.limits import set_limits
 from taskbound.flows.decision.narrowing import NarrowedTo
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.group import Groups

@@ -36,8 +36,7 @@ from taskbound.wire.connection import (
     UpgradeStore,
 )
 from taskbound.wire.egress import Holder, TellToken
-from taskbound.wire.revocation import Stop
-from taskbound.wire.token import RevokeTokenKey, RotateTokenKeys
+from taskbound.wire.token import RevokeTokenKey, RotateTokenKeys, Stop
 from taskbound.wire.workload import RenewAgentKey
 from tests.stories.test_bundles import damage
 from tests.surfaces.api.test_operations import ASKS, decide, example, station

@@ -14,9 +14,9 @@ from taskbound.flows.identity import Groups
 from taskbound.flows.policy.operations import Asked, authorize
 from taskbound.wire.action import ReconcileAction
 from taskbound.wire.approval import AnswerPlan
-from taskbound.wire.people import WithdrawPersonKey
-from taskbound.wire.revocation import Stop
+from taskbound.wire.identity import WithdrawPersonKey
 from taskbound.wire.task import EndTask
+from taskbound.wire.token import Stop
 from tests.peers.openssh import Device
 from tests.peers.people import proven
 from tests.peers.planning import BY_TOOL

@@ -8,8 +8,8 @@ import pytest
 from taskbound.core.approval import AnswerKind, parse_plan
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire import approval as wire
+from taskbound.wire.identity import OpenEnrollment, OpenVouching, PageOpened
 from taskbound.wire.page import parse_part
-from taskbound.wire.people import OpenEnrollment, OpenVouching, PageOpened
 from tests.peers.holding import ASKED
 from tests.peers.openssh import Device
 from tests.peers.passkey import Passkeys

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from taskbound.adapters.keys.handing import AskerKey
+from taskbound.adapters.keys.sealing import AskerKey
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
 from taskbound.flows.task import register_run
@@ -19,9 +19,9 @@ from taskbound.ports.task import Run
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.sdk.credential import Task
 from taskbound.sdk.guard.link import AsyncLink, BlockingLink, Place
-from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.peer import ancestry_of
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY
+from taskbound.surfaces.api.strangers import Insiders
 from taskbound.surfaces.api.task import leave_others
 from taskbound.wire.action import Refused
 from taskbound.wire.connection import Bind, Bound

@@ -13,9 +13,9 @@ import pytest
 
 from taskbound.core.action import canonical
 from taskbound.core.approval import AnswerKind
-from taskbound.core.identity.passkey import PasskeyOriginError
+from taskbound.core.identity.person_key import PasskeyOriginError
 from taskbound.surfaces.api.page.server import Pages
-from taskbound.wire import people as wire
+from taskbound.wire import identity as wire
 from taskbound.wire.approval import OpenApproval
 from taskbound.wire.jose.compact import decode_base64url, encode_base64url
 from taskbound.wire.passkey import Assertion, parse_passkey, render_assertion

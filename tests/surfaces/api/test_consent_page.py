@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.clock import Instant, hours
-from taskbound.core.identity.account import Account
-from taskbound.core.identity.oidc import IdentityIssuer, IssuerUse
+from taskbound.core.identity.issuer import Account, IdentityIssuer, IssuerUse
 from taskbound.core.identity.sign_in import Session, secret_digest
 from taskbound.flows.identity import register_person
 from taskbound.surfaces.api.place import DEFAULT_ISSUER

@@ -17,7 +17,9 @@ from taskbound.flows.credential.leasing import lease
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api.credential_rounds import CredentialRounds
 from taskbound.surfaces.api.operations import OPERATIONS
-from taskbound.wire import action, broker, credential
+from taskbound.wire import action
+from taskbound.wire import target as broker
+from taskbound.wire import target as credential
 from taskbound.wire.connection import Done, Fault, Status, StatusReport
 from taskbound.wire.envelope import Answer
 from taskbound.wire.task import ShowTask, TaskDetail

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import CredentialState, Renewal
-from taskbound.wire import action, broker, credential
+from taskbound.wire import action
+from taskbound.wire import target as broker
+from taskbound.wire import target as credential
 from taskbound.wire.connection import Done
 from tests.stories.brokering import TARGET, put, row_of
 from tests.surfaces.api.test_credential import Scene, code, scene

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.wire import action, credential
+from taskbound.wire import action
+from taskbound.wire import target as credential
 from taskbound.wire.connection import Status, StatusReport
 from tests.stories.brokering import TARGET
 from tests.surfaces.api.test_credential import scene

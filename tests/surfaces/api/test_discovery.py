@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.surfaces.api import discovery
-from taskbound.wire import broker, credential
+from taskbound.surfaces.api import target as discovery
+from taskbound.wire import target as broker
+from taskbound.wire import target as credential
 from taskbound.wire.connection import Done
 from taskbound.wire.target import TargetTesting
 from tests.surfaces.api.test_operations import station

@@ -12,7 +12,7 @@ from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api.peer import ancestry_of
 from taskbound.wire.connection import Done
 from taskbound.wire.egress import Holder, Permit, SealedServer, ShowPermit, ShowSealed, TellToken
-from taskbound.wire.revocation import Stop
+from taskbound.wire.token import Stop
 from taskbound.wire.tool import AddUpstream, identity_of
 from tests.surfaces.api.test_operations import station
 from tests.wiring.running import SPEC, TOOL

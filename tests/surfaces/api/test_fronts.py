@@ -20,7 +20,7 @@ import pytest
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.task import TaskEvent
 from taskbound.core.token import TokenKeyState
-from taskbound.core.token.authorization.code import Exchange
+from taskbound.core.token.authorization.asked import Exchange
 from taskbound.flows.revocation import stop
 from taskbound.flows.token import (
     PersonTokenOrder,
@@ -30,7 +30,7 @@ from taskbound.flows.token import (
     resource_of,
     revoke_token,
 )
-from taskbound.flows.token.client_tokens import ClientTokens
+from taskbound.flows.token.admitting import ClientTokens
 from taskbound.sdk.client import AsyncClient, RefusedByDaemonError
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from taskbound.wire.action import Decide, Permitted, Refused

@@ -22,7 +22,9 @@ from taskbound.flows.identity import register_person
 from taskbound.flows.identity.group import Groups
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api.peer import ancestry_of
-from taskbound.wire import action, broker, credential
+from taskbound.wire import action
+from taskbound.wire import target as broker
+from taskbound.wire import target as credential
 from taskbound.wire.approval import LeaveHold
 from taskbound.wire.connection import Bind, Bound, Done, Fault
 from taskbound.wire.egress import Holder, InjectCredential, SealedServer, ShowSealed

@@ -11,7 +11,7 @@ import msgspec
 
 from taskbound.core.credential import CredentialState
 from taskbound.surfaces.api.credential_rounds import CredentialRounds
-from taskbound.wire import credential
+from taskbound.wire import target as credential
 from taskbound.wire.egress import SealedServer, ShowSealed
 from tests.stories.test_clock import Machine
 from tests.surfaces.api.test_credential import code

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.identity.oidc import IdentityIssuer, IssuerUse
+from taskbound.core.identity.issuer import IdentityIssuer, IssuerUse
 from taskbound.ports.identity import Awaited, Need
-from taskbound.surfaces.api import issuers
-from taskbound.surfaces.api.issuers import Issuers
+from taskbound.surfaces.api import workload as issuers
 from taskbound.surfaces.api.worker import OverloadedError
+from taskbound.surfaces.api.workload import Issuers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.adapters.approval.apart.operands import PATIENCE
 from taskbound.core.approval import Look, Operand, ProbeKind, parse_probe
-from taskbound.flows.approval.look.looking import Unseen
+from taskbound.flows.approval.look import Unseen
 from taskbound.flows.tool import Declaration
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.api.action import ANSWERED
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from taskbound.flows.approval.look.looking import Sight
+    from taskbound.flows.approval.look import Sight
     from tests.surfaces.api.test_operations import Station
     from tests.world import WorldClock
 

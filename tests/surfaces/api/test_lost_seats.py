@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from taskbound.core.credential import CredentialState
-from taskbound.flows.credential.seated import SEAT
+from taskbound.flows.credential.revoking import SEAT
 from taskbound.surfaces.api.credential_rounds import CredentialRounds
 from taskbound.surfaces.api.egress import require_egress
 from tests.peers.targeting import Targets

@@ -9,17 +9,16 @@ from msgspec.structs import replace
 
 from taskbound import __version__
 from taskbound.core.clock import Instant
-from taskbound.core.identity.account import Account
-from taskbound.core.identity.oidc import parse_identity_issuer
+from taskbound.core.identity.issuer import Account, parse_identity_issuer
 from taskbound.core.identity.sign_in import Session, secret_digest
 from taskbound.ports.store import Transaction
 from taskbound.sdk.client import AsyncClient, Client, RefusedByDaemonError
 from taskbound.surfaces.api.network import FRESH
-from taskbound.wire.account import ShowSignIn, SignInShown
+from taskbound.wire.authorization import AskToken
 from taskbound.wire.connection import Done, Fault, Open, Ping, Status
 from taskbound.wire.envelope import Answer, Ask
+from taskbound.wire.identity import ShowSignIn, SignInShown
 from taskbound.wire.network import Shown
-from taskbound.wire.oauth import AskToken
 from taskbound.wire.task import ListTasks, RegisterRun
 from taskbound.wiring.home import find_socket, make_home
 from tests.surfaces.api.test_operations import station

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from taskbound.core.token.status import list_of
+from taskbound.core.token.key import list_of
 from taskbound.flows.token import Published
 from taskbound.ports.token import SignedList
 from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.wire.authorization import AskToken, GiveBackToken, IntrospectToken, ShowStatusList
+from taskbound.wire.authorization import Published as Told
 from taskbound.wire.connection import Done
-from taskbound.wire.oauth import AskToken, GiveBackToken, IntrospectToken, ShowStatusList
-from taskbound.wire.oauth import Published as Told
 from tests.surfaces.api.test_operations import station
 from tests.token_world import ISSUER, TokenWorld, Watched
 

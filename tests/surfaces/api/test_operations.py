@@ -14,15 +14,14 @@ from taskbound.adapters.keys.memory import MemorySignedHeads
 from taskbound.adapters.keys.socket import SocketTokenSigner
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.policy.operation import Right
-from taskbound.flows.audit.sequencing import Sequencer
-from taskbound.flows.audit.signing import CheckpointSigner
+from taskbound.flows.audit.sequencing import CheckpointSigner, Sequencer
 from taskbound.ports.store import StoreUnavailableError
 from taskbound.sdk.client import AsyncClient, DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.api.daemon import Daemon
-from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.operations import OPERATIONS
 from taskbound.surfaces.api.place import DEFAULT_ISSUER, Place
 from taskbound.surfaces.api.server import SocketServer
+from taskbound.surfaces.api.strangers import Insiders
 from taskbound.wire import action, connection, envelope, task
 from taskbound.wire.connection import Done, Fault, Open, Opened
 from taskbound.wire.envelope import Reply, Said, said_decoder
@@ -465,7 +464,7 @@ def test_the_kill_switch_reaches_every_gateway_at_once(tmp_path: Path) -> None:
     async def story() -> None:
         async with station(tmp_path) as place:
             gateway, person = await place.gateway(), await place.client()
-            from taskbound.wire.revocation import Stop  # noqa: PLC0415 - only here
+            from taskbound.wire.token import Stop  # noqa: PLC0415 - only here
 
             # The test's own process holds a gateway, so its acts are inside: the switch is thrown beside it.
             with pytest.raises(RefusedByDaemonError) as refused:

@@ -11,7 +11,7 @@ from taskbound.core.approval import AnswerKind, parse_statement
 from taskbound.core.clock import Instant
 from taskbound.core.identity.person_key import PersonKeyKind, PersonKeyState
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.wire import people as wire
+from taskbound.wire import identity as wire
 from taskbound.wire.approval import AnswerApproval, ApprovalSaid, OpenApproval, WithdrawApproval
 from taskbound.wire.connection import Done
 from taskbound.wire.jose.compact import encode_base64url

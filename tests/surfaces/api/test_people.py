@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.wire import people as wire
+from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done, Status, StatusReport
 from taskbound.wire.identity import AddGroup, RegisterPerson, SetMember
 from tests.peers.openssh import Device

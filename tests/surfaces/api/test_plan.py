@@ -19,12 +19,12 @@ from taskbound.core.approval import (
 from taskbound.core.clock import Instant
 from taskbound.core.task import TaskEvent
 from taskbound.flows.identity import register_person
-from taskbound.flows.tool.answering import set_approvers
+from taskbound.flows.tool.applying import set_approvers
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire import action
 from taskbound.wire import approval as wire
 from taskbound.wire.connection import Done, Ping
-from taskbound.wire.people import PageOpened
+from taskbound.wire.identity import PageOpened
 from tests.peers.holding import Answerers
 from tests.peers.openssh import Device
 from tests.peers.people import enrolled

@@ -14,7 +14,7 @@ from taskbound.surfaces.api.operations import OPERATIONS
 from taskbound.surfaces.api.peer import Peer
 from taskbound.wire.connection import Done, Fault
 from taskbound.wire.identity import AddGroup, SetMember
-from taskbound.wire.revocation import FeedRows, ReadFeed
+from taskbound.wire.token import FeedRows, ReadFeed
 from tests.surfaces.api.test_authority import NO_START, bare, forbid, principal_of, put_in_force
 from tests.surfaces.api.test_operations import ASKS, example, station
 

@@ -18,8 +18,8 @@ from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.token import Token
 from taskbound.flows.means import OneLook
 from taskbound.flows.token import revoke_token
-from taskbound.flows.token.shown import Request, Shower, read_shown
 from taskbound.flows.token.standing import require_token_stands
+from taskbound.flows.token.verifying import Request, Shower, read_shown
 from taskbound.ports.store import Snapshot, StoreUnavailableError
 from taskbound.surfaces.api.showing import Showings
 from taskbound.surfaces.api.worker import Worker

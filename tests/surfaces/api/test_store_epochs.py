@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.wire import broker
+from taskbound.wire import target as broker
 from taskbound.wire.connection import Done, Status, StatusReport
 from taskbound.wire.target import ListTargets, TargetRows
 from tests.surfaces.api.test_operations import station

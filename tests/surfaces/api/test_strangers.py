@@ -7,8 +7,8 @@ import pytest
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.credential import CredentialState
-from taskbound.flows.credential.seated import SEAT, find_lost_seats
-from taskbound.flows.decision.doubts import HOLDER, daemon_of
+from taskbound.flows.credential.revoking import SEAT, find_lost_seats
+from taskbound.flows.decision.retries import HOLDER, daemon_of
 from taskbound.surfaces.api.connection import connection_name
 from taskbound.surfaces.api.strangers import Strangers
 from tests.stories.brokering import permitted, put_target

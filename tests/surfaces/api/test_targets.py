@@ -11,8 +11,8 @@ import pytest
 from taskbound.core.task import TaskEvent
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api.credential_rounds import CredentialRounds
-from taskbound.wire import broker as wire_broker
 from taskbound.wire import target as wire
+from taskbound.wire import target as wire_broker
 from taskbound.wire import tool as wire_tool
 from taskbound.wire.connection import Bind, Bound, Done, Ping
 from tests.stories.targeting import TOOLS, Aiming, declared, sealed_for

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from taskbound.adapters.store.sql import SqlStore
-from taskbound.core.audit.events.credential import CredentialMoved
+from taskbound.core.audit.events.work import CredentialMoved
 from taskbound.core.credential import Credential, CredentialEvent, CredentialState, LeaseLostError, Step
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.credential import open_mark
 from taskbound.flows.credential.leasing import Leased, lease
-from taskbound.surfaces.api import tellings as module
-from taskbound.surfaces.api.tellings import BURST, TOGETHER, Tellings
+from taskbound.surfaces.api import broker as module
+from taskbound.surfaces.api.broker import BURST, TOGETHER, Tellings
 from taskbound.surfaces.api.worker import Lane, OverloadedError, Worker
 from tests.stories.brokering import TARGET, Broker, moves, put, row_of
 from tests.world import World
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from taskbound.flows.credential.telling import Telling
+    from taskbound.flows.credential.leasing import Telling
     from taskbound.ports.store import Store, Transaction
 
 S = CredentialState

@@ -16,7 +16,7 @@ from taskbound.core.credential import CredentialState, LeaseHeldError, LeaseLost
 from taskbound.core.transition import WrongStateError
 from taskbound.flows.credential.leasing import lease
 from taskbound.flows.credential.revoking import revoke_credentials
-from taskbound.surfaces.api.tellings import Tellings
+from taskbound.surfaces.api.broker import Tellings
 from taskbound.surfaces.api.worker import Worker
 from tests.stories.brokering import TARGET, Broker, put_many, put_target
 from tests.world import ANN, World
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from taskbound.core.credential import Credential
-    from taskbound.flows.credential.leasing import Leased
-    from taskbound.flows.credential.telling import Telling
+    from taskbound.flows.credential.leasing import Leased, Telling
     from taskbound.ports.store import Transaction
     from tests.postgres import Server
 

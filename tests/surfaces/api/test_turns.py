@@ -3,14 +3,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskbound.core.decision import Settled
-from taskbound.flows.action.sheet import Release, Report
-from taskbound.surfaces.api.turns import Turns
+from taskbound.flows.action.outcome import Release, Report
+from taskbound.surfaces.api.worker import Turns
 from tests.core.decision.test_plan_order import call, place, settled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.flows.action.sheet import Released
+    from taskbound.flows.action.outcome import Released
     from taskbound.flows.approval import Told
 
 MOST = 256

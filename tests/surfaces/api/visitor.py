@@ -7,7 +7,7 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from taskbound.wire import people as wire
+from taskbound.wire import identity as wire
 from taskbound.wire.approval import OpenApproval
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.page import parse_part

@@ -6,29 +6,22 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from taskbound.adapters.keys.handing import AskerKey, hand
-from taskbound.adapters.keys.sealing import SealingKey, seal
+from taskbound.adapters.keys.sealing import AskerKey, SealingKey, hand, seal
 from taskbound.adapters.targets.postgres import PostgresAdmin, PostgresTarget
 from taskbound.core.clock import Instant
 from taskbound.core.credential import Credential, Step, end_credential
 from taskbound.core.target import AdminAccess, PostgresAccess, PostgresPlace, TargetFile, parse_target_file
 from taskbound.core.tool import Binding
 from taskbound.core.tool.slot import ADMIN_SLOT
-from taskbound.flows.credential.due import end_due
-from taskbound.flows.credential.leasing import lease
-from taskbound.flows.credential.reconciled import Reconciled, take_reconciled
-from taskbound.flows.credential.sweeping import Sweep, take_sweep
-from taskbound.flows.credential.telling import Telling
+from taskbound.flows.credential.leasing import Reconciled, Sweep, Telling, lease, take_reconciled, take_sweep
+from taskbound.flows.credential.revoking import end_due
 from taskbound.ports.target import Gone, Minted
 from taskbound.sdk.client import DaemonLostError
-from taskbound.surfaces.broker.grip import Watch
-from taskbound.surfaces.broker.keeping import Keeping
-from taskbound.surfaces.broker.memory import Memory
-from taskbound.surfaces.broker.remembered import EMPTY
-from taskbound.surfaces.broker.steps import Desk
-from taskbound.surfaces.broker.targets import Targets
+from taskbound.surfaces.broker.memory import EMPTY, Memory
+from taskbound.surfaces.broker.steps import Desk, Watch
+from taskbound.surfaces.broker.targets import Keeping, Targets
 from taskbound.surfaces.broker.work import Work
-from taskbound.wire.broker import (
+from taskbound.wire.target import (
     Order,
     Orders,
     Swept,
@@ -53,7 +46,7 @@ if TYPE_CHECKING:
 
     from taskbound.ports.store import Readable, Store
     from taskbound.ports.target import MintOrder
-    from taskbound.surfaces.broker.authority import Told
+    from taskbound.surfaces.broker.steps import Told
 
 PATIENCE = 45.0
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from taskbound.core.credential import CredentialState, acknowledge
 from taskbound.core.errors import UnavailableError
-from taskbound.surfaces.broker.memory import Memory
-from taskbound.surfaces.broker.remembered import EMPTY
-from taskbound.wire.broker import TellFailed
+from taskbound.surfaces.broker.memory import EMPTY, Memory
+from taskbound.wire.target import TellFailed
 from tests.peers.rack import Rack
 from tests.sqlite import sqlite_store
 from tests.stories.minting import Minting

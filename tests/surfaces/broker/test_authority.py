@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from taskbound import __version__
 from taskbound.sdk.client import AsyncClient
-from taskbound.surfaces.broker.authority import DaemonAuthority
-from taskbound.wire.broker import TellEpoch, TellReconciled
+from taskbound.surfaces.broker.steps import DaemonAuthority
 from taskbound.wire.connection import Open
+from taskbound.wire.target import TellEpoch, TellReconciled
 from tests.surfaces.api.test_operations import station
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.target import PostgresAccess
-from taskbound.core.target.standing import Reach, Standing, Whose
+from taskbound.core.target.kind import Reach, Standing, Whose
 from taskbound.ports.target import Discovery
 from taskbound.surfaces.broker import discovering
 from taskbound.surfaces.broker.discovering import MOST
@@ -21,7 +21,7 @@ from tests.surfaces.broker.brokering import Brokering, declared_at
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from taskbound.wire.broker import TellDiscovered
+    from taskbound.wire.target import TellDiscovered
     from tests.peers.minter import Orders
 
 

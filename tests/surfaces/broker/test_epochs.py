@@ -10,8 +10,8 @@ import pytest
 
 from taskbound.core.credential import CredentialState, Renewal, RenewalState, name_of
 from taskbound.core.errors import UnavailableError
-from taskbound.surfaces.broker.errors import EpochUntoldError, StoreRestoredError
-from taskbound.wire.broker import TellEpoch
+from taskbound.surfaces.broker.memory import EpochUntoldError, StoreRestoredError
+from taskbound.wire.target import TellEpoch
 from tests.sqlite import sqlite_store
 from tests.stories.minting import SPACE, Minting
 from tests.surfaces.broker.brokering import Brokering, Paper

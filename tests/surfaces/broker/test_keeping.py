@@ -12,9 +12,9 @@ from taskbound.adapters.keys.sealing import SealingKey
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.clock import seconds
 from taskbound.core.credential import LEASE, NEVER, CredentialState, find_secrets, kept_binding
-from taskbound.core.credential.lease import LATE
+from taskbound.core.credential.values import LATE
 from taskbound.core.tool import BadSecretError
-from taskbound.surfaces.broker import keeping
+from taskbound.surfaces.broker import targets as keeping
 from tests.peers.shop import LASTS, Shop
 from tests.sqlite import sqlite_store
 from tests.surfaces.broker.brokering import Brokering, declared_at

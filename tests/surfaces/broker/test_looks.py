@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from taskbound.core.credential import NEVER, CredentialState, Step
-from taskbound.surfaces.broker.grip import Watch
+from taskbound.surfaces.broker.steps import Watch
 from taskbound.surfaces.broker.work import AHEAD, WORKERS, Ahead, Hall, Job, Work
 from tests.core.credential.crediting import made
 from tests.sqlite import sqlite_store
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.credential import Credential
     from taskbound.ports.store import Readable, Snapshot
-    from taskbound.wire.broker import Orders as Given
+    from taskbound.wire.target import Orders as Given
     from tests.peers.minter import Orders
 
 S = CredentialState

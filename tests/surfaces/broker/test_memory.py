@@ -9,10 +9,8 @@ import pytest
 
 from taskbound.adapters.keys.file import BrokerDirectory, create_broker_directory
 from taskbound.core.credential import CredentialState, id_of, name_of
-from taskbound.surfaces.broker.errors import StoreRestoredError
-from taskbound.surfaces.broker.memory import Memory
-from taskbound.surfaces.broker.remembered import EMPTY
-from taskbound.wire.broker import TellFailed
+from taskbound.surfaces.broker.memory import EMPTY, Memory, StoreRestoredError
+from taskbound.wire.target import TellFailed
 from tests.sqlite import sqlite_store
 from tests.stories.minting import SPACE, Minting
 from tests.surfaces.broker.brokering import Brokering, Paper, declared_at

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from taskbound.surfaces.broker.remembered import EMPTY
+from taskbound.surfaces.broker.memory import EMPTY
 from tests.sqlite import sqlite_store
 from tests.stories.minting import Minting
 from tests.surfaces.broker.brokering import Paper

@@ -20,7 +20,7 @@ from taskbound.core.credential import (
 )
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.target import RenewalUnsupportedError, TargetUnavailableError
-from taskbound.wire.broker import TellFailed, TellGone, TellRenewed
+from taskbound.wire.target import TellFailed, TellGone, TellRenewed
 from tests.sqlite import sqlite_store
 from tests.surfaces.broker.brokering import Brokering, declared_at, plug
 

@@ -17,7 +17,7 @@ from taskbound.core.target import (
     TargetFile,
     TargetState,
 )
-from taskbound.flows.target.errors import TargetInUseError, UnknownTargetError
+from taskbound.flows.target.testing import TargetInUseError, UnknownTargetError
 from taskbound.ports.target import Gone, MintOrder, StoredTarget, TargetUnreachedError
 from tests.peers.leasing import READER, Leasing, leasing
 from tests.peers.minter import PATIENCE, fresh_name

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.surfaces.broker.serving import BrokerSocket
-from taskbound.wire.broker import BrokerKey, BrokerSaid, ShowBrokerKey, said_decoder
+from taskbound.surfaces.broker.work import BrokerSocket
 from taskbound.wire.connection import Fault
 from taskbound.wire.frame import FrameBuffer, decode_frame, encode_frame
+from taskbound.wire.target import BrokerKey, BrokerSaid, ShowBrokerKey, said_decoder
 
 if TYPE_CHECKING:
     from pathlib import Path

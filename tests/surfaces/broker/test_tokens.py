@@ -15,7 +15,7 @@ from taskbound.adapters.targets.github import GithubTarget
 from taskbound.core.clock import seconds
 from taskbound.core.credential import CredentialState
 from taskbound.core.target import AdminAccess, GithubAccess, GithubPlace, OauthAccess, TargetFile
-from taskbound.core.tool.oauth.exchange import EXCHANGE
+from taskbound.core.tool.oauth.token import EXCHANGE
 from tests.peers.answering import Said
 from tests.peers.authorizing import SECRET, client_of, oauth_plug, where_at
 from tests.peers.github import APP, INSTALLATION, app_key, github

@@ -17,9 +17,8 @@ from taskbound.core.credential import CredentialState, name_of
 from taskbound.core.target import PostgresAccess
 from taskbound.core.tool import ADMIN_SLOT, Binding
 from taskbound.ports.target import Gone, TargetUnavailableError
-from taskbound.surfaces.broker.grip import Grip
-from taskbound.surfaces.broker.steps import mint, revoke
-from taskbound.wire.broker import TellFailed, TellMinted
+from taskbound.surfaces.broker.steps import Grip, mint, revoke
+from taskbound.wire.target import TellFailed, TellMinted
 from tests.peers.minter import ADMIN
 from tests.sqlite import sqlite_store
 from tests.stories.minting import SPACE

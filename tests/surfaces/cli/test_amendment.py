@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.core.approval import UnreadableQuestionError
 from taskbound.surfaces.cli.amendment import is_amendment, read_amendment, require_difference
-from taskbound.wire.amendment import AmendmentDetail
+from taskbound.wire.action import AmendmentDetail
 from tests.peers.openssh import make_key, sign
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.surfaces.cli.clients.entries import Client
-from taskbound.surfaces.cli.clients.places import PROJECT_FILES, find_configs
+from taskbound.surfaces.cli.clients.entries import PROJECT_FILES, Client, find_configs
 from tests.house.tree import ROOT
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 
 from taskbound.surfaces.cli.credential import _table
 from taskbound.surfaces.cli.session import Session
-from taskbound.wire.credential import CredentialRows, ListCredentials
+from taskbound.wire.target import CredentialRows, ListCredentials
 from taskbound.wiring.cli import make_plugs
 from tests.surfaces.cli.installation import Typing
 from tests.surfaces.cli.minted import ACCESS, WORD, Setting, holding, setting

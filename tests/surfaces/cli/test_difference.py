@@ -5,10 +5,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.surfaces.cli.clients.difference import difference
-from taskbound.surfaces.cli.clients.edit import Change, rewrite
-from taskbound.surfaces.cli.clients.jsonc import parse_jsonc
-from taskbound.surfaces.cli.clients.masking import has_secret, masked_text, masked_url, masked_words
+from taskbound.surfaces.cli.clients.jsonc import (
+    difference,
+    has_secret,
+    masked_text,
+    masked_url,
+    masked_words,
+    parse_jsonc,
+)
+from taskbound.surfaces.cli.clients.undo import Change, rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

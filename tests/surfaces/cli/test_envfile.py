@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from taskbound.surfaces.cli.clients.envfile import parse_environment
 from taskbound.surfaces.cli.clients.errors import BadConfigError
+from taskbound.surfaces.cli.clients.jsonc import parse_environment
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from taskbound.surfaces.cli.wishing import AskedFor, parse_asked
 from taskbound.wire.action import Decide, Reason, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Done, Fault, Ping, StopPush, TaskPush
-from taskbound.wire.credential import (
+from taskbound.wire.target import (
     AcknowledgeCredential,
     AwaitRenewal,
     EndCredential,

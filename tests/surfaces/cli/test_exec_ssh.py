@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.wire.connection import Ping, StopPush, TaskPush
-from taskbound.wire.credential import EndCredential
+from taskbound.wire.target import EndCredential
 from tests.adapters.ssh.keys import Pair, Speaker, admitted, handed, make_pair
 from tests.peers.handing import CANARY, HandingDaemon, target_row
 from tests.peers.sshd import Sshd, running

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.surfaces.cli.clients.entries import Server
-from taskbound.surfaces.cli.clients.gate import plan_gates
-from taskbound.surfaces.cli.clients.places import find_configs
+from taskbound.surfaces.cli.clients.entries import Server, find_configs, plan_gates
 from taskbound.surfaces.cli.clients.undo import apply
 
 if TYPE_CHECKING:

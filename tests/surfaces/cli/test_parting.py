@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from taskbound.core.tool import parse_slot
-from taskbound.surfaces.cli.clients.parting import UnplaceableError, part_remote, part_started
+from taskbound.surfaces.cli.clients.jsonc import UnplaceableError, part_remote, part_started
 
 SECRET = "hunter2-hunter2"
 URL = "https://x.invalid/mcp"

@@ -9,9 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskbound.surfaces.cli.clients.entries import Client, Config, Server, is_gateway, servers_of
+from taskbound.surfaces.cli.clients.entries import (
+    Client,
+    Config,
+    Found,
+    Server,
+    find_configs,
+    is_gateway,
+    servers_of,
+)
 from taskbound.surfaces.cli.clients.jsonc import parse_jsonc
-from taskbound.surfaces.cli.clients.places import Found, find_configs
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from taskbound.sdk.wish import TaskCredential
 from taskbound.surfaces.cli.renewing import Renewals
 from taskbound.wire.action import Decide, Permitted
 from taskbound.wire.connection import Fault
-from taskbound.wire.credential import AwaitRenewal, Renewed
 from taskbound.wire.envelope import Reply
+from taskbound.wire.target import AwaitRenewal, Renewed
 
 if TYPE_CHECKING:
     from taskbound.sdk.credential import Task

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from taskbound.surfaces.cli.clients.edit import Change
-from taskbound.surfaces.cli.clients.undo import apply, kept, plan
+from taskbound.surfaces.cli.clients.undo import Change, apply, kept, plan
 from taskbound.wire.audit import ExportAudit, ExportPage, TailAudit
 from tests.surfaces.cli.installation import PROGRAM, Installation
 

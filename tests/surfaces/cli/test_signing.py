@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskbound.core.identity.enrollment import ENROLLS
+from taskbound.core.identity.person_key import ENROLLS
 from taskbound.surfaces.cli.signing import NotSignedError, require_enrollment
 
 MINE = "SHA256:mine"

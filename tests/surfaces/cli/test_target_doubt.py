@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from taskbound import __version__
 from taskbound.sdk.client import Client
-from taskbound.wire.broker import TellEpoch
 from taskbound.wire.connection import Done, Open
+from taskbound.wire.target import TellEpoch
 from taskbound.wiring.home import find_socket
 
 if TYPE_CHECKING:

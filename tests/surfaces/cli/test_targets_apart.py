@@ -10,7 +10,8 @@ import pytest
 
 from taskbound import __version__
 from taskbound.sdk.client import Client
-from taskbound.wire import broker, target
+from taskbound.wire import target
+from taskbound.wire import target as broker
 from taskbound.wire.connection import Done, Open
 from taskbound.wiring.home import find_socket
 from tests.stories.targeting import TOOLS, declared, sealed_for

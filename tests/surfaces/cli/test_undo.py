@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.surfaces.cli.clients.edit import Change
 from taskbound.surfaces.cli.clients.errors import ConfigChangedError, ConfigUnwritableError, NoUndoError
-from taskbound.surfaces.cli.clients.undo import apply, forget, kept, plan, undo
+from taskbound.surfaces.cli.clients.undo import Change, apply, forget, kept, plan, undo
 
 if TYPE_CHECKING:
     from collections.abc import Callable

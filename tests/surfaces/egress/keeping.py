@@ -13,11 +13,11 @@ import msgspec
 from msgspec import structs
 
 from taskbound.adapters.keys.sealing import seal
-from taskbound.adapters.upstream.egress.key import ask_key
-from taskbound.adapters.upstream.mcp.filling import fill
+from taskbound.adapters.upstream.egress import ask_key
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.http.probe import probe as probe_url
 from taskbound.adapters.upstream.mcp.probe import pin_server, probe
+from taskbound.adapters.upstream.mcp.server import fill
 from taskbound.core.scope import parse_scope
 from taskbound.core.tool import Binding, parse_slot
 from taskbound.wire.connection import Done

@@ -8,8 +8,8 @@ from msgspec import structs
 
 from taskbound.core.tool import parse_slot
 from taskbound.ports.target import Minted as Made
+from taskbound.surfaces.egress.asked import Filled
 from taskbound.surfaces.egress.errors import NotGivenError, SecretChangedError
-from taskbound.surfaces.egress.filled import Filled
 from taskbound.wire.egress import Permit, StartServer
 from taskbound.wire.tool import identity_of
 from tests.peers.seating import OPEN, SECRET, TASK

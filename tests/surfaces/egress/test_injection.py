@@ -19,17 +19,17 @@ import pytest
 from msgspec import structs
 from psycopg.conninfo import make_conninfo
 
-from taskbound.adapters.upstream.mcp.family import children
 from taskbound.adapters.upstream.mcp.http.probe import probe_url
 from taskbound.adapters.upstream.mcp.probe import probe_command
+from taskbound.adapters.upstream.mcp.process import children
 from taskbound.core.clock import Instant
 from taskbound.core.target import OauthAccess, OauthKind, OauthPlace
 from taskbound.core.tool import parse_slot
 from taskbound.ports.target import MintOrder
 from taskbound.wire.action import ActionRow, ActionRows, ListActions
 from taskbound.wire.connection import Done
-from taskbound.wire.credential import CredentialRow, CredentialRows, ListCredentials, RevokeCredentials
 from taskbound.wire.identity import SetCeiling
+from taskbound.wire.target import CredentialRow, CredentialRows, ListCredentials, RevokeCredentials
 from taskbound.wire.task import EndTask, PauseTask, ResumeTask
 from taskbound.wire.tool import AddUpstream, ListUpstreams, UpstreamRows
 from tests.peers.authorizing import SECRET as OUR

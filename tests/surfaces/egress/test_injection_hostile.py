@@ -17,7 +17,7 @@ import pytest
 
 from taskbound.wire.connection import Done
 from taskbound.wire.identity import SetCeiling
-from taskbound.wire.mcp.era import DECISION_KEY
+from taskbound.wire.mcp.message import DECISION_KEY
 from tests.peers.minter import Orders, minting
 from tests.peers.rawhttp import RawHttp, dump, events, result_of
 from tests.surfaces.egress.test_injection import (

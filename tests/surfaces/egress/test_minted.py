@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from taskbound.adapters.keys.handing import AskerKey
+from taskbound.adapters.keys.sealing import AskerKey
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import parse_slot
 from taskbound.ports.target import Minted as Made
@@ -20,8 +20,8 @@ from taskbound.surfaces.egress.minted import Minted
 from taskbound.wire.action import Narrowed, Refused
 from taskbound.wire.approval import HoldPush
 from taskbound.wire.connection import TaskPush
-from taskbound.wire.credential import AcknowledgeCredential
 from taskbound.wire.egress import Holder, StartServer
+from taskbound.wire.target import AcknowledgeCredential
 from taskbound.wire.tool import ServerSpec, identity_of
 from tests.peers.seating import OPEN, SECRET, TASK, Minting
 from tests.surfaces.egress.test_tokens import Moved, run

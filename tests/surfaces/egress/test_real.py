@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.upstream.egress.key import ask_key
-from taskbound.adapters.upstream.mcp.family import children
+from taskbound.adapters.upstream.egress import ask_key
+from taskbound.adapters.upstream.mcp.process import children
 from tests.peers.rawclient import text_of
 from tests.peers.rawhttp import RawHttp, Say
 from tests.surfaces.egress.keeping import SECRET, SIGNED, SLOT, egress_socket, kept, put, row_of

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.action.canonical import canonical
-from taskbound.wire.mcp.era import MODERN
+from taskbound.wire.mcp.message import MODERN
 from tests.peers.commands import tasking
 from tests.peers.rawclient import text_of
 from tests.surfaces.egress.keeping import SECRET, SLOT, kept

@@ -10,11 +10,9 @@ import pytest
 
 from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint
 from taskbound.core.errors import TaskboundError, UnavailableError
-from taskbound.surfaces.egress.ending import Endings
 from taskbound.surfaces.egress.errors import SecretChangedError, TokenNotTakenError
-from taskbound.surfaces.egress.owning import Owned
-from taskbound.surfaces.egress.restraint import MOST_ASKED, Known, Refusals
-from taskbound.surfaces.egress.tokens import ServerTokens, TokenDesk
+from taskbound.surfaces.egress.minted import Owned
+from taskbound.surfaces.egress.tokens import MOST_ASKED, Endings, Known, Refusals, ServerTokens, TokenDesk
 from taskbound.wire.egress import Holder, Permit, SealedServer, StartServer
 from taskbound.wire.tool import ServerSpec
 from tests.peers.issuing import SECRET, Issuing

@@ -28,7 +28,7 @@ from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.gateway.link import Timings
 from taskbound.surfaces.gateway.server import Gateway, Plugs
 from taskbound.wire.connection import Open
-from taskbound.wire.mcp.era import DECISION_KEY, MODERN
+from taskbound.wire.mcp.message import DECISION_KEY, MODERN
 from tests.peers.commands import faulty
 from tests.peers.daemon import ScriptedDaemon, rows_of
 from tests.peers.rawclient import Tap

@@ -32,8 +32,8 @@ from taskbound.wire.identity import (
     RegisterPerson,
     TestMonitor,
 )
-from taskbound.wire.revocation import Stop
 from taskbound.wire.task import EndTask, PauseTask, ResumeTask, ShowTask, StartTask, TaskDetail
+from taskbound.wire.token import Stop
 from taskbound.wire.tool import AddUpstream
 from taskbound.wiring.home import make_home
 from taskbound.wiring.start import ensure_daemon

@@ -7,15 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskbound.core.action.envelope import members
+from taskbound.core.action.canonical import members
 from taskbound.core.credential.errors import CredentialHeldError
 from taskbound.core.errors import FAMILIES, TaskboundError
-from taskbound.surfaces.gateway import answers
-from taskbound.surfaces.gateway.answers import narrowed, told
-from taskbound.surfaces.gateway.eras import bridge, crosses, is_complete
+from taskbound.surfaces.gateway import eras as answers
+from taskbound.surfaces.gateway.eras import bridge, crosses, is_complete, narrowed, told
 from taskbound.surfaces.gateway.errors import RPC_CODES, rpc_code
 from taskbound.wire.action import Changed, Reason, Refused
-from taskbound.wire.mcp.era import DECISION_KEY
+from taskbound.wire.mcp.message import DECISION_KEY
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5),

@@ -11,7 +11,7 @@ from taskbound.core.action.canonical import canonical
 from taskbound.surfaces.gateway.requests import MAX_OPEN
 from taskbound.wire.action import Decide, Duplicate, Malformed, Outcome, Reason, Refused, Withheld
 from taskbound.wire.connection import Bind, Fault
-from taskbound.wire.mcp.era import DECISION_KEY, IDEMPOTENCY_KEY
+from taskbound.wire.mcp.message import DECISION_KEY, IDEMPOTENCY_KEY
 from tests.peers.commands import Served, echo, faulty
 from tests.surfaces.gateway.bench import bench, code_of, decision_of, reached, text_of
 

@@ -12,7 +12,7 @@ from taskbound.surfaces.gateway.errands import requests
 from taskbound.surfaces.gateway.outcomes import Outcomes
 from taskbound.wire.action import Decide, Duplicate, Outcome, Reason, Refused, Withheld
 from taskbound.wire.connection import Bind, Bound, StopPush, TaskPush
-from taskbound.wire.mcp.era import IDEMPOTENCY_KEY
+from taskbound.wire.mcp.message import IDEMPOTENCY_KEY
 from taskbound.wire.tool import CoverCalls, Coverings
 from tests.peers.commands import echo, faulty
 from tests.surfaces.gateway.bench import bench, code_of, decision_of, reached, silence, text_of

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from taskbound.wire.action import Outcome
-from taskbound.wire.mcp.era import DECISION_KEY
+from taskbound.wire.mcp.message import DECISION_KEY
 from tests.peers.commands import faulty
 from tests.surfaces.gateway.bench import bench, code_of, text_of
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.upstream.mcp.family import children
+from taskbound.adapters.upstream.mcp.process import children
 from taskbound.wire.action import ReconcileAction
 from taskbound.wire.connection import Done
 from tests.peers.commands import faulty

@@ -9,7 +9,7 @@ import pytest
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire import identity
 from taskbound.wire.connection import Done
-from taskbound.wire.people import LeavePerson, ReturnPerson, SetAnswering
+from taskbound.wire.identity import LeavePerson, ReturnPerson, SetAnswering
 from tests.peers.commands import echo
 from tests.peers.rawclient import Tap, text_of
 from tests.surfaces.gateway.bench import code_of

@@ -13,10 +13,10 @@ from taskbound.ports.upstream import NoAnswer, UpstreamAnswer
 from taskbound.sdk.arrival import Arrival
 from taskbound.surfaces.gateway.binding import Ears, Running
 from taskbound.surfaces.gateway.call import Call, Cause
+from taskbound.surfaces.gateway.framing import Talk
 from taskbound.surfaces.gateway.logs import MAX_A_SECOND, MAX_LOG, MAX_TOLD, Logs
-from taskbound.surfaces.gateway.talk import Talk
 from taskbound.wire.connection import StopPush, TaskPush
-from taskbound.wire.mcp.level import LEVELS
+from taskbound.wire.mcp.message import LEVELS
 from taskbound.wire.tool import ServerSpec, identity_of
 from tests.peers.commands import echo, speaking
 from tests.peers.rawhttp import RawHttp, dump

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from taskbound.core.errors import MalformedError
-from taskbound.surfaces.gateway.asked.offers import can_answer, offered
+from taskbound.surfaces.gateway.asked.questions import can_answer, offered
 from taskbound.surfaces.gateway.asked.reading import (
     MAX_ANSWER,
     MAX_QUESTION,
@@ -17,7 +17,7 @@ from taskbound.surfaces.gateway.asked.reading import (
     read_question,
     wrong_answer,
 )
-from taskbound.wire.mcp.offers import capabilities
+from taskbound.wire.mcp.task import capabilities
 
 Message = dict[str, Any]
 ASK, SAY, ROOTS = "elicitation/create", "sampling/createMessage", "roots/list"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mcp import Client, StdioServerParameters
 
-from taskbound.adapters.upstream.mcp.family import children
+from taskbound.adapters.upstream.mcp.process import children
 from tests.corpus.g9 import Case, cases
 from tests.peers.commands import Served, echo, faulty
 from tests.peers.rawclient import RawClient, Tap, text_of

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
-from taskbound.surfaces.gateway import binding, changes
+from taskbound.surfaces.gateway import binding
+from taskbound.surfaces.gateway import server as changes
 from taskbound.wire.action import Decide, Outcome, Refused
 from taskbound.wire.connection import Bind, TaskPush
 from taskbound.wire.tool import ReachTools, Seen, SeeTools

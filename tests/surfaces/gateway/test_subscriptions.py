@@ -14,7 +14,8 @@ from mcp.client.subscriptions import ResourceUpdated
 from mcp.shared.exceptions import MCPDeprecationWarning
 from mcp.types import ResourceUpdatedNotification
 
-from taskbound.surfaces.gateway import changes, subscriptions
+from taskbound.surfaces.gateway import server as changes
+from taskbound.surfaces.gateway import subscriptions
 from taskbound.surfaces.gateway.link import Timings
 from taskbound.surfaces.gateway.subscriptions import MAX_URIS
 from taskbound.wire.action import Decide, Outcome, Refused

@@ -9,7 +9,7 @@ from taskbound.surfaces.gateway.link import Timings
 from taskbound.wire.action import Changed, Decide, Narrowed, Outcome, Reason, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Done, StopPush, TaskPush
-from taskbound.wire.mcp.era import DECISION_KEY, IDEMPOTENCY_KEY
+from taskbound.wire.mcp.message import DECISION_KEY, IDEMPOTENCY_KEY
 from tests.peers.commands import echo
 from tests.surfaces.gateway.bench import bench, code_of, silence, text_of
 

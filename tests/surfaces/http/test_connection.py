@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import h11
 
-from taskbound.surfaces.http.bounds import Bounds
-from taskbound.surfaces.http.connection import HttpConnection
-from taskbound.surfaces.http.reply import Reply
-from taskbound.surfaces.http.room import Room
+from taskbound.surfaces.http.connection import Bounds, HttpConnection
+from taskbound.surfaces.http.head import Reply
+from taskbound.surfaces.http.rate import Room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from taskbound.surfaces.http.forwarded import Proxies
+from taskbound.surfaces.http.rate import Proxies
 
 PROXIES = Proxies([ip_network("10.0.0.0/24"), ip_network("2001:db8::/64")])
 NEAR = "10.0.0.1"

@@ -4,9 +4,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from taskbound.surfaces.http.bounds import Bounds
-from taskbound.surfaces.http.forwarded import Proxies
-from taskbound.surfaces.http.room import Room
+from taskbound.surfaces.http.connection import Bounds
+from taskbound.surfaces.http.rate import Proxies, Room
 
 SMALL = Bounds(connections=12, reserve=4, each=3)
 PROXY = "10.9.9.9"

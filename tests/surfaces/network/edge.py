@@ -20,17 +20,19 @@ from taskbound.adapters.identity.oidc import IssuerKeys, OidcVerifier
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.upstream.mcp.http.connect import look_up
 from taskbound.adapters.upstream.mcp.http.document import HttpDocuments
-from taskbound.core.identity.oidc import IdentityIssuer, IssuerUse
+from taskbound.core.identity.issuer import IdentityIssuer, IssuerUse
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import parse_selector
 from taskbound.core.identity.trust import parse_bundle, parse_trust
 from taskbound.flows.identity import register_person
-from taskbound.flows.identity.agent_key import AgentKeys
-from taskbound.flows.identity.assertion import AssertionVerifier
-from taskbound.flows.identity.selectors import add_selector
-from taskbound.flows.identity.svid import JwtSvidVerifier
-from taskbound.flows.identity.trust import add_trust, take_bundle
-from taskbound.flows.identity.workload import Proofs
+from taskbound.flows.identity.agent import AgentKeys, add_selector
+from taskbound.flows.identity.workload import (
+    AssertionVerifier,
+    JwtSvidVerifier,
+    Proofs,
+    add_trust,
+    take_bundle,
+)
 from tests.corpus.edges import Case
 from tests.peers.domain import Domain
 from tests.peers.issuing import Issuing

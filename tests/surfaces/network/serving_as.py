@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from taskbound.wire.connection import Done
-from taskbound.wire.service import AddService, AddServiceKey
+from taskbound.wire.workload import AddService, AddServiceKey
 from tests.proofs import CLIENT
 from tests.surfaces.network.asking import BEARER, Asking
 from tests.surfaces.network.serving import Answer

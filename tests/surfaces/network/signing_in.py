@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pysqlite3  # type: ignore[import-untyped] # it comes without types
 
-from taskbound.wire.account import LinkAccount
 from taskbound.wire.connection import Done
-from taskbound.wire.identity import RegisterPerson
+from taskbound.wire.identity import LinkAccount, RegisterPerson
 from taskbound.wire.workload import AddIdentityIssuer
 from taskbound.wiring.store import DATABASE
 from tests.peers.browsing import Browser

@@ -9,7 +9,7 @@ import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.approval import AnswerKind
-from taskbound.core.decision.holder import is_afar
+from taskbound.core.decision.hold import is_afar
 from taskbound.core.identity import PeerProof
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.policy.operation import Allowed

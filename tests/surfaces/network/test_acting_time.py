@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.task import TaskEvent
-from taskbound.core.token.authorization.admission import Admission, admission_ended
-from taskbound.flows.decision import doubts
+from taskbound.core.token.authorization.request import Admission, admission_ended
+from taskbound.flows.decision import retries as doubts
 from taskbound.flows.token import revoke_token
 from tests.peers.holding import Answerers, hold_policy
 from tests.surfaces.network.holding import binding

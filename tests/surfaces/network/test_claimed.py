@@ -4,9 +4,9 @@ import asyncio
 import json
 from typing import Any
 
-from taskbound.surfaces.network.claimed import Claimed
-from taskbound.surfaces.network.link import Link
-from taskbound.wire.oauth import Published
+from taskbound.surfaces.network.oauth import Claimed
+from taskbound.surfaces.network.problem import Link
+from taskbound.wire.authorization import Published
 from tests.surfaces.network.test_rate import Hand
 from tests.tokens import NOW, Signer, es256
 

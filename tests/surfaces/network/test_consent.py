@@ -11,13 +11,12 @@ from urllib.parse import urlencode
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.identity.oidc import parse_identity_issuer
+from taskbound.core.identity.issuer import parse_identity_issuer
 from taskbound.core.identity.proof import Principal
 from taskbound.core.identity.sign_in import LASTS, Session
 from taskbound.core.identity.sign_in import secret_digest as session_digest
 from taskbound.core.token.authorization.asked import AskedState, form_secret
-from taskbound.flows.identity.account import end_session, link_account
-from taskbound.flows.identity.issuers import add_identity_issuer
+from taskbound.flows.identity.account import add_identity_issuer, end_session, link_account
 from taskbound.flows.token import add_client
 from tests.client_world import CALLBACK
 from tests.peers.rawhttp import RawHttp

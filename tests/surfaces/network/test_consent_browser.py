@@ -17,9 +17,9 @@ import pytest
 import tests.peers.machine
 from taskbound.flows.token import resource_of
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY
-from taskbound.wire.account import EndSession, LinkAccount, ListSessions, SessionRows
 from taskbound.wire.authorization import AddClient, AskedDetail, ClientRow, ConsentToClient
 from taskbound.wire.connection import Done
+from taskbound.wire.identity import EndSession, LinkAccount, ListSessions, SessionRows
 from taskbound.wire.task import SaveTemplate, StartTask, TaskDetail
 from taskbound.wire.workload import AddIdentityIssuer
 from taskbound.wiring.home import find_socket, make_home

@@ -17,11 +17,17 @@ from taskbound.core.token.authorization.asked import form_secret, typed_code
 from taskbound.flows.token import resource_of
 from taskbound.sdk.client import Client, RefusedByDaemonError
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY
-from taskbound.wire.account import EndSession, LinkAccount, ListSessions, SessionRows, UnlinkAccount
 from taskbound.wire.authorization import AddClient, AskedDetail, ClientRow, ConsentToClient
 from taskbound.wire.connection import Done, Open
-from taskbound.wire.identity import RegisterPerson
-from taskbound.wire.people import LeavePerson
+from taskbound.wire.identity import (
+    EndSession,
+    LeavePerson,
+    LinkAccount,
+    ListSessions,
+    RegisterPerson,
+    SessionRows,
+    UnlinkAccount,
+)
 from taskbound.wire.policy import ActivateBundle, BundleAnswer, ProposeBundle, RollBackBundle
 from taskbound.wire.task import ListTasks, ShowTask, TaskDetail, TaskRows
 from taskbound.wire.workload import AddIdentityIssuer

@@ -14,9 +14,9 @@ import pytest
 
 from taskbound.core.token import TokenKeyState
 from taskbound.flows.identity import register_person
-from taskbound.surfaces.network.claimed import identity_of
+from taskbound.surfaces.network.oauth import identity_of
+from taskbound.wire.authorization import Published
 from taskbound.wire.connection import Ping
-from taskbound.wire.oauth import Published
 from tests.surfaces.network.edge import parts
 from tests.surfaces.network.holding import HOST, Holding, held
 from tests.surfaces.network.serving import PATIENCE, Answer, Api, read

@@ -10,7 +10,7 @@ import pytest
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.decision import TooManyRefusalsError
 from taskbound.core.task import TaskEvent
-from taskbound.flows.token.orders import ServiceTokenOrder
+from taskbound.flows.token.issuing import ServiceTokenOrder
 from taskbound.flows.token.revoking import revoke_token
 from tests.peers.holding import hold_policy
 from tests.stories.test_services import FIRST, There

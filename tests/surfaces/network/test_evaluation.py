@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.core.decision.holder import is_afar
+from taskbound.core.decision.hold import is_afar
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
 from taskbound.surfaces.network.authzen.serving import EvaluationPoint
 from taskbound.surfaces.network.head import Head
-from taskbound.surfaces.network.link import Link
+from taskbound.surfaces.network.problem import Link
 from taskbound.wire.network import Shown
 from tests.surfaces.network.agents import PAY, refused
 from tests.surfaces.network.evaluating import ALICE, MANY, ONE, Evaluating, declare, evaluated, pay

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskbound.surfaces.network.form import BadFormError, read_form
+from taskbound.surfaces.network.problem import BadFormError, read_form
 
 PLAIN = {"content-type": "application/x-www-form-urlencoded"}
 

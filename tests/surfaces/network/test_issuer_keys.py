@@ -6,11 +6,11 @@ from taskbound.adapters.identity.oidc import IssuerKeys, OidcVerifier
 from taskbound.adapters.identity.oidc.keys import PAUSE, STALE
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.upstream.mcp.http.document import HttpDocuments
-from taskbound.core.identity.oidc import parse_identity_issuer
+from taskbound.core.identity.issuer import parse_identity_issuer
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import parse_selector
-from taskbound.flows.identity.issuers import add_identity_issuer
-from taskbound.flows.identity.selectors import add_selector
+from taskbound.flows.identity.account import add_identity_issuer
+from taskbound.flows.identity.agent import add_selector
 from taskbound.flows.identity.workload import Proofs
 from tests.surfaces.network.acting import Acting, acted
 from tests.surfaces.network.test_tokens import running

@@ -3,11 +3,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from taskbound.core.identity.answered import answered_of
 from taskbound.core.identity.person import PeerProof
-from taskbound.core.identity.proof import Principal, PrincipalKind
+from taskbound.core.identity.proof import Principal, PrincipalKind, answered_of
+from taskbound.wire.authorization import AskToken, TokenGiven
 from taskbound.wire.network import Shown
-from taskbound.wire.oauth import AskToken, TokenGiven
 from tests.surfaces.api.test_network import asked
 from tests.surfaces.network.acting import Acting, acted
 from tests.surfaces.network.agents import Acting as Agent

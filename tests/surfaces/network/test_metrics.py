@@ -7,7 +7,7 @@ import pytest
 
 from taskbound.core.credential import CredentialState
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.surfaces.network.metrics import Metrics
+from taskbound.surfaces.network.oauth import Metrics
 from taskbound.wire.network import Counted, ShowCounts
 from tests.stories.brokering import put, put_target
 from tests.surfaces.api.test_operations import station

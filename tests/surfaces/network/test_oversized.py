@@ -17,14 +17,10 @@ import pytest
 from taskbound import __version__
 from taskbound.sdk.client import AsyncClient, RefusedByDaemonError
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY
-from taskbound.surfaces.http.bounds import Bounds
-from taskbound.surfaces.http.connection import HttpConnection
-from taskbound.surfaces.http.forwarded import NO_PROXIES
-from taskbound.surfaces.http.rate import Rates
-from taskbound.surfaces.network.cursor import Cursors
-from taskbound.surfaces.network.link import Link
-from taskbound.surfaces.network.server import Plugs, Server
-from taskbound.surfaces.network.tracing import Tracing
+from taskbound.surfaces.http.connection import Bounds, HttpConnection
+from taskbound.surfaces.http.rate import NO_PROXIES, Rates
+from taskbound.surfaces.network.problem import Link
+from taskbound.surfaces.network.server import Cursors, Plugs, Server, Tracing
 from taskbound.wire.connection import Done, Open
 from taskbound.wire.network import TellRefused
 from tests.surfaces.api.test_operations import Station, station
@@ -35,7 +31,7 @@ from tests.token_world import ISSUER
 from tests.wiring.running import until
 
 if TYPE_CHECKING:
-    from taskbound.surfaces.network.link import Connect
+    from taskbound.surfaces.network.problem import Connect
 
 JSON = {"Content_Type": "application/json"}
 FORM = {"Content_Type": "application/x-www-form-urlencoded"}

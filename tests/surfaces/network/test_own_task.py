@@ -12,8 +12,8 @@ import pytest
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.task import NoTaskError, TaskState
 from taskbound.core.token import TokenKeyState
-from taskbound.core.token.authorization.admission import PREFIX
 from taskbound.core.token.authorization.errors import AdmissionEndedError
+from taskbound.core.token.authorization.request import PREFIX
 from taskbound.flows.token.revoking import revoke_token
 from taskbound.flows.token.standing import require_token_gives_up
 from taskbound.wire.connection import Fault

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pysqlite3  # type: ignore[import-untyped] # it comes without types
 import pytest
 
-from taskbound.wire.account import EndSession
 from taskbound.wire.authorization import AddClient, ClientRow
 from taskbound.wire.connection import Done
-from taskbound.wire.people import LeavePerson
+from taskbound.wire.identity import EndSession, LeavePerson
 from taskbound.wire.policy import ActivateBundle, BundleAnswer, ProposeBundle, RollBackBundle
 from taskbound.wiring.store import DATABASE
 from tests.client_world import CALLBACK, VERIFIER

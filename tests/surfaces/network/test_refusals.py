@@ -14,10 +14,9 @@ from taskbound.core.policy.operation import Right
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.task import Template
 from taskbound.core.token.exchange import ACCESS_TOKEN
-from taskbound.flows.identity.service_key import add_service_key
-from taskbound.flows.identity.services import add_service
-from taskbound.flows.task.template import save_template
-from taskbound.flows.token.orders import ServiceTokenOrder
+from taskbound.flows.identity.services import add_service, add_service_key
+from taskbound.flows.task.delegate import save_template
+from taskbound.flows.token.issuing import ServiceTokenOrder
 from taskbound.surfaces.network.routes import OAUTH, ROUTES, Route
 from tests.client_world import CALLBACK, VERIFIER
 from tests.stories.test_token_exchange import DETAILS

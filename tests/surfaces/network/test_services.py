@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.wire.connection import Done
-from taskbound.wire.people import LeavePerson, ReturnPerson
-from taskbound.wire.service import ChangeService, RemoveService, RemoveServiceKey
+from taskbound.wire.identity import LeavePerson, ReturnPerson
+from taskbound.wire.workload import ChangeService, RemoveService, RemoveServiceKey
 from tests.proofs import CLIENT
 from tests.surfaces.network.asking import HOST, Asking, asking
 from tests.surfaces.network.certificates import Authority, client_context

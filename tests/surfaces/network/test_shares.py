@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 
 from taskbound.surfaces.network.errors import ApiBusyError
-from taskbound.surfaces.network.shares import Shares
+from taskbound.surfaces.network.oauth import Shares
 
 
 def taken(shares: Shares, held: ExitStack, *, identity: str = "", address: str = "") -> int:

@@ -5,17 +5,17 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from taskbound.wire.account import (
+from taskbound.wire.audit import ExportAudit, ExportPage
+from taskbound.wire.connection import Done
+from taskbound.wire.identity import (
     AccountRows,
     EndSession,
+    LeavePerson,
     ListAccounts,
     ListSessions,
     SessionRows,
     UnlinkAccount,
 )
-from taskbound.wire.audit import ExportAudit, ExportPage
-from taskbound.wire.connection import Done
-from taskbound.wire.people import LeavePerson
 from tests.surfaces.network.signing_in import PEOPLE, SECRET, SignIns, signing_in
 from tests.token_world import ISSUER
 from tests.wiring.running import client

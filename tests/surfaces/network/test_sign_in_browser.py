@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.wire.account import LinkAccount
 from taskbound.wire.connection import Done
-from taskbound.wire.identity import RegisterPerson
+from taskbound.wire.identity import LinkAccount, RegisterPerson
 from taskbound.wire.workload import AddIdentityIssuer
 from taskbound.wiring.home import find_socket, make_home
 from tests.peers.chromium import chromium

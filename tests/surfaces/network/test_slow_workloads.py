@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.adapters.identity.oidc.keys import FRESH, PAUSE
-from taskbound.core.identity.oidc import parse_identity_issuer
-from taskbound.flows.identity.issuers import add_identity_issuer
-from taskbound.surfaces.api import issuers
+from taskbound.core.identity.issuer import parse_identity_issuer
+from taskbound.flows.identity.account import add_identity_issuer
+from taskbound.surfaces.api import workload as issuers
 from taskbound.wire.connection import Done
 from taskbound.wire.workload import AddIdentityIssuer
 from tests.surfaces.network.acting import Acting, acted

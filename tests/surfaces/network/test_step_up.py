@@ -7,7 +7,7 @@ import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.clock import Instant, seconds
-from taskbound.wire.revocation import Stop
+from taskbound.wire.token import Stop
 from tests.surfaces.api.test_authority import code
 from tests.surfaces.api.test_operations import station
 from tests.surfaces.network.holding import STRANGER, Holding, binding, held

@@ -10,9 +10,8 @@ import pytest
 
 from taskbound.core.approval import AnswerKind
 from taskbound.core.clock import Instant, seconds
-from taskbound.core.identity.oidc import parse_identity_issuer
-from taskbound.flows.identity.account import link_account
-from taskbound.flows.identity.issuers import add_identity_issuer
+from taskbound.core.identity.issuer import parse_identity_issuer
+from taskbound.flows.identity.account import add_identity_issuer, link_account
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire.approval import AnswerApproval
 from tests.peers.holding import Answerers, hold_policy

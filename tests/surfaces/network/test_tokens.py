@@ -10,10 +10,16 @@ import pytest
 
 from taskbound import __version__
 from taskbound.adapters.policy.cedar import base_bundle
-from taskbound.core.identity.answered import answered_of
-from taskbound.core.identity.proof import Binding, BindingKind, Principal, PrincipalKind, TokenProof
+from taskbound.core.identity.proof import (
+    Binding,
+    BindingKind,
+    Principal,
+    PrincipalKind,
+    TokenProof,
+    answered_of,
+)
 from taskbound.core.task import Task, TaskState
-from taskbound.flows.identity.answered import begin_answer
+from taskbound.flows.identity.services import begin_answer
 from taskbound.flows.token import revoke_token
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.api.network import NEAR

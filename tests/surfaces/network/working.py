@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from taskbound.wire.connection import Done
-from taskbound.wire.trust import AddTrust
-from taskbound.wire.workload import AddIdentityIssuer, AddSelector, ClaimText
+from taskbound.wire.workload import AddIdentityIssuer, AddSelector, AddTrust, ClaimText
 from tests.peers.domain import Domain, Issued
 from tests.peers.issuing import Issuing
 from tests.surfaces.network.asking import Asking, asking

@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.token.served import Beginning, Serving
+from taskbound.core.token.shared import Beginning, Serving
 from taskbound.sdk.verify import Endpoints
-from taskbound.surfaces.http.bounds import Bounds
-from taskbound.surfaces.http.connection import HttpConnection
+from taskbound.surfaces.http.connection import Bounds, HttpConnection
 from taskbound.surfaces.proxied.proxy import Proxy
 from taskbound.surfaces.proxied.reading import Before
 from taskbound.surfaces.proxied.server import GuardServer

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, S
 
 from taskbound.core.errors import MalformedError
 from taskbound.wire.jose import SIGNING, SPIFFE_JWT, Jwk, parse_foreign_jwks
-from taskbound.wire.jose.curve import ORDERS, is_rsa, on_curve
+from taskbound.wire.jose.key import ORDERS, is_rsa, on_curve
 from tests.tokens import b64, ecdsa, ed25519, es256, rsa
 
 EC, RSA, P384, P521 = (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from taskbound.core.errors import MalformedError
 from taskbound.wire.jose import Algorithm, JwkSetError, parse_jwk, parse_jwks
-from taskbound.wire.jose.curve import on_ed25519, on_p256
+from taskbound.wire.jose.key import on_ed25519, on_p256
 from tests.tokens import b64, ed25519, es256
 
 P = 2**255 - 19

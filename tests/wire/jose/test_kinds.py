@@ -23,7 +23,7 @@ from taskbound.wire.jose import (
     verify_jws,
 )
 from taskbound.wire.jose.compact import decode_base64url, split_compact
-from taskbound.wire.jose.curve import ORDERS
+from taskbound.wire.jose.key import ORDERS
 from tests.tokens import NOW, Signer, b64, ecdsa, ed25519, es256, rsa
 from tests.wire.jose.kinds import SAMPLES, Sample, read_jws
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskbound.wire.mcp.errors import BareReturnError, HalfMessageError, LineSeparatorError
-from taskbound.wire.mcp.line import LineCutter, Refused, require_one_line
+from taskbound.wire.mcp.message import LineCutter, Refused, require_one_line
+from taskbound.wire.mcp.task import BareReturnError, HalfMessageError, LineSeparatorError
 
 if TYPE_CHECKING:
-    from taskbound.wire.mcp.line import Cut
+    from taskbound.wire.mcp.message import Cut
 
 PIECES = st.lists(
     st.sampled_from([b"a", b"bc", b"\n", b"\r", b"\r\n", b"{}", b"\xe2\x80\xa8", b"\xff"]), max_size=30

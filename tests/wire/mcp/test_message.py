@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskbound.core.action.envelope import members
+from taskbound.core.action.canonical import members
 from taskbound.core.errors import MalformedError
 from taskbound.wire.mcp.message import Failure, Notice, Request, Result, id_of, parse_message
 

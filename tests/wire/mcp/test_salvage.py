@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskbound.core.errors import MalformedError
-from taskbound.wire.mcp.message import Request, parse_message
-from taskbound.wire.mcp.salvage import NOTHING, salvage
+from taskbound.wire.mcp.message import NOTHING, Request, parse_message, salvage
 
 CALL = b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a__b","arguments":%b}}'
 

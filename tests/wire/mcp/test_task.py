@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskbound.wire.mcp.errors import BadMcpTaskError
 from taskbound.wire.mcp.task import (
     MAX_SPAN,
     TASKS_EXTENSION,
+    BadMcpTaskError,
     McpTask,
     TaskStatus,
     TaskSupport,

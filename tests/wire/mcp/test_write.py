@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskbound.core.action.parse import parse_document
-from taskbound.wire.mcp.write import failure_line, notice_line, request_line, result_line, text
+from taskbound.wire.mcp.message import failure_line, notice_line, request_line, result_line, text
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 

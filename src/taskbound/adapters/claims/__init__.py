@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from taskbound.adapters.claims.kept import Seal
-from taskbound.adapters.claims.shared import SharedClaims
+from taskbound.adapters.claims.shared import Seal, SharedClaims
 from taskbound.adapters.claims.sqlite import SqliteClaims
 
 __all__ = ["Seal", "SharedClaims", "SqliteClaims"]

@@ -17,8 +17,10 @@ from webauthn.helpers import parse_cbor
 from webauthn.helpers.cose import COSEAlgorithmIdentifier
 from webauthn.helpers.exceptions import WebAuthnException
 
-from taskbound.core.identity.passkey import (
+from taskbound.core.identity.person_key import (
     SITE,
+    BadPersonKeyError,
+    BadSignatureError,
     PasskeyAlgorithm,
     PasskeyAlgorithmError,
     PasskeyKeyError,
@@ -27,7 +29,6 @@ from taskbound.core.identity.passkey import (
     require_asked_here,
     require_device,
 )
-from taskbound.core.identity.person_key import BadPersonKeyError, BadSignatureError
 from taskbound.ports.identity import PublicHalf
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.passkey import (

@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import DeniedError, UnavailableError
-from taskbound.wire.broker import BrokerKey, ShowBrokerKey, said_decoder
 from taskbound.wire.frame import FrameBuffer, decode_frame, encode_frame
+from taskbound.wire.target import BrokerKey, ShowBrokerKey, said_decoder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from taskbound.core.action import canonical
 from taskbound.ports.signer import SignerUnavailableError
 from taskbound.wire.jose import es256_jwk
-from taskbound.wire.jose.curve import P256_ORDER
+from taskbound.wire.jose.key import P256_ORDER
 
 if TYPE_CHECKING:
     from taskbound.wire.jose import Jwk

@@ -33,13 +33,13 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, assert_never
 
-from taskbound.adapters.ssh.identity import SshIdentity
-from taskbound.adapters.ssh.message import (
+from taskbound.adapters.ssh.identity import (
     FAILURE,
     BadAgentMessageError,
     ListKeys,
     OtherRequest,
     SignWith,
+    SshIdentity,
     listed,
     parse_request,
     signed,

@@ -7,9 +7,8 @@ digest (`make_action`); what hides in its text is flagged (`flag_text`) and show
 
 from __future__ import annotations
 
-from taskbound.core.action.canonical import MAX_INTEGER, JsonValue, canonical
+from taskbound.core.action.canonical import MAX_INTEGER, JsonValue, canonical, members
 from taskbound.core.action.digest import ACTION_VERSION, Action, Frame, make_action
-from taskbound.core.action.envelope import members
 from taskbound.core.action.errors import (
     ByteOrderMarkError,
     DuplicateKeyError,
@@ -26,20 +25,7 @@ from taskbound.core.action.errors import (
     TrailingDataError,
     UnwritableError,
 )
-from taskbound.core.action.escape import escape_text
-from taskbound.core.action.flag import TextFlag, flag_text
 from taskbound.core.action.parse import LIMITS, Limits, parse_document, parse_object
-from taskbound.core.action.presentation import (
-    Duplicate,
-    KeyReusedError,
-    KeySyntaxError,
-    New,
-    Presentation,
-    PriorAction,
-    PriorAnswer,
-    present,
-    require_key,
-)
 from taskbound.core.action.state import (
     ACTION_TRANSITIONS,
     BEGINNINGS,
@@ -48,11 +34,20 @@ from taskbound.core.action.state import (
     ActionEvent,
     ActionState,
     CredentialWrittenError,
+    Duplicate,
+    KeyReusedError,
+    KeySyntaxError,
+    New,
+    Presentation,
+    PriorAction,
+    PriorAnswer,
     TokenIssuedError,
     advance,
+    present,
+    require_key,
     require_unsent,
 )
-from taskbound.core.action.text import UNICODE_VERSION, TextKind
+from taskbound.core.action.text import UNICODE_VERSION, TextFlag, TextKind, escape_text, flag_text
 
 __all__ = [
     "ACTION_TRANSITIONS",

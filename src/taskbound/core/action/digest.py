@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical, quote
 from taskbound.core.action.errors import LoneSurrogateError
-from taskbound.core.action.flag import TextFlag, flag_text
 from taskbound.core.action.parse import parse_object, require_shape, require_size
+from taskbound.core.action.text import TextFlag, flag_text
 from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ from taskbound.core.action.errors import (
     TooManyPartsError,
     TrailingDataError,
 )
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.text import escape_text
 from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:

@@ -1,4 +1,6 @@
-"""Where an action stands, from its decision to its outcome.
+"""The states of an action, how it is presented, and the answer to a repeated call.
+
+Of `state`:
 
 Rules (design 4.8, 4.9 and 5):
 
@@ -13,15 +15,35 @@ Rules (design 4.8, 4.9 and 5):
    is over and no mint of it has begun.
 6. What nobody will tell the outcome of is used when it is permitted, and is unwatched from then on: nothing
    more happens to it. It neither succeeded nor is unknown, and what it took stays taken.
+
+Of `repeat`:
+
+1. Each state has its words. Only of what is known to have done nothing is it said that it may be asked for
+   again; of what may have run it never is (law 7).
+
+Of `presentation`:
+
+Rules (design 4.1):
+
+1. A call with an idempotency key, or a connection and request id, that was seen before
+   is a duplicate: it gets what the first one got, and nothing runs.
+2. With another action under that key it is malformed: nobody can say which one is meant.
+3. Anything else is new. A plain repeat after success is a new use.
+4. A key has 200 characters at most, whoever sends it: it is kept as long as its task is.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from taskbound.core.errors import DeniedError
-from taskbound.core.transition import Transitions
+from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.core.quick import quick
+from taskbound.core.transition import NoTruth, Transitions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ActionState(Enum):
@@ -145,3 +167,139 @@ def advance(state: ActionState, event: ActionEvent) -> ActionState:
         WrongStateError: The event can't happen in this state.
     """
     return ACTION_TRANSITIONS.advance(state, event)
+
+
+_WAIT: Final = "wait for the answer to the first call; do not repeat it"
+_ANEW: Final = "it did not run; call again with another id"
+INSTEAD: Final[Mapping[ActionState, str]] = {
+    ActionState.HELD: "a person has to decide on it; tell them, and do not repeat it",
+    ActionState.PERMITTED: _WAIT,
+    ActionState.SENT: _WAIT,
+    ActionState.UNKNOWN: (
+        "what it did is unknown: look whether it took effect before you do anything else about it"
+    ),
+    ActionState.NOT_SENT: _ANEW,
+    ActionState.LAPSED: _ANEW,
+    ActionState.WITHDRAWN: _ANEW,
+    ActionState.EXPIRED: _ANEW,
+    ActionState.REFUSED: "it was refused; do not repeat it, and do something else",
+    ActionState.SUCCEEDED: "it ran and succeeded, and its result is not kept; do not repeat it",
+    ActionState.FAILED: "it ran and failed; look at what happened before you try something else",
+    ActionState.RECONCILED_SUCCEEDED: "a person found out that it succeeded; do not repeat it",
+    ActionState.RECONCILED_FAILED: "a person found out that it did not succeed; call again with another id",
+    ActionState.UNWATCHED: "it was permitted once, and nobody tells what came of it; do not repeat it",
+}
+"""By state, each of them (rule 1)."""
+_OTHER: Final = "do not repeat it; ask the person who opened the task"
+
+
+def instead_of(state: str) -> str:
+    """What to do about a call that came before.
+
+    Args:
+        state: The first one's, as the daemon says it; one that is not known here may be of a later version.
+    """
+    try:
+        return INSTEAD[ActionState(state)]
+    except ValueError:
+        return _OTHER
+
+
+_LONGEST: Final = 200
+
+
+class KeyReusedError(MalformedError):
+    """An idempotency key or request id came with another action than before."""
+
+    code = "key-reused"
+    remedy = "use a new key for a new action"
+
+
+class KeySyntaxError(MalformedError):
+    """An idempotency key is longer than one may be."""
+
+    code = "bad-idempotency-key"
+    remedy = f"send a key of 1 to {_LONGEST} characters, or none"
+
+
+def require_key(key: str) -> None:
+    """Rule 4; an empty one is none.
+
+    Raises:
+        KeySyntaxError: It is longer.
+    """
+    if len(key) > _LONGEST:
+        raise KeySyntaxError(f"an idempotency key has {len(key):,} characters, and may have {_LONGEST}")
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorAction:
+    """The action that came with the same key before."""
+
+    id: str
+    digest: str
+    state: ActionState
+
+
+class PriorAnswer(Enum):
+    """What a duplicate can be told."""
+
+    STORED = "stored"
+    """The first one's own answer: its result or refusal, or that it never ran."""
+    RUNNING = "running"
+    """The first one has no outcome yet."""
+    UNKNOWN = "unknown"
+    """Nobody knows what became of the first one, or will ever tell."""
+    OUTCOME = "outcome"
+    """What became of the first one was found out later; its answer is lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class New(NoTruth):
+    """Nobody presented this before (rule 3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate(NoTruth):
+    """The same call was presented before (rule 1)."""
+
+    prior: PriorAction
+    answer: PriorAnswer
+
+
+Presentation: TypeAlias = New | Duplicate
+
+_ANSWERS: Final = {
+    ActionState.HELD: PriorAnswer.RUNNING,
+    ActionState.PERMITTED: PriorAnswer.RUNNING,
+    ActionState.SENT: PriorAnswer.RUNNING,
+    ActionState.SUCCEEDED: PriorAnswer.STORED,
+    ActionState.FAILED: PriorAnswer.STORED,
+    ActionState.UNKNOWN: PriorAnswer.UNKNOWN,
+    ActionState.REFUSED: PriorAnswer.STORED,
+    ActionState.WITHDRAWN: PriorAnswer.STORED,
+    ActionState.EXPIRED: PriorAnswer.STORED,
+    ActionState.NOT_SENT: PriorAnswer.STORED,
+    ActionState.LAPSED: PriorAnswer.STORED,
+    ActionState.RECONCILED_SUCCEEDED: PriorAnswer.OUTCOME,
+    ActionState.RECONCILED_FAILED: PriorAnswer.OUTCOME,
+    ActionState.UNWATCHED: PriorAnswer.UNKNOWN,
+}
+
+
+def present(prior: PriorAction | None, digest: str) -> Presentation:
+    """How a call is presented.
+
+    Args:
+        prior: What came with the same key before, if anything did.
+        digest: Of the action that this call is.
+
+    Raises:
+        KeyReusedError: The key came with another action (rule 2).
+    """
+    if prior is None:
+        return New()
+    if prior.digest != digest:
+        raise KeyReusedError("the same key came with another action before")
+    return Duplicate(prior=prior, answer=_ANSWERS[prior.state])

@@ -1,4 +1,6 @@
-"""Characters that hide something from a reader: found, named, and placed.
+r"""Characters that hide something from a reader: found, named, escaped.
+
+Of `text`:
 
 Text is never changed and never refused for these; flags are facts for policy, and
 screens show the characters as escapes (`escape_text` escapes exactly what stands here).
@@ -17,6 +19,39 @@ Rules:
 
 What is unassigned depends on the interpreter's Unicode version (`UNICODE_VERSION`).
 What is not found stands in `script`.
+
+Of `escape`:
+
+Rules:
+
+1. What `places_in` finds is written `\u{HEX}`; the same character several times in a row
+   `\u{HEXxCOUNT}`; up to three line feeds, carriage returns or tabs in a row as `\n`, `\r`, `\t`.
+2. A backslash is written `\\`, so that no text can imitate an escape.
+3. What comes out is printable and NFC, and holds no character that would be escaped.
+4. One text has one rendering, from which the text can be read back.
+5. A sentence whose foreign parts were escaped where it was made gets what is still missing, and keeps the
+   escapes that it has: escaping those again would double their backslashes. It can't be given back.
+
+Of `script`:
+
+The standard library has no script property, so a letter's script is the first word of
+its Unicode name; that tells apart all that matters here (`OLD …` and `TAI …` scripts
+share a word). The tables of look-alikes are short and hold only close matches.
+
+Not found, and so said: Latin letters that look like other Latin letters or digits
+(`l` and `1`, `rn` and `m`); look-alikes within East Asian writing; foreign
+digits; words of another script whose letters are not all in the table; a single
+language's own letters put together to look like another word.
+
+Of `flag`:
+
+Rules:
+
+1. Flags are facts for policy and marks for screens: they change nothing and refuse nothing.
+2. The order is that of the canonical text, so that one action has one answer.
+3. What is too much to look at is flagged: after 256 flags, or 25,000 strings, or 100,000
+   characters of strings that aren't ASCII, one last flag says `unread`. A flood hides
+   nothing, and its cost is bounded.
 """
 
 from __future__ import annotations
@@ -25,12 +60,96 @@ import re
 import unicodedata
 from enum import Enum
 from functools import lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action.script import impostors, is_lookalike, is_mixed, script_of
+from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from collections.abc import Set as AbstractSet
+
+    from taskbound.core.action.canonical import JsonValue
+
+
+# Words that mix these are ordinary (UTS 39 §5.2, "highly restrictive").
+_EAST_ASIAN: Final = frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC"})
+
+# Letters of another script that look like a Latin one, by code point.
+_LATIN_SHAPED: Final = {
+    "CYRILLIC": frozenset(
+        "\u0405\u0406\u0408\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0423"
+        "\u0425\u0430\u0435\u043a\u043e\u0440\u0441\u0443\u0445\u0455\u0456\u0458\u0461\u0474"
+        "\u0475\u04ae\u04af\u04bb\u04bd\u04c0\u04cf\u0501\u050c\u051a\u051b\u051c\u051d"
+    ),
+    "GREEK": frozenset(
+        "\u037f\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5"
+        "\u03a7\u03b1\u03b3\u03b9\u03ba\u03bd\u03bf\u03c1\u03c5\u03f3"
+    ),
+    "ARMENIAN": frozenset("\u053c\u054d\u054f\u0555\u0570\u0578\u057d\u0581\u0584\u0585"),
+    "CHEROKEE": frozenset(
+        "\u13a0\u13a1\u13a2\u13a5\u13aa\u13ab\u13ac\u13b3\u13b5\u13b7\u13bb\u13c0\u13c2\u13c3"
+        "\u13cf\u13d2\u13d4\u13d9\u13da\u13de\u13df\u13e2\u13e6\u13e7\u13e9\u13ed\u13ee\u13f0"
+        "\u13f4"
+    ),
+    "LISU": frozenset(map(chr, range(0xA4D0, 0xA4F8))),
+}
+
+# Characters that pass for an ASCII one, though no case or compatibility mapping says so.
+_ASCII_SHAPED: Final = frozenset(
+    "\u03f2\u03f9"  # Greek lunate sigmas
+    "\u0251\u0261\u0131\u0237"  # Latin alpha, script g, dotless i and j
+    "\u01c0\u01c3\u2223"  # clicks and a bar that look like | and !
+    "\u2044\u2215\u29f8"  # slashes
+    "\u2216\u29f5"  # backslashes
+    "\u02d0\u2236\ua789"  # colons
+    "\u2212"  # minus
+)
+
+
+@lru_cache(maxsize=4096)
+def script_of(char: str) -> str:
+    """The script of a letter, or nothing for what belongs to none or to all."""
+    category = unicodedata.category(char)
+    if not category.startswith("L") or category == "Lm" or unicodedata.normalize("NFKC", char) != char:
+        return ""
+    return unicodedata.name(char, "").partition(" ")[0]
+
+
+def is_mixed(scripts: AbstractSet[str]) -> bool:
+    """Whether letters of these scripts in one word are out of the ordinary."""
+    return len(scripts) > 1 and not scripts <= _EAST_ASIAN
+
+
+def is_lookalike(char: str) -> bool:
+    """Whether a character beyond ASCII passes for an ASCII one: by shape, case or form.
+
+    The Kelvin sign and the long s turn into ASCII when their case changes; full-width,
+    mathematical, circled and raised forms have a compatibility mapping to it.
+    """
+    if char in _ASCII_SHAPED or char.lower()[0].isascii():
+        return True
+    upper = char.upper()
+    if len(upper) == 1 and upper.isascii():
+        return True
+    form = unicodedata.normalize("NFKC", char)
+    return form != char and form.isascii() and (len(form) == 1 or form.strip(".") != "")
+
+
+def impostors(chars: Iterable[str]) -> frozenset[str]:
+    """Of a text's distinct characters, the letters of each script that has no letter of its own shape there.
+
+    A Cyrillic word of the letters that look like `a`, `p` and `e` passes for `ape`, and nothing
+    in the text gives it away; with one letter that Latin has not, a reader sees what it is.
+    """
+    by_script: dict[str, set[str]] = {script: set() for script in _LATIN_SHAPED}
+    for char in chars:
+        script = script_of(char)
+        if script in by_script:
+            by_script[script].add(char)
+    return frozenset(
+        char for script, found in by_script.items() if found <= _LATIN_SHAPED[script] for char in found
+    )
 
 
 UNICODE_VERSION: Final = unicodedata.unidata_version
@@ -198,3 +317,94 @@ def _stray_marks(text: str, hidden: frozenset[int]) -> Iterator[tuple[int, TextK
             room -= 1
         else:
             yield at, TextKind.STRAY_MARK
+
+
+_SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_SHORT_ROW: Final = 3
+
+
+def escape_text(text: str) -> str:
+    """The text with everything visible (rules 1 to 3)."""
+    return _render(text, places_in(text))
+
+
+def escape_rest(sentence: str) -> str:
+    """The sentence with everything visible, of which parts were escaped before (rule 5)."""
+    return escape_text(sentence).replace("\\\\", "\\")
+
+
+def _render(text: str, places: AbstractSet[int]) -> str:
+    parts = []
+    for (char, hidden), row in groupby(enumerate(text), key=lambda it: (it[1], it[0] in places)):
+        count = sum(1 for _ in row)
+        if hidden:
+            parts.append(_escape(char, count))
+        else:
+            parts.append(char * count if char != "\\" else r"\\" * count)
+    return "".join(parts)
+
+
+def _escape(char: str, count: int) -> str:
+    if char in _SHORT and count <= _SHORT_ROW:
+        return _SHORT[char] * count
+    times = f"x{count}" if count > 1 else ""
+    return f"\\u{{{ord(char):X}{times}}}"
+
+
+_FLAGS: Final = 256
+_WORK: Final = 100_000
+_WORK_PER_STRING: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextFlag:
+    """One kind of character in one string or key."""
+
+    path: str
+    """A JSON pointer (RFC 6901) whose keys are written as `escape_text` writes them: safe to show."""
+    kind: TextKind
+    in_key: bool = False
+    """Whether it stands in the last key of the path, and not in the value there."""
+
+
+def flag_text(value: JsonValue) -> tuple[TextFlag, ...]:
+    """What in the value's strings and keys a reader may not see."""
+    flags: list[TextFlag] = []
+    work = _WORK
+    for path, text, in_key in _strings(value, ()):
+        work -= _WORK_PER_STRING + (0 if text.isascii() else len(text))
+        if work < 0 or len(flags) >= _FLAGS:
+            flags.append(TextFlag(path=_pointer(path), kind=TextKind.UNREAD))  # 3
+            break
+        kinds = kinds_in(text)
+        if kinds:
+            pointer = _pointer(path)
+            ordered = sorted(kinds, key=lambda kind: kind.value)
+            flags.extend(TextFlag(path=pointer, kind=kind, in_key=in_key) for kind in ordered)
+    return tuple(flags)
+
+
+def _strings(
+    value: JsonValue, path: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], str, bool]]:
+    """Each string and key, its path, and whether it is a key (rule 2)."""
+    if isinstance(value, str):
+        yield path, value, False
+    elif isinstance(value, dict):
+        for key in sorted(value):
+            inner = (*path, key)
+            yield inner, key, True
+            if isinstance(value[key], str | dict | list):
+                yield from _strings(value[key], inner)
+    elif isinstance(value, list):
+        for at, item in enumerate(value):
+            if isinstance(item, str | dict | list):
+                yield from _strings(item, (*path, at))
+
+
+def _pointer(path: tuple[str | int, ...]) -> str:
+    return "".join(f"/{_step(key)}" for key in path)
+
+
+def _step(key: str | int) -> str:
+    return escape_text(str(key)).replace("~", "~0").replace("/", "~1")

@@ -31,53 +31,54 @@ from taskbound.core.approval.errors import (
 )
 from taskbound.core.approval.narrow import Change, change_words, changes, require_narrower
 from taskbound.core.approval.operand import FINDINGS, Operand, ProbeKind, differing
-from taskbound.core.approval.plan import PLAN_VERSION, Plan, parse_plan
 from taskbound.core.approval.probe import MOST_LOOKS, Look, Probe, looks_of, parse_probe, parse_probes
 from taskbound.core.approval.question import (
     AGENT,
+    APPROVAL_TRANSITIONS,
     APPROVAL_VERSION,
+    BEFALLS,
     FIRST,
+    OPEN,
+    ApprovalEvent,
+    ApprovalState,
+    Befallen,
     First,
+    Ground,
     Need,
     NeedKind,
     Question,
+    advance_approval,
+    befallen,
     needs_of,
     parse_lifter,
     parse_question,
     steps_of,
 )
 from taskbound.core.approval.quorum import (
+    MOST_RETRIES,
+    PLAN_VERSION,
     Answer,
+    AnswerKind,
     AnswerSignIn,
     Circle,
+    Plan,
+    Statement,
+    Subject,
     askable,
     missing,
+    parse_plan,
+    parse_statement,
+    render_statement,
+    require_answers,
     require_askable,
     require_entitled,
     require_signed_in,
     require_wanted,
     retries_covered,
+    waiting_words,
     yes_of,
 )
-from taskbound.core.approval.show import require_showable
-from taskbound.core.approval.standing import Befallen, Ground, befallen
-from taskbound.core.approval.state import (
-    APPROVAL_TRANSITIONS,
-    BEFALLS,
-    OPEN,
-    ApprovalEvent,
-    ApprovalState,
-    advance_approval,
-)
-from taskbound.core.approval.statement import (
-    MOST_RETRIES,
-    AnswerKind,
-    Statement,
-    Subject,
-    parse_statement,
-    render_statement,
-    require_answers,
-)
+from taskbound.core.approval.sheet.question import require_showable
 from taskbound.core.approval.together import (
     LEAST_STEPS,
     MOST_STEPS,
@@ -87,7 +88,6 @@ from taskbound.core.approval.together import (
     step_words,
     why_plan_over,
 )
-from taskbound.core.approval.waiting import waiting_words
 
 __all__ = [
     "AGENT",

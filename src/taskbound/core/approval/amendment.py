@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action import canonical, parse_object
 from taskbound.core.approval.errors import OtherQuestionError, StatementTimeError, UnreadableQuestionError
 from taskbound.core.approval.question import Need, NeedKind, parse_lifter
-from taskbound.core.approval.statement import SKEW, Statement, Subject
+from taskbound.core.approval.quorum import SKEW, Statement, Subject
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.scope import Scope, parse_scope

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.approval.statement import AnswerKind
+from taskbound.core.approval.quorum import AnswerKind
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 

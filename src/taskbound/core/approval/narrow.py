@@ -18,8 +18,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.scope import Missed, cover
 from taskbound.core.scope.limits import amounts_of
 from taskbound.core.scope.path import label
-from taskbound.core.scope.same import same
-from taskbound.core.scope.verdict import Unmet
+from taskbound.core.scope.values import Unmet, same
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,4 +1,6 @@
-"""What a person declares of a tool: which arguments name something that can change, and where that may be.
+"""What a person declares of a tool: which arguments name something that can change, and how that is read.
+
+Of `probe`:
 
 1. `ARGUMENT=file:FOLDER`: the argument is the path of a file beneath the folder, or a list of such.
 2. `ARGUMENT=revision:REPOSITORY`: the argument is a ref of that git repository;
@@ -13,25 +15,247 @@
    key may be an integer too, and is the same key as its digits: a database has types of its own.
 6. What is on this machine's disk never waits; what is asked of anything else may, and is looked at elsewhere
    than calls are decided. What a tool answers is asked by the gateway, by a call with its own decision.
+
+Of `check`:
+
+1. `SECONDS:ARGUMENT=row:PLACE`: the effect of a call is a row there whose key the argument holds. Where
+   there is none, so many seconds after the last attempt was lost, there was no effect.
+2. The seconds are how long a call may still take to have its effect when nobody waits for its answer any
+   more: at least as long as a permit can wait to be used, at most a day. Before that nothing is shown by a
+   row that is not there.
+3. Every check has to find nothing. One that finds something shows that the effect is there; what can't be
+   looked at shows nothing, whatever the others find.
+
+Of `row`:
+
+1. `sqlite:/FILE?table=T&key=K`, `postgresql:SERVICE?schema=S&table=T&key=K`, or a socket's folder,
+   `postgresql:/FOLDER?database=D&schema=S&table=T&key=K`, with `port=` before and `user=` behind the
+   database; each with `&version=V` at its end, or without.
+2. What is no letter, digit, `_`, `.`, `~` or `-` is written as `%` and the hexadecimal of its bytes (a path
+   keeps its slashes), so a name may hold anything that can be printed. There is one way to write a place.
+3. A place holds no secret: libpq reads a password, where one is needed, from files of the account that asks.
+4. Names of tables and columns come from the declaration alone, never from a call. They have 63 bytes at most:
+   PostgreSQL would cut off the rest, and take another table.
+5. Without a version column the version is the hash of the whole row.
+
+Of `page`:
+
+1. A base is `https://HOST/PATH/` or `http://HOST/PATH/`, with a port where it is not the scheme's own: in
+   small letters, with a slash at its end, without user, query or fragment.
+2. An argument is a whole URL, a path from the host's root (`/v1/a`), or one from the base (`a`). It is read
+   as the constraint `url` reads one (`scope.constraints.url`), so what readers quarrel about is refused:
+   dots and slashes written as escapes, `..`, `//`, backslashes, users, addresses in odd numbers.
+3. It lies beneath the base: scheme, host and port are the base's, and so is the beginning of the path. The
+   base itself is not beneath it. It may have a query, and no fragment: that never reaches a server.
+4. A first segment with a colon may be taken for a scheme, and is refused.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.approval.answer import parse_reading
 from taskbound.core.approval.errors import BadProbeError, OperandOutsideError, OperandUnreadableError
-from taskbound.core.approval.folder import is_folder
-from taskbound.core.approval.operand import ProbeKind
-from taskbound.core.approval.page import parse_root
-from taskbound.core.approval.row import parse_row
+from taskbound.core.approval.operand import NO_ROW, Operand, ProbeKind, parse_reading
+from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
+from taskbound.core.scope.constraints.host import is_name, read_address
+from taskbound.core.scope.constraints.url import PORTS, ReadUrl, read_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from taskbound.core.action import JsonValue
+    from taskbound.core.errors import DeniedError
+
+
+def is_folder(path: str) -> bool:
+    """Whether it is an absolute path in normal form, all of which can be printed."""
+    plain = posixpath.normpath(path) == path and path.startswith("/") and not path.startswith("//")
+    return plain and path.isprintable()
+
+
+_SCHEMES: Final = ("https", "http")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRoot:
+    """What a page lies beneath."""
+
+    scheme: str
+    host: str
+    """A name, or an address; IPv6 without brackets."""
+    port: int
+    path: str
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, as they are written."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}" + ("" if self.port == PORTS[self.scheme] else f":{self.port}")
+
+    @property
+    def text(self) -> str:
+        """As a person writes it (rule 1)."""
+        return f"{self.origin}{self.path}"
+
+    @property
+    def is_address(self) -> bool:
+        """Whether the host is an address, and no name that leads to one."""
+        return read_address(self.host) is not None
+
+    def page(self, value: str) -> str:
+        """The URL that an argument names.
+
+        Raises:
+            OperandUnreadableError: Not every reader takes it for the same (rules 2 to 4).
+            OperandOutsideError: It is not beneath the base (rule 3).
+        """
+        whole = value
+        if "://" not in value:
+            if ":" in value.partition("/")[0]:
+                raise OperandUnreadableError("it begins as a scheme would")  # 4
+            whole = f"{self.origin}{value}" if value.startswith("/") else f"{self.text}{value}"
+        url = read_url(whole)
+        if not isinstance(url, ReadUrl):
+            raise OperandUnreadableError(f"it {url.reason}")  # 2
+        if "#" in whole:
+            raise OperandUnreadableError("it has a fragment, which no server sees")  # 3
+        own = (self.scheme, self.host, self.port)
+        if (
+            (url.scheme, url.host, url.port) != own
+            or not url.path.startswith(self.path)
+            or url.path == self.path
+        ):
+            raise OperandOutsideError(f"it is not beneath `{self.text}`")  # 3
+        _, _, query = whole.partition("?")
+        return f"{self.origin}{url.path}" + (f"?{query}" if query else "")
+
+
+def parse_root(text: str) -> PageRoot:
+    """The base that a person wrote.
+
+    Raises:
+        BadProbeError: It is none (rule 1).
+    """
+    url = read_url(text)
+    if not isinstance(url, ReadUrl) or url.scheme not in _SCHEMES or not url.path.endswith("/"):
+        raise BadProbeError("pages are beneath `https://HOST/PATH/`, with a slash at its end")
+    base = PageRoot(scheme=url.scheme, host=url.host, port=url.port, path=url.path)
+    address = read_address(url.host)
+    if not is_name(url.host) and (address is None or str(address) != url.host):
+        raise BadProbeError("pages are at a host's name, or at an address in its one shortest form")
+    if base.text != text:
+        raise BadProbeError(f"there is one way to write what pages are beneath: `{base.text}`")
+    return base
+
+
+SQLITE: Final = "sqlite"
+POSTGRESQL: Final = "postgresql"
+_PARTS: Final = ("port", "database", "user", "schema", "table", "key", "version")
+"""In the order in which they are written (rule 2)."""
+_ALWAYS: Final = frozenset({"table", "key"})
+_WANTED: Final = {
+    "sqlite": (_ALWAYS, frozenset({"version"})),
+    "service": (_ALWAYS | {"schema"}, frozenset({"version"})),
+    "socket": (_ALWAYS | {"schema", "database"}, frozenset({"port", "user", "version"})),
+}
+"""By the kind of place: what has to be said, and what may be."""
+_SERVICE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+_PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
+_LONGEST_NAME: Final = 63
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]")
+_WRITTEN: Final = re.compile(r"(?:[A-Za-z0-9_.~/-]|%[0-9A-F]{2})+")
+_ESCAPE: Final = re.compile(rb"%([0-9A-F]{2})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowPlace:
+    """A table, and how a row of it is found."""
+
+    engine: str
+    """`sqlite` or `postgresql`."""
+    path: str = ""
+    """SQLite's file, or the folder of PostgreSQL's socket."""
+    service: str = ""
+    """The name of a service of libpq's, where no socket is said."""
+    port: str = ""
+    """Empty: libpq's own."""
+    database: str = ""
+    user: str = ""
+    """Empty: the account's own name."""
+    schema: str = ""
+    table: str
+    key: str
+    """The column that holds what the argument says."""
+    version: str = ""
+    """The column that changes with the row; empty: the whole row."""
+
+    @property
+    def text(self) -> str:
+        """As a person writes it (rule 2)."""
+        said = [f"{name}={_escape(value)}" for name in _PARTS if (value := getattr(self, name))]
+        where = "/".join(map(_escape, self.path.split("/"))) if self.path else self.service
+        return f"{self.engine}:{where}?{'&'.join(said)}"
+
+
+def parse_row(text: str) -> RowPlace:
+    """The place that a person wrote.
+
+    Raises:
+        BadProbeError: It is none (rules 1, 2 and 4).
+    """
+    engine, _, rest = text.partition(":")
+    where, _, query = rest.partition("?")
+    if engine not in {SQLITE, POSTGRESQL}:
+        raise BadProbeError(f"a row is in `{SQLITE}` or in `{POSTGRESQL}`")
+    said: dict[str, str] = {}
+    for one in query.split("&"):
+        name, _, value = one.partition("=")
+        if name in said or name not in _PARTS:
+            raise BadProbeError(f"a row's place says nothing named `{name}`, or says it twice")
+        said[name] = _read(value)
+    path = _read(where) if where.startswith("/") else ""
+    kind = SQLITE if engine == SQLITE else "socket" if path else "service"
+    must, may = _WANTED[kind]
+    if not must <= said.keys() <= must | may:
+        listed = ", ".join(f"`{name}`" for name in _PARTS if name in must)
+        raise BadProbeError(f"a row's place of this kind says {listed}, and no more than may be said")
+    if path and not is_folder(path):
+        raise BadProbeError("a path is absolute, and without `.`, `..` or `//`")
+    if not path and (kind == SQLITE or _SERVICE.fullmatch(where) is None):
+        raise BadProbeError("a row is in a file that is named by its path, or in a service of libpq's")
+    if "port" in said and _PORT.fullmatch(said["port"]) is None:
+        raise BadProbeError("a port is a number")
+    found = RowPlace(engine=engine, path=path, service="" if path else where, **said)
+    if found.text != text:
+        raise BadProbeError(f"there is one way to write a row's place: `{found.text}`")
+    return found
+
+
+def _read(text: str) -> str:
+    """What a part says, unescaped."""
+    if _WRITTEN.fullmatch(text) is None:
+        raise BadProbeError(
+            "a row's place says nothing, or holds what has to be written as `%` and two digits"
+        )
+    try:
+        found = _ESCAPE.sub(lambda one: bytes.fromhex(one[1].decode()), text.encode()).decode()
+    except UnicodeDecodeError as error:
+        raise BadProbeError("a row's place holds an escape that is no UTF-8") from error
+    if not found.isprintable():
+        raise BadProbeError("a row's place holds what can't be printed")
+    if "/" not in text and len(found.encode()) > _LONGEST_NAME:
+        raise BadProbeError(f"a name has {_LONGEST_NAME} bytes at most")  # 4
+    return found
+
+
+def _escape(text: str) -> str:
+    return "".join(
+        one if _PLAIN.fullmatch(one) else "".join(f"%{byte:02X}" for byte in one.encode()) for one in text
+    )
 
 
 MOST_LOOKS: Final = 16
@@ -207,3 +431,67 @@ def _key(value: JsonValue, place: str) -> str:
 
 def _pointer(argument: str) -> str:
     return f"/{argument}"  # a declared name holds neither `~` nor `/`
+
+
+_CHECK: Final = re.compile(r"([1-9][0-9]{0,5}):(.+)", re.DOTALL)
+_LEAST: Final = 30
+_MOST: Final = 86_400
+
+
+class Shown(Enum):
+    """What checks show of an effect, as policies read it."""
+
+    NOTHING = ""
+    """Nothing was to be looked at."""
+    ABSENT = "absent"
+    PRESENT = "present"
+    UNSETTLED = "unsettled"
+    """An attempt may still have its effect."""
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What shows the effect of a call, and when."""
+
+    seconds: int
+    probe: Probe
+
+    @property
+    def text(self) -> str:
+        """As a person writes it."""
+        return f"{self.seconds}:{self.probe.text}"
+
+
+def parse_checks(texts: Iterable[str]) -> tuple[Check, ...]:
+    """The checks of one tool, by argument in order.
+
+    Raises:
+        BadProbeError: One is none (rules 1 and 2), or two are about one argument.
+    """
+    seconds: dict[str, int] = {}
+    for text in texts:
+        found = _CHECK.fullmatch(text)
+        if found is None or not _LEAST <= int(found[1]) <= _MOST:
+            raise BadProbeError(f"a check begins with {_LEAST} to {_MOST} seconds, and a colon")
+        if found[2] in seconds:
+            raise BadProbeError("two checks are about one argument")
+        seconds[found[2]] = int(found[1])
+    probes = parse_probes(seconds)
+    if any(one.kind is not ProbeKind.ROW for one in probes):
+        raise BadProbeError("only a row shows by its absence that there was no effect")
+    return tuple(Check(seconds=seconds[one.text], probe=one) for one in probes)
+
+
+def settled_at(checks: Iterable[Check], lost: Instant) -> Instant:
+    """From when on a row that is not there shows something (rule 2)."""
+    return Instant(lost + max(one.seconds for one in checks) * 1_000_000)
+
+
+def shown_by(found: Iterable[Operand | DeniedError]) -> Shown:
+    """What the findings of all checks show together (rule 3)."""
+    some = tuple(found)
+    if not some or not all(isinstance(one, Operand) for one in some):
+        return Shown.UNREADABLE
+    versions = {dict(one.found)["version"] for one in some if isinstance(one, Operand)}
+    return Shown.ABSENT if versions == {NO_ROW} else Shown.PRESENT

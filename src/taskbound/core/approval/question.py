@@ -1,4 +1,6 @@
-"""The question that a held action is, complete: whoever changes one bit of it asks another question (I-28).
+"""The approval request for a held action: its content, its states, and whether it still holds.
+
+Of `question`:
 
 1. The approval digest is the SHA-256 of the canonical object of version, kind, and everything that is
    written below: the action by id and digest (which names namespace, task, agent, tool, server,
@@ -18,6 +20,21 @@
    first is another: so whoever reads it computes the digest that was signed.
 7. A question names how often its task was given a scope: what is used of a scope that came back may count
    otherwise.
+
+Of `standing`:
+
+1. What a person has answered is only ever used for what they were shown: another policy bundle, another
+   scope, the same one given anew, another tool or another agent's standing makes it another question.
+2. The end of its task withdraws it; a pause does neither, but nothing is used while a task is paused.
+3. At its deadline it is over, also for whoever's clock says otherwise.
+
+Of `state`:
+
+1. A denial by anyone entitled is final: nothing leads away from it.
+2. An approval is used once; nothing leads from used to anywhere, whatever becomes of the action.
+3. A denial that comes when enough have approved is a denial all the same: it is never used, nor asked again.
+4. A narrowing answers the held action for good, as a denial does: what runs instead is another action, with a
+   question of its own.
 """
 
 from __future__ import annotations
@@ -28,19 +45,20 @@ from enum import Enum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action import canonical, parse_object
+from taskbound.core.action import ActionEvent, canonical, parse_object
 from taskbound.core.approval.errors import UnliftableError, UnreadableQuestionError
 from taskbound.core.approval.operand import Operand, parse_operand
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
-from taskbound.core.policy.step_up import parse_step_up
+from taskbound.core.policy.operation import parse_step_up
+from taskbound.core.transition import Transitions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
-    from taskbound.core.policy.step_up import StepUp
+    from taskbound.core.policy.operation import StepUp
 
 
 APPROVAL_VERSION: Final = 1
@@ -263,3 +281,121 @@ def _whole(value: dict[str, JsonValue], name: str) -> int:
     if isinstance(said, bool) or not isinstance(said, int):
         raise UnreadableQuestionError(f"a question has no {name}")
     return said
+
+
+class ApprovalState(Enum):
+    """Where an approval stands."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    SUPERSEDED = "superseded"
+    CONSUMED = "consumed"
+    NARROWED = "narrowed"
+
+
+class ApprovalEvent(Enum):
+    """What can happen to it."""
+
+    APPROVE = "approve"
+    """Enough persons have answered yes."""
+    DENY = "deny"
+    """Somebody entitled has answered no."""
+    EXPIRE = "expire"
+    """Its deadline came."""
+    WITHDRAW = "withdraw"
+    """The agent, a person, or the end of the task took the question back."""
+    SUPERSEDE = "supersede"
+    """What was asked is no more what would run: policy, tool, scope, an operand or the circle changed."""
+    CONSUME = "consume"
+    """The one action is permitted by it."""
+    NARROW = "narrow"
+    """Somebody entitled has answered with a narrower action (rule 4)."""
+
+
+_S, _E = ApprovalState, ApprovalEvent
+
+APPROVAL_TRANSITIONS: Final[Transitions[ApprovalState, ApprovalEvent]] = Transitions(
+    word="the approval",
+    moves={
+        (_S.PENDING, _E.APPROVE): _S.APPROVED,
+        (_S.PENDING, _E.DENY): _S.DENIED,
+        (_S.PENDING, _E.EXPIRE): _S.EXPIRED,
+        (_S.PENDING, _E.WITHDRAW): _S.WITHDRAWN,
+        (_S.PENDING, _E.SUPERSEDE): _S.SUPERSEDED,
+        (_S.PENDING, _E.NARROW): _S.NARROWED,
+        (_S.APPROVED, _E.DENY): _S.DENIED,
+        (_S.APPROVED, _E.EXPIRE): _S.EXPIRED,
+        (_S.APPROVED, _E.WITHDRAW): _S.WITHDRAWN,
+        (_S.APPROVED, _E.SUPERSEDE): _S.SUPERSEDED,
+        (_S.APPROVED, _E.CONSUME): _S.CONSUMED,
+        (_S.APPROVED, _E.NARROW): _S.NARROWED,
+    },
+)
+
+OPEN: Final = frozenset({_S.PENDING, _S.APPROVED})
+"""Where something can still happen to it, and its action is held."""
+
+BEFALLS: Final = {
+    _E.DENY: ActionEvent.REFUSE,
+    _E.EXPIRE: ActionEvent.EXPIRE,
+    _E.WITHDRAW: ActionEvent.WITHDRAW,
+    _E.SUPERSEDE: ActionEvent.WITHDRAW,
+    _E.CONSUME: ActionEvent.PERMIT,
+    _E.NARROW: ActionEvent.REFUSE,
+}
+"""What happens to the held action with it; an approving answer alone changes nothing of the action."""
+
+
+def advance_approval(state: ApprovalState, event: ApprovalEvent) -> ApprovalState:
+    """The state after the event.
+
+    Raises:
+        WrongStateError: The event can't happen in this state.
+    """
+    return APPROVAL_TRANSITIONS.advance(state, event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a question stands on, as it is now."""
+
+    ended: str
+    """How its task, or an ancestor, has ended; empty while none has."""
+    active: bool
+    """Whether the agent is active."""
+    bundle: str
+    scope: str
+    edition: int
+    """How often the task was given a scope."""
+    act: str
+    """The digest that the same call has now; of a tool that changed, another one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Befallen:
+    """What has to happen to a question, and why."""
+
+    event: ApprovalEvent
+    reason: str
+
+
+def befallen(question: Question, ground: Ground, now: Instant) -> Befallen | None:
+    """What has befallen the question; None while it is the one that was asked."""
+    if ground.ended:
+        return Befallen(event=ApprovalEvent.WITHDRAW, reason=f"its task has ended ({ground.ended})")
+    if now >= question.deadline:
+        return Befallen(event=ApprovalEvent.EXPIRE, reason="nobody lifted it in time")
+    changed = (
+        (not ground.active, "the agent is not active any more"),
+        (ground.bundle != question.bundle, "the policies are others now"),
+        (ground.scope != question.scope, "the scope of its task is another one now"),
+        (question.edition != ground.edition, "its task was given its scope anew since"),
+        (ground.act != question.act, "the tool is another one now"),
+    )
+    for is_so, reason in changed:
+        if is_so:
+            return Befallen(event=ApprovalEvent.SUPERSEDE, reason=reason)
+    return None

@@ -1,4 +1,6 @@
-"""Who may answer, and whether enough have: asked when somebody answers, and again when it is used.
+"""Who may answer an approval request and whether enough have; what they sign, also of a plan.
+
+Of `quorum`:
 
 1. Who asked for the task approves nothing of it, nor does who asked for an ancestor or a descendant: each
    of them has set the agent to work. Neither does whoever controls the agent: the person under whose account
@@ -18,27 +20,283 @@
    sign-in has none: neither an account and its process nor a key that signs says how somebody signed in.
 8. Nobody is asked who has no account at an issuer of people, and so could never sign in.
 9. A tool of a target may have groups among those who approve for it: whoever is in them now.
+
+Of `waiting`:
+
+1. A group is named as the policy names it, and persons where the policy names none. The deadline's day is
+   named where it is not the day of the question.
+
+Of `statement`:
+
+1. The statement is text that can be read before it is signed. Its first line says what it is, so that no
+   signature over anything else is an answer, and an answer is nothing else.
+2. There is one way to write each statement; what is not exactly that is none.
+3. It names the approval digest: whoever signed another digest has seen another question (A198).
+4. A narrowing names the digest of the narrowed action too, in a line that no other answer has.
+5. The first line names what is answered as well: an action, a plan of them, or an amendment of a task. Only
+   an action can be narrowed, and who signed about one has said nothing about another.
+6. An answer covers no retry unless a line of it says how many, and only a yes to one action can (law 7).
+
+Of `plan`:
+
+1. The plan digest is the SHA-256 of the canonical object of version, kind, who asked for the task and for
+   which, and the approval digests of the steps, in order. So whoever changes, adds, drops or swaps a step,
+   or anything that one of them names, has another plan (I-28).
+2. Each step is a question of its own, which names the plan and its place in it. So of a plan and its
+   questions neither can be exchanged for others.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import field
-from typing import TYPE_CHECKING
+from enum import Enum
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
 
-from taskbound.core.approval.errors import BadStatementError, NoApproverError, NotEntitledError
+from taskbound.core.action import canonical, parse_object
+from taskbound.core.approval.errors import (
+    BadStatementError,
+    NoApproverError,
+    NotEntitledError,
+    OtherQuestionError,
+    StatementTimeError,
+    UnreadablePlanError,
+)
 from taskbound.core.approval.question import AGENT, NeedKind
-from taskbound.core.approval.statement import AnswerKind, parse_statement
+from taskbound.core.clock import Instant, render_instant
 from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import MalformedError
 from taskbound.core.identity import PersonState, group_named
-from taskbound.core.policy.step_up import SignIn, StepUpError, asked_words, unmet
+from taskbound.core.policy.operation import SignIn, StepUpError, asked_words, unmet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from taskbound.core.action import JsonValue
     from taskbound.core.approval.question import Need, Question
-    from taskbound.core.clock import Instant
     from taskbound.core.identity import Group, Person
-    from taskbound.core.policy.step_up import StepUp
+    from taskbound.core.policy.operation import StepUp
+
+
+PLAN_VERSION: Final = 1
+"""The version of what stands in the digest; another composition is another version."""
+_KIND: Final = "taskbound plan"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is asked of people about several held actions at once (rule 1)."""
+
+    namespace: str
+    id: str
+    task: str
+    requester: str
+    """Who asked for the task."""
+    questions: tuple[str, ...]
+    """The approval digests of its steps, in order."""
+    nonce: str
+    asked: Instant
+    deadline: Instant
+    canonical: bytes = field(init=False, repr=False, compare=False)
+    digest: str = field(init=False)
+    """Rule 1: what people sign."""
+
+    def __post_init__(self) -> None:
+        """Compute the digest, once."""
+        value: dict[str, JsonValue] = {
+            "kind": _KIND,
+            "version": PLAN_VERSION,
+            "questions": list(self.questions),
+        }
+        for name in (*_TEXTS, *_WHOLE):
+            value[name] = getattr(self, name)
+        written = canonical(value)
+        object.__setattr__(self, "canonical", written)
+        object.__setattr__(self, "digest", sha256(written).hexdigest())
+
+    def has(self, question: Question) -> bool:
+        """Whether this very question stands in its place in this plan (rule 2)."""
+        place = question.step - 1
+        named = (question.namespace, question.plan) == (self.namespace, self.id)
+        return named and 0 <= place < len(self.questions) and self.questions[place] == question.digest
+
+
+_TEXTS: Final = ("namespace", "id", "task", "requester", "nonce")
+_WHOLE: Final = ("asked", "deadline")
+
+
+def parse_plan(raw: bytes) -> Plan:
+    """The plan that these canonical bytes hold.
+
+    Raises:
+        UnreadablePlanError: They hold none, or not in canonical form.
+    """
+    try:
+        plan = _plan(parse_object(raw))
+    except MalformedError as error:
+        raise UnreadablePlanError(f"a plan can't be read: {error.message}") from error
+    if plan.canonical != raw:
+        raise UnreadablePlanError("a plan is not as it was asked")
+    return plan
+
+
+def _plan(value: dict[str, JsonValue]) -> Plan:
+    texts = {name: said for name in _TEXTS if isinstance(said := value.get(name), str)}
+    whole = {
+        name: Instant(said)
+        for name in _WHOLE
+        if isinstance(said := value.get(name), int) and not isinstance(said, bool)
+    }
+    questions = value.get("questions")
+    if len(texts) + len(whole) < len(_TEXTS) + len(_WHOLE) or not isinstance(questions, list):
+        raise UnreadablePlanError("a plan has not all that a plan has")
+    return Plan(
+        namespace=texts["namespace"],
+        id=texts["id"],
+        task=texts["task"],
+        requester=texts["requester"],
+        nonce=texts["nonce"],
+        questions=tuple(str(one) for one in questions),
+        asked=whole["asked"],
+        deadline=whole["deadline"],
+    )
+
+
+MOST_RETRIES: Final = 3
+"""Retries that one answer may cover (rule 6)."""
+SKEW: Final = 60_000_000
+"""µs by which the clock of a person's machine may differ from ours."""
+
+
+class AnswerKind(Enum):
+    """What a person says."""
+
+    APPROVE = "approve"
+    DENY = "deny"
+    CONFIRM = "confirm"
+    """The requester's own word; never an approval."""
+    EVIDENCE = "evidence"
+    """An issuer's signed word about this question; nothing that a person signs."""
+    NARROW = "narrow"
+    """No to the held action, and yes to a narrower one: an approval or a confirmation of that."""
+
+
+class Subject(Enum):
+    """What is answered (rule 5)."""
+
+    ACTION = "action"
+    PLAN = "plan"
+    AMENDMENT = "amendment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One answer, before or after it is signed."""
+
+    kind: AnswerKind
+    namespace: str
+    question: str
+    """The question's id."""
+    digest: str
+    """The approval digest that the person has seen."""
+    person: str
+    key: str
+    """Id of the person key that signs."""
+    at: Instant
+    narrowed: str = ""
+    """Of a narrowing: the digest of the action that is to run instead (rule 4)."""
+    subject: Subject = Subject.ACTION
+    retries: int = 0
+    """Of a yes to an action: how many retries it covers, 0 to 3 (rule 6)."""
+
+
+_LINES: Final = re.compile(
+    r"taskbound statement: (?P<kind>approve|deny|confirm|narrow) "
+    r"one (?P<subject>action|plan|amendment), version 1\n"
+    r"approval digest: (?P<digest>[0-9a-f]{64})\n"
+    r"(?:narrowed to: (?P<narrowed>[0-9a-f]{64})\n)?"
+    r"(?:retries covered: (?P<retries>[1-3])\n)?"
+    r"question: (?P<question>[!-~]{1,100})\n"
+    r"namespace: (?P<namespace>[!-~]{1,100})\n"
+    r"person: (?P<person>[!-~]{1,100})\n"
+    r"key: (?P<key>[!-~]{1,100})\n"
+    r"at: (?P<at>0|[1-9][0-9]{0,15})\n"
+)
+
+
+_COVERING: Final = {("approve", "action"), ("confirm", "action")}
+
+
+def render_statement(statement: Statement) -> bytes:
+    """The bytes that are signed (rules 2, 4 and 6)."""
+    retries = f"retries covered: {statement.retries}\n" if statement.retries else ""
+    narrowed = f"narrowed to: {statement.narrowed}\n" if statement.narrowed else ""
+    return (
+        f"taskbound statement: {statement.kind.value} one {statement.subject.value}, version 1\n"
+        f"approval digest: {statement.digest}\n"
+        f"{narrowed}"
+        f"{retries}"
+        f"question: {statement.question}\n"
+        f"namespace: {statement.namespace}\n"
+        f"person: {statement.person}\n"
+        f"key: {statement.key}\n"
+        f"at: {statement.at}\n"
+    ).encode()
+
+
+def parse_statement(raw: bytes) -> Statement:
+    """The statement that these bytes are.
+
+    Raises:
+        BadStatementError: They are none.
+    """
+    try:
+        found = _LINES.fullmatch(raw.decode("ascii"))
+    except UnicodeDecodeError:
+        found = None
+    if found is None or (found["kind"] == AnswerKind.NARROW.value) != bool(found["narrowed"]):  # 4
+        raise BadStatementError("what was signed is no answer to a question")
+    if found["narrowed"] and found["subject"] != Subject.ACTION.value:  # 5
+        raise BadStatementError("only an action can be narrowed")
+    if found["retries"] and (found["kind"], found["subject"]) not in _COVERING:  # 6
+        raise BadStatementError("only a yes to one action can cover retries")
+    return Statement(
+        kind=AnswerKind(found["kind"]),
+        namespace=found["namespace"],
+        question=found["question"],
+        digest=found["digest"],
+        person=found["person"],
+        key=found["key"],
+        at=Instant(int(found["at"])),
+        narrowed=found["narrowed"] or "",
+        subject=Subject(found["subject"]),
+        retries=int(found["retries"] or 0),
+    )
+
+
+def require_answers(statement: Statement, question: Question | Plan, now: Instant) -> None:
+    """Go on only when this statement answers this question, and was made while it was open (rules 3 and 5).
+
+    Args:
+        statement: What was signed.
+        question: What is asked; a plan is asked as a whole.
+        now: The instant.
+
+    Raises:
+        OtherQuestionError: It answers another one.
+        StatementTimeError: It was made before it was asked, or says that it will be made.
+    """
+    subject = Subject.PLAN if isinstance(question, Plan) else Subject.ACTION
+    if statement.subject is not subject:  # 5
+        raise OtherQuestionError(
+            f"what was signed answers one {statement.subject.value}, and not one {subject.value}"
+        )
+    named = (statement.namespace, statement.question, statement.digest)
+    if named != (question.namespace, question.id, question.digest):
+        raise OtherQuestionError("what was signed is not what is asked: the digest is another one")
+    if not question.asked - SKEW <= statement.at <= now + SKEW:
+        raise StatementTimeError("the statement was not made between the question and now")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,3 +515,21 @@ def yes_of(question: Question, person: str) -> AnswerKind:
     """What this person says by yes: a confirmation only where one is asked of them (rule 2)."""
     asked = any(need.kind is NeedKind.CONFIRMATION for need in question.needs)
     return AnswerKind.CONFIRM if asked and person == question.requester else AnswerKind.APPROVE
+
+
+def waiting_words(question: Question, circle: Circle) -> str:
+    """The sentence about this question, by the people of now."""
+    asked = " and ".join(_need_words(one, circle) for one in question.needs)
+    day, _, time = render_instant(question.deadline).partition("T")
+    until = time[:5] if render_instant(question.asked).startswith(day) else f"{day} {time[:5]}"
+    return f"waiting for {asked}: {question.id}, until {until} UTC"
+
+
+def _need_words(need: Need, circle: Circle) -> str:
+    if need.kind is NeedKind.EVIDENCE:
+        issuer = need.group.partition(".")[2]
+        return f"evidence by {issuer or 'an issuer'}"
+    if need.kind is NeedKind.CONFIRMATION:
+        return f"confirmation by {circle.requester}"
+    by = " or ".join(sorted(askable(need, circle))) if need.group == AGENT else need.group  # 1
+    return f"approval by {f'{need.quorum} of ' if need.quorum > 1 else ''}{by or 'those who approve for it'}"

@@ -17,10 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import ActionState
 from taskbound.core.approval.errors import BadPlanError, PlanRefusedError
-from taskbound.core.approval.question import NeedKind
+from taskbound.core.approval.question import ApprovalEvent, Befallen, NeedKind
 from taskbound.core.approval.quorum import askable
-from taskbound.core.approval.standing import Befallen
-from taskbound.core.approval.state import ApprovalEvent
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

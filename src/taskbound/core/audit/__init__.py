@@ -2,16 +2,6 @@
 
 from __future__ import annotations
 
-from taskbound.core.audit.chain import (
-    Chain,
-    Chains,
-    ChainVerifier,
-    Grown,
-    Head,
-    extend_chain,
-    parse_head,
-)
-from taskbound.core.audit.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
 from taskbound.core.audit.encoding import parse_event
 from taskbound.core.audit.errors import (
     ChainBrokenError,
@@ -101,50 +91,68 @@ from taskbound.core.audit.events import (
     UpstreamTokenTold,
     WriterStarted,
 )
-from taskbound.core.audit.export import parse_header, render_export, verify_export
-from taskbound.core.audit.log import LogVerifier, Verified, verify_log
+from taskbound.core.audit.log import (
+    LogVerifier,
+    Verified,
+    parse_header,
+    render_export,
+    verify_export,
+    verify_log,
+)
 from taskbound.core.audit.merkle import (
-    EMPTY_ROOT,
-    Nodes,
-    leaf_hash,
-    node_hash,
-    prove_consistency,
-    prove_inclusion,
-    verify_consistency,
-    verify_inclusion,
-)
-from taskbound.core.audit.note import (
-    NoteSignature,
-    OpenNote,
-    UnverifiedNote,
-    VerifierKey,
-    Verify,
-    make_verifier_key,
-    open_note,
-    parse_note,
-    parse_verifier_key,
-    render_note,
-)
-from taskbound.core.audit.proof import Included, Proof, parse_proof, render_proof, verify_proof
-from taskbound.core.audit.record import (
-    MAX_RECORD,
-    NO_HASH,
-    VERSION,
-    Record,
-    Sealed,
-    parse_record,
-    record_bytes,
-    seal,
-)
-from taskbound.core.audit.tiles import (
     EMPTY_FRONTIER,
+    EMPTY_ROOT,
     Frontier,
     Growth,
+    Nodes,
     Tile,
     TileNodes,
     TileReader,
     grow,
+    leaf_hash,
+    node_hash,
+    prove_consistency,
+    prove_inclusion,
     restore_frontier,
+    verify_consistency,
+    verify_inclusion,
+)
+from taskbound.core.audit.note import (
+    Checkpoint,
+    Included,
+    NoteSignature,
+    OpenNote,
+    Proof,
+    UnverifiedNote,
+    VerifierKey,
+    Verify,
+    make_verifier_key,
+    open_checkpoint,
+    open_note,
+    parse_checkpoint,
+    parse_note,
+    parse_proof,
+    parse_verifier_key,
+    render_note,
+    render_proof,
+    verify_proof,
+)
+from taskbound.core.audit.record import (
+    MAX_RECORD,
+    NO_HASH,
+    VERSION,
+    Chain,
+    Chains,
+    ChainVerifier,
+    Grown,
+    Head,
+    Record,
+    Sealed,
+    extend_chain,
+    parse_head,
+    parse_record,
+    record_bytes,
+    seal,
 )
 
 __all__ = [

@@ -1,4 +1,6 @@
-"""Signed notes (C2SP signed-note v1.0.0): a text, and who signed it.
+"""Signed notes (C2SP signed-note v1.0.0): checkpoints, and proofs that name one.
+
+Of `note`:
 
 1. A note is read strictly: UTF-8, no control character but the line feed, the text split from the
    signatures at the last blank line, each signature in its one form.
@@ -7,6 +9,18 @@
 4. Without a signature of a trusted key there is no note.
 
 Cryptography is passed in; core has none.
+
+Of `checkpoint`:
+
+1. The text is the log's origin, its size in decimal, and its root in base64, a line each. Further lines
+   are covered by the signature and mean nothing here.
+2. The log's key bears the origin as its name, so trust in a key is trust in one log.
+
+Of `proof`:
+
+1. The file is a first line, an optional `extra` line that nothing vouches for, the index, the hashes beside
+   the way up, a blank line, and the checkpoint note.
+2. The record is not in the file: whoever verifies holds it, and a proof of another record fails (I-48).
 """
 
 from __future__ import annotations
@@ -17,15 +31,23 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound.core.audit.errors import (
+    CheckpointMalformedError,
     NoteMalformedError,
+    OriginMismatchError,
+    ProofMalformedError,
     SignatureMissingError,
     SignatureWrongError,
     VerifierKeyError,
 )
+from taskbound.core.audit.merkle import EMPTY_ROOT, HASH_SIZE, MAX_PROOF, leaf_hash, verify_inclusion
+from taskbound.core.audit.record import parse_record
 from taskbound.core.dataclass import dataclass
+from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from taskbound.core.audit.record import Record
 
 
 LOG: Final = 0x01
@@ -230,3 +252,146 @@ def _verify_signature(key: VerifierKey, signature: bytes, text: str, verify: Ver
         time, signature = int.from_bytes(signature[:8]), signature[8:]
         message = f"cosignature/v1\ntime {time}\n".encode() + message
     verify(key.public, signature, message)
+
+
+MAX_SIZE: Final = (1 << 63) - 1
+"""Records in the largest log."""
+
+_SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
+_LINES: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A log's first ``size`` records have this root."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    @property
+    def text(self) -> str:
+        """What is signed (rule 1)."""
+        return f"{self.origin}\n{self.size}\n{b64encode(self.root).decode()}\n"
+
+
+def parse_checkpoint(text: str) -> Checkpoint:
+    """The checkpoint in a note's text (rule 1); trust it only when the note was opened.
+
+    Raises:
+        CheckpointMalformedError: There is none.
+    """
+    lines = text.split("\n")
+    if lines[-1] or len(lines) <= _LINES or not all(lines[:-1]):
+        raise CheckpointMalformedError("a checkpoint has three lines, none empty")
+    origin, size, root = lines[:_LINES]
+    if _SIZE.fullmatch(size) is None or int(size) > MAX_SIZE:
+        raise CheckpointMalformedError(f"`{size[:32]!a}` is no size of a log")
+    try:
+        digest = read_base64(root)
+    except ValueError as error:
+        raise CheckpointMalformedError("the root is not base64") from error
+    if len(digest) != HASH_SIZE:
+        raise CheckpointMalformedError(f"a root has {HASH_SIZE} bytes, not {len(digest)}")
+    if size == "0" and digest != EMPTY_ROOT:
+        raise CheckpointMalformedError("the root of an empty log is the hash of nothing")
+    return Checkpoint(origin=origin, size=int(size), root=digest)
+
+
+def open_checkpoint(note: bytes, key: VerifierKey, verify: Verify) -> Checkpoint:
+    """The checkpoint that the log's key signed.
+
+    Raises:
+        TamperedError: `NoteMalformedError`, `SignatureMissingError`, `SignatureWrongError`,
+            `CheckpointMalformedError`, or `OriginMismatchError` when it speaks for another log (rule 2).
+    """
+    if key.type != LOG:
+        raise OriginMismatchError(f"`{key.name}` is the key of a witness, not of a log")
+    checkpoint = parse_checkpoint(open_note(note, (key,), verify).text)
+    if checkpoint.origin != key.name:
+        raise OriginMismatchError(f"the checkpoint is of `{checkpoint.origin}`, the key of `{key.name}`")
+    return checkpoint
+
+
+_FIRST: Final = "c2sp.org/tlog-proof@v1"
+_INDEX: Final = re.compile(r"index (0|[1-9][0-9]{0,18})", re.ASCII)
+_MAX_PROOF_FILE: Final = MAX_NOTE * 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What a proof file holds, unverified."""
+
+    index: int
+    hashes: tuple[bytes, ...]
+    note: bytes
+    extra: bytes | None = None
+    """Carried along; nothing vouches for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Included(NoTruth):
+    """The record stands in the log at this index, as the log's key vouched for at this checkpoint."""
+
+    record: Record
+    index: int
+    checkpoint: Checkpoint
+
+
+def render_proof(proof: Proof) -> bytes:
+    """The bytes of the file (rule 1)."""
+    lines = [_FIRST]
+    if proof.extra is not None:
+        lines.append(f"extra {b64encode(proof.extra).decode()}")
+    lines.append(f"index {proof.index}")
+    lines.extend(b64encode(one).decode() for one in proof.hashes)
+    return "".join(f"{line}\n" for line in lines).encode() + b"\n" + proof.note
+
+
+def parse_proof(raw: bytes) -> Proof:
+    """The proof in a file, unverified (rule 1).
+
+    Raises:
+        ProofMalformedError: There is none.
+    """
+    if len(raw) > _MAX_PROOF_FILE:
+        raise ProofMalformedError(f"a proof file is at most {_MAX_PROOF_FILE} bytes long")
+    head, blank, note = raw.partition(b"\n\n")
+    if not blank or not head.isascii():
+        raise ProofMalformedError("the file has no blank line before the checkpoint")
+    lines = head.decode().split("\n")
+    if lines.pop(0) != _FIRST:
+        raise ProofMalformedError(f"the first line is not `{_FIRST}`")
+    extra = _read(lines.pop(0).removeprefix("extra ")) if lines and lines[0].startswith("extra ") else None
+    found = _INDEX.fullmatch(lines.pop(0)) if lines else None
+    if found is None or int(found[1]) > MAX_SIZE:
+        raise ProofMalformedError("the file names no index")
+    hashes = tuple(_read(line) for line in lines)
+    if len(hashes) > MAX_PROOF or any(len(one) != HASH_SIZE for one in hashes):
+        raise ProofMalformedError(f"the file holds more than {MAX_PROOF} hashes, or what is none")
+    return Proof(index=int(found[1]), hashes=hashes, note=note, extra=extra)
+
+
+def verify_proof(raw: bytes, proof: Proof, key: VerifierKey, verify: Verify) -> Included:
+    """What the proof shows of a record.
+
+    Args:
+        raw: The record's exact bytes (rule 2).
+        proof: The proof.
+        key: The log's key, held by whoever verifies; never one that came with the proof.
+        verify: Checks a signature.
+
+    Raises:
+        TamperedError: The bytes are no record, the checkpoint is not the log's, or the record is not in it.
+    """
+    record = parse_record(raw)
+    checkpoint = open_checkpoint(proof.note, key, verify)
+    verify_inclusion(leaf_hash(raw), proof.index, checkpoint.size, proof.hashes, checkpoint.root)
+    return Included(record=record, index=proof.index, checkpoint=checkpoint)
+
+
+def _read(text: str) -> bytes:
+    try:
+        return read_base64(text)
+    except ValueError as error:
+        raise ProofMalformedError("a line is not base64") from error

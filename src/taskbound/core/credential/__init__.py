@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from taskbound.core.credential.due import LONGEST_WAIT, OVERDUE, Step, age_of, due_of, is_overdue, step_of
 from taskbound.core.credential.errors import (
     BadCredentialLifeError,
     BadHandedError,
@@ -18,8 +17,6 @@ from taskbound.core.credential.errors import (
     RenewalUnderWayError,
     UnwantedRecipientError,
 )
-from taskbound.core.credential.keeping import is_unbegun, kept_binding, lost_until
-from taskbound.core.credential.lease import LEASE, MARGIN, is_leased, is_never_begun, require_lease
 from taskbound.core.credential.move import (
     acknowledge,
     begin_mint,
@@ -38,34 +35,55 @@ from taskbound.core.credential.move import (
     renew_credential,
     show_credential,
 )
-from taskbound.core.credential.name import (
+from taskbound.core.credential.secret import (
+    SECRET_BYTES,
+    find_secrets,
+    is_unbegun,
+    kept_binding,
+    lost_until,
+    parse_recipient,
+    require_recipient,
+    spell_secret,
+)
+from taskbound.core.credential.values import (
+    GRACE,
+    HANDED_OUT_WITHIN,
     ID_PREFIX,
+    LEASE,
+    LIVE,
+    LONGEST_WAIT,
+    MARGIN,
+    MAY_EXIST,
     MINTED,
+    NEVER,
+    OVERDUE,
+    Credential,
+    CredentialEvent,
+    CredentialState,
+    Lease,
+    Renewal,
+    RenewalState,
+    Step,
+    age_of,
+    credential_of,
+    due_of,
+    end_in_target,
+    end_of,
+    handed_out_until,
     id_of,
+    is_canary,
+    is_leased,
+    is_never_begun,
+    is_overdue,
+    is_renewing,
+    last_use,
+    latest_end,
     name_of,
     parse_mark,
     pattern_of,
     prefix_of,
-)
-from taskbound.core.credential.recipient import parse_recipient, require_recipient
-from taskbound.core.credential.secret import SECRET_BYTES, find_secrets, spell_secret
-from taskbound.core.credential.state import LIVE, MAY_EXIST, CredentialEvent, CredentialState
-from taskbound.core.credential.values import (
-    GRACE,
-    HANDED_OUT_WITHIN,
-    NEVER,
-    Credential,
-    Lease,
-    Renewal,
-    RenewalState,
-    credential_of,
-    end_in_target,
-    end_of,
-    handed_out_until,
-    is_canary,
-    is_renewing,
-    last_use,
-    latest_end,
+    require_lease,
+    step_of,
 )
 
 __all__ = [

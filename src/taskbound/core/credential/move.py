@@ -18,11 +18,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskbound.core.clock import Instant
-from taskbound.core.credential.due import due_of
 from taskbound.core.credential.errors import HandOutOverError, NotRenewableError
-from taskbound.core.credential.lease import LATE, LEASE, let_go, require_lease, take_lease
-from taskbound.core.credential.state import CredentialEvent, advance
-from taskbound.core.credential.values import NEVER, RenewalState, handed_out_until, is_renewing, latest_end
+from taskbound.core.credential.values import (
+    LATE,
+    LEASE,
+    NEVER,
+    CredentialEvent,
+    RenewalState,
+    advance,
+    due_of,
+    handed_out_until,
+    is_renewing,
+    latest_end,
+    let_go,
+    require_lease,
+    take_lease,
+)
 
 if TYPE_CHECKING:
     from taskbound.core.credential.values import Credential, Renewal

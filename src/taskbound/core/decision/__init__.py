@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from taskbound.core.decision.act import CHANGES, ActHistory, AttemptGround, changed_since
 from taskbound.core.decision.hold import (
+    CHANGES,
     PAUSES,
+    ActHistory,
+    AttemptGround,
     HoldOverError,
     HoldPlaces,
     Narrowed,
     OpenHold,
     PlanPlace,
     Waiting,
+    changed_since,
 )
-from taskbound.core.decision.locked import Locked, Settled, Settlement
-from taskbound.core.decision.paying import require_payable
 from taskbound.core.decision.quota import Allowance, Dropped, Quota, TooManyRefusalsError
-from taskbound.core.decision.settle import presentation_names, settle
+from taskbound.core.decision.settle import (
+    Locked,
+    Settled,
+    Settlement,
+    presentation_names,
+    require_payable,
+    settle,
+)
 from taskbound.core.decision.values import (
     Basis,
     Decision,

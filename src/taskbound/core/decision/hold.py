@@ -1,4 +1,6 @@
-"""Which open hold a call resumes, and what becomes of one that resumes none (design 4.1, 4.8).
+"""Which open hold a call resumes, whose it is, and what is known of earlier attempts of the act.
+
+Of `hold`:
 
 1. A call with the digest of an open hold of its task resumes it: it is the same action, under the same id.
    One waits at a time; another call meanwhile is new, and is asked for by itself.
@@ -14,6 +16,23 @@
    first that differs: what is left of the plan is over, and that call is asked about as any new one. A step
    out of its turn differs, and so does a second call of a step that another waits for. The next step waits
    while the one before it runs.
+
+Of `act`:
+
+1. Attempts are permits, counted by act key: who acts, where, with which tool and arguments can't differ.
+2. An unknown outcome stays the last one until every unknown attempt of the act was reconciled: that one of
+   them was found out says nothing of the others.
+3. What is not known of the last attempt counts as changed; what its arguments name only where a person has
+   declared by now that they name something.
+
+Of `holder`:
+
+1. A gateway's connection is there or lost, and what it holds is in doubt from the moment of its loss.
+2. Of an agent that asked over a network nobody knows whether it is there. What holds its permit is the one
+   request that was answered with it, under a name that no other request has. Until the permit ends the agent
+   is taken to be at work; from then on the act is in doubt; when the outcome is overdue it is unknown.
+3. A question that came of such a request is open as long as the agent comes back for it.
+4. So many of a task's permits may be without an outcome; then nothing more of it is decided afar.
 """
 
 from __future__ import annotations
@@ -21,15 +40,16 @@ from __future__ import annotations
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.clock import Instant, minutes
 from taskbound.core.dataclass import dataclass
 from taskbound.core.decision.values import Hold, Reason, Refuse, refusal
 from taskbound.core.errors import DeniedError
-from taskbound.core.truth import NoTruth
+from taskbound.core.quick import quick
+from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from taskbound.core.clock import Instant
     from taskbound.core.decision.values import Proposal
     from taskbound.core.errors import TaskboundError
 
@@ -224,3 +244,85 @@ def _resumes(proposal: Proposal, hold: OpenHold, now: Instant, *, held: str = ""
         )
     own = (hold.connection, hold.request) == (presented.connection, presented.request)
     return own or now >= hold.waits
+
+
+_NEVER: Final = Instant(0)
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActHistory:
+    """How often an act was permitted, how it last ended, and which attempt was the last."""
+
+    attempts: int = 0
+    last_outcome: str = "none"
+    """`none`, `succeeded`, `failed` or `unknown`."""
+    last_action: str = ""
+    """The action of the last attempt; empty when there was none, or it was before such was kept."""
+    last_at: Instant = _NEVER
+    """When that was permitted."""
+
+    def reconciled(self, outcome: str, *, still_unknown: bool) -> ActHistory:
+        """The history once somebody found out what came of an unknown attempt (rule 2)."""
+        if self.last_outcome != "unknown" or still_unknown:
+            return self
+        return replace(self, last_outcome=outcome)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptGround:
+    """What an attempt was judged by, besides what the act key says."""
+
+    definition: str
+    scope: str
+    policy: str
+    operands: tuple[str, ...] | None
+    """What probes found, each in words; None when that was not recorded."""
+    people: tuple[str, ...] | None
+    """In words: owner and approvers of the agent, requester of the task; None when they were not recorded."""
+    risk: str | None
+    """The level of risk; None when it was not recorded."""
+
+
+CHANGES: Final = ("definition", "operands", "people", "policy", "risk", "scope")
+"""What can have changed since the last attempt, in order."""
+
+
+def changed_since(before: AttemptGround | None, now: AttemptGround) -> tuple[str, ...]:
+    """What of an attempt's ground is another thing now than at the one before (rule 3)."""
+    if before is None:
+        return CHANGES
+    found = {
+        "definition": before.definition != now.definition,
+        "operands": (before.operands or ()) != now.operands,
+        "people": before.people is None or before.people != now.people,
+        "policy": before.policy != now.policy,
+        "risk": before.risk is None or before.risk != now.risk,
+        "scope": before.scope != now.scope,
+    }
+    return tuple(name for name in CHANGES if found[name])
+
+
+AFAR: Final = "net"
+"""What the names of such requests begin with."""
+_OUTCOME: Final = minutes(10)
+"""From the end of a permit until its outcome is overdue: what takes longer than that ends unknown."""
+MOST_OPEN: Final = 1000
+"""Permits of one task that agents afar hold at once (rule 4); as they are seen, and not to the last one."""
+
+
+class TooManyOpenError(DeniedError):
+    """Agents that are afar hold more permits of the task, without an outcome, than they may."""
+
+    code = "too-many-open"
+    remedy = "report what came of those that were permitted"
+
+
+def is_afar(holder: str) -> bool:
+    """Whether this is a request that came over a network (rule 2)."""
+    return holder.startswith(f"{AFAR}_")
+
+
+def due_of(until: Instant) -> Instant:
+    """When the outcome of a permit that ends then is overdue."""
+    return Instant(until + _OUTCOME)

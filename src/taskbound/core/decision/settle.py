@@ -1,4 +1,6 @@
-"""Turning proposals into decisions inside the commit, from what is locked, in order.
+"""Turns proposals into decisions inside the commit, in order, from what is locked.
+
+Of `settle`:
 
 1. A proposal that read something which has changed since is *stale*: it is
    evaluated again, never settled (a revocation that commits first wins).
@@ -17,20 +19,26 @@
 10. Whether a credential can be renewed is judged by its row, which is locked. Of two renewals of one that is
     permitted which comes first: the other has to wait for what comes of it. A presentation that was permitted
     is a duplicate before that, and renews nothing again.
+
+Of `paying`:
+
+1. A plan is asked about only where all of it could be paid now, in order. Held takes nothing: what is left
+   may be less when a step's turn comes, and then that step is refused as any call would be.
+2. A rate counts as it stands now: a plan that would have to wait for its window is refused.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 from taskbound.core.action import Duplicate, New, PriorAction, present
-from taskbound.core.decision.act import ActHistory
-from taskbound.core.decision.crediting import require_renewable, why_too_short
-from taskbound.core.decision.hold import HoldBook, Narrowed, Waiting
-from taskbound.core.decision.locked import Answered, Locked, Settled, Settlement
-from taskbound.core.decision.paying import take_paid
+from taskbound.core.approval import PlanRefusedError, step_words
+from taskbound.core.credential import end_of
+from taskbound.core.dataclass import dataclass
+from taskbound.core.decision.hold import ActHistory, HoldBook, HoldPlaces, Narrowed, OpenHold, Waiting
 from taskbound.core.decision.values import (
+    Decision,
     Evaluated,
     Holding,
     Permit,
@@ -43,17 +51,157 @@ from taskbound.core.decision.values import (
     refusal,
 )
 from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.core.quick import quick
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.scope import Exhausted, Paid, pay
-from taskbound.core.task import require_live
+from taskbound.core.target import renewed_until
+from taskbound.core.task import deadline_with, require_live
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from taskbound.core.action import Frame
     from taskbound.core.clock import Instant
     from taskbound.core.decision.values import Basis
     from taskbound.core.errors import TaskboundError
+    from taskbound.core.identity.issuer import Issuer
+    from taskbound.core.revocation import KillSwitch
+    from taskbound.core.scope import Charge
+    from taskbound.core.target import Renewable
+    from taskbound.core.task import TaskHead
+
+
+def why_too_short(proposal: Proposal, tasks: Mapping[str, TaskHead], now: Instant) -> TaskboundError | None:
+    """Why no credential is written down that would live so long; None where one is, or none is asked for."""
+    life = proposal.life
+    if life is None:
+        return None
+    try:
+        end_of(life.asked, life.most, now, deadline_with(proposal.action.task, tasks))
+    except (DeniedError, MalformedError) as error:
+        return error
+    return None
+
+
+def require_renewable(proposal: Proposal, locked: Locked, renewed: Collection[str], now: Instant) -> None:
+    """Go on only where the credential that is named can be renewed, and where none is named.
+
+    Args:
+        proposal: What asks.
+        locked: All that it needs, read under lock.
+        renewed: Ids of what the same commit renews already.
+        now: The instant of the commit.
+
+    Raises:
+        DeniedError: It can't.
+        MalformedError: It can't live so long.
+    """
+    life = proposal.life
+    if life is None or not life.renews:
+        return
+    found = next((one for one in locked.credentials if one.row.id == life.renews), None)
+    if found is not None and life.renews in renewed:
+        found = replace(found, unsettled=True)
+    deadline = deadline_with(proposal.action.task, locked.tasks)
+    renewed_until(found, proposal.action, life, now, deadline)
+
+
+_NO_PLACES: Final = HoldPlaces(holds={}, unaskable={}, room={}, hourly={}, superseded={}, anew={})
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locked:
+    """What the transaction read under lock, for one namespace."""
+
+    switch: KillSwitch
+    tasks: Mapping[str, TaskHead]
+    agents: Mapping[str, int]
+    """Version by name."""
+    tools: Mapping[str, int]
+    """Version by name."""
+    left: Mapping[str, Mapping[str, int]]
+    """By task: what is left of each limit."""
+    priors: Mapping[Presented, PriorAction]
+    """By presentation; a key stands as `Presented(connection=task, request="", key=key)`."""
+    acts: Mapping[tuple[str, str], ActHistory]
+    """By (root task, act key)."""
+    bundle: str
+    doubted: frozenset[tuple[str, str]] = frozenset()
+    """(root task, act key) of acts that were permitted to a holder who is lost."""
+    issuers: tuple[Issuer, ...] = ()
+    """Whose word counts as evidence; read only where a proposal rests on it."""
+    places: HoldPlaces = _NO_PLACES
+    credentials: tuple[Renewable, ...] = ()
+    """Those that are to be renewed."""
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A decision, ready to be written with its record."""
+
+    proposal: Proposal
+    decision: Decision
+    attempt: int
+    charges: tuple[Charge, ...] = ()
+    lifted: OpenHold | None = None
+    """The hold that was lifted, when this is its permit; the action is the held one then."""
+
+
+Answered: TypeAlias = Settled | Stale | Repeated | Waiting | Narrowed
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """One answer for each proposal, in order, and the rows that change with them."""
+
+    answers: tuple[Answered, ...]
+    left: Mapping[tuple[str, str], tuple[int, int]]
+    """By (task, limit): what was left before and after; compare-and-set."""
+    acts: Mapping[tuple[str, str], ActHistory]
+    differed: Mapping[str, str]
+    """Plans of which the rest is over, since a call differed, and how."""
+
+
+def take_paid(paid: Paid, task: str, left: dict[str, dict[str, int]]) -> None:
+    """Take it from what is left, by task and limit."""
+    own = left.setdefault(task, {})
+    for charge in paid.charges:
+        own[charge.limit] -= charge.amount
+    own.update(paid.windows)
+    for above, row, value in paid.above:
+        left[above][row] = value
+
+
+def require_payable(
+    proposals: Sequence[Proposal], left: Mapping[str, Mapping[str, int]], now: Instant
+) -> None:
+    """Go on only where all of these held actions could be paid, one after the other (rules 1 and 2).
+
+    Args:
+        proposals: The steps of a plan, in order.
+        left: By task: what each limit has left, under lock.
+        now: The instant.
+
+    Raises:
+        PlanRefusedError: They can't.
+    """
+    still = {task: dict(limits) for task, limits in left.items()}
+    for number, one in enumerate(proposals, 1):
+        if not isinstance(one.verdict, Holding):
+            continue  # refused by what settles it
+        match pay(one.verdict.covered, still.get(one.action.task, {}), now, still):
+            case Paid() as paid:
+                take_paid(paid, one.action.task, still)
+            case Exhausted(shortfalls=shortfalls):
+                words = "; ".join(each.sentence for each in shortfalls)
+                raise PlanRefusedError(
+                    f"with the steps before it, it asks for more than is left: {words}",
+                    remedy="propose fewer steps, or smaller ones",
+                    where=step_words(number, one.action.tool),
+                )
 
 
 _UNKNOWN_ACT: Final = ActHistory()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from taskbound.core.action.state import ActionState
 from taskbound.core.dataclass import dataclass
 from taskbound.core.quick import quick
-from taskbound.core.truth import NoTruth
+from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
     from taskbound.core.action import Action, PriorAction

@@ -30,31 +30,34 @@ from taskbound.core.policy.bundle import (
     BASE_FILE,
     MAX_BUNDLE,
     MAX_FILES,
+    AuthorActivatesError,
     BadBundleError,
     DamagedBundleError,
+    InForce,
+    MovedInForceError,
+    NotInForceBeforeError,
     PolicyBundle,
+    UnknownBundleError,
     bundle_digest,
     pack,
+    require_activator,
+    require_earlier,
     require_names,
     require_own,
+    require_unmoved,
     text_of,
     unpack,
     whole,
 )
-from taskbound.core.policy.case import PolicyCase, parse_cases, request_of
-from taskbound.core.policy.case_parts import BadCaseError, Expectation, words_of
-from taskbound.core.policy.force import (
-    AuthorActivatesError,
-    InForce,
-    MovedInForceError,
-    NotInForceBeforeError,
-    UnknownBundleError,
-    require_activator,
-    require_earlier,
-    require_unmoved,
+from taskbound.core.policy.case import (
+    BadCaseError,
+    Expectation,
+    PolicyCase,
+    parse_cases,
+    request_of,
+    words_of,
 )
-from taskbound.core.policy.turning import Turn, Turns
-from taskbound.core.policy.within import GrantsFor, conclude_within, grants_for, turns_within
+from taskbound.core.policy.turning import GrantsFor, Turn, Turns, conclude_within, grants_for, turns_within
 
 __all__ = [
     "BASE_FILE",

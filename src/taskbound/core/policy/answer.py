@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
-from taskbound.core.truth import NoTruth
+from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,4 +1,6 @@
-"""Cases: calls that a person wrote down beside the rules, each with what the rules should answer.
+"""Test cases of policies: what is given, what is expected, and how each is read.
+
+Of `case`:
 
 1. A case says who, which tool, which arguments and what is expected; a fact that it does not
    give is that of an ordinary first call that a grant covers, by a tool as it is pinned. A case may say under
@@ -7,6 +9,15 @@
 3. What is expected is compared in full where it says more: lifters, the code, the policies.
 4. Two cases of a file never have the same name.
 5. A case with `operation` is about an operation of our own API (`operation_case`), any other about a call.
+
+Of `operation_case`:
+
+1. A case names the operation, and the principal as `person:NAME`, `agent:NAME` or `service:NAME`; `groups`
+   are those that a person is in.
+2. `about` names what it is about and `above` what stands above that, as `Agent:NAME`. A fact that it does
+   not give is empty, but the name of the agent or tool that it is about.
+3. A member that no such case has refuses. Nothing lifts the refusal of an operation, so that none expects a
+   hold.
 """
 
 from __future__ import annotations
@@ -14,29 +25,291 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.dataclass import dataclass
-from taskbound.core.policy.answer import FACTS, Fact, PolicyRequest
-from taskbound.core.policy.case_parts import (
-    OUTSIDE,
-    BadCaseError,
-    expectation_of,
-    fact_of,
-    object_of,
-    text_of,
-)
-from taskbound.core.policy.operation_case import OperationCase, parse_operation_case
+from taskbound.core.errors import MalformedError
+from taskbound.core.identity.person import PeerProof
+from taskbound.core.identity.proof import Principal, PrincipalKind
+from taskbound.core.policy.answer import FACTS, Fact, FactKind, Forbidden, Held, Permitted, PolicyRequest
+from taskbound.core.policy.operation import OPERATION_FACTS, About, OperationRequest, Resource
+from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.scope import ScopeSyntaxError, parse_scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.policy.answer import PolicyTool
-    from taskbound.core.policy.case_parts import Expectation
+    from taskbound.core.policy.answer import PolicyConclusion, PolicyTool
     from taskbound.core.scope import Scope
 
 
+OUTSIDE: Final = "outside-scope"
+_NAME: Final = 200
+_EXPECTED: Final = frozenset({"permit", "hold", "refuse", "policies"})
+_CODES: Final = ("forbidden", "not-permitted", "policy-erred", "unmapped-argument", OUTSIDE)
+
+
+class BadCaseError(MalformedError):
+    """A case that can't be read as one."""
+
+    code = "bad-case"
+    remedy = "write it as docs/guides/policies.md does"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What a case expects."""
+
+    decision: str
+    """`permit`, `hold` or `refuse`."""
+    lifters: tuple[str, ...] = ()
+    """All lifters of a hold; none means any."""
+    code: str = ""
+    """The code of a refusal; empty means any."""
+    policies: tuple[str, ...] = ()
+    """The policies that decided; none means any."""
+
+    def missed(self, found: PolicyConclusion) -> str:
+        """How a conclusion is not what was expected (rule 3); empty when it is."""
+        decision, more = self._compared(found)
+        if decision != self.decision:
+            return f"it is {words_of(found)}"
+        if self.policies and self.policies != tuple(sorted(found.policies)):
+            return more or f"it was decided by {', '.join(sorted(found.policies)) or 'no policy'}"
+        return more
+
+    def _compared(self, found: PolicyConclusion) -> tuple[str, str]:
+        match found:
+            case Permitted():
+                return "permit", ""
+            case Held(lifters=lifters):
+                same = self.lifters in {(), lifters}
+                return "hold", "" if same else f"it is lifted by {', '.join(lifters)}"
+            case Forbidden(code=code):
+                return "refuse", "" if self.code in {"", code} else f"its code is {code}"
+
+
+def words_of(found: PolicyConclusion) -> str:
+    """A conclusion in words."""
+    match found:
+        case Permitted(policies=policies):
+            return f"permit ({', '.join(policies)})"
+        case Held(policies=policies, lifters=lifters):
+            return f"hold, lifted by {', '.join(lifters)} ({', '.join(policies)})"
+        case Forbidden(code=code, policies=policies, details=details):
+            more = "; ".join(details)
+            named = f" ({', '.join(policies)})" if policies else ""
+            return f"refuse, {code}{named}{f': {more}' if more else ''}"
+
+
+def expectation_of(value: JsonValue, where: str) -> Expectation:
+    """What a case expects.
+
+    Raises:
+        BadCaseError: It is none of what can be.
+    """
+    told: dict[str, JsonValue] = (
+        {value: None} if isinstance(value, str) else object_of(value, where, _EXPECTED)
+    )
+    decisions = [name for name in ("permit", "hold", "refuse") if name in told]
+    if len(decisions) != 1:
+        raise BadCaseError("a case expects one of `permit`, `hold` and `refuse`", where=where)
+    decision, more = decisions[0], told[decisions[0]]
+    place = f"{where}.{decision}"
+    if decision == "refuse" and more is not None and more not in _CODES:
+        raise BadCaseError(f"a call is refused with one of {', '.join(_CODES)}", where=place)
+    if decision == "permit" and more is not None:
+        raise BadCaseError("a permit has no more to say; name its policies in `policies`", where=place)
+    return Expectation(
+        decision=decision,
+        lifters=texts_of(more, place) if decision == "hold" and more is not None else (),
+        code=str(more) if decision == "refuse" and more is not None else "",
+        policies=texts_of(told["policies"], f"{where}.policies") if "policies" in told else (),
+    )
+
+
+def fact_of(name: str, value: JsonValue, where: str, facts: Mapping[str, FactKind]) -> Fact:
+    """The fact of this name that a case gives.
+
+    Raises:
+        BadCaseError: There is no such fact, or it is of another kind.
+    """
+    kind = facts.get(name)
+    place = f"{where}.{name}" if "." not in name else f'{where}["{name}"]'
+    if kind is None:
+        raise BadCaseError(f"no fact is named `{name}`", where=place, remedy=f"use one of {', '.join(facts)}")
+    match kind, value:
+        case FactKind.TRUTH, bool():
+            return value
+        case FactKind.NUMBER, int() if not isinstance(value, bool):
+            return value
+        case ((FactKind.TEXT | FactKind.PERSON), str()):
+            return value
+        case ((FactKind.TEXTS | FactKind.PERSONS), list()):
+            return texts_of(value, place)
+        case _:
+            raise BadCaseError(f"`{name}` is not {_KINDS[kind]}", where=place)
+
+
+_KINDS: Final[Mapping[FactKind, str]] = {
+    FactKind.TRUTH: "true or false",
+    FactKind.NUMBER: "a whole number",
+    FactKind.TEXT: "a text",
+    FactKind.PERSON: "a text",
+    FactKind.TEXTS: "a list of texts",
+    FactKind.PERSONS: "a list of texts",
+}
+
+
+def object_of(value: JsonValue, where: str, members: frozenset[str]) -> dict[str, JsonValue]:
+    """An object with no other members than these; any other refuses, so that no misspelt one is overlooked.
+
+    Raises:
+        BadCaseError: It is none.
+    """
+    if not isinstance(value, dict):
+        raise BadCaseError("an object belongs here", where=where)
+    for name in value:
+        if name not in members:
+            place = f"{where}.{name}" if where else name
+            raise BadCaseError(
+                f"nothing here is named `{name}`", where=place, remedy=f"use {', '.join(sorted(members))}"
+            )
+    return value
+
+
+def text_of(value: JsonValue, where: str) -> str:
+    """A text that can be shown.
+
+    Raises:
+        BadCaseError: It is none.
+    """
+    if not isinstance(value, str) or not value or len(value) > _NAME or not value.isprintable():
+        raise BadCaseError(f"a text of 1 to {_NAME} characters that can be shown belongs here", where=where)
+    return value
+
+
+def texts_of(value: JsonValue, where: str) -> tuple[str, ...]:
+    """A list of such texts, each once and in order.
+
+    Raises:
+        BadCaseError: It is none.
+    """
+    if not isinstance(value, list) or not value:
+        if value == []:
+            return ()
+        raise BadCaseError("a list of texts belongs here", where=where)
+    return tuple(sorted({text_of(one, f"{where}[{number}]") for number, one in enumerate(value)}))
+
+
+_MEMBERS: Final = frozenset(
+    {"name", "namespace", "operation", "principal", "groups", "about", "above", "facts", "expect"}
+)
+_NAMED: Final = {About.AGENT: "agent", About.TOOL: "tool"}
+_OPERATION_CASE_KINDS: Final = {one.value.lower(): one for one in PrincipalKind}
+_ABOUTS: Final = {one.value: one for one in About}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationCase:
+    """One case."""
+
+    name: str
+    request: OperationRequest
+    """What the rules are asked."""
+    expect: Expectation
+    where: str
+    """Its place in the file."""
+
+
+def empty_fact(kind: FactKind) -> Fact:
+    """The fact of something that does not exist, or was not said."""
+    match kind:
+        case FactKind.TRUTH:
+            return False
+        case FactKind.NUMBER:
+            return 0
+        case FactKind.TEXTS | FactKind.PERSONS:
+            return ()
+        case FactKind.TEXT | FactKind.PERSON:
+            return ""
+
+
+def parse_operation_case(value: JsonValue, where: str) -> OperationCase:
+    """The case that a member of a file's list is.
+
+    Raises:
+        BadCaseError: It is none; `where` is the place in it.
+    """
+    told = object_of(value, where, _MEMBERS)  # 3
+    for name in ("name", "principal", "expect"):
+        if name not in told:
+            raise BadCaseError(f"a case about an operation has `{name}`", where=where)
+    name = text_of(told["operation"], f"{where}.operation")
+    operation = OPERATIONS.get(name)
+    if operation is None:
+        raise BadCaseError(
+            f"no operation is named `{name}`",
+            where=f"{where}.operation",
+            remedy="name one of docs/reference/operations.md",
+        )
+    about = text_of(told["about"], f"{where}.about") if "about" in told else ""
+    kinds = {one: OPERATION_FACTS[one] for one in operation.facts}
+    facts: dict[str, Fact] = {one: empty_fact(kind) for one, kind in kinds.items()}
+    facts |= {_NAMED[operation.about]: about} if operation.about in _NAMED else {}  # 2
+    given = told.get("facts", {})
+    if not isinstance(given, dict):
+        raise BadCaseError("`facts` is an object", where=f"{where}.facts")
+    facts |= {one: fact_of(one, fact, f"{where}.facts", kinds) for one, fact in given.items()}
+    expect = expectation_of(told["expect"], f"{where}.expect")
+    if expect.decision == "hold":
+        raise BadCaseError(
+            "no operation is held", where=f"{where}.expect", remedy="expect `permit` or `refuse`"
+        )
+    return OperationCase(
+        name=text_of(told["name"], f"{where}.name"),
+        request=OperationRequest(
+            principal=_principal(told, where),
+            groups=texts_of(told.get("groups", []), f"{where}.groups"),
+            operation=operation,
+            resource=Resource(about=operation.about, name=about, above=_above(told.get("above", []), where)),
+            facts=facts,
+        ),
+        expect=expect,
+        where=where,
+    )
+
+
+def _principal(told: dict[str, JsonValue], where: str) -> Principal:
+    kind, _, name = text_of(told["principal"], f"{where}.principal").partition(":")
+    if kind not in _OPERATION_CASE_KINDS or not name:
+        raise BadCaseError(
+            "a principal is `person:NAME`, `agent:NAME` or `service:NAME`", where=f"{where}.principal"
+        )
+    return Principal(
+        kind=_OPERATION_CASE_KINDS[kind],
+        namespace=text_of(told.get("namespace", "default"), f"{where}.namespace"),
+        name=name,
+        proof=PeerProof(uid=0, pid=0, started=0),
+    )
+
+
+def _above(value: JsonValue, where: str) -> tuple[tuple[About, str], ...]:
+    found: list[tuple[About, str]] = []
+    for one in texts_of(value, f"{where}.above"):
+        kind, _, name = one.partition(":")
+        if kind not in _ABOUTS or not name:
+            raise BadCaseError(
+                f"`{one}` is nothing that stands above",
+                where=f"{where}.above",
+                remedy="write `Agent:NAME` or the like",
+            )
+        found.append((_ABOUTS[kind], name))
+    return tuple(found)
+
+
 _MOST: Final = 10_000
-_MEMBERS: Final = frozenset({"name", "namespace", "agent", "tool", "arguments", "facts", "scope", "expect"})
+_CASE_MEMBERS: Final = frozenset(
+    {"name", "namespace", "agent", "tool", "arguments", "facts", "scope", "expect"}
+)
 _ORDINARY: Final[Mapping[str, Fact]] = {
     "attempt": 1,
     "changed": (),
@@ -135,7 +408,7 @@ def parse_cases(value: JsonValue) -> tuple[PolicyCase | OperationCase, ...]:
 
 
 def _case(value: JsonValue, where: str) -> PolicyCase:
-    told = object_of(value, where, _MEMBERS)
+    told = object_of(value, where, _CASE_MEMBERS)
     for name in ("name", "agent", "tool", "expect"):
         if name not in told:
             raise BadCaseError(f"a case has `{name}`", where=where)

@@ -1,4 +1,6 @@
-"""Operations of our own API as policies see them: who asks for what, about what, and with which facts.
+"""Operations of our own API as policies see them, with their facts and step-up.
+
+Of `operation`:
 
 1. An operation is no action: it stands in a table (`core.policy.operations`), and what is not there is
    refused.
@@ -11,28 +13,230 @@
    rule of an organization bars its own way back. Releasing what is stopped is no such way.
 6. Where what is in force is damaged, the rules that come with Taskbound alone say who may read, end and go
    back; all else refuses.
+
+Of `step_up`:
+
+1. `ACR` is how the person signed in, in their issuer's words, compared whole; `SECONDS` how long ago at most.
+   One of the two may be left out, and says nothing then.
+2. A sign-in that nobody knows of meets nothing, and neither does one that is said to be still to come.
+3. Each that is asked for is to be met. What is told of those that are not: all ways, and the shortest time.
+4. About an operation it is who asks for it that has to have signed in so; about a call, whoever says yes to
+   it (`approval.quorum`), when they say so.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import field, replace
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from taskbound.core.clock import seconds
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError
-from taskbound.core.policy.answer import Fact, Forbidden, Held, Permitted, conclude
-from taskbound.core.policy.operation_facts import FOUND, About
-from taskbound.core.policy.step_up import StepUp, parse_step_up, unmet
-from taskbound.core.truth import NoTruth
+from taskbound.core.policy.answer import Fact, FactKind, Forbidden, Held, Permitted, conclude
+from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from taskbound.core.clock import Instant
     from taskbound.core.identity.proof import Principal
     from taskbound.core.policy.answer import PolicyAnswer
-    from taskbound.core.policy.step_up import SignIn
+
+
+class About(Enum):
+    """What an operation is about; the values are entity types of policies."""
+
+    NAMESPACE = "Namespace"
+    AGENT = "Agent"
+    AMENDMENT = "Amendment"
+    APPROVAL = "Approval"
+    BUNDLE = "Bundle"
+    CALL = "Call"
+    CLIENT = "Client"
+    GROUP = "Group"
+    ISSUER = "Issuer"
+    PERSON = "Person"
+    PERSON_KEY = "PersonKey"
+    PLAN = "Plan"
+    SERVER = "Server"
+    SERVICE = "Service"
+    TASK = "Task"
+    TEMPLATE = "Template"
+    TOOL = "Tool"
+
+
+_OF_TASK: Final = ("agent", "approvers", "owner", "requester")
+
+FOUND: Final[Mapping[About, tuple[str, ...]]] = MappingProxyType(
+    {
+        About.NAMESPACE: (),
+        About.AGENT: ("agent", "approvers", "owner"),
+        About.AMENDMENT: _OF_TASK,
+        About.APPROVAL: (*_OF_TASK, "tool"),
+        About.BUNDLE: ("author",),
+        About.CALL: (*_OF_TASK, "tool"),
+        About.CLIENT: (),
+        About.GROUP: (),
+        About.ISSUER: (),
+        About.PERSON: (),
+        About.PERSON_KEY: ("person",),
+        About.PLAN: _OF_TASK,
+        About.SERVER: (),
+        About.SERVICE: ("owner",),
+        About.TASK: (*_OF_TASK, "purpose"),
+        About.TEMPLATE: (),
+        About.TOOL: ("owner", "server", "tool"),
+    }
+)
+"""The facts that are looked up for what an operation is about."""
+
+ABOVE: Final[Mapping[About, tuple[About, ...]]] = MappingProxyType(
+    dict.fromkeys(About, ())
+    | {
+        About.AMENDMENT: (About.AGENT, About.TASK),
+        About.APPROVAL: (About.AGENT, About.SERVER, About.TASK, About.TOOL),
+        About.CALL: (About.AGENT, About.SERVER, About.TASK, About.TOOL),
+        About.PERSON: (About.GROUP,),
+        About.PERSON_KEY: (About.GROUP, About.PERSON),
+        About.PLAN: (About.AGENT, About.SERVER, About.TASK, About.TOOL),
+        About.TASK: (About.AGENT,),
+        About.TOOL: (About.SERVER,),
+    }
+)
+"""What can stand above what an operation is about."""
+
+OPERATION_FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
+    {
+        "action": FactKind.TEXT,
+        "after": FactKind.NUMBER,
+        "agent": FactKind.TEXT,
+        "agents": FactKind.TEXTS,
+        "anew": FactKind.TRUTH,
+        "answer": FactKind.TEXT,
+        "approvers": FactKind.PERSONS,
+        "author": FactKind.PERSON,
+        "client": FactKind.TEXT,
+        "decision": FactKind.TEXT,
+        "demo": FactKind.TRUTH,
+        "deny": FactKind.TRUTH,
+        "digest": FactKind.TEXT,
+        "evidence": FactKind.TEXTS,
+        "hourly": FactKind.NUMBER,
+        "hours": FactKind.NUMBER,
+        "how": FactKind.TEXT,
+        "index": FactKind.NUMBER,
+        "issuer": FactKind.TEXT,
+        "last": FactKind.NUMBER,
+        "learning": FactKind.TRUTH,
+        "level": FactKind.TEXT,
+        "limit": FactKind.NUMBER,
+        "linked": FactKind.TRUTH,
+        "member": FactKind.TRUTH,
+        "new_approvers": FactKind.PERSONS,
+        "new_owner": FactKind.PERSON,
+        "of_task": FactKind.TEXT,
+        "open": FactKind.NUMBER,
+        "other": FactKind.PERSON,
+        "outcome": FactKind.TEXT,
+        "owner": FactKind.PERSON,
+        "person": FactKind.PERSON,
+        "proof_kind": FactKind.TEXT,
+        "purpose": FactKind.TEXT,
+        "relax": FactKind.TRUTH,
+        "requester": FactKind.PERSON,
+        "seconds": FactKind.NUMBER,
+        "server": FactKind.TEXT,
+        "slot": FactKind.TEXT,
+        "speed": FactKind.NUMBER,
+        "start": FactKind.NUMBER,
+        "state": FactKind.TEXT,
+        "states": FactKind.TEXTS,
+        "step": FactKind.TEXT,
+        "stopped": FactKind.TRUTH,
+        "tasks": FactKind.TEXTS,
+        "template": FactKind.TEXT,
+        "to_agent": FactKind.TEXT,
+        "tool": FactKind.TEXT,
+        "uid": FactKind.NUMBER,
+        "word": FactKind.TEXT,
+    }
+)
+"""Every fact of an operation, by name. `proof_kind` is what kind of proof the principal was known by."""
+
+
+STEP_UP: Final = "step-up:(?:[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127})?(?:@[1-9][0-9]{0,5})?(?<!:)"
+"""What such a lifter looks like."""
+_LIFTER: Final = re.compile(STEP_UP, re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepUp:
+    """How a person has to have signed in."""
+
+    acr: str
+    """Empty for any way."""
+    within: int
+    """Seconds; 0 for any time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """How a person signed in, and when."""
+
+    acr: str
+    at: Instant
+
+
+class StepUpError(DeniedError):
+    """The person has to sign in anew for this, or otherwise than they did."""
+
+    code = "step-up"
+    remedy = "sign in as it says, and ask again with the token that you get by that"
+
+    def __init__(self, message: str, *, steps: Sequence[StepUp], where: str = "", remedy: str = "") -> None:
+        """Say so, and how (rule 3)."""
+        super().__init__(f"{message}: signed in {asked_words(steps)}", where=where, remedy=remedy)
+        acr, within = _asked(steps)
+        self.acr = acr
+        """The ways to sign in, by a space between two; empty for any."""
+        self.within = within
+        """How long ago at most, seconds; 0 for any time."""
+
+
+def asked_words(steps: Sequence[StepUp]) -> str:
+    """How somebody is to have signed in, in words (rule 3)."""
+    acr, within = _asked(steps)
+    how = [f"as `{acr}`"] if acr else []
+    how += [f"at most {within} seconds ago"] if within else []
+    return ", ".join(how)
+
+
+def _asked(steps: Sequence[StepUp]) -> tuple[str, int]:
+    acr = " ".join(dict.fromkeys(one.acr for one in steps if one.acr))
+    return acr, min((one.within for one in steps if one.within), default=0)
+
+
+def parse_step_up(lifter: str) -> StepUp | None:
+    """What a lifter asks of a sign-in (rule 1); None where it asks for something else."""
+    if _LIFTER.fullmatch(lifter) is None:
+        return None
+    acr, _, within = lifter.removeprefix("step-up:").partition("@")
+    return StepUp(acr=acr, within=int(within or "0"))
+
+
+def unmet(steps: Sequence[StepUp], signed: SignIn | None, now: Instant) -> tuple[StepUp, ...]:
+    """Those that a sign-in does not meet now (rules 2 and 3)."""
+    if signed is None:
+        return tuple(steps)
+    age = now - signed.at
+    return tuple(
+        one
+        for one in steps
+        if one.acr not in {"", signed.acr} or (one.within and not 0 <= age <= seconds(one.within))
+    )
 
 
 ALL_OPERATIONS: Final = "operation"

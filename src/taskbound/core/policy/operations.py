@@ -14,8 +14,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.policy.operation import Operation, Right
-from taskbound.core.policy.operation_facts import About
+from taskbound.core.policy.operation import About, Operation, Right
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from taskbound.core.scope.charge import Charge, Covered, Exhausted, Paid, Payer, Shortfall, pay
-from taskbound.core.scope.cover import cover
-from taskbound.core.scope.describe import describe
-from taskbound.core.scope.errors import ScopeSyntaxError
+from taskbound.core.scope.cover import Miss, Missed, cover
 from taskbound.core.scope.grant import (
     Grant,
     InForce,
@@ -13,15 +10,16 @@ from taskbound.core.scope.grant import (
     Scope,
     Step,
     counted_limits,
+    describe,
     initial_limits,
     map_grants,
+    parse_scope,
     scope_ahead,
     tools_of,
 )
-from taskbound.core.scope.limits import Rate, Total
-from taskbound.core.scope.miss import Miss, Missed
-from taskbound.core.scope.parse import parse_scope
+from taskbound.core.scope.limits import Charge, Covered, Exhausted, Paid, Payer, Rate, Shortfall, Total, pay
 from taskbound.core.scope.path import ArgumentPath
+from taskbound.core.scope.show import ScopeSyntaxError
 
 __all__ = [
     "ArgumentPath",

@@ -1,10 +1,26 @@
-r"""An argument path: which part of an action's arguments a constraint speaks about.
+r"""Paths of arguments in a grant, as a tree, and the values found there.
+
+Of `path`:
 
 1. A path is a name, ``name.name`` into an object, and ``[*]`` for each item of a list:
    ``files[*].path``. There are no indexes: an item is never named by its place.
 2. A name that holds ``. [ ] * " \``, a control or a slash in front is written in double quotes
    with JSON's escapes: ``"a.b".c``. A path has one text: quotes that need not be there are dropped.
 3. A path has at most 16 steps and 256 characters, and no empty name.
+
+Of `tree`:
+
+1. A value meets a place when it meets the constraint that stands there and everything that
+   stands below: both must hold.
+2. *Closed world at every level that a path enters*: a member that nothing mentions is absent or
+   holds the pinned schema's default at that place (``properties.x.properties.y.default``, through
+   ``items`` for a list). ``others: "any"`` opens every level; a path with a constraint of
+   its own speaks for everything below it, and so opens what is below.
+3. A member that something constrains is present unless it is optional. An object that is only
+   entered is optional when it is named so, or when all that stands below it is.
+4. ``[*]`` is met by a list each of whose items meets what stands below; an empty list meets it.
+5. Only ``properties``, ``items`` and ``default`` of a schema are read; where it says more about
+   items by their place, there are no defaults below.
 """
 
 from __future__ import annotations
@@ -12,16 +28,23 @@ from __future__ import annotations
 import re
 from dataclasses import field
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_document
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
-from taskbound.core.scope.show import bare, is_secret_name, quote
+from taskbound.core.scope.show import ScopeSyntaxError, bare, is_secret_name, kind_of, quote
+from taskbound.core.scope.values import MET, Met, Unmet, Verdict, same
 
 if TYPE_CHECKING:
-    from taskbound.core.scope.place import Place
+    from collections.abc import Collection, Mapping, Sequence
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.scope.constraints.constraint import Constraint
+
+    Schema = Mapping[str, JsonValue] | None
 
 
 MAX_STEPS: Final = 16
@@ -150,3 +173,233 @@ def _fault(text: str, at: int) -> str:
         f'is no path at character {at + 1}: a name that holds . [ ] * " \\, a control, or / in front '
         'stands in double quotes, and names are joined by a dot, as in `files[*]."a.b"`'
     )
+
+
+MISSING: Final = Unmet(code="argument-missing", reason="is missing")
+UNMENTIONED: Final = Unmet(code="argument-unmentioned", reason="is not mentioned by the grant")
+NOT_A_LIST: Final = Unmet(code="not-a-list", reason="is not a list")
+NOT_AN_OBJECT: Final = Unmet(code="not-an-object", reason="is not an object")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A place that a path of the grant enters."""
+
+    path: ArgumentPath
+    """The path up to here; that of the arguments themselves is empty."""
+    rule: Constraint | None
+    """What stands at this very path."""
+    required: bool
+    closed: bool
+    """Whether a member that nothing mentions must be absent or at its default."""
+    members: Mapping[str, Node]
+    items: Node | None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether nothing stands below."""
+        return self.items is None and not self.members
+
+
+def compile_tree(
+    arguments: Sequence[tuple[ArgumentPath, Constraint]], optional: frozenset[ArgumentPath], *, closed: bool
+) -> Node:
+    """The tree of these paths; the root stands for the arguments themselves."""
+    rules = {path.steps: rule for path, rule in arguments}
+    return _node((), list(rules), rules, frozenset(path.steps for path in optional), closed=closed)
+
+
+def _node(
+    steps: tuple[Step, ...],
+    below: list[tuple[Step, ...]],
+    rules: Mapping[tuple[Step, ...], Constraint],
+    optional: frozenset[tuple[Step, ...]],
+    *,
+    closed: bool,
+) -> Node:
+    rule = rules.get(steps)
+    closed = closed and rule is None  # rule 2
+    groups: dict[Step, list[tuple[Step, ...]]] = {}
+    for path in below:
+        if len(path) > len(steps):
+            groups.setdefault(path[len(steps)], []).append(path)
+    nodes = {
+        step: _node((*steps, step), paths, rules, optional, closed=closed) for step, paths in groups.items()
+    }
+    members = {step: node for step, node in nodes.items() if isinstance(step, str)}
+    items = nodes.get(Items.EACH)
+    asked = rule is not None or items is not None or any(node.required for node in members.values())
+    return Node(
+        path=path_of(steps),
+        rule=rule,
+        required=asked and steps not in optional,  # rule 3
+        closed=closed,
+        members=MappingProxyType(members),
+        items=items,
+    )
+
+
+def meets(node: Node, value: JsonValue, schema: Schema) -> Verdict:
+    """Whether a value meets a place, all that stands below included (rule 1)."""
+    if node.rule is not None:
+        verdict = node.rule.permits(value)
+        if not isinstance(verdict, Met):
+            return verdict
+    if node.items is not None:  # rule 4
+        if not isinstance(value, list):
+            return NOT_A_LIST
+        about = schema_of_items(schema)
+        for item in value:
+            verdict = meets(node.items, item, about)
+            if not isinstance(verdict, Met):
+                return verdict
+        return MET
+    if not node.members:
+        return MET
+    return meets_members(node, value, schema) if isinstance(value, dict) else NOT_AN_OBJECT
+
+
+def meets_members(node: Node, value: Mapping[str, JsonValue], schema: Schema) -> Verdict:
+    """Whether the members of an object meet what stands below a place."""
+    present = 0
+    for name, child in node.members.items():
+        if name in value:
+            present += 1
+            verdict = meets(child, value[name], schema_of_member(schema, name))
+            if not isinstance(verdict, Met):
+                return verdict
+        elif child.required:
+            return MISSING
+    if node.closed and present < len(value):  # rule 2
+        for name, one in value.items():
+            if name not in node.members and not is_default(schema, name, one):
+                return UNMENTIONED
+    return MET
+
+
+def is_default(schema: Schema, name: str, value: JsonValue) -> bool:
+    """Whether the schema of an object gives this member a default, and the value is it."""
+    about = schema_of_member(schema, name)
+    return about is not None and "default" in about and same(about["default"], value)
+
+
+def schema_of_member(schema: Schema, name: str) -> Schema:
+    """What the schema of an object says of a member (rule 5)."""
+    properties = None if schema is None else schema.get("properties")
+    about = properties.get(name) if isinstance(properties, dict) else None
+    return about if isinstance(about, dict) else None
+
+
+def schema_of_items(schema: Schema) -> Schema:
+    """What the schema of a list says of each item (rule 5)."""
+    if schema is None or "prefixItems" in schema:
+        return None
+    about = schema.get("items")
+    return about if isinstance(about, dict) else None
+
+
+def value_at(arguments: Mapping[str, JsonValue], steps: Sequence[Step]) -> JsonValue:
+    """The value at a path without ``[*]``, which the tree has shown to be there.
+
+    Raises:
+        KeyError: It is not there.
+        TypeError: It is inside of what is no object.
+    """
+    found: JsonValue = arguments[str(steps[0])]
+    for step in steps[1:]:
+        if not isinstance(found, dict) or not isinstance(step, str):
+            raise TypeError(step)
+        found = found[step]
+    return found
+
+
+_PLAIN_MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where in the scope something stands, and how many constraints it is inside of."""
+
+    text: str = ""
+    depth: int = 0
+
+    def member(self, name: str) -> Place:
+        """The place of a member of the object that stands here."""
+        if not _PLAIN_MEMBER.fullmatch(name):
+            return Place(text=f"{self.text}[{quote(name)}]", depth=self.depth)
+        return Place(text=f"{self.text}.{name}" if self.text else name, depth=self.depth)
+
+    def item(self, index: int) -> Place:
+        """The place of an item of the list that stands here."""
+        return Place(text=f"{self.text}[{index}]", depth=self.depth)
+
+    def inside(self) -> Place:
+        """This place, counted as one constraint further in."""
+        return Place(text=self.text, depth=self.depth + 1)
+
+    def fault(self, message: str) -> ScopeSyntaxError:
+        """The error to raise: the place, then what is wrong there."""
+        return ScopeSyntaxError(
+            f"`{self.text}` {message}" if self.text else f"the scope {message}", where=self.text
+        )
+
+    def read_object(
+        self, value: JsonValue, *, required: Collection[str] = (), allowed: Collection[str] | None = None
+    ) -> dict[str, JsonValue]:
+        """The object that stands here, with all required members and none that is not allowed.
+
+        Args:
+            value: What stands here.
+            required: Members that must be present.
+            allowed: Members that may be present besides; ``None`` allows any name.
+
+        Raises:
+            ScopeSyntaxError: It is not an object, or its members are others.
+        """
+        if not isinstance(value, dict):
+            raise self.fault(f"must be an object, not {kind_of(value)}")
+        if allowed is not None:
+            for name in sorted(value):
+                if name not in allowed and name not in required:
+                    known = ", ".join(sorted({*required, *allowed}))
+                    raise self.member(name).fault(f"is not known here; known are {known}")
+        for name in required:
+            if name not in value:
+                raise self.member(name).fault("is missing")
+        return value
+
+    def read_list(self, value: JsonValue, *, most: int) -> list[JsonValue]:
+        """The list that stands here, of at most ``most`` items.
+
+        Raises:
+            ScopeSyntaxError: It is not a list, or it is longer.
+        """
+        if not isinstance(value, list):
+            raise self.fault(f"must be a list, not {kind_of(value)}")
+        if len(value) > most:
+            raise self.fault(f"has {len(value)} items; at most {most} are allowed")
+        return value
+
+    def read_text(self, value: JsonValue) -> str:
+        """The text that stands here; it isn't empty.
+
+        Raises:
+            ScopeSyntaxError: It is not a text, or it is empty.
+        """
+        if not isinstance(value, str):
+            raise self.fault(f"must be a text, not {kind_of(value)}")
+        if not value:
+            raise self.fault("must not be empty")
+        return value
+
+    def read_integer(self, value: JsonValue, *, least: int, most: int) -> int:
+        """The integer that stands here, from ``least`` to ``most``; ``true`` is not 1.
+
+        Raises:
+            ScopeSyntaxError: It is not an integer, or outside.
+        """
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.fault(f"must be an integer, not {kind_of(value)}")
+        if not least <= value <= most:
+            raise self.fault(f"must be from {least} to {most}, not {value}")
+        return value

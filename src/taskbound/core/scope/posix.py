@@ -26,7 +26,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from taskbound.core.scope.verdict import Unmet
+from taskbound.core.scope.values import Unmet
 
 _PATH_MAX: Final = 4095
 _NAME_MAX: Final = 255

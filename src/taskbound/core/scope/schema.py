@@ -11,13 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import MAX_INTEGER
-from taskbound.core.scope.constraints.form import TEXT
+from taskbound.core.scope.constraints.constraint import TEXT
 from taskbound.core.scope.constraints.registry import CONSTRAINTS
-from taskbound.core.scope.currency import PLACES
-from taskbound.core.scope.grant import Others
-from taskbound.core.scope.limits import MAX_RATES, MAX_SECONDS
-from taskbound.core.scope.number import MAX_EXPONENT
-from taskbound.core.scope.parse import MAX_ARGUMENTS, MAX_GRANTS, MAX_STEPS, MIN_STEPS
+from taskbound.core.scope.grant import MAX_ARGUMENTS, MAX_GRANTS, MAX_STEPS, MIN_STEPS, Others
+from taskbound.core.scope.limits import MAX_RATES, MAX_SECONDS, PLACES
+from taskbound.core.scope.values import MAX_EXPONENT
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue

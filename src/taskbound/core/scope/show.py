@@ -1,4 +1,4 @@
-"""How a value is shown in a sentence: short, escaped, and without secrets.
+"""How a value is shown in a sentence: short, escaped, without secrets.
 
 1. A shown value is one line of JSON, at most 80 characters; what is cut ends in ``…``.
 2. Every character that could hide or move text is a visible escape, and so is the
@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from taskbound.core.action.canonical import number_text
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.text import escape_text
+from taskbound.core.errors import MalformedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,3 +133,10 @@ def _pieces(value: JsonValue, name: str) -> Iterator[str]:
                 yield ("," if index else "") + _escape(key) + ":"
                 yield from _pieces(value[key], key)
             yield "}"
+
+
+class ScopeSyntaxError(MalformedError):
+    """The scope is not written in the language of grants; ``where`` names the place."""
+
+    code: ClassVar[str] = "scope-syntax"
+    remedy: ClassVar[str] = "correct the scope at the place named; docs/reference/scope.md has the language"

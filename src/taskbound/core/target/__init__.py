@@ -13,7 +13,6 @@ from taskbound.core.target.access import (
     StsAccess,
     parse_admin_access,
 )
-from taskbound.core.target.asking import Life, life_of, renewed_by, require_parameters
 from taskbound.core.target.errors import (
     BadAdminAccessError,
     BadKindError,
@@ -21,16 +20,32 @@ from taskbound.core.target.errors import (
     BadTargetError,
     TargetFileError,
 )
-from taskbound.core.target.file import TargetFile, parse_target_file, require_declarable
+from taskbound.core.target.file import (
+    Renewable,
+    TargetFile,
+    parameters_of,
+    parse_target_file,
+    renewed_until,
+    require_declarable,
+)
 from taskbound.core.target.github import GithubKind, GithubPlace
-from taskbound.core.target.kind import LONGEST, RENEWS, SECONDS, CredentialKind, kind_definition
+from taskbound.core.target.kind import (
+    LONGEST,
+    RENEWS,
+    SECONDS,
+    CredentialKind,
+    Life,
+    kind_definition,
+    life_of,
+    renewed_by,
+    require_parameters,
+)
 from taskbound.core.target.oauth import OauthKind, OauthPlace
 from taskbound.core.target.openbao import OpenbaoKind, OpenbaoPlace
 from taskbound.core.target.openssh import OpensshKind, OpensshPlace
 from taskbound.core.target.postgres import PostgresKind, PostgresPlace
+from taskbound.core.target.reading import TargetState
 from taskbound.core.target.redis import RedisKind, RedisNode, RedisPlace
-from taskbound.core.target.renewing import Renewable, parameters_of, renewed_until
-from taskbound.core.target.state import TargetState
 from taskbound.core.target.sts import StsKind, StsPlace
 from taskbound.core.target.systems import (
     GITHUB,

@@ -17,11 +17,11 @@ import re
 from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.text import escape_text
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.target.errors import BadKindError, BadTargetError
-from taskbound.core.target.places import fill, places_in
+from taskbound.core.target.reading import fill, places_in
 from taskbound.core.tool.oauth.client import endpoint
 
 if TYPE_CHECKING:

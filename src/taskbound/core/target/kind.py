@@ -1,4 +1,6 @@
-"""A kind of credential: what people declared that may be minted in a target, and as what it is asked for.
+"""A kind of credential, what may be asked for of it, and the logins that exist beside it.
+
+Of `kind`:
 
 1. It is asked for as an action of the tool `TARGET__credential/KIND`. The tool's definition is ours, made of
    the declaration, and says all that a scope may limit: the parameters, and for how many seconds. Behind what
@@ -10,22 +12,45 @@
    is to live longer. No other is minted then, and nothing but its end changes (`renewing`).
 4. Having a credential is having all that it may do, for as long as it lasts. So the effect is declared, and
    is the worst where nothing is; and asking twice is two credentials.
+
+Of `asking`:
+
+1. All that the definition requires is there, each a text within its bounds, without spaces where it says so,
+   and nothing that it does not know: these texts go to the target as they are.
+2. `seconds` is an integer from 1 to what the kind allows; where it is not there, the definition says it.
+3. A renewal names the credential that it is of by `renews`, where the definition knows that.
+4. A definition that says none of that is no kind's, and nothing is asked for by it.
+
+Of `standing`:
+
+1. What has exactly a name of this installation's is ours, and is left out (`core.credential.pattern_of`).
+   What only begins like one is somebody's, and is listed: a name would else hide it.
+2. What a target doesn't tell is unknown, and never guessed: PostgreSQL keeps neither when a login was made
+   nor when it was used last.
+3. The worst come first: what may do everything, then what reaches beyond data, then the rest; among equals
+   what is known to be oldest, then what nobody knows the age of, by name.
 """
 
 from __future__ import annotations
 
 import re
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.credential.errors import BadCredentialLifeError
 from taskbound.core.dataclass import dataclass
-from taskbound.core.target.errors import BadKindError
+from taskbound.core.target.errors import BadKindError, BadParameterError
 from taskbound.core.target.redis import RedisKind
+from taskbound.core.target.redis_patterns import is_plain
 from taskbound.core.tool.definition import Effect, parse_definition
 from taskbound.core.tool.name import CREDENTIAL, is_reserved, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.clock import Instant
     from taskbound.core.target.systems import Grants
     from taskbound.core.tool.definition import ToolDefinition
 
@@ -124,4 +149,150 @@ def kind_definition(kind: CredentialKind) -> ToolDefinition:
                 "name": CREDENTIAL + kind.name,
             }
         )
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """For how long a credential is asked for, in seconds."""
+
+    asked: int
+    """1 to `most`."""
+    most: int
+    """What its kind allows."""
+    renews: str = ""
+    """The id of the credential that lives so long from now on; empty where a new one is asked for."""
+
+
+def require_parameters(definition: ToolDefinition, arguments: Mapping[str, JsonValue]) -> None:
+    """Go on only with what this kind knows, and all that it requires (rule 1).
+
+    Raises:
+        BadParameterError: One is missing, unknown, no text, too long, or has a space where none may be.
+        BadKindError: The definition is no kind's.
+    """
+    properties = _properties(definition)
+    required = definition.input_schema.get("required")
+    for name in required if isinstance(required, list) else ():
+        if name not in arguments:
+            raise BadParameterError(f"a credential of this kind needs `{shown(str(name))}`")
+    for name, value in arguments.items():
+        if name == SECONDS:
+            continue
+        if name not in properties:
+            raise BadParameterError(f"a credential of this kind has no `{shown(name)}`")
+        least, most = (_bound(properties, name, bound) for bound in ("minLength", "maxLength"))
+        if not isinstance(value, str) or not least <= len(value) <= most:
+            raise BadParameterError(f"`{shown(name)}` is a text of {least} to {most} characters")
+        if _is_to_be_plain(properties, name) and not is_plain(value):
+            raise BadParameterError(f"`{shown(name)}` is a text without spaces and characters of control")
+
+
+def life_of(definition: ToolDefinition, arguments: Mapping[str, JsonValue]) -> Life:
+    """For how long it is asked for (rule 2).
+
+    Raises:
+        BadCredentialLifeError: That is no number of seconds, or more than the kind allows.
+        BadKindError: The definition is no kind's.
+    """
+    properties = _properties(definition)
+    most, default = (_bound(properties, SECONDS, bound) for bound in ("maximum", "default"))
+    asked = arguments.get(SECONDS, default)
+    if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= most:
+        raise BadCredentialLifeError(f"`{SECONDS}` is a whole number from 1 to {most}")
+    return Life(asked=asked, most=most, renews=renewed_by(definition, arguments))
+
+
+def renewed_by(definition: ToolDefinition, arguments: Mapping[str, JsonValue]) -> str:
+    """The id of the credential that is to be renewed; empty where a new one is asked for (rule 3)."""
+    if RENEWS not in _properties(definition):
+        return ""
+    found = arguments.get(RENEWS)
+    return found if isinstance(found, str) else ""
+
+
+def _properties(definition: ToolDefinition) -> Mapping[str, JsonValue]:
+    found = definition.input_schema.get("properties")
+    return found if isinstance(found, dict) else {}
+
+
+def _is_to_be_plain(properties: Mapping[str, JsonValue], name: str) -> bool:
+    schema = properties.get(name)
+    pattern = schema.get("pattern") if isinstance(schema, dict) else None
+    if pattern not in {None, PLAIN}:
+        raise BadKindError(f"what `{shown(name)}` of this kind of credential may be is not known here")
+    return pattern == PLAIN
+
+
+def _bound(properties: Mapping[str, JsonValue], name: str, bound: str) -> int:
+    """What bounds this parameter (rule 4)."""
+    schema = properties.get(name)
+    found = schema.get(bound) if isinstance(schema, dict) else None
+    if isinstance(found, bool) or not isinstance(found, int):
+        raise BadKindError(f"nothing says what `{shown(name)}` of this kind of credential may be")
+    return found
+
+
+class Whose(Enum):
+    """Who has it, as far as names tell."""
+
+    OTHERS = "others"
+    """Nobody here made it."""
+    ADMIN = "admin"
+    """The broker itself comes with it: this target's admin access."""
+    INSTALLATION = "installation"
+    """Another installation minted it."""
+
+
+class Reach(Enum):
+    """How far its rights go."""
+
+    ALL = "all"
+    """Everything there, or whatever may become what may."""
+    BEYOND = "beyond"
+    """Beyond data: it makes other logins, reads files, passes policies by, or may become what does."""
+    DATA = "data"
+
+
+class Entry(Enum):
+    """What it is let in with."""
+
+    UNKNOWN = "unknown"
+    """The target doesn't show that to this admin access."""
+    ASKED = "asked"
+    """It has to prove who it is."""
+    OPEN = "open"
+    """It may be let in without a password or a key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One login or key that stands in a target."""
+
+    name: str
+    """As the target has it: any text."""
+    what: str
+    """`login` or `key`."""
+    whose: Whose
+    reach: Reach
+    rights: tuple[str, ...]
+    """Short lines of ours; what the target says stands in them between backticks, with visible escapes."""
+    since: Instant | None = None
+    """When it was made; None where the target doesn't tell (rule 2)."""
+    used: Instant | None = None
+    """When it was used last; None where the target doesn't tell."""
+    open: int = 0
+    """How many sessions of it are open now."""
+    ends: Instant | None = None
+    """When it ends by itself; None for never."""
+    entry: Entry = Entry.UNKNOWN
+
+
+_ORDER: Final = tuple(Reach)
+
+
+def worst_first(found: Iterable[Standing]) -> tuple[Standing, ...]:
+    """All of them, sorted (rule 3)."""
+    return tuple(
+        sorted(found, key=lambda one: (_ORDER.index(one.reach), one.since is None, one.since or 0, one.name))
     )

@@ -25,7 +25,7 @@ from base64 import b64decode
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.text import escape_text
 from taskbound.core.dataclass import dataclass
 from taskbound.core.target.errors import BadKindError, BadParameterError, BadTargetError
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.text import escape_text
 from taskbound.core.dataclass import dataclass
 from taskbound.core.target.errors import BadKindError, BadTargetError
 

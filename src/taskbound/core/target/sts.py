@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.text import escape_text
 from taskbound.core.clock import seconds
 from taskbound.core.dataclass import dataclass
 from taskbound.core.target.errors import BadKindError, BadTargetError

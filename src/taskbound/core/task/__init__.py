@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from taskbound.core.task.child import (
+from taskbound.core.task.amendment import (
     Refunds,
     deadline_of,
+    enter_step,
     held,
     refunds,
     require_in_charge,
     require_room,
+    step_name,
 )
 from taskbound.core.task.errors import (
     AmbiguousTaskError,
@@ -46,20 +48,26 @@ from taskbound.core.task.evidence import (
     parse_evidence,
     read_evidence,
 )
-from taskbound.core.task.heartbeat import Heartbeat
-from taskbound.core.task.holds import Holds, parse_holds
-from taskbound.core.task.live import deadline_with, require_going, require_live
-from taskbound.core.task.state import ENDED, TASK_TRANSITIONS, TaskEvent, TaskState, ending
-from taskbound.core.task.step import enter_step, step_name
 from taskbound.core.task.values import (
+    ENDED,
     LIFETIME_LIMIT,
+    TASK_TRANSITIONS,
+    Heartbeat,
+    Holds,
     Task,
+    TaskEvent,
     TaskHead,
+    TaskState,
     Template,
+    deadline_with,
+    ending,
     move_task,
+    parse_holds,
     parse_lifetime,
     parse_purpose,
+    require_going,
     require_learning_lifetime,
+    require_live,
 )
 
 __all__ = [

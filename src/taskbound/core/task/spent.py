@@ -26,9 +26,9 @@ from taskbound.core.action.parse import LIMITS, Limits, parse_object
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.dataclass import dataclass
 from taskbound.core.scope import Grant, parse_scope
-from taskbound.core.scope.algebra.apart import are_apart
+from taskbound.core.scope.algebra.witness import are_apart
 from taskbound.core.scope.grant import counted_limits
-from taskbound.core.scope.number import INT64_MAX, power_of_ten
+from taskbound.core.scope.values import INT64_MAX, power_of_ten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

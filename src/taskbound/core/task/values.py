@@ -1,26 +1,169 @@
-"""What a task is: declared before the agent acts, and ended for good.
+"""A task: its declaration, its states, its heartbeat and its holds.
+
+Of `values`:
 
 For whom it is and until when never changes. What it may do changes by a step (`step`) or
 an amendment (`amendment`), and whether it may by its state: the row's version counts all of
 these, and a decision names the version it read.
+
+Of `live`:
+
+A task is live when it runs, its deadline has not come, and every ancestor is live
+(design 4.3). Paused is not ended.
+
+Of `heartbeat`:
+
+1. A connection that is bound to the task is its heartbeat. A task whose template or order declares one, and
+   that had none for so many seconds, is paused; when it is not resumed within its grace, it ends.
+2. A held action stops this clock and no other: who waits for a person is not gone.
+3. What is waited for is one instant of each task, found by an index. What a clock that was set forward made
+   due at once is looked at after the heartbeats of that moment (law 10): who is there is not paused for it.
+4. After a restart of the daemon a heartbeat is waited for anew; a grace that runs goes on.
+
+Of `holds`:
+
+1. A held action belongs to its call: whoever cancels it, or goes away, takes it back.
+2. A task whose template says so leaves it open until its deadline: people may need longer than an agent
+   stays. The same call resumes it, from any connection of the task's agent. All else ends it as ever.
+
+Of `unclaimed`:
+
+1. What an exchange or a consent begins is unclaimed until its token is signed, or the client is let in to it.
+2. That is a step of less than a second, or of as long as a signer takes. After a minute whoever began it is
+   gone without a word: a task that would run for nobody ends.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.clock import Instant
+from taskbound.core.clock import Instant, seconds
 from taskbound.core.dataclass import dataclass
-from taskbound.core.task.errors import TaskSyntaxError
-from taskbound.core.task.holds import Holds
-from taskbound.core.task.state import TASK_TRANSITIONS, TaskEvent, TaskState
+from taskbound.core.task.errors import (
+    NoTaskError,
+    TaskEndedError,
+    TaskExpiredError,
+    TaskNotStartedError,
+    TaskPausedError,
+    TaskSyntaxError,
+)
+from taskbound.core.transition import Transitions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from taskbound.core.scope import Scope
     from taskbound.core.scope.algebra import Share
     from taskbound.core.task.evidence import Evidence
     from taskbound.core.task.spent import Spent
+
+
+class Holds(Enum):
+    """What becomes of a held action when its call is over, by the word that templates have for it."""
+
+    END_WITH_CALL = "end-with-the-call"
+    OUTLIVE_CALL = "outlive-the-call"
+
+
+_WORDS: Final = {one.value: one for one in Holds}
+
+
+def parse_holds(word: str) -> Holds:
+    """What a template says of its tasks' holds; nothing said is rule 1.
+
+    Raises:
+        TaskSyntaxError: It is no word for it.
+    """
+    if not word:
+        return Holds.END_WITH_CALL
+    try:
+        return _WORDS[word]
+    except KeyError as error:
+        known = " or ".join(f"`{one}`" for one in _WORDS)
+        raise TaskSyntaxError(f"holds can't be `{word}`", where="holds", remedy=f"say {known}") from error
+
+
+class TaskState(Enum):
+    """Where a task stands; the last five are ended."""
+
+    PROPOSED = "proposed"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+ENDED: Final = frozenset(
+    {TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED, TaskState.EXPIRED, TaskState.REVOKED}
+)
+
+
+class TaskEvent(Enum):
+    """What can happen to a task."""
+
+    START = "start"
+    PAUSE = "pause"
+    MISS_HEARTBEAT = "miss-heartbeat"
+    RESUME = "resume"
+    OVERSTAY_GRACE = "overstay-grace"
+    COMPLETE = "complete"
+    FAIL = "fail"
+    CANCEL = "cancel"
+    EXPIRE = "expire"
+    REVOKE = "revoke"
+
+
+_ENDINGS: Final = {
+    TaskEvent.FAIL: TaskState.FAILED,
+    TaskEvent.CANCEL: TaskState.CANCELLED,
+    TaskEvent.EXPIRE: TaskState.EXPIRED,
+    TaskEvent.REVOKE: TaskState.REVOKED,
+}
+_WAYS: Final = {
+    "cancelled": TaskEvent.CANCEL,
+    "completed": TaskEvent.COMPLETE,
+    "failed": TaskEvent.FAIL,
+    "revoked": TaskEvent.REVOKE,
+}
+_P, _R, _Z = TaskState.PROPOSED, TaskState.RUNNING, TaskState.PAUSED
+
+TASK_TRANSITIONS: Final[Transitions[TaskState, TaskEvent]] = Transitions(
+    word="the task",
+    moves={
+        (_P, TaskEvent.START): _R,
+        (_R, TaskEvent.PAUSE): _Z,
+        (_R, TaskEvent.MISS_HEARTBEAT): _Z,
+        (_Z, TaskEvent.RESUME): _R,
+        (_Z, TaskEvent.OVERSTAY_GRACE): TaskState.EXPIRED,
+        **{(state, TaskEvent.COMPLETE): TaskState.COMPLETED for state in (_R, _Z)},
+        **{(state, event): end for state in (_P, _R, _Z) for event, end in _ENDINGS.items()},
+    },
+)
+
+
+def ending(how: str) -> TaskEvent:
+    """The event that ends a task so.
+
+    Raises:
+        TaskSyntaxError: A task can't end like that by anyone's word.
+    """
+    ways = {
+        "completed": TaskEvent.COMPLETE,
+        "failed": TaskEvent.FAIL,
+        "cancelled": TaskEvent.CANCEL,
+        "revoked": TaskEvent.REVOKE,
+    }
+    event = ways.get(how)
+    if event is None:
+        raise TaskSyntaxError(
+            f"a task can't end as `{how}`; it can as {', '.join(sorted(ways))}", where="how"
+        )
+    return event
 
 
 LIFETIME_LIMIT: Final = 30 * 24 * 3600
@@ -166,3 +309,157 @@ def require_learning_lifetime(seconds: int) -> None:
             where="seconds",
             remedy="give at most 14 days with `--for 14d`",
         )
+
+
+_DEPTH_LIMIT: Final = 32
+
+
+def require_live(task: str, heads: Mapping[str, TaskHead], now: Instant) -> None:
+    """Go on only when the task and every ancestor are live (rule 2).
+
+    Args:
+        task: The task's id.
+        heads: By id, the task and all its ancestors.
+        now: When.
+
+    Raises:
+        NoTaskError: It or an ancestor is not known.
+        TaskEndedError: It or an ancestor has ended.
+        TaskExpiredError: A deadline has come.
+        TaskPausedError: It or an ancestor is paused.
+        TaskNotStartedError: It or an ancestor is only proposed.
+    """
+    wanted = task
+    for _ in range(_DEPTH_LIMIT):
+        head = heads.get(wanted)
+        if head is None:
+            raise NoTaskError(f"task `{wanted}` is not known")
+        _require_head(head, now, "the task" if wanted == task else f"its ancestor `{wanted}`")
+        if not head.parent:
+            return
+        wanted = head.parent
+    raise NoTaskError(f"task `{task}` has more than {_DEPTH_LIMIT} ancestors")
+
+
+def deadline_with(task: str, heads: Mapping[str, TaskHead]) -> Instant:
+    """The first deadline of the task and its ancestors: nothing that rests on it lasts longer.
+
+    Raises:
+        NoTaskError: It or an ancestor is not known.
+    """
+    first: Instant | None = None
+    wanted = task
+    for _ in range(_DEPTH_LIMIT):
+        head = heads.get(wanted)
+        if head is None:
+            raise NoTaskError(f"task `{wanted}` is not known")
+        first = head.deadline if first is None else min(first, head.deadline)
+        if not head.parent:
+            return first
+        wanted = head.parent
+    raise NoTaskError(f"task `{task}` has more than {_DEPTH_LIMIT} ancestors")
+
+
+def require_going(task: str, heads: Mapping[str, TaskHead], now: Instant) -> None:
+    """Go on only with a task that may still do something, now or once it is resumed; its ancestors too.
+
+    Args:
+        task: The task's id.
+        heads: By id, the task and all its ancestors.
+        now: When.
+
+    Raises:
+        NoTaskError: It is not known.
+        TaskEndedError: It or an ancestor has ended.
+        TaskExpiredError: A deadline has come.
+    """
+    if task not in heads:
+        raise NoTaskError(f"task `{task}` is not known")
+    for name, head in heads.items():
+        _require_goes_on(head, now, "the task" if name == task else f"its ancestor `{name}`")
+
+
+def _require_goes_on(head: TaskHead, now: Instant, who: str) -> None:
+    if head.state in ENDED:
+        raise TaskEndedError(f"{who} has ended ({head.state.value})")
+    if now >= head.deadline:
+        raise TaskExpiredError(f"{who} has passed its deadline")
+
+
+def _require_head(head: TaskHead, now: Instant, who: str) -> None:
+    _require_goes_on(head, now, who)
+    if head.state is TaskState.PAUSED:
+        raise TaskPausedError(f"{who} is paused")
+    if head.state is TaskState.PROPOSED:
+        raise TaskNotStartedError(f"{who} has not started")
+
+
+LEAST: Final = 5
+"""Seconds: less than a gateway may be gone without its permits being given up."""
+MOST: Final = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """What is waited for of a task."""
+
+    namespace: str
+    task: str
+    due: Instant
+    missed: bool
+    """Whether the heartbeat was missed, so that this is the end of the grace."""
+
+
+def parse_heartbeat(heartbeat: int, grace: int) -> None:
+    """Go on only with a heartbeat and a grace that can be declared; 0 and 0 for none.
+
+    Raises:
+        TaskSyntaxError: One without the other, or a time outside of 5 seconds to a day.
+    """
+    if (heartbeat, grace) == (0, 0):
+        return
+    for name, length in (("heartbeat", heartbeat), ("grace", grace)):
+        if not LEAST <= length <= MOST:
+            raise TaskSyntaxError(
+                f"a {name} is {LEAST} to {MOST} seconds, not {length}",
+                where=name,
+                remedy="give both `--heartbeat` and `--grace`, or none",
+            )
+
+
+def await_heartbeat(task: Task, now: Instant) -> Heartbeat | None:
+    """What is waited for from now on, when somebody was there; None for a task that declares nothing."""
+    if not task.heartbeat:
+        return None
+    due = Instant(now + seconds(task.heartbeat))
+    return Heartbeat(namespace=task.namespace, task=task.id, due=due, missed=False)
+
+
+def await_grace(task: Task, now: Instant) -> Heartbeat:
+    """What is waited for from now on, when nobody was there."""
+    due = Instant(now + seconds(task.grace))
+    return Heartbeat(namespace=task.namespace, task=task.id, due=due, missed=True)
+
+
+def is_young(heartbeat: Heartbeat, task: Task, now: Instant) -> bool:
+    """Whether the last heartbeat is so young that another one need not be written."""
+    return heartbeat.due - now > seconds(task.heartbeat) * 2 // 3
+
+
+WAITS: Final = seconds(60)
+"""How long a task waits to be claimed (rule 2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unclaimed:
+    """A note that nobody has anything of a task yet."""
+
+    namespace: str
+    task: str
+    until: Instant
+    """When it ends, if nobody has claimed it by then."""
+
+
+def leave_unclaimed(task: Task, now: Instant) -> Unclaimed:
+    """The note of a task that begins now."""
+    return Unclaimed(namespace=task.namespace, task=task.id, until=Instant(now + WAITS))

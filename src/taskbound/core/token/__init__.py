@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from taskbound.core.token.claim import Claim, ClaimKind, Use, claim_of, require_first
 from taskbound.core.token.claims import (
     ActionGround,
     Ground,
     PersonGround,
     ServiceGround,
     TaskGround,
+    chain_of,
     claims_digest,
     claims_of,
+    extend_chain,
+    life_of,
+    parse_life,
+    require_as_firm,
+    require_bound,
+    require_meant,
     status_uri,
 )
 from taskbound.core.token.errors import (
@@ -33,21 +39,17 @@ from taskbound.core.token.errors import (
     UnknownTokenKeyError,
     WeakerBindingError,
 )
-from taskbound.core.token.issuing import (
-    chain_of,
-    extend_chain,
-    life_of,
-    parse_life,
-    require_as_firm,
-    require_bound,
-    require_meant,
-)
 from taskbound.core.token.key import (
+    Claim,
+    ClaimKind,
     IssuingKey,
     TokenKeyEvent,
     TokenKeyState,
+    Use,
+    claim_of,
     is_published,
     move_key,
+    require_first,
     require_not_revoked,
     rotation_due,
 )

@@ -7,21 +7,20 @@ from taskbound.core.tool.definition import (
     MAX_DEFINITION,
     MAX_DEFINITIONS,
     MAX_TOOLS,
-    Effect,
-    ToolDefinition,
-    effect_of,
-    parse_definition,
-    parse_definitions,
-    parse_listed,
-)
-from taskbound.core.tool.difference import (
     Comparison,
+    Effect,
     Gone,
     Same,
     SchemaChanged,
     TextChanged,
+    ToolDefinition,
     compare,
     compare_list,
+    effect_of,
+    method_definition,
+    parse_definition,
+    parse_definitions,
+    parse_listed,
 )
 from taskbound.core.tool.errors import (
     BadDefinitionError,
@@ -43,21 +42,23 @@ from taskbound.core.tool.errors import (
     TooManyToolsError,
 )
 from taskbound.core.tool.identity import IDENTITY_VERSION, PinnedFile, ServerIdentity
-from taskbound.core.tool.method import method_definition
 from taskbound.core.tool.name import (
     CREDENTIAL,
     MAX_SERVER_NAME,
     MAX_TOOL_NAME,
+    MAX_URI,
     METHOD_NAMES,
     QUESTION_NAMES,
     RESERVED_NAMES,
     SEPARATOR,
+    UriTemplate,
     credential_kind,
     is_reserved,
     join_tool_name,
     look_of,
     parse_own_name,
     parse_server_name,
+    parse_template,
     parse_tool_name,
     require_distinct,
 )
@@ -68,11 +69,11 @@ from taskbound.core.tool.slot import (
     MIN_SECRET,
     Binding,
     Slot,
+    Source,
     parse_slot,
+    parse_source,
     require_secret,
 )
-from taskbound.core.tool.source import Source, parse_source
-from taskbound.core.tool.template import MAX_URI, UriTemplate, parse_template
 
 __all__ = [
     "ADMIN_SLOT",

@@ -1,4 +1,6 @@
-"""A tool's definition as its server lists it, read once and strictly, and its one digest.
+"""A tool's definition as its server lists it, its digest, and how two differ.
+
+Of `definition`:
 
 Rules:
 
@@ -11,27 +13,64 @@ Rules:
 4. The schema's defaults are those of its top-level properties.
 5. A definition has at most 256 KiB, a server at most 1,000 tools and 3 MiB of them.
 6. In one server's list no two names are equal or look alike (A163), and none is a method's (`method`).
+
+Of `difference`:
+
+Rules:
+
+1. Equal bytes are the same, whatever else.
+2. When only text for people differs (`schema.part`), the text changed: the call may go
+   on, and agents are still shown the pinned text.
+3. Anything else is a changed schema, which refuses: types, enums, defaults, required,
+   names, annotations, output schema, keywords that nobody knows, a list that can't be read.
+4. A pinned tool that the list lacks is gone, and so is a method that the server doesn't declare any more.
+   What is not pinned is nothing yet.
+5. Differences are said in words, escaped, at most 20 of them, none longer than a line.
+
+Of `method`:
+
+1. Each request to a server is an action. One that is no `tools/call` has the tool `SERVER__METHOD`, and its
+   arguments are the request's parameters without `_meta`.
+2. The definitions are written here, not by servers: what a method takes is said by MCP. They are pinned with
+   a server that declares the capability, and from then on treated as any tool's.
+3. What a server is asked for only reads, by what MCP says of it. Whether a server keeps to that nobody knows:
+   the world is open.
+4. A question of a server is an action of the agent's too: it tells that server what a person, or the client's
+   model, says, and that can't be taken back. So it has the worst effect, each time. It is pinned where the
+   person who pins the server says that it may ask so.
 """
 
 from __future__ import annotations
 
 from dataclasses import field
 from enum import Enum
+from functools import cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import Limits, parse_document
 from taskbound.core.dataclass import dataclass
-from taskbound.core.tool.errors import BadDefinitionError, TooManyToolsError
-from taskbound.core.tool.name import is_reserved, join_tool_name, parse_own_name, require_distinct, shown
-from taskbound.core.tool.schema import part
+from taskbound.core.errors import MalformedError
+from taskbound.core.tool.errors import BadDefinitionError, BadToolNameError, TooManyToolsError
+from taskbound.core.tool.name import (
+    METHOD_NAMES,
+    QUESTION_NAMES,
+    is_reserved,
+    join_tool_name,
+    parse_own_name,
+    require_distinct,
+    shown,
+)
+from taskbound.core.tool.schema import part, pointer
+from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.errors import MalformedError
+
+    Schema = dict[str, JsonValue]
 
 
 DEFINITION_VERSION: Final = 1
@@ -203,3 +242,219 @@ def _defaults(schema: JsonValue) -> Mapping[str, JsonValue]:
     return {
         name: one["default"] for name, one in properties.items() if isinstance(one, dict) and "default" in one
     }
+
+
+_TEXT: Final[Schema] = {"type": "string"}
+_TEXTS: Final[Schema] = {"additionalProperties": _TEXT, "type": "object"}
+
+
+def _object(properties: Mapping[str, JsonValue], *required: str) -> Schema:
+    return {
+        "additionalProperties": False,
+        "properties": dict(properties),
+        "required": list(required),
+        "type": "object",
+    }
+
+
+_ANYTHING: Final[Schema] = {"type": "object"}
+_LIST: Final[Schema] = {"type": "array"}
+_NUMBER: Final[Schema] = {"type": "number"}
+
+_METHODS: Final[Mapping[str, tuple[str, Schema]]] = {
+    "completion/complete": (
+        "Proposes values for an argument of a prompt or of a resource template.",
+        _object(
+            {
+                "argument": _object({"name": _TEXT, "value": _TEXT}, "name", "value"),
+                "context": _object({"arguments": _TEXTS}),
+                "ref": _object(
+                    {"name": _TEXT, "type": {"enum": ["ref/prompt", "ref/resource"]}, "uri": _TEXT}, "type"
+                ),
+            },
+            "argument",
+            "ref",
+        ),
+    ),
+    "prompts/get": (
+        "Gives the messages of a prompt.",
+        _object({"arguments": _TEXTS, "name": _TEXT}, "name"),
+    ),
+    "resources/read": ("Gives what stands under a URI.", _object({"uri": _TEXT}, "uri")),
+    "resources/subscribe": ("Tells when what stands under a URI changes.", _object({"uri": _TEXT}, "uri")),
+}
+_QUESTIONS: Final[Mapping[str, tuple[str, Schema]]] = {
+    "elicitation/create": (
+        "The server asks the person: to fill in a form, or to open a URL.",
+        _object(
+            {
+                "elicitationId": _TEXT,
+                "message": _TEXT,
+                "mode": {"default": "form", "enum": ["form", "url"]},
+                "requestedSchema": _ANYTHING,
+                "url": _TEXT,
+            },
+            "message",
+        ),
+    ),
+    "roots/list": ("The server asks for the folders that the client works in.", _object({})),
+    "sampling/createMessage": (
+        "The server asks the client's model.",
+        _object(
+            {
+                "includeContext": {"default": "none", "enum": ["allServers", "none", "thisServer"]},
+                "maxTokens": _NUMBER,
+                "messages": _LIST,
+                "metadata": _ANYTHING,
+                "modelPreferences": _ANYTHING,
+                "stopSequences": _LIST,
+                "systemPrompt": _TEXT,
+                "temperature": _NUMBER,
+                "toolChoice": _ANYTHING,
+                "tools": _LIST,
+            },
+            "maxTokens",
+            "messages",
+        ),
+    ),
+}
+
+
+@cache
+def method_definition(name: str) -> ToolDefinition:
+    """The definition of a method, under its own name.
+
+    Raises:
+        BadToolNameError: There is no such method (`name.RESERVED_NAMES`).
+    """
+    hints: dict[str, JsonValue] = {"idempotentHint": True, "readOnlyHint": True}
+    if name in _QUESTIONS:
+        description, schema = _QUESTIONS[name]
+        hints = {"idempotentHint": False, "openWorldHint": True}  # 4
+    elif name in _METHODS:
+        description, schema = _METHODS[name]
+    else:
+        raise BadToolNameError(f"`{shown(name)}` is nothing that a server is asked for beside its tools")
+    return parse_definition(
+        canonical(
+            {
+                "annotations": hints,
+                "description": description,
+                "inputSchema": schema,
+                "name": name,
+            }
+        )
+    )
+
+
+_MOST: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Same(NoTruth):
+    """The definition is the pinned one, byte for byte."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextChanged(NoTruth):
+    """Only text for people differs; the pinned text goes on being served."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaChanged(NoTruth):
+    """What the tool means differs, or can't be read; calls refuse."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone(NoTruth):
+    """The server lists no such tool; calls refuse."""
+
+
+Comparison: TypeAlias = Same | TextChanged | SchemaChanged | Gone
+
+
+def compare(pinned: ToolDefinition, seen: ToolDefinition | None) -> Comparison:
+    """What the definition that was seen is to the pinned one.
+
+    Args:
+        pinned: The definition that a person accepted.
+        seen: The one of the same name in the server's list, or none.
+    """
+    if seen is None:
+        return Gone()
+    if seen.canonical == pinned.canonical:
+        return Same()
+    before, texts_before = part(pinned.value)
+    after, texts_after = part(seen.value)
+    meaning = tuple(_differences(before, after, ""))
+    if meaning or canonical(before) != canonical(after):
+        return SchemaChanged(words=_few(meaning) or ("the definition differs",))
+    words = _few(tuple(_text_differences(texts_before, texts_after)))
+    return TextChanged(words=words)
+
+
+def compare_list(
+    pinned: Sequence[ToolDefinition], raws: Sequence[bytes], *, server: str, methods: Sequence[str] = ()
+) -> Mapping[str, Comparison]:
+    """What a server's list is to its pinned tools, by the tool's own name; it never raises.
+
+    A list that can't be read as a whole (rule 3) changes every pinned tool: which of two
+    tools of one name a call would reach, nobody knows.
+
+    Args:
+        pinned: The server's pinned definitions.
+        raws: Each tool object as the server lists it now.
+        server: The server's name.
+        methods: What it says that it can be asked for beside its tools.
+    """
+    try:
+        seen = {one.name: one for one in parse_definitions(raws, server=server)}
+        seen |= {one: method_definition(one) for one in methods if one in METHOD_NAMES}
+        # What it may ask is a person's word at the pin; no server takes it back or adds to it.
+        seen |= {one: method_definition(one) for one in QUESTION_NAMES}
+    except MalformedError as error:
+        words = (f"the server's list can't be read: {error.message}",)
+        return {one.name: SchemaChanged(words=words) for one in pinned}
+    return {one.name: compare(one, seen.get(one.name)) for one in pinned}
+
+
+def _differences(before: JsonValue, after: JsonValue, place: str) -> Iterator[str]:
+    """Each difference in one sentence, the outermost place at which it shows."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in sorted(before.keys() | after.keys()):
+            at = pointer(place, key)
+            if key not in after:
+                yield f"`{shown(at)}` was {_value(before[key])} and is gone"
+            elif key not in before:
+                yield f"`{shown(at)}` is new: {_value(after[key])}"
+            else:
+                yield from _differences(before[key], after[key], at)
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for number, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from _differences(old, new, pointer(place, str(number)))
+    elif canonical(before) != canonical(after):
+        yield f"`{shown(place)}` was {_value(before)} and is {_value(after)}"
+
+
+def _text_differences(before: Mapping[str, JsonValue], after: Mapping[str, JsonValue]) -> Iterator[str]:
+    for place in sorted(before.keys() | after.keys()):
+        if place not in after:
+            yield f"the text at `{shown(place)}` is gone"
+        elif place not in before:
+            yield f"there is new text at `{shown(place)}`: {_value(after[place])}"
+        elif canonical(before[place]) != canonical(after[place]):
+            yield f"the text at `{shown(place)}` is now {_value(after[place])}"
+
+
+def _value(value: JsonValue) -> str:
+    return f"`{shown(canonical(value).decode())}`"
+
+
+def _few(words: tuple[str, ...]) -> tuple[str, ...]:
+    if len(words) <= _MOST:
+        return words
+    return (*words[:_MOST], f"and {len(words) - _MOST} more")

@@ -1,4 +1,6 @@
-"""The one shape of a tool's name, ``server__tool``, which splits in exactly one way.
+"""Names of tools and URIs, and their bounds.
+
+Of `name`:
 
 1. The whole name has at most 128 characters, all of them ASCII (MCP, Tools, Tool Names).
 2. *server* is `[a-z0-9][a-z0-9-]*`, at most 32 characters. It holds no `_`, so the first
@@ -9,16 +11,45 @@
    what a target mints (`core.target`). Each holds a `/`, so no server can call a tool of its own so.
 4. In one list no two names are equal, and no two differ only in what is not told apart:
    case, `_` `-` `.` `/` (clients rewrite them), 0 and O, 1, I and l, rn and m.
+
+Of `percent`:
+
+1. What is unreserved there stands as it is; every other byte is `%` and two capital hexadecimal digits.
+2. Read, a `%` that begins no such triple is refused, and so is what is no UTF-8.
+
+Of `template`:
+
+1. An expression without an operator stands for any characters but `/`, `?` and `#`; one with an operator for
+   any at all. What the values may be is the server's to say: a template that matches is a claim and no right.
+2. A template has at most 16 expressions and 2,048 characters; braces that don't pair make it none.
+3. Matching takes time in proportion to the URI, whatever the template: it keeps places, goes back to none.
+
+Of `limits`:
+
+Rules:
+
+1. `cpu` is seconds of processor time over its whole life, `files` how many files may be open, `memory` bytes
+   of data, `processes` how many its account may have, `size` bytes of one file that is written. Each is of
+   one process and handed down to those that it starts, but for `processes`.
+2. Each is declared once, in the order of the names. `none` is kept as 0: the server is to have no such limit,
+   also where servers have one by default. What is not declared is as it is by default.
+3. Bytes are written with `KiB`, `MiB` or `GiB` or as they are, everything else as a whole number. A limit
+   that no program could start under is none.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.text import escape_text
+from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.errors import (
+    BadLimitError,
     BadServerNameError,
+    BadTemplateError,
     BadToolNameError,
     DuplicateToolError,
     ForeignCharacterError,
@@ -26,7 +57,7 @@ from taskbound.core.tool.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 MAX_TOOL_NAME: Final = 128
@@ -153,3 +184,178 @@ def _require_ascii(text: str) -> None:
         return
     odd = next(letter for letter in text if not letter.isascii())
     raise ForeignCharacterError(f"the name `{shown(text)}` holds the character U+{ord(odd):04X}")
+
+
+_OPEN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_TRIPLE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+
+
+def encoded(text: str) -> str:
+    """The text as it stands in a URL (rule 1).
+
+    Raises:
+        UnicodeEncodeError: It holds half a surrogate pair.
+    """
+    return "".join(chr(one) if one in _OPEN else f"%{one:02X}" for one in text.encode())
+
+
+def decoded(text: str) -> str:
+    """The text that this stands for.
+
+    Raises:
+        ValueError: It stands for none (rule 2).
+    """
+    raw = text.encode()
+    if b"%" in _TRIPLE.sub(b"", raw):
+        raise ValueError("a `%` that begins no byte")
+    return _TRIPLE.sub(lambda found: bytes((int(found[1], 16),)), raw).decode()
+
+
+MAX_URI: Final = 8192
+"""Characters of a URI that can be asked for."""
+_MAX_TEMPLATE: Final = 2048
+_MAX_EXPRESSIONS: Final = 16
+_EXPRESSION: Final = re.compile(r"\{([^{}]*)\}")
+_OPERATORS: Final = "+#./;?&=,!@|"
+_STOPS: Final = re.compile(r"[/?#]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UriTemplate:
+    """A template, taken apart: what stands there, and between it what may be anything."""
+
+    literals: tuple[str, ...]
+    """One more than there are expressions."""
+    wide: tuple[bool, ...]
+    """Of each expression, whether it stands for any characters at all (rule 1)."""
+
+    @property
+    def prefix(self) -> str:
+        """What every one of its URIs begins with."""
+        return self.literals[0]
+
+    def stands_for(self, uri: str) -> bool:
+        """Whether it can stand for this URI."""
+        if len(uri) > MAX_URI or not uri.startswith(self.prefix):
+            return False
+        if not self.wide:
+            return uri == self.prefix
+        stops = [found.start() for found in _STOPS.finditer(uri)]
+        places = [len(self.prefix)]
+        for number, wide in enumerate(self.wide):
+            literal = self.literals[number + 1]
+            last = number == len(self.wide) - 1
+            starts = [len(uri) - len(literal)] if last and uri.endswith(literal) else []
+            if not last:
+                starts = _occurrences(uri, literal, places[0])
+            places = [
+                start + len(literal)
+                for start in starts
+                if start >= places[0] and (wide or _reaches(places, start, stops))
+            ]
+            if not places:
+                return False
+        return True
+
+
+def parse_template(text: str) -> UriTemplate:
+    """The template that is written here.
+
+    Raises:
+        BadTemplateError: It is none that can be matched (rule 2).
+    """
+    literals: list[str] = []
+    wide: list[bool] = []
+    at = 0
+    for found in _EXPRESSION.finditer(text[: _MAX_TEMPLATE + 1]):
+        literals.append(text[at : found.start()])
+        wide.append(found[1][:1] in _OPERATORS)
+        at = found.end()
+    literals.append(text[at:])
+    if (
+        len(text) > _MAX_TEMPLATE
+        or len(wide) > _MAX_EXPRESSIONS
+        or any("{" in one or "}" in one for one in literals)
+    ):
+        raise BadTemplateError(f"`{shown(text)}` is no URI template that can be matched")
+    return UriTemplate(literals=tuple(literals), wide=tuple(wide))
+
+
+def _occurrences(uri: str, literal: str, first: int) -> list[int]:
+    """Every place from `first` on at which the literal begins."""
+    if not literal:
+        return list(range(first, len(uri) + 1))
+    found: list[int] = []
+    at = uri.find(literal, first)
+    while at >= 0:
+        found.append(at)
+        at = uri.find(literal, at + 1)
+    return found
+
+
+def _reaches(places: list[int], start: int, stops: list[int]) -> bool:
+    """Whether from a place before it the start is reached without a stop between (rule 1)."""
+    nearest = places[bisect_right(places, start) - 1]
+    return bisect_right(stops, nearest - 1) == bisect_right(stops, start - 1)
+
+
+Limit = tuple[str, int]
+"""A name and how much; 0 is none."""
+LEAST: Final = {"cpu": 1, "files": 16, "memory": 16 << 20, "processes": 1, "size": 1}
+"""Each limit with the least that it can be."""
+_UNITS: Final = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_BYTES: Final = frozenset({"memory", "size"})
+_NONE: Final = "none"
+_MOST: Final = 1 << 53
+_WORD: Final = re.compile(
+    r"(?P<name>[a-z]+)=(?:(?P<none>none)|(?P<count>[1-9][0-9]{0,15})(?P<unit>[KMG]iB)?)"
+)
+
+
+def parse_limits(words: Sequence[str]) -> tuple[Limit, ...]:
+    """The limits that words such as `memory=1GiB` declare, sorted.
+
+    Raises:
+        BadLimitError: One is none, or stands twice.
+    """
+    found = tuple(sorted(map(_parse, words)))
+    require_limits(found)
+    return found
+
+
+def require_limits(limits: Sequence[Limit]) -> None:
+    """Go on only with limits that rules 1 to 3 allow.
+
+    Raises:
+        BadLimitError: They don't.
+    """
+    for name, much in limits:
+        if name not in LEAST:
+            raise BadLimitError(f"there is no limit `{shown(name)}`")
+        if much and not LEAST[name] <= much <= _MOST:
+            raise BadLimitError(f"`{name}` is at least {_written(name, LEAST[name])}, and at most 2^53")
+    if any(one >= other for (one, _), (other, _) in pairwise(limits)):
+        raise BadLimitError("a limit is declared twice, or they are not sorted")
+
+
+def limit_words(limits: Sequence[Limit]) -> str:
+    """The limits as a person declares them."""
+    return " ".join(f"{name}={_written(name, much)}" for name, much in limits)
+
+
+def _parse(word: str) -> Limit:
+    found = _WORD.fullmatch(word)
+    if found is None or (found["unit"] and found["name"] not in _BYTES):
+        raise BadLimitError(f"`{shown(word)}` declares no limit")
+    if found["none"]:
+        return found["name"], 0
+    return found["name"], int(found["count"]) * _UNITS.get(found["unit"] or "", 1)
+
+
+def _written(name: str, much: int) -> str:
+    if not much:
+        return _NONE
+    for unit, size in reversed(_UNITS.items()):
+        if name in _BYTES and much % size == 0:
+            return f"{much // size}{unit}"
+    return str(much)

@@ -1,4 +1,6 @@
-"""What in a tool object is text for people, and what is meaning.
+"""What in a tool's schema is text for people, what is meaning, and which arguments become headers.
+
+Of `schema`:
 
 Rules:
 
@@ -9,16 +11,33 @@ Rules:
    known for is opaque: all of it is meaning.
 3. A reference that leaves the document (`$ref` without `#` in front) refuses: what it
    names can change behind the pin, and MCP forbids following it.
+
+Of `mirror`:
+
+Rules (MCP 2026-07-28, Transports, Streamable HTTP, Custom Headers):
+
+1. A declaration is a token, in no two of a tool's properties the same but for case. It stands in the schema
+   of a property that a chain of `properties` leads to from the root, of the one type `integer`, `string` or
+   `boolean`. A tool with any other declaration, wherever a schema can stand, is not offered.
+2. The value is the argument's, of the bytes that were decided on. An argument that is absent, null or of a
+   type that rule 1 does not know has no header: whether the server takes that is its own affair.
+3. A text goes as it is when it is printable ASCII without spaces around it and does not look encoded;
+   anything else is Base64 of its UTF-8, between `=?base64?` and `?=`.
 """
 
 from __future__ import annotations
 
+import re
+from base64 import b64encode
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.tool.errors import RemoteReferenceError
+from taskbound.core.dataclass import dataclass
+from taskbound.core.tool.errors import BadMirrorError, RemoteReferenceError
 from taskbound.core.tool.name import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from taskbound.core.action.canonical import JsonValue
 
 
@@ -105,3 +124,87 @@ def _keyword(key: str, value: JsonValue, place: str, texts: Texts) -> JsonValue:
     if key in _ONE:
         return _schema(value, place, texts)
     return value
+
+
+_KEY: Final = "x-mcp-header"
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_PLAIN: Final = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?")
+_LOOKS_ENCODED: Final = re.compile(r"=\?base64\?.*\?=")
+_TYPES: Final = frozenset({"boolean", "integer", "string"})
+_DATA: Final = frozenset({"const", "default", "enum", "examples"})
+"""Keywords whose values are no schemas, whatever they look like."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    """One argument that is repeated as a header."""
+
+    header: str
+    """The whole name, `Mcp-Param-…`."""
+    path: tuple[str, ...]
+    """The properties that lead to it."""
+
+
+def parse_mirrors(schema: JsonValue) -> tuple[Mirror, ...]:
+    """What an input schema declares.
+
+    Raises:
+        BadMirrorError: A declaration is none (rule 1).
+    """
+    found: dict[str, Mirror] = {}
+    for path, one in _schemas(schema):
+        if _KEY not in one:
+            continue
+        token, kind = one[_KEY], one.get("type")
+        if not path:
+            raise BadMirrorError(f"`{_KEY}` stands where no chain of properties leads to")
+        if not isinstance(token, str) or _TOKEN.fullmatch(token) is None:
+            raise BadMirrorError(f"`{_KEY}` of `{shown(path[-1])}` can't name a header")
+        if not isinstance(kind, str) or kind not in _TYPES:
+            raise BadMirrorError(f"`{_KEY}` of `{shown(path[-1])}` is on no integer, string or boolean")
+        if found.setdefault(token.lower(), Mirror(header=f"Mcp-Param-{token}", path=path)).path != path:
+            raise BadMirrorError(f"two properties have the `{_KEY}` `{shown(token)}`")
+    return tuple(found.values())
+
+
+def mirrored(mirrors: tuple[Mirror, ...], arguments: JsonValue) -> tuple[tuple[str, str], ...]:
+    """The headers of a call with these arguments (rule 2)."""
+    found: list[tuple[str, str]] = []
+    for one in mirrors:
+        value = arguments
+        for key in one.path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, bool):
+            found.append((one.header, "true" if value else "false"))
+        elif isinstance(value, str | int):
+            found.append((one.header, encoded(str(value))))
+    return tuple(found)
+
+
+def encoded(text: str) -> str:
+    """A text as it can stand in a header (rule 3)."""
+    if _PLAIN.fullmatch(text) is not None and _LOOKS_ENCODED.fullmatch(text) is None:
+        return text
+    return f"=?base64?{b64encode(text.encode()).decode('ascii')}?="
+
+
+def _schemas(root: JsonValue) -> Iterator[tuple[tuple[str, ...], dict[str, JsonValue]]]:
+    """Every object that can be a schema, with the chain of properties to it; empty where there is none.
+
+    What stands under a keyword that nobody knows is looked at as well: a declaration there is one too many.
+    """
+    waiting: list[tuple[tuple[str, ...], bool, JsonValue]] = [((), True, root)]
+    while waiting:
+        path, chained, value = waiting.pop()
+        if isinstance(value, list):
+            waiting += [((), False, one) for one in value]
+        if not isinstance(value, dict):
+            continue
+        yield path, value
+        for key, one in value.items():
+            if key in _DATA:
+                continue
+            if key == "properties" and isinstance(one, dict):
+                waiting += [((*path, name) if chained else (), chained, inner) for name, inner in one.items()]
+            elif key != _KEY:
+                waiting.append(((), False, one))

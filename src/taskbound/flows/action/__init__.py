@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from taskbound.flows.action.explain import Explanation, explain
-from taskbound.flows.action.outcome import Outcomes
-from taskbound.flows.action.reconcile import reconcile
-from taskbound.flows.action.sheet import Release, Report, Withhold
+from taskbound.flows.action.outcome import Outcomes, Release, Report, Withhold, reconcile
 
 __all__ = ["Explanation", "Outcomes", "Release", "Report", "Withhold", "explain", "reconcile"]

@@ -1,5 +1,7 @@
 """Why an action was answered as it was, and whether its record replays to the same answer.
 
+Of `explain`:
+
 Replaying computes scope and policy again from what the row holds: the canonical
 arguments, the task's scope, the facts that policies read and the bundle that was in
 force. What a decision took from the standing of that moment (a task's end, the kill
@@ -10,29 +12,255 @@ Of what was outside of the scope it says whether the task's requester could gran
 
 A row can be edited by whoever reaches the database, a record can't without being noticed:
 a row that is not what its digest and its record say is called so, and nothing of it is replayed.
+
+Of `again`:
+
+1. A row can be edited by whoever reaches the database, a record can't without being noticed: a row that is
+   not what its digest and its record say is called so, and nothing of it is asked again.
+2. What a decision took from the standing of its moment (a task's end, the kill switch, what was left of a
+   limit) is not computed again.
+3. The facts are those that were recorded: what the policies of then read. Of others those are added that
+   can't have changed since: of the call, the pinned definition, and the task as it was ordered. Which attempt
+   it was is told only where policies saw that number. What a tool does is told where nobody declared it.
+4. Policy is asked about a call as covered, also about one that was recorded as outside of the scope.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action import parse_object
+from taskbound.core.action import make_action, parse_object
+from taskbound.core.approval import ApprovalState
+from taskbound.core.audit import ActionDecided, parse_record
 from taskbound.core.dataclass import dataclass
-from taskbound.core.errors import DeniedError
-from taskbound.core.identity.grantable import reach_of, why_not
-from taskbound.core.policy import DamagedBundleError, conclude, grants_for, turns_within
-from taskbound.core.scope import Missed
+from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.core.identity.agent import reach_of, why_not
+from taskbound.core.policy import (
+    DamagedBundleError,
+    Forbidden,
+    Held,
+    Permitted,
+    PolicyRequest,
+    conclude,
+    grants_for,
+    turns_within,
+)
+from taskbound.core.scope import Missed, cover
+from taskbound.core.task import evidence_text
 from taskbound.core.tool import parse_definition
-from taskbound.flows.action.again import NotAsked, ask_again, edited, word_of
+from taskbound.flows.decision.facts import COVERED, parse_fact
 
 if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
+    from taskbound.core.policy import Fact, PolicyConclusion
+    from taskbound.core.scope import Covered, Scope
     from taskbound.core.task import Task
-    from taskbound.flows.action.again import Again
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction
     from taskbound.ports.policy import PolicyEngine
     from taskbound.ports.store import Snapshot
     from taskbound.ports.tool import PinnedTool
+
+
+_PLACED: Final = 60_000_000
+"""µs after which a decision's record surely has its place in the log, where it can be found."""
+_RECORDED: Final = (
+    "task", "agent", "tool", "server", "definition", "digest", "act_key", "decision", "grant", "bundle",
+    "scope", "attempt", "connection",
+)  # fmt: skip  # a list of words reads better as words
+_STANDING: Final = frozenset(
+    {
+        "bad-credential-kind",
+        "bad-credential-life",
+        "bad-credential-parameter",
+        "not-renewable",
+        "renewal-not-later",
+        "renewal-under-way",
+        "stopped",
+        "no-task",
+        "ambiguous-task",
+        "task-ended",
+        "task-expired",
+        "task-paused",
+        "task-not-started",
+        "inactive-agent",
+        "unknown-identity",
+        "unknown-tool",
+        "tool-changed",
+        "tool-without-owner",
+        "exhausted",
+        "key-reused",
+        "approval-denied",
+        "operand-outside",
+        "operand-unreadable",
+        "approval-narrowed",
+        "hold-over",
+        "no-approver",
+        "not-liftable",
+        "too-long-to-show",
+        "too-many-holds",
+        "too-many-questions",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """An action as policy was asked about it."""
+
+    kept: StoredAction
+    request: PolicyRequest
+    """With the facts that were recorded, and no others."""
+    covered: Covered | Missed
+    """What the task's own scope says of it."""
+    scope: Scope
+    """The task's own scope."""
+    step: int
+    """The step of it that was in force."""
+    lasting: dict[str, Fact]
+    """Facts that can't have changed since (rule 3)."""
+    lifted: bool = False
+    """Whether policy held it, and people lifted that."""
+    narrowed: bool = False
+    """Whether a person has narrowed another action to it: it is held until they have answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotAsked:
+    """Why policy is not asked again."""
+
+    why: str
+    of_standing: bool = False
+    """Whether the standing of that moment decided, and not policy (rule 2)."""
+
+
+def ask_again(snapshot: Snapshot, kept: StoredAction) -> Again | NotAsked:
+    """What policy was asked, or why it is not asked again.
+
+    Args:
+        snapshot: What is read.
+        kept: The row, which is not `edited`.
+    """
+    if kept.code in _STANDING:
+        why = f"`{kept.code}` comes from the standing of that moment, which the log records"
+        return NotAsked(why=why, of_standing=True)
+    task = snapshot.tasks.task(kept.namespace, kept.task) if kept.task else None
+    tool = snapshot.tools.tool(kept.namespace, kept.tool)
+    if task is None or tool is None or tool.digest != kept.definition:
+        return NotAsked(why="the task or the pinned tool is another one now")
+    if kept.at < task.since or kept.scope != task.scope.digest:
+        return NotAsked(why="the task has entered another step since, or its scope was amended")
+    definition = parse_definition(tool.definition)
+    arguments = parse_object(kept.arguments)
+    request = PolicyRequest(
+        namespace=kept.namespace,
+        agent=kept.agent,
+        tool=kept.tool,
+        server=tool.server,
+        task=kept.task,
+        arguments=arguments,
+        definition=tool.digest,
+        schema=definition.input_schema,
+        facts={name: parse_fact(name, value) for name, value in kept.facts} | {COVERED: True},  # 4
+    )
+    lifted, narrowed = _asked(snapshot, kept)
+    return Again(
+        kept=kept,
+        request=request,
+        covered=cover(task.scope, kept.tool, arguments, definition.input_schema, step=task.step),
+        scope=task.scope,
+        step=task.step,
+        lasting=_lasting(kept, task, tool),
+        lifted=lifted,
+        narrowed=narrowed,
+    )
+
+
+def told_with(again: Again, engine: PolicyEngine) -> PolicyRequest | tuple[str, ...]:
+    """The request with all that this engine reads for it, or the names of the facts that nobody recorded."""
+    request = again.request
+    wanted = engine.reads_of(request.namespace, request.agent, request.tool, request.server).facts
+    facts = again.lasting | dict(request.facts)
+    missing = tuple(sorted(wanted - facts.keys()))
+    return missing or replace(request, facts={name: facts[name] for name in sorted(wanted)})
+
+
+def word_of(conclusion: PolicyConclusion, again: Again) -> tuple[str, str]:
+    """Decision and code of a conclusion, where a grant covers, and people lifted its hold if they did."""
+    lifted = again.lifted
+    match conclusion:
+        case Permitted() if again.narrowed and not lifted:
+            return "hold", "held"
+        case Permitted():
+            return "permit", ""
+        case Held() if lifted:
+            return "permit", ""
+        case Held():
+            return "hold", "held"
+        case Forbidden() as forbidden:
+            return "refuse", forbidden.code
+
+
+def same_words(again: Again) -> str:
+    """The facts as they were recorded, each in one line."""
+    return ", ".join(f"{name} {words}" for name, words in again.kept.facts)
+
+
+def edited(snapshot: Snapshot, kept: StoredAction, now: Instant) -> str:
+    """How the row is not what was decided, in words; empty when nothing shows it."""
+    try:
+        made = make_action(
+            namespace=kept.namespace,
+            task=kept.task,
+            agent=kept.agent,
+            tool=kept.tool,
+            server=kept.server,
+            definition=kept.definition,
+            arguments=parse_object(kept.arguments),
+        )
+    except MalformedError:
+        return "its arguments can't be read: the row was changed"
+    if (made.arguments, made.digest, made.act_key) != (kept.arguments, kept.digest, kept.act_key):
+        return "its digest is of another action: the row was changed"
+    place = snapshot.audit.place(kept.namespace, kept.id)
+    if place is None:
+        return "the log holds no record of it" if now - kept.at > _PLACED else ""
+    event = parse_record(snapshot.audit.records(place, 1)[0]).event
+    if not isinstance(event, ActionDecided) or event.action != kept.id:
+        return "the record that it names is of something else: the row was changed"
+    for name in _RECORDED:
+        if getattr(event, name) != getattr(kept, name):
+            return f"its record in the log has another {name.replace('_', ' ')}: the row was changed"
+    return ""
+
+
+def _asked(snapshot: Snapshot, kept: StoredAction) -> tuple[bool, bool]:
+    """Whether people lifted its hold, and whether they narrowed another action to it."""
+    approval = snapshot.approvals.approval_of(kept.namespace, kept.id)
+    if approval is None:
+        return False, False
+    return approval.state is ApprovalState.CONSUMED, bool(approval.question.narrows)
+
+
+def _lasting(kept: StoredAction, task: Task, tool: PinnedTool) -> dict[str, Fact]:
+    definition = parse_definition(tool.definition)
+    effect: dict[str, Fact] = {}
+    if not tool.effect:
+        effect = dict.fromkeys(("effect", "tool.effect"), definition.effect.value)
+    return effect | {
+        COVERED: True,  # 4
+        "flags": kept.flags,
+        "agent.name": kept.agent,
+        "agent.namespace": kept.namespace,
+        "task.evidence": tuple(map(evidence_text, task.evidence)),
+        "task.learning": task.learning,
+        "task.purpose": task.purpose,
+        "task.requester": task.requester,
+        "tool.name": kept.tool,
+        "tool.open_world": definition.open_world,
+        "tool.server": tool.server,
+    }
 
 
 class UnknownActionError(DeniedError):

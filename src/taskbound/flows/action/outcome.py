@@ -1,4 +1,6 @@
-"""Recording what came of permitted actions, and whether their results may leave (design 4.9).
+"""Records the outcomes of permitted actions, and whether their results may leave.
+
+Of `outcome`:
 
 1. Outcomes that wait together are one transaction; each answer is durable.
 2. A permit whose holder is gone is unknown: nobody assumes that it failed.
@@ -8,30 +10,313 @@
 5. A token that was revoked while an outcome waited tells nothing any more.
 6. An outcome that can't be believed (`sheet`, rule 4) is refused, and leaves one record, as far as the
    agent's allowance goes: its action stands as it did.
+
+Of `sheet`:
+
+1. Only the connection that holds the permit may say what came of it, once; of one that was asked for over a
+   network, whoever shows a token of its task. The same again is answered with what stands, and no change.
+2. A result may leave only when its task and the ancestors are live and nothing is
+   stopped at the instant of the commit; otherwise it is withheld.
+3. *Not sent* gives uses and limits back, as long as the task's scope is the one that they were taken from: in
+   an amended one the same names are other limits, also when it is the same scope again. *Unknown* keeps them.
+4. *Not sent* is refused once somebody may have a transaction token of the action (`core.action.state`, rule
+   5), or its permit wrote a credential down that is, or may be, minted, whichever surface tells it. Whoever
+   issues a token locks the permit as well: what commits first decides.
+
+Of `reconcile`:
+
+1. Only an unknown outcome is reconciled, once; a lost holder's permit is unknown only when it was given up.
+2. Its record is in the same transaction, with who says so and how they know.
+3. The act counts as ended so from then on, unless another attempt of it is still unknown.
+4. Nothing is given back: it was sent, or may have been, and what was sent has used what it was charged
+   (`GIVES_BACK`). A failure that was known at once keeps its uses too.
+5. No answer is made up for it: a duplicate is told what was found out, and no result.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from taskbound.core.action import CredentialWrittenError, TokenIssuedError
-from taskbound.core.audit import OutcomeRefused
+from taskbound.core.action import (
+    GIVES_BACK,
+    ActionEvent,
+    ActionState,
+    CredentialWrittenError,
+    TokenIssuedError,
+    advance,
+    require_unsent,
+)
+from taskbound.core.audit import ActionOutcome, OutcomeRefused
+from taskbound.core.audit.events import ActionReconciled
 from taskbound.core.credential import credential_of, is_never_begun
-from taskbound.core.decision import TooManyRefusalsError
-from taskbound.core.errors import UnavailableError
-from taskbound.flows.action.sheet import OPEN, UNSENT, Release, Released, Report, Sheet, Withhold
+from taskbound.core.dataclass import dataclass
+from taskbound.core.decision import ActHistory, TooManyRefusalsError
+from taskbound.core.decision.hold import is_afar
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
+from taskbound.core.revocation import require_not_stopped
+from taskbound.core.task import require_live
+from taskbound.core.transition import NoTruth
+from taskbound.flows.action.explain import UnknownActionError
 from taskbound.flows.credential.naming import renewed_with
 from taskbound.flows.decision.tokens import ended_tokens
+from taskbound.ports.action import OutcomeChange
 from taskbound.ports.store import AmbiguousCommitError, ConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from taskbound.core.audit import Event
     from taskbound.core.clock import Instant
-    from taskbound.flows.decision.refusals import Refusals
-    from taskbound.flows.means import Means
-    from taskbound.ports.action import OpenPermit
+    from taskbound.core.revocation import KillSwitch
+    from taskbound.core.task import Task, TaskHead
+    from taskbound.flows.decision.commit import Refusals
+    from taskbound.flows.means import Actor, Means
+    from taskbound.ports.action import OpenPermit, StoredAction
     from taskbound.ports.store import Transaction
+
+
+ANSWER_LIMIT: Final = 1_048_576
+"""Bytes of an answer that is kept whole for duplicates; of a larger one only the digest is."""
+
+UNSENT: Final = "not-sent"
+"""What is told where nothing was done."""
+_EVENTS: Final[Mapping[str, tuple[ActionEvent, ...]]] = {
+    "succeeded": (ActionEvent.SEND, ActionEvent.SUCCEED),
+    "failed": (ActionEvent.SEND, ActionEvent.FAIL),
+    "unknown": (ActionEvent.LOSE,),
+    UNSENT: (ActionEvent.NOT_SEND,),
+}
+OPEN: Final = frozenset({ActionState.PERMITTED, ActionState.SENT})
+"""Where an outcome is still to come."""
+_RESULTS: Final = frozenset({"succeeded", "failed"})
+_HISTORY: Final = frozenset({"succeeded", "failed", "unknown"})
+
+
+class OutcomeSyntaxError(MalformedError):
+    """An outcome that no action can have."""
+
+    code = "bad-outcome"
+    remedy = "use succeeded, failed, unknown or not-sent"
+
+
+class NotHolderError(DeniedError):
+    """The action is not one that this connection holds an open permit for."""
+
+    code = "not-holder"
+    remedy = "a permit's outcome can be told once, in time, by whoever was given it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What the holder of a permit says came of it."""
+
+    namespace: str
+    connection: str
+    action: str
+    outcome: str
+    answer: bytes | None = None
+    answer_digest: str = ""
+    note: str = ""
+    task: str = ""
+    """The task whose token was shown, where no connection says it; then `connection` is empty."""
+    token: str = ""
+    """That token."""
+
+    def __post_init__(self) -> None:
+        """Refuse an outcome that no action can have, before it can reach a group.
+
+        Raises:
+            OutcomeSyntaxError: It is none of the four.
+        """
+        if self.outcome not in _EVENTS:
+            raise OutcomeSyntaxError(f"`{self.outcome}` is no outcome")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the result: of its bytes where they are there, else as the holder says."""
+        return self.answer_digest if self.answer is None else sha256(self.answer).hexdigest()
+
+    def holds(self, task: str, connection: str) -> bool:
+        """Whether it is by whoever holds a permit of this task that was given to this connection (rule 1)."""
+        if self.token:
+            return is_afar(connection) and task == self.task
+        return connection == self.connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release(NoTruth):
+    """The outcome is durable; the result may leave."""
+
+    action: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withhold(NoTruth):
+    """The result must not leave."""
+
+    action: str
+    code: str
+    reason: str
+    recorded: bool = True
+    """Whether the outcome is durable: one that is not has to be told again."""
+    advice: str = ""
+    """What to tell instead, where this will never be recorded."""
+
+
+Released: TypeAlias = Release | Withhold
+
+
+class Sheet:
+    """The rows that a group of outcomes changes."""
+
+    def __init__(
+        self,
+        namespace: str,
+        now: Instant,
+        switch: KillSwitch,
+        heads: Mapping[str, TaskHead],
+        told: Collection[str] = (),
+        minted: Collection[str] = (),
+    ) -> None:
+        """Judge by what was read under lock now; of `told` there are tokens, of `minted` credentials."""
+        self._told = told
+        self._minted = minted
+        self._namespace = namespace
+        self._now = now
+        self._switch = switch
+        self._heads = heads
+        self._changes: list[OutcomeChange] = []
+        self._events: list[Event] = []
+        self._ended: list[tuple[OpenPermit, str]] = []
+        self._back: list[OpenPermit] = []
+        self._taken: dict[str, tuple[str, str]] = {}
+
+    def take(self, report: Report, permit: OpenPermit | None) -> Released:
+        """Whether this report's result may leave, and remember what it changes."""
+        held = permit is not None and report.holds(permit.task, permit.connection)
+        if permit is None or not held or permit.state not in OPEN or self._is_another(report):
+            error = NotHolderError(f"`{report.action}` is no open permit of who tells this")  # 1
+            return Withhold(action=report.action, code=error.code, reason=error.message)
+        if permit.id in self._taken:
+            return self.judge(report, permit.task)  # the same again, in one group
+        after = _after(permit.state, _EVENTS[report.outcome])
+        try:
+            require_unsent(after, told=permit.id in self._told, credential=permit.id in self._minted)
+        except (CredentialWrittenError, TokenIssuedError) as error:
+            said = Withhold(action=permit.id, code=error.code, reason=error.message, recorded=False)
+            return replace(said, advice=error.advice)  # 4
+        self._taken[permit.id] = report.outcome, report.digest
+        answer = self.judge(report, permit.task)
+        self._keep(report, permit, after, released=isinstance(answer, Release))
+        return answer
+
+    def _is_another(self, report: Report) -> bool:
+        """Whether this group has another outcome of the action already."""
+        told = (report.outcome, report.digest)
+        return self._taken.get(report.action, told) != told
+
+    def recall(self, report: Report, kept: StoredAction) -> Released | None:
+        """What stands of an outcome that its holder told before (rule 1); None when this is another one.
+
+        What was released then is released again only while the task still runs (rule 2).
+        """
+        same = (kept.state.value, kept.answer_digest) == (report.outcome, report.digest)
+        if not (same and report.holds(kept.task, kept.connection)):
+            return None
+        if report.outcome in _RESULTS and not kept.released:
+            return Withhold(action=kept.id, code="withheld", reason="its result was withheld before")
+        return self.judge(report, kept.task)
+
+    def judge(self, report: Report, task: str) -> Released:
+        """Whether a result with this outcome may leave now (rule 2)."""
+        if report.outcome not in _RESULTS:
+            reason = report.note or "there is no result"
+            return Withhold(action=report.action, code=report.outcome, reason=reason)
+        try:
+            require_not_stopped(self._switch)
+            require_live(task, self._heads, self._now)
+        except DeniedError as error:
+            return Withhold(action=report.action, code=error.code, reason=error.message)  # 2
+        return Release(action=report.action)
+
+    def _keep(self, report: Report, permit: OpenPermit, after: ActionState, *, released: bool) -> None:
+        answer, digest = report.answer, report.digest
+        keep = answer if released and answer is not None and len(answer) <= ANSWER_LIMIT else None
+        change = OutcomeChange(
+            id=permit.id,
+            before=permit.state,
+            after=after,
+            finished=self._now,
+            answer=keep,
+            answer_digest=digest,
+            released=released,
+            note=report.note,
+        )
+        self._changes.append(change)
+        self._events.append(
+            ActionOutcome(
+                action=permit.id,
+                task=permit.task,
+                before=permit.state.value,
+                after=after.value,
+                released=released,
+                answer=digest,
+                reason=report.note,
+            )
+        )
+        if report.outcome in _HISTORY:
+            self._ended.append((permit, report.outcome))
+        if after in GIVES_BACK:
+            self._back.append(permit)  # 3
+
+    def write(self, tx: Transaction, writer: str) -> None:
+        """Write what was remembered."""
+        if not self._changes:
+            return
+        tx.actions.set_outcomes(self._namespace, self._changes)
+        keys = {(permit.root, permit.act_key) for permit, _ in self._ended}
+        known = dict(tx.actions.lock_acts(self._namespace, keys)) if keys else {}
+        for permit, outcome in self._ended:
+            key = (permit.root, permit.act_key)
+            known[key] = replace(known.get(key, ActHistory()), last_outcome=outcome)
+        if known:
+            tx.actions.put_acts(self._namespace, known)
+        self._give_back(tx)
+        tx.audit.append(self._namespace, writer, self._events, self._now)
+
+    def _give_back(self, tx: Transaction) -> None:
+        if not self._back:
+            return
+        scopes = {one.task: tx.tasks.task(self._namespace, one.task) for one in self._back}
+        back = [one for one in self._back if (of := scopes[one.task]) and self._is_of(tx, of, one)]  # 3
+        left = tx.tasks.lock_remainders(self._namespace, {one.task for one in back})
+        after: dict[tuple[str, str], int] = {}
+        for permit in back:
+            for limit, amount in permit.charges:
+                key = (permit.task, limit)
+                after[key] = after.get(key, left[permit.task][limit]) + amount
+        changes = {(task, limit): (left[task][limit], amount) for (task, limit), amount in after.items()}
+        tx.tasks.set_remainders(self._namespace, changes)
+
+    def _is_of(self, tx: Transaction, task: Task, permit: OpenPermit) -> bool:
+        """Whether the task's limits are those that the permit was charged to.
+
+        A scope that an amendment has brought back is the same, and its limits count anew what was used.
+        """
+        if task.scope.digest != permit.scope or task.scope_version == 1:
+            return task.scope.digest == permit.scope
+        kept = tx.actions.action(self._namespace, permit.id)
+        return kept is not None and kept.at > task.since
+
+
+def _after(state: ActionState, events: tuple[ActionEvent, ...]) -> ActionState:
+    for event in events:
+        if state is ActionState.SENT and event is ActionEvent.SEND:
+            continue
+        state = advance(state, event)
+    return state
 
 
 _ROUNDS: Final = 4
@@ -181,3 +466,67 @@ def _told_before(tx: Transaction, sheet: Sheet, report: Report, permit: OpenPerm
 
 def _owed(report: Report, code: str, reason: str) -> Withhold:
     return Withhold(action=report.action, code=code, reason=reason, recorded=False)
+
+
+_RECONCILE_EVENTS: Final[Mapping[str, ActionEvent]] = {
+    "succeeded": ActionEvent.RECONCILE_SUCCEEDED,
+    "failed": ActionEvent.RECONCILE_FAILED,
+}
+_NOTE: Final = 500
+
+
+class BadReconciliationError(MalformedError):
+    """Nothing was said of how somebody knows what came of an action, or too much, or what is no outcome."""
+
+    code = "bad-reconciliation"
+    remedy = "say `succeeded` or `failed`, and in --note how you know"
+
+
+def reconcile(means: Means, namespace: str, action: str, outcome: str, note: str, actor: Actor) -> str:
+    """Write what a person found out, and give back the state that the action is in now.
+
+    Raises:
+        BadReconciliationError: The outcome is neither of the two, or the note can't be kept.
+        UnknownActionError: No action has this id.
+        WrongStateError: Its outcome is not unknown (rule 1).
+    """
+    event = _RECONCILE_EVENTS.get(outcome)
+    if event is None:
+        raise BadReconciliationError(f"`{outcome}` is nothing that an action can be reconciled as")
+    if not note.strip() or len(note) > _NOTE:
+        raise BadReconciliationError(f"the note is a text of 1 to {_NOTE} characters")
+
+    def work(tx: Transaction) -> str:
+        permit = tx.actions.lock_permits(namespace, [action]).get(action)
+        kept = tx.actions.action(namespace, action)
+        if kept is None or permit is None:
+            raise UnknownActionError(f"no action is named `{action}`")
+        after = advance(permit.state, event)  # 1
+        now = means.clock.now()
+        change = OutcomeChange(
+            id=action,
+            before=permit.state,
+            after=after,
+            finished=now,
+            answer=None,  # 5
+            answer_digest=kept.answer_digest,
+            released=False,
+            note=note,
+        )
+        key = (permit.root, permit.act_key)
+        history = tx.actions.lock_acts(namespace, [key]).get(key, ActHistory())
+        tx.actions.set_outcomes(namespace, [change])
+        others = tx.actions.unknowns(namespace, *key)
+        tx.actions.put_acts(namespace, {key: history.reconciled(outcome, still_unknown=bool(others))})  # 3
+        record = ActionReconciled(
+            action=action,
+            task=permit.task,
+            after=after.value,
+            note=note,
+            by=actor.name,
+            proof=actor.proof,
+        )
+        tx.audit.append(namespace, means.writer, [record], now)  # 2
+        return after.value
+
+    return means.store.write(work)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from taskbound.flows.approval.answers import Approvals
-from taskbound.flows.approval.circle import ground_of
-from taskbound.flows.approval.ending import Told
-from taskbound.flows.approval.fatigue.room import pause_asking
+from taskbound.flows.approval.answers import Approvals, end_of_tasks
+from taskbound.flows.approval.circle import Told, ground_of
+from taskbound.flows.approval.fatigue import pause_asking
 from taskbound.flows.approval.hold.holds import HoldSheet, look_at_holds
-from taskbound.flows.approval.hold.named import as_held
-from taskbound.flows.approval.tasks import end_of_tasks
+from taskbound.flows.approval.hold.judging import as_held
 
 __all__ = [
     "Approvals",

@@ -1,4 +1,6 @@
-"""What people say to questions: a signed answer, or a withdrawal; and what time and change do to them.
+"""Answers to approval requests and plans: a signed statement, a withdrawal, an expiry.
+
+Of `answers`:
 
 1. The signature is verified over exactly the bytes that came, by the key that they name; then the row is
    locked, and everything is judged by what is true now: the state, the digest, the key, and whether this
@@ -11,12 +13,33 @@
    cancels or is gone. That withdraws nothing where a task's holds outlive their calls: nobody waits then. A
    step is withdrawn with its plan; a call that waited for it did not ask about it, and leaves it.
 5. How long it took from the display to the answer is recorded, and a yes in haste is told (`fatigue`).
+
+Of `questions`:
+
+1. A question is locked behind what it stands on, and a step of a plan behind that, in the order of the
+   commit (design 4.8).
+
+Of `tasks`:
+
+1. The end of a task ends the questions of it and of all beneath it, plans and single ones, in the same
+   transaction (law 4).
+
+Of `together`:
+
+1. The signature is verified over exactly the bytes that came; then the plan and its steps are locked, and
+   all is judged by what is true now.
+2. All or nothing: a yes must count for every step that is left, by the one judgement there is; and the plan
+   is usable when nothing is missing from any.
+3. A denial denies every step that is left and for which it counts, for good: the same calls are refused for
+   the rest of the task. The plan is over by it, also one that runs; what is left of it otherwise is
+   superseded, and can be asked about anew.
 """
 
 from __future__ import annotations
 
 import logging
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, TypeAlias
 
 from taskbound.core.approval import (
@@ -28,26 +51,145 @@ from taskbound.core.approval import (
     BadStatementError,
     Befallen,
     NotEntitledError,
+    Subject,
     UnknownApprovalError,
+    advance_approval,
     befallen,
+    fates_of_denial,
+    require_answers,
 )
+from taskbound.core.approval.amendment import AmendmentEvent, AmendmentFate
+from taskbound.core.audit.events import PlanAnswered
+from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
-from taskbound.flows.approval.circle import ground_of
-from taskbound.flows.approval.ending import DAEMON, Told, tell
-from taskbound.flows.approval.fatigue.display import pace_in
-from taskbound.flows.approval.hold.outliving import NOBODY, outlives
-from taskbound.flows.approval.plan.whole import fate_of_plan, lock_open_plan, see_whole
-from taskbound.flows.approval.proof.counting import count_on
-from taskbound.flows.approval.proof.signed import answered_event, judge, verify_signed
-from taskbound.flows.approval.questions import Questions
+from taskbound.flows.approval.amendment import end_amendments
+from taskbound.flows.approval.circle import DAEMON, Told, changed_event, end_approvals, ground_of, tell
+from taskbound.flows.approval.fatigue import pace_in
+from taskbound.flows.approval.hold.judging import NOBODY, outlives
+from taskbound.flows.approval.plan import (
+    end_plan,
+    fate_of_plan,
+    lock_open_plan,
+    lock_whole,
+    lock_wholes,
+    move_plan,
+    see_whole,
+)
+from taskbound.flows.approval.proof.kept import count_on
+from taskbound.flows.approval.proof.signed import (
+    answered_event,
+    judge,
+    judge_steps,
+    lock_signer,
+    verify_signed,
+)
+from taskbound.ports.approval import ApprovalChange
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from taskbound.core.approval import Answer, AnswerSignIn, Question
     from taskbound.core.approval.fatigue import Pace
+    from taskbound.core.audit import Event
+    from taskbound.flows.approval.plan import Whole
     from taskbound.flows.approval.proof.signed import Signed
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.store import Snapshot, Transaction
+
+
+class Questions:
+    """Works on one question at a time, inside a transaction."""
+
+    def __init__(self, means: Means) -> None:
+        """Keep what to work with."""
+        self._means = means
+
+    def lock(self, tx: Transaction, namespace: str, approval: str) -> StoredApproval | None:
+        """The approval, locked behind what it stands on (rule 1)."""
+        seen = tx.approvals.approval(namespace, approval)
+        if seen is None:
+            return None
+        tx.revocation.lock_kill_switch(namespace)
+        tx.identities.lock_agents(namespace, {seen.question.agent})
+        tx.tools.lock_tools(namespace, {seen.question.tool})
+        tx.tasks.lock_heads(namespace, {seen.question.task})
+        if seen.question.plan:
+            tx.approvals.lock_plan(namespace, seen.question.plan)
+        return tx.approvals.lock_approval(namespace, approval)
+
+    def lock_open(
+        self, tx: Transaction, namespace: str, approval: str
+    ) -> tuple[StoredApproval, Befallen | None]:
+        """The open approval, locked, and what has befallen it.
+
+        Raises:
+            UnknownApprovalError: There is no such question.
+            ApprovalOverError: It is not open any more.
+        """
+        one = self.lock(tx, namespace, approval)
+        if one is None:
+            raise UnknownApprovalError(f"no approval is named `{approval}`")
+        if one.state not in OPEN:
+            raise ApprovalOverError(f"the question is over: it is {one.state.value}")
+        return one, self.fate(tx, one)
+
+    def fate(self, tx: Transaction, one: StoredApproval) -> Befallen | None:
+        """What has befallen it by now; None while it is the one that was asked."""
+        ground = ground_of(tx, one.question, self._means.policy)
+        return befallen(one.question, ground, self._means.clock.now())
+
+    def end(
+        self, tx: Transaction, ending: list[tuple[StoredApproval, Befallen]], by: tuple[str, str] = DAEMON
+    ) -> list[Told]:
+        """End these, of one namespace, and record it."""
+        now = self._means.clock.now()
+        events, told = end_approvals(tx, ending, by=by, now=now)
+        if events:
+            self.record(tx, ending[0][0].question.namespace, events, now)
+        return told
+
+    def lock_plan(self, tx: Transaction, namespace: str, plan: str) -> Whole | None:
+        """The plan with its steps, locked behind what they stand on (rule 1)."""
+        stored = tx.approvals.plan(namespace, plan)
+        if stored is None:
+            return None
+        steps = tx.approvals.steps_of(namespace, {plan})
+        tx.revocation.lock_kill_switch(namespace)
+        tx.identities.lock_agents(namespace, {stored.agent})
+        tx.tools.lock_tools(namespace, {one.question.tool for one in steps})
+        tx.tasks.lock_heads(namespace, {stored.plan.task})
+        return lock_whole(tx, namespace, plan)
+
+    def end_whole(
+        self,
+        tx: Transaction,
+        whole: Whole,
+        fate: Befallen,
+        by: tuple[str, str] = DAEMON,
+        each: Sequence[Befallen] = (),
+    ) -> list[Told]:
+        """End what is left of this open plan, and record it (`end_plan`)."""
+        now = self._means.clock.now()
+        events, told = end_plan(tx, whole, fate, by=by, now=now, each=each)
+        self.record(tx, whole.stored.plan.namespace, events, now)
+        return told
+
+    def approve(self, tx: Transaction, one: StoredApproval, by: tuple[str, str], now: Instant) -> Told:
+        """Enough was said: it is usable from now on."""
+        after = advance_approval(one.state, ApprovalEvent.APPROVE)
+        reason = "enough have answered"
+        step = ApprovalChange(
+            id=one.question.id, before=one.state, after=after, finished=Instant(0), reason=reason
+        )
+        tx.approvals.move_approvals(one.question.namespace, [step])
+        self.record(tx, one.question.namespace, [changed_event(one, after, reason, by)], now)
+        return tell(one, after, reason)
+
+    def record(self, tx: Transaction, namespace: str, events: list[Event], now: Instant) -> None:
+        """Record what happened, in the transaction in which it does."""
+        tx.audit.append(namespace, self._means.writer, events, now)
 
 
 _log = logging.getLogger(__name__)
@@ -84,7 +226,7 @@ class Approvals:
         if over:
             raise ApprovalOverError(f"the question is over: {over}")
         for one in hasty[-1:]:
-            from taskbound.flows.approval.fatigue.limits import tell_hasty  # noqa: PLC0415  # persons import approvals
+            from taskbound.flows.approval.limits import tell_hasty  # noqa: PLC0415  # persons import approvals
 
             tell_hasty(self._means, *one)  # 5
         return answered
@@ -235,3 +377,158 @@ def _runs_instead(snapshot: Snapshot, namespace: str, action: str) -> str:
         action = one.question.action
         one = snapshot.approvals.narrowed_to(namespace, one.question.digest)
     return action if one is None else one.question.action
+
+
+def end_of_tasks(
+    tx: Transaction, namespace: str, tasks: Collection[str], *, reason: str, by: Actor, now: Instant
+) -> list[Event]:
+    """Withdraw every open question of tasks that end in this transaction; what is to be recorded (rule 1)."""
+    fate = Befallen(event=ApprovalEvent.WITHDRAW, reason=reason)
+    events: list[Event] = []
+    for whole in lock_wholes(tx, namespace, tasks):
+        events += end_plan(tx, whole, fate, by=(by.name, by.proof), now=now)[0]
+    ending = [(one, fate) for one in tx.approvals.lock_open(namespace, tasks)]
+    events += end_approvals(tx, ending, by=(by.name, by.proof), now=now)[0]
+    over = AmendmentFate(event=AmendmentEvent.WITHDRAW, reason=reason)
+    open_ones = [(one, over) for one in tx.amendments.lock_open(namespace, tasks)]
+    return events + end_amendments(tx, open_ones, by=(by.name, by.proof), now=now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSaid:
+    """What became of a plan, and of its steps."""
+
+    plan: str
+    state: ApprovalState
+    missing: str
+    """What is missing until it may be used, in words; empty when nothing."""
+    told: tuple[Told, ...]
+    """Of each step that stands elsewhere now."""
+    over: str = ""
+    """Why it was over when the answer came."""
+    denied: tuple[int, ...] = ()
+    """The steps that a denial has denied."""
+
+
+class Plans:
+    """Takes answers to plans; used from one thread at a time."""
+
+    def __init__(self, means: Means) -> None:
+        """Keep what to work with."""
+        self._means = means
+        self._questions = Questions(means)
+
+    def answer(
+        self, namespace: str, raw: bytes, signature: bytes, sign_in: AnswerSignIn | None = None
+    ) -> PlanSaid:
+        """Take a signed answer to a plan, whose person had signed in so.
+
+        Raises:
+            BadStatementError: The bytes are no answer to a plan.
+            BadSignatureError: The signature is not by that key over exactly these bytes.
+            UnknownApprovalError: There is no such plan.
+            ApprovalOverError: It is not open any more.
+            DeniedError: A yes does not count for every step that is left, or a denial for none of them.
+        """
+        signed = verify_signed(self._means, namespace, raw, signature, sign_in)
+        if signed.statement.subject is not Subject.PLAN:
+            raise BadStatementError("what was signed is no answer to a plan")
+        hasty: list[tuple[StoredPlan, Answer, Pace]] = []
+        said = self._means.store.write(partial(self._answer, namespace, signed, hasty))
+        if said.over:
+            raise ApprovalOverError(f"the plan is over: {said.over}")
+        for one in hasty[-1:]:
+            from taskbound.flows.approval.limits import tell_hasty  # noqa: PLC0415  # persons import approvals
+
+            tell_hasty(self._means, *one)
+        return said
+
+    def _answer(
+        self,
+        namespace: str,
+        signed: Signed,
+        hasty: list[tuple[StoredPlan, Answer, Pace]],
+        tx: Transaction,
+    ) -> PlanSaid:
+        statement = signed.statement
+        whole = self._questions.lock_plan(tx, namespace, statement.question)
+        if whole is None:
+            raise UnknownApprovalError(f"no plan is named `{statement.question}`")
+        stored = whole.stored
+        if stored.state not in OPEN:
+            raise ApprovalOverError(f"the plan is over: it is {stored.state.value}")
+        now = self._means.clock.now()
+        fate = fate_of_plan(tx, whole, self._means.policy, now)
+        if fate is not None:
+            return self._end(tx, whole, fate)
+        require_answers(statement, stored.plan, now)  # 1
+        people, key = lock_signer(tx, namespace, signed, now)
+        judged = judge_steps(tx, whole.left, signed, people, key, now)  # 2
+        count_on(tx, self._means.signatures, key, signed.signature)
+        answer = signed.answer(statement.kind, now)
+        for one, _ in judged:
+            tx.approvals.put_answer(namespace, one.question.id, answer)
+        pace = pace_in(tx, namespace, stored.plan.id, answer)
+        if pace.hasty:
+            hasty.append((stored, answer, pace))
+        answered = [one for one, _ in judged]
+        self._questions.record(tx, namespace, [_event(stored, signed, pace, answered)], now)
+        if statement.kind is AnswerKind.DENY:
+            return self._deny(tx, whole, signed, [one.question.step for one in answered])
+        missing = [
+            people.lacking(one.question, (*one.answers, answer), by.circle, self._means, now, plan=one.plan)
+            for one, by in judged
+        ]
+        lacking = next((words for words in missing if words), "")
+        if lacking or stored.state is not ApprovalState.PENDING:
+            return PlanSaid(plan=stored.plan.id, state=stored.state, missing=lacking, told=())
+        return self._approve(tx, whole, signed, now)
+
+    def _approve(self, tx: Transaction, whole: Whole, signed: Signed, now: Instant) -> PlanSaid:
+        """Enough was said to every step: they are usable from now on, in order."""
+        after, reason = advance_approval(whole.stored.state, ApprovalEvent.APPROVE), "enough have answered"
+        space = whole.stored.plan.namespace
+        steps = [
+            ApprovalChange(
+                id=one.question.id, before=one.state, after=after, finished=Instant(0), reason=reason
+            )
+            for one in whole.left
+        ]
+        tx.approvals.move_approvals(space, steps)
+        events: list[Event] = [changed_event(one, after, reason, signed.by) for one in whole.left]
+        events.append(move_plan(tx, whole, (after, whole.stored.used), reason, by=signed.by, now=now))
+        self._questions.record(tx, space, events, now)
+        told = tuple(tell(one, after, reason) for one in whole.left)
+        return PlanSaid(plan=whole.stored.plan.id, state=after, missing="", told=told)
+
+    def _deny(self, tx: Transaction, whole: Whole, signed: Signed, steps: Sequence[int]) -> PlanSaid:
+        """Deny these steps, and with them the plan (rule 3)."""
+        left = [one.question.step for one in whole.left]
+        fate, each = fates_of_denial(left, steps, signed.statement.person)
+        after = advance_approval(whole.stored.state, fate.event)
+        told = tuple(self._questions.end_whole(tx, whole, fate, signed.by, each))
+        return PlanSaid(plan=whole.stored.plan.id, state=after, missing="", told=told, denied=tuple(steps))
+
+    def _end(self, tx: Transaction, whole: Whole, fate: Befallen) -> PlanSaid:
+        """End what was over when the answer came."""
+        after = advance_approval(whole.stored.state, fate.event)
+        told = tuple(self._questions.end_whole(tx, whole, fate))
+        return PlanSaid(plan=whole.stored.plan.id, state=after, missing="", told=told, over=fate.reason)
+
+
+def _event(stored: StoredPlan, signed: Signed, pace: Pace, steps: Sequence[StoredApproval]) -> PlanAnswered:
+    return PlanAnswered(
+        plan=stored.plan.id,
+        digest=stored.plan.digest,
+        task=stored.plan.task,
+        answer=signed.statement.kind.value,
+        person=signed.statement.person,
+        key=signed.statement.key,
+        statement=sha256(signed.raw).hexdigest(),
+        signature=sha256(signed.signature).hexdigest(),
+        proof=signed.by[1],
+        taken=pace.taken,
+        length=pace.length,
+        hasty=pace.hasty,
+        approvals=tuple(one.question.id for one in steps),
+    )

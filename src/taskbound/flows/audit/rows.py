@@ -1,4 +1,6 @@
-"""Comparing the rows with the log: what each record says, and what stands in the database now.
+"""Compares the rows of the database with the log, record by record.
+
+Of `rows`:
 
 1. One snapshot is read, from the first record to the newest; records that have no place yet count too.
 2. What is kept meanwhile is what is open: permits without an outcome, unknown outcomes, and the limits
@@ -7,6 +9,10 @@
    there.
 4. Not compared: rates, whose windows pass without a record; and what `audit verify` lists besides. Which
    table is compared where, and why another is not, stands in `tests/stories/test_compared_tables.py`.
+
+Of `unknown_rows`:
+
+It is followed like the keys of people beside the other rows; what is kept is what nobody has reconciled.
 """
 
 from __future__ import annotations
@@ -25,30 +31,56 @@ from taskbound.core.audit import (
     TaskStepped,
     parse_record,
 )
+from taskbound.core.audit.events import ActionReconciled
 from taskbound.core.dataclass import dataclass
 from taskbound.core.scope import initial_limits
 from taskbound.core.task import ENDED
-from taskbound.flows.audit.act_rows import ActLedger
-from taskbound.flows.audit.agent_rows import AgentLedger
-from taskbound.flows.audit.amendment_rows import AmendmentLedger
-from taskbound.flows.audit.approval_rows import ApprovalLedger
 from taskbound.flows.audit.compared import compared
-from taskbound.flows.audit.credential_rows import CredentialLedger
-from taskbound.flows.audit.key_rows import KeyLedger
-from taskbound.flows.audit.person_rows import PersonLedger
-from taskbound.flows.audit.policy_rows import PolicyLedger
-from taskbound.flows.audit.service_rows import ServiceLedger
+from taskbound.flows.audit.identity_rows import AgentLedger, KeyLedger, PersonLedger, ServiceLedger
 from taskbound.flows.audit.standing_rows import StandingLedger
-from taskbound.flows.audit.template_rows import TemplateLedger
-from taskbound.flows.audit.token_rows import TokenLedger
-from taskbound.flows.audit.tool_rows import ToolLedger
-from taskbound.flows.audit.unknown_rows import UnknownLedger
+from taskbound.flows.audit.task_rows import ActLedger, AmendmentLedger, ApprovalLedger, TemplateLedger
+from taskbound.flows.audit.token_rows import CredentialLedger, PolicyLedger, TokenLedger, ToolLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from taskbound.core.audit import Record
     from taskbound.ports.store import Snapshot
+
+
+_UNKNOWN: Final = ActionState.UNKNOWN.value
+
+
+class UnknownLedger:
+    """What the log says so far of outcomes that are, or were, unknown."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        """Compare with this."""
+        self._snapshot = snapshot
+        self._states: dict[tuple[str, str], str] = {}
+        self._words: list[str] = []
+
+    def take(self, record: Record) -> None:
+        """Follow one record."""
+        match record.event:
+            case ActionOutcome(action=action, after="unknown"):
+                self._states[record.namespace, action] = _UNKNOWN
+            case ActionReconciled(action=action, after=after):
+                self._states.pop((record.namespace, action), None)
+                self._compare(record.namespace, action, after)
+            case _:
+                pass
+
+    def differences(self) -> Iterator[str]:
+        """Where the rows differ, once all was followed."""
+        for space, action in self._states:
+            self._compare(space, action, _UNKNOWN)
+        yield from self._words
+
+    def _compare(self, space: str, action: str, told: str) -> None:
+        row = self._snapshot.actions.action(space, action)
+        if row is not None and row.state.value != told:
+            self._words.append(f"action {action} is `{row.state.value}`, and its record says `{told}`")
 
 
 _LEDGERS: Final = (

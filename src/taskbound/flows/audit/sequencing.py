@@ -1,4 +1,6 @@
-"""Giving records their places in the log, growing the tree over them, and having it signed.
+"""Gives records their places in the log, grows the tree, and has checkpoints signed.
+
+Of `sequencing`:
 
 1. Records get places in the order in which they became durable; none is passed over.
 2. Places, tiles and their tree are written in one transaction: a crash leaves the tree
@@ -12,40 +14,68 @@
    (`core.revocation.reading`): there is no place without its entry, and no entry without its place.
 6. What was signed is itself recorded, together with the next records that come: who
    holds a checkpoint finds it in the log, and an idle log does not grow by itself.
+
+Of `signing`:
+
+1. It signs for the origins that it was given at its start, and no other.
+2. What it signs only appends to what it signed last, by a consistency proof that it verifies against its own
+   memory: the asker's word counts for nothing.
+3. The memory is durable before the signature exists. A crash between the two is safe: what was about to be
+   signed is then the only thing of its size that can be, and asking again gives it.
+4. Asked again for the same, it gives the same, and makes the memory durable once more: a crash may have left
+   it written and not yet durable.
+
+Of `freshness`:
+
+1. No decision commits before the store's log was first compared with the signer's memory.
+2. No decision commits later than `BOUND` after the last instant at which the store held no more than the
+   signer vouches for by now. A signer that is silent, or that answers and signs no more, therefore stops
+   decisions: it would not notice that what came later is missing. The next signature lets decisions go on.
+3. What ends authority, outcomes and what a person does are not asked for this: they commit at any time.
 """
 
 from __future__ import annotations
 
+import math
 import threading
+from collections import deque
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import (
     EMPTY_FRONTIER,
+    Checkpoint,
     CheckpointSigned,
     WriterStarted,
     grow,
     leaf_hash,
+    make_verifier_key,
+    open_checkpoint,
+    parse_checkpoint,
     parse_record,
     parse_verifier_key,
     prove_consistency,
     prove_inclusion,
+    render_note,
     render_proof,
     restore_frontier,
+    verify_consistency,
 )
-from taskbound.core.audit.proof import Proof
-from taskbound.core.audit.tiles import TileNodes
+from taskbound.core.audit.merkle import TileNodes
+from taskbound.core.audit.note import Proof
 from taskbound.core.clock import Instant, hours
 from taskbound.core.errors import DeniedError, UnavailableError
-from taskbound.core.revocation.reading import entries_in
+from taskbound.core.revocation import entries_in
 from taskbound.ports.audit import StoredCheckpoint
+from taskbound.ports.signer import CheckpointOlderError, OriginUnknownError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from taskbound.core.audit import Frontier
+    from taskbound.core.audit import Frontier, VerifierKey, Verify
     from taskbound.flows.means import Means
     from taskbound.ports.audit import PendingRecord
-    from taskbound.ports.signer import Signer
+    from taskbound.ports.signer import SignedHeads, Signer, SigningKey
     from taskbound.ports.store import Snapshot, Transaction
 
 
@@ -188,3 +218,143 @@ def _prove(snapshot: Snapshot, index: int) -> tuple[bytes, bytes]:
     hashes = prove_inclusion(index, checkpoint.size, TileNodes(snapshot.audit.tile))
     proof = Proof(index=index, hashes=tuple(hashes), note=checkpoint.note.encode())
     return render_proof(proof), record
+
+
+class CheckpointSigner:
+    """Signs checkpoints of the logs that it was given; safe from any thread."""
+
+    def __init__(
+        self, *, origins: Iterable[str], key: SigningKey, heads: SignedHeads, verify: Verify
+    ) -> None:
+        """Sign for these origins (rule 1).
+
+        Args:
+            origins: The names of the logs; each is also the name of the key in its notes.
+            key: What signs.
+            heads: What it remembers; no other signer may write to it.
+            verify: Checks a signature.
+
+        Raises:
+            VerifierKeyError: An origin can't be the name of a key.
+        """
+        self._keys = {origin: make_verifier_key(origin, key.public) for origin in origins}
+        self._key = key
+        self._heads = heads
+        self._verify = verify
+        self._lock = Lock()
+
+    def verifier_key(self, origin: str) -> str:
+        """The log's public key as a vkey.
+
+        Raises:
+            OriginUnknownError: It is not one of its origins.
+        """
+        return self._require_key(origin).text
+
+    def last_signed(self, origin: str) -> Checkpoint:
+        """What it was about to sign last; size 0 when nothing was.
+
+        Raises:
+            OriginUnknownError: It is not one of its origins.
+            SignerUnavailableError: Its memory can't be read.
+        """
+        self._require_key(origin)
+        with self._lock:
+            return self._heads.read(origin)
+
+    def sign_checkpoint(self, origin: str, size: int, root: bytes, proof: Sequence[bytes]) -> bytes:
+        """A signed note of the checkpoint.
+
+        Raises:
+            OriginUnknownError: It is not one of its origins.
+            CheckpointOlderError: It has signed for a larger log.
+            TamperedError: The log does not only append to what was signed, or is none.
+            SignerUnavailableError: Its memory can't be read or made durable; nothing was signed.
+        """
+        key = self._require_key(origin)  # 1
+        wanted = parse_checkpoint(Checkpoint(origin=origin, size=size, root=root).text)
+        with self._lock:
+            last = self._heads.read(origin)
+            if wanted.size < last.size:
+                raise CheckpointOlderError(
+                    f"a log of {last.size} records was signed for already, {size} is fewer"
+                )
+            if wanted != last:
+                verify_consistency(last.size, size, proof, last.root, root)  # 2
+            self._heads.write(wanted)  # 3 and 4
+            note = render_note(wanted.text, [(key, self._key.sign(wanted.text.encode()))])
+        # A signature that went wrong in the making never leaves: it could give the key away.
+        open_checkpoint(note, key, self._verify)
+        return note
+
+    def _require_key(self, origin: str) -> VerifierKey:
+        key = self._keys.get(origin)
+        if key is None:
+            raise OriginUnknownError(f"the signer does not sign for `{origin[:128]!a}`")
+        return key
+
+
+BOUND: Final = 10.0
+"""Seconds: enough to start another signer on a busy machine, or for one request that times out."""
+LATE: Final = 3.0
+"""Seconds after which what is not vouched for is late: several rounds of the daemon that leads."""
+
+
+class LogUnconfirmedError(UnavailableError):
+    """The daemon could not compare its store with the signer's memory lately, and refuses to decide."""
+
+    code = "log-unconfirmed"
+    remedy = (
+        "run `taskbound doctor` to see whether the signer answers, and whether the other daemons of the"
+        " database go on; decisions resume when the signer confirms the log, and tasks can be ended meanwhile"
+    )
+
+
+class LogFreshness:
+    """Keeps when the store's log was last confirmed. Confirmed by one thread, asked from any."""
+
+    def __init__(self, elapsed: Callable[[], float]) -> None:
+        """Begin unconfirmed (rule 1).
+
+        Args:
+            elapsed: Seconds on a clock that is never set.
+        """
+        self._elapsed = elapsed
+        self._marks: deque[tuple[float, int]] = deque()
+        """When the store held how many records, oldest first: what is not vouched for yet."""
+        self._until = -math.inf
+
+    def mark(self, records: int) -> None:
+        """The store holds at least this many records now."""
+        now = self._elapsed()
+        while self._marks and self._marks[0][0] + BOUND < now:
+            self._marks.popleft()  # too old to confirm anything
+        self._marks.append((now, records))
+
+    def confirm(self, vouched: int) -> None:
+        """The store was found to hold these records, which the signer vouches for."""
+        while self._marks and self._marks[0][1] <= vouched:
+            self._until = self._marks.popleft()[0] + BOUND
+
+    @property
+    def late(self) -> bool:
+        """Whether the signer has not vouched yet for what the store held `LATE` seconds ago."""
+        return bool(self._marks) and self._marks[0][0] + LATE < self._elapsed()
+
+    def require(self) -> None:
+        """Go on only within the bound (rules 1 and 2).
+
+        Raises:
+            LogUnconfirmedError: The last comparison that agreed is too old, or there was none.
+        """
+        if self._elapsed() > self._until:
+            raise LogUnconfirmedError(self.trouble)
+
+    @property
+    def trouble(self) -> str:
+        """Why decisions are refused now; empty where they are not."""
+        if self._elapsed() <= self._until:
+            return ""
+        if self._until == -math.inf:
+            return "the signer has not confirmed the log since the daemon started"
+        return f"the signer has not confirmed the log for more than {BOUND:g} seconds"

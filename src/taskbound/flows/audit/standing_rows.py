@@ -25,25 +25,30 @@ from taskbound.core.audit import (
     UpstreamAdded,
     UpstreamRemoved,
 )
-from taskbound.core.audit.events.account import (
+from taskbound.core.audit.events.approval import ApprovalLimitsChanged
+from taskbound.core.audit.events.people import (
     AccountLinked,
     AccountUnlinked,
-    GroupClaimed,
-    IssuerGroupsSet,
-    PersonSignedIn,
-)
-from taskbound.core.audit.events.approval import ApprovalLimitsChanged
-from taskbound.core.audit.events.authorization import ClientAdded, ClientRemoved
-from taskbound.core.audit.events.secret import UpstreamSecretSet
-from taskbound.core.audit.events.target import TargetAdded, TargetAdminSet, TargetRemoved, TargetTested
-from taskbound.core.audit.events.trust import TrustAdded, TrustBundleTaken, TrustRemoved
-from taskbound.core.audit.events.workload import (
     AgentKeyChanged,
+    GroupClaimed,
     IdentityIssuerAdded,
     IdentityIssuerRemoved,
+    IssuerGroupsSet,
+    PersonSignedIn,
     SelectorAdded,
     SelectorRemoved,
+    TrustAdded,
+    TrustBundleTaken,
+    TrustRemoved,
 )
+from taskbound.core.audit.events.standing import (
+    TargetAdded,
+    TargetAdminSet,
+    TargetRemoved,
+    TargetTested,
+    UpstreamSecretSet,
+)
+from taskbound.core.audit.events.token import ClientAdded, ClientRemoved
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.identity import PersonState

@@ -1,4 +1,6 @@
-"""Comparing tokens with the log: what each says, whether it was revoked, and the keys that sign.
+"""Compares tokens, credentials, pinned tools and policies with the log.
+
+Of `token_rows`:
 
 1. A token counts for as long as its row says, so a row that ends later than its record says, or that is not
    revoked any more, would let its holder in.
@@ -8,27 +10,71 @@
    key stays revoked.
 4. Not compared: what a token says beside that, which is in the digest of its claims; the signer computes it
    again before it signs.
+
+Of `credential_rows`:
+
+1. The broker does not revoke what a row says is revoked, or what is never due: it would live in its target
+   until it ends there by itself.
+2. A credential that is over as its records say is forgotten, so that memory grows with what lives.
+3. Not compared, as no record holds them: the lease, the attempts to revoke it, and the words of a trouble.
+   What was asked for is compared as the arguments of its action.
+
+Of `tool_rows`:
+
+1. The pinned bytes have the digest that their record names, or another definition would be shown.
+2. Not compared: what a gateway last saw of a tool, and whether it has changed: no record ends that.
+
+Of `policy_rows`:
+
+1. A row is what the record says whose number it has, and a record has its row. So what was recorded while
+   the log was read counts too.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from dataclasses import field, replace
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from taskbound.core.audit import ActionOutcome, parse_record
+from taskbound.core.audit import (
+    ActionOutcome,
+    PolicyActivated,
+    PolicyProposed,
+    PolicyRebased,
+    PolicyRolledBack,
+    parse_record,
+)
+from taskbound.core.audit.events.people import ToolApproversChanged, ToolOwnerChanged
+from taskbound.core.audit.events.standing import (
+    TargetRemoved,
+    ToolAccepted,
+    ToolDeclared,
+    ToolPinned,
+    UpstreamRemoved,
+)
 from taskbound.core.audit.events.token import TokenIssued, TokenKeyRevoked, TokenKeyRotated, TokenRevoked
+from taskbound.core.audit.events.work import CredentialJournaled, CredentialMoved, CredentialProlonged
+from taskbound.core.credential import NEVER as NEVER_ENDS
+from taskbound.core.credential import CredentialEvent, CredentialState, RenewalState
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
+from taskbound.core.policy import DamagedBundleError, InForce
 from taskbound.core.token import DEFAULT_NAMESPACE, NEVER, TokenKeyState
+from taskbound.core.tool import parse_definition
+from taskbound.core.tool.file import UNWATCHED
 from taskbound.flows.audit.compared import Told
+from taskbound.flows.policy.engines import recorded, require_bundle
 from taskbound.wire.jose import parse_jwk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from taskbound.core.audit import Record
+    from taskbound.core.audit import Event, Record
+    from taskbound.core.credential import Credential
     from taskbound.core.token import Token
     from taskbound.flows.audit.compared import Fields
     from taskbound.ports.store import Snapshot
+    from taskbound.ports.tool import PinnedTool
 
 
 _PAGE: Final = 500
@@ -154,3 +200,280 @@ def _thumbprint(public: bytes) -> str:
         return parse_jwk(json.loads(public)).thumbprint
     except (MalformedError, ValueError):
         return ""
+
+
+_OVER: Final = frozenset({CredentialState.REVOKED.value, CredentialState.UNSUPPORTED.value})
+_RENEWED: Final = {
+    CredentialEvent.RENEW.value: RenewalState.DONE,
+    CredentialEvent.KEEP.value: RenewalState.FAILED,
+    CredentialEvent.END.value: RenewalState.FAILED,
+}
+
+
+@dataclass(slots=True)
+class CredentialLedger:
+    """What the log says of credentials."""
+
+    snapshot: Snapshot
+    told: Told = field(default_factory=lambda: Told("credential", "written down"))
+    spaces: set[str] = field(default_factory=set)
+    words: list[str] = field(default_factory=list)
+
+    def take(self, record: Record) -> None:
+        """Follow one record."""
+        space = record.namespace
+        match record.event:
+            case CredentialJournaled() as event:
+                self.spaces.add(space)
+                self.told.put(space, event.credential, **_journaled(event))
+            case CredentialProlonged() as event:
+                renewal = (event.action, event.ends, RenewalState.WANTED)
+                self.told.change(space, event.credential, renewal=renewal)
+            case CredentialMoved() as event:
+                self.spaces.add(space)
+                self._move(space, event)
+            case _:
+                pass
+
+    def _move(self, space: str, event: CredentialMoved) -> None:
+        name = event.credential
+        if (space, name) not in self.told.rows:
+            if event.before and event.before not in _OVER:  # neither found by a sweep nor forgotten (rule 2)
+                self.words.append(f"credential {name} was moved, and no record says that it was written down")
+            self.told.put(space, name, target=event.target, task=event.task)
+        known = self.told.rows[space, name]
+        known |= {"state": event.after, "reason to end": event.why}
+        if event.until:
+            known["end"] = event.until
+        if event.event == CredentialEvent.ACKNOWLEDGE.value:
+            known["acknowledgement"] = True
+        renewal = known.get("renewal")
+        if isinstance(renewal, tuple) and renewal[2] is RenewalState.WANTED and event.event in _RENEWED:
+            known["renewal"] = (*renewal[:2], _RENEWED[event.event])
+        if event.after in _OVER:
+            row = self.snapshot.credentials.credential(space, name)
+            known.pop("turn", None)  # whether it is looked at once more, no record says
+            if row is not None and self.told.agrees(space, name, _credential_rows_fields(row)):
+                self.told.drop(space, name)
+        else:
+            known["turn"] = True
+
+    def differences(self) -> Iterator[str]:
+        """Where the rows differ, in words."""
+        yield from self.words
+        for space in sorted(self.spaces | {one.namespace for one in self.snapshot.targets.all_targets()}):
+            yield from self.told.against(space, dict(self._rows(space)))
+
+    def _rows(self, space: str) -> Iterator[tuple[str, Fields]]:
+        before = ""
+        while page := self.snapshot.credentials.credentials(space, limit=_PAGE, before=before):
+            for one in page:
+                if one.state.value not in _OVER or (space, one.id) in self.told.rows:
+                    yield one.id, _credential_rows_fields(one)
+            before = page[-1].id
+
+
+def _journaled(event: CredentialJournaled) -> Fields:
+    return {
+        "target": event.target,
+        "kind": event.of,
+        "identity of its target": event.identity,
+        "task": event.task,
+        "agent": event.agent,
+        "action": event.action,
+        "recipient": event.recipient,
+        "state": CredentialState.JOURNALED.value,
+        "end": event.ends,
+        "acknowledgement": False,
+        "renewal": None,
+        "reason to end": "",
+        "turn": True,
+    }
+
+
+def _credential_rows_fields(row: Credential) -> Fields:
+    renewal = row.renewal
+    ends_before = row.due > row.ends and row.state in {CredentialState.JOURNALED, CredentialState.ACTIVE}
+    return {
+        "target": row.target,
+        "kind": row.kind,
+        "identity of its target": row.identity,
+        "task": row.task,
+        "agent": row.agent,
+        "action": row.action,
+        "recipient": row.recipient,
+        "state": row.state.value,
+        "end": row.ends,
+        "acknowledgement": row.acknowledged,
+        "renewal": None if renewal is None else (renewal.action, renewal.ends, renewal.state),
+        "reason to end": row.why,
+        "turn": row.due != NEVER_ENDS and not ends_before,  # 1
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What the records say of one tool."""
+
+    server: str
+    definition: str
+    owner: str
+    declared: tuple[object, ...] = (False, (), (), "", (), False)
+    """Idempotent, probes, checks, effect, roles, unwatched."""
+
+
+@dataclass(slots=True)
+class ToolLedger:
+    """What the log says of pinned tools."""
+
+    snapshot: Snapshot
+    told: dict[tuple[str, str], _Told] = field(default_factory=dict)
+    approvers: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+
+    def take(self, record: Record) -> None:
+        """Follow one record."""
+        space = record.namespace
+        match record.event:
+            case ToolPinned() as event:
+                self.told[space, event.tool] = _Told(
+                    server=event.server, definition=event.definition, owner=event.owner
+                )
+            case ToolApproversChanged() as event:
+                self.approvers.pop((space, event.tool), None)
+                if event.own:
+                    self.approvers[space, event.tool] = event.approvers
+            case UpstreamRemoved(upstream=name) | TargetRemoved(target=name):
+                for place in [one for one in self.told if one[0] == space and _server_of(one[1]) == name]:
+                    del self.told[place]
+            case (ToolAccepted() | ToolDeclared() | ToolOwnerChanged()) as event if (
+                space,
+                event.tool,
+            ) in self.told:
+                self.told[space, event.tool] = _follow(self.told[space, event.tool], event)
+            case _:
+                pass
+
+    def differences(self) -> Iterator[str]:
+        """Where the rows differ, in words."""
+        spaces = {space for space, _ in self.told} | set(self.snapshot.identities.namespaces())
+        for space in sorted(spaces):
+            rows = {one.name: one for one in self.snapshot.tools.tools(space)}
+            approvers = self.snapshot.tools.approvers(space)
+            told = {name: one for (where, name), one in self.told.items() if where == space}
+            for name in sorted(rows.keys() | told.keys()):
+                if name not in rows:
+                    yield f"tool {name} was pinned, and is not there"
+                elif name not in told:
+                    yield f"tool {name} is there, and no record pinned it"
+                else:
+                    yield from _compare(rows[name], told[name])
+                    if approvers.get(name) != self.approvers.get((space, name)):
+                        yield f"tool {name} has other approvers than its records leave it with"
+
+
+def _server_of(tool: str) -> str:
+    return tool.partition("__")[0]
+
+
+def _follow(told: _Told, event: ToolAccepted | ToolDeclared | ToolOwnerChanged) -> _Told:
+    match event:
+        case ToolAccepted():
+            return _Told(server=told.server, definition=event.after, owner=told.owner)
+        case ToolDeclared():
+            unwatched = event.outcome == UNWATCHED
+            declared = (event.idempotent, event.probes, event.checks, event.effect, event.roles, unwatched)
+            return replace(told, declared=declared)
+        case ToolOwnerChanged():
+            return replace(told, owner=event.owner)
+
+
+def _compare(row: PinnedTool, told: _Told) -> Iterator[str]:
+    declared = (row.idempotent, row.probes, row.checks, row.effect, row.roles, row.unwatched)
+    for what, here, there in (
+        ("server", row.identity, told.server),
+        ("definition", row.digest, told.definition),
+        ("owner", row.owner, told.owner),
+        ("declaration", declared, told.declared),
+    ):
+        if here != there:
+            yield f"tool {row.name} has another {what} than its records leave it with"
+    if _digest(row.definition) != row.digest:
+        yield f"the pinned definition of tool {row.name} is not the one that its digest names"  # 1
+
+
+def _digest(definition: bytes) -> str:
+    try:
+        found = parse_definition(definition)
+    except MalformedError:
+        return ""
+    return found.digest if found.canonical == definition else ""
+
+
+_PolicyRowsTold: TypeAlias = "tuple[InForce, str, str]"
+"""What was put in force, how, and by whom."""
+
+
+@dataclass(slots=True)
+class PolicyLedger:
+    """What the log says of bundles."""
+
+    snapshot: Snapshot
+    bundles: dict[str, dict[str, None]] = field(default_factory=dict)
+    activations: dict[str, dict[int, _PolicyRowsTold]] = field(default_factory=dict)
+
+    def take(self, record: Record) -> None:
+        """Follow one record."""
+        space, event = record.namespace, record.event
+        known = self.bundles.setdefault(space, {})
+        if isinstance(event, PolicyProposed | PolicyRebased | PolicyRolledBack) and event.bundle:
+            known[event.bundle] = None
+        told = _told(event)
+        if told is not None:
+            self.activations.setdefault(space, {})[told[0].epoch] = told
+
+    def differences(self) -> Iterator[str]:
+        """Where the rows differ, in words."""
+        for space in sorted({*self.bundles, *self.snapshot.policy.governed()}):
+            yield from self._bundles(space)
+            yield from self._activations(space)
+
+    def _bundles(self, space: str) -> Iterator[str]:
+        rows = {one.digest: one for one in self.snapshot.policy.bundles(space)}
+        for digest in self.bundles.get(space, {}):
+            if digest not in rows:
+                yield f"policy bundle {digest} was recorded, and is not there"
+        for digest, row in rows.items():
+            try:
+                require_bundle(self.snapshot, space, digest)
+            except DamagedBundleError as error:
+                yield error.message
+                continue
+            event = recorded(self.snapshot, space, row.record)
+            if isinstance(event, PolicyProposed) and event.note != row.note:
+                yield f"policy bundle {digest} has another note than its record"
+
+    def _activations(self, space: str) -> Iterator[str]:
+        rows = {one.force.epoch: one for one in self.snapshot.policy.activations(space)}
+        for epoch in self.activations.get(space, {}):
+            if epoch not in rows:
+                yield f"activation {epoch} in {space} was recorded, and is not there"
+        for epoch, row in rows.items():
+            event = recorded(self.snapshot, space, row.record)
+            if event is None or _told(event) != (row.force, row.how, row.by):
+                yield f"activation {epoch} in {space} is not as its record says"
+        now = self.snapshot.policy.in_force(space)
+        if now != (rows[max(rows)].force if rows else InForce()):
+            yield f"the policy bundle in force in {space} is not what was put in force last"
+
+
+def _told(event: Event) -> _PolicyRowsTold | None:
+    """What an event says was put in force; None when it says nothing of the kind."""
+    match event:
+        case PolicyActivated(bundle=digest, epoch=epoch, by=by):
+            return InForce(epoch=epoch, digest=digest), "activated", by
+        case PolicyRolledBack(bundle=digest, epoch=epoch, by=by):
+            return InForce(epoch=epoch, digest=digest), "rolled-back", by
+        case PolicyRebased(bundle=digest, epoch=epoch):
+            return InForce(epoch=epoch, digest=digest), "rebased", "daemon"
+        case _:
+            return None

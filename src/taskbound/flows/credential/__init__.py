@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from taskbound.flows.credential.ending import end_credentials, moved_event
-from taskbound.flows.credential.marking import open_mark
-from taskbound.flows.credential.stranded import end_stranded
+from taskbound.flows.credential.ending import end_credentials, end_stranded, moved_event
+from taskbound.flows.credential.naming import open_mark
 
 __all__ = ["end_credentials", "end_stranded", "moved_event", "open_mark"]

@@ -1,4 +1,6 @@
-"""Writing a credential down in the transaction that permits it, before anybody calls its target (law 5).
+"""Writes a credential or a renewal with the decision that permits it, and each later step.
+
+Of `journaling`:
 
 1. Each settled permit of a tool `TARGET__credential/KIND` has one row: named after its action, *journaled*,
    due at once; but of a renewal, which moves one (`prolonging`). What is not settled, not permitted or
@@ -13,29 +15,61 @@
    connection's alone, and nobody but who holds that is given what was sealed. Who asks again after a lost
    connection makes another key, and what people signed counts for that call too.
 5. Credentials are locked last of all (`flows.decision.group`); a new row waits for nobody's.
+
+Of `prolonging`:
+
+1. A settled permit that names a credential by `renews` moves that one's row, and writes none of its own. What
+   it may be is judged by the row under its lock (`core.target.renewing`), at the instant of the commit.
+2. The row has the renewal with the number of its record, and is due at once. Until a broker told the target
+   it ends when it did: a renewal that nobody brings to the target is worth nothing.
+3. Rows are locked in the order of their names, as everything that moves several does.
+
+Of `moving`:
+
+1. A row is locked, moved by a rule of `core.credential`, written over the version that it was made of, and
+   its record is written in the same transaction. What is refused changes nothing.
+2. A move that only counts attempts, or changes nothing that anybody could see, leaves no record.
+3. A canary is its target's: whether a preflight is over with its move is seen, and written, with the move.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from taskbound.core.audit.events.credential import CredentialJournaled
-from taskbound.core.credential import Credential, CredentialState, NoRecipientError, credential_of, end_of
+from taskbound.core.action import ActionState
+from taskbound.core.audit.events.work import CredentialJournaled, CredentialProlonged
+from taskbound.core.credential import (
+    Credential,
+    CredentialState,
+    NoRecipientError,
+    NotRenewableError,
+    Renewal,
+    credential_of,
+    end_of,
+    prolong_credential,
+)
 from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Permit
+from taskbound.core.target import Renewable, renewed_until
 from taskbound.core.task import deadline_with
 from taskbound.core.tool import credential_kind
+from taskbound.core.tool.name import shown
+from taskbound.flows.credential.ending import moved_event
+from taskbound.flows.credential.errors import UnknownCredentialError
+from taskbound.flows.target.testing import note_canary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from taskbound.core.action import Action
+    from taskbound.core.audit import Event
     from taskbound.core.clock import Instant
+    from taskbound.core.credential import CredentialEvent
     from taskbound.core.decision import Settled
     from taskbound.core.target import Life
     from taskbound.core.task import TaskHead
     from taskbound.flows.means import Means
-    from taskbound.ports.store import Transaction
+    from taskbound.ports.store import Snapshot, Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,3 +166,115 @@ def _event(one: Granted, ends: Instant) -> CredentialJournaled:
         ends=ends,
         recipient=one.recipient,
     )
+
+
+_UNSETTLED: Final = frozenset({ActionState.PERMITTED, ActionState.SENT, ActionState.UNKNOWN})
+"""Where nobody knows, or said, what came of an action."""
+
+
+def see_renewable(
+    reads: Snapshot | Transaction, namespace: str, names: Collection[str]
+) -> tuple[Renewable, ...]:
+    """Those of these ids that are there, as they stand; locked by nobody."""
+    found = (reads.credentials.credential(namespace, one) for one in sorted(names))
+    return tuple(_renewable(reads, row) for row in found if row is not None)
+
+
+def lock_renewable(tx: Transaction, namespace: str, names: Collection[str]) -> tuple[Renewable, ...]:
+    """The same, which nobody else changes until this transaction is over (rule 3)."""
+    found = [tx.credentials.lock_credential(namespace, one) for one in sorted(names)]
+    return tuple(_renewable(tx, row) for row in found if row is not None)
+
+
+def _renewable(reads: Snapshot | Transaction, row: Credential) -> Renewable:
+    before = row.renewal
+    action = reads.actions.action(row.namespace, before.action) if before is not None else None
+    return Renewable(row=row, unsettled=action is not None and action.state in _UNSETTLED)
+
+
+def prolong_credentials(
+    tx: Transaction, means: Means, some: Sequence[Granted], heads: Mapping[str, TaskHead], now: Instant
+) -> None:
+    """Write these down with their records (rules 1 and 2).
+
+    Args:
+        tx: The transaction of their permits.
+        means: What the store's writer is called by.
+        some: Permitted renewals of one namespace, each of another credential, whose rows are locked.
+        heads: Their tasks with all ancestors, locked.
+        now: The instant of the commit.
+
+    Raises:
+        NotRenewableError: One of them is not to be renewed: nothing of the transaction may stand.
+    """
+    for one in some:
+        space = one.action.namespace
+        row = tx.credentials.lock_credential(space, one.life.renews)
+        if row is None:
+            raise NotRenewableError(f"`{one.id}` was permitted to renew what is not there")
+        deadline = deadline_with(one.action.task, heads)
+        ends = renewed_until(Renewable(row=row), one.action, one.life, now, deadline)  # 1
+        event = CredentialProlonged(
+            credential=row.id,
+            target=row.target,
+            of=row.kind,
+            identity=row.identity,
+            task=row.task,
+            agent=row.agent,
+            action=one.id,
+            before=row.ends,
+            ends=ends,
+        )
+        tx.audit.append(space, means.writer, [event], now)
+        renewal = Renewal(action=one.id, ends=ends, record=tx.audit.last_number())  # 2
+        tx.credentials.put_credential(prolong_credential(row, renewal, now), expect=row.version)
+
+
+def lock(tx: Transaction, namespace: str, credential: str) -> Credential:
+    """The credential, which nobody else changes until this transaction is over.
+
+    Raises:
+        UnknownCredentialError: There is none.
+    """
+    found = tx.credentials.lock_credential(namespace, credential)
+    if found is None:
+        raise UnknownCredentialError(f"no credential is named `{shown(credential)}`")
+    return found
+
+
+class Moves:
+    """The moves of one transaction (rule 1)."""
+
+    def __init__(self, means: Means, tx: Transaction, namespace: str, now: Instant) -> None:
+        """Begin with none."""
+        self._means, self._tx, self._namespace = means, tx, namespace
+        self.now = now
+        self._events: list[Event] = []
+
+    def put(
+        self,
+        before: Credential,
+        after: Credential,
+        event: CredentialEvent,
+        *,
+        cut: int = 0,
+        notes: Sequence[str] = (),
+    ) -> Credential:
+        """Write this row over the one that it was made of, with its record; the row."""
+        self._events.append(moved_event(before, after, event, cut=cut, notes=tuple(notes)))
+        return self.keep(before, after)
+
+    def keep(self, before: Credential, after: Credential) -> Credential:
+        """Write this row over the one that it was made of, without a record (rule 2); the row."""
+        self._tx.credentials.put_credential(after, expect=before.version)
+        self._events += note_canary(self._tx, self._means, after, self.now)  # 3
+        return after
+
+    def note(self, event: Event) -> None:
+        """Have this recorded beside them."""
+        self._events.append(event)
+
+    def record(self) -> None:
+        """Write the records, where there are some; the last thing of the transaction."""
+        if self._events:
+            self._tx.audit.append(self._namespace, self._means.writer, self._events, self.now)

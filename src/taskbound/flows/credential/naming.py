@@ -1,16 +1,27 @@
-"""Which credential an action asked for, or asked to renew."""
+"""Names: of the credential that an action asks for, of reasons, of the installation's mark; and counts.
+
+1. What is minted is found again by a name that holds it, so it is kept before anything is minted and never
+   changes. Two daemons that begin at once end up with one.
+2. It is no secret: it stands in the names of what is minted, and only has to differ from others'.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from base64 import b32encode
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import parse_object
-from taskbound.core.credential import credential_of
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.credential import LIVE, age_of, credential_of, is_overdue
+from taskbound.core.credential.values import MARK_LENGTH, parse_mark
+from taskbound.core.dataclass import dataclass
 from taskbound.core.target import RENEWS
 from taskbound.core.tool import credential_kind
 
 if TYPE_CHECKING:
     from taskbound.core.credential import Credential
+    from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot, Transaction
 
@@ -36,3 +47,62 @@ def renewed_with(reads: Snapshot | Transaction, namespace: str, action: str) -> 
 def _renews(action: StoredAction) -> str:
     found = parse_object(action.arguments).get(RENEWS)
     return found if isinstance(found, str) else ""
+
+
+NOBODY: Final = "nobody minted it in time"
+LOST: Final = "whoever was minting it told nothing more"
+FAILED: Final = "it could not be minted: "
+"""What was met stands behind it."""
+UNACKNOWLEDGED: Final = "nobody said to have its secret"
+LEFT: Final = "the connection that it was to end with is lost"
+OVER: Final = "its time is over"
+NO_MORE: Final = "its task needs it no more"
+CANARY: Final = "it was a canary"
+AGAIN: Final = "its target shows it again"
+WITHOUT_ROW: Final = "it was found in the target without a row"
+
+
+def open_mark(means: Means) -> str:
+    """The store's mark, made now where there is none: 8 characters of a-z and 2-7.
+
+    Raises:
+        BadMarkError: The store holds what is none.
+        StoreUnavailableError: The store can't be used.
+    """
+    made = b32encode(sha256(means.chance.secret().encode()).digest())[:MARK_LENGTH].decode().lower()
+
+    def work(tx: Transaction) -> str:
+        kept = tx.targets.mark()
+        if not kept:
+            tx.targets.put_mark(made)  # 1
+        return kept or made
+
+    return parse_mark(means.store.write(work))
+
+
+_MOST: Final = 1_000
+"""So many of each kind are counted."""
+_SECOND: Final = seconds(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many there are."""
+
+    living: int
+    revoking: int
+    overdue: int
+    oldest: int
+    """Seconds that the oldest revocation has been under way."""
+
+
+def count_credentials(snapshot: Snapshot, namespace: str, now: Instant) -> Counts:
+    """Count those of a namespace."""
+    living = snapshot.credentials.credentials(namespace, states=LIVE, limit=_MOST)
+    ending = snapshot.credentials.overdue(namespace, Instant(now + 1), limit=_MOST)
+    return Counts(
+        living=len(living),
+        revoking=len(ending),
+        overdue=sum(is_overdue(one, now) for one in ending),
+        oldest=max((age_of(one, now) // _SECOND for one in ending), default=0),
+    )

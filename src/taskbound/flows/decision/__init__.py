@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from taskbound.flows.decision.commit import Answer, Decisions
-from taskbound.flows.decision.doubts import Doubts, overdue, strangers
+from taskbound.flows.decision.commit import Answer, Decisions, Refusals, Watched
+from taskbound.flows.decision.context import Views
 from taskbound.flows.decision.evaluate import Call
 from taskbound.flows.decision.narrowing import Narrowings
-from taskbound.flows.decision.planned import Proposer
-from taskbound.flows.decision.planning import Planning, Step
-from taskbound.flows.decision.refusals import Refusals
-from taskbound.flows.decision.views import Views
-from taskbound.flows.decision.watched import Watched
+from taskbound.flows.decision.plans import Planning, Proposer, Step
+from taskbound.flows.decision.retries import Doubts, overdue, strangers
 
 __all__ = [
     "Answer",

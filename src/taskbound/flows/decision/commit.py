@@ -1,4 +1,6 @@
-"""Committing a group of calls: evaluated one by one, settled together, recorded with what they changed.
+"""Commits a group of calls: evaluates each, settles them together, within the allowance for refusals.
+
+Of `commit`:
 
 1. One transaction, one sync for the group; every answer is durable before it leaves.
 2. A stale proposal is evaluated again and settled in a later transaction; one that
@@ -12,46 +14,86 @@
 6. A task whose call was refused since people were asked too much is paused right after.
 7. A call whose looks may wait is given back unseen: nothing was decided of it, nor recorded.
 8. A held retry that an approval covers is decided again at once, by its held action's name.
+
+Of `refusals`:
+
+1. An agent whose refusals have used up its allowance (`core.decision.quota`) is decided for no more until
+   there is a token again: it is refused, without a record of its own, and counted.
+2. A permit takes no token; whatever else is recorded does: refusals, holds, duplicates, bytes that can't be
+   read, what can't be decided.
+3. All names that no agent has share one bucket, in whatever namespace: a new name is no new allowance. A
+   person has a bucket of their own, under `person:NAME`, and so has a service that has proved itself.
+4. Counts are recorded when their window ends; what could not be recorded stays counted.
+
+Of `watched`:
+
+1. Stages are `evaluate`, which each call has by itself, and `commit`, which calls share that wait together:
+   each is told of it with the number of those in its group.
+2. A call that came to be judged anew, as what it rests on changed, has either stage once more.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-from taskbound.core.audit import ActionRefusedMalformed, ActionUndecided
+from taskbound.core.audit import ActionRefusedMalformed, ActionUndecided, RefusalsDropped
 from taskbound.core.decision import (
     Narrowed,
+    Permit,
+    Quota,
     Refuse,
     Repeated,
     Settled,
     Stale,
+    TooManyRefusalsError,
     Waiting,
     refusal,
 )
 from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
 from taskbound.flows.approval import pause_asking
-from taskbound.flows.approval.look.looking import Unseen
-from taskbound.flows.audit.freshness import LogUnconfirmedError
+from taskbound.flows.approval.look import Unseen
+from taskbound.flows.audit.sequencing import LogUnconfirmedError
 from taskbound.flows.decision.evaluate import Call, Evaluator
-from taskbound.flows.decision.group import settle_group
-from taskbound.flows.decision.record import recalled
-from taskbound.flows.decision.undecided import ContendedError, NotDecided, UndecidedError
-from taskbound.flows.decision.watched import watched
-from taskbound.flows.decision.writing import Pending
+from taskbound.flows.decision.settlement import Pending, recalled, settle_group
+from taskbound.flows.decision.usable import ContendedError, NotDecided, UndecidedError
 from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from taskbound.core.audit import Event
-    from taskbound.flows.decision.case import Ground
-    from taskbound.flows.decision.views import Views
+    from taskbound.core.decision import Allowance, Dropped
+    from taskbound.flows.decision.context import Views
+    from taskbound.flows.decision.facts import Ground
     from taskbound.flows.means import Means, Moved
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction
+
+
+_NOBODY: Final = nullcontext()
+
+
+class Watched(Protocol):
+    """Whoever watches a call; told from whatever thread decides."""
+
+    def stage(self, name: str, *, group: int = 0) -> AbstractContextManager[object]:
+        """What is around a stage; `group` says how many calls share it, and 0 that none is meant to."""
+
+
+def watched(name: str, calls: Sequence[Call], *, shared: bool) -> AbstractContextManager[object]:
+    """What is around a stage of these calls (rule 1); nothing where nobody watches one."""
+    watching = [one.watch for one in calls if one.watch is not None]
+    if not watching:
+        return _NOBODY
+    around = ExitStack()
+    for one in watching:
+        around.enter_context(one.stage(name, group=len(calls) if shared else 0))
+    return around
 
 
 _log = logging.getLogger(__name__)
@@ -263,3 +305,85 @@ def _is_ours(kept: StoredAction, one: Pending) -> bool:
     lifted = one.action not in {"", one.proposal.id}
     presented = (kept.connection, kept.request) == (one.call.connection, one.call.request)
     return not lifted or (kept.decision == "permit" and presented)
+
+
+PERSON: Final = "person:"
+"""What stands before a person's name where agents' names stand; no agent's name can begin so."""
+SERVICE: Final = "service:"
+"""What stands before the name of a service, of which there are few: whoever is called so was proven."""
+_REFUSALS_NOBODY: Final = ("default", "")
+
+
+class Refusals:
+    """Decides calls of agents that have an allowance left; used from one thread at a time."""
+
+    def __init__(self, means: Means, views: Views, decisions: Decisions, allowance: Allowance) -> None:
+        """Decide with these."""
+        self._means = means
+        self._views = views
+        self._decisions = decisions
+        self._quota = Quota(allowance)
+
+    def decide(self, calls: Sequence[Call]) -> tuple[Answer | Unseen, ...]:
+        """An answer for each call, in order, or what has to be looked at before there is one."""
+        answers: dict[int, Answer | Unseen] = {}
+        admitted: list[int] = []
+        now = self._means.clock.now()
+        for place, call in enumerate(calls):
+            try:
+                self._quota.require(*self._holder(call.namespace, call.agent), now)
+            except TooManyRefusalsError as error:
+                answers[place] = NotDecided(refusal=refusal(error))  # 1
+            else:
+                admitted.append(place)
+        decided = self._decisions.decide([calls[place] for place in admitted])
+        for place, answer in zip(admitted, decided, strict=True):
+            answers[place] = answer
+            if _is_recorded_refusal(answer):
+                self.take(calls[place].namespace, calls[place].agent)  # 2
+        return tuple(answers[place] for place in range(len(calls)))
+
+    def require(self, namespace: str, agent: str, *, code: str = "", times: int = 1) -> None:
+        """Go on only when a refusal of this agent would be recorded; else count it, or so many.
+
+        Raises:
+            TooManyRefusalsError: It would not.
+        """
+        self._quota.require(*self._holder(namespace, agent), self._means.clock.now(), code=code, times=times)
+
+    def take(self, namespace: str, agent: str) -> None:
+        """A refusal of this agent was recorded."""
+        self._quota.take(*self._holder(namespace, agent), self._means.clock.now())
+
+    def tell(self, *, final: bool = False) -> None:
+        """Record what was counted in windows that have ended (rule 4)."""
+        dropped = self._quota.dropped(self._means.clock.now(), final=final)
+        if not dropped:
+            return
+        for one in dropped:
+            self._record(one)
+            self._quota.told((one,))
+
+    def _record(self, one: Dropped) -> None:
+        event = RefusalsDropped(agent=one.agent, since=one.since, count=one.count, codes=one.codes)
+        means = self._means
+        means.store.write(lambda tx: tx.audit.append(one.namespace, means.writer, [event], means.clock.now()))
+
+    def _holder(self, namespace: str, agent: str) -> tuple[str, str]:
+        if agent.startswith(SERVICE):
+            known = True
+        elif agent.startswith(PERSON):
+            known = agent.removeprefix(PERSON) in self._views.persons(namespace)
+        else:
+            known = self._views.agent(namespace, agent) is not None
+        return (namespace, agent) if known else _REFUSALS_NOBODY  # 3
+
+
+def _is_recorded_refusal(answer: Answer | Unseen) -> bool:
+    match answer:
+        case Settled(decision=Permit()) | Waiting() | Narrowed() | Unseen():
+            return False
+        case NotDecided(recorded=recorded):
+            return recorded
+        case _:
+            return True

@@ -1,4 +1,6 @@
-"""Evaluating one call, read only, in the order of design 4: parse, identity, task, scope, policy.
+"""Evaluates one call, read only, in the order of the design: parse, identity, task, scope, policy.
+
+Of `evaluate`:
 
 1. The bytes are parsed again here, strictly: whoever sent them is not trusted to have done so, and they must
    be their own canonical form, since they are what runs.
@@ -21,30 +23,40 @@
 8. What was read is named by version in the proposal's basis. What the arguments don't change is worked out
    once (`standing`). Its facts are those that were found: a refusal that comes before policy leaves out what
    was not looked at then.
+
+Of `crediting`:
+
+1. Its arguments fit the pinned definition of its kind, which is ours (`core.target`). Of other tools nobody
+   but their servers can say that; of these nobody else would look before a target is called.
+2. It can live: for a number of seconds that its kind allows, and for a second at least before the first
+   deadline of its task and that one's ancestors. The commit judges that again by its own instant, and says
+   when it ends.
+3. What is renewed is judged by the commit alone, by its row. Here nothing is read of it but since when it
+   lives, where a policy reads that of what is covered: whoever has no grant for a renewal is told nothing of
+   a credential. What is not the task's own is taken to be as old as the task, which no credential of it is
+   older than: so nobody is told of another's.
+4. What does not fit is refused like what is outside of a scope: with an action and a record of it.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Action, canonical, parse_object, require_key
-from taskbound.core.credential import require_recipient
+from taskbound.core.credential import end_of, require_recipient
 from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Holding, Presented, Proposal, Refuse, Verdict, refusal
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.quick import quick
-from taskbound.flows.approval.look.looking import Seen, Sight, Unseen, look_at, with_findings
-from taskbound.flows.approval.look.reading import Brought
-from taskbound.flows.decision.case import NOTHING_SOUGHT, Sought
-from taskbound.flows.decision.checking import NOT_CHECKED, Checked, check, reason_of
-from taskbound.flows.decision.concluding import verdict_of
-from taskbound.flows.decision.covering import OUTSIDE, Outside, cover_call, refuse_outside
-from taskbound.flows.decision.crediting import life_asked_for, life_since_made
+from taskbound.core.target import life_of, require_parameters
+from taskbound.flows.approval.look import Brought, Seen, Sight, Unseen, look_at, with_findings
+from taskbound.flows.decision.context import Standings
+from taskbound.flows.decision.coverage import OUTSIDE, Outside, cover_call, refuse_outside
 from taskbound.flows.decision.errors import NotCanonicalError
-from taskbound.flows.decision.facts import facts_found
-from taskbound.flows.decision.standing import Standings
+from taskbound.flows.decision.facts import NOTHING_SOUGHT, Sought, facts_found, verdict_of
+from taskbound.flows.decision.retries import NOT_CHECKED, Checked, check, reason_of
 from taskbound.flows.decision.usable import require_told
 
 if TYPE_CHECKING:
@@ -52,15 +64,50 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.scope import Covered
     from taskbound.core.target import Life
-    from taskbound.flows.decision.attempts import Attempts
-    from taskbound.flows.decision.case import Case, Ground
-    from taskbound.flows.decision.enforcing import Enforcing
-    from taskbound.flows.decision.standing import Standing
-    from taskbound.flows.decision.views import ToolView, Views
-    from taskbound.flows.decision.watched import Watched
+    from taskbound.flows.decision.commit import Watched
+    from taskbound.flows.decision.context import Standing, ToolView, Views
+    from taskbound.flows.decision.facts import Case, Ground
+    from taskbound.flows.decision.retries import Attempts
+    from taskbound.flows.decision.tokens import Enforcing
     from taskbound.flows.policy.engines import Policies
     from taskbound.ports.approval import Operands
     from taskbound.wire.jose import SignatureCheck
+
+
+_SECOND: Final = 1_000_000
+
+
+def life_asked_for(ground: Ground, arguments: dict[str, JsonValue], now: Instant) -> Life:
+    """For how long a credential is asked for (rules 1 and 2).
+
+    Raises:
+        BadParameterError: Its kind has no such parameters.
+        BadCredentialLifeError: It can't live so long, or its task is about to end.
+        BadKindError: The pinned definition is no kind's.
+    """
+    definition = ground.tool.definition
+    require_parameters(definition, arguments)
+    life = life_of(definition, arguments)
+    end_of(life.asked, life.most, now, ground.until)
+    return life
+
+
+def life_since_made(views: Views, ground: Ground, life: Life, now: Instant) -> int:
+    """For how many seconds a credential lives by what is asked for, begun ones too (rule 3).
+
+    Args:
+        views: What of the store is read by.
+        ground: What the call stands on.
+        life: What is asked for.
+        now: When.
+    """
+    ends, began = end_of(life.asked, life.most, now, ground.until), now
+    if life.renews:
+        task = ground.lineage.task
+        row = views.credential(task.namespace, life.renews)
+        is_own = row is not None and (row.task, row.agent) == (task.id, ground.agent.name)
+        began = row.made if row is not None and is_own else task.started
+    return -((began - ends) // _SECOND)
 
 
 @quick

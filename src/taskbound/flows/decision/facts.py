@@ -1,4 +1,6 @@
-"""The facts that policies may read, worked out from what an evaluation has seen.
+"""The facts that policies read of a call, and what follows from the policy's answer.
+
+Of `facts`:
 
 1. Every name of `taskbound.core.policy.FACTS` is worked out here and only here, and only
    when the bundle reads it.
@@ -8,29 +10,39 @@
 3. Facts are recorded as words beside the decision and read back for explaining.
 4. Policy is asked only about what is covered. Of a refusal before that, what had not been looked at is not
    recorded, and `covered` is what the scopes said, if they were asked.
+
+Of `case`:
+
+1. Policy is asked once for all calls of a case where it reads no arguments.
+2. What is looked up for a call is of that call alone: no case of it is kept for another.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.dataclass import dataclass
-from taskbound.core.decision import AttemptGround, changed_since
-from taskbound.core.policy import FACTS, LIVED, LOOKED, Fact, FactKind
+from taskbound.core.decision import AttemptGround, Evaluated, Hold, Holding, Reason, Refuse, changed_since
+from taskbound.core.policy import FACTS, LIVED, LOOKED, Fact, FactKind, Forbidden, Held, Permitted, conclude
 from taskbound.core.task import evidence_text
 from taskbound.core.tool import Effect, effect_of
-from taskbound.flows.decision.attempts import PEOPLE
+from taskbound.flows.decision.retries import NOT_CHECKED, PEOPLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
+    from taskbound.core.decision import Basis, Verdict
     from taskbound.core.identity import Agent
-    from taskbound.core.identity.risk import Risk
-    from taskbound.flows.approval.proof.vouched import Vouching
-    from taskbound.flows.decision.attempts import Attempts
-    from taskbound.flows.decision.checking import Checked
-    from taskbound.flows.decision.views import Lineage, ToolView
+    from taskbound.core.identity.agent import Risk
+    from taskbound.core.policy import PolicyConclusion, PolicyRequest
+    from taskbound.core.scope import Covered, Scope
+    from taskbound.flows.approval.proof.kept import Vouching
+    from taskbound.flows.decision.context import Lineage, ToolView
+    from taskbound.flows.decision.retries import Attempts, Checked
+    from taskbound.ports.policy import PolicyEngine
 
 
 Facts: TypeAlias = "dict[str, Fact]"
@@ -182,3 +194,103 @@ def parse_fact(name: str, words: str) -> Fact:
             return tuple(words.split("\n")) if words else ()
         case FactKind.TEXT | FactKind.PERSON:
             return words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """Nothing stands in the way of a call, until an instant, but its arguments and policy."""
+
+    lineage: Lineage
+    agent: Agent
+    tool: ToolView
+    bounds: tuple[tuple[Scope, str], ...]
+    """The ceilings that must cover a call besides the scopes of the line, and whose each is."""
+    until: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """What is looked up for one call, each where a policy that can apply reads of it (rule 2)."""
+
+    attempts: Attempts | None = None
+    operands: tuple[str, ...] | None = None
+    """What probes found behind the arguments, each in words."""
+    vouching: Vouching | None = None
+    """What of the task's evidence stands."""
+    checked: Checked = NOT_CHECKED
+    """What declared checks show of the attempts before."""
+    credential_life: int = 0
+    """For how many seconds a credential lives by it."""
+    looked: Instant | None = None
+    """When anything of it was looked at; None when nothing was."""
+
+
+NOTHING_SOUGHT: Final = Sought()
+
+
+class Case:
+    """What policy reads of a call, in words and by version, and what follows from it."""
+
+    __slots__ = ("_concluded", "_policy", "_reads_arguments", "_request", "basis", "words")
+
+    def __init__(
+        self, policy: PolicyEngine, request: PolicyRequest, basis: Basis, *, reads_arguments: bool
+    ) -> None:
+        """Keep what to ask."""
+        self._reads_arguments = reads_arguments
+        self._policy = policy
+        self._request = request
+        self._concluded: PolicyConclusion | None = None
+        self.basis = basis
+        self.words = tuple([(name, fact_words(value)) for name, value in request.facts.items()])
+
+    def conclusion(self, arguments: dict[str, JsonValue]) -> PolicyConclusion:
+        """What follows from policy's answer; asked once where the arguments don't matter (rule 1)."""
+        if self._reads_arguments:
+            return conclude(self._policy.answer(replace(self._request, arguments=arguments)))
+        if self._concluded is None:
+            self._concluded = conclude(self._policy.answer(self._request))
+        return self._concluded
+
+
+_ASK: Final = "do something else, or ask the owner of the policies"
+_POLICY_WORDS: Final = {
+    "unmapped-argument": (
+        "a policy reads an argument that can't be told to it",
+        "give the argument as the tool's schema says, or ask the owner of the policies",
+    ),
+    "policy-erred": ("a policy could not be evaluated", "ask the owner of the policies to mend it"),
+    "forbidden": ("the organisation's rules forbid it", _ASK),
+    "not-permitted": ("no policy permits it", _ASK),
+}
+
+
+def verdict_of(conclusion: PolicyConclusion, covered: Covered) -> Verdict:
+    """The verdict on a call that these grants cover."""
+    match conclusion:
+        case Permitted() as permitted:
+            return Evaluated(covered=covered, policies=permitted.policies)
+        case Held() as held:
+            lifters = ", ".join(held.lifters)
+            hold = Hold(
+                reasons=tuple(
+                    Reason(code="held", text=f"policy `{one}` holds it", detail=f"lifted by {lifters}")
+                    for one in held.policies
+                ),
+                policies=held.policies,
+                lifters=held.lifters,
+            )
+            return Holding(covered=covered, hold=hold)
+        case Forbidden() as forbidden:
+            text, instead = _POLICY_WORDS[forbidden.code]
+            details = forbidden.details or ("",) * len(forbidden.policies)
+            reasons = tuple(
+                Reason(code=forbidden.code, text=text, detail=f"{one}: {more}" if more else one)
+                for one, more in zip(forbidden.policies, details, strict=True)
+            )
+            return Refuse(
+                code=forbidden.code,
+                reasons=reasons or (Reason(code=forbidden.code, text=text),),
+                instead=instead,
+                policies=forbidden.policies,
+            )

@@ -41,26 +41,24 @@ from taskbound.core.audit import ApprovalNarrowed
 from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Hold, Narrows, Refuse, Settled
-from taskbound.core.policy.step_up import StepUpError
+from taskbound.core.policy.operation import StepUpError
 from taskbound.core.tool import parse_definition
-from taskbound.flows.approval.circle import ground_of
-from taskbound.flows.approval.ending import changed_event, end_approvals, tell
-from taskbound.flows.approval.look.looking import Unseen
-from taskbound.flows.approval.proof.counting import count_on
+from taskbound.flows.approval.circle import changed_event, end_approvals, ground_of, tell
+from taskbound.flows.approval.look import Unseen
+from taskbound.flows.approval.proof.kept import count_on
 from taskbound.flows.approval.proof.signed import answered_event, judge, verify_signed
 from taskbound.flows.decision.evaluate import Call, Evaluator
-from taskbound.flows.decision.group import lock_group, settle_group
-from taskbound.flows.decision.undecided import ContendedError
-from taskbound.flows.decision.writing import Pending
+from taskbound.flows.decision.settlement import Pending, lock_group, settle_group
+from taskbound.flows.decision.usable import ContendedError
 from taskbound.ports.approval import ApprovalChange
 
 if TYPE_CHECKING:
     from taskbound.core.approval import AnswerSignIn, Change
     from taskbound.core.audit import Event
     from taskbound.flows.approval import Told
-    from taskbound.flows.approval.look.looking import Sight
+    from taskbound.flows.approval.look import Sight
     from taskbound.flows.approval.proof.signed import Judged, Signed
-    from taskbound.flows.decision.views import Views
+    from taskbound.flows.decision.context import Views
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction
     from taskbound.ports.approval import StoredApproval

@@ -1,4 +1,6 @@
-"""Whether a token that an agent showed afar is still worth something, in the transaction that acts on it.
+"""Whether a shown token still counts, and a service that asks in its own name, when it is decided.
+
+Of `tokens`:
 
 1. It was looked at when it was shown, and is looked at again here, locked: a revocation of the token, of its
    key or of what let its client in that commits first wins. What else it rests on (its task, its agent, the
@@ -7,6 +9,16 @@
 3. Keys are locked before tokens, as whoever revokes a key does, and tokens before what let their clients in.
 4. Where a service asks in its own name its token is looked at too, and it itself (`enforcing`): first, so
    that one that may not ask is told nothing of the task's token.
+
+Of `enforcing`:
+
+1. It is looked at again here, locked, whatever was seen when its token was shown: the service is there, its
+   owner is, the key that proved it counts and its token stands. What commits first wins: a removal, a key
+   that is taken away, an owner who leaves, a revocation.
+2. It asks about tools that it is declared to enforce, and about no others.
+3. It asks for the task whose agent came to it: the token that the agent showed it stands in the call. Both
+   tokens are looked at as any that is shown (`tokens`).
+4. Services are locked before all else (`flows.identity.services`, rule 4).
 """
 
 from __future__ import annotations
@@ -14,17 +26,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import refusal
 from taskbound.core.errors import DeniedError
-from taskbound.core.token import (
-    TokenForm,
-    UnknownTokenError,
-    named_in,
-    require_not_revoked,
-    require_standing,
-)
-from taskbound.core.token.authorization.admission import is_admission, require_standing_admission
-from taskbound.flows.decision.enforcing import why_not_enforced
+from taskbound.core.identity.service import require_enforces
+from taskbound.core.token import TokenForm, UnknownTokenError, named_in, require_not_revoked, require_standing
+from taskbound.core.token.authorization.request import is_admission, require_standing_admission
+from taskbound.flows.identity.services import lock_service
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -33,9 +41,55 @@ if TYPE_CHECKING:
     from taskbound.core.decision import Proposal
     from taskbound.core.identity.service import Service
     from taskbound.core.token import Token
-    from taskbound.flows.decision.enforcing import Enforcing
-    from taskbound.flows.decision.writing import Pending
+    from taskbound.flows.decision.settlement import Pending
     from taskbound.ports.store import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enforcing:
+    """The service that asks in its own name."""
+
+    service: str
+    key: str
+    """The `kid` of the key that it proved itself with."""
+    token: str
+    """The id of the token that it showed."""
+
+
+def lock_enforcing(
+    tx: Transaction, namespace: str, group: Sequence[Pending]
+) -> Mapping[Enforcing, Service | DeniedError]:
+    """Each service that asks in this group, or why it is none any more; read under lock (rules 1 and 4)."""
+    asking = {one.call.enforcing for one in group if one.call.enforcing is not None}
+    if not asking:
+        return {}
+    found: dict[Enforcing, Service | DeniedError] = {}
+    for one in sorted(asking, key=lambda one: (one.service, one.key)):
+        try:
+            found[one] = lock_service(tx, namespace, one.service, one.key)
+        except DeniedError as error:
+            found[one] = error
+    return found
+
+
+def why_not_enforced(
+    enforcing: Mapping[Enforcing, Service | DeniedError], asked: Enforcing, tool: str
+) -> DeniedError | None:
+    """Why this service may not ask about this tool; None where it may (rules 1 and 2).
+
+    Args:
+        enforcing: What was locked.
+        asked: Who asks.
+        tool: About what.
+    """
+    found = enforcing[asked]
+    if isinstance(found, DeniedError):
+        return found
+    try:
+        require_enforces(found, tool)
+    except DeniedError as error:
+        return error
+    return None
 
 
 def ended_tokens(

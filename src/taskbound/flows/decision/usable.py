@@ -1,4 +1,4 @@
-"""Whether a tool can be called at all: it is pinned for the agent, as it was, and somebody answers for it.
+"""Whether a tool can be called at all, and the answer where there is no action to decide.
 
 1. Kinds of credentials are tools of targets, and a target has no others: what a server calls so is nothing
    that is minted.
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import UnavailableError
 from taskbound.core.identity import PersonState
 from taskbound.core.tool import Effect, effect_of
 from taskbound.flows.decision.errors import (
@@ -26,8 +28,9 @@ from taskbound.flows.decision.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from taskbound.core.decision import Refuse
     from taskbound.core.identity import Person
-    from taskbound.flows.decision.views import ToolView
+    from taskbound.flows.decision.context import ToolView
     from taskbound.ports.tool import PinnedTool
 
 
@@ -83,3 +86,26 @@ def require_told(pinned: PinnedTool, *, unwatched: bool | None) -> None:
     if unwatched:
         raise OutcomeWatchedError(f"what comes of `{pinned.name}` has to be told, and nobody would")
     raise OutcomeUnwatchedError(f"what comes of `{pinned.name}` is told by nobody, as it is declared")
+
+
+class UndecidedError(UnavailableError):
+    """Something that nobody foresaw kept this from being decided; nothing was allowed."""
+
+    code = "undecided"
+    remedy = "look at the daemon's log, and report it"
+
+
+class ContendedError(UnavailableError):
+    """What the decision depends on kept changing while it was made."""
+
+    code = "contended"
+    remedy = "try again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotDecided:
+    """There was no action to decide: the bytes could not be read, or nothing could be recorded."""
+
+    refusal: Refuse
+    recorded: bool = False
+    """Whether there is a record of it."""

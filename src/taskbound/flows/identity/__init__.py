@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from taskbound.flows.identity.agent import Agents
-from taskbound.flows.identity.delivery import Deliveries, MonitorOverdueError
 from taskbound.flows.identity.group import Groups
+from taskbound.flows.identity.monitors import Deliveries, MonitorOverdueError
 from taskbound.flows.identity.person import (
     register_person,
     require_person,

@@ -1,33 +1,310 @@
-"""Linking people with their accounts at issuers, and ending what rests on a link.
+"""Accounts of people at issuers: linked, claimed groups, and the issuers themselves.
+
+Of `account`:
 
 1. Only the account that owns the data directory says whose an account is: whoever says it says who that
    person is from then on. Nothing that an issuer says of somebody links them (`core.identity.account`, rule
    1).
 2. A person may give up an account of their own, and end a session of theirs: that only takes away.
 3. With an account its sessions end, and the memberships of groups that its issuer's word gave the person.
+
+Of `linking`:
+
+1. Linking joins all who were linked with either.
+2. Only the account that owns the data directory says that two persons are one human, or that they are not:
+   who is two counts twice, and whoever joined the others to themselves would be alone, with nobody to ask.
+
+Of `claimed`:
+
+1. A sign-in says anew which groups its issuer puts the person in: what it names is so until `LASTS` after
+   it, what it does not name any more ends at once. Where another account of theirs at that issuer said
+   something else, the later word counts.
+2. What nobody says anew ends by itself. It is looked for every second, and ends with a record.
+3. What a person said of a group stays as it was, whatever an issuer says of it.
+4. Whoever is a member no more keeps what they may grant otherwise; running tasks that they asked for and
+   might not ask for now are paused in the same transaction.
+5. An issuer puts nobody in a group that is not there, nor in more groups than one may be in.
+
+Of `issuers`:
+
+Whoever names an issuer says who may be every agent that has a selector of it, or every person with an
+account there. With an issuer of people go the sign-ins that wait for it: what one issuer gave for them is
+not brought to another one of its name.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from taskbound.core.audit.events.account import AccountLinked
-from taskbound.core.identity.account import (
+from taskbound.core.audit import PersonsLinked
+from taskbound.core.audit.events.people import (
+    AccountLinked,
+    GroupClaimed,
+    IdentityIssuerAdded,
+    IdentityIssuerRemoved,
+    IssuerGroupsSet,
+)
+from taskbound.core.identity import NotOwnerError, UnknownIdentityError
+from taskbound.core.identity.agent import reach_of
+from taskbound.core.identity.issuer import (
     Account,
     AccountTakenError,
+    IssuerInUseError,
+    IssuerUse,
     UnknownAccountError,
+    UnknownIdentityIssuerError,
+    claimed_groups,
+    parse_groups,
     parse_subject,
+    require_alone,
 )
-from taskbound.core.identity.oidc import IssuerUse, UnknownIdentityIssuerError
+from taskbound.core.identity.person import Claimed, human_of
+from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.sign_in import NotSignedInError
-from taskbound.flows.identity.claimed import drop_claims
-from taskbound.flows.identity.leaving import require_present, require_self
-from taskbound.flows.identity.sessions import drop_accounts, end_sessions
+from taskbound.flows.identity.group import OF_ONE, unfounded
+from taskbound.flows.identity.leaving import (
+    drop_accounts,
+    end_sessions,
+    pause_tasks,
+    require_present,
+    require_self,
+)
+from taskbound.flows.means import Actor
+from taskbound.wire.jose import parse_foreign_jwks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from taskbound.core.action import JsonValue
     from taskbound.core.audit import Event
-    from taskbound.flows.means import Actor, Means, Moved
+    from taskbound.core.clock import Instant
+    from taskbound.core.identity import Group
+    from taskbound.core.identity.issuer import IdentityIssuer
+    from taskbound.flows.means import Means, Moved
     from taskbound.ports.store import Transaction
+
+
+def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, owns: bool) -> None:
+    """Have this issuer's word count from now on.
+
+    Raises:
+        NotOwnerError: Somebody else than who owns the data directory says so.
+        IssuerExistsError: Its name, or what it writes as `iss`, is another's.
+        MalformedError: Its keys can't be read (`wire/jose`).
+    """
+    require_directory_owner(owns=owns)
+    keys = parse_foreign_jwks(issuer.keys) if issuer.keys else ()
+
+    def work(tx: Transaction) -> None:
+        require_alone(issuer, tx.workloads.identity_issuers(issuer.namespace))
+        tx.workloads.put_identity_issuer(issuer)
+        event = IdentityIssuerAdded(
+            name=issuer.name,
+            issuer=issuer.issuer,
+            audience=issuer.audience,
+            use=issuer.use.value,
+            keys=tuple(sorted({one.thumbprint for one in keys})),
+            keys_at=issuer.keys_at,
+            private=issuer.private,
+            token_at=issuer.token_at,
+            secret_file=issuer.secret_file,
+            by=actor.name,
+            proof=actor.proof,
+        )
+        tx.audit.append(issuer.namespace, means.writer, [event], means.clock.now())
+
+    means.store.write(work)
+
+
+def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
+    """Have this issuer's word count no more.
+
+    Raises:
+        NotOwnerError: Somebody else than who owns the data directory says so.
+        UnknownIdentityIssuerError: There is none of this name.
+        IssuerInUseError: Selectors or accounts name it.
+    """
+    require_directory_owner(owns=owns)
+
+    def work(tx: Transaction) -> None:
+        found = next((one for one in tx.workloads.identity_issuers(namespace) if one.name == name), None)
+        if found is None:
+            raise UnknownIdentityIssuerError(f"no issuer of identities is named `{name}`")
+        named = tx.workloads.selectors_of(namespace, WorkloadKind.OIDC, name)
+        if found.use is IssuerUse.WORKLOADS and named:
+            raise IssuerInUseError(f"{len(named)} selectors name the issuer `{name}`")
+        linked = [one for one in tx.accounts.accounts(namespace) if one.issuer == name]
+        if linked:
+            raise IssuerInUseError(f"{len(linked)} accounts of people are of the issuer `{name}`")
+        tx.accounts.drop_sign_ins(namespace, name)
+        tx.workloads.drop_identity_issuer(namespace, name)
+        event = IdentityIssuerRemoved(name=name, issuer=found.issuer, by=actor.name, proof=actor.proof)
+        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+
+    means.store.write(work)
+
+
+def require_directory_owner(*, owns: bool) -> None:
+    """Go on only for the account that owns the data directory.
+
+    Raises:
+        NotOwnerError: It is another's word.
+    """
+    if not owns:
+        raise NotOwnerError(
+            "only the account that owns the data directory says whose word proves identities",
+            remedy="ask whoever runs the daemon",
+        )
+
+
+def claim_groups(  # noqa: PLR0913, PLR0917 - who says what of whom, until when, and where it is recorded
+    tx: Transaction,
+    issuer: IdentityIssuer,
+    person: str,
+    claims: Mapping[str, JsonValue],
+    until: Instant,
+    actor: Actor,
+    events: list[Event],
+) -> list[Moved]:
+    """Have a person be in the groups that a sign-in says (rules 1, 4 and 5); what was paused."""
+    wanted, namespace = claimed_groups(issuer, claims), issuer.namespace
+    _, groups = tx.identities.lock_grantors(namespace)
+    free = OF_ONE - sum(person in one.everyone for one in groups)
+    for group in groups:
+        mine = [one for one in group.claimed if (one.person, one.issuer) == (person, issuer.name)]
+        new = not mine and person not in group.everyone
+        if group.name not in wanted or (new and free <= 0):  # 5
+            continue
+        free -= new
+        others = [one for one in group.claimed if one not in mine]
+        claimed = Claimed(person=person, issuer=issuer.name, until=until)
+        after = replace(group, claimed=tuple(sorted([*others, claimed])), version=group.version + 1)
+        tx.identities.put_group(after, expect=group.version)
+        if not mine:
+            events.append(_event(group, claimed, actor, member=True))
+    return drop_claims(
+        tx,
+        namespace,
+        lambda group, one: (one.person, one.issuer) == (person, issuer.name) and group.name not in wanted,
+        "the issuer does not say so any more",
+        actor,
+        events,
+    )
+
+
+def drop_claims(
+    tx: Transaction,
+    namespace: str,
+    which: Callable[[Group, Claimed], bool],
+    reason: str,
+    actor: Actor,
+    events: list[Event],
+) -> list[Moved]:
+    """End the memberships that this is said of (rule 4); what was paused."""
+    persons, groups = tx.identities.lock_grantors(namespace)
+    lost: set[str] = set()
+    now: list[Group] = []
+    for group in groups:
+        over = [one for one in group.claimed if which(group, one)]
+        after = group
+        if over:
+            kept = tuple(one for one in group.claimed if one not in over)
+            after = replace(group, claimed=kept, version=group.version + 1)  # 3
+            tx.identities.put_group(after, expect=group.version)
+            events += [_event(group, one, actor, member=False, reason=reason) for one in over]
+            lost.update(one.person for one in over)
+        now.append(after)
+    moved: list[Moved] = []
+    for person in sorted(lost):
+        which_tasks = unfounded(person, reach_of(person, persons, now))
+        moved += pause_tasks(tx, namespace, which_tasks, f"{person}: {reason}", actor, events)
+    return moved
+
+
+def end_claims(means: Means) -> tuple[int, list[Moved]]:
+    """End what nobody said anew (rule 2): in how many namespaces, and what was paused."""
+    now = means.clock.now()
+    with means.store.read() as snapshot:
+        spaces = [
+            space
+            for space in snapshot.accounts.spaces()
+            if any(one.until <= now for group in snapshot.identities.groups(space) for one in group.claimed)
+        ]
+    moved: list[Moved] = []
+    for space in spaces:
+        moved += means.store.write(partial(_end, means, space))
+    return len(spaces), moved
+
+
+def set_issuer_groups(  # noqa: PLR0913 - what is said of whom, and by whom
+    means: Means,
+    namespace: str,
+    name: str,
+    *,
+    claim: str,
+    groups: Iterable[tuple[str, str]],
+    actor: Actor,
+    owns: bool,
+) -> list[Moved]:
+    """Say which values of an issuer's claim are which groups; what was paused.
+
+    Memberships by its word end, as they rest on what was said before: they are back with the next sign-in.
+
+    Raises:
+        NotOwnerError: Somebody else than who owns the data directory says so.
+        UnknownIdentityIssuerError: There is no such issuer of people.
+        BadIssuerError: It can't be said so.
+    """
+    require_directory_owner(owns=owns)
+    pairs = parse_groups(claim, groups) if claim else ()
+
+    def work(tx: Transaction) -> list[Moved]:
+        found = next((one for one in tx.workloads.identity_issuers(namespace) if one.name == name), None)
+        if found is None or found.use is not IssuerUse.PEOPLE:
+            raise UnknownIdentityIssuerError(f"no issuer of people is named `{name}`")
+        tx.workloads.drop_identity_issuer(namespace, name)
+        tx.workloads.put_identity_issuer(replace(found, groups_at=claim, groups=pairs))
+        events: list[Event] = [
+            IssuerGroupsSet(
+                issuer=name,
+                claim=claim,
+                groups=tuple(f"{value}={group}" for value, group in pairs),
+                by=actor.name,
+                proof=actor.proof,
+            )
+        ]
+        reason = f"what groups {name} says was changed"
+        moved = drop_claims(tx, namespace, lambda _, one: one.issuer == name, reason, actor, events)
+        tx.audit.append(namespace, means.writer, events, means.clock.now())
+        return moved
+
+    return means.store.write(work)
+
+
+def _end(means: Means, namespace: str, tx: Transaction) -> list[Moved]:
+    now = means.clock.now()
+    events: list[Event] = []
+    actor = Actor(name="daemon", proof="")
+    reason = "nobody said it anew"
+    moved = drop_claims(tx, namespace, lambda _, one: one.until <= now, reason, actor, events)
+    if events:
+        tx.audit.append(namespace, means.writer, events, now)
+    return moved
+
+
+def _event(group: Group, one: Claimed, actor: Actor, *, member: bool, reason: str = "") -> GroupClaimed:
+    return GroupClaimed(
+        group=group.name,
+        person=one.person,
+        issuer=one.issuer,
+        member=member,
+        until=one.until if member else 0,
+        reason=reason,
+        by=actor.name,
+        proof=actor.proof,
+    )
 
 
 def link_account(  # noqa: PLR0913 - whose, which, and by whose word
@@ -132,3 +409,37 @@ def end_session(means: Means, namespace: str, session: str, *, actor: Actor, own
         tx.audit.append(namespace, means.writer, events, means.clock.now())
 
     means.store.write(work)
+
+
+def link_persons(  # noqa: PLR0913 - who, with whom, and by whose word
+    means: Means, namespace: str, one: str, other: str, *, linked: bool, actor: Actor, owns: bool
+) -> tuple[str, ...]:
+    """Two persons are one human from now on, or the first is one of their own; who changed (rule 2).
+
+    Raises:
+        NotSelfError: Somebody says it who may not.
+        UnknownIdentityError: There is no such person.
+    """
+    require_self(actor, (), owns=owns)  # 2
+    fresh = means.chance.name("hum")
+
+    def work(tx: Transaction) -> tuple[str, ...]:
+        persons, _ = tx.identities.lock_grantors(namespace)
+        for name in (one, other):
+            if name not in persons:
+                raise UnknownIdentityError(f"no person is named `{name}`")
+        same = human_of(one, persons) == human_of(other, persons)
+        if same is linked:
+            return ()
+        human = (persons[other].human or fresh) if linked else ""
+        both = {human_of(one, persons), human_of(other, persons)}
+        who = [name for name in persons if human_of(name, persons) in both] if linked else [one]
+        for name in who:
+            before = persons[name]
+            after = replace(before, human=human, version=before.version + 1)
+            tx.identities.put_person(after, expect=before.version)
+        event = PersonsLinked(persons=tuple(who), linked=linked, by=actor.name, proof=actor.proof)
+        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        return tuple(who)
+
+    return means.store.write(work)

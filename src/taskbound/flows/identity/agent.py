@@ -1,4 +1,6 @@
-"""Registering, proving the monitor of, activating and suspending agents.
+"""Agents: registered, activated, suspended; their keys, selectors and risk.
+
+Of `agent`:
 
 1. An agent is written down inactive; activating it asks for all of law 9.
 2. A monitor is acknowledged by a random code that was sent through the monitor and
@@ -7,10 +9,32 @@
 4. A ceiling has no uses and no totals, which belong to tasks, and no steps.
 5. The owner says anew what the agent can never pass. Its tasks go on, and each of their actions is
    judged against the new ceiling.
+
+Of `agent_key`:
+
+1. The agent's owner has a new key made, and the account that owns the data directory. It is made before it
+   is written down: what a crash leaves is a private key that nothing believes.
+2. The row of the new one and the end of the one before are one transaction, with the record. From then on
+   the one before proves nobody, whether or not the signer could be told to destroy it. It is told with the
+   next renewal again, of every key of the agent that has ended: a crash in between leaves none for good.
+3. Who is given a statement is seen to by the surface: a process of a running task of that agent.
+
+Of `selectors`:
+
+1. The agent's owner adds and removes them, and the account that owns the data directory.
+2. Whether a new one meets another agent's is seen in the transaction that writes it, which is alone among
+   those that write any, on whatever machine they run.
+
+Of `risk`:
+
+1. The level and its record are written in one transaction, and the agent's version moves with it: what was
+   decided by another level and not yet committed is decided anew.
+2. Tasks go on: what a level means is for policies to say.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from hashlib import sha256
@@ -18,11 +42,13 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.audit import (
     AgentCeilingChanged,
+    AgentRiskChanged,
     IdentityChanged,
     IdentityRegistered,
     MonitorAcknowledged,
 )
-from taskbound.core.errors import MalformedError
+from taskbound.core.audit.events.people import AgentKeyChanged, SelectorAdded, SelectorRemoved
+from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
 from taskbound.core.identity import (
     Agent,
     AgentEvent,
@@ -34,17 +60,31 @@ from taskbound.core.identity import (
     move_agent,
     parse_name,
 )
+from taskbound.core.identity.agent import (
+    AgentKey,
+    UnknownAgentKeyError,
+    parse_risk,
+    parse_risk_reason,
+    set_level,
+)
+from taskbound.core.identity.issuer import IssuerUse, UnknownIdentityIssuerError
+from taskbound.core.identity.proof import WorkloadKind
+from taskbound.core.identity.selector import UnknownSelectorError, require_apart, selector_id
 from taskbound.core.scope import initial_limits
 from taskbound.core.task import TaskEvent, TaskState
 from taskbound.flows.identity.person import IdentityExistsError
 from taskbound.flows.task.cascade import end_tree
+from taskbound.ports.signer import SignerUnavailableError
+from taskbound.wire.jose import parse_jwks
 
 if TYPE_CHECKING:
     from taskbound.core.audit import Event
     from taskbound.core.clock import Instant
+    from taskbound.core.identity.selector import Selector
     from taskbound.core.scope import Scope
     from taskbound.flows.decision import Views
     from taskbound.flows.means import Actor, Means, Moved
+    from taskbound.ports.identity import Custody, IdentityReads
     from taskbound.ports.store import Transaction
 
 
@@ -286,3 +326,204 @@ def _changed(before: Agent, after: Agent, reason: str, actor: Actor) -> Identity
 
 def _digest(code: str) -> str:
     return sha256(code.encode()).hexdigest()
+
+
+class AgentKeys:
+    """Has keys made and used; from any thread, as the signer may be slow."""
+
+    def __init__(self, means: Means, custody: Custody | None, *, audience: str) -> None:
+        """Work with these.
+
+        Args:
+            means: What every flow is given.
+            custody: Who keeps the private halves; None where nobody does.
+            audience: Whom statements are for: our own issuer's name.
+        """
+        self._means = means
+        self._custody = custody
+        self._audience = audience
+
+    def renew(self, namespace: str, agent: str, *, actor: Actor, owns: bool) -> AgentKey:
+        """Have a new key of the agent made, which counts from now on (rules 1 and 2).
+
+        Raises:
+            UnknownIdentityError: There is no such agent.
+            NotOwnerError: Rule 1.
+            UnavailableError: Nobody can make it now.
+        """
+        with self._means.store.read() as snapshot:
+            _require_owner(snapshot.identities, namespace, agent, actor, owns=owns)
+        custody = self._require_custody()
+        public = custody.make_key(namespace, agent)
+        (jwk,) = parse_jwks(public)
+        made = AgentKey(
+            namespace=namespace, kid=jwk.kid, agent=agent, public=public, made=self._means.clock.now()
+        )
+
+        def work(tx: Transaction) -> tuple[str, ...]:
+            before = tx.workloads.agent_keys(namespace, agent)
+            _require_owner(tx.identities, namespace, agent, actor, owns=owns)
+            now = self._means.clock.now()
+            ending = tuple(one for one in before if one.ended is None)
+            for one in ending:
+                tx.workloads.end_agent_key(namespace, one.kid, now)
+            tx.workloads.put_agent_key(made)
+            ended = tuple(one.kid for one in ending)
+            event = AgentKeyChanged(agent=agent, key=made.kid, ended=ended, by=actor.name, proof=actor.proof)
+            tx.audit.append(namespace, self._means.writer, [event], now)
+            return tuple(one.kid for one in before)
+
+        try:
+            over = self._means.store.write(work)
+        except TaskboundError:
+            self._forget(made.kid)
+            raise
+        for one in over:
+            self._forget(one)
+        return made
+
+    def assertion(self, namespace: str, agent: str) -> str:
+        """A statement of the agent, signed with its key (rule 3).
+
+        Raises:
+            UnknownAgentKeyError: It has none.
+            UnavailableError: It can't be signed now.
+        """
+        with self._means.store.read() as snapshot:
+            keys = snapshot.workloads.agent_keys(namespace, agent)
+        standing = next((one for one in keys if one.ended is None), None)
+        if standing is None:
+            raise UnknownAgentKeyError(f"agent `{agent}` has no key")
+        return self._require_custody().assert_agent(standing.kid, self._audience)
+
+    def _forget(self, kid: str) -> None:
+        with contextlib.suppress(UnavailableError):  # 2
+            self._require_custody().forget_key(kid)
+
+    def _require_custody(self) -> Custody:
+        if self._custody is None:
+            raise SignerUnavailableError("nobody here keeps keys of agents")
+        return self._custody
+
+
+def _require_owner(identities: IdentityReads, namespace: str, name: str, actor: Actor, *, owns: bool) -> None:
+    agent = identities.agent(namespace, name)
+    if agent is None:
+        raise UnknownIdentityError(f"no agent is named `{name}`")
+    if agent.owner != actor.name and not owns:
+        raise NotOwnerError(
+            f"only the owner of agent `{name}` has its key renewed, and that is `{agent.owner}`"
+        )  # 1
+
+
+def add_selector(means: Means, selector: Selector, *, actor: Actor, owns: bool) -> str:
+    """Have a credential that says this prove its agent; the selector's id.
+
+    Raises:
+        UnknownIdentityError: There is no such agent.
+        NotOwnerError: Rule 1.
+        IdentityExistsError: It has this selector.
+        UnknownIdentityIssuerError: Nobody's word proves workloads here under that name.
+        SelectorOverlapError: One credential could be another agent's too (rule 2).
+    """
+    name = selector_id(selector)
+
+    def work(tx: Transaction) -> None:
+        known = tx.workloads.selectors(selector.namespace)  # 2
+        _selectors_require_owner(tx, selector.namespace, selector.agent, actor, owns=owns)
+        if any(one.agent == selector.agent and selector_id(one) == name for one in known):
+            raise IdentityExistsError(f"agent `{selector.agent}` has this selector: `{name}`")
+        _require_issuer(tx, selector)
+        require_apart(selector, known)
+        tx.workloads.put_selector(selector)
+        event = SelectorAdded(
+            agent=selector.agent,
+            selector=name,
+            form=selector.kind.value,
+            issuer=selector.issuer,
+            subjects=selector.subjects,
+            claims=tuple(f"{pointer}={text}" for pointer, texts in selector.claims for text in texts),
+            by=actor.name,
+            proof=actor.proof,
+        )
+        tx.audit.append(selector.namespace, means.writer, [event], means.clock.now())
+
+    means.store.write(work)
+    return name
+
+
+def drop_selector(means: Means, namespace: str, agent: str, name: str, *, actor: Actor, owns: bool) -> None:
+    """Have such a credential prove the agent no more.
+
+    Raises:
+        UnknownIdentityError: There is no such agent.
+        NotOwnerError: Rule 1.
+        UnknownSelectorError: It has no such selector.
+    """
+
+    def work(tx: Transaction) -> None:
+        known = tx.workloads.selectors(namespace)
+        _selectors_require_owner(tx, namespace, agent, actor, owns=owns)
+        if not any(one.agent == agent and selector_id(one) == name for one in known):
+            raise UnknownSelectorError(f"agent `{agent}` has no such selector")
+        tx.workloads.drop_selector(namespace, name)
+        event = SelectorRemoved(agent=agent, selector=name, by=actor.name, proof=actor.proof)
+        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+
+    means.store.write(work)
+
+
+def _selectors_require_owner(tx: Transaction, namespace: str, name: str, actor: Actor, *, owns: bool) -> None:
+    agent = tx.identities.agent(namespace, name)
+    if agent is None:
+        raise UnknownIdentityError(f"no agent is named `{name}`")
+    if agent.owner != actor.name and not owns:
+        raise NotOwnerError(
+            f"only the owner of agent `{name}` says what proves it, and that is `{agent.owner}`"
+        )  # 1
+
+
+def _require_issuer(tx: Transaction, selector: Selector) -> None:
+    """Go on only with an issuer that there is: who adds one later would be whom others had meant."""
+    if selector.kind is not WorkloadKind.OIDC:
+        return
+    known = tx.workloads.identity_issuers(selector.namespace)
+    if not any((one.name, one.use) == (selector.issuer, IssuerUse.WORKLOADS) for one in known):
+        raise UnknownIdentityIssuerError(f"no issuer of workloads is named `{selector.issuer}`")
+
+
+def say_risk(  # noqa: PLR0913 - what is said, of whom and by whom, each by its name
+    means: Means, views: Views, namespace: str, name: str, level: str, *, reason: str, actor: Actor
+) -> Agent:
+    """Say how risky an agent is from now on.
+
+    Raises:
+        BadRiskError: There is no such level, or the reason can't be.
+        UnknownIdentityError: There is no such agent.
+        SameRiskError: It is of this risk.
+        NotAnsweringError: Somebody says so who may not.
+        OwnRiskError: They would take back alone what they said.
+    """
+    wanted, why = parse_risk(level), parse_risk_reason(reason)
+
+    def work(tx: Transaction) -> Agent:
+        persons, _ = tx.identities.lock_grantors(namespace)
+        before = tx.identities.agent(namespace, name)
+        if before is None:
+            raise UnknownIdentityError(f"no agent is named `{name}`")
+        after = set_level(before, wanted, actor.name, persons)
+        tx.identities.put_agent(after, expect=before.version)  # 1
+        event = AgentRiskChanged(
+            identity=name,
+            before=before.risk.value,
+            after=after.risk.value,
+            reason=why,
+            by=actor.name,
+            proof=actor.proof,
+        )
+        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        return after
+
+    after = means.store.write(work)
+    views.forget()
+    return after

@@ -18,24 +18,23 @@ from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.identity import PersonState, UnknownIdentityError
-from taskbound.core.identity.enrollment import (
+from taskbound.core.identity.person_key import (
+    PersonKey,
+    PersonKeyEvent,
+    PersonKeyState,
     UnvouchedError,
     Vouching,
     custody_of,
     enroll,
     enrollment_statement,
+    move_person_key,
     require_custody,
     require_voucher,
     vouching_of,
 )
-from taskbound.core.identity.person_key import (
-    PersonKey,
-    PersonKeyEvent,
-    PersonKeyState,
-    move_person_key,
-)
-from taskbound.flows.identity.person import IdentityExistsError
-from taskbound.flows.identity.person_key import (
+from taskbound.flows.identity.monitors import tell_key
+from taskbound.flows.identity.person import (
+    IdentityExistsError,
     NotKeyHolderError,
     key_changed,
     require_holder,
@@ -43,15 +42,13 @@ from taskbound.flows.identity.person_key import (
     require_signed,
     withdrawn,
 )
-from taskbound.flows.identity.telling import tell_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from taskbound.core.audit import Event
     from taskbound.core.identity import Person
-    from taskbound.core.identity.enrollment import KeyFile
-    from taskbound.core.identity.person_key import Namespace, PersonKeyKind
+    from taskbound.core.identity.person_key import KeyFile, Namespace, PersonKeyKind
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Snapshot, Transaction
 

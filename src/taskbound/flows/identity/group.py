@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.audit import GrantableChanged, GroupChanged
 from taskbound.core.errors import MalformedError
 from taskbound.core.identity import Group, UnknownIdentityError, parse_name
-from taskbound.core.identity.grantable import (
+from taskbound.core.identity.agent import (
     OutsideGrantableError,
     parse_grantable,
     reach_of,
@@ -25,15 +25,15 @@ from taskbound.core.identity.grantable import (
     require_grantable,
 )
 from taskbound.flows.identity.leaving import pause_tasks, require_present, require_self
+from taskbound.flows.identity.monitors import tell
 from taskbound.flows.identity.person import IdentityExistsError, grantable_word
-from taskbound.flows.identity.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.audit import Event
     from taskbound.core.identity import Grantable
-    from taskbound.core.identity.grantable import Reach
+    from taskbound.core.identity.agent import Reach
     from taskbound.core.task import Task
     from taskbound.flows.means import Actor, Means, Moved
     from taskbound.ports.store import Transaction

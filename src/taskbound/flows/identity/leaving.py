@@ -1,4 +1,6 @@
-"""People who leave and come back, and who answers for an agent then.
+"""People who leave and return, their sessions, and who answers then.
+
+Of `leaving`:
 
 1. Whoever leaves is gone in one transaction with all that hangs on them: their keys are withdrawn, their
    accounts at issuers are theirs no more and their sessions over, they are in no group, own no tool and
@@ -12,6 +14,10 @@
 4. An agent's owner says who answers for it; where the owner has left, that account does. An active agent
    keeps an approver: who relies on its tokens hears that it is suspended, and not who answers for it.
 5. Those who watch over the agents are told.
+
+Of `sessions`:
+
+Each ending is one record. An account never goes without its sessions.
 """
 
 from __future__ import annotations
@@ -19,12 +25,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.audit import (
-    AgentPeopleChanged,
-    GroupChanged,
-    IdentityChanged,
-    TaskChanged,
-)
+from taskbound.core.audit import AgentPeopleChanged, GroupChanged, IdentityChanged, TaskChanged
+from taskbound.core.audit.events.people import AccountUnlinked, SessionEnded
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import (
     AgentEvent,
@@ -37,10 +39,8 @@ from taskbound.core.identity import (
 )
 from taskbound.core.identity.person_key import PersonKeyState
 from taskbound.core.task import TaskEvent, TaskState, move_task
-from taskbound.flows.identity.person_key import withdrawn
-from taskbound.flows.identity.sessions import drop_accounts
-from taskbound.flows.identity.telling import tell
-from taskbound.flows.identity.tools import let_go_of_tools
+from taskbound.flows.identity.monitors import tell
+from taskbound.flows.identity.person import let_go_of_tools, withdrawn
 from taskbound.flows.means import Moved
 
 if TYPE_CHECKING:
@@ -48,10 +48,57 @@ if TYPE_CHECKING:
 
     from taskbound.core.audit import Event
     from taskbound.core.identity import Agent, Person
+    from taskbound.core.identity.issuer import Account
+    from taskbound.core.identity.sign_in import Session
     from taskbound.core.task import Task
     from taskbound.flows.decision import Views
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
+
+
+def end_sessions(
+    tx: Transaction,
+    namespace: str,
+    which: Callable[[Session], bool],
+    reason: str,
+    actor: Actor,
+    events: list[Event],
+) -> tuple[Session, ...]:
+    """End the sessions that this is said of; what is to be recorded goes to the events."""
+    ended = tuple(one for one in tx.accounts.sessions(namespace) if which(one))
+    for one in ended:
+        tx.accounts.drop_session(namespace, one.id)
+        events.append(
+            SessionEnded(person=one.person, session=one.id, reason=reason, by=actor.name, proof=actor.proof)
+        )
+    return ended
+
+
+def drop_accounts(
+    tx: Transaction,
+    namespace: str,
+    which: Callable[[Account], bool],
+    reason: str,
+    actor: Actor,
+    events: list[Event],
+) -> tuple[Account, ...]:
+    """Unlink the accounts that this is said of, and end their sessions."""
+    gone = tuple(one for one in tx.accounts.accounts(namespace) if which(one))
+    for one in gone:
+        tx.accounts.drop_account(namespace, one.issuer, one.subject)
+        events.append(
+            AccountUnlinked(
+                person=one.person,
+                issuer=one.issuer,
+                subject=one.subject,
+                reason=reason,
+                by=actor.name,
+                proof=actor.proof,
+            )
+        )
+    named = {(one.issuer, one.subject) for one in gone}
+    end_sessions(tx, namespace, lambda one: (one.issuer, one.subject) in named, reason, actor, events)
+    return gone
 
 
 _ALL: Final = 1_000_000

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from taskbound.flows.policy.engines import Policies
-from taskbound.flows.policy.examine import Examined, examine, examine_kept
-from taskbound.flows.policy.life import Bundles, Refused
-from taskbound.flows.policy.replay import Replay, replay
+from taskbound.flows.policy.engines import Policies, Replay, replay
+from taskbound.flows.policy.life import Bundles, Examined, Refused, examine, examine_kept
 
 __all__ = [
     "Bundles",

@@ -1,4 +1,4 @@
-"""What is known of that which an operation is about: what stands above it, and the facts that policies read.
+"""What an operation is about and how the person signed in, as policies read it.
 
 1. What does not exist has no facts but empty ones, and nothing above it.
 2. An approval, a plan and an amendment are questions: whoever names one by the id of its action means it too.
@@ -12,14 +12,18 @@ from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
 
 from taskbound.core.dataclass import dataclass
-from taskbound.core.policy.operation_case import empty_fact
-from taskbound.core.policy.operation_facts import FOUND, OPERATION_FACTS, About
-from taskbound.flows.approval.plan.whole import see_whole
+from taskbound.core.identity.proof import AccountProof, PrincipalKind, TokenProof
+from taskbound.core.policy.case import empty_fact
+from taskbound.core.policy.operation import FOUND, OPERATION_FACTS, About, SignIn
+from taskbound.core.token import NEVER, TokenForm
+from taskbound.flows.approval.plan import see_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from taskbound.core.identity.proof import Principal
     from taskbound.core.policy import Fact
+    from taskbound.flows.means import Means
     from taskbound.ports.store import Snapshot
 
 
@@ -146,3 +150,19 @@ def _tool(snapshot: Snapshot, namespace: str, name: str) -> Seen:
     if tool is not None:
         facts["owner"] = tool.owner
     return Seen(name=name, above=((About.SERVER, server),), facts=facts)
+
+
+def sign_in_of(means: Means, principal: Principal) -> SignIn | None:
+    """How a person signed in, as far as what they showed says it; None for whoever did not."""
+    proof = principal.proof
+    if principal.kind is not PrincipalKind.PERSON:
+        return None
+    if isinstance(proof, AccountProof):
+        return SignIn(acr=proof.acr, at=proof.authenticated)
+    if not isinstance(proof, TokenProof):
+        return None
+    with means.store.read() as snapshot:
+        row = snapshot.tokens.token(principal.namespace, proof.token)
+    if row is None or row.form is not TokenForm.PERSON or row.authenticated == NEVER:
+        return None
+    return SignIn(acr=row.acr, at=row.authenticated)

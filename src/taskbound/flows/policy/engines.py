@@ -1,4 +1,6 @@
-"""The engine of the bundle in force in a namespace: made from what is kept, and only when that is whole.
+"""The policy engine of the bundle in force, and replays of recorded actions under another.
+
+Of `engines`:
 
 1. What is in force is what the newest activation says, and the activation is what its record in the log says;
    the bundle is what its digest says, and its author's record stands for it. Where a checkpoint covers such
@@ -7,12 +9,19 @@
    alone taken instead.
 3. What was found whole is remembered by what is in force and by the namespace it was found in, engines by
    their digest: that a bundle is whole in one namespace says nothing of another. All of it is bounded.
+
+Of `replay`:
+
+1. The newest actions are asked again, each with the facts as they were recorded.
+2. What policy did not decide (the scope, the standing of that moment) no bundle changes: it is counted.
+3. What can't be asked again (a row that was edited, another tool, a fact that the candidate reads and that
+   nobody recorded) is counted by its reason, never guessed.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import (
@@ -25,7 +34,8 @@ from taskbound.core.audit import (
     prove_inclusion,
     verify_inclusion,
 )
-from taskbound.core.audit.tiles import TileNodes
+from taskbound.core.audit.merkle import TileNodes
+from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.policy import (
     BASE_FILE,
@@ -34,14 +44,20 @@ from taskbound.core.policy import (
     PolicyBundle,
     PolicySyntaxError,
     bundle_digest,
+    conclude,
     pack,
     unpack,
+    words_of,
 )
+from taskbound.core.scope import Missed
+from taskbound.flows.action.explain import NotAsked, ask_again, edited, same_words, told_with, word_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from taskbound.core.audit import Event
+    from taskbound.flows.means import Means
+    from taskbound.ports.action import StoredAction
     from taskbound.ports.policy import BundleActivation, PolicyEngine, PolicyLanguage
     from taskbound.ports.store import Snapshot, Store
 
@@ -203,3 +219,120 @@ def recorded(snapshot: Snapshot, namespace: str, number: int) -> Event | None:
     except (MalformedError, DeniedError):
         return None
     return record.event if record.namespace == namespace else None
+
+
+_MOST: Final = 10_000
+_PAGE: Final = 200
+
+
+class BadReplayError(MalformedError):
+    """A number of actions that is not replayed."""
+
+    code = "bad-replay"
+    remedy = f"replay 1 to {_MOST} actions"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """An action that would have been answered otherwise."""
+
+    action: str
+    agent: str
+    tool: str
+    was: str
+    would: str
+    """In words, with the policies that decide."""
+    facts: str
+    """As they were recorded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What came of it."""
+
+    asked: int
+    same: int
+    beside: int
+    """How many policy did not decide (rule 2)."""
+    differences: tuple[Difference, ...]
+    not_asked: tuple[tuple[str, int], ...]
+    """By reason: how many could not be asked again (rule 3)."""
+
+
+def replay(means: Means, namespace: str, engine: PolicyEngine, last: int) -> Replay:
+    """The newest actions under this engine; reads one state of the store, and takes its time.
+
+    Args:
+        means: What to work with.
+        namespace: Whose actions.
+        engine: The candidate's.
+        last: How many actions at most.
+
+    Raises:
+        BadReplayError: It is not a number of actions that is replayed.
+    """
+    if not 1 <= last <= _MOST:
+        raise BadReplayError(f"{last} actions are not replayed")
+    now = means.clock.now()
+    asked = same = beside = 0
+    differences: list[Difference] = []
+    missed: Counter[str] = Counter()
+    with means.store.read() as snapshot:
+        for kept in _newest(snapshot, namespace, last):
+            asked += 1
+            if edited(snapshot, kept, now):
+                missed["its row was changed"] += 1
+                continue
+            found = _ask(snapshot, kept, engine)
+            match found:
+                case Difference():
+                    differences.append(found)
+                case None:
+                    beside += 1
+                case "":
+                    same += 1
+                case str() as reason:
+                    missed[reason] += 1
+    return Replay(
+        asked=asked,
+        same=same,
+        beside=beside,
+        differences=tuple(differences),
+        not_asked=tuple(sorted(missed.items())),
+    )
+
+
+def _ask(snapshot: Snapshot, kept: StoredAction, engine: PolicyEngine) -> Difference | str | None:
+    """How it would have been answered otherwise, nothing if not; why it can't be told; None for rule 2."""
+    again = ask_again(snapshot, kept)
+    if isinstance(again, NotAsked):
+        return None if again.of_standing else again.why
+    if kept.code == "outside-scope":
+        return None
+    if isinstance(again.covered, Missed):
+        return "its scope does not cover it now"
+    request = told_with(again, engine)
+    if isinstance(request, tuple):
+        return f"the bundle reads what was not recorded: {', '.join(request)}"
+    conclusion = conclude(engine.answer(request))
+    if word_of(conclusion, again) == (kept.decision, kept.code):
+        return ""
+    return Difference(
+        action=kept.id,
+        agent=kept.agent,
+        tool=kept.tool,
+        was=f"{kept.decision} ({kept.code})" if kept.code else kept.decision,
+        would=words_of(conclusion),
+        facts=same_words(again),
+    )
+
+
+def _newest(snapshot: Snapshot, namespace: str, last: int) -> Iterator[StoredAction]:
+    before = ""
+    while last:
+        page = snapshot.actions.actions(namespace, limit=min(last, _PAGE), before=before)
+        if not page:
+            return
+        yield from page
+        before = page[-1].id
+        last -= len(page)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from taskbound.flows.target.adding import Targets
-from taskbound.flows.target.errors import TargetExistsError, TargetInUseError, UnknownTargetError
-from taskbound.flows.target.testing import UnderTest, note_canary
+from taskbound.flows.target.targets import Targets
+from taskbound.flows.target.testing import (
+    TargetExistsError,
+    TargetInUseError,
+    UnderTest,
+    UnknownTargetError,
+    note_canary,
+)
 
 __all__ = [
     "TargetExistsError",

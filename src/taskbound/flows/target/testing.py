@@ -1,4 +1,6 @@
-"""The preflight of a target: one canary of each kind, which the broker mints, uses and revokes.
+"""Tests a target with one canary of each kind, and who answers for a target.
+
+Of `testing`:
 
 1. Its canaries are rows like all others, and nobody's: they have a kind and no action. They were made at the
    instant at which the test began; what was made at another is another test's, and counts for nothing.
@@ -9,6 +11,13 @@
    file as far as they are there still. Their versions begin as others do (`flows.tool.pin`, rule 2).
 4. What a later test shows is kept beside a target that is ready, and takes nothing from it.
 5. A canary that no broker takes in hand ends by itself, and says so.
+
+Of `people`:
+
+1. The owner is a person who has not left. An approver is such a person, or a group that there is; a bare name
+   is a person's where there is one.
+2. Whoever has left before a target has its tools is named for none of them.
+3. Who answers for a tool may be changed, and they for all of them: that is what is shown of the target.
 """
 
 from __future__ import annotations
@@ -18,24 +27,83 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import canonical
 from taskbound.core.audit.events import ToolApproversChanged, ToolPinned
-from taskbound.core.audit.events.credential import CredentialJournaled
-from taskbound.core.audit.events.target import TargetTestBegun, TargetTested
+from taskbound.core.audit.events.standing import TargetTestBegun, TargetTested
+from taskbound.core.audit.events.work import CredentialJournaled
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import ID_PREFIX, NEVER, Credential, CredentialState, due_of, is_canary
 from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import DeniedError
+from taskbound.core.identity import OF_GROUP, PersonState, UnknownIdentityError, group_named
 from taskbound.core.target import SECONDS, TargetState, kind_definition, parse_target_file
 from taskbound.core.tool import join_tool_name
+from taskbound.flows.identity.leaving import require_present
 from taskbound.flows.means import Actor
-from taskbound.flows.target.people import still_there
 from taskbound.ports.tool import PinnedTool
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from taskbound.core.action import JsonValue
     from taskbound.core.audit import Event
+    from taskbound.core.identity import Group, Person
     from taskbound.core.target import CredentialKind, TargetFile
     from taskbound.flows.means import Means
-    from taskbound.ports.store import Transaction
+    from taskbound.ports.store import Snapshot, Transaction
     from taskbound.ports.target import StoredTarget
+
+
+def require_people(
+    file: TargetFile, persons: Mapping[str, Person], groups: Collection[Group]
+) -> tuple[str, ...]:
+    """The approvers of a file, each as what it is, sorted (rule 1).
+
+    Raises:
+        UnknownIdentityError: The owner or an approver is nobody who is there.
+    """
+    require_present(persons.get(file.owner), file.owner)
+    known = {one.name for one in groups}
+    return tuple(sorted({_approver(name, persons, known) for name in file.approvers}))
+
+
+def _approver(name: str, persons: Mapping[str, Person], groups: Collection[str]) -> str:
+    group = group_named(name)
+    if group or (not _is_present(name, persons) and name in groups):
+        if (group or name) not in groups:
+            raise UnknownIdentityError(f"no group is named `{group}`")
+        return f"{OF_GROUP}{group or name}"
+    if not _is_present(name, persons):
+        raise UnknownIdentityError(f"no person or group is named `{name}`")
+    return name
+
+
+def still_there(file: TargetFile, persons: Mapping[str, Person]) -> tuple[str, tuple[str, ...]]:
+    """The owner, or nobody, and the approvers of a kept file who have not left (rule 2)."""
+    owner = file.owner if _is_present(file.owner, persons) else ""
+    approvers = tuple(one for one in file.approvers if group_named(one) or _is_present(one, persons))
+    return owner, approvers
+
+
+def owners_of(snapshot: Snapshot, target: StoredTarget) -> tuple[str, ...]:
+    """Who answers for a target now: the owners of its tools, or of its file before it has any (rule 3)."""
+    return answering(snapshot, target)[0]
+
+
+def answering(snapshot: Snapshot, target: StoredTarget) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Its owners and its approvers now, each sorted (rule 3)."""
+    tools = snapshot.tools.tools(target.namespace, server=target.name)
+    if not tools:
+        owner, approvers = still_there(
+            parse_target_file(target.file), snapshot.identities.persons(target.namespace)
+        )
+        return ((owner,) if owner else ()), approvers
+    named = snapshot.tools.approvers(target.namespace)
+    owners = {one.owner for one in tools} - {""}
+    return tuple(sorted(owners)), tuple(sorted({one for tool in tools for one in named.get(tool.name, ())}))
+
+
+def _is_present(name: str, persons: Mapping[str, Person]) -> bool:
+    found = persons.get(name)
+    return found is not None and found.state is PersonState.PRESENT
 
 
 CANARY: Final = "taskbound-canary"
@@ -260,3 +328,27 @@ def _tool(
         owner=owner,
     )
     return pinned, event
+
+
+class UnknownTargetError(DeniedError):
+    """There is no target of this name."""
+
+    code = "target-unknown"
+    remedy = "list them with `taskbound target list`"
+
+
+class TargetExistsError(DeniedError):
+    """A target or a server has the name already."""
+
+    code = "target-exists"
+    remedy = (
+        "give it another name, or take away what has this one; a target gets another admin access with"
+        " `taskbound target admin FILE`"
+    )
+
+
+class TargetInUseError(DeniedError):
+    """Something of ours is left in the target, or is being ended there."""
+
+    code = "target-in-use"
+    remedy = "revoke what is left with `taskbound credential revoke --target`, and wait until it is gone"

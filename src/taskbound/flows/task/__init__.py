@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from taskbound.flows.task.binding import bind, follow, keep_account, nearest_run, orphaned_runs, register_run
+from taskbound.flows.task.cascade import Watch, claim, claim_task
 from taskbound.flows.task.change import Changes
-from taskbound.flows.task.delegate import ChildOrder, Delegations
+from taskbound.flows.task.delegate import ChildOrder, Delegations, drop_template, save_template
 from taskbound.flows.task.evidence import add_issuer, drop_issuer, look_again
-from taskbound.flows.task.life import Tasks
-from taskbound.flows.task.order import TaskOrder
-from taskbound.flows.task.template import drop_template, save_template
-from taskbound.flows.task.unclaimed import claim, claim_task
-from taskbound.flows.task.watch import Watch
+from taskbound.flows.task.life import TaskOrder, Tasks
 from taskbound.flows.task.widen import AmendmentOrder, AmendmentSaid, Widenings
 
 __all__ = [

@@ -1,4 +1,6 @@
-"""The end of a task and of all beneath it, in one transaction, whoever asks for it.
+"""Starts and ends tasks: what must hold at the start, what ends with a task, heartbeats.
+
+Of `cascade`:
 
 1. The whole tree is locked from the task down: nothing is decided for it, and nothing begins beneath it,
    until the end stands.
@@ -7,30 +9,135 @@
 3. Nothing is waited for any more.
 4. What people were asked for any of it is withdrawn, and no approval of it can be used.
 5. What any of it has in targets is over.
+
+Of `watch`:
+
+1. Who is bound is told first, then what is due is looked at: a clock that jumped pauses nobody who is there.
+2. What is due is read again under lock. A task with a held action is not paused; one that a person paused is
+   not watched, and is watched anew when it is resumed.
+3. A missed heartbeat pauses, a grace that is over ends; both are the daemon's own acts, in the log as such.
+4. A daemon that starts waits for each heartbeat anew, since it could hear none before.
+
+Of `unclaimed`:
+
+1. The note is in the transaction that starts the task, and goes in the one that lets somebody in to it.
+2. Who claims a task and who ends it take the same lock: who comes first wins. What has ended can't be
+   claimed.
+3. It ends like every task, with all beneath it and a record; the daemon's own act, which any daemon does.
+4. A note of what ended in another way is forgotten when its time has come.
 """
 
 from __future__ import annotations
 
 from dataclasses import field
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.audit import TaskChanged
+from taskbound.core.action import ActionState
+from taskbound.core.audit import TaskChanged, TaskStarted
+from taskbound.core.clock import Instant, seconds
 from taskbound.core.dataclass import dataclass
-from taskbound.core.task import ENDED, NoTaskError, Refunds, TaskEvent, move_task, refunds
+from taskbound.core.identity import UnknownIdentityError, require_active
+from taskbound.core.identity.agent import OutsideGrantableError, reach_of
+from taskbound.core.revocation import require_not_stopped
+from taskbound.core.task import (
+    ENDED,
+    NoTaskError,
+    Refunds,
+    TaskEvent,
+    TaskState,
+    evidence_text,
+    move_task,
+    refunds,
+    require_live,
+)
+from taskbound.core.task.values import MOST, await_grace, await_heartbeat, is_young, leave_unclaimed
 from taskbound.flows.approval import end_of_tasks
 from taskbound.flows.credential import end_credentials
-from taskbound.flows.means import Moved
-from taskbound.flows.task.start import words
+from taskbound.flows.means import Actor, Moved
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from taskbound.core.audit import Event
-    from taskbound.core.clock import Instant
-    from taskbound.core.task import Task, TaskState
-    from taskbound.flows.means import Actor
-    from taskbound.ports.store import Transaction
+    from taskbound.core.identity import Agent
+    from taskbound.core.identity.agent import Reach
+    from taskbound.core.task import Heartbeat, Task
+    from taskbound.core.task.values import Unclaimed
+    from taskbound.flows.decision import Views
+    from taskbound.flows.identity import Deliveries
+    from taskbound.flows.means import Means
+    from taskbound.ports.store import Snapshot, Transaction
+
+
+def require_startable(
+    snapshot: Snapshot, deliveries: Deliveries, namespace: str, agent: str, now: Instant
+) -> Agent:
+    """The agent, when a task may start for it.
+
+    Raises:
+        DeniedError: Everything is stopped, the agent is not active, or its monitor takes nothing.
+    """
+    require_not_stopped(snapshot.revocation.kill_switch(namespace))
+    found = snapshot.identities.agent(namespace, agent)
+    if found is None:
+        raise UnknownIdentityError(f"no agent is named `{agent}`")
+    require_active(found, snapshot.identities.persons(namespace))
+    deliveries.require_current(found.monitor, now)
+    return found
+
+
+def require_unchanged(
+    tx: Transaction, agent: Agent, person: str, reach: Reach, now: Instant, *, above: str = ""
+) -> None:
+    """Go on only when what was read of the agent and of who may grant is so under lock.
+
+    Args:
+        tx: The transaction.
+        agent: As it was read.
+        person: Who grants.
+        reach: What they may grant, as it was read.
+        now: When; who was a member until before is none (`core.identity.person`, rule 4).
+        above: Another agent that is to be locked with it, whatever it is by now; empty for none.
+
+    Raises:
+        DeniedError: Everything is stopped, or one of them changed.
+    """
+    require_not_stopped(tx.revocation.lock_kill_switch(agent.namespace))
+    locked = tx.identities.lock_agents(agent.namespace, {agent.name, above or agent.name})
+    if locked.get(agent.name) != agent.version:
+        raise UnknownIdentityError(f"agent `{agent.name}` changed meanwhile", remedy="try again")
+    persons, groups = tx.identities.lock_grantors(agent.namespace)
+    if reach_of(person, persons, [one.at(now) for one in groups]) != reach:
+        raise OutsideGrantableError(f"what `{person}` may grant changed meanwhile", remedy="try again")
+
+
+def started(task: Task, actor: Actor, *, template: str, carved: Mapping[str, int]) -> TaskStarted:
+    """The record of a task's start; what it took of its parent's limits is in it."""
+    return TaskStarted(
+        task=task.id,
+        agent=task.agent,
+        requester=task.requester,
+        purpose=task.purpose,
+        scope=task.scope.digest,
+        deadline=task.deadline,
+        by=actor.name,
+        proof=actor.proof,
+        template=template,
+        parent=task.parent,
+        evidence=tuple(map(evidence_text, task.evidence)),
+        learning=task.learning,
+        carved=words(carved),
+        heartbeat=task.heartbeat,
+        grace=task.grace,
+        holds=task.holds.value,
+    )
+
+
+def words(amounts: Mapping[str, int]) -> tuple[str, ...]:
+    """Amounts by limit, as records have them."""
+    return tuple(f"{limit}={amount}" for limit, amount in sorted(amounts.items()))
 
 
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
@@ -161,3 +268,142 @@ def changed_record(
         learning=before.learning,
         returned=words(returned),
     )
+
+
+_ALL: Final = 10_000
+_DUE: Final = 100
+_HELD: Final = 1_000
+
+
+class Watch:
+    """The heartbeats of one daemon's tasks; used from one thread at a time."""
+
+    def __init__(self, means: Means, views: Views) -> None:
+        """Keep what to work with."""
+        self._means = means
+        self._views = views
+
+    def begin(self) -> None:
+        """Wait for every heartbeat anew (rule 4)."""
+        now = self._means.clock.now()
+        with self._means.store.read() as snapshot:
+            rows = snapshot.tasks.overdue(Instant(now + seconds(MOST)), limit=_ALL)
+        waiting: dict[str, list[str]] = {}
+        for one in rows:
+            if not one.missed:
+                waiting.setdefault(one.namespace, []).append(one.task)
+        self.hear(waiting, anew=True)
+
+    def hear(self, bound: Mapping[str, Iterable[str]], *, anew: bool = False) -> None:
+        """Somebody is there for these tasks, by namespace; what is young need not be written again."""
+        now = self._means.clock.now()
+        late: list[Heartbeat] = []
+        with self._means.store.read() as snapshot:
+            for namespace, names in bound.items():
+                for name, known in snapshot.tasks.heartbeats(namespace, sorted(set(names))).items():
+                    task = snapshot.tasks.task(namespace, name)
+                    if task is None or known.missed or (is_young(known, task, now) and not anew):
+                        continue
+                    fresh = await_heartbeat(task, now)
+                    late += [fresh] if fresh is not None and fresh.due > known.due else []
+
+        def work(tx: Transaction) -> None:
+            for one in late:
+                still = tx.tasks.heartbeats(one.namespace, [one.task]).get(one.task)
+                if still is not None and not still.missed:
+                    tx.tasks.put_heartbeat(one)
+
+        if late:
+            self._means.store.write(work)
+
+    def look(self) -> list[Moved]:
+        """Pause what missed its heartbeat, and end what overstayed its grace; what changed."""
+        with self._means.store.read() as snapshot:
+            due = snapshot.tasks.overdue(self._means.clock.now(), limit=_DUE)
+        changed: list[Moved] = []
+        for one in due:
+            changed += self._means.store.write(partial(self._act, seen=one))
+            self._views.forget_task(one.namespace, one.task)
+        return changed
+
+    def _act(self, tx: Transaction, seen: Heartbeat) -> list[Moved]:
+        tree = lock_tree(tx, seen.namespace, seen.task)
+        task, now = tree[0], self._means.clock.now()
+        row = tx.tasks.heartbeats(seen.namespace, [seen.task]).get(seen.task)
+        if row is None or row.due > now:
+            return []
+        match task.state, row.missed:
+            case TaskState.PAUSED, True:
+                why = "nobody came back within its grace"
+                ended = end_tree(tx, tree, TaskEvent.OVERSTAY_GRACE, _daemon(), now=now, reason=why)
+                self._record(tx, task, ended.events)
+                return ended.moved
+            case TaskState.RUNNING, _:
+                return self._wait(tx, tree, now)
+            case _:
+                tx.tasks.drop_heartbeat(task.namespace, task.id)  # ended, or paused by a person: rule 2
+                return []
+
+    def _wait(self, tx: Transaction, tree: tuple[Task, ...], now: Instant) -> list[Moved]:
+        task, *beneath = tree
+        held = tx.actions.actions(task.namespace, task=task.id, decision="hold", limit=_HELD)
+        fresh = await_heartbeat(task, now)
+        if fresh is not None and any(one.state is ActionState.HELD for one in held):
+            tx.tasks.put_heartbeat(fresh)
+            return []
+        after = move_task(task, TaskEvent.MISS_HEARTBEAT)
+        tx.tasks.put_task(after, expect=task.version)
+        tx.tasks.put_heartbeat(await_grace(task, now))
+        reason = f"nobody was there for {task.heartbeat} seconds"
+        event = changed_record(task, after, TaskEvent.MISS_HEARTBEAT, _daemon(), reason)
+        names = {one.id for one in tree}
+        over = end_credentials(tx, task.namespace, names, "its task is paused", now)
+        self._record(tx, task, [event, *over])
+        why = f"its ancestor {task.id} is {after.state.value}"
+        below = [one for one in beneath if one.state is TaskState.RUNNING and one.state not in ENDED]
+        return [*(moved(one, after.state, why) for one in below), moved(after, after.state, reason)]
+
+    def _record(self, tx: Transaction, task: Task, events: list[Event]) -> None:
+        tx.audit.append(task.namespace, self._means.writer, events, self._means.clock.now())
+
+
+def _daemon() -> Actor:
+    return Actor(name="daemon", proof="own process")
+
+
+_WHY: Final = "nobody was let in to it within a minute"
+
+
+def note_unclaimed(tx: Transaction, task: Task, now: Instant, *, unclaimed: bool) -> None:
+    """Note a task that starts, where it starts for somebody who has nothing of it yet (rule 1)."""
+    if unclaimed:
+        tx.unclaimed.put(leave_unclaimed(task, now))
+
+
+def claim(tx: Transaction, namespace: str, task: str, now: Instant) -> None:
+    """Let somebody in to a task that gives authority now (rule 2).
+
+    Raises:
+        DeniedError: It doesn't, or has ended.
+    """
+    require_live(task, tx.tasks.lock_heads(namespace, {task}), now)
+    tx.unclaimed.drop(namespace, task)
+
+
+def claim_task(means: Means, namespace: str, task: str) -> None:
+    """The same, in a transaction of its own."""
+    means.store.write(lambda tx: claim(tx, namespace, task, means.clock.now()))
+
+
+def end_unclaimed(tx: Transaction, seen: Unclaimed, *, writer: str, now: Instant) -> list[Moved]:
+    """End the task of a note whose time has come, and forget the note (rules 2 to 4); what changed."""
+    tree = lock_tree(tx, seen.namespace, seen.task)
+    if tx.unclaimed.note(seen.namespace, seen.task) is None:
+        return []
+    tx.unclaimed.drop(seen.namespace, seen.task)
+    if tree[0].state in ENDED:
+        return []
+    actor = Actor(name="daemon", proof="own process")
+    ended = end_tree(tx, tree, TaskEvent.CANCEL, actor, now=now, reason=_WHY)
+    tx.audit.append(seen.namespace, writer, ended.events, now)
+    return ended.moved

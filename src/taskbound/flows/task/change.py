@@ -28,14 +28,11 @@ from taskbound.core.task import (
     move_task,
     require_live,
 )
-from taskbound.core.task.amendment import amend_task
-from taskbound.core.task.child import require_in_charge
+from taskbound.core.task.amendment import amend_task, enter_step, require_in_charge, step_name
 from taskbound.core.task.spent import spent_words
-from taskbound.core.task.step import enter_step, step_name
 from taskbound.flows.approval import end_of_tasks
 from taskbound.flows.credential import end_credentials
-from taskbound.flows.task.cascade import changed_record, lock_beneath_parent, lock_tree, moved
-from taskbound.flows.task.start import words
+from taskbound.flows.task.cascade import changed_record, lock_beneath_parent, lock_tree, moved, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Handing a part of a task on to another agent, as a child task.
+"""Hands a part of a task to another agent, and keeps templates of tasks.
 
 1. A person does it: the one who asked for the parent, or the owner of its agent. They become the child's
    requester, and hand on only what they may grant themselves. An agent hands nothing on. Who it is is asked
@@ -9,10 +9,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.audit import TemplateRemoved, TemplateSaved
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import DeniedError
+from taskbound.core.identity import parse_name
 from taskbound.core.scope.algebra import Carved, NotCovers, carve
 from taskbound.core.task import (
     NoTaskError,
@@ -25,9 +29,10 @@ from taskbound.core.task import (
     require_live,
     require_room,
 )
-from taskbound.core.task.heartbeat import await_heartbeat
+from taskbound.core.task.values import await_heartbeat, parse_heartbeat
+from taskbound.flows.task.cascade import note_unclaimed, require_startable, require_unchanged, started
 from taskbound.flows.task.evidence import declare_evidence, settle_evidence
-from taskbound.flows.task.order import (
+from taskbound.flows.task.life import (
     Manner,
     TaskOrder,
     manner_of,
@@ -36,15 +41,14 @@ from taskbound.flows.task.order import (
     require_within,
     scope_of,
 )
-from taskbound.flows.task.start import require_startable, require_unchanged, started
-from taskbound.flows.task.unclaimed import note_unclaimed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.core.identity import Agent
-    from taskbound.core.identity.grantable import Reach
+    from taskbound.core.identity.agent import Reach
     from taskbound.core.scope import Scope
+    from taskbound.core.task import Template
     from taskbound.flows.identity import Deliveries
     from taskbound.flows.means import Actor, Means
     from taskbound.flows.task.evidence import Declared
@@ -232,3 +236,58 @@ def _carve(parent: Task, left: Mapping[str, int], scope: Scope) -> Carved:
 
 def _unknown(task: str) -> NoTaskError:
     return NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
+
+
+class UnknownTemplateError(DeniedError):
+    """No template has this name."""
+
+    code = "unknown-template"
+    remedy = "list them with `taskbound template list`"
+
+
+def save_template(means: Means, order: Template, actor: Actor) -> Template:
+    """Keep this under its name, over what that held before; its version is the next one.
+
+    Raises:
+        MalformedError: The name, the lifetime or the heartbeat can't be.
+    """
+    parse_name(order.name, what="a template")
+    parse_lifetime(order.seconds)
+    parse_heartbeat(order.heartbeat, order.grace)
+
+    def work(tx: Transaction) -> Template:
+        known = tx.tasks.template(order.namespace, order.name)
+        before = known.version if known else 0
+        template = replace(order, version=before + 1)
+        tx.tasks.put_template(template, expect=before)
+        event = TemplateSaved(
+            template=template.name,
+            scope=template.scope.digest,
+            seconds=template.seconds,
+            by=actor.name,
+            proof=actor.proof,
+            heartbeat=template.heartbeat,
+            grace=template.grace,
+            holds=template.holds.value,
+        )
+        tx.audit.append(order.namespace, means.writer, [event], means.clock.now())
+        return template
+
+    return means.store.write(work)
+
+
+def drop_template(means: Means, namespace: str, name: str, actor: Actor) -> None:
+    """Forget the template.
+
+    Raises:
+        UnknownTemplateError: There is none of this name.
+    """
+
+    def work(tx: Transaction) -> None:
+        if tx.tasks.template(namespace, name) is None:
+            raise UnknownTemplateError(f"no template is named `{name}`")
+        tx.tasks.drop_template(namespace, name)
+        event = TemplateRemoved(template=name, by=actor.name, proof=actor.proof)
+        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+
+    means.store.write(work)

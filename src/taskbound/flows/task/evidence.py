@@ -27,8 +27,7 @@ from taskbound.core.task import (
     TaskSyntaxError,
     parse_evidence,
 )
-from taskbound.flows.approval.proof.kept import trust_of
-from taskbound.flows.approval.proof.vouched import signed_piece, verdicts
+from taskbound.flows.approval.proof.kept import signed_piece, trust_of, verdicts
 from taskbound.wire.jose import EVIDENCE, parse_jwks, parse_jws, verify_jws
 
 if TYPE_CHECKING:

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from taskbound.flows.token.admitting import Admitted, exchange_code, renew, sweep_asked
+from taskbound.flows.token.admitting import (
+    Admitted,
+    ClientToken,
+    ClientTokens,
+    exchange_code,
+    renew,
+    sweep_asked,
+)
 from taskbound.flows.token.asking import Askings, Begun, resource_of
-from taskbound.flows.token.choosing import Choices, choices_of
-from taskbound.flows.token.claims import sweep_claims, use_claim, use_claims
-from taskbound.flows.token.client_tokens import ClientToken, ClientTokens
-from taskbound.flows.token.clients import add_client, drop_client, known_client
-from taskbound.flows.token.describing import Descriptions
-from taskbound.flows.token.ending import end_admission, give_back_refresh
+from taskbound.flows.token.clients import (
+    Choices,
+    Descriptions,
+    add_client,
+    choices_of,
+    drop_client,
+    end_admission,
+    give_back_refresh,
+    known_client,
+)
 from taskbound.flows.token.exchange import Exchanges
-from taskbound.flows.token.issuing import Tokens
-from taskbound.flows.token.keys import TokenKeys
-from taskbound.flows.token.orders import (
+from taskbound.flows.token.issuing import (
     Issued,
     Issuing,
     PersonTokenOrder,
     TaskTokenOrder,
+    Tokens,
     TransactionTokenOrder,
 )
-from taskbound.flows.token.published import Published
-from taskbound.flows.token.revoking import revoke_token
-from taskbound.flows.token.signing import RowSigner
-from taskbound.flows.token.sweeping import sweep_tokens
+from taskbound.flows.token.keys import Published, RowSigner, TokenKeys
+from taskbound.flows.token.revoking import revoke_token, sweep_claims, sweep_tokens, use_claim, use_claims
 from taskbound.flows.token.verifying import Verification, Verified
 
 __all__ = [

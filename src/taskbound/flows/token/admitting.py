@@ -1,4 +1,6 @@
-"""Codes and refresh tokens that clients bring, and how long a client stays let in.
+"""Codes and refresh tokens: the token endpoint for clients that people use.
+
+Of `admitting`:
 
 1. A code is looked at under lock, and is used by whoever brings it: of all that bring one at once, to
    whatever daemon, one is the first. Whoever is not right brings nothing, and nobody after them
@@ -13,6 +15,23 @@
    lasts by which they said so. A stop doesn't keep it out: people lift it. It gets no refresh token.
 6. The secret is in the answer and nowhere else. It is durable before it is told: a client that does not
    hear of its next refresh token has to be consented to anew.
+
+Of `client_tokens`:
+
+1. The token is of the task that a person consented to, for the one resource that they were shown, and ends
+   with the admission: it is read whenever the token is shown (`standing`, rule 5).
+2. It is bound to the DPoP key that the client proved. A client that proved none gets a bearer token: most
+   that people have can do no better. It is good at that one resource, for five minutes at most.
+3. A refresh token is used up only once the new token is there: a signer that is away costs nobody a consent.
+   What was issued beside it, where another one came first, was told to nobody and ends with the admission.
+   A code is used up first, whatever comes of it: two tokens of one code would be worse.
+4. A client that acts as a person gets a person's token, bound to its key, which says how the person had
+   signed in; it ends with the admission too.
+
+Of `acting_as`:
+
+1. It is registered here, asks at our own issuer, and for the scope `operations` alone.
+2. It is let in for one token's time, while the person is there and the sign-in lasts by which they said so.
 """
 
 from __future__ import annotations
@@ -20,39 +39,99 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.core.audit.events import AdmissionEnded, ClientAdmitted, CodeRefused
-from taskbound.core.clock import Instant, days
+from taskbound.core.clock import Instant, days, seconds
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError
-from taskbound.core.identity import UnknownIdentityError, require_active
+from taskbound.core.identity import PersonState, UnknownIdentityError, require_active
+from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import NoTaskError, require_in_charge, require_live
-from taskbound.core.token.authorization.admission import (
-    PREFIX,
-    Admission,
-    Refresh,
-    admission_ended,
-    admission_renewed,
-    leak_of,
-    refresh_digest,
-    require_renewable,
+from taskbound.core.token.authorization.asked import (
+    UNSIGNED,
+    AskedState,
+    Signed,
+    code_digest,
+    code_of,
+    require_code,
+    used,
 )
-from taskbound.core.token.authorization.asked import UNSIGNED, AskedState, Signed, code_of, used
-from taskbound.core.token.authorization.code import code_digest, require_code
 from taskbound.core.token.authorization.errors import (
     BadCodeError,
     BadRefreshError,
     ReusedCodeError,
     ReusedRefreshError,
 )
+from taskbound.core.token.authorization.request import (
+    PREFIX,
+    Admission,
+    Refresh,
+    admission_ended,
+    admission_renewed,
+    leak_of,
+    parse_request,
+    refresh_digest,
+    require_renewable,
+)
+from taskbound.core.token.claims import LONGEST
 from taskbound.flows.means import Actor
-from taskbound.flows.token.acting_as import as_person, require_consenter
+from taskbound.flows.token.issuing import Issued, PersonTokenOrder, TaskTokenOrder
+from taskbound.flows.token.standing import require_sign_in
 
 if TYPE_CHECKING:
-    from taskbound.core.token.authorization.admission import Renewal
-    from taskbound.core.token.authorization.asked import Asked
-    from taskbound.core.token.authorization.code import Exchange
+    from collections.abc import Mapping
+
+    from taskbound.core.identity import Person
+    from taskbound.core.token.authorization.asked import Asked, Exchange
+    from taskbound.core.token.authorization.request import AuthorizationRequest, Client, Renewal
     from taskbound.flows.means import Means
+    from taskbound.flows.token.issuing import Tokens
     from taskbound.ports.store import Transaction
+
+
+_OPERATIONS: Final = "operations"
+"""The scope of persons' tokens (rule 1)."""
+
+
+def person_request(told: Mapping[str, str], client: Client, issuer: str) -> AuthorizationRequest:
+    """The request of a client that asks to act as a person (rule 1)."""
+    request = parse_request(told, client, resources={issuer}, scopes={_OPERATIONS})
+    if client.host:
+        raise request.refusal("unauthorized_client", "only a client that is registered here acts as a person")
+    if request.scope != (_OPERATIONS,):
+        raise request.refusal("invalid_scope", "whoever asks to act as a person says so: scope=operations")
+    return request
+
+
+def as_person(tx: Transaction, asked: Asked, brought: Exchange, name: str, now: Instant) -> Admission:
+    """What the code of a client brings that acts as a person (rule 2)."""
+    admission = Admission(
+        namespace=asked.namespace,
+        id=name,
+        client=asked.request.client,
+        agent="",
+        task="",
+        person=asked.person,
+        resource=asked.request.resource,
+        scope=asked.request.scope,
+        jkt=brought.jkt,
+        begun=now,
+        until=Instant(now + seconds(LONGEST)),
+        session=asked.signed.session,
+    )
+    require_consenter(tx.identities.persons(asked.namespace), admission)
+    require_sign_in(tx, admission, now)
+    return admission
+
+
+def require_consenter(persons: Mapping[str, Person], admission: Admission) -> None:
+    """Go on only while who consented is there.
+
+    Raises:
+        UnknownIdentityError: They are not.
+    """
+    person = persons.get(admission.person)
+    if person is None or person.state is not PersonState.PRESENT:
+        raise UnknownIdentityError("the person who consented is a person of this namespace no more")
 
 
 T = TypeVar("T")
@@ -287,3 +366,71 @@ def _answer(found: T | DeniedError) -> T:
     if isinstance(found, DeniedError):
         raise found
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientToken:
+    """What a client is answered with. Both texts are in this answer and nowhere else."""
+
+    issued: Issued
+    refresh: str
+    """Empty where there is none."""
+    admission: Admission
+
+    def __repr__(self) -> str:
+        """Without the secrets."""
+        return f"ClientToken({self.issued.token.id!r}, {self.admission.id!r})"
+
+
+class ClientTokens:
+    """Gives tokens for codes and refresh tokens; used from one thread at a time."""
+
+    def __init__(self, means: Means, tokens: Tokens) -> None:
+        """Keep what to work with."""
+        self._means = means
+        self._tokens = tokens
+
+    def by_code(self, namespace: str, code: str, brought: Exchange) -> ClientToken:
+        """The first token, for a code; raises as `exchange_code` and `Tokens.issue_task_token`."""
+        admitted = exchange_code(self._means, namespace, code, brought)
+        one = admitted.admission
+        issued = self._issue_as_person(admitted) if one.is_persons else self._issue(one, "code")
+        return ClientToken(issued=issued, refresh=admitted.refresh, admission=one)
+
+    def by_refresh(self, namespace: str, refresh: str, brought: Renewal) -> ClientToken:
+        """The next token, for a refresh token (rule 3); raises as `renew` and `Tokens.issue_task_token`."""
+        issued = self._issue(look_at_refresh(self._means, namespace, refresh, brought), "refresh-token")
+        admitted = renew(self._means, namespace, refresh, brought)
+        return ClientToken(issued=issued, refresh=admitted.refresh, admission=admitted.admission)
+
+    def _issue_as_person(self, admitted: Admitted) -> Issued:
+        """A person's token (rule 4)."""
+        admission, signed = admitted.admission, admitted.signed
+        order = PersonTokenOrder(
+            namespace=admission.namespace,
+            person=admission.person,
+            audience=admission.resource,
+            binding=_bound(admission.jkt),
+            until=admission.until,
+            acr=signed.acr,
+            authenticated=signed.authenticated,
+            parent=admission.id,
+        )
+        return self._tokens.issue_person_token(order, Actor(name=f"client:{admission.client}", proof="code"))
+
+    def _issue(self, admission: Admission, proof: str) -> Issued:
+        bound = _bound(admission.jkt)
+        order = TaskTokenOrder(
+            namespace=admission.namespace,
+            task=admission.task,
+            agent=admission.agent,
+            audience=admission.resource,
+            binding=bound,
+            bearer=bound is None,  # 2
+            parent=admission.id,  # 1
+        )
+        return self._tokens.issue_task_token(order, Actor(name=f"client:{admission.client}", proof=proof))
+
+
+def _bound(jkt: str) -> Binding | None:
+    return Binding(kind=BindingKind.DPOP, thumbprint=jkt) if jkt else None

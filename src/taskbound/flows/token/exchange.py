@@ -1,4 +1,6 @@
-"""The exchange of RFC 8693: a proven agent gets a token of its task, of a part of another's, or of a new one.
+"""Token exchange (RFC 8693) for a proven agent.
+
+Of `exchange`:
 
 1. Whoever asks is proven before (`flows.identity`), and is the actor. Nobody acts for another agent.
 2. The subject is one of: a task, by its name, which is the agent's own; a task token, its own or another
@@ -20,27 +22,38 @@
    be heard of. Both are the template's at most: no agent makes its authority, or the watch over it, last.
 8. A subject token that is worth nothing, or not meant for who shows it, leaves one record.
 9. What a gateway holds it carries out itself, and no agent gets a transaction token of it (law 2).
+
+Of `granted`:
+
+1. Rules are told of the time that is granted at most, which is the template's (`flows.task.order`, rule 4),
+   and neither of what an agent would like nor of nothing where it says none: no rule about `seconds` is
+   passed by silence, or met by a month that nobody gets.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
-from taskbound.core.decision.holder import is_afar
-from taskbound.core.errors import TaskboundError
-from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.decision.hold import is_afar
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
+from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof, WorkloadProof
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.task import LIFETIME_LIMIT, NoTaskError, NotInChargeError, TaskEvent
 from taskbound.core.token import (
+    NEVER,
     NotOpenError,
+    TaskGround,
     TokenForm,
+    agent_name,
     require_as_firm,
     require_bound,
     require_meant,
 )
-from taskbound.core.token.details import parse_details, parse_request_details, require_no_details
+from taskbound.core.token.claims import details_of
 from taskbound.core.token.exchange import (
     ACCESS_TOKEN,
     TASK_REFERENCE,
@@ -49,30 +62,113 @@ from taskbound.core.token.exchange import (
     BadScopeError,
     TargetUnknownError,
     parse_actor,
+    parse_details,
     parse_exchange,
+    parse_request_details,
+    require_no_details,
 )
-from taskbound.flows.policy.held import authorized, bases, hold
-from taskbound.flows.policy.operations import Asked
+from taskbound.flows.means import Actor
+from taskbound.flows.policy.operations import Asked, authorized, bases, hold
 from taskbound.flows.task import ChildOrder, TaskOrder
-from taskbound.flows.token.beginning import actor_of, in_name_of
-from taskbound.flows.token.granted import granted, life_in_seconds, until_of, within_template
-from taskbound.flows.token.orders import Exchanged, TaskTokenOrder, TransactionTokenOrder
+from taskbound.flows.token.issuing import Exchanged, TaskTokenOrder, TransactionTokenOrder
 from taskbound.flows.token.standing import person_of
-from taskbound.flows.token.unbelieved import told_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from taskbound.core.action import JsonValue
     from taskbound.core.identity.proof import Binding
     from taskbound.core.policy.operation import Barred, OperationRequest
+    from taskbound.core.task import Task
     from taskbound.core.token import Token
     from taskbound.core.token.exchange import Exchange
-    from taskbound.flows.means import Actor, Means
-    from taskbound.flows.policy.held import Basis
-    from taskbound.flows.token.beginning import Hands, Starts
-    from taskbound.flows.token.issuing import Tokens
-    from taskbound.flows.token.unbelieved import Unbelieved
+    from taskbound.flows.means import Means, Moved
+    from taskbound.flows.policy.operations import Basis
+    from taskbound.flows.token.issuing import Issued, Tokens
     from taskbound.flows.token.verifying import Verification
+
+    Unbelieved: TypeAlias = Callable[[str, str, str, TaskboundError], None]
+    """Records what is shown and worth nothing (`flows.identity.Proofs.refuse`)."""
+
+
+class Starts(Protocol):
+    """Starts tasks and ends them (`flows.task.Tasks`, which itself is used from one thread at a time)."""
+
+    def start(self, order: TaskOrder, actor: Actor) -> Task:
+        """The task, running."""
+
+    def end(
+        self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str
+    ) -> Sequence[Moved]:
+        """End the task and all beneath it; what changed."""
+
+
+class Hands(Protocol):
+    """Hands parts of tasks on (`flows.task.Delegations`, likewise)."""
+
+    def delegate(self, order: ChildOrder, actor: Actor) -> Task:
+        """The child, running."""
+
+
+def actor_of(principal: Principal) -> Actor:
+    """An agent that acts for itself, as records have it."""
+    return Actor(name=agent_name(principal.namespace, principal.name), proof=principal.proof.words)
+
+
+def in_name_of(person: str, subject: Token, principal: Principal) -> Actor:
+    """The person in whose name an agent acts, as records have it: with the token, and who showed it."""
+    shower = agent_name(principal.namespace, principal.name)
+    return Actor(name=person, proof=f"token:{subject.id} shown by {shower}")
+
+
+T = TypeVar("T", TaskOrder, ChildOrder)
+
+
+def within_template(means: Means, order: T) -> T:
+    """The order with the time that its template gives at most (rule 1); as it is where there is no such."""
+    with means.store.read() as snapshot:
+        template = snapshot.tasks.template(order.namespace, order.template)
+    if template is None:
+        return order
+    return replace(order, seconds=min(order.seconds or template.seconds, template.seconds))
+
+
+def granted(means: Means, token: Token) -> dict[str, JsonValue]:
+    """What a task token says of its task, and within which seconds its agent is to be heard of.
+
+    Raises:
+        NoTaskError: There is no such task.
+    """
+    with means.store.read() as snapshot:
+        task = snapshot.tasks.task(token.namespace, token.task)
+    if task is None:
+        raise NoTaskError(f"no task is named `{token.task}`")
+    ground = TaskGround(scope=task.scope.digest, deadline=task.deadline)
+    return {**details_of(token, ground), "heartbeat": task.heartbeat, "grace": task.grace}
+
+
+def until_of(principal: Principal, subject: Token | None) -> Instant:
+    """When that ends what a token rests on: the one that it is exchanged for, and what proved the agent."""
+    ends = [] if subject is None else [subject.expires]
+    if isinstance(principal.proof, WorkloadProof):
+        ends.append(principal.proof.until)
+    return min(ends, default=NEVER)
+
+
+def life_in_seconds(issued: Issued) -> int:
+    """`expires_in`."""
+    return (issued.token.expires - issued.token.issued) // seconds(1)
+
+
+@contextmanager
+def told_of(unbelieved: Unbelieved, principal: Principal, subject: str) -> Iterator[None]:
+    """Have it recorded where the subject token is refused meanwhile; nothing is recorded of none."""
+    try:
+        yield
+    except (DeniedError, MalformedError) as error:
+        if subject:
+            unbelieved(principal.namespace, "token", subject, error)
+        raise
 
 
 class Exchanges:

@@ -1,4 +1,6 @@
-"""Revoking tokens one by one; what ends many at once ends them by what is read whenever one is shown.
+"""Revokes tokens, forgets old rows, and claims that are used once.
+
+Of `revoking`:
 
 1. A client revokes what was issued to it (RFC 7009 §2.1); a text that is no token of ours is nothing to
    revoke, and says so to nobody. It needs no key: giving authority back is always permitted to whoever has
@@ -6,21 +8,46 @@
 2. A person revokes what is theirs: their own tokens, those of tasks they asked for, those of agents and
    services they own. The account that owns the data directory revokes every one.
 3. The first revocation stands, with its words. It may use the store's reserve.
+
+Of `sweeping`:
+
+1. A token's row is kept for a day after its end: its status list is gone by then, so that its place there is
+   nobody's again while anybody could read it, and no clock of ours stands before its end (`claims`, rule 2).
+2. So many go in one turn, those that ended first.
+3. An expired token is refused by its text alone, and one without a row is nobody's: nothing that ended begins
+   again by being forgotten.
+
+Of `claims`:
+
+1. It is durable before whoever showed it is answered.
+2. One is forgotten only when the log has a record from after its window's end, and two minutes more (I-41,
+   I-54). After a restart the clock begins at that record, however the machine's was set back meanwhile.
+3. The store keeps how far it forgot, and refuses whatever was in a window up to there: no replay is accepted,
+   however far the clocks of daemons are apart. The two minutes are for what is new: while no daemon's clock
+   is further ahead of another's than that, nothing new is refused by this.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit.events import TokenRevoked
+from taskbound.core.clock import Instant, days, minutes
 from taskbound.core.task import require_in_charge
-from taskbound.core.token import ForeignTokenError, TokenForm, UnknownTokenError, name_of, named_in
-from taskbound.core.token.authorization.admission import is_admission
+from taskbound.core.token import (
+    ForeignTokenError,
+    TokenForm,
+    UnknownTokenError,
+    name_of,
+    named_in,
+    require_first,
+)
+from taskbound.core.token.authorization.request import is_admission
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.core.token import Token
+    from taskbound.core.token import Claim, Token, Use
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
@@ -133,3 +160,37 @@ def _require_theirs(tx: Transaction, token: Token, actor: Actor) -> None:
     agent = tx.identities.agent(token.namespace, token.agent)
     if task is not None:
         require_in_charge(task, agent.owner if agent is not None else "", actor.name)
+
+
+_KEPT: Final = days(1)
+_TURN: Final = 1000
+
+
+def sweep_tokens(means: Means) -> int:
+    """Forget what ended a day ago (rule 1), a thousand at most; how many were."""
+    before = Instant(min(means.clock.now(), means.store.last_instant()) - _KEPT)
+    return means.store.write(lambda tx: tx.tokens.sweep(before, limit=_TURN))
+
+
+_APART: Final = minutes(2)
+
+
+def use_claim(means: Means, claim: Claim) -> None:
+    """Use it, and go on only when nobody has before.
+
+    Raises:
+        ReplayedError: Somebody has.
+    """
+    (use,) = use_claims(means, [claim])
+    require_first(use, claim.kind)
+
+
+def use_claims(means: Means, claims: Sequence[Claim]) -> tuple[Use, ...]:
+    """Which use of each this is; all of them in one transaction (rule 1)."""
+    return means.store.write(lambda tx: tx.claims.use(claims))
+
+
+def sweep_claims(means: Means) -> int:
+    """Forget what nobody can show any more (rule 2), a thousand at most; how many were."""
+    before = Instant(min(means.clock.now(), means.store.last_instant()) - _APART)
+    return means.store.write(lambda tx: tx.claims.sweep(before, limit=_TURN))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from taskbound.flows.tool.declaring import Declaration
 from taskbound.flows.tool.errors import OtherDefinitionError, UnknownServerError, UpstreamExistsError
-from taskbound.flows.tool.pin import Pins
-from taskbound.flows.tool.see import Difference, Sights
+from taskbound.flows.tool.pin import Declaration, Difference, Pins, Sights
 
 __all__ = [
     "Declaration",

@@ -1,4 +1,6 @@
-"""Declaring what a tool file says: all of it, or nothing.
+"""Applies a tool file, and says who answers for a tool and approves for it.
+
+Of `applying`:
 
 1. What would change is worked out from what holds now, and told. It is applied only under the digest of just
    these changes: whoever agrees to it was shown them.
@@ -9,6 +11,22 @@
    owner (`owning`).
 5. Whether a server is shareable stands in its spec, and is no part of its identity.
 6. What a file says of one tool counts where another is declared to be read for it.
+
+Of `answering`:
+
+1. They are persons of the namespace who have not left. What policies leave to those who approve for the agent
+   then goes to them, and to nobody else.
+2. It is said of the tool's name. Taking the server away and pinning it again changes nothing of it.
+3. It is written behind the tool's row: a decision that has locked the tool sees it before or after, and is
+   made again where it was evaluated before.
+
+Of `owning`:
+
+1. The owner is a person of the namespace who has not left.
+2. An owner gives their tool to somebody else. Of a tool that nobody owns any more it is said by the account
+   that owns the data directory.
+3. It is kept with the tool's pin, whatever definition is pinned: a decision that has locked the tool sees it
+   before or after, and is made again where it was evaluated before.
 """
 
 from __future__ import annotations
@@ -19,23 +37,130 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action import canonical, parse_object
 from taskbound.core.audit.events import ToolApproversChanged, ToolOwnerChanged, UpstreamDeclared
 from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import MalformedError
+from taskbound.core.identity import NotOwnerError, PersonState
 from taskbound.core.tool import effect_of, parse_definition
 from taskbound.core.tool.file import Change, Declared, change_of_sharing, changes, digest_of
 from taskbound.core.tool.name import shown
 from taskbound.flows.decision.errors import UnknownToolError
 from taskbound.flows.identity.leaving import require_present, require_self
-from taskbound.flows.tool.answering import require_few
-from taskbound.flows.tool.declaring import declared, declaring
 from taskbound.flows.tool.errors import OtherChangesError, RelaxesError
-from taskbound.flows.tool.owning import owned_by
-from taskbound.flows.tool.pin import require_server
+from taskbound.flows.tool.pin import declared, declaring, require_server
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from taskbound.core.audit import Event
+    from taskbound.core.identity import Person
     from taskbound.flows.means import Actor, Means
-    from taskbound.flows.tool.declaring import Declaration
+    from taskbound.flows.tool.pin import Declaration
     from taskbound.ports.store import Transaction
     from taskbound.ports.tool import PinnedServer, PinnedTool, ToolReads
+
+
+_MOST: Final = 32
+
+
+class TooManyApproversError(MalformedError):
+    """More persons than may approve for one tool."""
+
+    code = "too-many-approvers"
+    remedy = "name a group in a policy instead: `approval:GROUP`"
+
+
+def set_approvers(
+    means: Means, namespace: str, tool: str, approvers: tuple[str, ...] | None, *, actor: Actor, owns: bool
+) -> tuple[str, ...]:
+    """Say who approves for a tool from now on; None leaves it to those who approve for the agent again.
+
+    Raises:
+        NotSelfError: Another account than the data directory's says it.
+        UnknownToolError: The tool is not pinned.
+        UnknownIdentityError: There is no such person.
+        TooManyApproversError: They are too many.
+    """
+    require_self(actor, (), owns=owns)
+    named = require_few(approvers or ())
+
+    def work(tx: Transaction) -> None:
+        pin = tx.tools.tool(namespace, tool)
+        if pin is None:
+            raise UnknownToolError(
+                f"no tool `{tool}` is pinned", remedy="list the pinned ones with `taskbound tool list`"
+            )
+        tx.tools.put_tool(replace(pin, version=pin.version + 1), expect=pin.version)  # 3
+        persons, _ = tx.identities.lock_grantors(namespace)
+        for name in named:
+            require_present(persons.get(name), name)  # 1
+        tx.tools.put_approvers(namespace, tool, None if approvers is None else named)  # 2
+        event = ToolApproversChanged(
+            tool=tool, approvers=named, by=actor.name, proof=actor.proof, own=approvers is not None
+        )
+        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+
+    means.store.write(work)
+    return named
+
+
+def require_few(approvers: tuple[str, ...]) -> tuple[str, ...]:
+    """The persons, each once and sorted.
+
+    Raises:
+        TooManyApproversError: They are too many.
+    """
+    named = tuple(sorted(set(approvers)))
+    if len(named) > _MOST:
+        raise TooManyApproversError(f"at most {_MOST} persons approve for a tool")
+    return named
+
+
+def set_owner(means: Means, namespace: str, tool: str, owner: str, *, actor: Actor, owns: bool) -> PinnedTool:
+    """Say who answers for a tool from now on.
+
+    Args:
+        means: What to work with.
+        namespace: Of the tool.
+        tool: Its name.
+        owner: The person.
+        actor: Who says it.
+        owns: Whether their account owns the data directory.
+
+    Raises:
+        UnknownToolError: The tool is not pinned.
+        UnknownIdentityError: There is no such person, or they have left (rule 1).
+        NotOwnerError: Somebody says it who may not (rule 2).
+    """
+
+    def work(tx: Transaction) -> PinnedTool:
+        pin = tx.tools.tool(namespace, tool)
+        if pin is None:
+            raise UnknownToolError(
+                f"no tool `{tool}` is pinned", remedy="list the pinned ones with `taskbound tool list`"
+            )
+        after = replace(pin, owner=owner, version=pin.version + 1)
+        tx.tools.put_tool(after, expect=pin.version)  # 3
+        persons, _ = tx.identities.lock_grantors(namespace)
+        event = owned_by(pin, owner, persons, actor, owns=owns)
+        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        return after
+
+    return means.store.write(work)
+
+
+def owned_by(
+    pin: PinnedTool, owner: str, persons: Mapping[str, Person], actor: Actor, *, owns: bool
+) -> ToolOwnerChanged:
+    """The record of who owns a tool from now on, where this may be said; raises as `set_owner`."""
+    require_present(persons.get(owner), owner)  # 1
+    left = persons.get(pin.owner)
+    orphaned = left is None or left.state is not PersonState.PRESENT
+    if not (owns if orphaned else actor.name == pin.owner):  # 2
+        raise NotOwnerError(
+            f"only {'the account that owns the data directory' if orphaned else f'`{pin.owner}`'}"
+            f" says who owns tool `{pin.name}`",
+            remedy="ask for it to be said by whoever may: `taskbound tool list` names owners",
+        )
+    return ToolOwnerChanged(tool=pin.name, before=pin.owner, owner=owner, by=actor.name, proof=actor.proof)
 
 
 _PEOPLE: Final = frozenset({"approvers", "owner"})

@@ -25,8 +25,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from taskbound.core.dataclass import dataclass
 from taskbound.sdk.guard.errors import NotCarriedError
+from taskbound.wire.jose.dpop import normalize_uri
 from taskbound.wire.jose.errors import BadUriError
-from taskbound.wire.jose.uri import normalize_uri
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

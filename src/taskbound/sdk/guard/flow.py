@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
-from taskbound.core.identity.answered import KEY_LENGTH
+from taskbound.core.identity.proof import KEY_LENGTH
 from taskbound.sdk.fresh import awake
 from taskbound.sdk.guard.errors import (
     HeldError,

@@ -18,7 +18,7 @@ from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 from taskbound.core.dataclass import dataclass
-from taskbound.core.identity.answered import parse_request_key
+from taskbound.core.identity.proof import parse_request_key
 from taskbound.sdk.guard.errors import NoClientError, SignatureError, UnpinnedToolError
 from taskbound.sdk.guard.flow import Call, guarded
 from taskbound.sdk.guard.signature import Effect, Signature

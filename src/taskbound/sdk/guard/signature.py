@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_type_hints
 
 from taskbound.core.action.canonical import canonical
-from taskbound.core.action.escape import escape_text
 from taskbound.core.action.parse import parse_object
+from taskbound.core.action.text import escape_text
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool.name import join_tool_name

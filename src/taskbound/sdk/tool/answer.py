@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from taskbound.core.action.canonical import canonical
-from taskbound.core.action.escape import escape_rest
-from taskbound.core.action.repeat import instead_of
+from taskbound.core.action.state import instead_of
+from taskbound.core.action.text import escape_rest
 from taskbound.sdk.guard.errors import (
     ForkedError,
     HeldError,

@@ -29,7 +29,7 @@ from pydantic import BaseModel, Field
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_object
 from taskbound.core.errors import TaskboundError
-from taskbound.core.identity.answered import parse_request_key
+from taskbound.core.identity.proof import parse_request_key
 from taskbound.core.tool.name import join_tool_name
 from taskbound.sdk.guard.errors import UnpinnedToolError
 from taskbound.sdk.guard.flow import Call, guarded

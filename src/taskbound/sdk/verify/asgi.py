@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from taskbound.core.errors import TaskboundError
-from taskbound.core.token.served import Repeated
+from taskbound.core.token.shared import Repeated
 from taskbound.sdk.verify.endpoint import require_not_rerouted
 from taskbound.sdk.verify.errors import (
     AnswerUnkeptError,
@@ -37,7 +37,7 @@ from taskbound.sdk.verify.refused import Refused, Step
 from taskbound.sdk.verify.told import MAX_BODY, Recording, Told, tell_answer, tell_refused
 from taskbound.sdk.verify.verifier import Accepted, Head
 from taskbound.sdk.verify.waiting import lost, taken, whole
-from taskbound.wire.framing import has_one_length
+from taskbound.wire.frame import has_one_length
 
 if TYPE_CHECKING:
     from taskbound.sdk.verify.endpoint import Endpoint, Endpoints

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, Type
 from taskbound.core.action import canonical, parse_document, parse_object
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
-from taskbound.core.token.served import MAX_KEPT, Repeated, ServedAnswer
+from taskbound.core.token.shared import MAX_KEPT, Repeated, ServedAnswer
 from taskbound.core.tool.definition import parse_definition
 from taskbound.sdk.verify.endpoint import BadEndpointError, Body, Endpoint
 from taskbound.sdk.verify.errors import (
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from taskbound.core.action import JsonValue
-    from taskbound.sdk.verify.said import Said
+    from taskbound.sdk.verify.keys import Said
     from taskbound.sdk.verify.verifier import Accepted, Head, Opened, Outcome, Verifier
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, c
 
 from taskbound.core.action import canonical, parse_document, parse_object
 from taskbound.core.errors import MalformedError
-from taskbound.core.token.served import MAX_KEPT, Repeated, ServedAnswer
+from taskbound.core.token.shared import MAX_KEPT, Repeated, ServedAnswer
 from taskbound.sdk.verify.endpoint import BadEndpointError, Body, Endpoint
 from taskbound.sdk.verify.errors import AnswerUnkeptError, YetToRunError
 from taskbound.sdk.verify.refused import Refused

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.core.token import ReplayedError
-from taskbound.core.token.served import BeginRefusedError, OtherRequestError, ServedForgottenError
-from taskbound.core.truth import NoTruth
+from taskbound.core.token.shared import BeginRefusedError, OtherRequestError, ServedForgottenError
+from taskbound.core.transition import NoTruth
 from taskbound.sdk.verify import errors
 from taskbound.wire.jose import TokenAudienceError, TokenExpiredError, TokenIssuerError, TokenNotYetError
 

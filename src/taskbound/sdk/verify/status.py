@@ -18,13 +18,13 @@ from taskbound.core.action import Limits, parse_object
 from taskbound.core.errors import MalformedError, UnavailableError
 from taskbound.sdk.fresh import BOUND, awake
 from taskbound.sdk.verify.errors import StatusUnknownError, TokenInactiveError
-from taskbound.sdk.verify.forked import anew_in_children
+from taskbound.sdk.verify.keys import anew_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from taskbound.core.revocation.feed import Thing
-    from taskbound.sdk.verify.said import Said
+    from taskbound.core.revocation import Thing
+    from taskbound.sdk.verify.keys import Said
 
 
 _LIMITS: Final = Limits(size=65_536, depth=8, parts=256)

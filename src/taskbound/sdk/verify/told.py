@@ -12,7 +12,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from taskbound.core.token.served import MAX_KEPT, ServedAnswer
+from taskbound.core.token.shared import MAX_KEPT, ServedAnswer
 from taskbound.sdk.verify.refused import Refused, challenge, problem
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from taskbound.core.action import Action, Frame, canonical, parse_object
 from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
-from taskbound.core.token.served import (
+from taskbound.core.token.shared import (
     Begun,
     Repeated,
     Serving,
@@ -35,9 +35,8 @@ from taskbound.core.token.served import (
     Unfinished,
     request_digest,
 )
-from taskbound.core.truth import NoTruth
+from taskbound.core.transition import NoTruth
 from taskbound.sdk.fresh import awake
-from taskbound.sdk.verify.digest import content_digest, require_digest
 from taskbound.sdk.verify.endpoint import Body, Endpoint
 from taskbound.sdk.verify.errors import (
     ArgumentsRewrittenError,
@@ -51,10 +50,9 @@ from taskbound.sdk.verify.errors import (
     TokenAbsentError,
     TokenCountError,
 )
-from taskbound.sdk.verify.forked import anew_in_children
 from taskbound.sdk.verify.holder import Holders, dpop_showing
+from taskbound.sdk.verify.keys import Said, anew_in_children, content_digest, parse_said, require_digest
 from taskbound.sdk.verify.refused import Refused, Step
-from taskbound.sdk.verify.said import Said, parse_said
 from taskbound.sdk.verify.status import require_holds, require_still_holds
 from taskbound.wire.jose import (
     SKEW,
@@ -69,10 +67,9 @@ from taskbound.wire.jose import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from taskbound.core.token.served import ServedAnswer
-    from taskbound.sdk.verify.claims import Claims
+    from taskbound.core.token.shared import ServedAnswer
     from taskbound.sdk.verify.holder import Holding
-    from taskbound.sdk.verify.keys import IssuerKeys
+    from taskbound.sdk.verify.keys import Claims, IssuerKeys
     from taskbound.sdk.verify.status import Asking, Status
     from taskbound.wire.jose import Compact, Jwk, SignatureCheck
 

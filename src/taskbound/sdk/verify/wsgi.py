@@ -23,7 +23,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from taskbound.core.errors import TaskboundError
-from taskbound.core.token.served import Repeated
+from taskbound.core.token.shared import Repeated
 from taskbound.sdk.verify.endpoint import require_not_rerouted
 from taskbound.sdk.verify.errors import (
     AnswerUnkeptError,

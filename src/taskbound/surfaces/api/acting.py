@@ -26,35 +26,34 @@ from taskbound.core.action import ActionState as State
 from taskbound.core.audit import ActionUndecided
 from taskbound.core.clock import seconds
 from taskbound.core.decision import Hold, Narrowed, Permit, Refuse, Repeated, Settled, Waiting
-from taskbound.core.decision.holder import TooManyOpenError, due_of
+from taskbound.core.decision.hold import TooManyOpenError, due_of
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.identity import UnprovenError
-from taskbound.core.identity.answered import parse_request_key
+from taskbound.core.identity.proof import parse_request_key
 from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.token import agent_name
 from taskbound.core.tool import NotAToolError, credential_kind, parse_tool_name
 from taskbound.flows.action import Release, Report
 from taskbound.flows.action.explain import UnknownActionError
-from taskbound.flows.action.sheet import OutcomeSyntaxError
+from taskbound.flows.action.outcome import OutcomeSyntaxError
 from taskbound.flows.approval.hold.holds import MOST_WAIT
-from taskbound.flows.decision.undecided import NotDecided
+from taskbound.flows.decision.usable import NotDecided
 from taskbound.flows.means import Actor
 from taskbound.flows.token import TransactionTokenOrder
-from taskbound.flows.token.orders import parse_content_digest
+from taskbound.flows.token.issuing import parse_content_digest
 from taskbound.surfaces.api.action import decided, malformed, reasons_of, record_unread, waiting
-from taskbound.surfaces.api.asked import Asked
 from taskbound.surfaces.api.authority import apart
-from taskbound.surfaces.api.errors import family_of, fault_of
 from taskbound.surfaces.api.looking import MOST_ROUNDS
+from taskbound.surfaces.api.reply import family_of, fault_of
 from taskbound.surfaces.api.show import changed_values, reasons
 from taskbound.surfaces.api.tracing import watching
-from taskbound.surfaces.api.worker import OverloadedError
+from taskbound.surfaces.api.worker import Asked, OverloadedError
 from taskbound.wire import action as wire
 from taskbound.wire.connection import Fault
 
 if TYPE_CHECKING:
-    from taskbound.flows.approval.look.looking import Unseen
+    from taskbound.flows.approval.look import Unseen
     from taskbound.flows.decision import Answer as Decided
     from taskbound.ports.action import StoredAction
     from taskbound.surfaces.api.connection import Connection

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.approval import waiting_words
-from taskbound.core.approval.answer import parse_reading
+from taskbound.core.approval.operand import parse_reading
 from taskbound.core.audit import ActionRefusedMalformed
 from taskbound.core.credential import credential_of
 from taskbound.core.decision import (
@@ -26,16 +26,15 @@ from taskbound.core.decision import (
 from taskbound.flows.action import Release, Report, Withhold, explain, reconcile
 from taskbound.flows.action.explain import UnknownActionError
 from taskbound.flows.approval.circle import see_people
-from taskbound.flows.approval.look.looking import Unseen
+from taskbound.flows.approval.look import Unseen
 from taskbound.flows.credential.naming import credential_with
-from taskbound.flows.decision.refusals import SERVICE
-from taskbound.flows.decision.undecided import NotDecided
-from taskbound.surfaces.api.asked import Asked
+from taskbound.flows.decision.commit import SERVICE
+from taskbound.flows.decision.usable import NotDecided
 from taskbound.surfaces.api.filters import require_action, require_decision, require_task
 from taskbound.surfaces.api.looking import MOST_ROUNDS
 from taskbound.surfaces.api.service import is_service_seat
 from taskbound.surfaces.api.show import action_detail, action_row, changed_values, reasons
-from taskbound.surfaces.api.worker import OverloadedError
+from taskbound.surfaces.api.worker import Asked, OverloadedError
 from taskbound.wire import action as wire
 from taskbound.wire.connection import Done
 
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Question
     from taskbound.core.audit import ActionUndecided
     from taskbound.core.decision import Proposal, Reason
-    from taskbound.flows.approval.look.looking import Sight
+    from taskbound.flows.approval.look import Sight
     from taskbound.flows.decision import Answer as Decided
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from taskbound.core.decision.holder import MOST_OPEN, TooManyOpenError
+from taskbound.core.decision.hold import MOST_OPEN, TooManyOpenError
 from taskbound.flows.decision import overdue
 
 if TYPE_CHECKING:
     from taskbound.flows.decision import Doubts
-    from taskbound.flows.decision.doubts import Holder, Overdue
+    from taskbound.flows.decision.retries import Holder, Overdue
     from taskbound.flows.means import Means
 
 

@@ -10,11 +10,10 @@ from taskbound.core.approval import UnknownApprovalError, askable
 from taskbound.core.approval.amendment import AmendmentState
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.core.scope import counted_limits, parse_scope
-from taskbound.flows.approval.amendment.ground import amendment_circle
-from taskbound.flows.approval.amendment.records import note_amendment
+from taskbound.flows.approval.amendment import amendment_circle, note_amendment
 from taskbound.flows.approval.circle import see_people
 from taskbound.flows.task import AmendmentOrder
-from taskbound.wire import amendment as wire
+from taskbound.wire import action as wire
 from taskbound.wire.approval import ApprovalSaid
 
 if TYPE_CHECKING:

@@ -32,6 +32,7 @@ from taskbound.core.decision import TooManyRefusalsError
 from taskbound.core.identity.person import PeerProof, PersonState
 from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof
 from taskbound.core.policy.operation import (
+    About,
     Allowed,
     Barred,
     Operation,
@@ -39,13 +40,20 @@ from taskbound.core.policy.operation import (
     OperationRequest,
     Resource,
     Right,
+    StepUpError,
 )
-from taskbound.core.policy.operation_facts import About
 from taskbound.core.policy.operations import OPERATIONS
-from taskbound.core.policy.step_up import StepUpError
-from taskbound.flows.decision.refusals import PERSON, SERVICE
-from taskbound.flows.policy.held import authorized, bases, hold
-from taskbound.flows.policy.operations import Asked, authorize, conclude_standing, forbidden, proof_kind
+from taskbound.flows.decision.commit import PERSON, SERVICE
+from taskbound.flows.policy.operations import (
+    Asked,
+    authorize,
+    authorized,
+    bases,
+    conclude_standing,
+    forbidden,
+    hold,
+    proof_kind,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +61,7 @@ if TYPE_CHECKING:
     from taskbound.core.errors import DeniedError
     from taskbound.core.policy import InForce
     from taskbound.core.policy.operation import OperationVerdict
-    from taskbound.flows.policy.held import Basis
+    from taskbound.flows.policy.operations import Basis
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.surfaces.api.place import NotOutsideError

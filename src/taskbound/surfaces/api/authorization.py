@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.token.authorization.admission import NEVER
 from taskbound.core.token.authorization.errors import UnknownClientError
+from taskbound.core.token.authorization.request import NEVER
 from taskbound.flows.token import add_client, drop_client, end_admission
 from taskbound.wire import authorization as wire
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
-    from taskbound.core.token.authorization.admission import Admission
+    from taskbound.core.token.authorization.request import Admission
     from taskbound.ports.token import RegisteredClient
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon

@@ -17,16 +17,16 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import UnavailableError
 from taskbound.core.identity.proof import TokenProof
 from taskbound.core.task import TaskEndedError
-from taskbound.flows.credential.seated import SEAT
-from taskbound.flows.decision.doubts import HOLDER
-from taskbound.surfaces.api.egress_left import EgressTokens
+from taskbound.flows.credential.revoking import SEAT
+from taskbound.flows.decision.retries import HOLDER
+from taskbound.surfaces.api.egress import EgressTokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.errors import DeniedError
     from taskbound.core.identity.proof import Binding, Principal
-    from taskbound.flows.decision.enforcing import Enforcing
+    from taskbound.flows.decision.tokens import Enforcing
     from taskbound.surfaces.api.peer import Peer
     from taskbound.wire.envelope import Push
     from taskbound.wire.network import Shown

@@ -1,4 +1,6 @@
-"""Operations on credentials: take, acknowledge, await a renewal, end, revoke, sweep, list, show.
+"""Operations on credentials, and who waits for one here.
+
+Of `credential`:
 
 1. Taking and acknowledging is for the connection that holds the permit (`flows.credential.handing`), ending
    for the task that has the credential; revoking and sweeping are a person's.
@@ -6,29 +8,63 @@
 3. One credential, or a task's, is revoked before anything else that waits (I-61). All of a target may be
    ten thousand, a few by each question: they are taken with what brokers tell of them, in the same
    transactions, once a turn has decided what waited (`tellings`).
+
+Of `credential_desk`:
+
+1. All of it is this daemon's memory: a secret that is sealed for somebody is in no store, and a daemon that
+   ends takes it along. What nobody acknowledged is revoked then (K10).
+2. Whoever waits is on the connection that holds the permit. What was sealed is given once, and kept for
+   `HANDED_OUT_WITHIN` at most, for that connection, while it is open.
+3. Who waits hears at once how it ended, whatever ended it: what this daemon wrote is told by whoever wrote it
+   (`tell`), and the rest is looked for twice a second (`look`).
+4. What came of the action follows from the row, and is recorded as its holder would tell it, as often as it
+   takes. A connection that is lost for good is seen to elsewhere: its permits become unknown (law 7), and
+   what is told of them then changes nothing.
+5. What was acknowledged to end with its connection is ended once that is given up, as often as it takes. A
+   daemon that ends meanwhile knows no more of it: it lives until its own end, or its task's.
+6. Brokers are woken at whatever makes something due. Nothing rests on it: they look twice a second.
+7. How a broker stands to the store is known while the connection is open on which it told that.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from contextlib import nullcontext
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant
-from taskbound.core.credential import OVERDUE, CredentialState, is_overdue
-from taskbound.core.errors import UnavailableError
+from taskbound.core.credential import (
+    LIVE,
+    OVERDUE,
+    CredentialState,
+    HandOutOverError,
+    credential_of,
+    is_overdue,
+)
+from taskbound.core.credential.values import HANDED_OUT_WITHIN
+from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.core.tool.name import shown
-from taskbound.flows.credential.errors import UnknownCredentialError
-from taskbound.flows.credential.handing import acknowledge_credential
-from taskbound.flows.credential.revoking import end_own, revoke_credentials
+from taskbound.flows.credential.errors import StillMintingError, UnknownCredentialError
+from taskbound.flows.credential.handing import acknowledge_credential, over_of, report_of, require_asker
+from taskbound.flows.credential.naming import LEFT
+from taskbound.flows.credential.revoking import end_one_due, end_own, revoke_credentials
+from taskbound.surfaces.api.credential_rounds import AskerGoneError, RenewalDesk, hand
 from taskbound.surfaces.api.filters import BadFilterError, require_agent, require_target, require_task
 from taskbound.surfaces.api.show import credential_row
-from taskbound.wire import credential as wire
+from taskbound.wire import target as wire
 from taskbound.wire.connection import Done
+from taskbound.wire.target import DuePush, Handed, TellEpoch
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable, Sequence
+
     from taskbound.core.credential import Credential
     from taskbound.flows.credential.revoking import Revoked
+    from taskbound.flows.means import Moved
     from taskbound.ports.store import Snapshot, Transaction
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
@@ -210,3 +246,310 @@ def _require(snapshot: Snapshot, namespace: str, name: str) -> Credential:
     if found is None:
         raise UnknownCredentialError(f"no credential is named `{shown(name)}`")
     return found
+
+
+_log = logging.getLogger(__name__)
+WAIT: Final = 10.0
+"""Seconds that one question for a secret waits at most."""
+_KEPT: Final = HANDED_OUT_WITHIN / 1_000_000
+_MOST: Final = 500
+_SWEEPS: Final = 4_096
+_UNTOLD: Final = TellEpoch(epoch=0)
+
+Key = tuple[str, str]
+"""Namespace and id."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A credential whose action has no outcome yet."""
+
+    connection: str
+    given: bool = False
+    """Whether its secret was given."""
+
+
+@dataclass(slots=True)
+class _Sealed:
+    """A secret that waits for whoever asked (rule 2)."""
+
+    handed: Handed = field(repr=False)
+    connection: str
+    timer: asyncio.TimerHandle
+
+
+class CredentialDesk:
+    """What a daemon keeps of credentials; used in the loop."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        """Begin with nobody."""
+        self._daemon = daemon
+        self.wait = WAIT
+        """Seconds that one question for a secret waits."""
+        self.renewals = RenewalDesk(daemon)
+        self._waiting: dict[Key, asyncio.Future[Handed]] = {}
+        self._sealed: dict[Key, _Sealed] = {}
+        self._open: dict[Key, _Open] = {}
+        self._bound: dict[str, dict[Key, str]] = {}
+        """Credentials that end with a connection, by its name, each with its task."""
+        self._left: dict[Key, str] = {}
+        """Those whose connection was given up, and that are not ended yet."""
+        self._swept: dict[Key, Instant] = {}
+        self._epochs: dict[str, TellEpoch] = {}
+        """How brokers stand to the store, by the connection on which that was told."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def waited_for(self, namespace: str) -> frozenset[str]:
+        """Ids of those whose secret somebody waits for."""
+        return frozenset(name for space, name in self._waiting if space == namespace)
+
+    def holds(self, row: Credential) -> bool:
+        """Whether a secret of this credential is kept here."""
+        return (row.namespace, row.id) in self._sealed
+
+    def swept(self, namespace: str, target: str) -> Instant | None:
+        """When a sweep of this target was told of last; by namespace and target, not by a credential."""
+        return self._swept.get((namespace, target))
+
+    def note_swept(self, namespace: str, target: str, now: Instant) -> None:
+        """A sweep of this target was told of."""
+        self._swept.pop((namespace, target), None)
+        self._swept[namespace, target] = now
+        if len(self._swept) > _SWEEPS:
+            del self._swept[next(iter(self._swept))]
+
+    @property
+    def epoch(self) -> TellEpoch:
+        """How the broker stands to the store: of several one that is in doubt; epoch 0 where none told it."""
+        return max(self._epochs.values(), key=lambda one: (one.since > 0, one.epoch), default=_UNTOLD)
+
+    def note_epoch(self, connection: Connection, told: TellEpoch) -> None:
+        """A broker told how it stands to the store (rule 7)."""
+        if self._daemon.connections.of_name(connection.name) is not connection:
+            return
+        before = self._epochs.get(connection.name)
+        if told.since and (before is None or before.since != told.since):
+            _log.warning("nothing is minted, epoch %d of the store: %s", told.epoch, told.why)
+        self._epochs[connection.name] = told
+
+    def expect(self, connection: Connection, credential: str, action: str) -> None:
+        """A credential was permitted to this connection, or its renewal: the action has no outcome yet."""
+        if credential != credential_of(action):
+            self.renewals.expect(connection, credential, action)
+            self._run(self._rouse(connection.namespace, credential))
+            return
+        self._open.setdefault((connection.namespace, credential), _Open(connection.name))
+
+    async def take(self, connection: Connection, credential: str) -> Handed:
+        """Wait for the secret of a credential, and have it (rule 2).
+
+        Raises:
+            NotAskerError: It was permitted on another connection.
+            MintFailedError: The target could not be brought to mint it.
+            NobodyMintedError: No broker came.
+            CredentialEndedError: It is over.
+            HandOutOverError: The secret was given before, or waited for too long.
+            StillMintingError: The broker is still at it.
+            AskerGoneError: The connection is lost, or waits for it already.
+        """
+        key = (connection.namespace, credential)
+        row = await self._daemon.read(partial(self._of_asker, connection, credential))
+        if self._daemon.connections.of_name(connection.name) is not connection or key in self._waiting:
+            raise AskerGoneError("the connection is lost, or waits for this credential already")
+        held = self._open.setdefault(key, _Open(connection.name))
+        self.tell((row,))
+        if row.state not in LIVE:
+            raise over_of(row)
+        if held.given or row.acknowledged:
+            raise HandOutOverError(f"the secret of `{row.id}` was given already")
+        kept = self._drop(key)
+        if kept is None:
+            kept = await self._wait(key, row.target)
+        held.given = True
+        return kept
+
+    async def _wait(self, key: Key, target: str) -> Handed:
+        future: asyncio.Future[Handed] = self._daemon.loop.create_future()
+        self._waiting[key] = future
+        self.wake(key[0], [target])
+        try:
+            async with asyncio.timeout(self.wait):
+                return await future
+        except TimeoutError:
+            raise await self._no_more(key) from None
+        finally:
+            self._waiting.pop(key, None)
+
+    async def _no_more(self, key: Key) -> TaskboundError:
+        """Why nothing came in time."""
+        means = self._daemon.means
+        row = await self._daemon.first(partial(end_one_due, means, *key))
+        if row is None:
+            row = (await self._daemon.read(partial(self._rows, [key])))[0]
+        self.tell((row,))
+        if row.state not in LIVE:
+            return over_of(row)
+        if row.state is CredentialState.ACTIVE:
+            return HandOutOverError(f"the secret of `{row.id}` is not there any more")
+        return StillMintingError(f"`{row.id}` is still being minted")
+
+    def _of_asker(self, connection: Connection, credential: str) -> Credential:
+        with self._daemon.means.store.read() as snapshot:
+            return require_asker(snapshot, connection.namespace, credential, connection.name)
+
+    def minted(self, row: Credential, connection: str, sealed: str) -> None:
+        """A secret was sealed for whoever holds this connection: it is given, or kept for them (rule 2)."""
+        key = (row.namespace, row.id)
+        handed = Handed(credential=row.id, sealed=sealed, ends=row.ends)
+        future = self._waiting.get(key)
+        if future is not None and not future.done():
+            future.set_result(handed)
+        elif self._daemon.connections.is_open(connection):
+            timer = self._daemon.loop.call_later(_KEPT, self._drop, key)
+            self._sealed[key] = _Sealed(handed, connection, timer)
+
+    def acknowledged(self, connection: Connection, row: Credential, *, bound: bool) -> None:
+        """Whoever asked says to have the secret, and whether it is to end with their connection (rule 5)."""
+        if bound:
+            self._bound.setdefault(connection.name, {})[row.namespace, row.id] = row.task
+        self._open.setdefault((row.namespace, row.id), _Open(connection.name))
+        self.tell((row,))
+
+    def tell(self, rows: Iterable[Credential]) -> None:
+        """These credentials stand so now: who waits for one that is over hears it (rules 3 and 4)."""
+        for row in rows:
+            key = (row.namespace, row.id)
+            future = self._waiting.get(key)
+            if row.state not in LIVE and future is not None and not future.done():
+                future.set_exception(over_of(row))
+            if row.acknowledged or row.state not in LIVE:
+                self._drop(key)
+            self._settle(key, row)
+            self.renewals.tell(row)
+
+    def _settle(self, key: Key, row: Credential) -> None:
+        """Record what came of its action, where that is known now (rule 4)."""
+        held = self._open.get(key)
+        if held is None:
+            return
+        report = report_of(row, held.connection, self._daemon.means.clock.now())
+        if report is None:
+            return
+        del self._open[key]
+
+        def again() -> None:
+            if self._daemon.connections.of_name(held.connection) is not None:
+                self._open.setdefault(key, held)
+
+        hand(self._daemon, report, again)
+
+    async def _rouse(self, namespace: str, credential: str) -> None:
+        """Tell the brokers that something is due where this credential is (rule 6)."""
+        for row in await self._daemon.read(partial(self._rows, [(namespace, credential)])):
+            self.wake(namespace, [row.target])
+
+    def lose(self, connection: Connection) -> None:
+        """A connection is lost, and what waited for it with it (rule 2)."""
+        for key in [key for key, one in self._open.items() if one.connection == connection.name]:
+            future = self._waiting.get(key)
+            if future is not None and not future.done():
+                future.set_exception(AskerGoneError("whoever waited for the credential is gone"))
+        for key in [key for key, one in self._sealed.items() if one.connection == connection.name]:
+            self._drop(key)
+        self.renewals.lose(connection)
+        self._epochs.pop(connection.name, None)
+
+    def give_up(self, connection: Connection) -> None:
+        """A lost connection did not come back: what was to end with it ends (rule 5)."""
+        left = self._bound.pop(connection.name, {})
+        if left:
+            self._left |= left
+            self._run(self._end_left())
+
+    async def _end_left(self) -> None:
+        for key, task in tuple(self._left.items()):
+            row = await self._daemon.first(partial(end_own, self._daemon.means, *key, task, LEFT))
+            self._left.pop(key, None)
+            self.tell((row,))
+            self.wake(row.namespace, [row.target])
+
+    def _drop(self, key: Key) -> Handed | None:
+        """Forget a secret that waits; it, where it was there."""
+        kept = self._sealed.pop(key, None)
+        if kept is None:
+            return None
+        kept.timer.cancel()
+        return kept.handed
+
+    async def look(self) -> None:
+        """See how those stand that somebody waits for, or whose action has no outcome (rules 3 and 5)."""
+        if self._left:
+            await self._end_left()
+        keys = list({*self._open, *self._waiting, *self.renewals.keys()})
+        if keys:
+            self.tell(await self._daemon.read(partial(self._rows, keys)))
+
+    def _rows(self, keys: Sequence[Key]) -> list[Credential]:
+        with self._daemon.means.store.read() as snapshot:
+            found = (snapshot.credentials.credential(*key) for key in keys)
+            return [one for one in found if one is not None]
+
+    def moved(self, changes: Sequence[Moved]) -> None:
+        """Tasks have moved, and what they had in targets with them."""
+        spaces = {one.namespace for one in changes}
+        if (
+            self._open
+            or self._waiting
+            or self.renewals.keys()
+            or any(map(self._daemon.connections.brokers, spaces))
+        ):
+            self._run(self._follow({(one.namespace, one.task) for one in changes}))
+
+    async def _follow(self, tasks: set[Key]) -> None:
+        def read() -> set[Key]:
+            with self._daemon.means.store.read() as snapshot:
+                return {
+                    (space, row.target)
+                    for space, task in tasks
+                    for row in snapshot.credentials.credentials(
+                        space, task=task, states={CredentialState.REVOKING}, limit=_MOST
+                    )
+                }
+
+        for space, target in sorted(await self._daemon.read(read)):
+            self.wake(space, [target])
+        await self.look()
+
+    def greet(self, connection: Connection) -> None:
+        """A broker is there: it hears of every target (rule 6)."""
+
+        async def tell() -> None:
+            def read() -> list[str]:
+                with self._daemon.means.store.read() as snapshot:
+                    return [one.name for one in snapshot.targets.targets(connection.namespace)]
+
+            for target in await self._daemon.read(read):
+                connection.push(DuePush(target=target))
+
+        self._run(tell())
+
+    def wake(self, namespace: str, targets: Iterable[str], *, sweep: bool = False) -> int:
+        """Tell every broker of the namespace that something is due in these targets; how many brokers."""
+        brokers = self._daemon.connections.brokers(namespace)
+        for target in sorted(set(targets)):
+            for one in brokers:
+                one.push(DuePush(target=target, sweep=sweep))
+        return len(brokers)
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        task = self._daemon.loop.create_task(_watched(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _watched(work: Coroutine[None, None, None]) -> None:
+    """Do what nothing rests on (rule 6)."""
+    try:
+        await work
+    except TaskboundError as error:
+        _log.warning("brokers are not woken: %s [%s]", error.message, error.code)

@@ -14,27 +14,26 @@ from taskbound.core.identity import UnprovenError
 from taskbound.core.task import TaskEndedError
 from taskbound.flows.action import Outcomes
 from taskbound.flows.approval import Approvals
-from taskbound.flows.approval.fatigue.limits import tell_paused
-from taskbound.flows.approval.plan.together import Plans
+from taskbound.flows.approval.answers import Plans
+from taskbound.flows.approval.limits import tell_paused
 from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Refusals, Views
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor, OneLook
 from taskbound.flows.policy import Bundles
-from taskbound.flows.policy.held import with_held_store
+from taskbound.flows.policy.operations import with_held_store
 from taskbound.flows.revocation import Feed
 from taskbound.flows.target import Targets
 from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, follow, keep_account
-from taskbound.flows.token.sharing import SharedClaims
+from taskbound.flows.token.services import SharedClaims
 from taskbound.flows.tool import Pins, Sights
 from taskbound.flows.tool.secret import Secrets
-from taskbound.surfaces.api.asked import Asked, do_all, is_small_call, is_small_report
+from taskbound.surfaces.api.audit import Comparing
 from taskbound.surfaces.api.authority import Authority, again
+from taskbound.surfaces.api.broker import Tellings
 from taskbound.surfaces.api.connection import Connections
-from taskbound.surfaces.api.credential_desk import CredentialDesk
-from taskbound.surfaces.api.discovery import Discoveries
+from taskbound.surfaces.api.credential import CredentialDesk
 from taskbound.surfaces.api.feed import FeedNews
 from taskbound.surfaces.api.fronts import proof_of, task_of
-from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.looking import Looking
 from taskbound.surfaces.api.network import Network
 from taskbound.surfaces.api.oauth import exchanges
@@ -42,13 +41,20 @@ from taskbound.surfaces.api.page import Pages
 from taskbound.surfaces.api.peer import boot_id, is_alive
 from taskbound.surfaces.api.place import NotOutsideError, Place
 from taskbound.surfaces.api.proving import proving
-from taskbound.surfaces.api.rows import Comparing
-from taskbound.surfaces.api.sources import Sources
-from taskbound.surfaces.api.strangers import Strangers
-from taskbound.surfaces.api.tellings import Tellings
+from taskbound.surfaces.api.strangers import Insiders, Strangers
+from taskbound.surfaces.api.target import Discoveries
 from taskbound.surfaces.api.token import TokenFlows
-from taskbound.surfaces.api.turns import Turns
-from taskbound.surfaces.api.worker import Lane, OverloadedError, Worker
+from taskbound.surfaces.api.worker import (
+    Asked,
+    Lane,
+    OverloadedError,
+    Turns,
+    Worker,
+    do_all,
+    is_small_call,
+    is_small_report,
+)
+from taskbound.surfaces.api.workload import Sources
 from taskbound.wire.approval import HoldPush
 from taskbound.wire.connection import TaskPush
 
@@ -58,7 +64,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.proof import WorkloadKind
     from taskbound.flows.action import Release, Report, Withhold
     from taskbound.flows.approval import Told
-    from taskbound.flows.approval.look.looking import Unseen
+    from taskbound.flows.approval.look import Unseen
     from taskbound.flows.audit.sequencing import Sequencer
     from taskbound.flows.decision import Answer
     from taskbound.flows.means import Means, Moved

@@ -1,4 +1,6 @@
-"""What the egress is told: how a server is pinned, what is sealed for it, what is permitted, and answered.
+"""Operations of the egress: pins, sealed secrets, permits, injected credentials, tokens left behind.
+
+Of `egress`:
 
 1. The egress names the process that it read from its own socket. What is told is what that process may have
    done: a server of the agent whose gateway it is, and a permit that a connection of it holds. A person's
@@ -9,35 +11,131 @@
 4. What becomes of a token for a server is recorded, and nothing of the token: first that one is about to be
    asked for, in the egress' word for whom, then how that ended. Of an egress that is gone the
    daemon says it itself (`egress_left`), once another one asks.
+
+Of `egress_left`:
+
+1. Who has one is the process that told of it, by the kernel's word. It is gone when it has no connection any
+   more and another egress has one.
+2. What it had is recorded as `left` (`egress-lost`): nobody has its value any more, and nobody can give it
+   back. It lives on until then, or was given back without a word.
+3. This is what one daemon was told since it began. What was told before is in the log, as all of it is.
+
+Of `injecting`:
+
+1. The egress names the process that it read from its own socket, and a task. The daemon answers for that:
+   the process is a gateway of the task, which is live, of an agent that may use the server.
+2. What is asked for is what the server was pinned with: target, kind and parameters are read from its
+   identity. Nothing that a gateway says is part of it.
+3. It is decided where every call is (`action.have_decided`), for the agent and its task, and permitted to
+   the egress' own connection: to that alone the secret is handed out, and with that it ends.
+4. Such a connection belongs to one task of one agent from its first question on, and to none after that.
+5. A longer life is asked for only where the kind's pinned definition has one: who can't be renewed leaves
+   no refusal behind each time.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action import ActionState
-from taskbound.core.credential import LIVE
+import msgspec
+from msgspec import structs
+
+from taskbound.core.action import ActionState, canonical
+from taskbound.core.credential import LIVE, NotRenewableError
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import UnprovenError
 from taskbound.core.revocation import require_not_stopped
+from taskbound.core.target import RENEWS, SECONDS
 from taskbound.core.task import require_live
-from taskbound.core.tool import parse_tool_name
+from taskbound.core.tool import parse_definition, parse_slot, parse_tool_name
+from taskbound.core.tool.name import shown
 from taskbound.flows.tool import UnknownServerError
-from taskbound.flows.tool.oauth import ServerTokens
-from taskbound.surfaces.api.egress_left import teller_of
+from taskbound.flows.tool.secret import ServerTokens, slots_of
+from taskbound.surfaces.api.action import answer_of, decided
 from taskbound.surfaces.api.show import read_spec
+from taskbound.surfaces.api.worker import Asked
 from taskbound.wire import egress as wire
+from taskbound.wire.action import Decide
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
+    from taskbound.core.action import JsonValue
+    from taskbound.core.tool import Source
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.egress import InjectCredential, TellToken
     from taskbound.wire.envelope import Answer
+
+    Process = tuple[int, int]
+    """Its id, and when it started."""
+
+
+_SECOND: Final = 1_000_000
+_NOBODY: Final = (0, 0)
+_MOST: Final = 4_096
+"""Tokens that are remembered."""
+
+
+def teller_of(connection: Connection) -> Process:
+    """The process at the other end."""
+    return connection.peer.proof.pid, connection.peer.proof.started
+
+
+class EgressTokens:
+    """Tokens that have no end yet; used in the loop."""
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._had: dict[tuple[str, str], tuple[Process, TellToken, int]] = {}
+        """By namespace and name: who has it, what was told of it last, and when its life is over."""
+
+    def note(self, namespace: str, process: Process, told: TellToken, now: int) -> None:
+        """This was told, and is recorded."""
+        key = (namespace, told.token)
+        before = self._had.pop(key, (process, told, 0))
+        if told.state in {"asked", "given", "unconfirmed"}:
+            while len(self._had) >= _MOST:
+                del self._had[next(iter(self._had))]
+            until = now + told.seconds * _SECOND if told.seconds else before[2]
+            self._had[key] = (process, told, until)
+
+    def left(self, namespace: str, present: Iterable[Connection], now: int) -> list[TellToken]:
+        """What is to be recorded of those whose process is gone (rules 1 and 2); each once."""
+        there = {teller_of(one) for one in present}
+        gone = [
+            key for key, (process, *_) in self._had.items() if key[0] == namespace and process not in there
+        ]
+        found = []
+        for _, told, until in [self._had.pop(key) for key in gone]:
+            rest = max((until - now) // _SECOND, 0)
+            found.append(structs.replace(told, state="left", why="egress-lost", seconds=rest, holder=None))
+        return found
+
+    async def bury(
+        self,
+        namespace: str,
+        present: Iterable[Connection],
+        now: Callable[[], int],
+        record: Callable[[TellToken], Awaitable[None]],
+    ) -> None:
+        """Record what is to be said of those whose process is gone; raises as `record`.
+
+        What is not recorded, whatever was in the way, is to be at the next opportunity.
+        """
+        rest = deque(self.left(namespace, present, now()))
+        try:
+            while rest:
+                await record(rest[0])
+                rest.popleft()
+        finally:
+            for one in rest:
+                self.note(namespace, _NOBODY, structs.replace(one, state="given"), now())
 
 
 class NoPermitError(DeniedError):
@@ -54,7 +152,7 @@ class NoAnswerError(DeniedError):
     remedy = "have the question decided, and its outcome recorded: `taskbound gateway` does"
 
 
-_MOST: Final = 32
+_EGRESS_MOST: Final = 32
 """Credentials of one server that are asked about."""
 
 
@@ -95,7 +193,7 @@ async def show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSeal
             else:
                 raise UnprovenError(f"the process that asks is no gateway with a task for `{ask.server}`")
             secrets = snapshot.tools.secrets(space, ask.server)
-            ended = tuple(one for one in ask.credentials[:_MOST] if not _lives(snapshot, space, one))
+            ended = tuple(one for one in ask.credentials[:_EGRESS_MOST] if not _lives(snapshot, space, one))
         return wire.SealedServer(
             spec=read_spec(server),
             secrets=tuple(
@@ -236,3 +334,99 @@ def require_any_live(daemon: Daemon, snapshot: Snapshot, namespace: str, tasks: 
     if refusal is not None and not live:
         raise refusal
     return tuple(sorted(live))
+
+
+class NotInjectedError(DeniedError):
+    """The server is not pinned with a slot that such a credential fills."""
+
+    code = "not-injected"
+    remedy = "see how the server is pinned with `taskbound upstream list`"
+
+
+class OtherSeatError(DeniedError):
+    """The connection of the egress belongs to another task."""
+
+    code = "other-seat"
+    remedy = "ask on a connection of its own: one for each server that is started"
+
+
+async def inject(daemon: Daemon, connection: Connection, ask: InjectCredential) -> Answer:
+    """Leave to have a credential for a server of a task, or why not.
+
+    Raises:
+        UnprovenError: The process is no gateway of the task.
+        DeniedError: The task is not live, or the server has no such slot.
+    """
+    space = connection.namespace
+    agents = {one.agent for one in gateways_of(daemon, space, ask.holder) if one.task == ask.task}
+    if not ask.task or len(agents) != 1:
+        raise UnprovenError("the process that asks is no gateway of this task")  # 1
+    (agent,) = agents
+
+    def read() -> Source:
+        with daemon.means.store.read() as snapshot:
+            require_any_live(daemon, snapshot, space, [ask.task])
+            source = _source(snapshot, space, agent, ask)
+            if ask.renews:
+                _require_renewable(snapshot, space, source)
+        return source
+
+    source = await daemon.read(read)
+    _seat(connection, agent, ask.task)
+    arguments: dict[str, JsonValue] = dict(source.given)
+    if seconds := ask.seconds or source.seconds:
+        arguments[SECONDS] = seconds
+    if ask.renews:
+        arguments[RENEWS] = ask.renews
+    decide = Decide(
+        tool=source.tool,
+        arguments=msgspec.Raw(canonical(arguments)),
+        request=ask.request,
+        resume=ask.resume,
+        wait=ask.wait,
+        recipient=ask.recipient,
+    )
+    return answer_of(daemon, connection, await decided(daemon, Asked(connection=connection, ask=decide)))  # 3
+
+
+def _source(snapshot: Snapshot, namespace: str, agent: str, ask: InjectCredential) -> Source:
+    """What fills the slot, as the server is pinned now (rule 2).
+
+    Raises:
+        UnknownServerError: It is not pinned for this agent.
+        NotInjectedError: It is another one by now, or has no such slot.
+    """
+    server = snapshot.tools.server(namespace, ask.server)
+    if server is None or server.is_target or (server.agents and agent not in server.agents):
+        raise UnknownServerError(f"no server `{shown(ask.server)}` is pinned for the agent")
+    if server.identity == ask.identity:
+        for slot in map(parse_slot, slots_of(server)):
+            if slot.source is not None and slot.source.credential == ask.source:
+                return slot.source
+    raise NotInjectedError(f"server `{server.name}` has no slot that `{shown(ask.source)}` fills")
+
+
+def _require_renewable(snapshot: Snapshot, namespace: str, source: Source) -> None:
+    """Go on only where its kind's definition knows renewals (rule 5).
+
+    Raises:
+        NotRenewableError: It does not.
+    """
+    tool = snapshot.tools.tool(namespace, source.tool)
+    properties = (
+        parse_definition(tool.definition).input_schema.get("properties") if tool is not None else None
+    )
+    if not isinstance(properties, dict) or RENEWS not in properties:
+        raise NotRenewableError(f"credentials of `{source.tool}` are not renewed")
+
+
+def _seat(connection: Connection, agent: str, task: str) -> None:
+    """Have the connection belong to this task (rule 4); in the loop.
+
+    Raises:
+        OtherSeatError: It belongs to another, or its own is over.
+    """
+    if not connection.agent:
+        connection.agent, connection.named, connection.task = agent, task, task
+    if (connection.agent, connection.named) != (agent, task):
+        raise OtherSeatError("this connection asked for the credentials of another task")

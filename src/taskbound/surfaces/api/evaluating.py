@@ -27,23 +27,22 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.audit import ActionUndecided
 from taskbound.core.decision import Permit, Settled
 from taskbound.core.errors import MalformedError, TaskboundError
-from taskbound.core.identity.answered import BadRequestKeyError, parse_request_key
-from taskbound.core.identity.proof import TokenProof
+from taskbound.core.identity.proof import BadRequestKeyError, TokenProof, parse_request_key
 from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.token import UnknownTokenError
 from taskbound.core.tool import NotAToolError, credential_kind, parse_tool_name
 from taskbound.core.tool.errors import BadServerNameError, BadToolNameError, ForeignCharacterError
 from taskbound.flows.approval.hold.holds import MOST_WAIT
-from taskbound.flows.decision.enforcing import Enforcing
+from taskbound.flows.decision.tokens import Enforcing
 from taskbound.flows.token.standing import require_token_goes_on
 from taskbound.surfaces.api.acting import not_permitted, permitted, require_token
 from taskbound.surfaces.api.action import decided, malformed, record_unread
-from taskbound.surfaces.api.asked import Asked
-from taskbound.surfaces.api.errors import family_of
 from taskbound.surfaces.api.network import seat_of_task
+from taskbound.surfaces.api.reply import family_of
 from taskbound.surfaces.api.service import is_service_seat, require_service_seat
 from taskbound.surfaces.api.tracing import watching
+from taskbound.surfaces.api.worker import Asked
 from taskbound.wire import action as wire
 from taskbound.wire.frame import FrameError
 

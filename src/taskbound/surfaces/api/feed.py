@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.flows.revocation import FeedBehindError
 from taskbound.surfaces.api.filters import BadFilterError
-from taskbound.wire.revocation import FeedEntry, FeedRows
+from taskbound.wire.token import FeedEntry, FeedRows
 
 if TYPE_CHECKING:
     from taskbound.flows.revocation import FeedPage
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
-    from taskbound.wire.revocation import ReadFeed
+    from taskbound.wire.token import ReadFeed
 
 
 MOST_WAIT: Final = 2_000

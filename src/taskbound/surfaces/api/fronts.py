@@ -25,12 +25,12 @@ from taskbound.core.task import NoTaskError, require_going
 from taskbound.core.token import TokenEndedError, UnknownTokenError
 from taskbound.flows.task import bind
 from taskbound.flows.token import resource_of
-from taskbound.flows.token.shown import Request, read_shown, require_task_kind
 from taskbound.flows.token.standing import require_token_goes_on
-from taskbound.surfaces.api.client_proof import leaf_of
+from taskbound.flows.token.verifying import Request, read_shown, require_task_kind
+from taskbound.surfaces.api.client import leaf_of
 from taskbound.surfaces.api.connection import Connection
-from taskbound.surfaces.api.errors import fault_of
-from taskbound.surfaces.api.unbelieved import note_unbelieved
+from taskbound.surfaces.api.reply import fault_of
+from taskbound.surfaces.api.token import note_unbelieved
 from taskbound.wire.connection import Seated
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from taskbound.core.task import Task
     from taskbound.core.token import Token
     from taskbound.flows.means import OneLook
-    from taskbound.flows.token.shown import Shower
+    from taskbound.flows.token.verifying import Shower
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.surfaces.api.peer import Peer

@@ -1,29 +1,157 @@
-"""Operations on persons and agents."""
+"""Operations on persons, groups and agents: accounts, keys, what may be granted.
+
+1. A statement is given to a process that stands beneath the registered run of a running task, for that
+   task's agent; and to a gateway, for its own agent, while the task runs that it is bound to. The nearest run
+   counts.
+2. A process that stands beneath a gateway is a server that the gateway has started, and no agent: it gets
+   none, also where all of it stands beneath a run.
+3. Whoever connects says itself that it is a gateway, and of which agent. So it gets no more by that than
+   without: none beneath another gateway, and none beneath a run of another agent.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from taskbound.core.action import parse_document
-from taskbound.core.identity import UnknownIdentityError, lacks
+from taskbound.core.errors import UnavailableError
+from taskbound.core.identity import Breadth, UnknownIdentityError, lacks
+from taskbound.core.identity.agent import BadGrantableError, NotAgentProcessError
 from taskbound.core.scope import parse_scope
-from taskbound.core.task import TaskState
-from taskbound.flows.identity import register_person
-from taskbound.flows.identity.risk import say_risk
-from taskbound.surfaces.api.agent_key import make_first_key
-from taskbound.surfaces.api.show import agent_detail, person_row
-from taskbound.wire import identity as wire
+from taskbound.core.task import TaskState, require_live
+from taskbound.flows.identity import Groups, register_person, set_person_grantable
+from taskbound.flows.identity.account import end_session, link_account, set_issuer_groups, unlink_account
+from taskbound.flows.identity.agent import say_risk
+from taskbound.flows.task import nearest_run
+from taskbound.surfaces.api.authority import apart
+from taskbound.surfaces.api.show import agent_detail, group_detail, person_detail, person_row
+from taskbound.wire import identity as account_wire
+from taskbound.wire import identity as grantable_wire
+from taskbound.wire import identity as identity_wire
+from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
-    from taskbound.core.identity import Agent
+    from taskbound.core.identity import Agent, Grantable
+    from taskbound.core.identity.agent import AgentKey
+    from taskbound.flows.means import Actor, Moved
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
 
-async def add_person(daemon: Daemon, connection: Connection, ask: wire.RegisterPerson) -> Answer:
+_SIGNER_STARTS: Final = 5.0
+"""Seconds that a signer may take which is just starting."""
+
+
+async def renew_key(daemon: Daemon, connection: Connection, ask: wire.RenewAgentKey) -> Answer:
+    """Have a new key of the agent made, which counts from now on."""
+    actor, owns = await daemon.first(lambda: daemon.require_giver(connection))
+    made = await _made(daemon, connection.namespace, ask.agent, actor, owns=owns)
+    return Done(detail=made.kid)
+
+
+async def make_first_key(daemon: Daemon, connection: Connection, agent: str) -> str:
+    """Make the key of an agent that was just registered; why that can't be done now, or empty."""
+    actor, owns = await daemon.first(lambda: daemon.require_giver(connection))
+    try:
+        await _made(daemon, connection.namespace, agent, actor, owns=owns)
+    except UnavailableError as error:
+        return error.message
+    return ""
+
+
+async def list_keys(daemon: Daemon, connection: Connection, ask: wire.ListAgentKeys) -> Answer:
+    """The keys of one agent, or of all."""
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.workloads.agent_keys(connection.namespace, ask.agent)
+        rows = [
+            wire.AgentKeyRow(kid=one.kid, agent=one.agent, made=one.made, ended=one.ended or 0)
+            for one in found
+        ]
+        return wire.AgentKeyRows(rows=tuple(rows))
+
+    return await daemon.read(read)
+
+
+async def assert_agent(daemon: Daemon, connection: Connection, ask: wire.AssertAgentKey) -> Answer:
+    """A statement of the agent, for its own process (rules 1 and 2)."""
+    gateways = frozenset(one.peer.ancestry[0] for one in daemon.connections.gateways(lost=True))
+    bound = await daemon.first(lambda: daemon.bind(connection)) if connection.role == "gateway" else ""
+
+    def work() -> Answer:
+        agent = _require_agent(daemon, connection, ask.agent, gateways, bound)
+        return wire.Assertion(agent=agent, token=daemon.agent_keys.assertion(connection.namespace, agent))
+
+    return await apart(work)
+
+
+async def _made(daemon: Daemon, namespace: str, agent: str, actor: Actor, *, owns: bool) -> AgentKey:
+    if daemon.log_key == "":
+        await daemon.wait_checkpoint(_SIGNER_STARTS)
+    return await apart(lambda: daemon.agent_keys.renew(namespace, agent, actor=actor, owns=owns))
+
+
+def _require_agent(
+    daemon: Daemon, connection: Connection, agent: str, gateways: frozenset[tuple[int, int]], bound: str
+) -> str:
+    """The agent whose process is at the other end: the one that is asked for, where one is.
+
+    Args:
+        daemon: Who knows.
+        connection: Whose other end it is.
+        agent: Who is asked for; empty for whoever it is.
+        gateways: The processes that are gateways.
+        bound: The task of a gateway; empty of whatever is none.
+
+    Raises:
+        NotAgentProcessError: It is none's, or another's.
+        DeniedError: The task of its run is not live.
+    """
+    if bound:
+        above = _of_run(daemon, connection, gateways - {connection.peer.ancestry[0]}, bound)
+        found = connection.agent if above in {None, connection.agent} else ""  # 3
+    else:
+        found = _of_run(daemon, connection, gateways) or ""
+    if not found or agent not in {"", found}:
+        raise NotAgentProcessError(
+            "a statement of an agent is for its own processes, and this is not one of a task that runs"
+        )
+    return found
+
+
+def _of_run(
+    daemon: Daemon, connection: Connection, gateways: frozenset[tuple[int, int]], bound: str = ""
+) -> str | None:
+    """The agent of the nearest run above; empty where a gateway stands nearer (rule 2), none without a run.
+
+    Raises:
+        DeniedError: The task of that run is not live, or the one that a gateway is bound to.
+    """
+    now = daemon.means.clock.now()
+    with daemon.means.store.read() as snapshot:
+        if bound:
+            require_live(bound, snapshot.tasks.heads(connection.namespace, {bound}), now)
+        space = connection.namespace
+        run = nearest_run(snapshot, space, daemon.boot, connection.peer.ancestry)
+        for process in connection.peer.ancestry:
+            if process in gateways:
+                return ""
+            if run is not None and process == (run.pid, run.started):
+                if run.namespace != space:
+                    return ""
+                require_live(run.task, snapshot.tasks.heads(space, {run.task}), now)
+                task = snapshot.tasks.task(space, run.task)
+                return "" if task is None else task.agent
+    return None
+
+
+async def add_person(daemon: Daemon, connection: Connection, ask: identity_wire.RegisterPerson) -> Answer:
     """Make a person known; the account that owns the data directory registers itself at any time."""
 
     def work() -> None:
@@ -40,19 +168,21 @@ async def add_person(daemon: Daemon, connection: Connection, ask: wire.RegisterP
     return Done()
 
 
-async def list_persons(daemon: Daemon, connection: Connection, _ask: wire.ListPersons) -> Answer:
+async def list_persons(daemon: Daemon, connection: Connection, _ask: identity_wire.ListPersons) -> Answer:
     """Every person."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             persons = snapshot.identities.persons(connection.namespace)
             groups = snapshot.identities.groups(connection.namespace)
-        return wire.PersonRows(rows=tuple(person_row(one, persons, groups) for one in persons.values()))
+        return identity_wire.PersonRows(
+            rows=tuple(person_row(one, persons, groups) for one in persons.values())
+        )
 
     return await daemon.read(read)
 
 
-async def register_agent(daemon: Daemon, connection: Connection, ask: wire.RegisterAgent) -> Answer:
+async def register_agent(daemon: Daemon, connection: Connection, ask: identity_wire.RegisterAgent) -> Answer:
     """Write an agent down, inactive."""
     ceiling = parse_scope(parse_document(bytes(ask.ceiling)))
     await daemon.first(
@@ -69,7 +199,7 @@ async def register_agent(daemon: Daemon, connection: Connection, ask: wire.Regis
     return Done(detail=await make_first_key(daemon, connection, ask.name))
 
 
-async def set_ceiling(daemon: Daemon, connection: Connection, ask: wire.SetCeiling) -> Answer:
+async def set_ceiling(daemon: Daemon, connection: Connection, ask: identity_wire.SetCeiling) -> Answer:
     """Say anew what the agent can never pass."""
     ceiling = parse_scope(parse_document(bytes(ask.ceiling)))
     await daemon.first(
@@ -80,7 +210,7 @@ async def set_ceiling(daemon: Daemon, connection: Connection, ask: wire.SetCeili
     return Done()
 
 
-async def test_monitor(daemon: Daemon, connection: Connection, ask: wire.TestMonitor) -> Answer:
+async def test_monitor(daemon: Daemon, connection: Connection, ask: identity_wire.TestMonitor) -> Answer:
     """Bring a fresh code to the agent's monitor."""
     agent = await daemon.first(
         lambda: daemon.agents.test_monitor(connection.namespace, ask.name, daemon.require_person(connection))
@@ -88,7 +218,9 @@ async def test_monitor(daemon: Daemon, connection: Connection, ask: wire.TestMon
     return Done(detail=agent.monitor)
 
 
-async def acknowledge_monitor(daemon: Daemon, connection: Connection, ask: wire.AcknowledgeMonitor) -> Answer:
+async def acknowledge_monitor(
+    daemon: Daemon, connection: Connection, ask: identity_wire.AcknowledgeMonitor
+) -> Answer:
     """Take the code that the monitor received."""
     await daemon.first(
         lambda: daemon.agents.acknowledge(
@@ -98,7 +230,7 @@ async def acknowledge_monitor(daemon: Daemon, connection: Connection, ask: wire.
     return Done()
 
 
-async def activate_agent(daemon: Daemon, connection: Connection, ask: wire.ActivateAgent) -> Answer:
+async def activate_agent(daemon: Daemon, connection: Connection, ask: identity_wire.ActivateAgent) -> Answer:
     """Let the agent have tasks."""
     await daemon.first(
         lambda: daemon.agents.activate(connection.namespace, ask.name, daemon.require_person(connection))
@@ -106,7 +238,7 @@ async def activate_agent(daemon: Daemon, connection: Connection, ask: wire.Activ
     return Done()
 
 
-async def suspend_agent(daemon: Daemon, connection: Connection, ask: wire.SuspendAgent) -> Answer:
+async def suspend_agent(daemon: Daemon, connection: Connection, ask: identity_wire.SuspendAgent) -> Answer:
     """Stop the agent and revoke its tasks."""
     ended = await daemon.first(
         lambda: daemon.agents.suspend(
@@ -117,7 +249,7 @@ async def suspend_agent(daemon: Daemon, connection: Connection, ask: wire.Suspen
     return Done(detail=f"{len(ended)} tasks revoked")
 
 
-async def set_risk(daemon: Daemon, connection: Connection, ask: wire.SetRisk) -> Answer:
+async def set_risk(daemon: Daemon, connection: Connection, ask: identity_wire.SetRisk) -> Answer:
     """Say how risky the agent is."""
     await daemon.first(
         lambda: say_risk(
@@ -133,7 +265,7 @@ async def set_risk(daemon: Daemon, connection: Connection, ask: wire.SetRisk) ->
     return Done()
 
 
-async def show_agent(daemon: Daemon, connection: Connection, ask: wire.ShowAgent) -> Answer:
+async def show_agent(daemon: Daemon, connection: Connection, ask: identity_wire.ShowAgent) -> Answer:
     """One agent."""
 
     def read() -> Answer:
@@ -146,18 +278,245 @@ async def show_agent(daemon: Daemon, connection: Connection, ask: wire.ShowAgent
     return await daemon.read(read)
 
 
-async def list_agents(daemon: Daemon, connection: Connection, _ask: wire.ListAgents) -> Answer:
+async def list_agents(daemon: Daemon, connection: Connection, _ask: identity_wire.ListAgents) -> Answer:
     """Every agent."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             agents = snapshot.identities.agents(connection.namespace)
-            return wire.AgentRows(rows=tuple(_detail(snapshot, one) for one in agents))
+            return identity_wire.AgentRows(rows=tuple(_detail(snapshot, one) for one in agents))
 
     return await daemon.read(read)
 
 
-def _detail(snapshot: Snapshot, agent: Agent) -> wire.AgentDetail:
+def _detail(snapshot: Snapshot, agent: Agent) -> identity_wire.AgentDetail:
     running = snapshot.tasks.tasks(agent.namespace, agent=agent.name, states={TaskState.RUNNING})
     missing = lacks(agent, snapshot.identities.persons(agent.namespace))
     return agent_detail(agent, missing, tuple(one.id for one in running))
+
+
+async def link(daemon: Daemon, connection: Connection, ask: account_wire.LinkAccount) -> Answer:
+    """Have an account be a person's."""
+
+    def work() -> None:
+        actor, owns = daemon.require_giver(connection)
+        link_account(
+            daemon.means,
+            connection.namespace,
+            ask.person,
+            issuer=ask.issuer,
+            subject=ask.subject,
+            actor=actor,
+            owns=owns,
+        )
+
+    await daemon.first(work)
+    return Done()
+
+
+async def unlink(daemon: Daemon, connection: Connection, ask: account_wire.UnlinkAccount) -> Answer:
+    """Have it be theirs no more."""
+
+    def work() -> list[Moved]:
+        actor, owns = daemon.require_giver(connection)
+        moved = unlink_account(
+            daemon.means,
+            connection.namespace,
+            ask.person,
+            issuer=ask.issuer,
+            subject=ask.subject,
+            actor=actor,
+            owns=owns,
+        )
+        daemon.views.forget()
+        return moved
+
+    daemon.tell_ended(await daemon.first(work))
+    return Done()
+
+
+async def list_accounts(daemon: Daemon, connection: Connection, ask: account_wire.ListAccounts) -> Answer:
+    """Which accounts are whose."""
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.accounts.accounts(connection.namespace)
+        rows = (
+            account_wire.AccountRow(
+                person=one.person, issuer=one.issuer, subject=one.subject, linked=one.linked, by=one.by
+            )
+            for one in found
+            if ask.person in {"", one.person}
+        )
+        return account_wire.AccountRows(rows=tuple(rows))
+
+    return await daemon.read(read)
+
+
+async def list_sessions(daemon: Daemon, connection: Connection, ask: account_wire.ListSessions) -> Answer:
+    """Who is signed in with a browser."""
+
+    def read() -> Answer:
+        now = daemon.means.clock.now()
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.accounts.sessions(connection.namespace)
+        rows = (
+            account_wire.SessionRow(
+                session=one.id,
+                person=one.person,
+                issuer=one.issuer,
+                subject=one.subject,
+                authenticated=one.authenticated,
+                acr=one.acr,
+                began=one.began,
+                until=one.until,
+            )
+            for one in found
+            if ask.person in {"", one.person} and now < one.until
+        )
+        return account_wire.SessionRows(rows=tuple(rows))
+
+    return await daemon.read(read)
+
+
+async def put_session_out(daemon: Daemon, connection: Connection, ask: account_wire.EndSession) -> Answer:
+    """End a browser's session."""
+
+    def work() -> None:
+        actor, owns = daemon.require_giver(connection)
+        end_session(daemon.means, connection.namespace, ask.session, actor=actor, owns=owns)
+
+    await daemon.first(work)
+    return Done()
+
+
+async def put_groups(daemon: Daemon, connection: Connection, ask: account_wire.SetIssuerGroups) -> Answer:
+    """Say which values of an issuer's claim are which groups."""
+
+    def work() -> list[Moved]:
+        actor, owns = daemon.require_giver(connection)
+        moved = set_issuer_groups(
+            daemon.means,
+            connection.namespace,
+            ask.name,
+            claim=ask.claim,
+            groups=[(one.value, one.group) for one in ask.groups],
+            actor=actor,
+            owns=owns,
+        )
+        daemon.views.forget()
+        return moved
+
+    daemon.tell_ended(await daemon.first(work))
+    return Done()
+
+
+async def show_person(daemon: Daemon, connection: Connection, ask: grantable_wire.ShowPerson) -> Answer:
+    """One person, and what they may grant."""
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            persons = snapshot.identities.persons(connection.namespace)
+            groups = snapshot.identities.groups(connection.namespace)
+        if ask.name not in persons:
+            raise UnknownIdentityError(f"no person is named `{ask.name}`")
+        return person_detail(ask.name, persons, groups)
+
+    return await daemon.read(read)
+
+
+async def set_grantable(
+    daemon: Daemon, connection: Connection, ask: grantable_wire.SetPersonGrantable
+) -> Answer:
+    """Say what a person may grant."""
+    grantable = _grantable(ask)
+
+    def work() -> None:
+        actor, owns = daemon.require_giver(connection)
+        set_person_grantable(daemon.means, connection.namespace, ask.name, grantable, actor=actor, owns=owns)
+        daemon.views.forget()
+
+    await daemon.first(work)
+    return Done()
+
+
+async def add_group(daemon: Daemon, connection: Connection, ask: grantable_wire.AddGroup) -> Answer:
+    """Make a group."""
+
+    def work() -> None:
+        actor, owns = daemon.require_giver(connection)
+        Groups(daemon.means).add(connection.namespace, ask.name, actor, owns=owns)
+
+    await daemon.first(work)
+    return Done()
+
+
+async def set_member(daemon: Daemon, connection: Connection, ask: grantable_wire.SetMember) -> Answer:
+    """Take a person into a group or out of it."""
+
+    def work() -> list[Moved]:
+        actor, owns = daemon.require_giver(connection)
+        moved = Groups(daemon.means).set_member(
+            connection.namespace, ask.group, ask.person, member=ask.member, actor=actor, owns=owns
+        )
+        daemon.views.forget()
+        return moved
+
+    moved = await daemon.first(work)
+    daemon.tell_ended(moved)
+    return Done(detail=f"{len(moved)} tasks paused" if moved else "")
+
+
+async def set_group_grantable(
+    daemon: Daemon, connection: Connection, ask: grantable_wire.SetGroupGrantable
+) -> Answer:
+    """Say what the members of a group may grant."""
+    grantable = _grantable(ask)
+
+    def work() -> None:
+        actor, owns = daemon.require_giver(connection)
+        Groups(daemon.means).set_grantable(connection.namespace, ask.name, grantable, actor=actor, owns=owns)
+        daemon.views.forget()
+
+    await daemon.first(work)
+    return Done()
+
+
+async def list_groups(daemon: Daemon, connection: Connection, _ask: grantable_wire.ListGroups) -> Answer:
+    """Every group."""
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            groups = snapshot.identities.groups(connection.namespace)
+        return grantable_wire.GroupRows(rows=tuple(map(group_detail, groups)))
+
+    return await daemon.read(read)
+
+
+async def show_group(daemon: Daemon, connection: Connection, ask: grantable_wire.ShowGroup) -> Answer:
+    """One group."""
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            for one in snapshot.identities.groups(connection.namespace):
+                if one.name == ask.name:
+                    return group_detail(one)
+        raise UnknownIdentityError(f"no group is named `{ask.name}`")
+
+    return await daemon.read(read)
+
+
+def _grantable(ask: grantable_wire.SetPersonGrantable | grantable_wire.SetGroupGrantable) -> Grantable:
+    """What is to be said.
+
+    Raises:
+        BadGrantableError: Both a word and a scope are given, none, or an unknown word.
+        ScopeSyntaxError: It is no scope.
+    """
+    scope = ask.scope
+    if isinstance(scope, msgspec.Raw) and not ask.word:
+        return parse_scope(parse_document(bytes(scope)))
+    for one in Breadth:
+        if ask.word == one.value and scope is msgspec.UNSET:
+            return one
+    raise BadGrantableError("give either a scope, or one of the words `nothing` and `ceiling`", where="word")

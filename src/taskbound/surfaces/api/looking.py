@@ -19,14 +19,14 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from taskbound.flows.approval.look.looking import Unseen, look_far
+from taskbound.flows.approval.look import Unseen, look_far
 from taskbound.surfaces.api.worker import OverloadedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from concurrent.futures import Future
 
-    from taskbound.flows.approval.look.looking import Looks, Sight
+    from taskbound.flows.approval.look import Looks, Sight
     from taskbound.flows.means import Means
 
 

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from taskbound.core.decision.holder import AFAR
+from taskbound.core.decision.hold import AFAR
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import PeerProof, UnprovenError, parse_name
 from taskbound.core.identity.errors import NoProofError
@@ -49,23 +49,39 @@ from taskbound.core.token import DEFAULT_NAMESPACE, OtherKindError
 from taskbound.core.token.exchange import BadExchangeError
 from taskbound.flows.identity import require_personal
 from taskbound.flows.token import Askings
-from taskbound.flows.token.beginning import actor_of
-from taskbound.flows.token.shown import Request, read_shown
+from taskbound.flows.token.exchange import actor_of
 from taskbound.flows.token.standing import require_token_gives_up, require_token_stands
+from taskbound.flows.token.verifying import Request, read_shown
 from taskbound.surfaces.api.afar import Afar
-from taskbound.surfaces.api.client_grants import ClientGrants, is_public, public_client
-from taskbound.surfaces.api.client_proof import awaited, leaf_of, prove_client, read_key, require_namespace
+from taskbound.surfaces.api.client import (
+    ClientGrants,
+    awaited,
+    is_public,
+    leaf_of,
+    prove_client,
+    public_client,
+    read_key,
+    require_namespace,
+)
 from taskbound.surfaces.api.connection import Connection
-from taskbound.surfaces.api.errors import fault_of
-from taskbound.surfaces.api.issuers import Issuers
 from taskbound.surfaces.api.peer import Peer
+from taskbound.surfaces.api.reply import fault_of
 from taskbound.surfaces.api.showing import Showings
+from taskbound.surfaces.api.token import note_unbelieved
 from taskbound.surfaces.api.tracing import Tracing
-from taskbound.surfaces.api.unbelieved import note_unbelieved
-from taskbound.wire.authorization import AskConsent, AwaitConsent
+from taskbound.surfaces.api.workload import Issuers
+from taskbound.wire.authorization import (
+    PUBLIC,
+    AskConsent,
+    AskToken,
+    AwaitConsent,
+    ClientForm,
+    GiveBackToken,
+    ShowStatusList,
+    ShowTokenJwks,
+)
 from taskbound.wire.connection import Fault, Ping
 from taskbound.wire.network import Agree, PageAsk, ShowClientAuthorities, ShowCounts, TellRefused
-from taskbound.wire.oauth import PUBLIC, AskToken, ClientForm, GiveBackToken, ShowStatusList, ShowTokenJwks
 from taskbound.wire.task import EndOwnTask
 
 if TYPE_CHECKING:

@@ -26,15 +26,15 @@ from taskbound.core.identity.proof import BindingKind, PrincipalKind
 from taskbound.core.token.exchange import BadExchangeError
 from taskbound.flows.means import Actor
 from taskbound.flows.token import Exchanges, resource_of
-from taskbound.flows.token.serving import (
+from taskbound.flows.token.services import (
     SCOPE,
     give_service_token,
     introspect_for_service,
     require_fit_grant,
 )
 from taskbound.surfaces.api.authority import apart, at_once
-from taskbound.surfaces.api.client_proof import client_name
-from taskbound.wire import oauth as wire
+from taskbound.surfaces.api.client import client_name
+from taskbound.wire import authorization as wire
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.flows.decision import Call
-from taskbound.flows.decision.offering import covered_of
+from taskbound.flows.decision.coverage import covered_of
 from taskbound.wire import tool as wire
 
 if TYPE_CHECKING:

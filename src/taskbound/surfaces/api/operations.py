@@ -1,4 +1,6 @@
-"""Every operation of the daemon's socket: its name, who may ask for it, and what does it.
+"""Every operation of the daemon's socket: its name, its right, its handler; repeats are answered again.
+
+Of `operations`:
 
 1. An operation that is not in this table can't be asked for.
 2. A *person's* operation does its own asking (`Daemon.require_person`) inside the worker, right before it
@@ -11,89 +13,107 @@
    account that has a person, or owns the data directory.
 4. The rules in force are asked of every one of them too (`surfaces.api.authority`), by its name without
    `api:`; `core.policy.operations` has what they are told of it.
+
+Of `once`:
+
+1. Of a request without a key nothing is kept.
+2. The key is its principal's. What is compared is the message that was asked, whole.
+3. The answer is kept before it is told. A refusal frees the key; what nobody foresaw doesn't.
+4. A service has no key: what browsers and clients ask in its name is several persons'. Nor has who asks at
+   OAuth's endpoints: what they are answered with is a token, and is kept nowhere.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import TaskboundError
+from taskbound.core.identity.proof import answered_of
 from taskbound.core.policy.operation import Operation as PolicyOperation
 from taskbound.core.policy.operation import Right
 from taskbound.core.policy.operations import OPERATIONS as NAMED
+from taskbound.flows.identity.services import begin_answer, finish_answer, forget_answer
 from taskbound.surfaces.api import (
-    account,
     acting,
     action,
-    agent_key,
     amendment,
     approval,
-    approval_page,
     audit,
     authorization,
     broker,
     consent,
-    consent_page,
     credential,
-    discovery,
     egress,
     evaluating,
     evidence,
     feed,
     fronts,
-    grantable,
     identity,
-    injecting,
     oauth,
     offers,
     passkey,
     people,
     plan,
     policy,
-    scope,
     service,
     serving,
-    sharing,
     sign_in,
     standing,
     target,
     task,
     token,
     tool,
-    trust,
     workload,
 )
-from taskbound.surfaces.api.rows import compare_all_rows
-from taskbound.wire import account as wire_account
+from taskbound.surfaces.api import approval as approval_page
+from taskbound.surfaces.api import consent as consent_page
+from taskbound.surfaces.api import egress as injecting
+from taskbound.surfaces.api import identity as account
+from taskbound.surfaces.api import identity as agent_key
+from taskbound.surfaces.api import identity as grantable
+from taskbound.surfaces.api import policy as scope
+from taskbound.surfaces.api import service as sharing
+from taskbound.surfaces.api import target as discovery
+from taskbound.surfaces.api import workload as trust
+from taskbound.surfaces.api.audit import compare_all_rows
 from taskbound.wire import action as wire_action
-from taskbound.wire import amendment as wire_amendment
+from taskbound.wire import action as wire_amendment
 from taskbound.wire import approval as wire_approval
 from taskbound.wire import audit as wire_audit
 from taskbound.wire import authorization as wire_authorization
-from taskbound.wire import broker as wire_broker
+from taskbound.wire import authorization as wire_oauth
 from taskbound.wire import connection as wire_connection
-from taskbound.wire import credential as wire_credential
 from taskbound.wire import egress as wire_egress
+from taskbound.wire import identity as wire_account
 from taskbound.wire import identity as wire_identity
+from taskbound.wire import identity as wire_people
 from taskbound.wire import network as wire_network
-from taskbound.wire import oauth as wire_oauth
-from taskbound.wire import people as wire_people
 from taskbound.wire import policy as wire_policy
-from taskbound.wire import revocation as wire_revocation
-from taskbound.wire import scope as wire_scope
-from taskbound.wire import service as wire_service
+from taskbound.wire import policy as wire_scope
+from taskbound.wire import target as wire_broker
+from taskbound.wire import target as wire_credential
 from taskbound.wire import target as wire_target
 from taskbound.wire import task as wire_task
+from taskbound.wire import token as wire_revocation
 from taskbound.wire import token as wire_token
 from taskbound.wire import tool as wire_tool
-from taskbound.wire import trust as wire_trust
+from taskbound.wire import workload as wire_service
+from taskbound.wire import workload as wire_trust
 from taskbound.wire import workload as wire_workload
+from taskbound.wire.connection import Fault
+from taskbound.wire.envelope import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-    from taskbound.wire.envelope import Answer
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Ask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,3 +374,41 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_egress.TellToken: _operation("api:upstream:token", Right.EGRESS, egress.tell_token),
 }
 """Every operation but `connection:open`, by the message that asks for it."""
+
+
+_decoder: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
+
+
+async def once(
+    daemon: Daemon,
+    seat: Connection,
+    key: str,
+    ask: Ask,
+    work: Callable[[], Coroutine[None, None, Answer]],
+) -> Answer:
+    """The answer of the work, or the one that was given under this key before.
+
+    Raises:
+        BadRequestKeyError: The key can't be one.
+        KeyReusedError: It is that of another request.
+        AnswerUnknownError: It came before, and nobody knows what became of it.
+        TaskboundError: What the work raises.
+    """
+    principal = seat.principal
+    if not key or principal is None or seat.client or principal.is_process:
+        return await work()  # 1, 4
+    means = daemon.means
+    asked = answered_of(principal, key, msgspec.json.encode(ask), now=means.clock.now())  # 2
+    known = await daemon.first(partial(begin_answer, means, asked))
+    if known:
+        return _decoder.decode(known)
+    try:
+        answer = await daemon.loop.create_task(work())  # what it is authorized by ends with it
+    except TaskboundError:
+        await daemon.first(partial(forget_answer, means, asked))
+        raise
+    if isinstance(answer, Fault):
+        await daemon.first(partial(forget_answer, means, asked))
+    else:
+        await daemon.first(partial(finish_answer, means, asked, msgspec.json.encode(answer).decode()))  # 3
+    return answer

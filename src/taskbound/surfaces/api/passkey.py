@@ -30,22 +30,26 @@ from taskbound.core.approval import (
     yes_of,
 )
 from taskbound.core.errors import DeniedError, UnavailableError
-from taskbound.core.identity.enrollment import enrollment_statement
-from taskbound.core.identity.passkey import PasskeyUnreadableError
-from taskbound.core.identity.person_key import PersonKeyKind, PersonKeyState, require_standing
-from taskbound.flows.approval.fatigue.display import note_display
+from taskbound.core.identity.person_key import (
+    PasskeyUnreadableError,
+    PersonKeyKind,
+    PersonKeyState,
+    enrollment_statement,
+    require_standing,
+)
+from taskbound.flows.approval.fatigue import note_display
 from taskbound.flows.approval.proof.signed import require_alone
 from taskbound.flows.identity.enrollment import Enrollments, Offer
-from taskbound.flows.identity.person_key import NotKeyHolderError, require_key
+from taskbound.flows.identity.person import NotKeyHolderError, require_key
 from taskbound.flows.means import Actor
 from taskbound.surfaces.api.people import detail_of
-from taskbound.surfaces.api.plan_page import DenyingPlan, require_denial
-from taskbound.surfaces.api.sheets import sheet_text
+from taskbound.surfaces.api.plan import DenyingPlan, require_denial
+from taskbound.surfaces.api.show import sheet_text
 from taskbound.wire.approval import AnswerApproval, ShowApproval
+from taskbound.wire.identity import PageOpened, ProposePersonKey, ShowPersonKey, VouchPersonKey
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.page import PageChoice, PageMake, PageShown, PageTaken, parse_part
 from taskbound.wire.passkey import Registration, parse_passkey, render_assertion, render_registration
-from taskbound.wire.people import PageOpened, ProposePersonKey, ShowPersonKey, VouchPersonKey
 
 if TYPE_CHECKING:
     from taskbound.core.approval import Question
@@ -60,9 +64,9 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.page.sitting import Desk
     from taskbound.wire.approval import OpenApproval
     from taskbound.wire.envelope import Answer
+    from taskbound.wire.identity import ConfirmPersonKey, OpenEnrollment, OpenVouching
     from taskbound.wire.page import PageMade
     from taskbound.wire.passkey import Assertion
-    from taskbound.wire.people import ConfirmPersonKey, OpenEnrollment, OpenVouching
 
 
 _ENROLL: Final = "enroll"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from taskbound.core.identity.enrollment import KeyFile
-from taskbound.core.identity.person_key import PersonKeyKind, why_not_standing
+from taskbound.core.identity.person_key import KeyFile, PersonKeyKind, why_not_standing
+from taskbound.flows.identity.account import link_persons
 from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.leaving import People
-from taskbound.flows.identity.linking import link_persons
-from taskbound.flows.identity.person_key import set_demo, withdraw
+from taskbound.flows.identity.person import set_demo, withdraw
 from taskbound.surfaces.api.page.brought import require_brought
-from taskbound.wire import people as wire
+from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:

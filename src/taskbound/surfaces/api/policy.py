@@ -1,4 +1,4 @@
-"""Operations on bundles of policies.
+"""Operations on bundles of policies and on scopes.
 
 Looking at a bundle takes its time and is done beside the worker, once the asker is known to be a person; who
 they are is asked again right before it takes effect.
@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from taskbound.core.action import parse_object
 from taskbound.core.audit import PolicyActivated, parse_record
-from taskbound.core.policy import (
-    BASE_FILE,
-    DamagedBundleError,
-    InForce,
-    UnknownBundleError,
-)
+from taskbound.core.policy import BASE_FILE, DamagedBundleError, InForce, UnknownBundleError
+from taskbound.core.scope import describe
+from taskbound.core.scope.algebra import Covers, NotCovers
+from taskbound.core.scope.suggest import MadeCall
 from taskbound.flows.policy import Refused, examine, examine_kept, replay
 from taskbound.flows.policy.engines import require_bundle
+from taskbound.flows.scope import SuggestOrder, suggest_scope
+from taskbound.surfaces.api.show import scope_raw
+from taskbound.wire import policy as scope_wire
 from taskbound.wire import policy as wire
 from taskbound.wire.connection import Done
 
@@ -245,3 +247,38 @@ def _problems(found: Sequence[PolicyProblem]) -> tuple[wire.BundleProblem, ...]:
         )
         for one in found
     )
+
+
+async def suggest(daemon: Daemon, connection: Connection, ask: scope_wire.SuggestScope) -> Answer:
+    """The narrowest scope for what was done or is meant."""
+    order = SuggestOrder(
+        namespace=connection.namespace,
+        agent=ask.agent,
+        tasks=ask.tasks,
+        since=ask.since,
+        calls=tuple(
+            MadeCall(tool=one.tool, arguments=parse_object(bytes(one.arguments))) for one in ask.calls
+        ),
+    )
+
+    def read() -> Answer:
+        found = suggest_scope(daemon.means, order)
+        made = found.suggestion
+        within = made.within
+        return scope_wire.Suggested(
+            scope=scope_raw(made.scope),
+            words=describe(made.scope),
+            widenings=tuple(
+                scope_wire.WideningRow(
+                    grant=one.grant, path=one.path, what=one.what, why=one.why, broad=one.broad
+                )
+                for one in made.widenings
+            ),
+            calls=made.calls,
+            agent=found.agent,
+            within=isinstance(within, Covers),
+            outside=within.sentences if isinstance(within, NotCovers) else (),
+            unread=found.unread,
+        )
+
+    return await daemon.read(read)

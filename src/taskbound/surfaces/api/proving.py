@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskbound.core.identity.proof import WorkloadKind
-from taskbound.flows.identity.agent_key import AgentKeys
-from taskbound.flows.identity.assertion import AssertionVerifier
+from taskbound.flows.identity.agent import AgentKeys
 from taskbound.flows.identity.sign_in import SignIns
-from taskbound.flows.identity.svid import JwtSvidVerifier, X509SvidVerifier
-from taskbound.flows.identity.workload import Proofs
+from taskbound.flows.identity.workload import AssertionVerifier, JwtSvidVerifier, Proofs, X509SvidVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

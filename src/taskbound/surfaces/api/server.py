@@ -35,14 +35,12 @@ from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenE
 from taskbound.surfaces.api.broker import require_broker
 from taskbound.surfaces.api.connection import CrowdedError, connection_name
 from taskbound.surfaces.api.egress import require_egress
-from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.fronts import require_front, require_same_origin, seat
 from taskbound.surfaces.api.network import prove, require_api, shows, told_of_kind
-from taskbound.surfaces.api.once import once
-from taskbound.surfaces.api.operations import OPERATIONS
+from taskbound.surfaces.api.operations import OPERATIONS, once
 from taskbound.surfaces.api.peer import Peer, hold_peer, read_peer
 from taskbound.surfaces.api.place import NotOutsideError
-from taskbound.surfaces.api.reply import Reply
+from taskbound.surfaces.api.reply import Reply, fault_of
 from taskbound.surfaces.api.service import is_service_seat, require_no_service, require_service_seat
 from taskbound.surfaces.api.tracing import stage
 from taskbound.wire.connection import Fault, Open, Opened

@@ -1,30 +1,58 @@
-"""Operations on services: who is one, who answers for it, and which keys prove it.
+"""Operations on services, their keys and their shared claims.
+
+Of `service`:
 
 1. What a service asks it asks with a token of its own. It is given what is for services (`Right.SERVICE`) and
    nothing else, whatever anybody may ask: a token that was stolen reads no more than its service does.
 2. A process of ours is no such service, whatever its account is.
+
+Of `sharing`:
+
+1. Whose a claim is follows from the service's proof, and from nothing that is said.
+2. An answer is bytes to us: nothing here reads what a service answered, and no log is told it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING, assert_never
 
+from taskbound.core.clock import Instant
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import UnprovenError
-from taskbound.core.identity.proof import PrincipalKind
+from taskbound.core.identity.proof import PrincipalKind, TokenProof
 from taskbound.core.identity.service import UnknownServiceError, parse_service, require_answered_for
-from taskbound.flows.identity.service_key import add_service_key, remove_service_key
-from taskbound.flows.identity.services import add_service, change_service, remove_service
-from taskbound.wire import service as wire
+from taskbound.core.token.shared import (
+    Answered,
+    BadClaimError,
+    Begun,
+    StillServing,
+    Unfinished,
+    parse_answer,
+    parse_wish,
+    require_named,
+)
+from taskbound.flows.identity.services import (
+    add_service,
+    add_service_key,
+    change_service,
+    remove_service,
+    remove_service_key,
+)
+from taskbound.flows.token.services import Asker
+from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
+from taskbound.wire.workload import RequestRow
 
 if TYPE_CHECKING:
     from taskbound.core.identity.proof import Principal
     from taskbound.core.identity.service import Service, ServiceKey
+    from taskbound.core.token.shared import SharedBeginning
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
+    from taskbound.wire.workload import AnswerRequest, BeginRequest, UseProof
 
 
 def is_service_seat(connection: Connection) -> bool:
@@ -188,3 +216,67 @@ def _row(snapshot: Snapshot, service: Service, keys: tuple[ServiceKey, ...]) -> 
         keys=sum(one.removed is None for one in keys),
         trouble=trouble,
     )
+
+
+async def begin_request(daemon: Daemon, connection: Connection, ask: BeginRequest) -> Answer:
+    """Begin a request for all machines of the service, or say what is known of it."""
+    asker = _asker(connection)
+    wish = parse_wish(
+        txn=ask.txn, token=ask.token, request=ask.request, claimant=ask.claimant, takes=ask.takes
+    )
+    return request_row(await daemon.first(lambda: daemon.shared_claims.begin(asker, wish)))
+
+
+async def answer_request(daemon: Daemon, connection: Connection, ask: AnswerRequest) -> Answer:
+    """Keep what came of a request."""
+    asker = _asker(connection)
+    require_named(ask.txn, ask.request, ask.claimant)
+    answer = _parsed(ask.answer) if ask.answer else None
+
+    def work() -> Answer:
+        daemon.shared_claims.answer(
+            asker, txn=ask.txn, request=ask.request, claimant=ask.claimant, answer=answer
+        )
+        return Done()
+
+    return await daemon.first(work)
+
+
+async def use_proof(daemon: Daemon, connection: Connection, ask: UseProof) -> Answer:
+    """Use what serves once."""
+    asker = _asker(connection)
+
+    def work() -> Answer:
+        daemon.shared_claims.use(asker, ask.kind, ask.digest, Instant(ask.until))
+        return Done()
+
+    return await daemon.first(work)
+
+
+def request_row(found: SharedBeginning) -> RequestRow:
+    """What is known of a request, as it is told."""
+    match found:
+        case Begun():
+            return RequestRow(state="begun")
+        case Answered(answer=answer):
+            return RequestRow(state="answered", answer=b64encode(answer).decode("ascii"))
+        case StillServing():
+            return RequestRow(state="still")
+        case Unfinished():
+            return RequestRow(state="unknown")
+        case _ as never:
+            assert_never(never)
+
+
+def _asker(connection: Connection) -> Asker:
+    principal = require_service_seat(connection)
+    if not isinstance(principal.proof, TokenProof):
+        raise UnprovenError("only a service asks for that, with a token of its own")
+    return Asker(namespace=principal.namespace, service=principal.name, token=principal.proof.token)  # 1
+
+
+def _parsed(text: str) -> bytes:
+    try:
+        return parse_answer(b64decode(text, validate=True))
+    except ValueError as error:
+        raise BadClaimError("the answer is not in base64", where="answer") from error

@@ -25,7 +25,7 @@ from taskbound.core.audit import RequestRefused
 from taskbound.core.decision import TooManyRefusalsError
 from taskbound.core.errors import MalformedError, error_class
 from taskbound.core.policy.operations import OPERATIONS
-from taskbound.flows.credential.counting import count_credentials
+from taskbound.flows.credential.naming import count_credentials
 from taskbound.surfaces.api.fronts import require_front
 from taskbound.surfaces.api.network import require_api
 from taskbound.wire import network as wire

@@ -1,38 +1,42 @@
-"""Translating what flows and the store hold into the messages of `wire`."""
+"""Translates values of the store into messages, and builds the text of approval requests."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from taskbound.core.action import canonical, parse_object
-from taskbound.core.action.escape import escape_text
-from taskbound.core.approval import changes
+from taskbound.core.action import Action, Frame, canonical, parse_object
+from taskbound.core.action.text import escape_text
+from taskbound.core.approval import UnknownApprovalError, changes, require_showable
 from taskbound.core.approval.amendment import AmendmentState
-from taskbound.core.approval.answer import read_for
+from taskbound.core.approval.operand import read_for
+from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
 from taskbound.core.clock import seconds
 from taskbound.core.credential import age_of, is_overdue, name_of
 from taskbound.core.identity import Breadth
-from taskbound.core.identity.grantable import reach_of
+from taskbound.core.identity.agent import reach_of
 from taskbound.core.identity.person import human_of
 from taskbound.core.scope import Scope, counted_limits, describe
 from taskbound.core.task import step_name
-from taskbound.core.tool import effect_of, parse_definition
+from taskbound.core.tool import credential_kind, effect_of, parse_definition
 from taskbound.wire.action import ActionDetail, ActionRow, Changed, Reason
-from taskbound.wire.credential import CredentialRow
 from taskbound.wire.identity import AgentDetail, GroupDetail, PersonDetail, PersonRow
+from taskbound.wire.target import CredentialRow
 from taskbound.wire.task import EvidenceRow, TaskDetail, TaskRow, TemplateRow
 from taskbound.wire.tool import SecretRow, ServerSpec, ToolRow, UpstreamRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from taskbound.core.approval.sheet import SheetOf
     from taskbound.core.clock import Instant
     from taskbound.core.credential import Credential
     from taskbound.core.identity import Agent, Grantable, Group, Person
     from taskbound.core.task import Task, Template
     from taskbound.ports.action import StoredAction
+    from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Snapshot
     from taskbound.ports.tool import PinnedServer, PinnedTool, StoredSecret
 
@@ -322,3 +326,58 @@ def _secret_row(slot: str, secret: StoredSecret | None) -> SecretRow:
     if secret is None:
         return SecretRow(slot=slot)
     return SecretRow(slot=slot, number=secret.number, filled=bool(secret.sealed), at=secret.at)
+
+
+def sheet_for(snapshot: Snapshot, found: StoredApproval) -> SheetOf:
+    """What the sheet of this question is made of.
+
+    Raises:
+        UnknownApprovalError: Its action is not there.
+    """
+    question = found.question
+    kept = snapshot.actions.action(question.namespace, question.action)
+    if kept is None:
+        raise UnknownApprovalError(f"the action of approval `{question.id}` is not there")
+    tool = snapshot.tools.tool(question.namespace, question.tool)
+    server = snapshot.tools.server(question.namespace, tool.server) if tool is not None else None
+    same = server is not None and server.identity == kept.server
+    frame = Frame(
+        namespace=question.namespace,
+        task=question.task,
+        agent=question.agent,
+        tool=question.tool,
+        server=kept.server,
+        definition=kept.definition,
+    )
+    sheet = sheet_of(
+        question,
+        Action(frame=frame, arguments=kept.arguments),
+        server_identity=server.spec.decode() if server is not None and same else "",
+        attempt=kept.attempt,
+        last_outcome=snapshot.actions.act(question.namespace, kept.root, kept.act_key).last_outcome,
+        policies=kept.policies,
+    )
+    return replace(sheet, owner=tool.owner if tool is not None else "", gives=gives_of(tool, kept.definition))
+
+
+def gives_of(tool: PinnedTool | None, definition: str) -> str:
+    """What a kind of credential is for, by the definition that was asked for; empty of any other tool."""
+    if tool is None or tool.digest != definition or credential_kind(tool.name) is None:
+        return ""
+    said = parse_definition(tool.definition).value.get("description")
+    return said if isinstance(said, str) else ""
+
+
+def sheet_text(snapshot: Snapshot, found: StoredApproval) -> str:
+    """What `taskbound approval show` writes of it.
+
+    Raises:
+        TooLongToShowError: It can't be shown whole.
+    """
+    sheet = sheet_for(snapshot, found)
+    match render_sheet(sheet):
+        case Sheet(text=text):
+            return text
+        case _:
+            require_showable(sheet)
+            raise UnknownApprovalError("the question has no sheet")

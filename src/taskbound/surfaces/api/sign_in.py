@@ -18,7 +18,7 @@ from taskbound.core.clock import seconds
 from taskbound.core.identity import UnprovenError
 from taskbound.core.identity.sign_in import WAITS, Brought, NotSignedInError, TooManySignInsError
 from taskbound.surfaces.api.authority import again
-from taskbound.wire import account as wire
+from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:

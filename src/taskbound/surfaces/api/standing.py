@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from taskbound import __version__
 from taskbound.core.audit.events import PersonActed
 from taskbound.core.task import TaskState
-from taskbound.flows.credential.counting import count_credentials
+from taskbound.flows.credential.naming import count_credentials
 from taskbound.flows.revocation import stop
 from taskbound.surfaces.api.fronts import over_of
 from taskbound.surfaces.api.policy import in_force
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from taskbound.wire.connection import Bind, Ping, Status
     from taskbound.wire.envelope import Answer
     from taskbound.wire.frame import Message
-    from taskbound.wire.revocation import Stop
+    from taskbound.wire.token import Stop
 
 
 async def bind_task(daemon: Daemon, connection: Connection, ask: Bind) -> Answer:

@@ -1,4 +1,4 @@
-"""Operations on tokens and on the keys that sign them; and what issues and verifies them, for every surface.
+"""Operations on tokens and on the keys that sign them.
 
 1. Whoever may read lists them; a row says what a token is for, and never its text, which nobody keeps. Of
    what the token rests on it says what whoever shows it is told.
@@ -9,11 +9,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from taskbound.core.errors import DeniedError, TaskboundError
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity import NotOwnerError
 from taskbound.core.token import (
     DEFAULT_NAMESPACE,
@@ -210,3 +211,19 @@ def _keys(keys: tuple[IssuingKey, ...], now: Instant) -> wire.TokenKeyRows:
             for one in keys
         )
     )
+
+
+async def note_unbelieved(
+    daemon: Daemon, namespace: str, form: str, shown: str, error: TaskboundError
+) -> None:
+    """Record it (`flows.identity.Proofs.refuse`); that nobody could say what it is worth is no news of it.
+
+    Args:
+        daemon: The daemon.
+        namespace: Whose log has it.
+        form: `token`, or `dpop` where it was a proof alone.
+        shown: What was shown; nothing is recorded of nothing.
+        error: Why it was refused.
+    """
+    if shown and isinstance(error, DeniedError | MalformedError):
+        await daemon.read(partial(daemon.proofs.refuse, namespace, form, shown, error))

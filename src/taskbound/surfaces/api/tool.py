@@ -13,12 +13,17 @@ from taskbound.core.revocation import require_not_stopped
 from taskbound.core.scope import tools_of
 from taskbound.core.task import require_live
 from taskbound.core.tool import Effect, join_tool_name, parse_definition, parse_slot
-from taskbound.core.tool.argument import offered
 from taskbound.core.tool.name import credential_kind
+from taskbound.core.tool.slot import offered
 from taskbound.flows.tool import Declaration
-from taskbound.flows.tool.answering import set_approvers
-from taskbound.flows.tool.applying import Saying, ToolSaying, apply_file, compare_file
-from taskbound.flows.tool.owning import set_owner
+from taskbound.flows.tool.applying import (
+    Saying,
+    ToolSaying,
+    apply_file,
+    compare_file,
+    set_approvers,
+    set_owner,
+)
 from taskbound.flows.tool.secret import slots_of
 from taskbound.surfaces.api.filters import require_server
 from taskbound.surfaces.api.show import tool_row, upstream_row

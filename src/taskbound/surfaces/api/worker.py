@@ -1,4 +1,6 @@
-"""Where what is asked is decided and written, one turn at a time, fed by many connections.
+"""Where requests are decided and written, one turn at a time; what waits for a turn or a plan's step.
+
+Of `worker`:
 
 1. What ends or stops something goes first, then outcomes, then calls (I-61).
 2. Calls that wait together are decided together: one transaction, one sync.
@@ -9,6 +11,13 @@
    the loop goes on reading and answering meanwhile. Never do both have a turn at once.
 6. Where one connection is all there is, nobody can ask beside it in the same round of the loop: its turn
    follows at once on what was read, and not a round later.
+
+Of `turns`:
+
+1. Nothing rests on it: a gateway asks again every few seconds as well, and whether the step may be used is
+   decided when it asks. So what is known here is forgotten with the daemon, and outcomes that another daemon
+   takes are not heard of.
+2. It costs outcomes nothing: who waits for which action is known from the answer to their call.
 """
 
 from __future__ import annotations
@@ -21,11 +30,24 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
+from taskbound.core.approval import ApprovalState
+from taskbound.core.dataclass import dataclass
+from taskbound.core.decision import Waiting
 from taskbound.core.errors import UnavailableError
+from taskbound.core.quick import quick
+from taskbound.flows.approval import Told
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from taskbound.flows.action import Report
+    from taskbound.flows.action.outcome import Released
+    from taskbound.flows.action.outcome import Report as turns_Report
+    from taskbound.flows.approval.look import Sight
+    from taskbound.flows.decision import Watched
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.wire.action import Decide
 
 
 _log = logging.getLogger(__name__)
@@ -233,3 +255,91 @@ def fail_with(future: asyncio.Future[A], error: Exception) -> None:
     """Say why there is none, where somebody waits for it still."""
     if not future.done():
         future.set_exception(error)
+
+
+SMALL: Final = 65_536
+"""Bytes of arguments, or of an answer, up to which a job is small: some milliseconds at most."""
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A call, and the connection that it came on."""
+
+    connection: Connection
+    ask: Decide
+    sight: Sight | None = None
+    """What was seen for it."""
+    rounds: int = 0
+    """How often something was looked at for it."""
+    until: float | None = None
+    """The instant of the loop's clock by which its gateway has an answer, once something is looked at."""
+    watch: Watched | None = None
+    """Who is told how long it takes to decide it."""
+    unwatched: bool = False
+    """Whether who asks will tell nothing of what came of it."""
+    subject: str = ""
+    """Whom they say that it is for."""
+
+
+def is_small_report(report: Report) -> bool:
+    """Whether it is some milliseconds of work at most."""
+    return report.answer is None or len(report.answer) <= SMALL
+
+
+def is_small_call(asked: Asked) -> bool:
+    """Whether it is some milliseconds of work at most."""
+    return len(asked.ask.arguments) <= SMALL
+
+
+def do_all(works: Sequence[Callable[[], None]]) -> list[None]:
+    """Do all of them, in order."""
+    for work in works:
+        work()
+    return [None] * len(works)
+
+
+_MOST: Final = 256
+"""Calls of which it is known that they wait; of more the oldest is let go, and asks again."""
+
+
+class Turns:
+    """Who waits for which action; used where calls are decided and outcomes are recorded, one at a time."""
+
+    def __init__(
+        self,
+        record: Callable[[Sequence[turns_Report]], tuple[Released, ...]],
+        tell: Callable[[Sequence[Told]], None],
+    ) -> None:
+        """Record outcomes by this, and tell gateways by that."""
+        self._record = record
+        self._tell = tell
+        self._waiting: dict[tuple[str, str], Told] = {}
+        """By namespace and the action that runs."""
+
+    def note(self, answers: Iterable[object]) -> None:
+        """Remember which of these calls wait for an action that runs."""
+        for one in answers:
+            if not isinstance(one, Waiting) or not one.hold.behind:
+                continue
+            namespace = one.proposal.action.frame.namespace
+            self._waiting.pop((namespace, one.hold.behind), None)
+            self._waiting[namespace, one.hold.behind] = Told(
+                namespace=namespace,
+                action=one.hold.action,
+                approval=one.hold.approval,
+                state=ApprovalState.APPROVED,
+                reason="",
+                connection=one.proposal.presented.connection,
+            )
+            if len(self._waiting) > _MOST:
+                del self._waiting[next(iter(self._waiting))]
+
+    def record(self, reports: Sequence[turns_Report]) -> tuple[Released, ...]:
+        """Record these outcomes, and let those look who wait for one."""
+        answers = self._record(reports)
+        found = [self._waiting.pop((one.namespace, one.action), None) for one in reports]
+        told = [one for one in found if one is not None]
+        if told:
+            self._tell(told)
+        return answers

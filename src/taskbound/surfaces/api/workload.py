@@ -1,22 +1,49 @@
-"""Operations on what proves agents."""
+"""Operations on what proves workloads: selectors, issuers and trust domains.
+
+1. One issuer is asked by one thread, once at a time: whoever comes meanwhile waits for the same answer. So an
+   issuer that hangs, or says what it says drop by drop, has one thread and delays who shows its tokens.
+2. Who needs an answer waits for it, a few of one issuer at once. Whoever comes beyond that is refused at
+   once, and so is who would have one more issuer asked than may be. Strangers make up no issuers: only those
+   that were written down are asked.
+3. Whose key is known, and only old, waits `PATIENCE` from when it was asked for: then it counts as known, as
+   it would if the issuer had failed. Nor is any of these refused because too many wait.
+4. A thread ends with its issuer's answer, and never keeps the daemon from ending.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import threading
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from taskbound.core.identity.oidc import parse_identity_issuer
+from taskbound.core.action import parse_object
+from taskbound.core.clock import seconds
+from taskbound.core.dataclass import dataclass
+from taskbound.core.identity.issuer import parse_identity_issuer
 from taskbound.core.identity.selector import parse_selector, selector_id
-from taskbound.flows.identity.issuers import add_identity_issuer, drop_identity_issuer
-from taskbound.flows.identity.selectors import add_selector, drop_selector
+from taskbound.core.identity.trust import BOUND, UnknownTrustError, parse_trust
+from taskbound.flows.identity.account import add_identity_issuer, drop_identity_issuer
+from taskbound.flows.identity.agent import add_selector, drop_selector
+from taskbound.flows.identity.workload import add_trust, remove_trust
+from taskbound.ports.identity import Need
 from taskbound.surfaces.api.sign_in import beside
+from taskbound.surfaces.api.worker import OverloadedError
+from taskbound.wire import workload as trust_wire
 from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
 from taskbound.wire.jose import parse_foreign_jwks
 
 if TYPE_CHECKING:
-    from taskbound.core.identity.oidc import IdentityIssuer
+    from collections.abc import Callable
+
+    from taskbound.core.clock import Instant
+    from taskbound.core.identity.issuer import IdentityIssuer
     from taskbound.core.identity.selector import Selector
+    from taskbound.core.identity.trust import Trust
+    from taskbound.ports.identity import Awaited
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
@@ -142,3 +169,195 @@ def _row(selector: Selector) -> wire.SelectorRow:
             wire.ClaimText(pointer=pointer, text=text) for pointer, texts in selector.claims for text in texts
         ),
     )
+
+
+async def put_trust(daemon: Daemon, connection: Connection, ask: trust_wire.AddTrust) -> Answer:
+    """Believe a trust domain."""
+
+    def work() -> None:
+        actor, owns = daemon.require_giver(connection)
+        trust = parse_trust(
+            connection.namespace,
+            ask.domain,
+            source=ask.source,
+            place=ask.place,
+            endpoint=ask.endpoint,
+            private=ask.private,
+            bound=seconds(ask.bound) if ask.bound else BOUND,
+        )
+        add_trust(daemon.means, trust, bootstrap=ask.bundle.encode(), actor=actor, owns=owns)
+
+    await daemon.first(work)
+    daemon.trusts.look()
+    return Done()
+
+
+async def take_trust_away(daemon: Daemon, connection: Connection, ask: trust_wire.RemoveTrust) -> Answer:
+    """Believe it no more."""
+
+    def work() -> None:
+        actor, owns = daemon.require_giver(connection)
+        remove_trust(daemon.means, connection.namespace, ask.domain, actor=actor, owns=owns)
+
+    await daemon.first(work)
+    daemon.trusts.look()
+    return Done()
+
+
+async def list_trusts(daemon: Daemon, connection: Connection, _ask: trust_wire.ListTrusts) -> Answer:
+    """Which are believed."""
+
+    def read() -> Answer:
+        now = daemon.means.clock.now()
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.trusts.trusts(connection.namespace)
+        return trust_wire.TrustRows(rows=tuple(_trust_row(daemon, one, now) for one in found))
+
+    return await daemon.read(read)
+
+
+async def show_trust(daemon: Daemon, connection: Connection, ask: trust_wire.ShowTrust) -> Answer:
+    """One of them, with its authorities."""
+
+    def read() -> Answer:
+        now = daemon.means.clock.now()
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.trusts.trust(connection.namespace, ask.domain)
+        if found is None:
+            raise UnknownTrustError("the trust domain is not believed here")
+        known = found.known
+        return trust_wire.TrustDetail(
+            row=_trust_row(daemon, found, now),
+            digest=known.digest,
+            certificates=tuple(hashlib.sha256(one).hexdigest() for one in known.x509),
+            keys=tuple(str(parse_object(one)["kid"]) for one in known.jwt),
+        )
+
+    return await daemon.read(read)
+
+
+def _trust_row(daemon: Daemon, trust: Trust, now: Instant) -> trust_wire.TrustRow:
+    known = trust.known
+    return trust_wire.TrustRow(
+        domain=trust.domain,
+        source=trust.source.value,
+        place=trust.place,
+        endpoint=trust.endpoint,
+        private=trust.private,
+        bound=trust.bound // seconds(1),
+        every=trust.every // seconds(1),
+        confirmed=trust.confirmed,
+        stale=trust.stale(now),
+        sequence=known.sequence,
+        x509=len(known.x509),
+        jwt=len(known.jwt),
+        trouble=daemon.trusts.trouble(trust.namespace, trust.domain),
+    )
+
+
+PATIENCE: Final = 2.0
+"""Seconds for which an issuer is waited for by those whose key is known (rule 3)."""
+_OF_ONE: Final = 16
+"""Who may wait for one issuer (rule 2)."""
+_AT_ONCE: Final = 64
+"""Issuers that are asked at once, each in its thread (rule 2)."""
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    answered: asyncio.Future[None]
+    begun: float
+    waiting: int = 0
+
+
+class Issuers:
+    """Has them asked; used in the loop."""
+
+    def __init__(self) -> None:
+        """Nobody is asked yet."""
+        self._asked: dict[IdentityIssuer, _Asked] = {}
+
+    async def ask(self, awaited: Awaited, work: Callable[[], None]) -> None:
+        """Have this work ask for what is awaited, and return when who awaits it can go on (rules 2 and 3).
+
+        Raises:
+            OverloadedError: Too many wait, or too many issuers are asked.
+        """
+        loop, known = asyncio.get_running_loop(), awaited.need is Need.NEWS
+        asked = self._asked.get(awaited.issuer)
+        if asked is None:
+            if len(self._asked) >= _AT_ONCE:
+                if known:
+                    return  # 3
+                raise OverloadedError(f"{_AT_ONCE} issuers of workloads are waited for")  # 2
+            asked = self._begin(awaited.issuer, work)
+        patience = asked.begun + PATIENCE - loop.time() if known else None
+        if asked.waiting >= _OF_ONE:
+            if known:
+                return  # 3
+            raise OverloadedError(f"{_OF_ONE} requests wait for this issuer of workloads")  # 2
+        asked.waiting += 1
+        try:
+            await asyncio.wait([asked.answered], timeout=None if patience is None else max(0.0, patience))
+        finally:
+            asked.waiting -= 1
+        if asked.answered.done():
+            asked.answered.result()
+
+    def _begin(self, issuer: IdentityIssuer, work: Callable[[], None]) -> _Asked:
+        loop = asyncio.get_running_loop()
+        asked = self._asked[issuer] = _Asked(loop.create_future(), loop.time())
+
+        def end(error: Exception | None) -> None:
+            del self._asked[issuer]
+            if error is None:
+                asked.answered.set_result(None)
+            else:
+                asked.answered.set_exception(error)
+
+        def run() -> None:
+            failed: Exception | None = None
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 - carried over to whoever waits
+                failed = error
+            with suppress(RuntimeError):  # the loop has ended meanwhile, and nobody waits
+                loop.call_soon_threadsafe(end, failed)
+
+        threading.Thread(target=run, name="issuer", daemon=True).start()  # 4
+        return asked
+
+
+class Sources:
+    """Told by whoever asks the sources, read by operations; safe from any thread."""
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._lock = threading.Lock()
+        self._troubles: dict[tuple[str, str], str] = {}
+        self._wake: Callable[[], None] | None = None
+
+    def trouble(self, namespace: str, domain: str) -> str:
+        """What keeps the source of this domain from answering; empty while it does."""
+        with self._lock:
+            return self._troubles.get((namespace, domain), "")
+
+    def tell(self, namespace: str, domain: str, trouble: str) -> bool:
+        """Keep what keeps it from answering, empty for nothing; whether that is news."""
+        with self._lock:
+            before = self._troubles.pop((namespace, domain), "")
+            if trouble:
+                self._troubles[namespace, domain] = trouble
+            return before != trouble
+
+    def attend(self, wake: Callable[[], None] | None) -> None:
+        """Have this called whenever somebody changed which domains are believed."""
+        with self._lock:
+            self._wake = wake
+
+    def look(self) -> None:
+        """Say that somebody changed which domains are believed."""
+        with self._lock:
+            wake = self._wake
+        if wake is not None:
+            wake()

@@ -1,4 +1,6 @@
-"""What stands in targets beside what is minted here: looked at when a person wants to know, and told once.
+"""What stands in targets beside what is minted here, looked for in turns.
+
+Of `discovering`:
 
 1. A target is looked through by one thread at a time, and each by one of its own: one that hangs delays no
    other. Who asks meanwhile gets what that look finds.
@@ -7,6 +9,13 @@
    sweeps (`sweep`, rule 3).
 4. What is told is bounded: so many rows, and each so long. What was cut says so, a name by how long it is.
 5. A target that can't show it, can't be reached or isn't there is told with the reason, in our words.
+
+Of `standings`:
+
+1. Once on each connection, and when it is another: whoever asks the daemon how it is sees that.
+2. What the log is to say is told until the daemon has written it, and forgotten then (`memory`).
+3. What can't be told is told again after `AGAIN` seconds. It keeps nothing waiting but a mint.
+4. Where there is no target, and nothing to be said of a doubt, the daemon isn't asked.
 """
 
 from __future__ import annotations
@@ -20,15 +29,15 @@ import msgspec
 
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.target import Discovers
-from taskbound.surfaces.broker.errors import NotShowingError, OtherTargetError
+from taskbound.surfaces.broker.memory import NotShowingError, OtherTargetError
 from taskbound.surfaces.broker.targets import called
-from taskbound.wire.broker import TellDiscovered
-from taskbound.wire.credential import StandingRow
+from taskbound.wire.target import StandingRow, TellDiscovered, TellEpoch, TellReconciled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from taskbound.core.target.standing import Standing
+    from taskbound.core.target.kind import Standing
+    from taskbound.surfaces.broker.memory import Untold
     from taskbound.surfaces.broker.steps import Desk
 
 
@@ -164,4 +173,56 @@ def _row(one: Standing) -> StandingRow:
         open=one.open,
         ends=one.ends,
         entry=one.entry.value,
+    )
+
+
+AGAIN: Final = 5.0
+"""Seconds until what could not be told is told again."""
+
+
+class Standings:
+    """Tells it; used from one thread at a time."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Tell with this."""
+        self._desk = desk
+        self._due = 0.0
+        """On the clock that is never set."""
+
+    def round(self, *, targets: int, left: int) -> None:
+        """Tell what is to be told.
+
+        Args:
+            targets: How many there are.
+            left: In how many of them something of before may be left.
+
+        Raises:
+            TaskboundError: The store can't be read, or what that shows can't be remembered.
+        """
+        desk = self._desk
+        standing = desk.memory.look()
+        is_quiet = standing.doubt is None and standing.untold is None
+        if (is_quiet and not targets) or desk.watch.elapsed() < self._due:
+            return  # 4, 3
+        doubt = standing.doubt
+        told = TellEpoch(epoch=standing.epoch)
+        if doubt is not None:
+            told = TellEpoch(epoch=standing.epoch, since=doubt.since, why=doubt.why.words, left=left)
+        try:
+            if standing.untold is not None:
+                desk.authority.reconciled(_of(standing.untold))
+                desk.memory.told(standing.untold)  # 2
+            desk.authority.stand(told)  # 1
+        except TaskboundError as error:
+            _log.info("how the store stands is not taken: %s [%s]", error.message, error.code)
+            self._due = desk.watch.elapsed() + AGAIN
+
+
+def _of(untold: Untold) -> TellReconciled:
+    return TellReconciled(
+        epoch=untold.epoch,
+        since=untold.since,
+        why=untold.why.words,
+        ended=untold.ended,
+        targets=untold.targets,
     )

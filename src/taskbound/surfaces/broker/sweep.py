@@ -31,7 +31,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.target import LONGEST
 from taskbound.ports.target import Restarts
 from taskbound.surfaces.broker.targets import called
-from taskbound.wire.broker import TellSwept
+from taskbound.wire.target import TellSwept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

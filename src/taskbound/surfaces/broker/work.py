@@ -1,4 +1,6 @@
-"""What is due in targets: found in the store, leased from the daemon, done by workers of each target's own.
+"""The broker's rounds, and what it serves.
+
+Of `work`:
 
 1. The store is looked at each half second, and at once when the daemon says that something is due: what it
    says names a target, and what is due there stands in the store. What that showed is what workers who are
@@ -22,10 +24,16 @@
 4. What the daemon doesn't give is passed over for a second, unless it says that something is due there. What
    can't be looked for is for five: a look takes no lease, and one that fails changes nothing in its row.
 5. That the store or the daemon can't be reached ends nothing here: it is looked at again.
+
+Of `serving`:
+
+1. What is asked of it changes nothing and tells no secret: whoever may connect may ask.
+2. What can't be read, and a connection that asks for nothing, is ended.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections import Counter
@@ -35,11 +43,12 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.credential import Step, step_of
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
-from taskbound.surfaces.broker.discovering import Discoveries
-from taskbound.surfaces.broker.grip import Grip
-from taskbound.surfaces.broker.standings import Standings
-from taskbound.surfaces.broker.steps import look_for, mint, renew, revoke
+from taskbound.surfaces.broker.discovering import Discoveries, Standings
+from taskbound.surfaces.broker.steps import Grip, look_for, mint, renew, revoke
 from taskbound.surfaces.broker.sweep import Sweeps
+from taskbound.wire.connection import Fault
+from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
+from taskbound.wire.target import BrokerKey, ask_decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -48,9 +57,8 @@ if TYPE_CHECKING:
     from taskbound.core.credential import Credential
     from taskbound.ports.store import Snapshot
     from taskbound.ports.target import StoredTarget
-    from taskbound.surfaces.broker.grip import Moment
-    from taskbound.surfaces.broker.steps import Desk
-    from taskbound.wire.broker import Order, Orders
+    from taskbound.surfaces.broker.steps import Desk, Moment
+    from taskbound.wire.target import Order, Orders
 
 
 _log = logging.getLogger(__name__)
@@ -443,3 +451,48 @@ def _due(
         found |= {one.id: one for one in beside}  # 2
     steps = ((row, step_of(row, now)) for row in found.values())
     return [(row, step) for row, step in steps if step in _STEPS], more
+
+
+_OPENING: Final = 10.0
+"""Seconds until a connection is ended."""
+_LONGEST: Final = 4_096
+"""Bytes of what is asked."""
+
+
+class BrokerSocket(asyncio.Protocol):
+    """One connection; asyncio makes one for each."""
+
+    def __init__(self, public: str) -> None:
+        """Say this key."""
+        self._public = public
+        self._buffer = FrameBuffer(limit=_LONGEST)
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for a question (rule 2)."""
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+            self._timer = asyncio.get_running_loop().call_later(_OPENING, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer it."""
+        if self._transport is None:
+            return
+        try:
+            for body in self._buffer.feed(data):
+                decode_frame(ask_decoder, body)
+                self._transport.write(encode_frame(BrokerKey(key=self._public)))
+        except FrameError as error:
+            self._transport.write(encode_frame(_fault(error)))
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        del exc
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _fault(error: TaskboundError) -> Fault:
+    return Fault(code=error.code, message=error.message, advice=error.advice)

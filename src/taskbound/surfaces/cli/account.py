@@ -9,7 +9,8 @@ import typer
 from taskbound.surfaces.cli.identity import people
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.account import (
+from taskbound.wire.connection import Done
+from taskbound.wire.identity import (
     AccountRows,
     EndSession,
     LinkAccount,
@@ -18,7 +19,6 @@ from taskbound.wire.account import (
     SessionRows,
     UnlinkAccount,
 )
-from taskbound.wire.connection import Done
 
 accounts = group("account", "People's accounts at issuers, with which they sign in.")
 sessions = group("session", "Who is signed in with a browser.")

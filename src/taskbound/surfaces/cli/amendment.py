@@ -39,14 +39,14 @@ from taskbound.surfaces.cli.session import Session, command
 from taskbound.surfaces.cli.sheets import require_open
 from taskbound.surfaces.cli.signing import sign_statement
 from taskbound.surfaces.cli.task import TaskArgument, app, show_task
-from taskbound.wire.amendment import AmendmentDetail, AskAmendment, ShowAmendment
+from taskbound.wire.action import AmendmentDetail, AskAmendment, ShowAmendment
 from taskbound.wire.approval import AnswerApproval, ApprovalSaid
 from taskbound.wire.task import AmendTask, ShowTask, TaskDetail
 
 if TYPE_CHECKING:
     from taskbound.core.approval.amendment import AmendmentQuestion
     from taskbound.core.scope import Scope
-    from taskbound.wire.amendment import AmendmentRow
+    from taskbound.wire.action import AmendmentRow
 
 
 _PREFIX = "amd_"

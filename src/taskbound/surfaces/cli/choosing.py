@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.text import escape_text
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity import parse_name
 from taskbound.core.tool import parse_definitions
-from taskbound.surfaces.cli.clients.entries import Server
-from taskbound.surfaces.cli.clients.masking import masked_words
-from taskbound.surfaces.cli.clients.places import find_configs
+from taskbound.surfaces.cli.clients.entries import Server, find_configs
+from taskbound.surfaces.cli.clients.jsonc import masked_words
 from taskbound.surfaces.cli.grants import Offer, offers_of, outermost, parse_root
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.ready import find_ready

@@ -33,16 +33,17 @@ from taskbound.surfaces.cli.wishing import (
     wish_of,
 )
 from taskbound.wire.connection import Done
-from taskbound.wire.credential import (
+from taskbound.wire.target import (
     CredentialRow,
     CredentialRows,
     ListCredentials,
+    ListTargets,
     RevokeCredentials,
     RevokingCredentials,
     ShowCredential,
     SweepTargets,
+    TargetRows,
 )
-from taskbound.wire.target import ListTargets, TargetRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

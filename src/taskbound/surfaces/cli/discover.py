@@ -22,13 +22,12 @@ from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command
-from taskbound.wire.credential import Discovered, DiscoverTarget
-from taskbound.wire.target import ListTargets, TargetRows
+from taskbound.wire.target import Discovered, DiscoverTarget, ListTargets, TargetRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.wire.credential import StandingRow
+    from taskbound.wire.target import StandingRow
 
 
 _AT_ONCE: Final = 16

@@ -15,12 +15,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.text import escape_text
 from taskbound.core.errors import MalformedError
-from taskbound.core.tool.remote import canonical_url
-from taskbound.surfaces.cli.clients.entries import told_option
-from taskbound.surfaces.cli.clients.masking import masked_url
-from taskbound.surfaces.cli.clients.places import find_configs
+from taskbound.core.tool.identity import canonical_url
+from taskbound.surfaces.cli.clients.entries import find_configs, told_option
+from taskbound.surfaces.cli.clients.jsonc import masked_url
 from taskbound.surfaces.cli.clients.projects import granted_directories, known_projects, projects_below
 from taskbound.surfaces.cli.finding import Finding
 from taskbound.surfaces.cli.screen import Words, shown

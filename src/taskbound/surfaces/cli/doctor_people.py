@@ -8,8 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.surfaces.cli.screen import shown
-from taskbound.wire.identity import GroupRows, ListGroups, ListPersons, PersonRows
-from taskbound.wire.people import ListPersonKeys, PersonKeyRows
+from taskbound.wire.identity import (
+    GroupRows,
+    ListGroups,
+    ListPersonKeys,
+    ListPersons,
+    PersonKeyRows,
+    PersonRows,
+)
 from taskbound.wire.workload import IdentityIssuerRows, ListIdentityIssuers
 
 if TYPE_CHECKING:

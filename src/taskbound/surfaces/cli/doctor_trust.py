@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from taskbound.surfaces.cli.screen import shown
-from taskbound.wire.trust import ListTrusts, TrustRows
+from taskbound.wire.workload import ListTrusts, TrustRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -55,7 +55,7 @@ from taskbound.surfaces.cli.wishing import (
     wish_of,
 )
 from taskbound.wire.connection import Ping, StopPush, TaskPush
-from taskbound.wire.credential import CredentialRow, ShowCredential
+from taskbound.wire.target import CredentialRow, ShowCredential
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -34,7 +34,7 @@ from taskbound.surfaces.cli.choosing import (
     choose_tools,
     probe_servers,
 )
-from taskbound.surfaces.cli.clients.gate import plan_gates
+from taskbound.surfaces.cli.clients.entries import plan_gates
 from taskbound.surfaces.cli.clients.undo import Applied, Planned, apply
 from taskbound.surfaces.cli.grants import build_scope, parse_root
 from taskbound.surfaces.cli.identity import activate_agent, deliver_code, take_code

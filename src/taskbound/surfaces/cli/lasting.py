@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.parse import parse_document
-from taskbound.core.scope.place import Place
+from taskbound.core.scope.path import Place
 from taskbound.core.target import GithubPlace, OauthPlace
 from taskbound.core.target.systems import GITHUB, OAUTH, OPENBAO, OPENSSH, SYSTEMS
 from taskbound.surfaces.cli.screen import moment, shown

@@ -11,7 +11,7 @@ from taskbound.surfaces.cli.identity import NameArgument, agents, people
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.wire.connection import Done
-from taskbound.wire.people import LeavePerson, LinkPersons, ReturnPerson, SetAnswering
+from taskbound.wire.identity import LeavePerson, LinkPersons, ReturnPerson, SetAnswering
 
 OtherArgument = Annotated[
     str, typer.Argument(metavar="OTHER", help="The other person's name.", show_default=False)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.wire.action import ActionRows, ListActions
-from taskbound.wire.credential import CredentialRows, ListCredentials
+from taskbound.wire.target import CredentialRows, ListCredentials
 from taskbound.wire.task import ListTasks, TaskRows
 
 if TYPE_CHECKING:

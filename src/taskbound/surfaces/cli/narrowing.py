@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from taskbound.core.action import canonical, parse_document, parse_object
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
-from taskbound.core.scope.path import parse_argument_path
-from taskbound.core.scope.place import Place
+from taskbound.core.scope.path import Place, parse_argument_path
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 from taskbound.wire.action import Changed

@@ -14,16 +14,16 @@ from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.surfaces.cli.signing import find_key, require_enrollment, sign_statement
 from taskbound.wire.connection import Done
-from taskbound.wire.identity import ListPersons, PersonRows
-from taskbound.wire.openssh import parse_public_line
-from taskbound.wire.people import (
+from taskbound.wire.identity import (
     ConfirmPersonKey,
     ListPersonKeys,
+    ListPersons,
     OpenEnrollment,
     OpenVouching,
     PageOpened,
     PersonKeyDetail,
     PersonKeyRows,
+    PersonRows,
     ProposePersonKey,
     ProvePersonKey,
     SetDemo,
@@ -31,10 +31,11 @@ from taskbound.wire.people import (
     VouchPersonKey,
     WithdrawPersonKey,
 )
+from taskbound.wire.openssh import parse_public_line
 
 if TYPE_CHECKING:
     from taskbound.wire.envelope import Ask
-    from taskbound.wire.people import PersonKeyRow
+    from taskbound.wire.identity import PersonKeyRow
 
 
 keys = group("key", "Keys that people sign with: approvals are signatures, and nothing else is.")

@@ -19,8 +19,7 @@ from taskbound.surfaces.cli.hosting import HELPER
 from taskbound.surfaces.cli.lasting import lasting_words, lost_for
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
-from taskbound.wire.credential import CredentialRow, ShowCredential
-from taskbound.wire.target import ListTargets, TargetRow, TargetRows
+from taskbound.wire.target import CredentialRow, ListTargets, ShowCredential, TargetRow, TargetRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable

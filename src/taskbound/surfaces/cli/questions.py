@@ -15,7 +15,7 @@ from taskbound.surfaces.cli.approval import app
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command
-from taskbound.wire.amendment import AmendmentRow
+from taskbound.wire.action import AmendmentRow
 from taskbound.wire.approval import ApprovalRow, ApprovalRows, ListApprovals
 
 if TYPE_CHECKING:

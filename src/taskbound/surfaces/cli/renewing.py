@@ -23,7 +23,7 @@ from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.wire.action import Decide, Duplicate, Narrowed, Permitted, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Fault
-from taskbound.wire.credential import AwaitRenewal, Renewed
+from taskbound.wire.target import AwaitRenewal, Renewed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

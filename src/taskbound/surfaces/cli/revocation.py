@@ -9,7 +9,7 @@ import typer
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.connection import Done
-from taskbound.wire.revocation import FeedEntry, FeedRows, ReadFeed, Stop
+from taskbound.wire.token import FeedEntry, FeedRows, ReadFeed, Stop
 
 app = group("revocation", "What ended authority, as enforcement points hear of it.")
 

@@ -23,7 +23,7 @@ import typer
 
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
-from taskbound.surfaces.cli.clients.masking import masked_words
+from taskbound.surfaces.cli.clients.jsonc import masked_words
 from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.evidence import EvidenceOption, TokenOption
 from taskbound.surfaces.cli.keeper import Keeper, adopt_orphans, end_beneath, in_foreground, reap, woken

@@ -28,7 +28,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from taskbound.core.action.escape import escape_rest, escape_text
+from taskbound.core.action.text import escape_rest, escape_text
 from taskbound.core.clock import BadInstantError, Instant, render_instant
 
 if TYPE_CHECKING:

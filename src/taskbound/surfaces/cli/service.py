@@ -10,7 +10,7 @@ from taskbound.surfaces.cli.reading import BadInputError, read_file
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.connection import Done
-from taskbound.wire.service import (
+from taskbound.wire.workload import (
     AddService,
     AddServiceKey,
     ChangeService,

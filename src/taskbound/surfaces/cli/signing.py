@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import UnavailableError
-from taskbound.core.identity.enrollment import ENROLLS
-from taskbound.core.identity.person_key import BadPersonKeyError
+from taskbound.core.identity.person_key import ENROLLS, BadPersonKeyError
 from taskbound.surfaces.cli.reading import FileError, read_file
 from taskbound.surfaces.cli.screen import shown
+from taskbound.wire.identity import KeyFileSeen
 from taskbound.wire.openssh import SIGNED_FOR, parse_key_file, parse_public_line
-from taskbound.wire.people import KeyFileSeen
 
 if TYPE_CHECKING:
     import os

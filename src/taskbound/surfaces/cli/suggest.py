@@ -20,7 +20,7 @@ from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_fi
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.wire.document import read_document, write_yaml
-from taskbound.wire.scope import IntendedCall, Suggested, SuggestScope
+from taskbound.wire.policy import IntendedCall, Suggested, SuggestScope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

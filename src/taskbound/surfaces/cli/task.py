@@ -35,7 +35,7 @@ from taskbound.wire.task import (
 
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
-    from taskbound.wire.credential import CredentialRow
+    from taskbound.wire.target import CredentialRow
 
 
 DEFAULT_LENGTH: Final = "1h"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from taskbound.core.approval import parse_probes
-from taskbound.core.approval.check import parse_checks
+from taskbound.core.approval.probe import parse_checks
 from taskbound.core.tool import parse_definition
 from taskbound.core.tool.file import parse_roles, role_text
 from taskbound.surfaces.cli.reading import BadInputError

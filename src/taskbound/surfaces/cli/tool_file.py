@@ -19,7 +19,7 @@ from taskbound.core.errors import DeniedError
 from taskbound.core.tool import credential_kind, parse_definition
 from taskbound.core.tool.file import parse_tool_file
 from taskbound.core.tool.file.describe import describe_tool
-from taskbound.core.tool.file.schema import tool_file_schema
+from taskbound.core.tool.file.parse import tool_file_schema
 from taskbound.surfaces.cli.reading import BadInputError, read_file
 from taskbound.surfaces.cli.ready import MARK, find_ready, package_of, read_ready
 from taskbound.surfaces.cli.scope.writing import put, schema_as_text

@@ -11,10 +11,10 @@ from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_fi
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.connection import Done
-from taskbound.wire.trust import AddTrust, ListTrusts, RemoveTrust, ShowTrust, TrustDetail, TrustRows
+from taskbound.wire.workload import AddTrust, ListTrusts, RemoveTrust, ShowTrust, TrustDetail, TrustRows
 
 if TYPE_CHECKING:
-    from taskbound.wire.trust import TrustRow
+    from taskbound.wire.workload import TrustRow
 
 
 trusts = group("trust", "Trust domains (SPIFFE): whose authorities prove which workload is which.")

@@ -10,7 +10,7 @@ import typer
 
 from taskbound.core.action import canonical, parse_document
 from taskbound.core.tool import ToolDefinition, method_definition, parse_definitions, parse_slot
-from taskbound.core.tool.limits import limit_words
+from taskbound.core.tool.name import limit_words
 from taskbound.surfaces.cli.oauth import OAuth, ask_client, with_slot
 from taskbound.surfaces.cli.reading import BadInputError, read_file
 from taskbound.surfaces.cli.screen import shown

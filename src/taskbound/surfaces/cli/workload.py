@@ -11,8 +11,8 @@ from taskbound.surfaces.cli.identity import NameArgument, agents
 from taskbound.surfaces.cli.reading import BadInputError, read_file
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.account import ClaimValue, SetIssuerGroups
 from taskbound.wire.connection import Done
+from taskbound.wire.identity import ClaimValue, SetIssuerGroups
 from taskbound.wire.workload import (
     AddIdentityIssuer,
     AddSelector,

@@ -1,4 +1,6 @@
-"""What a server with secrets asks of the client that called it, and what it is told (ADR 0045).
+"""What gateways ask of the egress: servers opened and filled for them.
+
+Of `asked`:
 
 1. A question goes to the gateway as it came, but for one in which a secret stands: that one is refused here,
    and what comes of the calls that it may be of is held back.
@@ -9,6 +11,19 @@
 4. What a modern server asked with its answer is kept, with its state: the call goes on with the answers to
    all of it, by the permit that it had, which has to be open still, and so often. Nothing of the gateway's
    own goes with it.
+
+Of `filled`:
+
+1. Sealed values are opened for exactly the pin (`opening`). Of each the number is known, and a permit that
+   names others is not used for the server.
+2. Tokens and credentials are one task's (`owning`, `minted`): a permit of another is not used either.
+3. A person who looks at what a server lists is no task: nothing is minted for that, and the slots are
+   filled with a text that opens nothing (`core.tool.source`).
+4. Whatever may not be said is known before the server has it.
+
+Of `opening`:
+
+Nothing here is kept. What credentials fill is not opened here (`minted`).
 """
 
 from __future__ import annotations
@@ -25,21 +40,25 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_document
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError, TaskboundError
-from taskbound.core.tool import QUESTION_NAMES, SEPARATOR
+from taskbound.core.tool import QUESTION_NAMES, SEPARATOR, Binding
+from taskbound.core.tool.oauth.client import hidden_in
+from taskbound.core.tool.slot import stand_ins
 from taskbound.ports.upstream import Answered, Errored, errored
-from taskbound.surfaces.egress.errors import OtherActError
+from taskbound.surfaces.egress.errors import OtherActError, SecretChangedError, SecretMissingError
+from taskbound.surfaces.egress.minted import Minted, Owned
 from taskbound.wire import egress as wire
-from taskbound.wire.mcp.era import is_modern
-from taskbound.wire.mcp.line import require_one_line
+from taskbound.wire.mcp.message import is_modern, require_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.tool import ServerIdentity, Slot
     from taskbound.core.tool.leak import Leaks
-    from taskbound.ports.upstream import Question
-    from taskbound.surfaces.egress.authority import Authority
-    from taskbound.surfaces.egress.permits import Permits
+    from taskbound.ports.upstream import Question, Upstream
+    from taskbound.surfaces.egress.authority import Authority, Permits
+    from taskbound.surfaces.egress.tokens import Desk, ServerTokens
+    from taskbound.wire.egress import Holder, Permit, SealedServer, StartServer
 
 
 _log = logging.getLogger(__name__)
@@ -290,3 +309,158 @@ def _error_of(raw: bytes, value: Mapping[str, Any]) -> Errored:
     if not isinstance(code, int) or isinstance(code, bool) or not isinstance(message, str):
         raise OtherActError("the answer is no error")
     return Errored(raw, code, message)
+
+
+def opened(desk: Desk, ask: StartServer, told: SealedServer, identity: ServerIdentity) -> dict[Slot, str]:
+    """The value of every slot that a sealed one fills.
+
+    Raises:
+        SecretMissingError: One is empty.
+        BadSecretError: What is in one was sealed for something else.
+    """
+    sealed = {one.slot: one for one in told.secrets}
+    values: dict[Slot, str] = {}
+    for slot in identity.slots:
+        if slot.source is not None:
+            continue
+        found = sealed.get(slot.text)
+        if found is None:
+            raise SecretMissingError(f"the slot `{slot.text}` of server `{ask.server}` is empty")
+        binding = Binding(
+            namespace=ask.namespace,
+            server=ask.server,
+            identity=identity.digest,
+            slot=slot.text,
+            number=found.number,
+        )
+        values[slot] = desk.key.open(found.sealed, binding)
+    return values
+
+
+def hidden(values: Mapping[Slot, str]) -> frozenset[str]:
+    """All that no answer and no line of the log may say."""
+    return frozenset(one for slot, value in values.items() for one in hidden_in(slot, value))
+
+
+class Filled:
+    """What one server of one connection has; nothing before `fill`."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        holder: Holder,
+        ask: StartServer,
+        *,
+        keep: Callable[[Iterable[str]], None],
+        begin: Callable[[Coroutine[None, None, None]], None],
+        busy: Callable[[], bool],
+    ) -> None:
+        """Have nothing.
+
+        Args:
+            desk: What to work with.
+            holder: The gateway, by the kernel's word.
+            ask: What it wants started.
+            keep: Hears of all that may not be said, whenever there is more (rule 4).
+            begin: Does this beside everything else, as long as the server is there.
+            busy: Whether a call to the server is open.
+        """
+        self._desk = desk
+        self._holder = holder
+        self._ask = ask
+        self._keep = keep
+        self._begin = begin
+        self._busy = busy
+        self._numbers: tuple[tuple[str, int], ...] = ()
+        self._secrets: frozenset[str] = frozenset()
+        self._owned: Owned | None = None
+        self._minted: Minted | None = None
+        self.arguments: dict[str, dict[str, str]] = {}
+        """By tool: what goes into its slots."""
+
+    @property
+    def tokens(self) -> ServerTokens | None:
+        """The tokens that the server is reached with."""
+        return self._owned.tokens if self._owned is not None else None
+
+    async def fill(self, told: SealedServer, identity: ServerIdentity) -> dict[Slot, str]:
+        """What goes into the slots of a server that is about to be started.
+
+        Raises:
+            TaskboundError: One can't be filled.
+        """
+        values = opened(self._desk, self._ask, told, identity)
+        self._numbers = tuple(sorted((one.slot, one.number) for one in told.secrets))
+        self._hide(hidden(values))
+        values |= await self._credentials(told, identity)
+        for slot, value in values.items():
+            if slot.tool:
+                self.arguments.setdefault(slot.tool, {})[slot.name] = value
+        if identity.oauth is not None:
+            secret = values.pop(identity.oauth.slot)
+            self._owned = Owned(self._desk, self._holder, self._ask, told, keep=self._more)
+            self._begin(self._owned.watch())
+            await self._owned.begin(identity.oauth, secret)
+        return values
+
+    async def _credentials(self, told: SealedServer, identity: ServerIdentity) -> dict[Slot, str]:
+        """What goes into the slots that credentials fill."""
+        if not told.tasks or all(one.source is None for one in identity.slots):
+            return stand_ins(identity.slots)  # 3
+        self._minted = minted = Minted(self._desk, self._holder, self._ask, told, busy=self._busy)
+        try:
+            values = await minted.begin(identity)
+        finally:
+            self._hide(minted.secrets)
+        self._begin(minted.watch())
+        return values
+
+    def _hide(self, values: frozenset[str]) -> None:
+        self._secrets |= values
+        self._keep(self._secrets)
+        self._desk.kept(self, self._secrets)
+
+    def _more(self, tokens: Iterable[str]) -> None:
+        self._keep((*self._secrets, *tokens))
+
+    async def during(self, start: Coroutine[None, None, Upstream]) -> Upstream:
+        """The server that this starts, while what it was filled with lasts.
+
+        Raises:
+            TaskboundError: It does not start, or not in time.
+        """
+        return await (start if self._minted is None else self._minted.during(start))
+
+    def serve(self, upstream: Upstream) -> None:
+        """This is the server."""
+        for one in (self._owned, self._minted):
+            if one is not None:
+                one.serve(upstream)
+
+    async def ready(self) -> None:
+        """Have a token at hand (`owning`, rule 3).
+
+        Raises:
+            TaskboundError: There is none.
+        """
+        if self._owned is not None:
+            await self._owned.ready()
+
+    def require_same(self, permit: Permit) -> None:
+        """Go on only with a permit for a server that has these values, of the task that they are of.
+
+        Raises:
+            SecretChangedError: It is for another (rules 1 and 2).
+        """
+        if permit.secrets != self._numbers:
+            raise SecretChangedError(f"a secret of server `{self._ask.server}` was changed")
+        for one in (self._owned, self._minted):
+            if one is not None:
+                one.require_owner(permit)
+
+    def end(self) -> None:
+        """Give back what can be."""
+        for one in (self._owned, self._minted):
+            if one is not None:
+                one.end()
+        self._desk.kept(self, frozenset())

@@ -29,7 +29,8 @@ from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire.action import Narrowed, Permitted, Refused
 from taskbound.wire.approval import HoldPush
 from taskbound.wire.connection import Done, Fault, TaskPush
-from taskbound.wire.credential import (
+from taskbound.wire.egress import InjectCredential
+from taskbound.wire.target import (
     AcknowledgeCredential,
     AwaitRenewal,
     CredentialRow,
@@ -38,7 +39,6 @@ from taskbound.wire.credential import (
     Renewed,
     TakeCredential,
 )
-from taskbound.wire.egress import InjectCredential
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

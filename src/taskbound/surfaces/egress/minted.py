@@ -1,4 +1,6 @@
-"""The credentials that fill slots of one server: asked for as actions of one task, and ended with the server.
+"""Credentials that fill the slots of servers, and whose each is.
+
+Of `minted`:
 
 1. They are one task's: the one that the gateway says, where the daemon has it as a live one of the
    gateway's process, or the only one there is. A permit of another task is not sent with them.
@@ -16,6 +18,18 @@
    next call starts it anew, with another credential.
 7. When the server's end is there, however it came, they are given back, and the connection is closed. With
    that the daemon revokes what it was not told of (`credential_desk`, rule 5).
+
+Of `owning`:
+
+1. They are of the one task that the gateway's process has, or of the first whose permit is used; those of a
+   look are a person's. A permit of another task is not sent with them: the server is ended, and another call
+   starts it with tokens of its own.
+2. From the first token on, every `FRESH` seconds, the daemon is asked whether the task is live, the server
+   pinned as it was and the client's secret the same. Where it says no, or says nothing for as long again, the
+   server is ended and the token given back, whatever its gateway does, and whether it has started or not. Who
+   was held up itself meanwhile asks once more (`in_time`).
+3. A token is at hand before a permit is asked for: a permit is good for seconds, and none of them is spent
+   waiting for an issuer.
 """
 
 from __future__ import annotations
@@ -23,7 +37,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.core.credential.errors import CredentialHeldError
 from taskbound.core.dataclass import dataclass
@@ -31,26 +45,179 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import MIN_SECRET, BadSecretError
 from taskbound.core.tool.name import shown
 from taskbound.surfaces.egress.asking import Seat
-from taskbound.surfaces.egress.errors import (
-    NoSingleTaskError,
-    NotGivenError,
-    SecretChangedError,
-)
-from taskbound.surfaces.egress.owning import FRESH, in_time
+from taskbound.surfaces.egress.errors import NoSingleTaskError, NotGivenError, SecretChangedError
+from taskbound.surfaces.egress.tokens import ServerTokens
+from taskbound.wire.egress import TellToken
 from taskbound.wire.tool import identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from taskbound.core.tool import ServerIdentity, Slot, Source
+    from taskbound.core.tool.oauth.client import OAuthClient
     from taskbound.ports.upstream import Upstream
     from taskbound.sdk.wish import Opened
     from taskbound.surfaces.egress.asking import Had
-    from taskbound.surfaces.egress.desk import Desk
+    from taskbound.surfaces.egress.tokens import Desk, TokenState
     from taskbound.wire.egress import Holder, Permit, SealedServer, StartServer
 
 
 _log = logging.getLogger(__name__)
+A = TypeVar("A")
+FRESH: Final = 2.0
+"""Seconds between two questions whether a task is live that has tokens, and that an answer may take."""
+_HELD_UP: Final = 1.0
+"""Seconds by which this process comes too late to see that its time is over: it was held up itself."""
+_TASKS: Final = 64
+"""Tasks that one record names; of more, it names the first."""
+_NOBODYS: Final = "its task is not live any more, or the server or its client's secret is another"
+
+
+async def in_time(ask: Callable[[], Awaitable[A]]) -> A:
+    """What the daemon answers within `FRESH` seconds.
+
+    Who was held up itself, by a server that said very much or by a stop of this process, had no ear for the
+    answer: it asks once more, for else one server's words could end all others.
+
+    Raises:
+        TimeoutError: Nothing.
+        TaskboundError: As `ask` does.
+    """
+    clock = asyncio.get_running_loop().time
+    end = clock() + FRESH
+    try:
+        async with asyncio.timeout_at(end):
+            return await ask()
+    except TimeoutError:
+        if clock() - end < _HELD_UP:
+            raise
+    async with asyncio.timeout(FRESH):
+        return await ask()
+
+
+class Owned:
+    """The tokens of one server of one connection."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        holder: Holder,
+        ask: StartServer,
+        told: SealedServer,
+        *,
+        keep: Callable[[Iterable[str]], None],
+    ) -> None:
+        """Have none yet.
+
+        Args:
+            desk: What to work with.
+            holder: The gateway, by the kernel's word.
+            ask: What it wants started.
+            told: What the daemon says of that.
+            keep: Hears of the server's tokens that live, the last ones, whenever there is another.
+        """
+        self._desk = desk
+        self._holder = holder
+        self._ask = ask
+        self._told = told
+        self._keep = keep
+        self._server = f"{ask.namespace} {ask.identity}"
+        self._owner = told.tasks[0] if len(told.tasks) == 1 else ""
+        self._upstream: Upstream | None = None
+        self._over = False
+        self.tokens: ServerTokens | None = None
+
+    async def begin(self, client: OAuthClient, secret: str) -> None:
+        """Have the first token.
+
+        Raises:
+            TaskboundError: There is none.
+        """
+        desk, who = self._desk.tokens, f"{self._server} {_numbers(self._told)}"
+        self.tokens = ServerTokens(
+            desk,
+            desk.issuer(client, secret),
+            client=who,
+            server=self._server,
+            place=f"{who} {self._told.tasks}",
+            tell=self._tell,
+        )
+        desk.known.hear(self._server, self._keep)
+        await self.tokens.current()
+
+    def serve(self, upstream: Upstream) -> None:
+        """This is the server; it is ended at once if its tokens are nobody's any more."""
+        self._upstream = upstream
+        if self._over:
+            upstream.kill(_NOBODYS)
+
+    async def ready(self) -> None:
+        """Have a token at hand (rule 3).
+
+        Raises:
+            TaskboundError: There is none.
+        """
+        if self.tokens is not None:
+            await self.tokens.current()
+
+    def require_owner(self, permit: Permit) -> None:
+        """Go on only with a permit of the task whose tokens these are (rule 1).
+
+        Raises:
+            SecretChangedError: It is another's.
+        """
+        self._owner = self._owner or permit.task
+        if permit.task != self._owner:
+            raise SecretChangedError(f"the tokens of server `{self._ask.server}` are another task's")
+
+    async def watch(self) -> None:
+        """End the server once its tokens are nobody's any more (rule 2)."""
+        live = True
+        while live and not self._over:
+            await asyncio.sleep(FRESH)
+            live = await self._is_live()
+        self.end()
+        if self._upstream is not None:
+            self._upstream.kill(_NOBODYS)
+
+    def end(self) -> None:
+        """Give the token back."""
+        self._over = True
+        if self.tokens is not None:
+            self.tokens.end()
+        self._desk.tokens.known.leave(self._server, self._keep)
+
+    async def _is_live(self) -> bool:
+        ask = self._ask
+        try:
+            told = await in_time(lambda: self._desk.authority.server(ask.namespace, ask.server, self._holder))
+            same = identity_of(told.spec, namespace=ask.namespace).digest == ask.identity
+        except (TaskboundError, TimeoutError):
+            return False
+        except Exception:  # noqa: BLE001 -- whatever it is, nobody has said that the task is live
+            _log.exception("whether a task is live can't be seen")
+            return False
+        same = same and _numbers(told) == _numbers(self._told)
+        return same and (not self._owner or self._owner in told.tasks)
+
+    async def _tell(self, name: str, state: TokenState, seconds: int, why: str) -> None:
+        told = TellToken(
+            server=self._ask.server,
+            identity=self._ask.identity,
+            token=name,
+            state=state,
+            tasks=(self._owner,) if self._owner else self._told.tasks[:_TASKS],
+            seconds=seconds,
+            why=why,
+            holder=self._holder if state == "asked" and not self._told.tasks else None,
+        )
+        await self._desk.authority.tell(self._ask.namespace, told)
+
+
+def _numbers(told: SealedServer) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted((one.slot, one.number) for one in told.secrets))
+
+
 _SECOND: Final = 1_000_000
 _EARLY: Final = 1 / 3
 """Of its life: so much before its end a credential is not used for another call, or is renewed."""
@@ -58,7 +225,7 @@ _EARLIEST, _LATEST = 60.0, 1.0
 """Seconds: at most, and at least."""
 _LAST: Final = 1.0
 """Seconds before its end at which a server is ended also while a call is open."""
-_NOBODYS: Final = "its task is not live any more, or what it was started with is over"
+_MINTED_NOBODYS: Final = "its task is not live any more, or what it was started with is over"
 _ENDING: Final = "its credential is about to end"
 
 
@@ -232,7 +399,7 @@ class Minted:
             live = await self._is_live()
             for one in tuple(self._all.values()):
                 self._see_to(one)
-        self._stop(_NOBODYS)
+        self._stop(_MINTED_NOBODYS)
 
     def _see_to(self, one: _One) -> None:
         """Have what is about to end renewed, or end its server (rule 6)."""
@@ -294,7 +461,7 @@ class Minted:
         told = await self._desk.authority.server(ask.namespace, ask.server, self._holder, ids)
         same = identity_of(told.spec, namespace=ask.namespace).digest == ask.identity
         if not same or told.ended or self.task not in told.tasks:
-            raise SecretChangedError(_NOBODYS)
+            raise SecretChangedError(_MINTED_NOBODYS)
         for one in self._all.values():
             left = (one.had.ends - told.now) / _SECOND
             if one.counted == one.had.ends:  # what is said of the time prolongs nothing

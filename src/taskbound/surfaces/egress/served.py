@@ -34,10 +34,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.errors import TaskboundError
-from taskbound.core.tool.argument import filled
 from taskbound.core.tool.leak import Leaks
+from taskbound.core.tool.slot import filled
 from taskbound.ports.upstream import Answered, Errored, Logged, NoAnswer, NotSent, Turn
-from taskbound.surfaces.egress.asked import Asked, Open, Sent
+from taskbound.surfaces.egress.asked import Asked, Filled, Open, Sent
 from taskbound.surfaces.egress.errors import (
     HELD_BACK,
     NotStartedError,
@@ -47,10 +47,9 @@ from taskbound.surfaces.egress.errors import (
     SecretInAnswerError,
     fault_without,
 )
-from taskbound.surfaces.egress.filled import Filled
 from taskbound.wire import egress as wire
-from taskbound.wire.mcp.level import LEVELS, SILENT
-from taskbound.wire.mcp.offers import are_offers
+from taskbound.wire.mcp.message import LEVELS, SILENT
+from taskbound.wire.mcp.task import are_offers
 from taskbound.wire.tool import identity_of
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import Question, Upstream, UpstreamAnswer
-    from taskbound.surfaces.egress.desk import Desk
+    from taskbound.surfaces.egress.tokens import Desk
 
 
 MOST_CALLS: Final = 256

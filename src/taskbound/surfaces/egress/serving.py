@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from taskbound.core.errors import TaskboundError
-    from taskbound.surfaces.egress.desk import Desk
+    from taskbound.surfaces.egress.tokens import Desk
     from taskbound.wire.egress import EgressAsk, EgressSaid, Holder
 
 

@@ -1,4 +1,6 @@
-"""Tokens of one server that runs, or is reached, for one connection of a gateway.
+"""Tokens for servers behind a URL, and how they end.
+
+Of `tokens`:
 
 1. A token is asked for as the client that is pinned with the server, and nothing of a caller's goes with it.
    The daemon has recorded that one is about to be asked for before anybody is asked, and that it was given
@@ -13,6 +15,28 @@
 5. Each token is given back (`ending`): at once when its server's connection is over or the server does not
    take it; when another one came in its place, after the few seconds in which a request may be on its way
    with it.
+
+Of `ending`:
+
+1. A token is given back, again and again until its issuer confirms that or its own life is over, beside
+   everything else. Nothing that its server or its gateway does holds that up.
+2. What became of it is recorded, and the recording is tried until it is done: a daemon that is away for a
+   while hears of it after that. That the first attempt failed is recorded as well, so that a token which is
+   still good after its task can be seen to be.
+3. When the process ends, what can't be given back within a few seconds is said to be left.
+
+Of `restraint`:
+
+1. A client that its authorization server has refused is not tried again for `PATIENCE` seconds, whoever asks:
+   no agent can have an account locked.
+2. When a server does not take a token that was asked for after the last one that it did not take, within
+   `PATIENCE` seconds, nothing more is sent to it with tokens of those tasks for so long. Who starts it anew
+   meanwhile does not change that; tasks of others are not held up by it.
+3. For the tasks of one process no more than `MOST_ASKED` tokens are asked for in `PATIENCE` seconds: who
+   starts a server again and again floods no issuer.
+4. A token is one server's of one connection. When an issuer gives one that it had given before, it is not
+   used: two tasks would have it, and end each other's.
+5. Every token of a server that lives may not be said by it, to whichever task: it has seen them all.
 """
 
 from __future__ import annotations
@@ -21,23 +45,160 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from typing import TYPE_CHECKING, Final
+from collections import deque
+from dataclasses import field
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, TaskboundError, UnavailableError
-from taskbound.core.tool.oauth.errors import TokenRefusedError, TokenTooWideError
-from taskbound.surfaces.egress.ending import Held
+from taskbound.core.tool.oauth.client import (
+    BadTokenError,
+    TokenRefusedError,
+    TokenTooWideError,
+    TokenUnavailableError,
+)
 from taskbound.surfaces.egress.errors import TokenNotTakenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
+    from taskbound.core.tool import Binding, ServerIdentity, Slot
     from taskbound.core.tool.oauth.client import OAuthClient
-    from taskbound.surfaces.egress.ending import Endings, Issuer, Tell
-    from taskbound.surfaces.egress.restraint import Known, Refusals
+    from taskbound.core.tool.oauth.token import Token
+    from taskbound.ports.upstream import Upstream, UpstreamEvents
+    from taskbound.surfaces.egress.asking import Asking
+    from taskbound.surfaces.egress.authority import Authority, Permits
+
+    TokenState = Literal["asked", "given", "refused", "unconfirmed", "revoked", "lapsed", "left"]
+    Tell = Callable[[str, TokenState, int, str], Awaitable[None]]
+    """Has the daemon record a token's name, state, remaining seconds, and why."""
+    Hear = Callable[[tuple[str, ...]], None]
+    """Hears the tokens of a server that live, the last ones."""
 
 
 _log = logging.getLogger(__name__)
+_FIRST_PAUSE: Final = 1.0
+_LAST_PAUSE: Final = 30.0
+_LEAVING: Final = 5.0
+"""Seconds that the process goes on for tokens when it ends, of which an issuer gets `_LAST_WORD`."""
+_LAST_WORD: Final = 3.0
+
+
+class Issuer(Protocol):
+    """The authorization server of a pinned client."""
+
+    @property
+    def revocable(self) -> bool:
+        """Whether it takes tokens back."""
+
+    async def ask(self) -> Token:
+        """A new token. MUST raise `TaskboundError` without one, and send nothing twice."""
+
+    async def revoke(self, token: str) -> None:
+        """Give a token back. MUST raise `UnavailableError` unless the issuer says that it took it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Held:
+    """One token; it is not in its repr."""
+
+    name: str
+    value: str = field(repr=False)
+    began: float
+    """When it was asked for, by the loop's clock in seconds, as the next two."""
+    renew: float
+    over: float
+    untaken: bool = False
+
+
+class Endings:
+    """Tokens that are being given back; one for the process."""
+
+    def __init__(self) -> None:
+        """Have none."""
+        self._open: set[asyncio.Task[None]] = set()
+        self._leaving = asyncio.Event()
+        self._bounds: set[asyncio.Timeout] = set()
+        """Of what issuers are being asked now."""
+
+    def begin(self, held: Held, issuer: Issuer, tell: Tell) -> None:
+        """Give this one back."""
+        self.mind(asyncio.get_running_loop().create_task(self._end(held, issuer, tell)))
+
+    async def close(self) -> None:
+        """Give back what can be within a few seconds, and say of the rest that it is left (rule 3)."""
+        self._leaving.set()
+        now = asyncio.get_running_loop().time()
+        for one in self._bounds:
+            if one.when() is None:
+                one.reschedule(now + _LAST_WORD)
+        end = now + _LEAVING
+        while self._open and (left := end - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(tuple(self._open), timeout=left)
+        for task in tuple(self._open):
+            task.cancel()
+
+    def mind(self, task: asyncio.Task[None]) -> None:
+        """Wait for this, too, before the process ends."""
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _end(self, held: Held, issuer: Issuer, tell: Tell) -> None:
+        state, why = await self._given_back(held, issuer, tell)
+        pause = _FIRST_PAUSE
+        while not await _recorded(tell, held, state, why) and not self._leaving.is_set():  # 2
+            pause = await self._paused(pause)
+
+    async def _given_back(self, held: Held, issuer: Issuer, tell: Tell) -> tuple[TokenState, str]:
+        loop, pause, said = asyncio.get_running_loop(), _FIRST_PAUSE, False
+        if not issuer.revocable:
+            return "left", "not-revocable"
+        while loop.time() < held.over:
+            code = await self._asked_back(held, issuer)
+            if not code:
+                return "revoked", ""
+            if self._leaving.is_set():
+                return "left", code
+            said = said or await _recorded(tell, held, "unconfirmed", code)
+            pause = await self._paused(min(pause, max(held.over - loop.time(), 0.0)))
+        return "lapsed", ""
+
+    async def _asked_back(self, held: Held, issuer: Issuer) -> str:
+        """Give it back once: empty, or the code of why that was not confirmed."""
+        now = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout_at(now + _LAST_WORD if self._leaving.is_set() else None) as bound:
+                self._bounds.add(bound)
+                try:
+                    await issuer.revoke(held.value)
+                finally:
+                    self._bounds.discard(bound)
+        except TimeoutError:
+            return "timed-out"
+        except TaskboundError as error:
+            _log.warning("the token %s is not given back: %s", held.name, error.message)
+            return error.code
+        return ""
+
+    async def _paused(self, pause: float) -> float:
+        """Wait so long, or until the process ends; how long the pause after that is."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._leaving.wait()
+        return min(2 * max(pause, _FIRST_PAUSE), _LAST_PAUSE)
+
+
+async def _recorded(tell: Tell, held: Held, state: TokenState, why: str) -> bool:
+    """Have the daemon record what became of one; whether it did."""
+    rest = max(int(held.over - asyncio.get_running_loop().time()) + 1, 1)
+    try:
+        await tell(held.name, state, rest if state in {"left", "unconfirmed"} else 0, why)
+    except TaskboundError as error:
+        _log.warning("what became of the token %s could not be recorded: %s", held.name, error.message)
+        return False
+    return True
+
+
 _EARLY: Final = 0.2
 _EARLIEST, _LATEST = 60.0, 1.5
 _AGAIN: Final = 5.0
@@ -218,3 +379,168 @@ def _seen(task: asyncio.Task[None]) -> None:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+PATIENCE: Final = 30.0
+MOST_ASKED: Final = 64
+_KEPT: Final = 1_024
+"""Clients, and places, that are remembered."""
+_LIVE: Final = 4_096
+"""Tokens that are remembered."""
+_LOOKED_FOR: Final = 64
+"""Tokens of one server, the last ones, that are looked for in what it says."""
+_NEVER: Final = float("-inf")
+
+
+@dataclass(slots=True)
+class _Place:
+    """What is known of a server with the tokens of some tasks."""
+
+    untaken: float = _NEVER
+    """When a token was not taken last."""
+    rest: float = _NEVER
+    """Until when nothing is sent."""
+    asked: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_ASKED))
+    """When the last tokens were asked for."""
+
+
+class Refusals:
+    """Clients that were refused lately, and servers that take no token or too many (rules 1 to 3)."""
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._until: dict[str, tuple[float, DeniedError]] = {}
+        self._places: dict[str, _Place] = {}
+
+    def note(self, client: str, error: DeniedError) -> None:
+        """This client was refused just now."""
+        self._until.pop(client, None)
+        while len(self._until) >= _KEPT:
+            del self._until[next(iter(self._until))]
+        self._until[client] = (_now() + PATIENCE, error)
+
+    def note_untaken(self, place: str, began: float) -> None:
+        """A token that was asked for then was not taken just now (rule 2)."""
+        one, now = self._place(place), _now()
+        if began > one.untaken and now - one.untaken < PATIENCE:
+            one.rest = now + PATIENCE
+        one.untaken = now
+
+    def require_taken(self, place: str) -> None:
+        """Go on only with a server that is not left alone.
+
+        Raises:
+            TokenNotTakenError: It is (rule 2).
+        """
+        one = self._places.get(place)
+        if one is not None and _now() < one.rest:
+            raise TokenNotTakenError("the server does not take the tokens that its issuer gives")
+
+    def require_none(self, client: str, place: str) -> None:
+        """Go on only with a client that may be asked for now; it counts as asked for.
+
+        Raises:
+            DeniedError: It was refused, and with this.
+            TokenUnavailableError: So many were asked for (rule 3).
+        """
+        until, error = self._until.get(client, (0.0, None))
+        one, now = self._place(place), _now()
+        if error is not None and now < until:
+            raise type(error)(error.message, remedy=error.advice)
+        if len(one.asked) == MOST_ASKED and now - one.asked[0] < PATIENCE:
+            words = f"{MOST_ASKED} tokens were asked for in {PATIENCE:g} s"
+            raise TokenUnavailableError(words, remedy="try again later; see what starts the server so often")
+        one.asked.append(now)
+
+    def _place(self, name: str) -> _Place:
+        found = self._places.pop(name, None) or _Place()
+        while len(self._places) >= _KEPT:
+            del self._places[next(iter(self._places))]
+        self._places[name] = found
+        return found
+
+
+class Known:
+    """Tokens that live, also of those that are given back (rules 4 and 5)."""
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._live: dict[str, tuple[str, float]] = {}
+        self._ears: dict[str, list[Hear]] = {}
+
+    def add(self, server: str, token: str, over: float) -> None:
+        """This one was given, and lives until then.
+
+        Raises:
+            BadTokenError: It was given before.
+        """
+        now = _now()
+        self._live = {one: found for one, found in self._live.items() if found[1] > now}
+        if token in self._live:
+            raise BadTokenError(
+                "the authorization server gave a token that it had given before",
+                remedy="have it give each request a token of its own: one task's end would end another's",
+            )  # 4
+        while len(self._live) >= _LIVE:
+            del self._live[next(iter(self._live))]
+        self._live[token] = (server, over)
+        last = self._last(server)
+        for ear in self._ears.get(server, ()):
+            ear(last)
+
+    def hear(self, server: str, ear: Hear) -> None:
+        """Have this hear of the server's tokens that live, now and whenever there is another (rule 5)."""
+        self._ears.setdefault(server, []).append(ear)
+        ear(self._last(server))
+
+    def leave(self, server: str, ear: Hear) -> None:
+        """Have it hear no more."""
+        ears = [one for one in self._ears.pop(server, []) if one != ear]
+        if ears:
+            self._ears[server] = ears
+
+    def _last(self, server: str) -> tuple[str, ...]:
+        found = [one for one, (whose, _) in self._live.items() if whose == server]
+        return tuple(found[-_LOOKED_FOR:])
+
+
+class OpenSealed(Protocol):
+    """The egress' key."""
+
+    @property
+    def public(self) -> str:
+        """Its public half."""
+
+    def open(self, sealed: str, binding: Binding) -> str:
+        """What was sealed for exactly this. MUST raise `BadSecretError` for anything else."""
+
+
+class StartFilled(Protocol):
+    """Starts or reaches a server with values in its slots."""
+
+    async def __call__(
+        self,
+        identity: ServerIdentity,
+        *,
+        era: str,
+        events: UpstreamEvents,
+        values: Mapping[Slot, str],
+        offers: bytes,
+        tokens: ServerTokens | None,
+    ) -> Upstream:
+        """The server, ready for calls; duties as `ports.upstream.StartUpstream`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What servers are started and called with; one for the process."""
+
+    authority: Authority
+    key: OpenSealed
+    start: StartFilled
+    permits: Permits
+    tokens: TokenDesk
+    asking: Asking
+    kept: Callable[[object, frozenset[str]], None]
+    """Hears of the values of each server that is started, for logs to be held back: of whose they are, and of
+    none once that is over."""

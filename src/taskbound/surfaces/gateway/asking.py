@@ -1,4 +1,6 @@
-"""A request beside `tools/call`: whose it is, the action that it makes, and how its end is told.
+"""What a gateway asks of the daemon, and the catalog of what it offers.
+
+Of `asking`:
 
 1. Each is a call as any other (`calls`), of the tool `SERVER__METHOD`: decided, recorded, sent once.
 2. A prompt names its server. A URI does not: it is for the one server whose grants cover it; where those of
@@ -8,32 +10,95 @@
    the record tells them apart. Anything else that is in the way is told by name.
 4. The answer is the server's, byte for byte. For a modern client it says that it is private, which MCP asks
    of whoever answers by permission, and has what that era needs.
+
+Of `catalog`:
+
+1. Each server of the task that can be asked for such a thing at all is asked for its list; one that can't be
+   started or doesn't list is left out, and the answer says so. Where there is none there is no such method.
+   What is shown gives no right.
+2. Shown is what a grant of the current step covers: a resource by its URI, a prompt by its name, a template
+   where a grant could cover a URI of it. It is looked at anew for each page.
+3. A URI that is covered of two servers which both list it is not shown: reading it is refused (`asking`).
+4. A cursor is a random name of ours for what is left, of this connection and of the task that it was made
+   for; no cursor of a server reaches the client. So many lists are kept; a cursor of an older one is refused.
+5. The order is that of servers' names and then of entries, so that one state makes one list. It is the
+   client's alone, and never to be kept (`cacheScope: private`, `ttlMs: 0`).
+
+Of `entries`:
+
+1. Each list is asked of the server whenever the client asks for it; for finding out who serves a URI, what it
+   listed last will do, for a minute. What it claims is no right, and nothing of it is believed otherwise.
+2. An entry that is not what MCP says is left out. `_meta` is left out of each: the gateway speaks there.
+3. Prompts of one server whose names are equal or look alike are left out, all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+import logging
+import secrets
+from collections import Counter
+from dataclasses import field
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
 from taskbound.core.action.canonical import canonical
-from taskbound.core.errors import DeniedError, TaskboundError
-from taskbound.core.tool import SEPARATOR
-from taskbound.surfaces.gateway.answers import NO_DECISION, decision_in
-from taskbound.surfaces.gateway.errors import INTERNAL_ERROR, INVALID_PARAMS, code_of, data_of, rpc_code
-from taskbound.surfaces.gateway.reach import covered_among
-from taskbound.wire.mcp.write import failure_line, result_line
+from taskbound.core.action.parse import parse_object
+from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
+from taskbound.core.tool import MAX_URI, SEPARATOR, look_of, parse_template
+from taskbound.surfaces.gateway.eras import NO_DECISION, decision_in, paged
+from taskbound.surfaces.gateway.errors import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    UnknownMethodError,
+    code_of,
+    data_of,
+    rpc_code,
+)
+from taskbound.surfaces.gateway.logs import join_prompt_name
+from taskbound.wire.mcp.message import DECISION_KEY, failure_line, result_line
+from taskbound.wire.mcp.task import BadParamsError
+from taskbound.wire.tool import CoverCalls, Coverings
 
 if TYPE_CHECKING:
-    from taskbound.surfaces.gateway.binding import Binding, Running
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.tool import UriTemplate
+    from taskbound.surfaces.gateway.binding import Binding, Running, Servers
     from taskbound.surfaces.gateway.call import Call
     from taskbound.surfaces.gateway.calls import Calls
-    from taskbound.surfaces.gateway.entries import Entries
     from taskbound.surfaces.gateway.link import Link
-    from taskbound.surfaces.gateway.reports import Reports
+    from taskbound.surfaces.gateway.logs import Reports, Wanted
     from taskbound.surfaces.gateway.standing import Standing
-    from taskbound.surfaces.gateway.wanted import Wanted
+
+
+MOST_CALLS: Final = 100
+"""Calls of one question."""
+
+
+async def covered_among(
+    link: Link, tool: str, calls: Sequence[bytes], *, how: Literal["whole", "begun", "template"]
+) -> list[int]:
+    """The places of the calls of this tool that the task's scope covers now.
+
+    Args:
+        link: The daemon.
+        tool: The tool.
+        calls: The arguments of each.
+        how: As in `wire.tool.CoverCalls`.
+
+    Raises:
+        TaskboundError: The daemon does not say.
+    """
+    found: list[int] = []
+    for start in range(0, len(calls), MOST_CALLS):
+        some = tuple(map(msgspec.Raw, calls[start : start + MOST_CALLS]))
+        answer = await link.ask(CoverCalls(tool=tool, calls=some, how=how), Coverings)
+        found += [start + place for place in answer.covered if 0 <= place < len(some)]
+    return found
 
 
 _NOT_FOUND: Final = -32002
@@ -164,3 +229,287 @@ def _told(call: Call, wanted: Wanted, line: bytes) -> bytes:
     result = {"ttlMs": msgspec.Raw(b"0")} | result | {"cacheScope": private}
     written = b",".join(b"%b:%b" % (canonical(name), bytes(one)) for name, one in result.items())
     return result_line(call.id_raw, b"{%b}" % written)
+
+
+_log = logging.getLogger(__name__)
+_MOST_KEPT: Final = 8
+_PAGE_BYTES: Final = 1_048_576
+_PAGE: Final = 200
+
+
+class BadCursorError(MalformedError):
+    """The cursor is none that was given out for this list and task, or is too old."""
+
+    code = "bad-cursor"
+    remedy = "ask for the list anew, without a cursor"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """One kind of list."""
+
+    method: str
+    """The method that its entries are asked for by."""
+    member: str
+    """The member of the result that is the list."""
+    name: str
+    """The member of an entry that names it."""
+    how: Literal["whole", "begun", "template"]
+
+
+LISTS: Final[Mapping[str, _Kind]] = {
+    "prompts/list": _Kind(method="prompts/get", member="prompts", name="name", how="begun"),
+    "resources/list": _Kind(method="resources/read", member="resources", name="uri", how="whole"),
+    "resources/templates/list": _Kind(
+        method="resources/read", member="resourceTemplates", name="uriTemplate", how="template"
+    ),
+}
+"""Each method that lists what is beside tools."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _One:
+    """One entry that may be shown."""
+
+    server: str
+    entry: Entry
+    arguments: bytes
+    """What is known of the call that asks for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rest:
+    """What is left of a list."""
+
+    task: str
+    method: str
+    ones: tuple[_One, ...]
+    wrong: tuple[str, ...]
+
+
+class Catalog:
+    """The lists of one connection; used in the loop."""
+
+    def __init__(self, link: Link, standing: Standing, entries: Entries) -> None:
+        """Keep what to ask with."""
+        self._link = link
+        self._standing = standing
+        self._entries = entries
+        self._kept: dict[str, _Rest] = {}
+
+    async def answer(self, method: str, params: Mapping[str, JsonValue], *, modern: bool) -> bytes:
+        """The result of one of `LISTS`: its next page.
+
+        Raises:
+            BadParamsError: The parameters are not those of a list.
+            BadCursorError: The cursor is none (rule 4).
+            UnknownMethodError: No server of the task has such a list (rule 1).
+        """
+        kind = LISTS[method]
+        if not params.keys() <= {"_meta", "cursor"}:
+            raise BadParamsError(f"`{method}` takes `cursor` and `_meta`, and nothing else")
+        try:
+            rest = await self._rest(method, kind, params)
+            page, left = await self._page(kind, rest)
+        except MalformedError:
+            raise
+        except TaskboundError as error:
+            said = _said(code_of(error), error.message)
+            return paged(kind.member, [], modern=modern, cursor="", said=said)
+        cursor = self._keep(left) if left is not None else ""
+        said = _said("partial-list", "; ".join(rest.wrong)) if rest.wrong else {}
+        return paged(kind.member, page, modern=modern, cursor=cursor, said=said)
+
+    async def _rest(self, method: str, kind: _Kind, params: Mapping[str, JsonValue]) -> _Rest:
+        binding = await self._standing.bind()
+        if "cursor" in params:
+            cursor = params["cursor"]
+            kept = self._kept.pop(cursor, None) if isinstance(cursor, str) else None
+            if kept is None or (kept.task, kept.method) != (binding.task, method):  # 4
+                raise BadCursorError("the cursor was not given out for this list of this task")
+            return kept
+        able = able_servers(binding, kind.method)
+        if not able:
+            raise UnknownMethodError("no server of this task can be asked for that")  # 1
+        lists = await asyncio.gather(
+            *(self._entries.of(running, method) for running in able.values()), return_exceptions=True
+        )
+        ones: list[_One] = []
+        wrong: list[str] = []
+        for server, found in zip(able, lists, strict=True):
+            if isinstance(found, TaskboundError):
+                _log.warning("server %s does not list: %s", server, found.message)
+                wrong.append(f"server `{server}` is left out: {found.message}")  # 1
+            elif isinstance(found, BaseException):
+                raise found
+            else:
+                ones += [_one(kind, server, entry) for entry in found]
+        ones.sort(key=lambda one: (one.server, str(one.entry[kind.name])))  # 5
+        return _Rest(task=binding.task, method=method, ones=tuple(ones), wrong=tuple(wrong))
+
+    async def _page(self, kind: _Kind, rest: _Rest) -> tuple[list[JsonValue], _Rest | None]:
+        """As many covered entries as one page holds, and what is left (rules 2 and 3)."""
+        shown = await self._covered(kind, rest.ones)
+        twice = Counter(str(one.entry[kind.name]) for one in shown) if kind.name == "uri" else Counter()
+        page: list[JsonValue] = []
+        size = 0
+        for place, one in enumerate(shown):
+            if twice[str(one.entry[kind.name])] > 1:
+                continue  # 3
+            size += len(canonical(one.entry))
+            if page and (size > _PAGE_BYTES or len(page) >= _PAGE):
+                left = _Rest(task=rest.task, method=rest.method, ones=shown[place:], wrong=rest.wrong)
+                return page, left
+            page.append(one.entry)
+        return page, None
+
+    async def _covered(self, kind: _Kind, ones: Sequence[_One]) -> tuple[_One, ...]:
+        found: list[_One] = []
+        for server in sorted({one.server for one in ones}):
+            own = [one for one in ones if one.server == server]
+            tool = f"{server}{SEPARATOR}{kind.method}"
+            places = await covered_among(self._link, tool, [one.arguments for one in own], how=kind.how)
+            found += [own[place] for place in places]
+        return tuple(found)
+
+    def _keep(self, rest: _Rest) -> str:
+        while len(self._kept) >= _MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+        cursor = secrets.token_urlsafe(16)
+        self._kept[cursor] = rest
+        return cursor
+
+
+def _one(kind: _Kind, server: str, entry: Entry) -> _One:
+    named = str(entry[kind.name])
+    if kind.name == "name":
+        known: dict[str, JsonValue] = {"name": named.removeprefix(f"{server}{SEPARATOR}")}
+    else:
+        known = {"uri": named}
+    return _One(server=server, entry=entry, arguments=canonical(known))
+
+
+def _said(code: str, reason: str) -> dict[str, JsonValue]:
+    return {DECISION_KEY: {"code": code, "reason": reason}}
+
+
+Entry: TypeAlias = "dict[str, JsonValue]"
+_FRESH: Final = 60.0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Claims:
+    """The URIs that a server listed last."""
+
+    at: float
+    uris: frozenset[str] = frozenset()
+    written: frozenset[str] = frozenset()
+    """Its templates, as they are written."""
+    templates: tuple[UriTemplate, ...] = field(default=())
+
+    def meet(self, uri: str) -> bool:
+        return uri in self.uris or uri in self.written or any(one.stands_for(uri) for one in self.templates)
+
+
+class Entries:
+    """Lists of one connection's servers."""
+
+    def __init__(self, servers: Servers) -> None:
+        """Ask with these."""
+        self._servers = servers
+        self._claims: dict[int, tuple[Running, _Claims]] = {}
+
+    async def of(self, running: Running, method: str) -> list[Entry]:
+        """What the server lists by this method now, each entry as MCP says (rules 2 and 3).
+
+        Raises:
+            TaskboundError: It can't be started, or doesn't list.
+        """
+        read = _READ[method]
+        if not running.ready:
+            await self._servers.make_ready(running)
+        upstream = running.upstream
+        raws = await upstream.list_entries(method) if upstream is not None else ()
+        found = [entry for raw in raws if (entry := _read(raw, read)) is not None]
+        return _unlike(running.spec.name, found) if method == "prompts/list" else found
+
+    async def claim(self, running: Running, uri: str) -> bool:
+        """Whether the server listed the URI, or a template that stands for it (rule 1).
+
+        Raises:
+            TaskboundError: It can't be started, or doesn't list.
+        """
+        now = asyncio.get_running_loop().time()
+        kept = self._claims.get(id(running))
+        if kept is not None and kept[0] is running and now - kept[1].at < _FRESH:
+            return kept[1].meet(uri)
+        resources = await self.of(running, "resources/list")
+        templates = await self.of(running, "resources/templates/list")
+        claims = _Claims(
+            at=now,
+            uris=frozenset(str(one["uri"]) for one in resources),
+            written=frozenset(str(one["uriTemplate"]) for one in templates),
+            templates=tuple(parse_template(str(one["uriTemplate"])) for one in templates),
+        )
+        self._claims = {key: one for key, one in self._claims.items() if one[0].ready}
+        self._claims[id(running)] = running, claims
+        return claims.meet(uri)
+
+    def forget(self) -> None:
+        """What servers listed may be another now."""
+        self._claims.clear()
+
+
+def _read(raw: bytes, read: Callable[[Entry], None]) -> Entry | None:
+    """The entry without `_meta`, or nothing when it is none (rule 2)."""
+    try:
+        entry = parse_object(raw)
+        read(entry)
+    except MalformedError:
+        return None
+    entry.pop("_meta", None)
+    return entry
+
+
+def _require(holds: bool) -> None:  # noqa: FBT001 -- what holds is all that it is about
+    if not holds:
+        raise NotAnEntryError("the entry is not what MCP says")
+
+
+class NotAnEntryError(MalformedError):
+    """An object in a server's list is not what MCP says."""
+
+    code = "not-an-entry"
+    remedy = "have the server fixed: MCP says what its lists hold"
+
+
+def _resource(entry: Entry) -> None:
+    uri = entry.get("uri")
+    _require(isinstance(uri, str) and 0 < len(uri) <= MAX_URI and isinstance(entry.get("name"), str))
+
+
+def _template(entry: Entry) -> None:
+    _require(isinstance(entry.get("name"), str))
+    parse_template(str(entry.get("uriTemplate")) if isinstance(entry.get("uriTemplate"), str) else "{")
+
+
+def _prompt(entry: Entry) -> None:
+    name, arguments = entry.get("name"), entry.get("arguments", [])
+    _require(isinstance(name, str) and isinstance(arguments, list | None))
+    join_prompt_name("x", str(name))
+    for one in arguments if isinstance(arguments, list) else ():
+        _require(isinstance(one, dict) and isinstance(one.get("name"), str))
+
+
+_READ: Final[dict[str, Callable[[Entry], None]]] = {
+    "prompts/list": _prompt,
+    "resources/list": _resource,
+    "resources/templates/list": _template,
+}
+
+
+def _unlike(server: str, prompts: Iterable[Entry]) -> list[Entry]:
+    """The prompts under their full names, without those that can be taken for each other (rule 3)."""
+    named = [entry | {"name": join_prompt_name(server, str(entry["name"]))} for entry in prompts]
+    looks = Counter(look_of(str(one["name"])) for one in named)
+    return [one for one in named if looks[look_of(str(one["name"]))] == 1]

@@ -25,7 +25,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.ports.upstream import errored
 from taskbound.surfaces.gateway.eras import crosses
 from taskbound.surfaces.gateway.errors import METHOD_NOT_FOUND, BadRepinError, UnstableToolsError
-from taskbound.wire.mcp.offers import capabilities
+from taskbound.wire.mcp.task import capabilities
 from taskbound.wire.tool import ListUpstreams, ReachTools, Seen, SeeTools, ToolRows, UpstreamRows, identity_of
 
 if TYPE_CHECKING:

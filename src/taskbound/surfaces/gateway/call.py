@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from taskbound.sdk.arrival import Arrival
     from taskbound.surfaces.gateway.binding import Running
     from taskbound.surfaces.gateway.errands.kept import Errand
+    from taskbound.surfaces.gateway.framing import Talk
     from taskbound.surfaces.gateway.link import Asked
-    from taskbound.surfaces.gateway.talk import Talk
     from taskbound.wire.action import Changed, Narrowed
     from taskbound.wire.mcp.message import Id
 

@@ -42,13 +42,13 @@ from taskbound.core.tool import parse_tool_name
 from taskbound.ports.upstream import NoAnswer, NotSent, Turn
 from taskbound.sdk.arrival import Arrival
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
-from taskbound.surfaces.gateway import answers
+from taskbound.surfaces.gateway import eras as answers
 from taskbound.surfaces.gateway.asked.questions import MAX_ROUNDS, Questions, Unfinished, asks_for_input
 from taskbound.surfaces.gateway.call import Call, Cause, Way
-from taskbound.surfaces.gateway.debts import Debts
 from taskbound.surfaces.gateway.eras import bridge
 from taskbound.surfaces.gateway.errands.kept import Errands
 from taskbound.surfaces.gateway.errors import BadRepinError, BusyError, LapsedError, UnbridgeableError
+from taskbound.surfaces.gateway.link import Debts
 from taskbound.surfaces.gateway.outcomes import Outcomes, interrupted
 from taskbound.surfaces.gateway.progress import progress_of
 from taskbound.surfaces.gateway.readings import Readings
@@ -61,7 +61,7 @@ from taskbound.wire.action import (
     Refused,
 )
 from taskbound.wire.connection import Fault
-from taskbound.wire.mcp.write import result_line
+from taskbound.wire.mcp.message import result_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import FAMILIES, DeniedError, MalformedError, UnavailableError
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.wire.mcp.era import SUPPORTED
+from taskbound.wire.mcp.message import SUPPORTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The client's two pipes: exact lines in, exact lines out, neither without bound.
+"""Lines between client and gateway: framed, paced.
 
 1. A line of the client has at most 1 MiB; cutting follows `wire.mcp.line`, so that no
    library sees the bytes before we do (design 4.1).
@@ -10,17 +10,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
-from taskbound.surfaces.gateway.talk import Talk
-from taskbound.wire.mcp.line import LineCutter
+from taskbound.core.dataclass import dataclass
+from taskbound.wire.mcp.message import LineCutter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.wire.mcp.line import Cut, Refused
-    from taskbound.wire.mcp.message import Id
+    from taskbound.wire.mcp.message import Cut, Id, Refused
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Talk:
+    """One client: that of a pipe, or one session of those of a task."""
+
+    begun: bool = False
+    """Whether it said that it is initialized, and may be told of what it did not ask for."""
+    tasks: bool = False
+    """Whether it was told that its calls can be what MCP calls tasks (2025-11-25)."""
+    level: str = ""
+    """From which level on it hears what servers log; empty until it says so."""
 
 
 MAX_LINE: Final = 1_048_576
@@ -260,3 +272,23 @@ class _Outgoing(asyncio.BaseProtocol):
         del exc
         self.closed.set()
         self._pipes.lost(half=False)
+
+
+class Pace:
+    """Counts what is told of one call, or outside of all; used in the loop."""
+
+    def __init__(self, *, second: int, most: int) -> None:
+        """Tell at most `second` in any second, and `most` in all."""
+        self._second = second
+        self._left = most
+        self._last: deque[float] = deque(maxlen=second)
+        """When the last ones were told, by the loop's clock in seconds."""
+
+    def allows(self) -> bool:
+        """Whether one more is told now; then it counts."""
+        now = asyncio.get_running_loop().time()
+        if not self._left or (len(self._last) == self._second and now - self._last[0] < 1.0):
+            return False
+        self._left -= 1
+        self._last.append(now)
+        return True

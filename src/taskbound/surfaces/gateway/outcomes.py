@@ -14,24 +14,22 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.text import escape_text
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
-from taskbound.surfaces.gateway import answers
+from taskbound.surfaces.gateway import eras as answers
 from taskbound.surfaces.gateway.asked.questions import Unfinished
 from taskbound.surfaces.gateway.call import Cause
-from taskbound.surfaces.gateway.debts import instead, recorded
-from taskbound.surfaces.gateway.eras import bridge, is_complete
-from taskbound.surfaces.gateway.shapes import doubt
+from taskbound.surfaces.gateway.eras import bridge, doubt, is_complete
+from taskbound.surfaces.gateway.link import instead, recorded
 from taskbound.wire.action import Outcome, Released, Withheld
 from taskbound.wire.connection import Fault
-from taskbound.wire.mcp.write import error_line
+from taskbound.wire.mcp.message import error_line
 
 if TYPE_CHECKING:
     from taskbound.ports.upstream import UpstreamAnswer
     from taskbound.surfaces.gateway.call import Call
-    from taskbound.surfaces.gateway.debts import Debts
-    from taskbound.surfaces.gateway.link import Link
+    from taskbound.surfaces.gateway.link import Debts, Link
 
 
 MAX_KEPT: Final = 1_048_576

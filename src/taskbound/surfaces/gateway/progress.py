@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final, TypeGuard
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import MalformedError
-from taskbound.surfaces.gateway.pace import Pace
-from taskbound.wire.mcp.write import notice_line, text
+from taskbound.surfaces.gateway.framing import Pace
+from taskbound.wire.mcp.message import notice_line, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The requests of one client: which there are, and who answers each.
+"""Requests of a client, by method.
 
 1. Requests are those of the table below and no others; the method decides who answers.
 2. A request is answered under its own id, once. A refusal never goes out under the id of a request that is
@@ -14,13 +14,14 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.action.errors import DuplicateKeyError
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEndedError
 from taskbound.core.tool import METHOD_NAMES, NotAToolError, is_reserved, parse_tool_name
-from taskbound.surfaces.gateway import answers
+from taskbound.surfaces.gateway import eras as answers
+from taskbound.surfaces.gateway.asking import LISTS
 from taskbound.surfaces.gateway.call import Call, Cause
-from taskbound.surfaces.gateway.catalog import LISTS
 from taskbound.surfaces.gateway.eras import agreed, discovered, initialized, requested_of, terms_of
 from taskbound.surfaces.gateway.errands.kept import LONGEST
 from taskbound.surfaces.gateway.errands.requests import ErrandRequests, require_declared
@@ -34,31 +35,62 @@ from taskbound.surfaces.gateway.errors import (
     data_of,
     rpc_code,
 )
-from taskbound.surfaces.gateway.logs import read_level
-from taskbound.surfaces.gateway.methods import ACTIONS, CALL, ERRANDS
+from taskbound.surfaces.gateway.logs import Again, digest_of, read_call, read_level, read_wanted
 from taskbound.surfaces.gateway.subscriptions import METHOD, Stream, read_uri, read_uris
-from taskbound.surfaces.gateway.wanted import Again, digest_of, read_call, read_wanted
-from taskbound.wire.mcp.era import LATEST_LEGACY
-from taskbound.wire.mcp.errors import BadParamsError
-from taskbound.wire.mcp.salvage import salvage
-from taskbound.wire.mcp.task import declares_tasks, parse_ttl, task_members
-from taskbound.wire.mcp.write import NULL, failure_line, result_line
+from taskbound.wire.mcp.message import LATEST_LEGACY, NULL, failure_line, result_line, salvage
+from taskbound.wire.mcp.task import (
+    BadParamsError,
+    UnknownMemberError,
+    declares_tasks,
+    parse_ttl,
+    task_members,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.surfaces.gateway.asking import Asking
+    from taskbound.surfaces.gateway.asking import Asking, Catalog
     from taskbound.surfaces.gateway.calls import Calls
-    from taskbound.surfaces.gateway.catalog import Catalog
     from taskbound.surfaces.gateway.eras import Terms
     from taskbound.surfaces.gateway.framing import Client
-    from taskbound.surfaces.gateway.listing import Listing
-    from taskbound.surfaces.gateway.logs import Logs
-    from taskbound.surfaces.gateway.reports import Reports
+    from taskbound.surfaces.gateway.logs import Logs, Reports
     from taskbound.surfaces.gateway.standing import Standing
-    from taskbound.surfaces.gateway.subscriptions import Subscriptions
-    from taskbound.wire.mcp.message import Id, Request
+    from taskbound.surfaces.gateway.subscriptions import Listing, Subscriptions
+    from taskbound.wire.mcp.message import Id, Request, Salvage
+
+
+CALL: Final = "tools/call"
+ACTIONS: Final = frozenset({CALL, *METHOD_NAMES})
+"""Requests that are to be actions."""
+ERRANDS: Final = ("tasks/cancel", "tasks/get", "tasks/list", "tasks/result", "tasks/update")
+"""Requests about calls that their clients come back for."""
+_AMBIGUOUS: Final = frozenset({DuplicateKeyError.code, UnknownMemberError.code})
+"""Refusals of lines in which one reader finds one method and another one another."""
+_WITH_ID: Final = frozenset(
+    {
+        "initialize",
+        "logging/setLevel",
+        "ping",
+        "resources/unsubscribe",
+        "server/discover",
+        *ERRANDS,
+        "subscriptions/listen",
+        "tools/list",
+        *ACTIONS,
+        *LISTS,
+    }
+)
+
+
+def needs_id(method: str) -> bool:
+    """Whether a message of this method without an id is no notification, but a request that lost it."""
+    return method in _WITH_ID
+
+
+def may_ask(error: TaskboundError, known: Salvage) -> bool:
+    """Whether a refused line asked for an action, or is one that another reader could take so."""
+    return known.method is None or known.method in ACTIONS or error.code in _AMBIGUOUS
 
 
 _log = logging.getLogger(__name__)

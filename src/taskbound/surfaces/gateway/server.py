@@ -1,4 +1,6 @@
-"""The gateway: one client, one connection to the daemon, the servers of one task at a time.
+"""Serves one client of the gateway, and tells it of changes.
+
+Of `server`:
 
 1. Every line of the client is strictly read or refused with one JSON-RPC error, under its
    id when that is certain; nothing of a refused line goes any further.
@@ -7,6 +9,12 @@
    are notifications that mean nothing here.
 4. When the client is gone, every open call is interrupted and recorded, every server is
    ended, and then the process ends.
+
+Of `changes`:
+
+1. A server that says that its tools changed is looked at at once, so that the daemon knows what is another
+   before a client asks for the list. Prompts and resources are asked for anew when a client does.
+2. A server is heard so once a second; what it says in between counts as once more.
 """
 
 from __future__ import annotations
@@ -14,34 +22,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError, TaskboundError
-from taskbound.surfaces.gateway.asked.offers import offered
-from taskbound.surfaces.gateway.asking import Asking
+from taskbound.surfaces.gateway.asked.questions import offered
+from taskbound.surfaces.gateway.asking import Asking, Catalog, Entries
 from taskbound.surfaces.gateway.binding import Ears, Servers
 from taskbound.surfaces.gateway.call import Cause
 from taskbound.surfaces.gateway.calls import Calls, Desk
-from taskbound.surfaces.gateway.catalog import Catalog
-from taskbound.surfaces.gateway.changes import Changes
-from taskbound.surfaces.gateway.entries import Entries
 from taskbound.surfaces.gateway.errands.requests import ErrandRequests
 from taskbound.surfaces.gateway.framing import ClientPipes
 from taskbound.surfaces.gateway.link import Connect, Link, Timings
-from taskbound.surfaces.gateway.listing import Listing
-from taskbound.surfaces.gateway.logs import Logs
-from taskbound.surfaces.gateway.methods import ACTIONS, may_ask, needs_id
-from taskbound.surfaces.gateway.reports import Reports
-from taskbound.surfaces.gateway.requests import Answerers, Requests
+from taskbound.surfaces.gateway.logs import Logs, Reports
+from taskbound.surfaces.gateway.requests import ACTIONS, Answerers, Requests, may_ask, needs_id
 from taskbound.surfaces.gateway.standing import Standing
-from taskbound.surfaces.gateway.subscriptions import Subscriptions
+from taskbound.surfaces.gateway.subscriptions import Listing, Subscriptions
 from taskbound.wire.approval import HoldPush
 from taskbound.wire.connection import Bind, Bound, StopPush, TaskPush
-from taskbound.wire.mcp.errors import BadIdError
-from taskbound.wire.mcp.line import Refused
-from taskbound.wire.mcp.message import Notice, Request, parse_message
-from taskbound.wire.mcp.salvage import NOTHING, salvage
+from taskbound.wire.mcp.message import NOTHING, Notice, Refused, Request, parse_message, salvage
+from taskbound.wire.mcp.task import BadIdError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
@@ -49,14 +49,63 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import StartUpstream
     from taskbound.surfaces.gateway.binding import Running
-    from taskbound.surfaces.gateway.framing import Client
-    from taskbound.surfaces.gateway.talk import Talk
+    from taskbound.surfaces.gateway.framing import Client, Talk
     from taskbound.wire.envelope import Push
-    from taskbound.wire.mcp.line import Cut
-    from taskbound.wire.mcp.message import Failure, Id, Message, Result
+    from taskbound.wire.mcp.message import Cut, Failure, Id, Message, Result
+
+    Beside = Callable[[Coroutine[None, None, None]], None]
 
 
 _log = logging.getLogger(__name__)
+_REST: Final = 1.0
+
+
+class Changes:
+    """Hears servers of one connection; used in the loop."""
+
+    def __init__(self, servers: Servers, entries: Entries, listing: Listing, beside: Beside) -> None:
+        """Keep who looks, and who tells."""
+        self._servers = servers
+        self._entries = entries
+        self._listing = listing
+        self._beside = beside
+        self._resting: dict[tuple[Running, str], asyncio.TimerHandle] = {}
+        self._again: set[tuple[Running, str]] = set()
+
+    def listed(self, server: Running, kind: str) -> None:
+        """A server says that one of its lists changed (rule 2)."""
+        key = (server, kind)
+        if key in self._resting:
+            self._again.add(key)
+            return
+        self._resting[key] = asyncio.get_running_loop().call_later(_REST, self._rested, key)
+        if kind == "tools":
+            self._beside(self._look(server))
+        else:
+            self._entries.forget()
+            self._listing.changed(kind)
+
+    def close(self) -> None:
+        """Hear nothing any more."""
+        for timer in self._resting.values():
+            timer.cancel()
+        self._again.clear()
+
+    def _rested(self, key: tuple[Running, str]) -> None:
+        del self._resting[key]
+        if key in self._again:
+            self._again.discard(key)
+            self.listed(*key)
+
+    async def _look(self, server: Running) -> None:
+        """Look at the tools of a server that runs (rule 1); at one that does not whoever needs it will."""
+        if server.upstream is None or not server.upstream.alive:
+            return
+        try:
+            await self._servers.make_ready(server)
+        except TaskboundError as error:
+            _log.warning("server %s can't be looked at: %s", server.spec.name, error.message)
+        self._listing.changed("tools")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

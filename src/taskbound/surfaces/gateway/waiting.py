@@ -25,7 +25,7 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import TaskboundError
 from taskbound.wire.action import Narrowed, Reason, Refused
 from taskbound.wire.approval import LeaveHold
-from taskbound.wire.mcp.write import notice_line
+from taskbound.wire.mcp.message import notice_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

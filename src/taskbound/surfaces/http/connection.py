@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: one request at a time, read in bounds, and its answer written in bounds.
+"""One connection of HTTP with bounds.
 
 1. The head is cut and looked at here first (`head`), then read by h11; the body has exactly the length that
    was told.
@@ -33,18 +33,11 @@ import h11
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
-from taskbound.surfaces.http.errors import (
-    BadHttpError,
-    FrontFullError,
-    HeadTooLargeError,
-    SlowClientError,
-)
+from taskbound.surfaces.http.errors import BadHttpError, FrontFullError, HeadTooLargeError, SlowClientError
 from taskbound.surfaces.http.head import require_strict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from taskbound.surfaces.http.bounds import Bounds
 
 
 _END: Final = b"\r\n\r\n"
@@ -426,3 +419,40 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Tests use smaller values."""
+
+    connections: int = 512
+    """Of all clients (`room`)."""
+    reserve: int = 128
+    """Of these, for clients that have proven themselves alone; at most half of all."""
+    each: int = 128
+    """Unproven connections of one network: an IPv4 address, or the /64 of an IPv6 one. And proven ones of one
+    identity."""
+    first: float = 5.0
+    """Seconds that a connection may stay without its first request."""
+    head: int = 16_384
+    """Bytes of a request's line and headers."""
+    headers: int = 64
+    head_seconds: float = 10.0
+    """From the first byte of a request to the last of its headers."""
+    body: int = 1_048_576
+    """Bytes of a body."""
+    body_seconds: float = 30.0
+    bodies: int = 32 * 1_048_576
+    """Bytes of bodies that are being read, of all clients."""
+    bodies_each: int = 8 * 1_048_576
+    """Of these, for unproven connections of one network; one body at least."""
+    idle: float = 75.0
+    """Seconds that a connection may stay between two requests."""
+    linger: float = 2.0
+    """Seconds for which a refused client may go on sending, so that it can read why."""
+    unread: int = 8 * 1_048_576
+    """Bytes that a client may leave unread before something more is written to it."""
+    stalled: float = 30.0
+    """Seconds that a client may read nothing of what waits for it."""
+    alive: float = 15.0
+    """Seconds between two comments on a stream on which nothing is said."""

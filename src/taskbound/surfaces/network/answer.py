@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import h11
 
-from taskbound.surfaces.http import reply as http
-from taskbound.surfaces.network.authzen.request_id import told_back
-from taskbound.surfaces.network.authzen.response import refused
+from taskbound.surfaces.http import head as http
+from taskbound.surfaces.network.authzen.response import refused, told_back
 from taskbound.surfaces.network.problem import problem_of
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.errors import TaskboundError
     from taskbound.surfaces.http.connection import RawHead
-    from taskbound.surfaces.http.reply import Carrier
+    from taskbound.surfaces.http.head import Carrier
     from taskbound.surfaces.network.head import Head
     from taskbound.surfaces.network.problem import Refusal
     from taskbound.wire.connection import Fault

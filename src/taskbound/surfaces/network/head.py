@@ -21,10 +21,10 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.http.errors import BadHttpError, NotAcceptableError, UnknownPathError, VerbError
 from taskbound.surfaces.http.head import accepted, once, read_length, require_json, require_own
-from taskbound.surfaces.network.authzen.request_id import require_request_id
+from taskbound.surfaces.network.authzen.response import require_request_id
 from taskbound.surfaces.network.errors import BadQueryError
-from taskbound.surfaces.network.form import LONGEST
 from taskbound.surfaces.network.oauth import ENDPOINTS
+from taskbound.surfaces.network.problem import LONGEST
 from taskbound.surfaces.network.routes import AUTHZEN, find
 
 if TYPE_CHECKING:

@@ -1,4 +1,6 @@
-"""OAuth's endpoints: forms go to the daemon as they were read, and its refusals get OAuth's names.
+"""The OAuth endpoints, shared claims and metrics.
+
+Of `oauth`:
 
 1. The process proves no client: form, `DPoP` header and certificate go on whole.
 2. A refusal is JSON with `error` (RFC 6749 §5.2). Who is not proven gets 401 and a challenge, and isn't told
@@ -7,22 +9,48 @@
 3. Words have no character that a quoted string would end or escape with (§5.2).
 4. The metadata says what this server does and nothing more (RFC 8414 §2): its issuer is the origin, letter
    by letter.
+
+Of `claimed`:
+
+1. A token can be one of ours if it is an access token of this issuer and names a published key. Its signature
+   is not looked at: this process has no cryptography.
+2. The published keys are asked for when a token names another one, and once a second at most.
+3. The identity of a verified token is its client, in its namespace.
+
+Of `shares`:
+
+1. An identity may have as many as are left free: half of all while it is alone. A network that has proven
+   none may have a third of what is left free. So each client leaves some to the next one.
+2. A part of all is for identities alone.
+3. A request beyond that is refused at once. What the daemon is asked for a client that left still counts.
+
+Of `metrics`:
+
+1. A label is a route or a status, and never what a client chose: no request makes a new series.
+2. No client library: the API's process holds what passes through it alone, and counts six things.
+3. What the daemon counts is told with it while the daemon answers, and left out, never told as it was, while
+   it does not: `taskbound_daemon_up` says which. What is no number that the daemon told is nobody's.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
+from bisect import bisect_left
+from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import TaskboundError
 from taskbound.core.token.exchange import GRANT, OAUTH_ERRORS
 from taskbound.surfaces.http.errors import TooManyRequestsError
-from taskbound.surfaces.network.form import read_form
-from taskbound.wire.connection import Done, Fault
-from taskbound.wire.jose.kinds import CLIENT_ASSERTION, JWT_SVID
-from taskbound.wire.oauth import (
+from taskbound.surfaces.http.rate import network_of
+from taskbound.surfaces.network.errors import ApiBusyError
+from taskbound.surfaces.network.problem import read_form
+from taskbound.wire.authorization import (
     CODE,
     CREDENTIALS,
     REFRESH,
@@ -30,15 +58,22 @@ from taskbound.wire.oauth import (
     GiveBackToken,
     Introspected,
     IntrospectToken,
+    Published,
+    ShowTokenJwks,
     TokenGiven,
 )
+from taskbound.wire.connection import Done, Fault
+from taskbound.wire.jose import parse_access_token, parse_jwks
+from taskbound.wire.jose.kinds import CLIENT_ASSERTION, JWT_SVID
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from taskbound.core.errors import TaskboundError
+    from taskbound.surfaces.network.problem import Link
+    from taskbound.wire.authorization import ClientForm
     from taskbound.wire.envelope import Answer
-    from taskbound.wire.oauth import ClientForm
+    from taskbound.wire.jose import UnverifiedJws
+    from taskbound.wire.network import Counted
 
 
 ENDPOINTS: Final[Mapping[str, type[ClientForm]]] = {
@@ -147,3 +182,191 @@ def _name(error: TaskboundError | Fault, *, granting: bool) -> str:
     return OAUTH_ERRORS.get(
         error.code, "invalid_grant" if granting and error.family == "denied" else "invalid_request"
     )
+
+
+_AGAIN: Final = 1.0
+"""Seconds between two readings of the keys (rule 2)."""
+_PATIENCE: Final = 2.0
+
+
+class Claimed:
+    """Tells tokens that can be ours from others; used in the loop."""
+
+    def __init__(self, link: Link, issuer: str, clock: Callable[[], float]) -> None:
+        """Know no key yet; the clock is of seconds, and steady."""
+        self._link = link
+        self._issuer = issuer
+        self._clock = clock
+        self._kids: frozenset[str] = frozenset()
+        self._next = float("-inf")
+        self._turn = asyncio.Lock()
+
+    async def can_be_ours(self, authorization: str) -> bool:
+        """Whether the token is worth a question to the daemon (rule 1)."""
+        token = _token_of(authorization)
+        if token is None or token.claimed.issuer != self._issuer:
+            return False
+        if token.header.kid not in self._kids:
+            async with self._turn:
+                if token.header.kid not in self._kids and self._clock() >= self._next:
+                    await self._read()
+        return token.header.kid in self._kids
+
+    async def _read(self) -> None:
+        try:
+            answer = await self._link.ask(ShowTokenJwks(), None, patience=_PATIENCE)
+            if isinstance(answer, Published):
+                self._kids = frozenset(one.kid for one in parse_jwks(answer.text.encode("ascii")))
+        except TaskboundError:
+            return  # the next such token asks again
+        finally:
+            self._next = self._clock() + _AGAIN
+
+
+def identity_of(authorization: str) -> str:
+    """Whose a verified token is (rule 3); empty for none."""
+    token = _token_of(authorization)
+    rest = {} if token is None else token.claimed.rest
+    return "" if token is None else f"{rest['namespace']} {rest['client_id']}"
+
+
+def _token_of(authorization: str) -> UnverifiedJws | None:
+    try:
+        return parse_access_token(authorization.partition(" ")[2].strip(" "))
+    except TaskboundError:
+        return None
+
+
+_OPEN: Final = 192
+"""Requests that are answered at once: fewer than the daemon reads from one connection (`OPEN_REQUESTS`)."""
+_PART: Final = 3
+"""A network's part of what is free (rule 1): 15 networks that hold all they get take the last one."""
+_RESERVE: Final = 48
+"""Of these, for identities alone (rule 2)."""
+
+
+class Shares:
+    """Requests that are being answered; used in the loop."""
+
+    def __init__(self, *, most: int = _OPEN, reserve: int = _RESERVE) -> None:
+        """Answer so many at once, `reserve` of them for identities alone."""
+        self._most = most
+        self._reserve = reserve
+        self._proven: Counter[str] = Counter()
+        """By identity."""
+        self._unproven: Counter[str] = Counter()
+        """By network."""
+
+    @contextmanager
+    def held(self, *, identity: str, address: str) -> Iterator[None]:
+        """Count a request while it is answered.
+
+        Args:
+            identity: Whose it is; empty where that is not proven yet.
+            address: Where its client is.
+
+        Raises:
+            ApiBusyError: Its client has its share, or none is left.
+        """
+        free = self._most - self._proven.total() - self._unproven.total()
+        if not identity:
+            free = min(free, self._most - self._reserve - self._unproven.total())  # 2
+        group, who = (self._proven, identity) if identity else (self._unproven, network_of(address))
+        if group[who] >= (free if identity else free / _PART):
+            raise ApiBusyError("so many requests wait for the daemon that this one is not asked")  # 1
+        group[who] += 1
+        try:
+            yield
+        finally:
+            group[who] -= 1
+            if not group[who]:
+                del group[who]
+
+
+KIND: Final = "text/plain; version=0.0.4; charset=utf-8"
+_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Metrics:
+    """The counters."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._answers: Counter[tuple[str, str, int]] = Counter()
+        self._seconds: dict[tuple[str, str], list[int]] = {}
+        self._sum: dict[tuple[str, str], float] = {}
+        self.connections = 0
+        """Open now."""
+        self.opened = 0
+        """Since the start."""
+        self.untold = 0
+        """Refusals that the daemon did not confirm to have recorded."""
+
+    def count(self, verb: str, route: str, status: int, seconds: float) -> None:
+        """One request was answered; the route is the path's pattern, empty where none was found."""
+        self._answers[verb, route, status] += 1
+        buckets = self._seconds.setdefault((verb, route), [0] * (len(_BOUNDS) + 1))
+        buckets[bisect_left(_BOUNDS, seconds)] += 1
+        self._sum[verb, route] = self._sum.get((verb, route), 0.0) + seconds
+
+    def text(self, counted: Counted | None) -> bytes:
+        """All of it.
+
+        Args:
+            counted: What the daemon counts; None while it does not answer (rule 3).
+        """
+        lines = [
+            "# HELP taskbound_api_requests_total Requests that were answered.",
+            "# TYPE taskbound_api_requests_total counter",
+        ]
+        for (verb, route, status), count in sorted(self._answers.items()):
+            labels = f'method="{verb}",route="{route}",status="{status}"'
+            lines.append(f"taskbound_api_requests_total{{{labels}}} {count}")
+        lines += [
+            "# HELP taskbound_api_request_seconds From a whole request to its answer.",
+            "# TYPE taskbound_api_request_seconds histogram",
+        ]
+        for (verb, route), buckets in sorted(self._seconds.items()):
+            labels, below = f'method="{verb}",route="{route}"', 0
+            for bound, count in zip((*map(str, _BOUNDS), "+Inf"), buckets, strict=True):
+                below += count
+                lines.append(f'taskbound_api_request_seconds_bucket{{{labels},le="{bound}"}} {below}')
+            lines.append(f"taskbound_api_request_seconds_sum{{{labels}}} {self._sum[verb, route]:.6f}")
+            lines.append(f"taskbound_api_request_seconds_count{{{labels}}} {below}")
+        lines += [
+            "# HELP taskbound_api_connections Connections that are open.",
+            "# TYPE taskbound_api_connections gauge",
+            f"taskbound_api_connections {self.connections}",
+            "# HELP taskbound_api_connections_total Connections that were taken.",
+            "# TYPE taskbound_api_connections_total counter",
+            f"taskbound_api_connections_total {self.opened}",
+            "# HELP taskbound_api_untold_total Refusals of which the daemon took no word.",
+            "# TYPE taskbound_api_untold_total counter",
+            f"taskbound_api_untold_total {self.untold}",
+            *_of_daemon(counted),
+        ]
+        return "".join(f"{line}\n" for line in lines).encode("ascii")
+
+
+def _of_daemon(counted: Counted | None) -> list[str]:
+    """What the daemon counts (rule 3)."""
+    lines = _gauge("taskbound_daemon_up", "Whether the daemon answers.", int(counted is not None))
+    if counted is None:
+        return lines
+    for name, words, value in (
+        ("taskbound_brokers", "Brokers that are connected to the daemon.", counted.brokers),
+        ("taskbound_credentials_living", "Credentials that live or are being minted.", counted.living),
+        ("taskbound_credentials_revoking", "Credentials that are being revoked.", counted.revoking),
+        ("taskbound_credentials_overdue", "Of these since more than a minute.", counted.overdue),
+        (
+            "taskbound_credentials_oldest_revocation_seconds",
+            "How long the oldest revocation has been under way.",
+            counted.oldest,
+        ),
+    ):
+        lines += _gauge(name, words, value)
+    return lines
+
+
+def _gauge(name: str, words: str, value: int) -> list[str]:
+    return [f"# HELP {name} {words}", f"# TYPE {name} gauge", f"{name} {value}"]

@@ -1,4 +1,6 @@
-"""Pages on which people sign in and out: what a browser asks goes to the daemon, and its answer is a page.
+"""Pages for browsers: approvals, and what a browser may send.
+
+Of `pages`:
 
 1. A page is found by its path before anything else is; none is an operation of the routes' table. It is read
    with GET, and what changes something is posted.
@@ -7,12 +9,34 @@
 3. Where a browser goes next is said by the daemon: an issuer's page, or one of ours.
 4. Whatever stands in a page was written as text before: names, issuers and words of refusals alike.
 5. A browser that came by another name than the API's own is sent to that one first: cookies are a name's.
+
+Of `approving`:
+
+1. Who is not signed in is led to where people sign in, and back; so is who has not signed in as the question
+   needs it, with the way and the time that it needs (RFC 9470 §4 names them so for programs).
+2. What a key has signed is posted by the page, and goes on whole, with what the browser showed: what it is
+   worth the daemon finds out.
+3. Everything that is shown here is a page, a refusal too. What stands in it is text, which was escaped.
+4. There is no script: what is to be signed is a file that the page has within itself.
+
+Of `browser`:
+
+1. What changes something is posted by a page of this very origin: `Origin` says so, and is not left out; and
+   where the browser says from which site, from the same.
+2. A cookie is read here and nowhere else, by its whole name, and counts only where it stands once. Over TLS
+   its name begins with `__Host-`: no other host, and nothing without TLS, can have set it. Browsers differ
+   in whether they take such a cookie without TLS, so on the loopback it has a plain name; there another
+   server of this machine can read it, and set one of its own, as ports do not count for cookies.
+3. What a page answers forbids scripts, frames, other sources and being kept. Its address goes to nobody: a
+   page that posts tells its own origin alone, as without that browsers send no `Origin`.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
 from html import escape
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode, urlsplit
@@ -20,13 +44,14 @@ from urllib.parse import urlencode, urlsplit
 from taskbound.core.action import escape_text
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
-from taskbound.surfaces.network.browser import Cookies, headers_of, require_posted
+from taskbound.surfaces.http.errors import ForeignOriginError
 from taskbound.surfaces.network.consent.browser import require_navigated
 from taskbound.surfaces.network.errors import BadQueryError
-from taskbound.surfaces.network.form import read_form
 from taskbound.surfaces.network.head import read_pairs
-from taskbound.surfaces.network.problem import problem_of
-from taskbound.wire.account import (
+from taskbound.surfaces.network.problem import BadFormError, problem_of, read_form
+from taskbound.wire.approval import AnswerOnPage, ApprovalPage, ApprovalSaid, LookAtApproval
+from taskbound.wire.connection import Done, Fault
+from taskbound.wire.identity import (
     BeginSignIn,
     EndSignIn,
     ShowSignIn,
@@ -35,7 +60,6 @@ from taskbound.wire.account import (
     SignInTaken,
     TakeSignIn,
 )
-from taskbound.wire.connection import Done, Fault
 from taskbound.wire.network import Shown
 
 if TYPE_CHECKING:
@@ -43,8 +67,59 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.network.answer import Reply
     from taskbound.surfaces.network.head import Head
-    from taskbound.surfaces.network.link import Link
+    from taskbound.surfaces.network.problem import Link
     from taskbound.wire.network import PageAsk
+
+
+_VALUE: Final = re.compile(r"[A-Za-z0-9._~-]{1,512}", re.ASCII)
+_POLICY: Final = (
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_FORBIDDEN: Final = (
+    ("Content-Security-Policy", _POLICY),
+    ("X-Frame-Options", "DENY"),
+    ("Cache-Control", "no-store"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+)
+
+
+def require_posted(headers: Mapping[str, str], origin: str) -> None:
+    """Go on only with what a page of ours has posted (rule 1).
+
+    Raises:
+        ForeignOriginError: It comes from elsewhere, or does not say where from.
+    """
+    if headers.get("origin") != origin or headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        raise ForeignOriginError("what is posted here comes from a page of ours")
+
+
+class Cookies:
+    """Reads and writes cookies of one origin (rule 2)."""
+
+    def __init__(self, origin: str) -> None:
+        """Of this one."""
+        self._secured = origin.startswith("https://")
+        self._prefix = "__Host-taskbound-" if self._secured else "taskbound-"
+
+    def read(self, headers: Mapping[str, str], name: str) -> str:
+        """The value of a cookie; empty where it is not there, or not once."""
+        wanted = self._prefix + name
+        parts = (one.strip(" \t").partition("=") for one in headers.get("cookie", "").split(";"))
+        found = [value for own, _, value in parts if own == wanted]
+        return found[0] if len(found) == 1 and _VALUE.fullmatch(found[0]) else ""
+
+    def write(self, name: str, value: str, seconds: int) -> tuple[str, str]:
+        """The header that sets a cookie for so long; 0 takes it away."""
+        secured = "; Secure" if self._secured else ""
+        told = f"{self._prefix}{name}={value}; Path=/; Max-Age={seconds}{secured}; HttpOnly; SameSite=Lax"
+        return "Set-Cookie", told
+
+
+def headers_of(*, posts: bool = False) -> tuple[tuple[str, str], ...]:
+    """The headers of a page; `posts` for one with a form (rule 3)."""
+    return (*_FORBIDDEN, ("Referrer-Policy", "same-origin" if posts else "no-referrer"))
 
 
 _log = logging.getLogger(__name__)
@@ -59,7 +134,7 @@ button { font: inherit; padding: .3rem .9rem }
 _HTML: Final = "text/html; charset=utf-8"
 _SEE: Final = 303
 _MISSING: Final = 404
-_FORBIDDEN: Final = 403
+_PAGES_FORBIDDEN: Final = 403
 _WAITS: Final = 60.0
 """Seconds that the daemon may take, where it waits for an issuer."""
 _SOON: Final = 15.0
@@ -231,7 +306,7 @@ class SignInPages:
         reply.give(
             render("That did not work", why(error)),
             kind=_HTML,
-            status=_FORBIDDEN if status == _MISSING else status,
+            status=_PAGES_FORBIDDEN if status == _MISSING else status,
             headers=(*headers, *headers_of()),
         )
 
@@ -310,3 +385,147 @@ def space_of(text: str) -> str:
 
 def _fault(answer: object) -> TaskboundError | Fault:
     return answer if isinstance(answer, Fault) else TaskboundError("this should not have happened")
+
+
+_UNAUTHORIZED: Final = 401
+_APPROVING_FORBIDDEN: Final = 403
+_PATIENCE: Final = 15.0
+_FIELDS: Final = frozenset({"statement", "signature"})
+_SIGN: Final = "ssh-keygen -Y sign -n taskbound-approval -f KEYFILE answer"
+
+
+class ApprovalPages:
+    """Serves them in one process."""
+
+    def __init__(self, link: Link, origin: str) -> None:
+        """Ask the daemon through this link; the API is known by this origin."""
+        self._link, self._origin = link, origin
+        self._host = origin.partition("://")[2]
+        self._cookies = Cookies(origin)
+
+    async def serve(self, head: Head, approval: str, body: bytes, reply: Reply) -> None:
+        """Answer a request for the page of this question (rule 3)."""
+        try:
+            await self._serve(head, approval, body, reply)
+        except TaskboundError as error:
+            _refuse(error, reply)
+        except Exception:  # noqa: BLE001 -- the surface's outermost edge
+            _log.exception("the page of a question could not be served")
+            _refuse(TaskboundError("this should not have happened"), reply)
+
+    async def _serve(self, head: Head, approval: str, body: bytes, reply: Reply) -> None:
+        require_navigated(head.headers)
+        if head.said:
+            raise BadQueryError("the page of a question takes nothing from its URL")
+        session = self._cookies.read(head.headers, "session")
+        namespace = space_of(session)
+        shown = Shown(method=head.verb, uri=self._origin + head.path, address=reply.address, browser=session)
+        if head.verb == "POST":
+            require_posted(head.headers, self._origin)
+            form = read_form(head.headers, {}, body, lined="signature")
+            if set(form) != _FIELDS:
+                raise BadFormError("the form has `statement` and `signature`, and nothing else")
+            ask = AnswerOnPage(
+                namespace=namespace,
+                statement=_statement(form["statement"]),
+                signature=_ended(form["signature"]),
+            )
+            await self._answer(approval, ask, shown, reply)
+            return
+        if head.headers.get("host", "").lower() != self._host:
+            _go(f"{self._origin}{head.path}", reply)
+            return
+        answer = await self._link.ask(
+            LookAtApproval(namespace=namespace, approval=approval), shown, patience=_PATIENCE
+        )
+        if not isinstance(answer, ApprovalPage):
+            _refuse(_fault(answer), reply)
+        elif not answer.person:
+            _go(self._sign_in(approval, namespace), reply)  # 1
+        else:
+            again = "" if answer.met else self._sign_in(approval, namespace, answer.acr, answer.within)
+            reply.give(
+                render("A question about a call", _body(answer, approval, again)),
+                kind=_HTML,
+                headers=headers_of(posts=True),
+            )
+
+    async def _answer(self, approval: str, ask: AnswerOnPage, shown: Shown, reply: Reply) -> None:
+        """Bring what was signed (rule 2)."""
+        answer = await self._link.ask(ask, shown, patience=_PATIENCE)
+        if isinstance(answer, ApprovalSaid):
+            what = f"<p>{text_of(answer.approval)} is {text_of(answer.state)}.</p>"
+            missing = f"<p>Missing still: {text_of(answer.missing)}</p>" if answer.missing else ""
+            reply.give(render("Taken", what + missing), kind=_HTML, headers=headers_of())
+        elif isinstance(answer, Fault) and answer.code == "step-up":
+            ways = answer.acr.split(" ")
+            _refuse(answer, reply, self._sign_in(approval, ask.namespace, ways[0], answer.within))
+        else:
+            _refuse(_fault(answer), reply)
+
+    def _sign_in(self, approval: str, namespace: str, acr: str = "", within: int = 0) -> str:
+        """Where somebody signs in so, and comes back from (rule 1)."""
+        wanted = {"return": f"/approvals/{approval}", "namespace": namespace}
+        wanted |= {"acr": acr} if acr else {}
+        wanted |= {"max_age": str(within)} if within else {}
+        return f"{self._origin}/sign-in?{urlencode(wanted)}"
+
+
+def _body(page: ApprovalPage, approval: str, again: str) -> str:
+    parts = [f"<p>You are signed in as <strong>{text_of(page.person)}</strong>.</p>"]
+    parts.append(f"<pre>{escape(page.sheet)}</pre>")
+    parts.append(f"<p>It is {text_of(page.state)}{_missing(page)}.</p>")
+    if again:
+        how = [f"as <code>{text_of(page.acr)}</code>"] if page.acr else []
+        how += [f"at most {page.within} seconds ago"] if page.within else []
+        link = f'<a href="{escape(again)}">Sign in so</a>'
+        parts.append(f'<p class="why">A yes to this needs you to have signed in {", ".join(how)}. {link}</p>')
+    for one in page.statements:
+        written = b64encode(one.text.encode()).decode("ascii")
+        parts.append(
+            f"<h2>Yes, with key {text_of(one.key)}</h2><pre>{escape(one.text)}</pre>"
+            f'<p>Save <a download="answer" href="data:text/plain;base64,{written}">these lines</a> as'
+            f" <code>answer</code>, run <code>{escape(_SIGN)}</code>, and put what is in"
+            " <code>answer.sig</code> here.</p>"
+            f'<form method="post" action="/approvals/{escape(approval)}">'
+            f'<input type="hidden" name="statement" value="{written}">'
+            '<p><textarea name="signature" rows="8" cols="72" required></textarea></p>'
+            "<button>Say yes</button></form>"
+        )
+    return "".join(parts)
+
+
+def _missing(page: ApprovalPage) -> str:
+    return f"; missing: {text_of(page.missing)}" if page.missing else ""
+
+
+def _statement(text: str) -> str:
+    """What the page had within itself.
+
+    Raises:
+        BadFormError: It is something else.
+    """
+    try:
+        return b64decode(text.encode("ascii"), validate=True).decode("utf-8")
+    except (Base64Error, UnicodeError) as error:
+        raise BadFormError("`statement` is not what the page had") from error
+
+
+def _ended(text: str) -> str:
+    """A signature as its file has it, whatever of its end a person left out."""
+    return text.strip("\n") + "\n"
+
+
+def _go(url: str, reply: Reply) -> None:
+    reply.give(b"", kind=_HTML, status=_SEE, headers=(("Location", url), *headers_of()))
+
+
+def _refuse(error: TaskboundError | Fault, reply: Reply, again: str = "") -> None:
+    status = problem_of(error, "").problem.status
+    link = f'<p><a href="{escape(again)}">Sign in so, and come back</a></p>' if again else ""
+    reply.give(
+        render("That did not work", link + why(error)),
+        kind=_HTML,
+        status=_APPROVING_FORBIDDEN if status in {_MISSING, _UNAUTHORIZED} else status,
+        headers=headers_of(),
+    )

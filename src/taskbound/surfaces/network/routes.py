@@ -16,26 +16,26 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from taskbound.core.dataclass import dataclass
 from taskbound.surfaces.http.errors import UnknownPathError, VerbError
 from taskbound.wire import (
-    account,
     action,
-    amendment,
     approval,
     audit,
     authorization,
-    credential,
     identity,
-    people,
     policy,
-    revocation,
-    scope,
-    service,
     target,
     task,
     token,
     tool,
-    trust,
     workload,
 )
+from taskbound.wire import action as amendment
+from taskbound.wire import identity as account
+from taskbound.wire import identity as people
+from taskbound.wire import policy as scope
+from taskbound.wire import target as credential
+from taskbound.wire import token as revocation
+from taskbound.wire import workload as service
+from taskbound.wire import workload as trust
 from taskbound.wire.connection import Done, StatusReport
 from taskbound.wire.envelope import Ask
 

@@ -1,4 +1,6 @@
-"""The API's server: each request becomes one question to the daemon, and its answer one answer.
+"""Serves the API: connections, cursors, spans.
+
+Of `server`:
 
 1. What is refused before anything is asked leaves a count, and no other trace. Only of a head or a body over
    its limit the daemon is told (`http.telling`), and of a request for an action that is not whole. What was
@@ -10,68 +12,84 @@
 5. What is published of tokens is read in the process' own name; forms of OAuth are `oauth`'s, and are told in
    its words. What a person sees in a browser is a page (`consent`, `pages`).
 6. One request's failure is no other's: what nobody foresaw is 500, and stands in the log.
+
+Of `cursor`:
+
+1. A cursor says which question it continues: the route and the other parameters. With another one it is none.
+2. It is sealed by a key of this process; one that was changed, or comes from before a restart, is refused,
+   and the list is begun again.
+
+Of `tracing`:
+
+1. A client's `traceparent` is gone on with if it is one, and what it says of being kept is heeded; else a
+   trace begins here (`wire.trace`, rules 1 and 2).
+2. The name is the route's, and never what a client wrote.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
+import secrets
 import time
 from base64 import b64encode
+from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
+from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError, TaskboundError
-from taskbound.core.identity.answered import BadRequestKeyError
 from taskbound.core.identity.errors import NoProofError
+from taskbound.core.identity.proof import BadRequestKeyError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.http.errors import SlowClientError, UnknownPathError
-from taskbound.surfaces.http.rate import network_of
-from taskbound.surfaces.http.reply import leaving
-from taskbound.surfaces.http.room import Room
-from taskbound.surfaces.http.telling import OVERSIZED, PATIENCE, Telling
-from taskbound.surfaces.network import acting, oauth, pages
+from taskbound.surfaces.http.head import OVERSIZED, PATIENCE, Telling, leaving
+from taskbound.surfaces.http.rate import Room, network_of
+from taskbound.surfaces.network import oauth, pages
+from taskbound.surfaces.network import problem as acting
 from taskbound.surfaces.network.answer import Reply
-from taskbound.surfaces.network.approving import ApprovalPages
 from taskbound.surfaces.network.asking import read_ask
-from taskbound.surfaces.network.authzen import request_id
+from taskbound.surfaces.network.authzen import response as request_id
 from taskbound.surfaces.network.authzen import serving as authzen
-from taskbound.surfaces.network.authzen.request_id import REQUEST_ID
-from taskbound.surfaces.network.authzen.response import metadata
-from taskbound.surfaces.network.claimed import Claimed, identity_of
-from taskbound.surfaces.network.consent.serving import FILES, ConsentPages, label_of
-from taskbound.surfaces.network.errors import BadQueryError
+from taskbound.surfaces.network.authzen.response import REQUEST_ID, metadata
+from taskbound.surfaces.network.consent.page import FILES, ConsentPages, label_of
+from taskbound.surfaces.network.errors import BadCursorError, BadQueryError
 from taskbound.surfaces.network.head import EVALUATES, Known, operation_of, read_head
-from taskbound.surfaces.network.metrics import KIND, Metrics
+from taskbound.surfaces.network.oauth import KIND, Claimed, Metrics, Shares, identity_of
 from taskbound.surfaces.network.openapi import describe
-from taskbound.surfaces.network.pages import SignInPages
+from taskbound.surfaces.network.pages import ApprovalPages, SignInPages
 from taskbound.surfaces.network.routes import PAGED
-from taskbound.surfaces.network.shares import Shares
 from taskbound.wire.action import ActionRows, NotPermitted
 from taskbound.wire.approval import ApprovalRows
-from taskbound.wire.authorization import AdmissionRows
+from taskbound.wire.authorization import (
+    AdmissionRows,
+    AskToken,
+    IntrospectToken,
+    Published,
+    ShowStatusList,
+    ShowTokenJwks,
+)
 from taskbound.wire.connection import Done, Fault, Ping, Status, StatusReport
+from taskbound.wire.jose.compact import decode_base64url, encode_base64url
 from taskbound.wire.network import Counted, ShowCounts, Shown
-from taskbound.wire.oauth import AskToken, IntrospectToken, Published, ShowStatusList, ShowTokenJwks
 from taskbound.wire.task import TaskRows
 from taskbound.wire.token import TokenRows
+from taskbound.wire.trace import NO_SPAN, Span, Trace, parse_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from taskbound.surfaces.http.bounds import Bounds
-    from taskbound.surfaces.http.connection import HttpConnection, RawHead
-    from taskbound.surfaces.http.forwarded import Proxies
-    from taskbound.surfaces.http.rate import Rates
-    from taskbound.surfaces.network.cursor import Cursors
+    from taskbound.surfaces.http.connection import Bounds, HttpConnection, RawHead
+    from taskbound.surfaces.http.rate import Proxies, Rates
     from taskbound.surfaces.network.head import Head
-    from taskbound.surfaces.network.link import Link
+    from taskbound.surfaces.network.problem import Link
     from taskbound.surfaces.network.routes import Found, Route
-    from taskbound.surfaces.network.tracing import Tracing
     from taskbound.wire.envelope import Ask
 
     Connection: TypeAlias = HttpConnection[Head, Reply]
@@ -468,3 +486,93 @@ def _resource(origin: str) -> dict[str, object]:
         "scopes_supported": ["operations", "task"],
         "resource_name": "Taskbound",
     }
+
+
+_SEAL: Final = 16
+_LONGEST: Final = 512
+
+
+class Cursors:
+    """Gives them out and takes them back."""
+
+    def __init__(self, key: bytes) -> None:
+        """Seal with this key."""
+        self._key = key
+
+    def give(self, path: str, query: Mapping[str, str], before: str) -> str:
+        """The cursor of the page that follows this name."""
+        raw = before.encode()
+        return encode_base64url(self._seal(path, query, raw) + raw)
+
+    def take(self, path: str, query: Mapping[str, str], cursor: str) -> str:
+        """The name that a page follows.
+
+        Raises:
+            BadCursorError: The cursor is none, or another question's (rules 1 and 2).
+        """
+        raw = decode_base64url(cursor) if len(cursor) <= _LONGEST else None
+        if raw is None or not hmac.compare_digest(raw[:_SEAL], self._seal(path, query, raw[_SEAL:])):
+            raise BadCursorError("the cursor was not given out for this question")
+        try:
+            return raw[_SEAL:].decode()
+        except UnicodeDecodeError as error:
+            raise BadCursorError("the cursor was not given out for this question") from error
+
+    def _seal(self, path: str, query: Mapping[str, str], raw: bytes) -> bytes:
+        asked = canonical({"path": path, "query": dict(query)})
+        return hmac.digest(self._key, sha256(asked).digest() + raw, "sha256")[:_SEAL]
+
+
+_FAILED: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """One request that is traced, or is not."""
+
+    take: Callable[[Span], None] | None
+    here: Trace | None = None
+    parent: str = NO_SPAN
+    began: int = 0
+
+    @property
+    def text(self) -> str:
+        """What the daemon is told; empty where nothing is traced."""
+        return "" if self.here is None else self.here.text
+
+    def answered(self, verb: str, route: str, status: int) -> None:
+        """The request is over (rule 2)."""
+        if self.take is None or self.here is None or not self.here.sampled:
+            return
+        told: dict[str, str | int] = {"http.request.method": verb, "http.route": route}
+        self.take(
+            Span(
+                name=f"{verb} {route}".strip() or "request",
+                trace=self.here.trace,
+                span=self.here.span,
+                parent=self.parent,
+                began=self.began,
+                ended=time.time_ns(),
+                attributes={**told, "http.response.status_code": status},
+                failed=status >= _FAILED,
+                serves=True,
+            )
+        )
+
+
+class Tracing:
+    """Begins the span of each request."""
+
+    def __init__(self, take: Callable[[Span], None] | None) -> None:
+        """Have spans taken there; by nobody, and then none is made."""
+        self._take = take
+
+    def begin(self, traceparent: str) -> Traced:
+        """A request that came with this header, or with none (rule 1)."""
+        if self._take is None:
+            return Traced(None)
+        said = parse_trace(traceparent)
+        own = Trace(trace=secrets.token_hex(16), span=secrets.token_hex(8))
+        if said is None:
+            return Traced(self._take, own, NO_SPAN, time.time_ns())
+        return Traced(self._take, replace(said, span=own.span), said.span, time.time_ns())

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import h11
 
-from taskbound.core.token.served import Repeated
+from taskbound.core.token.shared import Repeated
 from taskbound.sdk.verify import Accepted, Refused, Step
 from taskbound.sdk.verify.errors import OutcomeUnknownError
 from taskbound.sdk.verify.told import tell_refused
 from taskbound.sdk.verify.waiting import lost, whole
-from taskbound.surfaces.http import reply as http
-from taskbound.surfaces.http.room import Room
+from taskbound.surfaces.http import head as http
+from taskbound.surfaces.http.rate import Room
 from taskbound.surfaces.proxied.errors import AskerLeftError, GuardFailedError
 from taskbound.surfaces.proxied.proxy import tell_no, tell_yes
 from taskbound.surfaces.proxied.reading import Asked, read_head
@@ -36,9 +36,8 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.sdk.verify import Endpoint, Verifier
     from taskbound.sdk.verify.told import Told
-    from taskbound.surfaces.http.bounds import Bounds
-    from taskbound.surfaces.http.connection import HttpConnection, RawHead
-    from taskbound.surfaces.http.reply import Carrier
+    from taskbound.surfaces.http.connection import Bounds, HttpConnection, RawHead
+    from taskbound.surfaces.http.head import Carrier
     from taskbound.surfaces.proxied.proxy import Proxy
     from taskbound.surfaces.proxied.reading import Before
 

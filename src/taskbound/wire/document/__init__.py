@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from taskbound.wire.document.document import Document, Format, format_of, read_document
-from taskbound.wire.document.errors import DocumentSyntaxError
-from taskbound.wire.document.source import Source
-from taskbound.wire.document.write import write_yaml
+from taskbound.wire.document.document import Document, Format, format_of, read_document, write_yaml
+from taskbound.wire.document.yaml import DocumentSyntaxError, Source
 
 __all__ = [
     "Document",

@@ -1,4 +1,6 @@
-"""A document that a person wrote, read strictly, and the place in it that an error is about.
+"""One strict document: read, or written.
+
+Of `document`:
 
 1. A file ``….json`` is JSON, ``….yaml`` and ``….yml`` are YAML. Another is JSON if it begins with a brace
    or a bracket, and YAML otherwise.
@@ -6,25 +8,33 @@
 3. Every error names file, line and column, and has the line with a caret as its notes.
 4. An error about the value names its place as scopes do (``grants[0].tool``). What isn't written in the
    document, such as a member that is missing, is pointed at by what it should stand in.
+
+Of `write`:
+
+1. Texts are plain where every reader takes them for texts, and JSON texts in double quotes otherwise. What
+   could hide something (`places_in`) is an escape, so that a terminal can show what is written.
+2. A mapping or list stands on one line where it fits, but for those that a person reads line by line.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.action.canonical import canonical
 from taskbound.core.action.errors import ByteOrderMarkError, NotUtf8Error
 from taskbound.core.action.parse import parse_document, require_size
+from taskbound.core.action.text import places_in
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
-from taskbound.core.scope.place import Place
-from taskbound.wire.document.locate import fault, locate
-from taskbound.wire.document.source import Source
-from taskbound.wire.document.yaml import read_yaml
+from taskbound.core.scope.path import Place
+from taskbound.wire.document.yaml import Source, fault, is_ambiguous, locate, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.wire.document.yaml import Places
@@ -124,3 +134,80 @@ def _texts(places: Mapping[tuple[str | int, ...], int]) -> dict[str, int]:
             known[steps] = above.item(last) if isinstance(last, int) else above.member(last)
         found.setdefault(known[steps].text, at)
     return found
+
+
+_WIDTH: Final = 88
+_PLAIN: Final = re.compile(r"[A-Za-z/][A-Za-z0-9_./@+-]*(?: [A-Za-z0-9_./@+-]+)*")
+
+
+def write_yaml(value: JsonValue, *, order: Sequence[str] = (), blocks: Sequence[str] = ()) -> str:
+    """The text of one document.
+
+    Args:
+        value: A JSON value.
+        order: Members that stand first, in this order; the others follow by name.
+        blocks: Members whose values, and the items of those, are written line by line.
+    """
+    return "\n".join(_Writer(order, blocks).lines(value, block=True)) + "\n"
+
+
+class _Writer:
+    def __init__(self, order: Sequence[str], blocks: Sequence[str]) -> None:
+        self._rank = {name: at for at, name in enumerate(order)}
+        self._blocks = frozenset(blocks)
+
+    def lines(self, value: JsonValue, *, block: bool, items: bool = False) -> Iterator[str]:
+        """The value's lines, without what they are indented by."""
+        if self._is_flow(value, block=block):
+            yield self.flow(value)
+        elif isinstance(value, list):
+            for item in value:
+                first, *rest = self.lines(item, block=items)
+                yield f"- {first}"
+                yield from (f"  {line}" for line in rest)
+        elif isinstance(value, dict):
+            for name in self._sorted(value):
+                member, inner = value[name], name in self._blocks
+                inside = self.lines(member, block=inner, items=inner)
+                if self._is_flow(member, block=inner):
+                    yield f"{_text(name)}: {next(inside)}"
+                else:
+                    yield f"{_text(name)}:"
+                    yield from (f"  {line}" for line in inside)
+
+    def _is_flow(self, value: JsonValue, *, block: bool) -> bool:
+        if not isinstance(value, dict | list) or not value:
+            return True
+        return not block and len(self.flow(value)) <= _WIDTH
+
+    def flow(self, value: JsonValue) -> str:
+        """The value on one line."""
+        match value:
+            case dict():
+                members = (f"{_text(name)}: {self.flow(value[name])}" for name in self._sorted(value))
+                return "{" + ", ".join(members) + "}"
+            case list():
+                return "[" + ", ".join(map(self.flow, value)) + "]"
+            case str():
+                return _text(value)
+            case _:
+                return canonical(value).decode()
+
+    def _sorted(self, value: dict[str, JsonValue]) -> list[str]:
+        return sorted(value, key=lambda name: (self._rank.get(name, len(self._rank)), name))
+
+
+def _text(text: str) -> str:
+    if _PLAIN.fullmatch(text) and not is_ambiguous(text):
+        return text
+    hidden = places_in(text)
+    return '"' + "".join(_escape(one) if at in hidden else _json(one) for at, one in enumerate(text)) + '"'
+
+
+def _json(char: str) -> str:
+    return json.dumps(char, ensure_ascii=False)[1:-1]
+
+
+def _escape(char: str) -> str:
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

@@ -1,4 +1,6 @@
-"""The YAML that is read: a part of YAML 1.2 in which every reader sees the same value.
+"""YAML and JSON documents with the place of each value.
+
+Of `yaml`:
 
 1. One document, no directives, tags, anchors, aliases or merge keys; no complex keys.
 2. No tab, no control, nothing invisible: such characters are written as escapes in double quotes.
@@ -9,37 +11,59 @@
 5. A key is a text, and stands once in its mapping, at every depth.
 6. What has no value refuses: ``null`` is written out.
 7. Mappings and lists stand at most 64 deep, and are at most 65,536 in all.
+
+Of `source`:
+
+1. A line ends at a line feed; a carriage return before it belongs to the end. Lines and columns are counted
+   from 1, columns in characters.
+2. What is shown of a line is escaped, at most 56 characters around the place, and a caret stands below it.
+
+Of `locate`:
+
+1. The text is walked without recursion; the walk ends at the first thing that it can't follow.
+2. ``fault`` finds the first character at which the text breaks the rule that an error names.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from bisect import bisect_right
 from dataclasses import field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 import yaml
 
 from taskbound.core.action.errors import (
     DuplicateKeyError,
     EmptyDocumentError,
+    LoneSurrogateError,
+    NotFiniteError,
+    NumberRangeError,
     TooDeepError,
     TooManyPartsError,
 )
-from taskbound.core.action.escape import escape_text
 from taskbound.core.action.parse import LIMITS, parse_document
-from taskbound.core.action.text import TextKind, kind_of
+from taskbound.core.action.text import TextKind, escape_text, kind_of
 from taskbound.core.dataclass import dataclass
-from taskbound.core.errors import MalformedError
-from taskbound.wire.document.errors import DocumentSyntaxError
+from taskbound.core.errors import MalformedError, TaskboundError
 
 if TYPE_CHECKING:
     from typing import Protocol
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.wire.document.source import Source
 
     class _Mark(Protocol):
         index: int
+
+
+class DocumentSyntaxError(MalformedError):
+    """The document is no YAML, or YAML that two readers could read differently."""
+
+    code: ClassVar[str] = "document-syntax"
+    remedy: ClassVar[str] = (
+        "correct the file at the place named; docs/reference/scope.md has the YAML that is read"
+    )
 
 
 Places = dict[tuple[str | int, ...], int]
@@ -303,3 +327,178 @@ class _Reader:
 
     def _fault(self, message: str, at: int, remedy: str = "") -> DocumentSyntaxError:
         return self.source.point(DocumentSyntaxError(message, remedy=remedy), at)
+
+
+E = TypeVar("E", bound=TaskboundError)
+_BEFORE: Final = 36
+_AFTER: Final = 20
+_WIDE: Final = frozenset({"W", "F"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A text with the name of its file."""
+
+    name: str
+    text: str
+    starts: tuple[int, ...] = field(init=False, repr=False)
+    """Where each line begins."""
+
+    def __post_init__(self) -> None:
+        """Find the lines."""
+        starts = [0]
+        at = self.text.find("\n")
+        while at >= 0:
+            starts.append(at + 1)
+            at = self.text.find("\n", at + 1)
+        object.__setattr__(self, "starts", tuple(starts))
+
+    def spot(self, at: int) -> tuple[int, int]:
+        """Line and column of a character (rule 1)."""
+        line = bisect_right(self.starts, at)
+        return line, at - self.starts[line - 1] + 1
+
+    def excerpt(self, at: int) -> tuple[str, str]:
+        """The line of a character, and a caret below it (rule 2)."""
+        line, column = self.spot(at)
+        start = self.starts[line - 1]
+        whole = self.text[start : self.starts[line] if line < len(self.starts) else None].rstrip("\r\n")
+        first, last = max(0, column - 1 - _BEFORE), column - 1 + _AFTER
+        while _cells(before := _visible(whole[first : column - 1])) > _BEFORE:
+            first += 1
+        before = f"…{before}" if first else before
+        after = _visible(whole[column - 1 : last]) + ("…" if last < len(whole) else "")
+        head = f"{line:>5} | "
+        return f"{head}{before}{after}".rstrip(), f"{' ' * (len(head) - 2)}| {' ' * _cells(before)}^"
+
+    def point(self, error: E, at: int) -> E:
+        """The error, with the place of a character and what stands there.
+
+        ``where`` becomes ``file:line:column``, and the excerpt its notes.
+        """
+        line, column = self.spot(at)
+        error.where = f"{self.name}:{line}:{column}"
+        for one in self.excerpt(at):
+            error.add_note(one)
+        return error
+
+
+def _visible(part: str) -> str:
+    """A part of a line, escaped; spaces at its ends are no ends of a text."""
+    return escape_text(f".{part}.")[1:-1]
+
+
+def _cells(text: str) -> int:
+    """How many columns of a terminal an escaped text takes."""
+    return sum(2 if unicodedata.east_asian_width(one) in _WIDE else 1 for one in text) - sum(
+        1 for one in text if unicodedata.combining(one)
+    )
+
+
+_TOKEN: Final = re.compile(r'[ \t\n\r]*([{}\[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+)', re.DOTALL)
+_SPACE: Final = " \t\n\r"
+_BYTE: Final = re.compile(r"byte ([0-9]+)")
+_OF_VALUES: Final = (NumberRangeError, NotFiniteError, LoneSurrogateError)
+
+
+@dataclass(slots=True)
+class _LocateOpen:
+    steps: tuple[str | int, ...]
+    keys: set[str] | None
+    """Of an object, those that were seen; ``None`` for a list."""
+    key: str | None = None
+    count: int = 0
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One walk through a text."""
+
+    wanted: type[MalformedError] | None
+    places: Places = field(default_factory=dict)
+    found: int | None = None
+    """Where what is wanted stands."""
+    open: list[_LocateOpen] = field(default_factory=list)
+    parts: int = 0
+
+    def take(self, word: str, at: int) -> None:
+        """Go on by one word."""
+        if word in "]}":
+            if self.open:
+                self.open.pop()
+        elif word in "[{":
+            self._enter(word, at)
+        elif word in {",", ":"}:
+            return
+        else:
+            top = self.open[-1] if self.open else None
+            if top is not None and top.keys is not None and top.key is None:
+                self._name(top, word, at)
+            else:
+                self._judge(word, at)
+                self._put(at)
+
+    def _enter(self, word: str, at: int) -> None:
+        self.parts += 1
+        if (self.wanted is TooDeepError and len(self.open) >= LIMITS.depth) or (
+            self.wanted is TooManyPartsError and self.parts > LIMITS.parts
+        ):
+            self.found = at
+        self.open.append(_LocateOpen(self._put(at), set() if word == "{" else None))
+
+    def _name(self, top: _LocateOpen, word: str, at: int) -> None:
+        self._judge(word, at)
+        try:
+            name = parse_document(word.encode())
+        except MalformedError:
+            name = None
+        top.key = name if isinstance(name, str) else word
+        if top.keys is not None and top.key in top.keys and self.wanted is DuplicateKeyError:
+            self.found = at
+        (top.keys if top.keys is not None else set()).add(top.key)
+        self.places[(*top.steps, top.key)] = at
+
+    def _put(self, at: int) -> tuple[str | int, ...]:
+        """The steps to the value that begins here."""
+        if not self.open:
+            self.places[()] = at
+            return ()
+        top = self.open[-1]
+        if top.keys is None:
+            steps = (*top.steps, top.count)
+            top.count += 1
+            self.places[steps] = at
+            return steps
+        key, top.key = top.key or "", None
+        return (*top.steps, key)
+
+    def _judge(self, word: str, at: int) -> None:
+        if self.wanted in _OF_VALUES:
+            try:
+                parse_document(word.encode())
+            except MalformedError as error:
+                if type(error) is self.wanted:
+                    self.found = at
+
+
+def locate(text: str) -> Places:
+    """Where each part of a JSON text begins: a member at its key."""
+    return _walk(text, None).places
+
+
+def fault(error: MalformedError, raw: bytes, text: str) -> int:
+    """Where the text breaks the rule that the error names; its beginning when that isn't known."""
+    told = _BYTE.fullmatch(error.where)
+    if told is not None:
+        at = len(raw[: int(told[1])].decode(errors="replace"))
+        return len(text) - len(text[at:].lstrip(_SPACE)) if text[at:].strip(_SPACE) else at
+    return _walk(text, type(error)).found or 0
+
+
+def _walk(text: str, wanted: type[MalformedError] | None) -> _Walk:
+    walk = _Walk(wanted)
+    at = 0
+    while walk.found is None and (word := _TOKEN.match(text, at)) is not None:
+        walk.take(word[1], word.start(1))
+        at = word.end()
+    return walk

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from taskbound.wire.jose.access import parse_access_token
-from taskbound.wire.jose.algorithm import Algorithm
-from taskbound.wire.jose.claims import Claims
+from taskbound.wire.jose.claims import SIGNING, SPIFFE_JWT, Claims, parse_foreign_jwks
 from taskbound.wire.jose.compact import Compact, encode_base64url
 from taskbound.wire.jose.dpop import (
     DPOP_AHEAD,
@@ -13,6 +11,7 @@ from taskbound.wire.jose.dpop import (
     BoundToken,
     DpopProof,
     DpopRequest,
+    normalize_uri,
     read_dpop,
     token_hash,
 )
@@ -45,17 +44,17 @@ from taskbound.wire.jose.errors import (
     TokenSizeError,
     TokenUnprovenError,
 )
-from taskbound.wire.jose.foreign import SIGNING, SPIFFE_JWT, parse_foreign_jwks
 from taskbound.wire.jose.gate import (
     Jws,
     SignatureCheck,
     Trust,
     UnverifiedJws,
+    parse_access_token,
     parse_jws,
     verify_jws,
+    write_jws,
 )
-from taskbound.wire.jose.key import Jwk, es256_jwk, parse_jwk, parse_jwks
-from taskbound.wire.jose.kind import SKEW, ClaimForm, HeaderForm, Issuing, TokenKind
+from taskbound.wire.jose.key import Algorithm, Jwk, es256_jwk, parse_jwk, parse_jwks
 from taskbound.wire.jose.kinds import (
     CLIENT_ASSERTION,
     EVIDENCE,
@@ -64,14 +63,17 @@ from taskbound.wire.jose.kinds import (
     KINDS,
     PERSON_TOKEN,
     SERVICE_TOKEN,
+    SKEW,
     STATUS_LIST,
     TASK_TOKEN,
     TRANSACTION_TOKEN,
     UNTYPED_ASSERTION,
     WORKLOAD_TOKEN,
+    ClaimForm,
+    HeaderForm,
+    Issuing,
+    TokenKind,
 )
-from taskbound.wire.jose.uri import normalize_uri
-from taskbound.wire.jose.write import write_jws
 
 __all__ = [
     "CLIENT_ASSERTION",

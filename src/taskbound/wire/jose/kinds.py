@@ -1,21 +1,141 @@
-"""The kinds of token that something here reads or writes.
+"""The kinds of tokens: their headers and claims.
+
+Of `kinds`:
 
 Ours, signed by our signer with ES256: task, person, service and transaction tokens, and status lists. Signed
 by who is registered here: client assertions. By issuers outside: evidence, JWT-SVIDs, workload tokens, ID
 tokens. A DPoP proof is none of these: its key is in it (`dpop`).
+
+Of `kind`:
+
+1. Of two kinds no token is both (RFC 8725bis §3.11). Most differ in `typ`; issuers outside write `JWT` or
+   nothing, and those kinds are told apart by who issues them and by a claim that the one must have and the
+   other can't.
+2. Our own kinds have one header and one spelling of a signature. A kind that others sign takes what their
+   libraries write, which may have two spellings: for such a kind, nothing is ever remembered by the token's
+   text (`gate`).
+
+Of `header`:
+
+1. It has `alg`, `kid` and `typ`, each a text. A kind may do without `typ` or `kid`, and may pass over
+   other names (`kind.HeaderForm`): those are texts, and nothing here looks at them.
+2. Every other member refuses, by name: `jwk`, `jku`, `x5u` and `x5c` would choose the key, `crit`, `b64` and
+   `zip` what is signed (RFC 7515 §4.1, RFC 7797, RFC 8725bis §3).
 """
 
 from __future__ import annotations
 
+from dataclasses import field
+from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action import Limits
-from taskbound.core.clock import days, hours, minutes
-from taskbound.wire.jose.algorithm import FOREIGN, SPIFFE, Algorithm
-from taskbound.wire.jose.kind import EVERY, ClaimForm, HeaderForm, Issuing, TokenKind
+from taskbound.core.action import Limits, escape_text, parse_object
+from taskbound.core.clock import Duration, days, hours, minutes, seconds
+from taskbound.core.dataclass import dataclass
+from taskbound.wire.jose.errors import TokenHeaderError
+from taskbound.wire.jose.key import FOREIGN, KID, NAMES, OURS, SPIFFE, Algorithm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+SKEW: Final = seconds(30)
+"""How far an issuer's clock may be ahead of ours."""
+
+
+class ClaimForm(Enum):
+    """What a claim is; an integer is never a boolean, a fraction, or a text of digits."""
+
+    TEXT = "a text of 1 to 512 characters"
+    NAME = "a text of 1 to 512 characters that is no SPIFFE ID"
+    SPIFFE = "the SPIFFE ID of a workload, with a path"
+    URI = "a text of 1 to 2,048 characters"
+    TIME = "whole seconds since 1970, spelled as an integer"
+    COUNT = "a whole number from 1 to 2,147,483,647"
+    ONE = "one text, alone or the only one of a list"
+    TEXTS = "a list of at most 64 texts"
+    OBJECT = "an object"
+    OBJECTS = "a list of 1 to 16 objects"
+
+    __hash__ = object.__hash__  # each is itself alone, and `Enum` would ask for its name
+
+
+EVERY: Final[Mapping[str, ClaimForm]] = {
+    "iss": ClaimForm.TEXT,
+    "sub": ClaimForm.TEXT,
+    "aud": ClaimForm.ONE,
+    "iat": ClaimForm.TIME,
+    "exp": ClaimForm.TIME,
+    "jti": ClaimForm.TEXT,
+}
+"""What every token of ours has."""
+
+
+class Issuing(Enum):
+    """Who a token says that issued it."""
+
+    NAMED = "`iss`, whoever `sub` is"
+    ITSELF = "`iss`, which is `sub`"
+    ANOTHER = "`iss`, which is not `sub`"
+    DOMAIN = "the trust domain of `sub`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderForm:
+    """What a header may say."""
+
+    algorithms: frozenset[Algorithm] = OURS
+    """What a token of this kind may be signed with; the key says with which."""
+    or_typ: frozenset[str] = frozenset()
+    """What `typ` may be beside the kind's own; the empty text is a header without one."""
+    nameless: bool = False
+    """Whether `kid` may be left out, where the issuer has one key and no more."""
+    published: bool = False
+    """Whether the keys, and their names, are as the issuer publishes them (`foreign`)."""
+    passed_over: frozenset[str] = frozenset()
+    """Texts that may stand there, and mean nothing here."""
+    lower_s: bool = True
+    """Whether a signature of ECDSA must be the one of the two with the lower `s` (rule 2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenKind:
+    """One kind of token."""
+
+    typ: str
+    """What the header's `typ` must be, character by character."""
+    lifetime: Duration
+    """How long at most from `iat` to `exp`."""
+    header: HeaderForm = field(default_factory=HeaderForm)
+    issuing: Issuing = Issuing.NAMED
+    every: Mapping[str, ClaimForm] = field(default_factory=lambda: EVERY)
+    """Claims that this kind and those like it have."""
+    required: Mapping[str, ClaimForm] = field(default_factory=dict)
+    """Claims that it must have beside those."""
+    optional: Mapping[str, ClaimForm] = field(default_factory=dict)
+    """Claims that it may have; `nbf` always is one."""
+    never: frozenset[str] = frozenset()
+    """Claims that make it a token of another kind, also when it is open (rule 1)."""
+    audience_again: str = ""
+    """A claim that names the audience once more where it stands (`azp`)."""
+    open: bool = False
+    """Whether it may have claims that nobody declared; they are kept, and mean nothing here."""
+    skew: Duration = SKEW
+    """How far `iat` and `nbf` may lie ahead of now. It lengthens no token: `exp` is exact."""
+    size: int = 16_384
+    """Characters of the whole token."""
+    limits: Limits = field(default_factory=lambda: Limits(size=12_288, depth=8, parts=256))
+    """How much the payload may hold."""
+    needed: Mapping[str, ClaimForm] = field(init=False)
+    """All that it must have."""
+    allowed: Mapping[str, ClaimForm] = field(init=False)
+    """All that it may have beside."""
+
+    def __post_init__(self) -> None:
+        """Put together what each token is compared with."""
+        object.__setattr__(self, "needed", {**self.every, **self.required})
+        object.__setattr__(self, "allowed", {"nbf": ClaimForm.TIME, **self.optional})
 
 
 _TEXT: Final = ClaimForm.TEXT
@@ -177,3 +297,48 @@ KINDS: Final[tuple[TokenKind, ...]] = (
     ID_TOKEN,
 )
 """Every one of them."""
+
+
+_LIMITS: Final = Limits(size=512, depth=1, parts=1)
+_LIMITS_PUBLISHED: Final = Limits(size=768, depth=1, parts=1)
+"""Where names are longer (`key.NAMES`), and two thumbprints may stand beside them."""
+_SHOWN: Final = 64
+_REMEMBERED: Final = 256
+"""Headers, of 768 bytes at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a header says."""
+
+    alg: str
+    kid: str
+    """Empty where it names no key."""
+    typ: str
+    """Empty where it names no kind."""
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def parse_header(raw: bytes, form: HeaderForm) -> Header:
+    """The members of a header; the same bytes are read once, since all tokens of a key begin with them.
+
+    Raises:
+        TokenHeaderError: There are others, or one is missing or no text.
+        MalformedError: It is no JSON object, or says a member twice (`core.action`).
+    """
+    members = parse_object(raw, limits=_LIMITS_PUBLISHED if form.published else _LIMITS)
+    required = {"alg"}
+    required |= set() if form.nameless else {"kid"}
+    required |= set() if "" in form.or_typ else {"typ"}
+    if strange := sorted(members.keys() - {"alg", "kid", "typ"} - form.passed_over):
+        shown = escape_text(strange[0][:_SHOWN])
+        raise TokenHeaderError(f"a header has no member `{shown}`", where=shown)  # 2
+    texts = {name: value for name, value in members.items() if isinstance(value, str)}
+    if texts.keys() != members.keys() or required - texts.keys():
+        raise TokenHeaderError(f"a header has the texts `{'`, `'.join(sorted(required))}`")  # 1
+    if "" in form.or_typ and texts.get("typ") == "":
+        raise TokenHeaderError("`typ` is left out, or says something", where="typ")  # 1
+    names = NAMES if form.published else KID
+    if "kid" in texts and names.fullmatch(texts["kid"]) is None:
+        raise TokenHeaderError("`kid` is no word that names a key", where="kid")
+    return Header(alg=texts["alg"], kid=texts.get("kid", ""), typ=texts.get("typ", ""))

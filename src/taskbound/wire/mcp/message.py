@@ -1,4 +1,6 @@
-"""One line as one message of JSON-RPC 2.0: strictly read, with the exact bytes of what passes through.
+"""Messages of MCP: read strictly, written, and salvaged from a broken line.
+
+Of `message`:
 
 1. The line is one strict JSON document (`core.action`), and an object: batches refuse.
 2. `jsonrpc` is the text `2.0`. The members are those of the kind of message and no others:
@@ -8,28 +10,66 @@
 4. An id is a text of at most 200 characters or a whole number within 2^53 - 1 either way,
    *as written*: `1.0`, `true` and `null` refuse and never make a notification.
 5. `params` is an object, or absent.
+
+Of `line`:
+
+1. A line feed ends a line, and nothing else does: no carriage return, no U+2028.
+2. One carriage return right before the line feed is left out. Any other raw one
+   refuses the line: readers that end lines there would see two messages in one.
+3. An empty line is nothing.
+4. A line over the limit is never held: it is counted and hashed until its end.
+5. What is left when the stream ends is half a message, and is never run.
+
+Of `write`:
+
+No value is read or encoded again here; whoever calls brings canonical or exact bytes.
+
+Of `salvage`:
+
+A line that strict reading refuses still wants an answer, under its id if that is certain.
+It is certain only when every reader would find the same one:
+
+1. the whole line is one object, its brackets and quotes in order from the first byte to the last;
+2. no key at its top is written with an escape;
+3. the key stands there once, and its value is one plain token: an id as `message` allows
+   them, a text without escapes.
+
+Of `era`:
+
+*Legacy* revisions open a connection with `initialize`; *modern* ones carry version and
+capabilities in each request's `_meta` (MCP 2026-07-28, Versioning, Terminology).
 """
 
 from __future__ import annotations
 
 import re
 from contextlib import suppress
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
+from taskbound.core.action.canonical import quote
+from taskbound.core.action.errors import TooLargeError
 from taskbound.core.action.parse import LIMITS, Limits, parse_document
 from taskbound.core.dataclass import dataclass
-from taskbound.wire.mcp.errors import (
+from taskbound.core.errors import MalformedError
+from taskbound.core.tool import parse_tool_name
+from taskbound.wire.mcp.task import (
     BadIdError,
     BadParamsError,
     BadProtocolError,
+    BareReturnError,
     BatchError,
+    HalfMessageError,
+    LineSeparatorError,
     NotAMessageError,
     UnknownMemberError,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from taskbound.core.action.canonical import JsonValue
 
 
@@ -184,3 +224,318 @@ def _require_members(value: dict[str, JsonValue], members: frozenset[str]) -> No
     if not value.keys() <= members:
         odd = sorted(value.keys() - members)
         raise UnknownMemberError(f"the message has {len(odd)} members that it can't have")
+
+
+_SEPARATORS: Final = (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A line that can't be read: why, how long it was, and what of it there is."""
+
+    error: MalformedError
+    size: int
+    sha256: str
+    raw: bytes = b""
+    """The line itself, empty when it was over the limit."""
+
+
+Cut: TypeAlias = bytes | Refused
+
+
+def require_one_line(written: bytes) -> None:
+    """Go on only with bytes that every reader takes for one line.
+
+    Canonical JSON writes U+0085, U+2028 and U+2029 as they are, and some servers end a line
+    there (Node's `readline` does): the rest of a text could be a message of its own.
+
+    Raises:
+        LineSeparatorError: One of the three stands in it.
+    """
+    if written.isascii():  # 30 times quicker than to look for three, and true of most
+        return
+    for separator in _SEPARATORS:
+        if separator in written:
+            letter = ord(separator.decode())
+            raise LineSeparatorError(f"a text holds U+{letter:04X}, where some servers end a line")
+
+
+class LineCutter:
+    """Cuts one direction of one stream."""
+
+    def __init__(self, limit: int) -> None:
+        """Start empty; a line of more than `limit` bytes is refused."""
+        self._limit = limit
+        self._held: list[bytes] = []
+        self._size = 0
+        self._hash = sha256()
+        self._over = False
+
+    @property
+    def overflowing(self) -> bool:
+        """Whether the line that is arriving is over the limit already."""
+        return self._over
+
+    def feed(self, data: bytes) -> list[Cut]:
+        """The lines that are complete now, in order."""
+        first, *rest = data.split(b"\n")
+        self._hold(first)
+        if not rest:
+            return []
+        lines = self._end()
+        for line in rest[:-1]:
+            self._hold(line)
+            lines += self._end()
+        self._hold(rest[-1])
+        return lines
+
+    def finish(self) -> Refused | None:
+        """What is left at the end of the stream, if anything is (rule 5)."""
+        if not self._size:
+            return None
+        raw, size, digest = self._take()
+        return Refused(
+            error=HalfMessageError("the stream ended inside a message"), size=size, sha256=digest, raw=raw
+        )
+
+    def _hold(self, part: bytes) -> None:
+        if not part:
+            return
+        self._size += len(part)
+        if self._over:
+            self._hash.update(part)
+        else:
+            self._held.append(part)
+            if self._size > self._limit + 1:  # one more: a carriage return may still be left out
+                self._overflow()
+
+    def _overflow(self) -> None:
+        self._over = True
+        for part in self._held:
+            self._hash.update(part)
+        self._held.clear()
+
+    def _end(self) -> list[Cut]:
+        """The line that ends here, unless it is nothing."""
+        if self._over:
+            _, size, digest = self._take()
+            error = TooLargeError(f"a message of {size} bytes is over the limit of {self._limit}")
+            return [Refused(error=error, size=size, sha256=digest)]  # 4
+        line = b"".join(self._held) if len(self._held) != 1 else self._held[0]
+        self._held.clear()
+        self._size = 0
+        if line.endswith(b"\r"):
+            line = line[:-1]  # 2
+        if not line:
+            return []  # 3
+        if b"\r" in line:
+            return [_refuse(line, BareReturnError("a carriage return stands inside a line"))]  # 2
+        if len(line) > self._limit:
+            return [_refuse(line, TooLargeError(f"a message of {len(line)} bytes is over {self._limit}"))]
+        return [line]
+
+    def _take(self) -> tuple[bytes, int, str]:
+        raw = b"".join(self._held)
+        if not self._over:
+            self._hash.update(raw)
+        found = (raw, self._size, self._hash.hexdigest())
+        self._held.clear()
+        self._size = 0
+        self._hash = sha256()
+        self._over = False
+        return found
+
+
+def _refuse(line: bytes, error: MalformedError) -> Refused:
+    return Refused(error=error, size=len(line), sha256=sha256(line).hexdigest(), raw=line)
+
+
+NULL: Final = b"null"
+
+
+def text(value: str) -> bytes:
+    """A text as JSON, with every character that ends a line for anyone as an escape."""
+    written = quote(value)
+    if not written.isascii():
+        for odd in "\x85\u2028\u2029":
+            written = written.replace(odd, f"\\u{ord(odd):04x}")
+    return written.encode("utf-8", "replace")
+
+
+def request_line(number: int, method: str, params: bytes) -> bytes:
+    """A request under an id of ours."""
+    return b'{"jsonrpc":"2.0","id":%d,"method":%b,"params":%b}\n' % (number, text(method), params)
+
+
+def asking_line(name: str, method: str, params: bytes) -> bytes:
+    """A request to a client, under a name of ours."""
+    return b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}\n' % (text(name), text(method), params)
+
+
+def notice_line(method: str, params: bytes = b"") -> bytes:
+    """A notification."""
+    if not params:
+        return b'{"jsonrpc":"2.0","method":%b}\n' % text(method)
+    return b'{"jsonrpc":"2.0","method":%b,"params":%b}\n' % (text(method), params)
+
+
+def result_line(request: bytes, result: bytes) -> bytes:
+    """The answer to a request, by the exact bytes of its id."""
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}\n' % (request, result)
+
+
+def error_line(request: bytes, error: bytes) -> bytes:
+    """The answer that a request failed, with the exact bytes of the error."""
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}\n' % (request, error)
+
+
+def failure_line(request: bytes, code: int, message: str, data: bytes = b"") -> bytes:
+    """The answer that a request failed; `request` is `null` when it is not known."""
+    more = b',"data":%b' % data if data else b""
+    error = b'{"code":%d,"message":%b%b}' % (code, text(message), more)
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}\n' % (request, error)
+
+
+_SPACE: Final = b" \t\r\n"
+_MOST: Final = 20_000
+"""Tokens that are looked at; a line of more is not worth the time."""
+# Runs of opening brackets, runs of closing ones, strings, commas, all else: together, every byte.
+_TOKEN: Final = re.compile(rb'[{\[]+|[}\]]+|"[^"\\]*(?:\\.[^"\\]*)*"|,|[^"{}\[\],]+', re.DOTALL)
+_CLOSED_BY: Final = bytes.maketrans(b"{[", b"}]")
+_MEMBER: Final = re.compile(rb'[ \t\r\n]*"([^"\\]*)"[ \t\r\n]*:(.*)', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Salvage:
+    """What is certain of a line; everything else is None or empty."""
+
+    id: Id | None = None
+    id_raw: bytes = b""
+    method: str | None = None
+    tool: str = ""
+    """`params.name` when it is one `server__tool` name."""
+
+
+NOTHING: Final = Salvage()
+
+
+def salvage(line: bytes) -> Salvage:
+    """What every reader of the line would find in it."""
+    top = _members(line)
+    inner = _members(top.get(b"params", b""))
+    raw = top.get(b"id", b"")
+    known = _id(raw)
+    return Salvage(
+        id=known,
+        id_raw=raw if known is not None else b"",
+        method=_plain(top.get(b"method", b"")),
+        tool=_tool(_plain(inner.get(b"name", b""))),
+    )
+
+
+def _members(raw: bytes) -> dict[bytes, bytes]:
+    """The members of the one object that the bytes are; a key that stands twice has no value (rule 3)."""
+    found: dict[bytes, bytes] = {}
+    for part in _parts(raw.strip(_SPACE)):
+        member = _MEMBER.fullmatch(part)
+        if member is None:  # 2
+            return {}
+        found[member[1]] = b"" if member[1] in found else member[2].strip(_SPACE)
+    return found
+
+
+def _parts(raw: bytes) -> list[bytes]:
+    """What stands between the commas of the object; nothing when it is not in order (rule 1)."""
+    parts: list[bytes] = []
+    open_ = bytearray()
+    start, at = 1, 0
+    for count, token in enumerate(_TOKEN.finditer(raw)):
+        if token.start() != at or count > _MOST:
+            return []
+        at, first = token.end(), token[0][:1]
+        if first in {b"{", b"["}:
+            open_ += token[0]
+        elif first in {b"}", b"]"}:
+            size = len(token[0])
+            if open_[-size:][::-1].translate(_CLOSED_BY) != token[0]:
+                return []
+            del open_[-size:]
+        elif first == b"," and len(open_) == 1:
+            parts.append(raw[start : token.start()])
+            start = at
+        if not open_:
+            whole = at == len(raw) and raw[:1] == b"{"
+            return [*parts, raw[start : at - 1]] if whole else []
+    return []
+
+
+def _id(raw: bytes) -> Id | None:
+    if not raw or b"\\" in raw:
+        return None
+    try:
+        return id_of(raw)
+    except MalformedError:
+        return None
+
+
+def _plain(raw: bytes) -> str | None:
+    if raw[:1] != b'"' or raw.find(b'"', 1) != len(raw) - 1 or b"\\" in raw:
+        return None
+    try:
+        return raw[1:-1].decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _tool(name: str | None) -> str:
+    try:
+        parse_tool_name(name or "")
+    except MalformedError:
+        return ""
+    return name or ""
+
+
+LEGACY: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+"""Revisions with a handshake, oldest first."""
+LATEST_LEGACY: Final = LEGACY[-1]
+MODERN: Final = "2026-07-28"
+SUPPORTED: Final = (MODERN, *reversed(LEGACY))
+"""Every revision that both sides of the gateway speak, newest first."""
+
+VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
+CAPABILITIES_KEY: Final = "io.modelcontextprotocol/clientCapabilities"
+INFO_KEY: Final = "io.modelcontextprotocol/clientInfo"
+LOG_LEVEL_KEY: Final = "io.modelcontextprotocol/logLevel"
+"""In a modern request: from which level on what is logged of it is told."""
+SERVER_KEY: Final = "io.modelcontextprotocol/serverInfo"
+SUBSCRIPTION_KEY: Final = "io.modelcontextprotocol/subscriptionId"
+
+# Ours: a prefix in reverse DNS notation whose second label is not reserved (General fields, `_meta`).
+IDEMPOTENCY_KEY: Final = "io.taskbound/idempotency-key"
+"""In a call's `_meta`: the client's own name for this one act."""
+DECISION_KEY: Final = "io.taskbound/decision"
+"""In a result's `_meta`: why a call was refused or its result withheld."""
+QUESTION_KEY: Final = "io.taskbound/question"
+"""In a question's `_meta`: which server asks, and the action that it is."""
+
+
+def is_modern(version: str) -> bool:
+    """Whether the revision carries its version in each request."""
+    return version == MODERN
+
+
+LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+"""From the least grave to the gravest."""
+SILENT: Final = ""
+"""The level of whoever wants to hear of nothing."""
+_RANKS: Final = {name: rank for rank, name in enumerate(LEVELS)}
+
+
+def least(levels: Iterable[str]) -> str:
+    """The level from which a server has to log to serve each of these; `SILENT` if none wants any."""
+    return min((one for one in levels if one), key=_RANKS.__getitem__, default=SILENT)
+
+
+def reaches(level: str, floor: str) -> bool:
+    """Whether a message of this level is for who asked from `floor` on; nothing is for who asked for none."""
+    return floor in _RANKS and level in _RANKS and _RANKS[level] >= _RANKS[floor]

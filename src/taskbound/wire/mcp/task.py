@@ -1,4 +1,6 @@
-"""What MCP calls a task, in both revisions: a name by which whoever called asks for what comes of a call.
+"""MCP tasks and what a peer offers.
+
+Of `task`:
 
 It is not what Taskbound calls one (`core.task`), and gives no right.
 
@@ -8,6 +10,13 @@ It is not what Taskbound calls one (`core.task`), and gives no right.
 2. A name has 1 to 200 printable characters of ASCII without a space: it stands in a header, and in logs.
 3. A status is one of MCP's five, times are texts, spans are whole milliseconds and not below zero. What else
    stands there passes unread; what is wrong is refused whole.
+
+Of `offers`:
+
+1. A kind of question, and the parts of it that MCP knows, are words: `elicitation`, `elicitation/form`,
+   `elicitation/url`, `roots`, `sampling`, `sampling/context`, `sampling/tools`.
+2. What is told are capabilities of these words and nothing else, in canonical bytes: one set of words has one
+   text, so that nobody can say anything beside them.
 """
 
 from __future__ import annotations
@@ -16,13 +25,86 @@ import re
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
+from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
-from taskbound.wire.mcp.errors import BadMcpTaskError
+from taskbound.core.errors import MalformedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from taskbound.core.action.canonical import JsonValue
+
+
+class BareReturnError(MalformedError):
+    """A carriage return stands inside a line, where other readers end it."""
+
+    code = "bare-return"
+    remedy = "end each message with one line feed, and write no raw carriage return before it"
+
+
+class HalfMessageError(MalformedError):
+    """The stream ended inside a message."""
+
+    code = "half-message"
+    remedy = "end each message with a line feed before closing the stream"
+
+
+class LineSeparatorError(MalformedError):
+    """A text holds a character at which some readers end a line: what follows could be read as a message."""
+
+    code = "line-separator"
+    remedy = "leave out U+0085, U+2028 and U+2029"
+
+
+class BatchError(MalformedError):
+    """An array of messages, which one decision can't be made for."""
+
+    code = "batch"
+    remedy = "send each message on a line of its own"
+
+
+class NotAMessageError(MalformedError):
+    """A JSON document that is no request, notification or response."""
+
+    code = "not-a-message"
+    remedy = "send JSON-RPC 2.0 requests and notifications"
+
+
+class BadProtocolError(MalformedError):
+    """The member `jsonrpc` is missing or is not the text `2.0`."""
+
+    code = "bad-jsonrpc"
+    remedy = 'send `"jsonrpc":"2.0"`'
+
+
+class BadIdError(MalformedError):
+    """An id that is no text and no whole number, so that others may read a notification or another id."""
+
+    code = "bad-id"
+    remedy = "use a text of at most 200 characters, or a whole number within 2^53 - 1 either way"
+
+
+class UnknownMemberError(MalformedError):
+    """A member stands beside those that a message has."""
+
+    code = "unknown-member"
+    remedy = "leave it out: it would not be part of what is decided"
+
+
+class BadParamsError(MalformedError):
+    """The parameters are not what the method takes."""
+
+    code = "bad-params"
+    remedy = "see the method in the MCP specification"
+
+
+class BadMcpTaskError(MalformedError):
+    """What is said of a task of MCP, which is not what Taskbound calls one, is not what MCP says."""
+
+    code = "bad-mcp-task"
+    remedy = "see Tasks in the MCP specification; where a server wrote it, have the server fixed"
 
 
 TASKS_EXTENSION: Final = "io.modelcontextprotocol/tasks"
@@ -192,3 +274,33 @@ def _span(value: JsonValue, member: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != int(value):
         raise BadMcpTaskError(f"`{member}` is no whole number of milliseconds")
     return min(int(value), MAX_SPAN)
+
+
+PARTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "elicitation": ("elicitation/create", ("form", "url")),
+    "roots": ("roots/list", ()),
+    "sampling": ("sampling/createMessage", ("context", "tools")),
+}
+"""Each capability with its question, and what it can say in parts."""
+
+
+def capabilities(words: Collection[str]) -> bytes:
+    """These words as capabilities, canonical (rule 2)."""
+    found: dict[str, JsonValue] = {}
+    for word, (_, parts) in PARTS.items():
+        if word in words:
+            said: dict[str, JsonValue] = {part: {} for part in parts if f"{word}/{part}" in words}
+            found[word] = {} if said.keys() == {"form"} else said
+    return canonical(found)
+
+
+def are_offers(raw: bytes) -> bool:
+    """Whether these bytes say some of the words, and nothing else (rule 2)."""
+    try:
+        said = msgspec.json.decode(raw, type=dict[str, dict[str, object]])
+    except msgspec.DecodeError:
+        return False
+    words = {*said, *(f"{word}/{part}" for word, parts in said.items() for part in parts)}
+    if said.get("elicitation") == {}:
+        words.add("elicitation/form")  # what an empty capability has always meant
+    return capabilities(words) == raw

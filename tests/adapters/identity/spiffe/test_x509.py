@@ -18,9 +18,9 @@ from taskbound.adapters.identity.spiffe.x509 import (
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.proof import BindingKind, WorkloadKind
-from taskbound.core.identity.selector import Shown
-from taskbound.core.identity.spiffe import (
+from taskbound.core.identity.selector import (
     BadSvidError,
+    Shown,
     SvidExpiredError,
     SvidFormError,
     SvidNotYetError,

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
-from taskbound.wire.mcp.era import DECISION_KEY
+from taskbound.wire.mcp.message import DECISION_KEY
 from tests.surfaces.gateway.bench import META
 from tests.surfaces.gateway.http.fronting import Answer, Listening, Wire
 from tests.surfaces.gateway.real import PATIENT, Place

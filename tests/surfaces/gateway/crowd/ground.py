@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from taskbound.adapters.upstream.mcp.family import descendants
+from taskbound.adapters.upstream.mcp.process import descendants
 from taskbound.core.action import parse_document
 from taskbound.wiring.home import make_home
 from tests.peers.commands import slow

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from taskbound.adapters.upstream.mcp.family import descendants
+from taskbound.adapters.upstream.mcp.process import descendants
 from tests.surfaces.gateway.crowd.accounts import Made, Unaccounted, account
 from tests.surfaces.gateway.crowd.clients import Client, Open, Pipe, Way, piped, web
 from tests.surfaces.gateway.crowd.ground import (

@@ -29,16 +29,16 @@ from taskbound import __version__
 from taskbound.adapters.upstream.mcp.server import Patience, StdioStarter
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY
-from taskbound.surfaces.gateway.http.bounds import FrontBounds
 from taskbound.surfaces.gateway.http.door import Door
 from taskbound.surfaces.gateway.http.front import Front
+from taskbound.surfaces.gateway.http.seat import FrontBounds
 from taskbound.surfaces.gateway.link import Connect, Timings
 from taskbound.surfaces.gateway.server import Plugs
 from taskbound.surfaces.http.connection import HttpConnection
 from taskbound.wire.action import Malformed
 from taskbound.wire.connection import Open, Opened
 from taskbound.wire.envelope import Push
-from taskbound.wire.mcp.era import MODERN
+from taskbound.wire.mcp.message import MODERN
 from taskbound.wire.task import ShowTask, TaskDetail
 from taskbound.wiring.address import hosts_of
 from tests.holders import Holder, NotGiven

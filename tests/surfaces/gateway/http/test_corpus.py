@@ -12,7 +12,7 @@ import pytest
 from taskbound.core.action.parse import parse_document
 from taskbound.core.errors import TaskboundError
 from taskbound.wire.action import Decide, Malformed
-from taskbound.wire.mcp.era import MODERN
+from taskbound.wire.mcp.message import MODERN
 from tests.corpus.g9 import Case, cases, in_modern, rows
 from tests.peers.commands import echo
 from tests.surfaces.gateway.http.fronting import META, OTHER, TOKEN, Answer, Near, near

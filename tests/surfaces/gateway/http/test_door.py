@@ -13,7 +13,7 @@ from taskbound import __version__
 from taskbound.sdk.client import AsyncClient, DaemonLostError
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from taskbound.surfaces.gateway.http.door import Door
-from taskbound.surfaces.http.authorities import EVERY, Authorities
+from taskbound.surfaces.http.head import EVERY, Authorities
 from taskbound.wire.connection import Fault, Open, Opened, ShowProof
 from taskbound.wire.envelope import Push
 from taskbound.wire.network import ClientAuthorities, ShowClientAuthorities, Shown

@@ -10,7 +10,7 @@ import pytest
 
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from taskbound.wire.connection import Fault, Open, ShowProof
-from taskbound.wire.mcp.era import MODERN
+from taskbound.wire.mcp.message import MODERN
 from taskbound.wire.network import TellRefused
 from tests.surfaces.gateway.http.fronting import TOKEN, Near, near
 

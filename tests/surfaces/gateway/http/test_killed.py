@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from taskbound.wire.mcp.era import DECISION_KEY
+from taskbound.wire.mcp.message import DECISION_KEY
 from tests.peers.commands import faulty
 from tests.peers.rawclient import Tap
 from tests.surfaces.gateway.http.fronting import Answer, front

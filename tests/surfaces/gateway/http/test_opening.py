@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from taskbound.wire.connection import Bind, Fault, Open, Seated, ShowProof, TaskPush
-from taskbound.wire.mcp.era import DECISION_KEY
+from taskbound.wire.mcp.message import DECISION_KEY
 from tests.peers.daemon import FAR
 from tests.surfaces.gateway.http.fronting import TOKEN, Clock, Near, near
 from tests.surfaces.gateway.http.test_giving_up import LIST, LISTEN, PATIENT, begun, ended, idle, seat_of

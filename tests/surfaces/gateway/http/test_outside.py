@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.wire.connection import Bind, Fault, Open, TaskPush
-from taskbound.wire.mcp.era import MODERN
+from taskbound.wire.mcp.message import MODERN
 from tests.peers.commands import speaking
 from tests.peers.speaking import notice, updated
 from tests.surfaces.gateway.http.fronting import OTHER, TOKEN, Near, Wire, near

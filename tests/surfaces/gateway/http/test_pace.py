@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from taskbound.sdk.client import DaemonLostError
-from taskbound.surfaces.gateway.http.bounds import FrontBounds
-from taskbound.surfaces.gateway.http.pace import Pace
+from taskbound.surfaces.gateway.http.door import Pace
+from taskbound.surfaces.gateway.http.seat import FrontBounds
 from taskbound.surfaces.http.errors import TooManyRequestsError
 from taskbound.wire.connection import Fault, Open, Seated, ShowProof
 from tests.peers.daemon import FAR, Held

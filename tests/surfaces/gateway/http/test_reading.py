@@ -6,7 +6,7 @@ import pytest
 
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.gateway.http.errors import NoTokenError
-from taskbound.surfaces.gateway.http.head import METADATA, Head, read_head
+from taskbound.surfaces.gateway.http.reply import METADATA, Head, read_head
 
 HOST = "gate.example:8701"
 

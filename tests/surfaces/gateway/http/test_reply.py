@@ -9,8 +9,7 @@ import pytest
 
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.gateway.http.errors import NoTokenError, UnknownSessionError
-from taskbound.surfaces.gateway.http.head import Head
-from taskbound.surfaces.gateway.http.reply import Reply, challenges
+from taskbound.surfaces.gateway.http.reply import Head, Reply, challenges
 from taskbound.surfaces.http.errors import ForeignHostError, VerbError
 from taskbound.wire.connection import Fault
 

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from taskbound.core.action.canonical import JsonValue
-from taskbound.core.tool.mirror import parse_mirrors
+from taskbound.core.tool.schema import parse_mirrors
 from taskbound.surfaces.gateway.http.errors import HeaderMismatchError
-from taskbound.surfaces.gateway.http.rules import require_era, require_mirrored
-from taskbound.wire.mcp.era import LEGACY, MODERN
-from taskbound.wire.mcp.message import Notice, Request, parse_message
+from taskbound.surfaces.gateway.http.front import require_era, require_mirrored
+from taskbound.wire.mcp.message import LEGACY, MODERN, Notice, Request, parse_message
 from tests.peers.commands import echo
 from tests.surfaces.gateway.http.fronting import META, TOKEN, Near, near
 

@@ -8,7 +8,7 @@ import pytest
 from taskbound.surfaces.gateway.http.seat import Held
 from taskbound.wire.action import Decide, Outcome
 from taskbound.wire.connection import Bind, Bound, Fault, Open, Seated, ShowProof, TaskPush
-from taskbound.wire.mcp.era import MODERN
+from taskbound.wire.mcp.message import MODERN
 from tests.peers.commands import echo
 from tests.peers.daemon import FAR
 from tests.surfaces.gateway.http.fronting import OTHER, TASKS, TOKEN, near

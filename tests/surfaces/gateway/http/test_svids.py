@@ -17,12 +17,11 @@ import pytest
 from taskbound.core.token.exchange import GRANT, TASK_REFERENCE
 from taskbound.flows.token import resource_of
 from taskbound.surfaces.api.place import DEFAULT_ISSUER
+from taskbound.wire.authorization import AskToken, TokenGiven
 from taskbound.wire.connection import Done
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.network import Shown
-from taskbound.wire.oauth import AskToken, TokenGiven
-from taskbound.wire.trust import AddTrust
-from taskbound.wire.workload import AddSelector
+from taskbound.wire.workload import AddSelector, AddTrust
 from taskbound.wiring.home import find_socket
 from tests.holders import ask_as_api
 from tests.peers.commands import echo

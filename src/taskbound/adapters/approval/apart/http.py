@@ -25,10 +25,10 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval import OperandUnreadableError
-from taskbound.core.scope.constraints.address import is_public
+from taskbound.core.scope.constraints.host import is_public
 
 if TYPE_CHECKING:
-    from taskbound.core.approval.page import PageRoot
+    from taskbound.core.approval.probe import PageRoot
 
 
 _SECONDS: Final = 2.0

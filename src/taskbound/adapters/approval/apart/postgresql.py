@@ -30,7 +30,7 @@ from taskbound.core.approval import OperandUnreadableError
 from taskbound.core.approval.operand import NO_ROW
 
 if TYPE_CHECKING:
-    from taskbound.core.approval.row import RowPlace
+    from taskbound.core.approval.probe import RowPlace
 
 
 _CONNECT_SECONDS: Final = 2

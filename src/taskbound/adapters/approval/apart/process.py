@@ -17,8 +17,7 @@ import msgspec
 
 from taskbound.adapters.approval.apart.words import AskedLook, AskedLooks, Looked
 from taskbound.core.approval import OperandOutsideError, OperandUnreadableError, ProbeKind, parse_probe
-from taskbound.core.approval.page import parse_root
-from taskbound.core.approval.row import SQLITE, parse_row
+from taskbound.core.approval.probe import SQLITE, parse_root, parse_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -25,7 +25,7 @@ from taskbound.core.approval.operand import NO_ROW
 if TYPE_CHECKING:
     import sqlite3 as driver
 
-    from taskbound.core.approval.row import RowPlace
+    from taskbound.core.approval.probe import RowPlace
 else:
     import pysqlite3.dbapi2 as driver
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from taskbound.adapters.identity.oidc.keys import IssuerKeys
-from taskbound.adapters.identity.oidc.relying import OidcRelyingParty
-from taskbound.adapters.identity.oidc.secret import SecretFiles
+from taskbound.adapters.identity.oidc.relying import OidcRelyingParty, SecretFiles
 from taskbound.adapters.identity.oidc.verifier import OidcVerifier
 
 __all__ = ["IssuerKeys", "OidcRelyingParty", "OidcVerifier", "SecretFiles"]

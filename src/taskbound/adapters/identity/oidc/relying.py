@@ -1,4 +1,6 @@
-"""Asks issuers who somebody is: authorization code with PKCE, `state` and `nonce` (OpenID Connect Core §3.1).
+"""Signs people in at issuers (OpenID Connect Core, code flow with PKCE), and our client secrets there.
+
+Of `relying`:
 
 1. What the issuer says of itself is kept for `FRESH`, and asked for once in `PAUSE` where it is not to be
    had: who begins sign-ins has nobody asked.
@@ -9,12 +11,20 @@
 4. The ID token goes through the strict gate (`wire/jose`, ID_TOKEN): by the issuer, for our client, of now.
    Where it says the hash of the access token, it is that of the one that came with it (§3.1.3.8).
 5. Access and refresh tokens are for nothing here: none is asked for, kept or shown.
+
+Of `secret`:
+
+1. The file is a plain one of the daemon's own account, which nobody else may read or write, with one line of
+   visible ASCII. It is read each time it is needed: a secret that was changed counts at once.
+2. No error says anything of what stands in it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import stat
 import threading
 from base64 import b64encode, urlsafe_b64encode
 from dataclasses import field
@@ -22,23 +32,21 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_plus, urlencode
 
-from taskbound.adapters.identity.oidc.metadata import find_metadata, place_in
+from taskbound.adapters.identity.oidc.keys import find_metadata, place_in
 from taskbound.core.action import Limits, parse_object
 from taskbound.core.clock import Instant, minutes, seconds
 from taskbound.core.dataclass import dataclass
-from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
 from taskbound.core.identity.sign_in import UNSAID, SaidOfPerson, SignInDeniedError, SignInTokenError
 from taskbound.core.tool.name import shown
-from taskbound.core.tool.oauth.errors import BadMetadataError
+from taskbound.core.tool.oauth.client import BadMetadataError
 from taskbound.ports.identity import IssuerUnreachableError
 from taskbound.wire.jose import ID_TOKEN, Algorithm, Trust, parse_jws, verify_jws
 
 if TYPE_CHECKING:
-    from taskbound.adapters.identity.oidc.keys import IssuerKeys
-    from taskbound.adapters.identity.oidc.metadata import Said
-    from taskbound.adapters.identity.oidc.secret import SecretFiles
+    from taskbound.adapters.identity.oidc.keys import IssuerKeys, Said
     from taskbound.core.action import JsonValue
-    from taskbound.core.identity.oidc import IdentityIssuer
+    from taskbound.core.identity.issuer import IdentityIssuer
     from taskbound.ports.identity import Documents, Forms, Wanted
     from taskbound.wire.jose import SignatureCheck
 
@@ -230,3 +238,39 @@ def _require_hash(said: JsonValue, token: JsonValue, algorithm: Algorithm) -> No
     half = urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=")
     if not isinstance(said, str) or not digest or not compare_digest(said.encode(), half):
         raise SignInTokenError("the ID token is of another access token", where="at_hash")
+
+
+_LINE: Final = re.compile(rb"([!-~]{1,1024})\r?\n?")
+_SECRET_MOST: Final = 2_048
+
+
+class ClientSecretError(UnavailableError):
+    """The file of our client secret at an issuer can't be used."""
+
+    code = "client-secret-file"
+    remedy = "have the daemon's account own it, with mode 0600, and one line in it"
+
+
+class SecretFiles:
+    """Reads them."""
+
+    def read(self, path: str) -> str:
+        """The secret in this file.
+
+        Raises:
+            ClientSecretError: It is not there, is others' to read, or holds no secret (rule 1).
+        """
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            raise ClientSecretError(f"`{path}` can't be read: {error.strerror}") from error
+        try:
+            held = os.fstat(handle)
+            if not stat.S_ISREG(held.st_mode) or held.st_uid != os.geteuid() or held.st_mode & 0o077:
+                raise ClientSecretError(f"`{path}` is no plain file of the daemon's account alone")
+            found = _LINE.fullmatch(os.read(handle, _SECRET_MOST))
+        finally:
+            os.close(handle)
+        if found is None:
+            raise ClientSecretError(f"`{path}` does not hold one line of visible ASCII")
+        return found[1].decode("ascii")

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskbound.core.errors import MalformedError
-from taskbound.core.identity.oidc import IssuerUse, UnknownIdentityIssuerError
+from taskbound.core.identity.issuer import IssuerUse, UnknownIdentityIssuerError
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import Shown
 from taskbound.ports.identity import Awaited, Need
@@ -24,8 +24,8 @@ from taskbound.wire.jose import WORKLOAD_TOKEN, TokenEncodingError, Trust, parse
 if TYPE_CHECKING:
     from taskbound.adapters.identity.oidc.keys import IssuerKeys
     from taskbound.core.clock import Instant
-    from taskbound.core.identity.credential import Credential
-    from taskbound.core.identity.oidc import IdentityIssuer
+    from taskbound.core.identity.issuer import IdentityIssuer
+    from taskbound.core.identity.selector import Credential
     from taskbound.ports.store import Store
     from taskbound.wire.jose import SignatureCheck
     from taskbound.wire.jose.gate import UnverifiedJws

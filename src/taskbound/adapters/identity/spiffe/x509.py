@@ -1,4 +1,4 @@
-"""X.509-SVIDs: whether a certificate chain proves a workload, by the authorities of its own trust domain.
+"""X.509-SVIDs: whether a chain proves a workload, by the authorities of its trust domain.
 
 Source: X509-SVID §2 to §5; RFC 5280 §6. `cryptography` builds the path; what it has no words for is looked
 at here.
@@ -40,9 +40,9 @@ from taskbound.core.clock import Instant, render_instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.identity.proof import BindingKind, WorkloadKind, parse_binding
-from taskbound.core.identity.selector import Shown
-from taskbound.core.identity.spiffe import (
+from taskbound.core.identity.selector import (
     BadSvidError,
+    Shown,
     SpiffeId,
     SvidExpiredError,
     SvidFormError,
@@ -52,7 +52,13 @@ from taskbound.core.identity.spiffe import (
     parse_spiffe_id,
     require_workload,
 )
-from taskbound.core.identity.trust import BadBundleError, Bundle, ForeignAuthorityError
+from taskbound.core.identity.trust import (
+    MOST_AUTHORITIES,
+    BadBundleError,
+    Bundle,
+    BundleSizeError,
+    ForeignAuthorityError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -290,3 +296,88 @@ def _extension(one: x509.Certificate, kind: type[_T]) -> x509.Extension[_T] | No
 def _instant(moment: datetime) -> Instant:
     """Whole microseconds: a certificate has whole seconds."""
     return Instant(int(moment.timestamp()) * _MICROSECOND)
+
+
+_SEQUENCE: Final = 0x30
+_LONG: Final = 0x80
+_MOST_LENGTH: Final = 3
+
+
+def split_certificates(raw: bytes) -> tuple[bytes, ...]:
+    """Each certificate, in order and once.
+
+    Raises:
+        BadBundleError: Something else stands there, or it ends too early.
+        BundleSizeError: There are more than are read.
+    """
+    found: dict[bytes, None] = {}
+    at = 0
+    while at < len(raw):
+        end = _end(raw, at)
+        found[raw[at:end]] = None
+        at = end
+        if len(found) > MOST_AUTHORITIES:
+            raise BundleSizeError(f"the bundle has more than {MOST_AUTHORITIES} certificates")
+    return tuple(found)
+
+
+def _end(raw: bytes, at: int) -> int:
+    head = raw[at : at + 2]
+    if len(head) < 2 or head[0] != _SEQUENCE:  # noqa: PLR2004 -- a tag and a length
+        raise BadBundleError("the bundle holds something that is no certificate")
+    size, start = head[1], at + 2
+    if size & _LONG:
+        count = size & ~_LONG
+        start += count
+        if not 1 <= count <= _MOST_LENGTH:
+            raise BadBundleError("the bundle holds something that is no certificate")
+        size = int.from_bytes(raw[at + 2 : start])
+    if start + size > len(raw):
+        raise BadBundleError("the bundle ends within a certificate")
+    return start + size
+
+
+class SpiffeSvids:
+    """The `Svids` of our servers."""
+
+    def domain_of(self, chain: Sequence[bytes]) -> str:
+        """The trust domain that a chain says it is of.
+
+        Raises:
+            SvidSizeError: It is too long.
+            BadSvidError: It can't be read.
+            SvidFormError: It is no X.509-SVID of a workload.
+        """
+        return read_chain(chain).spiffe.domain
+
+    def prove(self, chain: Sequence[bytes], authorities: Sequence[bytes], *, now: Instant) -> Shown:
+        """What a chain says that is by these authorities of its own trust domain.
+
+        Raises:
+            SvidSizeError: It is too long.
+            BadSvidError: It can't be read.
+            SvidFormError: It is no X.509-SVID of a workload.
+            SvidUnprovenError: None of them stands behind it.
+            SvidExpiredError: It has ended.
+            SvidNotYetError: It has not begun.
+        """
+        return prove_chain(read_chain(chain), authorities, now=now)
+
+    def require_current(self, certificate: bytes, *, now: Instant) -> None:
+        """Return only when a certificate has begun and has not ended.
+
+        Raises:
+            BadSvidError: It can't be read.
+            SvidExpiredError: It has ended.
+            SvidNotYetError: It has not begun.
+        """
+        require_current(certificate, now=now)
+
+    def require_authorities(self, domain: str, bundle: Bundle) -> None:
+        """Return only when a bundle's certificates are authorities, and of this domain.
+
+        Raises:
+            BadBundleError: One is none.
+            ForeignAuthorityError: One is of another domain.
+        """
+        require_authority_certificates(domain, bundle)

@@ -13,9 +13,8 @@ from taskbound.adapters.keys.file.disk import (
     KeyTornError,
     KeyUnusableError,
 )
-from taskbound.adapters.keys.file.heads import FileSignedHeads
 from taskbound.adapters.keys.file.sealing import SealingDirectory, create_sealing_directory
-from taskbound.adapters.keys.file.signing import KeyDirectory, create_key_directory
+from taskbound.adapters.keys.file.signing import FileSignedHeads, KeyDirectory, create_key_directory
 from taskbound.adapters.keys.file.tokens import TokenKeyDirectory, create_token_key_directory
 
 __all__ = [

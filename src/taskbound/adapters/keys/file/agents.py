@@ -40,7 +40,7 @@ from taskbound.adapters.keys.file.disk import (
 )
 from taskbound.core.action import canonical
 from taskbound.core.clock import seconds
-from taskbound.core.identity.agent_key import ASSERTION_LIFE, UnknownAgentKeyError, client_of
+from taskbound.core.identity.agent import ASSERTION_LIFE, UnknownAgentKeyError, client_of
 from taskbound.wire.jose import CLIENT_ASSERTION, Jwk, encode_base64url, parse_jwk, write_jws
 
 if TYPE_CHECKING:

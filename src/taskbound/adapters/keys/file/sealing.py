@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from taskbound.adapters.keys.file.directory import KEY_FILE, HeldDirectory, make_directory
-from taskbound.adapters.keys.file.disk import KeyTornError
+from taskbound.adapters.keys.file.disk import KEY_FILE, HeldDirectory, KeyTornError, make_directory
 from taskbound.adapters.keys.sealing import SealingKey
 
 if TYPE_CHECKING:

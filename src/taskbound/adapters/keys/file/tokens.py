@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
 
 from taskbound.adapters.keys.es256 import Es256Key
-from taskbound.adapters.keys.file.directory import make_directory
 from taskbound.adapters.keys.file.disk import (
     KeyMissingError,
     KeyTornError,
     KeyUnusableError,
     hold,
+    make_directory,
     open_directory,
     read_private,
     replace_private,

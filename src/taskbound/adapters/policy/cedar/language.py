@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import cedarpy
 
+from taskbound.adapters.policy.cedar.bundle import split
 from taskbound.adapters.policy.cedar.engine import CedarPolicyEngine, rights
 from taskbound.adapters.policy.cedar.problems import problems_of
-from taskbound.adapters.policy.cedar.text import split
 from taskbound.adapters.policy.cedar.vocabulary import schema_text
 from taskbound.core.policy import PolicySyntaxError
 

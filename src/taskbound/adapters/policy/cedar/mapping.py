@@ -22,7 +22,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.policy.cedar.reads import Json, Reads, paths
-from taskbound.adapters.policy.cedar.shape import (
+from taskbound.adapters.policy.cedar.vocabulary import (
     RESERVED,
     Choice,
     Items,

@@ -18,17 +18,16 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import cedarpy
 
 from taskbound.adapters.policy.cedar.bundle import ACTIONS
-from taskbound.adapters.policy.cedar.head import Place
+from taskbound.adapters.policy.cedar.reads import Place
 from taskbound.core.dataclass import dataclass
 from taskbound.core.policy import Erred, Fact, FactKind, Forbid, PolicyAnswer
-from taskbound.core.policy.operation_facts import OPERATION_FACTS, About
+from taskbound.core.policy.operation import OPERATION_FACTS, About
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.adapters.policy.cedar.bundle import Bundle, Policy
-    from taskbound.adapters.policy.cedar.head import Entity
-    from taskbound.adapters.policy.cedar.reads import Json
+    from taskbound.adapters.policy.cedar.reads import Entity, Json
     from taskbound.core.policy.operation import Operation, OperationRequest
 
 

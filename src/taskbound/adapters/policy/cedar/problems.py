@@ -1,4 +1,6 @@
-"""What is wrong with a bundle, found before it is in force: each with file, line and column.
+"""What is wrong with a bundle, found before it is in force: file, line and column.
+
+Of `problems`:
 
 1. What keeps a bundle from being read is found first, policy by policy; then what does
    not fit the tools that are pinned.
@@ -16,6 +18,14 @@
    (`operation_problems`); one that is about operations alone is read for no tool.
 7. What holds until something that can't be given, or until a group answers that does not exist, would refuse
    whatever it holds (`not-liftable`, `no-approver`).
+
+Of `operation_problems`:
+
+1. A policy that would refuse operations that nobody meant is a problem (`bundle`, rule 6).
+2. An operation, or a group of them, that a head names must exist; a name that is near is hinted at.
+3. A fact that a policy names, also with `has`, must be one of an operation that its head fits.
+4. Cedar's validator reads each for the operations that its head names; one that names groups or none for one
+   operation of each kind of context, group and resource: those differ by their names alone.
 """
 
 from __future__ import annotations
@@ -26,22 +36,116 @@ from typing import TYPE_CHECKING, Final
 
 import cedarpy
 
-from taskbound.adapters.policy.cedar.bundle import ACTIONS, CALL, locate, read_bundle
-from taskbound.adapters.policy.cedar.head import Place
-from taskbound.adapters.policy.cedar.operation_problems import operation_problems
-from taskbound.adapters.policy.cedar.reads import paths, reads_within
-from taskbound.adapters.policy.cedar.shape import Choice, Record, Shape, Untold, shape_of
-from taskbound.adapters.policy.cedar.text import Piece, split
-from taskbound.adapters.policy.cedar.vocabulary import context_of, counted, keyed, schema_of
+from taskbound.adapters.policy.cedar.bundle import (
+    ACTIONS,
+    CALL,
+    Piece,
+    is_operation,
+    locate,
+    read_bundle,
+    split,
+)
+from taskbound.adapters.policy.cedar.reads import Place, paths, reads_within
+from taskbound.adapters.policy.cedar.vocabulary import (
+    Choice,
+    Record,
+    Shape,
+    Untold,
+    context_of,
+    counted,
+    keyed,
+    operation_context_of,
+    operations_schema,
+    schema_of,
+    shape_of,
+)
 from taskbound.core.approval import AGENT, NeedKind, UnliftableError, needs_of
 from taskbound.core.policy import FACTS, PolicyProblem, PolicySyntaxError
+from taskbound.core.policy.operation import ALL_OPERATIONS, Right
+from taskbound.core.policy.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from taskbound.adapters.policy.cedar.bundle import Policy
-    from taskbound.adapters.policy.cedar.head import Fit
+    from taskbound.adapters.policy.cedar.reads import Fit
     from taskbound.core.policy import PolicyTool
+    from taskbound.core.policy.operation import Operation
+
+
+_GROUPS: Final = (ALL_OPERATIONS, *(one.value for one in Right))
+_CALLS_ONLY: Final = f'write `action in {ACTIONS}::"call"`, or name the operations that it is about'
+
+
+def operation_problems(
+    pieces: Sequence[Piece], policies: Sequence[Policy]
+) -> Iterator[tuple[int, tuple[str, str]]]:
+    """The number of each policy with a problem, the problem's words and a hint."""
+    sound: list[int] = []
+    for number, policy in enumerate(policies):
+        if not policy.operations:
+            continue
+        wrong = _wrong(policy)
+        if wrong is None:
+            sound.append(number)
+        else:
+            yield number, wrong
+    named = [one for one in sound if all(fit[:1] == ("==",) for fit in policies[one].head.actions)]
+    kinds = {operation_context_of(one): one for one in OPERATIONS.values()}
+    for numbers, operations in (
+        (named, _fitting([fit for one in named for fit in policies[one].head.actions])),
+        ([one for one in sound if one not in named], list(kinds.values())),
+    ):
+        yield from _validated(pieces, numbers, operations)
+
+
+def _wrong(policy: Policy) -> tuple[str, str] | None:
+    """What is wrong with it by rules 1 to 3; none when nothing is."""
+    if policy.unfit:
+        return f"it can be about operations, and must not: {policy.unfit}", _CALLS_ONLY
+    for fit in policy.head.actions:
+        if fit and is_operation(fit[-1]):
+            name, group = fit[-1], fit[0] == "in"
+            if fit[0] == "==" and name in _GROUPS:
+                return f"`{name}` is a group of operations", f'write `action in {ACTIONS}::"{name}"`'
+            if name not in OPERATIONS and not (group and name in _GROUPS):
+                return f"no operation is named `{name}`", _near(name, [*OPERATIONS, *_GROUPS])
+    fitting = _fitting(policy.head.actions)
+    known = {fact for one in fitting for fact in one.facts}
+    for name in sorted(policy.operation_facts - known) if policy.reads is not None else ():
+        if not policy.calls:
+            return f"no operation that it is for has the fact `{name}`", _near(name, sorted(known))
+    return None
+
+
+def _fitting(fits: Sequence[Fit]) -> list[Operation]:
+    """The operations that these parts of heads can be about."""
+    return [
+        one
+        for one in OPERATIONS.values()
+        if any(not fit or fit[-1] == one.name or fit[-1] in one.groups for fit in fits)
+    ]
+
+
+def _validated(
+    pieces: Sequence[Piece], numbers: Sequence[int], operations: Sequence[Operation]
+) -> Iterator[tuple[int, tuple[str, str]]]:
+    if not numbers:
+        return
+    text = "\n".join(pieces[number].text for number in numbers)
+    told: set[int] = set()
+    for error in cedarpy.validate_policies(text, operations_schema(operations)).errors:
+        place = error.policy_id.removeprefix("policy")
+        words = error.error.removeprefix(f"for policy `{error.policy_id}`, ")
+        number = numbers[int(place)] if place.isdigit() else numbers[0]
+        if number not in told:
+            told.add(number)
+            yield number, (words, "see docs/reference/operations.md")
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    found = get_close_matches(name, known, n=1)
+    return f"did you mean `{found[0]}`?" if found else ""
 
 
 _TYPES: Final = ("Agent", "Group", "Person", "Server", "Target", "Task", "Tool", "Action")
@@ -166,7 +270,7 @@ def _placed(file: str, error: PolicySyntaxError, line: int, column: int) -> Poli
     at, _, along = (error.where or "").partition(":")
     row, across = (int(at), int(along)) if at.isdigit() and along.isdigit() else (1, 1)
     quoted = re.findall(r"`([^`]*)`", str(error))
-    hint = _near(quoted[-1].rpartition(".")[2], [*FACTS, *_tails(FACTS)]) if quoted else ""
+    hint = _problems_near(quoted[-1].rpartition(".")[2], [*FACTS, *_tails(FACTS)]) if quoted else ""
     return PolicyProblem(
         file=file,
         line=line + row - 1,
@@ -262,7 +366,7 @@ class _Words:
         if not fitting:
             named = [fit[-1] for fit in (*policy.head.actions, policy.head.resource) if fit]
             name = named[0].rpartition("/")[2] if named else ""
-            yield f"no pinned tool fits its head (`{name}`)", _near(name, list(self._shapes))
+            yield f"no pinned tool fits its head (`{name}`)", _problems_near(name, list(self._shapes))
             return
         shapes = [self._shapes[name] for name in fitting]
         for path, whole in paths(reads_within(policy.reads, "context", "arguments")):
@@ -276,7 +380,7 @@ class _Words:
             for path in asked:
                 if path[0] not in known:
                     words = f"`context.{beside}` of the tools that it is for has no `{path[0]}`"
-                    yield words, _near(path[0], known)
+                    yield words, _problems_near(path[0], known)
 
     def hint(self, text: str) -> str:
         """A name that is near the last one of an error's words."""
@@ -285,7 +389,7 @@ class _Words:
             return ""
         last = re.findall(r"[\w-]+", quoted[0])[-1:]
         known = [*self._shapes, *_tails(FACTS), *_TYPES]
-        return _near(last[0], known) if last else ""
+        return _problems_near(last[0], known) if last else ""
 
 
 def _fits(tool: PolicyTool) -> tuple[frozenset[Fit], frozenset[Fit]]:
@@ -307,7 +411,7 @@ def _missing(shape: Shape, path: tuple[str, ...], *, whole: bool) -> tuple[str, 
             case Record(members={}) if number and last and not whole:
                 return None
             case Record(members=members):
-                return f"no tool that it is for has `{above}.{name}`", _near(name, list(members))
+                return f"no tool that it is for has `{above}.{name}`", _problems_near(name, list(members))
             case Choice(kinds=kinds) if name in kinds:
                 shape = kinds[name]
             case Choice(kinds=kinds):
@@ -319,7 +423,7 @@ def _missing(shape: Shape, path: tuple[str, ...], *, whole: bool) -> tuple[str, 
     return None
 
 
-def _near(name: str, known: Sequence[str]) -> str:
+def _problems_near(name: str, known: Sequence[str]) -> str:
     if name in known:
         return ""
     found = get_close_matches(name, known, n=1)

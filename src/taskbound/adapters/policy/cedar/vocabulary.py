@@ -1,4 +1,6 @@
-"""The words that policies can use, as a Cedar schema: entity types, and an action for each pinned tool.
+"""The Cedar schema of a namespace, and the shapes of tools' arguments in it.
+
+Of `vocabulary`:
 
 1. The context of an action is typed by its tool's JSON Schema, as `shape` reads it.
 2. What can't be told has the type of an empty record: whether it is there can be asked,
@@ -7,35 +9,275 @@
 4. An operation of our own API is an action too, in the groups that its row names. Its context holds its
    facts, all of them; what it is about has no attribute that it could read (`bundle`, rule 5), and stands in
    a hierarchy.
+
+Of `shape`:
+
+The full account, with examples: docs/reference/policy-mapping.md. Rules:
+
+1. `integer` is a long, `number` a decimal (also when both are possible), `string` a
+   string, `boolean` a truth, an array with one schema of items a set, an object a record
+   of its `properties`. `enum` and `const` stand for the types of their values.
+2. What can be null is optional, as is what is not `required`.
+3. What can be of several kinds is a record with an optional attribute for each kind.
+4. Two objects that one place can hold become one record: a property that only one has
+   is optional, one that both have with different shapes can't be told.
+5. A keyword that only narrows (`pattern`, `minimum`, `not`, `if`) changes nothing: each
+   value is compared with its shape when it comes, and one that doesn't fit can't be told.
+6. What can't be told (`Untold`): recursion, more than 16 levels or 2,000 places, arrays
+   of unknown or several items, and names that Cedar's JSON gives a meaning of its own.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from types import NoneType
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import cedarpy
 
 from taskbound.adapters.policy.cedar.bundle import CALL
-from taskbound.adapters.policy.cedar.shape import Choice, Items, Record, Scalar, Shape, Untold, shape_of
+from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.proof import PrincipalKind
 from taskbound.core.policy import FACTS, FactKind
-from taskbound.core.policy.operation import ALL_OPERATIONS, Right
-from taskbound.core.policy.operation_facts import ABOVE, OPERATION_FACTS, About
+from taskbound.core.policy.operation import ABOVE, ALL_OPERATIONS, OPERATION_FACTS, About, Right
 from taskbound.core.policy.operations import OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from taskbound.adapters.policy.cedar.reads import Json
+    from taskbound.core.action.canonical import JsonValue
     from taskbound.core.policy import PolicyTool
     from taskbound.core.policy.operation import Operation
+
+
+RESERVED: Final = frozenset({"__entity", "__expr", "__extn"})
+"""Names that mean something in Cedar's JSON."""
+_TYPED: Final = frozenset({"const", "enum", "items", "properties", "type"})
+_LEVELS: Final = 16
+_PLACES: Final = 2_000
+_KINDS: Final = {
+    "array": "set",
+    "boolean": "boolean",
+    "integer": "long",
+    "number": "decimal",
+    "object": "record",
+    "string": "string",
+}
+_TYPES: Final = {
+    bool: "boolean",
+    dict: "object",
+    float: "number",
+    int: "integer",
+    list: "array",
+    str: "string",
+    NoneType: "null",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scalar:
+    """A single value."""
+
+    kind: str
+    """`boolean`, `decimal`, `long` or `string`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Items:
+    """A list, told as a set."""
+
+    item: Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One attribute of a record."""
+
+    shape: Shape
+    required: bool
+    null: bool
+    """Whether null is one of its values: it is told as absent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """An object; what is not among its members can't be told."""
+
+    members: Mapping[str, Member]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One of several kinds, told as a record with the one that it is."""
+
+    kinds: Mapping[str, Shape]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Untold:
+    """What can't be told to a policy."""
+
+    why: str
+
+
+Shape: TypeAlias = Scalar | Items | Record | Choice | Untold
+_Kinds: TypeAlias = "tuple[dict[str, Shape], bool]"
+"""Shapes by kind, and whether null is possible."""
+
+
+def shape_of(schema: Mapping[str, JsonValue]) -> Record:
+    """The shape of a tool's arguments by its input schema."""
+    kinds, _ = _Reader(schema).kinds(dict(schema), ())
+    found = kinds.get("record")
+    return found if isinstance(found, Record) else Record(members={})
+
+
+class _Reader:
+    def __init__(self, document: Mapping[str, JsonValue]) -> None:
+        self._document = document
+        self._places = 0
+
+    def kinds(self, node: JsonValue, within: tuple[str, ...], level: int = 0) -> _Kinds:
+        """What one schema allows; `within` are the references that led here."""
+        self._places += 1
+        if level > _LEVELS or self._places > _PLACES:
+            return _untold("its schema is too large")  # 6
+        if not isinstance(node, dict):
+            return ({}, False) if node is False else (_anything(), True)
+        reference = node.get("$ref")
+        if isinstance(reference, str):
+            if reference in within:
+                return _untold("its schema holds itself")  # 6
+            return self.kinds(self._resolve(reference), (*within, reference), level + 1)
+        if _TYPED & node.keys():
+            return self._typed(node, within, level)
+        return self._combined(node, within, level)
+
+    def _combined(self, node: dict[str, JsonValue], within: tuple[str, ...], level: int) -> _Kinds:
+        for key in ("anyOf", "oneOf", "allOf"):
+            parts = node.get(key)
+            if isinstance(parts, list) and (key != "allOf" or len(parts) == 1):
+                return _union([self.kinds(one, within, level + 1) for one in parts])
+        if "allOf" in node:
+            return _untold("it must be of several schemas at once")
+        return _anything(), True
+
+    def _typed(self, node: dict[str, JsonValue], within: tuple[str, ...], level: int) -> _Kinds:
+        names = _types(node)
+        kinds: dict[str, Shape] = {}
+        for name in names:
+            kind = _KINDS.get(name)
+            if kind == "set":
+                kinds[kind] = self._items(node, within, level)
+            elif kind == "record":
+                kinds[kind] = self._record(node, within, level)
+            elif kind is not None:
+                kinds[kind] = Scalar(kind=kind)
+        if "decimal" in kinds:
+            kinds.pop("long", None)  # 1
+        return kinds, "null" in names
+
+    def _items(self, node: dict[str, JsonValue], within: tuple[str, ...], level: int) -> Shape:
+        if "prefixItems" in node or not isinstance(node.get("items"), dict):
+            return Untold(why="its items are of no one schema")
+        return Items(item=_shape(self.kinds(node["items"], within, level + 1)))
+
+    def _record(self, node: dict[str, JsonValue], within: tuple[str, ...], level: int) -> Shape:
+        properties, required = node.get("properties"), node.get("required")
+        needed = set(map(str, required)) if isinstance(required, list) else set()
+        members: dict[str, Member] = {}
+        for name, one in properties.items() if isinstance(properties, dict) else ():
+            if name not in RESERVED:
+                kinds, null = self.kinds(one, within, level + 1)
+                members[name] = Member(shape=_shape((kinds, null)), required=name in needed, null=null)
+        return Record(members=members)
+
+    def _resolve(self, reference: str) -> JsonValue:
+        node: JsonValue = dict(self._document)
+        if not reference.startswith("#"):
+            return None
+        for part in reference.split("/")[1:]:
+            name = part.replace("~1", "/").replace("~0", "~")
+            node = node.get(name) if isinstance(node, dict) else None
+        return node
+
+
+def _types(node: Mapping[str, JsonValue]) -> list[str]:
+    stated = node.get("type")
+    if isinstance(stated, str):
+        return [stated]
+    if isinstance(stated, list):
+        return [str(one) for one in stated]
+    if "const" in node or isinstance(node.get("enum"), list):
+        listed = node.get("enum")
+        values = listed if isinstance(listed, list) and "const" not in node else [node.get("const")]
+        return sorted({_type_of(one) for one in values})
+    return ["object"] if "properties" in node else ["array"]
+
+
+def _type_of(value: JsonValue) -> str:
+    return _TYPES[type(value)]
+
+
+def _shape(found: _Kinds) -> Shape:
+    kinds, _ = found
+    if not kinds:
+        return Untold(why="it can only be null")
+    if len(kinds) == 1:
+        return next(iter(kinds.values()))
+    return Choice(kinds=dict(sorted(kinds.items())))  # 3
+
+
+def _anything() -> dict[str, Shape]:
+    return {
+        "boolean": Scalar(kind="boolean"),
+        "decimal": Scalar(kind="decimal"),
+        "string": Scalar(kind="string"),
+        "set": Untold(why="its schema says nothing of the items"),
+        "record": Record(members={}),
+    }
+
+
+def _untold(why: str) -> _Kinds:
+    return {"untold": Untold(why=why)}, True
+
+
+def _union(parts: Iterable[_Kinds]) -> _Kinds:
+    together: dict[str, Shape] = {}
+    null = False
+    for kinds, one_null in parts:
+        null |= one_null
+        for kind, shape in kinds.items():
+            together[kind] = _both(together[kind], shape) if kind in together else shape
+    if "untold" in together:
+        return {"untold": together["untold"]}, null
+    if "decimal" in together:
+        together.pop("long", None)
+    return together, null
+
+
+def _both(one: Shape, other: Shape) -> Shape:
+    if one == other:
+        return one
+    if not isinstance(one, Record) or not isinstance(other, Record):
+        return Untold(why="it can be of several schemas")
+    members: dict[str, Member] = {}
+    for name in dict.fromkeys([*one.members, *other.members]):  # 4
+        sides: Sequence[Member] = [part.members[name] for part in (one, other) if name in part.members]
+        shape = sides[0].shape if len(sides) == 1 else _both(sides[0].shape, sides[1].shape)
+        members[name] = Member(
+            shape=shape,
+            required=len(sides) > 1 and all(side.required for side in sides),
+            null=any(side.null for side in sides),
+        )
+    return Record(members=members)
 
 
 _LONG: Final[Json] = {"type": "Long"}
 _TEXT: Final[Json] = {"type": "String"}
 _TEXTS: Final[Json] = {"type": "Set", "element": {"type": "String"}}
-_KINDS: Final[dict[FactKind, Json]] = {
+_VOCABULARY_KINDS: Final[dict[FactKind, Json]] = {
     FactKind.TRUTH: {"type": "Boolean"},
     FactKind.NUMBER: _LONG,
     FactKind.TEXT: _TEXT,
@@ -105,7 +347,7 @@ def _operations(operations: Sequence[Operation]) -> dict[str, Json]:
             "appliesTo": {
                 "principalTypes": [kind.value for kind in PrincipalKind],
                 "resourceTypes": [one.about.value],
-                "context": _record({name: _KINDS[OPERATION_FACTS[name]] for name in one.facts}),
+                "context": _record({name: _VOCABULARY_KINDS[OPERATION_FACTS[name]] for name in one.facts}),
             },
         }
     return actions
@@ -123,7 +365,7 @@ def context_of(tool: PolicyTool) -> str:
 
 def _facts(above: str) -> dict[str, Json]:
     return {
-        name.removeprefix(above): _KINDS[kind]
+        name.removeprefix(above): _VOCABULARY_KINDS[kind]
         for name, kind in FACTS.items()
         if name.startswith(above) and ("." in name) is bool(above)
     }

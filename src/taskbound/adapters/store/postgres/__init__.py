@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskbound.adapters.store.postgres.server.driver import LostDatabaseError, ReadOnlyDatabaseError
+from taskbound.adapters.store.postgres.server.link import LostDatabaseError, ReadOnlyDatabaseError
 from taskbound.adapters.store.postgres.server.opening import (
     OldDatabaseServerError,
     RestoredDatabaseError,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import BigInteger, LargeBinary
 
 from taskbound.adapters.store.postgres.server.link import write_bytes, write_texts, write_wholes
-from taskbound.adapters.store.postgres.server.number import NUMBER
+from taskbound.adapters.store.postgres.server.presence import NUMBER
 from taskbound.adapters.store.sql.action import (
     COLUMNS,
     SqlActions,

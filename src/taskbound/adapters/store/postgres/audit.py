@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.postgres.server.link import write_bytes, write_texts, write_wholes
-from taskbound.adapters.store.postgres.server.number import NUMBER, SETTLED
+from taskbound.adapters.store.postgres.server.presence import NUMBER, SETTLED
 from taskbound.adapters.store.sql.audit import (
     Growth,
     SqlAudit,

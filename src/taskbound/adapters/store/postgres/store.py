@@ -25,21 +25,20 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import psycopg
 
 from taskbound.adapters.store.postgres.audit import Chains
-from taskbound.adapters.store.postgres.server.driver import (
+from taskbound.adapters.store.postgres.server.link import (
     LostDatabaseError,
+    PostgresLink,
     ReadOnlyDatabaseError,
+    Unsettled,
     connect,
     lost,
     place,
     translate,
     unopened,
 )
-from taskbound.adapters.store.postgres.server.link import PostgresLink
 from taskbound.adapters.store.postgres.server.opening import require_numbers, require_schema, require_server
-from taskbound.adapters.store.postgres.server.presence import Presence
-from taskbound.adapters.store.postgres.server.seat import Seat
+from taskbound.adapters.store.postgres.server.presence import Presence, Seat
 from taskbound.adapters.store.postgres.server.transaction import PostgresTransaction
-from taskbound.adapters.store.postgres.server.unsettled import Unsettled
 from taskbound.adapters.store.sql.audit import last_instant
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnavailableError
@@ -47,7 +46,7 @@ from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnav
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from taskbound.adapters.store.postgres.server.driver import Connection
+    from taskbound.adapters.store.postgres.server.link import Connection
     from taskbound.core.clock import Instant
     from taskbound.ports.store import Snapshot, Transaction
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from taskbound.adapters.store.sql.rows.link import UnreadableRowError
+from taskbound.adapters.store.sql.rows import UnreadableRowError
+from taskbound.adapters.store.sql.sqlite.copying import SqlReader
 from taskbound.adapters.store.sql.sqlite.driver import BusyStoreError, DamagedStoreError, DiskFailedError
-from taskbound.adapters.store.sql.sqlite.lock import DatabaseInUseError, hold_database, lock_of
+from taskbound.adapters.store.sql.sqlite.files import DatabaseInUseError, hold_database, lock_of
 from taskbound.adapters.store.sql.sqlite.opening import Machine
-from taskbound.adapters.store.sql.sqlite.reading import SqlReader
 from taskbound.adapters.store.sql.store import SqlStore
 
 __all__ = [

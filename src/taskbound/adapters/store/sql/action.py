@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from sqlalchemy import select, text
 
-from taskbound.adapters.store.sql.rows.columns import bound, json_texts
-from taskbound.adapters.store.sql.rows.statement import Statement, given
+from taskbound.adapters.store.sql.rows import Statement, bound, given, json_texts
 from taskbound.adapters.store.sql.schema import actions
 from taskbound.core.action import ActionState, PriorAction
 from taskbound.core.clock import Instant
@@ -24,7 +23,7 @@ from taskbound.ports.action import OpenPermit, StoredAction
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from taskbound.adapters.store.sql.rows.link import Link, Value
+    from taskbound.adapters.store.sql.rows import Link, Value
     from taskbound.ports.action import OutcomeChange
 
 

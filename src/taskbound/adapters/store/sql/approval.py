@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import insert
 
-from taskbound.adapters.store.sql.rows.columns import json_texts
-from taskbound.adapters.store.sql.rows.statement import Statement
+from taskbound.adapters.store.sql.rows import Statement, json_texts
 from taskbound.adapters.store.sql.schema import approval_answers, approval_plans, approvals
 from taskbound.core.approval import (
     Answer,
@@ -28,7 +27,7 @@ from taskbound.ports.approval import StoredApproval, StoredPlan, Waiter
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from taskbound.adapters.store.sql.rows.link import Link, Value
+    from taskbound.adapters.store.sql.rows import Link, Value
     from taskbound.ports.approval import ApprovalChange, PlanChange
 
 

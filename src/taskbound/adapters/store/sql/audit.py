@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from taskbound.adapters.store.sql.rows.columns import bound
+from taskbound.adapters.store.sql.rows import bound
 from taskbound.core.audit import (
     ActionDecided,
     Chain,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskbound.adapters.store.sql.action import WaitingActions
-    from taskbound.adapters.store.sql.rows.link import Link
+    from taskbound.adapters.store.sql.rows import Link
     from taskbound.core.audit import Event, Grown
 
 

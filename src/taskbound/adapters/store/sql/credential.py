@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from taskbound.adapters.store.sql.rows.columns import json_texts
+from taskbound.adapters.store.sql.rows import json_texts
 from taskbound.adapters.store.sql.schema.credential import LIVING, UNFINISHED
 from taskbound.core.clock import Instant
 from taskbound.core.credential import LIVE, Credential, CredentialState, Lease, Renewal, RenewalState
@@ -14,7 +14,7 @@ from taskbound.ports.credential import HeldCredential
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from taskbound.adapters.store.sql.rows.link import Link, Value
+    from taskbound.adapters.store.sql.rows import Link, Value
 
 
 COLUMNS: Final = (

@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.adapters.store.sql.audit import last_instant
-from taskbound.adapters.store.sql.rows.known import Known
+from taskbound.adapters.store.sql.rows import Known
 from taskbound.adapters.store.sql.schema.initial import REVISION
 from taskbound.adapters.store.sql.sqlite.driver import (
     DiskFailedError,
@@ -33,11 +33,9 @@ from taskbound.adapters.store.sql.sqlite.driver import (
     known_uncommitted,
     translate,
 )
-from taskbound.adapters.store.sql.sqlite.link import SqliteLink
-from taskbound.adapters.store.sql.sqlite.mark import Mark
+from taskbound.adapters.store.sql.sqlite.files import RESERVE, Mark
+from taskbound.adapters.store.sql.sqlite.link import SqliteLink, SqlTransaction
 from taskbound.adapters.store.sql.sqlite.opening import Machine, open_files
-from taskbound.adapters.store.sql.sqlite.reserve import RESERVE
-from taskbound.adapters.store.sql.sqlite.transaction import SqlTransaction
 from taskbound.ports.store import AmbiguousCommitError, FullDiskError, StoreUnavailableError
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from taskbound.adapters.targets.openbao.reaching import reach_of
+from taskbound.adapters.targets.openbao.link import reach_of
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import MINTED, pattern_of
 from taskbound.core.dataclass import dataclass
-from taskbound.core.target.standing import Entry, Reach, Standing, Whose, worst_first
+from taskbound.core.target.kind import Entry, Reach, Standing, Whose, worst_first
 from taskbound.core.tool.name import shown
 from taskbound.ports.target import Discovery, TargetRefusedError
 

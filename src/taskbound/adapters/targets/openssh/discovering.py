@@ -22,10 +22,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from taskbound.adapters.targets.openssh.link import is_count
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.text import escape_text
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import MINTED, pattern_of, prefix_of
-from taskbound.core.target.standing import Entry, Reach, Standing, Whose, worst_first
+from taskbound.core.target.kind import Entry, Reach, Standing, Whose, worst_first
 from taskbound.ports.target import Discovery, TargetUnavailableError
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from taskbound.adapters.ssh import BadSshKeyError, SshAgent, SshIdentity
 from taskbound.adapters.targets.openssh.client import NO_WAY_IN, LateError, OverError, reason_of
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.text import escape_text
 from taskbound.core.target import BadAdminAccessError
 from taskbound.ports.target import (
     TargetRefusedError,

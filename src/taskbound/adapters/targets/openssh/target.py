@@ -15,11 +15,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from taskbound.adapters.targets.openssh.certificate import Authority, Grant, make_pair, require_key
+from taskbound.adapters.targets.openssh.certificate import Authority, Grant, make_pair, require_key, use_login
 from taskbound.adapters.targets.openssh.client import OpensshClient
 from taskbound.adapters.targets.openssh.discovering import discover_ways
 from taskbound.adapters.targets.openssh.link import Links, is_count
-from taskbound.adapters.targets.openssh.login import use_login
 from taskbound.core.clock import seconds
 from taskbound.ports.target import (
     Gone,

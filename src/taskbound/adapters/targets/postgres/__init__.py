@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskbound.adapters.targets.postgres.link import PostgresAdmin
-from taskbound.adapters.targets.postgres.schema import CONTEXT
+from taskbound.adapters.targets.postgres.login import CONTEXT
 from taskbound.adapters.targets.postgres.target import PostgresTarget
 
 __all__ = ["CONTEXT", "PostgresAdmin", "PostgresTarget"]

@@ -31,9 +31,8 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import errors, sql
 
-from taskbound.adapters.targets.postgres.leaving import leave, owned, strip
 from taskbound.adapters.targets.postgres.link import join, linked, named
-from taskbound.adapters.targets.postgres.schema import HAS_CONTEXTS
+from taskbound.adapters.targets.postgres.login import HAS_CONTEXTS, leave, owned, strip
 from taskbound.ports.target import Gone, Shown, TargetUnavailableError
 
 if TYPE_CHECKING:

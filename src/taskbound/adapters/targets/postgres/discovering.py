@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from taskbound.core.clock import Instant
 from taskbound.core.credential import MINTED, pattern_of
 from taskbound.core.dataclass import dataclass
-from taskbound.core.target.standing import Entry, Reach, Standing, Whose, worst_first
+from taskbound.core.target.kind import Entry, Reach, Standing, Whose, worst_first
 from taskbound.core.tool.name import shown
 from taskbound.ports.target import Discovery
 

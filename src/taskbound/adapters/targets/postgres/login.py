@@ -1,4 +1,6 @@
-"""Making logins: in one transaction, in one group, with an end of its own.
+"""Logins of PostgreSQL: made, with their password and schema, and what they leave behind.
+
+Of `login`:
 
 1. A login has a password that was made here, in 256 bits, and is sent as its SCRAM verifier: neither the
    statement nor the server's log has it.
@@ -10,19 +12,48 @@
 4. The admin can enter each database that a login can: what a login made where nobody takes it over, runs with
    its rights for as long as its role is there, also once it can't log in any more.
 5. What another target had made here (`seen_in`) is held to rules 2 and 4 when it is used for a test.
+
+Of `scram`:
+
+libpq makes the same, in four times the time, which is most of what a login costs. The passwords are our own,
+of letters, digits, `-` and `_`, so that nothing is to be prepared (SASLprep) before it is hashed.
+
+Of `schema`:
+
+1. The table counts where it and its schema are the database's owner's, a superuser's or a member's of that
+   owner, and no login's of ours. Whoever may make schemas could make one of this name else, and what stands
+   behind its table (a trigger, a view) would run with the admin's rights.
+
+Of `leaving`:
+
+1. It is never the admin's. What runs with its owner's rights (a function, a view, a rule, the expression of
+   an index when the table is looked through) would do anything that the admin may, for whoever may call it.
+2. Each installation has one such role in a server: `taskbound_left_` and its mark. It logs in nowhere and has
+   no attribute; a role of that name which has is not taken.
+3. What runs with its owner's rights does so no more: else one task's function reads what another one left. (A
+   view can be told so from 15 on.)
+4. The role takes on the login's own rights for as long as it takes over: an owner has to be one who could
+   have made it there. A schema's owner may have taken that from itself, and is given it back.
+5. Before that the login is taken out of its groups: whoever draws the taking over out (by a lock on one of
+   its tables) could use what runs with its rights for as long. A comment of the role keeps which groups those
+   were, by their numbers (a name may be no text here: `link`, rule 7); those that are there still it has once
+   more in the transaction that takes over, which nobody else sees. A comment that others wrote says nothing.
+6. What another login of ours gave this one (a right with the grant option, a policy of a table) is taken away
+   by that one's rights: else two of them would keep each other from ending. What others gave they take back.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
-from taskbound.adapters.targets.postgres.link import linked, named
-from taskbound.adapters.targets.postgres.schema import HAS_CONTEXTS
-from taskbound.adapters.targets.postgres.scram import SALT, verifier_of
+from taskbound.adapters.targets.postgres.link import join, linked, named, part
 from taskbound.core.credential import SECRET_BYTES, spell_secret
 from taskbound.core.tool.name import shown
 from taskbound.ports.target import Minted, TargetRefusedError, TargetUnavailableError
@@ -32,6 +63,56 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.target import PostgresKind, PostgresPlace
     from taskbound.ports.target import MintOrder
+
+
+CONTEXT: Final = """\
+CREATE SCHEMA taskbound;
+CREATE TABLE taskbound.contexts (
+    login name NOT NULL,
+    key text NOT NULL,
+    value text NOT NULL,
+    PRIMARY KEY (login, key)
+);
+REVOKE ALL ON taskbound.contexts FROM PUBLIC;
+-- For policies of tables: CREATE POLICY … USING (tenant = taskbound.context('tenant')). It depends on the
+-- login, which a session cannot change. A setting would not do: each session can change it.
+CREATE FUNCTION taskbound.context(wanted text) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+AS 'SELECT value FROM taskbound.contexts WHERE login = session_user AND key = wanted';
+GRANT USAGE ON SCHEMA taskbound TO PUBLIC;
+"""
+"""Run once by the owner, who grants the admin `USAGE` on it and `INSERT, DELETE, SELECT` on the table."""
+HAS_CONTEXTS: Final = """EXISTS (
+    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'taskbound' AND c.relname = 'contexts' AND c.relkind = 'r' AND NOT EXISTS (
+        SELECT FROM pg_roles r JOIN pg_database d ON d.datname = current_database()
+        WHERE r.oid IN (c.relowner, n.nspowner)
+        AND ((r.rolname >= 'tb_' AND r.rolname < 'tb`') OR NOT pg_has_role(r.oid, d.datdba, 'MEMBER'))
+    )
+)"""
+"""Whether the table is there, and counts (rule 1); an expression. Names are compared by their bytes (`link`,
+rule 7), and a backquote is the one that comes right behind `_`."""
+
+
+ITERATIONS: Final = 4096
+"""What RFC 7677 asks for at least, and drivers insist on."""
+SALT: Final = 16
+"""Bytes."""
+
+
+def verifier_of(password: str, salt: bytes) -> str:
+    """What stands in `CREATE ROLE … PASSWORD` for it: `SCRAM-SHA-256$4096:SALT$STORED:SERVER`."""
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, ITERATIONS)
+    stored = hashlib.sha256(_mac(salted, b"Client Key")).digest()
+    return f"SCRAM-SHA-256${ITERATIONS}:{_text(salt)}${_text(stored)}:{_text(_mac(salted, b'Server Key'))}"
+
+
+def _mac(key: bytes, words: bytes) -> bytes:
+    return hmac.digest(key, words, "sha256")
+
+
+def _text(data: bytes) -> str:
+    return b64encode(data).decode("ascii")
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -143,3 +224,158 @@ def prolong_login(link: Link, name: str, ends: Instant) -> None:
 
 def _written(instant: Instant) -> str:
     return (_EPOCH + timedelta(microseconds=instant)).isoformat()
+
+
+_OWNED: Final = """
+SELECT DISTINCT d.datname FROM pg_shdepend s
+LEFT JOIN pg_database d ON d.oid = s.dbid
+WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s::oid
+"""
+_GIVERS: Final = """
+SELECT DISTINCT pg_get_userbyid(o.owner) FROM pg_shdepend s CROSS JOIN LATERAL (
+    SELECT relowner AS owner FROM pg_class WHERE s.classid = 'pg_class'::regclass AND oid = s.objid
+    UNION ALL SELECT c.relowner FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
+        WHERE s.classid = 'pg_policy'::regclass AND p.oid = s.objid
+    UNION ALL SELECT proowner FROM pg_proc WHERE s.classid = 'pg_proc'::regclass AND oid = s.objid
+    UNION ALL SELECT nspowner FROM pg_namespace WHERE s.classid = 'pg_namespace'::regclass AND oid = s.objid
+    UNION ALL SELECT typowner FROM pg_type WHERE s.classid = 'pg_type'::regclass AND oid = s.objid
+    UNION ALL SELECT defaclrole FROM pg_default_acl WHERE s.classid = 'pg_default_acl'::regclass
+        AND oid = s.objid
+    UNION ALL SELECT lomowner FROM pg_largeobject_metadata WHERE s.classid = 'pg_largeobject'::regclass
+        AND oid = s.objid
+) o WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = %s::oid AND s.deptype <> 'o'
+    AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+_TAKE_BACK: Final = """
+SET ROLE {giver};
+DO $$ DECLARE said text; BEGIN
+FOR said IN
+    SELECT format('REVOKE ALL ON %s FROM %I CASCADE', o.what, {login}::text)
+    FROM pg_shdepend s CROSS JOIN LATERAL (
+        SELECT 'TABLE ' || oid::regclass AS what FROM pg_class
+            WHERE s.classid = 'pg_class'::regclass AND oid = s.objid AND relowner = current_user::regrole
+        UNION ALL SELECT 'ROUTINE ' || oid::regprocedure FROM pg_proc
+            WHERE s.classid = 'pg_proc'::regclass AND oid = s.objid AND proowner = current_user::regrole
+        UNION ALL SELECT 'SCHEMA ' || quote_ident(nspname) FROM pg_namespace
+            WHERE s.classid = 'pg_namespace'::regclass AND oid = s.objid AND nspowner = current_user::regrole
+        UNION ALL SELECT 'TYPE ' || oid::regtype FROM pg_type
+            WHERE s.classid = 'pg_type'::regclass AND oid = s.objid AND typowner = current_user::regrole
+    ) o WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = {oid}::oid AND s.deptype = 'a'
+    AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+LOOP EXECUTE said; END LOOP;
+END $$;
+RESET ROLE
+"""
+"""As the giver itself: whoever acts for both has the server take the wrong one for who gave it."""
+_CAN: Final = """
+SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolcanlogin OR rolreplication OR rolbypassrls
+FROM pg_roles WHERE rolname = %s
+"""
+_KEEPER: Final = sql.SQL(
+    "CREATE ROLE {} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT"
+)
+_TOLD: Final = sql.Literal("taskbound groups: ")
+"""What the comment of rule 5 begins with: another one is somebody else's."""
+_NUMBERS: Final = sql.Literal(r"^taskbound groups: (\{[0-9]{1,10}(?:,[0-9]{1,10})*\})$")
+_GROUPS: Final = """
+SELECT format({says}::text, rolname, {name}::text) FROM pg_roles WHERE oid::bigint = ANY (
+    substring(shobj_description({oid}::oid, 'pg_authid') FROM {numbers}::text)::bigint[]
+)
+"""
+_STRIP: Final = """
+DO $$ DECLARE said text; groups oid[]; BEGIN
+groups := ARRAY(SELECT roleid FROM pg_auth_members WHERE member = {oid}::oid);
+IF groups <> ARRAY[]::oid[] THEN
+    EXECUTE format('COMMENT ON ROLE %I IS %L', {name}::text, {told}::text || groups::text);
+    FOR said IN SELECT format('REVOKE %I FROM %I', pg_get_userbyid(one), {name}::text) FROM unnest(groups) one
+    LOOP EXECUTE said; END LOOP;
+END IF;
+END $$
+"""
+_LEAVE: Final = """
+DO $$ DECLARE said text; BEGIN
+FOR said IN {give}
+LOOP EXECUTE said; END LOOP;
+FOR said IN
+    SELECT format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', nspname, pg_get_userbyid(nspowner))
+    FROM pg_namespace WHERE nspowner = {oid}
+LOOP EXECUTE said; END LOOP;
+FOR said IN
+    SELECT format('ALTER ROUTINE %s SECURITY INVOKER', oid::regprocedure)
+    FROM pg_proc WHERE proowner = {oid} AND prosecdef
+LOOP EXECUTE said; END LOOP;
+IF current_setting('server_version_num')::int >= 150000 THEN FOR said IN
+    SELECT format('ALTER VIEW %s SET (security_invoker = true)', oid::regclass)
+    FROM pg_class WHERE relowner = {oid} AND relkind = 'v'
+LOOP EXECUTE said; END LOOP; END IF;
+END $$;
+GRANT {login} TO {keeper};
+REASSIGN OWNED BY {login} TO {keeper};
+DROP OWNED BY {login};
+REVOKE {login} FROM {keeper};
+DO $$ DECLARE said text; BEGIN
+FOR said IN {take}
+LOOP EXECUTE said; END LOOP;
+END $$
+"""
+"""Rules 3 to 5; one message is one transaction. What `DROP OWNED` finds are rights alone."""
+
+
+def keeper_of(name: str) -> str:
+    """The role that keeps what this login owned (rule 2)."""
+    return f"taskbound_left_{name.split('_')[1]}"
+
+
+def owned(link: Link, place: PostgresPlace, oid: int) -> list[str]:
+    """The databases in which something is owned by the role of this number, or depends on it."""
+    return sorted({database or place.database for (database,) in link.run(_OWNED, (oid,), planned=True)})
+
+
+def strip(link: Link, name: str, oid: int) -> None:
+    """Take it out of its groups (rule 5); raises as `link.linked`."""
+    link.run(sql.SQL(_STRIP).format(name=sql.Literal(name), oid=sql.Literal(oid), told=_TOLD))
+
+
+def leave(there: Link, name: str, oid: int) -> str:
+    """Have the keeper own it, in one database; what was done. Raises as `link.linked`."""
+    keeper = keeper_of(name)
+    join(there, name)
+    _require_keeper(there, keeper)
+    join(there, keeper)
+    givers = [one for (one,) in there.run(_GIVERS, (oid,)) if one != name and _is_ours(one, name)]
+    for one in givers:
+        join(there, one)  # 6
+        words = {"giver": named(one), "login": sql.Literal(name), "oid": sql.Literal(oid)}
+        there.run(sql.SQL(_TAKE_BACK).format(**words))
+    values = {
+        "login": named(name),
+        "keeper": named(keeper),
+        "oid": sql.Literal(oid),
+        "give": _groups("GRANT %I TO %I", name, oid),
+        "take": _groups("REVOKE %I FROM %I", name, oid),
+    }
+    there.run(sql.SQL(_LEAVE).format(**values))
+    for one in givers:
+        part(there, one)
+    database = there.connection.info.dbname
+    return f"what it owned in `{database}` is kept by `{keeper}`, who can do nothing"
+
+
+def _groups(says: str, name: str, oid: int) -> sql.Composed:
+    """A statement for each group that the login was taken out of (rule 5)."""
+    return sql.SQL(_GROUPS).format(
+        says=sql.Literal(says), name=sql.Literal(name), oid=sql.Literal(oid), numbers=_NUMBERS
+    )
+
+
+def _is_ours(role: str, name: str) -> bool:
+    """Whether this role is a login of the installation whose login `name` is."""
+    return role.startswith(name[: name.rindex("_") + 1])
+
+
+def _require_keeper(there: Link, keeper: str) -> None:
+    found = there.run(_CAN, (keeper,))
+    if not found:
+        there.run(_KEEPER.format(named(keeper)))
+    elif found != [(False,)]:
+        raise TargetRefusedError(f"the role `{keeper}` is there, and can do more than keep things")  # 2

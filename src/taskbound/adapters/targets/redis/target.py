@@ -1,4 +1,6 @@
-"""A Redis or Valkey as `ports.target.Target`: each credential is a user of its own, on every node.
+"""A Redis or Valkey as a target: each credential is a user on every node; other users found there.
+
+Of `target`:
 
 1. A mint connects to all nodes before it sends anything. It asks all of them whether the name is free, and
    which servers there are (`knowing`), before it makes anything. What a node made where another failed is
@@ -8,19 +10,40 @@
    nothing there, and is one where the user is on every node.
 4. A server that was started anew may have read users that were taken away: `starts` tells it from before.
 5. Whoever asks for that, which is often, sees to it that an end can be told by a connection of its own.
+
+Of `discovering`:
+
+1. Nothing is changed: each word that is sent shows, or asks what a user could do (`ACL DRYRUN`).
+2. How far a user reaches is what the server itself says that it could do, of the commands in `_ALL` and
+   `_BEYOND`; what else it may do is data.
+3. Users are each node's own. One that is on some nodes alone, or has other rights there, is said to.
+4. Who can't be let in is counted and not listed, unless a session of it is open: what is switched off goes on
+   in that.
+5. No password and no digest of one is kept: how many there are is.
+6. The server keeps neither when a user was made nor when it was used last. Names and patterns are any bytes;
+   what is no text is shown with escapes. Patterns stand between backticks, which they can't end.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
+from collections import Counter
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.targets.alone import UnderWay
-from taskbound.adapters.targets.redis.discovering import look_through, told_of
-from taskbound.adapters.targets.redis.knowing import ask_before, know, look_before, require_declared, run_of
-from taskbound.adapters.targets.redis.nodes import Nodes, at_all
+from taskbound.adapters.targets.redis.nodes import (
+    Nodes,
+    ask_before,
+    at_all,
+    know,
+    look_before,
+    require_declared,
+    run_of,
+)
+from taskbound.adapters.targets.redis.protocol import LISTED, Refusal
 from taskbound.adapters.targets.redis.user import (
     digest_of,
     end_of,
@@ -29,12 +52,18 @@ from taskbound.adapters.targets.redis.user import (
     names_of,
     rules_of,
     see_gone,
+    sessions_by_user,
     sessions_of,
     whole_end_of,
 )
 from taskbound.adapters.targets.tls import require_tls
-from taskbound.core.credential import SECRET_BYTES, spell_secret
+from taskbound.core.action.text import escape_text
+from taskbound.core.credential import MINTED, SECRET_BYTES, pattern_of, spell_secret
+from taskbound.core.dataclass import dataclass
+from taskbound.core.target.kind import Entry, Reach, Standing, Whose, worst_first
+from taskbound.core.tool.name import shown
 from taskbound.ports.target import (
+    Discovery,
     Gone,
     Minted,
     NameTakenError,
@@ -45,11 +74,231 @@ from taskbound.ports.target import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from taskbound.adapters.targets.redis.link import Link
+    from taskbound.adapters.targets.redis.protocol import Answer
     from taskbound.core.clock import Instant
     from taskbound.core.target import RedisAccess, RedisKind, RedisPlace
-    from taskbound.ports.target import Discovery, MintOrder
+    from taskbound.ports.target import MintOrder
+
+
+_LOOKED: Final = 5_000
+"""Users of a node that are looked at."""
+_TOGETHER: Final = 100
+"""Users that are asked about at once."""
+_NAMED: Final = 10
+"""Patterns that are named in one line of rights."""
+_COMMANDS: Final = 300
+"""Characters of what is said of commands."""
+_ALL: Final = (
+    ("makes and changes users (acl|setuser)", ("ACL", "SETUSER", "x")),
+    ("changes the server's settings (config|set)", ("CONFIG", "SET", "x", "y")),
+    ("loads programs into the server (module|load)", ("MODULE", "LOAD", "x")),
+)
+"""Who may do one of these may have everything (rule 2)."""
+_BEYOND: Final = (
+    ("sees what everybody asks (monitor)", ("MONITOR",)),
+    ("reads the whole server (psync)", ("PSYNC", "x", "1")),
+    ("makes it the copy of another server (replicaof)", ("REPLICAOF", "x", "1")),
+    ("looks into the server (debug)", ("DEBUG", "OBJECT", "x")),
+    ("reads digests of passwords (acl|list)", ("ACL", "LIST")),
+    ("reads the server's settings (config|get)", ("CONFIG", "GET", "x")),
+    ("changes functions that others call (function|load)", ("FUNCTION", "LOAD", "x")),
+    ("ends other sessions (client|kill)", ("CLIENT", "KILL", "x")),
+    ("empties the server (flushall)", ("FLUSHALL",)),
+    ("shuts it down (shutdown)", ("SHUTDOWN",)),
+)
+"""Who may do one of these reaches beyond the keys that its patterns name (rule 2)."""
+_PROBES: Final = (*_ALL, *_BEYOND)
+_KINDS: Final = (("~", "reads and writes"), ("%R~", "reads"), ("%W~", "writes"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """A user on one node."""
+
+    reach: Reach
+    rights: tuple[str, ...]
+    open: int
+    nopass: bool
+    may_enter: bool
+    """Whether it is on, and has a password or needs none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenNode:
+    """What one node shows."""
+
+    admin: bytes
+    users: Mapping[bytes, _Seen]
+    count: int
+    """How many there are, those that were not looked at too."""
+
+
+def look_through(link: Link, marks: Collection[str], admin: str) -> SeenNode:
+    """The users of a node that are not minted here; raises as `Link.ask`.
+
+    Args:
+        link: The node.
+        marks: Of this installation.
+        admin: Whom it was logged in as.
+    """
+    ours = re.compile(pattern_of(marks))
+    listed = link.ask("ACL", "USERS", most=LISTED)
+    if not isinstance(listed, list):
+        raise TargetUnavailableError(f"{link.name} does not say who its users are")
+    names = [one for one in listed if isinstance(one, bytes) and ours.fullmatch(_named(one)) is None]
+    open_ = Counter(sessions_by_user(link).values())
+    found: dict[bytes, _Seen] = {}
+    for start in range(0, min(len(names), _LOOKED), _TOGETHER):
+        some = names[start : min(start + _TOGETHER, _LOOKED)]
+        answers = link.raw(
+            *(words for name in some for words in _asked(name.decode(errors="surrogateescape")))
+        )
+        each = len(_PROBES) + 1
+        for number, name in enumerate(some):
+            shown, *could = answers[number * each : (number + 1) * each]
+            for one in could:
+                if isinstance(one, Refusal) and one.code == "NOPERM":
+                    link.granted(("ACL", "DRYRUN"), one)  # what it could do is not known then
+            if isinstance(shown, list):  # or it was taken away meanwhile
+                found[name] = _seen(_members(shown), [one == b"OK" for one in could], open_[name])
+            elif shown is not None:
+                link.granted(("ACL", "GETUSER"), shown)
+                raise TargetUnavailableError(f"{link.name} shows what is no user")
+    return SeenNode(admin=admin.encode(), users=found, count=len(names))
+
+
+def told_of(nodes: Sequence[SeenNode], *, most: int) -> Discovery:
+    """What all nodes show, the worst first."""
+    names = sorted(frozenset[bytes]().union(*(one.users for one in nodes)))
+    listed, out = [], 0
+    for name in names:
+        seen = [one.users[name] for one in nodes if name in one.users]
+        if not any(one.may_enter or one.open for one in seen):
+            out += 1  # 4
+            continue
+        listed.append(_standing(name, seen, nodes))
+    missed = max((one.count - len(one.users) for one in nodes), default=0)
+    return Discovery(
+        found=worst_first(listed)[:most],
+        count=len(listed) + missed,
+        notes=tuple(_notes(out, missed)),
+        whole=not missed,
+    )
+
+
+def _asked(name: str) -> Iterator[tuple[str, ...]]:
+    """What is asked about one user (rule 1)."""
+    yield ("ACL", "GETUSER", name)
+    yield from (("ACL", "DRYRUN", name, *words) for _, words in _PROBES)
+
+
+def _seen(shown: Mapping[str, Answer], could: Sequence[bool], open_: int) -> _Seen:
+    flags, passwords = _words(shown.get("flags")), len(_words(shown.get("passwords")))
+    on, nopass = "on" in flags, "nopass" in flags
+    reach = Reach.DATA
+    if any(could):
+        reach = Reach.ALL if any(could[: len(_ALL)]) else Reach.BEYOND
+    rights = [
+        *([] if on else ["is switched off: what is open goes on"]),
+        *(words for (words, _), may in zip(_PROBES, could, strict=True) if may),
+        *_patterns(shown),
+        *([f"has {passwords} passwords"] if passwords > 1 else []),
+    ]
+    selectors = shown.get("selectors")
+    for one in selectors if isinstance(selectors, list) else []:
+        lines = _patterns(_members(one)) if isinstance(one, list) else ()
+        rights.append(f"or else: {'; '.join(lines)}")
+    return _Seen(
+        reach=reach,
+        rights=tuple(rights),
+        open=open_,
+        nopass=on and nopass,
+        may_enter=on and (nopass or passwords > 0),
+    )
+
+
+def _patterns(shown: Mapping[str, Answer]) -> Iterator[str]:
+    """Lines of keys, channels and commands, of a user or of one of its selectors."""
+    keys = _words(shown.get("keys"))
+    for prefix, verb in _KINDS:
+        some = [one.removeprefix(prefix) for one in keys if one.startswith(prefix)]
+        if some:
+            yield f"{verb} {'every key' if '*' in some else f'keys {_some(some)}'}"
+    if not keys:
+        yield "no key"
+    channels = [one.removeprefix("&") for one in _words(shown.get("channels"))]
+    if channels:
+        yield "every channel" if "*" in channels else f"channels {_some(channels)}"
+    commands = " ".join(_words(shown.get("commands")))
+    if commands == "-@all":
+        yield "no command"
+    elif commands == "+@all":
+        yield "every command"
+    else:
+        more = "…" if len(commands) > _COMMANDS else ""
+        yield f"commands {escape_text(commands.removeprefix('-@all ')[:_COMMANDS])}{more}"
+
+
+def _some(patterns: Sequence[str]) -> str:
+    more = f" and {len(patterns) - _NAMED} more" if len(patterns) > _NAMED else ""
+    return ", ".join(f"`{shown(one)}`" for one in patterns[:_NAMED]) + more
+
+
+def _standing(name: bytes, seen: Sequence[_Seen], nodes: Sequence[SeenNode]) -> Standing:
+    """One user, of what all nodes show of it (rule 3)."""
+    worst = min(seen, key=lambda one: tuple(Reach).index(one.reach))
+    rights = [*worst.rights]
+    if len(seen) < len(nodes):
+        rights.insert(0, f"is on {len(seen)} of {len(nodes)} nodes alone")
+    if len({one.rights for one in seen}) > 1:
+        rights.insert(0, "has other rights on other nodes")
+    return Standing(
+        name=_named(name),
+        what="login",
+        whose=_whose(name, {one.admin for one in nodes}),
+        reach=worst.reach,
+        rights=tuple(rights),
+        open=sum(one.open for one in seen),
+        entry=Entry.OPEN if any(one.nopass for one in seen) else Entry.ASKED,
+    )
+
+
+def _whose(name: bytes, admins: Collection[bytes]) -> Whose:
+    if name in admins:
+        return Whose.ADMIN
+    return Whose.INSTALLATION if re.fullmatch(MINTED, _named(name)) else Whose.OTHERS
+
+
+def _notes(out: int, missed: int) -> Iterator[str]:
+    yield "when a user was made and when it was used last is kept by no Redis"
+    if out:
+        who = "one user is" if out == 1 else f"{out} users are"
+        yield f"{who} switched off or without a password, and nobody is logged in as one"
+    if missed:
+        yield f"{missed:,} users of a node were not looked at"
+
+
+def _named(name: bytes) -> str:
+    """A name or a pattern as a text (rule 6)."""
+    return name.decode(errors="backslashreplace")
+
+
+def _members(shown: list[Answer]) -> Mapping[str, Answer]:
+    """Values by name of a list of both."""
+    return {
+        _named(key): value
+        for key, value in zip(shown[::2], shown[1::2], strict=False)
+        if isinstance(key, bytes)
+    }
+
+
+def _words(value: Answer) -> list[str]:
+    """The words of a list, or of a text in which they stand."""
+    some = value if isinstance(value, list) else [value]
+    return [word for one in some if isinstance(one, bytes) for word in _named(one).split()]
 
 
 class RedisTarget:

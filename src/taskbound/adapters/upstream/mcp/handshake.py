@@ -20,7 +20,7 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.name import METHOD_NAMES, shown
 from taskbound.ports.upstream import Answered, Errored
-from taskbound.wire.mcp.era import (
+from taskbound.wire.mcp.message import (
     CAPABILITIES_KEY,
     IDEMPOTENCY_KEY,
     INFO_KEY,
@@ -31,9 +31,9 @@ from taskbound.wire.mcp.era import (
     SERVER_KEY,
     VERSION_KEY,
     is_modern,
+    text,
 )
 from taskbound.wire.mcp.task import declares_tasks
-from taskbound.wire.mcp.write import text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

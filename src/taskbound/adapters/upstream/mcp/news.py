@@ -24,8 +24,7 @@ from taskbound.adapters.upstream.mcp.handshake import params_for
 from taskbound.core.action.canonical import canonical
 from taskbound.core.tool import MAX_URI
 from taskbound.ports.upstream import Answered, Errored, NoAnswer
-from taskbound.wire.mcp.era import MODERN, SUBSCRIPTION_KEY, is_modern
-from taskbound.wire.mcp.write import text
+from taskbound.wire.mcp.message import MODERN, SUBSCRIPTION_KEY, is_modern, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,19 +16,16 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import structs
 
 from taskbound.adapters.upstream.mcp.errors import SecretShownError, ServerLostError, StartFailedError
-from taskbound.adapters.upstream.mcp.filling import fill
 from taskbound.adapters.upstream.mcp.handshake import Opened, discover, initialize
-from taskbound.adapters.upstream.mcp.limits import require_kept
-from taskbound.adapters.upstream.mcp.listing import list_tools
 from taskbound.adapters.upstream.mcp.pin import resolve_command
-from taskbound.adapters.upstream.mcp.process import ServerProcess, environment_for
-from taskbound.adapters.upstream.mcp.server import Patience
+from taskbound.adapters.upstream.mcp.process import ServerProcess, environment_for, require_kept
+from taskbound.adapters.upstream.mcp.server import Patience, fill, list_tools
 from taskbound.adapters.upstream.mcp.session import METHOD_NOT_FOUND, REFUSAL, Session
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import parse_definitions, parse_server_name
 from taskbound.core.tool.leak import Leaks
-from taskbound.core.tool.limits import parse_limits
+from taskbound.core.tool.name import parse_limits
 from taskbound.core.tool.slot import stand_ins
 from taskbound.ports.upstream import errored
 from taskbound.wire.tool import ServerSpec, identity_of
@@ -36,8 +33,8 @@ from taskbound.wire.tool import ServerSpec, identity_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from taskbound.adapters.upstream.mcp.filling import Filling
     from taskbound.adapters.upstream.mcp.handshake import Asking
+    from taskbound.adapters.upstream.mcp.server import Filling
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import Slot
     from taskbound.ports.upstream import Question

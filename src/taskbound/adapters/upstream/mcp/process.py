@@ -1,4 +1,6 @@
-"""One server as a process of its own: started as pinned, heard, and ended with all that it started.
+"""One server as a process: started as pinned, within limits, ended with all that it started.
+
+Of `process`:
 
 1. Every pinned file is hashed right before the start, when all that is left to do is to run it. Between
    that look and the start a writer of the file can still change it; whoever may write there could as well
@@ -12,30 +14,94 @@
 7. It has three pipes and no other descriptor, no terminal, a pinned directory, and the limits that are
    declared or that every server has (`limits`). They are taken on before the pinned file runs, by `launch`.
 8. One with secrets ends with this process, also when that is killed (`launch`, rule 5).
+
+Of `limits`:
+
+1. By default a server writes no core dump, which would hold all that it knows, may have 4,096 files open, and
+   4 GiB of data. Data is what it can write to (`RLIMIT_DATA`): what runtimes only reserve, tens of gigabytes
+   in Chromium's case, is none of it. Address space is not limited for that reason.
+2. What this system does not keep can't be declared: `memory` outside of Linux, `processes` as root.
+3. The number of files that a program starts with is left to it by default: what it raises it to is bounded.
+4. Who uses up `cpu` is told so by a signal, and killed a second later; who writes past `size`, by another.
+
+Of `family`:
+
+Linux tells through `/proc`; elsewhere nothing is found here, and a server's process group
+is all that is ended with it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound.adapters.upstream.mcp.digest import require_pinned
-from taskbound.adapters.upstream.mcp.errors import StartFailedError
-from taskbound.adapters.upstream.mcp.limits import died_of, kept, require_kept
-from taskbound.core.action.escape import escape_text
-from taskbound.core.tool.name import shown
-from taskbound.ports.process import beneath, send_group, send_signal, started_of
+from taskbound.adapters.upstream.mcp.errors import LimitNotKeptError, StartFailedError
+from taskbound.core.action.text import escape_text
+from taskbound.core.tool.name import limit_words, shown
+from taskbound.ports.process import beneath, parent_of, send_group, send_signal, started_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from taskbound.core.tool import ServerIdentity
-    from taskbound.core.tool.limits import Limit
+    from taskbound.core.tool.name import Limit
+
+
+DEFAULTS: Final = {"files": 4_096, "memory": 4 << 30}
+"""What servers have where nothing is declared."""
+_KINDS: Final = {
+    "cpu": "RLIMIT_CPU",
+    "files": "RLIMIT_NOFILE",
+    "memory": "RLIMIT_DATA",
+    "processes": "RLIMIT_NPROC",
+    "size": "RLIMIT_FSIZE",
+}
+_SIGNALS: Final[dict[int, str]] = {signal.SIGXCPU: "cpu", signal.SIGXFSZ: "size"}
+
+
+def require_kept(limits: Sequence[Limit]) -> None:
+    """Go on only with limits that this system keeps (rule 2).
+
+    Raises:
+        LimitNotKeptError: It does not keep one of them.
+    """
+    for name, much in limits:
+        if much and (why := _not_kept(name)):
+            raise LimitNotKeptError(f"`{name}` can't be limited here: {why}")
+
+
+def kept(limits: Sequence[Limit]) -> str:
+    """What `launch` is told: `NAME:SOFT:HARD` for each; a soft limit `-` stays as it is."""
+    declared = dict(limits)
+    wanted = {name: much for name, much in DEFAULTS.items() if not _not_kept(name)} | declared
+    words = ["RLIMIT_CORE:0:0"]  # 1
+    for name, much in sorted(wanted.items()):
+        if much:
+            soft = "-" if name == "files" and name not in declared else str(much)  # 3
+            words.append(f"{_KINDS[name]}:{soft}:{much + (name == 'cpu')}")  # 4
+    return " ".join(words)
+
+
+def died_of(status: int | None, limits: Sequence[Limit]) -> str:
+    """The limit that a server with this status died of, as it was declared; empty when nothing says so."""
+    name = _SIGNALS.get(-status) if status is not None and status < 0 else None
+    return limit_words([one for one in limits if one[0] == name])
+
+
+def _not_kept(name: str) -> str:
+    if name == "memory" and not sys.platform.startswith("linux"):
+        return "only Linux keeps a limit of a process's private data"
+    if name == "processes" and os.geteuid() == 0:
+        return "the system does not count the processes of root"
+    return ""
 
 
 _INHERITED: Final = frozenset({"HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER"})
@@ -313,3 +379,49 @@ class _Output(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let asyncio see the end: it waits for all pipes."""
         self._before.connection_lost(exc)
+
+
+_PROC: Final = Path("/proc")
+_SUBREAPER: Final = 36
+"""PR_SET_CHILD_SUBREAPER of Linux `prctl(2)`."""
+
+
+def adopt_orphans(*, on: bool = True) -> bool:
+    """Become the parent of every descendant that loses its own, or stop; whether the system can do that.
+
+    With it, what a server starts and leaves behind stays beneath the gateway, and is found.
+    """
+    if not _PROC.joinpath("self/stat").exists():
+        return False
+    return bool(ctypes.CDLL(None).prctl(_SUBREAPER, int(on), 0, 0, 0) == 0)
+
+
+def descendants(pid: int) -> list[int]:
+    """Every process beneath this one now."""
+    return [one for one, _ in beneath(pid)]
+
+
+def children(pid: int) -> list[int]:
+    """Every process whose parent this one is."""
+    return [one for one in descendants(pid) if parent_of(one) == pid]
+
+
+def end_orphans(known: set[int]) -> list[int]:
+    """Kill and reap this process's children that are not known: what servers left behind.
+
+    Args:
+        known: Children that are somebody's to wait for.
+
+    Returns:
+        The processes that were ended.
+    """
+    found: list[int] = []
+    for orphan in children(os.getpid()):
+        if orphan in known:
+            continue
+        for one in ((orphan, started_of(orphan)), *beneath(orphan)):
+            send_signal(one, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(orphan, 0)
+        found.append(orphan)
+    return found

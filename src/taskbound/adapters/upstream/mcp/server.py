@@ -1,22 +1,40 @@
-"""A running upstream server, ready for calls: what a gateway is given, and who makes it.
+"""A running upstream server, ready for calls: its lists, and its filled slots.
+
+Of `server`:
 
 1. A call carries the name, the canonical arguments and `_meta` that is built here: what the modern era
    asks for (what the client can be asked is said there), a key, a level of logs, and its own number as the
    token of its progress. A modern server also gets the answers to what it asked for, and its own state.
    Nothing else of a client's request goes upstream.
 2. Starting ends in a server that is ready, or in an error and no process.
+
+Of `listing`:
+
+1. At most 100 pages, 1,000 objects and 3 MiB of them (`core.tool`); beyond, nothing is listed.
+2. A cursor that came before ends the listing with an error: the pages go round (A164).
+3. The objects are cut out of the line, never written again.
+4. A server that doesn't know the method has nothing of the kind, but for tools: those it has to list.
+
+Of `filling`:
+
+1. A variable goes into the environment that the server is started with, a header and a parameter go with each
+   request to its URL. An argument goes into a call, and is not put in here.
+2. Tokens of OAuth go with each request to a URL as well. They come and go while the server is spoken to, so
+   that each request asks for the one of its moment.
+3. No value is in a repr.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import quote
 
 import msgspec
 
-from taskbound.adapters.upstream.mcp.errors import StartFailedError
-from taskbound.adapters.upstream.mcp.family import end_orphans
+from taskbound.adapters.upstream.mcp.errors import ListRefusedError, StartFailedError
 from taskbound.adapters.upstream.mcp.handshake import (
     log_from,
     members_of,
@@ -24,24 +42,105 @@ from taskbound.adapters.upstream.mcp.handshake import (
     params_for,
     request_of,
 )
-from taskbound.adapters.upstream.mcp.listing import list_entries, list_tools
 from taskbound.adapters.upstream.mcp.news import listen, unsubscribe
-from taskbound.adapters.upstream.mcp.process import ServerProcess
+from taskbound.adapters.upstream.mcp.process import ServerProcess, end_orphans
 from taskbound.adapters.upstream.mcp.session import Session
 from taskbound.adapters.upstream.mcp.task import Bounds, Tasks
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import UnavailableError
-from taskbound.ports.upstream import Turn
-from taskbound.wire.mcp.era import is_modern
+from taskbound.core.tool import MAX_DEFINITIONS, MAX_TOOLS
+from taskbound.core.tool.name import shown
+from taskbound.ports.upstream import Answered, Errored, Turn
+from taskbound.wire.mcp.message import is_modern, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from taskbound.adapters.upstream.mcp.filling import Filling
-    from taskbound.adapters.upstream.mcp.handshake import Opened
+    from taskbound.adapters.upstream.mcp.handshake import Asking, Opened
     from taskbound.adapters.upstream.mcp.task import Wanted
-    from taskbound.core.tool import ServerIdentity
+    from taskbound.core.tool import ServerIdentity, Slot
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
+
+
+_MAX_PAGES: Final = 100
+_MAX_CURSOR: Final = 4096
+_METHOD_NOT_FOUND: Final = -32601
+_MEMBERS: Final = {
+    "prompts/list": "prompts",
+    "resources/list": "resources",
+    "resources/templates/list": "resourceTemplates",
+    "tools/list": "tools",
+}
+"""Each method that lists, with the member of its result that is the list."""
+
+
+class _Page(msgspec.Struct):
+    tools: list[msgspec.Raw] = []
+    prompts: list[msgspec.Raw] = []
+    resources: list[msgspec.Raw] = []
+    resourceTemplates: list[msgspec.Raw] = []  # noqa: N815 -- MCP's own name
+    nextCursor: str | None = None  # noqa: N815 -- the same
+
+
+_page: Final = msgspec.json.Decoder(_Page)
+
+
+async def list_tools(session: Asking, era: str, *, patience: float) -> tuple[bytes, ...]:
+    """Every tool object that the server lists now.
+
+    Raises:
+        ListRefusedError: The list is none, goes round, or is beyond rule 1.
+        ServerLostError: The server ended, or does not answer in time.
+    """
+    return await _list(session, era, "tools/list", patience=patience)
+
+
+async def list_entries(session: Asking, era: str, method: str, *, patience: float) -> tuple[bytes, ...]:
+    """All that the server lists by this method, in so many seconds altogether; raises as `list_tools`."""
+    try:
+        async with asyncio.timeout(patience):
+            return await _list(session, era, method, patience=patience)
+    except TimeoutError as error:
+        raise ListRefusedError(f"the server's answers to `{method}` take more than {patience:g} s") from error
+
+
+async def _list(session: Asking, era: str, method: str, *, patience: float) -> tuple[bytes, ...]:
+    member = _MEMBERS[method]
+    found: list[bytes] = []
+    size = 0
+    seen: set[str] = set()
+    cursor: str | None = None
+    for _ in range(_MAX_PAGES):
+        members = b'"cursor":%b' % text(cursor) if cursor is not None else b""
+        answer = await session.ask(method, params_for(era, members), patience=patience)
+        if isinstance(answer, Errored) and answer.code == _METHOD_NOT_FOUND and member != "tools":
+            return ()  # 4
+        page = _read(answer, member)
+        entries: list[msgspec.Raw] = getattr(page, member)
+        found += map(bytes, entries)
+        size += sum(map(len, entries))
+        if len(found) > MAX_TOOLS or size > MAX_DEFINITIONS:
+            raise ListRefusedError(
+                f"the server lists more than {MAX_TOOLS} {member} or {MAX_DEFINITIONS} bytes"
+            )
+        cursor = page.nextCursor
+        if cursor is None:
+            return tuple(found)
+        if cursor in seen or len(cursor) > _MAX_CURSOR:
+            raise ListRefusedError("the pages of the server's list go round")  # 2
+        seen.add(cursor)
+    raise ListRefusedError(f"the server's list has more than {_MAX_PAGES} pages")
+
+
+def _read(answer: Answered | Errored, member: str) -> _Page:
+    if not isinstance(answer, Answered):
+        raise ListRefusedError(f"the server refuses to list its {member}: {shown(answer.message)}")
+    if not isinstance(answer.value.get(member), list):
+        raise ListRefusedError(f"the server's list of {member} is none")
+    try:
+        return _page.decode(answer.raw)  # 3
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise ListRefusedError(f"the server's list of {member} can't be read") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,3 +358,45 @@ class StdioStarter:
             raise
         session.listening = listen(session, events, opened)
         return StdioServer(process, session, opened, self._patience)
+
+
+class Tokens(Protocol):
+    """The tokens of one server (rule 2)."""
+
+    async def current(self) -> str:
+        """A token that is good now. MUST raise `TaskboundError` without one."""
+
+    def refused(self, token: str) -> None:
+        """The server did not take this one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filling:
+    """What is put in, by name (rule 1)."""
+
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    query: str = field(default="", repr=False)
+    """Parameters as they stand in a URL, without a mark before them."""
+    tokens: Tokens | None = field(default=None, repr=False)
+
+    def target(self, target: str) -> str:
+        """A request's target with the parameters."""
+        if not self.query:
+            return target
+        return f"{target}{'&' if '?' in target else '?'}{self.query}"
+
+
+def fill(values: Mapping[Slot, str], tokens: Tokens | None = None) -> Filling:
+    """What is put into a server with these values, and with these tokens."""
+    ordered = sorted(values.items(), key=lambda one: one[0].text)
+    return Filling(
+        environment=tuple((slot.name, value) for slot, value in ordered if slot.kind == "environment"),
+        headers=tuple((slot.name, value) for slot, value in ordered if slot.kind == "header"),
+        query="&".join(
+            f"{quote(slot.name, safe='')}={quote(value, safe='')}"
+            for slot, value in ordered
+            if slot.kind == "query"
+        ),
+        tokens=tokens,
+    )

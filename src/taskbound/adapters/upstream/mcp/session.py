@@ -27,16 +27,28 @@ import msgspec
 from taskbound.adapters.upstream.mcp.errors import ServerLostError
 from taskbound.adapters.upstream.mcp.handshake import token_in
 from taskbound.adapters.upstream.mcp.news import pass_on
-from taskbound.adapters.upstream.mcp.task.said import of_task, related_in
-from taskbound.core.action.escape import escape_text
+from taskbound.adapters.upstream.mcp.task.waiting import of_task, related_in
 from taskbound.core.action.parse import Limits
+from taskbound.core.action.text import escape_text
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool.name import QUESTION_NAMES
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent, Question
-from taskbound.wire.mcp.line import LineCutter, Refused
-from taskbound.wire.mcp.message import Failure, Notice, Request, Result, parse_message
-from taskbound.wire.mcp.salvage import salvage
-from taskbound.wire.mcp.write import error_line, failure_line, notice_line, request_line, result_line, text
+from taskbound.wire.mcp.message import (
+    Failure,
+    LineCutter,
+    Notice,
+    Refused,
+    Request,
+    Result,
+    error_line,
+    failure_line,
+    notice_line,
+    parse_message,
+    request_line,
+    result_line,
+    salvage,
+    text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

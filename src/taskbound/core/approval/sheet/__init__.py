@@ -7,18 +7,20 @@ in which case the action is refused and never held.
 from __future__ import annotations
 
 from taskbound.core.approval.sheet.lines import SHEET_WIDTH, Label
-from taskbound.core.approval.sheet.plan import render_plan_sheet
-from taskbound.core.approval.sheet.question import plan_sheet_of, sheet_of
-from taskbound.core.approval.sheet.render import Rendering, Sheet, TooLong, render_sheet
-from taskbound.core.approval.sheet.values import (
+from taskbound.core.approval.sheet.question import plan_sheet_of, render_plan_sheet, sheet_of
+from taskbound.core.approval.sheet.render import (
     PLAN_LIMITS,
     SHEET_LIMITS,
     BadSheetError,
     PlanSheetOf,
+    Rendering,
+    Sheet,
     SheetLimits,
     SheetNeed,
     SheetOf,
     SheetOperand,
+    TooLong,
+    render_sheet,
 )
 
 __all__ = [

@@ -1,4 +1,6 @@
-"""The lines of a sheet: our labels in a gutter that nobody else's text can reach.
+r"""The lines of an approver's text: labels in a gutter, values quoted beside them.
+
+Of `lines`:
 
 Rules:
 
@@ -10,18 +12,148 @@ Rules:
 3. Words without quotes are ours.
 4. A quoted text that goes on in the next line is closed and opened again: pieces side by side are
    one text. Spaces at the ends of lines are therefore seen.
+
+Of `leaves`:
+
+Rules:
+
+1. A leaf is a text, a number, true, false, null, or an object or list that is empty. Every value
+   is its leaves, in the order of the canonical bytes, and nothing else.
+2. A number is written as in the canonical bytes, digit for digit.
+3. A way is keys, which are texts, and places in lists, which are numbers from 0 in brackets.
+
+Of `quoting`:
+
+Rules:
+
+1. Beyond ASCII only letters that run from left to right, and the marks that belong to their
+   own writing, stand as themselves; and of these only what `action.text` finds nothing in.
+   Everything else is an escape: digits, signs, dashes, quotes and emoji of every kind, Hebrew
+   and Arabic letters (a terminal may turn what stands beside them around), marks that can be put on
+   anything (they strike through), and modifier letters.
+2. A space stands as itself only between two characters that show; two and more in a row are an
+   escape. So two spaces in a row never come from a text.
+3. Escapes are those of `action.escape`, and `\"` for the quote: no text can end its own quotes.
+4. A character beyond ASCII counts two columns, the most that a terminal gives it; a letter and
+   its marks are never parted, nor is an escape.
+5. One text has one writing.
+
+Of `remarks`:
+
+Rules:
+
+1. *Beware* names every kind of character that a reader may not see or may take for another.
+2. A *note* says what a text may be read as by others and was not looked into here: a document
+   inside a text, an encoding, a number or a date that people read in two ways. The lack of a note
+   says nothing.
+3. Both are words of ours alone, without anything from the text.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from enum import Enum
+from functools import lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from taskbound.core.approval.sheet.quoting import columns, is_plain, pieces
+from taskbound.core.action import canonical
+from taskbound.core.action.text import kinds_in, places_in
 from taskbound.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
+
+    from taskbound.core.action import JsonValue
+
+
+_SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_SHORT_ROW: Final = 3
+_VISIBLE: Final = {"\\": r"\\", '"': r"\""}
+_SPACES: Final = re.compile("  +")
+_MARKS_ON_ONE: Final = 3
+_ANYWHERE: Final = ("COMBINING ", "MODIFIER LETTER ", "VARIATION ")
+"""How the names of letters and marks begin that belong to no writing of their own."""
+_LEFT_TO_RIGHT: Final = frozenset({"L", "NSM"})
+
+
+def is_plain(text: str) -> bool:
+    """Whether each character of the text is shown as it is, and is a piece."""
+    return text.isascii() and '"' not in text and "\\" not in text and not _hidden(text)
+
+
+def pieces(text: str) -> Iterator[str]:
+    """The text as it is shown, in pieces that stay together (rules 1 to 4)."""
+    hidden = _hidden(text)
+    cluster = ""
+    for (char, is_hidden), row in groupby(enumerate(text), key=lambda it: (it[1], it[0] in hidden)):
+        count = sum(1 for _ in row)
+        if not is_hidden and not char.isascii() and _sort(char) == "mark":
+            cluster += char * count
+            continue
+        if cluster:
+            yield cluster
+        cluster = ""
+        if is_hidden:
+            yield from _escape(char, count)
+            continue
+        shown = _VISIBLE.get(char, char)
+        for _ in range(count - 1):
+            yield shown
+        cluster = shown
+    if cluster:
+        yield cluster
+
+
+def columns(shown: str) -> int:
+    """The most columns that a terminal gives to what is shown (rule 4)."""
+    return len(shown) if shown.isascii() else sum(1 if char.isascii() else 2 for char in shown)
+
+
+def _hidden(text: str) -> AbstractSet[int]:
+    """Where what doesn't show as itself stands."""
+    if text.isascii() and text.isprintable() and "  " not in text and text.strip(" ") == text:
+        return frozenset()
+    hidden = set(places_in(text))
+    for gap in _SPACES.finditer(text):
+        hidden.update(range(*gap.span()))  # 2
+    room = 0
+    for at, char in enumerate(text):
+        sort = "" if at in hidden or char.isascii() else _sort(char)
+        if sort == "mark" and room:
+            room -= 1
+        elif sort == "letter":
+            room = _MARKS_ON_ONE
+        else:
+            room = 0
+            if sort:
+                hidden.add(at)
+    return hidden
+
+
+@lru_cache(maxsize=4096)
+def _sort(char: str) -> str:
+    """Of a character beyond ASCII: `letter` or `mark` when it may stand as itself (rule 1), or `sign`."""
+    name, category = unicodedata.name(char, ""), unicodedata.category(char)
+    if (
+        not name
+        or name.startswith(_ANYWHERE)
+        or unicodedata.bidirectional(char) not in _LEFT_TO_RIGHT
+        or (category == "Lo" and name.startswith("LATIN "))  # clicks that look like signs
+    ):
+        return "sign"
+    return {"L": "letter", "M": "mark"}.get(category[0], "sign")
+
+
+def _escape(char: str, count: int) -> Iterator[str]:
+    if char in _SHORT and count <= _SHORT_ROW:
+        for _ in range(count):
+            yield _SHORT[char]
+        return
+    times = f"x{count}" if count > 1 else ""
+    yield f"\\u{{{ord(char):X}{times}}}"
 
 
 SHEET_WIDTH: Final = 80
@@ -145,3 +277,121 @@ def _plain_parts(text: str, used: int) -> Iterator[tuple[str, bool]]:
     yield f'"{text[:at]}"', goes_on
     for start in range(at, len(text), _WIDTH - 2):
         yield f'"{text[start : start + _WIDTH - 2]}"', True
+
+
+Way: TypeAlias = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """A value without parts, and where it stands."""
+
+    way: Way
+    value: JsonValue
+
+
+def leaves(value: JsonValue, way: Way = ()) -> Iterator[Leaf]:
+    """The leaves of a value, in order (rule 1)."""
+    match value:
+        case dict() if value or not way:  # all arguments are an object, also without leaves
+            for key, inner in value.items():
+                yield from leaves(inner, (*way, key))
+        case list() if value:
+            for at, inner in enumerate(value):
+                yield from leaves(inner, (*way, at))
+        case _:
+            yield Leaf(way=way, value=value)
+
+
+def leaf_atoms(leaf: Leaf) -> tuple[Atom, ...]:
+    """The way to a leaf and its value, as they are shown."""
+    atoms: list[Atom] = []
+    for step in leaf.way:
+        if isinstance(step, int):
+            atoms.append(f"[{step}]")
+        else:
+            atoms += [".", Quoted(text=step)] if atoms else [Quoted(text=step)]
+    match leaf.value:
+        case str():
+            atoms += ["=", "text", Quoted(text=leaf.value)]
+        case dict():
+            atoms += ["=", "empty", "object"]
+        case list():
+            atoms += ["=", "empty", "list"]
+        case bool() | None:
+            atoms += ["=", canonical(leaf.value).decode()]
+        case _:
+            atoms += ["=", "number", canonical(leaf.value).decode()]
+    return tuple(atoms)
+
+
+_LABELS: Final = frozenset(
+    (
+        *(label.value for label in (Label.DIGEST, Label.DEADLINE, Label.NEED, Label.REQUESTER, Label.AGENT)),
+        *(label.value for label in (Label.SERVER_IDENTITY, Label.SERVER, Label.DEFINITION, Label.REASON)),
+        *("approved by", "approver", "denied by", "expires", "permit", "signed by", "target"),
+    )
+)
+"""What an approver looks for; names such as `note` or `task`, which tools use every day, are left out."""
+_OPENING: Final = frozenset('{["')
+_CLOSING: Final = frozenset('}]"')
+_UNBROKEN: Final = 62
+"""Characters of a text that fit into one line."""
+_REMARKS_SHORT: Final = 64
+"""Characters up to which a text may be a number or a date."""
+
+_OF_ANY: Final = (
+    (re.compile(r"%[0-9A-Fa-f]{2}|\\[ux][0-9A-Fa-f]{2}"), "holds what others decode; it is shown as it is"),
+    (
+        re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{32,}"),
+        "holds a long row of signs, which may be encoded; it is shown as it is",
+    ),
+    (re.compile(r"\bxn--", re.IGNORECASE), "holds a domain that is shown in other letters elsewhere"),
+    (re.compile(r"<[A-Za-z!/]|\]\("), "holds markup; elsewhere it may look different"),
+    (
+        re.compile(r"\b(?:javascript|data|vbscript|file):", re.IGNORECASE),
+        "holds a link that runs or reads something",
+    ),
+    (re.compile(r"\n"), "has several lines, shown as one"),
+    (re.compile("  "), "has spaces in a row"),
+    (re.compile(rf"[^ ]{{{_UNBROKEN + 1}}}"), "has no space for longer than a line"),
+)
+_OF_SHORT: Final = (
+    (re.compile(r"\s*[+-]?\d+(?:[.,' ]\d+)+\s*"), "looks like a number; others may read another one"),
+    (re.compile(r"\D*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}\D*"), "looks like a date without a time and a zone"),
+    (
+        re.compile(r"(?:.*\D)?\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?\s*(?:[A-Za-y]{2,}|[AaPp][Mm])?\s*"),
+        "looks like a time without a zone's offset",
+    ),
+)
+
+
+def remarks(where: str, text: str) -> Iterator[Item]:
+    """What is said about a text, which our words `where` name (rules 1 and 2)."""
+    yield from bewares(where, text)
+    for said in _said(text):
+        yield Item(label=Label.NOTE, atoms=(*where.split(), *said.split()))
+
+
+def bewares(where: str, text: str) -> Iterator[Item]:
+    """What hides in a text (rule 1)."""
+    names = {kind.value for kind in kinds_in(text)}
+    if any(unicodedata.category(char).startswith("N") for char in text if not char.isascii()):
+        names.add("foreign-digit")
+    if names:
+        yield Item(label=Label.BEWARE, atoms=(*where.split(), *", ".join(sorted(names)).split()))
+
+
+def _said(text: str) -> Iterator[str]:
+    core = text.strip()
+    if core[:1] in _OPENING and core[-1:] in _CLOSING and len(core) > 1:
+        yield "looks like a document of its own; nothing here has looked into it"
+    if core.rstrip(":").lower() in _LABELS:
+        yield "is named like a label of a sheet, and is none"
+    for pattern, said in _OF_ANY:
+        if pattern.search(text):
+            yield said
+    if len(text) <= _REMARKS_SHORT:
+        for pattern, said in _OF_SHORT:
+            if pattern.fullmatch(text):
+                yield said

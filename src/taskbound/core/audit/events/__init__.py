@@ -18,13 +18,6 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias, get_args
 
-from taskbound.core.audit.events.account import AccountEvent
-from taskbound.core.audit.events.amendment import (
-    AmendmentAnswered,
-    AmendmentAsked,
-    AmendmentChanged,
-    AmendmentShown,
-)
 from taskbound.core.audit.events.approval import (
     ApprovalAnswered,
     ApprovalAsked,
@@ -33,51 +26,37 @@ from taskbound.core.audit.events.approval import (
     ApprovalNarrowed,
     ApprovalProven,
     ApprovalShown,
+    OperationRefused,
+    OutcomeRefused,
     PlanAnswered,
     PlanAsked,
     PlanChanged,
     PlanRefused,
-)
-from taskbound.core.audit.events.authorization import (
-    AdmissionEnded,
-    ClientAdded,
-    ClientAdmitted,
-    ClientConsented,
-    ClientDenied,
-    ClientRemoved,
-    CodeRefused,
-    ConsentMistyped,
-)
-from taskbound.core.audit.events.credential import CredentialEvent
-from taskbound.core.audit.events.log import (
-    CheckpointSigned,
-    Delivery,
-    StoreBegunAnew,
-    WriterStarted,
-)
-from taskbound.core.audit.events.people import (
-    AgentPeopleChanged,
-    NamespaceChanged,
-    PersonActed,
-    PersonKeyChanged,
-    PersonsLinked,
-    ToolApproversChanged,
-    ToolOwnerChanged,
-)
-from taskbound.core.audit.events.policy import (
-    OperationRefused,
     PolicyActivated,
     PolicyProposed,
     PolicyRebased,
     PolicyRefused,
     PolicyRolledBack,
+    RequestRefused,
 )
-from taskbound.core.audit.events.refused import OutcomeRefused, RequestRefused
-from taskbound.core.audit.events.secret import UpstreamSecretSet, UpstreamTokenTold
-from taskbound.core.audit.events.service import ServiceEvent
+from taskbound.core.audit.events.people import (
+    AccountEvent,
+    AgentPeopleChanged,
+    NamespaceChanged,
+    PersonActed,
+    PersonKeyChanged,
+    PersonsLinked,
+    ServiceEvent,
+    ToolApproversChanged,
+    ToolOwnerChanged,
+    TrustEvent,
+    WorkloadEvent,
+)
 from taskbound.core.audit.events.standing import (
     AgentCeilingChanged,
     AgentRiskChanged,
+    CheckpointSigned,
+    Delivery,
     GrantableChanged,
     GroupChanged,
     IdentityChanged,
@@ -86,6 +65,8 @@ from taskbound.core.audit.events.standing import (
     IssuerRemoved,
     KillSwitchChanged,
     MonitorAcknowledged,
+    StoreBegunAnew,
+    TargetEvent,
     TemplateRemoved,
     TemplateSaved,
     ToolAccepted,
@@ -95,21 +76,35 @@ from taskbound.core.audit.events.standing import (
     UpstreamAdded,
     UpstreamDeclared,
     UpstreamRemoved,
+    UpstreamSecretSet,
+    UpstreamTokenTold,
+    WriterStarted,
 )
-from taskbound.core.audit.events.target import TargetEvent
 from taskbound.core.audit.events.token import (
+    AdmissionEnded,
+    ClientAdded,
+    ClientAdmitted,
+    ClientConsented,
+    ClientDenied,
+    ClientRemoved,
+    CodeRefused,
+    ConsentMistyped,
     TokenIssued,
     TokenKeyRevoked,
     TokenKeyRotated,
     TokenRevoked,
 )
-from taskbound.core.audit.events.trust import TrustEvent
 from taskbound.core.audit.events.work import (
     ActionDecided,
     ActionOutcome,
     ActionReconciled,
     ActionRefusedMalformed,
     ActionUndecided,
+    AmendmentAnswered,
+    AmendmentAsked,
+    AmendmentChanged,
+    AmendmentShown,
+    CredentialEvent,
     RefusalsDropped,
     RunRegistered,
     TaskAccounted,
@@ -119,7 +114,6 @@ from taskbound.core.audit.events.work import (
     TaskStarted,
     TaskStepped,
 )
-from taskbound.core.audit.events.workload import WorkloadEvent
 
 __all__ = [
     "EVENTS",

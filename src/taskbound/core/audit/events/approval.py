@@ -1,4 +1,4 @@
-"""What happens when people are asked about a held action, answer, and their answer is used."""
+"""Events of approvals, policies and refusals."""
 
 from __future__ import annotations
 
@@ -246,3 +246,121 @@ class PlanChanged:
     reason: str
     by: str
     proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyProposed:
+    """Somebody stands for a bundle: under a checkpoint, this record is their signed word for it."""
+
+    kind: ClassVar[str] = "policy-proposed"
+    bundle: str
+    """Digest of all its files, those of the base included."""
+    files: tuple[str, ...]
+    note: str
+    by: str
+    """The author."""
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRefused:
+    """A bundle was proposed or to be put in force, and can't be."""
+
+    kind: ClassVar[str] = "policy-refused"
+    bundle: str
+    """Its digest; empty when it could not even be packed."""
+    code: str
+    problems: int
+    reason: str
+    """The first problem, in words."""
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyActivated:
+    """A bundle was put in force."""
+
+    kind: ClassVar[str] = "policy-activated"
+    bundle: str
+    before: str
+    """Digest of what was in force until now; empty for the rules that come with Taskbound, alone."""
+    epoch: int
+    author: str
+    by: str
+    proof: str
+    alone: bool = False
+    """Whether the author did it themselves, being the only person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRolledBack:
+    """What was in force before is again."""
+
+    kind: ClassVar[str] = "policy-rolled-back"
+    bundle: str
+    """Empty for the rules that come with Taskbound, alone."""
+    before: str
+    epoch: int
+    by: str
+    proof: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRebased:
+    """The bundle in force goes on with the rules that came with another version of Taskbound."""
+
+    kind: ClassVar[str] = "policy-rebased"
+    bundle: str
+    before: str
+    epoch: int
+    author: str
+    software: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationRefused:
+    """The rules in force refused an operation that would have changed something."""
+
+    kind: ClassVar[str] = "operation-refused"
+    operation: str
+    about: str
+    """What it was about: kind and name."""
+    code: str
+    policies: tuple[str, ...]
+    bundle: str
+    by: str
+    """The principal: kind and name."""
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeRefused:
+    """What was told of a permitted action can't be believed; the action stands as it did."""
+
+    kind: ClassVar[str] = "outcome-refused"
+    action: str
+    task: str
+    agent: str
+    outcome: str
+    """What was told."""
+    code: str
+    connection: str
+    """Whose permit it is."""
+    token: str = ""
+    """The task token that it was told with; empty where a gateway told it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRefused:
+    """A process that listens to a network refused requests before they were whole; they prove nobody."""
+
+    kind: ClassVar[str] = "request-refused"
+    surface: str
+    """Which one: `api` or `front`."""
+    code: str
+    operation: str
+    """What was asked for, such as `action:ask`; empty where that is not known."""
+    times: int
+    """How many: more than one where they came faster than they were told."""

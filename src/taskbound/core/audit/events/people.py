@@ -1,8 +1,8 @@
-"""What is recorded of people: their keys, who is which human, who answers for what, what is a demo."""
+"""Events of identities: persons, accounts, workloads, trust domains and services."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from taskbound.core.dataclass import dataclass
 
@@ -97,3 +97,321 @@ class ToolOwnerChanged:
     """Empty when whoever was has left."""
     by: str
     proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountLinked:
+    """Somebody said that an account is a person's."""
+
+    kind: ClassVar[str] = "account-linked"
+    person: str
+    issuer: str
+    """The issuer's short name."""
+    subject: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountUnlinked:
+    """It is theirs no more."""
+
+    kind: ClassVar[str] = "account-unlinked"
+    person: str
+    issuer: str
+    subject: str
+    reason: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonSignedIn:
+    """A person signed in with a browser."""
+
+    kind: ClassVar[str] = "person-signed-in"
+    person: str
+    session: str
+    issuer: str
+    subject: str
+    authenticated: int
+    """When they proved themselves there; 0 where the issuer does not say."""
+    acr: str
+    until: int
+    address: str
+    """Where the browser is, as the API's process says; an IPv6 network is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEnded:
+    """A session of a browser ended before its time."""
+
+    kind: ClassVar[str] = "session-ended"
+    person: str
+    session: str
+    reason: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInRefused:
+    """Somebody came back from an issuer, or said so, and nobody was signed in."""
+
+    kind: ClassVar[str] = "sign-in-refused"
+    issuer: str
+    """The short name of the issuer that was asked; empty where that is not known."""
+    code: str
+    address: str
+    subject: str = ""
+    """Whom the issuer named, where its word was believed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuerGroupsSet:
+    """Somebody said which values of an issuer's claim are which groups."""
+
+    kind: ClassVar[str] = "issuer-groups-set"
+    issuer: str
+    claim: str
+    """A JSON Pointer; empty where it says none any more."""
+    groups: tuple[str, ...]
+    """``value=group`` for each."""
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupClaimed:
+    """A person became a member of a group by an issuer's word, or is one by it no more."""
+
+    kind: ClassVar[str] = "group-claimed"
+    group: str
+    person: str
+    issuer: str
+    member: bool
+    until: int
+    """When the membership ends by itself; 0 for one that has ended."""
+    reason: str
+    by: str
+    proof: str
+
+
+AccountEvent: TypeAlias = (
+    AccountLinked
+    | AccountUnlinked
+    | GroupClaimed
+    | IssuerGroupsSet
+    | PersonSignedIn
+    | SessionEnded
+    | SignInRefused
+)
+"""Whatever is recorded of people's accounts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectorAdded:
+    """Somebody said what a credential must say to be an agent's."""
+
+    kind: ClassVar[str] = "selector-added"
+    agent: str
+    selector: str
+    form: str
+    """`x509-svid`, `jwt-svid` or `oidc`."""
+    issuer: str
+    """A trust domain, or an issuer's short name."""
+    subjects: tuple[str, ...]
+    claims: tuple[str, ...]
+    """``pointer=text`` for each text that a claim may be."""
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectorRemoved:
+    """Such a credential is the agent's no more."""
+
+    kind: ClassVar[str] = "selector-removed"
+    agent: str
+    selector: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofRefused:
+    """A credential was shown that proves nobody; nothing of it is kept but its digest."""
+
+    kind: ClassVar[str] = "proof-refused"
+    form: str
+    """`x509-svid`, `jwt-svid`, `oidc`, `key`; `token` of one of ours, `dpop` of a proof that came alone."""
+    code: str
+    digest: str
+    """SHA-256 of what was shown."""
+    agent: str = ""
+    """Whose it would have been; empty where that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentKeyChanged:
+    """A key was made for an agent, and counts from now on."""
+
+    kind: ClassVar[str] = "agent-key-changed"
+    agent: str
+    key: str
+    """Its thumbprint (RFC 7638)."""
+    ended: tuple[str, ...]
+    """Those that count no more."""
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityIssuerAdded:
+    """Somebody outside was named whose word proves workloads or people."""
+
+    kind: ClassVar[str] = "identity-issuer-added"
+    name: str
+    issuer: str
+    audience: str
+    use: str
+    """`workloads` or `people`."""
+    keys: tuple[str, ...]
+    """Thumbprints of its keys, where they were written down; none where it publishes them."""
+    keys_at: str
+    """Another origin at which they may be."""
+    private: bool
+    """Whether it may be at addresses that are not public."""
+    by: str
+    proof: str
+    token_at: str = ""
+    """Another origin at which it may give us tokens."""
+    secret_file: str = ""
+    """Where our secret there stands; the secret is nowhere but there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityIssuerRemoved:
+    """Their word proves nobody any more."""
+
+    kind: ClassVar[str] = "identity-issuer-removed"
+    name: str
+    issuer: str
+    by: str
+    proof: str
+
+
+WorkloadEvent: TypeAlias = (
+    AgentKeyChanged
+    | IdentityIssuerAdded
+    | IdentityIssuerRemoved
+    | ProofRefused
+    | SelectorAdded
+    | SelectorRemoved
+)
+"""Whatever is recorded of what proves agents."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustAdded:
+    """A trust domain is believed from now on."""
+
+    kind: ClassVar[str] = "trust-added"
+    domain: str
+    source: str
+    place: str
+    endpoint: str
+    """The SPIFFE ID that its endpoint proves; empty where it proves none."""
+    bound: int
+    """How old its bundle may become, µs."""
+    private: bool
+    """Whether its endpoint may stand at a private address."""
+    bundle: str
+    """SHA-256 of the authorities that were given to begin with, in hexadecimal; empty where none were."""
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustRemoved:
+    """It is believed no more."""
+
+    kind: ClassVar[str] = "trust-removed"
+    domain: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustBundleTaken:
+    """The source of a trust domain gave other authorities than before: these count, and no others."""
+
+    kind: ClassVar[str] = "trust-bundle-taken"
+    domain: str
+    source: str
+    sequence: int
+    bundle: str
+    """SHA-256 of the authorities, in hexadecimal."""
+    x509: tuple[str, ...]
+    """Of each certificate: its SHA-256 in hexadecimal."""
+    jwt: tuple[str, ...]
+    """Of each key for tokens, canonical: its SHA-256 in hexadecimal."""
+
+
+TrustEvent: TypeAlias = TrustAdded | TrustRemoved | TrustBundleTaken
+"""Whatever is recorded of trust domains."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceAdded:
+    """Somebody said that there is a service."""
+
+    kind: ClassVar[str] = "service-added"
+    service: str
+    owner: str
+    audience: str
+    tools: tuple[str, ...]
+    """What it enforces: names of tools, or `server__*`."""
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceChanged:
+    """Somebody else answers for it, or it enforces something else."""
+
+    kind: ClassVar[str] = "service-changed"
+    service: str
+    owner: str
+    tools: tuple[str, ...]
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceKeyChanged:
+    """A key proves the service from now on, or not any more."""
+
+    kind: ClassVar[str] = "service-key-changed"
+    service: str
+    key: str
+    """Its thumbprint (RFC 7638)."""
+    removed: bool
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceRemoved:
+    """There is no such service any more, and none of its keys proves anything."""
+
+    kind: ClassVar[str] = "service-removed"
+    service: str
+    keys: tuple[str, ...]
+    """Those that counted until now."""
+    by: str
+    proof: str
+
+
+ServiceEvent: TypeAlias = ServiceAdded | ServiceChanged | ServiceKeyChanged | ServiceRemoved
+"""Whatever is recorded of services."""

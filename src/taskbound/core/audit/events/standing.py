@@ -1,8 +1,8 @@
-"""What stands before any task runs: identities, servers, tools, templates, policy, the kill switch."""
+"""Events of what exists before a task runs: agents, servers, tools, targets, secrets, the log itself."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from taskbound.core.dataclass import dataclass
 
@@ -268,3 +268,177 @@ class KillSwitchChanged:
     reason: str
     by: str
     proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetAdded:
+    """A target was declared. It has no tools before its first test was over."""
+
+    kind: ClassVar[str] = "target-added"
+    target: str
+    identity: str
+    """Digest of the target's identity."""
+    of: str
+    """What kind of system it is."""
+    owner: str
+    approvers: tuple[str, ...]
+    """Persons, and groups as `group:NAME`."""
+    credentials: tuple[str, ...]
+    """The kinds of credentials that it declares."""
+    sealed: str
+    """SHA-256 of its admin access as it is sealed, in hexadecimal."""
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetAdminSet:
+    """The broker was given another admin access of a target; it is known to the broker alone."""
+
+    kind: ClassVar[str] = "target-admin-set"
+    target: str
+    identity: str
+    number: int
+    sealed: str
+    """SHA-256 of what was sealed, in hexadecimal."""
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetTestBegun:
+    """A target's preflight is under way."""
+
+    kind: ClassVar[str] = "target-test-begun"
+    target: str
+    identity: str
+    canaries: tuple[str, ...]
+    """Ids of the credentials that are minted for it, one of each kind."""
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetTested:
+    """A target's preflight is over."""
+
+    kind: ClassVar[str] = "target-tested"
+    target: str
+    identity: str
+    before: str
+    after: str
+    """Where it stands: `refused`, or `ready`, which it stays whatever a later test shows."""
+    trouble: str = ""
+    """Why it failed, in our words; empty where it worked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRemoved:
+    """A target and its tools were taken away; nothing of ours was left in it."""
+
+    kind: ClassVar[str] = "target-removed"
+    target: str
+    identity: str
+    by: str
+    proof: str
+
+
+TargetEvent: TypeAlias = TargetAdded | TargetAdminSet | TargetTestBegun | TargetTested | TargetRemoved
+"""Whatever is recorded of targets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamSecretSet:
+    """A slot of a server was filled, or emptied; the value is known to the egress alone."""
+
+    kind: ClassVar[str] = "upstream-secret-set"
+    upstream: str
+    server: str
+    """Digest of the identity that it was sealed for."""
+    slot: str
+    number: int
+    sealed: str
+    """SHA-256 of what was sealed, in hexadecimal; empty when the value was taken away."""
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamTokenTold:
+    """The egress asked for a token for an upstream server, got it or ended it; nothing of it is here."""
+
+    kind: ClassVar[str] = "upstream-token-told"
+    upstream: str
+    server: str
+    """Digest of the server's identity, of which the client and its authorization server are part."""
+    token: str
+    """The egress' own name for it, made up before it was asked for."""
+    state: str
+    """`asked`, before anybody was asked; then `given` or `refused`. Then `unconfirmed`, once, where the
+    first attempt to give it back failed and it is tried again. A given one ends as `revoked`, `lapsed`
+    (its life was over first) or `left` (it lives on until then, and nobody here has it any more)."""
+    tasks: tuple[str, ...]
+    """For which task; several where one process had more than one and no call had been made yet (64 at most);
+    none for a person's look."""
+    until: int = 0
+    """When its life is over, by its issuer's word: µs since the epoch; 0 where none was given."""
+    why: str = ""
+    """Why it was refused or is left: an error's code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterStarted:
+    """A process began to write; it names all that it knows of the log, so that none of it can vanish."""
+
+    kind: ClassVar[str] = "writer-started"
+    heads: tuple[str, ...]
+    """``writer:seq:hash`` of each record that no other record names yet."""
+    checkpoint_size: int
+    checkpoint_root: str
+    software: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointSigned:
+    """The signer vouched for the log up to here."""
+
+    kind: ClassVar[str] = "checkpoint-signed"
+    origin: str
+    size: int
+    root: str
+    key: str
+    """The key's id in hex."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreBegunAnew:
+    """A person said that this store counts: a copy that was put back, or one that lacks what was seen."""
+
+    kind: ClassVar[str] = "store-begun-anew"
+    origin: str
+    """The name of the log from here on; empty where the person gives it by hand."""
+    held: int
+    """Records of before that the store holds."""
+    seen: int
+    """Records that were seen of it; 0 where nobody could tell."""
+    tasks: int
+    """How many were ended for it, with all beneath them."""
+    admissions: int
+    sessions: int
+    keys: int
+    """Keys of tokens that were revoked: no token of before counts."""
+    why: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """Something was brought to a monitor, or could not be."""
+
+    kind: ClassVar[str] = "delivery"
+    monitor: str
+    subject: str
+    outcome: str
+    """`delivered`, `failed` or `overdue`."""
+    detail: str = ""

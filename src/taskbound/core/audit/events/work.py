@@ -1,8 +1,11 @@
-"""What happens when work is done: tasks, the processes that run for them, actions."""
+"""Events of work: tasks, amendments, actions and credentials.
+
+That a task was given the scope is a `task-amended`, which names the amendment.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.quick import quick
@@ -244,3 +247,181 @@ class ActionOutcome:
     answer: str = ""
     """Digest of the answer's bytes."""
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialJournaled:
+    """A credential was permitted and written down; its target has not been called yet."""
+
+    kind: ClassVar[str] = "credential-journaled"
+    credential: str
+    target: str
+    of: str
+    """The kind of credential, as the target's file declares it."""
+    identity: str
+    """Digest of the target's identity."""
+    task: str
+    agent: str
+    action: str
+    """The action that was permitted."""
+    ends: int
+    recipient: str
+    """The public key that its secret is sealed to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialProlonged:
+    """A renewal was permitted and written down; the credential's target has not been told yet."""
+
+    kind: ClassVar[str] = "credential-prolonged"
+    credential: str
+    target: str
+    of: str
+    """The kind of credential, as the target's file declares it."""
+    identity: str
+    """Digest of the target's identity."""
+    task: str
+    agent: str
+    action: str
+    """The action that was permitted."""
+    before: int
+    """When it ended until then, and does until the target was told."""
+    ends: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialMoved:
+    """Where a credential stands changed; that an attempt to revoke it failed is no event of its own."""
+
+    kind: ClassVar[str] = "credential-moved"
+    credential: str
+    target: str
+    task: str
+    before: str
+    after: str
+    event: str
+    why: str
+    until: int = 0
+    """When it ends: of one that lives, or that can't be revoked."""
+    cut: int = 0
+    """How many sessions were ended."""
+    notes: tuple[str, ...] = ()
+    """What else was done in the target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialOverdue:
+    """A revocation has taken longer than a minute; it is tried on until the target shows it gone."""
+
+    kind: ClassVar[str] = "credential-overdue"
+    credential: str
+    target: str
+    task: str
+    agent: str
+    seconds: int
+    """How long it has been under way."""
+    attempts: int
+    trouble: str = ""
+    """What the last attempt met."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreReconciled:
+    """A broker believes the store again, which it found restored or replaced: nothing of before is left."""
+
+    kind: ClassVar[str] = "store-reconciled"
+    epoch: int
+    """Of the store, as that broker counts; one that lost count began anew at 1, and `why` says so."""
+    since: int
+    """When it was found: from then on nothing was minted."""
+    why: str
+    """What it was found by."""
+    ended: int
+    """How many names the broker ended by itself, which no other record names; at least."""
+    targets: int
+    """How many targets it looked through."""
+
+
+CredentialEvent: TypeAlias = (
+    CredentialJournaled | CredentialMoved | CredentialOverdue | CredentialProlonged | StoreReconciled
+)
+"""What can be recorded of a credential, and of all of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmendmentAsked:
+    """People are asked to widen a task; with the row that it names the digest can be computed again."""
+
+    kind: ClassVar[str] = "amendment-asked"
+    amendment: str
+    digest: str
+    """What people sign."""
+    task: str
+    agent: str
+    requester: str
+    before: str
+    """Digest of the scope that the task has."""
+    edition: int
+    """How often it was given one until then."""
+    step: int
+    after: str
+    """Digest of the scope that it is to have."""
+    bundle: str
+    lifters: tuple[str, ...]
+    deadline: int
+    reason: str
+    by: str
+    """Who asks."""
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmendmentShown:
+    """An amendment was shown to a person for the first time."""
+
+    kind: ClassVar[str] = "amendment-shown"
+    amendment: str
+    task: str
+    person: str
+    length: int
+    """Characters of what was asked."""
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmendmentAnswered:
+    """A person answered, and their signature was verified."""
+
+    kind: ClassVar[str] = "amendment-answered"
+    amendment: str
+    digest: str
+    task: str
+    answer: str
+    """`approve` or `deny`."""
+    person: str
+    key: str
+    statement: str
+    """SHA-256 of what was signed."""
+    signature: str
+    """SHA-256 of the signature."""
+    proof: str
+    taken: int = -1
+    """µs from the first time that it was shown to them to their answer; -1 when it never was."""
+    length: int = 0
+    """Characters of what was asked."""
+    hasty: bool = False
+    """Whether it is a yes that came sooner than anybody can read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmendmentChanged:
+    """An amendment is over: `applied`, or ended without it."""
+
+    kind: ClassVar[str] = "amendment-changed"
+    amendment: str
+    task: str
+    before: str
+    after: str
+    reason: str
+    by: str
+    proof: str

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from taskbound.core.scope.algebra.assign import Share
-from taskbound.core.scope.algebra.carve import Carved, carve, refund, with_limits
-from taskbound.core.scope.algebra.covers import Covers, NotCovers, Uncovered, covers
-from taskbound.core.scope.algebra.difference import Change, Difference, Direction, difference
-from taskbound.core.scope.algebra.intersect import Dropped, Intersection, intersect
+from taskbound.core.scope.algebra.containment import Covers, NotCovers, Share, Uncovered, covers
 from taskbound.core.scope.algebra.places import Gap
-from taskbound.core.scope.algebra.witness import witness
+from taskbound.core.scope.algebra.witness import (
+    Carved,
+    Change,
+    Difference,
+    Direction,
+    Dropped,
+    Intersection,
+    carve,
+    difference,
+    intersect,
+    refund,
+    with_limits,
+    witness,
+)
 
 __all__ = [
     "Carved",

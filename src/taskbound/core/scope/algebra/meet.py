@@ -16,20 +16,18 @@ from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
 
 from taskbound.core.dataclass import dataclass
-from taskbound.core.scope.constraints.constraint import MAX_PARTS, Kind
-from taskbound.core.scope.constraints.containment import Contained, Excluded
+from taskbound.core.scope.constraints.constraint import MAX_PARTS, Contained, Excluded, Kind
 from taskbound.core.scope.constraints.range import Range
-from taskbound.core.scope.path import Items
-from taskbound.core.scope.tree import meets
-from taskbound.core.scope.verdict import Met
-from taskbound.core.truth import NoTruth
+from taskbound.core.scope.path import Items, meets
+from taskbound.core.scope.values import Met
+from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.constraints.constraint import Constraint
-    from taskbound.core.scope.tree import Node
+    from taskbound.core.scope.path import Node
 
 
 Form: TypeAlias = "dict[str, JsonValue]"

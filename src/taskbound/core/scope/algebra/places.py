@@ -1,4 +1,6 @@
-"""Whether every value that meets a place of one grant meets the same place of another.
+"""Whether every value that one grant permits at a place is permitted by another.
+
+Of `places`:
 
 1. *Yes* holds for every schema: both grants are compared as they would judge calls to one tool,
    whatever defaults its schema gives. A default is known to neither, so that a member which the
@@ -6,25 +8,49 @@
 2. Each thing that the wider place asks for (its own rule, its items, its members, no others) is shown by
    itself. What isn't shown is a gap, with the path at which it was found; "no" is never a claim.
 3. A few known values are tried out instead: they need no proof.
+
+Of `shared`:
+
+1. Uses and totals are the smaller ones; what one pair of grants is given is gone for the next.
+2. Totals of one amount can be joined when both are of no currency, or of currencies that one argument tells.
+3. Rates are kept side by side, the smaller one of two with the same window. A rate is given to one pair
+   alone: two that share it could each use all of it.
+
+Of `takes`:
+
+1. What is limited in the wider grant must be limited in the narrower one, or be bounded by it: what
+   the one takes without bound, the other can't give.
+2. An amount that the wider grant counts must be one that it can read, in a currency that it names: the
+   narrower one counts it too, with no more decimal places, or permits a few amounts that are known.
+3. A rate bounds what is used in any window: n in windows of w seconds are at most n · (⌈W / w⌉ + 1)
+   in a window of W that opens at another time. Where all of the narrower grant, and nothing else, is
+   charged to the wider one and the windows are as long, both open together and n is enough; then the
+   whole rate is taken.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.dataclass import dataclass
-from taskbound.core.scope.constraints.constraint import Kind
-from taskbound.core.scope.constraints.containment import CONTAINED, Contained, NotContained
-from taskbound.core.scope.tree import meets
-from taskbound.core.scope.verdict import Met
-from taskbound.core.truth import NoTruth
+from taskbound.core.scope.constraints.constraint import CONTAINED, Contained, Kind, NotContained
+from taskbound.core.scope.limits import write_rates, write_totals
+from taskbound.core.scope.path import meets
+from taskbound.core.scope.values import INT64_MAX, Met, Unmet, power_of_ten
+from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.constraints.constraint import Constraint
-    from taskbound.core.scope.tree import Node
+    from taskbound.core.scope.grant import Grant
+    from taskbound.core.scope.limits import Rate, Total
+    from taskbound.core.scope.path import ArgumentPath, Node
+
+    Form = dict[str, JsonValue]
+    Left = tuple[dict[str, int], dict[str, int]]
 
 
 _OBJECT: Final = frozenset({Kind.OBJECT})
@@ -141,3 +167,223 @@ def _is_always(node: Node, kinds: frozenset[Kind]) -> bool:
 
 def _takes_all(node: Node) -> bool:
     return node.is_leaf and node.rule is not None and node.rule.permits_all
+
+
+class _NoShareError(Exception):
+    """Nothing is left of a limit, or the limits of both can't be written as one; the text says which."""
+
+
+class SharedLimits:
+    """What one pair of grants is given."""
+
+    def __init__(self, one: Grant, two: Grant, left: Left) -> None:
+        """Work it out; nothing is taken yet.
+
+        Raises:
+            _NoShareError: There is nothing to give.
+        """
+        self._grants = (one, two)
+        self._left = left
+        self._uses = self._smallest_uses()
+        self._totals = self._smaller_totals()
+        self._rates = self._all_rates()
+
+    @property
+    def form(self) -> Form:
+        """The limits as a grant writes them."""
+        form: Form = {} if self._uses is None else {"uses": self._uses}
+        if self._totals:
+            form["total"] = write_totals(self._totals)
+        if self._rates:
+            form["rate"] = write_rates(self._rates)
+        return form
+
+    def take(self) -> None:
+        """Take from both what the pair was given (rules 1 and 3)."""
+        given = {(one.path, one.currency): one for one in self._totals}
+        for grant, left in zip(self._grants, self._left, strict=True):
+            if grant.uses is not None and self._uses is not None:
+                left[grant.uses_key] -= self._uses
+            for total in grant.totals:
+                share = given.get((total.path, total.currency))
+                if share is not None:
+                    left[total.key] -= share.limit * power_of_ten(total.exponent - share.exponent)
+            for rate in grant.rates:
+                left[rate.key] = 0
+
+    def _smallest_uses(self) -> int | None:
+        known = [
+            left[grant.uses_key]
+            for grant, left in zip(self._grants, self._left, strict=True)
+            if grant.uses is not None
+        ]
+        if known and min(known) <= 0:
+            raise _NoShareError("nothing is left of a limit")
+        return min(known) if known else None
+
+    def _smaller_totals(self) -> tuple[Total, ...]:
+        one, two = (self._kept(grant, left) for grant, left in zip(self._grants, self._left, strict=True))
+        found: dict[tuple[str, str], Total] = {}
+        for path in sorted({total.path.text for total in (*one, *two)}):
+            sides = [[total for total in some if total.path.text == path] for some in (one, two)]
+            if not all(sides):
+                found.update({(path, total.currency): total for some in sides for total in some})
+                continue
+            if len({total.selector for some in sides for total in some}) > 1:  # rule 2
+                raise _NoShareError(f"the totals of `{path}` can't be joined")
+            theirs = {total.currency: total for total in sides[1]}
+            met = [_smaller(total, theirs[total.currency]) for total in sides[0] if total.currency in theirs]
+            if not met:
+                raise _NoShareError(f"no currency of `{path}` is in both")
+            found.update({(path, total.currency): total for total in met})
+        if any(total.limit <= 0 for total in found.values()):
+            raise _NoShareError("nothing is left of a limit")
+        return tuple(found.values())
+
+    @staticmethod
+    def _kept(grant: Grant, left: dict[str, int]) -> list[Total]:
+        return [replace(total, limit=left[total.key]) for total in grant.totals]
+
+    def _all_rates(self) -> tuple[Rate, ...]:
+        found: dict[int, Rate] = {}
+        for grant, left in zip(self._grants, self._left, strict=True):
+            for rate in grant.rates:
+                if left[rate.key] <= 0:
+                    raise _NoShareError("nothing is left of a limit")
+                known = found.get(rate.seconds, rate)
+                found[rate.seconds] = min(known, rate, key=_rate_uses)
+        return tuple(one for _, one in sorted(found.items()))
+
+
+def shared_limits(one: Grant, two: Grant, left: Left) -> SharedLimits | str:
+    """What both grants have left, or why there is nothing."""
+    try:
+        return SharedLimits(one, two, left)
+    except _NoShareError as error:
+        return str(error)
+
+
+def _smaller(one: Total, two: Total) -> Total:
+    exponent = min(one.exponent, two.exponent)
+    limit = min(total.limit // power_of_ten(total.exponent - exponent) for total in (one, two))
+    return replace(one, exponent=exponent, limit=limit, text=one.text and two.text)
+
+
+def _rate_uses(rate: Rate) -> int:
+    return rate.uses
+
+
+Takes: TypeAlias = "Mapping[str, int] | Gap"
+"""By limit of the wider grant: how much; or what keeps it from being known."""
+
+
+def takes(child: Grant, parent: Grant, *, whole: bool) -> Takes:
+    """How much of each limit of the parent the child may take in all.
+
+    Args:
+        child: The narrower grant.
+        parent: One that contains it.
+        whole: Whether all that the child permits is charged to this parent.
+    """
+    most: dict[str, int] = {}
+    if parent.uses is not None:
+        if child.uses is None:
+            return Gap(path="", reason="its uses are not limited, and the other's are")  # rule 1
+        most[parent.uses_key] = child.uses
+    for total in parent.totals:
+        amount = _amount(child, total, _codes(parent, total))
+        if isinstance(amount, Gap):
+            return amount
+        most[total.key] = amount
+    for rate in parent.rates:
+        uses = _uses(child, rate, whole=whole)
+        if isinstance(uses, Gap):
+            return uses
+        most[rate.key] = uses
+    return most
+
+
+def _codes(parent: Grant, total: Total) -> frozenset[str]:
+    """The currencies in which the parent counts this amount."""
+    return frozenset(one.currency for one in parent.totals if one.path == total.path)
+
+
+def _amount(child: Grant, total: Total, codes: frozenset[str]) -> int | Gap:
+    """The most that may be charged to one total."""
+    path = total.path.text
+    own = [one for one in child.totals if one.path == total.path]
+    said = _said(child, total, own)
+    if said is not None and not said <= codes:
+        return Gap(path=path, reason="it may be in a currency that the other doesn't name")
+    if said is not None and total.currency not in said:
+        return 0
+    return _counted(total, own) if own else _uncounted(child, total)
+
+
+def _counted(total: Total, own: list[Total]) -> int | Gap:
+    """What the child's own totals let it take."""
+    some = [one for one in own if _concerns(one, total)]
+    if any(one.exponent > total.exponent for one in some):
+        return Gap(path=total.path.text, reason="it counts more decimal places than the other")
+    if any(one.text for one in own) and not total.text:
+        return Gap(path=total.path.text, reason="it may be a text, and the other counts numbers")
+    return sum(one.limit * power_of_ten(total.exponent - one.exponent) for one in some)
+
+
+def _uncounted(child: Grant, total: Total) -> int | Gap:
+    """What a child without a total may take: its few amounts, as often as it may be used."""
+    amounts = _known(child, total)
+    if amounts is None:
+        return Gap(path=total.path.text, reason="its amounts add up without a total, and the other has one")
+    if child.uses is None:
+        return Gap(path=total.path.text, reason="its uses are not limited, and the other has a total")
+    return min(max(amounts) * child.uses, INT64_MAX + 1)
+
+
+def _said(child: Grant, total: Total, own: list[Total]) -> frozenset[str] | None:
+    """The currencies that the child may name; ``None`` when the total is of none."""
+    if total.selector is None:
+        return None
+    if own and all(one.selector == total.selector for one in own):
+        return frozenset(one.currency for one in own)
+    values = _values(child, total.selector)
+    return frozenset("?" if not isinstance(one, str) else one for one in values or ("?",))
+
+
+def _concerns(own: Total, total: Total) -> bool:
+    """Whether what the child counts here may be charged to the parent's total."""
+    return total.selector is None or own.selector != total.selector or own.currency == total.currency
+
+
+def _known(child: Grant, total: Total) -> list[int] | None:
+    """The few amounts that the child permits, when all of them can be counted (rule 2)."""
+    values = _values(child, total.path)
+    if not values:
+        return None
+    amounts: list[int] = []
+    for value in values:
+        amount = total.read(value)
+        if isinstance(amount, Unmet):
+            return None
+        amounts.append(amount)
+    return amounts
+
+
+def _values(child: Grant, path: ArgumentPath) -> tuple[JsonValue, ...] | None:
+    rule = dict(child.arguments).get(path)
+    return None if rule is None else rule.choices()
+
+
+def _uses(child: Grant, rate: Rate, *, whole: bool) -> int | Gap:
+    """The most uses in one window of the parent's rate (rule 3)."""
+    bounds = [own.uses * (-(-rate.seconds // own.seconds) + 1) for own in child.rates]
+    if child.uses is not None:
+        bounds.append(child.uses)
+    if bounds and min(bounds) <= rate.uses:
+        return min(bounds)
+    together = any(own.seconds == rate.seconds and own.uses <= rate.uses for own in child.rates)
+    if whole and together:
+        return rate.uses
+    if not bounds:
+        return Gap(path="", reason=f"it has no rate, and the other has one of {rate.seconds} seconds")
+    return Gap(path="", reason=f"it may be used more often within {rate.seconds} seconds than the other")

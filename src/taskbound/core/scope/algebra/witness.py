@@ -1,29 +1,77 @@
-"""A call that one grant covers and another scope doesn't: an example is worth more than a rule.
+"""A call that one grant covers and another scope does not.
+
+Of `witness`:
 
 1. Values are tried, not derived: those that constraints of both sides name, their bounds and a step beyond.
    What is shown was judged by `cover` itself, so an example is never wrong; there may be none.
 2. At most 2,000 calls are tried.
+
+Of `apart`:
+
+1. Two grants of other tools share none. Of one tool they share none when each asks for the same argument, as
+   a whole, by rules that exclude each other: a call of both would have to give it two values.
+2. "No" is no proof of the opposite: what isn't shown to be apart is taken as if it shared all.
+
+Of `carve`:
+
+1. The child gets its own limits whole, and the parent loses, at once, the most that each of the child's
+   grants may take of it.
+2. A rate is compared and not taken: it comes again with each window, so that what a child does is charged
+   to its ancestors' rates when it is done.
+3. A child that isn't covered by what the parent has left carves nothing.
+4. What goes back of each share is what it took, less the most that what was spent can have cost: a cost
+   that can't be known has eaten all of it.
+
+Of `difference`:
+
+1. Each grant of the new scope is compared with the whole old one: covered grants widen nothing.
+2. Each grant of the old scope that the new one doesn't cover was narrowed or dropped.
+3. The whole is *same*, *narrower*, *wider* or *other* by `covers` both ways, so that limits count together;
+   what isn't shown to be narrower is treated as wider: it needs an approval.
+
+Of `intersect`:
+
+1. *Within both*: what comes out is covered by each of the two, its limits shared out. What can't be written
+   exactly is left out, never let in, such as a list that may only be empty; it is named in ``dropped``.
+2. A pair of grants of one tool meets path by path: both constraints hold, what one of them doesn't mention
+   and leaves closed is left out, and what is asked for by either is asked for.
+3. Limits are those that both have left: what went to one pair is gone for the next (law 3), in the
+   order of the first scope's grants.
+4. Of a scope in steps the first step counts: what comes out has no steps.
 """
 
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
+from enum import Enum
 from itertools import islice, product
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.scope.charge import Covered
+from taskbound.core.action.canonical import canonical
+from taskbound.core.dataclass import dataclass
+from taskbound.core.scope.algebra.containment import Covers, NotCovers, covers, gaps
+from taskbound.core.scope.algebra.meet import Unmeetable, meet_trees
+from taskbound.core.scope.algebra.places import Gap, shared_limits, takes
+from taskbound.core.scope.constraints.constraint import Excluded
 from taskbound.core.scope.cover import cover
-from taskbound.core.scope.grant import Scope
+from taskbound.core.scope.grant import MAX_GRANTS, Others, Scope, counted_limits, initial_limits, parse_scope
+from taskbound.core.scope.limits import Covered
 from taskbound.core.scope.path import Items
-from taskbound.core.scope.verdict import Met
+from taskbound.core.scope.show import ScopeSyntaxError
+from taskbound.core.scope.values import Met
+from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.scope.algebra.containment import Share
     from taskbound.core.scope.constraints.constraint import Constraint
     from taskbound.core.scope.grant import Grant
     from taskbound.core.scope.path import ArgumentPath, Step
+
+    Form = dict[str, JsonValue]
 
 
 _TRIES: Final = 2_000
@@ -114,3 +162,218 @@ def _put(into: dict[str, JsonValue], steps: tuple[Step, ...], value: JsonValue) 
             if not here:
                 here.append(fresh)
             here = here[0]
+
+
+def are_apart(one: Grant, two: Grant) -> bool:
+    """Whether no call is shown to be covered by both."""
+    if one.tool != two.tool:
+        return True
+    theirs = {name: rule for name, rule, required in two.plan if required}
+    return any(
+        required and name in theirs and isinstance(rule.excludes(theirs[name]), Excluded)
+        for name, rule, required in one.plan
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carved(NoTruth):
+    """The child's limits, and what they cost its parent."""
+
+    limits: Mapping[str, int]
+    """What each limit of the child has at its start."""
+    taken: Mapping[str, tuple[int, int]]
+    """By limit of the parent that changes: what it had left, and has left now; compare-and-set."""
+    shares: tuple[Share, ...]
+    """Which grant of the child is charged to which of the parent: what is unused goes back there."""
+
+
+def carve(parent: Scope, left: Mapping[str, int], child: Scope, *, step: int = 0) -> Carved | NotCovers:
+    """Take a child's limits out of what its parent has left.
+
+    Args:
+        parent: The parent's scope.
+        left: What each of its limits has left, as it is locked.
+        child: The child's scope.
+        step: The step that the parent is in.
+    """
+    answer = covers(parent, child, left=left, step=step)
+    if isinstance(answer, NotCovers):
+        return answer  # rule 3
+    rates = {rate.key for grant in parent.grants for rate in grant.rates}  # rule 2
+    taken = {
+        limit: (before, answer.left[limit])
+        for limit, before in left.items()
+        if limit in answer.left and limit not in rates and answer.left[limit] != before
+    }
+    return Carved(limits=initial_limits(child), taken=taken, shares=answer.shares)
+
+
+def refund(parent: Scope, child: Scope, spent: Mapping[str, int], shares: Sequence[Share]) -> dict[str, int]:
+    """By limit of the parent: what goes back to it when the child ends (rule 4).
+
+    Args:
+        parent: The parent's scope.
+        child: The child's scope.
+        spent: What of each limit of the child is gone, by key; one that is missing is all gone.
+        shares: As `carve` told them.
+    """
+    wide = {grant.id: grant for grant in parent.grants}
+    narrow = {grant.id: grant for grant in child.grants}
+    back: dict[str, int] = {}
+    for share in shares:
+        above, below = wide.get(share.parent), narrow.get(share.child)
+        if above is None or below is None:
+            continue
+        rates = {rate.key for rate in above.rates}
+        cost = takes(with_limits(below, spent), replace(above, rates=()), whole=True)
+        for limit, amount in share.taken:
+            if limit not in rates and not isinstance(cost, Gap):
+                back[limit] = back.get(limit, 0) + max(0, amount - cost.get(limit, amount))
+    return {limit: amount for limit, amount in back.items() if amount}
+
+
+def with_limits(grant: Grant, amounts: Mapping[str, int]) -> Grant:
+    """The grant with these amounts as its uses and totals, 0 too; what is missing stays as it is."""
+    uses = None if grant.uses is None else amounts.get(grant.uses_key, grant.uses)
+    totals = tuple(replace(one, limit=amounts.get(one.key, one.limit)) for one in grant.totals)
+    return replace(grant, uses=uses, totals=totals)
+
+
+class Direction(Enum):
+    """How what a scope permits has changed."""
+
+    SAME = "same"
+    NARROWER = "narrower"
+    WIDER = "wider"
+    OTHER = "other"
+    """Neither is shown to cover the other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A grant that one of the two scopes doesn't cover."""
+
+    grant: Grant
+    against: Grant | None
+    """The grant of the other scope that is nearest; ``None`` when none names the tool."""
+    gaps: tuple[Gap, ...]
+    """What is between the two; empty when only limits are."""
+    example: dict[str, JsonValue] | None
+    """Arguments that this grant covers and the other scope doesn't, when some were found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What changed from one scope to another."""
+
+    direction: Direction
+    added: tuple[Change, ...]
+    """The grants of the new scope that the old one doesn't cover, in order."""
+    removed: tuple[Change, ...]
+    """The grants of the old scope that the new one doesn't cover, in order."""
+
+
+def difference(old: Scope, new: Scope) -> Difference:
+    """What changed, by the module's rules."""
+    shrinks, grows = isinstance(covers(old, new), Covers), isinstance(covers(new, old), Covers)
+    direction = {
+        (True, True): Direction.SAME,
+        (True, False): Direction.NARROWER,
+        (False, True): Direction.WIDER,
+        (False, False): Direction.OTHER,
+    }[shrinks, grows]
+    added = () if shrinks else _changes(new, old)  # what is covered as a whole adds nothing
+    removed = () if grows else _changes(old, new)
+    return Difference(direction=direction, added=added, removed=removed)
+
+
+def _changes(one: Scope, other: Scope) -> tuple[Change, ...]:
+    return tuple(
+        _change(grant, other) for grant in one.grants if not isinstance(_covered(grant, other), Covers)
+    )
+
+
+def _covered(grant: Grant, other: Scope) -> object:
+    return covers(other, Scope(grants=(grant,)))
+
+
+def _change(grant: Grant, other: Scope) -> Change:
+    named = other.by_tool.get(grant.tool, ())
+    if not named:
+        return Change(grant=grant, against=None, gaps=(), example=witness(grant, other))
+    found = [(tuple(gaps(grant, one)), one) for one in named]
+    between, nearest = min(found, key=lambda pair: len(pair[0]))
+    return Change(grant=grant, against=nearest, gaps=between, example=witness(grant, other))
+
+
+_PAIRS: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """Two grants of one tool of which nothing could be written that both permit."""
+
+    first: str
+    """The id of the grant of the first scope."""
+    second: str
+    """The id of the grant of the second scope."""
+    reason: str
+    """Plain words, such as "`amount`: they exclude each other"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intersection:
+    """What two scopes both permit."""
+
+    scope: Scope | None
+    """``None`` when there is nothing, or nothing that can be written."""
+    dropped: tuple[Dropped, ...]
+
+
+def intersect(first: Scope, second: Scope) -> Intersection:
+    """The scope of what both permit, by the module's rules."""
+    left = (counted_limits(first), counted_limits(second))
+    forms: dict[bytes, Form] = {}
+    dropped: list[Dropped] = []
+    for one, two in _pairs(first, second):
+        met = meet_trees(one.tree, two.tree)
+        if isinstance(met, Unmeetable):
+            dropped.append(Dropped(first=one.id, second=two.id, reason=met.reason))
+            continue
+        closed = Others.DEFAULT_ONLY in {one.others, two.others}
+        form: Form = {"tool": one.tool, "arguments": dict(met.arguments), "optional": list(met.optional)}
+        form["others"] = (Others.DEFAULT_ONLY if closed else Others.ANY).value
+        limits = shared_limits(one, two, left)
+        read = limits if isinstance(limits, str) else _read({**form, **limits.form})
+        if isinstance(limits, str) or isinstance(read, str):
+            dropped.append(Dropped(first=one.id, second=two.id, reason=str(read)))
+            continue
+        key = canonical(read.coverage())
+        if key in forms:
+            dropped.append(Dropped(first=one.id, second=two.id, reason="it says the same as another pair"))
+            continue
+        limits.take()
+        forms[key] = {**form, **limits.form}
+        if len(forms) == MAX_GRANTS:
+            break
+    scope = parse_scope({"grants": list(forms.values())}) if forms else None
+    return Intersection(scope=scope, dropped=tuple(dropped))
+
+
+def _pairs(first: Scope, second: Scope) -> Iterator[tuple[Grant, Grant]]:
+    count = 0
+    theirs = second.at(0).by_tool  # rule 4
+    for one in first.at(0).grants:
+        for two in theirs.get(one.tool, ()):
+            count += 1
+            if count > _PAIRS:
+                return
+            yield one, two
+
+
+def _read(form: Form) -> Grant | str:
+    """The grant that this form is, or why it is none."""
+    try:
+        return parse_scope({"grants": [form]}).grants[0]
+    except ScopeSyntaxError as error:
+        return error.message

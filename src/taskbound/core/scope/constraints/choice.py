@@ -1,4 +1,4 @@
-"""The constraints that name values: any, equals, one_of and not_one_of."""
+"""The constraints that name values: any, absent, equals, one_of and not_one_of."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ from unicodedata import category, normalize
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
-from taskbound.core.scope.constraints.constraint import Constraint, Kind
-from taskbound.core.scope.constraints.containment import CONTAINED, NotContained
-from taskbound.core.scope.same import is_certain, same
+from taskbound.core.scope.constraints.constraint import CONTAINED, Constraint, Kind, NotContained
 from taskbound.core.scope.show import show
-from taskbound.core.scope.verdict import MET, Met, Unmet, Verdict
+from taskbound.core.scope.values import MET, Met, Unmet, Verdict, is_certain, same
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.scope.constraints.constraint import ReadConstraint
-    from taskbound.core.scope.constraints.containment import Containment
-    from taskbound.core.scope.constraints.form import Form
-    from taskbound.core.scope.place import Place
+    from taskbound.core.scope.constraints.constraint import Containment, Form, ReadConstraint
+    from taskbound.core.scope.path import Place
 
 
 MAX_CHOICES: Final = 1000
@@ -238,3 +234,43 @@ def _shown(items: tuple[JsonValue, ...], name: str) -> str:
     shown = ", ".join(f"`{show(one, name)}`" for one in items[:_SHOWN_CHOICES])
     rest = len(items) - _SHOWN_CHOICES
     return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+_NOT_ABSENT: Final = Unmet(code="not-absent", reason="is there, even if it is the default")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absent(Constraint):
+    """``{"absent": true}``: left out, also where its default would pass; the argument is optional."""
+
+    tag: ClassVar[str] = "absent"
+    kinds: ClassVar[frozenset[Kind]] = frozenset()
+    schema: ClassVar[Form] = {
+        "description": "The argument must be left out; it is named in `optional` too.",
+        "const": True,
+    }
+
+    @classmethod
+    def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Absent:
+        """The constraint; its body is always ``true``, and it is never a part of another."""
+        if body is not True:
+            raise place.fault("must be true")
+        if place.depth > 1:
+            raise place.fault("says that an argument is left out, and can't be a part of another constraint")
+        return cls()
+
+    def permits(self, _value: JsonValue) -> Verdict:
+        """Never met: what is there is not absent."""
+        return _NOT_ABSENT
+
+    def describe(self, _name: str) -> str:
+        """The words."""
+        return "left out"
+
+    def value(self) -> JsonValue:
+        """The body."""
+        return True
+
+    def choices(self) -> tuple[JsonValue, ...]:
+        """No value."""
+        return ()

@@ -8,19 +8,16 @@ from itertools import combinations
 from typing import TYPE_CHECKING, ClassVar
 
 from taskbound.core.dataclass import dataclass
-from taskbound.core.scope.constraints.constraint import MAX_PARTS, Constraint, Kind
-from taskbound.core.scope.constraints.containment import Excluded
-from taskbound.core.scope.constraints.form import INNER, Form
+from taskbound.core.scope.constraints.constraint import INNER, MAX_PARTS, Constraint, Excluded, Form, Kind
 from taskbound.core.scope.constraints.range import Range
-from taskbound.core.scope.verdict import MET, Met, Unmet, Verdict
+from taskbound.core.scope.values import MET, Met, Unmet, Verdict
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.scope.constraints.constraint import ReadConstraint
-    from taskbound.core.scope.constraints.containment import Containment
-    from taskbound.core.scope.place import Place
+    from taskbound.core.scope.constraints.constraint import Containment, ReadConstraint
+    from taskbound.core.scope.path import Place
 
 
 _NONE_MET = Unmet(code="none-met", reason="meets none of what is granted")

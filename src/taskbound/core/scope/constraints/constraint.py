@@ -1,4 +1,6 @@
-"""What every constraint on one value can do, how one is read by its tag, and how two are compared.
+"""What every constraint can do, how one is read by its tag, and how two are compared.
+
+Of `constraint`:
 
 A constraint is written as an object of one member, ``{tag: body}``. To add one: write
 a frozen class of `Constraint` with its own tag and name it in ``registry``.
@@ -12,6 +14,12 @@ a frozen class of `Constraint` with its own tag and name it in ``registry``.
    hold for every kind (the same rule, any value, a few values, parts) stand here once; a class
    adds what it knows of its own kind in ``known_within``, ``known_around`` and ``known_excludes``.
 5. A constraint is built of at most 64 constraints, so that comparing two is bounded.
+
+Of `containment`:
+
+1. "Yes" is a proof; "no" only says that none was found. So `Contained` and `Excluded` may be
+   relied on, and their opposites are reasons to refuse.
+2. Nobody gets a bool: an answer is matched on.
 """
 
 from __future__ import annotations
@@ -21,25 +29,48 @@ from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from taskbound.core.action.canonical import canonical
-from taskbound.core.scope.constraints.containment import (
-    CONTAINED,
-    EXCLUDED,
-    NOT_EXCLUDED,
-    Contained,
-    Excluded,
-    NotContained,
-)
+from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.show import quote
-from taskbound.core.scope.verdict import Met
+from taskbound.core.scope.values import Met
+from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.scope.constraints.containment import Containment, Exclusion
-    from taskbound.core.scope.constraints.form import Form
-    from taskbound.core.scope.place import Place
-    from taskbound.core.scope.verdict import Verdict
+    from taskbound.core.scope.path import Place
+    from taskbound.core.scope.values import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contained(NoTruth):
+    """Every value that the one permits, the other permits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotContained(NoTruth):
+    """The one permits more, or it can't be shown that it doesn't."""
+
+    reason: str
+    """Plain words without values, such as "its largest number is above the other's"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excluded(NoTruth):
+    """No value is permitted by both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotExcluded(NoTruth):
+    """Some value may be permitted by both."""
+
+
+Containment: TypeAlias = Contained | NotContained
+Exclusion: TypeAlias = Excluded | NotExcluded
+
+CONTAINED: Final = Contained()
+EXCLUDED: Final = Excluded()
+NOT_EXCLUDED: Final = NotExcluded()
 
 
 MAX_CONSTRAINT_DEPTH: Final = 8
@@ -224,3 +255,21 @@ def _excluded_by_parts(one: Constraint, other: Constraint) -> Exclusion:
     if any(isinstance(part.excludes(other), Excluded) for part in one.conjuncts()):
         return EXCLUDED
     return NOT_EXCLUDED
+
+
+Form: TypeAlias = "Mapping[str, JsonValue]"
+
+INNER: Final[dict[str, JsonValue]] = {"$ref": "#/$defs/constraint"}
+"""A constraint inside of another."""
+TEXT: Final[dict[str, JsonValue]] = {"type": "string", "minLength": 1}
+TEXTS: Final[dict[str, JsonValue]] = {"type": "array", "items": TEXT, "uniqueItems": True}
+
+
+def bounds(of: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """An object of ``min``, ``max`` or both."""
+    return {
+        "type": "object",
+        "properties": {"min": of, "max": of},
+        "additionalProperties": False,
+        "minProperties": 1,
+    }

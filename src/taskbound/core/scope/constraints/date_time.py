@@ -15,16 +15,22 @@ from datetime import date
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from taskbound.core.dataclass import dataclass
-from taskbound.core.scope.constraints.constraint import Constraint, Kind
-from taskbound.core.scope.constraints.containment import CONTAINED, EXCLUDED, NOT_EXCLUDED, NotContained
-from taskbound.core.scope.constraints.form import Form, bounds
-from taskbound.core.scope.verdict import MET, Unmet, Verdict
+from taskbound.core.scope.constraints.constraint import (
+    CONTAINED,
+    EXCLUDED,
+    NOT_EXCLUDED,
+    Constraint,
+    Form,
+    Kind,
+    NotContained,
+    bounds,
+)
+from taskbound.core.scope.values import MET, Unmet, Verdict
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.scope.constraints.constraint import ReadConstraint
-    from taskbound.core.scope.constraints.containment import Containment, Exclusion
-    from taskbound.core.scope.place import Place
+    from taskbound.core.scope.constraints.constraint import Containment, Exclusion, ReadConstraint
+    from taskbound.core.scope.path import Place
 
 
 _NANO: Final = 10**9

@@ -20,20 +20,24 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from unicodedata import normalize
 
 from taskbound.core.dataclass import dataclass
-from taskbound.core.scope.constraints.constraint import Constraint, Kind
-from taskbound.core.scope.constraints.containment import CONTAINED, EXCLUDED, NOT_EXCLUDED, NotContained
-from taskbound.core.scope.constraints.prefix import Prefix
+from taskbound.core.scope.constraints.below import Prefix
+from taskbound.core.scope.constraints.constraint import (
+    CONTAINED,
+    EXCLUDED,
+    NOT_EXCLUDED,
+    Constraint,
+    Kind,
+    NotContained,
+)
 from taskbound.core.scope.show import show
-from taskbound.core.scope.verdict import MET, Unmet, Verdict
+from taskbound.core.scope.values import MET, Unmet, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.scope.constraints.constraint import ReadConstraint
-    from taskbound.core.scope.constraints.containment import Containment, Exclusion
-    from taskbound.core.scope.constraints.form import Form
-    from taskbound.core.scope.place import Place
+    from taskbound.core.scope.constraints.constraint import Containment, Exclusion, Form, ReadConstraint
+    from taskbound.core.scope.path import Place
 
 
 _MAX_PATTERN: Final = 256

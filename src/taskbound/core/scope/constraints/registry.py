@@ -5,20 +5,14 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.scope.constraints.absent import Absent
-from taskbound.core.scope.constraints.address import Cidr
-from taskbound.core.scope.constraints.below import Below
-from taskbound.core.scope.constraints.choice import AnyValue, Equals, NotOneOf, OneOf
+from taskbound.core.scope.constraints.below import Below, Prefix
+from taskbound.core.scope.constraints.choice import Absent, AnyValue, Equals, NotOneOf, OneOf
 from taskbound.core.scope.constraints.compound import AllOf, AnyOf
 from taskbound.core.scope.constraints.date_time import DateTime
-from taskbound.core.scope.constraints.email import Email
 from taskbound.core.scope.constraints.glob import Glob
-from taskbound.core.scope.constraints.host import Host
-from taskbound.core.scope.constraints.items import Contains, Each
-from taskbound.core.scope.constraints.length import Length
-from taskbound.core.scope.constraints.prefix import Prefix
-from taskbound.core.scope.constraints.range import Range
-from taskbound.core.scope.constraints.url import Url
+from taskbound.core.scope.constraints.host import Cidr, Host
+from taskbound.core.scope.constraints.range import Contains, Each, Length, Range
+from taskbound.core.scope.constraints.url import Email, Url
 
 if TYPE_CHECKING:
     from taskbound.core.scope.constraints.constraint import Constraint, Registry

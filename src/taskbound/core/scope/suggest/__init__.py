@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from taskbound.core.scope.suggest.observe import MadeCall
 from taskbound.core.scope.suggest.places import Place, Sort, places_of
 from taskbound.core.scope.suggest.suggest import (
     MAX_CALLS,
@@ -11,7 +10,7 @@ from taskbound.core.scope.suggest.suggest import (
     TooManyCallsError,
     suggest,
 )
-from taskbound.core.scope.suggest.widen import Widening
+from taskbound.core.scope.suggest.widen import MadeCall, Widening
 
 __all__ = [
     "MAX_CALLS",

@@ -17,21 +17,19 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.core.scope.algebra import Covers, NotCovers, covers
-from taskbound.core.scope.charge import Covered
 from taskbound.core.scope.cover import cover
-from taskbound.core.scope.grant import Scope
-from taskbound.core.scope.parse import MAX_GRANTS, parse_scope
+from taskbound.core.scope.grant import MAX_GRANTS, Scope, parse_scope
+from taskbound.core.scope.limits import Covered
 from taskbound.core.scope.show import bare
-from taskbound.core.scope.suggest.fit import Fitted, fit
-from taskbound.core.scope.suggest.widen import Widening
-from taskbound.core.truth import NoTruth
+from taskbound.core.scope.suggest.widen import Fitted, Widening, fit
+from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.grant import Grant
-    from taskbound.core.scope.suggest.observe import MadeCall
+    from taskbound.core.scope.suggest.widen import MadeCall
 
 
 MAX_CALLS: Final = 20_000

@@ -1,4 +1,6 @@
-"""From the values that were seen at one place to the constraints that permit them, the best one first.
+"""From values seen at one place to the constraints that permit them, the best first.
+
+Of `widen`:
 
 1. One value: exactly that one.
 2. Numbers: from the smallest to the largest.
@@ -10,32 +12,60 @@
 6. More texts: what they begin with, if that is four characters or more and no path; else any. Both are broad.
 7. At the end, for a ceiling that takes nothing wider: one of all values.
 8. What looks like a secret is never written: any value, or nothing where the ceiling doesn't take that.
+
+Of `fit`:
+
+1. Each place begins with its widest choice. Where the bound doesn't take it, the next one is tried.
+2. What the bound constrains as a whole is not entered. What it constrains and no call gave is left out; what
+   it constrains and was only ever at its default is mentioned.
+3. The search is bounded: each step makes one place narrower, or settles how a place is looked at.
+
+Of `observe`:
+
+1. An object is entered, a list is entered for each of its items; all else is a place with values.
+   So is an object or a list that can't be entered: it is empty throughout, of several kinds, the same list
+   each time, or has a name that no path can say.
+2. A place that some calls left out, while what is around it was there, is optional.
+3. A member that only ever held the default of the pinned schema is not mentioned: it stays at its default.
 """
 
 from __future__ import annotations
 
+from dataclasses import field
 from posixpath import commonpath
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
+from taskbound.core.scope.algebra import NotCovers, covers
+from taskbound.core.scope.constraints.below import Below
 from taskbound.core.scope.constraints.choice import MAX_CHOICES
 from taskbound.core.scope.constraints.constraint import read_constraint
-from taskbound.core.scope.constraints.email import read_email
 from taskbound.core.scope.constraints.registry import CONSTRAINTS
-from taskbound.core.scope.constraints.url import read_url
-from taskbound.core.scope.errors import ScopeSyntaxError
-from taskbound.core.scope.number import is_number
-from taskbound.core.scope.place import Place
+from taskbound.core.scope.constraints.url import read_email, read_url
+from taskbound.core.scope.grant import parse_scope
+from taskbound.core.scope.path import (
+    Items,
+    Place,
+    label,
+    parse_argument_path,
+    path_of,
+    schema_of_items,
+    schema_of_member,
+)
 from taskbound.core.scope.posix import resolve
-from taskbound.core.scope.show import is_secret_name, show
-from taskbound.core.scope.verdict import Met, Unmet
+from taskbound.core.scope.show import ScopeSyntaxError, is_secret_name, show
+from taskbound.core.scope.values import Met, Unmet, is_number, same
+from taskbound.core.transition import NoTruth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.scope.suggest.observe import Seen
+    from taskbound.core.scope.grant import Scope
+    from taskbound.core.scope.path import ArgumentPath, Step
+
+    Schema = Mapping[str, JsonValue] | None
 
 
 _FEW: Final = 8
@@ -195,3 +225,280 @@ def _is_hidden(value: JsonValue, name: str) -> bool:
             )
         case _:
             return False
+
+
+MAX_PLACES: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeCall:
+    """One call that was made, or is meant to be made."""
+
+    tool: str
+    arguments: Mapping[str, JsonValue]
+    task: str = ""
+    """The task in which it was made; calls that are only meant are all of one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One place, and every value that stood there."""
+
+    path: ArgumentPath
+    values: tuple[JsonValue, ...]
+    """As often as they were seen."""
+    calls: int
+    """How many of the calls were looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """All places of some calls."""
+
+    seen: list[Seen] = field(default_factory=list)
+    optional: list[tuple[ArgumentPath, int, int]] = field(default_factory=list)
+    """(path, how often it was there, of how many) of what was left out at times (rule 2)."""
+    defaults: list[ArgumentPath] = field(default_factory=list)
+    """What only ever held its default (rule 3)."""
+    whole: frozenset[str] = frozenset()
+    spoken: frozenset[str] = frozenset()
+
+
+def observe(
+    calls: Sequence[Mapping[str, JsonValue]],
+    schema: Schema,
+    *,
+    whole: frozenset[str] = frozenset(),
+    spoken: frozenset[str] = frozenset(),
+) -> Observed | None:
+    """The places of these calls' arguments; ``None`` when no grant can say them one by one.
+
+    Args:
+        calls: The arguments of each.
+        schema: The pinned input schema of their tool, for its defaults.
+        whole: Paths of objects and lists that are not entered.
+        spoken: Paths that are mentioned although they were only ever at their default.
+    """
+    found = Observed(whole=whole, spoken=spoken)
+    if not _are_sayable((), calls):
+        return None
+    _members((), calls, schema, found, len(calls))
+    return found if len(found.seen) <= MAX_PLACES and len(found.optional) <= MAX_PLACES else None
+
+
+def _members(
+    steps: tuple[Step, ...],
+    objects: Sequence[Mapping[str, JsonValue]],
+    schema: Schema,
+    found: Observed,
+    calls: int,
+) -> None:
+    for name in sorted({name for one in objects for name in one}):
+        if len(found.seen) > MAX_PLACES:
+            return
+        values = [one[name] for one in objects if name in one]
+        about = schema_of_member(schema, name)
+        path = path_of((*steps, name))
+        quiet = about is not None and "default" in about and path.text not in found.spoken
+        if quiet and about is not None and all(same(about["default"], one) for one in values):
+            found.defaults.append(path)  # 3
+            continue
+        if len(values) < len(objects):
+            found.optional.append((path, len(values), len(objects)))  # 2
+        _value((*steps, name), values, about, found, calls)
+
+
+def _value(
+    steps: tuple[Step, ...], values: Sequence[JsonValue], schema: Schema, found: Observed, calls: int
+) -> None:
+    path = path_of(steps)
+    if path.text in found.whole:
+        found.seen.append(Seen(path=path, values=tuple(values), calls=calls))
+        return
+    objects = [one for one in values if isinstance(one, dict)]
+    lists = [one for one in values if isinstance(one, list)]
+    if len(objects) == len(values) and any(objects) and _are_sayable(steps, objects):
+        before = (len(found.seen), len(found.optional), len(found.defaults))
+        _members(steps, objects, schema, found, calls)
+        if len(found.seen) > before[0]:
+            return
+        del (
+            found.optional[before[1] :],
+            found.defaults[before[2] :],
+        )  # nothing below would say that it is there
+    items = [item for one in lists for item in one]
+    constant = all(same(values[0], one) for one in values[1:])
+    if len(lists) == len(values) and items and not constant and _is_sayable((*steps, Items.EACH)):
+        _value((*steps, Items.EACH), items, schema_of_items(schema), found, calls)
+        return  # an item is always seen, as a whole if not by its members
+    found.seen.append(Seen(path=path, values=tuple(values), calls=calls))
+
+
+def _are_sayable(steps: tuple[Step, ...], objects: Sequence[Mapping[str, JsonValue]]) -> bool:
+    names = {name for one in objects for name in one}
+    return len(names) <= MAX_PLACES and all(_is_sayable((*steps, name)) for name in names)
+
+
+def _is_sayable(steps: tuple[Step, ...]) -> bool:
+    """Whether a scope can name this place."""
+    if "" in steps:
+        return False
+    path = path_of(steps)
+    try:
+        return parse_argument_path(path.text, Place()).steps == steps
+    except ScopeSyntaxError:
+        return False
+
+
+_TRIES: Final = 1_000
+
+Told = tuple[str, str, str, bool]
+"""(path, what, why, broad)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted(NoTruth):
+    """A grant without its uses, and what was widened."""
+
+    form: dict[str, JsonValue]
+    told: tuple[Told, ...]
+
+
+class _Fitting:
+    """One grant on its way."""
+
+    def __init__(
+        self,
+        tool: str,
+        calls: Sequence[Mapping[str, JsonValue]],
+        schema: Mapping[str, JsonValue] | None,
+        bound: Scope | None,
+    ) -> None:
+        self._tool = tool
+        self._calls = calls
+        self._schema = schema
+        self._roots = () if bound is None else tuple(_roots(bound))
+        self._whole: frozenset[str] = frozenset()
+        self._spoken: frozenset[str] = frozenset()
+        self._at: dict[str, int] = {}
+        self._left_out: dict[str, ArgumentPath] = {}
+        self._bound_paths = _fit_paths(bound)
+        self._options: list[tuple[Choice, ...]] = []
+        self.observed: Observed | None = None
+        self.look()
+
+    def look(self) -> None:
+        """Look at the calls anew."""
+        self.observed = observe(self._calls, self._schema, whole=self._whole, spoken=self._spoken)
+        if self.observed is not None:
+            self._options = [choices_of(one, self._roots) for one in self.observed.seen]
+
+    def fitted(self, observed: Observed) -> Fitted:
+        """The grant as it is now."""
+        chosen = [
+            options[self._at.get(seen.path.text, 0)]
+            for seen, options in zip(observed.seen, self._options, strict=True)
+        ]
+        arguments: dict[str, JsonValue] = {
+            seen.path.text: {**choice.body} for seen, choice in zip(observed.seen, chosen, strict=True)
+        }
+        arguments |= {name: {"absent": True} for name in self._left_out}
+        mentioned = [*(seen.path for seen in observed.seen), *self._left_out.values()]
+        optional = [
+            path.text
+            for path, _, _ in observed.optional
+            if any(one == path or one.is_below(path) for one in mentioned)
+        ]
+        form: dict[str, JsonValue] = {"tool": self._tool}
+        if arguments:
+            form |= {"arguments": arguments, "optional": [*optional, *self._left_out]}
+        left = (
+            (label(path.steps), "must be left out", "no call gave it, and the ceiling constrains it", False)
+            for path in self._left_out.values()
+        )
+        return Fitted(form=form, told=(*_told(observed, chosen), *left))
+
+    def narrow(self, wide: frozenset[str], observed: Observed) -> bool:
+        """Make narrower what is wider than the bound at these paths; whether anything was (rules 1 and 2)."""
+        moved, anew = False, False
+        mentioned = [seen.path for seen in observed.seen]
+        for seen, options in zip(observed.seen, self._options, strict=True):
+            name = seen.path.text
+            if name in wide and self._at.get(name, 0) + 1 < len(options):
+                self._at[name] = self._at.get(name, 0) + 1
+                moved = True
+        for name in sorted(wide - {one.text for one in mentioned}):
+            path = self._bound_paths.get(name)
+            if name in {one.text for one in observed.defaults}:
+                self._spoken |= {name}
+                anew = True
+            elif path is not None and any(one.is_below(path) for one in mentioned):
+                self._whole |= {name}
+                anew = True
+            elif path is not None and name not in self._left_out:
+                self._left_out[name] = path
+                moved = True
+        if anew:
+            self.look()
+        return moved or anew
+
+
+def fit(
+    tool: str,
+    calls: Sequence[Mapping[str, JsonValue]],
+    schema: Mapping[str, JsonValue] | None,
+    bound: Scope | None,
+) -> Fitted | None:
+    """A grant that covers these calls, within the bound if there is one; ``None`` when none was found."""
+    fitting = _Fitting(tool, calls, schema, bound)
+    for _ in range(_TRIES):  # 3
+        observed = fitting.observed
+        if observed is None:
+            return None
+        found = fitting.fitted(observed)
+        try:
+            scope = parse_scope({"grants": [found.form]})
+        except ScopeSyntaxError:
+            return None
+        answer = None if bound is None else covers(bound, scope)
+        if not isinstance(answer, NotCovers):
+            return found
+        wide = frozenset(gap.path for one in answer.uncovered for gap in one.gaps)
+        if not fitting.narrow(wide, observed):
+            return None
+    return None
+
+
+def _told(observed: Observed, chosen: Sequence[Choice]) -> Iterator[Told]:
+    for seen, choice in zip(observed.seen, chosen, strict=True):
+        if choice.why:
+            ((tag, body),) = choice.body.items()
+            what = tag if tag == "any" else f"{tag} {show(body, seen.path.hint)}"
+            yield label(seen.path.steps), what, choice.why, choice.broad
+    for path, there, of in observed.optional:
+        yield label(path.steps), "may be left out", f"it was there {there} times of {of}", False
+    for path in observed.defaults:
+        yield label(path.steps), "not mentioned", "it was only ever at its default", False
+
+
+def _roots(bound: Scope) -> Iterator[str]:
+    """Every directory that the bound names."""
+    todo = [rule for grant in bound.grants for _, rule in grant.arguments]
+    while todo:
+        rule = todo.pop()
+        todo += rule.parts()
+        if isinstance(rule, Below):
+            yield rule.directory
+
+
+def _fit_paths(bound: Scope | None) -> dict[str, ArgumentPath]:
+    """Every path that the bound constrains or enters, by its text."""
+    todo = [] if bound is None else [grant.tree for grant in bound.grants]
+    found: dict[str, ArgumentPath] = {}
+    while todo:
+        node = todo.pop()
+        found[node.path.text] = node.path
+        todo += node.members.values()
+        todo += [node.items] if node.items is not None else []
+    found.pop("", None)
+    return found

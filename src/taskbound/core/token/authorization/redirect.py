@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.scope.constraints.url import read_url
-from taskbound.core.scope.verdict import Unmet
+from taskbound.core.scope.values import Unmet
 from taskbound.core.token.authorization.errors import BadRedirectError
 
 if TYPE_CHECKING:

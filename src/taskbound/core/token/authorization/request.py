@@ -1,4 +1,6 @@
-"""A request for an authorization code, as a browser brings it (RFC 6749 §4.1.1, OAuth 2.1, MCP).
+"""A client, its authorization request (RFC 6749 section 4.1.1, OAuth 2.1), and how long it is admitted.
+
+Of `request`:
 
 1. No parameter stands twice (RFC 6749 §3.1); one that isn't known is not looked at; an empty one is none.
 2. Client and redirect URI first: what is wrong before those two are known is shown to the person, and sent
@@ -11,27 +13,65 @@
 6. Scopes are those of the resource; what isn't one refuses. `dpop_jkt` binds the code to a key (RFC 9449
    §10). Request objects are not taken.
 7. What a client is that a document describes is not asked of anybody before all else of its request is right.
+
+Of `client`:
+
+1. A client is registered here by a person under a name, or its id is an `https` URL with a path, at which a
+   document says what it is (draft-ietf-oauth-client-id-metadata-document, a draft, and read nowhere else).
+   Such a URL has no user, no query and no fragment, no dot segments, and no address in the place of a host.
+2. The document is strict JSON of at most 5,120 bytes; its `client_id` is the URL, letter by letter. It may
+   hold more than we read, but no secret, and it may not say that its client proves itself with one:
+   everybody reads it.
+3. A name that a client gives itself is shown as its own word, beside the host that answers for it. Characters
+   that a reader may not see refuse it.
+4. Redirect URIs of a document are https at the document's own host, or of this machine: whoever wrote the
+   document answers for no other host.
+
+Of `admission`:
+
+1. An admission is one client's, for one task, at one resource, with one key or with none. It ends at the
+   deadline that the task had when it began, or before that, and never begins again.
+2. A refresh token is 256 bits of chance, and its SHA-256 is what is kept. It is used once and brings the
+   next.
+3. One that comes again is in two hands, and nobody can tell whose: the admission ends (RFC 9700 §4.14.2),
+   also when both hands were its own client's. So it does when another client or another key brings it.
+4. What it brings is never more than it was: the same resource, no other scope.
+5. One without agent and task lets its client act as the person, with one key and by one token: it has no
+   refresh token, and ends with that token's time, or with the sign-in that it rests on.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+from dataclasses import replace
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.action.parse import Limits, parse_object
+from taskbound.core.action.text import kinds_in
+from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import MalformedError
+from taskbound.core.scope.constraints.url import read_url
+from taskbound.core.scope.values import Unmet
 from taskbound.core.token.authorization.errors import (
+    AdmissionEndedError,
+    BadClientDocumentError,
+    BadClientIdError,
     BadClientRequestError,
     BadRedirectError,
+    BadRefreshError,
     RedirectedError,
     RepeatedParameterError,
+    WiderRefreshError,
 )
-from taskbound.core.token.authorization.redirect import answer_at, parse_redirect, require_redirect
+from taskbound.core.token.authorization.redirect import Redirect, answer_at, parse_redirect, require_redirect
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from taskbound.core.token.authorization.client import Client, ClientId
-    from taskbound.core.token.authorization.redirect import Redirect
+    from taskbound.core.action.canonical import JsonValue
 
 
 _THUMB: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
@@ -173,3 +213,273 @@ def _wrong_scope(scope: str, scopes: Collection[str]) -> tuple[str, str] | None:
 
 def _state(state: str) -> list[tuple[str, str]]:
     return [("state", state)] if state else []
+
+
+DOCUMENT_BYTES: Final = 5_120
+"""How long a client's document may be (the draft's §6.6 names 5 kilobytes)."""
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
+_ADDRESS: Final = re.compile(r"[0-9.]+|.*:.*", re.ASCII)
+_LONGEST: Final = 512
+_SHOWN: Final = 80
+_CLIENT_MOST: Final = 16
+_SECRETS: Final = ("client_secret", "client_secret_expires_at")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientId:
+    """A client's id."""
+
+    text: str
+    host: str
+    """The host whose document says what it is; empty of a client that is registered here."""
+
+    @property
+    def has_document(self) -> bool:
+        """Whether a document says what it is."""
+        return bool(self.host)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A program that may be sent codes."""
+
+    id: str
+    host: str
+    """Who answers for it: the host of its document; empty where a person registered it here."""
+    name: str
+    """What it calls itself; its own word (rule 3)."""
+    redirects: tuple[Redirect, ...]
+
+
+def parse_client_id(text: str) -> ClientId:
+    """A client's id (rule 1).
+
+    Raises:
+        BadClientIdError: It is none.
+    """
+    if _NAME.fullmatch(text):
+        return ClientId(text=text, host="")
+    found = read_url(text) if len(text) <= _LONGEST else None
+    if (
+        found is None
+        or isinstance(found, Unmet)
+        or found.scheme != "https"
+        or not text.startswith("https://")
+    ):
+        raise BadClientIdError("a client's id is a registered name, or an https URL in its plain form")
+    if "?" in text or "#" in text:
+        raise BadClientIdError("a client's URL has no query and no fragment")
+    if found.path == "/":
+        raise BadClientIdError("a client's URL has a path")
+    if _ADDRESS.fullmatch(found.host) or "." not in found.host:
+        raise BadClientIdError("a client's URL has the name of a host, and no address")
+    return ClientId(text=text, host=found.host)
+
+
+def registered_client(name: str, shown: str, redirects: tuple[str, ...]) -> Client:
+    """A client as a person registers it.
+
+    Raises:
+        BadClientIdError: The name is none.
+        BadClientDocumentError: What it calls itself can't be shown, or it has no redirect URI or too many.
+        BadRedirectError: One of its redirect URIs is none.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise BadClientIdError("a client's name has small letters, digits, and `._-`: at most 63")
+    return Client(
+        id=name, host="", name=_shown(shown), redirects=_redirects(list(redirects), registered=True)
+    )
+
+
+def parse_client_document(raw: bytes, client: ClientId) -> Client:
+    """What the document at a client's URL says (rules 2 to 4).
+
+    Raises:
+        BadClientDocumentError: It can't be believed.
+    """
+    try:
+        document = parse_object(raw, limits=Limits(size=DOCUMENT_BYTES, depth=8, parts=256))
+    except MalformedError as error:
+        raise BadClientDocumentError("the client's document is no strict JSON of at most 5 KiB") from error
+    if document.get("client_id") != client.text:
+        raise BadClientDocumentError("the client's document is about another client")
+    if any(one in document for one in _SECRETS):
+        raise BadClientDocumentError("the client's document holds a secret, which everybody can read")
+    _require_member(document, "token_endpoint_auth_method", "none")
+    _require_listed(document, "grant_types", "authorization_code")
+    _require_listed(document, "response_types", "code")
+    listed = document.get("redirect_uris")
+    if not isinstance(listed, list):
+        raise BadClientDocumentError("the client's document has no `redirect_uris`")
+    try:
+        redirects = _redirects(listed, registered=False)
+    except BadRedirectError as error:
+        raise BadClientDocumentError(error.message) from error
+    if any(one.text.startswith("https://") and one.host != client.host for one in redirects):
+        raise BadClientDocumentError(
+            "the client's document sends codes to a host that it does not answer for"
+        )
+    name = document.get("client_name", client.host)
+    return Client(id=client.text, host=client.host, name=_shown(name), redirects=redirects)
+
+
+def _redirects(listed: list[JsonValue] | list[str], *, registered: bool) -> tuple[Redirect, ...]:
+    if not 0 < len(listed) <= _CLIENT_MOST:
+        raise BadClientDocumentError(f"a client has 1 to {_CLIENT_MOST} redirect URIs")
+    texts = [one for one in listed if isinstance(one, str)]
+    if len(texts) != len(listed) or len(set(texts)) != len(texts):
+        raise BadClientDocumentError("redirect URIs are texts that differ")
+    return tuple(parse_redirect(one, registered=registered) for one in texts)
+
+
+def _shown(name: JsonValue) -> str:
+    if not isinstance(name, str) or not 0 < len(name.strip()) <= _SHOWN or name != name.strip():
+        raise BadClientDocumentError(f"what a client calls itself has 1 to {_SHOWN} characters")
+    if kinds_in(name):
+        raise BadClientDocumentError("what a client calls itself holds characters that a reader may not see")
+    return name
+
+
+def _require_member(document: dict[str, JsonValue], member: str, value: str) -> None:
+    if document.get(member, value) != value:
+        raise BadClientDocumentError(f"the client's document has `{member}` that is not `{value}`")
+
+
+def _require_listed(document: dict[str, JsonValue], member: str, value: str) -> None:
+    listed = document.get(member, [value])
+    if not isinstance(listed, list) or value not in listed:
+        raise BadClientDocumentError(f"the client's document has `{member}` without `{value}`")
+
+
+NEVER: Final = Instant(0)
+PREFIX: Final = "adm"
+"""What the names of admissions begin with."""
+_REFRESH: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """A client that was let in (rule 1)."""
+
+    namespace: str
+    id: str
+    client: str
+    agent: str
+    """Empty where the client acts as the person (rule 5), as `task`."""
+    task: str
+    person: str
+    """Who consented."""
+    resource: str
+    scope: tuple[str, ...]
+    jkt: str
+    """Thumbprint of its DPoP key; empty of a client that proved none: its tokens are bearer tokens."""
+    begun: Instant
+    until: Instant
+    turn: int = 1
+    """Which refresh token is the one that counts."""
+    ended: Instant = NEVER
+    why: str = ""
+    version: int = 1
+    session: str = ""
+    """The sign-in that it rests on; empty for none (rule 5)."""
+
+    @property
+    def is_persons(self) -> bool:
+        """Whether its client acts as the person (rule 5)."""
+        return not self.agent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh:
+    """What is kept of a refresh token."""
+
+    namespace: str
+    digest: str
+    admission: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """What a client brings beside its refresh token."""
+
+    client: str
+    resource: str = ""
+    """Empty where it does not say."""
+    scope: tuple[str, ...] = ()
+    """None for all that it had."""
+    jkt: str = ""
+    """Thumbprint of the DPoP key that was proven."""
+
+
+class Leak(Enum):
+    """What shows that a refresh token is in other hands (rule 3); the values are what records say."""
+
+    AGAIN = "a refresh token came twice"
+    CLIENT = "another client brought its refresh token"
+    KEY = "its refresh token came without its key"
+
+
+def refresh_digest(token: str) -> str:
+    """What is kept of a refresh token (rule 2).
+
+    Raises:
+        BadRefreshError: It is none.
+    """
+    if _REFRESH.fullmatch(token) is None:
+        raise BadRefreshError("the refresh token is none")
+    return hashlib.sha256(token.encode("ascii")).hexdigest()
+
+
+def is_admission(name: str) -> bool:
+    """Whether this names an admission, and no token that another one was exchanged for."""
+    return name.startswith(f"{PREFIX}_")
+
+
+def require_standing_admission(admission: Admission | None, now: Instant) -> None:
+    """Go on only while it stands (rule 1).
+
+    Raises:
+        AdmissionEndedError: It has ended, or there is none.
+    """
+    if admission is None:
+        raise AdmissionEndedError("the client was never let in")
+    if admission.ended != NEVER:
+        raise AdmissionEndedError(f"the client was let in until somebody ended it: {admission.why}")
+    if now >= admission.until:
+        raise AdmissionEndedError("the client was let in until then, and no longer")
+
+
+def require_renewable(admission: Admission, brought: Renewal, now: Instant) -> None:
+    """Go on only while it stands, and for no more than it had (rules 1 and 4).
+
+    Raises:
+        AdmissionEndedError: It has ended.
+        WiderRefreshError: It is asked for more.
+    """
+    require_standing_admission(admission, now)
+    if brought.resource and brought.resource != admission.resource:
+        raise WiderRefreshError("the refresh token is for another resource")
+    if not set(brought.scope) <= set(admission.scope):
+        raise WiderRefreshError("the refresh token has fewer scopes")
+
+
+def leak_of(admission: Admission, refresh: Refresh, brought: Renewal) -> Leak | None:
+    """Whether what was brought is in other hands (rule 3); None where nothing shows that."""
+    if brought.client != admission.client:
+        return Leak.CLIENT
+    if brought.jkt != admission.jkt:
+        return Leak.KEY
+    return Leak.AGAIN if refresh.turn != admission.turn else None
+
+
+def admission_renewed(admission: Admission) -> Admission:
+    """The same with its next refresh token (rule 2)."""
+    return replace(admission, turn=admission.turn + 1, version=admission.version + 1)
+
+
+def admission_ended(admission: Admission, now: Instant, why: str) -> Admission:
+    """The same, ended; one that had ended stays as it ended (rule 1)."""
+    if admission.ended != NEVER:
+        return admission
+    return replace(admission, ended=now, why=why, version=admission.version + 1)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from taskbound.core.tool.file.change import Change, Declared, change_of_sharing, changes, digest_of
-from taskbound.core.tool.file.errors import BadRoleError, ToolFileError
-from taskbound.core.tool.file.parse import OUTCOMES, UNWATCHED, ToolFile, ToolSays, parse_tool_file
-from taskbound.core.tool.file.role import Role, parse_roles, role_text
+from taskbound.core.tool.file.describe import Change, Declared, change_of_sharing, changes, digest_of
+from taskbound.core.tool.file.parse import (
+    OUTCOMES,
+    UNWATCHED,
+    BadRoleError,
+    Role,
+    ToolFile,
+    ToolFileError,
+    ToolSays,
+    parse_roles,
+    parse_tool_file,
+    role_text,
+)
 
 __all__ = [
     "OUTCOMES",

@@ -1,4 +1,6 @@
-"""The one way in for a tool file: strict, and naming the place of what is wrong.
+"""The one parser of a tool file.
+
+Of `parse`:
 
 1. A file is of one server, whose name it says, or a pattern of it in which `*` stands for any characters.
 2. What is not said of a tool stays as it is; an empty list says that there is nothing.
@@ -7,29 +9,194 @@
 5. A slot is named as `upstream add --secret` names it; an argument that is one by its name, with its tool. It
    is part of the pin: a file that names one is for a server that is pinned with it.
 6. What depends on the pinned definition (whether an argument exists) is judged where it is known.
+
+Of `role`:
+
+1. A role is of one top-level argument. It is written as ARGUMENT=ROLE: no role holds an equals sign.
+2. Some roles are worth a limit: a place, a program, who gets something, how much. Where a tool has roles at
+   all, an argument without one counts as worth a limit too: what nobody knows is taken for the worst.
+3. A role permits and refuses nothing. A path is limited where `init` writes a scope, and what is worth a
+   limit is named where a scope leaves it open.
+
+Of `schema`:
+
+1. ``parse`` alone says what a tool file is. The schema refuses nothing that ``parse`` takes.
+
+Of `package`:
+
+1. A release is numbers with dots between. What is written otherwise, such as a candidate for a release, is in
+   no range: nobody looked at it.
+2. A range has its first release and ends before another.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from enum import Enum
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_document
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
-from taskbound.core.scope.errors import ScopeSyntaxError
-from taskbound.core.scope.place import Place
-from taskbound.core.scope.show import kind_of
+from taskbound.core.scope.path import Place
+from taskbound.core.scope.show import ScopeSyntaxError, kind_of
 from taskbound.core.tool.definition import MAX_TOOLS, Effect
-from taskbound.core.tool.file.errors import ToolFileError
-from taskbound.core.tool.file.package import parse_range
-from taskbound.core.tool.file.role import Role, role_text
+from taskbound.core.tool.name import shown
 from taskbound.core.tool.slot import MAX_SLOTS, parse_slot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.tool.file.package import Range
+
+
+class ToolFileError(MalformedError):
+    """The document is not one tool file."""
+
+    code: ClassVar[str] = "tool-file"
+    remedy: ClassVar[str] = "correct it at the place named; `taskbound tool schema` says what a tool file is"
+
+
+class BadRoleError(MalformedError):
+    """What an argument is for is not said as it has to be."""
+
+    code: ClassVar[str] = "bad-role"
+    remedy: ClassVar[str] = (
+        "write ARGUMENT=ROLE with an argument of the tool; roles are path, url, program, recipient, amount,"
+        " name, content, query and option"
+    )
+
+
+REGISTRIES: Final = ("npm", "pypi")
+RELEASE: Final = r"(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){0,7}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """One release of a package."""
+
+    registry: str
+    """One of `REGISTRIES`."""
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """Some releases of a package (rule 2)."""
+
+    registry: str
+    name: str
+    first: str
+    before: str
+
+    def has(self, package: Package) -> bool:
+        """Whether this release is one of them (rule 1)."""
+        if (package.registry, package.name) != (self.registry, self.name):
+            return False
+        if re.fullmatch(RELEASE, package.version) is None:
+            return False
+        return _numbers(self.first) <= _numbers(package.version) < _numbers(self.before)
+
+
+def parse_range(value: JsonValue, place: Place) -> Range:
+    """The range that stands at a place of a tool file.
+
+    Raises:
+        ScopeSyntaxError: It is none; ``where`` names the place.
+    """
+    members = place.read_object(value, required=("registry", "name", "from", "before"), allowed=())
+    registry = place.member("registry").read_text(members["registry"])
+    if registry not in REGISTRIES:
+        raise place.member("registry").fault(f"must be one of {', '.join(REGISTRIES)}")
+    ends: list[str] = []
+    for name in ("from", "before"):
+        ends.append(place.member(name).read_text(members[name]))
+        if re.fullmatch(RELEASE, ends[-1]) is None:
+            raise place.member(name).fault("must be a release: numbers with dots between, as a text")
+    if _numbers(ends[0]) >= _numbers(ends[1]):
+        raise place.member("before").fault("must come after `from`: no release is between")
+    return Range(
+        registry=registry,
+        name=place.member("name").read_text(members["name"]),
+        first=ends[0],
+        before=ends[1],
+    )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
+_MOST: Final = 256
+
+
+class Role(Enum):
+    """What an argument is for."""
+
+    PATH = "path"
+    """A file or folder, or a list of them, of the machine that the server runs on."""
+    URL = "url"
+    """An address that is reached."""
+    PROGRAM = "program"
+    """What is run: a command, a statement of SQL, a script."""
+    RECIPIENT = "recipient"
+    """Who gets something: an account, an address, a channel."""
+    AMOUNT = "amount"
+    """How much of something is spent or moved."""
+    NAME = "name"
+    """Which of the server's own things is meant: an id, a branch, a key."""
+    CONTENT = "content"
+    """What is written or sent."""
+    QUERY = "query"
+    """What is looked for."""
+    OPTION = "option"
+    """How it is done."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether it is worth a limit (rule 2)."""
+        return self in _LIMITED
+
+
+_LIMITED: Final = frozenset({Role.PATH, Role.URL, Role.PROGRAM, Role.RECIPIENT, Role.AMOUNT})
+
+
+def role_text(argument: str, role: Role) -> str:
+    """A role as it is declared and stored (rule 1)."""
+    return f"{argument}={role.value}"
+
+
+def parse_roles(texts: Iterable[str]) -> dict[str, Role]:
+    """The roles of a tool's arguments, by argument, sorted.
+
+    Raises:
+        BadRoleError: One is not written as it has to be, an argument stands twice, or they are too many.
+    """
+    found: dict[str, Role] = {}
+    for text in texts:
+        argument, mark, word = text.rpartition("=")
+        if not mark or not argument or argument in found or word not in {one.value for one in Role}:
+            raise BadRoleError(f"`{shown(text)}` is no argument's role, or its argument stands twice")
+        found[argument] = Role(word)
+    if len(found) > _MOST:
+        raise BadRoleError(f"at most {_MOST} arguments of a tool have roles")
+    return dict(sorted(found.items()))
+
+
+def worth_limits(arguments: Iterable[str], roles: Mapping[str, Role]) -> dict[str, str]:
+    """Which of these arguments are worth a limit, and as what (rule 2); nothing where a tool has no roles."""
+    if not roles:
+        return {}
+    found: dict[str, str] = {}
+    for one in arguments:
+        role = roles.get(one)
+        if role is None:
+            found[one] = "nobody said what it is for"
+        elif role.limited:
+            found[one] = f"it is declared as {role.value}"
+    return found
 
 
 PATTERN: Final = r"[a-z0-9*][a-z0-9*-]{0,31}"
@@ -197,3 +364,99 @@ def _parse_texts(members: dict[str, JsonValue], name: str, place: Place) -> tupl
     here = place.member(name)
     items = here.read_list(members[name], most=MAX_LINES)
     return tuple(here.item(at).read_text(one) for at, one in enumerate(items))
+
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_OUTCOME: Final[dict[str, JsonValue]] = {
+    "description": "Whether what comes of a call is told. Of unwatched ones AuthZEN alone asks.",
+    "enum": [*OUTCOMES],
+}
+
+
+def tool_file_schema() -> dict[str, JsonValue]:
+    """The schema of a whole tool file."""
+    tool: dict[str, JsonValue] = {
+        "description": "What is declared of one tool. What is not said stays as it is.",
+        "type": "object",
+        "properties": {
+            "effect": {
+                "description": "What a call may do to the world. Less than the server says relaxes.",
+                "enum": [one.value for one in Effect],
+            },
+            "roles": {
+                "description": "What each argument is for. All that is said of this tool's arguments.",
+                "type": "object",
+                "additionalProperties": {"enum": [one.value for one in Role]},
+                "maxProperties": MAX_LINES,
+            },
+            "idempotent": {
+                "description": "Whether a repeated call has no further effect.",
+                "type": "boolean",
+            },
+            "probes": _texts("What arguments name that can change, such as `bill=file:/srv/bills`."),
+            "checks": _texts("What shows whether a call had its effect, such as `60:bill=row:…`."),
+            "owner": _text("The person who answers for it: without one, what acts is refused."),
+            "approvers": _texts("The persons who approve for it."),
+            "outcome": _OUTCOME,
+            "slots": _texts("Its arguments that hold a secret: no agent gives them, the egress fills them."),
+        },
+        "additionalProperties": False,
+    }
+    return {
+        "$schema": _DIALECT,
+        "title": "Taskbound tool file",
+        "description": "What people declare of the tools of one server.",
+        "type": "object",
+        "properties": {
+            "server": {
+                "description": "The server's name; `*` stands for any characters.",
+                "type": "string",
+                "pattern": f"^{PATTERN}$",
+            },
+            "package": _package(),
+            "shareable": {
+                "description": "Whether its process may go on from one task of a connection to the next.",
+                "type": "boolean",
+            },
+            "slots": _texts("Where secrets of the server go, such as `environment:TOKEN`; part of its pin."),
+            "tools": {
+                "description": "By name, as the server names them.",
+                "type": "object",
+                "additionalProperties": {"$ref": "#/$defs/tool"},
+                "minProperties": 1,
+                "maxProperties": MAX_TOOLS,
+            },
+        },
+        "required": ["server", "tools"],
+        "additionalProperties": False,
+        "$defs": {"tool": tool},
+    }
+
+
+def _package() -> JsonValue:
+    release: JsonValue = {"type": "string", "pattern": f"^{RELEASE}$"}
+    return {
+        "description": "Releases of a package; the file is for no server of others.",
+        "type": "object",
+        "properties": {
+            "registry": {"enum": list(REGISTRIES)},
+            "name": {"type": "string", "minLength": 1},
+            "from": release,
+            "before": release,
+        },
+        "required": ["registry", "name", "from", "before"],
+        "additionalProperties": False,
+    }
+
+
+def _text(description: str) -> JsonValue:
+    return {"description": description, "type": "string", "minLength": 1}
+
+
+def _texts(description: str) -> JsonValue:
+    return {
+        "description": description,
+        "type": "array",
+        "items": {"type": "string", "minLength": 1},
+        "maxItems": MAX_LINES,
+    }

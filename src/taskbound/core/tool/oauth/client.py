@@ -1,4 +1,4 @@
-"""The OAuth client that a server behind a URL is reached as: what of it is pinned.
+"""Our client at an upstream authorization server, and what goes wrong there.
 
 Rules:
 
@@ -28,16 +28,77 @@ from operator import ge
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.dataclass import dataclass
-from taskbound.core.errors import MalformedError
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 from taskbound.core.tool.errors import BadUrlError
+from taskbound.core.tool.identity import Remote, canonical_url
 from taskbound.core.tool.name import shown
-from taskbound.core.tool.oauth.errors import BadClientError
-from taskbound.core.tool.remote import Remote, canonical_url
-from taskbound.core.tool.secret import is_secret_text
-from taskbound.core.tool.slot import KEY_SLOT, SECRET_SLOT, Slot
+from taskbound.core.tool.slot import KEY_SLOT, SECRET_SLOT, Slot, is_secret_text
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
+
+
+class BadClientError(MalformedError):
+    """The OAuth client can't be pinned as it is described."""
+
+    code = "bad-oauth-client"
+    remedy = (
+        "give `--oauth client=ID`, `--oauth issuer=URL` or `--oauth token=URL`, and `--oauth method=` how it"
+        " proves itself"
+    )
+
+
+class BadMetadataError(MalformedError):
+    """What an authorization server says of itself can't be believed."""
+
+    code = "bad-oauth-metadata"
+    remedy = (
+        "name the token endpoint yourself with `--oauth token=URL`, as whoever runs the issuer documents it"
+    )
+
+
+class OtherIssuerError(DeniedError):
+    """The server says that others issue its tokens, or that it is another resource."""
+
+    code = "other-issuer"
+    remedy = "ask whoever gave you the client which issuer and which server it is for"
+
+
+class TokenRefusedError(DeniedError):
+    """The authorization server gives this client no token."""
+
+    code = "token-refused"
+    remedy = "see that the client's secret or key, its scopes and its resource are those that are registered"
+
+
+class TokenTooWideError(DeniedError):
+    """A token is for more than was asked for, and was not used."""
+
+    code = "token-too-wide"
+    remedy = (
+        "see at the issuer which scopes the client is given: have it registered for less, or pin the server"
+        " with them (`--oauth scope=`)"
+    )
+
+
+class BadTokenError(UnavailableError):
+    """What the token endpoint answered is no token that could be used."""
+
+    code = "bad-token"
+    remedy = "see that the pinned token endpoint is one (RFC 6749), and ask whoever runs it"
+
+
+class TokenUnavailableError(UnavailableError):
+    """The token endpoint is not reached, or gives no token now."""
+
+    code = "no-token"
+    remedy = "try again later; see that the authorization server runs"
+
+
+class TokenUnreachedError(TokenUnavailableError):
+    """The token endpoint is not reached: nothing was sent to it."""
+
+    code = "no-token-endpoint"
 
 
 METHODS: Final = ("client_secret_basic", "client_secret_post", "private_key_jwt")

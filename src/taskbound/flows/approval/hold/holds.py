@@ -1,4 +1,6 @@
-"""Holds inside the commit of a group of decisions: what is open is looked at, asked, resumed or used.
+"""Holds inside the commit of a group of decisions: looked up, asked about, resumed or used.
+
+Of `holds`:
 
 1. What a call resumes is judged by what is true now: policy, scope, deadline and what its probes find; and
    of an approved one, whether those who approved may still do so. Where that is not so the hold is ended,
@@ -13,6 +15,26 @@
 6. The steps of a plan are resumed through it (`planned`), and its rows are locked before any question's.
 7. A retry that an approval covers is asked about by its own question, which is answered in the same moment
    (`retried`); its call is then decided again, and uses it as any call would.
+
+Of `retried`:
+
+1. An approval covers no retry unless its statement says how many (law 7); and none after the deadline of the
+   question that was signed. A narrowing, a plan and an issuer's token cover none.
+2. A retry is what follows an attempt that is known to have failed, or not to have been sent. After a success
+   people are asked anew; and so they are while an attempt of the act is under way, or its outcome is unknown,
+   since that is never retried as if it had failed.
+3. Nothing that is bound has changed: with what of the first is another, the question of the retry has the
+   digest that was signed. And the same policies hold it, so that none lets pass what it didn't ask for then.
+4. The retry is a new action under a question of its own: it is recorded, used once, ends like any other, and
+   takes the room of one. Whether those who signed may still do so is judged when it is used, as ever.
+5. What stood when it was answered must still stand when it is used: the attempt before is judged again then.
+
+Of `past`:
+
+1. A denial and a narrowing are final: exactly that call is not asked about again (design 4.7), and who waits
+   for what was narrowed is told what runs instead.
+2. What was superseded may be asked about anew by the call that waited for it: in the commit that ended it,
+   and in a later round, where its call was stale in that commit.
 """
 
 from __future__ import annotations
@@ -20,38 +42,273 @@ from __future__ import annotations
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.action import ActionState
 from taskbound.core.approval import (
+    FIRST,
     OPEN,
+    ApprovalEvent,
     ApprovalState,
     Befallen,
+    DeniedBeforeError,
+    First,
+    NarrowedBeforeError,
+    Question,
+    needs_of,
+    require_askable,
+    require_showable,
+    steps_of,
 )
+from taskbound.core.approval.sheet import sheet_of
 from taskbound.core.audit import ApprovalAsked
 from taskbound.core.clock import Instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.decision import Hold, Holding, HoldPlaces, OpenHold
-from taskbound.flows.approval.circle import lock_people
-from taskbound.flows.approval.ending import DAEMON, changed_event, end_approvals
-from taskbound.flows.approval.fatigue.room import room_to_ask
-from taskbound.flows.approval.hold.asking import names_of, question_of, why_not_asked
-from taskbound.flows.approval.hold.fates import ELSEWHERE
-from taskbound.flows.approval.hold.judging import make_bench
-from taskbound.flows.approval.hold.past import answered_before, superseded_before
-from taskbound.flows.approval.hold.retried import answer_retry, covered_words, fate_of_retry, retries_of
-from taskbound.flows.approval.plan.planned import PlanSheet, lock_plans
+from taskbound.core.errors import TaskboundError
+from taskbound.flows.approval.circle import DAEMON, changed_event, end_approvals, lock_people
+from taskbound.flows.approval.fatigue import room_to_ask
+from taskbound.flows.approval.hold.judging import ELSEWHERE, last_narrowed, make_bench, open_hold
+from taskbound.flows.approval.plan import PlanSheet, lock_plans
 from taskbound.ports.approval import ApprovalChange, StoredApproval, Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Container, Mapping, Sequence
 
+    from taskbound.core.approval import Answer, Circle
     from taskbound.core.audit import Event
     from taskbound.core.decision import Proposal, Settled, Waiting
-    from taskbound.core.errors import TaskboundError
     from taskbound.core.task import Task
     from taskbound.flows.approval.hold.judging import Bench
-    from taskbound.flows.approval.hold.retried import Retry
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction
+
+
+HOLD_LIFE: Final = 8 * 3_600_000_000
+"""µs that a question stays open at most; never longer than its task, nor than the one that it narrows."""
+
+
+def names_of(means: Means) -> tuple[str, str]:
+    """A new question's own name, and its nonce."""
+    return means.chance.name("apr"), means.chance.name("non")
+
+
+def question_of(
+    proposal: Proposal, task: Task, verdict: Holding, names: tuple[str, str], now: Instant
+) -> Question:
+    """What is asked about this proposal, under these names: the question's own, and its nonce."""
+    narrows = proposal.narrows
+    latest = min(task.deadline, now + HOLD_LIFE, *([] if narrows is None else [narrows.deadline]))
+    return Question(
+        namespace=task.namespace,
+        id=names[0],
+        action=proposal.id,
+        act=proposal.action.digest,
+        task=task.id,
+        agent=task.agent,
+        requester=task.requester,
+        purpose=task.purpose,
+        tool=proposal.action.tool,
+        bundle=proposal.basis.bundle,
+        scope=proposal.scope,
+        edition=task.scope_version,
+        lifters=verdict.hold.lifters,
+        operands=verdict.operands,
+        nonce=names[1],
+        asked=now,
+        deadline=Instant(latest),
+        narrows="" if narrows is None else narrows.digest,
+        plan="" if proposal.planned is None else proposal.planned.plan,
+        step=0 if proposal.planned is None else proposal.planned.step,
+    )
+
+
+def why_not_asked(
+    proposal: Proposal,
+    task: Task | None,
+    circle: Circle | None,
+    answered: Mapping[tuple[str, str], TaskboundError],
+    now: Instant,
+) -> TaskboundError | None:
+    """Why nobody can be asked for this; None when people can. `answered` is what was answered for good."""
+    verdict = proposal.verdict
+    if not isinstance(verdict, Holding) or circle is None or task is None:
+        return None
+    try:
+        final = answered.get((proposal.action.task, proposal.action.digest))
+        if final is not None:
+            return final
+        if verdict.blocked is not None:
+            raise verdict.blocked
+        lifters = verdict.hold.lifters
+        require_askable(needs_of(lifters), circle, steps_of(lifters))
+        question = question_of(proposal, task, verdict, (proposal.id, proposal.id), now)
+        require_showable(sheet_of(question, proposal.action, policies=verdict.hold.policies))
+    except TaskboundError as error:
+        return error
+    return None
+
+
+def superseded_before(
+    tx: Transaction,
+    held: Sequence[Proposal],
+    ending: Sequence[tuple[StoredApproval, Befallen]],
+    known: Container[str],
+) -> dict[str, str]:
+    """Held actions that are asked about anew, and why: ended now, or before (rule 2).
+
+    `known` are the held actions that were read under lock: none of them was superseded before.
+    """
+    found = {one.question.action: fate.reason for one, fate in ending if not one.question.narrows}
+    for one in held:
+        if one.resume and one.resume not in found and one.resume not in known:
+            named = tx.approvals.approval_of(one.action.namespace, one.resume)
+            if named is not None and named.state is ApprovalState.SUPERSEDED and not named.question.narrows:
+                found[one.resume] = named.reason
+    return found
+
+
+def answered_before(
+    tx: Transaction,
+    found: Mapping[tuple[str, str], Sequence[StoredApproval]],
+    bench: Bench,
+) -> tuple[dict[tuple[str, str], TaskboundError], dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]]]:
+    """Calls that were answered for good, why they are not asked again, and what runs instead (rule 1)."""
+    answered: dict[tuple[str, str], TaskboundError] = {}
+    narrowed: dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]] = {}
+    for key, some in found.items():
+        for one in some:
+            match one.state:
+                case ApprovalState.DENIED:
+                    why = "a person has denied exactly this, and a denial is final"
+                    answered[key] = DeniedBeforeError(why)
+                case ApprovalState.NARROWED:
+                    instead = last_narrowed(tx, one)
+                    answered[key] = NarrowedBeforeError(_narrowed_words(instead))
+                    if instead.state in OPEN:
+                        held = open_hold(instead, "-", bench.tasks.get(key[0]), bench.lost)
+                        narrowed[key] = (*narrowed.get(key, ()), (one.question.action, held))
+                case _:
+                    continue
+    return answered, narrowed
+
+
+def _narrowed_words(instead: StoredApproval) -> str:
+    action = instead.question.action
+    return f"a person has narrowed exactly this to `{action}`, which is {instead.state.value}"
+
+
+_OVER: Final = frozenset(
+    {ActionState.FAILED, ActionState.NOT_SENT, ActionState.LAPSED, ActionState.RECONCILED_FAILED}
+)
+"""What is known to have had no effect (rule 2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """A retry that is answered before it is asked about."""
+
+    question: Question
+    answers: tuple[Answer, ...]
+    """What was said to the first question."""
+
+
+def retries_of(
+    tx: Transaction,
+    means: Means,
+    held: Sequence[Proposal],
+    holds: Container[tuple[str, str]],
+    bench: Bench,
+) -> dict[str, Retry]:
+    """By the proposal's id: those of these held calls that are covered retries.
+
+    Args:
+        tx: The transaction that holds the locks.
+        means: What names are drawn from.
+        held: The group's calls that policy holds.
+        holds: (task, action digest) of what is open: such a call resumes that.
+        bench: What is true now.
+    """
+    found: dict[str, Retry] = {}
+    seen: set[tuple[str, str]] = set()
+    for one in held:
+        key = (one.action.task, one.action.digest)
+        if key in holds or key in seen or one.narrows is not None or one.planned is not None:
+            continue
+        seen.add(key)
+        retry = _retry(tx, means, one, bench)
+        if retry is not None:
+            found[one.id] = retry
+    return found
+
+
+def _retry(tx: Transaction, means: Means, one: Proposal, bench: Bench) -> Retry | None:
+    verdict, now = one.verdict, bench.now
+    task, circle = bench.tasks.get(one.action.task), bench.circles.get((one.action.task, one.action.tool))
+    if task is None or circle is None or not isinstance(verdict, Holding):
+        return None
+    used = tx.approvals.lock_last_used(task.namespace, task.id, one.action.digest)
+    kept = None if used is None else tx.actions.action(task.namespace, used.question.action)
+    if used is None or kept is None or kept.policies != verdict.hold.policies or _why_no_retry(tx, kept):
+        return None  # 2, 3
+    asked = question_of(one, task, verdict, names_of(means), now)
+    before, number = used.question, used.question.retry + 1
+    first = before.first or First(**{name: getattr(before, name) for name in FIRST})
+    deadline = Instant(min(asked.deadline, first.deadline))
+    question = replace(asked, first=first, retry=number, deadline=deadline)
+    if now >= deadline or bench.people.lacking(question, used.answers, circle, means, now):
+        return None  # 1, 3: an answer counts for this question only if it says so of all that is bound
+    return Retry(question=question, answers=used.answers)
+
+
+def fate_of_retry(tx: Transaction, one: StoredApproval) -> Befallen | None:
+    """What has befallen an open question that was answered before it was asked (rule 5)."""
+    question = one.question
+    if question.first is None:
+        return None
+    used = tx.approvals.lock_last_used(question.namespace, question.task, question.act)
+    kept = None if used is None else tx.actions.action(question.namespace, used.question.action)
+    reason = "another attempt was made meanwhile"
+    if used is not None and kept is not None and _follows(question, used.question):
+        reason = _why_no_retry(tx, kept)
+    return Befallen(event=ApprovalEvent.SUPERSEDE, reason=reason) if reason else None
+
+
+def answer_retry(tx: Transaction, one: StoredApproval) -> None:
+    """Answer the question of a covered retry, which is asked just now, with what was signed before."""
+    question = one.question
+    for each in one.answers:
+        tx.approvals.put_answer(question.namespace, question.id, each)
+    step = ApprovalChange(
+        id=question.id,
+        before=one.state,
+        after=ApprovalState.APPROVED,
+        finished=Instant(0),
+        reason=covered_words(question),
+    )
+    tx.approvals.move_approvals(question.namespace, [step])
+
+
+def covered_words(question: Question) -> str:
+    """Why a retry needs no further answer."""
+    first = question.answered
+    return f"the answer to `{first.id}` covers retry {question.retry} of it"
+
+
+def _why_no_retry(tx: Transaction, kept: StoredAction) -> str:
+    """Why what follows this attempt is no retry of something that failed (rule 2); empty when it is one."""
+    history = tx.actions.act(kept.namespace, kept.root, kept.act_key)
+    if history.last_action != kept.id:
+        return "another attempt was made meanwhile"
+    key = (kept.root, kept.act_key)
+    if any((one.root, one.act_key) == key for one in tx.actions.open_permits(kept.namespace)):
+        return "an attempt of it is under way"
+    if tx.actions.unknowns(kept.namespace, *key):
+        return "what came of an attempt of it is unknown"
+    return "" if kept.state in _OVER else f"the attempt before is {kept.state.value}"
+
+
+def _follows(question: Question, before: Question) -> bool:
+    return (question.answered.digest, question.retry) == (before.answered.digest, before.retry + 1)
 
 
 MOST_WAIT: Final = 600

@@ -20,11 +20,10 @@ from taskbound.core.approval import (
     require_wanted,
 )
 from taskbound.core.audit.events import ApprovalProven
-from taskbound.flows.approval.circle import lock_people
-from taskbound.flows.approval.ending import tell
+from taskbound.flows.approval.answers import Questions
+from taskbound.flows.approval.circle import lock_people, tell
 from taskbound.flows.approval.proof.kept import require_proof
 from taskbound.flows.approval.proof.signed import require_alone
-from taskbound.flows.approval.questions import Questions
 
 if TYPE_CHECKING:
     from taskbound.flows.approval.answers import Answered

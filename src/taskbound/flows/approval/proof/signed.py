@@ -32,7 +32,7 @@ from taskbound.core.audit import ApprovalAnswered
 from taskbound.core.dataclass import dataclass
 from taskbound.core.identity.person_key import NotStandingError, require_standing
 from taskbound.flows.approval.circle import lock_people
-from taskbound.flows.approval.proof.signed_in import lasts
+from taskbound.flows.approval.proof.kept import lasts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
-from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.page.request import (
     BadRequestError,
     RequestBuffer,
@@ -32,6 +31,7 @@ from taskbound.surfaces.api.page.request import (
     require_ours,
 )
 from taskbound.surfaces.api.page.sitting import PageOverError, Sitting
+from taskbound.surfaces.api.reply import fault_of
 from taskbound.wire.page import PageFault, render_page
 
 if TYPE_CHECKING:

@@ -1,10 +1,50 @@
-"""JSON as people keep it in configurations: with comments and trailing commas, and the place of every part.
+"""Edits of configuration files that keep comments, order and unknown parts.
+
+Of `jsonc`:
 
 1. Comments (`//`, `/* */`) and a comma after the last member are read over, wherever they may stand.
 2. A key that stands twice in one object refuses: clients disagree about which one counts.
 3. An error says where, by line and column, and quotes nothing that stands there: it may be a secret. A name
    that stands twice is quoted, unless it shows to be one itself.
 4. What is read keeps its place, so that a change touches only what it is about, and every other byte stays.
+
+Of `difference`:
+
+1. Shown is a unified difference of the objects of servers that change, and of nothing else in the file: the
+   rest is the client's own, and not all of it is anybody's business (`~/.claude.json` holds an account).
+2. Secrets and comments are not in it (`masking`). An object too long to look at is not shown, and is said not
+   to be.
+3. Texts of the file stand in it as they are; whoever prints it escapes them.
+
+Of `envfile`:
+
+Every client reads such files a little differently. Read here is what all of them agree on, and anything else
+refuses with its line, so that no server gets a variable which its client would not have given it:
+
+1. Empty lines and lines that begin with `#`; `export ` before a name.
+2. `NAME=` and a text without quotes, backslashes, `#` and `$`; or one in single or double quotes without
+   backslashes and `$`. What stands twice counts as it stands last.
+
+As VS Code reads them: `src/vs/base/common/envfile.ts` in https://github.com/microsoft/vscode. What the entry
+itself says under `env` counts more.
+
+Of `masking`:
+
+1. Of a command's words those that say that they hold a secret (`core.tool.secret`), or that stand behind an
+   option or a name which says so, and of a word all behind such a name wherever that stands in it
+   (`--env=API_KEY=…`). Of a URL its query, and who signs in with it.
+2. Of a text of a configuration the same, and every value of `env` and `headers`, whatever it is: a person
+   looks at names there, and nobody can tell which value is none. And every comment, for the same reason.
+
+Of `parting`:
+
+1. A variable that says by its name or its text that it is a secret goes into a slot, unless it can't be one
+   (too short, or it decides what runs): then it is declared, stored and named, as any other.
+2. A header or a parameter that may be one goes into a slot, or the server stays where it is: what of these is
+   pinned is shown.
+3. A parameter is moved only where every reader takes the query for the same: it stands once, without a `+`.
+4. A secret elsewhere in a URL (path, who signs in, fragment) has no slot: the server stays where it is.
+5. No value is in a repr or an error.
 """
 
 from __future__ import annotations
@@ -12,14 +52,20 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import field
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
-from taskbound.core.action.escape import escape_text
+from taskbound.core.action.text import escape_text
 from taskbound.core.dataclass import dataclass
-from taskbound.core.tool.secret import is_secret_text
+from taskbound.core.errors import MalformedError
+from taskbound.core.tool import Slot, require_secret
+from taskbound.core.tool.slot import is_secret_text, may_name_secret, names_secret
 from taskbound.surfaces.cli.clients.errors import BadConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from taskbound.core.action.canonical import JsonValue
 
 
@@ -220,3 +266,255 @@ class _Reader:
 def _scalar(text: str) -> JsonValue:
     value: JsonValue = json.loads(text)
     return value
+
+
+_HIDDEN: Final = "(not shown)"
+_NAMED: Final = re.compile(r"(?<![\w.-])([\w.-]+)[\"']?\s*[=:][\s\"']*")
+_QUERY: Final = re.compile(r"(?<=[?&;#])([^=&;#]*)=([^&;#]*)")
+_USER: Final = re.compile(r"(?<=://)[^/@\s]*@")
+_ALWAYS: Final = frozenset({"env", "headers"})
+
+
+def masked_words(words: Sequence[str]) -> tuple[str, ...]:
+    """A command's words without the secrets among them (rule 1)."""
+    found = []
+    behind = False
+    for word in words:
+        at = _secret_at(word)
+        if behind or is_secret_text(word):
+            found.append(_HIDDEN)
+        elif at is not None:
+            found.append(word[:at] + _HIDDEN)
+        else:
+            found.append(masked_url(word) if "://" in word else word)
+        behind = at == len(word) or (
+            word.startswith("-") and _NAMED.search(word) is None and names_secret(word)
+        )
+    return tuple(found)
+
+
+def _secret_at(word: str) -> int | None:
+    """Where in a word a value begins that the name before it calls a secret; None when there is none.
+
+    What stands in a URL is `masked_url`'s.
+    """
+    most = word.find("://") if "://" in word else len(word)
+    ends = (one.end() for one in _NAMED.finditer(word) if one.end() <= most and names_secret(one[1]))
+    return next(ends, None)
+
+
+def has_secret(words: Sequence[str]) -> bool:
+    """Whether a command's words hold a secret."""
+    return masked_words(words) != tuple(words)
+
+
+def masked_url(url: str) -> str:
+    """A URL without who signs in, and without the values of its query that may be secrets."""
+    plain = _USER.sub(f"{_HIDDEN}@", url)
+    path = re.split(r"[?#]", plain, maxsplit=1)[0]
+    query = plain[len(path) :]
+    return path + _QUERY.sub(lambda one: f"{one[1]}={_HIDDEN}" if _hides(one[1], one[2]) else one[0], query)
+
+
+def _hides(name: str, value: str) -> bool:
+    return may_name_secret(name) or is_secret_text(value)
+
+
+def masked_text(text: str, nodes: Sequence[Node], comments: Sequence[tuple[int, int]]) -> str:
+    """A configuration's text, with what is not shown in these parts of it replaced (rule 2).
+
+    Args:
+        text: The text; it keeps its lines.
+        nodes: The parts that will be shown.
+        comments: Start and end of each comment of the text.
+    """
+    places = {(one.start, one.end): new for node in nodes for one, new in _hidden(node)}
+    for start, end in comments:
+        if any(node.start < start < node.end for node in nodes):
+            lines = "\n" * text.count("\n", start, end)
+            places[start, end] = (
+                f"// {_HIDDEN}" if text[start : start + 2] == "//" else f"/* {_HIDDEN}{lines} */"
+            )
+    for (start, end), new in sorted(places.items(), reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def _hidden(node: Node, key: str = "", *, every: bool = False) -> Iterator[tuple[Node, str]]:
+    """The values beneath a part that are not shown, with what stands there instead."""
+    every = every or key in _ALWAYS
+    hidden = f'"{_HIDDEN}"'
+    if not isinstance(node.value, dict | list):
+        text = node.value if isinstance(node.value, str) else ""
+        if every or names_secret(key) or has_secret((text,)) or masked_url(text) != text:
+            yield node, hidden
+        return
+    for one in node.members:
+        yield from _hidden(one.value, one.key, every=every)
+    words = [one.value if isinstance(one.value, str) else "" for one in node.items]
+    for item, word, shown in zip(node.items, words, masked_words(words), strict=True):
+        yield from [(item, hidden)] if word != shown else _hidden(item, every=every)
+
+
+_NAME: Final = re.compile(r'\s*"[^"]*"\s*:\s*')
+_AROUND: Final = 2
+_MOST_LINES: Final = 5_000
+_LONGEST: Final = 400
+"""Characters of a line; one that is longer is cut, and says so."""
+
+
+def difference(before: str, after: str, objects: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The lines of the difference, without those that name the file.
+
+    Args:
+        before: The file's text, which can be read.
+        after: What it will be.
+        objects: The way to each object of servers that changes.
+    """
+    old, new = parse_jsonc(before), parse_jsonc(after)
+    return tuple(line for keys in objects for line in _hunks(_part(old, keys), _part(new, keys)))
+
+
+def _part(document: Document, keys: Sequence[str]) -> tuple[int, list[str]]:
+    """The number of the line on which an object begins, and its lines, secrets masked (rules 1 and 2)."""
+    node = document.root.find(*keys)
+    if node is None:
+        return 1, []
+    before = document.text[: node.start]
+    masked = masked_text(document.text[: node.end], [node], document.comments)
+    # From its name on, when that is all that stands before it on its line.
+    start = before.rfind("\n") + 1
+    alone = _NAME.fullmatch(before[start:]) is not None
+    return document.line_of(node.start), masked[start if alone else node.start :].splitlines()
+
+
+def _hunks(old: tuple[int, list[str]], new: tuple[int, list[str]]) -> Iterator[str]:
+    (first, before), (second, after) = old, new
+    if max(len(before), len(after)) > _MOST_LINES:
+        yield f"@@ -{first},{len(before)} +{second},{len(after)} @@ too long to be shown"
+        return
+    matcher = SequenceMatcher(None, before, after, autojunk=False)
+    for group in matcher.get_grouped_opcodes(_AROUND):
+        a, b = group[0][1], group[0][3]
+        sizes = group[-1][2] - a, group[-1][4] - b
+        yield f"@@ -{first + a},{sizes[0]} +{second + b},{sizes[1]} @@"
+        for tag, a, end, b, last in group:
+            if tag == "equal":
+                yield from (f" {_cut(line)}" for line in before[a:end])
+                continue
+            yield from (f"-{_cut(line)}" for line in before[a:end])
+            yield from (f"+{_cut(line)}" for line in after[b:last])
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}… ({len(line) - _LONGEST} more characters)"
+
+
+_LINE: Final = re.compile(
+    r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)="
+    r"""(?:'([^'\\$`\0]*)'|"([^"\\$`\0]*)"|([^'"\\#$`\0\s](?:[^'"\\#$`\0]*[^'"\\#$`\0\s])?)?)""",
+    re.ASCII,
+)
+
+
+def parse_environment(text: str) -> Mapping[str, str]:
+    """The variables that the file gives.
+
+    Raises:
+        BadConfigError: A line is none of the kinds that all clients read alike; it is named, not quoted.
+    """
+    found: dict[str, str] = {}
+    for number, whole in enumerate(re.split(r"\r\n?|\n", text), start=1):
+        line = whole.strip()
+        if not line or line.startswith("#"):
+            continue  # 1
+        read = _LINE.fullmatch(line)
+        if read is None:
+            raise BadConfigError(f"line {number} is not `NAME=value` as every client reads it")  # 2
+        found[read[1]] = next((one for one in read.groups()[1:] if one is not None), "")
+    return found
+
+
+class UnplaceableError(Exception):
+    """A secret has no slot that it could go into; in words, without the value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parted:
+    """What of a server is pinned, and what goes into its slots."""
+
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    url: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[tuple[Slot, str], ...] = field(default=(), repr=False)
+
+
+def part_started(environment: Mapping[str, str]) -> Parted:
+    """The variables of a server that is started (rule 1)."""
+    declared: dict[str, str] = {}
+    secrets: dict[Slot, str] = {}
+    for name, value in environment.items():
+        slot = _slot("environment", name, value) if names_secret(name) or is_secret_text(value) else None
+        if slot is None:
+            declared[name] = value
+        else:
+            secrets[slot] = value
+    return Parted(environment=tuple(sorted(declared.items())), secrets=tuple(sorted(secrets.items())))
+
+
+def part_remote(url: str, headers: Mapping[str, str]) -> Parted:
+    """The URL and the headers of a server that is reached (rules 2 to 4).
+
+    Raises:
+        UnplaceableError: A secret among them can go into no slot.
+    """
+    declared: dict[str, str] = {}
+    secrets: dict[Slot, str] = {}
+    for name, value in headers.items():
+        if not may_name_secret(name) and not is_secret_text(value):
+            declared[name] = value
+            continue
+        secrets[_placed("header", name, value)] = value
+    plain, mark, query = url.partition("?")
+    kept = []
+    for text in query.split("&") if mark else ():
+        name, _, raw = text.partition("=")
+        value = unquote(raw)
+        if not may_name_secret(unquote(name)) and not is_secret_text(value):
+            kept.append(text)
+            continue
+        slot = _placed("query", name, value)
+        if slot in secrets or "+" in raw or "\ufffd" in value:
+            raise UnplaceableError(
+                f"its URL holds a secret, `{escape_text(name)}`, that is not read in one way"
+            )
+        secrets[slot] = value
+    rest = f"{plain}?{'&'.join(kept)}" if kept else plain
+    if has_secret((rest,)) or has_secret((unquote(rest),)):
+        raise UnplaceableError("its URL holds a secret outside of its query")  # 4
+    return Parted(
+        url=rest,
+        headers=tuple(sorted(declared.items())),
+        secrets=tuple(sorted(secrets.items())),
+    )
+
+
+def _placed(kind: str, name: str, value: str) -> Slot:
+    slot = _slot(kind, name, value)
+    if slot is None:
+        what = "header" if kind == "header" else "URL's parameter"
+        raise UnplaceableError(
+            f"its {what} `{escape_text(name)}` may be a secret, and is none that can be sealed: too short, or"
+            " no plain text"
+        )
+    return slot
+
+
+def _slot(kind: str, name: str, value: str) -> Slot | None:
+    """The slot that a value can go into, if there is one."""
+    try:
+        slot = Slot(kind=kind, name=name)
+        require_secret(slot, value)
+    except MalformedError:
+        return None
+    return slot

@@ -11,7 +11,7 @@ from mcp import ClientSession, MCPError, StdioServerParameters, stdio_client
 
 from taskbound.core.dataclass import dataclass
 from taskbound.ports.process import send_signal, started_of
-from taskbound.wire.mcp.era import DECISION_KEY, IDEMPOTENCY_KEY
+from taskbound.wire.mcp.message import DECISION_KEY, IDEMPOTENCY_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

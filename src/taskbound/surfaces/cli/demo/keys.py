@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from taskbound.surfaces.cli.demo.parts import PartMissingError
 from taskbound.surfaces.cli.demo.program import Program
 from taskbound.surfaces.cli.signing import find_key
-from taskbound.wire.openssh import SIGNED_FOR
-from taskbound.wire.people import (
+from taskbound.wire.identity import (
     PersonKeyDetail,
     PersonKeyRow,
     ProposePersonKey,
     ProvePersonKey,
     VouchPersonKey,
 )
+from taskbound.wire.openssh import SIGNED_FOR
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,10 +20,10 @@ from taskbound.wire.identity import (
     AddGroup,
     RegisterAgent,
     RegisterPerson,
+    SetDemo,
     SetMember,
     TestMonitor,
 )
-from taskbound.wire.people import SetDemo
 from taskbound.wire.policy import ActivateBundle, BundleAnswer, ProposeBundle
 from taskbound.wire.task import StartTask, TaskDetail
 from taskbound.wire.tool import AddUpstream

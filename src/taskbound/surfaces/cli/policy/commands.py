@@ -15,7 +15,7 @@ from taskbound.core.policy import (
     turns_within,
     words_of,
 )
-from taskbound.core.policy.operation_case import OperationCase
+from taskbound.core.policy.case import OperationCase
 from taskbound.surfaces.cli.action import explain_action
 from taskbound.surfaces.cli.policy.folder import known_groups, pinned_tools, read_folder
 from taskbound.surfaces.cli.policy.kept import read_rules

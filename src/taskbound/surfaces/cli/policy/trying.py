@@ -19,7 +19,7 @@ from taskbound.core.policy import (
     whole,
     words_of,
 )
-from taskbound.core.policy.operation_case import OperationCase
+from taskbound.core.policy.case import OperationCase
 from taskbound.surfaces.cli.policy.folder import pinned_tools
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.wire.document import read_document

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.tool.file import parse_tool_file
-from taskbound.core.tool.file.package import Package
+from taskbound.core.tool.file.parse import Package
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 from taskbound.wire.document import read_document

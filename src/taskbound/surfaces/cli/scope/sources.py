@@ -16,7 +16,7 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError, UnavailableError
 from taskbound.core.scope import parse_scope
-from taskbound.core.scope.place import Place
+from taskbound.core.scope.path import Place
 from taskbound.core.scope.review import Known
 from taskbound.core.tool import parse_definition
 from taskbound.surfaces.cli.naming import whole_task

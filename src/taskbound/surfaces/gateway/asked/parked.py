@@ -28,9 +28,14 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action.canonical import canonical
 from taskbound.core.dataclass import dataclass
 from taskbound.ports.upstream import Answered, NoAnswer
-from taskbound.surfaces.gateway.asked.errors import BadAnswersError, UnknownStateError
-from taskbound.surfaces.gateway.asked.reading import answer_bytes, labelled, wrong_answer
-from taskbound.wire.mcp.write import result_line
+from taskbound.surfaces.gateway.asked.reading import (
+    BadAnswersError,
+    UnknownStateError,
+    answer_bytes,
+    labelled,
+    wrong_answer,
+)
+from taskbound.wire.mcp.message import result_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

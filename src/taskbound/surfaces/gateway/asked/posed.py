@@ -21,8 +21,7 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
 from taskbound.ports.upstream import Answered, Errored, NoAnswer
 from taskbound.surfaces.gateway.asked.reading import answer_bytes, labelled
-from taskbound.wire.mcp.message import Failure, Result
-from taskbound.wire.mcp.write import asking_line, notice_line
+from taskbound.wire.mcp.message import Failure, Result, asking_line, notice_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

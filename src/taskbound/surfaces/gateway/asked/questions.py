@@ -1,4 +1,6 @@
-"""What servers ask of clients: whose question it is, the action that it makes, and the answer that it gets.
+"""Questions of servers to people, offered to the client.
+
+Of `questions`:
 
 1. A question is an action of its own, `SERVER__METHOD`: decided, recorded, permitted once, held where a rule
    holds it, and given an outcome, on the path of every call (`calls`). What is not granted is refused. The
@@ -17,6 +19,13 @@
    on, and the call has failed: by MCP it is not complete.
 6. One call is worth so many questions and rounds, and each question so much time.
 7. No answer of a client to a server is anything to Taskbound: it approves nothing and confirms nothing.
+
+Of `offers`:
+
+1. A kind of question is declared where the client has declared it and the task's scope has a grant for it of
+   this server; nothing else is. What the client says beside that stays here.
+2. That a form can be filled in does not say that a page can be opened: each is declared as the client did.
+3. Declaring gives no right: each question is decided.
 """
 
 from __future__ import annotations
@@ -33,30 +42,62 @@ from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.tool import QUESTION_NAMES, SEPARATOR
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, Turn, errored
-from taskbound.surfaces.gateway.answers import NO_DECISION, decision_in
-from taskbound.surfaces.gateway.asked.errors import (
+from taskbound.surfaces.gateway.asked.parked import Parked, Together
+from taskbound.surfaces.gateway.asked.posed import Posed
+from taskbound.surfaces.gateway.asked.reading import (
     AmbiguousQuestionError,
     AsksTooOftenError,
     StrayQuestionError,
     UnableClientError,
     UnfitQuestionError,
+    read_question,
 )
-from taskbound.surfaces.gateway.asked.offers import can_answer, offered
-from taskbound.surfaces.gateway.asked.parked import Parked, Together
-from taskbound.surfaces.gateway.asked.posed import Posed
-from taskbound.surfaces.gateway.asked.reading import read_question
 from taskbound.surfaces.gateway.call import Call, Cause
+from taskbound.surfaces.gateway.eras import NO_DECISION, decision_in
 from taskbound.surfaces.gateway.errors import INTERNAL_ERROR, METHOD_NOT_FOUND
-from taskbound.wire.mcp.era import is_modern
-from taskbound.wire.mcp.offers import capabilities
+from taskbound.wire.mcp.message import is_modern
+from taskbound.wire.mcp.task import PARTS, capabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import Question, UpstreamAnswer
     from taskbound.surfaces.gateway.binding import Running
     from taskbound.surfaces.gateway.calls import Calls, Desk
+
+
+_FORM: Final = "elicitation/form"
+_PAGE: Final = "elicitation/url"
+
+
+def offered(server: str, reach: Collection[str], declared: Mapping[str, JsonValue]) -> frozenset[str]:
+    """What this server may be told that it can ask: words such as `sampling` and `sampling/tools`.
+
+    Args:
+        server: Its name.
+        reach: The names of what the task can reach.
+        declared: The client's capabilities, as it wrote them.
+    """
+    found: set[str] = set()
+    for word, (question, parts) in PARTS.items():
+        said = declared.get(word)
+        if isinstance(said, dict) and f"{server}{SEPARATOR}{question}" in reach:
+            found |= {word, *(f"{word}/{part}" for part in parts if isinstance(said.get(part), dict))}
+            if word == "elicitation" and not said:
+                found.add(_FORM)  # what an empty capability has always meant
+    return frozenset(found)
+
+
+def can_answer(method: str, params: Mapping[str, JsonValue], declared: Mapping[str, JsonValue]) -> bool:
+    """Whether a client that declared this can be asked so (rule 2)."""
+    word = next(word for word, (question, _) in PARTS.items() if question == method)
+    words = offered("", {f"{SEPARATOR}{method}"}, declared)
+    if method == "elicitation/create":
+        return (_PAGE if params.get("mode") == "url" else _FORM) in words
+    if params.keys() & {"toolChoice", "tools"}:
+        return "sampling/tools" in words
+    return word in words
 
 
 _log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""A server's question and a client's answer: strictly read, and labelled before a person sees it.
+"""Answers of people to servers' questions, read strictly.
 
 1. A question has the parameters that MCP gives it and no others; without `_meta` they are the action's
    arguments, in canonical bytes: every default, number and choice of a form stands as the server sent it.
@@ -23,16 +23,64 @@ import msgspec
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.errors import TooLargeError
 from taskbound.core.action.text import TextKind, kinds_in
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 from taskbound.core.tool import MAX_URI, method_definition
-from taskbound.surfaces.gateway.asked.errors import UnfitQuestionError
-from taskbound.wire.mcp.era import QUESTION_KEY
-from taskbound.wire.mcp.line import require_one_line
+from taskbound.wire.mcp.message import QUESTION_KEY, require_one_line
 from taskbound.wire.mcp.task import RELATED_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from taskbound.core.action.canonical import JsonValue
+
+
+class UnfitQuestionError(MalformedError):
+    """A server asks what MCP has no question for, or what can't be shown as it is."""
+
+    code = "unfit-question"
+    remedy = "tell whoever wrote the server; nothing was shown to anyone"
+
+
+class StrayQuestionError(DeniedError):
+    """A server asks while no call to it is open, so that it has nobody to ask."""
+
+    code = "stray-question"
+    remedy = "tell whoever wrote the server: it may ask while it works on a call, and no longer"
+
+
+class AmbiguousQuestionError(DeniedError):
+    """Several calls to the server are open, and nothing says for which of their clients the question is."""
+
+    code = "ambiguous-question"
+    remedy = "make one call to this server at a time"
+
+
+class UnableClientError(DeniedError):
+    """The client has not said that it can answer such a question, or can't be asked on this call's way."""
+
+    code = "unable-client"
+    remedy = "use a client that declares the capability and, over HTTP, takes streams of events"
+
+
+class AsksTooOftenError(UnavailableError):
+    """A server asks more than one call is worth."""
+
+    code = "asks-too-often"
+    remedy = "make another call; if it stays so, ask the person who pinned the server to look at it"
+
+
+class UnknownStateError(MalformedError):
+    """The state that came with answers is none that was given out for this request and is still open."""
+
+    code = "unknown-state"
+    remedy = "send the request once more without `inputResponses` and `requestState`"
+
+
+class BadAnswersError(MalformedError):
+    """What came as answers does not answer what was asked."""
+
+    code = "bad-answers"
+    remedy = "answer each question by its key as MCP says; the state stays good until then"
 
 
 MAX_QUESTION: Final = 262_144

@@ -23,8 +23,8 @@ import msgspec
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.task import TaskEndedError
+from taskbound.surfaces.gateway.asking import BadCursorError
 from taskbound.surfaces.gateway.call import Cause
-from taskbound.surfaces.gateway.catalog import BadCursorError
 from taskbound.surfaces.gateway.errands.errors import (
     EndedErrandError,
     UncoveredErrandError,
@@ -37,15 +37,15 @@ from taskbound.surfaces.gateway.errors import (
 )
 from taskbound.surfaces.gateway.outcomes import interrupted
 from taskbound.wire.connection import Bind, Bound
-from taskbound.wire.mcp.errors import BadParamsError
+from taskbound.wire.mcp.message import error_line, result_line
 from taskbound.wire.mcp.task import (
     TASKS_EXTENSION,
+    BadParamsError,
     TaskStatus,
     declares_tasks,
     parse_task_name,
     task_members,
 )
-from taskbound.wire.mcp.write import error_line, result_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,4 +1,6 @@
-"""One task: its connection to the daemon, the gateway behind it, and the exchanges that it has open.
+"""One agent's seat in the front: its session and bounds.
+
+Of `seat`:
 
 1. Nothing is served before the daemon has opened a connection with a token that was shown. What the daemon
    says to that is said to the client. A connection is opened with the token that holds longest; one with
@@ -14,13 +16,23 @@
 5. A seat that nobody uses is given up with its servers; who was asked something, or has a call to come back
    for, may come back to it.
 6. A legacy session has one stream for what belongs to no request; another one takes its place.
+
+Of `sessions`:
+
+1. A session is its task's, and outlives the token that began it. Whoever shows its name with another task's
+   token learns what one learns who made a name up.
+2. The name is of chance, so that a client that never saw it can't end or cancel what another one of the
+   same task does.
+3. What is not used for its time is forgotten; of one task there are so many, and the one that was used
+   least lately makes room.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
+import secrets
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -30,24 +42,97 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEndedError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.gateway.errors import code_of
-from taskbound.surfaces.gateway.http.errors import OVER, RPC_STATUS
-from taskbound.surfaces.gateway.http.sessions import Sessions
+from taskbound.surfaces.gateway.framing import Talk
+from taskbound.surfaces.gateway.http.errors import OVER, RPC_STATUS, NoSessionError, UnknownSessionError
 from taskbound.surfaces.gateway.server import Gateway
+from taskbound.surfaces.http.connection import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.sdk.client import AsyncClient
-    from taskbound.surfaces.gateway.http.bounds import FrontBounds
     from taskbound.surfaces.gateway.http.reply import Reply
-    from taskbound.surfaces.gateway.http.sessions import Session
     from taskbound.surfaces.gateway.link import Connect
     from taskbound.surfaces.gateway.server import Plugs
-    from taskbound.surfaces.gateway.talk import Talk
     from taskbound.wire.connection import Bound, Opened
     from taskbound.wire.envelope import Push
     from taskbound.wire.mcp.message import Id, Request
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """One of them."""
+
+    name: str
+    used: float
+    capabilities: Mapping[str, JsonValue]
+    """What its client has declared."""
+    open: dict[Id, int] = field(default_factory=dict)
+    """By the client's id: the number of the exchange that it is open in."""
+    talk: Talk = field(default_factory=Talk)
+    """What its client has asked to hear."""
+    outside: Reply | None = None
+    """Its stream of what belongs to no request."""
+
+
+class Sessions:
+    """Those of one task."""
+
+    def __init__(
+        self, bounds: FrontBounds, clock: Callable[[], float], *, over: Callable[[Session], None]
+    ) -> None:
+        """Start with none; the clock is the loop's, and `over` is told of each that ends."""
+        self._over = over
+        self._bounds = bounds
+        self._clock = clock
+        self._all: dict[str, Session] = {}
+
+    def begin(self, capabilities: Mapping[str, JsonValue]) -> Session:
+        """A new session of a client with these (rules 2 and 3)."""
+        self._forget()
+        while len(self._all) >= self._bounds.sessions:
+            self._drop(min(self._all.values(), key=lambda one: one.used))
+        made = Session(name=secrets.token_urlsafe(32), used=self._clock(), capabilities=capabilities)
+        self._all[made.name] = made
+        return made
+
+    def of(self, name: str) -> Session:
+        """The session of this name (rule 1).
+
+        Raises:
+            NoSessionError: No name was given.
+            UnknownSessionError: There is none of it.
+        """
+        if not name:
+            raise NoSessionError("the request has no `Mcp-Session-Id`")
+        self._forget()
+        found = self._all.get(name)
+        if found is None:
+            raise UnknownSessionError("the session is over, or never was")
+        found.used = self._clock()
+        return found
+
+    @property
+    def all(self) -> tuple[Session, ...]:
+        """Every one of them."""
+        return tuple(self._all.values())
+
+    def end(self, name: str) -> Session:
+        """The session, which is over now; raises as `of`."""
+        found = self.of(name)
+        self._drop(found)
+        return found
+
+    def _drop(self, session: Session) -> None:
+        del self._all[session.name]
+        self._over(session)
+
+    def _forget(self) -> None:
+        oldest = self._clock() - self._bounds.session_idle
+        for one in tuple(self._all.values()):
+            if one.used < oldest and not one.open and one.outside is None:
+                self._drop(one)
 
 
 _log = logging.getLogger(__name__)
@@ -432,3 +517,36 @@ class Seat:
         self._ended(self)
         self._end_streams()
         self._loop.call_later(0.0 if not self._open else self._bounds.fresh, self.gateway.left, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontBounds(Bounds):
+    """Bounds of the front's connections, and of the tasks behind them."""
+
+    seats: int = 128
+    """Tasks at once."""
+    proving: int = 192
+    """Requests that the daemon is being asked about at once: whose they are."""
+    proving_each: int = 96
+    """Those of one address."""
+    strange: int = 96
+    """Those with tokens that no seat holds."""
+    strange_each: int = 48
+    """Those with such tokens of one address."""
+    burst: int = 4_000
+    """Requests that one address may make at once: all clients of this machine have one."""
+    rate: float = 2_000.0
+    """And then so many a second: more than one front serves."""
+    strange_burst: int = 200
+    """Requests with tokens that no seat holds of one address at once: more than there are seats."""
+    strange_rate: float = 20.0
+    """And then so many a second: a token is new every few minutes."""
+    seat_idle: float = 300.0
+    """Seconds without a request until a task's gateway and servers are ended."""
+    sessions: int = 64
+    """Sessions of one task; a new one takes the place of the one that was used least lately."""
+    session_idle: float = 3600.0
+    check: float = 2.0
+    """Seconds between two looks whether task and tokens still hold."""
+    fresh: float = 5.0
+    """Seconds without such a look after which streams are closed (law 10)."""

@@ -1,4 +1,6 @@
-"""What an AuthZEN request asks: each evaluation as a call of a tool, with its arguments.
+"""An AuthZEN request, read strictly.
+
+Of `request`:
 
 1. A body is one strict JSON object, as everywhere. Of that, members that AuthZEN does not name are ignored;
    one that it names and that is missing, or of another type, refuses.
@@ -16,6 +18,18 @@
 6. `task_token` in the context is what the agent showed a service that asks in its own name: it says for
    which task, and is neither an argument nor recorded.
 7. Who the subject is, is the caller's word. It goes along as such, and identifies nobody.
+
+Of `drafts`:
+
+From the *Access Request and Approval Profile* and the *Obligations Profile*, both draft 1 (July 2026).
+Nothing else here knows of them; whoever does not is told `decision: false` all the same, and does nothing.
+
+1. A hold is a denial that asking again may change: people are asked already, so there is no endpoint to ask
+   at. `form_url` is where they look at it, and `expires_at` until when it stays open while nobody comes
+   back.
+2. The same evaluation again, with whatever these profiles have the caller add to its context, is the same
+   act.
+3. Of what lifts a hold one is an obligation of the caller's side: that the person signs in so (`step-up`).
 """
 
 from __future__ import annotations
@@ -26,8 +40,10 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 import msgspec
 
 from taskbound.core.action import canonical, parse_object
+from taskbound.core.clock import Instant, render_instant
 from taskbound.core.dataclass import dataclass
 from taskbound.core.errors import MalformedError
+from taskbound.core.policy.operation import parse_step_up
 from taskbound.core.tool.errors import (
     BadServerNameError,
     BadToolNameError,
@@ -35,14 +51,60 @@ from taskbound.core.tool.errors import (
     NotAToolError,
 )
 from taskbound.core.tool.name import SEPARATOR, parse_tool_name, shown
-from taskbound.surfaces.network.authzen.drafts import OURS
-from taskbound.surfaces.network.authzen.errors import BadEvaluationError, TooManyEvaluationsError
 from taskbound.wire.action import MOST_EVALUATIONS, EvaluateActions, Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.core.action import JsonValue
+    from taskbound.wire.action import NotPermitted
+
+
+OURS: Final = frozenset({"access_request", "approval", "supported_obligations"})
+"""Members of a request's context that are these profiles', and no fact about what is asked (rule 2)."""
+OBLIGATIONS: Final = ("step-up",)
+"""What a denial may oblige to, as the metadata names it."""
+
+
+def held_context(said: NotPermitted, origin: str) -> dict[str, object]:
+    """What a hold's denial says beside why (rules 1 and 3)."""
+    request: dict[str, object] = {"expires_at": render_instant(Instant(said.until))}
+    if said.approval:
+        request["form_url"] = f"{origin}/approvals/{said.approval}"
+    steps = [step for step in map(parse_step_up, said.lifters) if step is not None]
+    obligations = [
+        {
+            "id": f"{said.action}-{number}",
+            "type": "step-up",
+            "properties": {
+                **({"acr_value": step.acr} if step.acr else {}),
+                **({"max_age": step.within} if step.within else {}),
+            },
+        }
+        for number, step in enumerate(steps, 1)
+    ]
+    return {"access_request": request, **({"obligations": obligations} if obligations else {})}
+
+
+class BadEvaluationError(MalformedError):
+    """A member of an evaluation that has to be there isn't, or one is of another type than it has to be."""
+
+    code = "bad-evaluation"
+    remedy = "send `subject`, `action` and `resource` as AuthZEN 1.0 §5 says"
+
+
+class BadRequestIdError(MalformedError):
+    """The `X-Request-ID` of a request can't be given back as it was sent."""
+
+    code = "bad-request-id"
+    remedy = "send `X-Request-ID` once, 200 visible characters of ASCII at most, or none"
+
+
+class TooManyEvaluationsError(MalformedError):
+    """A request has more evaluations than are decided at once, or they come to too much."""
+
+    code = "too-many-evaluations"
+    remedy = "send 64 at most in one request, and in each what it needs of the defaults"
 
 
 TOOL: Final = "tool"

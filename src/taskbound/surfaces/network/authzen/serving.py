@@ -15,10 +15,10 @@ from taskbound.core.errors import MalformedError
 from taskbound.core.identity.errors import NoProofError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.http.head import require_json
-from taskbound.surfaces.network.acting import unread
 from taskbound.surfaces.network.authzen.request import Asked, read_evaluation, read_evaluations
 from taskbound.surfaces.network.authzen.response import told
 from taskbound.surfaces.network.errors import BadQueryError
+from taskbound.surfaces.network.problem import unread
 from taskbound.wire.action import ActionsEvaluated
 from taskbound.wire.connection import Fault
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.network.authzen.response import Told
     from taskbound.surfaces.network.head import Head
-    from taskbound.surfaces.network.link import Link
+    from taskbound.surfaces.network.problem import Link
     from taskbound.wire.network import Shown
 
 

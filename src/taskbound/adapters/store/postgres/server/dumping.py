@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 
 from taskbound.adapters.store.postgres.audit import Chains
-from taskbound.adapters.store.postgres.server.driver import SCHEMA, connect, place, translate
-from taskbound.adapters.store.postgres.server.link import PostgresLink
+from taskbound.adapters.store.postgres.server.link import SCHEMA, PostgresLink, connect, place, translate
 from taskbound.adapters.store.postgres.server.opening import require_schema
 from taskbound.adapters.store.postgres.server.transaction import PostgresTransaction
 from taskbound.ports.store import StoreUnavailableError

@@ -5,21 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.postgres.action import PostgresActions, PostgresWaiting
-from taskbound.adapters.store.postgres.approval import PostgresApprovals
 from taskbound.adapters.store.postgres.audit import PostgresAudit
-from taskbound.adapters.store.postgres.credential import PostgresCredentials
-from taskbound.adapters.store.postgres.identity import PostgresIdentities, PostgresServices
-from taskbound.adapters.store.postgres.policy import PostgresPolicy
-from taskbound.adapters.store.postgres.revocation import PostgresRevocation
-from taskbound.adapters.store.postgres.target import PostgresTargets
-from taskbound.adapters.store.postgres.task import PostgresAmendments, PostgresTasks
+from taskbound.adapters.store.postgres.rows import (
+    PostgresCredentials,
+    PostgresIdentities,
+    PostgresPolicy,
+    PostgresRevocation,
+    PostgresServices,
+    PostgresTargets,
+    PostgresTools,
+)
+from taskbound.adapters.store.postgres.task import PostgresAmendments, PostgresApprovals, PostgresTasks
 from taskbound.adapters.store.postgres.token import (
     PostgresAuthorizations,
     PostgresClaims,
     PostgresSharedClaims,
     PostgresTokens,
 )
-from taskbound.adapters.store.postgres.tool import PostgresTools
 from taskbound.adapters.store.sql.identity import (
     SqlAccounts,
     SqlAnswered,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from taskbound.adapters.store.sql.identity.account import SqlAccounts
-from taskbound.adapters.store.sql.identity.answered import SqlAnswered
+from taskbound.adapters.store.sql.identity.account import SqlAccounts, SqlAnswered
 from taskbound.adapters.store.sql.identity.identities import (
     GROUPS,
     ISSUERS,
@@ -16,9 +15,13 @@ from taskbound.adapters.store.sql.identity.identities import (
     read_person_key,
     read_version,
 )
-from taskbound.adapters.store.sql.identity.service import SqlServices, read_service, read_service_key
-from taskbound.adapters.store.sql.identity.trust import SqlTrusts
-from taskbound.adapters.store.sql.identity.workload import SqlWorkloads
+from taskbound.adapters.store.sql.identity.workload import (
+    SqlServices,
+    SqlTrusts,
+    SqlWorkloads,
+    read_service,
+    read_service_key,
+)
 
 __all__ = [
     "GROUPS",

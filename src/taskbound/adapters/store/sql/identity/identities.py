@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, select
 
-from taskbound.adapters.store.sql.rows.columns import (
+from taskbound.adapters.store.sql.rows import (
+    Statement,
+    Versioned,
+    given,
     json_texts,
+    look_up,
     read_grantable,
     read_scope,
     read_texts,
     write_grantable,
 )
-from taskbound.adapters.store.sql.rows.known import look_up
-from taskbound.adapters.store.sql.rows.statement import Statement, Versioned, given
 from taskbound.adapters.store.sql.schema import (
     agents,
     issuers,
@@ -26,6 +28,7 @@ from taskbound.adapters.store.sql.schema import (
 from taskbound.adapters.store.sql.schema.group import person_groups
 from taskbound.core.clock import Instant
 from taskbound.core.identity import Agent, AgentState, Group, Person, PersonState
+from taskbound.core.identity.agent import Risk
 from taskbound.core.identity.issuer import Issuer
 from taskbound.core.identity.person import Claimed
 from taskbound.core.identity.person_key import (
@@ -35,12 +38,11 @@ from taskbound.core.identity.person_key import (
     PersonKeyKind,
     PersonKeyState,
 )
-from taskbound.core.identity.risk import Risk
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from taskbound.adapters.store.sql.rows.link import Link
+    from taskbound.adapters.store.sql.rows import Link
 
 
 _SPACE, _NAME = given("namespace"), given("name")

@@ -1,4 +1,4 @@
-"""Selectors and keys of agents, and issuers of identities, in rows."""
+"""Selectors, keys, issuers, trust domains and services, in rows."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from taskbound.adapters.store.sql.rows.columns import json_texts, read_texts
-from taskbound.adapters.store.sql.rows.statement import Statement, given
+from taskbound.adapters.store.sql.rows import Statement, Versioned, given, json_texts, read_texts
 from taskbound.adapters.store.sql.schema import agent_keys, identity_issuers, selectors
-from taskbound.core.clock import Instant
-from taskbound.core.identity.agent_key import AgentKey
-from taskbound.core.identity.oidc import IdentityIssuer, IssuerUse
+from taskbound.adapters.store.sql.schema.service import service_keys, services
+from taskbound.adapters.store.sql.schema.trust import trusts
+from taskbound.core.clock import Duration, Instant
+from taskbound.core.identity.agent import AgentKey
+from taskbound.core.identity.issuer import IdentityIssuer, IssuerUse
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import Selector, selector_id
+from taskbound.core.identity.service import Service, ServiceKey
+from taskbound.core.identity.trust import Trust, TrustSource
 
 if TYPE_CHECKING:
-    from taskbound.adapters.store.sql.rows.link import Link
+    from collections.abc import Collection, Mapping
+
+    from taskbound.adapters.store.sql.rows import Link
 
 
 _SPACE: Final = given("namespace")
@@ -199,4 +204,220 @@ def _issuer(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         secret_file=secret_file,
         groups_at=groups_at,
         groups=tuple((value, group) for value, group in json.loads(groups_by)),
+    )
+
+
+_TRUST_SPACE, _DOMAIN = given("namespace"), given("domain")
+_ONE: Final = Statement(select(trusts).where(trusts.c.namespace == _TRUST_SPACE, trusts.c.domain == _DOMAIN))
+_OF_SPACE: Final = Statement(
+    select(trusts).where(trusts.c.namespace == _TRUST_SPACE).order_by(trusts.c.domain)
+)
+_ALL: Final = Statement(select(trusts).order_by(trusts.c.namespace, trusts.c.domain))
+_TRUST_DROP: Final = Statement(
+    delete(trusts).where(trusts.c.namespace == _TRUST_SPACE, trusts.c.domain == _DOMAIN)
+)
+_TRUST_PUT: Final = Versioned(trusts, "trust domain")
+
+
+class SqlTrusts:
+    """Reads trust domains through one connection, and writes them in a transaction."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        """Go through this link."""
+        self._link = link
+
+    def trust(self, namespace: str, domain: str) -> Trust | None:
+        """The trust domain of this name."""
+        return self._link.one(_trust, _ONE.text, _ONE.values(namespace=namespace, domain=domain))
+
+    def trusts(self, namespace: str) -> tuple[Trust, ...]:
+        """Every trust domain of a namespace, by name."""
+        return self._link.all(_trust, _OF_SPACE.text, _OF_SPACE.values(namespace=namespace))
+
+    def all_trusts(self) -> tuple[Trust, ...]:
+        """Every trust domain of every namespace, by both."""
+        return self._link.all(_trust, _ALL.text)
+
+    def put_trust(self, trust: Trust, *, expect: int) -> None:
+        """Write the trust domain."""
+        _TRUST_PUT.put(
+            self._link,
+            expect,
+            namespace=trust.namespace,
+            domain=trust.domain,
+            source=trust.source.value,
+            place=trust.place,
+            endpoint=trust.endpoint,
+            private=int(trust.private),
+            bound=trust.bound,
+            bundle=trust.bundle,
+            confirmed=trust.confirmed,
+            version=trust.version,
+        )
+
+    def drop_trust(self, namespace: str, domain: str) -> None:
+        """Forget the trust domain."""
+        self._link.change(_TRUST_DROP.text, _TRUST_DROP.values(namespace=namespace, domain=domain))
+
+
+def _trust(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+    namespace: str,
+    domain: str,
+    source: str,
+    place: str,
+    endpoint: str,
+    private: int,
+    bound: int,
+    bundle: bytes,
+    confirmed: int,
+    version: int,
+) -> Trust:
+    return Trust(
+        namespace=namespace,
+        domain=domain,
+        source=TrustSource(source),
+        place=place,
+        endpoint=endpoint,
+        private=bool(private),
+        bound=Duration(bound),
+        bundle=bytes(bundle),
+        confirmed=Instant(confirmed),
+        version=version,
+    )
+
+
+_SERVICE_MINE: Final = select(services).where(services.c.namespace == _SPACE)
+_SERVICE_ONE: Final = Statement(_SERVICE_MINE.where(services.c.name == given("name")))
+_SERVICE_ALL: Final = Statement(_SERVICE_MINE.order_by(services.c.name))
+_SERVICE_DROP: Final = Statement(
+    delete(services).where(services.c.namespace == _SPACE, services.c.name == given("name"))
+)
+_SERVICE_PUT: Final = Versioned(services, "service")
+
+_SERVICE_KEYS: Final = select(service_keys).where(service_keys.c.namespace == _SPACE)
+_SERVICE_BY_AGE: Final = (service_keys.c.service, service_keys.c.added, service_keys.c.kid)
+_SERVICE_ALL_KEYS: Final = Statement(_SERVICE_KEYS.order_by(*_SERVICE_BY_AGE))
+_KEYS_OF: Final = Statement(
+    _SERVICE_KEYS.where(service_keys.c.service == given("service")).order_by(*_SERVICE_BY_AGE)
+)
+_SERVICE_KEY: Final = Statement(_SERVICE_KEYS.where(service_keys.c.kid == given("kid")))
+_SERVICE_PUT_KEY: Final = Statement(insert(service_keys))
+_SERVICE_END_KEY: Final = Statement(
+    update(service_keys)
+    .where(
+        service_keys.c.namespace == _SPACE, service_keys.c.kid == given("kid"), service_keys.c.removed == 0
+    )
+    .values(removed=bindparam("at"))
+)
+
+
+class SqlServices:
+    """Reads services through one connection, and writes them in a transaction.
+
+    On PostgreSQL a transaction that reads these rows is alone among those that read without a lock.
+    """
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        """Go through this link."""
+        self._link = link
+
+    def service(self, namespace: str, name: str) -> Service | None:
+        """The service of this name."""
+        return self._link.one(
+            read_service, _SERVICE_ONE.text, _SERVICE_ONE.values(namespace=namespace, name=name)
+        )
+
+    def services(self, namespace: str) -> tuple[Service, ...]:
+        """Every service, by name."""
+        return self._link.all(read_service, _SERVICE_ALL.text, _SERVICE_ALL.values(namespace=namespace))
+
+    def lock_services(
+        self, namespace: str, names: Collection[str], keys: Collection[str]
+    ) -> tuple[Mapping[str, Service], Mapping[str, ServiceKey]]:
+        """Those of these that exist; the transaction holds the one lock there is."""
+        services = {name: self.service(namespace, name) for name in names}
+        proven = {kid: self.service_key(namespace, kid) for kid in keys}
+        return (
+            {name: one for name, one in services.items() if one is not None},
+            {kid: one for kid, one in proven.items() if one is not None},
+        )
+
+    def put_service(self, service: Service, *, expect: int) -> None:
+        """Write the service."""
+        _SERVICE_PUT.put(
+            self._link,
+            expect,
+            namespace=service.namespace,
+            name=service.name,
+            owner=service.owner,
+            audience=service.audience,
+            tools=json_texts(service.tools),
+            added=service.added,
+            version=service.version,
+        )
+
+    def drop_service(self, namespace: str, name: str) -> None:
+        """Forget the service."""
+        self._link.change(_SERVICE_DROP.text, _SERVICE_DROP.values(namespace=namespace, name=name))
+
+    def service_key(self, namespace: str, kid: str) -> ServiceKey | None:
+        """The key of this id."""
+        return self._link.one(
+            read_service_key, _SERVICE_KEY.text, _SERVICE_KEY.values(namespace=namespace, kid=kid)
+        )
+
+    def service_keys(self, namespace: str, service: str = "") -> tuple[ServiceKey, ...]:
+        """Every key of the service, or of all."""
+        asked = _KEYS_OF if service else _SERVICE_ALL_KEYS
+        return self._link.all(
+            read_service_key, asked.text, asked.values(namespace=namespace, service=service)
+        )
+
+    def put_service_key(self, key: ServiceKey) -> None:
+        """Write a new key."""
+        values = _SERVICE_PUT_KEY.values(
+            namespace=key.namespace,
+            kid=key.kid,
+            service=key.service,
+            public=key.public,
+            added=key.added,
+            removed=0 if key.removed is None else key.removed,
+        )
+        self._link.change(_SERVICE_PUT_KEY.text, values)
+
+    def end_service_key(self, namespace: str, kid: str, at: Instant) -> None:
+        """Have the key count no more."""
+        self._link.change(_SERVICE_END_KEY.text, _SERVICE_END_KEY.values(namespace=namespace, kid=kid, at=at))
+
+
+def read_service(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+    namespace: str, name: str, owner: str, audience: str, tools: str, added: int, version: int
+) -> Service:
+    """The service of a row."""
+    return Service(
+        namespace=namespace,
+        name=name,
+        owner=owner,
+        audience=audience,
+        tools=read_texts(tools),
+        added=Instant(added),
+        version=version,
+    )
+
+
+def read_service_key(
+    namespace: str, kid: str, service: str, public: bytes, added: int, removed: int
+) -> ServiceKey:
+    """The key of a row, its columns in order."""
+    return ServiceKey(
+        namespace=namespace,
+        kid=kid,
+        service=service,
+        public=bytes(public),
+        added=Instant(added),
+        removed=Instant(removed) if removed else None,
     )

@@ -1,17 +1,33 @@
-"""The link of SQLite: each statement runs at once, on the one connection that writes or on a reader's."""
+"""A connection of SQLite within one transaction."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from taskbound.adapters.store.sql.rows.link import Link
+from taskbound.adapters.store.sql.action import SqlActions, WaitingActions
+from taskbound.adapters.store.sql.approval import SqlApprovals
+from taskbound.adapters.store.sql.audit import Growth, SqlAudit
+from taskbound.adapters.store.sql.credential import SqlCredentials
+from taskbound.adapters.store.sql.identity import (
+    SqlAccounts,
+    SqlAnswered,
+    SqlIdentities,
+    SqlServices,
+    SqlTrusts,
+    SqlWorkloads,
+)
+from taskbound.adapters.store.sql.policy import SqlPolicy, SqlRevocation
+from taskbound.adapters.store.sql.rows import Link
 from taskbound.adapters.store.sql.sqlite.driver import driver, translate
+from taskbound.adapters.store.sql.task import SqlAmendments, SqlTasks, SqlUnclaimed
+from taskbound.adapters.store.sql.token import SqlAuthorizations, SqlClaims, SqlSharedClaims, SqlTokens
+from taskbound.adapters.store.sql.tool import SqlTargets, SqlTools
 from taskbound.ports.store import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from taskbound.adapters.store.sql.rows.link import Value
+    from taskbound.adapters.store.sql.rows import Value
 
 
 _UNKEPT = (driver.Error, OverflowError, UnicodeError)
@@ -60,3 +76,124 @@ class SqliteLink(Link):
         if self._connection is None:
             raise StoreUnavailableError("this snapshot or transaction has ended")
         return self._connection
+
+
+class SqlTransaction:
+    """All words over one connection: a snapshot of them, or a transaction."""
+
+    __slots__ = ("_link", "_waiting", "actions", "growth", "tasks")
+
+    def __init__(self, link: SqliteLink) -> None:
+        """Go through this link."""
+        self._link = link
+        self._waiting = WaitingActions(link)
+        self.growth = Growth()
+        self.tasks = SqlTasks(link)
+        """Tasks, templates, limits and runs."""
+        self.actions = SqlActions(link, self._waiting)
+        """Actions and what is known of acts."""
+
+    @property
+    def identities(self) -> SqlIdentities:
+        """Persons and agents."""
+        return SqlIdentities(self._link)
+
+    @property
+    def accounts(self) -> SqlAccounts:
+        """People's accounts at issuers."""
+        return SqlAccounts(self._link)
+
+    @property
+    def workloads(self) -> SqlWorkloads:
+        """What proves agents."""
+        return SqlWorkloads(self._link)
+
+    @property
+    def services(self) -> SqlServices:
+        """Enforcement points and systems downstream."""
+        return SqlServices(self._link)
+
+    @property
+    def trusts(self) -> SqlTrusts:
+        """Trust domains."""
+        return SqlTrusts(self._link)
+
+    @property
+    def tools(self) -> SqlTools:
+        """Servers and pinned tools."""
+        return SqlTools(self._link)
+
+    @property
+    def authorizations(self) -> SqlAuthorizations:
+        """Clients that people use."""
+        return SqlAuthorizations(self._link)
+
+    @property
+    def amendments(self) -> SqlAmendments:
+        """Amendments that people are asked about, and their answers."""
+        return SqlAmendments(self._link)
+
+    @property
+    def targets(self) -> SqlTargets:
+        """Systems in which credentials are minted."""
+        return SqlTargets(self._link)
+
+    @property
+    def credentials(self) -> SqlCredentials:
+        """Credentials of tasks."""
+        return SqlCredentials(self._link)
+
+    @property
+    def unclaimed(self) -> SqlUnclaimed:
+        """Tasks that nobody has anything of yet."""
+        return SqlUnclaimed(self._link)
+
+    @property
+    def answered(self) -> SqlAnswered:
+        """What was answered under a key."""
+        return SqlAnswered(self._link)
+
+    @property
+    def claims(self) -> SqlClaims:
+        """What was used once."""
+        return SqlClaims(self._link)
+
+    @property
+    def shared_claims(self) -> SqlSharedClaims:
+        """Claims that are kept for services."""
+        return SqlSharedClaims(self._link)
+
+    @property
+    def tokens(self) -> SqlTokens:
+        """Tokens and the keys that sign them."""
+        return SqlTokens(self._link)
+
+    @property
+    def approvals(self) -> SqlApprovals:
+        """Questions about held actions, and their answers."""
+        return SqlApprovals(self._link)
+
+    @property
+    def audit(self) -> SqlAudit:
+        """The log."""
+        return SqlAudit(self._link, self._waiting, self.growth)
+
+    @property
+    def policy(self) -> SqlPolicy:
+        """Bundles, and which is in force."""
+        return SqlPolicy(self._link)
+
+    @property
+    def revocation(self) -> SqlRevocation:
+        """The kill switch."""
+        return SqlRevocation(self._link)
+
+    def finish(self) -> None:
+        """Write what is waiting, and go on only when nothing failed that the work kept to itself.
+
+        Raises:
+            TaskboundError: What failed first.
+        """
+        self._waiting.write()
+        if self._link.failure is not None:
+            raise self._link.failure

@@ -25,9 +25,7 @@ from taskbound.adapters.store.sql.sqlite.driver import (
     driver,
     translate,
 )
-from taskbound.adapters.store.sql.sqlite.lock import locked
-from taskbound.adapters.store.sql.sqlite.mark import Mark, MarkFile, read_mark
-from taskbound.adapters.store.sql.sqlite.reserve import Reserve, free_bytes
+from taskbound.adapters.store.sql.sqlite.files import Mark, MarkFile, Reserve, free_bytes, locked, read_mark
 from taskbound.core.audit import leaf_hash
 from taskbound.core.dataclass import dataclass
 from taskbound.ports.store import (

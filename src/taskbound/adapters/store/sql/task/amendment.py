@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import insert
 
 from taskbound.adapters.store.sql.approval import read_answer
-from taskbound.adapters.store.sql.rows.columns import json_texts
-from taskbound.adapters.store.sql.rows.statement import Statement
+from taskbound.adapters.store.sql.rows import Statement, json_texts
 from taskbound.adapters.store.sql.schema.amendment import amendment_answers, amendments
 from taskbound.core.approval.amendment import AmendmentState, parse_amendment
 from taskbound.core.clock import Instant
@@ -21,7 +20,7 @@ from taskbound.ports.task import StoredAmendment
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from taskbound.adapters.store.sql.rows.link import Link, Value
+    from taskbound.adapters.store.sql.rows import Link, Value
     from taskbound.core.approval import Answer
     from taskbound.ports.task import AmendmentChange
 

@@ -1,4 +1,4 @@
-"""Tasks, templates, remainders and runs, in rows."""
+"""Tasks, templates, remainders and runs, and tasks begun for later, in rows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, insert, select, tuple_
 
-from taskbound.adapters.store.sql.rows.columns import (
+from taskbound.adapters.store.sql.rows import (
+    Statement,
+    Versioned,
+    given,
     json_texts,
+    look_up,
+    one_of,
     read_base,
     read_scope,
     read_shares,
@@ -18,18 +23,17 @@ from taskbound.adapters.store.sql.rows.columns import (
     write_shares,
     write_spent,
 )
-from taskbound.adapters.store.sql.rows.known import look_up
-from taskbound.adapters.store.sql.rows.statement import Statement, Versioned, given, one_of
 from taskbound.adapters.store.sql.schema import remainders, tasks, templates
 from taskbound.core.clock import Instant
 from taskbound.core.task import Heartbeat, Holds, Task, TaskHead, TaskState, Template
 from taskbound.core.task.evidence import evidence_text, read_evidence
+from taskbound.core.task.values import Unclaimed
 from taskbound.ports.task import Run
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from taskbound.adapters.store.sql.rows.link import Link
+    from taskbound.adapters.store.sql.rows import Link
 
 
 _SPACE, _ID, _NAME = given("namespace"), given("id"), given("name")
@@ -506,3 +510,42 @@ def read_limit(task: str, name: str, amount: int) -> tuple[str, str, int]:
 
 def _run(namespace: str, task: str, boot: str, pid: int, started: int) -> Run:
     return Run(namespace=namespace, task=task, boot=boot, pid=pid, started=started)
+
+
+_UNCLAIMED_DUE: Final = (
+    "SELECT namespace, task, until FROM unclaimed_tasks WHERE until <= ?"
+    " ORDER BY until, namespace, task LIMIT ?"
+)
+_NOTE: Final = "SELECT namespace, task, until FROM unclaimed_tasks WHERE namespace = ? AND task = ?"
+_PUT: Final = "INSERT INTO unclaimed_tasks (namespace, task, until) VALUES (?, ?, ?)"
+_DROP: Final = "DELETE FROM unclaimed_tasks WHERE namespace = ? AND task = ?"
+
+
+class SqlUnclaimed:
+    """Reads and writes them through one connection."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        """Go through this link."""
+        self._link = link
+
+    def due(self, now: Instant, *, limit: int = 100) -> tuple[Unclaimed, ...]:
+        """Those whose time has come: oldest first."""
+        return self._link.all(_read, _UNCLAIMED_DUE, (now, limit))
+
+    def note(self, namespace: str, task: str) -> Unclaimed | None:
+        """The note of this task."""
+        return self._link.one(_read, _NOTE, (namespace, task))
+
+    def put(self, note: Unclaimed) -> None:
+        """Note a task."""
+        self._link.change(_PUT, (note.namespace, note.task, note.until))
+
+    def drop(self, namespace: str, task: str) -> None:
+        """Forget the note."""
+        self._link.change(_DROP, (namespace, task))
+
+
+def _read(namespace: str, task: str, until: int) -> Unclaimed:
+    return Unclaimed(namespace=namespace, task=task, until=Instant(until))

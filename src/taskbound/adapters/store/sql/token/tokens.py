@@ -1,18 +1,24 @@
-"""Tokens and the keys that sign them, in rows."""
+"""Tokens, the keys that sign them, and claims, in rows.
+
+1. How far windows were forgotten is written by the transaction that forgets, and read by the one that uses
+   after it has inserted: whoever could insert what was forgotten sees that it was.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from taskbound.adapters.store.sql.rows.columns import json_texts, read_texts
+from taskbound.adapters.store.sql.rows import json_texts, read_texts
 from taskbound.core.clock import Instant
 from taskbound.core.identity.proof import Binding, BindingKind
-from taskbound.core.token import IssuingKey, Token, TokenForm, TokenKeyState
+from taskbound.core.token import IssuingKey, Token, TokenForm, TokenKeyState, Use
+from taskbound.core.token.shared import LONGEST_ANSWER, ServedState, SharedClaim, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from taskbound.adapters.store.sql.rows.link import Link
+    from taskbound.adapters.store.sql.rows import Link, Value
+    from taskbound.core.token import Claim
 
 
 COLUMNS: Final = (
@@ -234,3 +240,198 @@ def read_key(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
         revoked=Instant(revoked),
         why=why,
     )
+
+
+_USE: Final = (
+    "INSERT INTO claims (namespace, kind, digest, until) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (namespace, kind, digest) DO NOTHING"
+)
+_FORGOTTEN: Final = "SELECT until FROM claims_forgotten WHERE namespace = ? AND kind = ?"
+_CLAIM_SWEEP: Final = (
+    "DELETE FROM claims WHERE (namespace, kind, digest) IN"
+    " (SELECT namespace, kind, digest FROM claims WHERE until < ? ORDER BY until LIMIT ?)"
+    " RETURNING namespace, kind, until"
+)
+_FORGET: Final = (
+    "INSERT INTO claims_forgotten (namespace, kind, until) VALUES (?, ?, ?)"
+    " ON CONFLICT (namespace, kind) DO UPDATE SET until = excluded.until"
+    " WHERE claims_forgotten.until < excluded.until"
+)
+
+
+class SqlClaims:
+    """Uses them in a transaction."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        """Go through this link."""
+        self._link = link
+
+    def use(self, claims: Sequence[Claim]) -> tuple[Use, ...]:
+        """Which use of each this is."""
+        return tuple(self._use(one) for one in claims)
+
+    def sweep(self, before: Instant, *, limit: int) -> int:
+        """Forget those whose window ended before this."""
+        over = self._swept(_CLAIM_SWEEP, (before, limit))
+        last: dict[tuple[str, str], Instant] = {}
+        for namespace, kind, until in over:
+            last[namespace, kind] = max(until, last.get((namespace, kind), until))
+        self._link.change_many(_FORGET, [(*of, until) for of, until in sorted(last.items())])  # 1
+        return len(over)
+
+    def _use(self, one: Claim) -> Use:
+        key = (one.namespace, one.kind.value)
+        if self._link.change(_USE, (*key, one.digest, one.until)) != 1:
+            return Use.AGAIN
+        return Use.LATE if one.until <= self._link.whole(_FORGOTTEN, key) else Use.FIRST  # 1
+
+    def _swept(self, text: str, values: Sequence[Value]) -> tuple[tuple[str, str, Instant], ...]:
+        """The rows that a statement takes away."""
+        return self._link.all(read_swept, text, values)
+
+
+def read_swept(namespace: str, kind: str, until: int) -> tuple[str, str, Instant]:
+    """Of which kind a row was that was taken away, and when its window ended."""
+    return namespace, kind, Instant(until)
+
+
+T = TypeVar("T")
+
+_CLAIM: Final = (
+    "SELECT namespace, service, txn, request, claimant, until, still, state, answer FROM shared_claims"
+    " WHERE namespace = ? AND service = ? AND txn = ?"
+)
+_DUE: Final = (
+    "SELECT DISTINCT namespace, service FROM shared_claims WHERE until < ? ORDER BY namespace, service"
+)
+_ROW: Final = (
+    "INSERT INTO shared_tallies (namespace, service, turn, claims, room, forgotten)"
+    " VALUES (?, ?, 0, 0, 0, -1)"
+    " ON CONFLICT (namespace, service) DO NOTHING"
+)
+_TALLY: Final = (
+    "SELECT namespace, service, turn, claims, room, forgotten FROM shared_tallies"
+    " WHERE namespace = ? AND service = ?"
+)
+_SHARED_INSERT: Final = (
+    "INSERT INTO shared_claims"
+    " (namespace, service, txn, request, claimant, until, still, state, answer)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace, service, txn) DO NOTHING"
+)
+_PUT: Final = "UPDATE shared_claims SET state = ?, answer = ? WHERE namespace = ? AND service = ? AND txn = ?"
+_PUT_TALLY: Final = (
+    "UPDATE shared_tallies SET turn = ?, claims = ?, room = ?, forgotten = ?"
+    " WHERE namespace = ? AND service = ? AND turn < ?"
+)
+_DROP: Final = (
+    "DELETE FROM shared_claims WHERE namespace = ? AND service = ? AND txn IN"
+    " (SELECT txn FROM shared_claims WHERE namespace = ? AND service = ? AND until < ?"
+    " ORDER BY until, txn LIMIT ?)"
+    " RETURNING until, state, length(answer)"
+)
+
+
+class SqlSharedClaims:
+    """Reads them through one connection, and writes them in a transaction."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        """Go through this link."""
+        self._link = link
+
+    def claim(self, namespace: str, service: str, txn: str) -> SharedClaim | None:
+        """The claim of a service for a transaction."""
+        return self._link.one(_claim, _CLAIM, (namespace, service, txn))
+
+    def due(self, before: Instant) -> tuple[tuple[str, str], ...]:
+        """Which services have claims to be forgotten."""
+        return self._link.all(_pair, _DUE, (before,))
+
+    def lock_tally(self, namespace: str, service: str) -> Tally:
+        """What is kept of a service."""
+        key = (namespace, service)
+        self._link.change(_ROW, key)
+        (found,) = self._locked(_tally, _TALLY, key)
+        return found
+
+    def lock_claim(self, namespace: str, service: str, txn: str) -> SharedClaim | None:
+        """The claim as it stands behind a locked tally."""
+        return next(iter(self._locked(_claim, _CLAIM, (namespace, service, txn))), None)
+
+    def insert(self, claim: SharedClaim) -> None:
+        """Write a new claim."""
+        values = (
+            *(claim.namespace, claim.service, claim.txn, claim.request, claim.claimant),
+            *(claim.until, claim.still, claim.state.value, claim.answer),
+        )
+        if self._link.change(_SHARED_INSERT, values) != 1:
+            self._link.conflict(f"the claim for `{claim.txn}`")
+
+    def put(self, claim: SharedClaim) -> None:
+        """Write state and answer of a claim."""
+        values = (claim.state.value, claim.answer, claim.namespace, claim.service, claim.txn)
+        if self._link.change(_PUT, values) != 1:
+            self._link.conflict(f"the claim for `{claim.txn}`")
+
+    def put_tally(self, tally: Tally) -> None:
+        """Write what is kept of a service."""
+        values = (tally.turn, tally.claims, tally.room, tally.forgotten, tally.namespace, tally.service)
+        if self._link.change(_PUT_TALLY, (*values, tally.turn)) != 1:
+            self._link.conflict(f"what is kept of service `{tally.service}`")
+
+    def drop(
+        self, namespace: str, service: str, before: Instant, *, limit: int
+    ) -> tuple[tuple[Instant, int], ...]:
+        """Forget claims of a service."""
+        key = (namespace, service)
+        return self._locked(_gone, _DROP, (*key, *key, before, limit))
+
+    def _locked(self, read: Callable[..., T], text: str, values: Sequence[Value]) -> tuple[T, ...]:
+        """Rows that nobody changes until the end: here there is one writer."""
+        return self._link.all(read, text, values)
+
+
+def _claim(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+    namespace: str,
+    service: str,
+    txn: str,
+    request: str,
+    claimant: str,
+    until: int,
+    still: int,
+    state: str,
+    answer: bytes,
+) -> SharedClaim:
+    return SharedClaim(
+        namespace=namespace,
+        service=service,
+        txn=txn,
+        request=request,
+        claimant=claimant,
+        until=Instant(until),
+        still=Instant(still),
+        state=ServedState(state),
+        answer=bytes(answer),
+    )
+
+
+def _tally(namespace: str, service: str, turn: int, claims: int, room: int, forgotten: int) -> Tally:
+    return Tally(
+        namespace=namespace,
+        service=service,
+        turn=turn,
+        claims=claims,
+        room=room,
+        forgotten=Instant(forgotten),
+    )
+
+
+def _pair(namespace: str, service: str) -> tuple[str, str]:
+    return namespace, service
+
+
+def _gone(until: int, state: str, length: int) -> tuple[Instant, int]:
+    return Instant(until), LONGEST_ANSWER if state == ServedState.BEGUN.value else length

@@ -1,4 +1,6 @@
-"""Connections to one pinned server: where its name leads, who answers there, and what is kept open.
+"""Connections to one pinned server, and the public key that is pinned.
+
+Of `connect`:
 
 1. A name is looked up once for a connection, and what was looked at is what is connected to. One address
    that the pin does not admit refuses all of them (`core.tool.remote`).
@@ -8,6 +10,11 @@
 3. No proxy is used, whatever the environment says.
 4. Nothing of the request is written before all that: who can't be reached was sent nothing.
 5. An idle connection is used again for a few seconds, as long as nothing came on it and its end did not.
+
+Of `spki`:
+
+A few lines instead of a library for certificates, which this process is not to load: OpenSSL has read and
+verified the certificate already, and only one field of it is cut out here (RFC 5280 section 4.1).
 """
 
 from __future__ import annotations
@@ -16,24 +23,74 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.upstream.mcp.digest import hash_file
 from taskbound.adapters.upstream.mcp.errors import NoSuchCommandError, ServerChangedError
 from taskbound.adapters.upstream.mcp.http.errors import NotReachedError
-from taskbound.adapters.upstream.mcp.http.spki import key_hash
-from taskbound.adapters.upstream.mcp.http.wire import Wire
+from taskbound.adapters.upstream.mcp.http.exchange import Wire
 from taskbound.core.tool.name import shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from taskbound.core.tool import PinnedFile
-    from taskbound.core.tool.remote import Remote
+    from taskbound.core.tool.identity import Remote
 
     LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
     """The addresses of a host's name."""
+
+
+_SEQUENCE: Final = 0x30
+_VERSION: Final = 0xA0
+_BEFORE: Final = 5
+"""Serial number, algorithm, issuer, validity and subject stand before the key."""
+_LONG: Final = 0x80
+
+
+def key_hash(certificate: bytes) -> str:
+    """The SHA-256 of a DER certificate's SubjectPublicKeyInfo, in lower-case hexadecimal.
+
+    Raises:
+        ValueError: It is no certificate.
+    """
+    start, end = _inside(certificate, 0, _SEQUENCE)
+    at, end = _inside(certificate[:end], start, _SEQUENCE)
+    if certificate[at] == _VERSION:
+        at = _after(certificate, at)
+    for _ in range(_BEFORE):
+        at = _after(certificate, at)
+    _inside(certificate, at, _SEQUENCE)
+    found = certificate[at : _after(certificate, at)]
+    if not found or at >= end:
+        raise ValueError("the certificate holds no key")
+    return sha256(found).hexdigest()
+
+
+def _inside(data: bytes, at: int, tag: int) -> tuple[int, int]:
+    """Where the content of the element at this place begins and ends."""
+    if at + 1 >= len(data) or data[at] != tag:
+        raise ValueError("the certificate is not built as one")
+    return _content(data, at)
+
+
+def _after(data: bytes, at: int) -> int:
+    """Where the element behind the one at this place begins."""
+    return _content(data, at)[1]
+
+
+def _content(data: bytes, at: int) -> tuple[int, int]:
+    if at + 1 >= len(data):
+        raise ValueError("the certificate ends too early")
+    size, start = data[at + 1], at + 2
+    if size & _LONG:
+        start += size & ~_LONG
+        size = int.from_bytes(data[at + 2 : start], "big")
+    if start + size > len(data):
+        raise ValueError("the certificate ends too early")
+    return start, start + size
 
 
 _ADDRESSES: Final = 3

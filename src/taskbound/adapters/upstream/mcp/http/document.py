@@ -15,8 +15,7 @@ from urllib.parse import urlencode
 from taskbound.adapters.upstream.mcp.http.connect import look_up
 from taskbound.adapters.upstream.mcp.http.oauth import exchange
 from taskbound.core.tool.name import shown
-from taskbound.core.tool.oauth.client import endpoint
-from taskbound.core.tool.oauth.errors import BadClientError, TokenUnavailableError
+from taskbound.core.tool.oauth.client import BadClientError, TokenUnavailableError, endpoint
 from taskbound.ports.identity import IssuerUnreachableError
 
 if TYPE_CHECKING:

@@ -1,4 +1,6 @@
-"""One request and its answer on one connection: HTTP/1.1 by `h11`, within bounds.
+"""One request and its answer on one connection: HTTP/1.1 by h11, within bounds.
+
+Of `exchange`:
 
 1. What is sent is built here, whole, and written at once; nothing of it comes from a client's request.
 2. The head of an answer is at most 32 KiB, of at most 8 interim answers. A head that frames its body in two
@@ -7,24 +9,31 @@
 4. There is a bound of time for the head, and one for each silence after it; time in which nothing is read
    because nobody keeps up counts for neither.
 5. The connection is used again only after an answer that ended as it said it would.
+
+Of `bearing`:
+
+1. A server that wants tokens is given the one of the moment with each request. Without one nothing is sent.
+2. One that the server does not take (401) is not sent again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, Final
 
 import h11
 
-from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError
+from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NoTokenError, UntakenTokenError
 from taskbound.core.dataclass import dataclass
-from taskbound.wire.framing import has_one_length, read_lengths
+from taskbound.core.errors import TaskboundError
+from taskbound.wire.frame import has_one_length, read_lengths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.adapters.upstream.mcp.http.wire import Wire
-    from taskbound.core.tool.remote import Remote
+    from taskbound.adapters.upstream.mcp.server import Tokens
+    from taskbound.core.tool.identity import Remote
 
 
 _MAX_HEAD: Final = 32_768
@@ -181,3 +190,126 @@ def _head(response: h11.Response) -> Head:
     session = found.get(b"mcp-session-id")
     kind = found.get(b"content-type", [b""])[0].partition(b";")[0].strip().lower()
     return Head(status=response.status_code, kind=kind, session=session[0] if session else None)
+
+
+_ENOUGH: Final = 65_536
+"""Bytes that wait to be read, after which nothing more is taken from the other side."""
+
+
+class Wire(asyncio.Protocol):
+    """One connection; made by asyncio."""
+
+    def __init__(self) -> None:
+        """Wait to be connected."""
+        self._held = bytearray()
+        self._over = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._transport: asyncio.Transport | None = None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing came that nobody has asked for, and the other side is still there."""
+        open_ = self._transport is not None and not self._transport.is_closing()
+        return open_ and not self._over and not self._held
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written and that the other side has not taken yet."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def certificate(self) -> bytes:
+        """The certificate that the other side showed; empty without TLS."""
+        inside = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        found = inside.getpeercert(binary_form=True) if isinstance(inside, ssl.SSLObject) else None
+        return found or b""
+
+    def write(self, data: bytes) -> None:
+        """Send these bytes."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def read(self) -> bytes:
+        """What came; empty at the end."""
+        while not self._held and not self._over:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        data = bytes(self._held)
+        self._held.clear()
+        if self._transport is not None and not self._over:
+            self._transport.resume_reading()
+        return data
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (asyncio calls this)."""
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what came (asyncio calls this)."""
+        self._held += data
+        if len(self._held) >= _ENOUGH and self._transport is not None:
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """Note that nothing more comes (asyncio calls this)."""
+        self._over = True
+        self._wake()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the connection is gone (asyncio calls this)."""
+        del exc
+        self._over = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+_UNAUTHORIZED: Final = 401
+_SCHEME: Final = "Bearer "
+_Headers = tuple[tuple[str, str], ...]
+
+
+class Bearing:
+    """The tokens of one session; none for a server that wants none."""
+
+    def __init__(self, tokens: Tokens | None) -> None:
+        """Send these."""
+        self._tokens = tokens
+
+    async def headers(self) -> _Headers:
+        """The header in which a token goes (RFC 6750 §2.1), for one request.
+
+        Raises:
+            NoTokenError: The server wants one, and there is none (rule 1).
+        """
+        if self._tokens is None:
+            return ()
+        try:
+            return (("Authorization", f"{_SCHEME}{await self._tokens.current()}"),)
+        except TaskboundError as error:
+            raise NoTokenError(f"{error.message} [{error.code}]", remedy=error.advice) from error
+
+    def require_taken(self, head: Head, sent: _Headers, *, ours: bool) -> None:
+        """See whether the server takes the token that it was sent (rule 2).
+
+        Raises:
+            UntakenTokenError: It does not, and it was a question of our own that can be asked again.
+        """
+        if head.status != _UNAUTHORIZED or self._tokens is None:
+            return
+        for _, value in sent:
+            self._tokens.refused(value.removeprefix(_SCHEME))
+        if ours:
+            raise UntakenTokenError("http-status", "the server does not take the token that it was sent")

@@ -1,4 +1,6 @@
-"""Who hears what a server behind a URL says in which exchange.
+"""Who hears what a server says in which exchange, and what is asked again of a new session.
+
+Of `hearing`:
 
 1. The token of a call's progress is the number of its request. It counts in the call's own exchange, and on
    the stream outside of calls, where older servers say it; in another call's exchange it is dropped.
@@ -6,21 +8,36 @@
    open alone, and nobody's otherwise.
 3. What is asked about a call whose server goes on with it as a task has exchanges of its own. What the server
    says in them is of that call. It is heard of until it is dropped, or the server lost (`session`, rule 6).
+
+Of `again`:
+
+1. A URI counts from the server's word that it is subscribed to until it is let go, a level from its word that
+   it logs from there on.
+2. A server that has forgotten its session (404) has forgotten both. In the new one it is asked for all of it
+   again, at once. What it would have said in between nobody knows: its lists, and what is under each URI, are
+   said to be another.
+3. Where it does not do it again the server is ended: so those who rely on it see that it is over, and what is
+   asked for next opens it anew.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
-from taskbound.adapters.upstream.mcp.handshake import token_in
+from taskbound.adapters.upstream.mcp.errors import ServerLostError
+from taskbound.adapters.upstream.mcp.handshake import log_from, token_in
 from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import TaskboundError
+from taskbound.ports.upstream import Answered, Errored
+from taskbound.wire.mcp.message import text
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Mapping
 
+    from taskbound.adapters.upstream.mcp.http.session import HttpSession
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.ports.upstream import NoAnswer, Told, UpstreamAnswer
+    from taskbound.ports.upstream import NoAnswer, Told, UpstreamAnswer, UpstreamEvents
 
 
 NOBODY: Final = 0
@@ -96,3 +113,71 @@ class Exchanges:
 
     def _heard_of(self, number: int) -> Waiting | None:
         return self.open.get(number) or self._kept.get(number)
+
+
+_PATIENCE: Final = 10.0
+"""Seconds for one subscription."""
+
+
+class Again:
+    """What one server was asked to tell; used in the loop."""
+
+    def __init__(self, session: HttpSession, events: UpstreamEvents) -> None:
+        """Nothing yet; `session` says when it is another one."""
+        self._session = session
+        self._events = events
+        self._uris: dict[str, None] = {}
+        self._level = ""
+        self._asking: asyncio.Task[None] | None = None
+        session.renewed = self._renewed
+
+    def subscribes(
+        self, uri: str, answer: Callable[[UpstreamAnswer], None]
+    ) -> Callable[[UpstreamAnswer], None]:
+        """Hear the answer to a subscription before `answer` does (rule 1)."""
+
+        def heard(found: UpstreamAnswer) -> None:
+            if isinstance(found, Answered):
+                self._uris[uri] = None
+            answer(found)
+
+        return heard
+
+    def leave(self, uri: str) -> None:
+        """Nobody wants to hear of this URI any more."""
+        self._uris.pop(uri, None)
+
+    def logs_from(self, level: str) -> None:
+        """It logs from this level on."""
+        self._level = level
+
+    def _renewed(self) -> None:
+        self._asking = asyncio.get_running_loop().create_task(self._ask())
+
+    async def _ask(self) -> None:
+        """Ask for all of it again (rules 2 and 3)."""
+        try:
+            if self._level:
+                await log_from(self._session, self._level)
+            for uri in tuple(self._uris):
+                await self._subscribe(uri)
+        except TaskboundError as error:
+            self._session.end(f"in its new session the server does not tell what it told: {error.message}")
+            return
+        for kind in ("prompts", "resources"):
+            self._events.listed(kind)
+        for uri in tuple(self._uris):
+            self._events.updated(uri)
+
+    async def _subscribe(self, uri: str) -> None:
+        """Subscribe to a URI once more.
+
+        Raises:
+            ServerLostError: The server does not say that it is subscribed to.
+        """
+        if uri not in self._uris:
+            return
+        asked = b'{"uri":%b}' % text(uri)
+        found = await self._session.ask("resources/subscribe", asked, patience=_PATIENCE)
+        if isinstance(found, Errored):
+            raise ServerLostError("it does not subscribe to what it was subscribed to")

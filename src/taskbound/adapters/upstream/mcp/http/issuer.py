@@ -16,21 +16,20 @@ from taskbound.adapters.upstream.mcp.http.connect import look_up
 from taskbound.adapters.upstream.mcp.http.oauth import exchange
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool import PinnedFile
+from taskbound.core.tool.identity import Remote, canonical_url
 from taskbound.core.tool.name import shown
-from taskbound.core.tool.oauth.client import endpoint
-from taskbound.core.tool.oauth.errors import BadClientError, BadMetadataError
-from taskbound.core.tool.oauth.metadata import (
+from taskbound.core.tool.oauth.client import BadClientError, BadMetadataError, endpoint
+from taskbound.core.tool.oauth.token import (
     GRANT,
     parse_metadata,
     places_of_issuer,
     places_of_resource,
     require_issuer,
 )
-from taskbound.core.tool.remote import Remote, canonical_url
 
 if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.http.connect import LookUp
-    from taskbound.core.tool.oauth.metadata import Metadata
+    from taskbound.core.tool.oauth.token import Metadata
     from taskbound.wire.tool import OAuthSpec
 
 

@@ -25,24 +25,31 @@ from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotRe
 from taskbound.adapters.upstream.mcp.http.exchange import Exchange
 from taskbound.core.dataclass import dataclass
 from taskbound.core.tool.name import shown
-from taskbound.core.tool.oauth.client import endpoint, hidden_in
-from taskbound.core.tool.oauth.errors import (
+from taskbound.core.tool.oauth.client import (
     BadTokenError,
     TokenTooWideError,
     TokenUnavailableError,
     TokenUnreachedError,
+    endpoint,
+    hidden_in,
 )
-from taskbound.core.tool.oauth.metadata import GRANT
-from taskbound.core.tool.oauth.token import DEFAULT_LIFE, MAX_ANSWER, parse_about, parse_token, tokens_in
+from taskbound.core.tool.oauth.token import (
+    DEFAULT_LIFE,
+    GRANT,
+    MAX_ANSWER,
+    parse_about,
+    parse_token,
+    tokens_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from taskbound.adapters.upstream.mcp.http.connect import LookUp
     from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.tool.identity import Remote
     from taskbound.core.tool.oauth.client import OAuthClient
     from taskbound.core.tool.oauth.token import Token
-    from taskbound.core.tool.remote import Remote
 
     Sign = Callable[[str, str, str], str]
     """A client's statement of itself, signed: by its key, with its id, for this audience."""

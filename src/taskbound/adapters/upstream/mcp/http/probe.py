@@ -22,28 +22,26 @@ from taskbound.adapters.upstream.mcp.errors import (
     ServerLostError,
     StartFailedError,
 )
-from taskbound.adapters.upstream.mcp.filling import fill
 from taskbound.adapters.upstream.mcp.http.oauth import LookToken, TokenEndpoint
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter, offered
-from taskbound.adapters.upstream.mcp.listing import list_tools
 from taskbound.adapters.upstream.mcp.probe import Deaf, Probe, look_guarded, look_legacy, look_modern
-from taskbound.adapters.upstream.mcp.server import Patience
+from taskbound.adapters.upstream.mcp.server import Patience, fill, list_tools
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import parse_definitions, parse_server_name
+from taskbound.core.tool.identity import canonical_url
 from taskbound.core.tool.oauth.client import hidden_in
-from taskbound.core.tool.remote import canonical_url
 from taskbound.core.tool.slot import stand_ins
-from taskbound.wire.mcp.era import is_modern
+from taskbound.wire.mcp.message import is_modern
 from taskbound.wire.tool import ServerSpec, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
-    from taskbound.adapters.upstream.mcp.filling import Filling
     from taskbound.adapters.upstream.mcp.handshake import Asking, Opened
     from taskbound.adapters.upstream.mcp.http.oauth import Sign
+    from taskbound.adapters.upstream.mcp.server import Filling
     from taskbound.core.tool import Slot
-    from taskbound.core.tool.remote import Remote
+    from taskbound.core.tool.identity import Remote
     from taskbound.wire.tool import OAuthSpec
 
 

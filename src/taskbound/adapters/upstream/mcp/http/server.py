@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taskbound.adapters.upstream.mcp.errors import EraChangedError, StartFailedError
-from taskbound.adapters.upstream.mcp.filling import Filling
 from taskbound.adapters.upstream.mcp.handshake import (
     log_from,
     members_of,
@@ -25,20 +24,19 @@ from taskbound.adapters.upstream.mcp.handshake import (
     params_for,
     request_of,
 )
-from taskbound.adapters.upstream.mcp.http.again import Again
 from taskbound.adapters.upstream.mcp.http.connect import Dialer, look_up
+from taskbound.adapters.upstream.mcp.http.hearing import Again
 from taskbound.adapters.upstream.mcp.http.session import HttpSession
 from taskbound.adapters.upstream.mcp.http.waits import Waits
-from taskbound.adapters.upstream.mcp.listing import list_entries, list_tools
 from taskbound.adapters.upstream.mcp.news import listen, unsubscribe
-from taskbound.adapters.upstream.mcp.server import Patience
+from taskbound.adapters.upstream.mcp.server import Filling, Patience, list_entries, list_tools
 from taskbound.adapters.upstream.mcp.task import Tasks
 from taskbound.core.errors import UnavailableError
 from taskbound.core.tool import BadMirrorError
-from taskbound.core.tool.mirror import Mirror, encoded, mirrored, parse_mirrors
 from taskbound.core.tool.name import METHOD_NAMES, shown
+from taskbound.core.tool.schema import Mirror, encoded, mirrored, parse_mirrors
 from taskbound.ports.upstream import Turn
-from taskbound.wire.mcp.era import is_modern
+from taskbound.wire.mcp.message import is_modern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,7 +46,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.task import Wanted
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity
-    from taskbound.core.tool.remote import Remote
+    from taskbound.core.tool.identity import Remote
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
 
 

@@ -32,28 +32,26 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.upstream.mcp.errors import ServerLostError
 from taskbound.adapters.upstream.mcp.handshake import open_session
-from taskbound.adapters.upstream.mcp.http.bearing import Bearing
 from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotReachedError, UntakenTokenError
-from taskbound.adapters.upstream.mcp.http.exchange import Exchange, headers_for
+from taskbound.adapters.upstream.mcp.http.exchange import Bearing, Exchange, headers_for
 from taskbound.adapters.upstream.mcp.http.hearing import NOBODY, Exchanges, Waiting
 from taskbound.adapters.upstream.mcp.http.reading import Reader, Reply
 from taskbound.adapters.upstream.mcp.news import pass_on
 from taskbound.adapters.upstream.mcp.session import Asks
 from taskbound.core.errors import TaskboundError
-from taskbound.core.tool.mirror import encoded
+from taskbound.core.tool.schema import encoded
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
-from taskbound.wire.mcp.era import LEGACY, MODERN, is_modern
-from taskbound.wire.mcp.write import notice_line, request_line, text
+from taskbound.wire.mcp.message import LEGACY, MODERN, is_modern, notice_line, request_line, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from taskbound.adapters.upstream.mcp.filling import Filling
     from taskbound.adapters.upstream.mcp.http.connect import Dialer
     from taskbound.adapters.upstream.mcp.http.exchange import Head
     from taskbound.adapters.upstream.mcp.http.waits import Waits
     from taskbound.adapters.upstream.mcp.news import Listening
-    from taskbound.core.tool.remote import Remote
+    from taskbound.adapters.upstream.mcp.server import Filling
+    from taskbound.core.tool.identity import Remote
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
     from taskbound.wire.mcp.message import Notice, Request
 

@@ -24,14 +24,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from taskbound.adapters.upstream.mcp.errors import ServerLostError
-from taskbound.adapters.upstream.mcp.task.said import is_task, made_by
-from taskbound.adapters.upstream.mcp.task.telling import Teller
-from taskbound.adapters.upstream.mcp.task.waiting import Bounds, Waiter, Work
+from taskbound.adapters.upstream.mcp.task.waiting import Bounds, Teller, Waiter, Work, is_task, made_by
 from taskbound.core.dataclass import dataclass
 from taskbound.ports.upstream import Answered, NoAnswer
-from taskbound.wire.mcp.era import is_modern
+from taskbound.wire.mcp.message import is_modern, text
 from taskbound.wire.mcp.task import TASKS_EXTENSION, McpTask, TaskSupport, support_of
-from taskbound.wire.mcp.write import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable

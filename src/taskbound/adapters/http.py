@@ -1,0 +1,342 @@
+"""Connections over HTTP with bounds, and those that are kept for the next calls.
+
+Of `connection`:
+
+1. All of it ends when its patience does, whatever the server does meanwhile, the handshake of TLS too: a copy
+   of the socket is shut then. (How long a name is looked up is the system's to say.)
+2. What fails before anything was sent is told apart from what fails later: then it may have been done.
+3. An answer has a bound. No redirect is followed, no proxy is asked and nothing is sent twice.
+4. A name is looked up once for a connection, and what was looked at is connected to. Where somebody says
+   which addresses it may lead to, one other refuses all of them.
+5. What is to be kept for other calls (`kept`) is so where all that was asked is answered, and in time.
+6. No error holds anything of a request, and none anything that the server said.
+
+Of `kept`:
+
+1. So many at most are kept, each for a while: what nobody used for longer may be cut on its way without a
+   word, and a name may stand for another machine by now.
+2. One call has a connection for itself. It comes back once all that was asked by it is answered, whole and in
+   time, and where the server goes on with it.
+3. One that was shut meanwhile, or that says what nobody asked, is of no use: that is seen before anything is
+   sent by it. What fails later was sent, as it is by a new one, and is never sent again.
+4. They go with who keeps them.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import field
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING, Final, Self
+
+from taskbound.core.dataclass import dataclass
+from taskbound.wire.frame import require_one_framing
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+
+
+_MOST: Final = 4
+"""As many as a target has workers."""
+_IDLE: Final = 30.0
+"""Seconds that one is kept unused."""
+_OLDEST: Final = 300.0
+"""Seconds after which one is not kept any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Kept:
+    """A connection, between two calls."""
+
+    driver: HTTPConnection
+    end: socket.socket
+    """A copy of its socket."""
+    made: float
+    """When it was connected, an instant of `time.monotonic`."""
+    since: float
+    """When the last call by it was over."""
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether a call can go by it (rules 1 and 3)."""
+        now = time.monotonic()
+        waits = select.poll()
+        waits.register(self.end, select.POLLIN)
+        return now - self.since <= _IDLE and now - self.made <= _OLDEST and not waits.poll(0)
+
+    def close(self) -> None:
+        """Leave."""
+        self.driver.close()
+        self.end.close()
+
+
+class HttpKept:
+    """Safe from any thread; of one server, with one way to prove itself."""
+
+    def __init__(self) -> None:
+        """There is none yet."""
+        self._kept: list[Kept] = []
+        self._lock = threading.Lock()
+        weakref.finalize(self, _close, self._kept)
+
+    def take(self) -> Kept | None:
+        """The one that was used last and is of use; None where there is none."""
+        while True:
+            with self._lock:
+                found = self._kept.pop() if self._kept else None
+            if found is None or found.is_of_use:
+                return found
+            found.close()
+
+    def give(self, one: Kept) -> None:
+        """Keep it, for as long as that is of use (rule 1)."""
+        with self._lock:
+            self._kept.append(one)
+            over = self._kept.pop(0) if len(self._kept) > _MOST else None
+        if over is not None:
+            over.close()
+
+    def close(self) -> None:
+        """Leave all of them."""
+        with self._lock:
+            _close(self._kept)
+
+
+def _close(kept: list[Kept]) -> None:
+    while kept:
+        kept.pop().close()
+
+
+LookUp = Callable[[str, int], Sequence[str]]
+"""The addresses of a host's name."""
+ANSWER: Final = 1_048_576
+"""Bytes of an answer, where nobody says another bound."""
+_ADDRESSES: Final = 3
+_LEAST: Final = 0.01
+"""Seconds: what is left for less isn't begun."""
+
+
+class _NotAdmittedError(OSError):
+    """A name leads to where it may not lead (rule 4)."""
+
+
+class HttpUnreachedError(Exception):
+    """There is no connection, and nothing was sent (rule 2); never leaves the adapters."""
+
+
+class HttpLostError(Exception):
+    """Something was sent, and no whole answer came in time; never leaves the adapters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpAddress:
+    """Where a server is."""
+
+    host: str
+    port: int
+    tls: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpAnswer:
+    """What a server answered; its words are in no repr, as they may hold a secret."""
+
+    status: int
+    too_long: bool
+    headers: Mapping[str, str] = field(repr=False)
+    """By name in lower case; of equal names the last."""
+    raw: bytes = field(repr=False)
+    """Its body, up to a byte more than may be."""
+
+
+def look_up(host: str, port: int) -> Sequence[str]:
+    """The addresses of a host's name, as the system finds them."""
+    return [str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+class HttpConnection:
+    """Connected on entering, and used by one thread."""
+
+    def __init__(
+        self,
+        address: HttpAddress,
+        tls: ssl.SSLContext | None,
+        *,
+        patience: float,
+        admits: Callable[[str], bool] | None = None,
+        look: LookUp = look_up,
+        kept: HttpKept | None = None,
+    ) -> None:
+        """Ask this server.
+
+        Args:
+            address: Where it is.
+            tls: Whose certificates count; None where there is no TLS.
+            patience: Seconds, for all requests together.
+            admits: Whether the host may have this address; None where whoever declared it said so of all.
+            look: Finds the host's addresses.
+            kept: Connections to the same server, proven and admitted alike; None where it is left at the end.
+        """
+        self._address, self._tls = address, tls
+        self._admits, self._look = admits, look
+        self._deadline = time.monotonic() + patience
+        self._over = threading.Event()
+        self._connection: HTTPConnection | None = None
+        self._end: socket.socket | None = None
+        """A copy of the socket that is connected, by which it is shut (rule 1)."""
+        self._kept = kept
+        self._made = 0.0
+        self._whole = True
+        """Whether all that was asked is answered (rule 5)."""
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(patience, self._cut)
+        self._timer.daemon = True
+
+    @property
+    def left(self) -> float:
+        """Seconds until its end; 0 or less once it is over."""
+        return self._deadline - time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            HttpUnreachedError: Nobody is there, or it is somebody else.
+        """
+        self._timer.start()
+        try:
+            if not self._taken():
+                self._connect()
+        except BaseException as error:
+            self._close()
+            if isinstance(error, _NotAdmittedError):
+                raise HttpUnreachedError("its name leads to an address that is not public") from None
+            if isinstance(error, OSError | ValueError):
+                raise HttpUnreachedError(type(error).__name__) from None
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave, or have it kept (rule 5)."""
+        self._timer.cancel()
+        driver = self._connection
+        with self._lock:  # `_cut` has been, or finds no socket any more
+            fine = self._whole and not self._over.is_set() and driver is not None and driver.sock is not None
+            if self._kept is not None and fine and driver is not None and self._end is not None:
+                found = Kept(driver=driver, end=self._end, made=self._made, since=time.monotonic())
+                self._kept.give(found)
+                self._connection, self._end = None, None
+        self._kept = None  # whose end is not to wait until this is collected with its timer
+        self._close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        headers: Mapping[str, str],
+        most: int = ANSWER,
+    ) -> HttpAnswer:
+        """What it answers.
+
+        Args:
+            method: Of HTTP.
+            path: From the first `/` on, with its query, quoted.
+            body: What is sent.
+            headers: Of the request.
+            most: How many bytes an answer may have.
+
+        Raises:
+            HttpLostError: Nothing that is whole, or not in time.
+        """
+        whole, self._whole = self._whole, False
+        try:
+            connection = self._connection
+            if connection is None or connection.sock is None:
+                connection = self._connect()
+            connection.request(method, path, body=body, headers=dict(headers))
+            response = connection.getresponse()
+            require_one_framing(response.headers)
+            status, raw = response.status, response.read(most + 1)
+            told = {name.lower(): value for name, value in response.getheaders()}
+            if len(raw) <= most:
+                response.read()  # the driver asks no more before it has read to the end
+            else:
+                connection.close()
+            if self._over.is_set():
+                raise TimeoutError  # what was cut reads like an answer that ended
+        except (OSError, HTTPException, ValueError) as error:
+            raise HttpLostError("TimeoutError" if self._over.is_set() else type(error).__name__) from None
+        self._whole = whole
+        return HttpAnswer(status=status, too_long=len(raw) > most, headers=told, raw=raw)
+
+    def _taken(self) -> bool:
+        """Whether there is one that was kept: then it is this call's."""
+        found = self._kept.take() if self._kept is not None and self.left >= _LEAST else None
+        if found is None:
+            return False
+        found.driver.sock.settimeout(self.left)
+        self._connection, self._made = found.driver, found.made
+        with self._lock:
+            self._end = found.end
+        return True
+
+    def _connect(self) -> HTTPConnection:
+        if self.left < _LEAST:
+            raise TimeoutError
+        at = self._address
+        raw = self._reached()
+        try:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._lock:
+                if self._end is not None:
+                    self._end.close()
+                self._end = raw.dup()
+            if self._over.is_set():
+                raw.shutdown(socket.SHUT_RDWR)  # it was too late for `_cut`
+            wrapped = raw if self._tls is None else self._tls.wrap_socket(raw, server_hostname=at.host)
+        except BaseException:
+            raw.close()
+            raise
+        connection = HTTPConnection(at.host, at.port)
+        connection.auto_open = 0  # it would come without TLS
+        connection.sock = wrapped
+        self._connection, self._made = connection, time.monotonic()
+        return connection
+
+    def _reached(self) -> socket.socket:
+        """A connection to where the host is (rule 4)."""
+        at = self._address
+        found = list(dict.fromkeys(self._look(at.host, at.port)))
+        if not found or (self._admits is not None and not all(map(self._admits, found))):
+            raise _NotAdmittedError
+        *others, last = found[:_ADDRESSES]
+        for one in others:
+            with suppress(OSError):
+                return socket.create_connection((one, at.port), timeout=max(_LEAST, self.left))
+        return socket.create_connection((last, at.port), timeout=max(_LEAST, self.left))
+
+    def _cut(self) -> None:
+        """End whatever it waits for: each byte that comes would begin the socket's own time anew."""
+        self._over.set()
+        with self._lock:
+            if self._end is not None:
+                with suppress(OSError):  # it is over
+                    self._end.shutdown(socket.SHUT_RDWR)
+
+    def _close(self) -> None:
+        self._timer.cancel()
+        if self._connection is not None:
+            self._connection.close()
+        with self._lock:
+            if self._end is not None:
+                self._end.close()
+                self._end = None

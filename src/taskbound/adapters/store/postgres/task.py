@@ -1,0 +1,275 @@
+"""Tasks, amendments and approvals in PostgreSQL, in rows that several daemons lock.
+
+Of `amendment`:
+
+1. Whoever applies an amendment holds its row until its commit: a denial, an expiry or another answer waits,
+   and then meets a row that is in another state.
+2. Locks are taken in the order of ids.
+
+Of `tasks`:
+
+1. Locks are taken in the order of ids, so that groups wait for each other and never
+   in a circle. A task's row is shared: a revocation waits for those who decide, and who
+   waits for a revocation reads what it left.
+   A whole tree is locked from its first task down: nothing begins beneath a task that is locked so, and what
+   waits the other way round is broken off by the server, and runs again.
+2. Which tasks are ancestors never changes, so that is read first and without a lock.
+3. Sets are looked up row by row of what is asked (`LATERAL`), and written where they were found
+   (`ctid`): a plan that was made for a small table is as good for a large one.
+
+Of `approval`:
+
+1. Whoever uses an approval holds its row until its commit: a denial, an expiry or another use waits, and
+   then meets a row that is in another state.
+2. Locks are taken in the order of ids.
+3. A plan is locked before any of its steps: whoever uses a step, answers or ends the plan waits for whoever
+   does so, and then meets a plan that stands elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.store.postgres.server.link import write_texts, write_wholes
+from taskbound.adapters.store.sql.approval import (
+    ANSWER_COLUMNS,
+    PLAN_COLUMNS,
+    SqlApprovals,
+    read_answer,
+    read_approval,
+    read_plan,
+)
+from taskbound.adapters.store.sql.approval import COLUMNS as APPROVAL_COLUMNS
+from taskbound.adapters.store.sql.rows import read_texts
+from taskbound.adapters.store.sql.task import COLUMNS as TASK_COLUMNS
+from taskbound.adapters.store.sql.task import SqlTasks, read_head, read_limit, read_task
+from taskbound.adapters.store.sql.task.amendment import COLUMNS, SqlAmendments, read_amendment
+from taskbound.core.task import ENDED
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from taskbound.adapters.store.postgres.server.link import PostgresLink
+    from taskbound.core.approval import Answer
+    from taskbound.core.task import Task, TaskHead
+    from taskbound.ports.approval import StoredApproval, StoredPlan
+    from taskbound.ports.task import StoredAmendment
+
+
+_LOCK: Final = f"SELECT {COLUMNS} FROM amendments a WHERE a.namespace = $1"  # noqa: S608  # our own columns
+_LOCK_ONE: Final = f"{_LOCK} AND a.id = $2 FOR NO KEY UPDATE"
+_LOCK_OPEN: Final = f"""{_LOCK} AND a.task = ANY($2::text[]) AND a.state = 'pending'
+    ORDER BY a.id FOR NO KEY UPDATE OF a
+"""
+_ANSWERS: Final = """
+    SELECT amendment, kind, person, person_key, at, received, statement, signature FROM amendment_answers
+    WHERE namespace = $1 AND amendment = ANY($2::text[]) ORDER BY received, person, kind
+"""
+
+
+class PostgresAmendments(SqlAmendments):
+    """Reads amendments through one connection, and writes them in a transaction."""
+
+    __slots__ = ("_locks",)
+
+    def __init__(self, link: PostgresLink) -> None:
+        """Go through this link."""
+        super().__init__(link)
+        self._locks = link
+
+    def lock_amendment(self, namespace: str, amendment: str) -> StoredAmendment | None:
+        """The amendment of this id, locked (rule 1)."""
+        return self._first(self._locks.locked(read_amendment, _LOCK_ONE, (namespace, amendment)))
+
+    def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredAmendment, ...]:
+        """All open ones of these tasks, locked by id (rule 2)."""
+        values = (namespace, write_texts(sorted(tasks)))
+        return self._whole(self._locks.locked(read_amendment, _LOCK_OPEN, values))
+
+    def _answers(self, namespace: str, ids: str) -> Iterable[tuple[str, Answer]]:
+        """What was said to amendments that are locked: whoever adds an answer locks them first."""
+        return self._locks.locked(read_answer, _ANSWERS, (namespace, write_texts(read_texts(ids))))
+
+
+_HEADS: Final = """
+    WITH RECURSIVE up (id) AS (
+        SELECT n.id COLLATE "C" FROM unnest($2::text[]) AS n (id)
+        UNION
+        SELECT t.parent FROM up CROSS JOIN LATERAL (
+            SELECT parent FROM tasks WHERE namespace = $1 AND id = up.id AND parent <> '' LIMIT 1
+        ) AS t
+    )
+    SELECT t.* FROM (SELECT id FROM up ORDER BY id) AS asked CROSS JOIN LATERAL (
+        SELECT namespace, id, agent, parent, state, deadline, version FROM tasks
+        WHERE namespace = $1 AND id = asked.id {lock}
+    ) AS t
+"""
+_SEE_HEADS: Final = _HEADS.format(lock="LIMIT 1")
+_LOCK_HEADS: Final = _HEADS.format(lock="FOR SHARE")
+_LOCK_TASK: Final = (
+    f"SELECT {TASK_COLUMNS} FROM tasks t WHERE namespace = $1 AND id = $2"  # noqa: S608  # our own columns
+    " FOR NO KEY UPDATE"
+)
+_LOCK_CHILDREN: Final = f"""
+    SELECT {TASK_COLUMNS} FROM tasks t
+    WHERE namespace = $1 AND parent = ANY($2::text[]) AND parent <> '' ORDER BY id FOR NO KEY UPDATE
+"""  # noqa: S608  # our own columns
+_LOCK_LEFT: Final = """
+    SELECT r.* FROM unnest($2::text[]) AS asked (task) CROSS JOIN LATERAL (
+        SELECT task, name, remaining FROM remainders
+        WHERE namespace = $1 AND task = asked.task ORDER BY name FOR NO KEY UPDATE
+    ) AS r
+"""
+_TAKE: Final = """
+    UPDATE remainders r SET remaining = n.after
+    FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[]) AS n (task, name, before, after)
+    WHERE r.ctid = ANY(ARRAY(
+        SELECT x.ctid FROM unnest($2::text[], $3::text[]) AS asked (task, name) CROSS JOIN LATERAL (
+            SELECT ctid FROM remainders
+            WHERE namespace = $1 AND task = asked.task AND name = asked.name LIMIT 1
+        ) AS x
+    )) AND r.namespace = $1 AND r.task = n.task AND r.name = n.name AND r.remaining = n.before
+"""
+_OPEN: Final = """
+    INSERT INTO remainders (namespace, task, name, remaining)
+    SELECT $1, $2, n.name, n.remaining FROM unnest($3::text[], $4::bigint[]) AS n (name, remaining)
+"""
+
+
+class PostgresTasks(SqlTasks):
+    """Reads tasks through one connection, and writes them in a transaction."""
+
+    __slots__ = ("_locks",)
+
+    def __init__(self, link: PostgresLink) -> None:
+        """Go through this link."""
+        super().__init__(link)
+        self._locks = link
+
+    def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
+        """What is left of each limit, by the limit's name; not locked."""
+        return super().lock_remainders(namespace, (task,))[task]
+
+    def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
+        """The heads of these tasks and all their ancestors, by id."""
+        found = self._link.all(read_head, _SEE_HEADS, (namespace, write_texts(tasks)))
+        return {one.id: one for one in found}
+
+    def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
+        """As `heads`, locked in the order of ids (rules 1 and 2)."""
+        found = self._locks.locked(read_head, _LOCK_HEADS, (namespace, write_texts(tasks)))
+        return {one.id: one for one in found}
+
+    def lock_tree(self, namespace: str, task: str) -> tuple[Task, ...]:
+        """The task and all its descendants that are not ended, locked generation by generation (rule 1)."""
+        found = self._locks.locked(read_task, _LOCK_TASK, (namespace, task))
+        tree = {one.id: one for one in found}
+        level = found
+        while level:
+            values = (namespace, write_texts([one.id for one in level]))
+            below = self._locks.locked(read_task, _LOCK_CHILDREN, values)
+            level = tuple(sorted(below, key=lambda one: (one.started, one.id)))
+            level = tuple(one for one in level if one.id not in tree)
+            tree.update((one.id, one) for one in level)
+        return (*found, *(one for one in tree.values() if one.id != task and one.state not in ENDED))
+
+    def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
+        """By task: what is left of each limit, locked in the order of tasks and names (rule 1)."""
+        left: dict[str, dict[str, int]] = {task: {} for task in tasks}
+        values = (namespace, write_texts(sorted(tasks)))
+        for task, name, amount in self._locks.locked(read_limit, _LOCK_LEFT, values):
+            left[task][name] = amount
+        return left
+
+    def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
+        """Write the limits of a new task."""
+        values = (namespace, task, write_texts(limits), write_wholes(limits.values()))
+        self._locks.later(_OPEN, values)
+
+    def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
+        """By (task, limit): from what it must be to what it becomes."""
+        values = (
+            namespace,
+            write_texts(task for task, _ in changes),
+            write_texts(name for _, name in changes),
+            write_wholes(before for before, _ in changes.values()),
+            write_wholes(after for _, after in changes.values()),
+        )
+        self._locks.later(_TAKE, values, rows=len(changes), what="what is left of a limit")
+
+
+_LOCK_APPROVALS: Final = f"SELECT {APPROVAL_COLUMNS} FROM approvals a WHERE a.namespace = $1"  # noqa: S608  # our own columns
+_LOCK_APPROVALS_ONE: Final = f"{_LOCK_APPROVALS} AND a.id = $2 FOR NO KEY UPDATE"
+_LOCK_NARROWED: Final = f"{_LOCK_APPROVALS} AND a.narrows = $2 AND a.narrows <> '' FOR NO KEY UPDATE"
+_LOCK_STEPS: Final = f"""{_LOCK_APPROVALS} AND a.plan = ANY($2::text[]) AND a.plan <> ''
+    ORDER BY a.id FOR NO KEY UPDATE OF a
+"""
+_LOCK_PLAN: Final = f"SELECT {PLAN_COLUMNS} FROM approval_plans p WHERE p.namespace = $1"  # noqa: S608  # our own columns
+_LOCK_ONE_PLAN: Final = f"{_LOCK_PLAN} AND p.id = $2 FOR NO KEY UPDATE"
+_LOCK_PLANS: Final = f"""{_LOCK_PLAN} AND p.task = ANY($2::text[]) AND p.state IN ('pending', 'approved')
+    ORDER BY p.id FOR NO KEY UPDATE
+"""
+_LOCK_HOLDS: Final = f"""{_LOCK_APPROVALS} AND a.state IN ('pending', 'approved', 'denied', 'narrowed')
+    AND (a.task, a.act) IN (SELECT n.task, n.act FROM unnest($2::text[], $3::text[]) AS n (task, act))
+    ORDER BY a.asked, a.id FOR NO KEY UPDATE OF a
+"""  # noqa: S608  # our own columns
+_LOCK_LAST_USED: Final = f"""{_LOCK_APPROVALS} AND a.task = $2 AND a.act = $3 AND a.state = 'consumed'
+    ORDER BY a.asked DESC, a.id DESC LIMIT 1 FOR NO KEY UPDATE OF a
+"""  # our own columns
+_LOCK_OPEN_APPROVALS: Final = f"""{_LOCK_APPROVALS}
+    AND a.task = ANY($2::text[]) AND a.state IN ('pending', 'approved')
+    ORDER BY a.id FOR NO KEY UPDATE OF a
+"""
+_APPROVAL_ANSWERS: Final = f"""
+    SELECT {ANSWER_COLUMNS} FROM approval_answers
+    WHERE namespace = $1 AND approval = ANY($2::text[]) ORDER BY received, person, kind
+"""  # noqa: S608  # our own columns
+
+
+class PostgresApprovals(SqlApprovals):
+    """Reads approvals through one connection, and writes them in a transaction."""
+
+    __slots__ = ("_locks",)
+
+    def __init__(self, link: PostgresLink) -> None:
+        """Go through this link."""
+        super().__init__(link)
+        self._locks = link
+
+    def lock_approval(self, namespace: str, approval: str) -> StoredApproval | None:
+        """The approval of this id, locked (rule 1)."""
+        return self._first(self._locks.locked(read_approval, _LOCK_APPROVALS_ONE, (namespace, approval)))
+
+    def lock_narrowed(self, namespace: str, digest: str) -> StoredApproval | None:
+        """What `narrowed_to` reads, locked (rule 1)."""
+        return self._first(self._locks.locked(read_approval, _LOCK_NARROWED, (namespace, digest)))
+
+    def lock_last_used(self, namespace: str, task: str, act: str) -> StoredApproval | None:
+        """Of those that were used for this action the one asked last, locked (rule 1)."""
+        return self._first(self._locks.locked(read_approval, _LOCK_LAST_USED, (namespace, task, act)))
+
+    def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
+        """All open ones of these tasks, locked by id (rule 2)."""
+        values = (namespace, write_texts(sorted(tasks)))
+        return self._whole(self._locks.locked(read_approval, _LOCK_OPEN_APPROVALS, values))
+
+    def lock_plan(self, namespace: str, plan: str) -> StoredPlan | None:
+        """The plan of this id, locked (rule 3)."""
+        return next(iter(self._locks.locked(read_plan, _LOCK_ONE_PLAN, (namespace, plan))), None)
+
+    def lock_plans(self, namespace: str, tasks: Collection[str]) -> tuple[StoredPlan, ...]:
+        """The open ones of these tasks, locked by id (rule 3)."""
+        return self._locks.locked(read_plan, _LOCK_PLANS, (namespace, write_texts(sorted(tasks))))
+
+    def lock_steps(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
+        """What `steps_of` reads, locked by id."""
+        found = self._locks.locked(read_approval, _LOCK_STEPS, (namespace, write_texts(sorted(plans))))
+        return self._in_order(found)
+
+    def _lock_holds(self, namespace: str, acts: list[tuple[str, str]]) -> tuple[StoredApproval, ...]:
+        values = (namespace, write_texts(task for task, _ in acts), write_texts(act for _, act in acts))
+        return self._locks.locked(read_approval, _LOCK_HOLDS, values)
+
+    def _answers(self, namespace: str, ids: str) -> Iterable[tuple[str, Answer]]:
+        """What was said to approvals that are locked: whoever adds an answer locks them first."""
+        return self._locks.locked(read_answer, _APPROVAL_ANSWERS, (namespace, write_texts(read_texts(ids))))

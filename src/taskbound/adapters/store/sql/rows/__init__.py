@@ -1,1 +1,0 @@
-"""How rows are reached: connections, statements and what columns hold."""

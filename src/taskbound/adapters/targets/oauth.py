@@ -1,0 +1,364 @@
+"""An authorization server as a target.
+
+1. A token has no name of ours: it is ended by its value, which is kept (`ports.target.keeping`). It is given
+   for one order's resource and scopes, says how long it lives, and not for longer than the file says; another
+   one is given back, and refused.
+2. To be given back (RFC 7009) is no proof: the answer is the same for what the server doesn't know. It is
+   gone where the server itself says afterwards that it is not active (RFC 7662), and else left until its end.
+3. A token that is a JWT, signed or encrypted, or of another such kind (PASETO), can be read by whoever takes
+   it, without a question to the server. What that says of it shows nothing there: it is given back, and left
+   until its end.
+4. No name can be looked for, nothing can be listed, and no end can be moved.
+5. The server is asked by what reaches servers that want tokens (`Server`), which has its bounds; nothing is
+   sent twice. What can't be reached was sent nothing.
+6. Where statements name subjects, a token is asked for by them (RFC 8693), in the name of the order's person
+   for its agent. The server is asked about it then, and what is another's is given back and refused.
+7. Authorization details (RFC 9396) are those that were asked for, by the answer's own word, or it is refused.
+8. Endpoints that the issuer says (RFC 8414) are looked up before they are needed, and again after a failure.
+9. A token is one credential's. One that was given before, and is good still by what was said then, is refused
+   and not given back: that would end another task's. So far as this object remembers: it is the broker's
+   for as long as the target is the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from hashlib import sha256
+from threading import Lock
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.action.parse import parse_object
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.core.target.oauth import is_given
+from taskbound.core.tool.oauth.client import (
+    BadTokenError,
+    TokenRefusedError,
+    TokenTooWideError,
+    TokenUnavailableError,
+    TokenUnreachedError,
+)
+from taskbound.core.tool.oauth.token import EXCHANGE, GRANT, Whom, require_about, require_exchanged, words_of
+from taskbound.ports.target import (
+    MAX_KEPT,
+    Gone,
+    Left,
+    Minted,
+    RenewalUnsupportedError,
+    Shown,
+    TargetRefusedError,
+    TargetUnavailableError,
+    TargetUnreachedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator, Mapping
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.target import OauthAccess, OauthKind, OauthPlace
+    from taskbound.core.tool.oauth.client import OAuthClient
+    from taskbound.core.tool.oauth.token import Metadata, Token
+    from taskbound.ports.target import MintOrder
+
+
+T = TypeVar("T")
+_GUIDE: Final = "see docs/guides/oauth.md"
+_ANY: Final = "urn:taskbound:any"
+"""Stands for the resource where only the client counts."""
+_READABLE: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){2,}=*")
+_LEAST: Final = 0.1
+_MOST_GIVEN: Final = 10_000
+"""Tokens that are remembered, the last ones."""
+_NOBODY: Final = "taskbound-canary"
+_CANARY: Final = Whom(subject=_NOBODY, actor=_NOBODY)
+"""For whom a canary is: a name that neither a person nor an agent has in statements."""
+
+
+class Endpoint(Protocol):
+    """One client's authorization server."""
+
+    async def ask(
+        self, more: Mapping[str, str] | None = None, *, default: int | None = None, grant: str = GRANT
+    ) -> Token:
+        """A new token; raises errors of `core.tool.oauth`."""
+
+    async def revoke(self, token: str) -> None:
+        """Give it back; raises where that was not confirmed."""
+
+    async def about(self, token: str) -> Mapping[str, JsonValue]:
+        """What the server says of it, with `active`; raises where that is not said."""
+
+
+class Server(Protocol):
+    """What speaks to servers, and signs."""
+
+    def at(self, client: OAuthClient, secret: str, *, patience: float, private: bool) -> Endpoint:
+        """That of this client, which proves itself with this; each exchange has so many seconds.
+
+        `private` says that the server's name may lead to a network of one's own.
+        """
+
+    async def find(self, issuer: str, *, method: str, grant: str, patience: float, private: bool) -> Metadata:
+        """What the issuer says of its endpoints; raises errors of `core.tool.oauth`."""
+
+    def state(
+        self, key: str, *, issuer: str, subject: str, audience: str, more: Mapping[str, JsonValue]
+    ) -> str:
+        """A fresh statement of this subject, signed by this key; raises where that can't sign."""
+
+
+class OauthTarget:
+    """One client of one server (`ports.target.Target`, `Keeps`)."""
+
+    def __init__(self, place: OauthPlace, access: OauthAccess, server: Server) -> None:
+        """Ask at this place, as the client that has this secret."""
+        self._place = place
+        self._access = access
+        self._server = server
+        self._given: dict[bytes, float] = {}
+        """By digest: until when a token is good that was given, by the monotonic clock (rule 9)."""
+        self._lock = Lock()
+        self._found: OauthPlace | None = None
+        """The place with what the issuer said (rule 8); it may be looked for by two at once."""
+
+    @property
+    def lasts(self) -> int:
+        """Seconds that a token lives at most (rule 1)."""
+        return self._place.lasts
+
+    def mint(self, order: MintOrder, kind: OauthKind, *, patience: float) -> Minted:
+        """A token (rule 1)."""
+        until = time.monotonic() + patience
+        resource, audience, scopes = kind.asked(order.context)
+        details = kind.asked_details(order.context)
+        whom = order.whom or _CANARY
+        more = {
+            **({"audience": audience} if audience else {}),
+            **({"authorization_details": details} if details else {}),
+            **(self._exchanged(whom) if self._place.subject_issuer else {}),
+        }
+        with self._asked():
+            at = self._at(patience)
+            client = at.client_for(resource, scopes)
+            left = max(_LEAST, until - time.monotonic())
+            asking = self._endpoint(left, client).ask(more, default=None, grant=self._grant)
+            token = self._run(asking, left)
+        self._require_new(token)
+        kept = _kept(token)
+        try:
+            self._require(token, kept, details)
+            if self._place.subject_issuer:
+                with self._asked():
+                    self._require_theirs(token, whom, client, (resource, *filter(None, [audience])), until)
+        except TaskboundError:
+            with suppress(TaskboundError):
+                self._give_back(token.value, max(_LEAST, until - time.monotonic()))
+            raise
+        return Minted(
+            open={f"{kind.variable}_RESOURCE": resource}, secret={kind.variable: token.value}, kept=kept
+        )
+
+    def use(self, minted: Minted, *, patience: float) -> None:
+        """Ask the server whether it is a token; without that question nothing is to be shown."""
+        (token,) = minted.secret.values()
+        with self._asked():
+            if self._at(patience).introspection and not self._is_active(token, patience):
+                raise TargetRefusedError("the authorization server does not know the token that it gave")
+
+    def renew(self, name: str, ends: Instant, *, patience: float) -> None:  # noqa: ARG002 - nothing can be done
+        """A token ends when it was given to end."""
+        raise RenewalUnsupportedError("nobody moves the end of a token that was given")
+
+    def end_kept(self, kept: str, *, ends: Instant, patience: float) -> Gone | Left:
+        """Give it back, and ask whether it is one still (rules 2 and 3)."""
+        deadline = time.monotonic() + patience
+        token, over = _read(kept)
+        until = min(ends, over)
+        with self._asked():
+            at = self._at(patience)
+            if at.revocation:
+                self._give_back(token, max(_LEAST, deadline - time.monotonic()))
+            if not at.introspection or _READABLE.fullmatch(token) is not None:
+                return Left(until=until)
+            if not self._is_active(token, max(_LEAST, deadline - time.monotonic())):
+                return Gone(cut=0)
+        if not at.revocation:
+            return Left(until=until)
+        raise TargetUnavailableError(
+            "the authorization server took the token back, and says that it is one still"
+        )
+
+    def revoke(self, name: str, *, ends: Instant, patience: float) -> Left:  # noqa: ARG002 - no name is known there
+        """Nothing is ended by a name (rule 4)."""
+        return Left(until=ends)
+
+    def look(self, name: str, *, patience: float) -> Shown:  # noqa: ARG002 - as above
+        """Nothing is shown under a name (rule 4)."""
+        raise TargetRefusedError("an authorization server knows no names of tokens", remedy=_GUIDE)
+
+    def sweep(self, prefix: str, *, patience: float) -> Iterator[str]:  # noqa: ARG002 - as above
+        """Nothing can be listed (rule 4)."""
+        return iter(())
+
+    def _require(self, token: Token, kept: str, details: str) -> None:
+        """Go on only with a token that can be handed out (rules 1 and 7).
+
+        Raises:
+            TargetRefusedError: It can't.
+        """
+        wrong = ""
+        if token.seconds > self._place.lasts:
+            wrong = (
+                f"the authorization server gives a token for {token.seconds} seconds, and the target's file"
+                f" allows {self._place.lasts} (`lasts`)"
+            )
+        elif len(kept.encode()) > MAX_KEPT:
+            wrong = "the authorization server's token is longer than what can be kept to end it"
+        elif not is_given(details, token.details):
+            wrong = (
+                "the token of the authorization server has other authorization details than were asked for"
+            )
+        if wrong:
+            raise TargetRefusedError(wrong, remedy=_GUIDE)
+
+    def _require_new(self, token: Token) -> None:
+        """Go on only with a token that is no other credential's (rule 9).
+
+        Raises:
+            TargetRefusedError: It was given before.
+        """
+        name, now = sha256(token.value.encode()).digest(), time.monotonic()
+        with self._lock:
+            self._given = {one: over for one, over in self._given.items() if over > now}
+            if name in self._given:
+                raise TargetRefusedError(
+                    "the authorization server gives a token that it had given before",
+                    remedy="have it give each request a token of its own: one task's end would end another's",
+                )
+            while len(self._given) >= _MOST_GIVEN:
+                del self._given[next(iter(self._given))]
+            self._given[name] = now + token.seconds
+
+    def _require_theirs(
+        self, token: Token, whom: Whom, client: OAuthClient, places: tuple[str, ...], until: float
+    ) -> None:
+        """Go on only with a token that is theirs (rule 6)."""
+        require_exchanged(token, client.scopes)
+        left = max(_LEAST, until - time.monotonic())
+        try:
+            said = self._run(self._endpoint(left).about(token.value), left)
+        except TokenUnreachedError as error:  # of this question: the token was given before
+            raise TokenUnavailableError(error.message, remedy=error.advice) from None
+        require_about(said, whom, client.scopes, places=places, client=client.client)
+
+    def _exchanged(self, whom: Whom) -> dict[str, str]:
+        """What is said in their name (rule 6)."""
+        states = partial(
+            self._server.state,
+            self._access.secret,
+            issuer=self._place.subject_issuer,
+            audience=self._place.issuer,
+        )
+        task: dict[str, JsonValue] = {"task": whom.task} if whom.task else {}
+        with self._asked():
+            subject = states(subject=whom.subject, more={**task, "may_act": {"sub": whom.actor}})
+            return words_of(subject, states(subject=whom.actor, more=task))
+
+    @property
+    def _grant(self) -> str:
+        return EXCHANGE if self._place.subject_issuer else GRANT
+
+    def _at(self, patience: float) -> OauthPlace:
+        """The place with all its endpoints (rule 8)."""
+        if self._place.token:
+            return self._place
+        if self._found is None:
+            asking = self._server.find(
+                self._place.issuer,
+                method=self._place.method,
+                grant=self._grant,
+                patience=patience,
+                private=self._place.private,
+            )
+            said = self._run(asking, patience)
+            if not said.revocation or not said.introspection:
+                raise TargetRefusedError(
+                    "the issuer says no places to end tokens and to ask about them", remedy=_GUIDE
+                )
+            self._found = replace(
+                self._place, token=said.token, revocation=said.revocation, introspection=said.introspection
+            )
+        return self._found
+
+    def _is_active(self, token: str, patience: float) -> bool:
+        return self._run(self._endpoint(patience).about(token), patience)["active"] is not False
+
+    def _give_back(self, token: str, patience: float) -> None:
+        self._run(self._endpoint(patience).revoke(token), patience)
+
+    def _endpoint(self, patience: float, client: OAuthClient | None = None) -> Endpoint:
+        asks = client or self._at(patience).client_for(_ANY, ())
+        return self._server.at(asks, self._access.secret, patience=patience, private=self._place.private)
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """What goes wrong with a server, as a target's (rule 5)."""
+        try:
+            with _told():
+                yield
+        except TaskboundError:
+            self._found = None  # 8
+            raise
+
+    @staticmethod
+    def _run(asking: Coroutine[object, object, T], patience: float) -> T:
+        async def bounded() -> T:
+            async with asyncio.timeout(patience):
+                return await asking
+
+        try:
+            return asyncio.run(bounded())
+        except TimeoutError:
+            raise TokenUnavailableError(
+                "the authorization server took longer than the call may take"
+            ) from None
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except TokenUnreachedError as error:
+        raise TargetUnreachedError(error.message, remedy=error.advice) from None
+    except (TokenRefusedError, TokenTooWideError, MalformedError) as error:
+        raise TargetRefusedError(error.message, remedy=error.advice) from None
+    except (TokenUnavailableError, BadTokenError) as error:
+        raise TargetUnavailableError(error.message, remedy=error.advice) from None
+
+
+def _kept(token: Token) -> str:
+    """What is kept of it: its value, and when it is over by our clock, counted from when it is here."""
+    over = round(time.time() * 1_000_000) + seconds(token.seconds)
+    return canonical({"ends": over, "token": token.value}).decode()
+
+
+def _read(kept: str) -> tuple[str, Instant]:
+    """The token that was kept, and when it is over.
+
+    Raises:
+        TargetRefusedError: It is none.
+    """
+    try:
+        value = parse_object(kept.encode())
+    except MalformedError:
+        value = {}
+    token, over = value.get("token"), value.get("ends")
+    if not isinstance(token, str) or not isinstance(over, int):
+        raise TargetRefusedError("what was kept of the token is none")
+    return token, Instant(over)

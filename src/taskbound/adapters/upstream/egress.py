@@ -1,0 +1,533 @@
+"""A server with secrets, behind the egress' socket: a gateway's side.
+
+1. One connection is one server. Closing it ends the server, and its end ends what is open.
+2. What was written to the egress may have been sent on: a call whose answer is lost with the connection is
+   unknown. Until the connection was there, and once it is gone, a call is not sent.
+3. What the server asks is handed on, and answered by the action that it was: the egress asks the daemon what
+   came of that, and tells the server those bytes or none. A call with which the server goes on while it asks
+   is cancelled under the number of the answer that asks.
+4. The egress is found listening within the patience: a daemon that has just seen the server's slots starts
+   it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from taskbound.core.credential.errors import CredentialHeldError
+from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import DeniedError, UnavailableError
+from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent, Question, Turn
+from taskbound.wire import egress as wire
+from taskbound.wire.connection import Fault
+from taskbound.wire.egress import SealingPublic, ShowSealing, said_decoder
+from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from taskbound.core.tool import ServerIdentity
+    from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
+
+
+_METHOD_NOT_FOUND: Final = -32601
+_CHANGED: Final = "secret-changed"
+_LOST: Final = "the egress is gone"
+_FIRST_PAUSE: Final = 0.02
+_LAST_PAUSE: Final = 0.5
+_CLOSING: Final = 10.0
+"""Seconds that the egress may take to end a server."""
+
+
+class EgressUnavailableError(UnavailableError):
+    """The egress can't be reached, or could not do what it was asked."""
+
+    code = "egress-unavailable"
+    remedy = "see that the daemon runs (`taskbound doctor`), and try again"
+
+
+class EgressRefusedError(DeniedError):
+    """The egress does not start the server."""
+
+    code = "egress-refused"
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    action: str
+    answer: Callable[[UpstreamAnswer], None]
+    progress: Told | None
+    logged: Told | None
+
+
+class EgressServer(asyncio.Protocol):
+    """One server (`ports.upstream.Upstream`)."""
+
+    def __init__(self, events: UpstreamEvents) -> None:
+        """Prepare; `EgressStarter` makes the connection."""
+        self._events = events
+        self._buffer = FrameBuffer(limit=wire.MAX_SAID)
+        self._transport: asyncio.Transport | None = None
+        self._open: dict[int, _Open] = {}
+        self._working: dict[int, str] = {}
+        """Calls that wait for answers while the server goes on with them, with their actions."""
+        self._asked: dict[int, asyncio.Future[tuple[bytes, ...]]] = {}
+        self._questions: dict[int, Question] = {}
+        """What the server asks and nobody has answered yet."""
+        self._last = 0
+        self._over = ""
+        self._early: wire.Stopped | None = None
+        """What was said of its end before anything was said of its start."""
+        loop = asyncio.get_running_loop()
+        self._begun: asyncio.Future[wire.Started] = loop.create_future()
+        self.gone: asyncio.Future[None] = loop.create_future()
+        self._started: wire.Started | None = None
+
+    @property
+    def era(self) -> str:
+        """The revision of MCP that it speaks."""
+        return self._started.era if self._started is not None else ""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What it says that it can be asked for beside its tools."""
+        return self._started.methods if self._started is not None else ()
+
+    @property
+    def logs(self) -> bool:
+        """Whether it says that it logs."""
+        return self._started is not None and self._started.logs
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls can be sent to it."""
+        return not self._over
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the egress has not taken yet; what the server leaves unread the egress minds."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    async def begin(self, ask: wire.StartServer, *, patience: float) -> None:
+        """Have the server started.
+
+        Raises:
+            EgressRefusedError: Somebody has to change something first.
+            CredentialHeldError: It waits for people's answer about a credential.
+            EgressUnavailableError: It does not start, or not in time.
+        """
+        self._write(ask)
+        try:
+            async with asyncio.timeout(patience):
+                await self._begun
+        except TimeoutError as error:
+            raise EgressUnavailableError("the egress does not start the server in time") from error
+
+    async def list_tools(self) -> tuple[bytes, ...]:
+        """Every tool object that it lists now, each exactly as received."""
+        return await self.list_entries("tools/list")
+
+    async def list_entries(self, method: str) -> tuple[bytes, ...]:
+        """All that it lists by this method, each exactly as received.
+
+        Raises:
+            EgressUnavailableError: It does not list, or is gone.
+        """
+        self._last += 1
+        return await self._answered(wire.ListServer(number=self._last, method=method))
+
+    async def log_from(self, level: str) -> None:
+        """Have a legacy server that logs log from this level on.
+
+        Raises:
+            EgressUnavailableError: It does not say that it does, or is gone.
+        """
+        self._last += 1
+        await self._answered(wire.LogFrom(number=self._last, level=level))
+
+    async def unsubscribe(self, uri: str) -> None:
+        """Have it say nothing more of this URI."""
+        self._last += 1
+        with contextlib.suppress(EgressUnavailableError):
+            await self._answered(wire.Unsubscribe(number=self._last, uri=uri))
+
+    async def _answered(self, ask: wire.ListServer | wire.LogFrom | wire.Unsubscribe) -> tuple[bytes, ...]:
+        if self._over:
+            raise EgressUnavailableError(self._over)
+        waiting: asyncio.Future[tuple[bytes, ...]] = asyncio.get_running_loop().create_future()
+        self._asked[ask.number] = waiting
+        self._write(ask)
+        try:
+            return await waiting
+        finally:
+            self._asked.pop(ask.number, None)
+
+    def call(  # noqa: PLR0913 -- a call, and what is wanted of it beside its answer
+        self,
+        tool: str,
+        arguments: bytes,
+        answer: Callable[[UpstreamAnswer], None],
+        *,
+        key: str = "",
+        progress: Told | None = None,
+        logged: Logged | None = None,
+        action: str = "",
+        turn: Turn | None = None,
+    ) -> int:
+        """Hand one call to the egress and return its number, or its next round (rule 3)."""
+        self._last += 1
+        number = self._last
+        said = turn or Turn()
+        level = logged.level if logged is not None else None
+        ask: wire.CallServer | wire.ContinueCall
+        if said.answers or said.state:
+            self._working = {one: other for one, other in self._working.items() if other != action}
+            ask = wire.ContinueCall(
+                number=number,
+                action=action,
+                given=_given(said),
+                progress=progress is not None,
+                level=level,
+                offers=msgspec.Raw(said.offers),
+            )
+        else:
+            ask = wire.CallServer(
+                number=number,
+                action=action,
+                tool=tool,
+                arguments=msgspec.Raw(arguments),
+                key=key,
+                progress=progress is not None,
+                level=level,
+                offers=msgspec.Raw(said.offers) if turn is not None else msgspec.UNSET,
+            )
+        if self._over:
+            asyncio.get_running_loop().call_soon(answer, NotSent("not-reached", self._over))
+            return number
+        self._open[number] = _Open(action, answer, progress, logged.told if logged is not None else None)
+        self._write(ask)
+        return number
+
+    def cancel(self, number: int, reason: str) -> None:
+        """Ask it to stop working on a call; an answer may still come."""
+        if number in self._open or self._working.pop(number, ""):
+            self._write(wire.CancelCall(number=number, reason=reason))
+
+    def forget(self, number: int) -> None:
+        """Drop whatever answer to the call may come."""
+        if self._open.pop(number, None) is not None:
+            self._write(wire.ForgetCall(number=number))
+
+    def pause(self) -> None:
+        """Read nothing more from it until `resume`."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def kill(self, reason: str) -> None:
+        """End it and all that it started, at once."""
+        self._write(wire.KillServer(reason=reason))
+        self._end(reason, "")
+
+    async def close(self) -> None:
+        """End it in peace; by force when the egress does not say in time that it is over."""
+        self.resume()
+        self._write(wire.CloseServer())
+        await asyncio.wait([self.gone], timeout=_CLOSING)
+        self.abort()
+        await asyncio.wait([self.gone])
+
+    def abort(self) -> None:
+        """Break the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- the connection --------------------------------------------------------------------------
+
+    def _write(self, ask: wire.EgressAsk) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(encode_frame(ask))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (asyncio calls this)."""
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what the egress says (asyncio calls this)."""
+        try:
+            for body in self._buffer.feed(data):
+                self._hear(decode_frame(wire.said_decoder, body))
+        except (FrameError, msgspec.DecodeError):
+            self._end("the egress said what can't be read", "")
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what is open (asyncio calls this)."""
+        del exc
+        self._end(_LOST, "")
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def _hear(self, said: wire.EgressSaid) -> None:
+        match said:
+            case wire.Resulted() | wire.Failed() | wire.Unanswered() | wire.Unsent():
+                one = self._open.pop(said.number, None)
+                if one is not None:
+                    if isinstance(said, wire.Resulted) and said.working:
+                        self._working[said.number] = one.action
+                    one.answer(_answer(said))
+                if isinstance(said, wire.Unsent) and said.code == _CHANGED:
+                    self._end(said.reason, "")  # the egress ends it: another call needs another start
+            case wire.Progressed():
+                told = self._open[said.number].progress if said.number in self._open else None
+                if told is not None:
+                    told(msgspec.json.decode(said.params, type=dict[str, Any]))
+            case wire.LoggedHere():
+                self._log(said)
+            case wire.ToolsMoved() | wire.ListMoved() | wire.Updated():
+                self._hear_news(said)
+            case wire.Asked() | wire.Withdrawn():
+                self._hear_question(said)
+            case wire.Stopped():
+                self._stop(said)
+            case Fault():
+                self._fail(EgressRefusedError, said)
+                self._end(f"the egress refuses: {said.message}", "")
+            case _:
+                self._hear_of_starting(said)
+
+    def _hear_news(self, said: wire.ToolsMoved | wire.ListMoved | wire.Updated) -> None:
+        match said:
+            case wire.ToolsMoved():
+                self._events.tools_changed()
+            case wire.ListMoved(kind=kind):
+                self._events.listed(kind)
+            case wire.Updated(uri=uri):
+                self._events.updated(uri)
+
+    def _hear_question(self, said: wire.Asked | wire.Withdrawn) -> None:
+        """The server asks, or wants no answer any more (rule 3)."""
+        if isinstance(said, wire.Withdrawn):
+            question = self._questions.pop(said.question, None)
+            if question is not None:
+                self._events.withdrawn(question)
+            return
+
+        def answer(found: Answered | Errored, *, action: str = "") -> None:
+            if self._questions.pop(said.question, None) is None:
+                return
+            raw, error = msgspec.Raw(found.raw), isinstance(found, Errored)
+            given = wire.Given(action=action, answer=raw, error=error) if action else None
+            absent = isinstance(found, Errored) and found.code == _METHOD_NOT_FOUND
+            self._write(wire.AnswerServer(question=said.question, given=given, absent=absent))
+
+        params: dict[str, Any] = msgspec.json.decode(said.params, type=dict[str, Any])
+        question = Question(said.number, said.method, params, answer)
+        self._questions[said.question] = question
+        self._events.asked(question)
+
+    def _log(self, said: wire.LoggedHere) -> None:
+        params: dict[str, Any] = msgspec.json.decode(said.params, type=dict[str, Any])
+        one = self._open.get(said.number)
+        if not said.number:
+            self._events.logged(params)
+        elif one is not None and one.logged is not None:
+            one.logged(params)
+
+    def _hear_of_starting(self, said: wire.EgressSaid) -> None:
+        match said:
+            case wire.Started():
+                if not self._begun.done():
+                    self._started = said
+                    self._begun.set_result(said)
+                if self._early is not None:
+                    self._end(self._early.reason, self._early.detail)
+            case wire.Failure(fault=fault):
+                later = fault.family == EgressUnavailableError.family
+                self._fail(EgressUnavailableError if later else EgressRefusedError, fault)
+            case wire.Entries():
+                self._listed(said.number, tuple(map(bytes, said.entries)))
+            case wire.Unlisted(fault=fault):
+                words = f"{fault.message} [{fault.code}]"
+                self._listed(said.number, EgressUnavailableError(words, remedy=fault.advice))
+            case _:
+                raise FrameError("the egress said something that was not asked")
+
+    def _fail(self, kind: type[EgressRefusedError | EgressUnavailableError], fault: Fault) -> None:
+        if self._begun.done():
+            return
+        if fault.code == CredentialHeldError.code:  # not refused: it waits for people
+            self._begun.set_exception(CredentialHeldError(fault.message, remedy=fault.advice))
+        else:
+            self._begun.set_exception(kind(f"{fault.message} [{fault.code}]", remedy=fault.advice))
+
+    def _listed(self, number: int, found: tuple[bytes, ...] | EgressUnavailableError) -> None:
+        waiting = self._asked.get(number)
+        if waiting is None or waiting.done():
+            return
+        if isinstance(found, tuple):
+            waiting.set_result(found)
+        else:
+            waiting.set_exception(found)
+
+    def _stop(self, said: wire.Stopped) -> None:
+        """The server is gone; while it is not started yet, why is what the answer to the start says."""
+        if self._begun.done():
+            self._end(said.reason, said.detail)
+        else:
+            self._early = said
+
+    def _end(self, reason: str, detail: str) -> None:
+        """Answer everything that is open: nothing that is said later counts."""
+        if self._over:
+            return
+        self._over = reason
+        for number in tuple(self._open):
+            self._open.pop(number).answer(NoAnswer("server-lost", reason, detail))  # 2
+        for waiting in self._asked.values():
+            if not waiting.done():
+                waiting.set_exception(EgressUnavailableError(reason))
+        if not self._begun.done():
+            self._begun.set_exception(EgressUnavailableError(reason))
+        if self._started is not None:
+            self._events.ended(reason, detail)
+
+
+class EgressStarter:
+    """Has servers started by the egress (`ports.upstream.StartUpstream`)."""
+
+    def __init__(self, path: Path, *, patience: float = 75.0, find: float = 15.0) -> None:
+        """Ask at this socket.
+
+        Args:
+            path: Where the egress listens.
+            patience: Seconds that a server may take to start.
+            find: Seconds that the egress itself may take to listen.
+        """
+        self._path = path
+        self._patience = patience
+        self._find = find
+
+    async def __call__(
+        self,
+        identity: ServerIdentity,
+        *,
+        era: str,
+        events: UpstreamEvents,
+        name: str = "",
+        offers: bytes = b"{}",
+        task: str = "",
+    ) -> EgressServer:
+        """The server, started or reached by the egress, ready for calls.
+
+        Raises:
+            EgressRefusedError: Somebody has to change something first.
+            CredentialHeldError: It waits for people's answer about a credential.
+            EgressUnavailableError: The egress is not there, or the server does not start.
+        """
+        server = await self._connected(events)
+        ask = wire.StartServer(
+            namespace=identity.namespace,
+            server=name,
+            identity=identity.digest,
+            era=era,
+            offers=msgspec.Raw(offers),
+            task=task,
+        )
+        try:
+            await server.begin(ask, patience=self._patience)
+        except BaseException:
+            server.abort()
+            await asyncio.wait([server.gone])
+            raise
+        return server
+
+    async def _connected(self, events: UpstreamEvents) -> EgressServer:
+        """A connection (rule 4)."""
+        loop = asyncio.get_running_loop()
+        end, pause = loop.time() + self._find, _FIRST_PAUSE
+        while True:
+            try:
+                _, server = await loop.create_unix_connection(lambda: EgressServer(events), str(self._path))
+            except OSError as error:
+                if loop.time() + pause > end:
+                    why = error.strerror or str(error)
+                    raise EgressUnavailableError(f"no egress answers at `{self._path}`: {why}") from error
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LAST_PAUSE)
+            else:
+                return server
+
+
+def _given(turn: Turn) -> tuple[wire.Given, ...]:
+    """The answers of a turn, each with its key and its action."""
+    answers = msgspec.json.decode(turn.answers or b"{}", type=dict[str, msgspec.Raw])
+    return tuple(
+        wire.Given(key=key, action=turn.actions.get(key, ""), answer=raw) for key, raw in answers.items()
+    )
+
+
+def _answer(said: wire.Resulted | wire.Failed | wire.Unanswered | wire.Unsent) -> UpstreamAnswer:
+    match said:
+        case wire.Resulted(raw=raw):
+            value = msgspec.json.decode(raw, type=dict[str, Any])
+            return Answered(bytes(raw), value, is_working=said.working)
+        case wire.Failed(raw=raw):
+            return Errored(bytes(raw), said.code, said.message)
+        case wire.Unanswered():
+            return NoAnswer(said.code, said.reason, said.detail)
+        case wire.Unsent():
+            return NotSent(said.code, said.reason, said.detail)
+
+
+_PATIENCE: Final = 15.0
+"""Seconds until an egress that a daemon starts just now has to listen, and then to answer."""
+_PAUSE: Final = 0.05
+_CHUNK: Final = 65_536
+
+
+def ask_key(path: Path, *, patience: float = _PATIENCE) -> str:
+    """The public key that the egress at this socket shows, as base64url.
+
+    Raises:
+        EgressUnavailableError: None answers.
+        EgressRefusedError: It does not speak to this account.
+    """
+    end = time.monotonic() + patience
+    while True:
+        try:
+            return _ask(path)
+        except OSError as error:
+            if time.monotonic() > end or isinstance(error, PermissionError):
+                why = error.strerror or str(error)
+                raise EgressUnavailableError(f"no egress answers at `{path}`: {why}") from error
+            time.sleep(_PAUSE)
+
+
+def _ask(path: Path) -> str:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        one.settimeout(_PATIENCE)
+        one.connect(str(path))
+        one.sendall(encode_frame(ShowSealing()))
+        buffer = FrameBuffer()
+        while data := one.recv(_CHUNK):
+            for body in buffer.feed(data):
+                said = decode_frame(said_decoder, body)
+                if isinstance(said, SealingPublic):
+                    return said.key
+                if isinstance(said, Fault):
+                    raise EgressRefusedError(f"{said.message} [{said.code}]", remedy=said.advice)
+                raise FrameError("the egress answered something else than it was asked")
+        raise ConnectionResetError("it closed the connection")

@@ -1,0 +1,338 @@
+"""A person's sign-in at an issuer: the waiting request, its secret and the session that it gives.
+
+Of `secret`:
+
+The browser that began a sign-in holds one secret, and from that and the state come the nonce and the
+verifier of PKCE (RFC 7636): a row has digests, and who reads it can finish nothing.
+
+Of `waiting`:
+
+1. A sign-in waits ten minutes, and is used up by whoever brings its `state`, rightly or not.
+2. It is known by digests alone. The browser that began it holds one secret, and from that and the state come
+   the nonce and the verifier of PKCE (RFC 7636): who reads the rows can finish none of them, and another
+   browser has neither (RFC 9700 §4.7).
+3. What an issuer answers is for the issuer that was asked: at an address of its own, and with `iss` where it
+   promises that (RFC 9207), or where it says it at all.
+4. How fresh the sign-in has to be, and how well done, is asked of the issuer and looked at in what it says:
+   what it does not say is not so.
+5. So many sign-ins wait in all, and so many of one address: of those that one address began, the oldest
+   gives way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import urlsafe_b64encode
+from hmac import compare_digest
+from ipaddress import IPv4Address, ip_address, ip_network
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.clock import Instant, hours, minutes, seconds
+from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.action import JsonValue
+
+
+class NotSignedInError(DeniedError):
+    """Nobody is signed in with this browser, or no more."""
+
+    code = "not-signed-in"
+    remedy = "sign in at `/sign-in`"
+
+
+class UnknownSignInError(DeniedError):
+    """No sign-in waits for this: it came before, took too long, or never began here."""
+
+    code = "unknown-sign-in"
+    remedy = "begin again at `/sign-in`"
+
+
+class ElsewhereError(DeniedError):
+    """A sign-in is brought by another browser than the one that began it."""
+
+    code = "sign-in-elsewhere"
+    remedy = "begin again at `/sign-in`, and finish in the same browser"
+
+
+class AnotherIssuerError(DeniedError):
+    """The answer to a sign-in is another issuer's than the one that was asked."""
+
+    code = "sign-in-another-issuer"
+    remedy = "begin again at `/sign-in`; if that comes back, tell whoever runs the daemon"
+
+
+class SignInDeniedError(DeniedError):
+    """The issuer let nobody in."""
+
+    code = "sign-in-denied"
+    remedy = "begin again at `/sign-in`, or ask whoever runs the issuer"
+
+
+class SignInTokenError(DeniedError):
+    """The ID token that an issuer gave is not the one of this sign-in."""
+
+    code = "sign-in-token"
+    remedy = "begin again at `/sign-in`; if that comes back, tell whoever runs the issuer"
+
+
+class NotFreshError(DeniedError):
+    """The issuer does not say that the person proved themselves as lately as was wanted."""
+
+    code = "sign-in-not-fresh"
+    remedy = "sign in anew at the issuer; it has to support `max_age` and say `auth_time`"
+
+
+class NotStrongError(DeniedError):
+    """The issuer does not say that the person proved themselves as well as was wanted."""
+
+    code = "sign-in-not-strong"
+    remedy = "sign in at the issuer in the way that is wanted; it has to say so in `acr`"
+
+
+class TooManySignInsError(UnavailableError):
+    """As many sign-ins wait as may."""
+
+    code = "too-many-sign-ins"
+    remedy = "try again in some minutes"
+
+
+class BadReturnError(MalformedError):
+    """Nobody is sent there after a sign-in, or it is wanted in a way that can't be."""
+
+    code = "bad-sign-in"
+    remedy = "leave `return`, `max_age` and `acr` out, or name a page of ours"
+
+
+_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+_SPACE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
+
+
+def secret_digest(secret: str) -> str:
+    """The digest that stands for a secret in rows: SHA-256 in hex."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def nonce_of(secret: str, state: str) -> str:
+    """The nonce of a sign-in."""
+    return _derived("nonce", secret, state)
+
+
+def verifier_of(secret: str, state: str) -> str:
+    """The verifier of a sign-in: 43 characters, as RFC 7636 §4.1 wants them."""
+    return _derived("verifier", secret, state)
+
+
+def challenge_of(verifier: str) -> str:
+    """What is told of the verifier when a sign-in begins (S256)."""
+    return _base64(hashlib.sha256(verifier.encode("ascii")).digest())
+
+
+def split_secret(text: str) -> tuple[str, str]:
+    """Namespace and secret of what a browser holds or an issuer brings back; empty when it is neither."""
+    namespace, _, secret = text.partition(".")
+    if _SPACE.fullmatch(namespace) is None or _SECRET.fullmatch(secret) is None:
+        return "", ""
+    return namespace, secret
+
+
+def _derived(what: str, secret: str, state: str) -> str:
+    return _base64(hashlib.sha256(f"taskbound {what} {secret} {state}".encode()).digest())
+
+
+def _base64(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+
+
+LASTS: Final = hours(8)
+"""How long a session, and a membership by claim, lasts at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Somebody who is signed in with a browser."""
+
+    namespace: str
+    id: str
+    secret: str
+    """SHA-256 of what the browser holds."""
+    person: str
+    issuer: str
+    subject: str
+    authenticated: Instant
+    acr: str
+    began: Instant
+    until: Instant
+
+
+def require_rests(session: Session | None, now: Instant) -> Session:
+    """The session, while its time lasts.
+
+    Raises:
+        NotSignedInError: There is none, or its time is over.
+    """
+    if session is None or now >= session.until:
+        raise NotSignedInError("nobody is signed in with this browser")
+    return session
+
+
+WAITS: Final = minutes(10)
+"""How long a sign-in waits for its issuer's answer (rule 1)."""
+TOGETHER: Final = 1_024
+OF_ONE: Final = 32
+"""Sign-ins that wait in a namespace, and of one address (rule 5)."""
+UNSAID: Final = Instant(0)
+"""When somebody proved themselves, where the issuer did not say: longer ago than anybody can want."""
+_SKEW: Final = seconds(30)
+_QUERY: Final = re.compile(r"(?:[A-Za-z0-9._~!$'()*,;:@/?&=+-]|%[0-9A-Fa-f]{2}){0,4096}", re.ASCII)
+_CODE: Final = re.compile(r"[!-~]{1,2048}", re.ASCII)
+_YEAR: Final = 31_536_000
+_ACR: Final = re.compile(r"[!#-\[\]-~]{1,200}", re.ASCII)
+_SHOWN: Final = re.compile(r"[a-z_]{1,40}", re.ASCII)
+_WITH_QUERY: Final = "/oauth/authorize"
+_ASKED: Final = re.compile(rf"{_WITH_QUERY}/ask_[a-z0-9_]{{1,60}}", re.ASCII)
+"""The page of a client's request that waits there."""
+_APPROVAL: Final = re.compile(r"/approvals/apr_[a-z0-9_]{1,60}", re.ASCII)
+"""The page of a question."""
+_RETURNS: Final = frozenset({"/sign-in", _WITH_QUERY})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """One that waits (rules 1 and 2)."""
+
+    namespace: str
+    state: str
+    """SHA-256 of its state."""
+    browser: str
+    """SHA-256 of the secret of the browser that began it."""
+    issuer: str
+    """The short name of whoever was asked."""
+    begun: Instant
+    address: str
+    """Where the browser is; an IPv6 network is one."""
+    back: str
+    """Where the browser goes then: a path of ours."""
+    promised: bool
+    """Whether the issuer promises to say `iss` in its answers (rule 3)."""
+    max_age: int = -1
+    """Seconds that may lie between the proof and the answer; -1 where nobody said (rule 4)."""
+    acr: str = ""
+    """How well it has to be done; empty where nobody said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What a browser brings back from an issuer."""
+
+    issuer: str
+    """The issuer whose address it came to."""
+    code: str = ""
+    iss: str = ""
+    error: str = ""
+
+    def __repr__(self) -> str:
+        """Without the code."""
+        return f"Brought({self.issuer!r}, error={self.error!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaidOfPerson:
+    """What an issuer said of somebody, verified."""
+
+    subject: str
+    nonce: str
+    authenticated: Instant
+    """`auth_time`, or `UNSAID`."""
+    acr: str
+    claims: Mapping[str, JsonValue]
+
+
+def place_of(address: str) -> str:
+    """Where a browser is, as sign-ins are counted (rule 5): an address, or the /64 of one of IPv6."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(found, IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ip_network((int(found) >> 64 << 64, 64)))
+
+
+def parse_return(text: str) -> str:
+    """Where a browser goes after its sign-in: one of few pages of ours.
+
+    Raises:
+        BadReturnError: It is none of them.
+    """
+    path, mark, query = text.partition("?")
+    if _ASKED.fullmatch(text) or _APPROVAL.fullmatch(text):
+        return text
+    if path not in _RETURNS or (mark and path != _WITH_QUERY) or _QUERY.fullmatch(query) is None:
+        raise BadReturnError("nobody is sent there after a sign-in", where="return")
+    return text
+
+
+def parse_demands(max_age: int, acr: str) -> None:
+    """Go on only with what can be wanted of a sign-in (rule 4).
+
+    Raises:
+        BadReturnError: It can't.
+    """
+    if not -1 <= max_age <= _YEAR or (acr and _ACR.fullmatch(acr) is None):
+        raise BadReturnError("`max_age` is seconds of at most a year, and `acr` one word", where="max_age")
+
+
+def require_answer(waiting: SignIn, brought: Brought, secret: str, own: str, now: Instant) -> None:
+    """Go on only with an answer to this sign-in (rules 1 to 3).
+
+    Args:
+        waiting: What waited, which is used up by now.
+        brought: What came back.
+        secret: What the browser holds of it; empty for nothing.
+        own: What the issuer that was asked writes as `iss`.
+        now: The present instant.
+
+    Raises:
+        ElsewhereError: It is another browser's.
+        UnknownSignInError: It took too long.
+        AnotherIssuerError: Another issuer answers.
+        SignInDeniedError: The issuer says no.
+    """
+    if not compare_digest(secret_digest(secret), waiting.browser):
+        raise ElsewhereError("the sign-in was begun by another browser, or was begun anew since")  # 2
+    if now - waiting.begun >= WAITS:
+        raise UnknownSignInError("the sign-in took too long")  # 1
+    if brought.issuer != waiting.issuer or (brought.iss or own) != own:
+        raise AnotherIssuerError("the answer is by another issuer than the one that was asked")  # 3
+    if waiting.promised and not brought.iss:
+        raise AnotherIssuerError("the answer does not say whose it is, which its issuer promises")  # 3
+    if brought.error:
+        word = brought.error if _SHOWN.fullmatch(brought.error) else "an error that has no plain name"
+        raise SignInDeniedError(f"the issuer says `{word}`")
+    if _CODE.fullmatch(brought.code) is None:
+        raise SignInDeniedError("the issuer gave no code")
+
+
+def require_demands(waiting: SignIn, said: SaidOfPerson, nonce: str, now: Instant) -> None:
+    """Go on only with what an issuer says for this sign-in, and as was wanted of it (rules 2 and 4).
+
+    Raises:
+        SignInTokenError: It is of another sign-in, or of a time that has not come.
+        NotFreshError: It is not as fresh as was wanted.
+        NotStrongError: It is not as strong.
+    """
+    if not compare_digest(said.nonce.encode(), nonce.encode()):
+        raise SignInTokenError("the ID token is for another sign-in", where="nonce")  # 2
+    if said.authenticated - now > _SKEW:
+        raise SignInTokenError("the ID token is of a time that has not come", where="auth_time")
+    if waiting.max_age >= 0 and now - said.authenticated > seconds(waiting.max_age) + _SKEW:
+        raise NotFreshError("the issuer does not say that this was a sign-in of now", where="auth_time")  # 4
+    if waiting.acr and said.acr != waiting.acr:
+        raise NotStrongError("the issuer does not say that it was done as was wanted", where="acr")  # 4

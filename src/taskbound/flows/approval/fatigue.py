@@ -1,0 +1,237 @@
+"""How much people are asked about a task and how fast they answer, and the pauses that follow.
+
+Of `display`:
+
+1. That a question was shown to a person is written down the first time, before it is shown, while it is open.
+   What beneath a gateway or a run looks at it is no person's look.
+2. A plan is shown as a whole, and that is a look at each of its steps.
+
+Of `room`:
+
+1. A task whose call was refused since people were asked too much is paused in the next transaction. A crash
+   between the two leaves a refusal, and the next such call pauses it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import Action, Frame
+from taskbound.core.approval import OPEN, TooManyHoldsError, TooManyQuestionsError
+from taskbound.core.approval.fatigue import Display, pace_of
+from taskbound.core.approval.sheet import Sheet, plan_sheet_of, render_plan_sheet, render_sheet, sheet_of
+from taskbound.core.audit import TaskChanged
+from taskbound.core.audit.events import ApprovalShown
+from taskbound.core.clock import Instant
+from taskbound.core.decision import PAUSES, Refuse, Settled
+from taskbound.core.errors import TaskboundError
+from taskbound.core.task import TaskEvent, TaskState, move_task
+from taskbound.flows.approval.circle import DAEMON
+from taskbound.flows.credential import end_credentials
+from taskbound.flows.means import Moved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from taskbound.core.approval import Answer, Plan, Question
+    from taskbound.core.approval.fatigue import Pace
+    from taskbound.core.approval.sheet import SheetOf
+    from taskbound.core.decision import Proposal
+    from taskbound.core.task import Task
+    from taskbound.flows.means import Actor, Means
+    from taskbound.ports.action import StoredAction
+    from taskbound.ports.store import Snapshot, Transaction
+
+
+def note_display(means: Means, namespace: str, approval: str, actor: Actor) -> None:
+    """Keep that this question is shown to this person now, if it never was (rule 1).
+
+    Args:
+        means: What flows are given.
+        namespace: Of the question.
+        approval: Its id, or the id of its action.
+        actor: The person.
+    """
+    with means.store.read() as snapshot:
+        reads = snapshot.approvals
+        one = reads.approval(namespace, approval) or reads.approval_of(namespace, approval)
+        if (
+            one is None
+            or one.state not in OPEN
+            or _was_shown(snapshot, namespace, one.question.id, actor.name)
+        ):
+            return
+        kept = snapshot.actions.action(namespace, one.question.action)
+    length = 0 if kept is None else _length(one.question, kept)
+
+    def work(tx: Transaction) -> None:
+        if _was_shown(tx, namespace, one.question.id, actor.name):
+            return
+        now = means.clock.now()
+        display = Display(person=actor.name, at=now, length=length)
+        tx.approvals.put_display(namespace, one.question.id, display)
+        event = ApprovalShown(
+            approval=one.question.id,
+            action=one.question.action,
+            task=one.question.task,
+            person=actor.name,
+            length=length,
+            proof=actor.proof,
+        )
+        tx.audit.append(namespace, means.writer, [event], now)
+
+    means.store.write(work)
+
+
+def _was_shown(snapshot: Snapshot, namespace: str, name: str, person: str) -> bool:
+    known = snapshot.approvals.displays(namespace, {name}).get(name, ())
+    return any(one.person == person for one in known)
+
+
+def _length(question: Question, kept: StoredAction) -> int:
+    """Characters of the sheet, but for what stands there of the server and of attempts before."""
+    rendered = render_sheet(_sheet(question, kept))
+    return len(rendered.text) if isinstance(rendered, Sheet) else 0
+
+
+def _sheet(question: Question, kept: StoredAction) -> SheetOf:
+    frame = Frame(
+        namespace=kept.namespace,
+        task=kept.task,
+        agent=kept.agent,
+        tool=kept.tool,
+        server=kept.server,
+        definition=kept.definition,
+    )
+    action = Action(frame=frame, arguments=kept.arguments)
+    return sheet_of(question, action, policies=kept.policies)
+
+
+def note_display_of_plan(means: Means, namespace: str, plan: str, actor: Actor) -> None:
+    """Keep that this plan is shown to this person now, if it never was (rules 1 and 2)."""
+    with means.store.read() as snapshot:
+        stored = snapshot.approvals.plan(namespace, plan)
+        if stored is None or stored.state not in OPEN or _was_shown(snapshot, namespace, plan, actor.name):
+            return
+        length = _length_of_plan(snapshot, stored.plan)
+
+    def work(tx: Transaction) -> None:
+        if _was_shown(tx, namespace, plan, actor.name):
+            return
+        now = means.clock.now()
+        tx.approvals.put_display(namespace, plan, Display(person=actor.name, at=now, length=length))
+        event = ApprovalShown(
+            approval=plan,
+            action="",
+            task=stored.plan.task,
+            person=actor.name,
+            length=length,
+            proof=actor.proof,
+        )
+        tx.audit.append(namespace, means.writer, [event], now)
+
+    means.store.write(work)
+
+
+def _length_of_plan(snapshot: Snapshot, plan: Plan) -> int:
+    sheets: list[SheetOf] = []
+    for one in snapshot.approvals.steps_of(plan.namespace, {plan.id}):
+        kept = snapshot.actions.action(plan.namespace, one.question.action)
+        if kept is None:
+            return 0
+        sheets.append(_sheet(one.question, kept))
+    rendered = render_plan_sheet(plan_sheet_of(plan, sheets))
+    return len(rendered.text) if isinstance(rendered, Sheet) else 0
+
+
+def pace_in(tx: Transaction, namespace: str, name: str, answer: Answer) -> Pace:
+    """How fast this answer to a question or plan came, by what is kept of the display."""
+    shown = tx.approvals.displays(namespace, {name}).get(name, ())
+    return pace_of(answer, shown, tx.approvals.limits(namespace))
+
+
+_log = logging.getLogger(__name__)
+
+_HOUR: Final = 3_600_000_000
+
+
+def room_for_amendment(tx: Transaction, task: Task, now: Instant) -> None:
+    """Go on only when people may be asked about an amendment of this task as well.
+
+    Raises:
+        TooManyHoldsError: The task has as many open questions as it may have.
+        TooManyQuestionsError: Its agent has had as many asked within an hour.
+    """
+    tasks = {task.id: task}
+    room, hourly = room_to_ask(tx, task.namespace, tasks, (), now)
+    if room[task.id] < 1:
+        raise TooManyHoldsError("people are asked about as much of this task as they may be")
+    if hourly[task.agent] < 1:
+        raise TooManyQuestionsError(f"people were asked as much for agent `{task.agent}` as they may be")
+
+
+def room_to_ask(
+    tx: Transaction, namespace: str, tasks: Mapping[str, Task], held: Sequence[Proposal], now: Instant
+) -> tuple[dict[str, int], dict[str, int]]:
+    """How many more each task may have open, and each agent ask within the hour; to narrow takes no room."""
+    limits, asks, amended = tx.approvals.limits(namespace), tx.approvals, tx.amendments
+    since = Instant(now - _HOUR)
+    agents = {one.agent for one in tasks.values()}
+    amending = amended.count_open(namespace, set(tasks))
+    narrowing = Counter(
+        one.action.task for one in held if one.narrows is not None
+    )  # it takes the room of one
+    return (
+        {
+            name: limits.open - asks.count_open(namespace, name) - amending[name] + narrowing[name]
+            for name in tasks
+        },
+        {
+            name: limits.hourly
+            - asks.count_asked(namespace, name, since)
+            - amended.count_asked(namespace, name, since)
+            for name in agents
+        },
+    )
+
+
+def pause_asking(means: Means, answers: Iterable[object]) -> list[Moved]:
+    """Pause the tasks whose calls were refused since people were asked too much (rule 1)."""
+    over = {
+        (one.proposal.action.frame.namespace, one.proposal.action.task): one.decision.code
+        for one in answers
+        if isinstance(one, Settled) and isinstance(one.decision, Refuse) and one.decision.code in PAUSES
+    }
+    moved: list[Moved] = []
+    for (namespace, task), code in sorted(over.items()):
+        try:
+            moved += means.store.write(partial(_pause, means, namespace, task, code))
+        except TaskboundError:  # the next call is refused as this one was, and pauses it
+            _log.exception("task %s asks too much and could not be paused", task)
+    return moved
+
+
+def _pause(means: Means, namespace: str, name: str, code: str, tx: Transaction) -> list[Moved]:
+    task = tx.tasks.task(namespace, name)
+    if task is None or task.state is not TaskState.RUNNING:
+        return []
+    after = move_task(task, TaskEvent.PAUSE)
+    tx.tasks.put_task(after, expect=task.version)
+    reason = f"it asks people too much ({code})"
+    event = TaskChanged(
+        task=name,
+        before=task.state.value,
+        after=after.state.value,
+        event=TaskEvent.PAUSE.value,
+        reason=reason,
+        by=DAEMON[0],
+        proof=DAEMON[1],
+        learning=task.learning,
+    )
+    names = {one.id for one in tx.tasks.lock_tree(namespace, name)}
+    over = end_credentials(tx, namespace, names, "its task is paused", means.clock.now())
+    tx.audit.append(namespace, means.writer, [event, *over], means.clock.now())
+    return [Moved(namespace=namespace, task=name, state=after.state, reason=reason)]

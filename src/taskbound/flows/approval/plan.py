@@ -1,0 +1,286 @@
+"""Plans inside the commit: which step is next, what differed, and the plan's end.
+
+Of `planned`:
+
+1. Read only for tasks of which policy holds a call: what it does not hold runs as always, and touches no
+   plan.
+2. What is left of a plan is judged by what is true now, as a single question is: policy, scope, deadline
+   and whose word counts for each step; what became of the step before; and for the next step, when it is
+   presented, what its probes find and whose word policy wants.
+3. How many steps were used moves in one conditional statement, in the transaction that writes their
+   permits. So of two that would use a step, or use it and end the plan, one happens; and never the second
+   step before the first.
+
+Of `whole`:
+
+1. A plan is locked before any of its steps, whoever locks it; so of two that would use, answer or end it
+   one waits, and then meets what the other made of it.
+2. What befalls one step that is left befalls all that is left: who signed the plan signed all of it, in
+   this order. So does it when the step before the next one has not succeeded.
+3. Steps that were used stay used: nothing is taken back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from taskbound.core.approval import (
+    OPEN,
+    ApprovalEvent,
+    ApprovalOverError,
+    ApprovalState,
+    Befallen,
+    advance_approval,
+    befallen,
+    why_plan_over,
+)
+from taskbound.core.audit.events import PlanChanged
+from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
+from taskbound.core.decision import PlanPlace
+from taskbound.flows.approval.circle import DAEMON, end_approvals, ground_of
+from taskbound.ports.approval import PlanChange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from taskbound.core.audit import Event
+    from taskbound.core.decision import OpenHold
+    from taskbound.flows.approval.circle import Told
+    from taskbound.flows.policy.engines import Policies
+    from taskbound.ports.approval import StoredApproval, StoredPlan
+    from taskbound.ports.store import Snapshot, Transaction
+
+    class FateOf(Protocol):
+        """Says what has befallen a step that is left; `first` of the next one."""
+
+        def __call__(self, one: StoredApproval, *, first: bool) -> Befallen | None:
+            """What has; None while nothing has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """A plan with the approvals of its steps, in order."""
+
+    stored: StoredPlan
+    steps: tuple[StoredApproval, ...]
+
+    @property
+    def left(self) -> tuple[StoredApproval, ...]:
+        """The steps that were not used."""
+        return self.steps[self.stored.used :]
+
+    @property
+    def last(self) -> StoredApproval:
+        """The step that was used last, where one was."""
+        return self.steps[self.stored.used - 1]
+
+
+def see_whole(snapshot: Snapshot, stored: StoredPlan) -> Whole:
+    """The plan with its steps, to look at."""
+    plan = stored.plan
+    return Whole(stored=stored, steps=snapshot.approvals.steps_of(plan.namespace, {plan.id}))
+
+
+def lock_whole(tx: Transaction, namespace: str, plan: str) -> Whole | None:
+    """The plan of this id with its steps, locked (rule 1)."""
+    stored = tx.approvals.lock_plan(namespace, plan)
+    if stored is None:
+        return None
+    return Whole(stored=stored, steps=tx.approvals.lock_steps(namespace, {plan}))
+
+
+def lock_wholes(tx: Transaction, namespace: str, tasks: Iterable[str]) -> tuple[Whole, ...]:
+    """The open plans of these tasks with their steps, locked (rule 1)."""
+    found = tx.approvals.lock_plans(namespace, sorted(tasks))
+    steps = tx.approvals.lock_steps(namespace, {one.plan.id for one in found}) if found else ()
+    return tuple(
+        Whole(stored=one, steps=tuple(step for step in steps if step.question.plan == one.plan.id))
+        for one in found
+    )
+
+
+def lock_open_plan(tx: Transaction, namespace: str, name: str) -> Whole | None:
+    """The open plan of this id, or whose step this approval is, locked; None when it names no plan.
+
+    Raises:
+        ApprovalOverError: The plan is not open any more.
+    """
+    step = tx.approvals.approval(namespace, name)
+    whole = lock_whole(tx, namespace, name if step is None else step.question.plan)
+    if whole is not None and whole.stored.state not in OPEN:
+        raise ApprovalOverError(f"the plan is over: it is {whole.stored.state.value}")
+    return whole
+
+
+def fate_of_plan(snapshot: Snapshot, whole: Whole, policies: Policies, now: Instant) -> Befallen | None:
+    """What has befallen what is left of an open plan by now (rule 2); None while nothing has."""
+    for one in whole.left:
+        fate = befallen(one.question, ground_of(snapshot, one.question, policies), now)
+        if fate is not None:
+            return Befallen(event=fate.event, reason=f"step {one.question.step}: {fate.reason}")
+    return fate_by_outcome(snapshot, whole)
+
+
+def fate_by_outcome(snapshot: Snapshot, whole: Whole) -> Befallen | None:
+    """What has befallen it by the outcome of the step that was used last (rule 2)."""
+    why = turn_of(snapshot, whole)
+    if not why:
+        return None
+    return Befallen(event=ApprovalEvent.SUPERSEDE, reason=f"step {whole.stored.used + 1}: {why}")
+
+
+def turn_of(snapshot: Snapshot, whole: Whole) -> str | None:
+    """Why the next step's turn never comes, by the step before it; empty when it came, None until then."""
+    if not whole.stored.used:
+        return ""
+    last = whole.last.question
+    kept = snapshot.actions.action(last.namespace, last.action)
+    return "the step before it is not there" if kept is None else why_plan_over(kept.state)
+
+
+def end_plan(
+    tx: Transaction,
+    whole: Whole,
+    fate: Befallen,
+    *,
+    by: tuple[str, str],
+    now: Instant,
+    each: Sequence[Befallen] = (),
+) -> tuple[list[Event], list[Told]]:
+    """End what is left of an open plan; what is to be recorded, and told (rules 2 and 3).
+
+    `each` is what befalls each step that is left, where that is not what befalls the plan.
+    """
+    fates = each or [fate] * len(whole.left)
+    events, told = end_approvals(tx, list(zip(whole.left, fates, strict=True)), by=by, now=now)
+    after = advance_approval(whole.stored.state, fate.event)
+    events.append(move_plan(tx, whole, (after, whole.stored.used), fate.reason, by=by, now=now))
+    return events, told
+
+
+def move_plan(
+    tx: Transaction,
+    whole: Whole,
+    after: tuple[ApprovalState, int],
+    reason: str,
+    *,
+    by: tuple[str, str],
+    now: Instant,
+) -> Event:
+    """Write where the plan stands from now on; its record."""
+    stored = whole.stored
+    goes_on = after[0] in OPEN
+    change = PlanChange(
+        id=stored.plan.id,
+        before=(stored.state, stored.used),
+        after=after,
+        finished=Instant(0) if goes_on else now,
+        reason=reason,
+    )
+    tx.approvals.move_plan(stored.plan.namespace, change)
+    return PlanChanged(
+        plan=stored.plan.id,
+        task=stored.plan.task,
+        before=stored.state.value,
+        after=after[0].value,
+        used=after[1],
+        reason=reason,
+        by=by[0],
+        proof=by[1],
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class PlanSheet:
+    """The open plans of the group's tasks, and what is written of them."""
+
+    wholes: dict[str, Whole]
+    """By plan."""
+    used: Counter[str] = field(default_factory=Counter)
+    """By plan: how many of its steps this group uses."""
+
+    @property
+    def steps(self) -> tuple[StoredApproval, ...]:
+        """Those that are left, of all."""
+        return tuple(step for one in self.wholes.values() for step in one.left)
+
+    def judge(
+        self,
+        tx: Transaction,
+        fate_of: FateOf,
+        *,
+        now: Instant,
+    ) -> tuple[list[Event], list[tuple[StoredApproval, Befallen]]]:
+        """End each plan of which something has befallen a step that is left (rule 2).
+
+        Args:
+            tx: The transaction that holds the locks.
+            fate_of: What has befallen a step.
+            now: The instant.
+
+        Returns:
+            What is to be recorded, and the steps that were ended, with why.
+        """
+        events: list[Event] = []
+        ended: list[tuple[StoredApproval, Befallen]] = []
+        for name, whole in list(self.wholes.items()):
+            fate = _fate(tx, whole, fate_of)
+            if fate is not None:
+                events += end_plan(tx, whole, fate, by=DAEMON, now=now)[0]
+                ended += [(one, fate) for one in whole.left]
+                del self.wholes[name]
+        return events, ended
+
+    def places(
+        self, tx: Transaction, open_hold: Callable[[StoredApproval], OpenHold]
+    ) -> dict[str, PlanPlace]:
+        """By task: its open plan, for core."""
+        return {
+            whole.stored.plan.task: PlanPlace(
+                plan=name,
+                first=whole.stored.used + 1,
+                steps=tuple((one.question.act, open_hold(one)) for one in whole.left),
+                runs=whole.last.question.action if turn_of(tx, whole) is None else "",
+            )
+            for name, whole in self.wholes.items()
+        }
+
+    def write(self, tx: Transaction, differed: Mapping[str, str], now: Instant) -> Iterable[Event]:
+        """Write where each plan stands that was used or differed from; what is to be recorded (rule 3)."""
+        for name, found in self.wholes.items():
+            whole, count, reason = found, self.used[name], differed.get(name, "")
+            if count:
+                whole, event = _use(tx, whole, count, now)
+                yield event
+            if reason and whole.left:
+                fate = Befallen(event=ApprovalEvent.SUPERSEDE, reason=f"it differs: {reason}")
+                yield from end_plan(tx, whole, fate, by=DAEMON, now=now)[0]
+
+
+def lock_plans(tx: Transaction, namespace: str, tasks: Iterable[str]) -> PlanSheet:
+    """The open plans of these tasks, locked (rule 1)."""
+    return PlanSheet(wholes={one.stored.plan.id: one for one in lock_wholes(tx, namespace, tasks)})
+
+
+def _fate(tx: Transaction, whole: Whole, fate_of: FateOf) -> Befallen | None:
+    if tuple(one.question.digest for one in whole.steps) != whole.stored.plan.questions:
+        return Befallen(event=ApprovalEvent.SUPERSEDE, reason="what is kept of the plan is about other steps")
+    for number, one in enumerate(whole.left):
+        fate = fate_of(one, first=number == 0)
+        if fate is not None:
+            return Befallen(event=fate.event, reason=f"step {one.question.step}: {fate.reason}")
+    return fate_by_outcome(tx, whole)
+
+
+def _use(tx: Transaction, whole: Whole, count: int, now: Instant) -> tuple[Whole, Event]:
+    """Write that so many more steps were used; the plan as it stands by that."""
+    stored = whole.stored
+    used = stored.used + count
+    state = stored.state
+    if used == len(whole.steps):
+        state = advance_approval(state, ApprovalEvent.CONSUME)
+    event = move_plan(tx, whole, (state, used), f"step {used} is permitted", by=DAEMON, now=now)
+    return Whole(stored=replace(stored, state=state, used=used), steps=whole.steps), event

@@ -1,1 +1,0 @@
-"""Plans: several held calls that are answered together, used in their order, and ended as a whole."""

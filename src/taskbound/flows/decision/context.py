@@ -1,0 +1,538 @@
+"""What a call stands on apart from its arguments, cached with the versions it was read at.
+
+Of `standing`:
+
+1. A standing is of one namespace, task, agent and tool, and of one generation of the
+   views: once anything was forgotten, all standings are, and are worked out anew. So it
+   is of one policy bundle as well.
+2. Only that nothing stands in the way is remembered, and only until the first deadline
+   of the task and its ancestors. What stands in the way is looked at anew each time.
+3. What policy answers is remembered by all that it may read: the standing, the flags,
+   the last outcome and the proof. Where it reads the arguments it is asked for
+   each call, and where it reads the time, the attempts before, what the arguments name or what of the task's
+   evidence stands nothing is.
+4. Every agent above is active like the task's own, and bounds it by its ceiling; a ceiling is asked for each
+   call unless it covers every call of the tool by its own words.
+5. The tool is one that this agent may call, and somebody answers for it (`usable`).
+6. Standings and their cases are bounded: beyond the bound the oldest go. One that lacks
+   its task, agent or tool is not kept: what is missing may come, and names may be made up.
+
+Of `views`:
+
+1. A view is never the truth: the commit reads the versions again under lock, and
+   a decision on an old view is stale (design 4.8).
+2. What this process writes it forgets here; a stale decision forgets what it read. How an act
+   last ended is guessed to be `none` until a commit knew better: a wrong guess is stale.
+3. Views are bounded: beyond the bound the oldest go.
+4. Whoever keeps something that was worked out from views keeps it for one `generation`
+   of them: whatever is forgotten, the generation is another one.
+5. What is asked about and not decided meets no commit that would show that a view is old: what it stands on
+   is read anew before it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import field
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from taskbound.core.action import Frame
+from taskbound.core.dataclass import dataclass
+from taskbound.core.decision import Basis
+from taskbound.core.errors import DeniedError
+from taskbound.core.identity import UnknownIdentityError, require_active
+from taskbound.core.identity.agent import highest, reach_of
+from taskbound.core.policy import LIVED, LOOKED, TIMED, TRIED, VOUCHED, PolicyRequest
+from taskbound.core.revocation import require_not_stopped
+from taskbound.core.target import renewed_by
+from taskbound.core.task import NoTaskError, require_live
+from taskbound.core.tool import credential_kind, parse_definition
+from taskbound.flows.approval.proof.kept import NOT_VOUCHED, vouch
+from taskbound.flows.decision.coverage import bounds_of
+from taskbound.flows.decision.facts import NOTHING_SOUGHT, Case, FactsOf, Ground, Sought
+from taskbound.flows.decision.retries import GROUND, NO_ATTEMPT, Doubts, look_back
+from taskbound.flows.decision.usable import require_usable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from taskbound.core.action import JsonValue
+    from taskbound.core.clock import Instant
+    from taskbound.core.credential import Credential
+    from taskbound.core.decision import Proposal
+    from taskbound.core.errors import TaskboundError
+    from taskbound.core.identity import Agent, Person
+    from taskbound.core.identity.agent import Reach
+    from taskbound.core.policy import InForce, PolicyReads
+    from taskbound.core.revocation import KillSwitch
+    from taskbound.core.task import Task, TaskHead
+    from taskbound.core.tool import ToolDefinition
+    from taskbound.flows.approval.proof.kept import Vouching
+    from taskbound.flows.decision.evaluate import Call
+    from taskbound.flows.decision.retries import Attempts
+    from taskbound.flows.policy.engines import Policies
+    from taskbound.ports.action import StoredAction
+    from taskbound.ports.store import Snapshot, Store
+    from taskbound.ports.tool import PinnedServer, PinnedTool
+    from taskbound.wire.jose import SignatureCheck
+
+
+_STANDINGS: Final = 2_000
+_CASES: Final = 32
+
+
+class Standing:
+    """What calls of one tool by one agent for one task stand on."""
+
+    def __init__(self, call: Call, views: Views, policies: Policies) -> None:
+        """Read it from the views.
+
+        Raises:
+            DamagedBundleError: The bundle in force is not whole.
+        """
+        self._views = views
+        self._policy = policies.at(call.namespace, views.in_force(call.namespace))
+        self._namespace = call.namespace
+        self._names = (call.task, call.agent, call.tool)
+        self._lineage = views.lineage(call.namespace, call.task) if call.task else None
+        self._agent = views.agent(call.namespace, call.agent)
+        names = {one.agent for one in self._lineage.tasks[1:]} - {call.agent} if self._lineage else set()
+        self._above = {name: views.agent(call.namespace, name) for name in sorted(names)}
+        self._tool = tool = views.tool(call.namespace, call.tool)
+        self.frame = Frame(
+            namespace=call.namespace,
+            task=call.task,
+            agent=call.agent,
+            tool=call.tool,
+            server=tool.server.identity if tool else "",
+            definition=tool.pinned.digest if tool else "",
+        )
+        self._switch = views.kill_switch(call.namespace)
+        self.root = self._lineage.task.root if self._lineage else call.task
+        self.scope = self._lineage.task.scope.digest if self._lineage else ""
+        self.is_whole = self._lineage is not None and self._agent is not None and tool is not None
+        """Whether there are such a task, agent and tool."""
+        self.mints = credential_kind(call.tool) is not None
+        """Whether a credential is asked for by it."""
+        self._reads: PolicyReads | None = None
+        self._ground: Ground | None = None
+        self._cases: dict[tuple[tuple[str, ...], str, str], Case] = {}
+
+    def mints_by(self, arguments: Mapping[str, JsonValue]) -> bool:
+        """Whether a new credential is asked for: one that is renewed has a secret that was handed out."""
+        return self.mints and not (self._tool and renewed_by(self._tool.definition, arguments))
+
+    @property
+    def reads_outcome(self) -> bool:
+        """Whether a policy in force reads how an act last ended, or what shows it."""
+        return not {"checked", "last_outcome"}.isdisjoint(self._policy.reads)
+
+    @property
+    def reads_attempts(self) -> bool:
+        """Whether a policy that can apply reads of the attempts before."""
+        return not TRIED.isdisjoint(self._read().facts)
+
+    @property
+    def checks(self) -> bool:
+        """Whether a policy that can apply reads what shows an effect, and a person declared what does."""
+        return self._tool is not None and bool(self._tool.pinned.checks and "checked" in self._read().facts)
+
+    @property
+    def reads_operands(self) -> bool:
+        """Whether a policy that can apply reads what the arguments name."""
+        return not LOOKED.isdisjoint(self._read().facts)
+
+    @property
+    def reads_life(self) -> bool:
+        """Whether a policy that can apply reads for how long a credential lives."""
+        return self.mints and LIVED in self._read().facts
+
+    @property
+    def rests_on(self) -> Task | None:
+        """The task, where a policy that can apply reads what of its evidence stands."""
+        if self._lineage is None or VOUCHED.isdisjoint(self._read().facts):
+            return None
+        return self._lineage.task
+
+    def require(self, unbound: TaskboundError | None, now: Instant) -> Ground:
+        """Go on only when nothing stands in the way so far.
+
+        Args:
+            unbound: Why the connection belongs to no task.
+            now: When.
+
+        Raises:
+            DeniedError: Everything is stopped, or agent, task or tool are not what they have to be.
+        """
+        ground = self._ground
+        if ground is None or unbound is not None or now >= ground.until:  # 2
+            ground = self._ground = self._look(unbound, now)
+        return ground
+
+    def case(
+        self,
+        flags: tuple[str, ...],
+        outcome: str,
+        proof: str,
+        now: Instant,
+        sought: Sought = NOTHING_SOUGHT,
+    ) -> Case:
+        """The case of calls with these flags, of an act that last ended so, proven so."""
+        if sought is not NOTHING_SOUGHT or not TIMED.isdisjoint(self._read().facts):
+            return self._case(flags, outcome, proof, now, sought)
+        key = (flags, outcome, proof)
+        known = self._cases.get(key)  # 3
+        if known is None:
+            if len(self._cases) >= _CASES:
+                del self._cases[next(iter(self._cases))]  # 6
+            known = self._cases[key] = self._case(flags, outcome, proof, now, NOTHING_SOUGHT)
+        return known
+
+    def _read(self) -> PolicyReads:
+        """What the policies in force read of such calls; worked out once."""
+        if self._reads is None:
+            server = self._tool.server.name if self._tool else ""
+            _, agent, tool = self._names
+            self._reads = self._policy.reads_of(self._namespace, agent, tool, server)
+        return self._reads
+
+    def _look(self, unbound: TaskboundError | None, now: Instant) -> Ground:
+        task, name, tool_name = self._names
+        require_not_stopped(self._switch)
+        if self._agent is None:
+            raise UnknownIdentityError(f"no agent is named `{name}`")
+        require_active(self._agent, self._views.persons(self._namespace))
+        if isinstance(unbound, DeniedError):
+            raise unbound
+        lineage = self._lineage
+        if lineage is None:
+            raise NoTaskError("no task is open for this agent")
+        require_live(task, lineage.heads, now)
+        if lineage.task.agent != name:
+            raise NoTaskError(f"task `{task}` is not one of agent `{name}`")
+        agents = {name: self._agent}
+        for other, above in self._above.items():
+            if above is None:
+                raise UnknownIdentityError(f"no agent is named `{other}`, which an ancestor is for")
+            require_active(above, self._views.persons(self._namespace))
+            agents[other] = above
+        persons = self._views.persons(self._namespace)
+        tool = require_usable(self._tool, tool_name, name, persons, mints=self.mints)  # 5
+        return Ground(
+            lineage=lineage,
+            agent=self._agent,
+            tool=tool,
+            bounds=bounds_of(agents, tool_name),
+            until=min(head.deadline for head in lineage.heads.values()),
+        )
+
+    def _case(
+        self,
+        flags: tuple[str, ...],
+        outcome: str,
+        proof: str,
+        now: Instant,
+        sought: Sought,
+    ) -> Case:
+        task, agent, tool = self._names
+        known, reads = self._tool, self._read()
+        attempts, vouching = sought.attempts, sought.vouching
+        names = reads.facts | sought.checked.recorded
+        if "changed" in reads.facts:
+            names |= GROUND
+        facts = FactsOf(
+            namespace=self._namespace,
+            agent=agent,
+            tool=tool,
+            proof=proof,
+            bundle=self._policy.bundle,
+            flags=flags,
+            last_outcome=outcome,
+            attempts=attempts or NO_ATTEMPT,
+            checked=sought.checked,
+            operands=sought.operands or (),
+            vouching=vouching or NOT_VOUCHED,
+            credential_life=sought.credential_life,
+            known_agent=self._agent,
+            risk=highest(one.risk if one else None for one in (self._agent, *self._above.values())),
+            lineage=self._lineage,
+            known_tool=known,
+            now=now,
+        )
+        request = PolicyRequest(
+            namespace=self._namespace,
+            agent=agent,
+            tool=tool,
+            server=known.server.name if known else "",
+            task=task,
+            definition=known.pinned.digest if known else "",
+            schema=known.definition.input_schema if known else {},
+            facts=facts.read(sorted(names)),
+        )
+        basis = Basis(
+            tasks=self._lineage.versions if self._lineage else (),
+            agent=self._agent.version if self._agent else None,
+            agents=tuple((name, one.version if one else None) for name, one in self._above.items()),
+            switch=self._switch.epoch,
+            tool=self._tool.pinned.version if self._tool else None,
+            bundle=self._policy.bundle,
+            last_outcome=outcome,
+            reads_outcome=self.reads_outcome,
+            attempts=None if attempts is None else attempts.history.attempts,
+            looked=sought.looked,
+            issuers=None if vouching is None else vouching.issuers,
+            vouched_until=None if vouching is None else vouching.until,
+        )
+        return Case(self._policy, request, basis, reads_arguments=reads.arguments)
+
+
+class Standings:
+    """The standings of one generation of views; used from one thread at a time."""
+
+    def __init__(self, views: Views, policies: Policies, *, most: int = _STANDINGS) -> None:
+        """Start empty; keep so many at most."""
+        self._views = views
+        self._policies = policies
+        self._most = most
+        self._generation = views.generation
+        self._kept: dict[tuple[str, str, str, str], Standing] = {}
+
+    def of(self, call: Call) -> Standing:
+        """What this call stands on."""
+        if self._generation != self._views.generation:  # 1
+            self._kept.clear()
+            self._generation = self._views.generation
+        key = (call.namespace, call.task, call.agent, call.tool)
+        known = self._kept.get(key)
+        if known is None:
+            known = Standing(call, self._views, self._policies)
+            if known.is_whole:  # 6
+                if len(self._kept) >= self._most:
+                    del self._kept[next(iter(self._kept))]
+                self._kept[key] = known
+        return known
+
+
+_TASKS: Final = 20_000
+_TOOLS: Final = 5_000
+_AGENTS: Final = 1_000
+_ACTS: Final = 50_000
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """A task and its ancestors, nearest first."""
+
+    tasks: tuple[Task, ...]
+    heads: Mapping[str, TaskHead] = field(init=False)
+    """By id: what decides whether each is live."""
+    versions: tuple[tuple[str, int], ...] = field(init=False)
+    """(id, version) of each."""
+
+    def __post_init__(self) -> None:
+        """Work out, once, what every evaluation asks for."""
+        object.__setattr__(self, "heads", {one.id: one.head for one in self.tasks})
+        object.__setattr__(self, "versions", tuple((one.id, one.version) for one in self.tasks))
+
+    @property
+    def task(self) -> Task:
+        """The task itself."""
+        return self.tasks[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolView:
+    """A pinned tool with its parsed definition and its server."""
+
+    pinned: PinnedTool
+    definition: ToolDefinition
+    server: PinnedServer
+
+
+class _Shelf(Generic[V]):
+    """A bounded map that forgets what was put on it first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[tuple[str, str], V] = OrderedDict()
+
+    def get(self, key: tuple[str, str], read: Callable[[], V | None]) -> V | None:
+        known = self._kept.get(key)
+        if known is not None:
+            return known
+        found = read()
+        if found is not None:
+            self._kept[key] = found
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return found
+
+    def forget(self, key: tuple[str, str]) -> None:
+        self._kept.pop(key, None)
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+
+class Views:
+    """The views of one store; used from one thread at a time."""
+
+    def __init__(self, store: Store) -> None:
+        """Start empty."""
+        self._store = store
+        self.doubts = Doubts()
+        """Whose permits are open though they are lost; a guess of `none` is stale there too."""
+        self._tasks: _Shelf[Lineage] = _Shelf(_TASKS)
+        self._agents: _Shelf[Agent] = _Shelf(_AGENTS)
+        self._tools: _Shelf[ToolView] = _Shelf(_TOOLS)
+        self._persons: dict[str, Mapping[str, Person]] = {}
+        self._reaches: dict[tuple[str, str], Reach] = {}
+        self._switches: dict[str, KillSwitch] = {}
+        self._forces: dict[str, InForce] = {}
+        self._outcomes: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self.generation = 0
+        """How often something was forgotten (rule 4)."""
+
+    def lineage(self, namespace: str, task: str) -> Lineage | None:
+        """The task and its ancestors."""
+        return self._tasks.get((namespace, task), lambda: self._read_lineage(namespace, task))
+
+    def agent(self, namespace: str, name: str) -> Agent | None:
+        """The agent."""
+
+        def read() -> Agent | None:
+            with self._store.read() as snapshot:
+                return snapshot.identities.agent(namespace, name)
+
+        return self._agents.get((namespace, name), read)
+
+    def tool(self, namespace: str, name: str) -> ToolView | None:
+        """The pinned tool."""
+
+        def read() -> ToolView | None:
+            with self._store.read() as snapshot:
+                return _read_tool(snapshot, namespace, name)
+
+        return self._tools.get((namespace, name), read)
+
+    def credential(self, namespace: str, credential: str) -> Credential | None:
+        """The credential, read anew each time: only what never changes of it is to be believed."""
+        with self._store.read() as snapshot:
+            return snapshot.credentials.credential(namespace, credential)
+
+    def persons(self, namespace: str) -> Mapping[str, Person]:
+        """Every person of the namespace."""
+        if namespace not in self._persons:
+            with self._store.read() as snapshot:
+                self._persons[namespace] = snapshot.identities.persons(namespace)
+        return self._persons[namespace]
+
+    def reach(self, namespace: str, person: str) -> Reach:
+        """All that this person may grant."""
+        known = self._reaches.get((namespace, person))
+        if known is None:
+            with self._store.read() as snapshot:
+                groups = snapshot.identities.groups(namespace)
+            known = reach_of(person, self.persons(namespace), groups)
+            self._reaches[namespace, person] = known
+        return known
+
+    def forget(self) -> None:
+        """Forget all: something was written that evaluation reads."""
+        self.generation += 1  # 4
+        self._tasks.clear()
+        self._agents.clear()
+        self._tools.clear()
+        self._persons.clear()
+        self._reaches.clear()
+        self._switches.clear()
+        self._forces.clear()
+
+    def forget_task(self, namespace: str, task: str) -> None:
+        """Forget this task; what hangs beneath it turns out stale at the commit and is forgotten then."""
+        self.generation += 1  # 4
+        self._tasks.forget((namespace, task))
+
+    def kill_switch(self, namespace: str) -> KillSwitch:
+        """The kill switch."""
+        known = self._switches.get(namespace)
+        if known is None:
+            with self._store.read() as snapshot:
+                known = self._switches[namespace] = snapshot.revocation.kill_switch(namespace)
+        return known
+
+    def in_force(self, namespace: str) -> InForce:
+        """The policy bundle in force."""
+        known = self._forces.get(namespace)
+        if known is None:
+            with self._store.read() as snapshot:
+                known = self._forces[namespace] = snapshot.policy.in_force(namespace)
+        return known
+
+    def last_outcome(self, root: str, act_key: str) -> str:
+        """How the act last ended in its tree; `none` as long as no commit has shown another."""
+        return self._outcomes.get((root, act_key), "none")
+
+    def attempts(self, namespace: str, root: str, act_key: str) -> Attempts:
+        """What is known of the act's attempts now; not kept."""
+        with self._store.read() as snapshot:
+            return look_back(snapshot, self.doubts, namespace, root, act_key)
+
+    def action(self, namespace: str, action: str) -> StoredAction | None:
+        """The action of this id as it is now; not kept."""
+        with self._store.read() as snapshot:
+            return snapshot.actions.action(namespace, action)
+
+    def vouching(self, task: Task, check: SignatureCheck, now: Instant) -> Vouching:
+        """What of this task's evidence stands now; not kept."""
+        with self._store.read() as snapshot:
+            return vouch(snapshot, task, check=check, now=now)
+
+    def read_again(self, stale: Proposal) -> None:
+        """Forget what a stale proposal had read, and read anew how its act last ended."""
+        action = stale.action
+        key = (stale.root, action.act_key)
+        self.generation += 1  # 4
+        self._tasks.forget((action.namespace, action.task))
+        for name in (action.agent, *(above for above, _ in stale.basis.agents)):
+            self._agents.forget((action.namespace, name))
+        self._tools.forget((action.namespace, action.tool))
+        self._switches.pop(action.namespace, None)
+        self._forces.pop(action.namespace, None)
+        with self._store.read() as snapshot:
+            doubted = key in self.doubts.acts(snapshot, action.namespace)
+            outcome = "unknown" if doubted else snapshot.actions.act(action.namespace, *key).last_outcome
+        self._outcomes.pop(key, None)
+        if outcome != "none":
+            if len(self._outcomes) >= _ACTS:
+                self._outcomes.popitem(last=False)
+            self._outcomes[key] = outcome
+
+    def read_anew(self, namespace: str, *, task: str, tool: str) -> None:
+        """Forget what a question about calls of this task stands on, so that it is read as it is (rule 5)."""
+        self.generation += 1  # 4
+        self._tasks.forget((namespace, task))
+        self._tools.forget((namespace, tool))
+        self._switches.pop(namespace, None)
+        self._persons.pop(namespace, None)
+        lineage = self.lineage(namespace, task)
+        for one in lineage.tasks if lineage is not None else ():
+            self._agents.forget((namespace, one.agent))
+
+    def _read_lineage(self, namespace: str, task: str) -> Lineage | None:
+        with self._store.read() as snapshot:
+            tasks = snapshot.tasks.lineage(namespace, task)
+        whole = bool(tasks) and not tasks[-1].parent
+        return Lineage(tasks=tasks) if whole else None
+
+
+def _read_tool(snapshot: Snapshot, namespace: str, name: str) -> ToolView | None:
+    pinned = snapshot.tools.tool(namespace, name)
+    if pinned is None:
+        return None
+    server = snapshot.tools.server(namespace, pinned.server)
+    if server is None:
+        return None
+    return ToolView(pinned=pinned, definition=parse_definition(pinned.definition), server=server)

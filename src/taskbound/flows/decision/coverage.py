@@ -1,0 +1,186 @@
+"""Whether the scopes and ceilings above a task cover a call, and which calls of a tool they cover.
+
+Of `covering`:
+
+1. All of them must (law 3), each in the step that it is in. Limits are the task's own, carved then.
+2. Each grant stands on those of the parent that it was carved from, and on no others: a call goes up only by
+   a way of such grants that all cover it, and pays the rates of each on that way.
+3. Ways are looked for in a bounded number; those beyond it permit nothing.
+4. A refusal that comes from a scope says whether the task's requester could grant what was missing. It is
+   advice, and permits nothing.
+
+Of `offering`:
+
+1. It stands on all that a decision stands on, but for policy, approvals and what is left of limits: it gives
+   no right, and each call is decided when it is made.
+2. All must cover: the scope of the task in its step, those of every task above, the ceilings of their agents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import parse_object
+from taskbound.core.dataclass import dataclass
+from taskbound.core.decision import Reason, Refuse
+from taskbound.core.errors import MalformedError
+from taskbound.core.identity.agent import why_not
+from taskbound.core.scope import Covered, Missed, Others, cover
+from taskbound.core.scope.cover import could_cover, could_cover_template
+from taskbound.core.scope.values import Met
+from taskbound.core.tool import parse_template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from taskbound.core.action import JsonValue
+    from taskbound.core.identity import Agent
+    from taskbound.core.scope import Payer, Scope
+    from taskbound.core.task import Task
+    from taskbound.flows.decision.context import Views
+    from taskbound.flows.decision.facts import Ground
+
+
+_WAYS: Final = 64
+OUTSIDE: Final = "outside-scope"
+"""The code of the refusal of what no grant covers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """Something does not cover the call."""
+
+    code: str
+    text: str
+    whose: str
+
+
+def cover_call(ground: Ground, arguments: dict[str, JsonValue]) -> Covered | Outside:
+    """The grants of the task's scope that cover, each with what it pays above; or what doesn't cover."""
+    schema = ground.tool.definition.input_schema
+    name = ground.tool.pinned.name
+    tasks = ground.lineage.tasks
+    own = cover(tasks[0].scope, name, arguments, schema, step=tasks[0].step)
+    if isinstance(own, Missed):
+        return _outside(own, "the task's scope")
+    ways = [(payer, payer.grant) for payer in own.payers]
+    for below, above in pairwise(tasks):
+        whose = f"the scope of its ancestor `{above.id}`"
+        found = cover(above.scope, name, arguments, schema, step=above.step)
+        if isinstance(found, Missed):
+            return _outside(found, whose)
+        ways = _climb(ways, below, above, {one.grant: one for one in found.payers})
+        if not ways:
+            text = "what covers it is not what the task was given for it"
+            return Outside(code="not-carved", text=text, whose=whose)
+    for scope, whose in ground.bounds:
+        found = cover(scope, name, arguments, schema)
+        if isinstance(found, Missed):
+            return _outside(found, whose)
+    if len(tasks) == 1:
+        return own
+    return Covered(tool=own.tool, payers=tuple(payer for payer, _ in ways))
+
+
+def refuse_outside(views: Views, ground: Ground, outside: Outside, arguments: dict[str, JsonValue]) -> Refuse:
+    """The refusal of what no grant covers, and whether the requester could grant it (rule 4)."""
+    task, schema = ground.lineage.task, ground.tool.definition.input_schema
+    reach = views.reach(task.namespace, task.requester)
+    why = why_not(reach, ground.agent, ground.tool.pinned.name, arguments, schema)
+    return Refuse(
+        code=OUTSIDE,
+        reasons=(
+            Reason(code=outside.code, text=outside.text, detail=f"not covered by {outside.whose}"),
+            Reason(code="not-grantable", text=why)
+            if why
+            else Reason(code="grantable", text=f"`{task.requester}`, who asked for the task, may grant it"),
+        ),
+        instead=f"stay within that; {why}"
+        if why
+        else f"stay within that, or ask `{task.requester}` for a task that covers it",
+    )
+
+
+def _climb(
+    ways: list[tuple[Payer, str]], below: Task, above: Task, covering: dict[str, Payer]
+) -> list[tuple[Payer, str]]:
+    """Each way, one task further up (rule 2)."""
+    found: list[tuple[Payer, str]] = []
+    for payer, grant in ways:
+        for share in below.shares:
+            wider = covering.get(share.parent) if share.child == grant else None
+            if wider is None or len(found) >= _WAYS:
+                continue  # 3
+            rates = tuple((above.id, rate) for rate in wider.rates)
+            way = (replace(payer, above=(*payer.above, *rates)), wider.grant)
+            if way not in found:
+                found.append(way)
+    return found
+
+
+def _outside(missed: Missed, whose: str) -> Outside:
+    return Outside(code=missed.code, text=missed.sentence, whose=whose)
+
+
+def bounds_of(agents: Mapping[str, Agent], tool: str) -> tuple[tuple[Scope, str], ...]:
+    """The ceilings of these agents that don't cover every call of the tool, and whose each is."""
+    ceilings = [(agent.ceiling, f"the ceiling of agent `{name}`") for name, agent in agents.items()]
+    return tuple([(scope, whose) for scope, whose in ceilings if not _is_open(scope, tool)])
+
+
+def _is_open(scope: Scope, tool: str) -> bool:
+    """Whether a grant names the tool and says nothing more than how often, and `others: any`."""
+    said = {"tool": tool, "others": Others.ANY.value, "uses": 0}
+    in_force = scope.at(0)  # as `cover` judges: a ceiling's first step is all that counts of it
+    return any(grant.value() | {"uses": 0} == said for grant in in_force.by_tool.get(tool, ()))
+
+
+def covered_of(ground: Ground, calls: Sequence[bytes], how: str) -> tuple[int, ...]:
+    """The places of the calls that are covered; what can't be read is not.
+
+    Args:
+        ground: What calls of the tool stand on.
+        calls: The arguments of each.
+        how: `whole`, `begun` or `template`, as in `wire.tool.CoverCalls`.
+    """
+    return tuple(place for place, raw in enumerate(calls) if _is_covered(ground, raw, how))
+
+
+def _is_covered(ground: Ground, raw: bytes, how: str) -> bool:
+    try:
+        arguments = parse_object(raw)
+        if how == "whole":
+            return isinstance(cover_call(ground, arguments), Covered)
+        if how == "begun":
+            return _all_could(ground, arguments)
+        return _all_expand(ground, arguments)
+    except MalformedError:
+        return False
+
+
+def _all_could(ground: Ground, known: dict[str, JsonValue]) -> bool:
+    tool, schema = ground.tool.pinned.name, ground.tool.definition.input_schema
+    return all(
+        isinstance(could_cover(scope, tool, known, schema, step=step), Met) for scope, step in _scopes(ground)
+    )
+
+
+def _all_expand(ground: Ground, arguments: dict[str, JsonValue]) -> bool:
+    text = arguments.get("uri")
+    if not isinstance(text, str):
+        return False
+    template, tool = parse_template(text), ground.tool.pinned.name
+    return all(
+        isinstance(could_cover_template(scope, tool, "uri", template, step=step), Met)
+        for scope, step in _scopes(ground)
+    )
+
+
+def _scopes(ground: Ground) -> Iterator[tuple[Scope, int]]:
+    """Every scope that must cover, with the step that it is in (rule 2)."""
+    for task in ground.lineage.tasks:
+        yield task.scope, task.step
+    for scope, _ in ground.bounds:
+        yield scope, 0

@@ -1,0 +1,309 @@
+"""What became of earlier attempts of an act: looked up, checked, or in doubt.
+
+Of `attempts`:
+
+1. Only when a policy that can apply reads it; then it is read for each call, and never remembered.
+2. What is read is one snapshot: the act, its last action, and whether that one's holder is lost.
+3. Whom the last attempt was answered for, what its arguments named, and how risky it was, is known by what
+   it recorded; `changed` has it recorded.
+4. When attempts were lost is known while none is under way, and of so many.
+
+Of `checking`:
+
+1. Only after an unknown outcome, only where something is declared, and only when policy reads of it.
+2. Nothing is looked at while an attempt of the act may still have its effect: while one is under way or in
+   doubt, and until the declared time after the last was lost. More lost attempts than can be read show
+   nothing.
+3. What was found is recorded with the decision, and is worth the seconds that every look is; what was seen
+   before that time shows nothing.
+4. Only a plain key is looked for: printable ASCII without a space at its ends. A server may trim, fold or
+   normalize another one before it writes its row, which would then not be found under what was asked.
+
+Of `doubts`:
+
+1. From the instant of the loss such an act counts as unknown, so that a repeat is held where a repeat
+   after an unknown outcome is; when the holder is back within its grace, it counts as before.
+2. Nothing is written for it: what is in doubt follows from open permits, and is read in the
+   transaction that settles. A holder is in doubt until the store has recorded that it was given up.
+3. An open permit of a holder that is there is no outcome: it counts as an attempt, and a second one is a
+   new use, which the limits pay for.
+4. A holder's name is a digest, and then that of the daemon which it was opened at.
+5. Who asked over a network is no connection's (`core.decision.holder`): whether it is there nobody knows, and
+   its act is in doubt from the end of its permit on, whichever daemon permitted it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import field, replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from taskbound.core.action import canonical
+from taskbound.core.approval import Operand, OperandUnreadableError, looks_of
+from taskbound.core.approval.probe import Shown, parse_checks, settled_at, shown_by
+from taskbound.core.dataclass import dataclass
+from taskbound.core.decision import ActHistory, AttemptGround, Reason
+from taskbound.core.decision.hold import MOST_OPEN, due_of, is_afar
+from taskbound.core.errors import DeniedError
+from taskbound.flows.approval.look import Unseen, see
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from taskbound.core.action import JsonValue
+    from taskbound.core.approval import Look
+    from taskbound.core.clock import Instant
+    from taskbound.flows.approval.look import Sight
+    from taskbound.flows.decision.context import ToolView
+    from taskbound.ports.action import StoredAction
+    from taskbound.ports.store import Snapshot
+
+
+PEOPLE: Final = ("agent.approvers", "agent.owner", "task.requester")
+"""The facts by which it is known whether the people have changed."""
+GROUND: Final = frozenset({*PEOPLE, "operands", "risk"})
+"""What is recorded of an attempt so that the next one can be compared with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempts:
+    """What is known of the attempts of an act before this call."""
+
+    history: ActHistory = field(default_factory=ActHistory)
+    last: StoredAction | None = None
+    """The action of the last attempt."""
+    lost: Instant | None = None
+    """When the last of those whose outcome is unknown was given up; None when there is none, one is under way
+    or in doubt, or there are too many to tell."""
+
+    @property
+    def ground(self) -> AttemptGround | None:
+        """What the last attempt was judged by; None when that is not known."""
+        if self.last is None:
+            return None
+        facts = dict(self.last.facts)
+        return AttemptGround(
+            definition=self.last.definition,
+            scope=self.last.scope,
+            policy=self.last.bundle,
+            operands=_lines(facts["operands"]) if "operands" in facts else None,  # 3
+            risk=facts.get("risk"),  # 3
+            people=tuple(facts[name] for name in PEOPLE) if facts.keys() >= set(PEOPLE) else None,  # 3
+        )
+
+
+def _lines(words: str) -> tuple[str, ...]:
+    return tuple(words.split("\n")) if words else ()
+
+
+NO_ATTEMPT: Final = Attempts()
+_MANY: Final = 16
+"""Attempts with an unknown outcome that are looked back at (rule 4)."""
+
+
+def look_back(snapshot: Snapshot, doubts: Doubts, namespace: str, root: str, act_key: str) -> Attempts:
+    """What the snapshot says of the act (rule 2); its outcome is unknown while a holder is lost."""
+    history = snapshot.actions.act(namespace, root, act_key)
+    last = snapshot.actions.action(namespace, history.last_action) if history.last_action else None
+    if (root, act_key) in doubts.acts(snapshot, namespace):
+        return Attempts(history=replace(history, last_outcome="unknown"), last=last)
+    if history.last_outcome != "unknown":
+        return Attempts(history=history, last=last)
+    return Attempts(history=history, last=last, lost=_lost(snapshot, namespace, root, act_key))
+
+
+def _lost(snapshot: Snapshot, namespace: str, root: str, act_key: str) -> Instant | None:
+    """When the last of them was given up (rule 4)."""
+    open_ones = snapshot.actions.open_permits(namespace)
+    if any((one.root, one.act_key) == (root, act_key) for one in open_ones):
+        return None
+    names = snapshot.actions.unknowns(namespace, root, act_key)
+    found = [snapshot.actions.action(namespace, one) for one in names[:_MANY]]
+    times = [one.finished for one in found if one is not None and one.finished is not None]
+    return max(times) if times and len(times) == len(names) else None
+
+
+_WORDS: Final = {
+    Shown.ABSENT: "an attempt before had no effect, as far as can be seen",
+    Shown.PRESENT: "what an attempt before was to do is there already",
+    Shown.UNSETTLED: "an attempt before may still have its effect",
+    Shown.UNREADABLE: "whether an attempt before had its effect can't be looked at",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What is known of the effect of the attempts before."""
+
+    shown: Shown = Shown.NOTHING
+    found: tuple[str, ...] = ()
+    """What was found, each in words."""
+    why: str = ""
+    at: Instant | None = None
+    """When it was looked at; None when nothing was."""
+
+    @property
+    def recorded(self) -> frozenset[str]:
+        """The facts that are recorded of it, also where policy does not read them (rule 3)."""
+        return frozenset({"check_found"}) if self.found else frozenset()
+
+
+NOT_CHECKED: Final = Checked()
+
+
+def check(
+    tool: ToolView,
+    arguments: Mapping[str, JsonValue],
+    attempts: Attempts,
+    sight: Sight | None,
+    now: Instant,
+) -> Checked | Unseen:
+    """What the tool's checks show of the attempts before, or what has to be looked at first."""
+    checks = parse_checks(tool.pinned.checks)
+    if not checks or attempts.history.last_outcome != "unknown":
+        return NOT_CHECKED  # 1
+    if attempts.lost is None or now < settled_at(checks, attempts.lost):
+        return Checked(shown=Shown.UNSETTLED)  # 2
+    try:
+        looks = looks_of([one.probe for one in checks], arguments, tool.definition.defaults, directory="/")
+        _require_plain(looks)
+    except DeniedError as error:
+        return Checked(shown=Shown.UNREADABLE, why=error.message)
+    seen = see(sight, looks, now)
+    if isinstance(seen, Unseen):
+        return seen
+    early = seen.at < settled_at(checks, attempts.lost)  # 3
+    return Checked(
+        shown=Shown.UNSETTLED if early else shown_by(seen.found),
+        found=tuple(canonical(one.value()).decode() for one in seen.found if isinstance(one, Operand)),
+        why="; ".join(one.message for one in seen.found if isinstance(one, DeniedError)),
+        at=seen.at,
+    )
+
+
+def _require_plain(looks: Iterable[Look]) -> None:
+    """Go on only with keys that any server writes as they are (rule 4)."""
+    for one in looks:
+        if not (one.value.isascii() and one.value.isprintable() and one.value == one.value.strip(" ")):
+            raise OperandUnreadableError("a key that is not plain ASCII may have been written otherwise")
+
+
+def reason_of(checked: Checked) -> tuple[Reason, ...]:
+    """What whoever asks is told of it, where the call is held."""
+    if checked.shown is Shown.NOTHING:
+        return ()
+    return (Reason(code="checked", text=_WORDS[checked.shown], detail=checked.why),)
+
+
+HOLDER: Final = len("con_") + 26
+"""Characters of a holder's name before that of its daemon (rule 4)."""
+
+Holder = tuple[str, str]
+"""(namespace, connection)."""
+
+
+class Doubts:
+    """Lost holders of one daemon; told from any thread, asked in the worker's."""
+
+    def __init__(self) -> None:
+        """Start with nobody lost."""
+        self._guard = threading.Lock()
+        self._lost: set[Holder] = set()
+        self._read: dict[str, frozenset[tuple[str, str]]] = {}
+        """By namespace: (root, act key) of what is in doubt, as it was last read."""
+
+    def lose(self, *holders: Holder) -> None:
+        """These were lost (rule 1)."""
+        with self._guard:
+            self._lost.update(holders)
+            self._read.clear()
+
+    def settle(self, *holders: Holder) -> None:
+        """These are back, or what they held has an outcome (rule 2)."""
+        with self._guard:
+            self._lost.difference_update(holders)
+            self._read.clear()
+
+    def lost(self) -> frozenset[Holder]:
+        """Every lost holder."""
+        with self._guard:
+            return frozenset(self._lost)
+
+    def granted(self, holders: Iterable[Holder]) -> None:
+        """These were given permits just now: what was read of a lost one among them is old."""
+        if not self._lost:
+            return
+        with self._guard:
+            if not self._lost.isdisjoint(holders):
+                self._read.clear()
+
+    def acts(self, snapshot: Snapshot, namespace: str) -> frozenset[tuple[str, str]]:
+        """(root, act key) of every act of the namespace that is in doubt."""
+        if not self._lost:
+            return frozenset()
+        with self._guard:
+            lost = {name for space, name in self._lost if space == namespace}
+            known = self._read.get(namespace)
+        if known is not None or not lost:
+            return known or frozenset()
+        permits = snapshot.actions.open_permits(namespace)
+        found = frozenset((one.root, one.act_key) for one in permits if one.connection in lost)
+        with self._guard:
+            if lost == {name for space, name in self._lost if space == namespace}:
+                self._read[namespace] = found
+        return found
+
+
+def daemon_of(connection: str) -> str:
+    """The name of the daemon that a connection was opened at (rule 4)."""
+    return connection[HOLDER:]
+
+
+def strangers(snapshot: Snapshot) -> frozenset[Holder]:
+    """Whoever holds an open permit or a question, and is a gateway's connection."""
+    permits = {
+        (space, one.connection)
+        for space in snapshot.actions.namespaces()
+        for one in snapshot.actions.open_permits(space)
+    }
+    asked = {
+        (one.question.namespace, one.waiter.connection)
+        for one in snapshot.approvals.open_approvals()
+        if one.waiter.connection  # nobody waits for what outlives its call
+    }
+    return frozenset(one for one in permits | asked if not is_afar(one[1]))
+
+
+class Overdue(NamedTuple):
+    """Who asked over a network, as of now (rule 5)."""
+
+    doubted: frozenset[Holder]
+    """Who is in doubt."""
+    over: frozenset[Holder]
+    """Who is to be given up."""
+    crowded: frozenset[tuple[str, str]]
+    """(namespace, task) of which too many permits are without an outcome."""
+
+
+def overdue(snapshot: Snapshot, now: Instant) -> Overdue:
+    """What is to be seen to; a question is given up when nobody has come back for it in time."""
+    doubted: set[Holder] = set()
+    over: set[Holder] = set()
+    held: Counter[tuple[str, str]] = Counter()
+    for space in snapshot.actions.namespaces():
+        for one in snapshot.actions.open_permits(space):
+            if not is_afar(one.connection):
+                continue
+            held[space, one.task] += 1
+            if now >= one.until:
+                doubted.add((space, one.connection))
+                if now >= due_of(one.until):
+                    over.add((space, one.connection))
+    over |= {
+        (one.question.namespace, one.waiter.connection)
+        for one in snapshot.approvals.open_approvals()
+        if is_afar(one.waiter.connection) and now >= one.waiter.until
+    }
+    crowded = frozenset(task for task, many in held.items() if many >= MOST_OPEN)
+    return Overdue(doubted=frozenset(doubted), over=frozenset(over), crowded=crowded)

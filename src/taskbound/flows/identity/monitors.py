@@ -1,0 +1,165 @@
+"""Delivers checkpoints and news to the monitors of agents.
+
+Of `delivery`:
+
+1. Every new checkpoint goes to the monitor of every active agent of every namespace, each
+   address once, at most once a minute; what could not be brought is tried again with the next round.
+2. A monitor that has not taken what waits for it for 15 minutes is overdue: no new
+   task of its agents starts until it has (design 8).
+3. Each change between delivered and failed is recorded, not every try.
+
+Of `telling`:
+
+1. News is told after what it tells of is durable. A monitor that takes none stops nothing, and that is
+   recorded; the log that its checkpoints vouch for holds the same.
+2. Each address is told once, whatever number of agents it watches.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.audit import Delivery
+from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import DeniedError
+from taskbound.core.identity import AgentState
+from taskbound.core.identity.person_key import PersonKeyState
+from taskbound.ports.monitor import MonitorUnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from taskbound.core.audit import Event
+    from taskbound.core.identity.person_key import PersonKey
+    from taskbound.flows.means import Means
+    from taskbound.ports.audit import StoredCheckpoint
+
+
+OVERDUE: Final = 15 * 60 * 1_000_000
+"""µs that something may wait for a monitor before no new task starts."""
+EVERY: Final = 60 * 1_000_000
+"""µs between two checkpoints for one monitor."""
+
+
+class MonitorOverdueError(DeniedError):
+    """The agent's monitor has not taken what waits for it for 15 minutes."""
+
+    code = "monitor-overdue"
+    remedy = "mend the monitor; see `taskbound doctor`"
+
+
+@dataclass(slots=True)
+class _State:
+    size: int = 0
+    """Size of the last checkpoint that was brought."""
+    at: int = 0
+    """When."""
+    waiting: int = 0
+    """Since when something waits, 0 when nothing does."""
+    failed: bool = False
+
+
+class Deliveries:
+    """What each monitor has been brought; used from one thread at a time."""
+
+    def __init__(self, means: Means) -> None:
+        """Start with nothing known: what waits, waits from now on."""
+        self._means = means
+        self._states: dict[str, _State] = {}
+
+    def require_current(self, address: str, now: Instant) -> None:
+        """Go on only while the monitor takes what it is sent.
+
+        Raises:
+            MonitorOverdueError: Rule 2.
+        """
+        state = self._states.get(address)
+        if state is not None and state.waiting and now - state.waiting >= OVERDUE:
+            raise MonitorOverdueError(f"monitor `{address}` has taken nothing for 15 minutes")
+
+    def delivered_at(self) -> Instant:
+        """When a monitor last took a checkpoint; 0 when none did since this start."""
+        return Instant(max((state.at for state in self._states.values()), default=0))
+
+    def bring(self, checkpoint: StoredCheckpoint) -> int:
+        """Bring the checkpoint to every monitor that is due; how many took it."""
+        with self._means.store.read() as snapshot:
+            monitors = snapshot.identities.monitors()  # not the agents: this is asked twice a second
+        message = json.dumps(
+            {"kind": "taskbound-checkpoint", "size": checkpoint.size, "note": checkpoint.note}
+        ).encode()
+        return sum(
+            self._bring_one(space, address, checkpoint, message)
+            for address, space in sorted(monitors.items())
+        )
+
+    def _bring_one(self, space: str, address: str, checkpoint: StoredCheckpoint, message: bytes) -> int:
+        state = self._states.setdefault(address, _State())
+        now = self._means.clock.now()
+        if checkpoint.size <= state.size or (not state.failed and now - state.at < EVERY):
+            return 0
+        state.waiting = state.waiting or now
+        try:
+            self._means.monitor.deliver(address, message)
+        except MonitorUnreachableError as error:
+            self._record(space, address, state, failed=True, detail=error.message)
+            return 0
+        state.size, state.at, state.waiting = checkpoint.size, now, 0
+        self._record(space, address, state, failed=False, detail="")
+        return 1
+
+    def _record(self, space: str, address: str, state: _State, *, failed: bool, detail: str) -> None:
+        if state.failed is failed:
+            return
+        state.failed = failed
+        event = Delivery(
+            monitor=address,
+            subject="checkpoint",
+            outcome="failed" if failed else "delivered",
+            detail=detail,
+        )
+        self._means.store.write(
+            lambda tx: tx.audit.append(space, self._means.writer, [event], self._means.clock.now())
+        )
+
+
+def tell(means: Means, namespace: str, news: Mapping[str, object], also: Collection[str] = ()) -> None:
+    """Bring news to the monitor of every active agent of the namespace.
+
+    Args:
+        means: What flows are given.
+        namespace: Where it happened.
+        news: What; it becomes one JSON object.
+        also: Agents that are told though they are active no more.
+    """
+    with means.store.read() as snapshot:
+        agents = snapshot.identities.agents(namespace)
+    told = {one.monitor for one in agents if one.state is AgentState.ACTIVE or one.name in also}
+    message = json.dumps({**news, "namespace": namespace}, ensure_ascii=True).encode()
+    failed: list[Event] = []
+    for address in sorted(told - {""}):
+        try:
+            means.monitor.deliver(address, message)
+        except MonitorUnreachableError as error:
+            failed.append(Delivery(monitor=address, subject="news", outcome="failed", detail=error.message))
+    if failed:
+        means.store.write(lambda tx: tx.audit.append(namespace, means.writer, failed, means.clock.now()))
+
+
+def tell_key(means: Means, key: PersonKey) -> None:
+    """Tell that a key waits for a voucher, was enrolled or was withdrawn; of a mere proposal nothing."""
+    if key.state is PersonKeyState.PROPOSED:
+        return
+    news = {
+        "kind": "taskbound-person-key",
+        "person": key.person,
+        "key": key.id,
+        "fingerprint": key.fingerprint,
+        "state": key.state.value,
+        "vouched_by": key.enrolled_by,
+        "usable_from": key.usable_from,
+        "say": f"taskbound person key withdraw {key.id}",
+    }
+    tell(means, key.namespace, news)

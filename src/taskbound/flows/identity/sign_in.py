@@ -1,0 +1,514 @@
+"""A person signs in at an issuer: the browser leaves, comes back and has a session.
+
+Of `entering`:
+
+1. The issuer's row is the one that was asked, the account is linked, and its person is there.
+2. The secret is in the browser's cookie and nowhere else.
+
+Of `refused`:
+
+Whoever is not signed in yet is anybody, so all share one allowance. Whom the issuer named stands in the
+record once its word was believed, so that somebody can link them.
+
+Of `sign_ins`:
+
+1. What waits is a row before the browser is sent anywhere, and it is gone before its answer is looked at:
+   an answer that comes twice, also to two daemons, meets nothing the second time.
+2. What the issuer is asked for waits for the network, so it is asked in no transaction. What it said is
+   looked at against what stands then: the issuer's row is the one that was asked, its account is linked,
+   its person is there.
+3. The session is written with its record and with the groups that the issuer says. The secret is in the
+   browser's cookie and nowhere else. What the browser held before ends: its person could not end it any
+   more by signing out, and whoever had stolen it would keep it.
+4. Who is signed in is looked up anew each time: session, account, issuer and person all stand, or nobody
+   is.
+5. Each refused beginning and each refused answer is one record, within an allowance that all share; beyond
+   it they are counted, by code. An issuer stands in it where it is one of ours, and whom it named once its
+   word was believed, so that somebody can link them.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import field
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import escape_text
+from taskbound.core.audit.events import RefusalsDropped
+from taskbound.core.audit.events.people import PersonSignedIn, SignInRefused
+from taskbound.core.clock import Instant
+from taskbound.core.dataclass import dataclass
+from taskbound.core.decision import Quota, TooManyRefusalsError
+from taskbound.core.errors import TaskboundError
+from taskbound.core.identity.issuer import IssuerUse, UnknownAccountError, UnknownIdentityIssuerError
+from taskbound.core.identity.person import PersonState
+from taskbound.core.identity.proof import AccountProof
+from taskbound.core.identity.sign_in import (
+    LASTS,
+    OF_ONE,
+    TOGETHER,
+    WAITS,
+    NotSignedInError,
+    Session,
+    SignIn,
+    TooManySignInsError,
+    UnknownSignInError,
+    challenge_of,
+    nonce_of,
+    parse_demands,
+    parse_return,
+    place_of,
+    require_answer,
+    require_demands,
+    require_rests,
+    secret_digest,
+    split_secret,
+    verifier_of,
+)
+from taskbound.flows.identity.account import claim_groups
+from taskbound.flows.identity.leaving import end_sessions, require_present
+from taskbound.flows.means import Actor
+from taskbound.ports.identity import Wanted
+
+if TYPE_CHECKING:
+    from taskbound.core.audit import Event
+    from taskbound.core.decision import Allowance
+    from taskbound.core.identity.issuer import IdentityIssuer
+    from taskbound.core.identity.sign_in import Brought, SaidOfPerson
+    from taskbound.flows.means import Means, Moved
+    from taskbound.ports.identity import RelyingParty
+    from taskbound.ports.store import Snapshot, Transaction
+    from taskbound.wire.network import Shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A sign-in that waits, and what its browser is told."""
+
+    url: str = field(repr=False)
+    """Where the browser goes."""
+    state: str = field(repr=False)
+    secret: str = field(repr=False)
+    """What the browser holds until it is back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proven:
+    """What an issuer said for a sign-in, believed."""
+
+    waiting: SignIn
+    issuer: IdentityIssuer
+    said: SaidOfPerson
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entered:
+    """Somebody was signed in."""
+
+    session: Session
+    secret: str = field(repr=False)
+    """What the browser holds from now on: namespace and secret."""
+    back: str
+    moved: list[Moved]
+    """Tasks that were paused, as somebody is in a group no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    """Who is signed in with a browser."""
+
+    namespace: str
+    actor: Actor
+    proof: AccountProof
+    acr: str
+    """How well they proved themselves, in the issuer's words; empty where it did not say."""
+    authenticated: Instant
+    """When they did; `UNSAID` where the issuer did not say."""
+    session: str
+    until: Instant
+
+
+_OF_PERSON: Final = 32
+"""Sessions that one person has at once; the oldest gives way."""
+_SWEPT: Final = 1_000
+
+
+def enter(means: Means, tx: Transaction, proven: Proven, name: str, secret: str, address: str) -> Entered:
+    """Sign whoever was proven in, within a transaction.
+
+    Args:
+        means: What every flow is given.
+        tx: The transaction.
+        proven: What the issuer said.
+        name: The session's id.
+        secret: What the browser is going to hold, without the namespace.
+        address: Where it is.
+
+    Raises:
+        UnknownIdentityIssuerError: The issuer is another one by now (rule 1).
+        UnknownAccountError: The account is nobody's.
+        UnknownIdentityError: Its person is not there.
+    """
+    issuer, said, now = proven.issuer, proven.said, means.clock.now()
+    namespace, until = issuer.namespace, Instant(now + LASTS)
+    account = tx.accounts.account(namespace, issuer.name, said.subject)
+    if issuer not in tx.workloads.identity_issuers(namespace):
+        raise UnknownIdentityIssuerError("the issuer was removed or changed meanwhile")  # 1
+    if account is None:
+        named = escape_text(said.subject)
+        raise UnknownAccountError(f"nobody here is linked with `{named}` of `{issuer.name}`")
+    persons, _ = tx.identities.lock_grantors(namespace)
+    require_present(persons.get(account.person), account.person)
+    session = Session(
+        namespace=namespace,
+        id=name,
+        secret=secret_digest(secret),
+        person=account.person,
+        issuer=issuer.name,
+        subject=said.subject,
+        authenticated=said.authenticated,
+        acr=said.acr,
+        began=now,
+        until=until,
+    )
+    actor = Actor(name=account.person, proof=proof_of(session).words)
+    events: list[Event] = [
+        PersonSignedIn(
+            person=account.person,
+            session=name,
+            issuer=issuer.name,
+            subject=said.subject,
+            authenticated=said.authenticated,
+            acr=said.acr,
+            until=until,
+            address=place_of(address),
+        )
+    ]
+    mine = [one for one in tx.accounts.sessions(namespace) if one.person == account.person]
+    over = {one.id for one in mine[: max(0, len(mine) + 1 - _OF_PERSON)]}
+    end_sessions(tx, namespace, lambda one: one.id in over, "a later one took its place", actor, events)
+    tx.accounts.put_session(session)
+    moved = claim_groups(tx, issuer, account.person, said.claims, until, actor, events)
+    tx.audit.append(namespace, means.writer, events, now)
+    return Entered(session=session, secret=f"{namespace}.{secret}", back=proven.waiting.back, moved=moved)
+
+
+def proof_of(session: Session) -> AccountProof:
+    """What shows who acts in a session."""
+    return AccountProof(
+        issuer=session.issuer,
+        subject=session.subject,
+        authenticated=session.authenticated,
+        acr=session.acr,
+    )
+
+
+def sign_out(means: Means, namespace: str, digest: str, reason: str) -> None:
+    """End the session whose secret has this digest; nothing happens when there is none."""
+
+    def work(tx: Transaction) -> None:
+        found = tx.accounts.session(namespace, digest)
+        if found is None:
+            return
+        events: list[Event] = []
+        actor = Actor(name=found.person, proof=proof_of(found).words)
+        end_sessions(tx, namespace, lambda one: one.id == found.id, reason, actor, events)
+        tx.audit.append(namespace, means.writer, events, means.clock.now())
+
+    means.store.write(work)
+
+
+def sweep_sign_ins(means: Means) -> None:
+    """Forget sign-ins and sessions whose time is over, as far as the log's own time goes."""
+    now = Instant(min(means.clock.now(), means.store.last_instant()))
+
+    def work(tx: Transaction) -> None:
+        tx.accounts.sweep_sign_ins(Instant(now - WAITS), limit=_SWEPT)
+        tx.accounts.sweep_sessions(now, limit=_SWEPT)
+
+    means.store.write(work)
+
+
+_NOBODY: Final = ("default", "")
+
+
+class RefusedSignIns:
+    """Records them; used from any thread."""
+
+    def __init__(self, means: Means, allowance: Allowance | None) -> None:
+        """Record one by one as many as this allows."""
+        self._means = means
+        self._quota = Quota(allowance)
+        self._lock = threading.Lock()
+
+    def note(
+        self, namespace: str, issuer: str, error: TaskboundError, address: str, *, subject: str = ""
+    ) -> None:
+        """One more.
+
+        Args:
+            namespace: Of whoever would have signed in; empty where that is not known.
+            issuer: The issuer that was asked; empty where that is not known.
+            error: Why.
+            address: Where the browser is.
+            subject: Whom the issuer named.
+        """
+        now = self._means.clock.now()
+        with self._lock:
+            try:
+                self._quota.require(*_NOBODY, now, code=error.code)
+            except TooManyRefusalsError:
+                return
+            self._quota.take(*_NOBODY, now)
+        event = SignInRefused(issuer=issuer, code=error.code, address=place_of(address), subject=subject)
+        self._record(namespace or _NOBODY[0], event)
+
+    def tell(self, *, final: bool = False) -> None:
+        """Record what was counted in windows that have ended."""
+        with self._lock:
+            for one in self._quota.dropped(self._means.clock.now(), final=final):
+                event = RefusalsDropped(agent=one.agent, since=one.since, count=one.count, codes=one.codes)
+                self._record(one.namespace, event)
+                self._quota.told((one,))
+
+    def _record(self, namespace: str, event: Event) -> None:
+        means = self._means
+        means.store.write(lambda tx: tx.audit.append(namespace, means.writer, [event], means.clock.now()))
+
+
+class SignIns:
+    """Signs people in; used from any thread, as an issuer is waited for."""
+
+    def __init__(
+        self, means: Means, party: RelyingParty | None, *, origin: str, allowance: Allowance | None = None
+    ) -> None:
+        """Ask issuers through this.
+
+        Args:
+            means: What every flow is given.
+            party: Asks issuers; None where nobody does, and nobody signs in.
+            origin: How our pages are known outside.
+            allowance: How many refusals are recorded one by one.
+        """
+        self._means = means
+        self._party = party
+        self._origin = origin
+        self._refused = RefusedSignIns(means, allowance)
+
+    def choices(self, namespace: str) -> tuple[IdentityIssuer, ...]:
+        """The issuers at which people of this namespace sign in, by name."""
+        if self._party is None:
+            return ()
+        with self._means.store.read() as snapshot:
+            return _of_people(snapshot, namespace)
+
+    def troubles(self, namespace: str) -> dict[str, str]:
+        """Why nobody could sign in at an issuer of people now, by its name; it may wait for them."""
+        now = self._means.clock.now()
+        return {one.name: self._asked().trouble(one, now) for one in self.choices(namespace)}
+
+    def begin(
+        self, namespace: str, issuer: str, *, back: str, address: str, max_age: int = -1, acr: str = ""
+    ) -> Begun:
+        """Begin a sign-in (rule 1).
+
+        Args:
+            namespace: Of the person.
+            issuer: Where they sign in, by its short name.
+            back: Where the browser goes then.
+            address: Where it is.
+            max_age: Seconds that may have passed since they proved themselves; -1 for any.
+            acr: How well they have to; empty for any.
+
+        Raises:
+            BadReturnError: Nobody is sent there, or it is wanted in a way that can't be.
+            UnknownIdentityIssuerError: There is no such issuer of people.
+            TooManySignInsError: Too many wait.
+            TaskboundError: As `RelyingParty.address`; each of them is recorded (rule 5).
+        """
+        found: IdentityIssuer | None = None
+        try:
+            found = _issuer(self.choices(namespace), issuer)
+            parse_return(back)
+            parse_demands(max_age, acr)
+            return self._begin(found, back=back, address=address, max_age=max_age, acr=acr)
+        except TaskboundError as error:
+            whose = ("", "") if found is None else (found.namespace, found.name)  # it may be made up
+            self._refused.note(*whose, error, address)
+            raise
+
+    def _begin(self, found: IdentityIssuer, *, back: str, address: str, max_age: int, acr: str) -> Begun:
+        """Begin a sign-in at this issuer (rule 1)."""
+        namespace, issuer = found.namespace, found.name
+        chance, place = self._means.chance, place_of(address)
+        state, secret = f"{namespace}.{chance.secret()}", chance.secret()
+        now = self._means.clock.now()
+        wanted = Wanted(
+            redirect=self._redirect(issuer),
+            state=state,
+            nonce=nonce_of(secret, state),
+            challenge=challenge_of(verifier_of(secret, state)),
+            max_age=max_age,
+            acr=acr,
+        )
+        url, promised = self._asked().address(found, wanted, now)
+        waiting = SignIn(
+            namespace=namespace,
+            state=secret_digest(state),
+            browser=secret_digest(secret),
+            issuer=issuer,
+            begun=now,
+            address=place,
+            back=back,
+            promised=promised,
+            max_age=max_age,
+            acr=acr,
+        )
+
+        def work(tx: Transaction) -> None:
+            if found not in tx.workloads.identity_issuers(namespace):
+                raise UnknownIdentityIssuerError("the issuer was removed or changed meanwhile")
+            mine = tx.accounts.sign_ins_of(namespace, place)
+            for one in mine[: max(0, len(mine) + 1 - OF_ONE)]:
+                tx.accounts.take_sign_in(namespace, one.state)
+            if tx.accounts.count_sign_ins(namespace) >= TOGETHER:
+                raise TooManySignInsError(f"{TOGETHER} sign-ins wait")
+            tx.accounts.put_sign_in(waiting)
+
+        self._means.store.write(work)
+        return Begun(url=url, state=state, secret=secret)
+
+    def prove(self, state: str, brought: Brought, secret: str, *, address: str) -> Proven:
+        """What the issuer says of whoever came back (rules 1 and 2).
+
+        Args:
+            state: The `state` that came back.
+            brought: What came with it.
+            secret: What the browser holds of this sign-in; empty for nothing.
+            address: Where it is.
+
+        Raises:
+            TaskboundError: Nobody is signed in by this; it is recorded (rule 5).
+        """
+        waiting: SignIn | None = None
+        try:
+            waiting = self._take(state)
+            return self._prove(waiting, state, brought, secret)
+        except TaskboundError as error:
+            if waiting is None:
+                self._refused.note("", "", error, address)  # whoever brings it may have made it up
+            else:
+                self._refused.note(waiting.namespace, waiting.issuer, error, address)
+            raise
+
+    def enter(self, proven: Proven, *, address: str, before: Shown | None = None) -> Entered:
+        """Sign whoever was proven in (rules 2 and 3).
+
+        Args:
+            proven: What the issuer said.
+            address: Where the browser is.
+            before: What the browser shows until now; None for nothing.
+
+        Raises:
+            TaskboundError: They are nobody's, or not there; it is recorded (rule 5).
+        """
+        secret, name = self._means.chance.secret(), self._means.chance.name("ses")
+        try:
+            entered = self._means.store.write(
+                lambda tx: enter(self._means, tx, proven, name, secret, address)
+            )
+        except TaskboundError as error:
+            issuer = proven.issuer
+            self._refused.note(issuer.namespace, issuer.name, error, address, subject=proven.said.subject)
+            raise
+        self.sign_out(before, reason="signed in anew")
+        return entered
+
+    def person(self, shown: Shown | None) -> SignedIn:
+        """Who is signed in with the browser that shows this (rule 4).
+
+        Raises:
+            NotSignedInError: Nobody, or no more.
+        """
+        namespace, secret = split_secret("" if shown is None else shown.browser)
+        if not secret:
+            raise NotSignedInError("nobody is signed in with this browser")
+        now = self._means.clock.now()
+        with self._means.store.read() as snapshot:
+            found = snapshot.accounts.session(namespace, secret_digest(secret))
+            session = require_rests(found, now)
+            account = snapshot.accounts.account(namespace, session.issuer, session.subject)
+            person = snapshot.identities.person(namespace, session.person)
+            issuers = {one.name for one in _of_people(snapshot, namespace)}
+        if (
+            account is None
+            or account.person != session.person
+            or session.issuer not in issuers
+            or person is None
+            or person.state is not PersonState.PRESENT
+        ):
+            raise NotSignedInError("what the sign-in rested on is gone")
+        proof = proof_of(session)
+        return SignedIn(
+            namespace=namespace,
+            actor=Actor(name=session.person, proof=proof.words),
+            proof=proof,
+            acr=session.acr,
+            authenticated=session.authenticated,
+            session=session.id,
+            until=session.until,
+        )
+
+    def sign_out(self, shown: Shown | None, *, reason: str = "signed out") -> None:
+        """End the session of the browser that shows this; nothing happens when there is none."""
+        namespace, secret = split_secret("" if shown is None else shown.browser)
+        if secret:
+            sign_out(self._means, namespace, secret_digest(secret), reason)
+
+    def tell(self, *, final: bool = False) -> None:
+        """Record what was counted in windows that have ended (rule 5)."""
+        self._refused.tell(final=final)
+
+    def _take(self, state: str) -> SignIn:
+        namespace, secret = split_secret(state)
+        digest = secret_digest(state)
+        found = (
+            self._means.store.write(lambda tx: tx.accounts.take_sign_in(namespace, digest))
+            if secret
+            else None
+        )
+        if found is None:
+            raise UnknownSignInError("no sign-in waits for this")
+        return found
+
+    def _prove(self, waiting: SignIn, state: str, brought: Brought, secret: str) -> Proven:
+        issuer = _issuer(self.choices(waiting.namespace), waiting.issuer)
+        require_answer(waiting, brought, secret, issuer.issuer, self._means.clock.now())
+        said = self._asked().redeem(
+            issuer,
+            brought.code,
+            verifier_of(secret, state),
+            self._redirect(issuer.name),
+            self._means.clock.now(),
+        )
+        require_demands(waiting, said, nonce_of(secret, state), self._means.clock.now())
+        return Proven(waiting=waiting, issuer=issuer, said=said)
+
+    def _redirect(self, issuer: str) -> str:
+        return f"{self._origin}/sign-in/callback/{issuer}"
+
+    def _asked(self) -> RelyingParty:
+        if self._party is None:
+            raise UnknownIdentityIssuerError("nobody asks issuers of people here")
+        return self._party
+
+
+def _of_people(snapshot: Snapshot, namespace: str) -> tuple[IdentityIssuer, ...]:
+    return tuple(one for one in snapshot.workloads.identity_issuers(namespace) if one.use is IssuerUse.PEOPLE)
+
+
+def _issuer(known: tuple[IdentityIssuer, ...], name: str) -> IdentityIssuer:
+    for one in known:
+        if one.name == name:
+            return one
+    raise UnknownIdentityIssuerError("no issuer of people has this name")

@@ -1,0 +1,417 @@
+"""What services get of us: tokens of their own, introspection, and shared claims.
+
+Of `serving`:
+
+1. A service asks for its own token by `client_credentials` (RFC 6749 §4.4), proven by its own key: for our
+   issuer alone, with the scope `service`, bound to the key that the request was made with. It rests on the
+   service, its owner and the key that proved it, not on the assertion that was shown; it lives 300 seconds.
+2. Agents get no such token, and services exchange none: a proof that was taken from one is of no use as the
+   other.
+3. A service is told what a token is worth (RFC 7662) that is meant for it: a task's by its audience, a
+   transaction token where it enforces the tool. It is of the service's own namespace, and stands now. Of any
+   other it is told that it is not active, and nothing more: neither that there is one, nor why not.
+4. Service and token are looked at in one state of the store.
+
+Of `sharing`:
+
+1. A request is begun for a service that has proved itself and stands, with the very token that it was shown:
+   of its namespace, of that action, of a tool that it enforces, and which holds now. That is read in one
+   state of the store, and what of it can end is locked and compared in the transaction that begins: what
+   ended before is not begun. A repeat is told what is known, whatever has ended since.
+2. The token's row says until when it is remembered. What the store doesn't know, as one of before a copy that
+   was put back, begins nothing.
+3. All changes of one service's claims come one after the other, behind its tally, of whatever daemon.
+4. This process has seen how often a service's claims changed. A store that knows of less lost some, as a
+   standby that took over without the last commits: nothing is begun or answered there any more.
+5. It is forgotten once the log has a record of two minutes past its end (`claims`, rule 2), and how far that
+   was stays: of what was remembered until then nothing is begun, however far the clocks of daemons are apart.
+6. No record is made of any of it. What was permitted has its record and ends with its outcome; that a service
+   began it is the service's own memory, of minutes, and holds what it answered.
+7. What serves once, such as a proof that a service was shown, is used in the service's name, and apart from
+   what others were shown.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.clock import Instant, minutes
+from taskbound.core.dataclass import dataclass
+from taskbound.core.errors import DeniedError
+from taskbound.core.identity.proof import BindingKind, PrincipalKind, WorkloadProof
+from taskbound.core.identity.service import UnknownServiceError, require_enforces
+from taskbound.core.revocation import require_not_stopped
+from taskbound.core.task import require_live
+from taskbound.core.token import (
+    ClaimKind,
+    NotOpenError,
+    TokenForm,
+    UnknownTokenError,
+    claim_of,
+    claims_of,
+    require_not_revoked,
+    require_standing,
+    service_name,
+)
+from taskbound.core.token.errors import NotMeantError, UnfitClientError
+from taskbound.core.token.exchange import BadExchangeError, BadScopeError, TargetUnknownError
+from taskbound.core.token.shared import (
+    BadClaimError,
+    Begun,
+    begun_anew,
+    forget_claims,
+    make_room,
+    require_remembered,
+    say,
+    shared_again,
+    swap_room,
+)
+from taskbound.flows.identity.services import lock_service, require_service
+from taskbound.flows.means import Actor
+from taskbound.flows.token.issuing import ServiceTokenOrder
+from taskbound.flows.token.revoking import use_claim
+from taskbound.flows.token.standing import OPEN, ground_of, require_token_stands
+from taskbound.ports.store import ConflictError, StoreBehindError
+from taskbound.wire.jose import SKEW
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.action import JsonValue
+    from taskbound.core.identity.proof import Binding, Principal
+    from taskbound.core.identity.service import Service
+    from taskbound.core.token import Token
+    from taskbound.core.token.shared import SharedBeginning, SharedWish, Tally
+    from taskbound.flows.means import Means
+    from taskbound.flows.token.issuing import Issued, Tokens
+    from taskbound.flows.token.verifying import Verification
+    from taskbound.ports.store import Snapshot, Transaction
+
+
+SCOPE: Final = "service"
+"""Of services' tokens (rule 1)."""
+
+
+def require_fit_grant(principal: Principal, *, service: bool) -> None:
+    """Go on only with a client that may ask by such a grant (rule 2).
+
+    Args:
+        principal: Who was proven.
+        service: Whether the grant is for services.
+
+    Raises:
+        UnfitClientError: It is for others.
+    """
+    if (principal.kind is PrincipalKind.SERVICE) is not service or principal.is_process:
+        whom = "a service" if service else "an agent"
+        raise UnfitClientError(f"by this grant {whom} gets its tokens, and nobody else", where="grant_type")
+
+
+def give_service_token(
+    tokens: Tokens, form: Mapping[str, str], principal: Principal, binding: Binding | None
+) -> Issued:
+    """A token of the service that asks (rule 1).
+
+    Args:
+        tokens: Issues.
+        form: The parameters of the request, each once.
+        principal: The service, proven.
+        binding: The key that the request was made with.
+
+    Raises:
+        UnfitClientError: Rule 2.
+        BadScopeError: It asks for another scope.
+        TargetUnknownError: It asks for another resource.
+        DeniedError: The service does not stand, or no key was shown.
+        UnavailableError: It can't be written, or not signed now.
+    """
+    require_fit_grant(principal, service=True)
+    issuer = tokens.issuing.issuer
+    if form.get("scope", SCOPE) != SCOPE:
+        raise BadScopeError("the scope of a service's token is `service`", where="scope")
+    if {form.get(name, issuer) for name in ("resource", "audience")} != {issuer}:
+        raise TargetUnknownError("a service's token is for our issuer alone", where="resource")
+    order = ServiceTokenOrder(
+        namespace=principal.namespace,
+        service=principal.name,
+        proven_by=_key(principal),
+        binding=binding,
+    )
+    actor = Actor(name=service_name(principal.namespace, principal.name), proof=principal.proof.words)
+    return tokens.issue_service_token(order, actor)
+
+
+def introspect_for_service(
+    means: Means, verification: Verification, principal: Principal, text: str
+) -> dict[str, JsonValue]:
+    """What a token is worth to a service that was proven (rules 3 and 4; RFC 7662 §2.2).
+
+    Raises:
+        DeniedError: The service itself does not stand any more.
+    """
+    found = verification.known(text, transactions=True)
+    domain = verification.domain
+    with means.store.read() as snapshot:
+        service = require_service(snapshot, principal.namespace, principal.name, _key(principal))
+        if found is None or found.namespace != service.namespace:
+            return {"active": False}
+        try:
+            row = snapshot.tokens.token(found.namespace, found.id)
+            if row is None:
+                raise UnknownTokenError("nobody here issued that token")
+            _require_meant(snapshot, service, row, domain)
+            require_token_stands(snapshot, row, means.clock.now())
+            claims = claims_of(row, ground_of(snapshot, row))
+        except DeniedError:
+            return {"active": False}
+    if row.form is TokenForm.TRANSACTION:
+        return {**claims, "active": True, "token_type": "N_A"}
+    dpop = row.binding is not None and row.binding.kind is BindingKind.DPOP
+    return {**claims, "active": True, "token_type": "DPoP" if dpop else "Bearer"}
+
+
+def _require_meant(snapshot: Snapshot, service: Service, token: Token, domain: str) -> None:
+    """Go on only with a token that is meant for the service (rule 3).
+
+    Raises:
+        DeniedError: It is not.
+    """
+    match token.form:
+        case TokenForm.TASK if token.audience == service.audience:
+            return
+        case TokenForm.TRANSACTION if token.audience == domain:
+            action = snapshot.actions.action(token.namespace, token.action)
+            require_enforces(service, "" if action is None else action.tool)
+        case TokenForm.SERVICE if token.subject == service_name(service.namespace, service.name):
+            return
+        case _:
+            raise NotMeantError(f"the token is not meant for service `{service.name}`")
+
+
+def _key(principal: Principal) -> str:
+    """The key of its own that proved the service.
+
+    Raises:
+        BadExchangeError: It was proven by something else.
+    """
+    if not isinstance(principal.proof, WorkloadProof):
+        raise BadExchangeError("a service proves itself here with a key of its own")
+    return principal.proof.subject
+
+
+_APART: Final = minutes(2)
+_WINDOW: Final = minutes(5)
+"""How far ahead the window of what serves once may end (rule 7)."""
+_TURN: Final = 200
+"""Claims that one transaction forgets at most."""
+_TRIES: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """A service that asks, proven by a token of its own."""
+
+    namespace: str
+    service: str
+    token: str
+    """The `jti` of that token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What a request rests on, as it was read (rule 1)."""
+
+    own: Token
+    """The service's."""
+    token: Token
+    agent: int
+    """The agent's version."""
+    task: int
+    """The task's version."""
+    tool: str
+
+
+class SharedClaims:
+    """Keeps them; each call is done in the worker's thread, one at a time."""
+
+    def __init__(self, means: Means) -> None:
+        """Have seen nothing yet."""
+        self._means = means
+        self._seen: dict[tuple[str, str], int] = {}
+        """How often the claims of each service had changed when last seen (rule 4)."""
+
+    def begin(self, asker: Asker, wish: SharedWish) -> SharedBeginning:
+        """Begin a request, durably, or say what is known of it.
+
+        Raises:
+            OtherRequestError: The transaction was used for another one.
+            ServedForgottenError: Whether it was used is not known any more.
+            ClaimsFullError: There is no room.
+            DeniedError: The token, or the service, doesn't hold (rule 1).
+            StoreBehindError: Claims were lost (rule 4).
+            UnavailableError: It can't be written; what it rests on kept changing.
+        """
+        for _ in range(_TRIES):
+            with self._means.store.read() as snapshot:
+                found = snapshot.shared_claims.claim(asker.namespace, asker.service, wish.txn)
+                if found is not None:
+                    return shared_again(found, wish, self._means.clock.now())
+                ground = self._ground(snapshot, asker, wish)
+            try:
+                told, tally = self._means.store.write(partial(self._begin, asker, wish, ground))
+            except ConflictError:
+                continue
+            self._see(tally)
+            return told
+        raise ConflictError("what the request rests on kept changing")
+
+    def answer(self, asker: Asker, *, txn: str, request: str, claimant: str, answer: bytes | None) -> None:
+        """Keep what came of a request; None where nobody knows.
+
+        Raises:
+            NotBegunError: Somebody else began it, or something else was said.
+            StoreBehindError: Claims were lost (rule 4).
+            UnavailableError: It can't be written.
+        """
+
+        def work(tx: Transaction) -> Tally:
+            tally = self._tally(tx, asker.namespace, asker.service)
+            found = tx.shared_claims.lock_claim(asker.namespace, asker.service, txn)
+            after = say(found, claimant, request, answer)
+            if found is None or after is None:
+                return tally
+            moved = swap_room(tally, found, after)
+            tx.shared_claims.put(after)
+            tx.shared_claims.put_tally(moved)
+            return moved
+
+        self._see(self._means.store.write(work))
+
+    def use(self, asker: Asker, kind: str, digest: str, until: Instant) -> None:
+        """Use what serves once (rule 7).
+
+        Raises:
+            BadClaimError: Its window is longer than that of anything.
+            ReplayedError: It was used before, or nobody can tell any more.
+            UnavailableError: It can't be written.
+        """
+        if until > self._means.clock.now() + _WINDOW:
+            raise BadClaimError("nothing serves once for as long as that", where="until")
+        shown = claim_of(asker.namespace, ClaimKind.SHOWN, asker.service, kind, digest, until=until)
+        use_claim(self._means, shown)
+
+    def sweep(self) -> int:
+        """Forget what nobody can bring any more (rule 5), some of each service; how many were."""
+        means = self._means
+        before = Instant(min(means.clock.now(), means.store.last_instant()) - _APART)
+        with means.store.read() as snapshot:
+            due = snapshot.shared_claims.due(before)
+        return sum(self._forget(namespace, service, before) for namespace, service in due)
+
+    def _forget(self, namespace: str, service: str, before: Instant) -> int:
+        def work(tx: Transaction) -> tuple[int, Tally]:
+            tally = self._tally(tx, namespace, service)
+            gone = tx.shared_claims.drop(namespace, service, before, limit=_TURN)
+            if not gone:
+                return 0, tally
+            moved = forget_claims(tally, gone)
+            tx.shared_claims.put_tally(moved)
+            return len(gone), moved
+
+        count, tally = self._means.store.write(work)
+        self._see(tally)
+        return count
+
+    def _ground(self, snapshot: Snapshot, asker: Asker, wish: SharedWish) -> _Ground:
+        """What the request rests on (rules 1 and 2).
+
+        Raises:
+            DeniedError: It doesn't hold.
+        """
+        space, now = asker.namespace, self._means.clock.now()
+        own = snapshot.tokens.token(space, asker.token)
+        if own is None or own.form is not TokenForm.SERVICE:
+            raise UnknownTokenError("the service shows no token of its own that was issued here")
+        require_token_stands(snapshot, own, now)
+        service = snapshot.services.service(space, asker.service)
+        if service is None:
+            raise UnknownServiceError("no service has that name")
+        token = snapshot.tokens.token(space, wish.token)
+        if token is None or token.form is not TokenForm.TRANSACTION or token.action != wish.txn:
+            raise UnknownTokenError("nobody here issued a token of that action")  # 2
+        action = snapshot.actions.action(space, token.action)
+        tool = "" if action is None else action.tool
+        require_enforces(service, tool)
+        require_token_stands(snapshot, token, now)
+        agent = snapshot.identities.agent(space, token.agent)
+        task = snapshot.tasks.heads(space, {token.task}).get(token.task)
+        return _Ground(
+            own=own,
+            token=token,
+            agent=0 if agent is None else agent.version,
+            task=0 if task is None else task.version,
+            tool=tool,
+        )
+
+    def _begin(
+        self, asker: Asker, wish: SharedWish, ground: _Ground, tx: Transaction
+    ) -> tuple[SharedBeginning, Tally]:
+        now = self._means.clock.now()
+        service = lock_service(tx, asker.namespace, asker.service, ground.own.proven_by)
+        _require_ground(tx, ground, service, now)
+        tally = self._tally(tx, asker.namespace, asker.service)
+        found = tx.shared_claims.lock_claim(asker.namespace, asker.service, wish.txn)
+        if found is not None:
+            return shared_again(found, wish, now), tally
+        until = Instant(ground.token.expires + SKEW)
+        require_remembered(until, tally.forgotten)  # 5
+        claim = begun_anew(wish, asker.namespace, asker.service, until=until, now=now)
+        moved = make_room(tally, claim)
+        tx.shared_claims.insert(claim)
+        tx.shared_claims.put_tally(moved)
+        return Begun(), moved
+
+    def _tally(self, tx: Transaction, namespace: str, service: str) -> Tally:
+        """What is kept of a service, locked, and all that was seen of it (rules 3 and 4)."""
+        tally = tx.shared_claims.lock_tally(namespace, service)
+        seen = self._seen.get((namespace, service), 0)
+        if tally.turn < seen:
+            raise StoreBehindError(
+                f"claims of service `{service}` changed {seen} times, and the database knows of {tally.turn}"
+            )
+        return tally
+
+    def _see(self, tally: Tally) -> None:
+        key = tally.namespace, tally.service
+        self._seen[key] = max(tally.turn, self._seen.get(key, 0))
+
+
+def _require_ground(tx: Transaction, ground: _Ground, service: Service, now: Instant) -> None:
+    """Go on only with what is still so, and locked (rule 1).
+
+    Raises:
+        ConflictError: It changed since it was read: it is read anew.
+        DeniedError: It has ended.
+    """
+    token = ground.token
+    space = token.namespace
+    require_not_stopped(tx.revocation.lock_kill_switch(space))
+    if tx.identities.lock_agents(space, {token.agent}).get(token.agent) != ground.agent:
+        raise ConflictError(f"agent `{token.agent}` changed meanwhile")
+    permit = tx.actions.lock_permits(space, {token.action}).get(token.action)
+    if permit is None or permit.state not in OPEN:
+        raise NotOpenError(f"`{token.action}` is no open action")
+    require_enforces(service, ground.tool)
+    heads = tx.tasks.lock_heads(space, {token.task})
+    require_live(token.task, heads, now)
+    if heads[token.task].version != ground.task:
+        raise ConflictError(f"task `{token.task}` changed meanwhile")
+    keys = {one.kid: one for one in tx.tokens.lock_keys()}
+    rows = tx.tokens.lock_tokens(space, {ground.own.id, token.id})
+    for one in (ground.own, token):
+        require_not_revoked(keys.get(one.key))
+        row = rows.get(one.id)
+        if row is None:
+            raise UnknownTokenError("nobody here issued that token")
+        require_standing(row, now)
