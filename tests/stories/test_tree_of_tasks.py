@@ -97,8 +97,10 @@ class Tree(RuleBasedStateMachine):
         self.root = self.world.start(scope=stepped(list(NAMES), USES))
         self.bound = USES
         self.permits = 0
+        self.under: list[set[str]] = []
+        """Of each permit: whom the root's grant let pay at that time."""
         self.before = 0
-        """Of the permits: those that the root's grant of now has nothing to do with."""
+        """Of the permits: those under a grant that shares no call with the root's grant of now."""
 
     def teardown(self) -> None:
         self.open.close()
@@ -131,10 +133,11 @@ class Tree(RuleBasedStateMachine):
         for one in line:
             assert name in permitted(one), f"{one.id} does not permit what was done beneath it"
             assert one.state.value == "running"
-        self.permits += 1
         if outcome:
             self.world.tell(answer.proposal.id, outcome, None)  # type: ignore[union-attr]  # it is a permit
-            self.permits -= outcome == "not-sent"
+        if outcome != "not-sent":
+            self.permits += 1
+            self.under.append(payees(json.loads(line[-1].scope.canonical)))
 
     @rule(number=nth)
     def step(self, number: int) -> None:
@@ -152,13 +155,12 @@ class Tree(RuleBasedStateMachine):
         except (DeniedError, MalformedError):
             return
         if task.id == self.root.id:
-            self.follow(task, names)
+            self.follow(names)
             self.bound = max(self.permits, min(self.bound, self.before + uses))
 
-    def follow(self, task: Task, names: list[str]) -> None:
-        """A grant that shares no call with the one before has nothing to do with what was used of that."""
-        if not payees(json.loads(task.scope.canonical)) & set(names):
-            self.before = self.permits
+    def follow(self, names: list[str]) -> None:
+        """What was permitted under a grant counts against every later one that shares a call with it."""
+        self.before = sum(not paid & set(names) for paid in self.under)
 
     @rule(number=nth, names=some_names, uses=some_uses, steps=st.booleans(), denied=st.booleans())
     def widen(self, number: int, names: list[str], uses: int, steps: bool, denied: bool) -> None:  # noqa: FBT001 - drawn by its name
@@ -171,7 +173,7 @@ class Tree(RuleBasedStateMachine):
         said = self.there.tell(asked, "bob", kind)
         assert said.state.value == ("denied" if denied else "applied"), "what is asked for can be done"
         if task.id == self.root.id and not denied:
-            self.follow(task, names)
+            self.follow(names)
             self.bound = max(self.permits, self.before + uses)
 
     @rule(number=nth)
