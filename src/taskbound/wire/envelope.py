@@ -21,16 +21,6 @@ from taskbound.wire import (
     tool,
     workload,
 )
-from taskbound.wire import action as amendment
-from taskbound.wire import authorization as oauth
-from taskbound.wire import identity as account
-from taskbound.wire import identity as people
-from taskbound.wire import policy as scope
-from taskbound.wire import target as broker
-from taskbound.wire import target as credential
-from taskbound.wire import token as revocation
-from taskbound.wire import workload as service
-from taskbound.wire import workload as trust
 from taskbound.wire.frame import Message
 from taskbound.wire.network import (
     Agree,
@@ -86,26 +76,26 @@ Ask: TypeAlias = (
     | target.SetAdmin
     | target.RemoveTarget
     | target.ListTargets
-    | credential.TakeCredential
-    | credential.AcknowledgeCredential
-    | credential.AwaitRenewal
-    | credential.EndCredential
-    | credential.RevokeCredentials
-    | credential.SweepTargets
-    | credential.DiscoverTarget
-    | credential.ListCredentials
-    | credential.ShowCredential
-    | broker.LeaseCredentials
-    | broker.TellMinted
-    | broker.TellRenewed
-    | broker.TellFailed
-    | broker.TellGone
-    | broker.TellLeft
-    | broker.TellSeen
-    | broker.TellSwept
-    | broker.TellDiscovered
-    | broker.TellEpoch
-    | broker.TellReconciled
+    | target.TakeCredential
+    | target.AcknowledgeCredential
+    | target.AwaitRenewal
+    | target.EndCredential
+    | target.RevokeCredentials
+    | target.SweepTargets
+    | target.DiscoverTarget
+    | target.ListCredentials
+    | target.ShowCredential
+    | target.LeaseCredentials
+    | target.TellMinted
+    | target.TellRenewed
+    | target.TellFailed
+    | target.TellGone
+    | target.TellLeft
+    | target.TellSeen
+    | target.TellSwept
+    | target.TellDiscovered
+    | target.TellEpoch
+    | target.TellReconciled
     | tool.AddUpstream
     | tool.RemoveUpstream
     | tool.ListUpstreams
@@ -147,11 +137,11 @@ Ask: TypeAlias = (
     | token.ListTokenKeys
     | token.RotateTokenKeys
     | token.RevokeTokenKey
-    | oauth.AskToken
-    | oauth.GiveBackToken
-    | oauth.IntrospectToken
-    | oauth.ShowTokenJwks
-    | oauth.ShowStatusList
+    | authorization.AskToken
+    | authorization.GiveBackToken
+    | authorization.IntrospectToken
+    | authorization.ShowTokenJwks
+    | authorization.ShowStatusList
     | Agree
     | ShowClientAuthorities
     | ShowCounts
@@ -183,31 +173,31 @@ Ask: TypeAlias = (
     | workload.ListSelectors
     | identity.ShowAgent
     | identity.ListAgents
-    | people.ProposePersonKey
-    | people.ProvePersonKey
-    | people.VouchPersonKey
-    | people.OpenEnrollment
-    | people.ConfirmPersonKey
-    | people.OpenVouching
-    | people.WithdrawPersonKey
-    | people.ListPersonKeys
-    | people.ShowPersonKey
-    | people.SetDemo
-    | people.LeavePerson
-    | people.ReturnPerson
-    | people.LinkPersons
-    | people.SetAnswering
-    | account.LinkAccount
-    | account.UnlinkAccount
-    | account.ListAccounts
-    | account.ListSessions
-    | account.EndSession
-    | account.SetIssuerGroups
-    | account.ShowSignIn
-    | account.BeginSignIn
-    | account.TakeSignIn
-    | account.EndSignIn
-    | scope.SuggestScope
+    | identity.ProposePersonKey
+    | identity.ProvePersonKey
+    | identity.VouchPersonKey
+    | identity.OpenEnrollment
+    | identity.ConfirmPersonKey
+    | identity.OpenVouching
+    | identity.WithdrawPersonKey
+    | identity.ListPersonKeys
+    | identity.ShowPersonKey
+    | identity.SetDemo
+    | identity.LeavePerson
+    | identity.ReturnPerson
+    | identity.LinkPersons
+    | identity.SetAnswering
+    | identity.LinkAccount
+    | identity.UnlinkAccount
+    | identity.ListAccounts
+    | identity.ListSessions
+    | identity.EndSession
+    | identity.SetIssuerGroups
+    | identity.ShowSignIn
+    | identity.BeginSignIn
+    | identity.TakeSignIn
+    | identity.EndSignIn
+    | policy.SuggestScope
     | task.StartTask
     | task.ShowTask
     | task.ListTasks
@@ -216,8 +206,8 @@ Ask: TypeAlias = (
     | task.DelegateTask
     | task.StepTask
     | task.AmendTask
-    | amendment.AskAmendment
-    | amendment.ShowAmendment
+    | action.AskAmendment
+    | action.ShowAmendment
     | task.EndOwnTask
     | task.EndTask
     | task.RegisterRun
@@ -227,21 +217,21 @@ Ask: TypeAlias = (
     | task.AddIssuer
     | task.RemoveIssuer
     | task.ListIssuers
-    | service.AddService
-    | service.AddServiceKey
-    | service.AnswerRequest
-    | service.BeginRequest
-    | service.ChangeService
-    | service.ListServices
-    | service.RemoveService
-    | service.RemoveServiceKey
-    | service.ShowOwnService
-    | service.ShowService
-    | service.UseProof
-    | trust.AddTrust
-    | trust.ListTrusts
-    | trust.RemoveTrust
-    | trust.ShowTrust
+    | workload.AddService
+    | workload.AddServiceKey
+    | workload.AnswerRequest
+    | workload.BeginRequest
+    | workload.ChangeService
+    | workload.ListServices
+    | workload.RemoveService
+    | workload.RemoveServiceKey
+    | workload.ShowOwnService
+    | workload.ShowService
+    | workload.UseProof
+    | workload.AddTrust
+    | workload.ListTrusts
+    | workload.RemoveTrust
+    | workload.ShowTrust
     | audit.ExportAudit
     | audit.ProveRecord
     | audit.TailAudit
@@ -252,8 +242,8 @@ Ask: TypeAlias = (
     | policy.ActivateBundle
     | policy.RollBackBundle
     | policy.ReplayBundle
-    | revocation.ReadFeed
-    | revocation.Stop
+    | token.ReadFeed
+    | token.Stop
 )
 """Everything that a client may ask."""
 
@@ -287,17 +277,17 @@ Answer: TypeAlias = (
     | approval.PlanSaid
     | approval.ApprovalStats
     | approval.ApprovalLimits
-    | amendment.AmendmentDetail
+    | action.AmendmentDetail
     | target.TargetTesting
     | target.TargetRows
-    | credential.Handed
-    | credential.Renewed
-    | credential.RevokingCredentials
-    | credential.CredentialRow
-    | credential.CredentialRows
-    | credential.Discovered
-    | broker.Orders
-    | broker.Swept
+    | target.Handed
+    | target.Renewed
+    | target.RevokingCredentials
+    | target.CredentialRow
+    | target.CredentialRows
+    | target.Discovered
+    | target.Orders
+    | target.Swept
     | tool.UpstreamRows
     | egress.SealedServer
     | egress.Permit
@@ -316,9 +306,9 @@ Answer: TypeAlias = (
     | token.TokenRow
     | token.TokenRows
     | token.TokenKeyRows
-    | oauth.TokenGiven
-    | oauth.Introspected
-    | oauth.Published
+    | authorization.TokenGiven
+    | authorization.Introspected
+    | authorization.Published
     | ClientAuthorities
     | Counted
     | authorization.ClientRow
@@ -333,26 +323,26 @@ Answer: TypeAlias = (
     | workload.IdentityIssuerRows
     | workload.AgentKeyRows
     | workload.Assertion
-    | people.PersonKeyDetail
-    | people.PersonKeyRows
-    | people.PageOpened
-    | account.AccountRows
-    | account.SessionRows
-    | account.SignInShown
-    | account.SignInBegun
-    | account.SignInTaken
-    | scope.Suggested
+    | identity.PersonKeyDetail
+    | identity.PersonKeyRows
+    | identity.PageOpened
+    | identity.AccountRows
+    | identity.SessionRows
+    | identity.SignInShown
+    | identity.SignInBegun
+    | identity.SignInTaken
+    | policy.Suggested
     | task.TaskRows
     | task.TaskDetail
     | task.TemplateRows
     | task.IssuerRows
-    | service.RequestRow
-    | service.ServiceDetail
-    | service.ServiceRows
-    | trust.TrustDetail
-    | trust.TrustRows
+    | workload.RequestRow
+    | workload.ServiceDetail
+    | workload.ServiceRows
+    | workload.TrustDetail
+    | workload.TrustRows
     | audit.ExportPage
-    | revocation.FeedRows
+    | token.FeedRows
     | audit.ProofFile
     | audit.RowsCompared
     | policy.BundleRows
@@ -363,7 +353,7 @@ Answer: TypeAlias = (
 """Everything that the daemon may answer."""
 
 Push: TypeAlias = (
-    connection.TaskPush | connection.StopPush | approval.HoldPush | broker.DuePush | broker.DiscoverPush
+    connection.TaskPush | connection.StopPush | approval.HoldPush | target.DuePush | target.DiscoverPush
 )
 """Everything that the daemon may say unasked."""
 

@@ -26,7 +26,7 @@ from taskbound.core.errors import MalformedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from email.message import Message as framing_Message
+    from email.message import Message as Headers
 
 
 HEADER: Final = 4
@@ -136,7 +136,7 @@ def has_one_length(values: Sequence[bytes]) -> bool:
     return len(values) <= 1 and all(one.isdigit() for one in values)
 
 
-def require_one_framing(headers: framing_Message) -> None:
+def require_one_framing(headers: Headers) -> None:
     """Go on only with a body that ends in one place for every reader: by one length, or by chunks.
 
     Raises:

@@ -19,7 +19,6 @@ from taskbound.surfaces.api.credential_rounds import CredentialRounds
 from taskbound.surfaces.api.operations import OPERATIONS
 from taskbound.wire import action
 from taskbound.wire import target as broker
-from taskbound.wire import target as credential
 from taskbound.wire.connection import Done, Fault, Status, StatusReport
 from taskbound.wire.envelope import Answer
 from taskbound.wire.task import ShowTask, TaskDetail
@@ -89,7 +88,7 @@ class Scene:
 
     async def waiting(self, row: Credential, who: str = "a") -> asyncio.Future[Any]:
         """A question for its secret, once the daemon has it."""
-        taken = self.askers.ask(who, credential.TakeCredential(credential=row.id))
+        taken = self.askers.ask(who, broker.TakeCredential(credential=row.id))
         async with asyncio.timeout(30):
             while row.id not in self.daemon.credentials.waited_for("default"):
                 await self.round_trip()
@@ -158,26 +157,26 @@ def test_a_credential_goes_from_its_permit_to_whoever_asked_and_to_its_end(tmp_p
             await at.mint(row, "SEALED-FOR-A")
             assert (await taken).sealed == "SEALED-FOR-A"
             assert not others.done()
-            again = credential.TakeCredential(credential=row.id)
+            again = broker.TakeCredential(credential=row.id)
             assert code(await at.askers.ask("b", again)) == "not-asker"
             assert code(await at.askers.ask("a", again)) == "hand-out-over"
-            have = credential.AcknowledgeCredential(credential=row.id)
+            have = broker.AcknowledgeCredential(credential=row.id)
             assert code(await at.askers.ask("b", have)) == "not-asker"
             assert await at.askers.ask("a", have) == Done()
             assert await at.askers.ask("a", have) == Done()
             told = b'{"credential":"%s","ends":%d}' % (row.id.encode(), row.ends)
             assert await at.outcome(row) == ("succeeded", told)
             at.place.pushes.clear()
-            ended = await at.askers.ask("a", credential.EndCredential(credential=row.id))
+            ended = await at.askers.ask("a", broker.EndCredential(credential=row.id))
             assert (ended.id, ended.state, ended.why) == (row.id, "revoking", "its task needs it no more")
             order = await at.lease(row)
             assert (order.step, at.place.pushes) == ("revoke", [broker.DuePush(target=TARGET)])
             await at.broker.ask(broker.TellGone(credential=row.id, fence=order.fence, cut=1), Done)
             person = await at.place.client()
-            shown = await person.ask(credential.ShowCredential(credential=row.id), credential.CredentialRow)
+            shown = await person.ask(broker.ShowCredential(credential=row.id), broker.CredentialRow)
             assert (shown.state, shown.acknowledged, shown.name[:3]) == ("revoked", True, "tb_")
             at.place.pushes.clear()
-            again = await at.askers.ask("a", credential.EndCredential(credential=row.id))
+            again = await at.askers.ask("a", broker.EndCredential(credential=row.id))
             assert (again.state, at.place.pushes) == ("revoked", [])
             detail = await person.ask(ShowTask(task=row.task), TaskDetail)
             assert ([one.id for one in detail.credentials], detail.credential_count) == (
@@ -210,8 +209,8 @@ def test_what_is_asked_for_by_its_tool_is_minted_for_whoever_asked_and_gone_with
             row = row_of(at.world, name)
             taken = await at.waiting(row)
             await at.mint(row, "SEALED")
-            assert (await taken) == credential.Handed(credential=name, sealed="SEALED", ends=row.ends)
-            assert await at.askers.ask("a", credential.AcknowledgeCredential(credential=name)) == Done()
+            assert (await taken) == broker.Handed(credential=name, sealed="SEALED", ends=row.ends)
+            assert await at.askers.ask("a", broker.AcknowledgeCredential(credential=name)) == Done()
             assert (await at.outcome(row))[0] == "succeeded"
             at.world.clock.advance(10)
             await at.rounds.go()
@@ -247,7 +246,7 @@ def test_law_7_whoever_waits_hears_how_it_ended_and_the_action_has_its_outcome(t
             await at.rounds.go()
             assert (code(await taken), (await at.outcome(nobody))[0]) == ("nobody-minted", "not-sent")
 
-            asked = credential.TakeCredential(credential=ended.id)
+            asked = broker.TakeCredential(credential=ended.id)
             assert code(await at.askers.ask("a", asked)) == "nobody-minted"
             assert (await at.outcome(ended))[0] == "not-sent"
 
@@ -283,11 +282,11 @@ def test_what_was_sealed_waits_for_its_connection_alone_and_goes_with_it(tmp_pat
             taken, gone = await at.waiting(row), await at.waiting(lost)
             order, other = await at.lease(row), await at.lease(lost)
             at.daemon.credentials.wait = 0.0
-            asked = credential.TakeCredential(credential=row.id)
+            asked = broker.TakeCredential(credential=row.id)
             assert code(await at.askers.ask("a", asked)) == "asker-gone"
-            revoke = credential.RevokeCredentials(credential=lost.id)
+            revoke = broker.RevokeCredentials(credential=lost.id)
             person = await at.place.client()
-            await person.ask(revoke, credential.RevokingCredentials)
+            await person.ask(revoke, broker.RevokingCredentials)
             assert code(await gone) == "credential-ended"
             del taken, other
             await at.askers.ask("a", None)
@@ -315,7 +314,7 @@ def test_k10_what_is_to_end_with_its_connection_is_ended_once_that_is_given_up_a
                 taken = await at.waiting(row)
                 await at.mint(row, "SEALED")
                 await taken
-                have = credential.AcknowledgeCredential(credential=row.id, with_connection=row is bound)
+                have = broker.AcknowledgeCredential(credential=row.id, with_connection=row is bound)
                 assert await at.askers.ask("a", have) == Done()
             await at.askers.ask("a", None)
             async with asyncio.timeout(30):
@@ -343,7 +342,7 @@ def test_what_is_minted_after_a_question_was_over_is_kept_for_the_next_one(tmp_p
     async def story() -> None:
         async with scene(tmp_path) as at:
             row = await at.permitted("a")
-            asked = credential.TakeCredential(credential=row.id)
+            asked = broker.TakeCredential(credential=row.id)
             (leased,) = lease(at.world.means, "default", [row.id], {row.id})
             at.daemon.credentials.wait = 0.0
             assert code(await at.askers.ask("a", asked)) == "still-minting"
@@ -406,7 +405,7 @@ def test_the_broker_hears_of_every_target_when_it_comes_and_of_a_sweep_that_a_pe
             put_target(place.world, "other-db")
             person = await place.client()
             with pytest.raises(RefusedByDaemonError) as refused:
-                await person.ask(credential.SweepTargets(), Done)
+                await person.ask(broker.SweepTargets(), Done)
             assert refused.value.fault.code == "no-broker"
             client = await place.client("broker")
             await client.ask(broker.LeaseCredentials(credentials=()), broker.Orders)
@@ -415,11 +414,11 @@ def test_the_broker_hears_of_every_target_when_it_comes_and_of_a_sweep_that_a_pe
                     await client.ask(broker.LeaseCredentials(credentials=()), broker.Orders)
             assert place.pushes == [broker.DuePush(target=one) for one in (TARGET, "other-db")]
             place.pushes.clear()
-            await person.ask(credential.SweepTargets(target="other-db"), Done)
+            await person.ask(broker.SweepTargets(target="other-db"), Done)
             await client.ask(broker.LeaseCredentials(credentials=()), broker.Orders)
             assert place.pushes == [broker.DuePush(target="other-db", sweep=True)]
             with pytest.raises(RefusedByDaemonError) as refused:
-                await person.ask(credential.SweepTargets(target="none"), Done)
+                await person.ask(broker.SweepTargets(target="none"), Done)
             assert refused.value.fault.code == "bad-filter"
             swept = broker.TellSwept(target=TARGET, identity="1" * 64, names=("postgres",), begun=1)
             assert (await client.ask(swept, broker.Swept)).revoked == ()
@@ -442,7 +441,7 @@ def test_credentials_are_listed_by_what_they_are_looked_for_and_page_by_page(tmp
             person = await place.client()
 
             async def ids(**what: Any) -> tuple[list[str], bool]:
-                found = await person.ask(credential.ListCredentials(**what), credential.CredentialRows)
+                found = await person.ask(broker.ListCredentials(**what), broker.CredentialRows)
                 return [one.id[4] for one in found.rows], found.more
 
             assert await ids() == (["d", "c", "b", "a"], False)
@@ -453,7 +452,7 @@ def test_credentials_are_listed_by_what_they_are_looked_for_and_page_by_page(tmp
             put(place.world, "e", state=CredentialState.REVOKED, target="gone-db", task="", agent="")
             assert await ids(target="gone-db") == (["e"], False), "it was taken away, and is remembered"
             assert await ids(overdue=True, target="gone-db") == ([], False)
-            shown = await person.ask(credential.ShowCredential(credential=late.id), credential.CredentialRow)
+            shown = await person.ask(broker.ShowCredential(credential=late.id), broker.CredentialRow)
             assert (shown.overdue, shown.age >= 61, bytes(shown.arguments)) == (True, True, b"{}")
             status = await person.ask(Status(), StatusReport)
             assert (status.living_credentials, status.revoking_credentials) == (3, 1)
@@ -463,16 +462,16 @@ def test_credentials_are_listed_by_what_they_are_looked_for_and_page_by_page(tmp
                 0,
             )
             for ask, expected in (
-                (credential.ListCredentials(states=("gone",)), "bad-filter"),
-                (credential.ListCredentials(task="tsk_none"), "no-task"),
-                (credential.ListCredentials(agent="none"), "unknown-identity"),
-                (credential.ListCredentials(before="crd_none"), "unknown-credential"),
-                (credential.ShowCredential(credential="crd_none"), "unknown-credential"),
-                (credential.RevokeCredentials(), "bad-selection"),
-                (credential.ListCredentials(target="orders-bd"), "target-unknown"),
-                (credential.ListCredentials(target="orders-bd", overdue=True), "target-unknown"),
-                (credential.RevokeCredentials(target="orders-bd"), "target-unknown"),
-                (credential.RevokeCredentials(task="tsk_none"), "no-task"),
+                (broker.ListCredentials(states=("gone",)), "bad-filter"),
+                (broker.ListCredentials(task="tsk_none"), "no-task"),
+                (broker.ListCredentials(agent="none"), "unknown-identity"),
+                (broker.ListCredentials(before="crd_none"), "unknown-credential"),
+                (broker.ShowCredential(credential="crd_none"), "unknown-credential"),
+                (broker.RevokeCredentials(), "bad-selection"),
+                (broker.ListCredentials(target="orders-bd"), "target-unknown"),
+                (broker.ListCredentials(target="orders-bd", overdue=True), "target-unknown"),
+                (broker.RevokeCredentials(target="orders-bd"), "target-unknown"),
+                (broker.RevokeCredentials(task="tsk_none"), "no-task"),
             ):
                 with pytest.raises(RefusedByDaemonError) as refused:
                     await person.ask(ask, Done)

@@ -7,7 +7,6 @@ from taskbound.core.clock import Instant, seconds
 from taskbound.core.credential import CredentialState, Renewal
 from taskbound.wire import action
 from taskbound.wire import target as broker
-from taskbound.wire import target as credential
 from taskbound.wire.connection import Done
 from tests.stories.brokering import TARGET, put, row_of
 from tests.surfaces.api.test_credential import Scene, code, scene
@@ -31,7 +30,7 @@ async def renewing(at: Scene, letter: str = "a", who: str = "a") -> Credential:
 
 async def waiting(at: Scene, row: Credential, who: str = "a") -> asyncio.Future[object]:
     """A question for what comes of it, once the daemon has it."""
-    asked = at.askers.ask(who, credential.AwaitRenewal(credential=row.id))
+    asked = at.askers.ask(who, broker.AwaitRenewal(credential=row.id))
     async with asyncio.timeout(30):
         while (row.namespace, row.id) not in {*at.daemon.credentials.renewals.keys()}:
             await at.round_trip()
@@ -56,23 +55,23 @@ def test_i09_whoever_asked_hears_that_it_lives_longer_once_the_target_was_told(t
         async with scene(tmp_path) as at:
             row = await renewing(at)
             asked = await waiting(at, row)
-            assert code(await at.askers.ask("b", credential.AwaitRenewal(credential=row.id))) == "not-asker"
-            assert code(await at.askers.ask("b", credential.AwaitRenewal(credential="crd_x"))) == "not-asker"
+            assert code(await at.askers.ask("b", broker.AwaitRenewal(credential=row.id))) == "not-asker"
+            assert code(await at.askers.ask("b", broker.AwaitRenewal(credential="crd_x"))) == "not-asker"
             person = await at.place.client()
-            show = credential.ShowCredential(credential=row.id)
-            before = await person.ask(show, credential.CredentialRow)
+            show = broker.ShowCredential(credential=row.id)
+            before = await person.ask(show, broker.CredentialRow)
             assert row.renewal is not None
             assert (before.ends, before.renewal_ends) == (row.ends, row.renewal.ends)
             assert (before.renewal_state, before.renewal) == ("wanted", row.renewal.action)
             order = await at.lease(row)
             assert (order.step, order.fence) == ("renew", 1)
             await at.broker.ask(broker.TellRenewed(credential=row.id, fence=order.fence), Done)
-            assert await asked == credential.Renewed(credential=row.id, ends=row.renewal.ends)
-            after = await person.ask(show, credential.CredentialRow)
+            assert await asked == broker.Renewed(credential=row.id, ends=row.renewal.ends)
+            after = await person.ask(show, broker.CredentialRow)
             assert (after.ends, after.renewal_state) == (row.renewal.ends, "done")
             assert await outcome(at, row) == "succeeded"
-            again = await at.askers.ask("a", credential.AwaitRenewal(credential=row.id))
-            assert again == credential.Renewed(credential=row.id, ends=row.renewal.ends)
+            again = await at.askers.ask("a", broker.AwaitRenewal(credential=row.id))
+            assert again == broker.Renewed(credential=row.id, ends=row.renewal.ends)
 
     asyncio.run(story())
 
@@ -100,7 +99,7 @@ def test_i12_whoever_waits_for_a_renewal_hears_that_it_is_over(tmp_path: Path) -
             row = await renewing(at)
             asked = await waiting(at, row)
             order = await at.lease(row)
-            await at.askers.ask("a", credential.EndCredential(credential=row.id))
+            await at.askers.ask("a", broker.EndCredential(credential=row.id))
             assert code(await asked) == "credential-ended"  # type: ignore[arg-type]  # an answer
             assert await outcome(at, row) == "failed"
             late = await at.broker.ask_any(broker.TellRenewed(credential=row.id, fence=order.fence))
@@ -115,7 +114,7 @@ def test_a_renewal_that_nobody_tells_of_is_asked_for_again(tmp_path: Path) -> No
         async with scene(tmp_path) as at:
             at.daemon.credentials.wait = 0.05
             row = await renewing(at)
-            asked = credential.AwaitRenewal(credential=row.id)
+            asked = broker.AwaitRenewal(credential=row.id)
             assert code(await at.askers.ask("a", asked)) == "still-renewing"
             assert (await at.lease(row)).step == "renew"
             assert row.target == TARGET

@@ -9,7 +9,6 @@ import pytest
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api import target as discovery
 from taskbound.wire import target as broker
-from taskbound.wire import target as credential
 from taskbound.wire.connection import Done
 from taskbound.wire.target import TargetTesting
 from tests.surfaces.api.test_operations import station
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
     from tests.surfaces.api.test_operations import Station
 
 TARGET = "orders-db"
-ROW = credential.StandingRow(
+ROW = broker.StandingRow(
     name="app", what="login", whose="others", reach="all", rights=("superuser",), open=2, ends=7
 )
-ASK = credential.DiscoverTarget(target=TARGET)
+ASK = broker.DiscoverTarget(target=TARGET)
 
 
 async def declared(place: Station) -> tuple[AsyncClient, AsyncClient]:
@@ -44,8 +43,8 @@ async def asked(place: Station, client: AsyncClient) -> broker.DiscoverPush:
             await client.ask(broker.LeaseCredentials(credentials=()), broker.Orders)
 
 
-def wanted(person: AsyncClient) -> asyncio.Task[credential.Discovered]:
-    return asyncio.create_task(person.ask(ASK, credential.Discovered))
+def wanted(person: AsyncClient) -> asyncio.Task[broker.Discovered]:
+    return asyncio.create_task(person.ask(ASK, broker.Discovered))
 
 
 async def refusal(asking: Any) -> str:
@@ -92,10 +91,10 @@ def test_what_the_broker_met_is_said_and_so_is_that_there_is_none(tmp_path: Path
         async with station(tmp_path) as place:
             person = await place.client()
             await person.ask(ADD, TargetTesting)
-            assert await refusal(person.ask(ASK, credential.Discovered)) == "no-broker"
+            assert await refusal(person.ask(ASK, broker.Discovered)) == "no-broker"
             client = await place.client("broker")
-            unknown = credential.DiscoverTarget(target="none")
-            assert await refusal(person.ask(unknown, credential.Discovered)) == "target-unknown"
+            unknown = broker.DiscoverTarget(target="none")
+            assert await refusal(person.ask(unknown, broker.Discovered)) == "target-unknown"
             asking = wanted(person)
             push = await asked(place, client)
             told = broker.TellDiscovered(look=push.look, code="target-unreached", trouble="no server answers")

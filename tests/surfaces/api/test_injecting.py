@@ -24,7 +24,6 @@ from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api.peer import ancestry_of
 from taskbound.wire import action
 from taskbound.wire import target as broker
-from taskbound.wire import target as credential
 from taskbound.wire.approval import LeaveHold
 from taskbound.wire.connection import Bind, Bound, Done, Fault
 from taskbound.wire.egress import Holder, InjectCredential, SealedServer, ShowSealed
@@ -118,8 +117,8 @@ class Place:
         """A credential that the egress has, and said to have."""
         permitted = await self.permitted(egress, **changes)
         name = permitted.credential
-        take = credential.TakeCredential(credential=name)
-        taking = asyncio.ensure_future(egress.ask(take, credential.Handed))
+        take = broker.TakeCredential(credential=name)
+        taking = asyncio.ensure_future(egress.ask(take, broker.Handed))
         async with asyncio.timeout(10):
             while name not in self.station.daemon.credentials.waited_for("default"):
                 assert not taking.done(), taking.exception()
@@ -128,7 +127,7 @@ class Place:
         (order,) = (await self.minter.ask(lease, broker.Orders)).orders
         await self.minter.ask(broker.TellMinted(credential=name, fence=order.fence, sealed=sealed), Done)
         assert (await taking).sealed == sealed
-        have = credential.AcknowledgeCredential(credential=name, with_connection=True)
+        have = broker.AcknowledgeCredential(credential=name, with_connection=True)
         await egress.ask(have, Done)
         return self.row(name)
 
@@ -272,8 +271,8 @@ def test_a_connection_of_the_egress_is_one_tasks_and_asks_for_nothing_else(tmp_p
     async def story() -> None:
         async with placed(tmp_path) as at:
             egress = await at.egress()
-            some = credential.EndCredential(credential="crd_1")
-            for early in (some, LeaveHold(action="act_1"), credential.TakeCredential(credential="crd_1")):
+            some = broker.EndCredential(credential="crd_1")
+            for early in (some, LeaveHold(action="act_1"), broker.TakeCredential(credential="crd_1")):
                 assert code(await egress.ask_any(early)) == "unproven"
             await at.permitted(egress)
             decide = action.Decide(tool="bank__look", arguments=msgspec.Raw(b"{}"), request="1")
@@ -296,8 +295,8 @@ def test_no_gateway_takes_acknowledges_or_ends_by_its_connection_what_the_egress
         async with placed(tmp_path) as at:
             egress, second = await at.egress(), await at.egress()
             permitted = await at.permitted(egress)
-            take = credential.TakeCredential(credential=permitted.credential)
-            have = credential.AcknowledgeCredential(credential=permitted.credential)
+            take = broker.TakeCredential(credential=permitted.credential)
+            have = broker.AcknowledgeCredential(credential=permitted.credential)
             for ask in (take, have):
                 assert (await at.askers.ask("a", ask)).code == "not-asker"
             await at.permitted(second)

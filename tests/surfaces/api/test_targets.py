@@ -12,7 +12,6 @@ from taskbound.core.task import TaskEvent
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api.credential_rounds import CredentialRounds
 from taskbound.wire import target as wire
-from taskbound.wire import target as wire_broker
 from taskbound.wire import tool as wire_tool
 from taskbound.wire.connection import Bind, Bound, Done, Ping
 from tests.stories.targeting import TOOLS, Aiming, declared, sealed_for
@@ -88,8 +87,8 @@ def test_a_target_is_declared_tested_given_another_access_and_taken_away(tmp_pat
 
 async def lease(broker: AsyncClient, *canaries: str) -> dict[str, int]:
     """The fences of what is the broker's to do."""
-    asked = wire_broker.LeaseCredentials(credentials=canaries)
-    return {one.credential: one.fence for one in (await broker.ask(asked, wire_broker.Orders)).orders}
+    asked = wire.LeaseCredentials(credentials=canaries)
+    return {one.credential: one.fence for one in (await broker.ask(asked, wire.Orders)).orders}
 
 
 def test_a_broker_hears_of_a_test_and_what_it_tells_of_canaries_makes_the_target_ready(
@@ -102,17 +101,17 @@ def test_a_broker_hears_of_a_test_and_what_it_tells_of_canaries_makes_the_target
             broker = await place.client("broker")
             test = await client.ask(ADD, wire.TargetTesting)
             await broker.ask(Ping(), Done)
-            assert place.pushes == [wire_broker.DuePush(target="orders-db")]
+            assert place.pushes == [wire.DuePush(target="orders-db")]
             views = place.daemon.views
             assert [views.tool("default", one) for one in TOOLS] == [None, None]
             assert (await client.ask(wire.ListTargets(), wire.TargetRows)).broker is True
             for one, fence in (await lease(broker, *test.credentials)).items():
-                await broker.ask(wire_broker.TellMinted(credential=one, fence=fence, sealed=""), Done)
+                await broker.ask(wire.TellMinted(credential=one, fence=fence, sealed=""), Done)
             assert [one.state for one in await listed(client)] == ["untested"]
             fences = await lease(broker, *test.credentials)
             assert set(fences) == set(test.credentials)
             for one, fence in fences.items():
-                await broker.ask(wire_broker.TellGone(credential=one, fence=fence), Done)
+                await broker.ask(wire.TellGone(credential=one, fence=fence), Done)
             (row,) = await listed(client)
             assert (row.state, row.trouble, row.living, row.revoking) == ("ready", "", 0, 0)
             tools = await client.ask(wire_tool.ListTools(server="orders-db"), wire_tool.ToolRows)
@@ -129,7 +128,7 @@ def test_what_a_broker_could_not_mint_is_said_of_its_target(tmp_path: Path) -> N
             client, broker = await place.client(), await place.client("broker")
             test = await client.ask(ADD, wire.TargetTesting)
             ((one, fence),) = (await lease(broker, test.credentials[0])).items()
-            said = wire_broker.TellFailed(
+            said = wire.TellFailed(
                 credential=one, fence=fence, code="target-refused", trouble="no group `clerks`\u202e"
             )
             await broker.ask(said, Done)

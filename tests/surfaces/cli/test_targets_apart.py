@@ -11,7 +11,6 @@ import pytest
 from taskbound import __version__
 from taskbound.sdk.client import Client
 from taskbound.wire import target
-from taskbound.wire import target as broker
 from taskbound.wire.connection import Done, Open
 from taskbound.wiring.home import find_socket
 from tests.stories.targeting import TOOLS, declared, sealed_for
@@ -30,11 +29,11 @@ def place(fresh: Installation) -> Installation:
     with fresh.client() as client:
         canaries = client.ask(add, target.TargetTesting).credentials
     with Client(find_socket(fresh.home), Open(role="broker", version=__version__)) as told:
-        asked = broker.LeaseCredentials(credentials=canaries)
-        for one in told.ask(asked, broker.Orders).orders:
-            told.ask(broker.TellMinted(credential=one.credential, fence=one.fence, sealed=""), Done)
-        for one in told.ask(asked, broker.Orders).orders:
-            told.ask(broker.TellGone(credential=one.credential, fence=one.fence), Done)
+        asked = target.LeaseCredentials(credentials=canaries)
+        for one in told.ask(asked, target.Orders).orders:
+            told.ask(target.TellMinted(credential=one.credential, fence=one.fence, sealed=""), Done)
+        for one in told.ask(asked, target.Orders).orders:
+            told.ask(target.TellGone(credential=one.credential, fence=one.fence), Done)
     return fresh
 
 

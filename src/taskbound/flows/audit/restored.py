@@ -77,7 +77,6 @@ from taskbound.ports.store import StoreBehindError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from taskbound.core.audit import Checkpoint as whole_Checkpoint
     from taskbound.core.audit import Event, VerifierKey, Verify
     from taskbound.core.task import Task
     from taskbound.flows.means import Actor, Means
@@ -358,7 +357,7 @@ def require_whole_log(
     )
 
 
-def _read(note: str) -> whole_Checkpoint:
+def _read(note: str) -> Checkpoint:
     return parse_checkpoint(parse_note(note.encode()).text)
 
 

@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
 
 
-_NOBODY: Final = nullcontext()
+_UNWATCHED: Final = nullcontext()
 
 
 class Watched(Protocol):
@@ -89,7 +89,7 @@ def watched(name: str, calls: Sequence[Call], *, shared: bool) -> AbstractContex
     """What is around a stage of these calls (rule 1); nothing where nobody watches one."""
     watching = [one.watch for one in calls if one.watch is not None]
     if not watching:
-        return _NOBODY
+        return _UNWATCHED
     around = ExitStack()
     for one in watching:
         around.enter_context(one.stage(name, group=len(calls) if shared else 0))
@@ -311,7 +311,7 @@ PERSON: Final = "person:"
 """What stands before a person's name where agents' names stand; no agent's name can begin so."""
 SERVICE: Final = "service:"
 """What stands before the name of a service, of which there are few: whoever is called so was proven."""
-_REFUSALS_NOBODY: Final = ("default", "")
+_UNKNOWN_AGENT: Final = ("default", "")
 
 
 class Refusals:
@@ -376,7 +376,7 @@ class Refusals:
             known = agent.removeprefix(PERSON) in self._views.persons(namespace)
         else:
             known = self._views.agent(namespace, agent) is not None
-        return (namespace, agent) if known else _REFUSALS_NOBODY  # 3
+        return (namespace, agent) if known else _UNKNOWN_AGENT  # 3
 
 
 def _is_recorded_refusal(answer: Answer | Unseen) -> bool:

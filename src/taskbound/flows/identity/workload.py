@@ -67,6 +67,7 @@ from taskbound.core.identity.trust import (
     MOST_DOMAINS,
     BadBundleError,
     BadTrustError,
+    Trust,
     TrustExistsError,
     TrustSource,
     UnknownTrustError,
@@ -74,10 +75,7 @@ from taskbound.core.identity.trust import (
     parse_bundle,
     require_authorities,
 )
-from taskbound.core.identity.trust import Trust as svid_Trust
-from taskbound.core.identity.trust import Trust as trust_Trust
 from taskbound.core.token import ClaimKind, claim_of
-from taskbound.core.token import service_name as assertion_service_name
 from taskbound.core.token.values import service_name
 from taskbound.flows.identity.services import holder_of_key, require_service
 from taskbound.flows.token import use_claim
@@ -90,13 +88,14 @@ from taskbound.wire.jose import (
     SPIFFE_JWT,
     TokenEncodingError,
     TokenLifetimeError,
-    Trust,
     parse_foreign_jwks,
     parse_jwks,
     parse_jws,
     verify_jws,
 )
-from taskbound.wire.jose import Trust as IssuerTrust
+from taskbound.wire.jose import (
+    Trust as IssuerTrust,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -276,9 +275,9 @@ class AssertionVerifier:
         own = (
             client_of(namespace, key.agent)
             if isinstance(key, AgentKey)
-            else assertion_service_name(namespace, key.service)
+            else service_name(namespace, key.service)
         )
-        trust = Trust(issuer=own, audience=self._audience, keys=parse_jwks(key.public))
+        trust = IssuerTrust(issuer=own, audience=self._audience, keys=parse_jwks(key.public))
         said = verify_jws(unverified, trust=trust, check=self._means.tokens, now=now).claims
         if said.expires - said.issued > ASSERTION_LIFE:
             raise TokenLifetimeError("a client assertion lives at most 60 seconds", where="exp")  # 2
@@ -367,7 +366,7 @@ def read_authorities(authorities: Sequence[bytes]) -> tuple[Jwk, ...]:
     return parse_foreign_jwks(canonical({"keys": [*members]}), uses=SPIFFE_JWT)
 
 
-def _believed(means: Means, namespace: str, domain: str) -> svid_Trust:
+def _believed(means: Means, namespace: str, domain: str) -> Trust:
     with means.store.read() as snapshot:
         found = snapshot.trusts.trust(namespace, domain)
     if found is None:
@@ -386,7 +385,7 @@ class Taken(Enum):
     UNWANTED = "the domain has this source no more"
 
 
-def add_trust(means: Means, trust: trust_Trust, *, bootstrap: bytes, actor: Actor, owns: bool) -> trust_Trust:
+def add_trust(means: Means, trust: Trust, *, bootstrap: bytes, actor: Actor, owns: bool) -> Trust:
     """Believe a trust domain from now on.
 
     Args:
@@ -463,7 +462,7 @@ def remove_trust(means: Means, namespace: str, domain: str, *, actor: Actor, own
     means.store.write(work)
 
 
-def take_bundle(means: Means, asked: trust_Trust, bundle: Bundle) -> Taken:
+def take_bundle(means: Means, asked: Trust, bundle: Bundle) -> Taken:
     """Have what a source brought count (rules 2 and 3).
 
     Args:
@@ -511,9 +510,7 @@ def take_bundle(means: Means, asked: trust_Trust, bundle: Bundle) -> Taken:
         return means.store.write(work)  # another daemon took the same a moment before
 
 
-def _settled(
-    known: trust_Trust | None, asked: trust_Trust, bundle: Bundle, now: Instant
-) -> trust_Trust | Taken:
+def _settled(known: Trust | None, asked: Trust, bundle: Bundle, now: Instant) -> Trust | Taken:
     """The domain as it is to be written, or that nothing is (rules 2 and 3)."""
     if known is None or _source(known) != _source(asked):
         return Taken.UNWANTED
@@ -536,7 +533,7 @@ def _require_bundle(means: Means, domain: str, bundle: Bundle) -> None:
         raise BadBundleError(f"a key for JWT-SVIDs is none: {error.message}", where=error.where) from error
 
 
-def _source(trust: trust_Trust) -> tuple[object, ...]:
+def _source(trust: Trust) -> tuple[object, ...]:
     return trust.source, trust.place, trust.endpoint, trust.private
 
 

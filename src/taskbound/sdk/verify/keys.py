@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.token import Claim
     from taskbound.core.token.shared import Beginning, ServedAnswer, Serving
-    from taskbound.wire.jose import Claims as said_Claims
+    from taskbound.wire.jose import Claims as TokenClaims
     from taskbound.wire.jose import Jwk, UnverifiedJws
 
 
@@ -372,7 +372,7 @@ def parse_said(jws: UnverifiedJws) -> Said:
     return said
 
 
-def _confirmed(claims: said_Claims) -> str:
+def _confirmed(claims: TokenClaims) -> str:
     """The showing of the key that the token names (rule 4)."""
     if "cnf" not in claims.rest:
         return ""
@@ -386,7 +386,7 @@ def _confirmed(claims: said_Claims) -> str:
     return f"{kind}:{thumbprint}"
 
 
-def _actors(claims: said_Claims, space: str, holder: str) -> tuple[str, ...]:
+def _actors(claims: TokenClaims, space: str, holder: str) -> tuple[str, ...]:
     """Who acts, the present one first (RFC 8693 §4.1); the holder alone where nobody is named."""
     found: list[str] = []
     at = claims.rest.get("act")

@@ -27,10 +27,8 @@ from taskbound.flows.identity.agent import say_risk
 from taskbound.flows.task import nearest_run
 from taskbound.surfaces.api.authority import apart
 from taskbound.surfaces.api.show import agent_detail, group_detail, person_detail, person_row
-from taskbound.wire import identity as account_wire
-from taskbound.wire import identity as grantable_wire
-from taskbound.wire import identity as identity_wire
-from taskbound.wire import workload as wire
+from taskbound.wire import identity as wire
+from taskbound.wire import workload as workload_wire
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ _SIGNER_STARTS: Final = 5.0
 """Seconds that a signer may take which is just starting."""
 
 
-async def renew_key(daemon: Daemon, connection: Connection, ask: wire.RenewAgentKey) -> Answer:
+async def renew_key(daemon: Daemon, connection: Connection, ask: workload_wire.RenewAgentKey) -> Answer:
     """Have a new key of the agent made, which counts from now on."""
     actor, owns = await daemon.first(lambda: daemon.require_giver(connection))
     made = await _made(daemon, connection.namespace, ask.agent, actor, owns=owns)
@@ -64,29 +62,31 @@ async def make_first_key(daemon: Daemon, connection: Connection, agent: str) -> 
     return ""
 
 
-async def list_keys(daemon: Daemon, connection: Connection, ask: wire.ListAgentKeys) -> Answer:
+async def list_keys(daemon: Daemon, connection: Connection, ask: workload_wire.ListAgentKeys) -> Answer:
     """The keys of one agent, or of all."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             found = snapshot.workloads.agent_keys(connection.namespace, ask.agent)
         rows = [
-            wire.AgentKeyRow(kid=one.kid, agent=one.agent, made=one.made, ended=one.ended or 0)
+            workload_wire.AgentKeyRow(kid=one.kid, agent=one.agent, made=one.made, ended=one.ended or 0)
             for one in found
         ]
-        return wire.AgentKeyRows(rows=tuple(rows))
+        return workload_wire.AgentKeyRows(rows=tuple(rows))
 
     return await daemon.read(read)
 
 
-async def assert_agent(daemon: Daemon, connection: Connection, ask: wire.AssertAgentKey) -> Answer:
+async def assert_agent(daemon: Daemon, connection: Connection, ask: workload_wire.AssertAgentKey) -> Answer:
     """A statement of the agent, for its own process (rules 1 and 2)."""
     gateways = frozenset(one.peer.ancestry[0] for one in daemon.connections.gateways(lost=True))
     bound = await daemon.first(lambda: daemon.bind(connection)) if connection.role == "gateway" else ""
 
     def work() -> Answer:
         agent = _require_agent(daemon, connection, ask.agent, gateways, bound)
-        return wire.Assertion(agent=agent, token=daemon.agent_keys.assertion(connection.namespace, agent))
+        return workload_wire.Assertion(
+            agent=agent, token=daemon.agent_keys.assertion(connection.namespace, agent)
+        )
 
     return await apart(work)
 
@@ -151,7 +151,7 @@ def _of_run(
     return None
 
 
-async def add_person(daemon: Daemon, connection: Connection, ask: identity_wire.RegisterPerson) -> Answer:
+async def add_person(daemon: Daemon, connection: Connection, ask: wire.RegisterPerson) -> Answer:
     """Make a person known; the account that owns the data directory registers itself at any time."""
 
     def work() -> None:
@@ -168,21 +168,19 @@ async def add_person(daemon: Daemon, connection: Connection, ask: identity_wire.
     return Done()
 
 
-async def list_persons(daemon: Daemon, connection: Connection, _ask: identity_wire.ListPersons) -> Answer:
+async def list_persons(daemon: Daemon, connection: Connection, _ask: wire.ListPersons) -> Answer:
     """Every person."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             persons = snapshot.identities.persons(connection.namespace)
             groups = snapshot.identities.groups(connection.namespace)
-        return identity_wire.PersonRows(
-            rows=tuple(person_row(one, persons, groups) for one in persons.values())
-        )
+        return wire.PersonRows(rows=tuple(person_row(one, persons, groups) for one in persons.values()))
 
     return await daemon.read(read)
 
 
-async def register_agent(daemon: Daemon, connection: Connection, ask: identity_wire.RegisterAgent) -> Answer:
+async def register_agent(daemon: Daemon, connection: Connection, ask: wire.RegisterAgent) -> Answer:
     """Write an agent down, inactive."""
     ceiling = parse_scope(parse_document(bytes(ask.ceiling)))
     await daemon.first(
@@ -199,7 +197,7 @@ async def register_agent(daemon: Daemon, connection: Connection, ask: identity_w
     return Done(detail=await make_first_key(daemon, connection, ask.name))
 
 
-async def set_ceiling(daemon: Daemon, connection: Connection, ask: identity_wire.SetCeiling) -> Answer:
+async def set_ceiling(daemon: Daemon, connection: Connection, ask: wire.SetCeiling) -> Answer:
     """Say anew what the agent can never pass."""
     ceiling = parse_scope(parse_document(bytes(ask.ceiling)))
     await daemon.first(
@@ -210,7 +208,7 @@ async def set_ceiling(daemon: Daemon, connection: Connection, ask: identity_wire
     return Done()
 
 
-async def test_monitor(daemon: Daemon, connection: Connection, ask: identity_wire.TestMonitor) -> Answer:
+async def test_monitor(daemon: Daemon, connection: Connection, ask: wire.TestMonitor) -> Answer:
     """Bring a fresh code to the agent's monitor."""
     agent = await daemon.first(
         lambda: daemon.agents.test_monitor(connection.namespace, ask.name, daemon.require_person(connection))
@@ -218,9 +216,7 @@ async def test_monitor(daemon: Daemon, connection: Connection, ask: identity_wir
     return Done(detail=agent.monitor)
 
 
-async def acknowledge_monitor(
-    daemon: Daemon, connection: Connection, ask: identity_wire.AcknowledgeMonitor
-) -> Answer:
+async def acknowledge_monitor(daemon: Daemon, connection: Connection, ask: wire.AcknowledgeMonitor) -> Answer:
     """Take the code that the monitor received."""
     await daemon.first(
         lambda: daemon.agents.acknowledge(
@@ -230,7 +226,7 @@ async def acknowledge_monitor(
     return Done()
 
 
-async def activate_agent(daemon: Daemon, connection: Connection, ask: identity_wire.ActivateAgent) -> Answer:
+async def activate_agent(daemon: Daemon, connection: Connection, ask: wire.ActivateAgent) -> Answer:
     """Let the agent have tasks."""
     await daemon.first(
         lambda: daemon.agents.activate(connection.namespace, ask.name, daemon.require_person(connection))
@@ -238,7 +234,7 @@ async def activate_agent(daemon: Daemon, connection: Connection, ask: identity_w
     return Done()
 
 
-async def suspend_agent(daemon: Daemon, connection: Connection, ask: identity_wire.SuspendAgent) -> Answer:
+async def suspend_agent(daemon: Daemon, connection: Connection, ask: wire.SuspendAgent) -> Answer:
     """Stop the agent and revoke its tasks."""
     ended = await daemon.first(
         lambda: daemon.agents.suspend(
@@ -249,7 +245,7 @@ async def suspend_agent(daemon: Daemon, connection: Connection, ask: identity_wi
     return Done(detail=f"{len(ended)} tasks revoked")
 
 
-async def set_risk(daemon: Daemon, connection: Connection, ask: identity_wire.SetRisk) -> Answer:
+async def set_risk(daemon: Daemon, connection: Connection, ask: wire.SetRisk) -> Answer:
     """Say how risky the agent is."""
     await daemon.first(
         lambda: say_risk(
@@ -265,7 +261,7 @@ async def set_risk(daemon: Daemon, connection: Connection, ask: identity_wire.Se
     return Done()
 
 
-async def show_agent(daemon: Daemon, connection: Connection, ask: identity_wire.ShowAgent) -> Answer:
+async def show_agent(daemon: Daemon, connection: Connection, ask: wire.ShowAgent) -> Answer:
     """One agent."""
 
     def read() -> Answer:
@@ -278,24 +274,24 @@ async def show_agent(daemon: Daemon, connection: Connection, ask: identity_wire.
     return await daemon.read(read)
 
 
-async def list_agents(daemon: Daemon, connection: Connection, _ask: identity_wire.ListAgents) -> Answer:
+async def list_agents(daemon: Daemon, connection: Connection, _ask: wire.ListAgents) -> Answer:
     """Every agent."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             agents = snapshot.identities.agents(connection.namespace)
-            return identity_wire.AgentRows(rows=tuple(_detail(snapshot, one) for one in agents))
+            return wire.AgentRows(rows=tuple(_detail(snapshot, one) for one in agents))
 
     return await daemon.read(read)
 
 
-def _detail(snapshot: Snapshot, agent: Agent) -> identity_wire.AgentDetail:
+def _detail(snapshot: Snapshot, agent: Agent) -> wire.AgentDetail:
     running = snapshot.tasks.tasks(agent.namespace, agent=agent.name, states={TaskState.RUNNING})
     missing = lacks(agent, snapshot.identities.persons(agent.namespace))
     return agent_detail(agent, missing, tuple(one.id for one in running))
 
 
-async def link(daemon: Daemon, connection: Connection, ask: account_wire.LinkAccount) -> Answer:
+async def link(daemon: Daemon, connection: Connection, ask: wire.LinkAccount) -> Answer:
     """Have an account be a person's."""
 
     def work() -> None:
@@ -314,7 +310,7 @@ async def link(daemon: Daemon, connection: Connection, ask: account_wire.LinkAcc
     return Done()
 
 
-async def unlink(daemon: Daemon, connection: Connection, ask: account_wire.UnlinkAccount) -> Answer:
+async def unlink(daemon: Daemon, connection: Connection, ask: wire.UnlinkAccount) -> Answer:
     """Have it be theirs no more."""
 
     def work() -> list[Moved]:
@@ -335,25 +331,25 @@ async def unlink(daemon: Daemon, connection: Connection, ask: account_wire.Unlin
     return Done()
 
 
-async def list_accounts(daemon: Daemon, connection: Connection, ask: account_wire.ListAccounts) -> Answer:
+async def list_accounts(daemon: Daemon, connection: Connection, ask: wire.ListAccounts) -> Answer:
     """Which accounts are whose."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             found = snapshot.accounts.accounts(connection.namespace)
         rows = (
-            account_wire.AccountRow(
+            wire.AccountRow(
                 person=one.person, issuer=one.issuer, subject=one.subject, linked=one.linked, by=one.by
             )
             for one in found
             if ask.person in {"", one.person}
         )
-        return account_wire.AccountRows(rows=tuple(rows))
+        return wire.AccountRows(rows=tuple(rows))
 
     return await daemon.read(read)
 
 
-async def list_sessions(daemon: Daemon, connection: Connection, ask: account_wire.ListSessions) -> Answer:
+async def list_sessions(daemon: Daemon, connection: Connection, ask: wire.ListSessions) -> Answer:
     """Who is signed in with a browser."""
 
     def read() -> Answer:
@@ -361,7 +357,7 @@ async def list_sessions(daemon: Daemon, connection: Connection, ask: account_wir
         with daemon.means.store.read() as snapshot:
             found = snapshot.accounts.sessions(connection.namespace)
         rows = (
-            account_wire.SessionRow(
+            wire.SessionRow(
                 session=one.id,
                 person=one.person,
                 issuer=one.issuer,
@@ -374,12 +370,12 @@ async def list_sessions(daemon: Daemon, connection: Connection, ask: account_wir
             for one in found
             if ask.person in {"", one.person} and now < one.until
         )
-        return account_wire.SessionRows(rows=tuple(rows))
+        return wire.SessionRows(rows=tuple(rows))
 
     return await daemon.read(read)
 
 
-async def put_session_out(daemon: Daemon, connection: Connection, ask: account_wire.EndSession) -> Answer:
+async def put_session_out(daemon: Daemon, connection: Connection, ask: wire.EndSession) -> Answer:
     """End a browser's session."""
 
     def work() -> None:
@@ -390,7 +386,7 @@ async def put_session_out(daemon: Daemon, connection: Connection, ask: account_w
     return Done()
 
 
-async def put_groups(daemon: Daemon, connection: Connection, ask: account_wire.SetIssuerGroups) -> Answer:
+async def put_groups(daemon: Daemon, connection: Connection, ask: wire.SetIssuerGroups) -> Answer:
     """Say which values of an issuer's claim are which groups."""
 
     def work() -> list[Moved]:
@@ -411,7 +407,7 @@ async def put_groups(daemon: Daemon, connection: Connection, ask: account_wire.S
     return Done()
 
 
-async def show_person(daemon: Daemon, connection: Connection, ask: grantable_wire.ShowPerson) -> Answer:
+async def show_person(daemon: Daemon, connection: Connection, ask: wire.ShowPerson) -> Answer:
     """One person, and what they may grant."""
 
     def read() -> Answer:
@@ -425,9 +421,7 @@ async def show_person(daemon: Daemon, connection: Connection, ask: grantable_wir
     return await daemon.read(read)
 
 
-async def set_grantable(
-    daemon: Daemon, connection: Connection, ask: grantable_wire.SetPersonGrantable
-) -> Answer:
+async def set_grantable(daemon: Daemon, connection: Connection, ask: wire.SetPersonGrantable) -> Answer:
     """Say what a person may grant."""
     grantable = _grantable(ask)
 
@@ -440,7 +434,7 @@ async def set_grantable(
     return Done()
 
 
-async def add_group(daemon: Daemon, connection: Connection, ask: grantable_wire.AddGroup) -> Answer:
+async def add_group(daemon: Daemon, connection: Connection, ask: wire.AddGroup) -> Answer:
     """Make a group."""
 
     def work() -> None:
@@ -451,7 +445,7 @@ async def add_group(daemon: Daemon, connection: Connection, ask: grantable_wire.
     return Done()
 
 
-async def set_member(daemon: Daemon, connection: Connection, ask: grantable_wire.SetMember) -> Answer:
+async def set_member(daemon: Daemon, connection: Connection, ask: wire.SetMember) -> Answer:
     """Take a person into a group or out of it."""
 
     def work() -> list[Moved]:
@@ -467,9 +461,7 @@ async def set_member(daemon: Daemon, connection: Connection, ask: grantable_wire
     return Done(detail=f"{len(moved)} tasks paused" if moved else "")
 
 
-async def set_group_grantable(
-    daemon: Daemon, connection: Connection, ask: grantable_wire.SetGroupGrantable
-) -> Answer:
+async def set_group_grantable(daemon: Daemon, connection: Connection, ask: wire.SetGroupGrantable) -> Answer:
     """Say what the members of a group may grant."""
     grantable = _grantable(ask)
 
@@ -482,18 +474,18 @@ async def set_group_grantable(
     return Done()
 
 
-async def list_groups(daemon: Daemon, connection: Connection, _ask: grantable_wire.ListGroups) -> Answer:
+async def list_groups(daemon: Daemon, connection: Connection, _ask: wire.ListGroups) -> Answer:
     """Every group."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             groups = snapshot.identities.groups(connection.namespace)
-        return grantable_wire.GroupRows(rows=tuple(map(group_detail, groups)))
+        return wire.GroupRows(rows=tuple(map(group_detail, groups)))
 
     return await daemon.read(read)
 
 
-async def show_group(daemon: Daemon, connection: Connection, ask: grantable_wire.ShowGroup) -> Answer:
+async def show_group(daemon: Daemon, connection: Connection, ask: wire.ShowGroup) -> Answer:
     """One group."""
 
     def read() -> Answer:
@@ -506,7 +498,7 @@ async def show_group(daemon: Daemon, connection: Connection, ask: grantable_wire
     return await daemon.read(read)
 
 
-def _grantable(ask: grantable_wire.SetPersonGrantable | grantable_wire.SetGroupGrantable) -> Grantable:
+def _grantable(ask: wire.SetPersonGrantable | wire.SetGroupGrantable) -> Grantable:
     """What is to be said.
 
     Raises:

@@ -18,7 +18,6 @@ from taskbound.flows.policy import Refused, examine, examine_kept, replay
 from taskbound.flows.policy.engines import require_bundle
 from taskbound.flows.scope import SuggestOrder, suggest_scope
 from taskbound.surfaces.api.show import scope_raw
-from taskbound.wire import policy as scope_wire
 from taskbound.wire import policy as wire
 from taskbound.wire.connection import Done
 
@@ -249,7 +248,7 @@ def _problems(found: Sequence[PolicyProblem]) -> tuple[wire.BundleProblem, ...]:
     )
 
 
-async def suggest(daemon: Daemon, connection: Connection, ask: scope_wire.SuggestScope) -> Answer:
+async def suggest(daemon: Daemon, connection: Connection, ask: wire.SuggestScope) -> Answer:
     """The narrowest scope for what was done or is meant."""
     order = SuggestOrder(
         namespace=connection.namespace,
@@ -265,13 +264,11 @@ async def suggest(daemon: Daemon, connection: Connection, ask: scope_wire.Sugges
         found = suggest_scope(daemon.means, order)
         made = found.suggestion
         within = made.within
-        return scope_wire.Suggested(
+        return wire.Suggested(
             scope=scope_raw(made.scope),
             words=describe(made.scope),
             widenings=tuple(
-                scope_wire.WideningRow(
-                    grant=one.grant, path=one.path, what=one.what, why=one.why, broad=one.broad
-                )
+                wire.WideningRow(grant=one.grant, path=one.path, what=one.what, why=one.why, broad=one.broad)
                 for one in made.widenings
             ),
             calls=made.calls,

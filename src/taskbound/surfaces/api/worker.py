@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
     from taskbound.flows.action import Report
     from taskbound.flows.action.outcome import Released
-    from taskbound.flows.action.outcome import Report as turns_Report
     from taskbound.flows.approval.look import Sight
     from taskbound.flows.decision import Watched
     from taskbound.surfaces.api.connection import Connection
@@ -308,7 +307,7 @@ class Turns:
 
     def __init__(
         self,
-        record: Callable[[Sequence[turns_Report]], tuple[Released, ...]],
+        record: Callable[[Sequence[Report]], tuple[Released, ...]],
         tell: Callable[[Sequence[Told]], None],
     ) -> None:
         """Record outcomes by this, and tell gateways by that."""
@@ -335,7 +334,7 @@ class Turns:
             if len(self._waiting) > _MOST:
                 del self._waiting[next(iter(self._waiting))]
 
-    def record(self, reports: Sequence[turns_Report]) -> tuple[Released, ...]:
+    def record(self, reports: Sequence[Report]) -> tuple[Released, ...]:
         """Record these outcomes, and let those look who wait for one."""
         answers = self._record(reports)
         found = [self._waiting.pop((one.namespace, one.action), None) for one in reports]

@@ -31,7 +31,6 @@ from taskbound.flows.identity.workload import add_trust, remove_trust
 from taskbound.ports.identity import Need
 from taskbound.surfaces.api.sign_in import beside
 from taskbound.surfaces.api.worker import OverloadedError
-from taskbound.wire import workload as trust_wire
 from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
 from taskbound.wire.jose import parse_foreign_jwks
@@ -171,7 +170,7 @@ def _row(selector: Selector) -> wire.SelectorRow:
     )
 
 
-async def put_trust(daemon: Daemon, connection: Connection, ask: trust_wire.AddTrust) -> Answer:
+async def put_trust(daemon: Daemon, connection: Connection, ask: wire.AddTrust) -> Answer:
     """Believe a trust domain."""
 
     def work() -> None:
@@ -192,7 +191,7 @@ async def put_trust(daemon: Daemon, connection: Connection, ask: trust_wire.AddT
     return Done()
 
 
-async def take_trust_away(daemon: Daemon, connection: Connection, ask: trust_wire.RemoveTrust) -> Answer:
+async def take_trust_away(daemon: Daemon, connection: Connection, ask: wire.RemoveTrust) -> Answer:
     """Believe it no more."""
 
     def work() -> None:
@@ -204,19 +203,19 @@ async def take_trust_away(daemon: Daemon, connection: Connection, ask: trust_wir
     return Done()
 
 
-async def list_trusts(daemon: Daemon, connection: Connection, _ask: trust_wire.ListTrusts) -> Answer:
+async def list_trusts(daemon: Daemon, connection: Connection, _ask: wire.ListTrusts) -> Answer:
     """Which are believed."""
 
     def read() -> Answer:
         now = daemon.means.clock.now()
         with daemon.means.store.read() as snapshot:
             found = snapshot.trusts.trusts(connection.namespace)
-        return trust_wire.TrustRows(rows=tuple(_trust_row(daemon, one, now) for one in found))
+        return wire.TrustRows(rows=tuple(_trust_row(daemon, one, now) for one in found))
 
     return await daemon.read(read)
 
 
-async def show_trust(daemon: Daemon, connection: Connection, ask: trust_wire.ShowTrust) -> Answer:
+async def show_trust(daemon: Daemon, connection: Connection, ask: wire.ShowTrust) -> Answer:
     """One of them, with its authorities."""
 
     def read() -> Answer:
@@ -226,7 +225,7 @@ async def show_trust(daemon: Daemon, connection: Connection, ask: trust_wire.Sho
         if found is None:
             raise UnknownTrustError("the trust domain is not believed here")
         known = found.known
-        return trust_wire.TrustDetail(
+        return wire.TrustDetail(
             row=_trust_row(daemon, found, now),
             digest=known.digest,
             certificates=tuple(hashlib.sha256(one).hexdigest() for one in known.x509),
@@ -236,9 +235,9 @@ async def show_trust(daemon: Daemon, connection: Connection, ask: trust_wire.Sho
     return await daemon.read(read)
 
 
-def _trust_row(daemon: Daemon, trust: Trust, now: Instant) -> trust_wire.TrustRow:
+def _trust_row(daemon: Daemon, trust: Trust, now: Instant) -> wire.TrustRow:
     known = trust.known
-    return trust_wire.TrustRow(
+    return wire.TrustRow(
         domain=trust.domain,
         source=trust.source.value,
         place=trust.place,

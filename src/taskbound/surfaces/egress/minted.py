@@ -70,7 +70,7 @@ _HELD_UP: Final = 1.0
 """Seconds by which this process comes too late to see that its time is over: it was held up itself."""
 _TASKS: Final = 64
 """Tasks that one record names; of more, it names the first."""
-_NOBODYS: Final = "its task is not live any more, or the server or its client's secret is another"
+_OWNER_GONE: Final = "its task is not live any more, or the server or its client's secret is another"
 
 
 async def in_time(ask: Callable[[], Awaitable[A]]) -> A:
@@ -149,7 +149,7 @@ class Owned:
         """This is the server; it is ended at once if its tokens are nobody's any more."""
         self._upstream = upstream
         if self._over:
-            upstream.kill(_NOBODYS)
+            upstream.kill(_OWNER_GONE)
 
     async def ready(self) -> None:
         """Have a token at hand (rule 3).
@@ -178,7 +178,7 @@ class Owned:
             live = await self._is_live()
         self.end()
         if self._upstream is not None:
-            self._upstream.kill(_NOBODYS)
+            self._upstream.kill(_OWNER_GONE)
 
     def end(self) -> None:
         """Give the token back."""
@@ -225,7 +225,7 @@ _EARLIEST, _LATEST = 60.0, 1.0
 """Seconds: at most, and at least."""
 _LAST: Final = 1.0
 """Seconds before its end at which a server is ended also while a call is open."""
-_MINTED_NOBODYS: Final = "its task is not live any more, or what it was started with is over"
+_MINT_OVER: Final = "its task is not live any more, or what it was started with is over"
 _ENDING: Final = "its credential is about to end"
 
 
@@ -399,7 +399,7 @@ class Minted:
             live = await self._is_live()
             for one in tuple(self._all.values()):
                 self._see_to(one)
-        self._stop(_MINTED_NOBODYS)
+        self._stop(_MINT_OVER)
 
     def _see_to(self, one: _One) -> None:
         """Have what is about to end renewed, or end its server (rule 6)."""
@@ -461,7 +461,7 @@ class Minted:
         told = await self._desk.authority.server(ask.namespace, ask.server, self._holder, ids)
         same = identity_of(told.spec, namespace=ask.namespace).digest == ask.identity
         if not same or told.ended or self.task not in told.tasks:
-            raise SecretChangedError(_MINTED_NOBODYS)
+            raise SecretChangedError(_MINT_OVER)
         for one in self._all.values():
             left = (one.had.ends - told.now) / _SECOND
             if one.counted == one.had.ends:  # what is said of the time prolongs nothing

@@ -48,7 +48,7 @@ from taskbound.adapters.store.sql.identity import (
     read_service,
     read_service_key,
 )
-from taskbound.adapters.store.sql.identity import read_version as identities_read_version
+from taskbound.adapters.store.sql.identity import read_version as read_person_version
 from taskbound.adapters.store.sql.policy import SqlPolicy, SqlRevocation, read_force, read_switch
 from taskbound.adapters.store.sql.schema import persons
 from taskbound.adapters.store.sql.schema.credential import LIVING
@@ -242,7 +242,7 @@ class PostgresIdentities(SqlIdentities):
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
         """The version of each agent that exists, by name in order."""
         return dict(
-            self._locks.locked(identities_read_version, _IDENTITIES_LOCK, (namespace, write_texts(names)))
+            self._locks.locked(read_person_version, _IDENTITIES_LOCK, (namespace, write_texts(names)))
         )
 
     def lock_persons(self, namespace: str, names: Collection[str]) -> Mapping[str, Person]:
