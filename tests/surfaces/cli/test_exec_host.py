@@ -73,7 +73,9 @@ def test_i04_the_end_of_its_task_ends_the_command_and_its_session_on_the_host(
     ended: Ended = place("task", "end", task, "--yes")
     assert ended.status == 0, ended
     _, err = process.communicate(timeout=50)
-    assert (process.returncode, "the command is ended: the task is" in err) == (143, True), err
+    # `exec` ends the command (143), or `ssh` sees the host close its session first (255).
+    assert process.returncode in (143, 255), err
+    assert "the command is ended: the task is" in err
     (row,) = rows(place, task)
     assert row["state"] == "revoked"
     assert host.sshd.ask("look", name=row["name"]) == {"ok": {"exists": False, "open": 0}}
