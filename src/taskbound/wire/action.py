@@ -10,7 +10,7 @@ from taskbound.wire.frame import Message
 
 
 class Decide(Message, frozen=True, tag="action:decide", tag_field="op"):
-    """Ask for leave to do one act (design 4). Only a gateway's connection may."""
+    """Ask for a permit for one action. Only a gateway's connection may (design 4)."""
 
     tool: str
     """`server__tool`."""
@@ -33,7 +33,7 @@ class Decide(Message, frozen=True, tag="action:decide", tag_field="op"):
 
 
 class Malformed(Message, frozen=True, tag="action:malformed", tag_field="op"):
-    """Record that bytes which asked for an action could not be read: one audit record."""
+    """Record that a request for an action could not be parsed: one audit record."""
 
     code: str
     message: str
@@ -51,7 +51,7 @@ class Reason(Message, frozen=True):
 
 
 class Permitted(Message, frozen=True, tag="permitted", tag_field="is"):
-    """Leave for exactly this act, once, by this connection, until `until`."""
+    """A permit for exactly this action, once, by this connection, until `until`."""
 
     action: str
     task: str
@@ -65,7 +65,7 @@ class Permitted(Message, frozen=True, tag="permitted", tag_field="is"):
 
 
 class Refused(Message, frozen=True, tag="refused", tag_field="is"):
-    """No, with reasons; `instead` is one sentence for the model: what it may do."""
+    """A refusal with reasons; `instead` is one sentence that tells the model what it may do."""
 
     action: str
     """Empty when no task could be named."""
@@ -80,7 +80,7 @@ class Refused(Message, frozen=True, tag="refused", tag_field="is"):
 
 
 class Reading(Message, frozen=True):
-    """One call of a tool that reads, by which it is found what another call names."""
+    """One call of a reading tool that resolves what another call names."""
 
     tool: str
     """`server__tool`, of the server of the call that it is made for."""
@@ -89,7 +89,7 @@ class Reading(Message, frozen=True):
 
 
 class ReadFirst(Message, frozen=True, tag="read-first", tag_field="is"):
-    """Nothing is decided: make these calls, each asked for like any other, and ask again with what they are.
+    """Undecided: make these reading calls, each decided like any other, and ask again with their results.
 
     Each is presented as `["read",ID,NUMBER]`, where ID is the `request` of this call and NUMBER is new on the
     connection.
@@ -100,7 +100,7 @@ class ReadFirst(Message, frozen=True, tag="read-first", tag_field="is"):
 
 
 class Duplicate(Message, frozen=True, tag="duplicate", tag_field="is"):
-    """The same presentation came before: here is its stored answer, if there is one."""
+    """The same presentation was made before; this has its stored answer, if there is one."""
 
     action: str
     task: str
@@ -113,7 +113,7 @@ class Duplicate(Message, frozen=True, tag="duplicate", tag_field="is"):
 
 
 class Changed(Message, frozen=True):
-    """One value that a person has made less."""
+    """One value that a person has reduced."""
 
     place: str
     """As a scope writes it."""
@@ -123,7 +123,7 @@ class Changed(Message, frozen=True):
 
 
 class Narrowed(Message, frozen=True, tag="narrowed", tag_field="is"):
-    """A person has answered the held action with a narrower one: that is to be presented instead."""
+    """A person has answered the held action with a narrower one, to be presented instead."""
 
     action: str
     """The narrower one."""
@@ -134,35 +134,38 @@ class Narrowed(Message, frozen=True, tag="narrowed", tag_field="is"):
 
 
 class Outcome(Message, frozen=True, tag="action:outcome", tag_field="op"):
-    """What came of a permitted action. Only the connection that holds the permit may say so."""
+    """Report the outcome of a permitted action. Only the connection that holds the permit may."""
 
     action: str
     outcome: str
     """`succeeded`, `failed`, `unknown` or `not-sent`."""
     answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    """The exact bytes of the JSON-RPC `result`; absent when there is none or it is over 1 MiB."""
+    """The exact bytes of the JSON-RPC `result`; absent without a result or if it is over 1 MiB."""
     answer_sha256: str = ""
     note: str = ""
 
 
 class Released(Message, frozen=True, tag="released", tag_field="is"):
-    """The outcome is durable and the task was running: the result may leave the gateway."""
+    """The outcome is durable and the task was running: the gateway may release the result."""
 
     action: str
 
 
 class Withheld(Message, frozen=True, tag="withheld", tag_field="is"):
-    """The result must not reach the client."""
+    """The gateway must not release the result to the client."""
 
     action: str
     code: str
     reason: str
     recorded: bool = True
-    """Whether the outcome is durable: one that is not is told again."""
+    """Whether the outcome is durable; otherwise it must be reported again."""
 
 
 class AskAction(Message, frozen=True, tag="action:ask", tag_field="op"):
-    """Ask for leave to do one act, over a network, with a token of its task. An agent's, by its key."""
+    """Ask for a permit for one action over a network.
+
+    Only an agent with a token of its task may, by its key.
+    """
 
     tool: str
     """`server__tool`."""
@@ -177,7 +180,7 @@ class AskAction(Message, frozen=True, tag="action:ask", tag_field="op"):
 
 
 class ActionPermitted(Message, frozen=True, tag="action-permitted", tag_field="is"):
-    """Leave for exactly this act, once, to begin before `until`; no other answer is one."""
+    """A permit for exactly this action, once, to begin before `until`; no other answer permits it."""
 
     action: str
     task: str
@@ -195,11 +198,11 @@ class ActionPermitted(Message, frozen=True, tag="action-permitted", tag_field="i
     token: str = ""
     """The transaction token, where one was wanted and could be had."""
     token_refused: str = ""
-    """Why there is none though one was wanted: the code, and then words. The permit stands all the same."""
+    """Why a requested token is missing: the code, and a text. The permit is valid without it."""
 
 
 class NotPermitted(Message, frozen=True, tag="not-permitted", tag_field="is"):
-    """No, or not yet, or not once more: the answer to `action:ask` that lets nothing run."""
+    """The answer to `action:ask` that permits nothing: refused, held, or asked before."""
 
     code: str
     """`held`, `narrowed`, `action-repeated`, or why it was refused."""
@@ -219,11 +222,11 @@ class NotPermitted(Message, frozen=True, tag="not-permitted", tag_field="is"):
     """Of a narrower action: what is to be asked for instead."""
     changed: tuple[Changed, ...] = ()
     answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    """Of a repeated one: the result that was told before."""
+    """For a repeated request: the earlier result."""
     lifters: tuple[str, ...] = ()
     """Of a held one: whose word lifts it."""
     until: int = 0
-    """Of a held one: until when its question stays open if nobody comes back for it, in µs since 1970."""
+    """For a held action: when its question closes unless the agent asks again, in µs since 1970."""
 
 
 MOST_EVALUATIONS: Final = 64
@@ -231,14 +234,14 @@ MOST_EVALUATIONS: Final = 64
 
 
 class Evaluation(Message, frozen=True):
-    """One act that somebody asks about who will tell nothing of what came of it."""
+    """One action to decide, with no outcome to be reported."""
 
     tool: str
     """`server__tool`."""
     arguments: msgspec.Raw
     """Their canonical bytes."""
     subject: str = ""
-    """Whom the asker says it is for, as canonical JSON; kept with the record, and nobody's identity."""
+    """The caller's statement for whom it asks, as canonical JSON; recorded, but identifies no principal."""
     code: str = ""
     """Why no tool can be the answer; then it is recorded as unread, and not decided."""
     message: str = ""
@@ -247,14 +250,14 @@ class Evaluation(Message, frozen=True):
     audience. Empty where the agent asks itself."""
 
     def __repr__(self) -> str:
-        """Without what proves anything."""
         return f"Evaluation({self.tool!r})"
 
 
 class EvaluateActions(Message, frozen=True, tag="action:evaluate", tag_field="op"):
-    """Ask about acts by AuthZEN, over a network: each one is an action.
+    """Evaluate actions by AuthZEN over a network; each one is decided as an action.
 
-    Who asks shows a token of their task, or one of a service; a service names a token of the task with each.
+    The caller shows a token of its task, or a service's; a service names a token of the task with each
+    evaluation.
     """
 
     evaluations: tuple[Evaluation, ...]
@@ -264,40 +267,40 @@ class EvaluateActions(Message, frozen=True, tag="action:evaluate", tag_field="op
 
 
 class ActionsEvaluated(Message, frozen=True, tag="actions-evaluated", tag_field="is"):
-    """The answers, in order; fewer where one was the last."""
+    """The answers in order; fewer if one of them ended the list."""
 
     answers: tuple[ActionPermitted | NotPermitted, ...]
 
 
 class ReportAction(Message, frozen=True, tag="action:report", tag_field="op"):
-    """Say what came of a permitted action, over a network, with a token of its task."""
+    """Report the outcome of a permitted action over a network, with a token of its task."""
 
     action: str
     outcome: str
     """`succeeded`, `failed`, `unknown` or `not-sent`."""
     answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    """The result; kept for who asks again with the same key. Absent when there is none."""
+    """The result, stored for repeated requests with the same key; absent if there is none."""
     answer_sha256: str = ""
     """SHA-256 of a result that is not sent along."""
     note: str = ""
 
 
 class OutcomeTaken(Message, frozen=True, tag="outcome-taken", tag_field="is"):
-    """The outcome is durable, and where there is a result it may be used."""
+    """The outcome is durable, and its result, if any, may be used."""
 
     action: str
     result: str
-    """`may-leave`, or `none` where there is none to use."""
+    """`may-leave`, or `none` if there is no result to use."""
 
 
 class FollowAction(Message, frozen=True, tag="action:follow", tag_field="op"):
-    """Ask how an action of one's own task stands, over a network, with a token of the task."""
+    """Ask for the state of an action of the caller's task over a network, with a token of the task."""
 
     action: str
 
 
 class ActionState(Message, frozen=True, tag="action-state", tag_field="is"):
-    """How one action stands: what its agent needs of it, and no rule of the organisation."""
+    """The state of one action, as far as its agent needs it, without any rule of the organization."""
 
     action: str
     task: str
@@ -317,7 +320,7 @@ class ActionState(Message, frozen=True, tag="action-state", tag_field="is"):
 
 
 class ListActions(Message, frozen=True, tag="action:list", tag_field="op"):
-    """Ask for actions, newest first."""
+    """List actions, newest first."""
 
     task: str = ""
     decision: str = ""
@@ -327,19 +330,19 @@ class ListActions(Message, frozen=True, tag="action:list", tag_field="op"):
 
 
 class ShowAction(Message, frozen=True, tag="action:show", tag_field="op"):
-    """Ask for one action with its arguments."""
+    """Show one action with its arguments."""
 
     action: str
 
 
 class ExplainAction(Message, frozen=True, tag="action:explain", tag_field="op"):
-    """Ask why the decision was what it was, replayed from its record."""
+    """Explain a decision by replaying it from its record."""
 
     action: str
 
 
 class ReconcileAction(Message, frozen=True, tag="action:reconcile", tag_field="op"):
-    """Say what came of an action whose outcome was unknown. A person's act, from outside."""
+    """State the outcome of an action whose outcome was unknown. Only a person outside may."""
 
     action: str
     outcome: str
@@ -372,7 +375,7 @@ class ActionRows(Message, frozen=True, tag="actions", tag_field="is"):
 
 
 class ActionDetail(Message, frozen=True, tag="action-detail", tag_field="is"):
-    """One action in full: every byte that was evaluated, and why it was answered so."""
+    """One action in full: every byte that was evaluated, and the reasons of the decision."""
 
     row: ActionRow
     digest: str
@@ -408,7 +411,7 @@ class ActionDetail(Message, frozen=True, tag="action-detail", tag_field="is"):
 
 
 class AskAmendment(Message, frozen=True, tag="task:widen", tag_field="op"):
-    """Ask those who approve for its agent to give a task a wider scope. A person's act."""
+    """Ask the approvers of a task's agent to widen the task's scope. Only a person may."""
 
     task: str
     scope: msgspec.Raw
@@ -421,7 +424,7 @@ class AskAmendment(Message, frozen=True, tag="task:widen", tag_field="op"):
 
 
 class ShowAmendment(Message, frozen=True, tag="amendment:show", tag_field="op"):
-    """Ask for one amendment, with all that is signed and shown of it."""
+    """Show one amendment with everything that is signed and shown of it."""
 
     amendment: str
 
@@ -447,7 +450,7 @@ class AmendmentRow(Message, frozen=True):
 
 
 class AmendmentAnswer(Message, frozen=True):
-    """One answer that was given."""
+    """One answer to an amendment."""
 
     kind: str
     person: str
@@ -456,7 +459,7 @@ class AmendmentAnswer(Message, frozen=True):
 
 
 class AmendmentDetail(Message, frozen=True, tag="amendment", tag_field="is"):
-    """One amendment in full: from this its digest and the difference are computed, where it is shown."""
+    """One amendment in full; the display computes its digest and the difference from this."""
 
     row: AmendmentRow
     digest: str

@@ -1,4 +1,4 @@
-"""Questions about held actions: looking at them, answering them, taking them back."""
+"""Messages about questions on held actions: show, answer, withdraw."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from taskbound.wire.network import PageAsk
 
 
 class ListApprovals(Message, frozen=True, tag="approval:list", tag_field="op"):
-    """Ask for approvals, newest first."""
+    """List approvals, newest first."""
 
     states: tuple[str, ...] = ()
     task: str = ""
@@ -18,14 +18,14 @@ class ListApprovals(Message, frozen=True, tag="approval:list", tag_field="op"):
 
 
 class ShowApproval(Message, frozen=True, tag="approval:show", tag_field="op"):
-    """Ask for one approval, with all that its sheet is made of."""
+    """Show one approval with everything that its sheet is made from."""
 
     approval: str
     """Its id, or the id of its action."""
 
 
 class AnswerApproval(Message, frozen=True, tag="approval:answer", tag_field="op"):
-    """Bring a signed answer. There is no other way to approve."""
+    """Answer with a signed statement, the only way to approve."""
 
     statement: str
     """Exactly what was signed."""
@@ -42,20 +42,20 @@ class PlanStep(Message, frozen=True):
 
 
 class ProposePlan(Message, frozen=True, tag="approval:plan", tag_field="op"):
-    """Ask people about these calls of a task together, in this order. Asking gives nothing."""
+    """Ask approvers about several calls of a task together, in this order. Asking grants nothing."""
 
     task: str
     steps: tuple[PlanStep, ...]
 
 
 class ShowPlan(Message, frozen=True, tag="approval:show-plan", tag_field="op"):
-    """Ask for one plan, with all that its sheet is made of."""
+    """Show one plan with everything that its sheet is made from."""
 
     plan: str
 
 
 class AnswerPlan(Message, frozen=True, tag="approval:answer-plan", tag_field="op"):
-    """Bring a signed answer to a plan: a yes to each of its steps, or a denial of those that one may deny."""
+    """Answer a plan with signed statements: approve each of its steps, or deny some."""
 
     statement: str
     """Exactly what was signed."""
@@ -64,7 +64,7 @@ class AnswerPlan(Message, frozen=True, tag="approval:answer-plan", tag_field="op
 
 
 class OpenApproval(Message, frozen=True, tag="approval:open", tag_field="op"):
-    """Open a page on which one's own passkey gives one answer. There the same is signed as anywhere."""
+    """Open a page on which the caller's passkey signs one answer, the same statement as elsewhere."""
 
     approval: str
     """Its id, or the id of its action."""
@@ -81,13 +81,13 @@ class OpenApproval(Message, frozen=True, tag="approval:open", tag_field="op"):
 
 
 class LookAtApproval(PageAsk, frozen=True, tag="approval:look", tag_field="op"):
-    """Ask what whoever is signed in with a browser can see of a question, and sign."""
+    """Ask for the parts of a question that the person signed in with a browser may see and sign."""
 
     approval: str = ""
 
 
 class AnswerOnPage(PageAsk, frozen=True, tag="approval:say", tag_field="op"):
-    """Bring a signed answer on the page of its question, for whoever is signed in with the browser."""
+    """Answer a question on its page with a signed statement of the person signed in with the browser."""
 
     statement: str = ""
     signature: str = ""
@@ -95,17 +95,17 @@ class AnswerOnPage(PageAsk, frozen=True, tag="approval:say", tag_field="op"):
 
 
 class PageStatement(Message, frozen=True):
-    """What a key of the person can sign about a question."""
+    """A statement that a key of the person can sign about a question."""
 
     key: str
     text: str
 
 
 class ApprovalPage(Message, frozen=True, tag="approval-page", tag_field="is"):
-    """What a page shows of a question."""
+    """The contents of a question's page."""
 
     person: str
-    """Who is signed in with the browser; empty for nobody, who sees nothing else."""
+    """The person signed in with the browser; if empty, everything else is empty too."""
     acr: str
     """How they have to sign in first, by a space between two; empty for any way."""
     within: int
@@ -120,7 +120,7 @@ class ApprovalPage(Message, frozen=True, tag="approval-page", tag_field="is"):
 
 
 class ProveApproval(Message, frozen=True, tag="approval:prove", tag_field="op"):
-    """Bring an issuer's signed word about a question; what counts is who signed it, and for what."""
+    """Submit an issuer's signed statement about a question; its signer and subject count."""
 
     approval: str
     token: str
@@ -128,7 +128,7 @@ class ProveApproval(Message, frozen=True, tag="approval:prove", tag_field="op"):
 
 
 class NarrowApproval(Message, frozen=True, tag="approval:narrow", tag_field="op"):
-    """Bring a signed answer with a narrower action: the held one's tool, with these arguments."""
+    """Submit a signed answer with a narrower action: the held one's tool with these arguments."""
 
     statement: str
     """Exactly what was signed; it names both digests."""
@@ -139,13 +139,13 @@ class NarrowApproval(Message, frozen=True, tag="approval:narrow", tag_field="op"
 
 
 class MeasureApprovals(Message, frozen=True, tag="approval:stats", tag_field="op"):
-    """Ask how much people were asked, and how fast they answered."""
+    """Ask how many questions approvers were asked, and how fast they answered."""
 
     hours: int = 24
 
 
 class LimitApprovals(Message, frozen=True, tag="approval:limits", tag_field="op"):
-    """Say how much people may be asked: the act of the account that owns the data directory. 0 leaves it."""
+    """Limit how many questions approvers are asked; 0 keeps a limit. Only the data directory's owner may."""
 
     open: int = 0
     hourly: int = 0
@@ -153,7 +153,7 @@ class LimitApprovals(Message, frozen=True, tag="approval:limits", tag_field="op"
 
 
 class AgentLoad(Message, frozen=True):
-    """What one agent has asked of people."""
+    """How many questions one agent caused."""
 
     agent: str
     asked: int
@@ -163,7 +163,7 @@ class AgentLoad(Message, frozen=True):
 
 
 class PersonLoad(Message, frozen=True):
-    """What was asked of one person, and how they answered."""
+    """How many questions one person was asked, and how they answered."""
 
     person: str
     shown: int
@@ -182,7 +182,7 @@ class PersonLoad(Message, frozen=True):
 
 
 class ApprovalLimits(Message, frozen=True, tag="approval-limits", tag_field="is"):
-    """How much people may be asked."""
+    """How many questions approvers may be asked."""
 
     open: int
     """Questions of one task that are open at once."""
@@ -193,7 +193,7 @@ class ApprovalLimits(Message, frozen=True, tag="approval-limits", tag_field="is"
 
 
 class ApprovalStats(Message, frozen=True, tag="approval-stats", tag_field="is"):
-    """How much people were asked within these hours, and how fast they answered."""
+    """How many questions approvers were asked within these hours, and how fast they answered."""
 
     hours: int
     limits: ApprovalLimits
@@ -202,14 +202,14 @@ class ApprovalStats(Message, frozen=True, tag="approval-stats", tag_field="is"):
 
 
 class WithdrawApproval(Message, frozen=True, tag="approval:withdraw", tag_field="op"):
-    """Take a question back: the requester's or the agent's owner's act."""
+    """Withdraw a question. Only the requester or the agent's owner may."""
 
     approval: str
     reason: str = ""
 
 
 class LeaveHold(Message, frozen=True, tag="approval:leave", tag_field="op"):
-    """The client cancelled the call that waits: its question is withdrawn. Only a gateway may."""
+    """Withdraw the question of a waiting call that its client canceled. Only a gateway may."""
 
     action: str
 
@@ -247,7 +247,7 @@ class ApprovalRows(Message, frozen=True, tag="approvals", tag_field="is"):
 
 
 class ApprovalAnswer(Message, frozen=True):
-    """One answer that was given."""
+    """One answer to an approval."""
 
     kind: str
     person: str
@@ -264,7 +264,7 @@ class ApprovalAnswer(Message, frozen=True):
 
 
 class ApprovalDetail(Message, frozen=True, tag="approval-detail", tag_field="is"):
-    """One approval in full: from this the sheet is made, and the digest computed, where it is shown."""
+    """One approval in full; the display makes its sheet and digest from this."""
 
     row: ApprovalRow
     digest: str
@@ -307,7 +307,7 @@ class ApprovalSaid(Message, frozen=True, tag="approval-said", tag_field="is"):
 
 
 class PlanDetail(Message, frozen=True, tag="plan-detail", tag_field="is"):
-    """One plan in full: from this the sheet is made, and the digests computed, where it is shown."""
+    """One plan in full; the display makes its sheet and digests from this."""
 
     plan: str
     """Its id."""
@@ -329,7 +329,7 @@ class PlanDetail(Message, frozen=True, tag="plan-detail", tag_field="is"):
 
 
 class PlanProposed(Message, frozen=True, tag="plan-proposed", tag_field="is"):
-    """People are asked about the plan."""
+    """Approvers are asked about the plan."""
 
     plan: str
     digest: str

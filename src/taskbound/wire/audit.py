@@ -1,4 +1,4 @@
-"""Reading the audit log: export, proof, tail."""
+"""Messages about the audit log: export, proof, tail."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from taskbound.wire.frame import Message
 
 
 class ExportAudit(Message, frozen=True, tag="audit:export", tag_field="op"):
-    """Ask for records in log order, a page at a time."""
+    """Export records in log order, a page at a time."""
 
     start: int = 0
     limit: int = 1000
 
 
 class ExportPage(Message, frozen=True, tag="export", tag_field="is"):
-    """Exact record bytes in log order; the last page brings the checkpoint notes and the uncovered tail."""
+    """Exact record bytes in log order; the last page has the checkpoint notes and the uncovered tail."""
 
     start: int
     records: tuple[str, ...]
@@ -27,7 +27,7 @@ class ExportPage(Message, frozen=True, tag="export", tag_field="is"):
 
 
 class ProveRecord(Message, frozen=True, tag="audit:proof", tag_field="op"):
-    """Ask for an offline proof that an action's decision (or a record by index) stands in the log."""
+    """Ask for an offline proof that an action's decision, or a record by index, is in the log."""
 
     action: str = ""
     index: int = -1
@@ -50,14 +50,14 @@ class TailAudit(Message, frozen=True, tag="audit:tail", tag_field="op"):
 
 
 class CompareRows(Message, frozen=True, tag="audit:compare", tag_field="op"):
-    """Ask where the database's rows differ from what the log's records say; the answer says how far it is."""
+    """Compare the database's rows with the log's records; the answer has the progress."""
 
     anew: bool = False
     """Begin, unless a comparison is under way: then its end is waited for like any other's."""
 
 
 class RowsCompared(Message, frozen=True, tag="rows-compared", tag_field="is"):
-    """How far a comparison is, and once it has ended what it found."""
+    """The progress of a comparison, and its result once it has ended."""
 
     done: int
     total: int

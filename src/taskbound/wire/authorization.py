@@ -1,14 +1,11 @@
 """Messages about the authorization of clients.
 
 Of `authorization`:
-
-1. What a browser is known by, and what a person types, stand in the messages that carry them and in no repr.
-2. What is said of a client is what the person is shown: it is its own word, and is drawn as such.
-
+1. A browser's secret and the code that a person types are in messages and never in a repr.
+2. What a client says of itself is shown to the person as its own claim.
 Of `oauth`:
-
-1. A form goes on as it was read: names and values, each name once. The daemon alone says what it means.
-2. The text of a token stands in what is asked and answered here and in no repr.
+1. A form is passed on as read: names and values, each name once. The daemon alone interprets it.
+2. The text of a token is in messages here and never in a repr.
 """
 
 from __future__ import annotations
@@ -20,7 +17,10 @@ from taskbound.wire.network import PageAsk
 
 
 class AddClient(Message, frozen=True, tag="token:client-add", tag_field="op"):
-    """Have a client be sent codes at these addresses. An act of who owns the data directory."""
+    """Register a client with the addresses to which codes may be sent.
+
+    Only the data directory's owner may.
+    """
 
     client: str
     """Its name, which it sends as `client_id`."""
@@ -30,17 +30,17 @@ class AddClient(Message, frozen=True, tag="token:client-add", tag_field="op"):
 
 
 class RemoveClient(Message, frozen=True, tag="token:client-remove", tag_field="op"):
-    """Send it nothing more. An act of who owns the data directory."""
+    """Remove a client. Only the data directory's owner may."""
 
     client: str
 
 
 class ListClients(Message, frozen=True, tag="token:client-list", tag_field="op"):
-    """Ask which clients are registered."""
+    """List the registered clients."""
 
 
 class ShowClient(Message, frozen=True, tag="token:client-show", tag_field="op"):
-    """Ask what one of them is."""
+    """Show one client."""
 
     client: str
 
@@ -63,7 +63,7 @@ class ClientRows(Message, frozen=True, tag="clients", tag_field="is"):
 
 
 class ListAdmissions(Message, frozen=True, tag="token:admission-list", tag_field="op"):
-    """Ask what clients were let in to, newest first."""
+    """List the admissions of clients, newest first."""
 
     client: str = ""
     """Of this client; empty for every one."""
@@ -75,14 +75,17 @@ class ListAdmissions(Message, frozen=True, tag="token:admission-list", tag_field
 
 
 class EndAdmission(Message, frozen=True, tag="token:admission-end", tag_field="op"):
-    """Let a client in no more. An act of who consented, of whose task or agent it is, or of the owner's."""
+    """End a client's admission.
+
+    Its consenting person, the owner of task or agent, or the data directory's may.
+    """
 
     admission: str
     why: str = ""
 
 
 class AdmissionRow(Message, frozen=True, tag="admission", tag_field="is"):
-    """One client that was let in to one task, or to act as a person."""
+    """One client's admission to one task, or to act as a person."""
 
     admission: str
     client: str
@@ -115,7 +118,7 @@ class AdmissionRows(Message, frozen=True, tag="admissions", tag_field="is"):
 
 
 class AskConsent(Message, frozen=True, tag="token:ask", tag_field="op"):
-    """Have a client's request wait for a person (RFC 6749 §4.1.1), as a browser brought it. Anybody asks."""
+    """Store a client's request from a browser until a person answers (RFC 6749 §4.1.1). Public."""
 
     parameters: tuple[tuple[str, str], ...]
     """Names and values in order; what stands twice is refused by the daemon."""
@@ -123,21 +126,19 @@ class AskConsent(Message, frozen=True, tag="token:ask", tag_field="op"):
     """Where the browser is."""
 
     def __repr__(self) -> str:
-        """Without the client's state (rule 1)."""
         return f"AskConsent({[name for name, _ in self.parameters]})"
 
 
 class AwaitConsent(Message, frozen=True, tag="token:await", tag_field="op"):
-    """Ask what became of a request, for the browser that began it."""
+    """Ask for the state of a request, with the secret of the browser that began it."""
 
     asked: str
     browser: str
     """What it is known by."""
     take: bool = False
-    """Whether the browser goes on by the answer: then it is told this once."""
+    """Whether the browser continues with the answer, which it receives once."""
 
     def __repr__(self) -> str:
-        """Without what the browser is known by (rule 1)."""
         return f"AwaitConsent({self.asked!r}, take={self.take})"
 
 
@@ -159,46 +160,43 @@ class Asking(Message, frozen=True, tag="asking", tag_field="is"):
     """Empty where the client asks to act as the person."""
     resource: str
     until: int
-    """µs since the epoch; nobody can answer it any more then."""
+    """µs since the epoch; the request expires then."""
     browser: str = ""
     """What the browser is known by, told as the request begins."""
 
     def __repr__(self) -> str:
-        """Without the two secrets (rule 1)."""
         return f"Asking({self.asked!r})"
 
 
 class Onward(Message, frozen=True, tag="onward", tag_field="is"):
-    """Where the browser goes on to: a redirect URI of the client, with a code or with why not."""
+    """Where the browser goes next: a redirect URI of the client, with a code or an error."""
 
     to: str
 
     def __repr__(self) -> str:
-        """Without the code (rule 1)."""
         return "Onward()"
 
 
 class LookInPage(PageAsk, frozen=True, kw_only=True, tag="token:choose", tag_field="op"):
-    """Ask what whoever is signed in with a browser can answer there to a request that it began."""
+    """Ask for the answers open to the person signed in with the browser that began a request."""
 
     asked: str
     browser: str
     """What the browser is known by."""
 
     def __repr__(self) -> str:
-        """Without what the browser is known by (rule 1)."""
         return f"LookInPage({self.asked!r})"
 
 
 class AnswerInPage(PageAsk, frozen=True, kw_only=True, tag="token:answer", tag_field="op"):
-    """Answer a request on its page. An act of the person who is signed in with the browser that began it."""
+    """Answer a request on its page. Only the person signed in with the browser that began it may."""
 
     asked: str
     browser: str
     form: str
     """What a form of that page proves itself with."""
     answer: Literal["consent", "deny", "unmet"]
-    """`unmet` where nobody can sign in as the client wants."""
+    """`unmet` if no issuer meets the sign-in that the client requires."""
     task: str = ""
     template: str = ""
     purpose: str = ""
@@ -206,12 +204,11 @@ class AnswerInPage(PageAsk, frozen=True, kw_only=True, tag="token:answer", tag_f
     """Whether the client may act as the person."""
 
     def __repr__(self) -> str:
-        """Without what proves anything (rule 1)."""
         return f"AnswerInPage({self.asked!r}, {self.answer!r})"
 
 
 class RunningTask(Message, frozen=True, tag="running-task", tag_field="is"):
-    """A task that a client can be let in to."""
+    """A task to which a client can be admitted."""
 
     task: str
     purpose: str
@@ -221,7 +218,7 @@ class RunningTask(Message, frozen=True, tag="running-task", tag_field="is"):
 
 
 class OpenedBy(Message, frozen=True, tag="opened-by", tag_field="is"):
-    """A template that a task can be started from."""
+    """A template from which a task can be started."""
 
     template: str
     purpose: str
@@ -229,14 +226,14 @@ class OpenedBy(Message, frozen=True, tag="opened-by", tag_field="is"):
 
 
 class Choosing(Message, frozen=True, tag="choosing", tag_field="is"):
-    """What a request's page offers besides what is asked."""
+    """What a request's page offers beside the request."""
 
     terminal: bool
     """Whether it can be answered in a terminal too."""
     sign_in: str
-    """Where its page sends people to sign in; empty where nobody does."""
+    """Where its page sends people to sign in; empty without sign-in."""
     person: str
-    """Who is signed in with this browser; empty for nobody."""
+    """The person signed in with this browser; may be empty."""
     met: bool
     """Whether they are signed in as the client wants."""
     form: str
@@ -245,7 +242,6 @@ class Choosing(Message, frozen=True, tag="choosing", tag_field="is"):
     templates: tuple[OpenedBy, ...] = ()
 
     def __repr__(self) -> str:
-        """Without what proves anything (rule 1)."""
         return f"Choosing(person={self.person!r}, met={self.met})"
 
 
@@ -253,17 +249,16 @@ class Choosing(Message, frozen=True, tag="choosing", tag_field="is"):
 
 
 class LookAtAsked(Message, frozen=True, tag="token:look", tag_field="op"):
-    """Ask what waits under the code that a person's own browser shows. A person's act."""
+    """Ask for the request behind the code that the caller's browser shows. Only a person may."""
 
     typed: str
 
     def __repr__(self) -> str:
-        """Without the code (rule 1)."""
         return "LookAtAsked()"
 
 
 class ConsentToClient(Message, frozen=True, tag="token:consent", tag_field="op"):
-    """Let a client have tokens of a task that runs, or of one that is started. A person's act."""
+    """Let a client have tokens of a running task, or of a new one. Only a person may."""
 
     typed: str
     client: str
@@ -278,34 +273,31 @@ class ConsentToClient(Message, frozen=True, tag="token:consent", tag_field="op")
     """As long as it runs at most; 0 for as long as its template says."""
 
     def __repr__(self) -> str:
-        """Without the code (rule 1)."""
         return f"ConsentToClient({self.client!r}, {self.agent!r}, {self.task or self.template!r})"
 
 
 class ConsentAsPerson(Message, frozen=True, tag="token:consent-person", tag_field="op"):
-    """Let a client act as the person who says so, over the network API. A person's act."""
+    """Let a client act as the consenting person over the network API. Only a person may."""
 
     typed: str
     client: str
     """As the person saw it: what waits has to be of it."""
 
     def __repr__(self) -> str:
-        """Without the code (rule 1)."""
         return f"ConsentAsPerson({self.client!r})"
 
 
 class DenyClient(Message, frozen=True, tag="token:deny", tag_field="op"):
-    """Let a client have nothing. A person's act."""
+    """Refuse a client's request. Only a person may."""
 
     typed: str
 
     def __repr__(self) -> str:
-        """Without the code (rule 1)."""
         return "DenyClient()"
 
 
 class AskedDetail(Message, frozen=True, tag="asked", tag_field="is"):
-    """A request that waits for a person, or waited."""
+    """A request that waits or waited for a person."""
 
     asked: str
     state: str
@@ -334,44 +326,38 @@ PUBLIC: Final = frozenset({CODE, REFRESH})
 
 
 class AskToken(Message, frozen=True, tag="token:exchange", tag_field="op"):
-    """Ask for a token (RFC 6749 §3.2), by exchange (RFC 8693), a code or a refresh token.
-
-    A service asks by `client_credentials`.
-    """
+    """Request a token (RFC 6749 §3.2): exchange (RFC 8693), code, refresh token, or `client_credentials`."""
 
     form: tuple[tuple[str, str], ...]
 
     def __repr__(self) -> str:
-        """Without what it proves itself with (rule 2)."""
         return f"AskToken({[name for name, _ in self.form]})"
 
 
 class GiveBackToken(Message, frozen=True, tag="token:give-back", tag_field="op"):
-    """Give a token back that was issued to the client that asks (RFC 7009)."""
+    """Revoke a token that was issued to the asking client (RFC 7009)."""
 
     form: tuple[tuple[str, str], ...]
 
     def __repr__(self) -> str:
-        """Without the token (rule 2)."""
         return f"GiveBackToken({[name for name, _ in self.form]})"
 
 
 class IntrospectToken(Message, frozen=True, tag="token:introspect", tag_field="op"):
-    """Ask what a token is worth (RFC 7662)."""
+    """Introspect a token (RFC 7662)."""
 
     form: tuple[tuple[str, str], ...]
 
     def __repr__(self) -> str:
-        """Without the token (rule 2)."""
         return f"IntrospectToken({[name for name, _ in self.form]})"
 
 
 class ShowTokenJwks(Message, frozen=True, tag="token:jwks", tag_field="op"):
-    """Ask for the keys that verify tokens. Anybody may read them."""
+    """Get the public keys of tokens. Public."""
 
 
 class ShowStatusList(Message, frozen=True, tag="token:status-list", tag_field="op"):
-    """Ask for a status list token. Anybody may read it."""
+    """Get a status list token. Public."""
 
     number: int
 
@@ -400,7 +386,7 @@ class GrantedTask(Message, frozen=True):
 
 
 class TokenGiven(Message, frozen=True, tag="token-given", tag_field="is"):
-    """A token, signed (RFC 6749 §5.1, RFC 8693 §2.2.1)."""
+    """A signed token (RFC 6749 §5.1, RFC 8693 §2.2.1)."""
 
     access_token: str
     token_type: str
@@ -414,17 +400,16 @@ class TokenGiven(Message, frozen=True, tag="token-given", tag_field="is"):
     """Of a task token that was exchanged: its one task."""
 
     def __repr__(self) -> str:
-        """Without the token (rule 2)."""
         return f"TokenGiven({self.token_type!r}, {self.expires_in})"
 
 
 class Introspected(Message, frozen=True, tag="introspected", tag_field="is"):
-    """What a token is worth, as JSON (RFC 7662 §2.2)."""
+    """The introspection of a token as JSON (RFC 7662 §2.2)."""
 
     claims: str
 
 
 class Published(Message, frozen=True, tag="published", tag_field="is"):
-    """What anybody may read: a document of keys as JSON, or a status list token."""
+    """A public document: keys as JSON, or a status list token."""
 
     text: str

@@ -1,4 +1,4 @@
-"""Opening a connection to the daemon, and what the daemon says unasked."""
+"""Messages that open a connection to the daemon, and its pushes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from taskbound.wire.policy import BundleInForce
 
 
 class Open(Message, frozen=True, tag="connection:open", tag_field="op"):
-    """The first request of every connection: which process speaks, for which agent."""
+    """The first request of every connection: the role of the process, and its agent."""
 
     role: str
     """One of `gateway`, `front`, `run`, `cli`, `egress`, `broker`, `api`."""
@@ -32,12 +32,11 @@ class Open(Message, frozen=True, tag="connection:open", tag_field="op"):
     """How a front is known outside; it has to be what the daemon knows it as."""
 
     def __repr__(self) -> str:
-        """Without its two secrets."""
         return f"Open(role={self.role!r}, namespace={self.namespace!r}, agent={self.agent!r})"
 
 
 class Opened(Message, frozen=True, tag="opened", tag_field="is"):
-    """The daemon knows the peer now (uid and pid read from the socket)."""
+    """The daemon accepted the peer (uid and pid are read from the socket)."""
 
     connection: str
     version: str
@@ -52,7 +51,7 @@ class Opened(Message, frozen=True, tag="opened", tag_field="is"):
 
 
 class Bind(Message, frozen=True, tag="connection:bind", tag_field="op"):
-    """Ask which task this gateway's calls belong to (design 6); a call binds by itself."""
+    """Ask for the task to which this gateway's calls belong (design 6); a call binds by itself."""
 
     tokens: tuple[str, ...] = ()
     """Tokens with which something was begun that is open, by name: a front asks whether they still hold."""
@@ -75,7 +74,7 @@ class Bound(Message, frozen=True, tag="bound", tag_field="is"):
 
 
 class ShowProof(Message, frozen=True, tag="connection:show", tag_field="op"):
-    """Ask whose request it is that came to a front. Only a front's connection may."""
+    """Ask for the task of a request to an HTTP front. Only a front's connection may."""
 
     agent: str
     """The agent whose gateway was asked."""
@@ -84,7 +83,7 @@ class ShowProof(Message, frozen=True, tag="connection:show", tag_field="op"):
 
 
 class Seated(Message, frozen=True, tag="seated", tag_field="is"):
-    """It is a request of this task's agent."""
+    """The request is of this task's agent."""
 
     task: str
     token: str
@@ -94,24 +93,24 @@ class Seated(Message, frozen=True, tag="seated", tag_field="is"):
 
 
 class Ping(Message, frozen=True, tag="connection:ping", tag_field="op"):
-    """Ask whether the daemon still answers: a gateway does so each second while calls are in flight."""
+    """Ask whether the daemon answers; a gateway does so each second while calls are in flight."""
 
 
 class Done(Message, frozen=True, tag="done", tag_field="is"):
-    """The operation took effect and is durable; nothing else to say."""
+    """The operation took effect and is durable."""
 
     detail: str = ""
 
 
 class Fault(Message, frozen=True, tag="fault", tag_field="is"):
-    """The operation did not take effect, and why."""
+    """The operation did not take effect, and the reason."""
 
     code: str
     message: str
     advice: str = ""
     where: str = ""
     family: str = ""
-    """One of `core.errors.FAMILIES`; `unproven` when what was shown is nobody's proof."""
+    """One of `core.errors.FAMILIES`, or `unproven` if the shown credential proves no principal."""
     acr: str = ""
     """Of `step-up` alone (RFC 9470): how the person has to sign in, ways by a space; empty for any."""
     within: int = 0
@@ -147,7 +146,7 @@ class BeginInit(Message, frozen=True, tag="init:begin", tag_field="op"):
 
 
 class UndoInit(Message, frozen=True, tag="init:undo", tag_field="op"):
-    """Ask whether the caller may put client configurations back, past the gateway, and have that recorded."""
+    """Ask whether the caller may restore client configurations, past the gateway, and have that recorded."""
 
 
 class ForgetOriginals(Message, frozen=True, tag="init:forget", tag_field="op"):
@@ -155,11 +154,11 @@ class ForgetOriginals(Message, frozen=True, tag="init:forget", tag_field="op"):
 
 
 class Status(Message, frozen=True, tag="connection:status", tag_field="op"):
-    """Ask how the daemon is."""
+    """Ask for the state of the daemon."""
 
 
 class StatusReport(Message, frozen=True, tag="status", tag_field="is"):
-    """How the daemon is."""
+    """The state of the daemon."""
 
     version: str
     home: str
@@ -182,7 +181,7 @@ class StatusReport(Message, frozen=True, tag="status", tag_field="is"):
     reserve: str = "whole"
     """`whole`, or `in use` while the disk is full."""
     signer_uid: int = -1
-    """The account that the signer was started by; -1 while nobody knows."""
+    """The account that started the signer; -1 while unknown."""
     learning_tasks: int = 0
     """How many of the running tasks are to learn from."""
     demo: bool = False
@@ -222,6 +221,6 @@ class TaskPush(Message, frozen=True, tag="task-changed", tag_field="push"):
 
 
 class StopPush(Message, frozen=True, tag="stop-changed", tag_field="push"):
-    """The kill switch was thrown or lifted."""
+    """The kill switch was set or lifted."""
 
     stopped: bool

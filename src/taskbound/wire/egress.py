@@ -1,7 +1,6 @@
-"""What a gateway asks of the egress, what it is told, and what the egress asks of the daemon.
+"""Messages between gateway and egress, and from the egress to the daemon.
 
-A connection of a gateway to the egress is one server: it is opened with `StartServer`, and closing it ends
-the server.
+A gateway's connection to the egress is one server: `StartServer` opens it, and closing it ends the server.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ _NOTHING: Final = msgspec.Raw(b"{}")
 
 
 class ShowSealing(Message, frozen=True, tag="egress:key", tag_field="op"):
-    """Ask for the public key that secrets are sealed to."""
+    """Ask for the public key to which secrets are sealed."""
 
 
 class StartServer(Message, frozen=True, tag="egress:start", tag_field="op"):
-    """Start or reach a server as it is pinned; the first thing that is said on a connection."""
+    """Start or reach a server as it is pinned; the first message on a connection."""
 
     namespace: str
     server: str
@@ -40,14 +39,14 @@ class StartServer(Message, frozen=True, tag="egress:start", tag_field="op"):
 
 
 class ListServer(Message, frozen=True, tag="egress:list", tag_field="op"):
-    """Ask the server for what it lists by this method."""
+    """List what the server offers by this method."""
 
     number: int
     method: str
 
 
 class CallServer(Message, frozen=True, tag="egress:call", tag_field="op"):
-    """Have one permitted call made, or one permitted request of a method."""
+    """Make one permitted call, or one permitted request of a method."""
 
     number: int
     action: str
@@ -59,9 +58,9 @@ class CallServer(Message, frozen=True, tag="egress:call", tag_field="op"):
     progress: bool = False
     """Whether its progress is wanted."""
     level: str | None = None
-    """From which of MCP's levels on what it logs is wanted; absent where nobody hears it."""
+    """The lowest of MCP's log levels that is wanted; absent if no client listens."""
     offers: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    """What a modern server may be told that can be asked; left out where nobody can be."""
+    """The questions that a modern server may ask; left out if the client answers none."""
 
 
 class Given(Message, frozen=True):
@@ -78,7 +77,7 @@ class Given(Message, frozen=True):
 
 
 class ContinueCall(Message, frozen=True, tag="egress:continue", tag_field="op"):
-    """Go on with a call whose modern server asked for more, once all of it is answered."""
+    """Continue a call whose modern server asked for input, once all of it is answered."""
 
     number: int
     action: str
@@ -90,37 +89,37 @@ class ContinueCall(Message, frozen=True, tag="egress:continue", tag_field="op"):
 
 
 class AnswerServer(Message, frozen=True, tag="egress:answer", tag_field="op"):
-    """Answer a question of a legacy server, or have it told that there is no answer."""
+    """Answer a question of a legacy server, or say that there is no answer."""
 
     question: int
     given: Given | None = None
     absent: bool = False
-    """Whether a server without an answer is told that there is nothing of the kind here."""
+    """Whether a server without an answer learns that this client does not support the question."""
 
 
 class LogFrom(Message, frozen=True, tag="egress:log-from", tag_field="op"):
-    """Have a server that logs do so from this level on."""
+    """Set the log level of a server that logs."""
 
     number: int
     level: str
 
 
 class Unsubscribe(Message, frozen=True, tag="egress:unsubscribe", tag_field="op"):
-    """Have the server say nothing more of this URI."""
+    """End the server's notifications of this URI."""
 
     number: int
     uri: str
 
 
 class CancelCall(Message, frozen=True, tag="egress:cancel", tag_field="op"):
-    """Ask the server to stop working on a call."""
+    """Ask the server to cancel a call."""
 
     number: int
     reason: str
 
 
 class ForgetCall(Message, frozen=True, tag="egress:forget", tag_field="op"):
-    """Nobody waits for this call any more."""
+    """The gateway no longer waits for this call."""
 
     number: int
 
@@ -132,7 +131,7 @@ class KillServer(Message, frozen=True, tag="egress:kill", tag_field="op"):
 
 
 class CloseServer(Message, frozen=True, tag="egress:close", tag_field="op"):
-    """End the server in peace; the connection is closed when it is over."""
+    """End the server in order; the connection closes when it is over."""
 
 
 class SealingPublic(Message, frozen=True, tag="sealing-key", tag_field="is"):
@@ -150,7 +149,7 @@ class Started(Message, frozen=True, tag="started", tag_field="is"):
 
 
 class Failure(Message, frozen=True, tag="failure", tag_field="is"):
-    """The server is not started, and why."""
+    """The server was not started, and the reason."""
 
     fault: Fault
 
@@ -163,7 +162,7 @@ class Entries(Message, frozen=True, tag="entries", tag_field="is"):
 
 
 class Unlisted(Message, frozen=True, tag="unlisted", tag_field="is"):
-    """It does not list, and why."""
+    """The server does not list, and the reason."""
 
     number: int
     fault: Fault
@@ -189,7 +188,7 @@ class Failed(Message, frozen=True, tag="error", tag_field="is"):
 
 
 class Unanswered(Message, frozen=True, tag="no-answer", tag_field="is"):
-    """What came of a call is unknown."""
+    """The outcome of a call is unknown."""
 
     number: int
     code: str
@@ -198,7 +197,7 @@ class Unanswered(Message, frozen=True, tag="no-answer", tag_field="is"):
 
 
 class Unsent(Message, frozen=True, tag="not-sent", tag_field="is"):
-    """No byte of a call left."""
+    """No byte of a call was sent."""
 
     number: int
     code: str
@@ -207,47 +206,47 @@ class Unsent(Message, frozen=True, tag="not-sent", tag_field="is"):
 
 
 class Progressed(Message, frozen=True, tag="progress", tag_field="is"):
-    """The parameters of one notification of a call's progress."""
+    """The parameters of one progress notification of a call."""
 
     number: int
     params: msgspec.Raw
 
 
 class LoggedHere(Message, frozen=True, tag="log", tag_field="is"):
-    """The parameters of one notification of a log: of a call's, or of none that can be told (number 0)."""
+    """The parameters of one log notification: of a call, or of no known one (number 0)."""
 
     params: msgspec.Raw
     number: int = 0
 
 
 class Asked(Message, frozen=True, tag="asked", tag_field="is"):
-    """A legacy server asks the one who called it."""
+    """A question of a legacy server to its caller."""
 
     question: int
     number: int
-    """The call in whose exchange it came; 0 where nobody can tell."""
+    """The call in whose exchange it came; 0 if unknown."""
     method: str
     params: msgspec.Raw
 
 
 class Withdrawn(Message, frozen=True, tag="withdrawn", tag_field="is"):
-    """It wants no answer to this any more."""
+    """The server withdrew this question."""
 
     question: int
 
 
 class ToolsMoved(Message, frozen=True, tag="tools-changed", tag_field="is"):
-    """The server says that its list of tools changed."""
+    """The server reports that its list of tools changed."""
 
 
 class ListMoved(Message, frozen=True, tag="listed", tag_field="is"):
-    """The server says that its list of this kind changed."""
+    """The server reports that its list of this kind changed."""
 
     kind: str
 
 
 class Updated(Message, frozen=True, tag="updated", tag_field="is"):
-    """The server says that what is under this URI is another."""
+    """The server reports that the resource at this URI changed."""
 
     uri: str
 
@@ -273,7 +272,7 @@ EgressAsk: TypeAlias = (
     | KillServer
     | CloseServer
 )
-"""Everything that a gateway, or whoever seals a secret, may say."""
+"""All requests of gateways, and of clients that seal a secret."""
 EgressSaid: TypeAlias = (
     SealingPublic
     | Started
@@ -303,7 +302,7 @@ said_decoder = msgspec.json.Decoder(EgressSaid)
 
 
 class Holder(Message, frozen=True):
-    """The process at the other end of a gateway's connection, as the egress read it from the kernel."""
+    """The process of a gateway's connection, as the egress read it from the kernel."""
 
     uid: int
     pid: int
@@ -311,18 +310,18 @@ class Holder(Message, frozen=True):
 
 
 class ShowSealed(Message, frozen=True, tag="upstream:sealed", tag_field="op"):
-    """The egress asks how a server is pinned, and for its sealed secrets, to start it for this gateway."""
+    """Ask for a server's pin and its sealed secrets, to start it for this gateway. Only the egress may."""
 
     server: str
     holder: Holder
     credentials: tuple[str, ...] = ()
-    """Ids of credentials that the server was started with, at most 32: which of them are over is told."""
+    """Ids of the server's credentials, at most 32; the answer says which of them are over."""
 
 
 class InjectCredential(Message, frozen=True, tag="credential:inject", tag_field="op"):
-    """The egress asks for the credential that fills slots of a server, as an action of a gateway's task.
+    """Ask for the credential for a server's slots, as an action of a gateway's task. Only the egress may.
 
-    The answer is that to `action:decide`. From the first question on its connection belongs to that task, and
+    The answer is that to `action:decide`. From its first question the connection belongs to that task, and
     takes, acknowledges and ends what it was permitted as a gateway's does.
     """
 
@@ -366,11 +365,11 @@ class SealedServer(Message, frozen=True, tag="sealed-server", tag_field="is"):
     tasks: tuple[str, ...] = ()
     """The live tasks of this process that may use it."""
     ended: tuple[str, ...] = ()
-    """Those of the credentials that were asked about that are over, or that nobody knows."""
+    """Those of the named credentials that are over or unknown."""
 
 
 class TellToken(Message, frozen=True, tag="upstream:token", tag_field="op"):
-    """The egress says what becomes of a token for a server; the daemon records it before it answers."""
+    """Report the life of a server's token, recorded before the answer. Only the egress may."""
 
     server: str
     identity: str
@@ -388,14 +387,14 @@ class TellToken(Message, frozen=True, tag="upstream:token", tag_field="op"):
 
 
 class ShowPermit(Message, frozen=True, tag="action:permit", tag_field="op"):
-    """The egress asks for the open permit of an action that this gateway holds."""
+    """Ask for the open permit of an action that this gateway holds. Only the egress may."""
 
     action: str
     holder: Holder
 
 
 class Permit(Message, frozen=True, tag="permit", tag_field="is"):
-    """Leave for exactly this act, as it is recorded."""
+    """A permit for exactly this action, as it is recorded."""
 
     action: str
     tool: str
@@ -416,14 +415,14 @@ class Permit(Message, frozen=True, tag="permit", tag_field="is"):
 
 
 class ShowAnswer(Message, frozen=True, tag="action:answer", tag_field="op"):
-    """The egress asks what came of a question that this gateway had decided."""
+    """Ask for the outcome of a question that this gateway had decided. Only the egress may."""
 
     action: str
     holder: Holder
 
 
 class AnswerOf(Message, frozen=True, tag="answer-of", tag_field="is"):
-    """What came of an action, as it is recorded and released."""
+    """The outcome of an action, as it is recorded and released."""
 
     action: str
     tool: str

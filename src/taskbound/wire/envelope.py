@@ -1,4 +1,4 @@
-"""The unions of all that may be asked and answered on the daemon's socket."""
+"""The unions of all requests and answers on the daemon's socket."""
 
 from __future__ import annotations
 

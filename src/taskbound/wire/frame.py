@@ -1,18 +1,13 @@
-"""Frames on the socket, and how they are read and written.
+"""Frames on the socket, and the framing of HTTP heads.
 
 Of `frame`:
-
 1. Four bytes, big-endian, give the length of the document in bytes.
-2. A document is at most `MAX_FRAME` bytes, or what the socket has for its limit; a longer one ends the
-   connection.
-3. Requests carry an id chosen by the client, unique while it is open; a reply
-   carries the same id; a push carries none.
-4. Unknown fields and unknown tags refuse: mixed versions refuse, not guess.
-
+2. A document is at most `MAX_FRAME` bytes, or the socket's own limit; a longer one ends the connection.
+3. A request has an id chosen by the client, unique while it is open, and its reply the same; a push has none.
+4. Unknown fields and tags are refused, so mixed versions fail instead of guessing.
 Of `framing`:
-
-Libraries take several equal lengths for one, or the first of two that differ. Another reader on the way may
-not, so each head is looked at as it was written, wherever one is read.
+HTTP libraries merge equal lengths or take the first of two. Another reader may not, so every raw head is
+checked.
 """
 
 from __future__ import annotations
@@ -49,15 +44,11 @@ class FrameError(MalformedError):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What every message is: frozen, named fields only, nothing unknown."""
+    """The base of all messages: frozen, named fields only, unknown fields refused."""
 
 
 def encode_frame(message: object, *, limit: int = MAX_FRAME) -> bytes:
-    """The bytes of one message with its length before it.
-
-    Raises:
-        FrameError: The message is longer than the limit.
-    """
+    """Returns a message with its length in front; raises FrameError beyond the limit."""
     body = _encoder.encode(message)
     if len(body) > limit:
         raise FrameError(f"a message of {len(body)} bytes is over the limit of {limit}")
@@ -65,11 +56,7 @@ def encode_frame(message: object, *, limit: int = MAX_FRAME) -> bytes:
 
 
 def frame_length(header: bytes, *, limit: int = MAX_FRAME) -> int:
-    """How many bytes follow this header.
-
-    Raises:
-        FrameError: More than the limit.
-    """
+    """Returns the length in a frame header; raises FrameError beyond the limit."""
     length = int.from_bytes(header, "big")
     if length > limit:
         raise FrameError(f"a message of {length} bytes is over the limit of {limit}")
@@ -77,23 +64,18 @@ def frame_length(header: bytes, *, limit: int = MAX_FRAME) -> int:
 
 
 class FrameBuffer:
-    """Cuts a byte stream into documents, however the bytes arrive."""
+    """Cuts a byte stream into documents."""
 
     def __init__(self, *, limit: int = MAX_FRAME) -> None:
-        """Start empty; no document has more bytes than this."""
         self._limit = limit
         self._bytes = bytearray()
 
     def __len__(self) -> int:
-        """Bytes that are kept of a document that is not complete."""
+        """Returns the bytes kept of an incomplete document."""
         return len(self._bytes)
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The documents that are complete now, in order.
-
-        Raises:
-            FrameError: A length is over the limit; the stream can't be used any more.
-        """
+        """Returns the complete documents in order; after a FrameError the stream is unusable."""
         self._bytes += data
         found: list[bytes] = []
         start = 0
@@ -110,11 +92,7 @@ class FrameBuffer:
 
 
 def decode_frame(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """The message that these bytes hold.
-
-    Raises:
-        FrameError: They hold no message of the decoder's type.
-    """
+    """Returns the message in these bytes; raises FrameError if they hold none of the decoder's type."""
     try:
         return decoder.decode(body)
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
@@ -127,21 +105,17 @@ _LENGTH: Final = re.compile(
 
 
 def read_lengths(raw: bytes) -> Sequence[bytes]:
-    """The value of each `Content-Length` line of a head."""
+    """Returns the value of each `Content-Length` line of a head."""
     return _LENGTH.findall(raw)
 
 
 def has_one_length(values: Sequence[bytes]) -> bool:
-    """Whether a length is said once at most, as a number: `5, 5` is none."""
+    """Returns whether there is at most one length, a number; `5, 5` is none."""
     return len(values) <= 1 and all(one.isdigit() for one in values)
 
 
 def require_one_framing(headers: Headers) -> None:
-    """Go on only with a body that ends in one place for every reader: by one length, or by chunks.
-
-    Raises:
-        ValueError: It says two lengths, or a length beside chunks.
-    """
+    """Raises ValueError for two lengths, or for a length beside chunks."""
     lengths = [one.encode("latin-1", "replace") for one in headers.get_all("content-length", [])]
     if not has_one_length(lengths) or (lengths and "transfer-encoding" in headers):
         raise ValueError("the body is framed in two ways")

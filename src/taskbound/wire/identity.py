@@ -1,8 +1,4 @@
-"""Messages about identities: persons, accounts and agents.
-
-What a browser holds, and what an issuer sends back with it, stands in what is asked and answered here and in
-no repr.
-"""
+"""Messages about identities: persons, accounts and agents. Secrets of browsers and issuers are in no repr."""
 
 from __future__ import annotations
 
@@ -13,14 +9,14 @@ from taskbound.wire.network import PageAsk
 
 
 class RegisterPerson(Message, frozen=True, tag="person:register", tag_field="op"):
-    """Make a person known by the local account (uid) that they use. A person's act."""
+    """Register a person by the local account (uid) that they use. Only a person may."""
 
     name: str
     uid: int
 
 
 class ListPersons(Message, frozen=True, tag="person:list", tag_field="op"):
-    """Ask for the persons."""
+    """List the persons."""
 
 
 class PersonRow(Message, frozen=True):
@@ -44,13 +40,13 @@ class PersonRows(Message, frozen=True, tag="persons", tag_field="is"):
 
 
 class ShowPerson(Message, frozen=True, tag="person:show", tag_field="op"):
-    """Ask for one person and what they may grant."""
+    """Show one person with their grantable scope."""
 
     name: str
 
 
 class PersonDetail(Message, frozen=True, tag="person", tag_field="is"):
-    """One person, and all that they may grant."""
+    """One person with their grantable scope."""
 
     row: PersonRow
     may: str
@@ -62,7 +58,7 @@ class PersonDetail(Message, frozen=True, tag="person", tag_field="is"):
 
 
 class SetPersonGrantable(Message, frozen=True, tag="person:grantable", tag_field="op"):
-    """Say what a person may grant. An act of who may grant it, or of the data directory's owner."""
+    """Set what a person may grant. Only a person who may grant it, or the data directory's owner, may."""
 
     name: str
     word: str = ""
@@ -72,23 +68,26 @@ class SetPersonGrantable(Message, frozen=True, tag="person:grantable", tag_field
 
 
 class AddGroup(Message, frozen=True, tag="group:add", tag_field="op"):
-    """Make a group without members, which may grant nothing. A person's act."""
+    """Create an empty group that may grant nothing. Only a person may."""
 
     name: str
 
 
 class ListGroups(Message, frozen=True, tag="group:list", tag_field="op"):
-    """Ask for the groups."""
+    """List the groups."""
 
 
 class ShowGroup(Message, frozen=True, tag="group:show", tag_field="op"):
-    """Ask for one group."""
+    """Show one group."""
 
     name: str
 
 
 class SetMember(Message, frozen=True, tag="group:member", tag_field="op"):
-    """Take a person into a group or out of it. An act of who may grant the same, or of the owner."""
+    """Add or remove a group's member.
+
+    Only a person who may grant the same, or the data directory's owner, may.
+    """
 
     group: str
     person: str
@@ -96,7 +95,7 @@ class SetMember(Message, frozen=True, tag="group:member", tag_field="op"):
 
 
 class SetGroupGrantable(Message, frozen=True, tag="group:grantable", tag_field="op"):
-    """Say what members may grant. An act of who may grant it, or of the data directory's owner."""
+    """Set what members may grant. Only a person who may grant it, or the data directory's owner, may."""
 
     name: str
     word: str = ""
@@ -122,14 +121,14 @@ class GroupRows(Message, frozen=True, tag="groups", tag_field="is"):
 
 
 class SetCeiling(Message, frozen=True, tag="agent:ceiling", tag_field="op"):
-    """Say anew what the agent can never pass. Its owner's act."""
+    """Set the ceiling of an agent. Only its owner may."""
 
     name: str
     ceiling: msgspec.Raw
 
 
 class RegisterAgent(Message, frozen=True, tag="agent:register", tag_field="op"):
-    """Write an agent down with those who answer for it; it stays inactive. A person's act."""
+    """Register an agent with its owner and approvers; it stays inactive. Only a person may."""
 
     name: str
     owner: str
@@ -141,33 +140,33 @@ class RegisterAgent(Message, frozen=True, tag="agent:register", tag_field="op"):
 
 
 class TestMonitor(Message, frozen=True, tag="agent:test-monitor", tag_field="op"):
-    """Have a test event with a fresh random code delivered to the agent's monitor. A person's act."""
+    """Send a test event with a fresh random code to the agent's monitor. Only a person may."""
 
     name: str
 
 
 class AcknowledgeMonitor(Message, frozen=True, tag="agent:acknowledge", tag_field="op"):
-    """Type back the code that the monitor received. A person's act."""
+    """Enter the code that the monitor received. Only a person may."""
 
     name: str
     code: str
 
 
 class ActivateAgent(Message, frozen=True, tag="agent:activate", tag_field="op"):
-    """Let the agent have tasks; refuses without owner, approver and acknowledged monitor. A person's act."""
+    """Activate an agent; refused without owner, approver and acknowledged monitor. Only a person may."""
 
     name: str
 
 
 class SuspendAgent(Message, frozen=True, tag="agent:suspend", tag_field="op"):
-    """Stop the agent: all its tasks are revoked. A person's act."""
+    """Suspend an agent: all its tasks are revoked. Only a person may."""
 
     name: str
     reason: str = ""
 
 
 class SetRisk(Message, frozen=True, tag="agent:risk", tag_field="op"):
-    """Say how risky an agent is. An act of who answers for it; lowering is one of its approvers'."""
+    """Set the risk level of an agent. Only its owner or an approver may; lowering needs an approver."""
 
     name: str
     level: str
@@ -177,17 +176,17 @@ class SetRisk(Message, frozen=True, tag="agent:risk", tag_field="op"):
 
 
 class ShowAgent(Message, frozen=True, tag="agent:show", tag_field="op"):
-    """Ask for one agent."""
+    """Show one agent."""
 
     name: str
 
 
 class ListAgents(Message, frozen=True, tag="agent:list", tag_field="op"):
-    """Ask for the agents."""
+    """List the agents."""
 
 
 class AgentDetail(Message, frozen=True, tag="agent", tag_field="is"):
-    """One agent, and what it still lacks before it can be active."""
+    """One agent, and what it lacks for activation."""
 
     name: str
     state: str
@@ -195,7 +194,7 @@ class AgentDetail(Message, frozen=True, tag="agent", tag_field="is"):
     approvers: tuple[str, ...]
     monitor: str
     acknowledged: int
-    """Instant of the acknowledgment, 0 when there is none."""
+    """Instant of the acknowledgment; 0 without one."""
     ceiling: msgspec.Raw
     ceiling_words: tuple[str, ...]
     lacks: tuple[str, ...]
@@ -204,7 +203,7 @@ class AgentDetail(Message, frozen=True, tag="agent", tag_field="is"):
     risk: str
     """`low`, `medium` or `high`."""
     risk_by: str
-    """Who said so; empty where nobody has."""
+    """The person who set it; empty if it was never set."""
 
 
 class AgentRows(Message, frozen=True, tag="agents", tag_field="is"):
@@ -214,7 +213,7 @@ class AgentRows(Message, frozen=True, tag="agents", tag_field="is"):
 
 
 class LinkAccount(Message, frozen=True, tag="person:account-link", tag_field="op"):
-    """Say that an account at an issuer is a person's. An act of the data directory's owner."""
+    """Link an issuer's account to a person. Only the data directory's owner may."""
 
     person: str
     issuer: str
@@ -223,7 +222,7 @@ class LinkAccount(Message, frozen=True, tag="person:account-link", tag_field="op
 
 
 class UnlinkAccount(Message, frozen=True, tag="person:account-unlink", tag_field="op"):
-    """Say that it is theirs no more: their act, or the data directory's owner's. It ends its sessions."""
+    """Unlink an account and end its sessions. Only its person or the data directory's owner may."""
 
     person: str
     issuer: str
@@ -231,7 +230,7 @@ class UnlinkAccount(Message, frozen=True, tag="person:account-unlink", tag_field
 
 
 class ListAccounts(Message, frozen=True, tag="person:account-list", tag_field="op"):
-    """Ask which accounts are whose."""
+    """List the linked accounts."""
 
     person: str = ""
     """Of one person; empty for all."""
@@ -254,14 +253,14 @@ class AccountRows(Message, frozen=True, tag="accounts", tag_field="is"):
 
 
 class ListSessions(Message, frozen=True, tag="person:session-list", tag_field="op"):
-    """Ask who is signed in with a browser."""
+    """List the browser sessions."""
 
     person: str = ""
     """One person; empty for all."""
 
 
 class SessionRow(Message, frozen=True):
-    """Somebody who is signed in with a browser."""
+    """One browser session."""
 
     session: str
     person: str
@@ -281,38 +280,38 @@ class SessionRows(Message, frozen=True, tag="sessions", tag_field="is"):
 
 
 class EndSession(Message, frozen=True, tag="person:session-end", tag_field="op"):
-    """End a browser's session: its person's act, or the data directory's owner's."""
+    """End a browser session. Only its person or the data directory's owner may."""
 
     session: str
 
 
 class ClaimValue(Message, frozen=True):
-    """A value of a claim, and the group of ours that it is."""
+    """A value of a claim, and the group that it stands for."""
 
     value: str
     group: str
 
 
 class SetIssuerGroups(Message, frozen=True, tag="agent:issuer-groups", tag_field="op"):
-    """Say which values of an issuer's claim are which groups. An act of the data directory's owner."""
+    """Map values of an issuer's claim to groups. Only the data directory's owner may."""
 
     name: str
     claim: str = ""
-    """A JSON Pointer; empty to have the issuer put nobody in any group."""
+    """A JSON Pointer; empty if the issuer assigns no groups."""
     groups: tuple[ClaimValue, ...] = ()
 
 
 class ShowSignIn(PageAsk, frozen=True, tag="sign-in:show", tag_field="op"):
-    """Ask where people sign in, and who is signed in with this browser."""
+    """Ask for the issuers to sign in at, and the person signed in with this browser."""
 
 
 class SignInShown(Message, frozen=True, tag="sign-in-shown", tag_field="is"):
-    """Where people sign in, and who is."""
+    """The issuers to sign in at, and the signed-in person."""
 
     issuers: tuple[str, ...]
     """Short names, in order."""
     person: str = ""
-    """Who is signed in; empty for nobody."""
+    """The signed-in person; may be empty."""
     issuer: str = ""
     """Where they did that."""
     seconds: int = 0
@@ -344,12 +343,11 @@ class SignInBegun(Message, frozen=True, tag="sign-in-begun", tag_field="is"):
     """How long it waits."""
 
     def __repr__(self) -> str:
-        """Without what proves anything."""
         return f"SignInBegun({self.seconds} s)"
 
 
 class TakeSignIn(PageAsk, frozen=True, tag="sign-in:take", tag_field="op"):
-    """Bring what an issuer sent the browser back with."""
+    """Complete a sign-in with what the issuer returned to the browser."""
 
     issuer: str = ""
     """The issuer to whose address it came."""
@@ -361,12 +359,11 @@ class TakeSignIn(PageAsk, frozen=True, tag="sign-in:take", tag_field="op"):
     """What the browser holds of this sign-in."""
 
     def __repr__(self) -> str:
-        """Without what proves anything."""
         return f"TakeSignIn({self.issuer!r}, error={self.error!r})"
 
 
 class SignInTaken(Message, frozen=True, tag="sign-in-taken", tag_field="is"):
-    """Somebody is signed in."""
+    """A person is signed in."""
 
     secret: str
     """What the browser holds from now on."""
@@ -376,16 +373,15 @@ class SignInTaken(Message, frozen=True, tag="sign-in-taken", tag_field="is"):
     """Where it goes."""
 
     def __repr__(self) -> str:
-        """Without the secret."""
         return f"SignInTaken({self.seconds} s)"
 
 
 class EndSignIn(PageAsk, frozen=True, tag="sign-in:end", tag_field="op"):
-    """Sign whoever it is out of this browser."""
+    """End the sign-in of this browser."""
 
 
 class KeyFileSeen(Message, frozen=True):
-    """What the person's command saw of the file of a key's private half, none of its secret."""
+    """What the person's command saw of a private key file, nothing secret."""
 
     encrypted: bool
     mode: int
@@ -393,33 +389,33 @@ class KeyFileSeen(Message, frozen=True):
 
 
 class ProposePersonKey(Message, frozen=True, tag="person-key:propose", tag_field="op"):
-    """Propose a key of one's own, or of anybody as the data directory's owner. Answered with what to sign."""
+    """Propose the caller's own key, or as data directory's owner anyone's. Returns what to sign."""
 
     person: str
     public: str
     """The line of an OpenSSH `.pub` file."""
     file: KeyFileSeen | None = None
-    """Left out where nobody looked."""
+    """Left out if the file was not looked at."""
 
 
 class ProvePersonKey(Message, frozen=True, tag="person-key:prove", tag_field="op"):
-    """Bring the proposed key's own signature (SSHSIG, armored) over its statement."""
+    """Submit the proposed key's own signature (SSHSIG, armored) over its statement."""
 
     key: str
     signature: str
 
 
 class VouchPersonKey(Message, frozen=True, tag="person-key:vouch", tag_field="op"):
-    """Bring the signature of whoever has to vouch over the same statement."""
+    """Submit the vouching person's signature over the same statement."""
 
     key: str
     voucher: str = ""
-    """The key that signed; empty for the account that owns the data directory, where nobody else can."""
+    """The key that signed; empty if the data directory's owner vouched because no key could."""
     signature: str = ""
 
 
 class OpenEnrollment(Message, frozen=True, tag="person-key:open", tag_field="op"):
-    """Open a page on which a passkey of this person is made and signs that it is theirs."""
+    """Open a page on which this person makes a passkey, which signs its enrollment."""
 
     person: str
     label: str = ""
@@ -428,14 +424,14 @@ class OpenEnrollment(Message, frozen=True, tag="person-key:open", tag_field="op"
 
 
 class ConfirmPersonKey(Message, frozen=True, tag="person-key:confirm", tag_field="op"):
-    """Say that a passkey that was made on a page is the one whose fingerprint its holder saw there."""
+    """Confirm that a new passkey has the fingerprint that its holder saw on the page."""
 
     key: str
     fingerprint: str
 
 
 class OpenVouching(Message, frozen=True, tag="person-key:open-vouching", tag_field="op"):
-    """Open a page on which one's own passkey vouches for a key."""
+    """Open a page on which the caller's passkey vouches for a key."""
 
     key: str
     voucher: str = ""
@@ -444,27 +440,27 @@ class OpenVouching(Message, frozen=True, tag="person-key:open-vouching", tag_fie
 
 
 class PageOpened(Message, frozen=True, tag="page-opened", tag_field="is"):
-    """A page that works once, for so long."""
+    """A page that works once, for a limited time."""
 
     address: str
-    """To be opened on this machine; what stands behind its `#` is nobody else's business."""
+    """To be opened on this machine; the part after `#` is secret."""
     person: str
     seconds: int
 
 
 class WithdrawPersonKey(Message, frozen=True, tag="person-key:withdraw", tag_field="op"):
-    """Take a key's word away for good: the person's act, or the data directory's owner's."""
+    """Withdraw a key for good. Only its person or the data directory's owner may."""
 
     key: str
     reason: str = ""
 
 
 class ListPersonKeys(Message, frozen=True, tag="person-key:list", tag_field="op"):
-    """Ask for the keys."""
+    """List the keys of persons."""
 
 
 class ShowPersonKey(Message, frozen=True, tag="person-key:show", tag_field="op"):
-    """Ask for one key, and for what has to be signed."""
+    """Show one key and the statement to sign."""
 
     key: str
 
@@ -482,7 +478,7 @@ class PersonKeyRow(Message, frozen=True):
     """What was found out about the private half: `hardware`, `passphrase`, `bare`, `synced` or
     `unseen`."""
     state: str
-    """`proposed`, `proven` (somebody has to vouch), `enrolled` or `withdrawn`."""
+    """`proposed`, `proven` (a vouching signature is missing), `enrolled` or `withdrawn`."""
     enrolled: int
     usable_from: int
     """When its word begins to count."""
@@ -502,39 +498,39 @@ class PersonKeyRows(Message, frozen=True, tag="person-keys", tag_field="is"):
 
 
 class PersonKeyDetail(Message, frozen=True, tag="person-key", tag_field="is"):
-    """One key, and what has to be signed for it."""
+    """One key and the statement to sign."""
 
     row: PersonKeyRow
     statement: str
     """What the key and its voucher sign, to the byte."""
     vouching: str
-    """Who has to vouch: `another`, `own`, `nobody` or `owner`."""
+    """The required voucher: `another`, `own`, `nobody` or `owner`."""
     can: tuple[str, ...]
     """People who can vouch."""
     demo: bool = False
 
 
 class SetDemo(Message, frozen=True, tag="namespace:demo", tag_field="op"):
-    """Say that the namespace is for trying out, or no more. The data directory's owner's act."""
+    """Mark the namespace as a demo, or as none. Only the data directory's owner may."""
 
     demo: bool
 
 
 class LeavePerson(Message, frozen=True, tag="person:leave", tag_field="op"):
-    """A person is of the organization no more: their act, or the data directory's owner's."""
+    """Record that a person left the organization. Only they or the data directory's owner may."""
 
     name: str
     reason: str = ""
 
 
 class ReturnPerson(Message, frozen=True, tag="person:return", tag_field="op"):
-    """A person who had left is back, without keys and groups. The data directory's owner's act."""
+    """Record that a person is back, without keys and groups. Only the data directory's owner may."""
 
     name: str
 
 
 class LinkPersons(Message, frozen=True, tag="person:link", tag_field="op"):
-    """Say that two persons are one human (either's act), or that they are not (the directory owner's)."""
+    """Link two persons as one human (either may), or unlink them (the data directory's owner may)."""
 
     one: str
     other: str
@@ -542,7 +538,10 @@ class LinkPersons(Message, frozen=True, tag="person:link", tag_field="op"):
 
 
 class SetAnswering(Message, frozen=True, tag="agent:people", tag_field="op"):
-    """Say who answers for an agent: its owner's act, or the data directory's owner's where that one left."""
+    """Set owner and approvers of an agent.
+
+    Only its owner may, or the data directory's if that person left.
+    """
 
     name: str
     owner: str

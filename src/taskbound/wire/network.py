@@ -1,10 +1,10 @@
-"""What came with a request over the network, for the daemon to judge, and what its reader asks for itself.
+"""Credentials of network requests, for the daemon to judge, and the listening processes' own requests.
 
-1. It is what TLS and HTTP said, whole and as it was written. Who acts is found from it by the daemon alone.
-2. It is shown with each request, and nothing of it is kept from one to the next.
-3. Whoever listens to a network and the daemon know it by one name, or serve nobody.
-4. A cookie comes along whoever made the browser ask. So it proves nobody but to a page of ours, which says
-   what it asks by a message of its own (`PageAsk`).
+1. They are what TLS and HTTP carried, whole and as written. The daemon alone derives the principal.
+2. They come with each request and are not kept between requests.
+3. A listening process and the daemon agree on the external origin, or neither serves.
+4. Browsers send cookies with any page's request, so a cookie proves a person only to our own pages, which ask
+   with their own messages (`PageAsk`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from taskbound.wire.frame import Message
 
 
 class OtherOriginError(DeniedError):
-    """The API and its daemon have two names for it."""
+    """API and daemon are configured with different origins."""
 
     code = "other-origin"
     remedy = (
@@ -23,13 +23,13 @@ class OtherOriginError(DeniedError):
 
 
 class Shown(Message, frozen=True):
-    """What one request showed."""
+    """The credentials of one request."""
 
     method: str
     uri: str
     """The target as the API is known outside, without query: what `htu` has to name (RFC 9449 §4.3)."""
     authorization: str = ""
-    """The header of this name; empty when there is none."""
+    """The header of this name; empty without one."""
     dpop: str = ""
     """The header of this name."""
     chain: tuple[str, ...] = ()
@@ -45,25 +45,24 @@ class Shown(Message, frozen=True):
     """The `traceparent` of what asks; empty where nothing is traced. Nothing is decided by it."""
 
     def __repr__(self) -> str:
-        """Without what proves anything."""
         return f"Shown({self.method} {self.uri!r} from {self.address!r})"
 
 
 class Agree(Message, frozen=True, tag="network:agree", tag_field="op"):
-    """Say how a process is known outside; refused where the daemon has another name for it (rule 3)."""
+    """State the external origin of a process; refused if the daemon has another (rule 3)."""
 
     origin: str
 
 
 class ShowClientAuthorities(Message, frozen=True, tag="network:authorities", tag_field="op"):
-    """Ask who issues the certificates of workloads: what TLS asks clients for."""
+    """Ask for the issuers of workload certificates, which TLS requests from clients."""
 
     known: str = ""
     """The mark of what is known already; empty for nothing."""
 
 
 class ClientAuthorities(Message, frozen=True, tag="client-authorities", tag_field="is"):
-    """The authorities of every trust domain that is believed in any namespace."""
+    """The authorities of every trust domain of any namespace."""
 
     mark: str
     """Another one where they are others."""
@@ -72,11 +71,11 @@ class ClientAuthorities(Message, frozen=True, tag="client-authorities", tag_fiel
 
 
 class ShowCounts(Message, frozen=True, tag="network:counts", tag_field="op"):
-    """Ask how many credentials there are: what the process counts beside its own requests."""
+    """Ask for the number of credentials, for metrics."""
 
 
 class Counted(Message, frozen=True, tag="counted", tag_field="is"):
-    """Numbers of every namespace together, and no name; of each 1,000 at most are counted in a namespace."""
+    """Numbers over all namespaces, without names; at most 1,000 of each are counted in a namespace."""
 
     brokers: int
     """Connected to this daemon, a broker once for each namespace that it works in."""
@@ -86,11 +85,11 @@ class Counted(Message, frozen=True, tag="counted", tag_field="is"):
     overdue: int
     """Of those that are being revoked, since more than a minute."""
     oldest: int
-    """Seconds that the oldest revocation has been under way; 0 where there is none."""
+    """Seconds for which the oldest revocation has been in progress; 0 without one."""
 
 
 class TellRefused(Message, frozen=True, tag="network:refused", tag_field="op"):
-    """Record that requests were refused before they were whole: nobody is proven by what is told here."""
+    """Record that requests were refused before they were complete; this proves no principal."""
 
     code: str
     """Of the error that each was answered with."""
@@ -101,7 +100,7 @@ class TellRefused(Message, frozen=True, tag="network:refused", tag_field="op"):
 
 
 class PageAsk(Message, frozen=True):
-    """What a page asks, for whoever is signed in with the browser; the page alone asks it (rule 4)."""
+    """A request of a page for the person signed in with the browser; only pages send it (rule 4)."""
 
     namespace: str = "default"
-    """Of whoever it is about."""
+    """The namespace of the signed-in person."""

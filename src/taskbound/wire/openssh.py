@@ -1,15 +1,12 @@
-"""What OpenSSH writes, read in one way only: public keys, signatures of `ssh-keygen -Y sign`, key files.
+"""Parses OpenSSH public keys, signatures of `ssh-keygen -Y sign`, and key files strictly.
 
 Formats: RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709, PROTOCOL.sshsig, PROTOCOL.u2f and PROTOCOL.key of OpenSSH.
-
-1. What is read re-encodes to itself, byte for byte; nothing may stand before, between or after.
-2. Lengths are limited before anything is decoded.
-3. Of algorithms only those are read with which people sign here: `ssh-ed25519`, `ecdsa-sha2-nistp256` and
-   both in hardware (`sk-…@openssh.com`). RSA is not among them: whoever has only that makes a better key.
-4. A signature is over SHA-512 of the statement, as `ssh-keygen` writes it, in the namespace
-   `taskbound-approval`: one that was made for another use is none here.
-5. A device must have seen a touch: the flags are "user present", with or without "user verified", and
-   no others.
+1. Everything re-encodes to itself, byte for byte, with nothing before, between or after.
+2. Lengths are limited before decoding.
+3. Algorithms: `ssh-ed25519`, `ecdsa-sha2-nistp256` and both in hardware (`sk-…@openssh.com`); no RSA.
+4. A signature is over SHA-512 of the statement in the namespace `taskbound-approval`; one for another use is
+   refused.
+5. A device must report a touch: the flags are "user present", with or without "user verified", and no others.
 """
 
 from __future__ import annotations
@@ -77,23 +74,23 @@ class SshPublic:
 
     @property
     def hardware(self) -> bool:
-        """Whether the private half is in a device."""
+        """Returns whether the private half is in a device."""
         return self.algorithm in _SK
 
     @property
     def line(self) -> str:
-        """As a `.pub` file holds it."""
+        """Returns the line of a `.pub` file."""
         return f"{self.algorithm} {b64encode(self.blob).decode()} {self.label}".rstrip()
 
     @property
     def fingerprint(self) -> str:
-        """As `ssh-keygen -l` says it."""
+        """Returns the fingerprint of `ssh-keygen -l`."""
         return f"SHA256:{b64encode(sha256(self.blob).digest()).decode().rstrip('=')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SshSignature:
-    """What an SSHSIG holds."""
+    """The content of an SSHSIG."""
 
     public: SshPublic
     raw: bytes
@@ -103,7 +100,7 @@ class SshSignature:
 
 
 class _BrokenError(ValueError):
-    """Something is not as it is written."""
+    pass
 
 
 class _Reader:
@@ -131,11 +128,7 @@ class _Reader:
 
 
 def parse_public(blob: bytes) -> SshPublic:
-    """A public key, as its blob.
-
-    Raises:
-        BadPersonKeyError: It can't be read, is weak, or of another algorithm (rule 3).
-    """
+    """Parses a public key's blob; raises BadPersonKeyError if it is malformed or weak (rule 3)."""
     try:
         return _public(blob)
     except _BrokenError as error:
@@ -143,11 +136,7 @@ def parse_public(blob: bytes) -> SshPublic:
 
 
 def parse_public_line(text: str) -> SshPublic:
-    """A public key, as a `.pub` file holds it: algorithm, key and a comment that becomes its label.
-
-    Raises:
-        BadPersonKeyError: It is no such line.
-    """
+    """Parses a `.pub` line, whose comment becomes the label; raises BadPersonKeyError."""
     words = text.strip("\r\n").split(" ", 2)
     if len(text) > _MOST_ARMORED or len(words) == 1:
         raise BadPersonKeyError("the public key is no line of a `.pub` file")
@@ -170,11 +159,7 @@ def parse_public_line(text: str) -> SshPublic:
 
 
 def parse_signature(armored: bytes) -> SshSignature:
-    """A signature as `ssh-keygen -Y sign` writes it.
-
-    Raises:
-        BadSignatureError: It can't be read, or was made for another use (rules 1 to 5).
-    """
+    """Parses a signature of `ssh-keygen -Y sign`; raises BadSignatureError (rules 1 to 5)."""
     try:
         return _signature(_armored(armored, _BEGIN, _END, _MOST_ARMORED))
     except _BrokenError as error:
@@ -182,18 +167,15 @@ def parse_signature(armored: bytes) -> SshSignature:
 
 
 def signed_bytes(statement: bytes) -> bytes:
-    """What a key signs when a person signs this statement (rule 4)."""
+    """Returns the bytes that a key signs for this statement (rule 4)."""
     parts = (SIGNED_FOR.encode(), b"", b"sha512", sha512(statement).digest())
     return _MAGIC + b"".join(map(_string, parts))
 
 
 def parse_key_file(content: bytes) -> tuple[SshPublic, bool]:
-    """The public half that a private key's file says it has, and whether a passphrase protects the other.
+    """Returns the public half in a private key's file, and whether a passphrase protects the file.
 
-    Only what stands in the clear is read.
-
-    Raises:
-        BadPersonKeyError: It is no file of OpenSSH's own format.
+    Only clear text is read. Raises BadPersonKeyError unless it has OpenSSH's own format.
     """
     try:
         return _key_file(_armored(content, _FILE_BEGIN, _FILE_END, _MOST_FILE))
@@ -265,13 +247,13 @@ def _signature(data: bytes) -> SshSignature:
     if public.hardware:
         flags, counter = inner.take(1)[0], inner.number()
         if flags not in _FLAGS:
-            raise _BrokenError("nobody touched the device, or it says more than is read here")
+            raise _BrokenError("the device reports no touch, or sends data that is not accepted here")
     inner.end()
     return SshSignature(public=public, raw=raw, flags=flags, counter=counter)
 
 
 def _numbers(body: bytes) -> bytes:
-    """The r and s of ECDSA (RFC 5656 §3.1.2), 32 bytes each."""
+    """Returns r and s of ECDSA (RFC 5656 §3.1.2), 32 bytes each."""
     reader = _Reader(body)
     found = b"".join(_positive(reader.string()).to_bytes(32, "big") for _ in range(2))
     reader.end()
@@ -279,7 +261,7 @@ def _numbers(body: bytes) -> bytes:
 
 
 def _positive(encoded: bytes) -> int:
-    """An mpint (RFC 4251 §5) above nothing, in its shortest form."""
+    """Decodes a positive mpint (RFC 4251 §5) in its shortest form."""
     if not 0 < len(encoded) <= _NUMBER or encoded[0] > _POSITIVE or (len(encoded) == _NUMBER and encoded[0]):
         raise _BrokenError("a number in it is out of range")
     if encoded[0] == 0 and (len(encoded) == 1 or encoded[1] <= _POSITIVE):
@@ -305,7 +287,6 @@ def _armored(content: bytes, begin: str, end: str, most: int) -> bytes:
 
 
 def _decoded(encoded: str) -> bytes | None:
-    """What base64 encodes, when it re-encodes to the same."""
     try:
         data = b64decode(encoded, validate=True)
     except ValueError:

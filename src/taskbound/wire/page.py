@@ -1,8 +1,7 @@
-"""What the page on which people use passkeys, and the daemon that serves it, say to each other.
+"""Messages between the passkey page and the daemon.
 
-1. What comes is one strict JSON object, limited before it is read; members that nobody knows refuse.
-2. Bytes are base64url that re-encodes to itself; the browser names no origin: whoever serves the page
-   knows it.
+1. The page sends one strict JSON object, limited before it is read; unknown members are refused.
+2. Bytes are base64url that re-encodes to itself. The browser states no origin: the page's server knows it.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class PageBegin(Message, frozen=True):
 
 
 class PageMade(Message, frozen=True):
-    """Bring a passkey that was just made."""
+    """Submit a passkey that was just made."""
 
     sitting: str
     client: str
@@ -38,7 +37,7 @@ class PageMade(Message, frozen=True):
 
 
 class PageSign(Message, frozen=True):
-    """Bring a signature over the statement of one choice."""
+    """Submit a signature over the statement of one choice."""
 
     sitting: str
     choice: str
@@ -49,7 +48,7 @@ class PageSign(Message, frozen=True):
 
 
 class PageChoice(Message, frozen=True):
-    """One thing that can be said, and the statement that is signed for it."""
+    """One possible answer, and the statement that is signed for it."""
 
     name: str
     """`approve`, `deny`, `confirm` or `enroll`."""
@@ -66,7 +65,7 @@ class PageMake(Message, frozen=True):
 
 
 class PageShown(Message, frozen=True):
-    """What the page shows."""
+    """The content of the page."""
 
     sitting: str
     """Says that what follows comes from the page that was opened first."""
@@ -80,13 +79,13 @@ class PageShown(Message, frozen=True):
 
 
 class PageTaken(Message, frozen=True):
-    """What became of it, in words; the page is over."""
+    """The result in words; the page is over."""
 
     words: str
 
 
 class PageFault(Message, frozen=True):
-    """What is wrong."""
+    """The error."""
 
     code: str
     message: str
@@ -94,12 +93,7 @@ class PageFault(Message, frozen=True):
 
 
 def parse_page(raw: bytes, kind: type[A]) -> A:
-    """What a browser says (rule 1).
-
-    Raises:
-        MalformedError: It can't be read as JSON, strictly.
-        PasskeyUnreadableError: It is something else.
-    """
+    """Parses a browser's message (rule 1); raises MalformedError or PasskeyUnreadableError."""
     try:
         return msgspec.convert(parse_object(raw, limits=_FLAT), kind)
     except msgspec.ValidationError as error:
@@ -107,11 +101,7 @@ def parse_page(raw: bytes, kind: type[A]) -> A:
 
 
 def parse_part(text: str) -> bytes:
-    """Bytes that a browser brings (rule 2).
-
-    Raises:
-        PasskeyUnreadableError: They can't be read.
-    """
+    """Decodes bytes of a browser; raises PasskeyUnreadableError (rule 2)."""
     raw = decode_base64url(text)
     if raw is None:
         raise PasskeyUnreadableError("what the browser brings is not base64url that re-encodes to itself")
@@ -119,5 +109,5 @@ def parse_part(text: str) -> bytes:
 
 
 def render_page(said: Message) -> bytes:
-    """What the page is told."""
+    """Returns the bytes of an answer to the page."""
     return msgspec.json.encode(said)

@@ -1,14 +1,12 @@
-"""What browsers and passkeys write (Web Authentication, level 3), read in one way only.
+"""Parses browser and passkey data (Web Authentication, level 3) strictly.
 
-1. Sizes are limited before anything is decoded; base64url re-encodes to itself.
-2. The client's data is one strict JSON object. Browsers may add members that nobody knows (§5.8.1.1), and add
-   them to be sure that nobody minds; those that say where a frame stood, or how a token was bound, are read.
-3. The device's data is the fixed 37 bytes; only for a new key its id and its public half follow, and nothing
-   after them.
-4. A public key is read in the one canonical form (CTAP2) of the two algorithms that are taken, and is a point
-   of its curve.
-5. What we keep, a *passkey*, and what we keep of each signature, an *assertion*, is canonical JSON.
-   The origin in it is put there by whoever served the page, and never by the browser.
+1. Sizes are limited before decoding; base64url re-encodes to itself.
+2. Client data is one strict JSON object. Unknown members are allowed (§5.8.1.1), because browsers add some on
+   purpose; those about frames and token binding are read.
+3. Authenticator data is the fixed 37 bytes; a new key's id and public half follow, and nothing else.
+4. A public key has the canonical form (CTAP2) of one of two algorithms, and is a point of its curve.
+5. A stored *passkey*, and the *assertion* stored of each signature, is canonical JSON. Its origin is that of
+   the page's server, never the browser's statement.
 """
 
 from __future__ import annotations
@@ -55,7 +53,7 @@ _COORDINATE: Final = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passkey:
-    """What is kept of a passkey."""
+    """What is stored of a passkey."""
 
     credential: bytes
     """What its device calls it."""
@@ -66,14 +64,14 @@ class Passkey:
 
     @property
     def fingerprint(self) -> str:
-        """`SHA256:…` of the public half alone, so that a key is known under any id."""
+        """Returns `SHA256:…` of the public half alone, so that a key is recognized under any id."""
         digest = sha256(cose_of(self.algorithm, self.point)).digest()
         return f"SHA256:{b64encode(digest).decode().rstrip('=')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreshKey:
-    """What a device says of a key that it has just made."""
+    """A device's statement about a new key."""
 
     credential: bytes
     cose: bytes
@@ -82,7 +80,7 @@ class FreshKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """A passkey that a browser brings, as an offer of a person key holds it."""
+    """A new passkey from a browser, as a person key's proposal holds it."""
 
     origin: str
     """Of the page that was served (rule 5)."""
@@ -107,17 +105,17 @@ class Assertion:
 
 
 def challenge_of(statement: bytes) -> bytes:
-    """What a passkey is asked to sign for a statement."""
+    """Returns the challenge that a passkey signs for a statement."""
     return sha256(statement).digest()
 
 
 def site_digest() -> bytes:
-    """What devices write for our site."""
+    """Returns the digest by which devices name our site."""
     return sha256(SITE.encode()).digest()
 
 
 def cose_of(algorithm: PasskeyAlgorithm, point: bytes) -> bytes:
-    """The public half in its one form (rule 4)."""
+    """Returns the canonical form of a public half (rule 4)."""
     match algorithm:
         case PasskeyAlgorithm.ES256:
             return _ES256[0] + point[:_COORDINATE] + _ES256[1] + point[_COORDINATE:]
@@ -126,7 +124,7 @@ def cose_of(algorithm: PasskeyAlgorithm, point: bytes) -> bytes:
 
 
 def parse_cose(cose: bytes) -> tuple[PasskeyAlgorithm, bytes] | None:
-    """Algorithm and point of a public half; nothing when it is not in the one form of either (rule 4)."""
+    """Returns algorithm and point of a canonical public half, or None (rule 4)."""
     head, between = _ES256
     second = len(head) + _COORDINATE + len(between)
     x, y = cose[len(head) : len(head) + _COORDINATE], cose[second:]
@@ -139,11 +137,7 @@ def parse_cose(cose: bytes) -> tuple[PasskeyAlgorithm, bytes] | None:
 
 
 def parse_client_data(raw: bytes) -> ClientData:
-    """What a browser says (rule 2).
-
-    Raises:
-        PasskeyUnreadableError: It can't be read.
-    """
+    """Parses a browser's client data; raises PasskeyUnreadableError (rule 2)."""
     found = _object(raw, _OF_BROWSERS, "the browser's data")
     origin, kind = found.get("origin"), found.get("type")
     if not isinstance(origin, str) or not isinstance(kind, str):
@@ -162,11 +156,7 @@ def parse_client_data(raw: bytes) -> ClientData:
 
 
 def parse_device_data(raw: bytes) -> DeviceData:
-    """What a device says (rule 3).
-
-    Raises:
-        PasskeyUnreadableError: It can't be read.
-    """
+    """Parses a device's data; raises PasskeyUnreadableError (rule 3)."""
     if not _FIXED <= len(raw) <= _MOST_DEVICE_DATA:
         raise PasskeyUnreadableError(f"the device's data is {len(raw)} bytes")
     return DeviceData(
@@ -175,10 +165,9 @@ def parse_device_data(raw: bytes) -> DeviceData:
 
 
 def parse_fresh_key(rest: bytes) -> FreshKey:
-    """The key that a device has just made: 16 bytes of its model, a length, an id, the public half (rule 3).
+    """Parses a new key: 16 bytes of its model, a length, an id, the public half (rule 3).
 
-    Raises:
-        PasskeyUnreadableError: It can't be read.
+    Raises PasskeyUnreadableError.
     """
     length = int.from_bytes(rest[16:18], "big")
     credential, cose = rest[18 : 18 + length], rest[18 + length :]
@@ -188,11 +177,7 @@ def parse_fresh_key(rest: bytes) -> FreshKey:
 
 
 def parse_passkey(raw: bytes) -> Passkey:
-    """A passkey as it is kept.
-
-    Raises:
-        PasskeyUnreadableError: It is none.
-    """
+    """Parses a stored passkey; raises PasskeyUnreadableError."""
     found = _members(raw, {"algorithm", "copiable", "credential", "point"}, "the passkey")
     number, copiable, point = found["algorithm"], found["copiable"], _bytes(found, "point", 64)
     algorithm = next((one for one in PasskeyAlgorithm if one.value == number), None)
@@ -203,7 +188,7 @@ def parse_passkey(raw: bytes) -> Passkey:
 
 
 def render_passkey(passkey: Passkey) -> bytes:
-    """A passkey as it is kept (rule 5)."""
+    """Returns the stored form of a passkey (rule 5)."""
     return canonical(
         {
             "algorithm": passkey.algorithm.value,
@@ -215,11 +200,7 @@ def render_passkey(passkey: Passkey) -> bytes:
 
 
 def parse_registration(raw: bytes) -> Registration:
-    """A passkey that is offered.
-
-    Raises:
-        PasskeyUnreadableError: It is none.
-    """
+    """Parses a proposed passkey; raises PasskeyUnreadableError."""
     names = {"challenge", "client", "credential", "device", "label", "origin"}
     found = _members(raw, names, "the passkey")
     return Registration(
@@ -233,7 +214,7 @@ def parse_registration(raw: bytes) -> Registration:
 
 
 def render_registration(registration: Registration) -> bytes:
-    """A passkey that is offered (rule 5)."""
+    """Returns the stored form of a proposed passkey (rule 5)."""
     return canonical(
         {
             "challenge": encode_base64url(registration.challenge),
@@ -247,11 +228,7 @@ def render_registration(registration: Registration) -> bytes:
 
 
 def parse_assertion(raw: bytes) -> Assertion:
-    """A signature of a passkey.
-
-    Raises:
-        PasskeyUnreadableError: It is none.
-    """
+    """Parses a stored signature; raises PasskeyUnreadableError."""
     found = _members(raw, {"client", "credential", "device", "origin", "signature"}, "the signature")
     return Assertion(
         origin=_text(found, "origin", 64),
@@ -263,7 +240,7 @@ def parse_assertion(raw: bytes) -> Assertion:
 
 
 def render_assertion(assertion: Assertion) -> bytes:
-    """A signature of a passkey (rule 5)."""
+    """Returns the stored form of a signature (rule 5)."""
     return canonical(
         {
             "client": encode_base64url(assertion.client_data),

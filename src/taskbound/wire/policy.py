@@ -8,7 +8,7 @@ from taskbound.wire.frame import Message
 
 
 class ProposeBundle(Message, frozen=True, tag="policy:propose", tag_field="op"):
-    """Have the rules of a folder looked at and kept under one's name. A person's act."""
+    """Validate the policies of a folder and store them under the caller's name. Only a person may."""
 
     files: dict[str, str]
     """The text of each `*.cedar` by its name."""
@@ -18,24 +18,24 @@ class ProposeBundle(Message, frozen=True, tag="policy:propose", tag_field="op"):
 
 
 class ListBundles(Message, frozen=True, tag="policy:list", tag_field="op"):
-    """Ask for the bundles, and for how what is in force came to be so."""
+    """List the bundles, and the history of what is in force."""
 
 
 class ShowBundle(Message, frozen=True, tag="policy:show", tag_field="op"):
-    """Ask for one bundle with its files."""
+    """Show one bundle with its files."""
 
     digest: str = ""
     """Empty for what is in force."""
 
 
 class ActivateBundle(Message, frozen=True, tag="policy:activate", tag_field="op"):
-    """Put a bundle in force. A person's act, and where there are two, not its author's."""
+    """Put a bundle in force. Only a person may, and where there are two, not its author."""
 
     digest: str
 
 
 class RollBackBundle(Message, frozen=True, tag="policy:roll-back", tag_field="op"):
-    """Go back to what was in force before. A person's act."""
+    """Put the previous bundle in force again. Only a person may."""
 
     digest: str | None = None
     """Empty for the base alone; left out for the one before."""
@@ -43,7 +43,7 @@ class RollBackBundle(Message, frozen=True, tag="policy:roll-back", tag_field="op
 
 
 class ReplayBundle(Message, frozen=True, tag="policy:replay", tag_field="op"):
-    """Ask how the newest actions would be answered under a bundle that is kept, or under these files."""
+    """Decide the newest actions again under a stored bundle, or under these files."""
 
     last: int
     digest: str = ""
@@ -77,7 +77,7 @@ class ActivationRow(Message, frozen=True):
 
 
 class BundleInForce(Message, frozen=True):
-    """Under which rules calls are decided, and whose word that is."""
+    """The rules in force, and the person who activated them."""
 
     digest: str
     """Digest that decisions name."""
@@ -122,7 +122,7 @@ class BundleDetail(Message, frozen=True, tag="policy-bundle-detail", tag_field="
 
 
 class BundleProblem(Message, frozen=True):
-    """What is wrong at one place."""
+    """One fault and its place."""
 
     file: str
     line: int
@@ -133,7 +133,7 @@ class BundleProblem(Message, frozen=True):
 
 
 class BundleAnswer(Message, frozen=True, tag="policy-answer", tag_field="is"):
-    """What came of proposing a bundle, or of putting it in force."""
+    """The result of proposing or activating a bundle."""
 
     digest: str
     problems: tuple[BundleProblem, ...] = ()
@@ -141,7 +141,7 @@ class BundleAnswer(Message, frozen=True, tag="policy-answer", tag_field="is"):
 
 
 class ReplayDifference(Message, frozen=True):
-    """An action that would have been answered otherwise."""
+    """An action that would be decided otherwise."""
 
     action: str
     agent: str
@@ -153,7 +153,7 @@ class ReplayDifference(Message, frozen=True):
 
 
 class Replayed(Message, frozen=True, tag="policy-replay", tag_field="is"):
-    """What came of replaying."""
+    """The result of a replay."""
 
     asked: int
     same: int
@@ -169,7 +169,7 @@ class Replayed(Message, frozen=True, tag="policy-replay", tag_field="is"):
 
 
 class IntendedCall(Message, frozen=True):
-    """A call that is meant to be made."""
+    """A planned call."""
 
     tool: str
     arguments: msgspec.Raw
@@ -177,7 +177,7 @@ class IntendedCall(Message, frozen=True):
 
 
 class SuggestScope(Message, frozen=True, tag="scope:suggest", tag_field="op"):
-    """Ask for the narrowest scope that covers what was permitted in past tasks, or what is meant."""
+    """Suggest the narrowest scope for the permitted calls of past tasks, or for planned calls."""
 
     tasks: tuple[str, ...] = ()
     agent: str = ""
@@ -188,7 +188,7 @@ class SuggestScope(Message, frozen=True, tag="scope:suggest", tag_field="op"):
 
 
 class WideningRow(Message, frozen=True):
-    """What is permitted beyond what was seen, and by which rule."""
+    """What is permitted beyond the observed calls, and by which rule."""
 
     grant: str
     path: str
@@ -198,7 +198,7 @@ class WideningRow(Message, frozen=True):
 
 
 class Suggested(Message, frozen=True, tag="suggested", tag_field="is"):
-    """A scope for the calls that were seen."""
+    """A scope for the observed calls."""
 
     scope: msgspec.Raw
     words: tuple[str, ...]
@@ -207,7 +207,7 @@ class Suggested(Message, frozen=True, tag="suggested", tag_field="is"):
     agent: str
     """Whose ceiling it was held against; empty when against none."""
     within: bool
-    """Whether it is within that ceiling; false when there is none."""
+    """Whether it is within that ceiling; false without one."""
     outside: tuple[str, ...]
     """Why it is not shown to be within, in words."""
     unread: int = 0

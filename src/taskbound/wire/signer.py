@@ -1,4 +1,4 @@
-"""What the daemon asks of the signer."""
+"""Requests of the daemon to the signer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taskbound.wire.frame import Message
 
 
 class Sign(Message, frozen=True, tag="signer:sign", tag_field="op"):
-    """Ask for a signature over a checkpoint."""
+    """Sign a checkpoint."""
 
     origin: str
     size: int
@@ -21,7 +21,7 @@ class Sign(Message, frozen=True, tag="signer:sign", tag_field="op"):
 
 
 class LastSigned(Message, frozen=True, tag="signer:last", tag_field="op"):
-    """Ask what was signed last, and for the log's public key."""
+    """Ask for the last signed checkpoint and the log's public key."""
 
     origin: str
 
@@ -33,7 +33,7 @@ class Signed(Message, frozen=True, tag="signed", tag_field="is"):
 
 
 class VerifierKey(Message, frozen=True, tag="key", tag_field="is"):
-    """What was signed last, and the key that signs."""
+    """The last signed checkpoint, and the public key."""
 
     origin: str
     size: int
@@ -42,14 +42,14 @@ class VerifierKey(Message, frozen=True, tag="key", tag_field="is"):
 
 
 class MakeAgentKey(Message, frozen=True, tag="signer:agent-key", tag_field="op"):
-    """Make a key of an agent, and keep it."""
+    """Make and keep a key of an agent."""
 
     namespace: str
     agent: str
 
 
 class AssertAgent(Message, frozen=True, tag="signer:assert-agent", tag_field="op"):
-    """Ask for a statement of the agent whose key this is."""
+    """Sign a statement of the agent with this key."""
 
     kid: str
     audience: str
@@ -69,48 +69,47 @@ class AgentKeyMade(Message, frozen=True, tag="agent-key", tag_field="is"):
 
 
 class Asserted(Message, frozen=True, tag="asserted", tag_field="is"):
-    """A statement of an agent, signed."""
+    """A signed statement of an agent."""
 
     token: str
 
     def __repr__(self) -> str:
-        """Without the token."""
         return "Asserted()"
 
 
 class Forgotten(Message, frozen=True, tag="forgotten", tag_field="is"):
-    """The key is there no more."""
+    """The key is destroyed."""
 
 
 class SignToken(Message, frozen=True, tag="signer:token", tag_field="op"):
-    """Ask for the token of a row."""
+    """Sign the token of a row."""
 
     namespace: str
     token: str
 
 
 class SignStatusList(Message, frozen=True, tag="signer:status-list", tag_field="op"):
-    """Ask for a status list."""
+    """Sign a status list."""
 
     number: int
 
 
 class MakeTokenKey(Message, frozen=True, tag="signer:make-token-key", tag_field="op"):
-    """Ask for a new key for tokens."""
+    """Make a new key for tokens."""
 
 
 class DestroyTokenKeys(Message, frozen=True, tag="signer:destroy-token-keys", tag_field="op"):
-    """Ask that keys be destroyed that sign nothing any more, as the store says."""
+    """Destroy the keys that sign nothing any more, by the store."""
 
 
 class LookAtStore(Message, frozen=True, tag="signer:look", tag_field="op"):
-    """Ask whether the store can be read, and tokens of this issuer be signed."""
+    """Ask whether the store can be read and tokens of this issuer signed."""
 
     issuer: str
 
 
 class LookedAtStore(Message, frozen=True, tag="looked", tag_field="is"):
-    """It can."""
+    """Both are possible."""
 
 
 class SignedToken(Message, frozen=True, tag="token", tag_field="is"):
@@ -119,7 +118,6 @@ class SignedToken(Message, frozen=True, tag="token", tag_field="is"):
     text: str
 
     def __repr__(self) -> str:
-        """Without the token."""
         return "SignedToken()"
 
 
@@ -140,7 +138,7 @@ class TokenKeyMade(Message, frozen=True, tag="token-key", tag_field="is"):
 
 
 class TokenKeysDestroyed(Message, frozen=True, tag="token-keys-destroyed", tag_field="is"):
-    """The names of those that were destroyed."""
+    """The names of the destroyed keys."""
 
     kids: tuple[str, ...]
 

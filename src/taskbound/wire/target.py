@@ -1,23 +1,17 @@
 """Messages about targets, credentials and the broker.
 
-Of `credential`:
-
-Asking for one is an action (`wire.action.Decide`, with a `recipient`); what is here comes after the permit.
-
-1. A secret is sealed to the recipient, the X25519 public key of whoever asked: a JWE as `HANDED_TYPE`. Its
+Of `credential` (requested as an action, `wire.action.Decide` with a `recipient`; this follows the permit):
+1. A secret is sealed to the recipient, the X25519 public key of the caller: a JWE as `HANDED_TYPE`. Its
    protected header names the credential; its plaintext is JSON, `{"open": {…}, "secret": {…}}`, of texts by
-   the name of the variable that programs of the target read.
-2. It is there once, and until it is acknowledged, for 10 seconds at most.
-
+   environment variable name.
+2. It is available once, and until acknowledged for at most 10 seconds.
 Of `broker`:
-
-1. The broker reads the store, and finds there what is due. It asks for what it would do next, and gets
-   *orders*: a step, and the fence of a lease (`core.credential.lease`). It does in a target what an order
-   says, and tells what it saw there under that fence.
-2. An order to mint is given only while somebody waits at this daemon for the secret; one to renew whoever
-   waits.
-3. What the broker is told names rows. What it does is made of the rows, which it reads anew.
-4. On its own socket it says one thing, to whoever may connect: the public key that admin access is sealed to.
+1. The broker reads due work from the store, requests leases, and gets *orders*: a step and the fence of a
+   lease (`core.credential.lease`). It acts in a target by orders only, and reports what it saw under that
+   fence.
+2. Minting or renewing is ordered only while a caller waits at this daemon.
+3. Orders name rows, which the broker reads anew.
+4. On its own socket the broker publishes one thing: the public key to which admin access is sealed.
 """
 
 from __future__ import annotations
@@ -31,7 +25,7 @@ from taskbound.wire.frame import Message
 
 
 class AddTarget(Message, frozen=True, tag="target:add", tag_field="op"):
-    """Declare a target, and have its preflight made. An act of whoever says what may be granted."""
+    """Declare a target and start its preflight. Only a person who sets grantable scopes may."""
 
     file: msgspec.Raw
     """The target's file, as JSON (`core.target.parse_target_file`)."""
@@ -40,13 +34,13 @@ class AddTarget(Message, frozen=True, tag="target:add", tag_field="op"):
 
 
 class TestTarget(Message, frozen=True, tag="target:test", tag_field="op"):
-    """Have its preflight made once more. A person's act."""
+    """Repeat a target's preflight. Only a person may."""
 
     name: str
 
 
 class SetAdmin(Message, frozen=True, tag="target:admin", tag_field="op"):
-    """Give the broker another admin access of a target. An act of whoever says what may be granted."""
+    """Replace the admin access of a target. Only a person who sets grantable scopes may."""
 
     name: str
     sealed: str
@@ -55,19 +49,19 @@ class SetAdmin(Message, frozen=True, tag="target:admin", tag_field="op"):
 
 
 class RemoveTarget(Message, frozen=True, tag="target:remove", tag_field="op"):
-    """Take a target away, in which nothing of ours is left. An act of whoever says what may be granted."""
+    """Remove a target without remaining credentials. Only a person who sets grantable scopes may."""
 
     name: str
 
 
 class ListTargets(Message, frozen=True, tag="target:list", tag_field="op"):
-    """Ask for every target, or the one of this name."""
+    """List all targets, or the one of this name."""
 
     name: str = ""
 
 
 class TargetTesting(Message, frozen=True, tag="target-testing", tag_field="is"):
-    """A preflight is under way: its canaries are written down."""
+    """A preflight has started: its canaries are journaled."""
 
     name: str
     identity: str
@@ -109,7 +103,7 @@ class TargetRow(Message, frozen=True, tag="target", tag_field="is"):
     tested: int | None = None
     """Instant at which the last preflight was over."""
     swept: int | None = None
-    """Instant of the last sweep that this daemon was told of."""
+    """Instant of the last sweep reported to this daemon."""
     living: int = 0
     """How many credentials live there; 1,000 at most are counted."""
     revoking: int = 0
@@ -146,7 +140,7 @@ class TakeCredential(Message, frozen=True, tag="credential:take", tag_field="op"
 
 
 class Handed(Message, frozen=True, tag="handed", tag_field="is"):
-    """What was minted, for who asked alone (rule 1)."""
+    """The sealed secret, for the caller alone (rule 1)."""
 
     credential: str
     sealed: str
@@ -155,7 +149,7 @@ class Handed(Message, frozen=True, tag="handed", tag_field="is"):
 
 
 class AcknowledgeCredential(Message, frozen=True, tag="credential:acknowledge", tag_field="op"):
-    """Say to have its secret; once more changes nothing. Only on the connection that it was permitted on."""
+    """Acknowledge the secret, repeatably. Only on the connection to which it was permitted."""
 
     credential: str
     with_connection: bool = False
@@ -163,13 +157,13 @@ class AcknowledgeCredential(Message, frozen=True, tag="credential:acknowledge", 
 
 
 class AwaitRenewal(Message, frozen=True, tag="credential:renewed", tag_field="op"):
-    """Wait until the target was told of a renewal that was permitted on this connection."""
+    """Wait until the target applied a renewal that was permitted on this connection."""
 
     credential: str
 
 
 class Renewed(Message, frozen=True, tag="renewed", tag_field="is"):
-    """The target lets it live longer."""
+    """The target extended the credential."""
 
     credential: str
     ends: int
@@ -177,13 +171,13 @@ class Renewed(Message, frozen=True, tag="renewed", tag_field="is"):
 
 
 class EndCredential(Message, frozen=True, tag="credential:end", tag_field="op"):
-    """Say to need it no more: it is revoked. Only for the task that it is of; the answer is its row."""
+    """Release a credential, which revokes it. Only for its own task; the answer is its row."""
 
     credential: str
 
 
 class RevokeCredentials(Message, frozen=True, tag="credential:revoke", tag_field="op"):
-    """Revoke what lives of this name, of this task or in this target. A person's act."""
+    """Revoke the live credentials of this name, task or target. Only a person may."""
 
     credential: str = ""
     task: str = ""
@@ -200,13 +194,13 @@ class RevokingCredentials(Message, frozen=True, tag="revoking", tag_field="is"):
 
 
 class SweepTargets(Message, frozen=True, tag="credential:sweep", tag_field="op"):
-    """Have the broker look through a target, or all of them, for what has no row. A person's act."""
+    """Have the broker look through one target or all for logins without a row. Only a person may."""
 
     target: str = ""
 
 
 class DiscoverTarget(Message, frozen=True, tag="credential:discover", tag_field="op"):
-    """Have the broker look what stands in a target beside what is minted here. A person's act."""
+    """Have the broker list the logins of a target that were not minted here. Only a person may."""
 
     target: str
 
@@ -232,7 +226,7 @@ class StandingRow(Message, frozen=True):
 
 
 class Discovered(Message, frozen=True, tag="discovered", tag_field="is"):
-    """What stands in a target, the worst first. Nothing was changed."""
+    """The standing logins of a target, the worst first. Nothing was changed."""
 
     target: str
     kind: str
@@ -245,11 +239,11 @@ class Discovered(Message, frozen=True, tag="discovered", tag_field="is"):
     notes: tuple[str, ...] = ()
     """What could not be seen."""
     whole: bool = True
-    """Whether nothing was passed over that may let somebody in: by rights that are missing, or by bounds."""
+    """Whether the list is complete: neither missing rights nor limits hid a login."""
 
 
 class ListCredentials(Message, frozen=True, tag="credential:list", tag_field="op"):
-    """Ask for credentials, newest first."""
+    """List credentials, newest first."""
 
     task: str = ""
     target: str = ""
@@ -263,7 +257,7 @@ class ListCredentials(Message, frozen=True, tag="credential:list", tag_field="op
 
 
 class ShowCredential(Message, frozen=True, tag="credential:show", tag_field="op"):
-    """Ask for one."""
+    """Show one credential."""
 
     credential: str
 
@@ -298,7 +292,7 @@ class CredentialRow(Message, frozen=True, tag="credential", tag_field="is"):
     renewal_state: Literal["", "wanted", "done", "failed"] = ""
     """What came of that: `wanted` as long as the target was not told, as far as is known."""
     renewal_ends: int | None = None
-    """When it is to end by that; it ends at `ends` until the target was told."""
+    """The end that it requests; until the target applied it, the credential ends at `ends`."""
 
 
 class CredentialRows(Message, frozen=True, tag="credentials", tag_field="is"):
@@ -310,13 +304,13 @@ class CredentialRows(Message, frozen=True, tag="credentials", tag_field="is"):
 
 
 class LeaseCredentials(Message, frozen=True, tag="broker:lease", tag_field="op"):
-    """The broker is about to see to these, which are due; 64 at most."""
+    """Request leases for these due credentials, at most 64. Only the broker may."""
 
     credentials: tuple[str, ...]
 
 
 class Order(Message, frozen=True):
-    """One of them is this broker's to see to."""
+    """One leased step for this broker."""
 
     credential: str
     step: Literal["mint", "renew", "revoke", "look"]
@@ -327,7 +321,7 @@ class Order(Message, frozen=True):
 
 
 class Orders(Message, frozen=True, tag="orders", tag_field="is"):
-    """What it gets; what is not among them is another's, or not due any more."""
+    """The leased steps; the others belong to another broker or are no longer due."""
 
     orders: tuple[Order, ...]
     now: int
@@ -335,7 +329,7 @@ class Orders(Message, frozen=True, tag="orders", tag_field="is"):
 
 
 class TellMinted(Message, frozen=True, tag="broker:minted", tag_field="op"):
-    """The target shows it."""
+    """Report that the target shows the credential."""
 
     credential: str
     fence: int
@@ -346,14 +340,14 @@ class TellMinted(Message, frozen=True, tag="broker:minted", tag_field="op"):
 
 
 class TellRenewed(Message, frozen=True, tag="broker:renewed", tag_field="op"):
-    """The target lets it live longer, until what its row says of the renewal."""
+    """Report that the target extended the credential to what its row says."""
 
     credential: str
     fence: int
 
 
 class TellFailed(Message, frozen=True, tag="broker:failed", tag_field="op"):
-    """It could not be minted, not be renewed, or not be revoked this time."""
+    """Report that minting, renewing or revoking failed this time."""
 
     credential: str
     fence: int
@@ -368,7 +362,7 @@ class TellFailed(Message, frozen=True, tag="broker:failed", tag_field="op"):
 
 
 class TellGone(Message, frozen=True, tag="broker:gone", tag_field="op"):
-    """The target shows that nothing of it is there, and none of its sessions is open."""
+    """Report that the target shows no trace of the credential and none of its sessions is open."""
 
     credential: str
     fence: int
@@ -377,7 +371,7 @@ class TellGone(Message, frozen=True, tag="broker:gone", tag_field="op"):
 
 
 class TellLeft(Message, frozen=True, tag="broker:left", tag_field="op"):
-    """Nobody can begin anything with it any more; what is open may go on until this instant."""
+    """Report that the credential opens nothing any more; open sessions may go on until this instant."""
 
     credential: str
     fence: int
@@ -385,14 +379,14 @@ class TellLeft(Message, frozen=True, tag="broker:left", tag_field="op"):
 
 
 class TellSeen(Message, frozen=True, tag="broker:seen", tag_field="op"):
-    """What a look found under the name of one that was gone."""
+    """Report what a look found under the name of a credential that was gone."""
 
     credential: str
     exists: bool
 
 
 class TellSwept(Message, frozen=True, tag="broker:swept", tag_field="op"):
-    """All that a target has whose name begins with a mark of this installation's."""
+    """Report all logins of a target with a name prefix of this installation."""
 
     target: str
     identity: str
@@ -403,14 +397,14 @@ class TellSwept(Message, frozen=True, tag="broker:swept", tag_field="op"):
 
 
 class Swept(Message, frozen=True, tag="swept", tag_field="is"):
-    """What is revoked of it now."""
+    """The logins that are revoked now."""
 
     revoked: tuple[str, ...]
     """Ids."""
 
 
 class TellEpoch(Message, frozen=True, tag="broker:epoch", tag_field="op"):
-    """How the broker stands to the store; it counts while the connection is open."""
+    """Report the broker's state towards the store, valid while the connection is open."""
 
     epoch: int
     """Of the store, as this broker counts: one more each time that it was restored or replaced."""
@@ -423,11 +417,11 @@ class TellEpoch(Message, frozen=True, tag="broker:epoch", tag_field="op"):
 
 
 class TellReconciled(Message, frozen=True, tag="broker:reconciled", tag_field="op"):
-    """A store that was restored or replaced is believed again; told until the log says so."""
+    """Report that a restored or replaced store is trusted again; repeated until the log says so."""
 
     epoch: int
     since: int
-    """Instant at which it was found, by the broker's clock; with the epoch it is told apart by that."""
+    """Instant at which it was found, by the broker's clock; with the epoch it identifies the report."""
     why: str
     ended: int
     """Names that the broker ended by itself."""
@@ -436,7 +430,7 @@ class TellReconciled(Message, frozen=True, tag="broker:reconciled", tag_field="o
 
 
 class DiscoverPush(Message, frozen=True, tag="discover", tag_field="push"):
-    """A person wants to know what stands in this target beside what is minted here."""
+    """A person asks for the standing logins of this target."""
 
     look: str
     """A name of this question's, which the answer has too."""
@@ -444,14 +438,14 @@ class DiscoverPush(Message, frozen=True, tag="discover", tag_field="push"):
 
 
 class TellDiscovered(Message, frozen=True, tag="broker:discovered", tag_field="op"):
-    """What stands in a target, or why that can't be seen."""
+    """Report the standing logins of a target, or why they cannot be listed."""
 
     look: str
     rows: tuple[StandingRow, ...] = ()
     count: int = 0
     notes: tuple[str, ...] = ()
     whole: bool = True
-    """Whether nothing was passed over that may let somebody in."""
+    """Whether the list is complete."""
     code: str = ""
     """The error's code; empty where it was seen."""
     trouble: str = ""
@@ -469,7 +463,7 @@ class DuePush(Message, frozen=True, tag="due", tag_field="push"):
 
 
 class ShowBrokerKey(Message, frozen=True, tag="broker:key", tag_field="op"):
-    """Ask for the public key that admin access is sealed to."""
+    """Ask for the public key to which admin access is sealed."""
 
 
 class BrokerKey(Message, frozen=True, tag="sealing-key", tag_field="is"):

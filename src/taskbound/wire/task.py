@@ -1,4 +1,4 @@
-"""Tasks, the templates that they are made of, and the processes that run for them."""
+"""Messages about tasks, templates and runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from taskbound.wire.target import CredentialRow
 
 
 class StartTask(Message, frozen=True, tag="task:start", tag_field="op"):
-    """Declare a task and start it. A person's act."""
+    """Declare a task and start it. Only a person may."""
 
     agent: str
     purpose: str
@@ -32,7 +32,7 @@ class StartTask(Message, frozen=True, tag="task:start", tag_field="op"):
 
 
 class DelegateTask(Message, frozen=True, tag="task:delegate", tag_field="op"):
-    """Hand a part of a task on to an agent, as a child task. A person's act."""
+    """Delegate a part of a task to an agent, as a child task. Only a person may."""
 
     parent: str
     agent: str
@@ -50,7 +50,7 @@ class DelegateTask(Message, frozen=True, tag="task:delegate", tag_field="op"):
 
 
 class StepTask(Message, frozen=True, tag="task:step", tag_field="op"):
-    """Enter the next step of a task. A person's act."""
+    """Move a task to its next step. Only a person may."""
 
     task: str
     name: str = ""
@@ -58,7 +58,7 @@ class StepTask(Message, frozen=True, tag="task:step", tag_field="op"):
 
 
 class AmendTask(Message, frozen=True, tag="task:amend", tag_field="op"):
-    """Give a task a narrower scope. A person's act."""
+    """Narrow the scope of a task. Only a person may."""
 
     task: str
     scope: msgspec.Raw
@@ -67,13 +67,13 @@ class AmendTask(Message, frozen=True, tag="task:amend", tag_field="op"):
 
 
 class ShowTask(Message, frozen=True, tag="task:show", tag_field="op"):
-    """Ask for one task."""
+    """Show one task."""
 
     task: str
 
 
 class ListTasks(Message, frozen=True, tag="task:list", tag_field="op"):
-    """Ask for tasks, newest first."""
+    """List tasks, newest first."""
 
     agent: str = ""
     state: str = ""
@@ -82,20 +82,20 @@ class ListTasks(Message, frozen=True, tag="task:list", tag_field="op"):
 
 
 class PauseTask(Message, frozen=True, tag="task:pause", tag_field="op"):
-    """Stop the task's authority for now. A person's act."""
+    """Pause a task. Only a person may."""
 
     task: str
     reason: str = ""
 
 
 class ResumeTask(Message, frozen=True, tag="task:resume", tag_field="op"):
-    """Give a paused task its authority back. A person's act."""
+    """Resume a paused task. Only a person may."""
 
     task: str
 
 
 class EndTask(Message, frozen=True, tag="task:end", tag_field="op"):
-    """End the task for good. A person's act, or the `run` that registered it."""
+    """End a task for good. Only a person, or the `run` that registered it, may."""
 
     task: str
     how: str = "completed"
@@ -104,7 +104,7 @@ class EndTask(Message, frozen=True, tag="task:end", tag_field="op"):
 
 
 class EndOwnTask(Message, frozen=True, tag="task:end-own", tag_field="op"):
-    """End the task whose token is shown, for good. Its agent's act, over the network."""
+    """End the task of the shown token for good. Only its agent may, over the network."""
 
     how: str = "completed"
     """`completed`, `failed` or `cancelled`."""
@@ -134,7 +134,7 @@ class TaskRows(Message, frozen=True, tag="tasks", tag_field="is"):
 
 
 class EvidenceRow(Message, frozen=True):
-    """One piece of what a task rests on, and whether it stands now."""
+    """One piece of a task's evidence, and whether it holds now."""
 
     text: str
     names: tuple[str, ...]
@@ -171,7 +171,7 @@ class TaskDetail(Message, frozen=True, tag="task", tag_field="is"):
     holds: str = ""
     """What becomes of held actions when their calls are over: `end-with-the-call` or `outlive-the-call`."""
     amendment: str = ""
-    """The amendment of it that people are asked about; empty when there is none."""
+    """The open amendment of the task; empty without one."""
     credentials: tuple[CredentialRow, ...] = ()
     """What it has or had in targets, newest first; 50 at most."""
     credential_count: int = 0
@@ -179,13 +179,13 @@ class TaskDetail(Message, frozen=True, tag="task", tag_field="is"):
 
 
 class RegisterRun(Message, frozen=True, tag="task:run", tag_field="op"):
-    """Register the calling process: gateways beneath it belong to this task. A person's act."""
+    """Register the calling process: gateways beneath it belong to this task. Only a person may."""
 
     task: str
 
 
 class AddIssuer(Message, frozen=True, tag="issuer:add", tag_field="op"):
-    """Have an issuer's signed word count as evidence. An act of who owns the data directory."""
+    """Add an issuer of evidence. Only the data directory's owner may."""
 
     name: str
     issuer: str
@@ -197,13 +197,13 @@ class AddIssuer(Message, frozen=True, tag="issuer:add", tag_field="op"):
 
 
 class RemoveIssuer(Message, frozen=True, tag="issuer:remove", tag_field="op"):
-    """Have its word count no more. An act of who owns the data directory."""
+    """Remove an issuer of evidence. Only the data directory's owner may."""
 
     name: str
 
 
 class ListIssuers(Message, frozen=True, tag="issuer:list", tag_field="op"):
-    """Ask whose word counts."""
+    """List the issuers of evidence."""
 
 
 class IssuerRow(Message, frozen=True):
@@ -223,7 +223,7 @@ class IssuerRows(Message, frozen=True, tag="issuers", tag_field="is"):
 
 
 class SaveTemplate(Message, frozen=True, tag="template:save", tag_field="op"):
-    """Keep a scope and a lifetime under a name. A person's act."""
+    """Store a scope and a lifetime as a template. Only a person may."""
 
     name: str
     scope: msgspec.Raw
@@ -237,13 +237,13 @@ class SaveTemplate(Message, frozen=True, tag="template:save", tag_field="op"):
 
 
 class RemoveTemplate(Message, frozen=True, tag="template:remove", tag_field="op"):
-    """Forget a template. A person's act."""
+    """Remove a template. Only a person may."""
 
     name: str
 
 
 class ListTemplates(Message, frozen=True, tag="template:list", tag_field="op"):
-    """Ask for the templates."""
+    """List the templates."""
 
 
 class TemplateRow(Message, frozen=True):

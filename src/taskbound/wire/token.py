@@ -6,7 +6,7 @@ from taskbound.wire.frame import Message
 
 
 class ListTokens(Message, frozen=True, tag="token:list", tag_field="op"):
-    """Ask which tokens were issued, newest first."""
+    """List issued tokens, newest first."""
 
     task: str = ""
     """Of this task; empty for every one."""
@@ -18,31 +18,31 @@ class ListTokens(Message, frozen=True, tag="token:list", tag_field="op"):
 
 
 class ShowToken(Message, frozen=True, tag="token:show", tag_field="op"):
-    """Ask what one of them is."""
+    """Show one token."""
 
     token: str
 
 
 class RevokeToken(Message, frozen=True, tag="token:revoke", tag_field="op"):
-    """Revoke one. An act of the person whose it is, or of who owns the data directory."""
+    """Revoke a token. Only the person to whom it belongs, or the data directory's owner, may."""
 
     token: str
     why: str = ""
 
 
 class ListTokenKeys(Message, frozen=True, tag="token:key-list", tag_field="op"):
-    """Ask for every key that signs tokens, or did."""
+    """List all current and former keys of tokens."""
 
     look: bool = False
     """Whether the signer is asked if it could sign one now, which may take a moment."""
 
 
 class RotateTokenKeys(Message, frozen=True, tag="token:key-rotate", tag_field="op"):
-    """Take the next key into use, now. An act of who owns the data directory."""
+    """Put the next key of tokens into use now. Only the data directory's owner may."""
 
 
 class RevokeTokenKey(Message, frozen=True, tag="token:key-revoke", tag_field="op"):
-    """Revoke a key, and with it every token that it signed. An act of who owns the data directory."""
+    """Revoke a key and every token that it signed. Only the data directory's owner may."""
 
     key: str
     why: str = ""
@@ -88,7 +88,7 @@ class TokenRows(Message, frozen=True, tag="token-rows", tag_field="is"):
 
 
 class TokenKeyRow(Message, frozen=True, tag="token-key-row", tag_field="is"):
-    """One key that signs tokens, or did."""
+    """One current or former key of tokens."""
 
     key: str
     """Its `kid`."""
@@ -114,22 +114,22 @@ class TokenKeyRows(Message, frozen=True, tag="token-key-rows", tag_field="is"):
 
 
 class Stop(Message, frozen=True, tag="revocation:stop", tag_field="op"):
-    """Throw the kill switch, or lift it. A person's act, from outside any gateway or run."""
+    """Set or lift the kill switch. Only a person outside any gateway or run may."""
 
     stopped: bool
     reason: str = ""
 
 
 class ReadFeed(Message, frozen=True, tag="revocation:feed", tag_field="op"):
-    """Ask what ended, was stopped or came back behind a place of the log, and wait for it.
+    """Read what ended, stopped or came back after a position of the log, waiting for it.
 
-    Who begins names no mark, and hears of the last ten minutes.
+    A reader that begins names no mark, and gets the last ten minutes.
     """
 
     after: int = -1
     """The place through which everything was heard."""
     mark: str = ""
-    """That place's mark, as it was told with it; empty for who begins."""
+    """The mark of that position, as received with it; empty for a reader that begins."""
     limit: int = 1000
     """How many entries at most, to 1,000."""
     wait: int = 0
@@ -137,7 +137,7 @@ class ReadFeed(Message, frozen=True, tag="revocation:feed", tag_field="op"):
 
 
 class FeedEntry(Message, frozen=True):
-    """One thing that ended, was stopped or is back (`core.revocation.feed`)."""
+    """One thing that ended, stopped or came back (`core.revocation.feed`)."""
 
     place: int
     at: int
@@ -151,7 +151,7 @@ class FeedEntry(Message, frozen=True):
 
 
 class FeedRows(Message, frozen=True, tag="feed", tag_field="is"):
-    """What follows the place, in the order of the log: of the namespace that asks, and of keys."""
+    """The entries after the position in log order: of the asking namespace, and of keys."""
 
     namespace: str
     entries: tuple[FeedEntry, ...]

@@ -1,11 +1,10 @@
-"""Messages about tools and their secrets.
+"""Messages about tools, and sealed secrets.
 
-1. It is `ECDH-ES` on X25519 with `A256GCM` (RFC 7516, RFC 7518 §4.6, RFC 8037), with no encrypted key beside
-   it.
-2. Its protected header says what it is sealed for (`core.tool.Binding`), and what it is sealed to: the
-   thumbprint of the egress' key (RFC 7638). AES-GCM authenticates it, so that none of it can be changed
-   without the value.
-3. It has exactly these members, read as strict JSON; nothing in it chooses or fetches a key.
+1. A secret is a JWE with `ECDH-ES` on X25519 and `A256GCM` (RFC 7516, RFC 7518 §4.6, RFC 8037), without an
+   encrypted key.
+2. Its protected header states the purpose (`core.tool.Binding`) and the thumbprint of the egress' key (RFC
+   7638); AES-GCM authenticates both with the value.
+3. It has exactly these members, read as strict JSON; nothing in it selects or fetches a key.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class OAuthSpec(Message, frozen=True):
-    """The OAuth client that a server is reached as (`core.tool.oauth.client`); nothing of it is secret."""
+    """The OAuth client for a server (`core.tool.oauth.client`); nothing in it is secret."""
 
     client: str
     token: str
@@ -50,9 +49,9 @@ class OAuthSpec(Message, frozen=True):
 
 
 class ServerSpec(Message, frozen=True):
-    """A pinned server: enough to start or reach it again and to know that it is the same (design 2, tool).
+    """A pinned server: enough to start or reach it again and to recognize it (design 2, tool).
 
-    One that is reached has a `url`, and nothing of what belongs to a command.
+    A remote one has a `url`, and no member of a command.
     """
 
     name: str
@@ -85,9 +84,9 @@ class ServerSpec(Message, frozen=True):
     key: str = ""
     """SHA-256 of its public key (SubjectPublicKeyInfo), lower-case hex; empty for any certified one."""
     logs: bool = False
-    """Whether it told the probe that it logs, so that clients are told so; no part of its identity."""
+    """Whether it declared logging to the probe, which clients then see; no part of its identity."""
     limits: tuple[tuple[str, int], ...] = ()
-    """What a server that is started may use of the machine (`core.tool.limits`), sorted; 0 is none."""
+    """The resource limits of a started server (`core.tool.limits`), sorted; 0 is no limit."""
     slots: tuple[str, ...] = ()
     """Where its secrets go, as `core.tool.Slot` writes them, sorted; their values stand nowhere here."""
     oauth: OAuthSpec | None = None
@@ -95,7 +94,7 @@ class ServerSpec(Message, frozen=True):
 
 
 class AddUpstream(Message, frozen=True, tag="upstream:add", tag_field="op"):
-    """Pin a server and the definitions that its probe listed. A person's act."""
+    """Pin a server and the definitions that its probe listed. Only a person may."""
 
     spec: ServerSpec
     definitions: tuple[msgspec.Raw, ...]
@@ -103,22 +102,22 @@ class AddUpstream(Message, frozen=True, tag="upstream:add", tag_field="op"):
     agents: tuple[str, ...] = ()
     """Agents whose gateways offer this server."""
     methods: tuple[str, ...] = ()
-    """What the server says that it can be asked for beside its tools (`core.tool.METHOD_NAMES`), and what the
-    person says that it may ask of whoever calls it (`core.tool.QUESTION_NAMES`)."""
+    """The requests that the server supports beside its tools (`core.tool.METHOD_NAMES`), and the
+    questions that the person lets it ask its callers (`core.tool.QUESTION_NAMES`)."""
 
 
 class RemoveUpstream(Message, frozen=True, tag="upstream:remove", tag_field="op"):
-    """Take a server and its pins away. A person's act."""
+    """Remove a server and its pins. Only a person may."""
 
     name: str
 
 
 class ListUpstreams(Message, frozen=True, tag="upstream:list", tag_field="op"):
-    """Ask for the pinned servers; a gateway gets those of its agent."""
+    """List the pinned servers; a gateway gets those of its agent."""
 
 
 class SecretRow(Message, frozen=True):
-    """What may be known of one slot's value."""
+    """The public facts of one slot's value."""
 
     slot: str
     number: int = 0
@@ -129,7 +128,7 @@ class SecretRow(Message, frozen=True):
 
 
 class SetSecret(Message, frozen=True, tag="upstream:secret", tag_field="op"):
-    """Fill a slot of a server, or empty it. A person's act."""
+    """Fill or empty a slot of a server. Only a person may."""
 
     server: str
     slot: str
@@ -151,7 +150,7 @@ class UpstreamRow(Message, frozen=True):
     secrets: tuple[SecretRow, ...] = ()
     """Each slot of the server, in order; a gateway is not told."""
     owners: tuple[str, ...] = ()
-    """Who answer for its tools, each once; empty words for nobody; a gateway is not told."""
+    """The owners of its tools, each once; an empty name for none. Left out for a gateway."""
 
 
 class UpstreamRows(Message, frozen=True, tag="upstreams", tag_field="is"):
@@ -161,14 +160,14 @@ class UpstreamRows(Message, frozen=True, tag="upstreams", tag_field="is"):
 
 
 class ReachTools(Message, frozen=True, tag="tool:reach", tag_field="op"):
-    """Ask which tools the connection's task can reach, with their pinned definitions (for `tools/list`)."""
+    """List the tools in the scope of the connection's task, with pinned definitions (for `tools/list`)."""
 
     target: str = ""
     """Where one is named: which kinds of credentials of this target its scope and ceiling name, instead."""
 
 
 class ListTools(Message, frozen=True, tag="tool:list", tag_field="op"):
-    """Ask for pinned tools."""
+    """List pinned tools."""
 
     server: str = ""
 
@@ -199,13 +198,13 @@ class ToolRow(Message, frozen=True):
     approvers: tuple[str, ...] | None = None
     """Who approves for it; None where those who approve for the agent do."""
     owner: str = ""
-    """Who answers for it; empty when nobody does, and to a gateway."""
+    """The owner; empty without one, and for a gateway."""
     unwatched: bool = False
-    """Whether a person declared that nobody tells what comes of its calls."""
+    """Whether a person declared that the outcomes of its calls are not reported."""
 
 
 class ToolRows(Message, frozen=True, tag="tools", tag_field="is"):
-    """Tools; `task` names the task they were filtered by."""
+    """Tools; `task` names the task by which they were filtered."""
 
     rows: tuple[ToolRow, ...]
     task: str = ""
@@ -214,7 +213,7 @@ class ToolRows(Message, frozen=True, tag="tools", tag_field="is"):
 
 
 class SeeTools(Message, frozen=True, tag="tool:see", tag_field="op"):
-    """A gateway, or a person who looks, says what a started server lists now, to be compared and recorded."""
+    """Submit what a started server lists now, to compare and record. Only a gateway or a person may."""
 
     server: str
     """The upstream's name."""
@@ -226,16 +225,16 @@ class SeeTools(Message, frozen=True, tag="tool:see", tag_field="op"):
 
 
 class Seen(Message, frozen=True, tag="seen", tag_field="is"):
-    """What the comparison found: (tool, state, what differs in words)."""
+    """The result of the comparison: (tool, state, differences in words)."""
 
     differences: tuple[tuple[str, str, str], ...] = ()
 
 
 class CoverCalls(Message, frozen=True, tag="tool:cover", tag_field="op"):
-    """A gateway asks which of these calls of one tool the task's scope covers now.
+    """Ask which of these calls of one tool the task's scope covers now. Only a gateway may.
 
-    That is for a list, or before something is given out of a call that was permitted. It gives no right and
-    leaves no record: each call is decided when it is made.
+    This serves lists, and checks before more of a permitted call is released. It grants and records nothing:
+    each call is decided when it is made.
     """
 
     tool: str
@@ -259,13 +258,13 @@ class Coverings(Message, frozen=True, tag="coverings", tag_field="is"):
 
 
 class DiffTool(Message, frozen=True, tag="tool:diff", tag_field="op"):
-    """Ask how a tool's last seen definition differs from the pinned one."""
+    """Show how a tool's last seen definition differs from the pinned one."""
 
     name: str
 
 
 class ToolDiff(Message, frozen=True, tag="tool-diff", tag_field="is"):
-    """Pinned and seen definition, canonical text, and the differences in words."""
+    """Pinned and seen definition as canonical text, and the differences in words."""
 
     name: str
     state: str
@@ -277,7 +276,7 @@ class ToolDiff(Message, frozen=True, tag="tool-diff", tag_field="is"):
 
 
 class AcceptTool(Message, frozen=True, tag="tool:accept", tag_field="op"):
-    """Pin the definition that was last seen. A person's act, from outside any gateway or run."""
+    """Pin the definition that was last seen. Only a person outside any gateway or run may."""
 
     name: str
     definition: str
@@ -285,7 +284,7 @@ class AcceptTool(Message, frozen=True, tag="tool:accept", tag_field="op"):
 
 
 class DeclareTool(Message, frozen=True, tag="tool:declare", tag_field="op"):
-    """Say what a pinned tool does and what its arguments name. A person's act; what is absent stays."""
+    """Declare effect and argument roles of a pinned tool; absent parts stay. Only a person may."""
 
     name: str
     definition: str
@@ -301,11 +300,11 @@ class DeclareTool(Message, frozen=True, tag="tool:declare", tag_field="op"):
     roles: tuple[str, ...] | None = None
     """What all its arguments are for, as `ARGUMENT=path` and the like."""
     outcome: Literal["watched", "unwatched"] | None = None
-    """Whether somebody tells what comes of its calls; of an unwatched one it is asked by AuthZEN alone."""
+    """Whether the outcomes of its calls are reported; a tool without is for AuthZEN only."""
 
 
 class ToolSaid(Message, frozen=True):
-    """What a tool file says of one tool; what is absent stays."""
+    """A tool file's statement about one tool; absent parts stay."""
 
     name: str
     """`server__tool`."""
@@ -322,7 +321,7 @@ class ToolSaid(Message, frozen=True):
 
 
 class ApplyTools(Message, frozen=True, tag="tool:apply", tag_field="op"):
-    """Declare what a tool file says, all of it or nothing. A person's act."""
+    """Apply a tool file, all of it or nothing. Only a person may."""
 
     server: str
     """Its tools, and no others."""
@@ -336,7 +335,7 @@ class ApplyTools(Message, frozen=True, tag="tool:apply", tag_field="op"):
 
 
 class ToolChange(Message, frozen=True):
-    """One thing that becomes different of a tool."""
+    """One change of a tool."""
 
     tool: str
     """The server's name, where it is of the server."""
@@ -348,7 +347,7 @@ class ToolChange(Message, frozen=True):
 
 
 class ToolChanges(Message, frozen=True, tag="tool-changes", tag_field="is"):
-    """What becomes different, or has become so."""
+    """The changes that a tool file makes or has made."""
 
     rows: tuple[ToolChange, ...]
     digest: str
@@ -357,7 +356,7 @@ class ToolChanges(Message, frozen=True, tag="tool-changes", tag_field="is"):
 
 
 class AnswerForTool(Message, frozen=True, tag="tool:answering", tag_field="op"):
-    """Say who approves for a tool: the act of the account that owns the data directory."""
+    """Set the approvers of a tool. Only the data directory's owner may."""
 
     name: str
     approvers: tuple[str, ...] | None
@@ -365,7 +364,7 @@ class AnswerForTool(Message, frozen=True, tag="tool:answering", tag_field="op"):
 
 
 class OwnTool(Message, frozen=True, tag="tool:owning", tag_field="op"):
-    """Say who answers for a tool: its owner's act; where nobody does, the data directory's account's."""
+    """Set the owner of a tool. Only its owner may, or the data directory's if it has none."""
 
     name: str
     owner: str
@@ -373,14 +372,9 @@ class OwnTool(Message, frozen=True, tag="tool:owning", tag_field="op"):
 
 
 def identity_of(spec: ServerSpec, *, namespace: str) -> ServerIdentity:
-    """The identity of the server that a spec describes: the one way to its digest, for daemon and gateway.
+    """Returns the identity of the server that a spec describes, for daemon and gateway alike.
 
-    Raises:
-        BadServerError: The spec is not written out as an identity must be.
-        BadUrlError: Its URL can't be one.
-        BadHeaderError: It declares a header that can't be.
-        BadSlotError: A slot of it can't be one.
-        BadClientError: Its OAuth client can't be one.
+    Raises BadServerError, BadUrlError, BadHeaderError, BadSlotError or BadClientError.
     """
     if spec.url:
         return _reached(spec, namespace)
@@ -402,7 +396,7 @@ def identity_of(spec: ServerSpec, *, namespace: str) -> ServerIdentity:
 
 
 def _reached(spec: ServerSpec, namespace: str) -> ServerIdentity:
-    """The identity of a server with a URL; whoever starts servers only never loads what this takes."""
+    """Imports what only servers with a URL need."""
     from taskbound.core.tool.identity import Remote  # noqa: PLC0415 -- a gateway's reach is what it loads
 
     *more, authorities = (None, *(PinnedFile(path=path, sha256=digest) for path, digest in spec.files))
@@ -453,7 +447,7 @@ _MEMBERS: Final = frozenset({"alg", "enc", "epk", "kid", "typ", *OWN})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
-    """What a sealed secret says of itself."""
+    """The purpose and key that a sealed secret states."""
 
     binding: Binding
     key: str
@@ -461,7 +455,7 @@ class Sealed:
 
 
 def header_of(binding: Binding, *, key: str) -> dict[str, JsonValue]:
-    """The protected header of a secret that is sealed for this, but for the sender's key (`epk`)."""
+    """Returns the protected header for this purpose, without the sender's key (`epk`)."""
     return {
         "alg": ALGORITHM,
         "enc": ENCRYPTION,
@@ -476,10 +470,9 @@ def header_of(binding: Binding, *, key: str) -> dict[str, JsonValue]:
 
 
 def read_sealed(text: str) -> Sealed:
-    """What it is sealed for and to, by its own word: nothing of it is proven before it is opened.
+    """Parses a sealed secret; its statements are unproven until it is opened.
 
-    Raises:
-        BadSecretError: It is no sealed secret (rules 1 and 3).
+    Raises BadSecretError (rules 1 and 3).
     """
     found = _SHAPE.fullmatch(text) if len(text) <= MAX_SEALED else None
     if found is None:
@@ -514,11 +507,7 @@ def read_sealed(text: str) -> Sealed:
 
 
 def require_for(text: str, binding: Binding) -> Sealed:
-    """Go on only with a secret that says that it is sealed for this.
-
-    Raises:
-        BadSecretError: It is none, or for something else.
-    """
+    """Raises BadSecretError unless the secret states this purpose."""
     found = read_sealed(text)
     if found.binding != binding:
         raise BadSecretError("the secret was sealed for another slot, server, value or namespace")

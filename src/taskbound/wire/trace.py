@@ -1,10 +1,10 @@
-"""Which trace a request belongs to (W3C Trace Context), and what is told of one part of it.
+"""Trace contexts (W3C Trace Context) and spans.
 
-1. A `traceparent` is of version 00 and strict (§3.2.2): lower case, no id of zeros. Anything else is none,
-   and a trace of our own begins: nobody is refused for it.
-2. Nothing is decided by it, and nothing of it is believed: it only names what belongs together.
-3. A span's attributes are names of operations, ids, verdicts and codes, each bounded: no arguments, no token,
-   no proof, no text of a person's.
+1. A `traceparent` is version 00 and strict (§3.2.2): lower case, no id of zeros. An invalid one is ignored,
+   and a trace of our own begins.
+2. It is untrusted, only correlates, and decides nothing.
+3. A span's attributes are operation names, ids, verdicts and codes, bounded: no arguments, tokens, proofs or
+   personal text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SAMPLED: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """A place in a trace: the span that what follows belongs to."""
+    """A position in a trace: the parent span."""
 
     trace: str
     """32 hexadecimal digits."""
@@ -38,13 +38,13 @@ class Trace:
 
     @property
     def text(self) -> str:
-        """As `traceparent` says it."""
+        """Returns the `traceparent`."""
         return f"00-{self.trace}-{self.span}-{int(self.sampled):02x}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """One part of a trace that is over."""
+    """One finished part of a trace."""
 
     name: str
     trace: str
@@ -60,7 +60,7 @@ class Span:
 
 
 def parse_trace(text: str) -> Trace | None:
-    """The place that a `traceparent` names; None for what is none (rule 1)."""
+    """Parses a `traceparent`; None if it is invalid (rule 1)."""
     found = _PARENT.fullmatch(text)
     if found is None or set(found[1]) == {"0"} or found[2] == NO_SPAN:
         return None

@@ -14,7 +14,7 @@ class ClaimText(Message, frozen=True):
 
 
 class AddSelector(Message, frozen=True, tag="agent:selector-add", tag_field="op"):
-    """Have a credential that says this prove the agent. Its owner's act, or the data directory's owner's."""
+    """Let a matching credential prove the agent. Only its owner or the data directory's owner may."""
 
     agent: str
     kind: str
@@ -25,14 +25,14 @@ class AddSelector(Message, frozen=True, tag="agent:selector-add", tag_field="op"
 
 
 class RemoveSelector(Message, frozen=True, tag="agent:selector-remove", tag_field="op"):
-    """Have such a credential prove the agent no more. An act of the same people."""
+    """Remove a selector. Only the agent's owner or the data directory's owner may."""
 
     agent: str
     selector: str
 
 
 class ListSelectors(Message, frozen=True, tag="agent:selector-list", tag_field="op"):
-    """Ask for the selectors of one agent, or of all."""
+    """List the selectors of one agent, or of all."""
 
     agent: str = ""
 
@@ -55,19 +55,19 @@ class SelectorRows(Message, frozen=True, tag="selectors", tag_field="is"):
 
 
 class RenewAgentKey(Message, frozen=True, tag="agent:key-renew", tag_field="op"):
-    """Have a new key of the agent made. Its owner's act, or the data directory's owner's."""
+    """Make a new key of the agent. Only its owner or the data directory's owner may."""
 
     agent: str
 
 
 class ListAgentKeys(Message, frozen=True, tag="agent:key-list", tag_field="op"):
-    """Ask for the keys of one agent, or of all."""
+    """List the keys of one agent, or of all."""
 
     agent: str = ""
 
 
 class AgentKeyRow(Message, frozen=True):
-    """One key that we keep."""
+    """One key that the signer keeps."""
 
     kid: str
     agent: str
@@ -77,31 +77,30 @@ class AgentKeyRow(Message, frozen=True):
 
 
 class AgentKeyRows(Message, frozen=True, tag="agent-keys", tag_field="is"):
-    """Keys, by agent, then as they were made."""
+    """Keys, by agent, then by age."""
 
     rows: tuple[AgentKeyRow, ...]
 
 
 class AssertAgentKey(Message, frozen=True, tag="agent:assertion", tag_field="op"):
-    """Ask for a statement of the agent. For a process beneath the run of its task, and for its gateway."""
+    """Get a signed statement of the agent. Only a process beneath its task's run, or its gateway, may."""
 
     agent: str = ""
     """Empty for the one whose process asks."""
 
 
 class Assertion(Message, frozen=True, tag="assertion", tag_field="is"):
-    """A statement of an agent, for our own token endpoint (`client_assertion`)."""
+    """A statement of an agent for our own token endpoint (`client_assertion`)."""
 
     agent: str
     token: str
 
     def __repr__(self) -> str:
-        """Without the token."""
         return f"Assertion(agent={self.agent!r})"
 
 
 class AddIdentityIssuer(Message, frozen=True, tag="agent:issuer-add", tag_field="op"):
-    """Have an issuer's word prove workloads or people. An act of the data directory's owner."""
+    """Add an issuer that proves workloads or people. Only the data directory's owner may."""
 
     name: str
     issuer: str
@@ -123,13 +122,13 @@ class AddIdentityIssuer(Message, frozen=True, tag="agent:issuer-add", tag_field=
 
 
 class RemoveIdentityIssuer(Message, frozen=True, tag="agent:issuer-remove", tag_field="op"):
-    """Have its word prove nobody any more. An act of the data directory's owner."""
+    """Remove an issuer of identities. Only the data directory's owner may."""
 
     name: str
 
 
 class ListIdentityIssuers(Message, frozen=True, tag="agent:issuer-list", tag_field="op"):
-    """Ask whose word proves workloads and people."""
+    """List the issuers of workloads and people."""
 
     look: bool = False
     """Whether each issuer of people is asked what it says of itself, if that was not lately."""
@@ -153,7 +152,7 @@ class IdentityIssuerRow(Message, frozen=True):
     groups: tuple[str, ...] = ()
     """``value=group`` for each."""
     trouble: str = ""
-    """Why nobody can sign in there now, where it was looked at; empty where they can."""
+    """Why sign-in fails there now, if that was checked; empty if it works."""
 
 
 class IdentityIssuerRows(Message, frozen=True, tag="identity-issuers", tag_field="is"):
@@ -163,7 +162,7 @@ class IdentityIssuerRows(Message, frozen=True, tag="identity-issuers", tag_field
 
 
 class AddTrust(Message, frozen=True, tag="trust:add", tag_field="op"):
-    """Believe a trust domain. An act of who owns the data directory."""
+    """Add a trust domain. Only the data directory's owner may."""
 
     domain: str
     source: str
@@ -181,17 +180,17 @@ class AddTrust(Message, frozen=True, tag="trust:add", tag_field="op"):
 
 
 class RemoveTrust(Message, frozen=True, tag="trust:remove", tag_field="op"):
-    """Believe it no more. An act of who owns the data directory."""
+    """Remove a trust domain. Only the data directory's owner may."""
 
     domain: str
 
 
 class ListTrusts(Message, frozen=True, tag="trust:list", tag_field="op"):
-    """Which are believed. Answered with `TrustRows`."""
+    """List the trust domains. Answered with `TrustRows`."""
 
 
 class ShowTrust(Message, frozen=True, tag="trust:show", tag_field="op"):
-    """One of them. Answered with `TrustDetail`."""
+    """Show one trust domain. Answered with `TrustDetail`."""
 
     domain: str
 
@@ -240,7 +239,7 @@ class TrustDetail(Message, frozen=True, tag="trust", tag_field="is"):
 
 
 class AddService(Message, frozen=True, tag="service:add", tag_field="op"):
-    """Have there be a service. An act of who owns the data directory."""
+    """Add a service. Only the data directory's owner may."""
 
     name: str
     owner: str
@@ -252,7 +251,7 @@ class AddService(Message, frozen=True, tag="service:add", tag_field="op"):
 
 
 class ChangeService(Message, frozen=True, tag="service:set", tag_field="op"):
-    """Have somebody else answer for it, or have it enforce something else. Its owner's act."""
+    """Change the owner of a service or what it enforces. Only its owner may."""
 
     name: str
     owner: str = ""
@@ -262,13 +261,13 @@ class ChangeService(Message, frozen=True, tag="service:set", tag_field="op"):
 
 
 class RemoveService(Message, frozen=True, tag="service:remove", tag_field="op"):
-    """Have there be no such service any more, with none of its keys. Its owner's act."""
+    """Remove a service with its keys. Only its owner may."""
 
     name: str
 
 
 class AddServiceKey(Message, frozen=True, tag="service:key-add", tag_field="op"):
-    """Have a key prove it. Its owner's act."""
+    """Add a key of a service. Only its owner may."""
 
     name: str
     key: str
@@ -276,7 +275,7 @@ class AddServiceKey(Message, frozen=True, tag="service:key-add", tag_field="op")
 
 
 class RemoveServiceKey(Message, frozen=True, tag="service:key-remove", tag_field="op"):
-    """Have a key prove it no more, nor anything that was issued by it. Its owner's act."""
+    """Remove a key of a service, with everything issued by it. Only its owner may."""
 
     name: str
     key: str
@@ -284,21 +283,21 @@ class RemoveServiceKey(Message, frozen=True, tag="service:key-remove", tag_field
 
 
 class ListServices(Message, frozen=True, tag="service:list", tag_field="op"):
-    """Ask which services there are. Answered with `ServiceRows`."""
+    """List the services. Answered with `ServiceRows`."""
 
 
 class ShowService(Message, frozen=True, tag="service:show", tag_field="op"):
-    """Ask for one of them. Answered with `ServiceDetail`."""
+    """Show one service. Answered with `ServiceDetail`."""
 
     name: str
 
 
 class ShowOwnService(Message, frozen=True, tag="service:own", tag_field="op"):
-    """What a service that shows its token is known as. Answered with `ServiceDetail`."""
+    """Show the record of the asking service. Answered with `ServiceDetail`."""
 
 
 class BeginRequest(Message, frozen=True, tag="service:begin", tag_field="op"):
-    """Begin what a token is for, once for all machines of the service. Answered with `RequestRow`."""
+    """Claim the request of a token, once for all machines of the service. Answered with `RequestRow`."""
 
     txn: str
     """The action that was permitted, as the token has it."""
@@ -309,21 +308,21 @@ class BeginRequest(Message, frozen=True, tag="service:begin", tag_field="op"):
     claimant: str
     """A name that was drawn for this beginning, 22 characters or more: who sends it again is known by it."""
     takes: int = 30
-    """Seconds that it takes at most; a repeat is told that nobody knows from then on."""
+    """The longest duration in seconds; after that a repeat is answered with `unknown`."""
 
 
 class AnswerRequest(Message, frozen=True, tag="service:answer", tag_field="op"):
-    """Say what came of a request, once, by who began it."""
+    """Store the answer to a request, once. Only its claimant may."""
 
     txn: str
     request: str
     claimant: str
     answer: str = ""
-    """What is kept for repeats, in base64; empty where nobody knows what came of it."""
+    """The answer stored for repeats, in base64; empty if the result is unknown."""
 
 
 class UseProof(Message, frozen=True, tag="service:use", tag_field="op"):
-    """Use what was shown to the service and serves once."""
+    """Claim a single-use proof that was shown to the service."""
 
     kind: str
     digest: str
@@ -333,10 +332,10 @@ class UseProof(Message, frozen=True, tag="service:use", tag_field="op"):
 
 
 class RequestRow(Message, frozen=True, tag="request", tag_field="is"):
-    """How a request of a service stands."""
+    """The state of a service's request."""
 
     state: str
-    """`begun` for whoever is to do it now, `answered`, `still` while somebody does it, or `unknown`."""
+    """`begun` for the caller that does it now, `answered`, `still` while another does it, or `unknown`."""
     answer: str = ""
     """What was kept, in base64."""
 
@@ -371,7 +370,7 @@ class ServiceRows(Message, frozen=True, tag="services", tag_field="is"):
 
 
 class ServiceDetail(Message, frozen=True, tag="service", tag_field="is"):
-    """One service, with its keys as they were added."""
+    """One service, with its keys in the order in which they were added."""
 
     row: ServiceRow
     keys: tuple[ServiceKeyRow, ...]

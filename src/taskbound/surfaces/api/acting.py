@@ -1,16 +1,15 @@
-"""Operations on actions for agents that are afar: ask, report, follow, each with a token of the task.
+"""Operations on actions for agents over a network, with a task's token: ask, report, follow.
 
-1. A call is decided where every call is (`action.have_decided`); it brings nothing that a gateway would have
-   read for it, and is presented under a name that no other request has.
-2. What can't be read of a request for an action leaves one record, as what a gateway could not read does; so
-   does one of a task that holds too many permits to get another.
-3. Only a permit is answered as one. Everything else is an answer of its own that lets nothing run: also the
-   repetition of what was permitted before, since nobody knows what the first answer led to.
-4. A transaction token is issued after the permit is durable, where the rules let the agent ask for one. Its
-   lack takes nothing from the permit. Why none can be signed now stands in the log: an agent that is afar is
-   not told where the signer of this machine is.
-5. An agent sees its own task's actions, and of them what it needs to go on: no rule that decided.
-6. A credential is not asked for here: its secret is taken on the connection that has its permit.
+1. A call is decided like every other call (`action.have_decided`). It carries no reads of a gateway, and its
+   name is unique to the request.
+2. A request that cannot be parsed leaves one record, and so does one of a task with too many open permits.
+3. Only a permit is answered as a permit. A repeated request is not permitted again, because the effect of the
+   first answer is unknown.
+4. A transaction token is issued after the permit is durable, if the rules let the agent ask for one. A
+   failure to issue one is logged and leaves the permit as it is; the agent does not learn where the signer
+   is.
+5. An agent sees the actions of its own task, without the rules that decided them.
+6. Credentials are not requested here: a secret is handed out on the connection that holds the permit.
 """
 
 from __future__ import annotations
@@ -69,11 +68,11 @@ _DIGEST: Final = re.compile(r"(?:[0-9a-f]{64})?", re.ASCII)
 _RESULTS: Final = frozenset({"unknown", "not-sent"})
 """Outcomes that have no result, and are recorded by that."""
 _NOT_NOW: Final = "no token can be signed now"
-"""What an agent is told of a signer that can't be had (rule 4)."""
+"""The error that an agent gets while the signer is unavailable (rule 4)."""
 
 
 async def ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> Answer:
-    """Leave for one act, or why not (rules 1 to 4)."""
+    """Decides one action and returns its permit, or the reason for refusing or holding it (rules 1 to 4)."""
     require_token(seat)
     try:
         parse_tool_name(ask.tool)
@@ -114,7 +113,6 @@ async def ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> A
 
 
 def _record_crowded(daemon: Daemon, seat: Connection, ask: wire.AskAction, error: TooManyOpenError) -> None:
-    """One record of a request that was not decided; in the worker's thread."""
     raw = bytes(ask.arguments)
     event = ActionUndecided(
         code=error.code,
@@ -130,11 +128,7 @@ def _record_crowded(daemon: Daemon, seat: Connection, ask: wire.AskAction, error
 
 
 def not_permitted(daemon: Daemon, seat: Connection, found: Decided | Unseen) -> wire.NotPermitted:
-    """What is said of all that is no permit (rule 3).
-
-    Raises:
-        OverloadedError: What it names could not be looked at in time.
-    """
+    """Returns the answer for every decision but a permit (rule 3)."""
     match found:
         case Settled(decision=Hold() as hold):
             return _held(daemon, seat, found.proposal.id, hold)
@@ -153,7 +147,7 @@ def not_permitted(daemon: Daemon, seat: Connection, found: Decided | Unseen) -> 
 
 
 async def report_action(daemon: Daemon, seat: Connection, ask: wire.ReportAction) -> Answer:
-    """What came of a permitted action; an answer that is no refusal lets its result be used."""
+    """Records the outcome of a permitted action; the result may be used unless the answer is a refusal."""
     require_token(seat)
     if len(ask.note) > _NOTE or _DIGEST.fullmatch(ask.answer_sha256) is None:
         raise OutcomeSyntaxError(
@@ -182,7 +176,7 @@ async def report_action(daemon: Daemon, seat: Connection, ask: wire.ReportAction
 
 
 async def follow_action(daemon: Daemon, seat: Connection, ask: wire.FollowAction) -> Answer:
-    """How an action of the agent's own task stands (rule 5)."""
+    """Returns the state of an action of the agent's own task (rule 5)."""
     require_token(seat)
 
     def read() -> Answer:
@@ -209,17 +203,13 @@ async def follow_action(daemon: Daemon, seat: Connection, ask: wire.FollowAction
 
 
 def require_token(seat: Connection) -> None:
-    """Go on only for who showed a token of a task.
-
-    Raises:
-        UnprovenError: They did not.
-    """
+    """Raises UnprovenError unless the connection showed a token of a task."""
     if not seat.token:
         raise UnprovenError("this is asked over a network, with a token of a task")
 
 
 def permitted(found: Settled, permit: Permit) -> wire.ActionPermitted:
-    """What is said of a permit, without a token."""
+    """Returns the answer for a permit, without a transaction token."""
     proposal = found.proposal
     return wire.ActionPermitted(
         action=proposal.id,
@@ -251,7 +241,7 @@ async def _permitted(
 
 
 def _issue(daemon: Daemon, seat: Connection, ask: wire.AskAction, action: str) -> str:
-    """The transaction token of a permit; beside the loop and the worker, as it waits for the signer."""
+    """Runs outside the loop and the worker, because it waits for the signer."""
     order = TransactionTokenOrder(
         namespace=seat.namespace,
         task=seat.seat,

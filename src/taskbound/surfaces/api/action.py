@@ -61,13 +61,13 @@ daemon for lost (`surfaces.gateway.link`), and more than one look may take."""
 
 
 def decide(daemon: Daemon, connection: Connection, ask: wire.Decide, reply: Reply) -> None:
-    """Leave for one act, or why not."""
+    """Decides one action and returns its permit, or the reason for refusing or holding it."""
     answer = partial(answer_of, daemon, connection)
     have_decided(daemon, Asked(connection=connection, ask=ask), reply.after(answer), reply.fail)
 
 
 def answer_of(daemon: Daemon, connection: Connection, found: Decided | Unseen) -> Answer:
-    """What is said of a decision to the connection whose call it was."""
+    """Returns the decision as an answer for the connection that made the call."""
     match found:
         case Settled():
             return _expected(daemon, connection, _settled(daemon, connection, found))
@@ -84,7 +84,7 @@ def answer_of(daemon: Daemon, connection: Connection, found: Decided | Unseen) -
 
 
 async def decided(daemon: Daemon, asked: Asked) -> Decided | Unseen:
-    """What `have_decided` answers."""
+    """Awaits the result of `have_decided`."""
     future: asyncio.Future[Decided | Unseen] = daemon.loop.create_future()
 
     def answer(found: Decided | Unseen) -> None:
@@ -105,18 +105,16 @@ def have_decided(
     answer: Callable[[Decided | Unseen], None],
     fail: Callable[[Exception], None],
 ) -> None:
-    """Have a call decided, once what is due was looked at; one of the two is called later.
+    """Decides a call after its operands were looked at, and then calls exactly one of the two callbacks.
 
-    What a tool has to be called for is not looked at here: it is the answer (`flows.approval.look.reading`).
-
-    Raises:
-        OverloadedError: Too many wait.
+    A tool that has to be called to be looked at is left out: the decision names it
+    (`flows.approval.look.reading`). Raises OverloadedError if too many calls wait.
     """
 
     def see(sight: Sight, until: float) -> None:
         connection = asked.connection
         if not connection.token and daemon.connections.of_name(connection.name) is not connection:
-            return  # whoever asked is gone, and a permit would be nobody's
+            return  # the caller is gone, and a permit would have no holder
         try:
             again = replace(asked, sight=sight, rounds=asked.rounds + 1, until=until)
             have_decided(daemon, again, answer, fail)
@@ -183,7 +181,7 @@ def _held(
 
 
 def waiting(daemon: Daemon, namespace: str, action: str) -> tuple[Question | None, str]:
-    """What is asked about a held action, and the sentence that says so to its agent."""
+    """Returns the open question about a held action, and the sentence that tells the agent about it."""
     means = daemon.means
     with means.store.read() as snapshot:
         found = snapshot.approvals.approval_of(namespace, action)
@@ -203,7 +201,7 @@ def _refused(action: str, task: str, refuse: Refuse) -> wire.Refused:
 
 
 def reasons_of(some: tuple[Reason, ...]) -> tuple[wire.Reason, ...]:
-    """The reasons of a decision, as messages have them."""
+    """Converts the reasons of a decision to their wire form."""
     return tuple(wire.Reason(code=one.code, text=one.text, detail=one.detail) for one in some)
 
 
@@ -222,14 +220,14 @@ def _stored(daemon: Daemon, connection: Connection, repeated: Repeated) -> Answe
 
 
 def _expected(daemon: Daemon, connection: Connection, answer: Answer) -> Answer:
-    """The answer; what comes of a credential's action is recorded by the daemon (`credential_desk`)."""
+    """The daemon itself records the outcome of a credential's action (`credential_desk`)."""
     if isinstance(answer, wire.Permitted) and answer.credential:
         daemon.credentials.expect(connection, answer.credential, answer.action)
     return answer
 
 
 def _credential(proposal: Proposal) -> str:
-    """The credential that was written down, or renewed, with this permit; empty where none was asked for."""
+    """Returns the credential that this permit journaled or renewed; empty for none."""
     life = proposal.life
     if life is None:
         return ""
@@ -248,7 +246,10 @@ def _narrowed(daemon: Daemon, connection: Connection, narrowed: Narrowed) -> Ans
 
 
 def outcome(daemon: Daemon, connection: Connection, ask: wire.Outcome, reply: Reply) -> None:
-    """Whether the result of a permitted action may leave."""
+    """Records the outcome of a permitted action.
+
+    The answer says whether the gateway may release the result.
+    """
     report = Report(
         namespace=connection.namespace,
         connection=connection.name,
@@ -270,13 +271,13 @@ def _released(answer: Release | Withhold) -> Answer:
 
 
 async def malformed(daemon: Daemon, connection: Connection, ask: wire.Malformed) -> Answer:
-    """One record of bytes that could not be read."""
+    """Records a request of a gateway that could not be parsed."""
     await daemon.first(lambda: _record_malformed(daemon, connection, ask))
     return Done()
 
 
 def _record_malformed(daemon: Daemon, connection: Connection, ask: wire.Malformed) -> None:
-    """One record of it; in the worker's thread."""
+    """Runs in the worker's thread."""
     event = ActionRefusedMalformed(
         code=ask.code,
         connection=connection.name,
@@ -292,9 +293,9 @@ def _record_malformed(daemon: Daemon, connection: Connection, ask: wire.Malforme
 def record_unread(
     daemon: Daemon, connection: Connection, event: ActionRefusedMalformed | ActionUndecided
 ) -> None:
-    """This record of what never came to a decision; of who has no allowance left they are counted.
+    """Records a request that never reached a decision; beyond the holder's quota it is only counted.
 
-    In the worker's thread.
+    Runs in the worker's thread.
     """
     principal = connection.principal
     own = f"{SERVICE}{principal.name}" if principal is not None and is_service_seat(connection) else ""
@@ -311,7 +312,7 @@ def record_unread(
 
 
 async def list_actions(daemon: Daemon, connection: Connection, ask: wire.ListActions) -> Answer:
-    """A page of actions, newest first."""
+    """Returns a page of actions, newest first."""
     limit = max(1, min(ask.limit, _PAGE))
     require_decision(ask.decision)
 
@@ -337,7 +338,7 @@ async def list_actions(daemon: Daemon, connection: Connection, ask: wire.ListAct
 
 
 async def show_action(daemon: Daemon, connection: Connection, ask: wire.ShowAction) -> Answer:
-    """One action in full."""
+    """Returns one action in full."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -348,7 +349,7 @@ async def show_action(daemon: Daemon, connection: Connection, ask: wire.ShowActi
 
 
 async def explain_action(daemon: Daemon, connection: Connection, ask: wire.ExplainAction) -> Answer:
-    """One action in full, with its facts and what replaying it gives."""
+    """Returns one action in full, with its facts and the result of a replay."""
 
     def read() -> Answer:
         found = explain(daemon.means, connection.namespace, ask.action)
@@ -367,7 +368,7 @@ async def explain_action(daemon: Daemon, connection: Connection, ask: wire.Expla
 
 
 async def reconcile_action(daemon: Daemon, connection: Connection, ask: wire.ReconcileAction) -> Answer:
-    """What came of an action whose outcome was unknown, by a person's word."""
+    """Records a person's statement about the outcome of an action whose outcome is unknown."""
     await daemon.first(
         lambda: reconcile(
             daemon.means,

@@ -1,9 +1,9 @@
-"""Agents that were permitted something over a network, and of whom nobody knows whether they are still there.
+"""Agents over a network that hold permits or questions and may have gone away.
 
-1. What a permit of theirs was for is in doubt once the permit has ended, and given up once its outcome is
-   overdue (`flows.decision.doubts`). Whichever daemon permitted it, each one looks.
-2. A question of theirs is left when they have not come back for it in time.
-3. A task of which they hold too many permits gets no more decisions afar until the next look.
+1. An action of such an agent is in doubt once its permit has expired, and unknown once its outcome is overdue
+   (`flows.decision.doubts`). Every daemon looks for them, whichever daemon permitted the action.
+2. A question is withdrawn if its agent has not come back for it in time.
+3. A task with too many open permits gets no more decisions over the network until the next look.
 """
 
 from __future__ import annotations
@@ -20,31 +20,26 @@ if TYPE_CHECKING:
 
 
 class Afar:
-    """What one daemon has seen of them; used in the loop, but for what asks the store."""
+    """What one daemon has found about them; used in the loop, except for methods that read the store."""
 
     def __init__(self, means: Means, doubts: Doubts) -> None:
-        """Have seen nobody."""
         self._means = means
         self._doubts = doubts
         self._doubted: frozenset[Holder] = frozenset()
         self._crowded: frozenset[tuple[str, str]] = frozenset()
 
     def find(self) -> Overdue:
-        """Who is in doubt, and who is to be given up; from any thread."""
+        """Returns the holders in doubt and those to give up; may run in any thread."""
         with self._means.store.read() as snapshot:
             return overdue(snapshot, self._means.clock.now())
 
     def require_room(self, namespace: str, task: str) -> None:
-        """Go on only for a task of which few permits are without an outcome (rule 3).
-
-        Raises:
-            TooManyOpenError: They are too many.
-        """
+        """Raises TooManyOpenError if too many permits of the task have no outcome (rule 3)."""
         if (namespace, task) in self._crowded:
             raise TooManyOpenError(f"{MOST_OPEN} actions of the task, or more, have no outcome yet")
 
     def see(self, found: Overdue) -> frozenset[Holder]:
-        """Doubt whom that says (rule 1); who is to be given up."""
+        """Marks the holders in doubt (rule 1) and returns those to give up."""
         doubted, over, self._crowded = found
         self._doubts.settle(*(self._doubted - doubted))
         self._doubts.lose(*(doubted - self._doubted))

@@ -1,4 +1,4 @@
-"""Operations on widening amendments: ask, show, and what `approval` operations do with them."""
+"""Operations on widening amendments: ask, show, and their part of the `approval` operations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 async def ask_amendment(daemon: Daemon, connection: Connection, ask: wire.AskAmendment) -> Answer:
-    """Ask those who approve for the task's agent."""
+    """Asks the approvers of the task's agent to widen the task."""
     order = AmendmentOrder(
         namespace=connection.namespace,
         task=ask.task,
@@ -42,7 +42,7 @@ async def ask_amendment(daemon: Daemon, connection: Connection, ask: wire.AskAme
 
 
 async def show_amendment(daemon: Daemon, connection: Connection, ask: wire.ShowAmendment) -> Answer:
-    """One amendment in full; that a person looks at it is kept, before they do."""
+    """Returns one amendment in full, after recording that this person saw it."""
 
     def look() -> None:
         try:
@@ -57,7 +57,7 @@ async def show_amendment(daemon: Daemon, connection: Connection, ask: wire.ShowA
 
 
 def answer_amendment(daemon: Daemon, connection: Connection, raw: bytes, signature: bytes) -> ApprovalSaid:
-    """Take a signed answer to an amendment; in the worker's thread."""
+    """Takes a signed answer to an amendment; runs in the worker's thread."""
     told = daemon.widenings.answer(connection.namespace, raw, signature)
     if told.ended:
         daemon.loop.call_soon_threadsafe(daemon.tell_ended, told.ended)
@@ -65,7 +65,7 @@ def answer_amendment(daemon: Daemon, connection: Connection, raw: bytes, signatu
 
 
 def is_amendment(means: Means, namespace: str, name: str) -> bool:
-    """Whether an amendment has this id."""
+    """Returns whether an amendment has this id."""
     with means.store.read() as snapshot:
         return snapshot.amendments.amendment(namespace, name) is not None
 
@@ -73,7 +73,7 @@ def is_amendment(means: Means, namespace: str, name: str) -> bool:
 def amendment_rows(
     means: Means, snapshot: Snapshot, namespace: str, ask: ListApprovals, limit: int
 ) -> tuple[wire.AmendmentRow, ...]:
-    """A page of amendments in the states that are asked for, of all when none is named; newest first."""
+    """Returns a page of amendments in the given states, or in any state if none is given; newest first."""
     wanted = {one for one in AmendmentState if one.value in ask.states}
     if ask.states and not wanted:
         return ()
@@ -118,7 +118,6 @@ def _whole(means: Means, snapshot: Snapshot, one: StoredAmendment) -> wire.Amend
 
 
 def _row(means: Means, snapshot: Snapshot, one: StoredAmendment) -> tuple[wire.AmendmentRow, tuple[str, ...]]:
-    """The row, and who may answer now."""
     question = one.question
     task = snapshot.tasks.task(question.namespace, question.task)
     lacking, may = "", frozenset[str]()

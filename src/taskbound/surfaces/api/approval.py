@@ -1,10 +1,10 @@
-"""Operations on approvals: list, show, answer, prove, withdraw, leave; and their page.
+"""Operations on approvals: list, show, answer, prove, withdraw, leave; and their browser page.
 
-1. A page asks, with what its browser showed: the person is whoever is signed in there (`SignIns.person`),
-   looked for anew in the worker right before their answer takes effect. Who is not signed in sees nothing.
-2. What is authorized is what is authorized everywhere, as the person's: `approval:show`, `approval:answer`.
-3. The answer is what their key has signed, as everywhere; the page adds how they had signed in, and to the
-   answer of nobody else.
+1. On the page, the person is the one signed in with the browser (`SignIns.person`), looked up again in the
+   worker right before their answer takes effect. A browser that is not signed in is shown nothing.
+2. The page needs the same rights as any other client: `approval:show` and `approval:answer`, as that person.
+3. The answer is signed by the person's key. The page adds how the person had signed in, to their own answer
+   only.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _AMENDED: Final = frozenset(one.value for one in AmendmentState)
 
 
 async def list_approvals(daemon: Daemon, connection: Connection, ask: wire.ListApprovals) -> Answer:
-    """A page of approvals, newest first."""
+    """Returns a page of approvals, newest first."""
     unknown = [one for one in ask.states if one not in _STATES and one not in _AMENDED]
     if unknown:
         raise BadFilterError(f"`{unknown[0]}` is no state of an approval")
@@ -107,7 +107,7 @@ async def list_approvals(daemon: Daemon, connection: Connection, ask: wire.ListA
 
 
 async def show_approval(daemon: Daemon, connection: Connection, ask: wire.ShowApproval) -> Answer:
-    """One approval in full; that a person looks at it is kept, before they do."""
+    """Returns one approval in full, after recording that this person saw it."""
     space = connection.namespace
 
     def look() -> None:
@@ -131,7 +131,7 @@ async def show_approval(daemon: Daemon, connection: Connection, ask: wire.ShowAp
 
 
 async def answer_approval(daemon: Daemon, connection: Connection, ask: wire.AnswerApproval) -> Answer:
-    """Take a signed answer, from outside of any gateway or run."""
+    """Takes a signed answer from a process outside any gateway or run."""
     require_brought(ask.signature)
 
     def work() -> Answer:
@@ -157,7 +157,7 @@ async def answer_approval(daemon: Daemon, connection: Connection, ask: wire.Answ
 async def stepped(
     daemon: Daemon, principal: Principal, operation: str, statement: str, error: StepUpError
 ) -> DeniedError:
-    """What is said to who has not signed in as their answer needs it, which is recorded."""
+    """Records that an answer needs a stronger sign-in, and returns the refusal that asks for it."""
     space, about = principal.namespace, parse_statement(statement.encode()).question
 
     def bundle() -> str:
@@ -170,7 +170,7 @@ async def stepped(
 
 
 async def prove_approval(daemon: Daemon, connection: Connection, ask: wire.ProveApproval) -> Answer:
-    """Take an issuer's signed word about a question."""
+    """Takes an issuer's signed statement about a question."""
 
     def work() -> Answer:
         actor = daemon.require_person(connection)
@@ -184,7 +184,7 @@ async def prove_approval(daemon: Daemon, connection: Connection, ask: wire.Prove
 
 
 async def measure_approvals(daemon: Daemon, connection: Connection, ask: wire.MeasureApprovals) -> Answer:
-    """How much people were asked, and how fast they answered."""
+    """Returns how many questions approvers were asked and how fast they answered."""
     hours = max(1, min(ask.hours, _HOURS))
 
     def read() -> Answer:
@@ -216,7 +216,7 @@ async def measure_approvals(daemon: Daemon, connection: Connection, ask: wire.Me
 
 
 async def limit_approvals(daemon: Daemon, connection: Connection, ask: wire.LimitApprovals) -> Answer:
-    """Say how much people may be asked."""
+    """Sets how many questions approvers may be asked."""
     said = {"open": ask.open, "hourly": ask.hourly, "speed": ask.speed}
 
     def work() -> Answer:
@@ -232,7 +232,7 @@ def _limits(limits: ApprovalLimits) -> wire.ApprovalLimits:
 
 
 async def narrow_approval(daemon: Daemon, connection: Connection, ask: wire.NarrowApproval) -> Answer:
-    """Take a signed answer with a narrower action, from outside of any gateway or run."""
+    """Takes a signed answer with a narrower action, from a process outside any gateway or run."""
     require_brought(ask.signature)
 
     def work(sight: Sight | None) -> NarrowedTo | Unseen:
@@ -260,7 +260,7 @@ async def narrow_approval(daemon: Daemon, connection: Connection, ask: wire.Narr
 
 
 async def withdraw_approval(daemon: Daemon, connection: Connection, ask: wire.WithdrawApproval) -> Answer:
-    """Take a question back."""
+    """Withdraws a question."""
 
     def work() -> Answer:
         actor = daemon.require_person(connection)
@@ -275,7 +275,7 @@ async def withdraw_approval(daemon: Daemon, connection: Connection, ask: wire.Wi
 
 
 async def leave_hold(daemon: Daemon, connection: Connection, ask: wire.LeaveHold) -> Answer:
-    """The call that waits was cancelled by its client."""
+    """Ends the wait of a held call that its client cancelled."""
 
     def work() -> Answer:
         daemon.require_asker(connection)
@@ -290,7 +290,6 @@ async def leave_hold(daemon: Daemon, connection: Connection, ask: wire.LeaveHold
 def _row(
     means: Means, snapshot: Snapshot, one: StoredApproval, now: Instant
 ) -> tuple[wire.ApprovalRow, tuple[str, ...]]:
-    """The row, and who may answer now."""
     question = one.question
     people = see_people(snapshot, question.namespace, now)
     task = snapshot.tasks.task(question.namespace, question.task)
@@ -319,7 +318,7 @@ def _row(
 
 
 def detail_of(means: Means, snapshot: Snapshot, one: StoredApproval) -> wire.ApprovalDetail:
-    """All that is shown of an approval, and that its sheet is made of."""
+    """Returns everything that is shown of an approval and that its sheet is made from."""
     question = one.question
     kept = _action(snapshot, one)
     tool = snapshot.tools.tool(question.namespace, question.tool)
@@ -375,7 +374,7 @@ def _action(snapshot: Snapshot, one: StoredApproval) -> StoredAction:
 def _narrowing(
     snapshot: Snapshot, one: StoredApproval
 ) -> tuple[StoredApproval | None, StoredApproval | None]:
-    """The question that this one narrows, or the one of the action that it was answered with."""
+    """Returns the question that this one narrows, or the question that narrowed this one."""
     question, reads = one.question, snapshot.approvals
     if one.state is ApprovalState.NARROWED:
         return None, reads.narrowed_to(question.namespace, question.digest)
@@ -388,7 +387,7 @@ def _narrowing(
 
 
 async def look(daemon: Daemon, connection: Connection, ask: wire.LookAtApproval) -> Answer:
-    """The question, for whoever is signed in (rule 1); that it is shown to them is kept, before it is."""
+    """Returns the question to the signed-in person (rule 1), after recording that they saw it."""
     try:
         signed = await daemon.read(partial(_signed_in, daemon, connection))
     except NotSignedInError:
@@ -411,7 +410,7 @@ async def look(daemon: Daemon, connection: Connection, ask: wire.LookAtApproval)
 
 
 async def say(daemon: Daemon, connection: Connection, ask: wire.AnswerOnPage) -> Answer:
-    """A signed answer, by whoever is signed in (rule 3)."""
+    """Takes a signed answer of the signed-in person (rule 3)."""
     require_brought(ask.signature)
     signed = await daemon.read(partial(_signed_in, daemon, connection))
     principal = _principal(signed)
@@ -421,7 +420,7 @@ async def say(daemon: Daemon, connection: Connection, ask: wire.AnswerOnPage) ->
     def work() -> Answer:
         now = _signed_in(daemon, connection)  # 1
         if (now.session, now.actor.name) != (signed.session, signed.actor.name):
-            raise NotSignedInError("somebody else is signed in with this browser by now")
+            raise NotSignedInError("another person has signed in with this browser since then")
         raw = ask.statement.encode()
         own = parse_statement(raw).person == now.actor.name  # 3
         how = AnswerSignIn(acr=now.acr, at=now.authenticated, session=now.session) if own else None
@@ -438,14 +437,9 @@ async def say(daemon: Daemon, connection: Connection, ask: wire.AnswerOnPage) ->
 
 
 def _signed_in(daemon: Daemon, connection: Connection) -> SignedIn:
-    """Who is signed in with the browser, in the namespace that is asked for.
-
-    Raises:
-        NotSignedInError: Nobody, or in another one.
-    """
     found = daemon.sign_ins.person(require_page(connection))
     if found.namespace != connection.namespace:
-        raise NotSignedInError("nobody is signed in with this browser there")
+        raise NotSignedInError("no person is signed in with this browser in that namespace")
     return found
 
 
@@ -486,7 +480,10 @@ def _may(found: StoredApproval, circle: Circle) -> frozenset[str]:
 def _statements(
     found: StoredApproval, people: People, person: str, now: Instant
 ) -> tuple[wire.PageStatement, ...]:
-    """A yes, by each key of theirs that signs with OpenSSH: a passkey's page is on its own machine."""
+    """Returns the approving statement for each OpenSSH key of the person.
+
+    Passkeys use the daemon's own page.
+    """
     question = found.question
     kind: AnswerKind = yes_of(question, person)
     return tuple(

@@ -1,4 +1,4 @@
-"""Operations on the log: export, proof, tail, and comparing it with the rows."""
+"""Operations on the log: export, proof, tail, and comparison with the rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _KEY_WAIT: Final = 3.0
 
 
 async def export_audit(daemon: Daemon, _connection: Connection, ask: wire.ExportAudit) -> Answer:
-    """A page of exact records in log order, with the newest checkpoint and the log's key."""
+    """Returns a page of exact records in log order, with the newest checkpoint and the log's key."""
     end = asyncio.get_running_loop().time() + _KEY_WAIT
     while not daemon.log_key and (left := end - asyncio.get_running_loop().time()) > 0:
         await daemon.wait_checkpoint(left)
@@ -58,7 +58,7 @@ def _page(daemon: Daemon, start: int, limit: int) -> wire.ExportPage:
 
 
 async def prove_record(daemon: Daemon, connection: Connection, ask: wire.ProveRecord) -> Answer:
-    """An offline proof; waits for the checkpoint that covers the record."""
+    """Returns an offline proof, after waiting for the checkpoint that covers the record."""
     end = asyncio.get_running_loop().time() + _PROOF_WAIT
     while True:
         try:
@@ -85,7 +85,7 @@ def _prove(daemon: Daemon, namespace: str, ask: wire.ProveRecord) -> wire.ProofF
 
 
 async def tail_audit(daemon: Daemon, _connection: Connection, ask: wire.TailAudit) -> Answer:
-    """The newest records, or those after an index, waiting for one."""
+    """Returns the newest records, or those after an index, after waiting for at least one."""
     end = asyncio.get_running_loop().time() + max(0, min(ask.wait, _WAIT))
     while True:
         page = await daemon.read(lambda: _tail(daemon, ask))
@@ -110,19 +110,19 @@ _ROWS_WAIT: Final = 2.0
 
 @dataclass(slots=True)
 class Comparing:
-    """A comparison that is under way, or the last one."""
+    """A comparison of log and rows: the running one, or the last one."""
 
     task: asyncio.Task[Comparison] | None = None
     done: int = 0
     total: int = 0
 
     def step(self, done: int, total: int) -> None:
-        """So far it is; called in its thread."""
+        """Stores the progress; called in the comparison's thread."""
         self.done, self.total = done, total
 
 
 async def compare_all_rows(daemon: Daemon, _connection: Connection, ask: CompareRows) -> Answer:
-    """How far the comparison is, after a moment; what it found once it has ended."""
+    """Returns the progress of the comparison after a short wait, or its result."""
     known = daemon.comparing
     if known.task is None or (ask.anew and known.task.done()):
         known = daemon.comparing = Comparing()

@@ -1,22 +1,20 @@
-"""Authorizing what is asked of the daemon, whichever surface brought it, by the rules in force.
+"""Authorizes every operation of the daemon, for each surface, by the rules in force.
 
-1. An operation is authorized before its work begins, and once more in the worker, or in a thread of its
-   own, right before the work takes effect: between the two it may have waited, and rules and facts may be
-   others. What it writes first is held to what it was authorized by then (`flows.policy.held`).
-2. A refusal of what would have changed something leaves one record, as far as the principal's quota goes.
-   An agent that asks in a person's name (an exchange that starts a task) takes it from its own.
-3. What gateways, egress, broker, services and agents with tokens ask for all the time is answered from
-   memory. Such an answer depends on the principal, how it was proven, the operation and what is in force,
-   and is kept under all four; what is in force is known anew after each change by this daemon, and after a
-   second where another one may have changed it.
-4. A gateway acts for its agent, and so does an egress by what a gateway asks for, on a connection that
-   belongs to a task; egress, API, broker and front are services, everybody else a person: the one whose
-   account it is, or `uid:N`. Whether an account may speak at all is said elsewhere, and stays said.
-5. What takes long beside the loop (a bundle that is looked at, actions that are replayed) never keeps an
-   operation waiting to be authorized: stopping everything is one of them. What waits for another process (a
-   signer) has threads of its own too: one that is slow keeps nothing waiting but what needs it.
-6. Who is asked to sign in anew, and comes with another token of the same key that does not meet it either,
-   is told no, and how no more: a program that signs a person in again and again ends there.
+1. An operation is authorized before its work begins, and again in the worker or its own thread right before
+   the work takes effect, because facts and rules may have changed while it waited. Its first write depends on
+   that authorization (`flows.policy.held`).
+2. A refused write leaves one record, within the principal's quota. An agent that asks in a person's name uses
+   its own quota.
+3. Frequent operations of gateways, egress, broker, services and agents with tokens are answered from memory,
+   by principal, proof, operation and the rules in force. The rules in force are read again after each change
+   by this daemon, and at most one second after a change by another daemon.
+4. A gateway acts for its agent; so does an egress that asks for a gateway, on a connection bound to a task.
+   Egress, API, broker and front are services. Every other caller is a person: the owner of the account, or
+   `uid:N`. Which accounts may connect at all is checked separately.
+5. Slow work (validating a bundle, replaying actions) never delays authorization, because stopping everything
+   must be authorized too. Work that waits for another process, such as the signer, has threads of its own.
+6. A caller who was asked to sign in again and presents another token of the same key that also falls short is
+   refused without a further challenge, so that a program cannot loop.
 """
 
 from __future__ import annotations
@@ -90,7 +88,7 @@ _HOLDERS: Final = {PrincipalKind.AGENT: "", PrincipalKind.PERSON: PERSON, Princi
 
 
 def _nothing() -> tuple[Basis, ...]:
-    """Outside of any operation nothing is authorized: the daemon does it by itself."""
+    """The daemon's own work outside any operation needs no authorization."""
     return ()
 
 
@@ -100,12 +98,12 @@ _again: ContextVar[Callable[[], tuple[Basis, ...]]] = ContextVar("_again", defau
 def _both(
     first: Callable[[], tuple[Basis, ...]], second: Callable[[], tuple[Basis, ...]]
 ) -> tuple[Basis, ...]:
-    """An operation that asks for another one too is held to the rules about both."""
+    """A nested operation depends on the authorization of both."""
     return (*first(), *second())
 
 
 def _asks_all_the_time(connection: Connection, operation: Operation) -> bool:
-    """Whether rule 3 is of this one; never of a person, whose groups may be others by now."""
+    """Returns whether rule 3 applies; never for a person, whose groups may have changed."""
     if connection.role in _KINDS or connection.token:
         return True
     asks = connection.principal
@@ -113,9 +111,9 @@ def _asks_all_the_time(connection: Connection, operation: Operation) -> bool:
 
 
 def again() -> Callable[[Callable[[], T]], T]:
-    """What does the work of the operation that is asked for here, once more authorized (rule 1); anywhere.
+    """Returns a function that runs work after authorizing the current operation again (rule 1).
 
-    What is written there is held to what it was authorized by, and to what holds whoever asks for this work.
+    Any thread. Writes in that work depend on this authorization and on the caller's own bases.
     """
     bases_again = based()
 
@@ -127,39 +125,40 @@ def again() -> Callable[[Callable[[], T]], T]:
 
 
 def based() -> Callable[[], tuple[Basis, ...]]:
-    """What authorizes the operation that is asked for here once more (rule 1); anywhere.
+    """Returns a function that authorizes the current operation again (rule 1).
 
-    What it answers is what the operation's work is held to, for who does several operations' work at once.
+    For batched work, any thread. It returns the bases on which the writes of that operation depend.
     """
     authorize, known = _again.get(), bases()
     return lambda: (*known, *authorize())
 
 
 async def apart(work: Callable[[], T]) -> T:
-    """What this work returns or raises, which waits for others; done beside the loop and the worker.
+    """Runs work that waits for other processes outside the loop and the worker, and returns its result.
 
-    Within an operation it is authorized once more right before (rule 1).
+    Within an operation it is authorized again right before (rule 1).
     """
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_waiting(), copy_context().run, again(), work)  # 5
 
 
 async def at_once(work: Callable[[], T]) -> T:
-    """As `apart`, of what must not stand behind those who wait: authority that is taken or given back."""
+    """Like `apart`, for work that grants or withdraws authority and must not queue behind other waiters."""
     return await asyncio.to_thread(again(), work)
 
 
 @cache
 def _waiting() -> ThreadPoolExecutor:
-    """Those threads (rule 5)."""
     return ThreadPoolExecutor(WAITING, thread_name_prefix="apart")
 
 
 class Authority:
-    """Says who may ask for which operation; used in the loop, but for what says otherwise."""
+    """Decides which principal may perform which operation.
+
+    Used in the loop unless a method says otherwise.
+    """
 
     def __init__(self, daemon: Daemon) -> None:
-        """Authorize for this daemon."""
         self._daemon = daemon
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="authority")  # 5
         self._forces: dict[str, tuple[InForce, int, float]] = {}
@@ -167,16 +166,10 @@ class Authority:
         self._standing: dict[tuple[InForce, str, PrincipalKind, str, str, str], OperationVerdict] = {}
 
     async def authorize(self, principal: Principal, operation: str, message: object) -> None:
-        """Go on only when the rules in force let this principal ask for this; what follows is held to it too.
+        """Raises OperationForbiddenError or UnavailableError unless the rules let this principal do this.
 
-        Args:
-            principal: Who asks, as they were proven.
-            operation: `word:verb`; its message has the members that `core.policy.operations` names.
-            message: What it is asked with.
-
-        Raises:
-            OperationForbiddenError: They do not.
-            UnavailableError: The store can't tell.
+        Later writes depend on it. `operation` is `word:verb`; `message` has the members of
+        `core.policy.operations`.
         """
         await self._authorize(
             Asked(
@@ -190,12 +183,7 @@ class Authority:
         )
 
     async def require(self, connection: Connection, operation: Operation, ask: Ask) -> None:
-        """Go on only when the rules in force let this connection ask for this.
-
-        Raises:
-            OperationForbiddenError: They do not.
-            UnavailableError: The store can't tell.
-        """
+        """Raises OperationForbiddenError or UnavailableError unless the rules let this connection do this."""
         if operation.is_standing and _asks_all_the_time(connection, operation):
             match self.standing(connection, operation):
                 case Allowed():
@@ -206,7 +194,7 @@ class Authority:
         await self.authorize(principal, operation.name, ask)
 
     def standing(self, connection: Connection, operation: Operation) -> OperationVerdict:
-        """What is said to a gateway or an egress that asks for this, from memory where it can be (rule 3)."""
+        """Returns the verdict for a gateway or an egress, from memory where possible (rule 3)."""
         namespace = connection.namespace
         force = self._force(namespace)
         principal = self.principal_of(connection, operation)
@@ -221,10 +209,9 @@ class Authority:
         return known
 
     async def refuse(self, connection: Connection, operation: Operation, ask: Ask) -> NoReturn:
-        """Record and raise what `standing` said.
+        """Records and raises the verdict of `standing`.
 
-        Raises:
-            OperationForbiddenError: Always, unless the rules are others by now: then it is to be asked again.
+        If the rules changed meanwhile, the caller asks again.
         """
         principal = self.principal_of(connection, operation)
         await self._authorize(Asked(principal=principal, operation=operation, message=ask))
@@ -233,7 +220,7 @@ class Authority:
         )
 
     def principal_of(self, connection: Connection, operation: Operation | None = None) -> Principal:
-        """Who is at the other end (rule 4); reads the store for a person, from any thread."""
+        """Returns the principal of a connection (rule 4); reads the store for a person; any thread."""
         if connection.principal is not None:
             return connection.principal
         kind = _KINDS.get(connection.role, PrincipalKind.PERSON)
@@ -262,7 +249,7 @@ class Authority:
                 raise self._challenged(forbidden(verdict, request), request)
 
     def _challenged(self, error: DeniedError, request: OperationRequest) -> DeniedError:
-        """What is said to who would have to sign in anew, and did so already: no more than no (rule 6)."""
+        """Removes the challenge from a refusal if the caller already signed in again (rule 6)."""
         proof = request.principal.proof
         if not isinstance(error, StepUpError) or not isinstance(proof, TokenProof):
             return error
@@ -279,13 +266,9 @@ class Authority:
     async def step_up(
         self, principal: Principal, operation: str, about: tuple[str, str], error: StepUpError
     ) -> DeniedError:
-        """What is said to who has to sign in anew for an answer; recorded as a refusal (rules 2 and 6).
+        """Records a refusal that asks for a stronger sign-in, and returns it (rules 2 and 6).
 
-        Args:
-            principal: Who brings the answer.
-            operation: By which operation.
-            about: The id of what is answered, and the digest of the bundle that it was asked under.
-            error: How they have to sign in.
+        `about` is the id that is answered and the digest of the bundle in force when the question was asked.
         """
         request = await self._refused(principal, OPERATIONS[operation], about, error)
         return self._challenged(error, request)
@@ -293,7 +276,7 @@ class Authority:
     async def refuse_inside(
         self, connection: Connection, operation: Operation, error: NotOutsideError
     ) -> None:
-        """Record that a person's act was refused to a process beneath a gateway or a run (rule 2)."""
+        """Records that a person's operation was refused to a process beneath a gateway or run (rule 2)."""
         bundle = self._daemon.means.policy.digest_of(self._force(connection.namespace))
         principal = await self._aside(partial(self.principal_of, connection, operation))
         await self._refused(principal, operation, ("", bundle), error)
@@ -301,9 +284,9 @@ class Authority:
     async def refuse_opening(
         self, namespace: str, role: str, proof: PeerProof, error: NotOutsideError
     ) -> None:
-        """Record that a connection in this role was refused to a process beneath a gateway or a run (rule 2).
+        """Records that a process beneath a gateway or run was refused a connection in this role (rule 2).
 
-        Names are the caller's own: all these refusals share the quota of names that nothing has.
+        Callers choose these names themselves, so all such refusals share the quota of unknown names.
         """
         kind = _KINDS.get(role, PrincipalKind.PERSON)
         principal = Principal(kind=kind, namespace=namespace, name=role, proof=proof)
@@ -318,7 +301,7 @@ class Authority:
         *,
         holder: str = "",
     ) -> OperationRequest:
-        """Record a refusal that no rule gave, on the quota of this holder; what was asked for."""
+        """Records a refusal that no rule made, on the quota of this holder."""
         request = OperationRequest(
             principal=principal,
             groups=(),
@@ -331,19 +314,22 @@ class Authority:
         return request
 
     async def _aside(self, work: Callable[[], T]) -> T:
-        """What this work returns or raises; done in threads that do nothing else (rule 5)."""
+        """Runs work in threads reserved for authorization (rule 5)."""
         return await self._daemon.loop.run_in_executor(self._threads, work)
 
     def _once_more(self, asked: Asked) -> tuple[Basis, ...]:
-        """Authorize it on what is known now (rule 1); in the worker's thread."""
+        """Authorizes on the facts of now (rule 1); runs in the worker's thread."""
         return (authorized(self._daemon.means, asked, self._record),)
 
     def record(self, verdict: Barred, request: OperationRequest, *, agent: str) -> None:
-        """Leave a record of what this agent was refused in a person's name (rule 2); in the worker."""
+        """Records a refusal to an agent that asked in a person's name (rule 2).
+
+        Runs in the worker's thread.
+        """
         self._record(verdict, request, agent)
 
     def _record(self, verdict: Barred, request: OperationRequest, holder: str = "") -> None:
-        """Leave a record of the refusal (rule 2); in the worker's thread."""
+        """Runs in the worker's thread."""
         if not request.operation.changes:
             return
         principal, refusals = request.principal, self._daemon.refusals
@@ -368,7 +354,7 @@ class Authority:
         )
 
     def _force(self, namespace: str) -> InForce:
-        """What is in force, as far as it is known (rule 3)."""
+        """Returns the rules in force as far as they are known (rule 3)."""
         now = self._daemon.loop.time()
         moves = self._daemon.means.policy.moves
         known = self._forces.get(namespace)

@@ -1,4 +1,4 @@
-"""Operations on clients that people use, and on what they were let in to."""
+"""Operations on clients that people use, and on the admissions of clients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PAGE: Final = 200
 
 
 async def put_client(daemon: Daemon, connection: Connection, ask: wire.AddClient) -> Answer:
-    """Have a client be sent codes at these addresses."""
+    """Registers a client with the addresses to which codes may be sent."""
 
     def work() -> RegisteredClient:
         actor, owns = daemon.require_giver(connection)
@@ -41,7 +41,7 @@ async def put_client(daemon: Daemon, connection: Connection, ask: wire.AddClient
 
 
 async def remove_client(daemon: Daemon, connection: Connection, ask: wire.RemoveClient) -> Answer:
-    """Send it nothing more."""
+    """Removes a client; no more codes are sent to it."""
 
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
@@ -52,7 +52,7 @@ async def remove_client(daemon: Daemon, connection: Connection, ask: wire.Remove
 
 
 async def list_clients(daemon: Daemon, connection: Connection, _ask: wire.ListClients) -> Answer:
-    """Which are registered."""
+    """Returns all registered clients."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -63,7 +63,7 @@ async def list_clients(daemon: Daemon, connection: Connection, _ask: wire.ListCl
 
 
 async def show_client(daemon: Daemon, connection: Connection, ask: wire.ShowClient) -> Answer:
-    """What one of them is."""
+    """Returns one client."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -76,7 +76,7 @@ async def show_client(daemon: Daemon, connection: Connection, ask: wire.ShowClie
 
 
 async def list_admissions(daemon: Daemon, connection: Connection, ask: wire.ListAdmissions) -> Answer:
-    """What clients were let in to, newest first."""
+    """Returns the admissions of clients, newest first."""
     limit = max(1, min(ask.limit, _PAGE))
 
     def read() -> Answer:
@@ -92,11 +92,11 @@ async def list_admissions(daemon: Daemon, connection: Connection, ask: wire.List
 
 
 async def end_one(daemon: Daemon, connection: Connection, ask: wire.EndAdmission) -> Answer:
-    """Let a client in no more."""
+    """Ends an admission."""
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
-        why = ask.why or "somebody said so"
+        why = ask.why or "no reason given"
         end_admission(daemon.means, connection.namespace, ask.admission, actor, owns=owns, why=why)
         return Done()
 

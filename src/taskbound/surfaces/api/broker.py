@@ -1,27 +1,21 @@
 """Operations of the broker, and its reports, batched at lower priority than decisions.
 
 Of `broker`:
-
-1. The role `broker` is of the account that owns the data directory, or of the one that the daemon was told,
-   and of no process beneath a gateway or a run.
-2. The broker is believed about what it saw in a target, under the fence of its lease (`flows.credential`),
-   and about nothing else. What it brings for somebody is sealed, and is given to the connection that holds
-   the permit (`credential_desk`).
-3. No view is forgotten when a canary moves: with its last one a target gets tools that it never had, and that
-   there is no such tool is kept by none.
-
+1. Only the account that owns the data directory, or the configured broker account, may take the role
+   `broker`, and no process beneath a gateway or a run.
+2. The broker is trusted for what it saw in a target, under the fence of its lease (`flows.credential`), and
+   for nothing else. A secret arrives sealed, and goes to the connection that holds the permit
+   (`credential_desk`).
+3. Views stay in memory when a canary changes state. The last canary gives a target tools that it never had,
+   and no view caches the absence of a tool.
 Of `tellings`:
-
-1. It has a lane of its own behind that of calls: what is told ends and stops nothing, it says what was seen,
-   and what is leased to be revoked was ended with its row. `TOGETHER` are taken in a turn at most,
-   so that no decision waits for more than some milliseconds of it. Who ends ten thousand has each row written
-   twice more, and a commit for each would be one that decisions wait for. Ending all of a target is
-   taken here too: every turn comes to it, however many calls wait, after a group of these at most (I-61).
-2. `BURST` groups may follow each other at once; from then on one is taken every `EVERY` seconds, with all
-   that was told meanwhile. A mint or an end waits for nobody, and ten thousand ends leave decisions nine
-   tenths of the time, however fast brokers are: each group is a commit, which whoever comes then waits for.
-3. What is taken together is one transaction, held to what authorizes each. Where any of it is refused, each
-   is told alone, authorized anew: one broker's word is not in the way of another's.
+1. Reports have a lane behind calls: they describe what was seen and stop nothing. At most `TOGETHER` are
+   taken in a turn, so that a decision waits only milliseconds for them. Ending all credentials of a target is
+   taken here too, at the latest after one group (I-61).
+2. `BURST` groups may follow each other at once; after that one is taken every `EVERY` seconds, so that the
+   commits of ten thousand ends leave nine tenths of the time to decisions.
+3. A group is one transaction that depends on the authorization of each member. If one is refused, each is
+   written alone with a new authorization, so that one broker's report does not block another's.
 """
 
 from __future__ import annotations
@@ -76,12 +70,7 @@ _WORDS: Final = 300
 
 
 def require_broker(daemon: Daemon, connection: Connection) -> None:
-    """Go on only for the broker: its account, and no process beneath a gateway or a run (rule 1).
-
-    Raises:
-        UnprovenError: It is another's.
-        NotOutsideError: The process runs beneath a gateway or a run.
-    """
+    """Raises UnprovenError or NotOutsideError unless the connection may be the broker's (rule 1)."""
     if connection.role != "broker" or connection.peer.proof.uid != daemon.broker_uid:
         raise UnprovenError(
             "only the broker sees to credentials in targets",
@@ -91,7 +80,7 @@ def require_broker(daemon: Daemon, connection: Connection) -> None:
 
 
 async def give_orders(daemon: Daemon, connection: Connection, ask: wire.LeaseCredentials) -> Answer:
-    """What the broker gets to do of what it asks for."""
+    """Leases due credential work to the broker."""
     space = connection.namespace
     waited = daemon.credentials.waited_for(space)
     asked = partial(lease, daemon.means, space, ask.credentials, waited)
@@ -112,10 +101,9 @@ def _order(leased: Leased) -> wire.Order:
 
 
 async def take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMinted) -> Answer:
-    """The target shows it; its secret is there for who asked.
+    """Records a minted credential and passes its sealed secret on.
 
-    Raises:
-        WrongTellingError: The secret is too large to be one.
+    Raises WrongTellingError if it is too large.
     """
     if len(ask.sealed) > _SEALED:
         raise WrongTellingError("a sealed secret is smaller")
@@ -140,7 +128,7 @@ async def take_minted(daemon: Daemon, connection: Connection, ask: wire.TellMint
 
 
 async def take_renewed(daemon: Daemon, connection: Connection, ask: wire.TellRenewed) -> Answer:
-    """The target lets it live longer."""
+    """Records that the target extended a credential."""
     told = _telling(daemon, connection, ask.credential, ask.fence)
     row = await daemon.tellings.take(lambda tx: replace(told, tx=tx).renewed())
     daemon.credentials.tell((row,))
@@ -148,7 +136,7 @@ async def take_renewed(daemon: Daemon, connection: Connection, ask: wire.TellRen
 
 
 async def take_failed(daemon: Daemon, connection: Connection, ask: wire.TellFailed) -> Answer:
-    """It could not be minted, not be renewed, or not be revoked this time."""
+    """Records that minting, renewing or revoking a credential failed this time."""
     told = _telling(daemon, connection, ask.credential, ask.fence)
     row = await daemon.tellings.take(
         lambda tx: replace(told, tx=tx).failed(ask.code, ask.trouble, unsent=ask.unsent, lasting=ask.lasting)
@@ -158,17 +146,16 @@ async def take_failed(daemon: Daemon, connection: Connection, ask: wire.TellFail
 
 
 async def take_gone(daemon: Daemon, connection: Connection, ask: wire.TellGone) -> Answer:
-    """The target shows that nothing of it is there."""
+    """Records that the target shows no trace of a credential."""
     told = _telling(daemon, connection, ask.credential, ask.fence)
     await daemon.tellings.take(lambda tx: replace(told, tx=tx).gone(ask.cut, ask.notes))
     return Done()
 
 
 async def take_left(daemon: Daemon, connection: Connection, ask: wire.TellLeft) -> Answer:
-    """What is open of it may go on until an instant.
+    """Records until when open sessions of a credential may go on.
 
-    Raises:
-        WrongTellingError: That is no instant.
+    Raises WrongTellingError on a bad instant.
     """
     if not 0 < ask.until <= _LATEST:
         raise WrongTellingError("what is left ends at an instant that is known")
@@ -178,7 +165,7 @@ async def take_left(daemon: Daemon, connection: Connection, ask: wire.TellLeft) 
 
 
 async def take_seen(daemon: Daemon, connection: Connection, ask: wire.TellSeen) -> Answer:
-    """What a look found under the name of one that was gone."""
+    """Records what a look found under the name of a credential that was gone."""
     told = _telling(daemon, connection, ask.credential, 0)
     row = await daemon.tellings.take(lambda tx: replace(told, tx=tx).seen(exists=ask.exists))
     if ask.exists:
@@ -187,7 +174,7 @@ async def take_seen(daemon: Daemon, connection: Connection, ask: wire.TellSeen) 
 
 
 async def take_swept(daemon: Daemon, connection: Connection, ask: wire.TellSwept) -> Answer:
-    """What a target has whose name begins as ours do: what should not be there is revoked."""
+    """Takes the list of logins in a target that carry our name prefix; unexpected ones get revoked."""
     sweep = Sweep(
         namespace=connection.namespace,
         target=ask.target,
@@ -203,20 +190,19 @@ async def take_swept(daemon: Daemon, connection: Connection, ask: wire.TellSwept
 
 
 async def take_epoch(daemon: Daemon, connection: Connection, ask: wire.TellEpoch) -> Answer:
-    """How the broker stands to the store: for whoever asks how the daemon is.
+    """Takes the broker's state towards the store, for status.
 
-    Raises:
-        WrongTellingError: There is no such standing.
+    Raises WrongTellingError on an unknown state.
     """
     counts = (ask.epoch - 1, ask.since, ask.left)
     if not all(0 <= one < _LATEST for one in counts) or len(ask.why) > _WORDS:
-        raise WrongTellingError("what is told of the store's epoch can't be so")
+        raise WrongTellingError("the report of the store's epoch is not valid")
     daemon.credentials.note_epoch(connection, ask)
     return Done()
 
 
 async def take_reconciled(daemon: Daemon, connection: Connection, ask: wire.TellReconciled) -> Answer:
-    """A store that was restored or replaced is believed again."""
+    """Records that a restored or replaced store is trusted again."""
     told = Reconciled(epoch=ask.epoch, since=ask.since, why=ask.why, ended=ask.ended, targets=ask.targets)
     await daemon.first(partial(record_reconciled, daemon.means, connection.namespace, told))
     return Done()
@@ -236,24 +222,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Refused:
-    """Why it was not taken."""
-
     error: Exception
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Telling:
-    """One thing that was told, or asked for."""
-
     bases: Callable[[], tuple[Basis, ...]]
     tell: Tell
 
 
 class Tellings:
-    """Takes them; used in the loop."""
+    """The batcher of broker reports; used in the loop."""
 
     def __init__(self, means: Means, worker: Worker) -> None:
-        """Take them in turns of this worker, behind the lanes that it has (rule 1)."""
         self._means = means
         self._loop = worker.loop
         self._lane: Final[Lane[_Telling, object]] = Lane(worker, self._take, most=TOGETHER)
@@ -264,7 +245,7 @@ class Tellings:
         self._timer: asyncio.TimerHandle | None = None
 
     async def take(self, tell: Callable[[Transaction | None], T]) -> T:
-        """What this answers, once it is written; raises what that raises."""
+        """Returns or raises the result of `tell` once it is durable."""
         if len(self._waiting) >= WAITING:
             raise OverloadedError(f"{WAITING} requests wait already")
         future: asyncio.Future[object] = self._loop.create_future()
@@ -276,7 +257,6 @@ class Tellings:
         return cast("T", taken)
 
     def _go_on(self) -> None:
-        """Have what waits taken, in a group that nobody has begun or in one of its own when it is time."""
         while self._waiting and self._timer is None:
             room = -len(self._lane) % TOGETHER
             if not room:
@@ -291,7 +271,7 @@ class Tellings:
                 self._lane.hand(telling, partial(answer_to, future), partial(fail_with, future))
 
     def _wait(self) -> float:
-        """Seconds until another group may be taken (rule 2)."""
+        """Returns the seconds until another group may be taken (rule 2)."""
         now = self._loop.time()
         self._groups = min(BURST, self._groups + (now - self._counted) / EVERY)
         self._counted = now
@@ -306,7 +286,7 @@ class Tellings:
             try:
                 with hold(*(basis for one in tellings for basis in one.bases())):
                     return self._means.store.write(partial(_all, tellings))
-            except Exception:  # noqa: BLE001, S110 - whose it was is told by taking each alone (rule 3)
+            except Exception:  # noqa: BLE001, S110 - taking each alone finds the failed one (rule 3)
                 pass
         return [_alone(one) for one in tellings]
 
@@ -319,5 +299,5 @@ def _alone(one: _Telling) -> object:
     try:
         with hold(*one.bases()):
             return one.tell(None)
-    except Exception as error:  # noqa: BLE001 - carried over to whoever awaits
+    except Exception as error:  # noqa: BLE001 - passed on to the awaiting caller
         return _Refused(error=error)

@@ -1,29 +1,26 @@
-"""Who a client of the OAuth endpoints is, and the grants that it brings.
+"""Authenticates clients of the OAuth endpoints, and serves the grants that they present.
 
 Of `client_proof`:
-
-1. A client is authenticated in one way. `client_assertion` is by the agent's or service's own key
-   (`jwt-bearer`, RFC 7523 §2.2) or a JWT-SVID (`jwt-spiffe`), `actor_token` a JWT-SVID or a token of an
-   issuer that is trusted (RFC 8693 §2.1). Two of them at once, a secret or an `Authorization` header are
-   none (A139, A152).
-2. Only without those does the certificate of the connection authenticate it, as an X.509-SVID. Beside one of
-   them it proves the key alone.
-3. `client_id` may be left out. Where it stands it is the proven client's name as tokens say it.
-4. The key is the one `DPoP` header's, made for this request and no token (RFC 9449 §5), or else the
-   certificate's (RFC 8705 §3), which has begun and not ended. The proof is read first, and used only by a
-   client that was proven: what strangers make up is not kept.
-5. `namespace` is a parameter of ours, `default` without it. What is believed is what that one believes. One
-   without agents and services is none: strangers make up no namespaces for our records.
-
+1. A client authenticates in exactly one way: `client_assertion` signed by the agent's or service's own key
+   (`jwt-bearer`, RFC 7523 §2.2), a JWT-SVID (`jwt-spiffe`), or `actor_token` with a JWT-SVID or a trusted
+   issuer's token (RFC 8693 §2.1). Two at once, a secret or an `Authorization` header are refused (A139,
+   A152).
+2. Only without those, the certificate of the connection authenticates it as an X.509-SVID. Beside one of them
+   the certificate proves the key alone.
+3. `client_id` is optional; if present it must be the name of the proven client as in tokens.
+4. The key is that of the one `DPoP` header made for this request without a token (RFC 9449 §5), or else that
+   of a valid certificate (RFC 8705 §3). The proof is claimed against replay only after the client is proven,
+   so that strangers fill no memory.
+5. `namespace` is our own parameter, with the default `default`; trust is that of the namespace. A namespace
+   without agents and services is refused, so that strangers create no namespaces in records.
 Of `client_grants`:
-
-1. Such a client is public: what it brings lets it in, and nothing proves which program it is. It says its
-   `client_id`; a credential beside it is refused, since whoever sends one means another grant (A152).
-2. Its key is the `DPoP` header's, or none; a certificate binds nothing here. The proof needs no claim: code
-   and refresh token are used once themselves.
-3. What it asks is asked on a seat of the service that brought it: the person has consented before.
-4. It gives back what it has (RFC 7009): a refresh token, and with it all that it was let in to, or one token.
-5. One is answered at a time, beside the worker, as it waits for the signer (`ClientTokens`).
+1. Such a client is public: its grant admits it, and nothing proves which program it is. It names its
+   `client_id`; a credential beside it is refused, because the sender means another grant (A152).
+2. Its key is that of the `DPoP` header, or none; a certificate binds nothing. The proof needs no claim,
+   because code and refresh token are single-use.
+3. It acts on a seat of the service that brought it; the person has consented before.
+4. It may revoke what it holds (RFC 7009): a refresh token with its whole admission, or one token.
+5. Grants are served one at a time outside the worker, because they wait for the signer (`ClientTokens`).
 """
 
 from __future__ import annotations
@@ -81,13 +78,13 @@ _SIZE: Final = 16_384
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientKey:
-    """The key that a request was made with, and what is still to be used for the first time by that."""
+    """The key with which a request was made, and the proof that is still to be claimed."""
 
     binding: Binding | None = None
     proof: DpopProof | None = None
 
     def claim(self, namespace: str) -> Claim | None:
-        """What the proof's use is known by (rule 4)."""
+        """Returns the replay claim of the proof (rule 4)."""
         one = self.proof
         if one is None:
             return None
@@ -95,12 +92,7 @@ class ClientKey:
 
 
 def read_key(means: Means, shown: Shown) -> ClientKey:
-    """The key that a request was made with (rule 4).
-
-    Raises:
-        MalformedError: The proof can't be read.
-        DeniedError: It is not of this request.
-    """
+    """Returns the key of a request; raises MalformedError or DeniedError on a bad proof (rule 4)."""
     if shown.dpop:
         proof = read_dpop(
             [shown.dpop],
@@ -117,13 +109,10 @@ def read_key(means: Means, shown: Shown) -> ClientKey:
 
 
 def prove_client(means: Means, proofs: Proofs, form: Mapping[str, str], shown: Shown) -> Principal:
-    """The agent or service that a form, or the connection that it came on, proves (rules 1 to 3, 5).
+    """Returns the agent or service that a form or its connection proves (rules 1 to 3, 5).
 
-    Raises:
-        NoProofError: None is shown.
-        UnprovenError: It is shown in two ways, or is another client's than it says.
-        MalformedError: It can't be read.
-        DeniedError: It proves nobody.
+    Raises NoProofError without any proof, UnprovenError if there are two or `client_id` differs,
+    MalformedError if one cannot be parsed, and DeniedError if it proves no client.
     """
     namespace = require_namespace(means, form)
     principal = proofs.prove(namespace, _credential(form, shown))
@@ -137,25 +126,17 @@ def prove_client(means: Means, proofs: Proofs, form: Mapping[str, str], shown: S
 
 
 def client_name(principal: Principal) -> str:
-    """How tokens call a client that was proven."""
+    """Returns the name of a proven client as in tokens."""
     return name_of(principal.kind.value.lower(), principal.namespace, principal.name)
 
 
 def awaited(means: Means, proofs: Proofs, form: Mapping[str, str], shown: Shown) -> Awaited | None:
-    """What an issuer has to be asked for before a form can prove its client; None for nothing.
-
-    Raises:
-        UnprovenError: As `prove_client`.
-    """
+    """Returns what must be fetched from an issuer before a form can prove its client; None for nothing."""
     return proofs.awaited(require_namespace(means, form), _credential(form, shown))
 
 
 def require_namespace(means: Means, form: Mapping[str, str]) -> str:
-    """The namespace that a form is for (rule 5).
-
-    Raises:
-        UnprovenError: It is none.
-    """
+    """Returns the namespace of a form; raises UnprovenError if it has no agents or services (rule 5)."""
     namespace = form.get("namespace", _DEFAULT)
     parse_name(namespace, what="a namespace")
     with means.store.read() as snapshot:
@@ -166,11 +147,7 @@ def require_namespace(means: Means, form: Mapping[str, str]) -> str:
 
 
 def leaf_of(shown: Shown) -> bytes:
-    """The client's own certificate, DER; empty for none.
-
-    Raises:
-        BadProofError: It is no Base64.
-    """
+    """Returns the client certificate in DER, empty for none; raises BadProofError unless it is Base64."""
     return next(iter(_chain(shown)), b"")
 
 
@@ -191,12 +168,12 @@ def _credential(form: Mapping[str, str], shown: Shown) -> Credential:
         return Credential(kind=_kind_of(acting), raw=_raw(acting))
     leaf, *rest = _chain(shown) or (b"",)
     if not leaf:
-        raise NoProofError("the request shows no proof of which client asks")
+        raise NoProofError("the request has no proof of its client")
     return Credential(kind=WorkloadKind.X509_SVID, raw=leaf, chain=tuple(rest))  # 2
 
 
 def _kind_of(text: str) -> WorkloadKind:
-    """What an actor's token claims to be; who is chosen by that has to believe it first, or refuses it."""
+    """Reads the unverified kind of an actor token; the verifier that it selects must verify it."""
     try:
         subject = parse_object(split_compact(text, size=_SIZE).payload).get("sub")
     except MalformedError:
@@ -221,7 +198,7 @@ _CREDENTIALS: Final = ("actor_token", "client_assertion", "client_secret")
 
 
 def is_public(form: Mapping[str, str], shown: Shown) -> bool:
-    """Whether what is given back is a client's that nothing proves: it names itself, and no agent."""
+    """Returns whether a revocation request comes from a public client: it names itself and proves nothing."""
     if shown.authorization or any(one in form for one in _CREDENTIALS):
         return False
     client = form.get("client_id", "")
@@ -229,12 +206,7 @@ def is_public(form: Mapping[str, str], shown: Shown) -> bool:
 
 
 def public_client(carrier: Connection, namespace: str, form: Mapping[str, str], shown: Shown) -> Principal:
-    """Who asks for a client that nothing proves (rules 1 and 3).
-
-    Raises:
-        UnprovenError: It shows a credential.
-        BadExchangeError: It does not say which client it is.
-    """
+    """Returns a public client's identity; raises UnprovenError or BadExchangeError (rules 1 and 3)."""
     if shown.authorization or any(one in form for one in _CREDENTIALS):
         raise UnprovenError("a client of this grant has no credential of its own")
     _required(form, "client_id")
@@ -244,21 +216,18 @@ def public_client(carrier: Connection, namespace: str, form: Mapping[str, str], 
 
 
 class ClientGrants:
-    """Gives tokens for codes and refresh tokens; used in the loop."""
+    """Issues tokens for codes and refresh tokens; used in the loop."""
 
     def __init__(self, means: Means, tokens: Tokens) -> None:
-        """Give tokens that these issue."""
         self._means = means
         self._tokens = ClientTokens(means, tokens)
         self._turn = asyncio.Lock()
 
     async def give(self, namespace: str, form: Mapping[str, str], binding: Binding | None) -> TokenGiven:
-        """The token that a form asks for.
+        """Returns the token that a form asks for.
 
-        Raises:
-            BadExchangeError: It lacks what its grant needs.
-            DeniedError: What it brings gives nothing, and why.
-            UnavailableError: It can't be done now.
+        Raises BadExchangeError if a parameter is missing, DeniedError if the grant is refused, and
+        UnavailableError.
         """
         jkt = binding.thumbprint if binding is not None and binding.kind is BindingKind.DPOP else ""
         work = (
@@ -278,11 +247,9 @@ class ClientGrants:
         )
 
     async def take_back(self, namespace: str, form: Mapping[str, str], verification: Verification) -> None:
-        """End what a client gives back (rule 4); a text that is none of ours is nothing to end.
+        """Ends what a client revokes (rule 4); an unknown token is no error.
 
-        Raises:
-            BadExchangeError: It says neither what, nor which client it is.
-            ForeignTokenError: It is another client's.
+        Raises BadExchangeError if a parameter is missing, and ForeignTokenError for another client's token.
         """
         client, text = _required(form, "client_id"), _required(form, "token")
 

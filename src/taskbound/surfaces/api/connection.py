@@ -1,10 +1,10 @@
-"""What the daemon knows of each open connection, and which of them hold what.
+"""The open connections of the daemon, and what each one holds.
 
-1. A gateway holds its permits under a name that is a digest of a secret; with the
-   secret it holds them again within 5 seconds of a loss (design 4.9). The name stands
-   in records, the secret does not. The daemon's own name follows it (`surfaces.api.strangers`).
-2. A connection belongs to one task from its first call until that task ends. After
-   that its calls refuse until one refusal was answered; then it may belong to another.
+1. A gateway holds its permits under a name that is the digest of a secret. With the secret it holds them
+   again within 5 seconds of a loss. Records have the name, never the secret, followed by the daemon's own
+   name (`surfaces.api.strangers`).
+2. A connection belongs to one task from its first call until that task ends. After that its calls are refused
+   until one refusal was delivered; then it may belong to another task.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ MOST: Final = 1000
 
 
 class CrowdedError(UnavailableError):
-    """The account has as many connections as one may have."""
+    """The account has reached its limit of connections."""
 
     code = "crowded"
     remedy = "end programs of this account that hold connections to the daemon"
 
 
 def connection_name(secret: str, role: str = "") -> str:
-    """The name under which a connection stands in records, without that of its daemon behind it.
+    """Returns the name of a connection in records, without its daemon's suffix.
 
-    That of an egress begins otherwise: what it holds never comes back (`flows.credential.seated`).
+    An egress has its own prefix, because what it holds never comes back (`flows.credential.seated`).
     """
     start = SEAT if role == "egress" else "con_"
     return f"{start}{sha256(secret.encode()).hexdigest()}"[:HOLDER]
@@ -83,18 +83,18 @@ class Connection:
     last: str = ""
     """The task that it belonged to before that; empty while it had none."""
     enforcing: Enforcing | None = None
-    """The service that asks in its own name for that task; None where whoever acts asks."""
+    """The service that asks in its own name for that task; None if the principal itself asks."""
     ended: str = ""
     """Words on how its task ended, until a refusal has told them."""
 
     @property
     def holder(self) -> tuple[str, str, tuple[int, int]]:
-        """What a lost connection must have in common with the one that comes back to keep its task."""
+        """Returns what a lost connection and its successor must share for the successor to keep the task."""
         return self.namespace, self.agent, self.peer.ancestry[0]
 
     @property
     def proof(self) -> str:
-        """What is known of who is at the other end, in the words of records."""
+        """Returns how the peer was proven, in the words of records."""
         if self.enforcing is not None and self.principal is not None:
             asked = f"service:{self.enforcing.service} token:{self.enforcing.token}"
             return f"{self.principal.proof.words} by {asked}"
@@ -102,29 +102,29 @@ class Connection:
 
     @property
     def asker(self) -> str:
-        """Whose share of what is bounded it takes: over a network the principal's, and not its carrier's."""
+        """Returns whose quota is used: over a network the principal's, not that of the carrying process."""
         return self.name if self.principal is None else f"{self.principal.kind.value}:{self.principal.name}"
 
     @property
     def token(self) -> str:
-        """The token of a task that was shown over a network; empty where none was."""
+        """Returns the token of a task that was shown over a network; empty for none."""
         proof = None if self.principal is None else self.principal.proof
         return proof.token if isinstance(proof, TokenProof) and proof.task else ""
 
     @property
     def bound(self) -> Binding | None:
-        """The key of that token; None where none was shown, or one that is bound to none."""
+        """Returns the key to which that token is bound; None for no token or an unbound one."""
         proof = None if self.principal is None else self.principal.proof
         return proof.binding if isinstance(proof, TokenProof) else None
 
     def leave(self, task: str, words: str) -> None:
-        """The task ended: the next call is told so (rule 2)."""
+        """Records that the task ended, for the next call (rule 2)."""
         if self.task == task:
             self.task, self.last = "", task
             self.ended = words
 
     def take_ending(self) -> DeniedError | None:
-        """The refusal that tells how the task ended, once; None when there is nothing to tell."""
+        """Returns the refusal that says how the task ended, once; None if there is none."""
         if not self.ended:
             return None
         words, self.ended = self.ended, ""
@@ -132,10 +132,9 @@ class Connection:
 
 
 class Connections:
-    """Every open connection by name; used in the loop."""
+    """All open connections by name; used in the loop."""
 
     def __init__(self) -> None:
-        """Start with none."""
         self._open: dict[str, Connection] = {}
         self._lost: dict[str, Connection] = {}
         self._accounts: Counter[int] = Counter()
@@ -143,21 +142,17 @@ class Connections:
         """What the egresses among them have."""
 
     def enter(self, uid: int) -> None:
-        """Count one more connection of this account, opened or not.
-
-        Raises:
-            CrowdedError: It has too many.
-        """
+        """Counts a new connection of an account; raises CrowdedError beyond the limit."""
         if self._accounts[uid] >= MOST:
             raise CrowdedError(f"the account with uid {uid} has {MOST} connections")
         self._accounts[uid] += 1
 
     def leave(self, uid: int) -> None:
-        """One that was counted is gone."""
+        """Uncounts a connection."""
         self._accounts[uid] -= 1
 
     def add(self, connection: Connection) -> None:
-        """A connection was opened, or its holder is back (rule 1)."""
+        """Adds a new connection, or one whose holder is back (rule 1)."""
         before = self._lost.pop(connection.name, None)
         if before is not None:
             connection.ended, connection.last = before.ended, before.last or before.task
@@ -166,15 +161,15 @@ class Connections:
         self._open[connection.name] = connection
 
     def lose(self, connection: Connection) -> None:
-        """A connection broke; it may come back."""
+        """Marks a connection as lost; its holder may come back."""
         if self._open.get(connection.name) is connection:
             del self._open[connection.name]
             self._lost[connection.name] = connection
 
     def forget(self, connection: Connection) -> bool:
-        """Give up on a lost connection; whether it was still lost.
+        """Drops a lost connection and returns whether it was still lost.
 
-        One that came back and was lost once more has a grace of its own.
+        A holder that came back and was lost again has a new grace period.
         """
         if self._lost.get(connection.name) is not connection:
             return False
@@ -182,33 +177,33 @@ class Connections:
         return True
 
     def of_name(self, name: str) -> Connection | None:
-        """The open connection of this name."""
+        """Returns the open connection of this name."""
         return self._open.get(name)
 
     def is_open(self, name: str) -> bool:
-        """Whether a connection of this name is open."""
+        """Returns whether a connection of this name is open."""
         return name in self._open
 
     @property
     def is_single(self) -> bool:
-        """Whether there is one open connection and no other."""
+        """Returns whether exactly one connection is open."""
         return len(self._open) == 1
 
     def names(self) -> frozenset[str]:
-        """Names of all that are open or may come back."""
+        """Returns the names of all connections that are open or may come back."""
         return frozenset(self._open) | frozenset(self._lost)
 
     def of_task(self, task: str) -> tuple[Connection, ...]:
-        """Those that belong to the task, lost ones included."""
+        """Returns the connections of a task, including lost ones."""
         every = (*self._open.values(), *self._lost.values())
         return tuple(one for one in every if one.task == task)
 
     def persons(self) -> tuple[Connection, ...]:
-        """Every open connection of a command line."""
+        """Returns the open connections of command lines."""
         return tuple(one for one in self._open.values() if one.role == "cli")
 
     def fronts(self) -> frozenset[tuple[int, int]]:
-        """(pid, start time) of every process before gateways, with what is lost and may come back."""
+        """Returns (pid, start time) of every HTTP front, including lost ones that may come back."""
         every = (*self._open.values(), *self._lost.values())
         return frozenset(
             one.peer.ancestry[0]
@@ -217,24 +212,24 @@ class Connections:
         )
 
     def egresses(self) -> tuple[Connection, ...]:
-        """Every open egress."""
+        """Returns the open connections of egress processes."""
         return tuple(one for one in self._open.values() if one.role == "egress")
 
     def egress_processes(self) -> frozenset[tuple[int, int]]:
-        """(pid, start time) of every open egress' process."""
+        """Returns (pid, start time) of every connected egress."""
         return frozenset(one.peer.ancestry[0] for one in self.egresses())
 
     def brokers(self, namespace: str) -> tuple[Connection, ...]:
-        """Every open broker of a namespace."""
+        """Returns the open broker connections of a namespace."""
         return tuple(
             one for one in self._open.values() if one.role == "broker" and one.namespace == namespace
         )
 
     def count_brokers(self) -> int:
-        """How many brokers are open, of all namespaces."""
+        """Returns the number of broker connections in all namespaces."""
         return sum(one.role == "broker" for one in self._open.values())
 
     def gateways(self, *, lost: bool = False) -> tuple[Connection, ...]:
-        """Every open gateway; with `lost` those too that may come back."""
+        """Returns the open gateway connections; with `lost`, also those that may come back."""
         every = (*self._open.values(), *(self._lost.values() if lost else ()))
         return tuple(one for one in every if one.role == "gateway")

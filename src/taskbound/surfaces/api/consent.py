@@ -1,29 +1,23 @@
-"""Operations on the authorization requests of clients, and the page of consent.
+"""Operations on the authorization requests of clients, and the consent page.
 
 Of `consent`:
-
-1. What a browser brings gives nothing: a row waits, for five minutes, and one of few (`flows.token.asking`).
-2. What can be told to a client that a person registered is told there; all else is an error, which its page
-   shows and sends nowhere. A client that nobody but its own document knows hears something once a person has
-   answered: until then whoever writes a link could have us send browsers wherever they like (RFC 9700
-   §4.11.2).
-3. Whoever answers is a person in a terminal of their own. They say what they saw, client and agent, and
-   answer that or nothing.
-4. Hosts of clients' documents are waited for in threads of their own, and by so many at once: a slow one
-   keeps such requests waiting, and nothing else.
-5. A task that is started for a client is started by the rules in force about `task:start` too, asked of the
-   person who consents; a refusal is recorded as every other one.
-
+1. A browser's request grants nothing: it creates a row that waits five minutes, within a limit
+   (`flows.token.asking`).
+2. Errors are sent to a client that a person registered, if the request allows it; all others appear on the
+   page only. A client known by its own document receives an answer only after a person has answered, or the
+   endpoint would be an open redirector (RFC 9700 §4.11.2).
+3. The person who answers uses a terminal outside any gateway. They state the client and agent that they saw,
+   and the answer must match.
+4. Client documents are fetched in separate threads with a limit, so that a slow host delays such requests
+   only.
+5. Starting a task for a client needs `task:start` of the consenting person as well; a refusal is recorded.
 Of `consent_page`:
-
-1. A page asks, with what its browser showed: the request is the browser's by its own secret, and the person
-   is whoever is signed in there (`SignIns.person`), looked for anew in the worker right before they answer.
-2. A form is of this browser's page and of this sign-in; who signed in as somebody else meanwhile answers
-   nothing with it.
-3. What is authorized is what is authorized in a terminal: `token:consent`, `token:consent-person` or
-   `token:deny`, and `task:start` where a task is started, as the person's. A form says which of the two it
-   consents to, and it is what was asked for.
-4. That nobody can sign in as the client wants is said without being signed in: it gives nothing.
+1. The request belongs to the browser by its secret, and the person is the one signed in with it
+   (`SignIns.person`), looked up again in the worker right before they answer.
+2. A form is bound to this browser's page and this sign-in; another sign-in makes it void.
+3. The rights are those of a terminal: `token:consent`, `token:consent-person` or `token:deny`, and
+   `task:start` if a task is started. A form names the kind of consent, and it must be what was asked for.
+4. A request whose sign-in requirement nothing here can meet is refused before sign-in: that grants nothing.
 """
 
 from __future__ import annotations
@@ -85,7 +79,7 @@ _AT_ONCE: Final = 8
 
 
 async def ask_consent(daemon: Daemon, _connection: Connection, ask: wire.AskConsent) -> Answer:
-    """A request that waits for a person, or where its client is told why not (rule 2)."""
+    """Stores a request until a person answers, or returns where to send the error (rule 2)."""
     told = parse_parameters(ask.parameters)
     namespace, client = await daemon.read(partial(_named_by, daemon, told))
     known = await _described(daemon, client, ask.address) if isinstance(client, ClientId) else client
@@ -108,7 +102,7 @@ async def ask_consent(daemon: Daemon, _connection: Connection, ask: wire.AskCons
 
 
 async def await_consent(daemon: Daemon, _connection: Connection, ask: wire.AwaitConsent) -> Answer:
-    """The request as its page shows it; where its browser goes on to, once it is answered and taken."""
+    """Returns the request for its page, and once answered and taken, where the browser goes next."""
     secret, _, namespace = ask.browser.partition(".")
     askings, issuer = daemon.network.askings, daemon.network.issuer
     found = await daemon.read(partial(askings.see, namespace, ask.asked, secret))
@@ -120,7 +114,7 @@ async def await_consent(daemon: Daemon, _connection: Connection, ask: wire.Await
 
 
 def _named_by(daemon: Daemon, told: dict[str, str]) -> tuple[str, Client | ClientId]:
-    """The namespace that a request is for, and its client, or whose document says what that is."""
+    """Returns the namespace of a request, and its client or the URL of the client's document."""
     namespace = require_namespace(daemon.means, told)
     client = parse_client_id(told.get("client_id", ""))
     if not client.has_document:
@@ -131,7 +125,7 @@ def _named_by(daemon: Daemon, told: dict[str, str]) -> tuple[str, Client | Clien
 
 
 async def _described(daemon: Daemon, client: ClientId, address: str) -> Client:
-    """What the document at a client's URL says of it (rule 4)."""
+    """Fetches the document at a client's URL (rule 4)."""
     network = daemon.network
     if network.descriptions is None:
         raise UnknownClientError("clients are known here by the names under which they were registered")
@@ -165,7 +159,7 @@ def _asking(asked: Asked, typed: str, *, browser: str = "") -> wire.Asking:
 
 
 async def look_at_asked(daemon: Daemon, connection: Connection, ask: wire.LookAtAsked) -> Answer:
-    """What waits under a code, and what the person may let its client in to."""
+    """Returns the request behind a code, and what the person may grant to its client."""
     space, askings = connection.namespace, daemon.network.askings
 
     def look() -> tuple[Asked, Actor]:
@@ -177,7 +171,7 @@ async def look_at_asked(daemon: Daemon, connection: Connection, ask: wire.LookAt
 
 
 async def consent_to_client(daemon: Daemon, connection: Connection, ask: wire.ConsentToClient) -> Answer:
-    """The request, answered with the task that the client is let in to (rules 3 and 5)."""
+    """Answers the request with the task to which the client is admitted (rules 3 and 5)."""
     space, askings = connection.namespace, daemon.network.askings
     await daemon.read(partial(daemon.require_person, connection))  # before anything of what they ask is read
     principal = await daemon.read(partial(daemon.authority.principal_of, connection))
@@ -194,7 +188,7 @@ async def consent_to_client(daemon: Daemon, connection: Connection, ask: wire.Co
 
 
 async def consent_as_person(daemon: Daemon, connection: Connection, ask: wire.ConsentAsPerson) -> Answer:
-    """The request, answered with a yes to act as the person who says so (rule 3)."""
+    """Answers the request with consent to act as the consenting person (rule 3)."""
     space, askings = connection.namespace, daemon.network.askings
 
     def consent() -> Asked:
@@ -208,7 +202,7 @@ async def consent_as_person(daemon: Daemon, connection: Connection, ask: wire.Co
 
 
 async def deny_client(daemon: Daemon, connection: Connection, ask: wire.DenyClient) -> Answer:
-    """The request, answered with a no."""
+    """Answers the request with a refusal."""
     space, askings = connection.namespace, daemon.network.askings
     deny = await daemon.first(lambda: askings.deny(space, ask.typed, daemon.require_person(connection)))
     return _detail(deny)
@@ -217,13 +211,9 @@ async def deny_client(daemon: Daemon, connection: Connection, ask: wire.DenyClie
 async def authorized_order(
     daemon: Daemon, principal: Principal, ask: wire.ConsentToClient
 ) -> TaskOrder | None:
-    """What is to be started for a client, once the rules let the person start it (rule 5).
+    """Returns the task to start for a client, once the rules let the person start it (rule 5).
 
-    None where a task runs already.
-
-    Raises:
-        OperationForbiddenError: They do not.
-        NoTaskError: Nothing says what to start.
+    Returns None if the task runs already. Raises OperationForbiddenError, or NoTaskError if no task is named.
     """
     if ask.task:
         return None
@@ -233,7 +223,7 @@ async def authorized_order(
 
 
 def _order(daemon: Daemon, namespace: str, ask: wire.ConsentToClient) -> TaskOrder:
-    """The task that is to be started; what nobody says of it its template does."""
+    """The template supplies what the person left out."""
     with daemon.means.store.read() as snapshot:
         template = snapshot.tasks.template(namespace, ask.template)
     if template is None:
@@ -269,19 +259,19 @@ def _detail(asked: Asked, choices: Choices | None = None) -> wire.AskedDetail:
 
 
 def running_row(task: Task) -> wire.RunningTask:
-    """A task as those see it who choose one."""
+    """Returns a task as a choice on the consent page."""
     return wire.RunningTask(
         task=task.id, purpose=task.purpose, requester=task.requester, deadline=task.deadline
     )
 
 
 def template_row(template: Template) -> wire.OpenedBy:
-    """A template as those see it who choose one."""
+    """Returns a template as a choice on the consent page."""
     return wire.OpenedBy(template=template.name, purpose=template.purpose, seconds=template.seconds)
 
 
 async def choose(daemon: Daemon, connection: Connection, ask: wire.LookInPage) -> Answer:
-    """What whoever is signed in can answer, and where they sign in otherwise."""
+    """Returns the answers open to the signed-in person, or where to sign in."""
     shown, space = require_page(connection), connection.namespace
 
     def read() -> Answer:
@@ -304,7 +294,7 @@ async def choose(daemon: Daemon, connection: Connection, ask: wire.LookInPage) -
 
 
 async def answer(daemon: Daemon, connection: Connection, ask: wire.AnswerInPage) -> Answer:
-    """The request, answered."""
+    """Answers the request from the page."""
     shown, space = require_page(connection), connection.namespace
     askings = daemon.network.askings
     found = await daemon.read(partial(askings.see, space, ask.asked, ask.browser))
@@ -312,11 +302,11 @@ async def answer(daemon: Daemon, connection: Connection, ask: wire.AnswerInPage)
     require_form(ask.form, ask.browser, "" if signed is None else signed.session)  # 2
     require_open(found, daemon.means.clock.now())
     if ask.answer == "unmet":
-        nobody = Actor(name="nobody", proof="nobody signed in as it was asked for")
+        nobody = Actor(name="nobody", proof="no sign-in meets the client's requirement")
         await daemon.first(partial(askings.deny_here, found, nobody, unmet=True))  # 4
         return Done()
     if signed is None:
-        raise NotSignedInError("nobody is signed in with this browser")
+        raise NotSignedInError("no person is signed in with this browser")
     principal = Principal(
         kind=PrincipalKind.PERSON, namespace=space, name=signed.actor.name, proof=signed.proof
     )
@@ -361,7 +351,6 @@ async def answer(daemon: Daemon, connection: Connection, ask: wire.AnswerInPage)
 
 
 def _signed(daemon: Daemon, shown: Shown, namespace: str) -> SignedIn | None:
-    """Who is signed in with the browser in this namespace; None for nobody."""
     try:
         found = daemon.sign_ins.person(shown)
     except NotSignedInError:
@@ -370,19 +359,14 @@ def _signed(daemon: Daemon, shown: Shown, namespace: str) -> SignedIn | None:
 
 
 def _again(daemon: Daemon, shown: Shown, before: SignedIn) -> SignedIn:
-    """The same sign-in, right before it takes effect (rule 1).
-
-    Raises:
-        NotSignedInError: It has ended meanwhile, or is another one.
-    """
+    """Looks the same sign-in up again right before it takes effect (rule 1)."""
     found = daemon.sign_ins.person(shown)
     if (found.session, found.actor.name) != (before.session, before.actor.name):
-        raise NotSignedInError("somebody else is signed in with this browser by now")
+        raise NotSignedInError("another person has signed in with this browser since then")
     return found
 
 
 def _is_met(found: Asked, signed: SignedIn) -> bool:
-    """Whether somebody is signed in as the client wants."""
     try:
         require_demands(found, signed.acr, signed.authenticated)
     except SignInDemandedError:
@@ -391,7 +375,7 @@ def _is_met(found: Asked, signed: SignedIn) -> bool:
 
 
 def _sign_in(found: Asked) -> str:
-    """Where the page sends people to sign in as the client wants, and from there back to it."""
+    """Returns the sign-in address that meets the client's requirement and leads back to the page."""
     request = found.request
     wanted = {"return": f"/oauth/authorize/{found.id}", "namespace": found.namespace}
     if request.max_age is not None:

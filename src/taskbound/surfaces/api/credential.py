@@ -1,29 +1,26 @@
-"""Operations on credentials, and who waits for one here.
+"""Operations on credentials, and the requests that wait for one in this daemon.
 
 Of `credential`:
-
-1. Taking and acknowledging is for the connection that holds the permit (`flows.credential.handing`), ending
-   for the task that has the credential; revoking and sweeping are a person's.
-2. What is shown of one is its row, and what its target calls it. No row holds a secret.
-3. One credential, or a task's, is revoked before anything else that waits (I-61). All of a target may be
-   ten thousand, a few by each question: they are taken with what brokers tell of them, in the same
-   transactions, once a turn has decided what waited (`tellings`).
-
+1. Taking and acknowledging need the connection that holds the permit (`flows.credential.handing`), ending
+   needs the task of the credential; revoking and sweeping need a person.
+2. A credential is shown by its row and its name in the target. No row holds a secret.
+3. Revoking one credential, or those of a task, goes before all other waiting work (I-61). Revoking all of a
+   target may touch ten thousand rows: it shares the transactions of broker reports, behind decisions
+   (`tellings`).
 Of `credential_desk`:
-
-1. All of it is this daemon's memory: a secret that is sealed for somebody is in no store, and a daemon that
-   ends takes it along. What nobody acknowledged is revoked then (K10).
-2. Whoever waits is on the connection that holds the permit. What was sealed is given once, and kept for
-   `HANDED_OUT_WITHIN` at most, for that connection, while it is open.
-3. Who waits hears at once how it ended, whatever ended it: what this daemon wrote is told by whoever wrote it
-   (`tell`), and the rest is looked for twice a second (`look`).
-4. What came of the action follows from the row, and is recorded as its holder would tell it, as often as it
-   takes. A connection that is lost for good is seen to elsewhere: its permits become unknown (law 7), and
-   what is told of them then changes nothing.
-5. What was acknowledged to end with its connection is ended once that is given up, as often as it takes. A
-   daemon that ends meanwhile knows no more of it: it lives until its own end, or its task's.
-6. Brokers are woken at whatever makes something due. Nothing rests on it: they look twice a second.
-7. How a broker stands to the store is known while the connection is open on which it told that.
+1. The desk is memory of this daemon: sealed secrets are in no store and end with the daemon. A credential
+   that was not acknowledged is revoked then (K10).
+2. The waiting caller is the connection that holds the permit. A sealed secret is given once, and kept for at
+   most `HANDED_OUT_WITHIN`, for that connection, while it is open.
+3. A waiting caller learns the end of a credential at once: writers in this daemon call `tell`, and `look`
+   reads the rest twice a second.
+4. The outcome of the action follows from the row, and is recorded as its holder would report it, with
+   retries. For a connection lost for good the permits become unknown elsewhere (law 7), and a later report
+   changes nothing.
+5. A credential that was acknowledged as bound to its connection is ended, with retries, when that is given
+   up. If the daemon ends first, the credential lives until its own end or its task's.
+6. Brokers are woken when something becomes due. Correctness does not depend on it: they poll twice a second.
+7. A broker's state towards the store is known while the connection that reported it is open.
 """
 
 from __future__ import annotations
@@ -84,12 +81,12 @@ class NoBrokerError(UnavailableError):
 
 
 async def take_one(daemon: Daemon, connection: Connection, ask: wire.TakeCredential) -> Answer:
-    """The sealed secret of a credential, once it is minted."""
+    """Returns the sealed secret of a credential once it is minted."""
     return await daemon.credentials.take(connection, ask.credential)
 
 
 async def acknowledge_one(daemon: Daemon, connection: Connection, ask: wire.AcknowledgeCredential) -> Answer:
-    """Whoever asked says to have the secret: the action has succeeded."""
+    """Records that the caller received the secret: the action has succeeded."""
     space = connection.namespace
     row = await daemon.first(
         partial(acknowledge_credential, daemon.means, space, ask.credential, connection.name)
@@ -99,13 +96,13 @@ async def acknowledge_one(daemon: Daemon, connection: Connection, ask: wire.Ackn
 
 
 async def await_renewal(daemon: Daemon, connection: Connection, ask: wire.AwaitRenewal) -> Answer:
-    """When a credential ends now, once its target was told."""
+    """Returns the new end of a credential once its target was updated."""
     desk = daemon.credentials
     return await desk.renewals.wait(connection, ask.credential, patience=desk.wait)
 
 
 async def end_one(daemon: Daemon, connection: Connection, ask: wire.EndCredential) -> Answer:
-    """The task needs it no more; how it stands, for who waits until it is gone."""
+    """Ends a credential of the caller's task, and returns its state."""
 
     def work() -> tuple[Credential, Answer]:
         row = end_own(daemon.means, connection.namespace, ask.credential, daemon.bind(connection))
@@ -120,12 +117,7 @@ async def end_one(daemon: Daemon, connection: Connection, ask: wire.EndCredentia
 
 
 async def revoke_some(daemon: Daemon, connection: Connection, ask: wire.RevokeCredentials) -> Answer:
-    """A person has them revoked.
-
-    Raises:
-        NoTaskError: No task has this id: who ends what a task has is not told that it has nothing.
-        UnknownTargetError: No target has this name, nor had; as well.
-    """
+    """Revokes credentials for a person; raises NoTaskError or UnknownTargetError for an unknown name."""
 
     def work(tx: Transaction | None = None) -> Revoked:
         with daemon.means.store.read() if tx is None else nullcontext(tx) as snapshot:
@@ -149,12 +141,7 @@ async def revoke_some(daemon: Daemon, connection: Connection, ask: wire.RevokeCr
 
 
 async def sweep_targets(daemon: Daemon, connection: Connection, ask: wire.SweepTargets) -> Answer:
-    """A person has the broker look through a target, or all of them.
-
-    Raises:
-        BadFilterError: There is no such target.
-        NoBrokerError: No broker is there to do it.
-    """
+    """Has the broker sweep one target or all; raises BadFilterError or NoBrokerError."""
 
     def work() -> list[str]:
         daemon.require_person(connection)
@@ -166,17 +153,12 @@ async def sweep_targets(daemon: Daemon, connection: Connection, ask: wire.SweepT
 
     targets = await daemon.first(work)
     if not daemon.credentials.wake(connection.namespace, targets, sweep=True):
-        raise NoBrokerError("no broker is connected to this daemon, and nobody else sweeps")
+        raise NoBrokerError("no broker is connected to this daemon, and only a broker can sweep")
     return Done()
 
 
 async def list_credentials(daemon: Daemon, connection: Connection, ask: wire.ListCredentials) -> Answer:
-    """A page of credentials, newest first, or those that are overdue, the oldest first.
-
-    Raises:
-        BadFilterError: A word names nothing.
-        UnknownTargetError: No target has this name, nor had.
-    """
+    """Returns a page of credentials, newest first, or the overdue ones, oldest first."""
     limit = max(1, min(ask.limit, _PAGE))
     states = _states(ask.states)
 
@@ -209,7 +191,6 @@ async def list_credentials(daemon: Daemon, connection: Connection, ask: wire.Lis
 
 
 def _states(words: tuple[str, ...]) -> frozenset[CredentialState]:
-    """The states that these words name."""
     known = {one.value: one for one in CredentialState}
     for word in words:
         if word not in known:
@@ -227,11 +208,7 @@ def _overdue(snapshot: Snapshot, namespace: str, target: str, now: Instant) -> t
 
 
 async def show_credential(daemon: Daemon, connection: Connection, ask: wire.ShowCredential) -> Answer:
-    """One credential as it stands.
-
-    Raises:
-        UnknownCredentialError: There is none of this id.
-    """
+    """Returns one credential; raises UnknownCredentialError for an unknown id."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -262,8 +239,6 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class _Open:
-    """A credential whose action has no outcome yet."""
-
     connection: str
     given: bool = False
     """Whether its secret was given."""
@@ -271,18 +246,15 @@ class _Open:
 
 @dataclass(slots=True)
 class _Sealed:
-    """A secret that waits for whoever asked (rule 2)."""
-
     handed: Handed = field(repr=False)
     connection: str
     timer: asyncio.TimerHandle
 
 
 class CredentialDesk:
-    """What a daemon keeps of credentials; used in the loop."""
+    """The waiting requests and sealed secrets of one daemon; used in the loop."""
 
     def __init__(self, daemon: Daemon) -> None:
-        """Begin with nobody."""
         self._daemon = daemon
         self.wait = WAIT
         """Seconds that one question for a secret waits."""
@@ -296,23 +268,23 @@ class CredentialDesk:
         """Those whose connection was given up, and that are not ended yet."""
         self._swept: dict[Key, Instant] = {}
         self._epochs: dict[str, TellEpoch] = {}
-        """How brokers stand to the store, by the connection on which that was told."""
+        """The state of brokers towards the store, by the connection that reported it."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def waited_for(self, namespace: str) -> frozenset[str]:
-        """Ids of those whose secret somebody waits for."""
+        """Returns the ids of credentials with a caller that waits for the secret."""
         return frozenset(name for space, name in self._waiting if space == namespace)
 
     def holds(self, row: Credential) -> bool:
-        """Whether a secret of this credential is kept here."""
+        """Returns whether a secret of this credential is kept here."""
         return (row.namespace, row.id) in self._sealed
 
     def swept(self, namespace: str, target: str) -> Instant | None:
-        """When a sweep of this target was told of last; by namespace and target, not by a credential."""
+        """Returns the time of the last reported sweep of this target."""
         return self._swept.get((namespace, target))
 
     def note_swept(self, namespace: str, target: str, now: Instant) -> None:
-        """A sweep of this target was told of."""
+        """Notes a reported sweep of this target."""
         self._swept.pop((namespace, target), None)
         self._swept[namespace, target] = now
         if len(self._swept) > _SWEEPS:
@@ -320,11 +292,14 @@ class CredentialDesk:
 
     @property
     def epoch(self) -> TellEpoch:
-        """How the broker stands to the store: of several one that is in doubt; epoch 0 where none told it."""
+        """Returns the broker state towards the store, preferring one in doubt.
+
+        Epoch 0 if none was reported.
+        """
         return max(self._epochs.values(), key=lambda one: (one.since > 0, one.epoch), default=_UNTOLD)
 
     def note_epoch(self, connection: Connection, told: TellEpoch) -> None:
-        """A broker told how it stands to the store (rule 7)."""
+        """Notes a broker's state towards the store (rule 7)."""
         if self._daemon.connections.of_name(connection.name) is not connection:
             return
         before = self._epochs.get(connection.name)
@@ -333,7 +308,7 @@ class CredentialDesk:
         self._epochs[connection.name] = told
 
     def expect(self, connection: Connection, credential: str, action: str) -> None:
-        """A credential was permitted to this connection, or its renewal: the action has no outcome yet."""
+        """Notes that a credential or its renewal was permitted to this connection, without an outcome."""
         if credential != credential_of(action):
             self.renewals.expect(connection, credential, action)
             self._run(self._rouse(connection.namespace, credential))
@@ -341,16 +316,11 @@ class CredentialDesk:
         self._open.setdefault((connection.namespace, credential), _Open(connection.name))
 
     async def take(self, connection: Connection, credential: str) -> Handed:
-        """Wait for the secret of a credential, and have it (rule 2).
+        """Waits for the secret of a credential and returns it (rule 2).
 
-        Raises:
-            NotAskerError: It was permitted on another connection.
-            MintFailedError: The target could not be brought to mint it.
-            NobodyMintedError: No broker came.
-            CredentialEndedError: It is over.
-            HandOutOverError: The secret was given before, or waited for too long.
-            StillMintingError: The broker is still at it.
-            AskerGoneError: The connection is lost, or waits for it already.
+        Raises NotAskerError, MintFailedError, NobodyMintedError (no broker came), CredentialEndedError,
+        HandOutOverError (given before, or too late), StillMintingError, or AskerGoneError (lost, or waiting
+        already).
         """
         key = (connection.namespace, credential)
         row = await self._daemon.read(partial(self._of_asker, connection, credential))
@@ -381,7 +351,6 @@ class CredentialDesk:
             self._waiting.pop(key, None)
 
     async def _no_more(self, key: Key) -> TaskboundError:
-        """Why nothing came in time."""
         means = self._daemon.means
         row = await self._daemon.first(partial(end_one_due, means, *key))
         if row is None:
@@ -398,7 +367,7 @@ class CredentialDesk:
             return require_asker(snapshot, connection.namespace, credential, connection.name)
 
     def minted(self, row: Credential, connection: str, sealed: str) -> None:
-        """A secret was sealed for whoever holds this connection: it is given, or kept for them (rule 2)."""
+        """Gives a sealed secret to the connection that holds the permit, or keeps it for that (rule 2)."""
         key = (row.namespace, row.id)
         handed = Handed(credential=row.id, sealed=sealed, ends=row.ends)
         future = self._waiting.get(key)
@@ -409,14 +378,14 @@ class CredentialDesk:
             self._sealed[key] = _Sealed(handed, connection, timer)
 
     def acknowledged(self, connection: Connection, row: Credential, *, bound: bool) -> None:
-        """Whoever asked says to have the secret, and whether it is to end with their connection (rule 5)."""
+        """Notes that the secret arrived, and whether the credential ends with the connection (rule 5)."""
         if bound:
             self._bound.setdefault(connection.name, {})[row.namespace, row.id] = row.task
         self._open.setdefault((row.namespace, row.id), _Open(connection.name))
         self.tell((row,))
 
     def tell(self, rows: Iterable[Credential]) -> None:
-        """These credentials stand so now: who waits for one that is over hears it (rules 3 and 4)."""
+        """Takes the new state of credentials and answers the callers that wait (rules 3 and 4)."""
         for row in rows:
             key = (row.namespace, row.id)
             future = self._waiting.get(key)
@@ -428,7 +397,6 @@ class CredentialDesk:
             self.renewals.tell(row)
 
     def _settle(self, key: Key, row: Credential) -> None:
-        """Record what came of its action, where that is known now (rule 4)."""
         held = self._open.get(key)
         if held is None:
             return
@@ -444,23 +412,22 @@ class CredentialDesk:
         hand(self._daemon, report, again)
 
     async def _rouse(self, namespace: str, credential: str) -> None:
-        """Tell the brokers that something is due where this credential is (rule 6)."""
         for row in await self._daemon.read(partial(self._rows, [(namespace, credential)])):
             self.wake(namespace, [row.target])
 
     def lose(self, connection: Connection) -> None:
-        """A connection is lost, and what waited for it with it (rule 2)."""
+        """Drops what waited on a lost connection (rule 2)."""
         for key in [key for key, one in self._open.items() if one.connection == connection.name]:
             future = self._waiting.get(key)
             if future is not None and not future.done():
-                future.set_exception(AskerGoneError("whoever waited for the credential is gone"))
+                future.set_exception(AskerGoneError("the connection that waited for the credential is gone"))
         for key in [key for key, one in self._sealed.items() if one.connection == connection.name]:
             self._drop(key)
         self.renewals.lose(connection)
         self._epochs.pop(connection.name, None)
 
     def give_up(self, connection: Connection) -> None:
-        """A lost connection did not come back: what was to end with it ends (rule 5)."""
+        """Ends the credentials bound to a connection that did not come back (rule 5)."""
         left = self._bound.pop(connection.name, {})
         if left:
             self._left |= left
@@ -474,7 +441,6 @@ class CredentialDesk:
             self.wake(row.namespace, [row.target])
 
     def _drop(self, key: Key) -> Handed | None:
-        """Forget a secret that waits; it, where it was there."""
         kept = self._sealed.pop(key, None)
         if kept is None:
             return None
@@ -482,7 +448,7 @@ class CredentialDesk:
         return kept.handed
 
     async def look(self) -> None:
-        """See how those stand that somebody waits for, or whose action has no outcome (rules 3 and 5)."""
+        """Reads the rows of all credentials that are waited for or have no outcome (rules 3 and 5)."""
         if self._left:
             await self._end_left()
         keys = list({*self._open, *self._waiting, *self.renewals.keys()})
@@ -495,7 +461,7 @@ class CredentialDesk:
             return [one for one in found if one is not None]
 
     def moved(self, changes: Sequence[Moved]) -> None:
-        """Tasks have moved, and what they had in targets with them."""
+        """Takes the changes of tasks, and with them the changes of their credentials."""
         spaces = {one.namespace for one in changes}
         if (
             self._open
@@ -521,7 +487,7 @@ class CredentialDesk:
         await self.look()
 
     def greet(self, connection: Connection) -> None:
-        """A broker is there: it hears of every target (rule 6)."""
+        """Tells a new broker about every target (rule 6)."""
 
         async def tell() -> None:
             def read() -> list[str]:
@@ -534,7 +500,7 @@ class CredentialDesk:
         self._run(tell())
 
     def wake(self, namespace: str, targets: Iterable[str], *, sweep: bool = False) -> int:
-        """Tell every broker of the namespace that something is due in these targets; how many brokers."""
+        """Wakes the brokers of a namespace for these targets; returns how many brokers there are."""
         brokers = self._daemon.connections.brokers(namespace)
         for target in sorted(set(targets)):
             for one in brokers:
@@ -548,7 +514,6 @@ class CredentialDesk:
 
 
 async def _watched(work: Coroutine[None, None, None]) -> None:
-    """Do what nothing rests on (rule 6)."""
     try:
         await work
     except TaskboundError as error:

@@ -1,23 +1,20 @@
-"""What a daemon does about credentials without being asked, and who waits for a renewal.
+"""The daemon's periodic work on credentials, and the requests that wait for a renewal.
 
 Of `credential_rounds`:
-
-1. Ends are written twice a second, and what rests on nothing any more is looked for every two seconds; who
-   waits for one of them is told, and the brokers are woken.
-2. What is overdue is told by one daemon of a database, the one that leads.
+1. Ends are written twice a second; credentials without a basis are looked for every two seconds. Waiting
+   callers and brokers learn of each.
+2. Overdue credentials are reported by one daemon of a database, the leader.
 3. Only namespaces with a target have credentials.
-4. An action whose holder was lost is unknown for no longer than its credential's row does not know.
-5. What an egress had that is gone together with its daemon is looked for every five seconds, a gateway's
-   grace, and ended when it was seen twice: the presence of a daemon can be lost for a moment.
-6. What is looked for is read beside the worker, and each of what is found is a turn of its own in it: no
-   decision waits for more than one of them.
-
+4. An action whose holder was lost stays unknown only until its credential's row is settled.
+5. Credentials of an egress that went away with its daemon are looked for every five seconds (a gateway's
+   grace), and ended when seen twice, because a daemon's presence can lapse for a moment.
+6. Searching reads beside the worker; each finding is a worker turn of its own, so that a decision waits for
+   one at most.
 Of `credential_renewals`:
-
-1. Whoever waits is on the connection that holds the renewal's permit. They wait for what the row says: a
-   renewal of which nobody tells is told of by the credential's end.
-2. What came of the action follows from the row, and is recorded as its holder would tell it, as often as it
-   takes (`credential_desk`, rule 4).
+1. The waiting caller is the connection that holds the renewal's permit. It waits for the row; a renewal that
+   is never reported is answered by the credential's end.
+2. The outcome of the action follows from the row, and is recorded as its holder would report it, with retries
+   (`credential_desk`, rule 4).
 """
 
 from __future__ import annotations
@@ -63,10 +60,9 @@ _STRANDED: Final = 4
 
 
 class CredentialRounds:
-    """The rounds; used in the loop, one at a time."""
+    """The periodic work; used in the loop, one round at a time."""
 
     def __init__(self, daemon: Daemon) -> None:
-        """Begin with none."""
         self._daemon = daemon
         self._overdue = Overdue(daemon.means)
         self._turn = 0
@@ -74,7 +70,7 @@ class CredentialRounds:
         """By namespace: what was seen without a holder the last time (rule 5)."""
 
     async def go(self) -> None:
-        """One round; asked for twice a second."""
+        """Does one round; called twice a second."""
         daemon, desk = self._daemon, self._daemon.credentials
         targets = await daemon.read(self._targets)
         for space, names in targets.items():
@@ -94,7 +90,6 @@ class CredentialRounds:
         self._turn += 1
 
     async def _see_to_rest(self, space: str, targets: list[str]) -> None:
-        """End what rests on nothing any more, and say what came of what nobody told (rules 4 and 6)."""
         daemon = self._daemon
         for task in await daemon.read(partial(find_stranded, daemon.means, space)):
             if await daemon.first(partial(end_one_stranded, daemon.means, space, task)):
@@ -103,7 +98,7 @@ class CredentialRounds:
             await daemon.first(partial(settle_one, daemon.means, known))
 
     async def see_to_seats(self, space: str) -> None:
-        """End what an egress had that is gone together with its daemon (rule 5)."""
+        """Ends the credentials of an egress that went away with its daemon (rule 5)."""
         daemon, means = self._daemon, self._daemon.means
         own = daemon.connections.names()
         lost = await daemon.read(partial(find_lost_seats, means, space, own))
@@ -114,7 +109,6 @@ class CredentialRounds:
             daemon.credentials.tell((row,))
 
     def _targets(self) -> dict[str, list[str]]:
-        """Names of targets by their namespace (rule 3)."""
         found: dict[str, list[str]] = {}
         with self._daemon.means.store.read() as snapshot:
             for one in snapshot.targets.all_targets():
@@ -129,7 +123,7 @@ Key = tuple[str, str]
 
 
 class AskerGoneError(UnavailableError):
-    """Whoever waits for a credential is gone, or waits for it already."""
+    """The connection that waits for a credential is gone, or waits for it already."""
 
     code = "asker-gone"
     remedy = "ask for the credential anew, on one connection"
@@ -137,38 +131,31 @@ class AskerGoneError(UnavailableError):
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """A renewal whose action has no outcome yet."""
-
     connection: str
     action: str
 
 
 class RenewalDesk:
-    """What a daemon keeps of renewals; used in the loop."""
+    """The waiting renewals of one daemon; used in the loop."""
 
     def __init__(self, daemon: Daemon) -> None:
-        """Begin with none."""
         self._daemon = daemon
         self._open: dict[Key, _Open] = {}
         self._waiting: dict[Key, tuple[str, asyncio.Future[Renewed]]] = {}
 
     def keys(self) -> set[Key]:
-        """Credentials of which somebody wants to know."""
+        """Returns the credentials with a renewal that is waited for or has no outcome."""
         return {*self._open, *self._waiting}
 
     def expect(self, connection: Connection, credential: str, action: str) -> None:
-        """A renewal was permitted to this connection, and its action has no outcome yet."""
+        """Notes that a renewal was permitted to this connection, without an outcome."""
         self._open[connection.namespace, credential] = _Open(connection.name, action)
 
     async def wait(self, connection: Connection, credential: str, *, patience: float) -> Renewed:
-        """Wait until its target was told (rule 1).
+        """Waits until the target was updated (rule 1).
 
-        Raises:
-            NotAskerError: No renewal of it was permitted on this connection.
-            RenewalFailedError: The target does not let it live longer.
-            CredentialEndedError: It is over.
-            StillRenewingError: The broker is still at it.
-            AskerGoneError: The connection is lost, or waits for it already.
+        Raises NotAskerError, RenewalFailedError, CredentialEndedError, StillRenewingError (the broker works
+        on it), or AskerGoneError (the connection is lost, or waits already).
         """
         key = (connection.namespace, credential)
         row = await self._daemon.read(partial(self._of_asker, connection, credential))
@@ -195,7 +182,7 @@ class RenewalDesk:
             return require_renewer(snapshot, connection.namespace, credential, connection.name)
 
     def tell(self, row: Credential) -> None:
-        """It stands so now: who waits hears what came of the renewal, and so does its action (rule 2)."""
+        """Takes the new state of a credential and answers its renewal (rule 2)."""
         key = (row.namespace, row.id)
         _, future = self._waiting.get(key, ("", None))
         if future is not None and not future.done():
@@ -217,14 +204,14 @@ class RenewalDesk:
             self._open.setdefault(key, held)
 
     def lose(self, connection: Connection) -> None:
-        """A connection is lost, and what waited on it."""
+        """Drops what waited on a lost connection."""
         for holder, future in self._waiting.values():
             if holder == connection.name and not future.done():
-                future.set_exception(AskerGoneError("whoever waited for the renewal is gone"))
+                future.set_exception(AskerGoneError("the connection that waited for the renewal is gone"))
 
 
 def hand(daemon: Daemon, report: Report, again: Callable[[], None]) -> None:
-    """Have what came of a credential's action recorded; `again` is called where it could not be."""
+    """Has the outcome of a credential's action recorded; calls `again` if that failed."""
 
     def look(answer: Release | Withhold) -> None:
         if isinstance(answer, Withhold) and not answer.recorded:

@@ -1,4 +1,4 @@
-"""The daemon as its operations see it: the flows, the one worker, and who is connected."""
+"""The daemon as its operations see it: the flows, the worker and the connections."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ AGAIN: Final = 1.0
 
 
 class Daemon:
-    """What operations work with; made in `wiring`."""
+    """Everything that operations work with; constructed in `wiring`."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - the plugs of a daemon
         self,
@@ -94,7 +94,6 @@ class Daemon:
         verifiers: Mapping[WorkloadKind, Verifier] | None = None,
         party: RelyingParty | None = None,
     ) -> None:
-        """Plug the flows together and prepare the worker; `worker.start` begins."""
         self.means = means = with_held_store(means)
         self.sequencer, self.loop = sequencer, loop
         self.owner_uid, self._gateways = place.owner_uid, place.gateways
@@ -145,9 +144,9 @@ class Daemon:
         self.discoveries = Discoveries(loop)
 
     async def first(self, work: Callable[[], T]) -> T:
-        """What this work returns or raises; done in the worker's thread, before calls that wait.
+        """Runs work in the worker's thread before waiting calls, and returns its result.
 
-        Within an operation it is authorized once more right before.
+        Within an operation it is authorized again right before.
         """
         results: list[T] = []
         errors: list[Exception] = []
@@ -156,7 +155,7 @@ class Daemon:
         def do() -> None:
             try:
                 results.append(authorized(work))
-            except Exception as error:  # noqa: BLE001 - carried over to whoever awaits
+            except Exception as error:  # noqa: BLE001 - passed on to the awaiting caller
                 errors.append(error)
 
         await self._first.put(do)
@@ -165,25 +164,18 @@ class Daemon:
         return results[0]
 
     async def read(self, work: Callable[[], T]) -> T:
-        """What this reading work returns or raises; done beside the loop."""
+        """Runs reading work beside the loop and returns its result."""
         return await asyncio.to_thread(work)
 
     def require_person(self, connection: Connection) -> Actor:
-        """The person at the other end, acting from outside any gateway or run.
-
-        Raises:
-            UnprovenError: The account belongs to no person.
-            NotOutsideError: The process runs beneath a gateway or a run.
-        """
+        """Returns the person of a connection; raises UnprovenError or NotOutsideError."""
         self.require_outside(connection)
         return self.identify(connection)
 
     def require_giver(self, connection: Connection) -> tuple[Actor, bool]:
-        """Who says what may be granted, and whether their account owns the data directory.
+        """Returns the actor that sets grantable scopes, and whether its account owns the data directory.
 
-        Raises:
-            UnprovenError: The account belongs to no person and does not own the data directory.
-            NotOutsideError: The process runs beneath a gateway or a run.
+        Raises UnprovenError for any other account, and NotOutsideError beneath a gateway or a run.
         """
         self.require_outside(connection)
         proof = connection.peer.proof
@@ -196,17 +188,10 @@ class Daemon:
             return Actor(name=f"uid:{proof.uid}", proof=proof.words), owns
 
     def require_outside(self, connection: Connection, *, front: bool = False) -> None:
-        """Go on only for a process that stands beneath no gateway, no run and no egress.
+        """Raises NotOutsideError for a process beneath a gateway, a run or an egress.
 
-        What an egress starts is servers, which are nobody's hands, and itself it is outside.
-
-        Args:
-            connection: Whose it is.
-            front: Whether it is to stand before gateways: of one that does already only what is above it
-                counts, as its gateways are itself.
-
-        Raises:
-            NotOutsideError: It does.
+        An egress process itself and the servers that it starts are outside. With `front`, a process that is a
+        front already is judged by its ancestors only, because its gateways are itself.
         """
         ancestry = connection.peer.ancestry
         if front and ancestry[0] in self.connections.fronts():
@@ -219,33 +204,29 @@ class Daemon:
             )
 
     def look_inside(self) -> None:
-        """See who is beneath a run, a gateway or an egress now, so that they stay known when that is gone."""
+        """Reads the processes beneath runs, gateways and egress, so that they stay known as such."""
         houses = self.connections.egress_processes()
         runs = frozenset((run.pid, run.started) for run in self.runs())
         self.insiders.look(self._roots() | houses, apart=self.connections.fronts() | houses, runs=runs)
 
     @property
     def agent_accounts(self) -> frozenset[int]:
-        """Accounts under which an agent may run, persons' apart: the daemon's own, and those of gateways."""
+        """Returns accounts under which an agent may run: the daemon's own and those of gateways."""
         return self.gateway_accounts | {self.owner_uid}
 
     @property
     def gateway_accounts(self) -> frozenset[int]:
-        """Accounts under which gateways run, or may; in the loop."""
+        """Returns accounts under which gateways run or may run; used in the loop."""
         gateways = {one.peer.proof.uid for one in self.connections.gateways(lost=True)}
         return frozenset({*gateways, *(uid for uid, _, _ in self._gateways)})
 
     def _roots(self) -> frozenset[tuple[int, int]]:
-        """(pid, start time) of every run and gateway."""
+        """Returns (pid, start time) of every run and gateway."""
         runs = {(run.pid, run.started) for run in self.runs()}
         return frozenset(runs | {one.peer.ancestry[0] for one in self.connections.gateways(lost=True)})
 
     def require_run(self, connection: Connection, task: str) -> Actor:
-        """The process that registered itself as this task's run, or a person outside.
-
-        Raises:
-            DeniedError: It is neither.
-        """
+        """Returns the registered run of this task, or a person outside; else raises DeniedError."""
         own = connection.peer.ancestry[:1]
         for run in self.runs():
             if run.namespace == connection.namespace and run.task == task and (run.pid, run.started) in own:
@@ -253,7 +234,7 @@ class Daemon:
         return self.require_person(connection)
 
     def identify(self, connection: Connection) -> Actor:
-        """The person whose account is at the other end, or whose token was shown; else an `UnprovenError`."""
+        """Returns the person of the account or of the shown token; else raises UnprovenError."""
         if connection.principal is not None:
             return self.network.require_person(connection.principal)
         return require_person(
@@ -261,20 +242,12 @@ class Daemon:
         )
 
     def require_speaker(self, connection: Connection) -> None:
-        """Go on only for an account that belongs to a person here, or owns the data directory.
-
-        Raises:
-            UnprovenError: It is neither.
-        """
+        """Raises UnprovenError unless the account is a person's or owns the data directory."""
         if connection.peer.proof.uid != self.owner_uid:
             self.identify(connection)
 
     def require_welcome(self, connection: Connection) -> None:
-        """Go on only for whoever may speak here, or runs a gateway for this very agent.
-
-        Raises:
-            UnprovenError: It is neither.
-        """
+        """Raises UnprovenError unless the account may speak here or runs this agent's gateway."""
         uid = connection.peer.proof.uid
         if connection.role == "gateway" and (uid, connection.namespace, connection.agent) in self._gateways:
             return
@@ -289,32 +262,19 @@ class Daemon:
             ) from error
 
     def require_gateway(self, connection: Connection) -> None:
-        """Go on only for a gateway's connection, or for a token of a task that was shown over a network.
-
-        Raises:
-            UnprovenError: It is another's.
-        """
+        """Raises UnprovenError unless this is a gateway or showed a task's token over a network."""
         if connection.role != "gateway" and not connection.token:
             raise UnprovenError("only a gateway asks for actions, and an agent with a token of its task")
 
     def require_asker(self, connection: Connection) -> None:
-        """As `require_gateway`; also for an egress' connection that belongs to a task (`injecting`).
-
-        Raises:
-            UnprovenError: It is another's.
-        """
+        """Like `require_gateway`, and accepts an egress connection bound to a task (`injecting`)."""
         if connection.role != "egress" or not connection.agent:
             self.require_gateway(connection)
 
     def bind(self, connection: Connection, one_look: OneLook | None = None) -> str:
-        """The task that the connection belongs to, from now on if it did not before; in the worker's thread.
+        """Returns the task of the connection and binds it if it had none; runs in the worker's thread.
 
-        Args:
-            connection: Whose task.
-            one_look: What is looked at together with it; None for nothing.
-
-        Raises:
-            DeniedError: There is none, or the end of the last one has to be told first.
+        Raises DeniedError if there is no task, or the end of the last one has to be delivered first.
         """
         if connection.token:
             return connection.seat  # what it is worth is looked at where it is acted on
@@ -334,7 +294,7 @@ class Daemon:
         return task.id
 
     def tell_ended(self, changes: Sequence[Moved]) -> None:
-        """Let those who hold connections of these tasks know; in the loop."""
+        """Notifies the connections of these tasks; runs in the loop."""
         self.credentials.moved(changes)
         for change in changes:
             state = change.state.value
@@ -345,11 +305,11 @@ class Daemon:
                     connection.leave(change.task, words)
 
     def tell_held_soon(self, told: Sequence[Told]) -> None:
-        """Let those who wait for held actions know; from the worker's thread."""
+        """Notifies callers of held actions; runs in the worker's thread."""
         self.loop.call_soon_threadsafe(self.tell_held, told)
 
     def tell_held(self, told: Sequence[Told]) -> None:
-        """Let those who wait for held actions know; in the loop."""
+        """Notifies callers of held actions; runs in the loop."""
         for one in told:
             connection = self.connections.of_name(one.connection)
             if connection is not None:
@@ -357,12 +317,12 @@ class Daemon:
                 connection.push(push)
 
     def lose(self, connection: Connection) -> None:
-        """A gateway was lost: what it holds is in doubt, and after its grace unknown; in the loop."""
+        """Marks the permits of a lost gateway as in doubt, and unknown after its grace; runs in the loop."""
         self.views.doubts.lose((connection.namespace, connection.name))
         self.connections.lose(connection)
 
     def join(self, connection: Connection) -> None:
-        """A connection was opened, or its holder is back; in the loop."""
+        """Takes a new connection, or one whose holder is back; runs in the loop."""
         self.connections.add(connection)
         if connection.role == "gateway":
             self.views.doubts.settle((connection.namespace, connection.name))
@@ -371,24 +331,30 @@ class Daemon:
             self.credentials.greet(connection)
 
     def name_of(self, start: str) -> str:
-        """The whole name of a connection whose own begins so: one that is lost, or a new one; in the loop."""
+        """Returns the full name for a connection name's first part, of a lost or a new one.
+
+        Runs in the loop.
+        """
         back = next((name for name in self.connections.names() if name.startswith(start)), "")
         return back or self.strangers.name_of(start) or f"{start}{self.means.daemon}"
 
     def give_up(self, connection: Connection) -> None:
-        """The grace of a lost gateway is over: its open permits are unknown; in the loop."""
+        """Records the open permits of a lost gateway as unknown after its grace; runs in the loop."""
         if self.connections.forget(connection):
             self.credentials.give_up(connection)
             self._give_up((connection.namespace, connection.name), "its gateway was lost")
 
     def begin(self) -> None:
-        """Be present, and doubt what others left behind until their gateways are back; at the start."""
+        """Announces this daemon, and doubts what others left until their gateways are back.
+
+        Runs at the start.
+        """
         self.strangers.attend()
         self.strangers.see(self.strangers.find(), frozenset())
         self.network.afar.see(self.network.afar.find())
 
     async def see_strangers(self) -> None:
-        """Give up what others left behind, once that was seen twice; in the loop."""
+        """Gives up what other daemons left behind, once seen twice; runs in the loop."""
         found = await self.read(self.strangers.find)
         for holder in self.strangers.see(found, self.connections.names()):
             self._give_up(holder, "its daemon has ended, and its gateway did not come back")
@@ -396,7 +362,7 @@ class Daemon:
             self._give_up(holder, "its agent told no outcome in time, or did not come back for it")
 
     def _give_up(self, holder: tuple[str, str], reason: str) -> None:
-        """Record that what a holder held is unknown, as often as it takes: until then it is in doubt."""
+        """Records what a holder held as unknown, with retries; until then it stays in doubt."""
         errors: list[TaskboundError] = []
 
         def work() -> None:
@@ -420,12 +386,12 @@ class Daemon:
             look(None)
 
     def tell_checkpoint(self) -> None:
-        """Wake those who wait for a checkpoint, or for the log's key; in the loop."""
+        """Wakes callers that wait for a checkpoint or for the log's key; runs in the loop."""
         self._checkpoint.set()
         self._checkpoint = asyncio.Event()
 
     async def wait_checkpoint(self, seconds: float) -> None:
-        """Wait for the next checkpoint or the log's key, at most so long."""
+        """Waits for the next checkpoint or the log's key, at most this long."""
         try:
             async with asyncio.timeout(seconds):
                 await self._checkpoint.wait()
@@ -433,7 +399,7 @@ class Daemon:
             return
 
     def bound_tasks(self) -> dict[str, list[str]]:
-        """By namespace: the tasks that a gateway is bound to now, or an agent was heard of; in the loop."""
+        """Returns, by namespace, the tasks with a bound gateway or an active agent; runs in the loop."""
         bound: dict[str, list[str]] = {}
         gateways = {(one.namespace, one.task) for one in self.connections.gateways() if one.task}
         for namespace, task in gateways | self.network.take_heard():
@@ -441,16 +407,16 @@ class Daemon:
         return bound
 
     def keep_watch(self, bound: dict[str, list[str]]) -> list[Moved]:
-        """Hear who is there, and see to what is due; in the worker's thread."""
+        """Records heartbeats and does what is due; runs in the worker's thread."""
         self.watch.hear(bound)
         return self.watch.look()
 
     def end_orphans(self) -> list[Moved]:
-        """End the tasks of runs that were killed; in the worker's thread."""
+        """Ends the tasks of runs that were killed; runs in the worker's thread."""
         return self.tasks.end_orphans(self.boot, is_alive)
 
     def runs(self) -> Sequence[Run]:
-        """Of every namespace and of ended tasks too: a process beneath one stays the agent's own."""
+        """Returns the runs of all namespaces, also of ended tasks: their processes remain the agent's."""
         with self.means.store.read() as snapshot:
             return snapshot.tasks.registered(self.boot)
 
@@ -464,12 +430,11 @@ class Daemon:
         return answers
 
     def _tell_paused(self, paused: Sequence[Moved]) -> None:
-        """Let those know who hold connections of these tasks, and those who watch; in the loop."""
         self.tell_ended(paused)
         try:
             self._first.put(lambda: tell_paused(self.means, paused))
         except OverloadedError:
-            _log.warning("no monitor is told that tasks were paused: %s", [one.task for one in paused])
+            _log.warning("could not notify monitors of paused tasks: %s", [one.task for one in paused])
 
     def _call(self, asked: Asked, one_look: OneLook) -> Call:
         connection, ask = asked.connection, asked.ask

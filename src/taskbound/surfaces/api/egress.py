@@ -1,36 +1,31 @@
-"""Operations of the egress: pins, sealed secrets, permits, injected credentials, tokens left behind.
+"""Operations of the egress: pins, sealed secrets, permits, injected credentials, left tokens.
 
 Of `egress`:
-
-1. The egress names the process that it read from its own socket. What is told is what that process may have
-   done: a server of the agent whose gateway it is, and a permit that a connection of it holds. A person's
-   command line, from outside of any gateway or run, may have any server started, to look at what it lists.
-   Of credentials that a server was started with it is told which are over.
-2. An answer is what came of a question: recorded, released, of a connection of that process.
-3. Nothing is told of a task that is not live, nor while everything is stopped, whatever was permitted before.
-4. What becomes of a token for a server is recorded, and nothing of the token: first that one is about to be
-   asked for, in the egress' word for whom, then how that ended. Of an egress that is gone the
-   daemon says it itself (`egress_left`), once another one asks.
-
+1. The egress names the process that it read from its own socket. It receives what that process may use: a
+   server of the gateway's agent, and a permit that a connection of the process holds. A person's command line
+   outside any gateway or run may start any server to list its tools. For a server's injected credentials it
+   learns which are over.
+2. An answer is the outcome of a question: recorded, released, of a connection of that process.
+3. Nothing is given for a task that is not live, or while everything is stopped, whatever was permitted
+   before.
+4. The life of a server's token is recorded, never its value: first that the egress is about to request it and
+   for which process, then how it ended. For an egress that is gone the daemon records the end (`egress_left`)
+   when another egress asks.
 Of `egress_left`:
-
-1. Who has one is the process that told of it, by the kernel's word. It is gone when it has no connection any
-   more and another egress has one.
-2. What it had is recorded as `left` (`egress-lost`): nobody has its value any more, and nobody can give it
-   back. It lives on until then, or was given back without a word.
-3. This is what one daemon was told since it began. What was told before is in the log, as all of it is.
-
+1. The owner of a token is the process that reported it, by the kernel's word. It is gone when it has no
+   connection and another egress has one.
+2. Its token is recorded as `left` (`egress-lost`): its value is lost and it cannot be revoked. It lives until
+   its own expiry.
+3. This covers what one daemon learned since its start; the log has the rest.
 Of `injecting`:
-
-1. The egress names the process that it read from its own socket, and a task. The daemon answers for that:
-   the process is a gateway of the task, which is live, of an agent that may use the server.
-2. What is asked for is what the server was pinned with: target, kind and parameters are read from its
-   identity. Nothing that a gateway says is part of it.
-3. It is decided where every call is (`action.have_decided`), for the agent and its task, and permitted to
-   the egress' own connection: to that alone the secret is handed out, and with that it ends.
-4. Such a connection belongs to one task of one agent from its first question on, and to none after that.
-5. A longer life is asked for only where the kind's pinned definition has one: who can't be renewed leaves
-   no refusal behind each time.
+1. The egress names the process that it read from its own socket, and a task. The daemon checks that the
+   process is a gateway of the task, and that the task is live and its agent may use the server.
+2. Target, kind and parameters come from the pinned identity of the server, never from the gateway.
+3. The request is decided like every call (`action.have_decided`), for the agent and its task, and permitted
+   to the egress' own connection: only that connection receives the secret, and the credential ends with it.
+4. Such a connection belongs to one task of one agent from its first question, and to no other afterwards.
+5. A renewal is requested only if the kind's pinned definition has one, so that others leave no refusal each
+   time.
 """
 
 from __future__ import annotations
@@ -83,20 +78,19 @@ _MOST: Final = 4_096
 
 
 def teller_of(connection: Connection) -> Process:
-    """The process at the other end."""
+    """Returns the process at the other end."""
     return connection.peer.proof.pid, connection.peer.proof.started
 
 
 class EgressTokens:
-    """Tokens that have no end yet; used in the loop."""
+    """Tokens without a recorded end; used in the loop."""
 
     def __init__(self) -> None:
-        """Know of none."""
         self._had: dict[tuple[str, str], tuple[Process, TellToken, int]] = {}
-        """By namespace and name: who has it, what was told of it last, and when its life is over."""
+        """By namespace and name: the owner, the last report, and the end of its life."""
 
     def note(self, namespace: str, process: Process, told: TellToken, now: int) -> None:
-        """This was told, and is recorded."""
+        """Notes a recorded report."""
         key = (namespace, told.token)
         before = self._had.pop(key, (process, told, 0))
         if told.state in {"asked", "given", "unconfirmed"}:
@@ -106,7 +100,7 @@ class EgressTokens:
             self._had[key] = (process, told, until)
 
     def left(self, namespace: str, present: Iterable[Connection], now: int) -> list[TellToken]:
-        """What is to be recorded of those whose process is gone (rules 1 and 2); each once."""
+        """Returns the events to record for processes that are gone, each once (rules 1 and 2)."""
         there = {teller_of(one) for one in present}
         gone = [
             key for key, (process, *_) in self._had.items() if key[0] == namespace and process not in there
@@ -124,9 +118,9 @@ class EgressTokens:
         now: Callable[[], int],
         record: Callable[[TellToken], Awaitable[None]],
     ) -> None:
-        """Record what is to be said of those whose process is gone; raises as `record`.
+        """Records the tokens of processes that are gone; raises as `record` does.
 
-        What is not recorded, whatever was in the way, is to be at the next opportunity.
+        What could not be recorded is tried again at the next opportunity.
         """
         rest = deque(self.left(namespace, present, now()))
         try:
@@ -139,14 +133,14 @@ class EgressTokens:
 
 
 class NoPermitError(DeniedError):
-    """There is no open permit of this action for whoever asks."""
+    """The asking process holds no open permit of this action."""
 
     code = "no-permit"
     remedy = "have the call decided: `taskbound gateway` does"
 
 
 class NoAnswerError(DeniedError):
-    """No answer of this action may go to a server for whoever asks."""
+    """No answer of this action may go to a server for the asking process."""
 
     code = "not-answered"
     remedy = "have the question decided, and its outcome recorded: `taskbound gateway` does"
@@ -157,19 +151,14 @@ _EGRESS_MOST: Final = 32
 
 
 def require_egress(daemon: Daemon, connection: Connection) -> None:
-    """Go on only for the egress: its account, and no process beneath a gateway, a run or an egress.
-
-    Raises:
-        UnprovenError: It is another's.
-        NotOutsideError: The process runs beneath one.
-    """
+    """Raises UnprovenError or NotOutsideError unless the connection may be the egress'."""
     if connection.role != "egress" or connection.peer.proof.uid != daemon.egress_uid:
         raise UnprovenError("only the egress asks for permits and sealed secrets")
     daemon.require_outside(connection)
 
 
 async def show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSealed) -> Answer:
-    """How a server is pinned, and its sealed secrets, for a gateway that may use it, or a look (rule 1)."""
+    """Returns a server's pinned identity and sealed secrets, for its gateway or a listing (rule 1)."""
     space = connection.namespace
     await _bury(daemon, space)
     seats = [(one.agent, one.task) for one in gateways_of(daemon, space, ask.holder) if one.task]
@@ -210,7 +199,7 @@ async def show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSeal
 
 
 async def tell_token(daemon: Daemon, connection: Connection, ask: wire.TellToken) -> Answer:
-    """Record what becomes of a token (rule 4); without a task one is about to be asked for by who looks."""
+    """Records the life of a token (rule 4); without a task, of a listing person."""
     tokens, space = ServerTokens(daemon.means), connection.namespace
     await _bury(daemon, space)
     looking = _of_process(daemon.connections.persons(), space, ask.holder) if ask.holder is not None else []
@@ -228,7 +217,6 @@ async def tell_token(daemon: Daemon, connection: Connection, ask: wire.TellToken
 
 
 async def _bury(daemon: Daemon, namespace: str) -> None:
-    """Record what an egress left that is gone (`egress_left`); another one asks."""
     tokens = ServerTokens(daemon.means)
 
     async def record(told: wire.TellToken) -> None:
@@ -239,7 +227,7 @@ async def _bury(daemon: Daemon, namespace: str) -> None:
 
 
 async def show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPermit) -> Answer:
-    """The open permit of an action that a connection of this process holds (rule 1)."""
+    """Returns the open permit of an action that a connection of this process holds (rule 1)."""
     space = connection.namespace
     held = frozenset(one.name for one in gateways_of(daemon, space, ask.holder))
 
@@ -268,7 +256,7 @@ async def show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPerm
 
 
 async def show_answer(daemon: Daemon, connection: Connection, ask: wire.ShowAnswer) -> Answer:
-    """What came of a question that a connection of this process had decided (rule 2)."""
+    """Returns the outcome of a question that a connection of this process had decided (rule 2)."""
     space = connection.namespace
     held = frozenset(one.name for one in gateways_of(daemon, space, ask.holder))
 
@@ -294,7 +282,7 @@ async def show_answer(daemon: Daemon, connection: Connection, ask: wire.ShowAnsw
 
 
 def gateways_of(daemon: Daemon, namespace: str, holder: wire.Holder) -> list[Connection]:
-    """Open connections of gateways that are this very process; in the loop."""
+    """Returns the open gateway connections of exactly this process; runs in the loop."""
     return _of_process(daemon.connections.gateways(), namespace, holder)
 
 
@@ -304,7 +292,6 @@ def _lives(snapshot: Snapshot, namespace: str, credential: str) -> bool:
 
 
 def _of_process(some: Iterable[Connection], namespace: str, holder: wire.Holder) -> list[Connection]:
-    """Those of this very process, in this namespace."""
     wanted = (holder.uid, holder.pid, holder.started)
     return [
         one
@@ -315,11 +302,7 @@ def _of_process(some: Iterable[Connection], namespace: str, holder: wire.Holder)
 
 
 def require_any_live(daemon: Daemon, snapshot: Snapshot, namespace: str, tasks: list[str]) -> tuple[str, ...]:
-    """Go on only when nothing is stopped and one of these tasks is live (rule 3); those that are, sorted.
-
-    Raises:
-        DeniedError: None is.
-    """
+    """Returns the live ones of these tasks, sorted; raises DeniedError if there are none (rule 3)."""
     require_not_stopped(snapshot.revocation.kill_switch(namespace))
     now = daemon.means.clock.now()
     refusal: DeniedError | None = None
@@ -351,11 +334,10 @@ class OtherSeatError(DeniedError):
 
 
 async def inject(daemon: Daemon, connection: Connection, ask: InjectCredential) -> Answer:
-    """Leave to have a credential for a server of a task, or why not.
+    """Decides a credential for a server of a task.
 
-    Raises:
-        UnprovenError: The process is no gateway of the task.
-        DeniedError: The task is not live, or the server has no such slot.
+    Raises UnprovenError if the process is no gateway of the task, and DeniedError for an ended task or no
+    slot.
     """
     space = connection.namespace
     agents = {one.agent for one in gateways_of(daemon, space, ask.holder) if one.task == ask.task}
@@ -390,12 +372,7 @@ async def inject(daemon: Daemon, connection: Connection, ask: InjectCredential) 
 
 
 def _source(snapshot: Snapshot, namespace: str, agent: str, ask: InjectCredential) -> Source:
-    """What fills the slot, as the server is pinned now (rule 2).
-
-    Raises:
-        UnknownServerError: It is not pinned for this agent.
-        NotInjectedError: It is another one by now, or has no such slot.
-    """
+    """Returns the source of the slot by the pin as it is now (rule 2)."""
     server = snapshot.tools.server(namespace, ask.server)
     if server is None or server.is_target or (server.agents and agent not in server.agents):
         raise UnknownServerError(f"no server `{shown(ask.server)}` is pinned for the agent")
@@ -407,11 +384,6 @@ def _source(snapshot: Snapshot, namespace: str, agent: str, ask: InjectCredentia
 
 
 def _require_renewable(snapshot: Snapshot, namespace: str, source: Source) -> None:
-    """Go on only where its kind's definition knows renewals (rule 5).
-
-    Raises:
-        NotRenewableError: It does not.
-    """
     tool = snapshot.tools.tool(namespace, source.tool)
     properties = (
         parse_definition(tool.definition).input_schema.get("properties") if tool is not None else None
@@ -421,11 +393,6 @@ def _require_renewable(snapshot: Snapshot, namespace: str, source: Source) -> No
 
 
 def _seat(connection: Connection, agent: str, task: str) -> None:
-    """Have the connection belong to this task (rule 4); in the loop.
-
-    Raises:
-        OtherSeatError: It belongs to another, or its own is over.
-    """
     if not connection.agent:
         connection.agent, connection.named, connection.task = agent, task, task
     if (connection.agent, connection.named) != (agent, task):

@@ -1,20 +1,17 @@
-"""Evaluations by AuthZEN, for agents and services that are afar: each one is an action, decided as any other.
+"""AuthZEN evaluations for agents and services over a network: each is decided as an action.
 
-1. Each is asked on the one path (`action.decided`), under a name of its own: law 2 knows no decision about
-   several acts. Those of a request that are all asked about wait together, and are committed in one group
-   where there is room; where one answer can be the last they are asked one after the other, so that what
-   comes behind it takes nothing.
-2. Whoever may not ask for an action may not evaluate one: a rule that forbids the one is no good if the
-   other is another name for it.
-3. What can't be read of one leaves one record, and its neighbors' answers are what they would have been.
-4. A key is one action's. So a request of several has none.
-5. Nobody tells what came of it: only a tool that was declared so can be asked about
-   (`flows.decision.usable`).
-6. A service that asks in its own name names with each evaluation a token that the task's agent showed it,
-   and that is for its audience: so it asks for no task whose agent did not come to it. Who showed that token
-   the service has seen, and nobody here. The call is the agent's, in its task, on a seat of its own; the
-   service is looked at once more in its commit (`flows.decision.enforcing`). The agent is not heard of by it.
-   A token that a request names more than once is looked at once.
+1. Each evaluation takes the path of a call (`action.decided`) under its own name; law 2 knows no decision
+   about several acts. Evaluations that are all wanted wait together and commit in one group. If one answer
+   can end the list, they are asked in sequence, so that later ones consume nothing.
+2. Evaluating needs the right to ask for an action, or it would bypass a rule that forbids asking.
+3. An evaluation that cannot be parsed leaves one record and does not change the answers of its neighbors.
+4. A key belongs to one action, so a request of several evaluations has no key.
+5. No outcome is ever reported: only a tool declared so can be evaluated (`flows.decision.usable`).
+6. A service that asks in its own name presents, per evaluation, a token that the task's agent showed to it
+   and whose audience is the service. So it asks only for tasks whose agents called it. The call is the
+   agent's, in its task, on a seat of its own; the commit checks the service again
+   (`flows.decision.enforcing`). It is no heartbeat of the agent. A token named several times is verified
+   once.
 """
 
 from __future__ import annotations
@@ -59,21 +56,21 @@ _NAMED: Final = {one.code: one for one in (BadServerNameError, BadToolNameError,
 
 
 class NoTaskTokenError(MalformedError):
-    """A service asks in its own name, and does not say for whose task."""
+    """A service asks in its own name and names no task's token."""
 
     code = "task-token-missing"
     remedy = "send the task token that the agent showed this service, as `task_token` in the context"
 
 
 class TwoTaskTokensError(MalformedError):
-    """Who shows a token of a task names another one: it is not clear for which they ask."""
+    """A caller that shows a task's token names another one in the request."""
 
     code = "task-token-twice"
     remedy = "show a token of the service's own, or leave `task_token` out of the context"
 
 
 async def evaluate_actions(daemon: Daemon, seat: Connection, ask: wire.EvaluateActions) -> Answer:
-    """The answers to these evaluations (rules 1 and 2)."""
+    """Returns the answers to these evaluations (rules 1 and 2)."""
     if not is_service_seat(seat):
         require_token(seat)
         _require_asker(daemon, seat)
@@ -97,11 +94,6 @@ async def evaluate_actions(daemon: Daemon, seat: Connection, ask: wire.EvaluateA
 
 
 def _require_asker(daemon: Daemon, seat: Connection) -> None:
-    """Go on only with an agent that may ask for actions (rule 2).
-
-    Raises:
-        OperationForbiddenError: It may not.
-    """
     match daemon.authority.standing(seat, OPERATIONS["action:ask"]):
         case Allowed():
             return
@@ -110,18 +102,14 @@ def _require_asker(daemon: Daemon, seat: Connection) -> None:
 
 
 class _Seats:
-    """Where the calls of one request are made (rule 6)."""
+    """The connections on which the calls of one request are made (rule 6)."""
 
     def __init__(self, daemon: Daemon, asker: Connection) -> None:
         self.daemon, self.asker = daemon, asker
         self._came: dict[str, asyncio.Future[Connection]] = {}
 
     async def of(self, token: str) -> Connection:
-        """For an agent its own seat, for a service one in the task of the agent that showed it this token.
-
-        Raises:
-            TaskboundError: The agent showed it none of that kind, or may not ask.
-        """
+        """Returns an agent's own seat, or for a service a seat in the task of this token's agent."""
         if not is_service_seat(self.asker):
             return self.asker
         if token not in self._came:
@@ -135,7 +123,7 @@ class _Seats:
 async def _evaluate(
     seats: _Seats, number: int, one: wire.Evaluation
 ) -> wire.ActionPermitted | wire.NotPermitted:
-    """The answer to one of them; whatever is wrong with it is its own (rule 3)."""
+    """Returns the answer to one evaluation; its errors are its own (rule 3)."""
     daemon, seat = seats.daemon, seats.asker
     try:
         _require_named(one)
@@ -173,7 +161,6 @@ async def _evaluate(
 
 
 def _shown_to(daemon: Daemon, seat: Connection, token: str) -> Connection:
-    """The seat of the agent whose token was shown to this service (rule 6)."""
     principal = require_service_seat(seat)
     proof = principal.proof
     with daemon.means.store.read() as snapshot:
@@ -190,11 +177,6 @@ def _shown_to(daemon: Daemon, seat: Connection, token: str) -> Connection:
 
 
 def _require_one_token(seat: Connection, one: wire.Evaluation) -> None:
-    """Go on only where it is clear for which task it is asked (rule 6).
-
-    Raises:
-        MalformedError: It is not.
-    """
     if is_service_seat(seat):
         if not one.token:
             raise NoTaskTokenError("a service asks for the task of an agent that showed it a token")
@@ -203,11 +185,6 @@ def _require_one_token(seat: Connection, one: wire.Evaluation) -> None:
 
 
 def _require_named(one: wire.Evaluation) -> None:
-    """Go on only with the name of a tool that can be asked about.
-
-    Raises:
-        MalformedError: It is none, or the process that listens says why there is none.
-    """
     if one.code:
         raise _NAMED.get(one.code, NotAToolError)(one.message)
     parse_tool_name(one.tool)
@@ -216,7 +193,6 @@ def _require_named(one: wire.Evaluation) -> None:
 
 
 async def _record(daemon: Daemon, seat: Connection, one: wire.Evaluation, code: str, message: str) -> None:
-    """One record of what can't be read (rule 3)."""
     raw = bytes(one.arguments)
     unread = wire.Malformed(
         code=code,
@@ -229,7 +205,7 @@ async def _record(daemon: Daemon, seat: Connection, one: wire.Evaluation, code: 
 
 
 def _record_undecided(daemon: Daemon, seat: Connection, one: wire.Evaluation, error: TaskboundError) -> None:
-    """One record of what a service asked for nobody's task (rule 6); in the worker's thread."""
+    """Runs in the worker's thread."""
     raw = bytes(one.arguments)
     event = ActionUndecided(
         code=error.code,

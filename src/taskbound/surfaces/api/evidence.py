@@ -1,4 +1,4 @@
-"""Operations on whose signed word counts as evidence, and what is shown of evidence."""
+"""Operations on issuers of evidence, and the rows that show evidence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIssuer) -> Answer:
-    """Have an issuer's word count."""
+    """Adds an issuer of evidence."""
 
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
@@ -38,7 +38,7 @@ async def put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIssuer
 
 
 async def remove_issuer(daemon: Daemon, connection: Connection, ask: wire.RemoveIssuer) -> Answer:
-    """Have its word count no more."""
+    """Removes an issuer of evidence."""
 
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
@@ -49,7 +49,7 @@ async def remove_issuer(daemon: Daemon, connection: Connection, ask: wire.Remove
 
 
 async def list_issuers(daemon: Daemon, connection: Connection, _ask: wire.ListIssuers) -> Answer:
-    """Whose word counts."""
+    """Returns all issuers of evidence."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -71,7 +71,7 @@ async def list_issuers(daemon: Daemon, connection: Connection, _ask: wire.ListIs
 
 
 def evidence_row(evidence: Evidence, verdict: Verdict) -> wire.EvidenceRow:
-    """One piece of what a task rests on."""
+    """Returns one piece of a task's evidence."""
     until, reason = 0, ""
     match verdict:
         case Stated():

@@ -1,12 +1,11 @@
-"""The operation that reads the feed: what ended behind a place, or nothing within a moment.
+"""The operation that reads the revocation feed: entries after a position, or none after a short wait.
 
-1. Who waits is answered as soon as there is an entry of their namespace, and else when their time is over:
-   an answer without entries says how far the log was looked at, and that is what makes a reader fresh.
-2. Nobody waits longer than two seconds, so that a reader that is cut off knows it before its bound is over.
-3. Who has heard of more than this daemon has seen waits for a look of its, however short they would wait:
-   then it has seen that too, or the place is none of this log (`flows.revocation.feed`, rule 3). So does who
-   begins: they are told what they ended themselves a moment ago. Such a look begins at once, and not before
-   the one that goes on is over. Nobody waits for it longer than a second: then they are told what is known.
+1. A reader is answered when its namespace has an entry, or when its time is over. An empty answer says how
+   far the log was read: that makes a reader fresh.
+2. A reader waits at most two seconds, so that it learns of a lost connection within its freshness bound.
+3. A reader whose position lies ahead of this daemon's view, or that begins, waits for a new look at the log:
+   then the view covers its position, or the position is not of this log (`flows.revocation.feed`, rule 3).
+   The look begins after the running one, and the reader waits for it at most a second.
 """
 
 from __future__ import annotations
@@ -41,10 +40,9 @@ _MARK: Final = 64
 
 
 class FeedNews:
-    """Wakes those who wait for the log to grow; in the loop."""
+    """Wakes readers when the log grows; used in the loop."""
 
     def __init__(self) -> None:
-        """Have no news, and nobody who wants any."""
         self._grown = asyncio.Event()
         self._asked = float("-inf")
         self.ahead = 0
@@ -53,22 +51,22 @@ class FeedNews:
         """Set where a look is to begin at once."""
 
     def tell(self) -> None:
-        """It has grown."""
+        """Reports that the log has grown."""
         self._grown.set()
         self._grown = asyncio.Event()
 
     def next(self) -> asyncio.Event:
-        """What is set when it grows, or did since this was asked for."""
+        """Returns an event that is set when the log grows after this call."""
         self._asked = time.monotonic()
         return self._grown
 
     def is_wanted(self) -> bool:
-        """Whether somebody asked lately; from any thread."""
+        """Returns whether a reader asked recently; may run in any thread."""
         return time.monotonic() - self._asked < _LATELY
 
 
 async def read_feed(daemon: Daemon, connection: Connection, ask: ReadFeed) -> Answer:
-    """What follows a place in the log (rule 1)."""
+    """Returns the entries after a position in the log (rule 1)."""
     mark = _mark_of(ask)
     limit = max(1, min(ask.limit, _MOST))
     loop, since = asyncio.get_running_loop(), daemon.feed.looks
@@ -91,7 +89,7 @@ async def read_feed(daemon: Daemon, connection: Connection, ask: ReadFeed) -> An
 
 
 async def _looked(daemon: Daemon, since: int, late: float) -> None:
-    """Go on once a look is over that began later than so many, or when it is late, in the loop's time."""
+    """Waits for a look that began after `since`, or until `late` in the loop's time."""
     loop, news = asyncio.get_running_loop(), daemon.feed_news
     news.ahead += 1
     try:
@@ -109,7 +107,7 @@ async def _until(grown: asyncio.Event, left: float) -> None:
 
 
 async def _page(daemon: Daemon, namespace: str, after: int, mark: bytes, limit: int, since: int) -> FeedPage:
-    """A page: from memory at once, so that readers wait for none of those who read the store."""
+    """Serves a page from memory, so that readers never queue for the store."""
     feed = daemon.feed
     found = feed.at_hand(namespace, after, mark, limit, since=since)
     if found is not None:
@@ -127,7 +125,7 @@ def _mark_of(ask: ReadFeed) -> bytes:
 
 
 def rows_of(namespace: str, page: FeedPage) -> FeedRows:
-    """A page as it is told."""
+    """Converts a page to its wire form."""
     return FeedRows(
         namespace=namespace,
         entries=tuple(

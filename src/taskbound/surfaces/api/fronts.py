@@ -1,17 +1,16 @@
-"""The process before agents' gateways over HTTP: what it is shown is proven here, and its seats are a task's.
+"""The HTTP front of agents' gateways: verifies what it presents, and binds its seats to tasks.
 
-1. The role `front` is of the account that owns the data directory, or of the one that the daemon was told,
-   and of no process beneath a gateway or a run. It is believed about what TLS and HTTP said, and about which
-   token a request came with. Its own servers stand beneath it, and are inside.
-2. It is known outside as the daemon knows it: tokens name it so, and proofs of keys too.
-3. A request shows a token of the task, of this agent's gateway and this namespace, with its key; the proof is
-   used by that. Where it went is made of what is configured, and of nothing that it says.
-4. A seat's connection is opened with the token's text: that makes it of the task, at any daemon and after
-   any loss, as long as one token holds that was shown.
-5. Each call names the token that it came with. That one's row is looked at again, at whichever daemon: once
-   it is revoked, over, or its admission or task is, it brings nothing more. A seat outlives its tokens, and
-   not its task.
-6. A token that is refused leaves one record, as it does at the API (`network`, rule 13).
+1. Only the account that owns the data directory, or the configured front account, may take the role `front`,
+   and no process beneath a gateway or a run. It is trusted for TLS, HTTP, and which token a request carried.
+   Servers that it starts are inside.
+2. Its external origin must be the daemon's configured one, the audience of tokens and key proofs.
+3. A request shows a token of the task, for this agent's gateway and namespace, with its key; the proof is
+   claimed. The request's address is built from configuration, never from the request.
+4. A seat's connection opens with the token's text: it belongs to the task at any daemon and after any loss,
+   while one token that was shown is valid.
+5. Each call names its token, and the token's row is read again at any daemon: it is void once revoked,
+   expired, or once its admission or task ends. A seat outlives its tokens but not its task.
+6. A refused token leaves one record, as at the API (`network`, rule 13).
 """
 
 from __future__ import annotations
@@ -48,19 +47,14 @@ if TYPE_CHECKING:
 
 
 class OtherGatewayError(DeniedError):
-    """The gateway over HTTP is known under another name than the daemon issues tokens for."""
+    """The HTTP front's origin differs from the one for which the daemon issues tokens."""
 
     code = "other-gateway-origin"
     remedy = "give both the same `gateway_origin`, and start both anew"
 
 
 def require_front(daemon: Daemon, peer: Connection) -> None:
-    """Go on only for a process that may stand before gateways (rule 1).
-
-    Raises:
-        UnprovenError: It is another account's.
-        NotOutsideError: It runs beneath a gateway or a run.
-    """
+    """Raises UnprovenError or NotOutsideError unless the process may be a front (rule 1)."""
     if peer.peer.proof.uid != daemon.network.front_uid:
         raise UnprovenError(
             "only the account of the gateway over HTTP brings requests of others",
@@ -70,11 +64,7 @@ def require_front(daemon: Daemon, peer: Connection) -> None:
 
 
 def require_same_origin(daemon: Daemon, ask: Open) -> None:
-    """Go on only with a front that is known as the daemon knows it (rule 2).
-
-    Raises:
-        OtherGatewayError: It is not.
-    """
+    """Raises OtherGatewayError unless the front's origin is the daemon's (rule 2)."""
     known = daemon.network.gateway_origin
     if ask.origin != known:
         raise OtherGatewayError(
@@ -83,7 +73,7 @@ def require_same_origin(daemon: Daemon, ask: Open) -> None:
 
 
 async def show_proof(daemon: Daemon, connection: Connection, ask: ShowProof) -> Answer:
-    """Whose request it is (rule 3)."""
+    """Verifies the token and proof of a request and returns its task (rule 3)."""
     if connection.role != "front":  # it was looked at as it was opened (rule 1)
         raise UnprovenError("only the gateway over HTTP asks whose a request is")
     try:
@@ -126,11 +116,9 @@ async def _shown(daemon: Daemon, connection: Connection, ask: ShowProof) -> Seat
 
 
 def seat(daemon: Daemon, ask: Open, name: str, peer: Peer, push: Callable[[Push], None]) -> Connection:
-    """The connection that an opening makes: of the agent that it names, or of its token's task (rule 4).
+    """Returns the connection of an opening: of the named agent, or of its token's task (rule 4).
 
-    Raises:
-        MalformedError: The token can't be read.
-        DeniedError: It is worth nothing any more, or this process may show none.
+    Raises MalformedError if the token cannot be parsed, and DeniedError if it is void or not allowed here.
     """
     token: Token | None = None
     made = Connection(
@@ -152,11 +140,7 @@ def seat(daemon: Daemon, ask: Open, name: str, peer: Peer, push: Callable[[Push]
 
 
 def task_of(daemon: Daemon, connection: Connection, one_look: OneLook) -> Task:
-    """The task of a connection (rules 4 and 5); in the worker's thread.
-
-    Raises:
-        DeniedError: There is none, or it is over.
-    """
+    """Returns the task of a connection (rules 4 and 5); raises DeniedError; runs in the worker's thread."""
     if not connection.seat:
         return bind(
             daemon.means,
@@ -180,12 +164,9 @@ def task_of(daemon: Daemon, connection: Connection, one_look: OneLook) -> Task:
 
 
 def proof_of(daemon: Daemon, connection: Connection, token: str, one_look: OneLook) -> str:
-    """How records call who asks: by the token that a call on a seat came with (rule 5).
+    """Returns the proof for records by the token that a call on a seat carried (rule 5).
 
-    Whether it holds the call's commit says (`flows.decision.tokens`).
-
-    Raises:
-        UnknownTokenError: There is no such one of this task for this gateway.
+    The call's commit checks whether the token is valid (`flows.decision.tokens`). Raises UnknownTokenError.
     """
     if connection.role != "gateway" or not connection.seat:
         return connection.proof
@@ -200,7 +181,7 @@ def proof_of(daemon: Daemon, connection: Connection, token: str, one_look: OneLo
 def over_of(
     daemon: Daemon, connection: Connection, tokens: Iterable[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Those of some tokens whose time is over, and those that hold no more for another reason (rule 5)."""
+    """Returns the expired ones of some tokens, and those void for another reason (rule 5)."""
     expired: list[str] = []
     ended: list[str] = []
     with daemon.means.store.read() as snapshot:

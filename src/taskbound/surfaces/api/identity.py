@@ -1,12 +1,11 @@
-"""Operations on persons, groups and agents: accounts, keys, what may be granted.
+"""Operations on persons, groups and agents: accounts, keys, grantable scopes.
 
-1. A statement is given to a process that stands beneath the registered run of a running task, for that
-   task's agent; and to a gateway, for its own agent, while the task runs that it is bound to. The nearest run
-   counts.
-2. A process that stands beneath a gateway is a server that the gateway has started, and no agent: it gets
-   none, also where all of it stands beneath a run.
-3. Whoever connects says itself that it is a gateway, and of which agent. So it gets no more by that than
-   without: none beneath another gateway, and none beneath a run of another agent.
+1. A statement goes to a process beneath the registered run of a running task, for that task's agent, and to a
+   gateway for its own agent while its bound task runs. The nearest run counts.
+2. A process beneath a gateway is a server that the gateway started, not the agent: it gets no statement, even
+   if both stand beneath a run.
+3. The gateway role and its agent are the caller's own claim, so they grant nothing that the process would not
+   get without them: nothing beneath another gateway or beneath a run of another agent.
 """
 
 from __future__ import annotations
@@ -46,14 +45,14 @@ _SIGNER_STARTS: Final = 5.0
 
 
 async def renew_key(daemon: Daemon, connection: Connection, ask: workload_wire.RenewAgentKey) -> Answer:
-    """Have a new key of the agent made, which counts from now on."""
+    """Has a new key of the agent made, valid from now on."""
     actor, owns = await daemon.first(lambda: daemon.require_giver(connection))
     made = await _made(daemon, connection.namespace, ask.agent, actor, owns=owns)
     return Done(detail=made.kid)
 
 
 async def make_first_key(daemon: Daemon, connection: Connection, agent: str) -> str:
-    """Make the key of an agent that was just registered; why that can't be done now, or empty."""
+    """Has the key of a newly registered agent made; returns why that failed, or an empty text."""
     actor, owns = await daemon.first(lambda: daemon.require_giver(connection))
     try:
         await _made(daemon, connection.namespace, agent, actor, owns=owns)
@@ -63,7 +62,7 @@ async def make_first_key(daemon: Daemon, connection: Connection, agent: str) -> 
 
 
 async def list_keys(daemon: Daemon, connection: Connection, ask: workload_wire.ListAgentKeys) -> Answer:
-    """The keys of one agent, or of all."""
+    """Returns the keys of one agent, or of all."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -78,7 +77,7 @@ async def list_keys(daemon: Daemon, connection: Connection, ask: workload_wire.L
 
 
 async def assert_agent(daemon: Daemon, connection: Connection, ask: workload_wire.AssertAgentKey) -> Answer:
-    """A statement of the agent, for its own process (rules 1 and 2)."""
+    """Returns a signed statement of the agent, for its own process (rules 1 and 2)."""
     gateways = frozenset(one.peer.ancestry[0] for one in daemon.connections.gateways(lost=True))
     bound = await daemon.first(lambda: daemon.bind(connection)) if connection.role == "gateway" else ""
 
@@ -100,19 +99,7 @@ async def _made(daemon: Daemon, namespace: str, agent: str, actor: Actor, *, own
 def _require_agent(
     daemon: Daemon, connection: Connection, agent: str, gateways: frozenset[tuple[int, int]], bound: str
 ) -> str:
-    """The agent whose process is at the other end: the one that is asked for, where one is.
-
-    Args:
-        daemon: Who knows.
-        connection: Whose other end it is.
-        agent: Who is asked for; empty for whoever it is.
-        gateways: The processes that are gateways.
-        bound: The task of a gateway; empty of whatever is none.
-
-    Raises:
-        NotAgentProcessError: It is none's, or another's.
-        DeniedError: The task of its run is not live.
-    """
+    """`agent` may be empty for any agent; `bound` is a gateway's task, empty for other processes."""
     if bound:
         above = _of_run(daemon, connection, gateways - {connection.peer.ancestry[0]}, bound)
         found = connection.agent if above in {None, connection.agent} else ""  # 3
@@ -128,11 +115,7 @@ def _require_agent(
 def _of_run(
     daemon: Daemon, connection: Connection, gateways: frozenset[tuple[int, int]], bound: str = ""
 ) -> str | None:
-    """The agent of the nearest run above; empty where a gateway stands nearer (rule 2), none without a run.
-
-    Raises:
-        DeniedError: The task of that run is not live, or the one that a gateway is bound to.
-    """
+    """Returns the agent of the nearest run; empty if a gateway is nearer (rule 2), None without a run."""
     now = daemon.means.clock.now()
     with daemon.means.store.read() as snapshot:
         if bound:
@@ -152,7 +135,7 @@ def _of_run(
 
 
 async def add_person(daemon: Daemon, connection: Connection, ask: wire.RegisterPerson) -> Answer:
-    """Make a person known; the account that owns the data directory registers itself at any time."""
+    """Registers a person; the account that owns the data directory may always register itself."""
 
     def work() -> None:
         if ask.uid == daemon.owner_uid:
@@ -169,7 +152,7 @@ async def add_person(daemon: Daemon, connection: Connection, ask: wire.RegisterP
 
 
 async def list_persons(daemon: Daemon, connection: Connection, _ask: wire.ListPersons) -> Answer:
-    """Every person."""
+    """Returns all persons."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -181,7 +164,7 @@ async def list_persons(daemon: Daemon, connection: Connection, _ask: wire.ListPe
 
 
 async def register_agent(daemon: Daemon, connection: Connection, ask: wire.RegisterAgent) -> Answer:
-    """Write an agent down, inactive."""
+    """Registers an agent, inactive."""
     ceiling = parse_scope(parse_document(bytes(ask.ceiling)))
     await daemon.first(
         lambda: daemon.agents.register(
@@ -198,7 +181,7 @@ async def register_agent(daemon: Daemon, connection: Connection, ask: wire.Regis
 
 
 async def set_ceiling(daemon: Daemon, connection: Connection, ask: wire.SetCeiling) -> Answer:
-    """Say anew what the agent can never pass."""
+    """Sets the ceiling of an agent."""
     ceiling = parse_scope(parse_document(bytes(ask.ceiling)))
     await daemon.first(
         lambda: daemon.agents.set_ceiling(
@@ -209,7 +192,7 @@ async def set_ceiling(daemon: Daemon, connection: Connection, ask: wire.SetCeili
 
 
 async def test_monitor(daemon: Daemon, connection: Connection, ask: wire.TestMonitor) -> Answer:
-    """Bring a fresh code to the agent's monitor."""
+    """Sends a fresh code to the agent's monitor."""
     agent = await daemon.first(
         lambda: daemon.agents.test_monitor(connection.namespace, ask.name, daemon.require_person(connection))
     )
@@ -217,7 +200,7 @@ async def test_monitor(daemon: Daemon, connection: Connection, ask: wire.TestMon
 
 
 async def acknowledge_monitor(daemon: Daemon, connection: Connection, ask: wire.AcknowledgeMonitor) -> Answer:
-    """Take the code that the monitor received."""
+    """Takes the code that the monitor received."""
     await daemon.first(
         lambda: daemon.agents.acknowledge(
             connection.namespace, ask.name, ask.code, daemon.require_person(connection)
@@ -227,7 +210,7 @@ async def acknowledge_monitor(daemon: Daemon, connection: Connection, ask: wire.
 
 
 async def activate_agent(daemon: Daemon, connection: Connection, ask: wire.ActivateAgent) -> Answer:
-    """Let the agent have tasks."""
+    """Activates an agent, so that it can have tasks."""
     await daemon.first(
         lambda: daemon.agents.activate(connection.namespace, ask.name, daemon.require_person(connection))
     )
@@ -235,7 +218,7 @@ async def activate_agent(daemon: Daemon, connection: Connection, ask: wire.Activ
 
 
 async def suspend_agent(daemon: Daemon, connection: Connection, ask: wire.SuspendAgent) -> Answer:
-    """Stop the agent and revoke its tasks."""
+    """Suspends an agent and revokes its tasks."""
     ended = await daemon.first(
         lambda: daemon.agents.suspend(
             connection.namespace, ask.name, daemon.require_person(connection), reason=ask.reason
@@ -246,7 +229,7 @@ async def suspend_agent(daemon: Daemon, connection: Connection, ask: wire.Suspen
 
 
 async def set_risk(daemon: Daemon, connection: Connection, ask: wire.SetRisk) -> Answer:
-    """Say how risky the agent is."""
+    """Sets the risk level of an agent."""
     await daemon.first(
         lambda: say_risk(
             daemon.means,
@@ -262,7 +245,7 @@ async def set_risk(daemon: Daemon, connection: Connection, ask: wire.SetRisk) ->
 
 
 async def show_agent(daemon: Daemon, connection: Connection, ask: wire.ShowAgent) -> Answer:
-    """One agent."""
+    """Returns one agent."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -275,7 +258,7 @@ async def show_agent(daemon: Daemon, connection: Connection, ask: wire.ShowAgent
 
 
 async def list_agents(daemon: Daemon, connection: Connection, _ask: wire.ListAgents) -> Answer:
-    """Every agent."""
+    """Returns all agents."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -292,7 +275,7 @@ def _detail(snapshot: Snapshot, agent: Agent) -> wire.AgentDetail:
 
 
 async def link(daemon: Daemon, connection: Connection, ask: wire.LinkAccount) -> Answer:
-    """Have an account be a person's."""
+    """Links an account to a person."""
 
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
@@ -311,7 +294,7 @@ async def link(daemon: Daemon, connection: Connection, ask: wire.LinkAccount) ->
 
 
 async def unlink(daemon: Daemon, connection: Connection, ask: wire.UnlinkAccount) -> Answer:
-    """Have it be theirs no more."""
+    """Removes the link of an account to a person."""
 
     def work() -> list[Moved]:
         actor, owns = daemon.require_giver(connection)
@@ -332,7 +315,7 @@ async def unlink(daemon: Daemon, connection: Connection, ask: wire.UnlinkAccount
 
 
 async def list_accounts(daemon: Daemon, connection: Connection, ask: wire.ListAccounts) -> Answer:
-    """Which accounts are whose."""
+    """Returns the accounts linked to persons."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -350,7 +333,7 @@ async def list_accounts(daemon: Daemon, connection: Connection, ask: wire.ListAc
 
 
 async def list_sessions(daemon: Daemon, connection: Connection, ask: wire.ListSessions) -> Answer:
-    """Who is signed in with a browser."""
+    """Returns the browser sessions."""
 
     def read() -> Answer:
         now = daemon.means.clock.now()
@@ -376,7 +359,7 @@ async def list_sessions(daemon: Daemon, connection: Connection, ask: wire.ListSe
 
 
 async def put_session_out(daemon: Daemon, connection: Connection, ask: wire.EndSession) -> Answer:
-    """End a browser's session."""
+    """Ends a browser session."""
 
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
@@ -387,7 +370,7 @@ async def put_session_out(daemon: Daemon, connection: Connection, ask: wire.EndS
 
 
 async def put_groups(daemon: Daemon, connection: Connection, ask: wire.SetIssuerGroups) -> Answer:
-    """Say which values of an issuer's claim are which groups."""
+    """Maps values of an issuer's claim to groups."""
 
     def work() -> list[Moved]:
         actor, owns = daemon.require_giver(connection)
@@ -408,7 +391,7 @@ async def put_groups(daemon: Daemon, connection: Connection, ask: wire.SetIssuer
 
 
 async def show_person(daemon: Daemon, connection: Connection, ask: wire.ShowPerson) -> Answer:
-    """One person, and what they may grant."""
+    """Returns one person, with their grantable scope."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -422,7 +405,7 @@ async def show_person(daemon: Daemon, connection: Connection, ask: wire.ShowPers
 
 
 async def set_grantable(daemon: Daemon, connection: Connection, ask: wire.SetPersonGrantable) -> Answer:
-    """Say what a person may grant."""
+    """Sets the scope that a person may grant."""
     grantable = _grantable(ask)
 
     def work() -> None:
@@ -435,7 +418,7 @@ async def set_grantable(daemon: Daemon, connection: Connection, ask: wire.SetPer
 
 
 async def add_group(daemon: Daemon, connection: Connection, ask: wire.AddGroup) -> Answer:
-    """Make a group."""
+    """Creates a group."""
 
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
@@ -446,7 +429,7 @@ async def add_group(daemon: Daemon, connection: Connection, ask: wire.AddGroup) 
 
 
 async def set_member(daemon: Daemon, connection: Connection, ask: wire.SetMember) -> Answer:
-    """Take a person into a group or out of it."""
+    """Adds a person to a group or removes them."""
 
     def work() -> list[Moved]:
         actor, owns = daemon.require_giver(connection)
@@ -462,7 +445,7 @@ async def set_member(daemon: Daemon, connection: Connection, ask: wire.SetMember
 
 
 async def set_group_grantable(daemon: Daemon, connection: Connection, ask: wire.SetGroupGrantable) -> Answer:
-    """Say what the members of a group may grant."""
+    """Sets the scope that members of a group may grant."""
     grantable = _grantable(ask)
 
     def work() -> None:
@@ -475,7 +458,7 @@ async def set_group_grantable(daemon: Daemon, connection: Connection, ask: wire.
 
 
 async def list_groups(daemon: Daemon, connection: Connection, _ask: wire.ListGroups) -> Answer:
-    """Every group."""
+    """Returns all groups."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -486,7 +469,7 @@ async def list_groups(daemon: Daemon, connection: Connection, _ask: wire.ListGro
 
 
 async def show_group(daemon: Daemon, connection: Connection, ask: wire.ShowGroup) -> Answer:
-    """One group."""
+    """Returns one group."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -499,12 +482,6 @@ async def show_group(daemon: Daemon, connection: Connection, ask: wire.ShowGroup
 
 
 def _grantable(ask: wire.SetPersonGrantable | wire.SetGroupGrantable) -> Grantable:
-    """What is to be said.
-
-    Raises:
-        BadGrantableError: Both a word and a scope are given, none, or an unknown word.
-        ScopeSyntaxError: It is no scope.
-    """
     scope = ask.scope
     if isinstance(scope, msgspec.Raw) and not ask.word:
         return parse_scope(parse_document(bytes(scope)))

@@ -1,13 +1,13 @@
-"""Where what may wait is looked at: beside the loop and beside the worker, a bounded number at a time.
+"""Runs look-ups of operands beside the loop and the worker, with bounds.
 
-1. What hangs takes one of a few threads, for as long as the port lets it
-   (`ports.approval.operands`). No call that needs no look waits for it.
-2. One holder has so many looks under way, so that some others have their threads. So many more of its wait,
-   in order; beyond that its calls are told to come again.
-3. A call is looked at for so often: what is old by the time it can be decided, each time, is given up.
-4. Whoever waits only until an instant is told by then to come again, whatever holds the look up: the threads
-   of others, the queue, or what is looked at. A gateway takes a daemon that is later for lost, and gives up
-   all its calls. What nobody waits for any more is not begun, and what it finds is not heard.
+1. A hanging look-up occupies one of a few threads for as long as the port allows (`ports.approval.operands`).
+   Calls that need no look-up never wait for it.
+2. Each holder has a limit of running look-ups, so that others get threads, and a limit of queued ones; beyond
+   it its calls are answered with a request to retry.
+3. A call's look-up is repeated a limited number of times if its result is stale by the time of the decision.
+4. A caller with a deadline is asked to retry by then, whatever delays the look-up: a gateway treats a later
+   daemon as lost and gives up all its calls. A look-up without a waiting caller is not started, and its
+   result is dropped.
 """
 
 from __future__ import annotations
@@ -46,10 +46,9 @@ Holder = tuple[str, str]
 
 
 class Looking:
-    """Has things looked at; used in the loop."""
+    """The look-up threads and their queues; used in the loop."""
 
     def __init__(self, means: Means, loop: asyncio.AbstractEventLoop) -> None:
-        """Look with these means; a thread is started when it is needed."""
         self._means = means
         self._loop = loop
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="look")
@@ -64,17 +63,9 @@ class Looking:
         fail: Callable[[Exception], None],
         until: float | None = None,
     ) -> None:
-        """Have this looked at; one of the two is called in the loop later.
+        """Queues a look-up; calls exactly one of the two callbacks in the loop later.
 
-        Args:
-            holder: For whom.
-            looks: What to look at.
-            see: Takes what was seen.
-            fail: Takes why nothing was.
-            until: The instant of the loop's clock until which somebody waits for it (rule 4).
-
-        Raises:
-            OverloadedError: This holder has too much looked at already, or all of them have (rule 2).
+        `until` is an instant of the loop's clock (rule 4). Raises OverloadedError at a limit (rule 2).
         """
         waiting = self._waiting.get(holder, deque())
         if len(waiting) >= MOST_WAITING or (holder not in self._under_way and len(self._under_way) >= MOST):
@@ -92,7 +83,7 @@ class Looking:
         done = partial(self._done, holder, job)
 
         def tell(found: Future[Sight]) -> None:
-            with suppress(RuntimeError):  # the loop has ended meanwhile, and nobody waits
+            with suppress(RuntimeError):  # the loop has ended meanwhile, and no caller waits
                 self._loop.call_soon_threadsafe(done, found)
 
         self._under_way[holder] = self._under_way.get(holder, 0) + 1
@@ -101,10 +92,9 @@ class Looking:
         future.add_done_callback(tell)
 
     async def until_seen(self, holder: Holder, work: Callable[[Sight | None], Awaitable[T | Unseen]]) -> T:
-        """What this work gives once all that it wants to be seen was.
+        """Repeats the work until everything it needs was looked up, and returns its result.
 
-        Raises:
-            OverloadedError: As `hand`, or what was seen was old each time (rule 3).
+        Raises OverloadedError at a limit (rule 2), or if each result was stale (rule 3).
         """
         sight: Sight | None = None
         for _ in range(MOST_ROUNDS + 1):
@@ -117,7 +107,7 @@ class Looking:
         raise OverloadedError("what it names was looked at again and again, and was old each time")
 
     def close(self) -> None:
-        """Begin nothing any more; what is under way ends by itself."""
+        """Starts nothing more; running look-ups end by themselves."""
         self._waiting.clear()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -136,7 +126,7 @@ class Looking:
 
 
 class _Job:
-    """Something that is to be looked at, for somebody who may stop waiting for it (rule 4)."""
+    """A look-up, for a caller who may stop waiting (rule 4)."""
 
     __slots__ = ("_fail", "_see", "begun", "looks", "over", "timer")
 
@@ -149,14 +139,12 @@ class _Job:
         self.begun: Future[Sight] | None = None
 
     def come_again(self) -> None:
-        """Nobody waits for it any more."""
         self.over = True
         if self.begun is not None:
             self.begun.cancel()  # one that waits for a thread
         self._fail(OverloadedError("what it names could not be looked at in time"))
 
     def end(self, found: Future[Sight]) -> None:
-        """It was looked at."""
         if self.timer is not None:
             self.timer.cancel()
         if self.over or found.cancelled():

@@ -1,34 +1,32 @@
-"""Requests of the process that listens to the network: who asks is found here, from what was shown.
+"""Requests from the network: finds the principal of each from the credentials that it presents.
 
-1. The role `api` is of the account that owns the data directory, or of the one that the daemon was told, and
-   of no process beneath a gateway or a run: that is looked at each second that it asks. It is believed about
-   what TLS and HTTP said, and no more.
-2. Nothing is asked in its own name but whether the daemon answers, what anybody may read of tokens' keys and
-   status, what it has to know to serve, what it counts and what it refused by itself (`serving`), and what a
-   browser brings for a client, which gives nothing until a person has said yes. Each other request shows a
-   proof of its own.
-3. A request that shows none is refused as such, and one whose proof is nobody's too; neither says which
-   operation there is, or whether what it is about exists.
-4. What is asked is asked on a seat of its own, which is the principal's: no account, no process, no right
-   of whoever carried it here.
-5. What is a gateway's, the egress' or of a process of this machine is not asked over the network. Nor does
-   who holds a person's token let further clients in by it.
-6. A token that ended while its request waited does nothing any more: it is looked at once more right before.
-   What is asked by an agent that gives its task up is taken whatever became of the task meanwhile: its answer
-   may have been lost.
-7. A form of OAuth proves its client itself (`client_proof`): a token proves nobody there. Clients that people
-   use are proven by nothing but what they bring (`client_grants`).
-8. An agent that shows a token of its task has a seat that belongs to that task, under a name of its own: no
-   two requests hold what one was permitted (`core.decision.holder`). It is heard of with each of them.
-9. A page asks in its process' name, with what its browser showed: who is signed in there is its own to find
-   out (`SignIns.person`). Nothing else is shown a browser's cookie.
-10. Whoever was proven has a bucket of their own, whatever addresses they come from: one who asks without end
-    takes nothing from others (`showing`). What nothing proves has none: anybody could empty it.
-11. A token that is good and of the wrong kind for what is asked is told which scope would reach it.
-12. Issuers of workloads are each waited for by itself (`issuers`): who shows tokens of a slow one, as any
-    stranger can, keeps nobody waiting but others who show tokens of that one. Proving waits for nobody.
-13. A token of ours, or the proof that it comes with, that is refused leaves one record, within the allowance
-    of whoever is nobody: one that is replayed, or shown without its key, is somebody's attack on somebody.
+1. Only the account that owns the data directory, or the configured API account, may take the role `api`, and
+   no process beneath a gateway or a run; that is checked each second in which it asks. It is trusted for TLS
+   and HTTP, and no more.
+2. In its own name it asks only whether the daemon answers, for public keys and token status, for what it
+   needs to serve, for counters, to report what it refused itself (`serving`), and for a browser's
+   authorization request, which grants nothing before a person consents. Every other request presents a proof.
+3. A request without a proof, or with a void one, is refused without revealing which operations or objects
+   exist.
+4. A request runs on a seat of its own, which is the principal's, with no account, process or right of the
+   process that carried it.
+5. Operations of gateways, the egress and local processes are not available over the network. Nor may the
+   holder of a person's token admit further clients with it.
+6. A token that ended while its request waited is void: it is checked again right before the work. An agent's
+   request to end its own task is accepted also after the task ended, because the answer may have been lost.
+7. A form of OAuth proves its client itself (`client_proof`); a token proves nothing there. Public clients are
+   known only by the grant they bring (`client_grants`).
+8. An agent that shows a token of its task has a seat that belongs to that task, with a name of its own: no
+   two requests share permits (`core.decision.holder`). Each request is a heartbeat.
+9. A page asks in its process' name, with what its browser showed; `SignIns.person` finds the signed-in
+   person. No other request sees a browser's cookie.
+10. Each proven principal has a rate limit of its own, whatever its addresses (`showing`). Unproven names have
+    none, because anybody could exhaust it.
+11. A valid token of the wrong kind for the operation is answered with the scope that it lacks.
+12. Each issuer of workloads is waited for separately (`issuers`), because a stranger can present tokens of a
+    slow one. Verification itself never waits.
+13. A refused token of ours, or its proof, leaves one record within the quota of unknown names: a replay or a
+    missing key is an attack.
 """
 
 from __future__ import annotations
@@ -127,7 +125,7 @@ NEAR: Final = frozenset(
         *("tool:cover", "tool:reach", "tool:see", "upstream:sealed", "upstream:token"),
     }
 )
-"""Operations that nobody asks for over the network (rule 5)."""
+"""Operations that are refused over the network (rule 5)."""
 _OWN: Final = (
     *(Agree, AskConsent, AwaitConsent, Ping),
     *(ShowClientAuthorities, ShowCounts, ShowStatusList, ShowTokenJwks, TellRefused),
@@ -144,16 +142,15 @@ _DESCRIBERS: Final = 2
 FRESH: Final = 1.0
 """Seconds after which it is looked at again whether its process stands beneath a run (rule 1)."""
 _NOBODY: Final = Peer(proof=PeerProof(uid=-(2**31), pid=0, started=0), ancestry=())
-"""The account and process of whoever is somewhere in a network (rule 4)."""
+"""The account and process of a principal over the network (rule 4)."""
 
 
 class Network:
-    """What the daemon needs for requests of the network."""
+    """The state of the daemon for requests from the network."""
 
     def __init__(
         self, means: Means, worker: Worker, place: Place, tokens: Tokens, tasks: Tasks, doubts: Doubts
     ) -> None:
-        """Be reached under this place's name."""
         self.uid = place.owner_uid if place.api is None else place.api
         """The account that brings them (rule 1)."""
         self.issuer = place.issuer
@@ -178,20 +175,18 @@ class Network:
         self.issuers = Issuers()
         """Issuers of workloads that are asked (rule 12)."""
         self.tracing = Tracing()
-        """Tells what takes how long, where somebody collects that."""
+        """Reports spans if they are collected."""
         self._means = means
 
     def take_heard(self) -> frozenset[tuple[str, str]]:
-        """The tasks whose agents were heard of since the last time; in the loop."""
+        """Returns the tasks whose agents were active since the last call; runs in the loop."""
         heard, self.heard = frozenset(self.heard), set()
         return heard
 
     def require_person(self, principal: Principal) -> Actor:
-        """Who has shown a person's token, which holds now as well: right before what it does (rule 6).
+        """Returns the person of a token that is still valid, right before the work (rule 6).
 
-        Raises:
-            UnprovenError: It is an agent's, or no token of ours.
-            DeniedError: It has ended meanwhile.
+        Raises UnprovenError for an agent or a foreign token, and DeniedError for an ended one.
         """
         actor, proof = require_personal(principal), principal.proof
         with self._means.store.read() as snapshot:
@@ -203,11 +198,9 @@ class Network:
         return actor
 
     def require_giving_up(self, principal: Principal | None) -> Actor:
-        """The agent that ends its own task, by a token that holds for that now as well (rule 6).
+        """Returns the agent that ends its own task, by a token valid for that (rule 6).
 
-        Raises:
-            UnprovenError: It is somebody else, or shows no token of ours.
-            DeniedError: It has ended meanwhile.
+        Raises UnprovenError for any other principal, and DeniedError for an ended token.
         """
         proof = None if principal is None else principal.proof
         if principal is None or not isinstance(proof, TokenProof):
@@ -215,18 +208,13 @@ class Network:
         with self._means.store.read() as snapshot:
             row = snapshot.tokens.token(principal.namespace, proof.token)
             if row is None:
-                raise UnprovenError("nobody here issued that token")
+                raise UnprovenError("that token was not issued here")
             require_token_gives_up(snapshot, row, self._means.clock.now())
         return actor_of(principal)
 
 
 def require_api(daemon: Daemon, connection: Connection) -> None:
-    """Go on only for the process that listens to the network (rule 1).
-
-    Raises:
-        UnprovenError: It is another account's.
-        NotOutsideError: The process runs beneath a gateway or a run.
-    """
+    """Raises UnprovenError or NotOutsideError unless the connection may be the API's (rule 1)."""
     if connection.role != "api" or connection.peer.proof.uid != daemon.network.uid:
         raise UnprovenError("only the account of the API brings requests of others")
     now = daemon.loop.time()
@@ -236,12 +224,12 @@ def require_api(daemon: Daemon, connection: Connection) -> None:
 
 
 def shows(connection: Connection, said: Said) -> bool:
-    """Whether this is a request of the network's, and not its process's own (rule 2)."""
+    """Returns whether a request comes from the network and not from the API process itself (rule 2)."""
     return said.shown is not None or (connection.role == "api" and not isinstance(said.ask, _OWN))
 
 
 async def prove(daemon: Daemon, connection: Connection, said: Said, operation: str) -> Connection | Fault:
-    """The seat of whoever asks (rule 4), or the refusal of who is not found (rule 3)."""
+    """Returns the seat of the principal (rule 4); raises the refusal of rule 3."""
     shown = said.shown
     try:
         require_api(daemon, connection)
@@ -262,7 +250,7 @@ async def prove(daemon: Daemon, connection: Connection, said: Said, operation: s
 
 
 def _stands_for(said: Said) -> Stands:
-    """What has to be so of a token that is shown for this (rule 6)."""
+    """Returns the state that the operation needs of the token (rule 6)."""
     return require_token_gives_up if isinstance(said.ask, EndOwnTask) else require_token_stands
 
 
@@ -297,7 +285,6 @@ async def _seat(daemon: Daemon, connection: Connection, shown: Shown | None, sta
 
 
 def _page(carrier: Connection, ask: PageAsk, shown: Shown | None, operation: str) -> Connection | Fault:
-    """The seat of what a page asks (rule 9)."""
     try:
         if shown is None or shown.authorization:
             raise UnprovenError("this is asked by a page of ours, and by nothing else")
@@ -315,7 +302,7 @@ def _page(carrier: Connection, ask: PageAsk, shown: Shown | None, operation: str
 async def _client(
     daemon: Daemon, carrier: Connection, ask: ClientForm, shown: Shown | None, operation: str
 ) -> Connection | Fault:
-    """The seat of the client that a form proves (rule 7); a bad proof of its key says nothing of it."""
+    """A bad key proof does not reveal whether the client exists."""
     if shown is None:
         return fault_of(NoProofError("the request shows no proof of who asks"), unproven=True)
     try:
@@ -343,7 +330,6 @@ async def _client(
 
 
 async def _ask_issuer(daemon: Daemon, form: Mapping[str, str], shown: Shown) -> None:
-    """Have the issuer asked whose keys the form's proof needs, if any (rule 12)."""
     if "actor_token" not in form:
         return
     found = await daemon.read(partial(awaited, daemon.means, daemon.proofs, form, shown))
@@ -352,7 +338,6 @@ async def _ask_issuer(daemon: Daemon, form: Mapping[str, str], shown: Shown) -> 
 
 
 def _is_public(ask: ClientForm, shown: Shown) -> bool:
-    """Whether nothing but what it brings proves a form's client (rule 7)."""
     form = dict(ask.form)
     if isinstance(ask, AskToken) and form.get("grant_type") in PUBLIC:
         return True
@@ -367,13 +352,7 @@ def _client_of(daemon: Daemon, carrier: Connection, ask: ClientForm, shown: Show
 
 
 def told_of_kind(error: DeniedError, seat: Connection, operation: Operation) -> DeniedError:
-    """The refusal of who shows a token; of the wrong kind it is told as that (rule 11).
-
-    Args:
-        error: Why it was refused.
-        seat: Who asked.
-        operation: What was asked for.
-    """
+    """Returns the refusal, naming the missing scope for a token of the wrong kind (rule 11)."""
     if seat.principal is None or seat.client:
         return error
     mine, right = _SCOPE_OF[seat.principal.kind], operation.right
@@ -396,7 +375,7 @@ def _seat_of(connection: Connection, principal: Principal) -> Connection:
 
 
 def seat_of_task(daemon: Daemon, principal: Principal, task: str) -> Connection:
-    """The seat of an agent whose token of its task was shown: what holds what it is permitted (rule 8)."""
+    """Returns the seat of an agent that showed a token of its task (rule 8)."""
     return Connection(
         name=daemon.means.chance.name(AFAR),
         role="network",
@@ -410,5 +389,5 @@ def seat_of_task(daemon: Daemon, principal: Principal, task: str) -> Connection:
 
 
 def _unheard(push: Push) -> None:
-    """Nothing is said unasked to whoever asked once."""
+    """A seat of one request receives no pushed messages."""
     del push

@@ -1,13 +1,12 @@
-"""Operations of OAuth's endpoints: a token by exchange, its worth, giving it back, and what is published.
+"""Operations of OAuth's endpoints: exchange, introspection, revocation, published keys and lists.
 
-1. Who asks is the agent or the service that the form proved (`client_proof`), on its own seat (`network`).
-2. An exchange waits for the signer beside the worker. A task that it begins is begun in the worker's thread,
-   as every one is, and ended there when no token of it could be issued, whatever the rules say by then.
-3. A client is told what a token is worth that was issued to it, and gives back no other (A157). A service is
-   told of those that are meant for it too (`flows.token.serving`).
-4. What is published is read in the name of the process that faces the network; nobody's rights matter. Of
-   those who ask for a status list at once one has it signed, and one list is signed at a time: strangers who
-   ask keep one thread from others, however slow the signer is.
+1. The caller is the agent or service that the form proved (`client_proof`), on its own seat (`network`).
+2. An exchange waits for the signer beside the worker. A task that it starts is started in the worker's
+   thread, and ended there if no token could be issued, whatever the rules then say.
+3. A client may introspect and revoke tokens that were issued to it only (A157). A service may introspect
+   tokens with itself as the audience too (`flows.token.serving`).
+4. Publications need no rights. A status list is signed once for all concurrent readers, one list at a time,
+   so that strangers occupy one thread at most.
 """
 
 from __future__ import annotations
@@ -53,24 +52,21 @@ if TYPE_CHECKING:
 
 
 class _InWorker:
-    """Begins tasks, and records refusals, in the worker's thread, for threads that may wait (rule 2)."""
+    """Starts tasks and records refusals in the worker's thread, for threads that may wait (rule 2)."""
 
     def __init__(self, daemon: Daemon) -> None:
-        """Work for this daemon."""
         self._daemon = daemon
 
     def start(self, order: TaskOrder, actor: Actor) -> Task:
-        """The task, running."""
         return self._wait(lambda: self._daemon.tasks.start(order, actor))
 
     def delegate(self, order: ChildOrder, actor: Actor) -> Task:
-        """The child, running."""
         return self._wait(lambda: self._daemon.delegations.delegate(order, actor))
 
     def end(
         self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str
     ) -> Sequence[Moved]:
-        """End the task and all beneath it, outside of what the operation is authorized by."""
+        """Ends the task and its children, independent of the authorization of the operation."""
         daemon = self._daemon
 
         async def ended() -> Sequence[Moved]:
@@ -83,13 +79,13 @@ class _InWorker:
         return Context().run(asyncio.run_coroutine_threadsafe, ended(), daemon.loop).result()
 
     def refused(self, verdict: Barred, request: OperationRequest, agent: str) -> None:
-        """Record what the rules refused, outside of what the operation is authorized by."""
+        """Records a refusal by the rules, independent of the authorization of the operation."""
         daemon = self._daemon
         work = partial(daemon.authority.record, verdict, request, agent=agent)
         Context().run(asyncio.run_coroutine_threadsafe, daemon.first(work), daemon.loop).result()
 
     def unbelieved(self, namespace: str, form: str, shown: str, error: TaskboundError) -> None:
-        """Record what was shown and is worth nothing, outside of what the operation is authorized by."""
+        """Records a void token or proof, independent of the authorization of the operation."""
         Context().run(self._daemon.proofs.refuse, namespace, form, shown, error)
 
     def _wait(self, work: Callable[[], Task]) -> Task:
@@ -98,7 +94,7 @@ class _InWorker:
 
 
 def exchanges(daemon: Daemon) -> Exchanges:
-    """What exchanges tokens in a daemon: for our own issuer, and for the agent's own gateway."""
+    """Returns the token exchange of a daemon, for our own issuer and the agent's own gateway."""
     worker = _InWorker(daemon)
     return Exchanges(
         daemon.means,
@@ -113,7 +109,7 @@ def exchanges(daemon: Daemon) -> Exchanges:
 
 
 def _targets(daemon: Daemon, principal: Principal) -> tuple[str, ...]:
-    """The resources that an agent can have tokens for: its own gateway, and services of its namespace."""
+    """Returns the audiences that an agent may request: its own gateway and services of its namespace."""
     with daemon.means.store.read() as snapshot:
         services = snapshot.services.services(principal.namespace)
     own = resource_of(daemon.network.gateway_origin, principal.name)
@@ -121,7 +117,7 @@ def _targets(daemon: Daemon, principal: Principal) -> tuple[str, ...]:
 
 
 async def ask_token(daemon: Daemon, seat: Connection, ask: wire.AskToken) -> Answer:
-    """A token by exchange, or for what a client of people brings (`client_grants`)."""
+    """Returns a token by exchange, or for the grant of a public client (`client_grants`)."""
     principal = _client(seat)
     told = dict(ask.form)
     if told.get("grant_type") in wire.PUBLIC:
@@ -154,7 +150,7 @@ def _given_to_service(issued: Issued) -> wire.TokenGiven:
 
 
 async def introspect(daemon: Daemon, seat: Connection, ask: wire.IntrospectToken) -> Answer:
-    """What a token is worth (rule 3)."""
+    """Returns the introspection of a token (rule 3)."""
     principal = _client(seat)
     client = client_name(principal)
     text = _token(dict(ask.form))
@@ -170,7 +166,7 @@ async def introspect(daemon: Daemon, seat: Connection, ask: wire.IntrospectToken
 
 
 async def give_back(daemon: Daemon, seat: Connection, ask: wire.GiveBackToken) -> Answer:
-    """Revoke a token that was issued to who asks (rule 3), or end what a client was let in to."""
+    """Revokes a token that was issued to the caller (rule 3), or ends an admission of a client."""
     principal = _client(seat)
     if principal.is_process:
         await daemon.network.grants.take_back(principal.namespace, dict(ask.form), daemon.token.verification)
@@ -183,13 +179,13 @@ async def give_back(daemon: Daemon, seat: Connection, ask: wire.GiveBackToken) -
 
 
 async def show_keys(daemon: Daemon, _seat: Connection, _ask: wire.ShowTokenJwks) -> Answer:
-    """The keys that verify tokens (rule 4)."""
+    """Returns the public keys of tokens (rule 4)."""
     found = await daemon.read(daemon.token.published.keys)
     return wire.Published(text=found.decode())
 
 
 async def show_status_list(daemon: Daemon, _seat: Connection, ask: wire.ShowStatusList) -> Answer:
-    """A status list token (rule 4)."""
+    """Returns a status list token (rule 4)."""
     flights = daemon.token.flights
     flight = flights.get(ask.number)
     if flight is None:
@@ -204,22 +200,12 @@ async def _signed_list(daemon: Daemon, number: int) -> str:
 
 
 def _client(seat: Connection) -> Principal:
-    """Who asks (rule 1).
-
-    Raises:
-        UnprovenError: The form came by another way than the network's.
-    """
     if seat.principal is None or not seat.client:
         raise UnprovenError("a form of OAuth is asked over the network, by the client that it proves")
     return seat.principal
 
 
 def _token(form: Mapping[str, str]) -> str:
-    """The token that a form is about.
-
-    Raises:
-        BadExchangeError: It names none.
-    """
     text = form.get("token", "")
     if not text:
         raise BadExchangeError("`token` stands once", where="token")

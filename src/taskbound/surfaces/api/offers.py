@@ -1,4 +1,4 @@
-"""The operation with which a gateway finds out what of its servers' lists a task may ask for."""
+"""The operation with which a gateway asks which listed items its task may call."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _MOST: Final = 100
 
 
 class TooManyCallsError(MalformedError):
-    """More calls in one question than are looked at."""
+    """A question names more calls than the daemon looks at."""
 
     code = "too-many-to-cover"
     remedy = "ask about at most 100 calls at a time"
 
 
 class OtherTaskError(DeniedError):
-    """What a gateway asks about belongs to another task than the connection does now."""
+    """The gateway asks about a task to which its connection no longer belongs."""
 
     code = "other-task"
     remedy = "make the call anew, if it is still needed: in the task that runs now"
 
 
 async def cover_calls(daemon: Daemon, connection: Connection, ask: wire.CoverCalls) -> Answer:
-    """Which of the calls the scope of the connection's task covers, as it stands in the store now."""
+    """Returns which of the calls the current scope of the connection's task covers."""
     calls = [bytes(one) for one in ask.calls]
     if len(calls) > _MOST:
         raise TooManyCallsError(f"{len(calls)} calls are more than {_MOST}")
@@ -55,7 +55,7 @@ async def cover_calls(daemon: Daemon, connection: Connection, ask: wire.CoverCal
 
 
 def _call(connection: Connection, task: str, tool: str) -> Call:
-    """A call that nobody makes: what it stands on is asked for."""
+    """Makes a call that is never decided, to ask for its scope."""
     return Call(
         namespace=connection.namespace,
         agent=connection.agent,

@@ -1,26 +1,24 @@
-"""Every operation of the daemon's socket: its name, its right, its handler; repeats are answered again.
+"""All operations of the daemon's socket: name, right, handler; and the replay of repeated requests.
 
 Of `operations`:
-
-1. An operation that is not in this table can't be asked for.
-2. A *person's* operation does its own asking (`Daemon.require_person`) inside the worker, right before it
-   takes effect; this table says so, and a test holds both to each other. *Giver*: also the account that
-   owns the data directory (`Daemon.require_giver`). *Looker*: a gateway, or a person from outside any
-   gateway or run: who started a server and saw its list.
-3. *Gateway* operations refuse every other connection, but for those that an agent asks for over a network
-   with a token of its task (`acting`), and those by which an egress' connection that belongs to a task has
-   what it was permitted (`injects`); *egress* and *broker* operations too; *read* operations give to any
-   account that has a person, or owns the data directory.
-4. The rules in force are asked of every one of them too (`surfaces.api.authority`), by its name without
-   `api:`; `core.policy.operations` has what they are told of it.
-
+1. An operation that is not in this table cannot be requested.
+2. A *person's* operation calls `Daemon.require_person` itself in the worker, right before it takes effect; a
+   test holds table and code to each other. *Giver*: also the account that owns the data directory
+   (`Daemon.require_giver`). *Looker*: a gateway, or a person outside any gateway or run: the process that
+   started a server and saw its list.
+3. *Gateway* operations refuse all other connections, except for those that an agent requests over a network
+   with a token of its task (`acting`), and those that hand a permit's effects to an egress connection of a
+   task (`injects`). *Egress* and *broker* operations refuse all others too. *Read* operations are open to any
+   account that has a person or owns the data directory.
+4. The rules in force are evaluated for each of them too (`surfaces.api.authority`), by its name without
+   `api:`; `core.policy.operations` lists the attributes that the rules see.
 Of `once`:
-
-1. Of a request without a key nothing is kept.
-2. The key is its principal's. What is compared is the message that was asked, whole.
-3. The answer is kept before it is told. A refusal frees the key; what nobody foresaw doesn't.
-4. A service has no key: what browsers and clients ask in its name is several persons'. Nor has who asks at
-   OAuth's endpoints: what they are answered with is a token, and is kept nowhere.
+1. A request without an idempotency key is not stored.
+2. The key belongs to its principal; the whole request message is compared.
+3. The answer is stored before it is sent. A refused request releases the key; an unexpected exception keeps
+   it, because the effect is unknown.
+4. A service has no keys, because it asks for several browsers and clients. Nor has a caller of OAuth's
+   endpoints, because its answer is a token, which is stored nowhere.
 """
 
 from __future__ import annotations
@@ -98,7 +96,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One thing that may be asked of the daemon."""
+    """One operation of the daemon."""
 
     name: str
     """`api:word:verb`."""
@@ -366,13 +364,10 @@ async def once(
     ask: Ask,
     work: Callable[[], Coroutine[None, None, Answer]],
 ) -> Answer:
-    """The answer of the work, or the one that was given under this key before.
+    """Returns the result of the work, or the answer that was given under this key before.
 
-    Raises:
-        BadRequestKeyError: The key can't be one.
-        KeyReusedError: It is that of another request.
-        AnswerUnknownError: It came before, and nobody knows what became of it.
-        TaskboundError: What the work raises.
+    Raises BadRequestKeyError, KeyReusedError (another request has the key), AnswerUnknownError (a repeated
+    request without a known effect), or the error of the work.
     """
     principal = seat.principal
     if not key or principal is None or seat.client or principal.is_process:

@@ -1,13 +1,13 @@
 """Operations that open a page on which a person makes a passkey, vouches with it, or answers a question.
 
-1. Whoever opens a page is known by the socket, and stands outside of any gateway and run. Who then has the
-   page is not known, and need not be: a signature is what counts, and the flows take it as any other.
-2. What is signed is the statement that an OpenSSH key would sign, made here and shown whole; of a question
-   the sheet is shown, made by what makes it for the command line.
-3. What is said is chosen where the page is opened: it asks for one signature, over one statement. A new
-   passkey is its person's once they have said its fingerprint there: somebody else may have had the page.
-4. What is looked at and taken on a page is authorized as it is on the socket, by the rules of then, for the
-   person who opened it: a page is no way around them.
+1. The opener is known by the socket and is outside any gateway and run. The page's user is unknown; only the
+   signature counts, and the flows verify it like any other.
+2. The signed statement is the one that an OpenSSH key would sign, made here and shown whole, with the same
+   sheet as on the command line.
+3. The answer is chosen where the page is opened: the page asks for one signature over one statement. A new
+   passkey counts once the opener has confirmed its fingerprint, because another person may have used the
+   page.
+4. Reading and answering on a page is authorized as on the socket, for the opener, by the rules then in force.
 """
 
 from __future__ import annotations
@@ -73,14 +73,14 @@ _ENROLL: Final = "enroll"
 
 
 class NoPasskeyError(DeniedError):
-    """The person has no passkey that could sign this, or several of which one has to be named."""
+    """The person has no passkey that can sign this, or has several and must name one."""
 
     code = "no-passkey"
     remedy = "see `taskbound person key list`; make one with `taskbound person key add --passkey`"
 
 
 async def open_enrollment(daemon: Daemon, connection: Connection, ask: OpenEnrollment) -> Answer:
-    """Open a page on which a passkey is made."""
+    """Opens a page on which a passkey is made."""
 
     def look() -> Desk:
         actor, owns = daemon.require_giver(connection)
@@ -93,7 +93,7 @@ async def open_enrollment(daemon: Daemon, connection: Connection, ask: OpenEnrol
 
 
 async def confirm_key(daemon: Daemon, connection: Connection, ask: ConfirmPersonKey) -> Answer:
-    """Take what a new passkey has signed, once its fingerprint was compared (rule 3)."""
+    """Takes the signature of a new passkey after its fingerprint was compared (rule 3)."""
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
@@ -109,7 +109,7 @@ async def confirm_key(daemon: Daemon, connection: Connection, ask: ConfirmPerson
 
 
 async def open_vouching(daemon: Daemon, connection: Connection, ask: OpenVouching) -> Answer:
-    """Open a page on which a passkey vouches for another key."""
+    """Opens a page on which a passkey vouches for another key."""
 
     def look() -> Desk:
         actor, owns = daemon.require_giver(connection)
@@ -123,7 +123,7 @@ async def open_vouching(daemon: Daemon, connection: Connection, ask: OpenVouchin
 
 
 async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApproval) -> Answer:
-    """Open a page on which a passkey answers a question."""
+    """Opens a page on which a passkey answers a question."""
 
     def look() -> Desk:
         actor = daemon.require_person(connection)
@@ -152,8 +152,6 @@ async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApprova
 
 
 class _Enrolling:
-    """Makes a passkey, and has it sign that it is the person's."""
-
     def __init__(
         self, daemon: Daemon, opener: Principal, ask: OpenEnrollment, actor: Actor, *, owns: bool
     ) -> None:
@@ -236,8 +234,6 @@ class _Enrolling:
 
 
 class _Vouching:
-    """Has a passkey sign the enrollment of another key."""
-
     def __init__(
         self, daemon: Daemon, opener: Principal, key: str, own: PersonKey, actor: Actor, *, owns: bool
     ) -> None:
@@ -288,8 +284,6 @@ class _Vouching:
 
 
 class _Answering:
-    """Has a passkey sign the answer to a question."""
-
     def __init__(
         self, daemon: Daemon, opener: Principal, question: str, own: PersonKey, ask: OpenApproval
     ) -> None:
@@ -377,12 +371,7 @@ async def _opened(daemon: Daemon, desk: Desk, network: str) -> PageOpened:
 
 
 def _passkey(snapshot: Snapshot, namespace: str, actor: Actor, named: str, now: Instant) -> PersonKey:
-    """The passkey of this person with which they sign; whether it counts is asked again when they do.
-
-    Raises:
-        NoPasskeyError: There is none, or it has to be named.
-        NotStandingError: It doesn't count now.
-    """
+    """Returns the person's passkey; whether it is valid is checked again when it signs."""
     own = [
         one
         for one in snapshot.identities.person_keys(namespace)

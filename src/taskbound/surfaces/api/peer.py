@@ -1,14 +1,14 @@
-"""What the kernel says of the other end of a Unix socket, and of the processes above it.
+"""What the kernel states about the peer of a Unix socket and its ancestors.
 
-1. The uid and pid are read from the socket at accept (SO_PEERCRED). The process is held by a descriptor
-   (pidfd) as long as its connection is used: one that has ended is refused, because its number may be another
-   process's. From then on pid and start time name it, until the machine is restarted.
-2. The ancestry is walked at accept: later the parents may be gone. It is known whole or not at
-   all: a parent that ends during the walk, or a line of processes without end, would hide
-   who stands above, and a process that hides it is taken for nobody.
-3. Where the kernel tells less (not Linux), nobody is taken for a person. Linux before 6.5 has no
-   SO_PEERPIDFD: there the process is held by its number, so that a number which was reused before the accept
-   is not noticed. A socket has no time of its own (fstat(2) gives 0) to compare a start time with.
+1. uid and pid are read at accept (SO_PEERCRED), and a pidfd holds the process while its connection is used:
+   after its end the number may be another process's. From then on pid and start time name it, until the
+   machine restarts.
+2. The ancestry is read at accept, because parents may be gone later. It is known whole or not at all: a
+   parent that ends during the walk, or an endless chain, would hide ancestors, and such a process is
+   unproven.
+3. Where the kernel states less (not Linux) no peer is a person. Linux before 6.5 lacks SO_PEERPIDFD: the
+   process is held by its number, so a number reused before the accept goes unnoticed. fstat(2) gives 0 as a
+   socket's time, so no start time can be compared with it.
 """
 
 from __future__ import annotations
@@ -45,10 +45,9 @@ class Peer:
 
 
 def hold_peer(connection: socket.socket) -> int:
-    """A descriptor of the process at the other end of this connection, which the caller closes (rule 1).
+    """Returns a pidfd of the peer, which the caller closes (rule 1).
 
-    Raises:
-        UnprovenError: The kernel does not say, or the process is gone already.
+    Raises UnprovenError if there is none.
     """
     pid, _ = _credentials(connection)
     try:
@@ -64,31 +63,20 @@ def hold_peer(connection: socket.socket) -> int:
 
 
 def read_peer(connection: socket.socket, held: int, *, proc: Path = _PROC) -> Peer:
-    """Who is at the other end of this connection.
+    """Returns the peer of an accepted connection; `held` is from `hold_peer`.
 
-    Args:
-        connection: As it was accepted.
-        held: What `hold_peer` gave for it.
-        proc: Where the kernel tells of processes.
-
-    Raises:
-        UnprovenError: The kernel does not say, or the process has ended.
+    Raises UnprovenError if the kernel does not state it, or the process has ended.
     """
     pid, uid = _credentials(connection)
     ancestry = ancestry_of(pid, proc=proc)
     if not ancestry:
         raise UnprovenError(f"process {pid} or those above it can't be looked at")
-    if _has_ended(held):  # looked at last: whoever lives now had this number during the walk too
+    if _has_ended(held):  # checked last: the process that is alive now had this number during the walk too
         raise UnprovenError(f"process {pid}, which connected, has ended")
     return Peer(proof=PeerProof(uid=uid, pid=pid, started=ancestry[0][1]), ancestry=ancestry)
 
 
 def _credentials(connection: socket.socket) -> tuple[int, int]:
-    """The pid and uid of who connected.
-
-    Raises:
-        UnprovenError: The kernel does not say.
-    """
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         raise UnprovenError("this system does not say which process is at the other end")  # 3
@@ -101,14 +89,14 @@ def _credentials(connection: socket.socket) -> tuple[int, int]:
 
 
 def _has_ended(held: int) -> bool:
-    """Whether the process of this descriptor has; a zombie, which does nothing more, has too."""
+    """A zombie counts as ended: it acts no more."""
     poll = select.poll()
     poll.register(held, select.POLLIN)
     return bool(poll.poll(0))
 
 
 def boot_id() -> str:
-    """What names this start of the machine; empty where the system has no such name."""
+    """Returns the id of this boot of the machine; empty where the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -116,7 +104,7 @@ def boot_id() -> str:
 
 
 def is_alive(pid: int, started: int, *, proc: Path = _PROC) -> bool:
-    """Whether the process of this pid and start time is there; a zombie, which does nothing more, is not."""
+    """Returns whether the process of this pid and start time exists; a zombie does not count."""
     try:
         stat = (proc / str(pid) / "stat").read_bytes()
     except OSError:
@@ -127,14 +115,14 @@ def is_alive(pid: int, started: int, *, proc: Path = _PROC) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What is seen of a process."""
+    """The state of a process."""
 
     parent: int
     started: int
 
 
 def read_processes(proc: Path = _PROC) -> dict[int, Seen]:
-    """Every process that can be looked at, by pid; empty where the system shows none."""
+    """Returns every visible process by pid; empty where the system shows none."""
     found: dict[int, Seen] = {}
     for stat in proc.glob("[0-9]*/stat"):
         try:
@@ -147,12 +135,7 @@ def read_processes(proc: Path = _PROC) -> dict[int, Seen]:
 
 
 def ancestry_of(pid: int, *, proc: Path = _PROC) -> tuple[tuple[int, int], ...]:
-    """(pid, start time) of a process and of all above it, nearest first; empty when that can't be known.
-
-    Args:
-        pid: The process.
-        proc: Where the kernel tells of processes.
-    """
+    """Returns (pid, start time) of a process and its ancestors, nearest first; empty if unknown."""
     for _ in range(_WALKS):
         found = _walk(pid, proc)
         if found:
@@ -161,7 +144,7 @@ def ancestry_of(pid: int, *, proc: Path = _PROC) -> tuple[tuple[int, int], ...]:
 
 
 def _walk(pid: int, proc: Path) -> tuple[tuple[int, int], ...]:
-    """One try; a parent that ended meanwhile has left its children to another one (rule 2)."""
+    """One attempt: a parent that ended meanwhile has passed its children to another one (rule 2)."""
     found: list[tuple[int, int]] = []
     while pid > 1:
         try:

@@ -1,4 +1,4 @@
-"""Operations on the keys of people, on people who leave, and on who answers for an agent."""
+"""Operations on the keys of people, on people who leave, and on the owner and approvers of an agent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 async def propose_key(daemon: Daemon, connection: Connection, ask: wire.ProposePersonKey) -> Answer:
-    """Write a proposal down, to be signed."""
+    """Stores a proposed key, to be signed."""
     seen = ask.file
     offer = Offer(
         person=ask.person,
@@ -47,7 +47,7 @@ async def propose_key(daemon: Daemon, connection: Connection, ask: wire.ProposeP
 
 
 async def prove_key(daemon: Daemon, connection: Connection, ask: wire.ProvePersonKey) -> Answer:
-    """Take the proposed key's own signature."""
+    """Takes the proposed key's own signature."""
     require_brought(ask.signature)
 
     def work() -> Answer:
@@ -61,7 +61,7 @@ async def prove_key(daemon: Daemon, connection: Connection, ask: wire.ProvePerso
 
 
 async def vouch_key(daemon: Daemon, connection: Connection, ask: wire.VouchPersonKey) -> Answer:
-    """Take the word of whoever has to vouch."""
+    """Takes the signature of a person who vouches."""
     require_brought(ask.signature)
 
     def work() -> Answer:
@@ -80,7 +80,7 @@ async def vouch_key(daemon: Daemon, connection: Connection, ask: wire.VouchPerso
 
 
 async def withdraw_key(daemon: Daemon, connection: Connection, ask: wire.WithdrawPersonKey) -> Answer:
-    """Take a key's word away."""
+    """Withdraws a key."""
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
@@ -91,7 +91,7 @@ async def withdraw_key(daemon: Daemon, connection: Connection, ask: wire.Withdra
 
 
 async def list_keys(daemon: Daemon, connection: Connection, _ask: wire.ListPersonKeys) -> Answer:
-    """Every key."""
+    """Returns all keys."""
 
     def read() -> Answer:
         now = daemon.means.clock.now()
@@ -105,7 +105,7 @@ async def list_keys(daemon: Daemon, connection: Connection, _ask: wire.ListPerso
 
 
 async def show_key(daemon: Daemon, connection: Connection, ask: wire.ShowPersonKey) -> Answer:
-    """One key, and what has to be signed for it."""
+    """Returns one key and the statements to sign for it."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -116,7 +116,7 @@ async def show_key(daemon: Daemon, connection: Connection, ask: wire.ShowPersonK
 
 
 async def set_namespace_demo(daemon: Daemon, connection: Connection, ask: wire.SetDemo) -> Answer:
-    """Say that the namespace is for trying out, or no more."""
+    """Marks the namespace as a demo, or as none."""
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
@@ -127,7 +127,7 @@ async def set_namespace_demo(daemon: Daemon, connection: Connection, ask: wire.S
 
 
 async def leave_person(daemon: Daemon, connection: Connection, ask: wire.LeavePerson) -> Answer:
-    """A person is of the organization no more."""
+    """Records that a person left the organization."""
 
     def work() -> list[Moved]:
         actor, owns = daemon.require_giver(connection)
@@ -140,7 +140,7 @@ async def leave_person(daemon: Daemon, connection: Connection, ask: wire.LeavePe
 
 
 async def return_person(daemon: Daemon, connection: Connection, ask: wire.ReturnPerson) -> Answer:
-    """A person who had left is back."""
+    """Records that a person is back."""
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
@@ -151,7 +151,7 @@ async def return_person(daemon: Daemon, connection: Connection, ask: wire.Return
 
 
 async def link(daemon: Daemon, connection: Connection, ask: wire.LinkPersons) -> Answer:
-    """Two persons are one human, or are not."""
+    """Links two persons as one human, or unlinks them."""
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
@@ -165,7 +165,7 @@ async def link(daemon: Daemon, connection: Connection, ask: wire.LinkPersons) ->
 
 
 async def set_answering(daemon: Daemon, connection: Connection, ask: wire.SetAnswering) -> Answer:
-    """Say who answers for an agent."""
+    """Sets the owner and approvers of an agent."""
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
@@ -178,7 +178,7 @@ async def set_answering(daemon: Daemon, connection: Connection, ask: wire.SetAns
 
 
 def detail_of(daemon: Daemon, progress: Progress) -> wire.PersonKeyDetail:
-    """One key, and what has to be signed for it."""
+    """Returns one key and the statements to sign for it."""
     key = progress.key
     with daemon.means.store.read() as snapshot:
         persons = snapshot.identities.persons(key.namespace)

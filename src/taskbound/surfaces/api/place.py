@@ -1,4 +1,4 @@
-"""Where a daemon runs, and for whom."""
+"""The installation of a daemon: its directory, accounts and external names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEFAULT_GATEWAY: Final = "http://127.0.0.1:8701"
 
 
 class NotOutsideError(DeniedError):
-    """This is a person's act, and the asker runs beneath a gateway or a run: it may be the agent itself."""
+    """Only a person may do this, and the calling process runs beneath a gateway or a run."""
 
     code = "not-outside"
     remedy = "do it in a terminal of your own, outside of the agent's processes"
@@ -27,7 +27,7 @@ class NotOutsideError(DeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a daemon runs, and for whom."""
+    """The installation of a daemon: its directory, accounts and external names."""
 
     home: str
     pid: int
@@ -52,11 +52,11 @@ class Place:
     """For whom transaction tokens are; empty for the host of the issuer."""
 
     def account(self, told: int | None) -> int:
-        """The account of a process: the one that others run it under, or the owner's."""
+        """Returns the configured account of a process, or else the owner's."""
         return self.owner_uid if told is None else told
 
     @property
     def issuing(self) -> Issuing:
-        """Under which names tokens are issued."""
+        """Returns the names under which tokens are issued."""
         domain = self.trust_domain or urlsplit(self.issuer).hostname or self.issuer
         return Issuing(issuer=self.issuer, domain=domain)

@@ -1,9 +1,9 @@
 """Operations on plans: propose, show, answer; and their page.
 
-1. A page takes no yes to a plan: it shows one action, and who approves several reads them where their digests
-   are computed. To say no gives nothing, and nobody has a veto less since their key is a passkey.
-2. The sheet is that of `taskbound approval show`, and what is signed the statement that an OpenSSH key signs.
-3. It is looked at and denied under the rules that hold for both on the socket (`passkey`, rule 4).
+1. The page takes only denials of a plan: it shows one action, and several are read where their digests are
+   computed. A denial grants nothing, so an approver with a passkey keeps the veto.
+2. Sheet and statement are those of `taskbound approval show` and of an OpenSSH key.
+3. Looking and denying are authorized as on the socket (`passkey`, rule 4).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 
 
 async def propose_plan(daemon: Daemon, connection: Connection, ask: wire.ProposePlan) -> Answer:
-    """Ask people about some calls of a task together, for whoever is in charge of it or runs in it."""
+    """Asks approvers about several calls of a task together, for its requester or a process in its run."""
     steps = [Step(tool=one.tool, arguments=one.arguments.encode()) for one in ask.steps]
 
     def work(sight: Sight | None) -> Plan | Unseen:
@@ -80,11 +80,6 @@ async def propose_plan(daemon: Daemon, connection: Connection, ask: wire.Propose
 
 
 def _require_proposer(daemon: Daemon, connection: Connection, task: str) -> Proposer:
-    """What runs beneath the run of this task, or a person outside.
-
-    Raises:
-        DeniedError: It is neither.
-    """
     space = connection.namespace
     with daemon.means.store.read() as snapshot:
         nearest = nearest_run(snapshot, space, daemon.boot, connection.peer.ancestry)
@@ -96,7 +91,7 @@ def _require_proposer(daemon: Daemon, connection: Connection, task: str) -> Prop
 
 
 async def show_plan(daemon: Daemon, connection: Connection, ask: wire.ShowPlan) -> Answer:
-    """One plan in full; that a person looks at it is kept, before they do."""
+    """Returns one plan in full, after recording that this person saw it."""
     space = connection.namespace
 
     def look() -> None:
@@ -119,7 +114,7 @@ async def show_plan(daemon: Daemon, connection: Connection, ask: wire.ShowPlan) 
 
 
 async def answer_plan(daemon: Daemon, connection: Connection, ask: wire.AnswerPlan) -> Answer:
-    """Take a signed answer to a plan, from outside of any gateway or run."""
+    """Takes a signed answer to a plan from a process outside any gateway or run."""
     require_brought(ask.signature)
 
     def work() -> Answer:
@@ -138,7 +133,7 @@ async def answer_plan(daemon: Daemon, connection: Connection, ask: wire.AnswerPl
 
 
 def plan_of(means: Means, snapshot: Snapshot, whole: Whole) -> wire.PlanDetail:
-    """All that is shown of a plan, and that its sheet is made of."""
+    """Returns everything that is shown of a plan and that its sheet is made from."""
     stored = whole.stored
     people = see_people(snapshot, stored.plan.namespace, means.clock.now())
     task = snapshot.tasks.task(stored.plan.namespace, stored.plan.task)
@@ -174,12 +169,10 @@ _DENY: Final = AnswerKind.DENY.value
 
 
 def require_denial(stored: StoredPlan, ask: OpenApproval) -> None:
-    """Go on only where the page is for a denial of this open plan, as it was seen (rule 1).
+    """Raises unless the page is for a denial of this open plan as it was seen (rule 1).
 
-    Raises:
-        SignedTogetherError: It is for a yes.
-        ApprovalOverError: The plan is over.
-        OtherQuestionError: Another one was seen.
+    Raises SignedTogetherError for an approval, ApprovalOverError for a closed plan, OtherQuestionError for
+    another.
     """
     if not ask.deny:
         raise SignedTogetherError(
@@ -195,22 +188,21 @@ class DenyingPlan:
     """Has a passkey sign the denial of a plan."""
 
     def __init__(self, daemon: Daemon, opener: Principal, plan: str, own: PersonKey) -> None:
-        """Be for this plan, and this key of who opened the page."""
         self._daemon, self._opener, self._plan, self._own = daemon, opener, plan, own
         self._statement = b""
 
     @property
     def namespace(self) -> str:
-        """Of the person."""
+        """Returns the namespace of the person."""
         return self._own.namespace
 
     @property
     def person(self) -> str:
-        """Whose passkey it is."""
+        """Returns the person whose passkey it is."""
         return self._own.person
 
     async def begin(self) -> PageShown:
-        """The plan's sheet, and the one statement (rule 2)."""
+        """Returns the plan's sheet and the one statement (rule 2)."""
         means, space = self._daemon.means, self._own.namespace
         shown_to = Actor(name=self.person, proof=f"page of {self._own.kind.value} {self._own.fingerprint}")
         await self._daemon.authority.authorize(
@@ -240,12 +232,12 @@ class DenyingPlan:
         )
 
     async def make(self, made: PageMade, origin: str) -> PageShown:
-        """Nothing: no passkey is made here."""
+        """Refuses: no passkey is made here."""
         del made, origin
         raise PasskeyUnreadableError("no passkey is made here")
 
     async def sign(self, choice: str, assertion: Assertion) -> PageTaken:
-        """Take the signature as any answer to a plan."""
+        """Takes the signature like any answer to a plan."""
         if choice != _DENY or not self._statement:
             raise PasskeyUnreadableError("nothing like that is to be signed here")
 

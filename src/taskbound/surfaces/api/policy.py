@@ -1,7 +1,7 @@
 """Operations on bundles of policies and on scopes.
 
-Looking at a bundle takes its time and is done beside the worker, once the asker is known to be a person; who
-they are is asked again right before it takes effect.
+Validating a bundle is slow and runs beside the worker, once the caller is known to be a person; the person is
+checked again right before it takes effect.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 async def propose(daemon: Daemon, connection: Connection, ask: wire.ProposeBundle) -> Answer:
-    """Look at the rules of a folder, and keep them under the asker's name."""
+    """Validates the policies of a folder and stores them under the caller's name."""
     await daemon.first(lambda: daemon.require_person(connection))
     seen = await daemon.read(lambda: examine(daemon.means, connection.namespace, ask.files, ask.cases))
     kept = await daemon.first(
@@ -47,7 +47,7 @@ async def propose(daemon: Daemon, connection: Connection, ask: wire.ProposeBundl
 
 
 async def activate(daemon: Daemon, connection: Connection, ask: wire.ActivateBundle) -> Answer:
-    """Look at a bundle again, and put it in force."""
+    """Validates a bundle again and puts it in force."""
     await daemon.first(lambda: daemon.require_person(connection))
     seen = await daemon.read(lambda: examine_kept(daemon.means, connection.namespace, ask.digest))
     done = await daemon.first(
@@ -58,7 +58,7 @@ async def activate(daemon: Daemon, connection: Connection, ask: wire.ActivateBun
 
 
 async def roll_back(daemon: Daemon, connection: Connection, ask: wire.RollBackBundle) -> Answer:
-    """Go back to what was in force before."""
+    """Puts the previous bundle in force again."""
     done = await daemon.first(
         lambda: daemon.bundles.roll_back(
             connection.namespace, ask.digest, ask.reason, daemon.require_person(connection)
@@ -68,7 +68,7 @@ async def roll_back(daemon: Daemon, connection: Connection, ask: wire.RollBackBu
 
 
 async def list_bundles(daemon: Daemon, connection: Connection, _ask: wire.ListBundles) -> Answer:
-    """Every bundle, and how what is in force came to be so."""
+    """Returns all bundles, and the history of what is in force."""
 
     def read() -> Answer:
         policies, namespace = daemon.means.policy, connection.namespace
@@ -89,7 +89,7 @@ async def list_bundles(daemon: Daemon, connection: Connection, _ask: wire.ListBu
 
 
 async def show(daemon: Daemon, connection: Connection, ask: wire.ShowBundle) -> Answer:
-    """One bundle with its files; what is in force when none is named."""
+    """Returns one bundle with its files, by default the one in force."""
 
     def read() -> Answer:
         policies, namespace = daemon.means.policy, connection.namespace
@@ -119,8 +119,8 @@ async def show(daemon: Daemon, connection: Connection, ask: wire.ShowBundle) -> 
 
 
 async def replay_actions(daemon: Daemon, connection: Connection, ask: wire.ReplayBundle) -> Answer:
-    """How the newest actions would be answered under a bundle, or under a person's files of a folder."""
-    if ask.files:  # rules that somebody brings are worked on for persons only
+    """Returns how recent actions would be decided under a bundle or a person's draft files."""
+    if ask.files:  # submitted rules are validated for persons only
         await daemon.first(lambda: daemon.require_person(connection))
 
     def read() -> Answer:
@@ -163,7 +163,7 @@ async def replay_actions(daemon: Daemon, connection: Connection, ask: wire.Repla
 
 
 def in_force(daemon: Daemon, namespace: str) -> wire.BundleInForce:
-    """Under which rules calls are decided now, and who put these in force."""
+    """Returns the rules in force and the person who activated them."""
     policies = daemon.means.policy
     with daemon.means.store.read() as snapshot:
         force = snapshot.policy.in_force(namespace)
@@ -181,7 +181,7 @@ def in_force(daemon: Daemon, namespace: str) -> wire.BundleInForce:
 
 
 def _trouble(policies: Policies, namespace: str, force: InForce) -> str:
-    """Why what is in force decides nothing; empty where it is whole."""
+    """Returns why the bundle in force decides nothing; empty if it is sound."""
     try:
         policies.at(namespace, force)
     except DamagedBundleError as error:
@@ -199,7 +199,7 @@ def _kept(daemon: Daemon, namespace: str, digest: str) -> PolicyEngine:
 
 
 def _base(digest: str, text: str, force: InForce) -> wire.BundleDetail:
-    """The rules that come with Taskbound, which nobody proposed."""
+    """The rules that come with Taskbound, without a proposer."""
     row = wire.BundleRow(
         digest=digest,
         author="",
@@ -249,7 +249,7 @@ def _problems(found: Sequence[PolicyProblem]) -> tuple[wire.BundleProblem, ...]:
 
 
 async def suggest(daemon: Daemon, connection: Connection, ask: wire.SuggestScope) -> Answer:
-    """The narrowest scope for what was done or is meant."""
+    """Returns the narrowest scope for past or planned actions."""
     order = SuggestOrder(
         namespace=connection.namespace,
         agent=ask.agent,

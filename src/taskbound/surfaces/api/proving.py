@@ -1,4 +1,4 @@
-"""How a daemon proves agents and people: which proofs it takes, and the keys that it has signed with."""
+"""Assembles the proofs that a daemon accepts for agents and people, and its agents' keys."""
 
 from __future__ import annotations
 
@@ -24,14 +24,10 @@ def proving(
     verifiers: Mapping[WorkloadKind, Verifier],
     party: RelyingParty | None,
 ) -> tuple[AgentKeys, Proofs, SignIns]:
-    """The keys of agents, what proves them, and what signs people in.
+    """Returns agents' keys, the verifier of proofs, and sign-ins.
 
-    Args:
-        means: What every flow is given.
-        place: Says for whom proofs are made.
-        custody: Who keeps the private halves; None where nobody does.
-        verifiers: By kind of credential, beside those of our own keys and of SVIDs.
-        party: Asks issuers of people; None where nobody signs in.
+    `custody` keeps private keys (None without a signer), `verifiers` adds kinds of credentials to our own
+    keys and SVIDs, `party` asks people's issuers (None without sign-in).
     """
     own: dict[WorkloadKind, Verifier] = {
         WorkloadKind.KEY: AssertionVerifier(means, audience=place.issuer),

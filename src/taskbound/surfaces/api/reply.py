@@ -1,7 +1,6 @@
-"""The one answer to a request, and how an error leaves the daemon.
+"""The one answer to a request, and the conversion of errors to faults.
 
-A fault carries the error's own code, words and advice; what a client makes of the code
-is the client's surface's business.
+A fault carries the error's code, text and remedy; the client's surface decides what to do with the code.
 """
 
 from __future__ import annotations
@@ -24,19 +23,16 @@ _log = logging.getLogger(__name__)
 
 
 def family_of(code: str) -> str:
-    """The family of an error by its code; what no error has is the word of a decision, which denies."""
+    """Returns the family of an error code; a code without an error is a decision's, which denies."""
     kind = error_class(code)
     return kind.family if kind is not None and kind.family else DeniedError.family
 
 
 def fault_of(error: TaskboundError, *, operation: str = "", unproven: bool = False) -> Fault:
-    """The error as one message; it is logged on the way.
+    """Converts the error to a message, and logs it.
 
-    Args:
-        error: What is wrong.
-        operation: What was asked for.
-        unproven: Whether it is about who asks, and not about what was asked. Who shows what their issuer does
-            not stand behind now has proven nothing; what we can't read ourselves is no fault of theirs.
+    `unproven` means that the error is about the caller's identity: a principal whose issuer does not stand
+    behind it now counts as unproven, but our own read failures are not its fault.
     """
     own = isinstance(error, UnavailableError) and not isinstance(error, IssuerUnreachableError)
     _log.log(
@@ -61,22 +57,16 @@ F = TypeVar("F")
 
 
 class Reply:
-    """The place of one answer; used in the loop."""
+    """The slot of one answer; used in the loop."""
 
     __slots__ = ("_operation", "give")
 
     def __init__(self, give: Callable[[Answer], None], operation: str) -> None:
-        """Give the answer there.
-
-        Args:
-            give: Takes the answer; called once.
-            operation: What was asked for, as the log and the fault name it.
-        """
         self.give = give
         self._operation = operation
 
     def after(self, say: Callable[[F], Answer]) -> Callable[[F], None]:
-        """What takes a finding and answers with what is to be said of it."""
+        """Returns a callback that converts a result and answers with it."""
 
         def take(found: F) -> None:
             try:
@@ -89,7 +79,7 @@ class Reply:
         return take
 
     def fail(self, error: Exception) -> None:
-        """Answer with what went wrong; what nobody foresaw is said in the log only."""
+        """Answers with an error; an unexpected exception is described in the log only."""
         if isinstance(error, TaskboundError):
             self.give(fault_of(error, operation=self._operation))
             return

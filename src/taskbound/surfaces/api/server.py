@@ -1,20 +1,18 @@
-"""The daemon's Unix socket: reads frames, knows who speaks, runs operations, answers.
+"""The daemon's Unix socket: reads frames, identifies the peer, runs operations, answers.
 
-1. The peer's account and process are read from the socket at accept; an account that
-   may not speak to this daemon gets one fault and no more.
-2. The first message opens the connection; versions that differ refuse (no guessing).
-3. Every request gets one answer; what goes wrong becomes a fault with a code.
-4. A connection may have so many requests open, and so much unread; beyond that it is not
-   read further.
-5. A gateway that is lost holds its permits for 5 seconds more (design 4.9).
-6. Who has not opened yet is given little: a few bytes and a few seconds. An account has so
-   many connections at most, so that it leaves room for those of others.
-7. What came over the network is asked in the name of whoever it shows, and never in its process's.
-8. Every operation is authorized by the rules in force before its work, and by nothing but them and its flow.
-9. The key of a request for an action is the action's: whether it came before is decided where it is.
-10. An egress' connection that belongs to a task never comes back: with it what it was permitted is given up.
-11. A connection ends with the process that made it: what that one has sent is read, and nothing that another
-    process sends over a descriptor that was passed on or inherited.
+1. Account and process of the peer are read at accept; an account that may not speak gets one fault only.
+2. The first message opens the connection; a different version is refused.
+3. Every request gets one answer; an error becomes a fault with a code.
+4. Open requests and unread bytes of a connection are limited; beyond that it is not read further.
+5. A lost gateway keeps its permits for 5 seconds (design 4.9).
+6. A peer that has not opened yet is limited to a few bytes and seconds. Connections per account are limited,
+   so that others find room.
+7. A request from the network runs in the name of its proven principal, never in that of its process.
+8. Every operation is authorized by the rules in force before its work, and by its flow.
+9. The idempotency key of a request for an action is the action's; its path detects repetition.
+10. An egress connection of a task never comes back: its permits are given up with it.
+11. A connection ends with the process that made it. What that process sent is still read; data that another
+    process sends over a passed or inherited descriptor is not.
 """
 
 from __future__ import annotations
@@ -70,7 +68,7 @@ _ROLES: Final = frozenset({"api", "broker", "cli", "egress", "front", "gateway",
 
 
 class VersionError(DeniedError):
-    """The other side is another version of Taskbound."""
+    """The peer is another version of Taskbound."""
 
     code = "other-version"
     remedy = (
@@ -86,10 +84,9 @@ class NotOpenError(MalformedError):
 
 
 class SocketServer(asyncio.Protocol):
-    """One connection's side of the daemon; asyncio makes one for each."""
+    """The daemon's side of one connection; asyncio makes one for each."""
 
     def __init__(self, daemon: Daemon) -> None:
-        """Serve this daemon."""
         self._daemon = daemon
         self._buffer = FrameBuffer()
         self._transport: asyncio.Transport | None = None
@@ -104,7 +101,7 @@ class SocketServer(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Look at who is there (rule 1)."""
+        """Identifies the peer (rule 1)."""
         if not isinstance(transport, asyncio.Transport):
             return
         self._transport = transport
@@ -122,7 +119,7 @@ class SocketServer(asyncio.Protocol):
         self._timer = self._daemon.loop.call_later(OPENING, self._close, NotOpenError("nothing was said"))
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived."""
+        """Takes received bytes."""
         if self._rest is not None:
             data = data[: self._rest]
             self._rest -= len(data)
@@ -138,7 +135,7 @@ class SocketServer(asyncio.Protocol):
         self._close_left()
 
     def _left(self, descriptor: int) -> None:
-        """The process at the other end has ended (rule 11); what it sent waits to be read."""
+        """The peer process has ended (rule 11); what it sent is still read."""
         self._daemon.loop.remove_reader(self._process)
         (self._rest,) = _COUNT.unpack(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(_COUNT.size)))
         self._close_left()
@@ -181,7 +178,7 @@ class SocketServer(asyncio.Protocol):
             reply.fail(error)
 
     async def _relayed(self, operation: Operation, carrier: Connection, said: Said) -> Answer:
-        """Do it in the name of whoever it shows (rule 7)."""
+        """Runs an operation in the name of the proven principal (rule 7)."""
         trace = said.shown.trace if said.shown is not None else ""
         with self._daemon.network.tracing.operation(trace, operation.policy.name, said.ask) as traced:
             with stage("prove"):
@@ -194,7 +191,6 @@ class SocketServer(asyncio.Protocol):
             return answer
 
     async def _seated(self, operation: Operation, seat: Connection, said: Said) -> Answer:
-        """Do it for who is on this seat."""
         key = said.shown.key if said.shown is not None else ""
         work = partial(self._work, operation, seat, said.ask)
         try:
@@ -207,7 +203,7 @@ class SocketServer(asyncio.Protocol):
             raise told_of_kind(error, seat, operation.policy) from error
 
     async def _work(self, operation: Operation, connection: Connection, ask: Ask) -> Answer:
-        """Do it, once the rules in force let it pass (rule 8)."""
+        """Runs an operation after the rules in force authorized it (rule 8)."""
         if operation.work is None:
             raise NotOpenError(f"`{operation.name}` is done by no work of its own")
         with stage("authorize"):
@@ -260,7 +256,7 @@ class SocketServer(asyncio.Protocol):
         self._hold("unread")
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """The peer reads its answers again."""
         self._release("unread")
 
     def _hold(self, why: str) -> None:
@@ -276,7 +272,6 @@ class SocketServer(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _count(self) -> None:
-        """One more request is open (rule 4)."""
         self._requests += 1
         if self._requests >= OPEN_REQUESTS:
             self._hold("requests")
@@ -294,7 +289,6 @@ class SocketServer(asyncio.Protocol):
         self._send(number, answer)
 
     async def _refused_inside(self, ask: Open, error: NotOutsideError) -> Answer:
-        """Record that a process beneath a gateway or a run asked for a connection of another role."""
         if self._peer is not None:
             proof = self._peer.proof
             await self._daemon.authority.refuse_opening(ask.namespace, ask.role, proof, error)
@@ -306,7 +300,7 @@ class SocketServer(asyncio.Protocol):
         if ask.version != __version__:
             raise VersionError(  # 2
                 f"the daemon is {__version__}, and this is {ask.version}",
-                remedy="end the older of the two: the daemon, which is started anew by whoever needs it"
+                remedy="end the older of the two; the daemon is started again when a command needs it"
                 f" (`taskbound serve --end`, or `kill {os.getpid()}`), or whatever started the gateway",
             )
         if ask.role not in _ROLES:
@@ -348,7 +342,7 @@ class SocketServer(asyncio.Protocol):
         )
 
     def _named(self, connection: Connection, task: str) -> str:
-        """The task that is named, where that counts: who stands beneath something has the task of that."""
+        """Returns the named task if it counts: a process beneath a run or gateway has the task of that."""
         if not task:
             return ""
         insiders, process = self._daemon.insiders, connection.peer.ancestry[0]
@@ -373,7 +367,7 @@ class SocketServer(asyncio.Protocol):
         self._transport.write(frame)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give a gateway its grace (rule 5)."""
+        """Starts the grace of a gateway (rule 5)."""
         del exc
         self._stop_timer()
         if self._process >= 0:

@@ -1,15 +1,12 @@
 """Operations on services, their keys and their shared claims.
 
 Of `service`:
-
-1. What a service asks it asks with a token of its own. It is given what is for services (`Right.SERVICE`) and
-   nothing else, whatever anybody may ask: a token that was stolen reads no more than its service does.
-2. A process of ours is no such service, whatever its account is.
-
+1. A service asks with a token of its own and may do only what is for services (`Right.SERVICE`), so a stolen
+   token reads no more than its service.
+2. Our own processes are never such a service, whatever their account.
 Of `sharing`:
-
-1. Whose a claim is follows from the service's proof, and from nothing that is said.
-2. An answer is bytes to us: nothing here reads what a service answered, and no log is told it.
+1. The owner of a claim follows from the service's proof alone.
+2. An answer is opaque bytes: it is neither parsed nor logged.
 """
 
 from __future__ import annotations
@@ -56,7 +53,7 @@ if TYPE_CHECKING:
 
 
 def is_service_seat(connection: Connection) -> bool:
-    """Whether who asks is a service that shows a token of its own (rules 1 and 2)."""
+    """Returns whether the caller is a service that shows a token of its own (rules 1 and 2)."""
     principal = connection.principal
     if principal is None or connection.client or principal.is_process:
         return False
@@ -64,28 +61,20 @@ def is_service_seat(connection: Connection) -> bool:
 
 
 def require_service_seat(connection: Connection) -> Principal:
-    """The service that shows a token of its own.
-
-    Raises:
-        UnprovenError: It is somebody else.
-    """
+    """Returns the service that shows a token of its own; else raises UnprovenError."""
     if connection.principal is None or not is_service_seat(connection):
         raise UnprovenError("only a service asks for that, with a token of its own")
     return connection.principal
 
 
 def require_no_service(connection: Connection) -> None:
-    """Go on with what anybody may ask, for whoever is no service that shows a token (rule 1).
-
-    Raises:
-        UnprovenError: It is one.
-    """
+    """Raises UnprovenError for a service that shows a token (rule 1)."""
     if is_service_seat(connection):
         raise UnprovenError("a service asks with its token for what is a service's, and for nothing else")
 
 
 async def put_service(daemon: Daemon, connection: Connection, ask: wire.AddService) -> Answer:
-    """Have there be a service."""
+    """Adds a service."""
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
@@ -106,7 +95,7 @@ async def put_service(daemon: Daemon, connection: Connection, ask: wire.AddServi
 
 
 async def set_service(daemon: Daemon, connection: Connection, ask: wire.ChangeService) -> Answer:
-    """Have somebody else answer for it, or have it enforce something else."""
+    """Changes the owner of a service or what it enforces."""
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
@@ -125,7 +114,7 @@ async def set_service(daemon: Daemon, connection: Connection, ask: wire.ChangeSe
 
 
 async def take_service_away(daemon: Daemon, connection: Connection, ask: wire.RemoveService) -> Answer:
-    """Have there be no such service any more."""
+    """Removes a service."""
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
@@ -136,7 +125,7 @@ async def take_service_away(daemon: Daemon, connection: Connection, ask: wire.Re
 
 
 async def put_key(daemon: Daemon, connection: Connection, ask: wire.AddServiceKey) -> Answer:
-    """Have a key prove it; `Done` says its thumbprint."""
+    """Adds a key of a service; `Done` has its thumbprint."""
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
@@ -148,7 +137,7 @@ async def put_key(daemon: Daemon, connection: Connection, ask: wire.AddServiceKe
 
 
 async def take_key_away(daemon: Daemon, connection: Connection, ask: wire.RemoveServiceKey) -> Answer:
-    """Have a key prove it no more."""
+    """Removes a key of a service."""
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
@@ -159,7 +148,7 @@ async def take_key_away(daemon: Daemon, connection: Connection, ask: wire.Remove
 
 
 async def list_services(daemon: Daemon, connection: Connection, _ask: wire.ListServices) -> Answer:
-    """Which services there are."""
+    """Returns all services."""
 
     def read() -> Answer:
         space = connection.namespace
@@ -172,12 +161,12 @@ async def list_services(daemon: Daemon, connection: Connection, _ask: wire.ListS
 
 
 async def show_service(daemon: Daemon, connection: Connection, ask: wire.ShowService) -> Answer:
-    """One of them, with its keys."""
+    """Returns one service with its keys."""
     return await daemon.read(lambda: _detail(daemon, connection.namespace, ask.name))
 
 
 async def show_own(daemon: Daemon, connection: Connection, _ask: wire.ShowOwnService) -> Answer:
-    """What the service that asks is known as."""
+    """Returns the record of the asking service."""
     principal = require_service_seat(connection)
     return await daemon.read(lambda: _detail(daemon, principal.namespace, principal.name))
 
@@ -219,7 +208,7 @@ def _row(snapshot: Snapshot, service: Service, keys: tuple[ServiceKey, ...]) -> 
 
 
 async def begin_request(daemon: Daemon, connection: Connection, ask: BeginRequest) -> Answer:
-    """Begin a request for all machines of the service, or say what is known of it."""
+    """Claims a request for all machines of the service, or returns its known state."""
     asker = _asker(connection)
     wish = parse_wish(
         txn=ask.txn, token=ask.token, request=ask.request, claimant=ask.claimant, takes=ask.takes
@@ -228,7 +217,7 @@ async def begin_request(daemon: Daemon, connection: Connection, ask: BeginReques
 
 
 async def answer_request(daemon: Daemon, connection: Connection, ask: AnswerRequest) -> Answer:
-    """Keep what came of a request."""
+    """Stores the answer to a request."""
     asker = _asker(connection)
     require_named(ask.txn, ask.request, ask.claimant)
     answer = _parsed(ask.answer) if ask.answer else None
@@ -243,7 +232,7 @@ async def answer_request(daemon: Daemon, connection: Connection, ask: AnswerRequ
 
 
 async def use_proof(daemon: Daemon, connection: Connection, ask: UseProof) -> Answer:
-    """Use what serves once."""
+    """Claims a single-use proof."""
     asker = _asker(connection)
 
     def work() -> Answer:
@@ -254,7 +243,7 @@ async def use_proof(daemon: Daemon, connection: Connection, ask: UseProof) -> An
 
 
 def request_row(found: SharedBeginning) -> RequestRow:
-    """What is known of a request, as it is told."""
+    """Converts the state of a request to its wire form."""
     match found:
         case Begun():
             return RequestRow(state="begun")

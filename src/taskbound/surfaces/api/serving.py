@@ -1,17 +1,16 @@
-"""What processes that listen to a network ask in their own name, before they serve anybody.
+"""Operations that listening processes call in their own name.
 
-1. How one is known outside is said twice: to it, and to the daemon, which issues tokens for that name and
-   compares what is made for it, letter by letter. Where the two differ neither serves.
-2. Which authorities TLS asks clients for is every one of every trust domain that is believed in any
-   namespace, also where its bundle is too old to count: TLS shows who holds a key, and the daemon says what
-   that proves, with a name and a record where it proves nothing. Other files beside them are the process's.
-3. So many authorities are told at most. What is left out is said. Who stands before gateways asks for them
-   too: tokens are bound to certificates there as well.
-4. What one refused by itself leaves a record: a code and an operation of ours, and how many. It is believed
-   about that much, and proves nobody. These records share the allowance of whoever is nobody
-   (`flows.decision.refusals`, rule 3): strangers fill no journal, and what is beyond is counted there.
-5. What the API tells whoever counts (`/metrics`) is how many credentials live and end, of all namespaces
-   together: numbers, and no name of anything.
+1. The external origin is configured twice, for the process and for the daemon, which issues tokens for it and
+   compares it byte by byte. If they differ, neither serves.
+2. TLS asks clients for certificates of all authorities of all trust domains of any namespace, even of an
+   expired bundle: TLS proves possession of a key, and the daemon decides what it is worth, with a record.
+   Other files are the process's own.
+3. The number of authorities is limited, and the number left out is reported. HTTP fronts ask for them too,
+   since tokens are bound to certificates there as well.
+4. A refusal by the process itself leaves a record: an error code, an operation, and a count. Nothing else is
+   taken from it. These records share the quota of unknown names (`flows.decision.refusals`, rule 3), so
+   strangers cannot fill the journal.
+5. The API exports (`/metrics`) only the number of live and ended credentials of all namespaces together.
 """
 
 from __future__ import annotations
@@ -41,32 +40,29 @@ _log = logging.getLogger(__name__)
 _NAMES: Final = frozenset(OPERATIONS)
 _TIMES: Final = 10**9
 _MOST: Final = 1_024
-"""Authorities that are told (rule 3)."""
+"""The maximum of authorities (rule 3)."""
 _LONGEST: Final = 2_097_152
 """Bytes of all of them: half of what a frame may hold."""
 
 
 async def agree(daemon: Daemon, connection: Connection, ask: wire.Agree) -> Answer:
-    """Go on only where both have one name for it (rule 1).
-
-    Raises:
-        UnprovenError: It is asked by somebody else than the process that listens.
-        OtherOriginError: They have two.
-    """
+    """Raises OtherOriginError if the two origins differ (rule 1), UnprovenError for other callers."""
     require_api(daemon, connection)
     ours = daemon.network.issuer
     if ours != ask.origin:
-        _log.error("an API is known outside as %.200r, here as %r, and serves nobody", ask.origin, ours)
+        _log.error(
+            "refused an API with the external origin %.200r; the daemon has %r",
+            ask.origin,
+            ours,
+        )
         raise wire.OtherOriginError(f"it is known outside as `{ask.origin}`, and its daemon says `{ours}`")
     return Done()
 
 
 async def note_refused(daemon: Daemon, connection: Connection, ask: wire.TellRefused) -> Answer:
-    """One record of what the process refused (rule 4).
+    """Records refusals by the process (rule 4).
 
-    Raises:
-        UnprovenError: It is told by somebody else than a process that listens.
-        MalformedError: It names no error or operation of ours.
+    Raises UnprovenError for other callers, and MalformedError for an unknown error or operation.
     """
     _require_listener(daemon, connection)
     if error_class(ask.code) is None or (ask.operation and ask.operation not in _NAMES):
@@ -96,11 +92,7 @@ def _require_listener(daemon: Daemon, connection: Connection) -> None:
 
 
 async def show_authorities(daemon: Daemon, connection: Connection, ask: wire.ShowClientAuthorities) -> Answer:
-    """Who issues the certificates of workloads (rules 2 and 3).
-
-    Raises:
-        UnprovenError: It is asked by somebody else than a process that listens.
-    """
+    """Returns the authorities of workload certificates (rules 2 and 3); raises UnprovenError."""
     _require_listener(daemon, connection)
 
     def read() -> Answer:
@@ -124,11 +116,7 @@ async def show_authorities(daemon: Daemon, connection: Connection, ask: wire.Sho
 
 
 async def show_counts(daemon: Daemon, connection: Connection, _ask: wire.ShowCounts) -> Answer:
-    """How many credentials live and end (rule 5).
-
-    Raises:
-        UnprovenError: It is asked by somebody else than the API.
-    """
+    """Returns how many credentials live and end (rule 5); raises UnprovenError."""
     require_api(daemon, connection)
     brokers = daemon.connections.count_brokers()
 

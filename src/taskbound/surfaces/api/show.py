@@ -1,4 +1,4 @@
-"""Translates values of the store into messages, and builds the text of approval requests."""
+"""Converts stored values to messages, and builds the text of approval requests."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ _spec_decoder = msgspec.json.Decoder(ServerSpec)
 
 
 def scope_raw(scope: Scope) -> msgspec.Raw:
-    """The scope's canonical form, as it stands in a message."""
+    """Returns the canonical form of a scope for a message."""
     return msgspec.Raw(scope.canonical)
 
 
 def read_spec(server: PinnedServer) -> ServerSpec:
-    """How to start a pinned server."""
+    """Returns how to start a pinned server."""
     return _spec_decoder.decode(server.spec)
 
 
 def action_row(action: StoredAction, *, learning: bool) -> ActionRow:
-    """An action in short."""
+    """Returns an action as a row."""
     return ActionRow(
         action=action.id,
         task=action.task,
@@ -75,7 +75,7 @@ def action_row(action: StoredAction, *, learning: bool) -> ActionRow:
 
 
 def action_detail(action: StoredAction, *, learning: bool) -> ActionDetail:
-    """An action in full."""
+    """Returns an action in full."""
     history = [f"{action.at} decided: {action.decision}{f' ({action.code})' if action.code else ''}"]
     if read_for(action.request):
         whose = escape_text(read_for(action.request))
@@ -103,12 +103,12 @@ def action_detail(action: StoredAction, *, learning: bool) -> ActionDetail:
 
 
 def reasons(action: StoredAction) -> tuple[Reason, ...]:
-    """The reasons of a stored decision."""
+    """Returns the reasons of a stored decision."""
     return tuple(Reason(code=code, text=text, detail=detail) for code, text, detail in action.reasons)
 
 
 def changed_values(before: bytes, after: bytes) -> tuple[Changed, ...]:
-    """What differs between a held action's arguments and those that it was narrowed to."""
+    """Returns the differences between a held action's arguments and the narrowed ones."""
     found = changes(parse_object(before), parse_object(after))
     return tuple(
         Changed(place=one.place, before=canonical(one.before).decode(), after=canonical(one.after).decode())
@@ -117,7 +117,7 @@ def changed_values(before: bytes, after: bytes) -> tuple[Changed, ...]:
 
 
 def agent_detail(agent: Agent, lacks: tuple[str, ...], running: tuple[str, ...]) -> AgentDetail:
-    """An agent, and what it lacks."""
+    """Returns an agent and what it lacks for activation."""
     return AgentDetail(
         name=agent.name,
         state=agent.state.value,
@@ -135,7 +135,7 @@ def agent_detail(agent: Agent, lacks: tuple[str, ...], running: tuple[str, ...])
 
 
 def person_row(person: Person, persons: Mapping[str, Person], groups: Sequence[Group]) -> PersonRow:
-    """A person in short."""
+    """Returns a person as a row."""
     human = human_of(person.name, persons)
     return PersonRow(
         name=person.name,
@@ -148,7 +148,7 @@ def person_row(person: Person, persons: Mapping[str, Person], groups: Sequence[G
 
 
 def person_detail(name: str, persons: Mapping[str, Person], groups: Sequence[Group]) -> PersonDetail:
-    """A person, and what they may grant."""
+    """Returns a person with their grantable scope."""
     person, may = persons[name], reach_of(name, persons, groups)
     words = _words(may.grantable)
     if may.sources:
@@ -164,7 +164,7 @@ def person_detail(name: str, persons: Mapping[str, Person], groups: Sequence[Gro
 
 
 def group_detail(group: Group) -> GroupDetail:
-    """A group."""
+    """Returns a group."""
     return GroupDetail(
         name=group.name,
         members=group.members,
@@ -193,7 +193,7 @@ def _words(grantable: Grantable) -> tuple[str, ...]:
 
 
 def task_row(task: Task, actions: int) -> TaskRow:
-    """A task in short."""
+    """Returns a task as a row."""
     return TaskRow(
         task=task.id,
         agent=task.agent,
@@ -210,7 +210,7 @@ def task_row(task: Task, actions: int) -> TaskRow:
 def task_detail(
     snapshot: Snapshot, task: Task, connections: int, evidence: tuple[EvidenceRow, ...], now: Instant
 ) -> TaskDetail:
-    """A task in full."""
+    """Returns a task in full."""
     left = snapshot.tasks.remainders(task.namespace, task.id)
     limits = counted_limits(task.scope)
     had = snapshot.credentials.credentials(task.namespace, task=task.id, limit=_COUNTED)
@@ -246,7 +246,7 @@ def task_detail(
 
 
 def credential_row(row: Credential, mark: str, now: Instant) -> CredentialRow:
-    """A credential, and what its target calls it by this installation's mark."""
+    """Returns a credential with its name in the target, made with this installation's mark."""
     return CredentialRow(
         id=row.id,
         name=name_of(mark, row.id) if mark else "",
@@ -273,7 +273,7 @@ def credential_row(row: Credential, mark: str, now: Instant) -> CredentialRow:
 
 
 def template_row(template: Template) -> TemplateRow:
-    """A template."""
+    """Returns a template."""
     return TemplateRow(
         name=template.name,
         seconds=template.seconds,
@@ -287,7 +287,7 @@ def template_row(template: Template) -> TemplateRow:
 
 
 def tool_row(tool: PinnedTool, approvers: tuple[str, ...] | None = None, owner: str = "") -> ToolRow:
-    """A pinned tool, and who approves and answers for it, to those who may know."""
+    """Returns a pinned tool; approvers and owner only if given."""
     return ToolRow(
         name=tool.name,
         server=tool.identity,
@@ -308,7 +308,7 @@ def tool_row(tool: PinnedTool, approvers: tuple[str, ...] | None = None, owner: 
 def upstream_row(
     server: PinnedServer, tools: tuple[PinnedTool, ...], secrets: tuple[StoredSecret, ...] | None
 ) -> UpstreamRow:
-    """A pinned server, with what may be known of its secrets unless that is not for the asker."""
+    """Returns a pinned server, with what the caller may know of its secrets."""
     spec = read_spec(server)
     known = {one.slot: one for one in secrets or ()}
     return UpstreamRow(
@@ -329,11 +329,7 @@ def _secret_row(slot: str, secret: StoredSecret | None) -> SecretRow:
 
 
 def sheet_for(snapshot: Snapshot, found: StoredApproval) -> SheetOf:
-    """What the sheet of this question is made of.
-
-    Raises:
-        UnknownApprovalError: Its action is not there.
-    """
+    """Returns the parts of this question's sheet; raises UnknownApprovalError without its action."""
     question = found.question
     kept = snapshot.actions.action(question.namespace, question.action)
     if kept is None:
@@ -361,7 +357,7 @@ def sheet_for(snapshot: Snapshot, found: StoredApproval) -> SheetOf:
 
 
 def gives_of(tool: PinnedTool | None, definition: str) -> str:
-    """What a kind of credential is for, by the definition that was asked for; empty of any other tool."""
+    """Returns what a kind of credential is for, by the requested definition; empty for other tools."""
     if tool is None or tool.digest != definition or credential_kind(tool.name) is None:
         return ""
     said = parse_definition(tool.definition).value.get("description")
@@ -369,11 +365,7 @@ def gives_of(tool: PinnedTool | None, definition: str) -> str:
 
 
 def sheet_text(snapshot: Snapshot, found: StoredApproval) -> str:
-    """What `taskbound approval show` writes of it.
-
-    Raises:
-        TooLongToShowError: It can't be shown whole.
-    """
+    """Returns the sheet as `taskbound approval show` writes it; raises TooLongToShowError."""
     sheet = sheet_for(snapshot, found)
     match render_sheet(sheet):
         case Sheet(text=text):

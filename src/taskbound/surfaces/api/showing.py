@@ -1,15 +1,13 @@
-"""What requests show over a network, proven and used up in turns, those together that came together.
+"""Verifies the credentials of network requests in batches.
 
-1. Each is proven by itself: of one that proves nobody nothing is used, and its neighbors' answers are what
-   they would have been without it.
-2. Whoever was proven has a bucket of their own, where they are paced. An empty one refuses before the proof
-   is used, which is a write. Nobody pays for a proof that is shown again: whoever saw a request can't use its
-   sender's bucket up.
-3. The proofs of a turn are used in one transaction. Who showed one goes on only once that is durable.
-4. What they rest on is read in one snapshot, which begins after they all have come: what was revoked before
-   is revoked for each.
-5. Nothing here waits for anything but the store. So it is done in the loop, as long as the store is quick: a
-   thread for each costs more than what it does.
+1. Each is verified by itself: a void one claims nothing and does not affect its neighbors.
+2. Each proven principal has a rate limit, checked before the proof is claimed, which is a write. A replayed
+   proof costs the principal nothing, so an eavesdropper cannot exhaust the limit of a sender.
+3. The proofs of a batch are claimed in one transaction. A request continues once that is durable.
+4. A batch reads one snapshot that begins after all its requests arrived, so that an earlier revocation holds
+   for each.
+5. Only the store is waited for, so batches run in the loop while the store is fast: a thread costs more than
+   the work.
 """
 
 from __future__ import annotations
@@ -36,15 +34,15 @@ if TYPE_CHECKING:
 
 
 class Proven(Protocol):
-    """Who was proven."""
+    """A verified principal."""
 
     @property
     def principal(self) -> Principal:
-        """Who that is."""
+        """Returns the principal."""
 
     @property
     def claim(self) -> Claim | None:
-        """What is to be used for the first time by that; None where nothing is."""
+        """Returns the proof to claim; None for none."""
 
 
 P = TypeVar("P", bound=Proven)
@@ -52,7 +50,7 @@ P = TypeVar("P", bound=Proven)
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Whoever was proven elsewhere."""
+    """A principal that was verified elsewhere."""
 
     principal: Principal
     claim: Claim | None
@@ -60,17 +58,14 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Showing(Generic[P]):
-    """One request's."""
-
     read: Callable[[OneLook], P]
     paced: bool
 
 
 class Showings:
-    """Proves what requests show; asked in the loop."""
+    """Verifies the credentials of requests; used in the loop."""
 
     def __init__(self, means: Means, worker: Worker, pace: Allowance) -> None:
-        """Prove nothing yet."""
         self._means = means
         self._lane: Lane[_Showing[Proven], Proven | Exception] = Lane(
             worker, self._prove, small=lambda _: True
@@ -79,17 +74,10 @@ class Showings:
         """How often each principal may ask (rule 2); used in turns."""
 
     async def prove(self, read: Callable[[OneLook], P], *, paced: bool = True) -> P:
-        """Whom this work proves; the proof that they came with is used by that.
+        """Returns the result of `read`, after its proof was claimed.
 
-        Args:
-            read: Reads what was shown, and raises where it proves nobody.
-            paced: Whether it counts as a request of theirs (rule 2).
-
-        Raises:
-            TaskboundError: What the work raises.
-            TooManyRequestsError: They have asked too often; the proof is not used by that.
-            ReplayedError: It was used before, and they pay nothing for it.
-            OverloadedError: Too many wait.
+        `paced` counts the request towards the rate limit (rule 2). Raises the error of `read`,
+        TooManyRequestsError (before the claim), ReplayedError (without a cost), or OverloadedError.
         """
         found = await self._lane.put(_Showing(read, paced))
         if isinstance(found, Exception):
@@ -97,7 +85,7 @@ class Showings:
         return cast("P", found)  # the lane gives the answer of the very job
 
     async def use(self, principal: Principal, claim: Claim | None) -> None:
-        """Count a request of who was proven elsewhere, and use what they showed; raises as `prove`."""
+        """Counts a request of a principal verified elsewhere and claims its proof; raises as `prove`."""
         await self.prove(lambda _: _Known(principal, claim))
 
     def _prove(self, some: Sequence[_Showing[Proven]]) -> list[Proven | Exception]:
@@ -112,12 +100,11 @@ class Showings:
             found = showing.read(one_look)
             if showing.paced:
                 _pay(self.paces.require, found.principal)  # 2
-        except Exception as error:  # noqa: BLE001 - rule 1: carried over to whoever awaits
+        except Exception as error:  # noqa: BLE001 - rule 1: passed on to the awaiting caller
             return error
         return found
 
     def _claim(self, claims: Sequence[Claim]) -> Sequence[Use | TaskboundError]:
-        """Which use of each this is (rule 3); why nobody knows, where that could not be written."""
         try:
             return use_claims(self._means, claims)
         except UnavailableError as error:
@@ -142,6 +129,6 @@ class Showings:
 
 
 def _pay(count: Callable[..., None], principal: Principal) -> None:
-    """Count a request of whoever was proven; a process of ours has no bucket."""
+    """Counts a request; our own processes have no rate limit."""
     if not principal.is_process:
         count((principal.namespace, principal.kind, principal.name), named=f"`{principal.name}`")

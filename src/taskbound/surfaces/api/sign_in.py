@@ -1,9 +1,8 @@
 """Operations of the pages on which people sign in and out.
 
-1. They are asked by the process that listens to the network, in its own name, with what a browser showed;
-   whoever else asks is nobody.
-2. Each issuer is waited for in threads of its own, and by so many at once: one that is slow keeps its own
-   sign-ins waiting and nothing else. A place is free again when its thread is, whoever still waits.
+1. The API process asks in its own name, with what a browser showed; other callers are refused.
+2. Each issuer has its own threads and its own limit of waiting sign-ins, so a slow issuer delays only its
+   own. A slot is free again when its thread ends, whether or not the caller still waits.
 """
 
 from __future__ import annotations
@@ -40,22 +39,18 @@ _THREADS: Final = 4
 _OF_ONE: Final = 16
 """Sign-ins that wait for one issuer, those that wait for a thread of it among them (rule 2)."""
 _AT_ONCE: Final = 256
-"""Sign-ins that wait for all: whoever makes issuers' names up gets no thread beyond that."""
+"""The limit of waiting sign-ins over all issuers: invented issuers' names get no threads beyond it."""
 
 
 def require_page(connection: Connection) -> Shown:
-    """What the browser of a page showed (rule 1).
-
-    Raises:
-        UnprovenError: It is no page that asks.
-    """
+    """Returns what the browser of a page showed (rule 1); raises UnprovenError for other callers."""
     if connection.shown is None:
         raise UnprovenError("this is asked by a page of ours, and by nothing else")
     return connection.shown
 
 
 async def show(daemon: Daemon, connection: Connection, _ask: wire.ShowSignIn) -> Answer:
-    """Where people sign in, and who is signed in with this browser."""
+    """Returns the issuers to sign in at, and the person signed in with this browser."""
     shown = require_page(connection)
 
     def read() -> Answer:
@@ -76,7 +71,7 @@ async def show(daemon: Daemon, connection: Connection, _ask: wire.ShowSignIn) ->
 
 
 async def begin(daemon: Daemon, connection: Connection, ask: wire.BeginSignIn) -> Answer:
-    """Begin a sign-in."""
+    """Begins a sign-in."""
     shown = require_page(connection)
     work = partial(
         daemon.sign_ins.begin,
@@ -94,7 +89,7 @@ async def begin(daemon: Daemon, connection: Connection, ask: wire.BeginSignIn) -
 
 
 async def take(daemon: Daemon, connection: Connection, ask: wire.TakeSignIn) -> Answer:
-    """Sign whoever came back from their issuer in."""
+    """Completes a sign-in when the browser returns from the issuer."""
     shown = require_page(connection)
     brought = Brought(issuer=ask.issuer, code=ask.code, iss=ask.iss, error=ask.error)
     # An issuer is asked only where it is the one at whose address the browser came back.
@@ -115,14 +110,14 @@ async def take(daemon: Daemon, connection: Connection, ask: wire.TakeSignIn) -> 
 
 
 async def end(daemon: Daemon, connection: Connection, _ask: wire.EndSignIn) -> Answer:
-    """Sign whoever it is out of this browser."""
+    """Ends the sign-in of this browser."""
     shown = require_page(connection)
     await daemon.first(partial(daemon.sign_ins.sign_out, shown))
     return Done()
 
 
 class _Waiting:
-    """Who waits for which issuer (rule 2); used from any thread."""
+    """The waiting sign-ins by issuer (rule 2); used from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -130,11 +125,6 @@ class _Waiting:
         self._counts: dict[Lane, int] = {}
 
     def submit(self, lane: Lane, work: Callable[[], T]) -> Future[T]:
-        """Have this done in a thread of its lane.
-
-        Raises:
-            TooManySignInsError: Too much of it waits already.
-        """
         with self._lock:
             count = self._counts.get(lane, 0)
             if count >= _OF_ONE:
@@ -162,14 +152,6 @@ def _waiting() -> _Waiting:
 
 
 async def beside(lane: Lane, work: Callable[[], T]) -> T:
-    """What this work returns or raises, which waits for an issuer (rule 2).
-
-    Args:
-        lane: The issuer.
-        work: What waits for it.
-
-    Raises:
-        TooManySignInsError: Too much of it waits already.
-    """
+    """Runs work in a thread of this issuer (rule 2); raises TooManySignInsError at its limit."""
     do = again()
     return await asyncio.wrap_future(_waiting().submit(lane, lambda: do(work)))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 async def bind_task(daemon: Daemon, connection: Connection, ask: Bind) -> Answer:
-    """The task that this gateway's calls belong to."""
+    """Returns the task to which this gateway's calls belong."""
 
     def work() -> Answer:
         daemon.require_gateway(connection)
@@ -39,12 +39,12 @@ async def bind_task(daemon: Daemon, connection: Connection, ask: Bind) -> Answer
 
 
 async def ping(_daemon: Daemon, _connection: Connection, _ask: Ping) -> Answer:
-    """The daemon answers."""
+    """Answers."""
     return Done()
 
 
 async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer:
-    """How the daemon is."""
+    """Returns the state of the daemon."""
     agent_uids = tuple(sorted(daemon.gateway_accounts))
     fronts = (daemon.network.gateway_origin,) * len(daemon.connections.fronts())
     brokers = len(daemon.connections.brokers(connection.namespace))
@@ -93,7 +93,7 @@ async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer
 
 
 async def stop_all(daemon: Daemon, connection: Connection, ask: Stop) -> Answer:
-    """Throw the kill switch, or lift it, and tell every gateway at once."""
+    """Sets or lifts the kill switch and notifies every gateway at once."""
     switch = await daemon.first(
         lambda: stop(
             daemon.means,
@@ -110,7 +110,7 @@ async def stop_all(daemon: Daemon, connection: Connection, ask: Stop) -> Answer:
 
 
 async def allow_act(daemon: Daemon, connection: Connection, ask: Message) -> Answer:
-    """Allow a person what the command line carries out itself, on files and processes, and record it."""
+    """Authorizes and records an act that the command line does itself on files and processes."""
     operation = str(ask.__struct_config__.tag)
 
     def work() -> Answer:

@@ -1,30 +1,27 @@
-"""Holders of permits whose process is gone, and processes seen beneath a run or a gateway.
+"""Permits whose holder's process is gone, and processes seen beneath a run or a gateway.
 
 Of `strangers`:
-
-1. A connection's name ends with that of the daemon which it was opened at. While another process is present
-   under that name, what the connection holds is that process's affair (`ports.store.presence`).
-2. What is seen without one is in doubt at once, and given up at the next look, some seconds later, if neither
-   its gateway nor its daemon has come back by then: the presence of a living one can be lost for a moment.
-3. Whoever takes in a gateway of a daemon that is gone is present under that daemon's name as well, and so
-   answers for all that it left behind.
-
+1. A connection's name ends with the name of the daemon that opened it. While another process is present under
+   that name, that process manages what the connection holds (`ports.store.presence`).
+2. A holder without one is in doubt at once, and given up at the next look some seconds later, unless its
+   gateway or daemon is back by then: the presence of a live daemon can lapse for a moment.
+3. A daemon that takes over a gateway of a gone daemon is present under that daemon's name too, and manages
+   all that it left.
 Of `insiders`:
-
-1. Looked for when a run registers, every two seconds while there is one or a gateway, and whenever somebody
-   from beneath one asks. Whoever was seen is remembered by pid and start time until it has ended.
-2. What is beneath a remembered process is inside as well.
-3. What begins and loses everything above it between two looks was never seen. The last look of a daemon and
-   the first of the next one are two such looks.
-4. The process before gateways over HTTP is a gateway as long as it has one open. What it starts is inside and
-   stays so; it itself comes back after it lost all of them. So are servers of an egress, and it is not.
-5. Who named a task from outside, and is a gateway of it since, may name that one again, and no other: a
-   program that connects several times, at once or one after another, does that for what it has already.
-6. Which run a process was seen beneath is remembered with it: when that run is killed, what it leaves behind
-   gets no other task (`flows.task.binding`, rule 1).
-7. What rule 6 remembers is kept in a file of the data directory for the rest of this boot, so that the next
-   daemon knows it. It is replaced whole; a start of the machine leaves none of these processes, so it need
-   not be durable. A file that can't be read ends the start of the daemon.
+1. Processes are looked for when a run registers, every two seconds while there is a run or gateway, and when
+   a process beneath one asks. They are remembered by pid and start time until they end.
+2. Descendants of a remembered process are inside as well.
+3. A process that starts and loses all its ancestors between two looks is never seen. The last look of a
+   daemon and the first of the next are such a pair.
+4. An HTTP front is a gateway while it has one open. What it starts is inside and stays so; the front itself
+   is outside again after it lost all of them. Servers of an egress are inside, the egress is not.
+5. A process that named a task from outside, and became its gateway, may name that task again and no other: a
+   program that connects several times does that for the same task.
+6. The run of each process is remembered: when that run is killed, its leftover processes get no other task
+   (`flows.task.binding`, rule 1).
+7. The memory of rule 6 is kept in a file of the data directory for this boot, for the next daemon. The file
+   is replaced whole and need not be durable, because a reboot ends all these processes. If it cannot be read,
+   the daemon does not start.
 """
 
 from __future__ import annotations
@@ -47,29 +44,28 @@ if TYPE_CHECKING:
 
 
 class Strangers:
-    """What one daemon has seen of them; used in the loop, but for what asks the store."""
+    """The leftover holders known to one daemon; used in the loop, except for methods that read the store."""
 
     def __init__(self, store: Store, doubts: Doubts, name: str) -> None:
-        """Have seen nobody, as the daemon of this name."""
         self._store = store
         self._doubts = doubts
         self._names = [name]
         self._seen: frozenset[Holder] = frozenset()
 
     def attend(self) -> None:
-        """Be present under this daemon's own name, and others' that it answers for; from any thread."""
+        """Announces this daemon under its own name and those it took over; any thread."""
         for name in tuple(self._names):
             self._store.attend(name)
 
     def find(self) -> frozenset[Holder]:
-        """Everybody whose daemon is not there, or this one; from any thread."""
+        """Returns all holders whose daemon is gone, or is this one; any thread."""
         with self._store.read() as snapshot:
             found = strangers(snapshot)
         there = self._store.others({daemon_of(name) for _, name in found})  # 1
         return frozenset(one for one in found if daemon_of(one[1]) not in there)
 
     def see(self, found: frozenset[Holder], own: frozenset[str]) -> frozenset[Holder]:
-        """Doubt what was found, but for this daemon's own connections; who is to be given up (rule 2)."""
+        """Marks holders as in doubt, except this daemon's, and returns those to give up (rule 2)."""
         found = frozenset(one for one in found if one[1] not in own)
         known, self._seen = self._seen, found
         self._doubts.settle(*(one for one in known - found if one[1] not in own))
@@ -77,11 +73,11 @@ class Strangers:
         return found & known
 
     def name_of(self, start: str) -> str:
-        """The name of a connection that begins so and is back; empty where nobody's does."""
+        """Returns the name of a returned connection by its first part; empty for none."""
         return next((name for _, name in self._seen if name.startswith(start)), "")
 
     def meet(self, holder: Holder) -> None:
-        """This one's gateway is here now (rule 3)."""
+        """Notes that this holder's gateway is back, here (rule 3)."""
         name = daemon_of(holder[1])
         if holder in self._seen and name and name not in self._names:
             self._names.append(name)
@@ -96,26 +92,19 @@ _MOST: Final = 1024
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """What the file holds (rule 7)."""
-
     boot: str
     beneath: list[tuple[Process, Process]]
     """Each process, and the run above it."""
 
 
 class Insiders:
-    """What was seen; a whole set is put in place at once, so any thread may ask."""
+    """The processes seen inside; sets are replaced whole, so any thread may read."""
 
     def __init__(self, proc: Path = _PROC, *, home: Path | None = None, boot: str = "") -> None:
-        """Remember what an earlier daemon of this boot kept (rule 7).
+        """Loads what an earlier daemon of this boot kept (rule 7).
 
-        Args:
-            proc: Where the kernel tells of processes.
-            home: The data directory; without one nothing is kept.
-            boot: The machine's boot id.
-
-        Raises:
-            UnavailableError: The file is there and can't be read.
+        Raises UnavailableError if it is unreadable. Without `home` nothing is kept; `boot` is the machine's
+        boot id.
         """
         self._proc, self._boot, self._looking = proc, boot, Lock()
         self._path = home / _FILE if home and boot else None
@@ -125,27 +114,27 @@ class Insiders:
 
     @property
     def seen(self) -> frozenset[Process]:
-        """Everybody who was seen inside and lives, as far as the last look knows."""
+        """Returns the processes seen inside that live, by the last look."""
         return self._seen
 
     def keep_named(self, process: Process, task: str) -> None:
-        """Remember that this process named this task from outside (rule 5); in the loop."""
+        """Remembers that this process named this task from outside (rule 5); used in the loop."""
         self._named.pop(process, None)
         self._named[process] = task
         if len(self._named) > _MOST:
             del self._named[next(iter(self._named))]
 
     def named(self, process: Process) -> str:
-        """The task that it named last from outside; empty where none is remembered."""
+        """Returns the task that it last named from outside; empty for none."""
         return self._named.get(process, "")
 
     def line(self, ancestry: Iterable[Process]) -> tuple[Process, ...]:
-        """An ancestry, with the run behind each process that was seen beneath one (rule 6)."""
+        """Returns an ancestry with the remembered run behind each process (rule 6)."""
         beneath = self._beneath
         return tuple(each for one in ancestry for each in (one, beneath.get(one)) if each is not None)
 
     def note(self, ancestry: Iterable[Process]) -> None:
-        """Remember these: they stand beneath what is inside."""
+        """Remembers these processes as inside."""
         self._seen |= frozenset(ancestry)
 
     def look(
@@ -155,15 +144,10 @@ class Insiders:
         apart: frozenset[Process] = frozenset(),
         runs: frozenset[Process] = frozenset(),
     ) -> None:
-        """Remember who lives beneath these or whom was seen, and forget who has ended (rules 1, 2).
+        """Remembers the live descendants of these, and forgets ended processes (rules 1, 2).
 
-        Args:
-            roots: Runs and gateways.
-            apart: Those among them that are inside by nothing but being one (rule 4).
-            runs: The runs among them.
-
-        Raises:
-            UnavailableError: What was seen can't be kept for the next daemon; this one knows it.
+        `apart` are roots that are inside only as roots (rule 4). Raises UnavailableError if the file cannot
+        be written; the memory of this daemon is updated anyway.
         """
         with self._looking:
             self._look(roots, apart, runs)
@@ -201,7 +185,6 @@ class Insiders:
         self._beneath = beneath
 
     def _read(self) -> dict[Process, Process]:
-        """What the file says of this boot."""
         if self._path is None:
             return {}
         try:
@@ -216,7 +199,6 @@ class Insiders:
         return dict(kept.beneath) if kept.boot == self._boot else {}
 
     def _keep(self, path: Path, beneath: dict[Process, Process]) -> None:
-        """Put this in the file's place."""
         fresh = path.with_name(f"{_FILE}.new")
         try:
             fresh.write_bytes(msgspec.json.encode(_Kept(self._boot, list(beneath.items()))))

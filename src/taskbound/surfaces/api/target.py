@@ -1,18 +1,14 @@
-"""Operations on targets, and what stands in them beside what is minted here.
+"""Operations on targets, and on existing logins in them that were not minted here.
 
 Of `target`:
-
-1. What nothing ends before its time is what a target left to its own end, and where its file says that it can
-   end nothing, all that may be there. More than are counted last as long as the longest that could be.
-
+1. The credentials that cannot be ended early are those left to their own expiry and, for a target whose file
+   allows no revocation, all that may exist. Beyond the counted ones the longest lifetime applies.
 Of `discovery`:
-
-1. The broker alone has admin access, so it looks. What it is asked names a target, and nothing is changed.
-2. A person asks, from outside any gateway or run: what stands in a target, and how far it reaches, is a map
-   for whoever would break in.
-3. A question waits for `WAIT` at most. Its answer is believed of a broker that the question was put to, and
-   goes to whoever asked; a second one changes nothing.
-4. Whom to ask about what was found: the owner and the approvers of the target, as they are now.
+1. Only the broker has admin access, so it looks. The request names a target and changes nothing.
+2. A person outside any gateway or run asks, because the result is a map for an attacker.
+3. A question waits for at most `WAIT`. An answer is accepted only from a broker that was asked, and goes to
+   the caller; a second answer changes nothing.
+4. The contacts for a finding are the target's current owner and approvers.
 """
 
 from __future__ import annotations
@@ -55,7 +51,7 @@ _COUNTED = 1_000
 
 
 async def add_target(daemon: Daemon, connection: Connection, ask: wire.AddTarget) -> Answer:
-    """Declare a target, and begin its first test."""
+    """Declares a target and begins its first preflight."""
 
     def work() -> UnderTest:
         actor, owns = daemon.require_giver(connection)
@@ -65,7 +61,7 @@ async def add_target(daemon: Daemon, connection: Connection, ask: wire.AddTarget
 
 
 async def test_target(daemon: Daemon, connection: Connection, ask: wire.TestTarget) -> Answer:
-    """Begin another test of a target."""
+    """Begins another preflight of a target."""
     return _begun(
         daemon,
         connection,
@@ -76,7 +72,7 @@ async def test_target(daemon: Daemon, connection: Connection, ask: wire.TestTarg
 
 
 async def set_admin(daemon: Daemon, connection: Connection, ask: wire.SetAdmin) -> Answer:
-    """Keep another admin access of a target, and begin a test of it."""
+    """Stores another admin access of a target and begins a preflight."""
 
     def work() -> UnderTest:
         actor, owns = daemon.require_giver(connection)
@@ -88,7 +84,7 @@ async def set_admin(daemon: Daemon, connection: Connection, ask: wire.SetAdmin) 
 
 
 async def remove_target(daemon: Daemon, connection: Connection, ask: wire.RemoveTarget) -> Answer:
-    """Take a target away."""
+    """Removes a target."""
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
@@ -99,7 +95,10 @@ async def remove_target(daemon: Daemon, connection: Connection, ask: wire.Remove
 
 
 async def list_targets(daemon: Daemon, connection: Connection, ask: wire.ListTargets) -> Answer:
-    """Every target, or the one of a name; a broker is wanted from then on, also by who adds the first one."""
+    """Returns all targets, or the one of this name.
+
+    From then on a broker is needed, also by the person who adds the first target.
+    """
     daemon.broker_wanted.set()
     space = connection.namespace
     brokers = daemon.connections.brokers(space)
@@ -158,7 +157,7 @@ def _row(daemon: Daemon, snapshot: Snapshot, target: StoredTarget) -> wire.Targe
 def _left(
     snapshot: Snapshot, target: StoredTarget, file: TargetFile, now: Instant
 ) -> tuple[int, Instant | None]:
-    """How many credentials nothing ends, and until when (rule 1)."""
+    """Returns how many credentials cannot be ended early, and until when (rule 1)."""
     states = {CredentialState.UNSUPPORTED} if file.place.revocable else MAY_EXIST
     found = snapshot.credentials.credentials(
         target.namespace, target=target.name, states=states, limit=_COUNTED
@@ -194,7 +193,7 @@ WAIT: Final = 9.0
 
 
 class NothingSeenError(UnavailableError):
-    """What stands in a target could not be seen."""
+    """The logins of a target could not be listed."""
 
     code = "nothing-seen"
     remedy = "look at the target, and at the broker's log; nothing was changed"
@@ -207,21 +206,16 @@ class _Waiting:
 
 
 class Discoveries:
-    """Questions that wait for a broker; used in the loop."""
+    """The questions that wait for a broker; used in the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin with none."""
         self._loop = loop
         self._waiting: dict[str, _Waiting] = {}
 
     async def ask(
         self, brokers: tuple[Connection, ...], namespace: str, target: str, look: str
     ) -> TellDiscovered:
-        """What one of these brokers sees in a target (rule 3).
-
-        Raises:
-            NothingSeenError: None of them answered in time.
-        """
+        """Returns what one of these brokers finds in a target; raises NothingSeenError (rule 3)."""
         waiting = _Waiting(namespace=namespace, answer=self._loop.create_future())
         self._waiting[look] = waiting
         try:
@@ -235,19 +229,16 @@ class Discoveries:
             del self._waiting[look]
 
     def take(self, namespace: str, told: TellDiscovered) -> None:
-        """A broker answers; what nobody waits for is forgotten."""
+        """Takes a broker's answer; without a waiting question it is dropped."""
         waiting = self._waiting.get(told.look)
         if waiting is not None and waiting.namespace == namespace and not waiting.answer.done():
             waiting.answer.set_result(told)
 
 
 async def discover_target(daemon: Daemon, connection: Connection, ask: DiscoverTarget) -> Answer:
-    """A person has the broker look what stands in a target.
+    """Lists the existing logins of a target for a person.
 
-    Raises:
-        UnknownTargetError: There is no such target.
-        NoBrokerError: No broker is there to do it.
-        NothingSeenError: It could not be seen.
+    Raises UnknownTargetError, NoBrokerError or NothingSeenError.
     """
     space = connection.namespace
 
@@ -263,7 +254,7 @@ async def discover_target(daemon: Daemon, connection: Connection, ask: DiscoverT
     kind, owner, approvers = await daemon.first(work)
     brokers = daemon.connections.brokers(space)
     if not brokers:
-        raise NoBrokerError("no broker is connected to this daemon, and nobody else can look")
+        raise NoBrokerError("no broker is connected to this daemon, and only a broker can look")
     told = await daemon.discoveries.ask(brokers, space, ask.target, daemon.means.chance.name("dsc"))
     if told.code:
         raise NothingSeenError(
@@ -282,6 +273,6 @@ async def discover_target(daemon: Daemon, connection: Connection, ask: DiscoverT
 
 
 async def take_discovered(daemon: Daemon, connection: Connection, ask: TellDiscovered) -> Answer:
-    """What a broker saw in a target, for who asked (rule 3)."""
+    """Passes a broker's findings to the waiting caller (rule 3)."""
     daemon.discoveries.take(connection.namespace, ask)
     return Done()

@@ -41,7 +41,7 @@ _REASON: Final = 200
 
 
 async def start_task(daemon: Daemon, connection: Connection, ask: wire.StartTask) -> Answer:
-    """The task, running."""
+    """Starts a task."""
     order = TaskOrder(
         namespace=connection.namespace,
         agent=ask.agent,
@@ -60,7 +60,7 @@ async def start_task(daemon: Daemon, connection: Connection, ask: wire.StartTask
 
 
 async def delegate_task(daemon: Daemon, connection: Connection, ask: wire.DelegateTask) -> Answer:
-    """The child, running."""
+    """Starts a child task."""
     order = ChildOrder(
         namespace=connection.namespace,
         parent=ask.parent,
@@ -79,12 +79,12 @@ async def delegate_task(daemon: Daemon, connection: Connection, ask: wire.Delega
 
 
 async def show_task(daemon: Daemon, connection: Connection, ask: wire.ShowTask) -> Answer:
-    """One task."""
+    """Returns one task."""
     return await _detail(daemon, connection, ask.task)
 
 
 async def list_tasks(daemon: Daemon, connection: Connection, ask: wire.ListTasks) -> Answer:
-    """A page of tasks, newest first."""
+    """Returns a page of tasks, newest first."""
     limit = max(1, min(ask.limit, _PAGE))
     states = task_states(ask.state)
 
@@ -108,7 +108,7 @@ async def list_tasks(daemon: Daemon, connection: Connection, ask: wire.ListTasks
 
 
 async def pause_task(daemon: Daemon, connection: Connection, ask: wire.PauseTask) -> Answer:
-    """Take the task's authority away for now."""
+    """Pauses a task."""
     return await _move(
         daemon,
         lambda actor: daemon.tasks.pause(connection.namespace, ask.task, actor, reason=ask.reason),
@@ -117,7 +117,7 @@ async def pause_task(daemon: Daemon, connection: Connection, ask: wire.PauseTask
 
 
 async def resume_task(daemon: Daemon, connection: Connection, ask: wire.ResumeTask) -> Answer:
-    """Give a paused task its authority back."""
+    """Resumes a paused task."""
     return await _move(
         daemon,
         lambda actor: daemon.tasks.resume(connection.namespace, ask.task, actor),
@@ -126,7 +126,7 @@ async def resume_task(daemon: Daemon, connection: Connection, ask: wire.ResumeTa
 
 
 async def end_task(daemon: Daemon, connection: Connection, ask: wire.EndTask) -> Answer:
-    """End the task and all beneath it."""
+    """Ends a task and its children."""
     event = ending(ask.how)
     return await _move(
         daemon,
@@ -136,7 +136,7 @@ async def end_task(daemon: Daemon, connection: Connection, ask: wire.EndTask) ->
 
 
 async def end_own_task(daemon: Daemon, seat: Connection, ask: wire.EndOwnTask) -> Answer:
-    """End the task whose token was shown, and all beneath it."""
+    """Ends the task of the shown token, and its children."""
     event = ending(ask.how)
     if event is TaskEvent.REVOKE:
         raise TaskSyntaxError("an agent gives its task up; who takes it away is a person", where="how")
@@ -156,7 +156,7 @@ async def _move(daemon: Daemon, work: Callable[[Actor], list[Moved]], who: Calla
 
 
 async def step_task(daemon: Daemon, connection: Connection, ask: wire.StepTask) -> Answer:
-    """The task, in its next step."""
+    """Moves a task to its next step."""
     await daemon.first(
         lambda: daemon.changes.step(
             connection.namespace, ask.task, ask.name, daemon.require_person(connection)
@@ -166,7 +166,7 @@ async def step_task(daemon: Daemon, connection: Connection, ask: wire.StepTask) 
 
 
 async def amend_task(daemon: Daemon, connection: Connection, ask: wire.AmendTask) -> Answer:
-    """The task with its narrower scope; what it could not keep beneath it has ended."""
+    """Narrows the scope of a task; children that it no longer covers end."""
     scope = parse_scope(parse_document(bytes(ask.scope)))
     ended = await daemon.first(
         lambda: daemon.changes.amend(
@@ -178,7 +178,7 @@ async def amend_task(daemon: Daemon, connection: Connection, ask: wire.AmendTask
 
 
 async def run_task(daemon: Daemon, connection: Connection, ask: wire.RegisterRun) -> Answer:
-    """Make the asking process, and all beneath it, belong to the task."""
+    """Registers the calling process as the task's run, with all its descendants."""
     proof = connection.peer.proof
     await daemon.first(
         lambda: register_run(
@@ -197,7 +197,7 @@ async def run_task(daemon: Daemon, connection: Connection, ask: wire.RegisterRun
 
 
 async def leave_others(daemon: Daemon, task: str) -> None:
-    """Have gateways beneath the task's new run leave tasks that they were bound to before it registered."""
+    """Unbinds gateways beneath the task's new run from tasks to which they were bound before."""
     bound = [one for one in daemon.connections.gateways(lost=True) if one.task not in {"", task}]
 
     def read() -> list[Connection]:
@@ -214,7 +214,7 @@ async def leave_others(daemon: Daemon, task: str) -> None:
 
 
 async def put_template(daemon: Daemon, connection: Connection, ask: wire.SaveTemplate) -> Answer:
-    """Keep a scope and a lifetime under a name."""
+    """Stores a template."""
     template = Template(
         namespace=connection.namespace,
         name=ask.name,
@@ -232,7 +232,7 @@ async def put_template(daemon: Daemon, connection: Connection, ask: wire.SaveTem
 
 
 async def remove_template(daemon: Daemon, connection: Connection, ask: wire.RemoveTemplate) -> Answer:
-    """Forget a template."""
+    """Removes a template."""
     await daemon.first(
         lambda: drop_template(daemon.means, connection.namespace, ask.name, daemon.require_person(connection))
     )
@@ -240,7 +240,7 @@ async def remove_template(daemon: Daemon, connection: Connection, ask: wire.Remo
 
 
 async def list_templates(daemon: Daemon, connection: Connection, _ask: wire.ListTemplates) -> Answer:
-    """Every template."""
+    """Returns all templates."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:

@@ -1,9 +1,9 @@
 """Operations on tokens and on the keys that sign them.
 
-1. Whoever may read lists them; a row says what a token is for, and never its text, which nobody keeps. Of
-   what the token rests on it says what whoever shows it is told.
-2. A person revokes what is theirs (`flows.token.revoking`). Keys are rotated and revoked by the account that
-   owns the data directory: they sign for all namespaces.
+1. A reader may list tokens. A row says what a token is for, never its text, which is stored nowhere, and its
+   state as its verification would find it.
+2. A person revokes their own tokens (`flows.token.revoking`). Keys are rotated and revoked by the account
+   that owns the data directory, because they sign for all namespaces.
 """
 
 from __future__ import annotations
@@ -48,10 +48,9 @@ _PAGE: Final = 200
 
 
 class TokenFlows:
-    """What issues, verifies and publishes tokens in one daemon."""
+    """The flows that issue, verify and publish tokens in one daemon."""
 
     def __init__(self, means: Means, issuing: Issuing, signer: TokenSigner) -> None:
-        """Plug them together."""
         self._signer, self._issuer = signer, issuing.issuer
         self.keys = TokenKeys(means, signer)
         self.issuing = Tokens(means, issuing, TracedSigner(signer), self.keys)
@@ -66,7 +65,7 @@ class TokenFlows:
         """Whose list is signed now: strangers ask for them, and take one thread and no more by that."""
 
     def trouble(self) -> tuple[str, str]:
-        """Why no token could be signed now, and what to do; empty where one could. The signer is asked."""
+        """Asks the signer; returns why no token can be signed now and a remedy; empty if one can."""
         try:
             self._signer.look(self._issuer)
         except TaskboundError as error:
@@ -74,13 +73,13 @@ class TokenFlows:
         return "", ""
 
     def tend(self) -> None:
-        """Do what is due to keys; where no token was ever asked for there is none, and nothing is."""
+        """Does what is due for keys; does nothing if no token was ever requested."""
         if self.keys.all_keys():
             self.keys.tend()
 
 
 async def list_tokens(daemon: Daemon, connection: Connection, ask: wire.ListTokens) -> Answer:
-    """Tokens, newest first (rule 1)."""
+    """Returns tokens, newest first (rule 1)."""
     limit = max(1, min(ask.limit, _PAGE))
 
     def read() -> Answer:
@@ -96,7 +95,7 @@ async def list_tokens(daemon: Daemon, connection: Connection, ask: wire.ListToke
 
 
 async def show_token(daemon: Daemon, connection: Connection, ask: wire.ShowToken) -> Answer:
-    """One token (rule 1)."""
+    """Returns one token (rule 1)."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -109,11 +108,11 @@ async def show_token(daemon: Daemon, connection: Connection, ask: wire.ShowToken
 
 
 async def revoke_one(daemon: Daemon, connection: Connection, ask: wire.RevokeToken) -> Answer:
-    """Revoke a token (rule 2)."""
+    """Revokes a token (rule 2)."""
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
-        why = ask.why or "somebody said so"
+        why = ask.why or "no reason given"
         revoke_token(daemon.means, connection.namespace, ask.token, actor, owns=owns, why=why)
         return Done()
 
@@ -121,7 +120,7 @@ async def revoke_one(daemon: Daemon, connection: Connection, ask: wire.RevokeTok
 
 
 async def list_keys(daemon: Daemon, _connection: Connection, ask: wire.ListTokenKeys) -> Answer:
-    """Every key that signs tokens, or did."""
+    """Returns all current and former keys of tokens."""
     trouble, advice = await apart(daemon.token.trouble) if ask.look else ("", "")
 
     def read() -> Answer:
@@ -132,7 +131,7 @@ async def list_keys(daemon: Daemon, _connection: Connection, ask: wire.ListToken
 
 
 async def rotate_keys(daemon: Daemon, connection: Connection, _ask: wire.RotateTokenKeys) -> Answer:
-    """Take the next key into use, now (rule 2)."""
+    """Puts the next key into use now (rule 2)."""
 
     def work() -> Answer:
         _require_default(connection)
@@ -143,19 +142,19 @@ async def rotate_keys(daemon: Daemon, connection: Connection, _ask: wire.RotateT
 
 
 async def revoke_key(daemon: Daemon, connection: Connection, ask: wire.RevokeTokenKey) -> Answer:
-    """Revoke a key, and with it every token that it signed (rule 2)."""
+    """Revokes a key and every token that it signed (rule 2)."""
 
     def work() -> Answer:
         _require_default(connection)
         actor = _require_owner(*daemon.require_giver(connection))
-        found = daemon.token.keys.revoke(ask.key, actor, why=ask.why or "somebody said so")
+        found = daemon.token.keys.revoke(ask.key, actor, why=ask.why or "no reason given")
         return _keys(found, daemon.means.clock.now())
 
     return await at_once(work)
 
 
 def _require_default(connection: Connection) -> None:
-    """Go on only in the namespace whose rules say who changes keys of tokens, as they are every one's."""
+    """Keys of tokens belong to all namespaces, so the rules of the default one apply."""
     if connection.namespace != DEFAULT_NAMESPACE:
         raise KeysElsewhereError(
             f"keys of tokens are of all namespaces, and are not changed in `{connection.namespace}`"
@@ -169,7 +168,7 @@ def _require_owner(actor: Actor, owns: bool) -> Actor:  # noqa: FBT001 - the pai
 
 
 def _row(snapshot: Snapshot, token: Token, now: Instant) -> wire.TokenRow:
-    """A token as people see it: also where what it rests on is over, and nobody had to revoke it (rule 1)."""
+    """A row is also void if what its token depends on has ended without a revocation (rule 1)."""
     binding, state, why = token.binding, state_of(token, now).value, token.why
     try:
         require_token_stands(snapshot, token, now)
@@ -216,14 +215,9 @@ def _keys(keys: tuple[IssuingKey, ...], now: Instant) -> wire.TokenKeyRows:
 async def note_unbelieved(
     daemon: Daemon, namespace: str, form: str, shown: str, error: TaskboundError
 ) -> None:
-    """Record it (`flows.identity.Proofs.refuse`); that nobody could say what it is worth is no news of it.
+    """Records a void token (`flows.identity.Proofs.refuse`), unless its worth could not be determined.
 
-    Args:
-        daemon: The daemon.
-        namespace: Whose log has it.
-        form: `token`, or `dpop` where it was a proof alone.
-        shown: What was shown; nothing is recorded of nothing.
-        error: Why it was refused.
+    `form` is `token`, or `dpop` for a proof alone; an empty `shown` is not recorded.
     """
     if shown and isinstance(error, DeniedError | MalformedError):
         await daemon.read(partial(daemon.proofs.refuse, namespace, form, shown, error))

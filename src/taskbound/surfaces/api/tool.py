@@ -42,7 +42,7 @@ _SERVED = frozenset({"pinned", "text-changed"})
 
 
 async def add_upstream(daemon: Daemon, connection: Connection, ask: wire.AddUpstream) -> Answer:
-    """Pin a server and its tools."""
+    """Pins a server and its tools."""
     identity = wire.identity_of(ask.spec, namespace=connection.namespace)
     await daemon.first(
         lambda: daemon.pins.add(
@@ -59,7 +59,7 @@ async def add_upstream(daemon: Daemon, connection: Connection, ask: wire.AddUpst
 
 
 async def remove_upstream(daemon: Daemon, connection: Connection, ask: wire.RemoveUpstream) -> Answer:
-    """Take a server and its pins away."""
+    """Removes a server and its pins."""
     await daemon.first(
         lambda: daemon.pins.remove(connection.namespace, ask.name, daemon.require_person(connection))
     )
@@ -67,7 +67,7 @@ async def remove_upstream(daemon: Daemon, connection: Connection, ask: wire.Remo
 
 
 async def set_secret(daemon: Daemon, connection: Connection, ask: wire.SetSecret) -> Answer:
-    """Keep a sealed secret of a server, or take it away."""
+    """Stores or removes a sealed secret of a server."""
     await daemon.first(
         lambda: daemon.secrets.put(
             connection.namespace,
@@ -82,7 +82,7 @@ async def set_secret(daemon: Daemon, connection: Connection, ask: wire.SetSecret
 
 
 async def list_upstreams(daemon: Daemon, connection: Connection, _ask: wire.ListUpstreams) -> Answer:
-    """Every pinned server; a gateway gets those of its agent."""
+    """Returns all pinned servers; to a gateway those of its agent."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -105,7 +105,7 @@ async def list_upstreams(daemon: Daemon, connection: Connection, _ask: wire.List
 
 
 async def reach_tools(daemon: Daemon, connection: Connection, ask: wire.ReachTools) -> Answer:
-    """What the connection's task can reach, from the pinned definitions: tools, or kinds of one target."""
+    """Returns the pinned tools in the scope of the connection's task, or the kinds of one target."""
 
     def work() -> Answer:
         daemon.require_gateway(connection)
@@ -138,14 +138,14 @@ def _reachable(daemon: Daemon, connection: Connection, task: str, target: str) -
         replace(tool_row(one), raw=msgspec.Raw(offered(one.definition, hidden[one.server].get(one.name, ()))))
         for one in tools
         if one.state in _SERVED
-        and not one.unwatched  # whoever calls it would tell its outcome, and is refused
+        and not one.unwatched  # its caller would report an outcome, and is refused
         and one.server in servers  # not in a target: what is asked for there is no call
         and (not servers[one.server].agents or connection.agent in servers[one.server].agents)
     )
 
 
 def _hidden(server: PinnedServer) -> dict[str, set[str]]:
-    """By tool: the arguments that no agent is offered (`core.tool.argument`)."""
+    """Returns, by tool, the arguments that are not offered to agents (`core.tool.argument`)."""
     found: dict[str, set[str]] = {}
     for slot in map(parse_slot, slots_of(server)):
         if slot.tool:
@@ -154,7 +154,7 @@ def _hidden(server: PinnedServer) -> dict[str, set[str]]:
 
 
 async def list_tools(daemon: Daemon, connection: Connection, ask: wire.ListTools) -> Answer:
-    """Every pinned tool."""
+    """Returns all pinned tools."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -167,7 +167,7 @@ async def list_tools(daemon: Daemon, connection: Connection, ask: wire.ListTools
 
 
 async def see_tools(daemon: Daemon, connection: Connection, ask: wire.SeeTools) -> Answer:
-    """Compare what a started server lists with its pins."""
+    """Compares the list of a started server with its pins."""
     raws = [bytes(one) for one in ask.definitions]
 
     def work() -> Answer:
@@ -188,7 +188,7 @@ async def see_tools(daemon: Daemon, connection: Connection, ask: wire.SeeTools) 
 
 
 async def diff_tool(daemon: Daemon, connection: Connection, ask: wire.DiffTool) -> Answer:
-    """How a tool's last seen definition differs from the pinned one."""
+    """Returns the difference between a tool's last seen definition and its pin."""
 
     def read() -> Answer:
         pin, difference = daemon.sights.difference(connection.namespace, ask.name)
@@ -205,7 +205,7 @@ async def diff_tool(daemon: Daemon, connection: Connection, ask: wire.DiffTool) 
 
 
 async def accept_tool(daemon: Daemon, connection: Connection, ask: wire.AcceptTool) -> Answer:
-    """Pin the definition that was last seen."""
+    """Pins the definition that was last seen."""
     if connection.role != "cli":
         raise UnprovenError("only a person accepts a changed tool")
     await daemon.first(
@@ -217,7 +217,7 @@ async def accept_tool(daemon: Daemon, connection: Connection, ask: wire.AcceptTo
 
 
 async def declare_tool(daemon: Daemon, connection: Connection, ask: wire.DeclareTool) -> Answer:
-    """Keep what a person says of a tool."""
+    """Stores a person's declaration of a tool."""
     if connection.role != "cli":
         raise UnprovenError("only a person declares what a tool does")
     await daemon.first(
@@ -233,7 +233,7 @@ async def declare_tool(daemon: Daemon, connection: Connection, ask: wire.Declare
 
 
 async def apply_tools(daemon: Daemon, connection: Connection, ask: wire.ApplyTools) -> Answer:
-    """Tell what a tool file would change, or apply it where its changes were agreed to."""
+    """Returns what a tool file would change, or applies it if its changes were confirmed."""
     if connection.role != "cli":
         raise UnprovenError("only a person declares what a tool does")
     said = Saying(
@@ -290,7 +290,7 @@ def _changes(found: Applied, *, applied: bool) -> wire.ToolChanges:
 
 
 async def answer_for_tool(daemon: Daemon, connection: Connection, ask: wire.AnswerForTool) -> Answer:
-    """Keep who approves for a tool."""
+    """Sets the approvers of a tool."""
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
@@ -303,7 +303,7 @@ async def answer_for_tool(daemon: Daemon, connection: Connection, ask: wire.Answ
 
 
 async def own_tool(daemon: Daemon, connection: Connection, ask: wire.OwnTool) -> Answer:
-    """Keep who answers for a tool."""
+    """Sets the owner of a tool."""
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)

@@ -1,13 +1,12 @@
-"""Spans of what is asked over the network: the operation, and its stages.
+"""Spans of network requests: the operation and its stages.
 
-1. Only what came with a trace is traced, and only where spans are collected.
-2. Stages are `prove` (who asks is found), `authorize` (the rules are asked) and `do` (its work). Of an action
-   `evaluate` and `commit` are told beside (`flows.decision.watched`), and of a token `sign`: what is shared
-   with others is told to each, with the number of those who shared it.
-3. Told are the operation, the namespace, what kind of principal asks, ids of task and action, the verdict
-   and the error's code; nothing that was sent beside.
-4. What the daemon logs of such a request names its trace. The request's task in the loop ends with it, and so
-   does that name: what is logged last, behind its operation, has it too.
+1. Only requests with a trace context are traced, and only if spans are collected.
+2. Stages are `prove`, `authorize` and `do`; for an action also `evaluate` and `commit`
+   (`flows.decision.watched`), for a token `sign`. A shared stage appears in each trace with the size of the
+   group.
+3. Attributes are operation, namespace, kind of principal, ids of task and action, verdict and error code; no
+   request content.
+4. Log lines of a request have its trace id, also those after its operation, until its asyncio task ends.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _IDS: Final = ("task", "parent", "action")
 
 @dataclass(slots=True)
 class Traced:
-    """An operation that is traced."""
+    """A traced operation."""
 
     take: Callable[[Span], None]
     here: Trace
@@ -50,7 +49,7 @@ class Traced:
 
     @contextmanager
     def stage(self, name: str, *, group: int = 0) -> Iterator[None]:
-        """A part of it, shared with others of a group or with nobody (rule 2); from any thread."""
+        """A stage, shared with others of a group if `group` is set (rule 2); any thread."""
         began = time.time_ns()
         try:
             yield
@@ -68,7 +67,7 @@ class Traced:
             )
 
     def seated(self, seat: Connection) -> None:
-        """Who asks is known (rule 3)."""
+        """Notes the principal (rule 3)."""
         self.attributes["taskbound.namespace"] = seat.namespace
         if seat.principal is not None:
             self.attributes["taskbound.principal"] = seat.principal.kind.value
@@ -76,7 +75,7 @@ class Traced:
             self.attributes["taskbound.task"] = seat.seat
 
     def told(self, message: object) -> None:
-        """What a message or an answer says of ids and of a verdict (rule 3)."""
+        """Notes the ids and the verdict of a message or an answer (rule 3)."""
         if isinstance(message, Fault):
             self.code = message.code
             return
@@ -87,7 +86,7 @@ class Traced:
                 self.attributes[key] = value
 
     def answered(self, answer: Answer) -> None:
-        """What the daemon answers; of an action that is its verdict."""
+        """Notes the daemon's answer, and for an action its verdict."""
         self.told(answer)
         if str(self.attributes["taskbound.operation"]).startswith("action:"):
             self.attributes["taskbound.verdict"] = str(answer.__struct_config__.tag)
@@ -99,14 +98,13 @@ _named: ContextVar[str] = ContextVar("_named", default="")
 
 
 def _nothing() -> None:
-    """Nobody collects anything."""
+    pass
 
 
 class Tracing:
     """Traces operations of the network; used in the loop."""
 
     def __init__(self) -> None:
-        """Have spans taken by nobody."""
         self.take: Callable[[Span], None] | None = None
         """What takes spans; None where none is collected."""
         self.close: Callable[[], None] = _nothing
@@ -114,7 +112,7 @@ class Tracing:
 
     @contextmanager
     def operation(self, text: str, name: str, message: object) -> Iterator[Traced | None]:
-        """An operation that was asked within this trace (rule 1)."""
+        """A span for an operation within this trace context (rule 1)."""
         parent = parse_trace(text) if self.take is not None and text else None
         if self.take is None or parent is None or not parent.sampled:
             yield None
@@ -149,7 +147,7 @@ class Tracing:
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """A part of the operation that is traced here (rule 2); of none nothing is told."""
+    """A stage of the current traced operation (rule 2); does nothing without one."""
     traced = _traced.get()
     if traced is None:
         yield
@@ -159,39 +157,38 @@ def stage(name: str) -> Iterator[None]:
 
 
 def watching() -> Traced | None:
-    """The operation that is traced here; None for none."""
+    """Returns the current traced operation, or None."""
     return _traced.get()
 
 
 def trace_here() -> str:
-    """The trace that what is logged here belongs to; empty for none (rule 4)."""
+    """Returns the trace id for log lines here; empty for none (rule 4)."""
     return _named.get()
 
 
 class TracedSigner:
-    """Whoever signs tokens, with a stage around each token (rule 2)."""
+    """A token signer with a stage around each signature (rule 2)."""
 
     def __init__(self, signer: TokenSigner) -> None:
-        """Have this one sign."""
         self._signer = signer
 
     def sign_token(self, namespace: str, token: str) -> str:
-        """The token of this row, as the compact text."""
+        """Signs the token of this row and returns its compact form."""
         with stage("sign"):
             return self._signer.sign_token(namespace, token)
 
     def sign_status_list(self, number: int) -> SignedList:
-        """The status list of this number."""
+        """Signs the status list of this number."""
         return self._signer.sign_status_list(number)
 
     def make_key(self) -> MadeKey:
-        """A new key."""
+        """Makes a new key."""
         return self._signer.make_key()
 
     def look(self, issuer: str) -> None:
-        """Return where tokens of this issuer could be signed."""
+        """Returns if tokens of this issuer could be signed, else raises."""
         self._signer.look(issuer)
 
     def destroy_keys(self) -> tuple[str, ...]:
-        """Destroy what is signed with no more."""
+        """Destroys the keys that are no longer used."""
         return self._signer.destroy_keys()

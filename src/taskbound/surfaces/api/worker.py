@@ -1,23 +1,18 @@
-"""Where requests are decided and written, one turn at a time; what waits for a turn or a plan's step.
+"""Decides and writes requests in turns; queues what waits for a turn, or for a plan's step.
 
 Of `worker`:
-
 1. What ends or stops something goes first, then outcomes, then calls (I-61).
 2. Calls that wait together are decided together: one transaction, one sync.
-3. Answers of the worker's thread go back to the loop in one hop for each group.
-4. What waits is bounded: beyond the bound a call is refused at once.
-5. A turn of small jobs is done in the loop itself: two hops to a thread and back cost as much as
-   the decision. A large job, and every job while the store is slow, is the thread's, so that
-   the loop goes on reading and answering meanwhile. Never do both have a turn at once.
-6. Where one connection is all there is, nobody can ask beside it in the same round of the loop: its turn
-   follows at once on what was read, and not a round later.
-
+3. Answers of the worker's thread reach the loop in one hop per group.
+4. Queues are bounded; beyond the bound a call is refused at once.
+5. A turn of small jobs runs in the loop itself, because two thread hops cost as much as the decision. Large
+   jobs, and all jobs while the store is slow, run in the thread, so that the loop goes on. Loop and thread
+   never have a turn at the same time.
+6. With a single connection, its turn follows directly on what was read, not a round of the loop later.
 Of `turns`:
-
-1. Nothing rests on it: a gateway asks again every few seconds as well, and whether the step may be used is
-   decided when it asks. So what is known here is forgotten with the daemon, and outcomes that another daemon
-   takes are not heard of.
-2. It costs outcomes nothing: who waits for which action is known from the answer to their call.
+1. Turns are a hint: a gateway also asks again every few seconds, and each request is decided anew. They are
+   lost with the daemon, and outcomes taken by another daemon are not seen.
+2. They cost outcomes nothing: the waiting actions are known from the answers to their calls.
 """
 
 from __future__ import annotations
@@ -65,14 +60,14 @@ SLOW: Final = 0.05
 
 
 class OverloadedError(UnavailableError):
-    """More is waiting to be decided than can be answered in time."""
+    """Too many requests wait to be answered in time."""
 
     code = "overloaded"
     remedy = "try again in a moment"
 
 
 class Lane(Generic[J, A]):
-    """Jobs of one kind that are done in groups, in order."""
+    """Jobs of one kind, done in groups and in order."""
 
     def __init__(
         self,
@@ -82,13 +77,9 @@ class Lane(Generic[J, A]):
         small: Callable[[J], bool] = lambda _: False,
         most: int = GROUP,
     ) -> None:
-        """Do the jobs with this work; see `Worker` for the order of lanes.
+        """`small` says whether the loop may do a job itself (rule 5), `most` limits a group.
 
-        Args:
-            worker: Whose turns they are done in.
-            work: An answer for each job, in order.
-            small: Whether the loop may do a job itself (rule 5).
-            most: How many are done together at most.
+        `work` returns an answer for each job, in order. See `Worker` for the order of lanes.
         """
         self._worker = worker
         self._work = work
@@ -98,14 +89,12 @@ class Lane(Generic[J, A]):
         worker.add(self)
 
     def __len__(self) -> int:
-        """How many jobs wait."""
         return len(self._jobs)
 
     def hand(self, job: J, answer: Callable[[A], None], fail: Callable[[Exception], None]) -> None:
-        """Have the job done; one of the two is called in the loop later. Called in the loop.
+        """Queues a job; calls exactly one of the two callbacks in the loop later. Called in the loop.
 
-        Raises:
-            OverloadedError: Too many wait (rule 4).
+        Raises OverloadedError if too many wait (rule 4).
         """
         if len(self._jobs) >= WAITING:
             raise OverloadedError(f"{WAITING} requests wait already")
@@ -113,17 +102,13 @@ class Lane(Generic[J, A]):
         self._worker.call(here=self._small(job))
 
     def put(self, job: J) -> asyncio.Future[A]:
-        """The job's answer, later; called in the loop.
-
-        Raises:
-            OverloadedError: Too many wait (rule 4).
-        """
+        """Queues a job and returns the future answer; called in the loop; raises OverloadedError (rule 4)."""
         future: asyncio.Future[A] = self._worker.loop.create_future()
         self.hand(job, partial(answer_to, future), partial(fail_with, future))
         return future
 
     def run(self) -> list[Given]:
-        """Do the jobs that wait, up to a group; what gives their answers to those who asked."""
+        """Does waiting jobs, up to a group; returns callbacks that deliver their answers."""
         taken = [self._jobs.popleft() for _ in range(min(self._most, len(self._jobs)))]
         if not taken:
             return []
@@ -136,10 +121,10 @@ class Lane(Generic[J, A]):
 
 
 class Worker:
-    """Runs lanes in turns, the lane that was made first before the others."""
+    """Runs lanes in turns, the lane made first before the others."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, slow: float = SLOW) -> None:
-        """Prepare; `start` begins. A turn of more than `slow` seconds makes the next one the thread's."""
+        """Prepares; `start` begins. A turn of more than `slow` seconds moves the next one to the thread."""
         self.loop = loop
         self._lanes: list[Lane[object, object]] = []
         self._wake = threading.Condition()
@@ -156,15 +141,15 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def add(self, lane: Lane[J, A]) -> None:
-        """Take a lane, behind those that there are."""
+        """Adds a lane behind the existing ones."""
         self._lanes.append(lane)  # type: ignore[arg-type]  # a lane gives its own jobs to its own work only
 
     def start(self) -> None:
-        """Begin to work."""
+        """Begins to work."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish what waits, and end."""
+        """Finishes what waits, and ends."""
         with self._wake:
             self._ending = self._called = True
             self._wake.notify()
@@ -172,12 +157,12 @@ class Worker:
 
     @property
     def busy(self) -> bool:
-        """Whether what waits is the thread's now."""
+        """Returns whether waiting jobs are the thread's now."""
         with self._wake:
             return self._called
 
     def call(self, *, here: bool) -> None:
-        """Have what waits done: by the thread, or in the loop once it has read what arrived with it."""
+        """Has waiting jobs done by the thread, or in the loop once it has read what arrived with them."""
         if not here:
             self._call_thread()
         elif not self._due:
@@ -187,7 +172,7 @@ class Worker:
 
     @contextmanager
     def reading(self, *, alone: bool) -> Iterator[None]:
-        """Take what arrived on a connection within this; `alone` when there is no other (rule 6)."""
+        """A context for bytes of one connection; `alone` if there is no other (rule 6)."""
         self._alone = alone and not self._due
         try:
             yield
@@ -202,7 +187,7 @@ class Worker:
             self._wake.notify()
 
     def _have_turn(self) -> None:
-        """A turn in the loop, unless the thread is at it: then what waits is done there (rule 5)."""
+        """Runs a turn in the loop unless the thread has one (rule 5)."""
         self._due = False
         if self.busy:
             return
@@ -245,13 +230,13 @@ def _give(given: Sequence[Given]) -> None:
 
 
 def answer_to(future: asyncio.Future[A], answer: A) -> None:
-    """Give an answer, where somebody waits for it still."""
+    """Sets the result of a future that is still waited for."""
     if not future.done():
         future.set_result(answer)
 
 
 def fail_with(future: asyncio.Future[A], error: Exception) -> None:
-    """Say why there is none, where somebody waits for it still."""
+    """Sets the exception of a future that is still waited for."""
     if not future.done():
         future.set_exception(error)
 
@@ -263,7 +248,7 @@ SMALL: Final = 65_536
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A call, and the connection that it came on."""
+    """A call, and the connection on which it came."""
 
     connection: Connection
     ask: Decide
@@ -274,7 +259,7 @@ class Asked:
     until: float | None = None
     """The instant of the loop's clock by which its gateway has an answer, once something is looked at."""
     watch: Watched | None = None
-    """Who is told how long it takes to decide it."""
+    """Receives the spans of the decision."""
     unwatched: bool = False
     """Whether who asks will tell nothing of what came of it."""
     subject: str = ""
@@ -282,42 +267,41 @@ class Asked:
 
 
 def is_small_report(report: Report) -> bool:
-    """Whether it is some milliseconds of work at most."""
+    """Returns whether it is at most some milliseconds of work."""
     return report.answer is None or len(report.answer) <= SMALL
 
 
 def is_small_call(asked: Asked) -> bool:
-    """Whether it is some milliseconds of work at most."""
+    """Returns whether it is at most some milliseconds of work."""
     return len(asked.ask.arguments) <= SMALL
 
 
 def do_all(works: Sequence[Callable[[], None]]) -> list[None]:
-    """Do all of them, in order."""
+    """Does all of them, in order."""
     for work in works:
         work()
     return [None] * len(works)
 
 
 _MOST: Final = 256
-"""Calls of which it is known that they wait; of more the oldest is let go, and asks again."""
+"""The limit of remembered waiting calls; beyond it the oldest is dropped, and asks again by itself."""
 
 
 class Turns:
-    """Who waits for which action; used where calls are decided and outcomes are recorded, one at a time."""
+    """The calls that wait for actions; used where calls are decided and outcomes recorded, one at a time."""
 
     def __init__(
         self,
         record: Callable[[Sequence[Report]], tuple[Released, ...]],
         tell: Callable[[Sequence[Told]], None],
     ) -> None:
-        """Record outcomes by this, and tell gateways by that."""
         self._record = record
         self._tell = tell
         self._waiting: dict[tuple[str, str], Told] = {}
         """By namespace and the action that runs."""
 
     def note(self, answers: Iterable[object]) -> None:
-        """Remember which of these calls wait for an action that runs."""
+        """Remembers which of these calls wait for a running action."""
         for one in answers:
             if not isinstance(one, Waiting) or not one.hold.behind:
                 continue
@@ -335,7 +319,7 @@ class Turns:
                 del self._waiting[next(iter(self._waiting))]
 
     def record(self, reports: Sequence[Report]) -> tuple[Released, ...]:
-        """Record these outcomes, and let those look who wait for one."""
+        """Records these outcomes and wakes the calls that wait for one."""
         answers = self._record(reports)
         found = [self._waiting.pop((one.namespace, one.action), None) for one in reports]
         told = [one for one in found if one is not None]

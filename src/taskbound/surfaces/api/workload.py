@@ -1,13 +1,12 @@
 """Operations on what proves workloads: selectors, issuers and trust domains.
 
-1. One issuer is asked by one thread, once at a time: whoever comes meanwhile waits for the same answer. So an
-   issuer that hangs, or says what it says drop by drop, has one thread and delays who shows its tokens.
-2. Who needs an answer waits for it, a few of one issuer at once. Whoever comes beyond that is refused at
-   once, and so is who would have one more issuer asked than may be. Strangers make up no issuers: only those
-   that were written down are asked.
-3. Whose key is known, and only old, waits `PATIENCE` from when it was asked for: then it counts as known, as
-   it would if the issuer had failed. Nor is any of these refused because too many wait.
-4. A thread ends with its issuer's answer, and never keeps the daemon from ending.
+1. An issuer is asked by one thread, once at a time; concurrent callers share the answer. An issuer that hangs
+   or trickles occupies one thread and delays only callers with its tokens.
+2. A few callers wait for an issuer at once; more are refused, and so is asking more issuers than the limit.
+   Only registered issuers are asked, so strangers cannot invent them.
+3. A caller whose key is known but old waits `PATIENCE` from the request; then the key counts as after a
+   failure of the issuer. Such a caller is not refused for the limit.
+4. A thread ends with its issuer's answer, and never delays the end of the daemon.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
 
 
 async def put_selector(daemon: Daemon, connection: Connection, ask: wire.AddSelector) -> Answer:
-    """Have a credential that says this prove the agent."""
+    """Adds a selector: a credential that matches it proves the agent."""
     selector = parse_selector(
         connection.namespace,
         ask.agent,
@@ -67,7 +66,7 @@ async def put_selector(daemon: Daemon, connection: Connection, ask: wire.AddSele
 
 
 async def remove_selector(daemon: Daemon, connection: Connection, ask: wire.RemoveSelector) -> Answer:
-    """Have such a credential prove the agent no more."""
+    """Removes a selector."""
 
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
@@ -78,7 +77,7 @@ async def remove_selector(daemon: Daemon, connection: Connection, ask: wire.Remo
 
 
 async def list_selectors(daemon: Daemon, connection: Connection, ask: wire.ListSelectors) -> Answer:
-    """The selectors of one agent, or of all."""
+    """Returns the selectors of one agent, or of all."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
@@ -89,7 +88,7 @@ async def list_selectors(daemon: Daemon, connection: Connection, ask: wire.ListS
 
 
 async def put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIdentityIssuer) -> Answer:
-    """Have an issuer's word prove workloads or people."""
+    """Adds an issuer that proves workloads or people."""
     issuer = parse_identity_issuer(
         connection.namespace,
         ask.name,
@@ -112,7 +111,7 @@ async def put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIdenti
 
 
 async def remove_issuer(daemon: Daemon, connection: Connection, ask: wire.RemoveIdentityIssuer) -> Answer:
-    """Have its word prove nobody any more."""
+    """Removes an issuer."""
 
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
@@ -123,7 +122,7 @@ async def remove_issuer(daemon: Daemon, connection: Connection, ask: wire.Remove
 
 
 async def list_issuers(daemon: Daemon, connection: Connection, ask: wire.ListIdentityIssuers) -> Answer:
-    """Whose word proves workloads and people."""
+    """Returns the issuers of workloads and people."""
     troubles: dict[str, str] = {}
     if ask.look:
         troubles = await beside(
@@ -171,7 +170,7 @@ def _row(selector: Selector) -> wire.SelectorRow:
 
 
 async def put_trust(daemon: Daemon, connection: Connection, ask: wire.AddTrust) -> Answer:
-    """Believe a trust domain."""
+    """Adds a trust domain."""
 
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
@@ -192,7 +191,7 @@ async def put_trust(daemon: Daemon, connection: Connection, ask: wire.AddTrust) 
 
 
 async def take_trust_away(daemon: Daemon, connection: Connection, ask: wire.RemoveTrust) -> Answer:
-    """Believe it no more."""
+    """Removes a trust domain."""
 
     def work() -> None:
         actor, owns = daemon.require_giver(connection)
@@ -204,7 +203,7 @@ async def take_trust_away(daemon: Daemon, connection: Connection, ask: wire.Remo
 
 
 async def list_trusts(daemon: Daemon, connection: Connection, _ask: wire.ListTrusts) -> Answer:
-    """Which are believed."""
+    """Returns all trust domains."""
 
     def read() -> Answer:
         now = daemon.means.clock.now()
@@ -216,7 +215,7 @@ async def list_trusts(daemon: Daemon, connection: Connection, _ask: wire.ListTru
 
 
 async def show_trust(daemon: Daemon, connection: Connection, ask: wire.ShowTrust) -> Answer:
-    """One of them, with its authorities."""
+    """Returns one trust domain with its authorities."""
 
     def read() -> Answer:
         now = daemon.means.clock.now()
@@ -270,17 +269,15 @@ class _Asked:
 
 
 class Issuers:
-    """Has them asked; used in the loop."""
+    """Has issuers asked; used in the loop."""
 
     def __init__(self) -> None:
-        """Nobody is asked yet."""
         self._asked: dict[IdentityIssuer, _Asked] = {}
 
     async def ask(self, awaited: Awaited, work: Callable[[], None]) -> None:
-        """Have this work ask for what is awaited, and return when who awaits it can go on (rules 2 and 3).
+        """Has this work ask an issuer; returns when the caller can go on (rules 2 and 3).
 
-        Raises:
-            OverloadedError: Too many wait, or too many issuers are asked.
+        Raises OverloadedError at a limit.
         """
         loop, known = asyncio.get_running_loop(), awaited.need is Need.NEWS
         asked = self._asked.get(awaited.issuer)
@@ -318,9 +315,9 @@ class Issuers:
             failed: Exception | None = None
             try:
                 work()
-            except Exception as error:  # noqa: BLE001 - carried over to whoever waits
+            except Exception as error:  # noqa: BLE001 - passed on to the waiting callers
                 failed = error
-            with suppress(RuntimeError):  # the loop has ended meanwhile, and nobody waits
+            with suppress(RuntimeError):  # the loop has ended meanwhile, and no caller waits
                 loop.call_soon_threadsafe(end, failed)
 
         threading.Thread(target=run, name="issuer", daemon=True).start()  # 4
@@ -328,21 +325,20 @@ class Issuers:
 
 
 class Sources:
-    """Told by whoever asks the sources, read by operations; safe from any thread."""
+    """The state of the sources of trust domains; safe from any thread."""
 
     def __init__(self) -> None:
-        """Know of none."""
         self._lock = threading.Lock()
         self._troubles: dict[tuple[str, str], str] = {}
         self._wake: Callable[[], None] | None = None
 
     def trouble(self, namespace: str, domain: str) -> str:
-        """What keeps the source of this domain from answering; empty while it does."""
+        """Returns why the source of this domain fails; empty while it answers."""
         with self._lock:
             return self._troubles.get((namespace, domain), "")
 
     def tell(self, namespace: str, domain: str, trouble: str) -> bool:
-        """Keep what keeps it from answering, empty for nothing; whether that is news."""
+        """Stores why it fails, empty for nothing; returns whether that is a change."""
         with self._lock:
             before = self._troubles.pop((namespace, domain), "")
             if trouble:
@@ -350,12 +346,12 @@ class Sources:
             return before != trouble
 
     def attend(self, wake: Callable[[], None] | None) -> None:
-        """Have this called whenever somebody changed which domains are believed."""
+        """Sets a callback for changes of trust domains."""
         with self._lock:
             self._wake = wake
 
     def look(self) -> None:
-        """Say that somebody changed which domains are believed."""
+        """Reports that trust domains were changed."""
         with self._lock:
             wake = self._wake
         if wake is not None:

@@ -1,1 +1,1 @@
-"""HTTP/1.1 within bounds, for each surface that listens: it knows none of them."""
+"""A bounded HTTP/1.1 server, shared by all listening surfaces."""

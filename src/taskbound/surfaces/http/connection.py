@@ -1,23 +1,19 @@
-"""One connection of HTTP with bounds.
+"""One bounded HTTP connection.
 
-1. The head is cut and looked at here first (`head`), then read by h11; the body has exactly the length that
-   was told.
-2. Nothing is read behind a request that is not answered: bytes there close the connection, unheard. What a
-   second reader could take for another request is never one.
-3. Each step has its time: the first byte, the head, the body, the reading of the answer. Who lets it pass
-   is told so if that can be, and closed.
-4. Who was refused in the middle of sending may send on for a moment, unheard, so that it gets to read why.
-5. What waits to be read is bounded; who reads too slowly is closed, and its server is told meanwhile. The
-   next request is not read before what was answered is.
-6. What is written leaves at once. A stream is written in pieces, and the second must not wait until the
-   first was acknowledged, for which a client takes 40 ms; asyncio sees to that for sockets of its own making
-   alone.
-7. What a head may say, and what an answer looks like, is the server's own; a refusal of what could not be
-   read is written by the server's own answer too, which is told what the head said where that much was read.
-   Of a HEAD's answer the body is left out here.
-8. Where the client is, and which certificates it showed within TLS, is told as it is.
-9. Of a request that was refused before it was whole the server is told once that is answered, with what its
-   head asked for where that was whole. One whose client went away was answered nothing: it asked for nothing.
+1. The head is cut and checked here first (`head`), then parsed by h11; the body has exactly the stated
+   length.
+2. Nothing is read behind an unanswered request: bytes there close the connection, so request smuggling fails.
+3. Each step has a time limit: first byte, head, body, reading the answer. A slow client is told if possible,
+   and closed.
+4. A client refused while sending may go on for a moment, unread, so that it reads the refusal.
+5. Unread output is bounded; a slow reader is closed. The next request waits until the answer was read.
+6. TCP_NODELAY is set, because a stream is written in pieces and a delayed acknowledgment costs 40 ms; asyncio
+   sets it only on sockets that it made.
+7. The server judges heads and renders answers, also refusals of unreadable requests. The body of an answer to
+   HEAD is dropped here.
+8. The client's address and TLS certificates are passed on unjudged.
+9. The server is told of a request that was refused before it was complete after the answer, unless its client
+   went away.
 """
 
 from __future__ import annotations
@@ -47,11 +43,11 @@ _DER: Final = 2
 
 
 class Head(Protocol):
-    """What a server made of a request's head."""
+    """A server's view of a request's head."""
 
     @property
     def length(self) -> int:
-        """Bytes of the body."""
+        """Returns the bytes of the body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +58,14 @@ class RawHead:
     """The HTTP method."""
     target: str
     fields: Sequence[tuple[bytes, bytes]] = field(repr=False)
-    """Names in lower case and values of headers, in order; they may prove somebody, and are in no `repr`."""
+    """Lower-case names and values of headers, in order; they may be credentials, and are in no `repr`."""
 
 
 class Answering(Protocol):
     """The one answer to a request."""
 
     def refuse(self, error: TaskboundError) -> None:
-        """Answer with a refusal, under the status that it has."""
+        """Answers with an error, under its status."""
 
     def lost(self) -> None:
         """The client is gone."""
@@ -83,57 +79,43 @@ R = TypeVar("R", bound=Answering)
 
 
 class Server(Protocol[H, R]):
-    """Who answers; every method is called in the loop and returns at once."""
+    """The owner of connections; every method is called in the loop and returns at once."""
 
     @property
     def bounds(self) -> Bounds:
-        """How much, and how long."""
+        """Returns the limits."""
 
     def enter(self, connection: HttpConnection[H, R]) -> bool:
-        """Another connection; whether there is room for it."""
+        """Counts another connection; returns whether there is room."""
 
     def leave(self, connection: HttpConnection[H, R]) -> None:
-        """It is gone; called once for each that entered."""
+        """Takes a closed connection; called once for each that entered."""
 
     def reserve(self, connection: HttpConnection[H, R], size: int) -> bool:
-        """So much of a body is going to be read; whether there is room for it."""
+        """Reserves bytes for a body; returns whether there is room."""
 
     def release(self, connection: HttpConnection[H, R]) -> None:
-        """What was reserved for it is not held any more."""
+        """Releases the reservation."""
 
     def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> H:
-        """What the head says, if it may be answered here (rule 7); raises a `TaskboundError` if not.
-
-        Args:
-            verb: The HTTP method.
-            target: What it asks for, as it was written.
-            fields: Names in lower case and values of headers, in order.
-        """
+        """Judges a head (rule 7), with lower-case names in order; raises a TaskboundError to refuse."""
 
     def reply(self, connection: HttpConnection[H, R], head: H | None, raw: RawHead | None) -> R:
-        """How a request is answered over this connection.
+        """Returns the reply object of a request.
 
-        Args:
-            connection: The connection.
-            head: What was made of its head; none of a request that is refused before it is whole.
-            raw: Its head as it was written; none where that could not be read.
+        `head` is None if the request is refused before it is complete, `raw` if it could not be read.
         """
 
     def take(self, head: H, body: bytes, reply: R) -> None:
-        """A whole request, to be answered once."""
+        """Takes a complete request, to be answered once."""
 
     def refusal(
         self, connection: HttpConnection[H, R], raw: RawHead | None, error: TaskboundError
     ) -> TaskboundError:
-        """What a request is answered that is refused with this error before it is whole."""
+        """Returns the error to send for a request that is refused before it is complete."""
 
     def refused(self, error: TaskboundError, raw: RawHead | None) -> None:
-        """A request was refused before it was whole (rule 9).
-
-        Args:
-            error: What it was answered with.
-            raw: Its head as it was written; none where that could not be read.
-        """
+        """Takes a request that was refused before it was complete (rule 9)."""
 
 
 class _Phase(Enum):
@@ -149,7 +131,6 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
     """One client's connection; asyncio makes one for each."""
 
     def __init__(self, server: Server[H, R]) -> None:
-        """Serve for this server."""
         self._server = server
         self._bounds = server.bounds
         self._transport: asyncio.Transport | None = None
@@ -173,7 +154,7 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
     # --- reading ---------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, if there is room."""
+        """Begins if there is room."""
         if not isinstance(transport, asyncio.Transport):
             return
         self._transport = transport
@@ -189,7 +170,7 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         self._wait(min(self._bounds.first, self._bounds.idle), None)
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived (rules 1 and 2)."""
+        """Takes received bytes (rules 1 and 2)."""
         match self._phase:
             case _Phase.IDLE | _Phase.HEAD:
                 self._heading(data)
@@ -201,7 +182,7 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
                 pass  # 4
 
     def eof_received(self) -> bool:
-        """The client is gone, also where it would go on reading: a half that is closed is no client (2)."""
+        """Closes: a half-closed connection is no client (rule 2)."""
         return False
 
     def _heading(self, data: bytes) -> None:
@@ -223,7 +204,6 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
             self._filling(rest)
 
     def _begin(self, raw: bytes) -> None:
-        """Look at a head, and make ready for its body."""
         require_strict(raw)
         try:
             self._wire.receive_data(raw)
@@ -248,7 +228,6 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
             self.write(h11.InformationalResponse(status_code=100, headers=[]))
 
     def _filling(self, data: bytes) -> None:
-        """Take a part of the body; with its last byte the request is whole."""
         head = self._head
         if head is None:
             return
@@ -256,7 +235,7 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         if len(self._raw) < head.length:
             return
         if len(self._raw) > head.length:
-            self._refuse(BadHttpError("more was sent than the length that was told"))  # 2
+            self._refuse(BadHttpError("the request has more bytes than its stated length"))  # 2
             return
         body = bytes(self._raw)
         self._raw.clear()
@@ -270,7 +249,6 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         self._server.take(head, body, self._reply)
 
     def _refuse(self, error: TaskboundError) -> None:
-        """Answer a request that was not read to its end, and read no more of it (rule 4)."""
         self._phase = _Phase.LINGERING
         self._raw.clear()
         written = self._written
@@ -288,17 +266,17 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing of a request has arrived since the last answer."""
+        """Returns whether no byte of a request arrived since the last answer."""
         return self._phase is _Phase.IDLE
 
     @property
     def is_answering(self) -> bool:
-        """Whether a whole request waits for its answer."""
+        """Returns whether a complete request waits for its answer."""
         return self._phase is _Phase.ANSWERING
 
     @property
     def certificates(self) -> tuple[bytes, ...]:
-        """What the client showed within TLS, leaf first, DER; nothing without, or without TLS (rule 8)."""
+        """Returns the client's TLS certificates in DER, leaf first (rule 8)."""
         secured = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
         if secured is None or not secured.getpeercert(binary_form=True):
             return ()
@@ -311,11 +289,11 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
 
     @property
     def unread(self) -> int:
-        """Bytes that the client has not taken yet."""
+        """Returns the bytes that the client has not taken yet."""
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     def write(self, *events: h11.Event) -> None:
-        """Send events of HTTP in one piece; nothing once the client is gone."""
+        """Sends events in one piece; does nothing once the client is gone."""
         if self._transport is None or self._transport.is_closing():
             return
         if self.unread > self._bounds.unread and any(isinstance(one, h11.Data) for one in events):
@@ -331,7 +309,7 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
             self._transport.write(data)
 
     def finished(self) -> None:
-        """The answer is written: wait for the next request, or close (called by the reply)."""
+        """Ends the answer: waits for the next request, or closes."""
         self._let_go()
         self._reply = None
         if self._phase is not _Phase.ANSWERING:
@@ -353,7 +331,6 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
             self._slowed.slow(slow=True)
 
     def _watch_stall(self, before: int = -1) -> None:
-        """Close the connection when nothing was read since the last look."""
         unread = self.unread
         if unread == before:
             self.abort()
@@ -362,7 +339,7 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         self._stalled = loop.call_later(self._bounds.stalled, self._watch_stall, unread)
 
     def resume_writing(self) -> None:
-        """It has read on."""
+        """The client reads again."""
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
@@ -375,7 +352,7 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
     # --- ending ----------------------------------------------------------------------------------
 
     def abort(self) -> None:
-        """Close at once; what was not sent is lost."""
+        """Closes at once; unsent output is lost."""
         self._phase = _Phase.GONE
         if self._transport is not None:
             self._transport.abort()
@@ -387,7 +364,7 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         self._wait(self._bounds.stalled, None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone, and its request with it."""
+        """Ends the request of the connection."""
         del exc
         self._phase = _Phase.GONE
         self._stop()
@@ -405,7 +382,6 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         self._server.release(self)
 
     def _wait(self, seconds: float, error: TaskboundError | None) -> None:
-        """Let so many seconds pass for what is waited for, and no more (rule 3)."""
         self._stop()
         self._timer = asyncio.get_running_loop().call_later(seconds, self._late, error)
 
@@ -423,7 +399,7 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """Tests use smaller values."""
+    """The limits of connections; tests use smaller values."""
 
     connections: int = 512
     """Of all clients (`room`)."""

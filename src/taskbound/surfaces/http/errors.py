@@ -1,7 +1,4 @@
-"""What is refused before a request means anything, and the statuses that are not the family's (`FAMILIES`).
-
-A surface may know better for what it answers itself.
-"""
+"""Errors before a request has a meaning, and statuses that differ from the family's (`FAMILIES`)."""
 
 from __future__ import annotations
 
@@ -14,21 +11,21 @@ if TYPE_CHECKING:
 
 
 class BadHttpError(MalformedError):
-    """The request is no strict HTTP/1.1, or could be read in two ways."""
+    """The request is not strict HTTP/1.1, or is ambiguous."""
 
     code = "bad-http"
     remedy = "send one HTTP/1.1 request at a time, each header once"
 
 
 class NoLengthError(MalformedError):
-    """The request does not say how long its body is."""
+    """The request does not state the length of its body."""
 
     code = "no-length"
     remedy = "send `Content-Length` and no `Transfer-Encoding`"
 
 
 class HeadTooLargeError(MalformedError):
-    """The headers of the request are longer, or more, than is read."""
+    """The request has too many or too long headers."""
 
     code = "head-too-large"
     remedy = "send fewer or shorter headers"
@@ -42,14 +39,14 @@ class SlowClientError(UnavailableError):
 
 
 class FrontFullError(UnavailableError):
-    """It serves as many as it can."""
+    """The server has reached its limit of connections."""
 
     code = "front-full"
     remedy = "try again later, and close what is not used"
 
 
 class ForeignHostError(DeniedError):
-    """The request was made to a name that is not this server's: a page may stand behind it."""
+    """The request names another host than this server's: a page may stand behind it."""
 
     code = "foreign-host"
     remedy = "connect to the name and port that it is served at; for a gateway 127.0.0.1, [::1] or localhost"
@@ -76,20 +73,20 @@ class VerbError(MalformedError):
     remedy = "use a method of `Allow`; of MCP each message is a POST"
 
     def __init__(self, message: str, *, allow: str = "") -> None:
-        """Keep which methods it takes, as `Allow` names them; empty where its server knows."""
+        """`allow` are its methods in the form of `Allow`; empty if only the server knows."""
         super().__init__(message)
         self.allow = allow
 
 
 class ContentTypeError(MalformedError):
-    """The body is declared to be something else than plain JSON in UTF-8."""
+    """The body is declared as something other than plain JSON in UTF-8."""
 
     code = "content-type"
     remedy = "send `Content-Type: application/json` and no `Content-Encoding`"
 
 
 class NotAcceptableError(MalformedError):
-    """The client takes no form in which this can be answered."""
+    """The client accepts no form in which this can be answered."""
 
     code = "not-acceptable"
     remedy = "send `Accept: application/json`, and to a gateway `text/event-stream` beside it"
@@ -111,7 +108,7 @@ STATUSES: Final[Mapping[str, int]] = {
 
 
 class TooManyRequestsError(UnavailableError):
-    """One address, or one principal, asks more often than is answered."""
+    """An address or a principal sends too many requests."""
 
     code = "too-many-requests"
     remedy = "wait for as long as `Retry-After` says"

@@ -1,32 +1,22 @@
-"""The head of a request, its host, and replies.
+"""Checks of a request's head and host, replies, client authorities, and reports of refusals.
 
 Of `head`:
-
-1. The head is strict: CR LF ends each line and stands nowhere else, no line is folded, and no header that
-   means something here stands twice. Two readers of it read the same.
-2. `Host` and `Origin` are the server's own. A page whose name was turned to this machine (DNS rebinding)
-   sends its own name.
-3. A body has a length that is told, and no more than is read.
-4. A body is JSON as it is.
-
+1. CR LF ends each line and stands nowhere else, no line is folded, and no meaningful header is repeated.
+2. `Host` and `Origin` are the server's own, which stops DNS rebinding.
+3. A body has a stated, limited length.
+4. A body is plain JSON.
 Of `authorities`:
-
-1. Authorities are taken from the daemon within seconds of a change, without a file and without a restart.
-2. While it is away those are asked for that it said last: who is proven by them it says itself.
-
+1. Authorities come from the daemon within seconds of a change, without file or restart.
+2. While it is away the last ones stay: it decides itself what they prove.
 Of `reply`:
-
-1. A request is answered once. What comes after its end, or after its client's, is dropped.
-2. Nothing that is answered is to be kept by anyone between, or guessed at, unless its server says so.
-3. What is known together is written together: each piece would wake the client for itself.
-
+1. A request is answered once; output after its end, or after its client's, is dropped.
+2. Answers forbid caching and sniffing, unless the server says otherwise.
+3. Output known together is written together, to wake the client once.
 Of `telling`:
-
-1. An answer never waits for the daemon: it is written first, and what is told is told behind it.
-2. One message is on its way at a time. What is refused meanwhile is added up by code and operation, and told
-   by one message each: whoever sends a thousand bad requests makes no thousand messages.
-3. What the daemon did not confirm is counted, and not told again: nobody knows whether it was recorded.
-4. Told are a code of ours and the name of an operation, and nothing that a client chose.
+1. An answer never waits for the daemon: the report follows it.
+2. One report is sent at a time; refusals meanwhile are summed by code and operation.
+3. An unconfirmed report is counted and not sent again, because it may have been recorded.
+4. A report has an error code and an operation name, nothing chosen by a client.
 """
 
 from __future__ import annotations
@@ -73,14 +63,7 @@ _DIGITS: Final = 15
 
 
 def require_strict(raw: bytes) -> None:
-    """Go on only with lines that every reader ends in the same places (rule 1).
-
-    Args:
-        raw: The head, with the empty line that ends it.
-
-    Raises:
-        BadHttpError: A bare CR or LF, a line that goes on with the next one, or more than one length.
-    """
+    """Raises BadHttpError for a bare CR or LF, a folded line, or repeated lengths (rule 1)."""
     for line in raw.split(b"\r\n")[:-2]:
         if b"\r" in line or b"\n" in line or b"\0" in line:
             raise BadHttpError("a line of the head ends with something else than CR LF")
@@ -93,15 +76,9 @@ def require_strict(raw: bytes) -> None:
 def once(
     fields: Iterable[tuple[bytes, bytes]], *, mine: frozenset[str] = frozenset(), prefix: str = ""
 ) -> dict[str, str]:
-    """Each header by its name; `Accept` may stand more than once, and is joined (rule 1).
+    """Returns each header by its name; repeated `Accept` is joined (rule 1).
 
-    Args:
-        fields: Names in lower case and values, in order.
-        mine: What else means something to the server.
-        prefix: How names begin that mean something to it; empty for none.
-
-    Raises:
-        BadHttpError: One that means something stands twice.
+    Raises BadHttpError if a meaningful header is repeated; `mine` and `prefix` name the server's own ones.
     """
     headers: dict[str, str] = {}
     for raw_name, raw_value in fields:
@@ -118,12 +95,7 @@ def once(
 
 
 def require_own(headers: Mapping[str, str], *, hosts: frozenset[str], origins: frozenset[str]) -> None:
-    """Go on only with a request to this server, by nobody's page but its own (rule 2).
-
-    Raises:
-        ForeignHostError: It was made to another name.
-        ForeignOriginError: It was made by another origin's page.
-    """
+    """Raises ForeignHostError or ForeignOriginError unless host and origin are own ones (rule 2)."""
     if headers.get("host", "").lower() not in hosts:
         raise ForeignHostError("the request names another host than this one")
     origin = headers.get("origin")
@@ -132,13 +104,7 @@ def require_own(headers: Mapping[str, str], *, hosts: frozenset[str], origins: f
 
 
 def read_length(headers: Mapping[str, str], most: int) -> int:
-    """Bytes of the body (rule 3).
-
-    Raises:
-        NoLengthError: It is sent in chunks.
-        BadHttpError: The length is no number.
-        TooLargeError: It is over `most`.
-    """
+    """Returns the bytes of the body; raises NoLengthError, BadHttpError or TooLargeError (rule 3)."""
     if "transfer-encoding" in headers:
         raise NoLengthError("the body is sent in chunks")
     told = headers.get("content-length", "0")
@@ -150,7 +116,7 @@ def read_length(headers: Mapping[str, str], most: int) -> int:
 
 
 def accepted(told: str) -> list[tuple[str, float]]:
-    """The kinds that `Accept` names, in order and in lower case, each with its weight."""
+    """Returns the media types of `Accept` in order, lower case, with their weights."""
     found: list[tuple[str, float]] = []
     for part in told.split(","):
         kind, *parameters = (one.strip().lower() for one in part.split(";"))
@@ -160,11 +126,7 @@ def accepted(told: str) -> list[tuple[str, float]]:
 
 
 def require_json(headers: Mapping[str, str]) -> None:
-    """Go on only with a body that is declared to be JSON as it is (rule 4).
-
-    Raises:
-        ContentTypeError: It is not.
-    """
+    """Raises ContentTypeError unless the body is declared as plain JSON (rule 4)."""
     if _TYPE.fullmatch(headers.get("content-type", "")) is None or "content-encoding" in headers:
         raise ContentTypeError("the body is not declared to be plain JSON")
 
@@ -175,25 +137,20 @@ EVERY: Final = 2.0
 
 
 class Authorities:
-    """Those of one process that listens."""
+    """The client authorities of one listening process."""
 
     def __init__(
         self,
         ask: Callable[[ShowClientAuthorities], Awaitable[Answer]],
         believe: Callable[[Sequence[bytes]], Awaitable[None]],
     ) -> None:
-        """Know none yet.
-
-        Args:
-            ask: Asks the daemon; raises a `TaskboundError` where it can't be asked.
-            believe: Is told authorities, DER, whenever they are others.
-        """
+        """`believe` receives changed authorities in DER; `ask` raises a TaskboundError if it fails."""
         self._ask = ask
         self._believe = believe
         self._mark = ""
 
     async def once(self) -> None:
-        """Take those of now, where the daemon says them (rule 2)."""
+        """Takes the current authorities if the daemon answers (rule 2)."""
         try:
             found = await self._ask(ShowClientAuthorities(known=self._mark))
         except TaskboundError as error:
@@ -204,7 +161,7 @@ class Authorities:
             self._mark = found.mark
 
     async def keep(self) -> None:
-        """Take them again and again, for as long as the process serves."""
+        """Takes them repeatedly while the process serves."""
         while True:
             await asyncio.sleep(EVERY)
             await self.once()
@@ -215,22 +172,22 @@ _TAKEN_AS_TOLD: Final = ("X-Content-Type-Options", "nosniff")
 
 
 class Carrier(Protocol):
-    """The connection that the answer goes over."""
+    """The connection of an answer."""
 
     def write(self, *events: h11.Event) -> None:
-        """Send these, together."""
+        """Sends events together."""
 
     def finished(self) -> None:
-        """The answer is whole."""
+        """Ends the answer."""
 
 
 def _nothing() -> None:
-    """Nobody waits for this."""
+    pass
 
 
 @contextmanager
 def leaving(reply: Reply) -> Iterator[None]:
-    """Cancel the task that waits meanwhile when the client goes away."""
+    """Cancels the waiting task if the client goes away within this context."""
     waiting, before = asyncio.current_task(), reply.on_lost
 
     def left() -> None:
@@ -243,10 +200,10 @@ def leaving(reply: Reply) -> Iterator[None]:
 
 
 class Reply:
-    """How one request is answered; a server's own says what its answers are."""
+    """The answer to one request; servers derive their own."""
 
     def __init__(self, carrier: Carrier, *, last: bool) -> None:
-        """Answer over this connection; `last` when nothing more is read from it."""
+        """`last` if nothing more is read from the connection."""
         self._carrier = carrier
         self._last = last
         self._over = False
@@ -260,7 +217,7 @@ class Reply:
 
     @property
     def is_over(self) -> bool:
-        """Whether it is answered, or nobody waits for it any more."""
+        """Returns whether it is answered, or its client is gone."""
         return self._over
 
     def lost(self) -> None:
@@ -285,7 +242,6 @@ class Reply:
         return h11.Response(status_code=status, headers=[*told, _TAKEN_AS_TOLD, *last])
 
     def _end(self, *events: h11.Event) -> None:
-        """Write the rest of the answer (rules 1 and 3)."""
         self._finish()
         self._carrier.write(*events, h11.EndOfMessage())
         self._carrier.finished()
@@ -303,10 +259,9 @@ _LAST: Final = 1.0
 
 
 class Telling:
-    """What one process tells; used in the loop."""
+    """The refusal reports of one process; used in the loop."""
 
     def __init__(self, ask: Callable[[TellRefused], Awaitable[Answer]]) -> None:
-        """Have nothing to tell; `ask` asks the daemon, and raises a `TaskboundError` where it can't."""
         self._ask = ask
         self._waiting: Counter[tuple[str, str]] = Counter()
         self._task: asyncio.Task[None] | None = None
@@ -314,12 +269,7 @@ class Telling:
         """Refusals that the daemon did not confirm (rule 3)."""
 
     def refused(self, code: str, operation: str) -> None:
-        """Have this told (rules 1, 2 and 4).
-
-        Args:
-            code: Of the error.
-            operation: What was asked for; empty where that is not known.
-        """
+        """Queues a report (rules 1, 2 and 4); `operation` is empty if unknown."""
         self._waiting[code, operation] += 1
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._tell())
@@ -337,13 +287,15 @@ class Telling:
         try:
             confirmed = isinstance(await self._ask(ask), Done)
         except TaskboundError as error:
-            _log.debug("%d refusals (%s) are told nobody: %s", ask.times, ask.code, error.message)
+            _log.debug(
+                "%d refusals (%s) could not be reported to the daemon: %s", ask.times, ask.code, error.message
+            )
         finally:
             if not confirmed:
                 self.untold += ask.times  # 3
 
     async def close(self) -> None:
-        """Tell what is left, where the daemon takes it at once, and count the rest."""
+        """Sends what is left if the daemon takes it at once, and counts the rest."""
         task = self._task
         if task is not None:
             _, late = await asyncio.wait({task}, timeout=_LAST)

@@ -1,43 +1,33 @@
-"""Rates and room for callers, by their forwarded address.
+"""Rate limits and connection limits by client address.
 
 Of `rate`:
-
-1. A bucket holds so many requests, and fills by so many a second; an empty one refuses.
-2. So many are remembered; of more the one that asked least lately is forgotten, whose bucket has had the
-   longest time to fill.
-3. An IPv6 address counts as its /64, which one machine has for itself. One principal's bucket is the daemon's
-   (`surfaces.api.network`).
-4. A request that shows no credential counts for its network. One whose credential was verified there before
-   does not: the daemon counts it for its principal. It counts here again only where its proof fails.
-5. A credential that was not verified there yet is no reason to refuse: its request waits for its turn, with
-   those of its network, in the order in which they came, as many as the rate lets pass. Once it is verified
-   it has cost nothing. So many wait at most.
-6. A request for `/livez` counts apart, by a rate that no setting makes smaller.
-
+1. A bucket holds a burst and fills at a rate; an empty one refuses.
+2. The number of buckets is limited; the least recently used is forgotten, as it had most time to fill.
+3. An IPv6 address counts as its /64. Principals have buckets in the daemon (`surfaces.api.network`).
+4. A request without a credential counts for its network. One with a credential verified there before counts
+   for its principal at the daemon, and here only if its proof fails.
+5. A request with an unverified credential waits for its turn among those of its network, as the rate permits,
+   and costs nothing once verified. The queue is limited.
+6. `/livez` has a bucket of its own, with a rate that no setting reduces.
 Of `forwarded`:
-
-1. `X-Forwarded-For` is read on connections of declared proxies alone: any other client can write it itself.
-2. The client is the last hop that is no declared proxy: what stands before it was written by the client. A
-   hop that is no address ends the reading; the nearest hop that was read counts.
-
+1. `X-Forwarded-For` counts on connections of declared proxies only, because a client can forge it.
+2. The client is the last hop that is no declared proxy. A hop that is no address ends the reading, and the
+   nearest hop read counts.
 Of `room`:
-
-1. Connections are bounded over all clients, and those of one network apart (`Bounds.each`), for as long as
-   they have proven nothing. A part of all is for proven ones alone (`Bounds.reserve`). As many of one
-   identity count as proven (`Bounds.each`); its further connections stay those of their network.
-2. A newcomer takes the place of another connection rather than being refused: of the oldest unproven one
-   without a whole request, of its own network where that has its part, and else of the network with the most.
-   Where every unproven one waits for an answer, the network with the most gives one up to a smaller one.
-3. Where proven ones have all places, the one that proved itself first and is idle makes room.
-4. A newcomer for which no place is found is refused, and what it would send is not read. So many of the
-   refused may linger to read why.
-5. Connections of a declared proxy are of many clients: they count as proven, and no network's.
-6. Bytes of bodies that are being read are bounded over all clients, and those of unproven connections of one
-   network apart (`Bounds.bodies_each`). Where there is no room for another body, the oldest unproven
-   connection whose body has not arrived makes it: of the same network where that has its part, and else of
-   the one with the most bytes.
-7. A request that is refused before it is whole counts for its address, as one without a credential does
-   (`rate`); for want of room it costs nothing.
+1. Connections are limited in total and, while unproven, per network (`Bounds.each`). A part is reserved for
+   proven ones (`Bounds.reserve`). Each identity has as many proven connections at most (`Bounds.each`); more
+   count for their network.
+2. A newcomer replaces the oldest unproven connection without a complete request, of its own network if that
+   has its part, else of the largest network. If all wait for answers, the largest network gives one up to a
+   smaller one.
+3. If proven connections hold all places, the idle one that was proven first makes room.
+4. Otherwise the newcomer is refused unread. A limited number of refused ones may linger to read why.
+5. Connections of a declared proxy count as proven and for no network, because they carry many clients.
+6. Body bytes being read are limited in total and, for unproven connections, per network
+   (`Bounds.bodies_each`). Without room, the oldest unproven connection with an incomplete body is closed: of
+   the same network if that has its part, else of the one with the most bytes.
+7. A request refused before it is complete counts for its address, like one without a credential (`rate`),
+   unless it was refused for lack of room.
 """
 
 from __future__ import annotations
@@ -66,7 +56,7 @@ _FORWARDED: Final = b"x-forwarded-for"
 
 @lru_cache(maxsize=1024)
 def read_address(text: str) -> IPv4Address | IPv6Address | None:
-    """An address without its zone, an IPv4 one as such where it is mapped; None where it is none."""
+    """Returns an address without its zone, unmapped to IPv4; None if it is none."""
     try:
         found = ip_address(text.partition("%")[0])
     except ValueError:
@@ -79,23 +69,17 @@ class Proxies:
     """The declared proxies."""
 
     def __init__(self, networks: Sequence[IPv4Network | IPv6Network] = ()) -> None:
-        """Believe connections from these networks."""
         self._networks = tuple(networks)
 
     def __contains__(self, address: str) -> bool:
-        """Whether a declared proxy has this address."""
+        """Returns whether a declared proxy has this address."""
         if not self._networks:
             return False
         found = read_address(address)
         return found is not None and any(found in one for one in self._networks)
 
     def client(self, address: str, fields: Iterable[tuple[bytes, bytes]]) -> str:
-        """Where the client of a request is.
-
-        Args:
-            address: Where its connection comes from.
-            fields: Names in lower case and values of headers, in order.
-        """
+        """Returns the client address of a request; `fields` are lower-case names and values in order."""
         if address not in self:
             return address  # 1
         told = [value.decode("latin-1") for name, value in fields if name == _FORWARDED]
@@ -118,34 +102,27 @@ _WAITING: Final = 64
 
 
 class Buckets:
-    """The buckets of all who ask."""
+    """The rate limits of all callers."""
 
     def __init__(self, *, burst: int, each_second: float, clock: Callable[[], float]) -> None:
-        """Let each ask `burst` times at once, and `each_second` times a second after that."""
         self._burst = float(burst)
         self._rate = each_second
         self._clock = clock
         self._left: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many are remembered."""
         return len(self._left)
 
     def require(self, who: Hashable, *, named: str) -> None:
-        """Go on only when one more request would be taken; nothing is counted.
+        """Raises TooManyRequestsError if the bucket is empty (rule 1); counts nothing.
 
-        Args:
-            who: Whose bucket.
-            named: Who that is, in the words of the refusal.
-
-        Raises:
-            TooManyRequestsError: The bucket is empty (rule 1).
+        `named` names the caller in the refusal.
         """
         if self._level(who, self._clock()) < 1.0:
             raise TooManyRequestsError(f"{named} has asked too often")
 
     def take(self, who: Hashable, *, named: str) -> None:
-        """Count one more request; raises as `require`."""
+        """Counts a request; raises as `require`."""
         now = self._clock()
         left = self._level(who, now)
         self._left.pop(who, None)
@@ -156,13 +133,13 @@ class Buckets:
             raise TooManyRequestsError(f"{named} has asked too often")
 
     def give_back(self, who: Hashable) -> None:
-        """Count one request less."""
+        """Takes a count back."""
         if who in self._left:
             left, at = self._left[who]
             self._left[who] = (min(self._burst, left + 1.0), at)
 
     def pause(self, who: Hashable) -> float:
-        """Seconds until one more request would be taken; 0 where it would be now."""
+        """Returns the seconds until another request is accepted; 0 for now."""
         return max(0.0, 1.0 - self._level(who, self._clock())) / self._rate
 
     def _level(self, who: Hashable, now: float) -> float:
@@ -171,20 +148,18 @@ class Buckets:
 
 
 class Turns:
-    """Requests that wait until their bucket has room, those of one network in order (rule 5)."""
+    """Requests that wait for their bucket, in order within a network (rule 5)."""
 
     def __init__(self, buckets: Buckets, *, most: int = _WAITING) -> None:
-        """Let requests pass as these buckets fill; so many of one network wait."""
         self._buckets = buckets
         self._most = most
         self._waiting: Counter[str] = Counter()
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def take(self, network: str, *, named: str) -> None:
-        """Count one more request, once there is room for it; one that is cancelled counts nothing.
+        """Counts a request once there is room; a canceled one counts nothing.
 
-        Raises:
-            TooManyRequestsError: Too many wait.
+        Raises TooManyRequestsError if too many wait.
         """
         if network not in self._locks and not self._buckets.pause(network):
             self._buckets.take(network, named=named)
@@ -203,15 +178,14 @@ class Turns:
                 del self._waiting[network], self._locks[network]
 
     def give_back(self, network: str) -> None:
-        """Count one request less."""
+        """Takes a count back."""
         self._buckets.give_back(network)
 
 
 class Rates:
-    """How often requests are taken: by credential first, by network second (rules 4 and 5)."""
+    """Rate limits by credential first, by network second (rules 4 and 5)."""
 
     def __init__(self, *, burst: int, each_second: float, clock: Callable[[], float]) -> None:
-        """Let each network ask `burst` times at once, and `each_second` times a second after that."""
         self._buckets = Buckets(burst=burst, each_second=each_second, clock=clock)
         self._live = Buckets(burst=_LIVE_BURST, each_second=_LIVE_RATE, clock=clock)
         self._turns = Turns(Buckets(burst=burst, each_second=each_second, clock=clock))
@@ -219,30 +193,24 @@ class Rates:
         """Identities by network and digest of a verified credential; the least recently used one goes."""
 
     def __len__(self) -> int:
-        """How many networks and credentials are remembered."""
         return len(self._buckets) + len(self._known)
 
     def take(self, address: str) -> None:
-        """Count one more request that shows no credential.
-
-        Raises:
-            TooManyRequestsError: It has asked too often.
-        """
+        """Counts a request without a credential; raises TooManyRequestsError."""
         self._buckets.take(network_of(address), named="this address")
 
     def take_live(self, address: str) -> None:
-        """Count one more request for `/livez` (rule 6); raises as `take`."""
+        """Counts a request for `/livez` (rule 6); raises as `take`."""
         self._live.take(network_of(address), named="this address")
 
     def identity(self, address: str, credential: str) -> str:
-        """Whose a credential is that was verified there before; empty for any other."""
+        """Returns the identity of a credential that was verified there before; else empty."""
         return self._known.get(_key(address, credential), "")
 
     async def admit(self, address: str, credential: str) -> None:
-        """Go on with a request that shows a credential; empty for one that is in its body.
+        """Admits a request with a credential, empty for one in the body.
 
-        Raises:
-            TooManyRequestsError: Too many of its network wait, or its proof has failed too often.
+        Raises TooManyRequestsError if too many of its network wait, or its proofs failed too often.
         """
         key = _key(address, credential)
         if key in self._known:
@@ -252,7 +220,7 @@ class Rates:
             await self._turns.take(key[0], named="this address")
 
     def believe(self, address: str, credential: str, identity: str) -> None:
-        """The proof of a request that was admitted is verified; a form's has no `identity`."""
+        """Takes the success of an admitted request's proof; a form's has no `identity`."""
         key = _key(address, credential)
         if key in self._known:
             return
@@ -263,7 +231,7 @@ class Rates:
                 self._known.popitem(last=False)
 
     def doubt(self, address: str, credential: str) -> None:
-        """The proof of a request that was admitted has failed."""
+        """Takes the failure of an admitted request's proof."""
         key = _key(address, credential)
         if key in self._known:
             with suppress(TooManyRequestsError):
@@ -276,7 +244,7 @@ def _key(address: str, credential: str) -> tuple[str, bytes]:
 
 @lru_cache(maxsize=1024)
 def network_of(address: str) -> str:
-    """What an address counts as (rule 3); what is no address as itself."""
+    """Returns the network that an address counts for (rule 3); other texts count as themselves."""
     seen = read_address(address)
     if isinstance(seen, IPv6Address):
         return f"{IPv6Address(int(seen) >> _PREFIX << _PREFIX)}/{_PREFIX}"
@@ -290,18 +258,12 @@ _LINGERING: Final = 64
 
 
 class Room(Generic[B, C]):
-    """What a `Server` says of its room; used in the loop."""
+    """The connection limits of a `Server`; used in the loop."""
 
     def __init__(
         self, bounds: B, proxies: Proxies = NO_PROXIES, *, count: Callable[[str], None] | None = None
     ) -> None:
-        """Have no connection yet.
-
-        Args:
-            bounds: How much, and how long.
-            proxies: Those that are declared.
-            count: Counts a request of an address, or raises `TooManyRequestsError`; None counts nothing.
-        """
+        """`count` counts a request of an address, or raises TooManyRequestsError."""
         self.bounds = bounds
         """How much, and how long."""
         self._proxies = proxies
@@ -320,12 +282,12 @@ class Room(Generic[B, C]):
         """Connections that made room for another one, since the start."""
 
     def abort_all(self) -> None:
-        """End every connection."""
+        """Ends every connection."""
         for one in tuple(self._connections):
             one.abort()
 
     def enter(self, connection: C) -> bool:
-        """Another connection; whether there is room for it (rules 1 to 5)."""
+        """Counts another connection; returns whether there is room (rules 1 to 5)."""
         network = network_of(connection.address)
         is_proxy = connection.address in self._proxies
         if not self._make_room(network, is_proxy=is_proxy):
@@ -339,7 +301,7 @@ class Room(Generic[B, C]):
         return True
 
     def prove(self, connection: C, identity: str) -> None:
-        """A proof of this identity, which came over this connection, was verified (rule 1)."""
+        """Marks a connection as proven by this identity (rule 1)."""
         if connection not in self._unproven.get(network_of(connection.address), ()):
             return
         if sum(one == identity for one in self._proven.values()) < self.bounds.each:
@@ -347,11 +309,11 @@ class Room(Generic[B, C]):
             self._proven[connection] = identity
 
     def client_of(self, connection: C, raw: RawHead | None) -> str:
-        """Where the client of a request is, whose head this is (`forwarded`)."""
+        """Returns the client address of a request (`forwarded`)."""
         return self._proxies.client(connection.address, () if raw is None else raw.fields)
 
     def refusal(self, connection: C, raw: RawHead | None, error: TaskboundError) -> TaskboundError:
-        """What a request that is refused before it is whole is answered (rule 7)."""
+        """Returns the error for a request that is refused before it is complete (rule 7)."""
         if self._count is None or isinstance(error, FrontFullError):
             return error
         try:
@@ -361,7 +323,7 @@ class Room(Generic[B, C]):
         return error
 
     def leave(self, connection: C) -> None:
-        """It is gone."""
+        """Removes a closed connection."""
         self._connections.pop(connection, None)
         self._proven.pop(connection, None)
         self._forget_unproven(connection)
@@ -375,7 +337,6 @@ class Room(Generic[B, C]):
                 del self._unproven[network]
 
     def _make_room(self, network: str, *, is_proxy: bool) -> bool:
-        """Whether there is a place for one more, perhaps another one's (rules 1 to 3)."""
         bounds, everyone = self.bounds, len(self._connections)
         mine = self._unproven.get(network, {})
         unproven = everyone - len(self._proven)
@@ -386,13 +347,11 @@ class Room(Generic[B, C]):
         return everyone < bounds.connections or self._evict_unproven(len(mine)) or self._evict_proven()
 
     def _turn_away(self, connection: C) -> None:
-        """Let it linger (rule 4)."""
         self._refused[connection] = None
         if len(self._refused) > _LINGERING:
             self._refused.popitem(last=False)[0].abort()
 
     def _evict_unproven(self, mine: int) -> bool:
-        """End an unproven one for a network that has `mine` (rule 2)."""
         most = sorted(self._unproven.values(), key=len, reverse=True)
         if any(self._evict_first(some) for some in most):
             return True
@@ -408,21 +367,19 @@ class Room(Generic[B, C]):
         return self._evict_if(one for one in some if not one.is_answering)
 
     def _evict_if(self, some: Iterable[C]) -> bool:
-        """End the first of these, if there is one."""
         found = next(iter(some), None)
         if found is not None:
             self._evict(found)
         return found is not None
 
     def _evict(self, connection: C) -> None:
-        """End it; its place is free at once."""
         Room.leave(self, connection)
         self.release(connection)
         self.evicted += 1
         connection.abort()
 
     def reserve(self, connection: C, size: int) -> bool:
-        """So much of a body is going to be read; whether there is room for it (rule 6)."""
+        """Reserves bytes for a body; returns whether there is room (rule 6)."""
         bounds = self.bounds
         if connection not in self._proven:
             while self._held(network_of(connection.address)) + size > max(bounds.bodies_each, bounds.body):
@@ -441,16 +398,14 @@ class Room(Generic[B, C]):
         return True
 
     def release(self, connection: C) -> None:
-        """What was reserved for it is not held any more."""
+        """Releases the reservation."""
         self._reserved -= self._bodies.pop(connection, 0)
 
     def _unproven_bodies(self, network: str) -> list[C]:
         return [one for one in self._unproven.get(network, ()) if one in self._bodies]
 
     def _held(self, network: str) -> int:
-        """Bytes that are reserved for unproven connections of a network."""
         return sum(self._bodies[one] for one in self._unproven_bodies(network))
 
     def _evict_reading(self, network: str) -> bool:
-        """End the oldest unproven connection of a network whose body has not arrived."""
         return self._evict_if(one for one in self._unproven_bodies(network) if not one.is_answering)

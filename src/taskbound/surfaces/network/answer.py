@@ -1,9 +1,9 @@
-"""How the API answers: a document, or a problem, or an error in AuthZEN's words.
+"""How the API answers: a document, a problem, or an error in AuthZEN's form.
 
-1. An answer is whole, and told at once.
-2. A document that is the same for everybody has an entity tag, and who has it already is told so (304).
-3. Where AuthZEN is spoken every error is told in its words, by whoever it was found, and every answer has the
-   id of its request: also of one that was refused before it was whole (`authzen.request_id`).
+1. An answer is complete and sent at once.
+2. A public document has an entity tag, and a client that has it gets 304.
+3. On AuthZEN paths every error has AuthZEN's form and every answer the id of its request
+   (`authzen.request_id`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _KEPT: Final = "public, max-age=60"
 
 
 class Reply(http.Reply):
-    """How one request is answered."""
+    """The answer to one request."""
 
     def __init__(
         self,
@@ -47,14 +47,9 @@ class Reply(http.Reply):
         metadata: str,
         told: Callable[[int], None],
     ) -> None:
-        """Answer over this connection.
+        """`head` is None if the request was refused before it was complete, `raw` if it could not be read.
 
-        Args:
-            carrier: The connection.
-            head: The request's; none of one that is refused before it is whole.
-            raw: The same as it was written; none where it could not be read.
-            metadata: Where the API says whom to ask for a token.
-            told: Is called with the status once it is told.
+        `metadata` is the URL of the resource metadata; `told` is called with the status after the answer.
         """
         super().__init__(carrier, last=head is None)
         self._back = None if raw is None else told_back(raw.target, raw.fields)
@@ -75,7 +70,7 @@ class Reply(http.Reply):
     def give(
         self, body: bytes, *, kind: str = JSON, status: int = _OK, headers: Iterable[tuple[str, str]] = ()
     ) -> None:
-        """Give the answer."""
+        """Sends the answer."""
         if self._over:
             return
         told = [("Content-Type", kind), ("Content-Length", str(len(body))), *headers]
@@ -86,13 +81,9 @@ class Reply(http.Reply):
         self._end(*events)
 
     def give_document(self, body: bytes, *, kind: str = JSON, had: str = "", vary: str = "") -> None:
-        """Give a document that is the same for everybody, unless the client has it (rule 2).
+        """Sends a public document, or 304 if `had` (`If-None-Match`) names its tag (rule 2).
 
-        Args:
-            body: The document.
-            kind: What it is.
-            had: What the client has, as `If-None-Match` says it.
-            vary: The header by which its answers differ; empty for none.
+        `vary` is the header that selects the form; empty for none.
         """
         if self._over:
             return
@@ -105,7 +96,7 @@ class Reply(http.Reply):
             self.give(body, kind=kind, headers=kept)
 
     def refuse(self, error: TaskboundError | Fault) -> None:
-        """Answer with what is wrong, under the status that it has."""
+        """Answers with an error, under its status."""
         if self._over:
             return
         if self._back is None:
@@ -115,5 +106,5 @@ class Reply(http.Reply):
         self.give(found.body, kind=found.kind, status=found.status, headers=found.headers)
 
     def tell(self, refusal: Refusal) -> None:
-        """Answer with this problem."""
+        """Answers with this problem."""
         self.give(refusal.body, kind=_PROBLEM, status=refusal.problem.status, headers=refusal.headers)

@@ -1,11 +1,9 @@
-"""The message that a request asks the daemon with.
+"""Converts a request to the daemon's message.
 
-1. The body is one strict JSON object (`core.action.parse`): keys that stand twice, depths and sizes without
-   end are refused before a reader that keeps the last of two sees them. What is read then is those bytes.
-2. A field of the path stands in the path and nowhere else; nothing else may be said than the message's
-   fields, and not `op`, which the route says.
-3. A query's values are texts; those of fields that are lists have commas between, and no number has more
-   digits than a number of JSON may have.
+1. The body is one strict JSON object (`core.action.parse`), which refuses duplicate keys, depth and size
+   before msgspec reads the same bytes.
+2. A field of the path stands in the path only; unknown fields and `op` are refused.
+3. Query values are texts, lists are separated by commas, and a number has no more digits than in JSON.
 """
 
 from __future__ import annotations
@@ -32,17 +30,10 @@ _LONGEST: Final = 200
 
 
 def read_ask(found: Found, query: Mapping[str, str], body: bytes) -> Ask:
-    """What a request asks.
+    """Returns the message of a request.
 
-    Args:
-        found: Its route, and what the path says.
-        query: What the query says.
-        body: Its body.
-
-    Raises:
-        MalformedError: The body is no strict JSON object.
-        BadBodyError: It is not what the route takes.
-        BadQueryError: The path or the query is not.
+    Raises MalformedError for a body that is no strict JSON object, and BadBodyError or BadQueryError
+    otherwise.
     """
     route = found.route
     if route.reads:
@@ -77,7 +68,7 @@ def _convert(route: Route, told: Mapping[str, object], error: type[BadQueryError
 
 
 def _listed(route: Route, query: Mapping[str, str], *, taken: Mapping[str, str]) -> dict[str, object]:
-    """The query's values, by what the fields are (rule 3)."""
+    """Converts query values by the types of the fields (rule 3)."""
     found: dict[str, object] = {}
     kinds = {one.encode_name: one.type for one in _fields(route.operation, route.message)}
     for name, value in query.items():
@@ -99,6 +90,5 @@ def _fields(operation: str, message: type[Any]) -> tuple[msgspec.inspect.Field, 
 
 
 def _words(error: Exception) -> str:
-    """What is wrong, in the reader's words, which may name a member that was sent."""
     text = str(error)[:_LONGEST]
     return "".join(one if one.isprintable() else "?" for one in text)

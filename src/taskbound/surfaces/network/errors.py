@@ -1,9 +1,9 @@
-"""What the API refuses itself, and the status and problem of every error.
+"""Errors of the API itself, and the status of every error.
 
-1. The status is the family's (`core.errors.FAMILIES`), unless the code has one of its own here.
-2. A request that shows no proof, or a bad one, is 401 whatever its error's code.
-3. What the daemon says of a fault's family counts: most of its errors are no classes of this process.
-4. What is asked about and isn't there is 404: its error's code says that it is unknown.
+1. The status is the family's (`core.errors.FAMILIES`), unless the code has its own here.
+2. A request without a valid proof is 401, whatever its code.
+3. The family in the daemon's fault counts, because most of its errors are no classes of this process.
+4. An unknown object is 404: its code says that it is unknown.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ if TYPE_CHECKING:
 
 
 class BadQueryError(MalformedError):
-    """The path or the query of a request says something that the route does not take."""
+    """The path or the query of a request has something that the route does not accept."""
 
     code = "bad-query"
     remedy = "send each parameter of the route once, percent-encoded; see `/openapi.json`"
 
 
 class BadBodyError(MalformedError):
-    """The body of a request is not what the route takes."""
+    """The body of a request is not what the route accepts."""
 
     code = "bad-body"
     remedy = "send one JSON object with the route's members; see `/openapi.json`"
 
 
 class BadCursorError(MalformedError):
-    """A cursor is none that was given out here, or was given for another question."""
+    """A cursor was not issued here, or was issued for another query."""
 
     code = "bad-page-cursor"
     remedy = "begin again without one; a cursor is sent back as it came, with the same parameters"
 
 
 class NotNavigatedError(DeniedError):
-    """A page for a person is framed by another one, or fetched by it, or ahead of anybody asking."""
+    """A page for a person is framed, fetched or prefetched by another page."""
 
     code = "not-navigated"
     remedy = "open the address in a window of its own"
 
 
 class ApiBusyError(UnavailableError):
-    """So much is being asked of the daemon that nothing more is."""
+    """The API has too many open requests to the daemon."""
 
     code = "api-busy"
     remedy = "wait for as long as `Retry-After` says"
@@ -68,12 +68,7 @@ _ABSENT: Final = 404
 
 
 def status_of(code: str, family: str) -> int:
-    """The HTTP status of an error.
-
-    Args:
-        code: Its code.
-        family: One of `FAMILIES`; any other counts as an unexpected error.
-    """
+    """Returns the HTTP status of a code; an unknown family is an unexpected error."""
     status = FAMILIES.get(family, FAMILIES[""]).http_status
     if family == "unproven":
         return status  # 2

@@ -1,15 +1,13 @@
-"""The head of a request to the API: whom it was made to, what it asks for, and in which form.
+"""Parses the head of an API request: host, path, query, media types and proof.
 
-1. `Host` is one that the API is known by, and no page of another origin asks: there is no CORS.
-2. Path and query are ASCII with strict percent-encoding of UTF-8 without control characters; a slash is
-   never encoded, no segment is a dot or two, and no parameter stands twice.
-3. The body of whatever is no GET is JSON as it is, or nothing; of a GET there is none. The answer is JSON,
-   unless it is a document of another kind. What is posted to OAuth's endpoints is read there (`form`), and
-   what a browser brings to a page too (`consent`); of those no more is taken than a form may have. What is
-   posted to AuthZEN's is read there (`authzen`).
-4. A proof stands in its header, and nowhere else (A139).
-5. Where AuthZEN is spoken the request's id is looked at before anything else: what is answered after that
-   has it.
+1. `Host` is a name of the API, and `Origin` its own: there is no CORS.
+2. Path and query are ASCII with strict percent-encoding of UTF-8 without control characters; no encoded
+   slash, no dot segments, no repeated parameter.
+3. The body of any method but GET is plain JSON or empty, and the answer JSON unless it is another document.
+   Forms of OAuth (`form`) and pages (`consent`), limited to a form's size, and AuthZEN's bodies (`authzen`)
+   are parsed there.
+4. A proof stands in its header only (A139).
+5. On AuthZEN paths the request id is checked first, so that every later answer has it.
 """
 
 from __future__ import annotations
@@ -52,14 +50,13 @@ _JSON: Final = frozenset({"application/json", "application/problem+json", "appli
 
 
 def _no_page(path: str) -> str:
-    """Nothing of what is served is a page."""
     del path
     return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """How the API is known, and what it serves beside operations."""
+    """The names of the API, and what it serves beside operations."""
 
     origin: str
     """`https://api.example.org`, without a path."""
@@ -72,18 +69,18 @@ class Known:
     evaluations: frozenset[str] = frozenset()
     """Paths at which AuthZEN is spoken."""
     pages: Callable[[str], str] = _no_page
-    """The methods that a path takes where it is a page's, as `Allow` names them; empty where it is none."""
+    """Returns the methods of a page's path in the form of `Allow`; empty for other paths."""
 
     @property
     def origins(self) -> frozenset[str]:
-        """Pages that may ask: the API's own."""
+        """Returns the origins whose pages may send requests: the API's own."""
         scheme = self.origin.partition("://")[0]
         return frozenset(f"{scheme}://{one}" for one in self.hosts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """What the head of a request says."""
+    """The parsed head of a request."""
 
     verb: str
     path: str
@@ -102,24 +99,16 @@ class Head:
     """What stands behind the path's `?`, of a page."""
 
     def __repr__(self) -> str:
-        """Without what proves anything."""
+        """Omits proofs."""
         return f"Head({self.verb} {self.path!r}, {self.length} bytes)"
 
 
 def read_head(
     verb: str, target: str, fields: Iterable[tuple[bytes, bytes]], *, known: Known, most: int
 ) -> Head:
-    """The head of a request that may be answered.
+    """Returns the head of an acceptable request; raises the first violated rule's error.
 
-    Args:
-        verb: The HTTP method.
-        target: What it asks for, as it was written.
-        fields: Names in lower case and values of headers, in order.
-        known: What is served.
-        most: Bytes of a body.
-
-    Raises:
-        TaskboundError: By the first rule that is broken.
+    `fields` are lower-case names and values in order; `most` limits the body in bytes.
     """
     told = list(fields)
     require_request_id(target, told)  # 5
@@ -127,7 +116,7 @@ def read_head(
     posted = path in known.forms or path in known.evaluations
     headers = once(told, mine=_MINE)
     if sum(name == b"traceparent" for name, _ in told) > 1:
-        del headers["traceparent"]  # which of them is meant nobody can say: a trace begins (W3C §3.2)
+        del headers["traceparent"]  # repeated headers are ambiguous: a new trace begins (W3C §3.2)
     require_own(headers, hosts=known.hosts, origins=known.origins)  # 1
     found, listed, taken = None, _STATUS.fullmatch(path), known.pages(path)
     if taken:
@@ -167,7 +156,6 @@ def _takes_json(told: str) -> bool:
 
 
 def _segments(path: str) -> tuple[str, ...]:
-    """A path's parts, decoded (rule 2)."""
     if not path.startswith("/"):
         raise UnknownPathError("nothing is served at this path")
     parts = path[1:].split("/")
@@ -180,7 +168,7 @@ def _segments(path: str) -> tuple[str, ...]:
 
 
 def operation_of(verb: str, target: str) -> str:
-    """The operation that a request asks for by its method and path; empty where it asks for none."""
+    """Returns the operation of a method and path; empty for none."""
     path = target.partition("?")[0]
     if path in EVALUATIONS:
         return EVALUATES if verb == "POST" else ""
@@ -194,7 +182,6 @@ def operation_of(verb: str, target: str) -> str:
 
 
 def _query(text: str) -> dict[str, str]:
-    """A query's parameters (rules 2 and 4)."""
     pairs = read_pairs(text)
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -203,11 +190,7 @@ def _query(text: str) -> dict[str, str]:
 
 
 def read_pairs(text: str) -> list[tuple[str, str]]:
-    """A query's names and values, in order (rule 2).
-
-    Raises:
-        BadQueryError: It is not read by every reader as the same, or has too many.
-    """
+    """Returns names and values of a query in order (rule 2); raises BadQueryError."""
     found: list[tuple[str, str]] = []
     if _QUERY.fullmatch(text.replace("&", "").replace("=", "")) is None:
         raise BadQueryError("the query is not percent-encoded ASCII")

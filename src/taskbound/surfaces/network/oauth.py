@@ -1,35 +1,26 @@
-"""The OAuth endpoints, shared claims and metrics.
+"""The OAuth endpoints, shares of capacity, and metrics.
 
 Of `oauth`:
-
-1. The process proves no client: form, `DPoP` header and certificate go on whole.
-2. A refusal is JSON with `error` (RFC 6749 §5.2). Who is not proven gets 401 and a challenge, and isn't told
-   what was wrong; what can't be done now is 503; all else is 400 with words. What a code or a refresh token
-   is refused for is `invalid_grant`, unless it has another name.
-3. Words have no character that a quoted string would end or escape with (§5.2).
-4. The metadata says what this server does and nothing more (RFC 8414 §2): its issuer is the origin, letter
-   by letter.
-
+1. The process verifies no client: form, `DPoP` header and certificate go to the daemon.
+2. A refusal is JSON with `error` (RFC 6749 §5.2). An unproven client gets 401 and a challenge without a
+   reason; unavailability is 503; everything else is 400 with a text. A refused code or refresh token is
+   `invalid_grant` unless it has another name.
+3. Texts have no character that would end or escape a quoted string (§5.2).
+4. The metadata names only what this server does (RFC 8414 §2); its issuer is the exact origin.
 Of `claimed`:
-
-1. A token can be one of ours if it is an access token of this issuer and names a published key. Its signature
-   is not looked at: this process has no cryptography.
-2. The published keys are asked for when a token names another one, and once a second at most.
-3. The identity of a verified token is its client, in its namespace.
-
+1. A token may be ours if it is an access token of this issuer with a published key. Its signature is not
+   verified here: this process has no cryptography.
+2. Keys are fetched again for an unknown one, at most once a second.
+3. The identity of a verified token is its client in its namespace.
 Of `shares`:
-
-1. An identity may have as many as are left free: half of all while it is alone. A network that has proven
-   none may have a third of what is left free. So each client leaves some to the next one.
-2. A part of all is for identities alone.
-3. A request beyond that is refused at once. What the daemon is asked for a client that left still counts.
-
+1. An identity may use as many requests as it leaves free, an unproven network a third of that, so that each
+   leaves room for the next.
+2. A part is reserved for identities.
+3. Beyond that a request is refused at once. A request whose client left counts until the daemon answers.
 Of `metrics`:
-
-1. A label is a route or a status, and never what a client chose: no request makes a new series.
-2. No client library: the API's process holds what passes through it alone, and counts six things.
-3. What the daemon counts is told with it while the daemon answers, and left out, never told as it was, while
-   it does not: `taskbound_daemon_up` says which. What is no number that the daemon told is nobody's.
+1. A label is a route or a status, never a client's input, so requests cannot create series.
+2. There is no client library: the process counts six things.
+3. The daemon's counters are included while it answers (`taskbound_daemon_up`) and left out otherwise.
 """
 
 from __future__ import annotations
@@ -101,13 +92,13 @@ class Told:
 
 
 def read_ask(path: str, headers: Mapping[str, str], query: Mapping[str, str], body: bytes) -> ClientForm:
-    """What a form asks of the daemon; raises as `read_form`."""
+    """Converts a form to the daemon's message; raises as `read_form`."""
     form = read_form(headers, query, body)
     return ENDPOINTS[path](form=tuple(form.items()))
 
 
 def told(answer: Answer, asked: ClientForm) -> Told:
-    """How the daemon's answer to a form is told."""
+    """Renders the daemon's answer to a form."""
     match answer:
         case TokenGiven():
             return Told(status=200, body=msgspec.json.encode(_plain(answer)))
@@ -122,7 +113,7 @@ def told(answer: Answer, asked: ClientForm) -> Told:
 
 
 def refused(error: TaskboundError | Fault, *, granting: bool = False) -> Told:
-    """How a refusal is told (rules 2 and 3); `granting` where a code or a refresh token was brought."""
+    """Renders a refusal (rules 2 and 3); `granting` for a code or a refresh token."""
     name = _name(error, granting=granting)
     if name == "invalid_client":
         challenge = ("WWW-Authenticate", 'DPoP algs="ES256", error="invalid_client"')
@@ -135,7 +126,7 @@ def refused(error: TaskboundError | Fault, *, granting: bool = False) -> Told:
 
 
 def metadata(origin: str) -> bytes:
-    """What a client has to know of this server (rule 4)."""
+    """Returns the server metadata (rule 4)."""
     methods = ["private_key_jwt", "spiffe_jwt", "spiffe_x509"]
     signed = sorted(one.value for one in CLIENT_ASSERTION.header.algorithms | JWT_SVID.header.algorithms)
     proving: dict[str, object] = {}
@@ -172,7 +163,6 @@ def _plain(answer: TokenGiven) -> dict[str, object]:
 
 
 def _name(error: TaskboundError | Fault, *, granting: bool) -> str:
-    """What OAuth calls it (rule 2)."""
     if error.family in {"unavailable", ""}:
         return "temporarily_unavailable"
     if error.family == "unproven":
@@ -190,10 +180,10 @@ _PATIENCE: Final = 2.0
 
 
 class Claimed:
-    """Tells tokens that can be ours from others; used in the loop."""
+    """Recognizes tokens that may be ours; used in the loop."""
 
     def __init__(self, link: Link, issuer: str, clock: Callable[[], float]) -> None:
-        """Know no key yet; the clock is of seconds, and steady."""
+        """`clock` is monotonic, in seconds."""
         self._link = link
         self._issuer = issuer
         self._clock = clock
@@ -202,7 +192,7 @@ class Claimed:
         self._turn = asyncio.Lock()
 
     async def can_be_ours(self, authorization: str) -> bool:
-        """Whether the token is worth a question to the daemon (rule 1)."""
+        """Returns whether the daemon should be asked about the token (rule 1)."""
         token = _token_of(authorization)
         if token is None or token.claimed.issuer != self._issuer:
             return False
@@ -224,7 +214,7 @@ class Claimed:
 
 
 def identity_of(authorization: str) -> str:
-    """Whose a verified token is (rule 3); empty for none."""
+    """Returns the identity of a verified token (rule 3); empty for none."""
     token = _token_of(authorization)
     rest = {} if token is None else token.claimed.rest
     return "" if token is None else f"{rest['namespace']} {rest['client_id']}"
@@ -246,10 +236,9 @@ _RESERVE: Final = 48
 
 
 class Shares:
-    """Requests that are being answered; used in the loop."""
+    """The requests in progress; used in the loop."""
 
     def __init__(self, *, most: int = _OPEN, reserve: int = _RESERVE) -> None:
-        """Answer so many at once, `reserve` of them for identities alone."""
         self._most = most
         self._reserve = reserve
         self._proven: Counter[str] = Counter()
@@ -259,14 +248,9 @@ class Shares:
 
     @contextmanager
     def held(self, *, identity: str, address: str) -> Iterator[None]:
-        """Count a request while it is answered.
+        """Counts a request while it is answered; raises ApiBusyError beyond the share.
 
-        Args:
-            identity: Whose it is; empty where that is not proven yet.
-            address: Where its client is.
-
-        Raises:
-            ApiBusyError: Its client has its share, or none is left.
+        `identity` is empty until proven; `address` is the client's.
         """
         free = self._most - self._proven.total() - self._unproven.total()
         if not identity:
@@ -291,7 +275,6 @@ class Metrics:
     """The counters."""
 
     def __init__(self) -> None:
-        """Start with nothing."""
         self._answers: Counter[tuple[str, str, int]] = Counter()
         self._seconds: dict[tuple[str, str], list[int]] = {}
         self._sum: dict[tuple[str, str], float] = {}
@@ -303,18 +286,14 @@ class Metrics:
         """Refusals that the daemon did not confirm to have recorded."""
 
     def count(self, verb: str, route: str, status: int, seconds: float) -> None:
-        """One request was answered; the route is the path's pattern, empty where none was found."""
+        """Counts an answered request; `route` is the pattern of the path, empty for none."""
         self._answers[verb, route, status] += 1
         buckets = self._seconds.setdefault((verb, route), [0] * (len(_BOUNDS) + 1))
         buckets[bisect_left(_BOUNDS, seconds)] += 1
         self._sum[verb, route] = self._sum.get((verb, route), 0.0) + seconds
 
     def text(self, counted: Counted | None) -> bytes:
-        """All of it.
-
-        Args:
-            counted: What the daemon counts; None while it does not answer (rule 3).
-        """
+        """Renders all; `counted` are the daemon's counters, None while it does not answer (rule 3)."""
         lines = [
             "# HELP taskbound_api_requests_total Requests that were answered.",
             "# TYPE taskbound_api_requests_total counter",
@@ -340,7 +319,7 @@ class Metrics:
             "# HELP taskbound_api_connections_total Connections that were taken.",
             "# TYPE taskbound_api_connections_total counter",
             f"taskbound_api_connections_total {self.opened}",
-            "# HELP taskbound_api_untold_total Refusals of which the daemon took no word.",
+            "# HELP taskbound_api_untold_total Refusals that could not be reported to the daemon.",
             "# TYPE taskbound_api_untold_total counter",
             f"taskbound_api_untold_total {self.untold}",
             *_of_daemon(counted),
@@ -349,7 +328,6 @@ class Metrics:
 
 
 def _of_daemon(counted: Counted | None) -> list[str]:
-    """What the daemon counts (rule 3)."""
     lines = _gauge("taskbound_daemon_up", "Whether the daemon answers.", int(counted is not None))
     if counted is None:
         return lines

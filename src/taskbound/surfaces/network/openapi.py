@@ -1,8 +1,8 @@
-"""The API described by itself (OpenAPI 3.1), from the routes and the types of the messages.
+"""The OpenAPI 3.1 description of the API, derived from routes and message types.
 
-1. Nothing is described by hand: a route's parameters and body are its message's fields, its answer the
-   answer's, so that no description is of something else than what is read and written.
-2. Each operation may be refused with a problem, under the statuses that are written down.
+1. Parameters, body and answer of a route are the fields of its messages, so the description cannot differ
+   from the parser.
+2. Each operation may be refused with a problem under the listed statuses.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _NUMBER: Final = {"minimum": -(10**15) + 1, "maximum": 10**15 - 1}
 
 
 def describe(origin: str) -> bytes:
-    """The description, as JSON."""
+    """Returns the description as JSON."""
     kinds = {one.message for one in ROUTES} | {one.answer for one in ROUTES} | {Problem}
     ordered = sorted(kinds, key=lambda one: one.__name__)
     _, schemas = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
@@ -100,7 +100,6 @@ def describe(origin: str) -> bytes:
 
 
 def _operation(route: Route, schemas: Mapping[str, Any]) -> dict[str, Any]:
-    """One route (rules 1 and 2)."""
     asked = schemas[route.message.__name__]
     fields = {name: one for name, one in asked["properties"].items() if name != "op"}
     needed = [one for one in asked.get("required", []) if one != "op"]
@@ -155,7 +154,7 @@ def _operation(route: Route, schemas: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_query(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """What a query can say of a field: no control characters, and no number that JSON could not have."""
+    """Narrows a field's schema to what a query can carry."""
     match schema.get("type"):
         case "string":
             return {**schema, **_TEXT}

@@ -1,34 +1,25 @@
-"""Pages for browsers: approvals, and what a browser may send.
+"""Browser pages for sign-in and approvals, and the checks of browser requests.
 
 Of `pages`:
-
-1. A page is found by its path before anything else is; none is an operation of the routes' table. It is read
-   with GET, and what changes something is posted.
-2. What a browser showed goes to the daemon with the page's own message and with nothing else: who is signed
-   in is found there.
-3. Where a browser goes next is said by the daemon: an issuer's page, or one of ours.
-4. Whatever stands in a page was written as text before: names, issuers and words of refusals alike.
-5. A browser that came by another name than the API's own is sent to that one first: cookies are a name's.
-
+1. A page is found by its path first and is no operation of the routes. GET reads; changes are posted.
+2. What a browser showed goes to the daemon with the page's own message only; the daemon finds the sign-in.
+3. The daemon names the browser's next address: an issuer's page or one of ours.
+4. Every text in a page is escaped: names, issuers and refusals.
+5. A browser at another name than the API's is redirected to that first, because cookies belong to a name.
 Of `approving`:
-
-1. Who is not signed in is led to where people sign in, and back; so is who has not signed in as the question
-   needs it, with the way and the time that it needs (RFC 9470 §4 names them so for programs).
-2. What a key has signed is posted by the page, and goes on whole, with what the browser showed: what it is
-   worth the daemon finds out.
-3. Everything that is shown here is a page, a refusal too. What stands in it is text, which was escaped.
-4. There is no script: what is to be signed is a file that the page has within itself.
-
+1. A person who is not signed in, or not as strongly or recently as the question needs, is sent to sign in and
+   back (RFC 9470 §4 has this for programs).
+2. A posted signature goes to the daemon whole, with what the browser showed; the daemon verifies it.
+3. Every answer is a page, also a refusal; its text is escaped.
+4. There is no script: the page contains the statement to sign as a file.
 Of `browser`:
-
-1. What changes something is posted by a page of this very origin: `Origin` says so, and is not left out; and
-   where the browser says from which site, from the same.
-2. A cookie is read here and nowhere else, by its whole name, and counts only where it stands once. Over TLS
-   its name begins with `__Host-`: no other host, and nothing without TLS, can have set it. Browsers differ
-   in whether they take such a cookie without TLS, so on the loopback it has a plain name; there another
-   server of this machine can read it, and set one of its own, as ports do not count for cookies.
-3. What a page answers forbids scripts, frames, other sources and being kept. Its address goes to nobody: a
-   page that posts tells its own origin alone, as without that browsers send no `Origin`.
+1. A change is posted by a page of exactly this origin: `Origin` is required, and the site must match where
+   stated.
+2. A cookie counts only under its whole name and once. Over TLS the name begins with `__Host-`, so no other
+   host and no plain connection can have set it. Not all browsers accept that without TLS, so on loopback the
+   name is plain; there another local server can read and set it, because cookies ignore ports.
+3. Answers forbid scripts, frames, other sources and caching, and send no referrer; a page with a form sends
+   its origin, because browsers otherwise omit `Origin`.
 """
 
 from __future__ import annotations
@@ -86,11 +77,7 @@ _FORBIDDEN: Final = (
 
 
 def require_posted(headers: Mapping[str, str], origin: str) -> None:
-    """Go on only with what a page of ours has posted (rule 1).
-
-    Raises:
-        ForeignOriginError: It comes from elsewhere, or does not say where from.
-    """
+    """Raises ForeignOriginError unless a page of ours posted the request (rule 1)."""
     if headers.get("origin") != origin or headers.get("sec-fetch-site", "same-origin") != "same-origin":
         raise ForeignOriginError("what is posted here comes from a page of ours")
 
@@ -99,26 +86,25 @@ class Cookies:
     """Reads and writes cookies of one origin (rule 2)."""
 
     def __init__(self, origin: str) -> None:
-        """Of this one."""
         self._secured = origin.startswith("https://")
         self._prefix = "__Host-taskbound-" if self._secured else "taskbound-"
 
     def read(self, headers: Mapping[str, str], name: str) -> str:
-        """The value of a cookie; empty where it is not there, or not once."""
+        """Returns the value of a cookie; empty if it is missing or repeated."""
         wanted = self._prefix + name
         parts = (one.strip(" \t").partition("=") for one in headers.get("cookie", "").split(";"))
         found = [value for own, _, value in parts if own == wanted]
         return found[0] if len(found) == 1 and _VALUE.fullmatch(found[0]) else ""
 
     def write(self, name: str, value: str, seconds: int) -> tuple[str, str]:
-        """The header that sets a cookie for so long; 0 takes it away."""
+        """Returns the header that sets a cookie for so many seconds; 0 removes it."""
         secured = "; Secure" if self._secured else ""
         told = f"{self._prefix}{name}={value}; Path=/; Max-Age={seconds}{secured}; HttpOnly; SameSite=Lax"
         return "Set-Cookie", told
 
 
 def headers_of(*, posts: bool = False) -> tuple[tuple[str, str], ...]:
-    """The headers of a page; `posts` for one with a form (rule 3)."""
+    """Returns the headers of a page (rule 3); `posts` for one with a form."""
     return (*_FORBIDDEN, ("Referrer-Policy", "same-origin" if posts else "no-referrer"))
 
 
@@ -147,7 +133,7 @@ _WANTED: Final = frozenset({"return", "namespace", "max_age", "acr"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A page that a request asks for."""
+    """The page that a request asks for."""
 
     path: str
     """As `routes.PAGES` has it."""
@@ -157,7 +143,7 @@ class Found:
 
 
 def find_page(path: str) -> Found | None:
-    """The page at this path (rule 1); None where there is none."""
+    """Returns the page at this path (rule 1), or None."""
     match path.split("/"):
         case ["", "sign-in"]:
             return Found(path="/sign-in", verb="GET")
@@ -174,17 +160,16 @@ def find_page(path: str) -> Found | None:
 
 
 class SignInPages:
-    """Answers what browsers ask."""
+    """Serves the sign-in pages."""
 
     def __init__(self, link: Link, origin: str) -> None:
-        """Ask the daemon through this link; the API is known by this origin."""
         self._link = link
         self._origin = origin
         self._host = urlsplit(origin).netloc
         self._cookies = Cookies(origin)
 
     async def serve(self, head: Head, found: Found, body: bytes, reply: Reply) -> None:
-        """Answer one request; what is refused is a page too."""
+        """Answers one request; a refusal is a page too."""
         try:
             await self._serve(head, found, body, reply)
         except TaskboundError as error:
@@ -210,7 +195,6 @@ class SignInPages:
                 await self._end(head, query, body, reply)
 
     async def _choose(self, head: Head, query: Mapping[str, str], reply: Reply) -> None:
-        """Where people sign in, and who is signed in."""
         wanted = _wanted(query)
         namespace = wanted.get("namespace", "default")
         answer = await self._ask(ShowSignIn(namespace=namespace), head, reply, _SOON)
@@ -233,7 +217,6 @@ class SignInPages:
         self._page("Sign in", "".join(parts), reply, posts=True)
 
     async def _begin(self, head: Head, issuer: str, query: Mapping[str, str], reply: Reply) -> None:
-        """Send the browser to an issuer (rule 3)."""
         wanted = _wanted(query)
         age = wanted.get("max_age", "")
         ask = BeginSignIn(
@@ -251,7 +234,6 @@ class SignInPages:
         self._go(answer.url, reply, held)
 
     async def _take(self, head: Head, issuer: str, query: Mapping[str, str], reply: Reply) -> None:
-        """Take a browser back from an issuer."""
         state = query.get("state", "")
         held = _held(state)
         ask = TakeSignIn(
@@ -272,12 +254,11 @@ class SignInPages:
             self._refuse(_fault(answer), reply, *over)
 
     async def _end(self, head: Head, query: Mapping[str, str], body: bytes, reply: Reply) -> None:
-        """Sign whoever it is out of this browser."""
         require_posted(head.headers, self._origin)
         form = read_form(head.headers, query, body)
         namespace = space_of(self._cookies.read(head.headers, "session"))
         if set(form) - {"namespace"}:
-            raise BadQueryError("the form has a field that nobody here reads")
+            raise BadQueryError("the form has an unknown field")
         answer = await self._ask(EndSignIn(namespace=namespace), head, reply, _SOON)
         over = self._cookies.write("session", "", 0)
         if isinstance(answer, Done):
@@ -286,7 +267,6 @@ class SignInPages:
             self._refuse(_fault(answer), reply, over)
 
     async def _ask(self, ask: PageAsk, head: Head, reply: Reply, patience: float) -> object:
-        """The daemon's answer to what a page asks (rule 2)."""
         shown = Shown(
             method=head.verb,
             uri=self._origin + head.path,
@@ -312,7 +292,7 @@ class SignInPages:
 
 
 def render(title: str, body: str) -> bytes:
-    """A page; the body is HTML already, in which every text was escaped."""
+    """Returns a page; `body` is HTML with all text escaped."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
@@ -322,12 +302,12 @@ def render(title: str, body: str) -> bytes:
 
 
 def text_of(text: str) -> str:
-    """A text as it stands in a page (rule 4): what can't be seen is written out, then markup."""
+    """Returns escaped text, with invisible characters written out (rule 4)."""
     return escape(escape_text(text))
 
 
 def why(error: TaskboundError | Fault) -> str:
-    """What a page says of a refusal."""
+    """Returns the text of a refusal for a page."""
     advice = f"<p>{text_of(error.advice)}</p>" if error.advice else ""
     return (
         f'<p class="why">{text_of(error.message)} <code>[{text_of(error.code)}]</code></p>{advice}'
@@ -346,11 +326,6 @@ def _who(shown: SignInShown, namespace: str) -> str:
 
 
 def _wanted(query: Mapping[str, str]) -> dict[str, str]:
-    """What is wanted of a sign-in.
-
-    Raises:
-        BadQueryError: Something else is said, or in another form.
-    """
     for name in query:
         if name not in _WANTED:
             raise BadQueryError("a sign-in takes `return`, `namespace`, `max_age` and `acr`")
@@ -360,11 +335,6 @@ def _wanted(query: Mapping[str, str]) -> dict[str, str]:
 
 
 def _query(text: str) -> dict[str, str]:
-    """The parameters of a page.
-
-    Raises:
-        BadQueryError: They can't be read in one way, or one stands twice.
-    """
     pairs = read_pairs(text)
     if len(dict(pairs)) != len(pairs):
         raise BadQueryError("a parameter of the query stands twice")
@@ -372,13 +342,12 @@ def _query(text: str) -> dict[str, str]:
 
 
 def _held(state: str) -> str:
-    """The name of the cookie of a sign-in; empty where it can have none."""
     tag = state.partition(".")[2][:12]
     return f"began-{tag}" if _TAG.fullmatch(tag) else ""
 
 
 def space_of(text: str) -> str:
-    """The namespace that a browser's secret begins with; `default` without."""
+    """Returns the namespace prefix of a browser's secret; `default` without one."""
     found = text.partition(".")[0]
     return found if _NAME.fullmatch(found) else "default"
 
@@ -395,16 +364,15 @@ _SIGN: Final = "ssh-keygen -Y sign -n taskbound-approval -f KEYFILE answer"
 
 
 class ApprovalPages:
-    """Serves them in one process."""
+    """Serves the approval pages in one process."""
 
     def __init__(self, link: Link, origin: str) -> None:
-        """Ask the daemon through this link; the API is known by this origin."""
         self._link, self._origin = link, origin
         self._host = origin.partition("://")[2]
         self._cookies = Cookies(origin)
 
     async def serve(self, head: Head, approval: str, body: bytes, reply: Reply) -> None:
-        """Answer a request for the page of this question (rule 3)."""
+        """Answers a request for the page of this question (rule 3)."""
         try:
             await self._serve(head, approval, body, reply)
         except TaskboundError as error:
@@ -451,7 +419,6 @@ class ApprovalPages:
             )
 
     async def _answer(self, approval: str, ask: AnswerOnPage, shown: Shown, reply: Reply) -> None:
-        """Bring what was signed (rule 2)."""
         answer = await self._link.ask(ask, shown, patience=_PATIENCE)
         if isinstance(answer, ApprovalSaid):
             what = f"<p>{text_of(answer.approval)} is {text_of(answer.state)}.</p>"
@@ -464,7 +431,6 @@ class ApprovalPages:
             _refuse(_fault(answer), reply)
 
     def _sign_in(self, approval: str, namespace: str, acr: str = "", within: int = 0) -> str:
-        """Where somebody signs in so, and comes back from (rule 1)."""
         wanted = {"return": f"/approvals/{approval}", "namespace": namespace}
         wanted |= {"acr": acr} if acr else {}
         wanted |= {"max_age": str(within)} if within else {}
@@ -500,11 +466,6 @@ def _missing(page: ApprovalPage) -> str:
 
 
 def _statement(text: str) -> str:
-    """What the page had within itself.
-
-    Raises:
-        BadFormError: It is something else.
-    """
     try:
         return b64decode(text.encode("ascii"), validate=True).decode("utf-8")
     except (Base64Error, UnicodeError) as error:
@@ -512,7 +473,7 @@ def _statement(text: str) -> str:
 
 
 def _ended(text: str) -> str:
-    """A signature as its file has it, whatever of its end a person left out."""
+    """Restores the line end of an armored signature that was pasted without it."""
     return text.strip("\n") + "\n"
 
 

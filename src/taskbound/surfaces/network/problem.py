@@ -1,47 +1,36 @@
 """Problem details (RFC 9457), forms, and the link to the daemon.
 
 Of `problem`:
-
-1. The type is the error's code as a URN; the title is the code's words, the same for each of its kind. The
-   detail is for the person who meets it, and never holds a secret.
-2. Who showed no proof, or a bad one, is told how (RFC 6750 §3, RFC 9449 §7.1), and where it is said what to
-   ask whom for (RFC 9728 §5.1). Without any proof nothing is said to be wrong with one.
-3. Who may not do what they ask is told that their token does not reach so far (RFC 6750 §3.1), and with
-   which scope another would, where it is of the wrong kind: only then is it worth asking for one.
-4. The challenge is of the scheme that was tried: `Bearer` to who showed a token so, else `DPoP`.
-5. Who would have to sign in otherwise, or anew, is told how (RFC 9470 §3).
-
+1. The type is the error's code as a URN, the title the code's fixed text. The detail is for a person and has
+   no secret.
+2. A request without a valid proof gets a challenge (RFC 6750 §3, RFC 9449 §7.1) with the resource metadata
+   (RFC 9728 §5.1). Without any proof the challenge names no error.
+3. A forbidden request gets `insufficient_scope` (RFC 6750 §3.1); it names a scope only for a token of the
+   wrong kind, because only then another token helps.
+4. The scheme is the one that was tried: `Bearer` for a bearer token, else `DPoP`.
+5. A required stronger or newer sign-in is described (RFC 9470 §3).
 Of `form`:
-
-1. It is declared as `application/x-www-form-urlencoded`, as it is, and nothing is said in the query (A139).
-2. It is ASCII with strict percent-encoding of UTF-8 without control characters. A name stands once, whatever
-   it means (RFC 6749 §3.2); a name without a value is as if it were left out (§3.1).
-3. So many bytes and names are read, and no more.
-4. What a person pastes may have lines, where it is a form of our own page: in one parameter that is named.
-
+1. The media type is `application/x-www-form-urlencoded`, and the query is empty (A139).
+2. Strict percent-encoded ASCII of UTF-8 without control characters. A name stands once (RFC 6749 §3.2); a
+   name without a value counts as left out (§3.1).
+3. Bytes and names are limited.
+4. One named parameter of our own page may have several lines, for pasted text.
 Of `link`:
-
-1. A request is asked once: a connection that breaks while it waits leaves it unknown what the daemon did, and
-   that is said. It is never asked again by itself.
-2. How many are open at once has its bound before (`shares`).
-
+1. A request is sent once: a connection that breaks while it waits leaves its effect unknown, and that is
+   reported.
+2. The number of open requests is bounded before (`shares`).
 Of `agreement`:
-
-1. The daemon knows it by the name that it is known by outside. Where it has another one the process ends:
-   what is made for one name would be refused under the other, request by request.
-2. Which authorities of trust domains clients' certificates are by is the daemon's to say too
-   (`surfaces.http.authorities`).
-
+1. The daemon must know the process by its external origin; otherwise the process ends, because each would
+   refuse what is made for the other.
+2. Authorities for client certificates come from the daemon (`surfaces.http.authorities`).
 Of `acting`:
-
-1. What can't be read is told to the daemon as well, with what was shown: it asked for an action, and leaves a
-   record there. Who shows nothing that proves them is told that, and nothing else.
-2. The arguments go to the daemon in canonical form (RFC 8785), made from what was read strictly. What the
-   answer names are those bytes: they are what was decided.
-3. Only a permit is a success. Whatever else was said is a problem (RFC 9457), whose status is none of a
-   success: a client that looks at nothing but that does nothing.
-4. What is held or narrowed is 409, for the same request can be permitted later; so is what was permitted
-   before. A held one says when it is worth another try, and where it can be looked at meanwhile.
+1. An unreadable request for an action is reported to the daemon with its proof, and recorded there. A client
+   without a proof learns only that.
+2. Arguments go to the daemon in canonical form (RFC 8785), from the strict parser; a permit is for those
+   bytes.
+3. Only a permit is a success status; everything else is a problem, so that a naive client does nothing.
+4. A held or narrowed request, and a repeated one, is 409, because the same request may be permitted later. A
+   hold says when to retry and where its question is shown.
 """
 
 from __future__ import annotations
@@ -94,7 +83,7 @@ _LATER: Final = frozenset({429, 503})
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What stands in the answer; the members behind `where` are of a refused action alone."""
+    """The body of a problem; members after `where` belong to refused actions."""
 
     type: str
     title: str
@@ -112,34 +101,31 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of a narrower action: what may be asked for instead."""
     changed: tuple[Changed, ...] = ()
     answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    """Of a repeated one: the result that was told before."""
+    """For a repeated request: the earlier result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A problem, and the headers that go with it."""
+    """A problem with its headers."""
 
     problem: Problem
     headers: tuple[tuple[str, str], ...]
 
     @property
     def body(self) -> bytes:
-        """The problem as JSON."""
+        """Returns the problem as JSON."""
         return msgspec.json.encode(self.problem)
 
 
 def urn_of(code: str) -> str:
-    """The type of a problem with this code (rule 1)."""
+    """Returns the problem type of a code (rule 1)."""
     return f"{_URN}{code}"
 
 
 def problem_of(error: TaskboundError | Fault, metadata: str, tried: str = "") -> Refusal:
-    """How an error, or the daemon's fault, is told.
+    """Converts an error or a fault to a problem.
 
-    Args:
-        error: What is wrong.
-        metadata: Where the API says whom to ask for a token (RFC 9728).
-        tried: The `Authorization` that came; empty without one.
+    `metadata` is the URL of the resource metadata, `tried` the received `Authorization`, empty for none.
     """
     scheme = BEARER if tried[: len(BEARER)].lower() == BEARER.lower() else DPOP  # 4
     if isinstance(error, RefusedByDaemonError):
@@ -179,7 +165,6 @@ _OF_TOKEN: Final = frozenset({"dpop-key", "dpop-token"})
 
 
 def _sign_in(error: TaskboundError | Fault) -> dict[str, str]:
-    """How to sign in (rule 5)."""
     acr, within = getattr(error, "acr", ""), getattr(error, "within", 0)
     return {**({"acr_values": acr} if acr else {}), **({"max_age": str(within)} if within else {})}
 
@@ -187,7 +172,7 @@ def _sign_in(error: TaskboundError | Fault) -> dict[str, str]:
 def challenge(
     wrong: str, metadata: str, *, scheme: str = DPOP, scope: str = "", more: Mapping[str, str] | None = None
 ) -> list[tuple[str, str]]:
-    """What says how to prove oneself, and what was wrong with a proof (rules 2 to 5)."""
+    """Returns the challenge for a missing or bad proof (rules 2 to 5)."""
     told = ['algs="ES256"'] if scheme == DPOP else []
     told += [f'{name}="{value}"' for name, value in (("error", wrong), ("scope", scope)) if value]
     told += [f'{name}="{value}"' for name, value in (more or {}).items()]
@@ -196,7 +181,6 @@ def challenge(
 
 
 def _wrong(code: str) -> str:
-    """What a challenge calls this error of who asks; nothing where they showed nothing."""
     if code == NO_PROOF:
         return ""
     proof = code == "replayed" or (code.startswith("dpop-") and code not in _OF_TOKEN)
@@ -215,7 +199,7 @@ _MOST: Final = 32
 
 
 class BadFormError(MalformedError):
-    """What is posted to an endpoint of OAuth is no form of it."""
+    """The body posted to an OAuth endpoint is no valid form."""
 
     code = "bad-form"
     remedy = "post `application/x-www-form-urlencoded`, each parameter once, and none in the URL"
@@ -224,16 +208,9 @@ class BadFormError(MalformedError):
 def read_form(
     headers: Mapping[str, str], query: Mapping[str, str], body: bytes, lined: str = ""
 ) -> dict[str, str]:
-    """The parameters of a form (rules 1 to 3).
+    """Returns the parameters of a form; raises BadFormError (rules 1 to 3).
 
-    Args:
-        headers: Of the request, by names in lower case.
-        query: What its URL says beside the path.
-        body: Its body.
-        lined: The one parameter that may have lines, which end with a line feed then (rule 4).
-
-    Raises:
-        BadFormError: By the first rule that is broken.
+    `lined` is the parameter that may have several lines, each ended by LF (rule 4).
     """
     if query:
         raise BadFormError("an endpoint of OAuth takes nothing from the URL")  # 1
@@ -271,20 +248,15 @@ def _decode(raw: bytes, *, lined: bool = False) -> str:
 
 
 class Link:
-    """What requests ask the daemon through."""
+    """The connection to the daemon that requests share."""
 
     def __init__(self, connect: Connect) -> None:
-        """Connect by this, once something is asked."""
         self._connect = connect
         self._client: AsyncClient | None = None
         self._turn = asyncio.Lock()
 
     async def ask(self, ask: Ask, shown: Shown | None, *, patience: float) -> Answer:
-        """The daemon's answer, faults included (rule 1).
-
-        Raises:
-            DaemonLostError: The daemon is not there, or went away meanwhile.
-        """
+        """Returns the daemon's answer, or fault (rule 1); raises DaemonLostError."""
         client = await self._reached()
         return await client.ask_any(ask, patience=patience, shown=shown)
 
@@ -301,7 +273,7 @@ class Link:
         self._client = None
 
     def close(self) -> None:
-        """End the connection."""
+        """Closes the connection."""
         if self._client is not None:
             self._client.close()
 
@@ -311,28 +283,18 @@ _PATIENCE: Final = 10.0
 
 
 class Agreement:
-    """One process's agreement with its daemon."""
+    """One process' agreement with its daemon."""
 
     def __init__(
         self, link: Link, origin: str, *, believe: Callable[[Sequence[bytes]], Awaitable[None]] | None
     ) -> None:
-        """Be known as this.
-
-        Args:
-            link: To the daemon.
-            origin: How the process is known outside.
-            believe: Is told authorities, DER, whenever they are others; None where there is no TLS.
-        """
+        """`believe` receives changed authorities in DER; None without TLS."""
         self._link = link
         self._origin = origin
         self._authorities = Authorities(self._said, believe) if believe is not None else None
 
     async def once(self) -> None:
-        """Agree, and take authorities, where the daemon answers.
-
-        Raises:
-            OtherOriginError: The daemon has another name for it (rule 1).
-        """
+        """Agrees and takes authorities if the daemon answers; raises OtherOriginError (rule 1)."""
         answer = await self._asked()
         if isinstance(answer, Fault) and answer.code == OtherOriginError.code:
             raise OtherOriginError(answer.message)  # 1
@@ -343,7 +305,7 @@ class Agreement:
         return await self._link.ask(ask, None, patience=_PATIENCE)
 
     async def _asked(self) -> Answer | None:
-        """The daemon's answer; none while it says nothing."""
+        """Returns None while the daemon does not answer."""
         try:
             return await self._link.ask(Agree(origin=self._origin), None, patience=_PATIENCE)
         except TaskboundError as error:
@@ -351,7 +313,7 @@ class Agreement:
             return None
 
     async def keep(self) -> None:
-        """Agree for as long as it serves; raises as `once`."""
+        """Agrees for as long as it serves; raises as `once`."""
         while True:
             await asyncio.sleep(EVERY)
             await self.once()
@@ -367,11 +329,7 @@ _ABSENT: Final = 404
 
 
 def read_action(found: Found, query: Mapping[str, str], body: bytes) -> AskAction:
-    """What a request for an action asks (rule 2).
-
-    Raises:
-        MalformedError: It can't be read.
-    """
+    """Converts a request for an action (rule 2); raises MalformedError."""
     ask = read_ask(found, query, body)
     if not isinstance(ask, AskAction):
         raise TypeError("the route asks for no action")
@@ -379,12 +337,12 @@ def read_action(found: Found, query: Mapping[str, str], body: bytes) -> AskActio
 
 
 def unread(error: MalformedError, body: bytes) -> Malformed:
-    """What the daemon is told of a body that can't be read (rule 1)."""
+    """Returns the report of an unreadable body (rule 1)."""
     return Malformed(code=error.code, message=error.message, size=len(body), sha256=sha256(body).hexdigest())
 
 
 def refusal_of(said: NotPermitted) -> Refusal:
-    """How it is told that nothing is permitted (rules 3 and 4)."""
+    """Returns the problem of a request without a permit (rules 3 and 4)."""
     status = _CONFLICT if said.code in _ACTING_LATER else _status(said)
     headers: list[tuple[str, str]] = []
     if said.code == "held":
@@ -413,6 +371,6 @@ def refusal_of(said: NotPermitted) -> Refusal:
 
 
 def _status(said: NotPermitted) -> int:
-    """The status of a refusal; that a tool is unknown is one, and no page that is not found."""
+    """An unknown tool is a refusal, not a missing page."""
     status = status_of(said.code, said.family)
     return _FORBIDDEN if status == _ABSENT else status

@@ -1,10 +1,9 @@
-"""Every route of the API: method, path, the operation of the daemon that it is, and what answers.
+"""All routes of the API: method, path, operation, answer type.
 
-1. A route is one operation, and says no more: who may do it is decided where every operation is.
-2. What a path's braces name is a field of the operation's message. The other fields are the query's of a
-   GET, and the body's of all else.
-3. What makes no sense over a network has no route, and a reason.
-4. A segment that is written out goes before one in braces.
+1. A route is one operation; its rights are decided with the operation.
+2. Braces in a path name fields of the message. Other fields are the query of a GET, or the body.
+3. An operation without a route has a stated reason.
+4. A literal segment goes before one in braces.
 """
 
 from __future__ import annotations
@@ -54,28 +53,28 @@ class Route:
 
     @property
     def message(self) -> type[Message]:
-        """What is asked."""
+        """Returns the type of the message."""
         return messages()[self.operation]
 
     @property
     def segments(self) -> tuple[str, ...]:
-        """The path's parts; those in braces are fields."""
+        """Returns the parts of the path; those in braces are fields."""
         return tuple(self.path.strip("/").split("/"))
 
     @property
     def within_path(self) -> tuple[str, ...]:
-        """The fields that stand in the path."""
+        """Returns the fields in the path."""
         return tuple(_VARIABLE.findall(self.path))
 
     @property
     def reads(self) -> bool:
-        """Whether it changes nothing."""
+        """Returns whether it changes nothing."""
         return self.verb == "GET"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The route of a request, and what its path says."""
+    """The route of a request, with the values of its path."""
 
     route: Route
     path: Mapping[str, str]
@@ -240,7 +239,7 @@ _GATEWAY: Final = (
     "a gateway's own, over the daemon's socket: it holds the call, and its connection is its holder"
 )
 _LISTENS: Final = "asked at its start by the process that listens, in its own name"
-_PERSONAL: Final = "lets clients in, which whoever holds a token of a person's does not do by it"
+_PERSONAL: Final = "admits clients, which a person's token must not do"
 _SEALS: Final = "admin access is sealed on this machine, to the key that the broker tells on its own socket"
 _PAGE: Final = "opens a page of this machine's loopback, for a browser that runs here"
 
@@ -269,7 +268,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "connection:show": "is asked by the process before agents' gateways; here each request shows a proof",
     "connection:ping": "`/readyz` asks it",
     "credential:acknowledge": _GATEWAY,
-    "credential:discover": "says who may do what in a target, which nobody needs to know but on that machine",
+    "credential:discover": "lists the rights of logins in a target, for persons on this machine only",
     "credential:end": _GATEWAY,
     "credential:inject": _EGRESS,
     "credential:renewed": _GATEWAY,
@@ -352,18 +351,18 @@ PAGED: Final[Mapping[str, str]] = {
     "token:admission-list": "admission",
     "token:list": "token",
 }
-"""Lists that are told page by page, and the member of a row that the next page follows."""
+"""Paged lists, with the row member that names the next page."""
 
 
 @cache
 def messages() -> Mapping[str, type[Any]]:
-    """Each message that can be asked, by its `op`."""
+    """Returns each request message type by its `op`."""
     return {str(one.__struct_config__.tag): one for one in get_args(Ask)}
 
 
 @cache
 def _by_shape() -> Mapping[tuple[int, str], tuple[Route, ...]]:
-    """Routes by how many segments they have and by the word; those with fewer fields first (rule 4)."""
+    """Groups routes by segment count and first word, fewest fields first (rule 4)."""
     found: dict[tuple[int, str], list[Route]] = {}
     for one in sorted(ROUTES, key=lambda route: len(route.within_path)):
         found.setdefault((len(one.segments), one.segments[1]), []).append(one)
@@ -371,15 +370,9 @@ def _by_shape() -> Mapping[tuple[int, str], tuple[Route, ...]]:
 
 
 def find(verb: str, segments: tuple[str, ...]) -> Found:
-    """The route of a request.
+    """Returns the route of a request; HEAD is answered like GET; `segments` are decoded.
 
-    Args:
-        verb: The HTTP method; HEAD is answered where GET is.
-        segments: The path's, decoded.
-
-    Raises:
-        UnknownPathError: No route has this path.
-        VerbError: One has, and takes other methods.
+    Raises UnknownPathError, or VerbError if the path takes other methods.
     """
     shape = (len(segments), segments[1]) if len(segments) > 1 and segments[0] == "v1" else (0, "")
     verbs: list[str] = []

@@ -1,29 +1,22 @@
 """Serves the API: connections, cursors, spans.
 
 Of `server`:
-
-1. What is refused before anything is asked leaves a count, and no other trace. Only of a head or a body over
-   its limit the daemon is told (`http.telling`), and of a request for an action that is not whole. What was
-   asked leaves the daemon's.
-2. What a client shows goes to the daemon whole, and is kept nowhere.
-3. Lists are told page by page, with a cursor where another page follows.
-4. Whether the process lives is told to everybody, whether the daemon answers too; what is counted to this
-   machine, and to whoever may ask how the daemon is: with what the daemon counts while it answers.
-5. What is published of tokens is read in the process' own name; forms of OAuth are `oauth`'s, and are told in
-   its words. What a person sees in a browser is a page (`consent`, `pages`).
-6. One request's failure is no other's: what nobody foresaw is 500, and stands in the log.
-
+1. A refusal before the daemon is asked is counted only; oversized heads or bodies (`http.telling`) and
+   incomplete requests for actions are reported to the daemon. Everything else the daemon records.
+2. A client's proof goes to the daemon whole and is kept nowhere.
+3. Lists are paged, with a cursor if another page follows.
+4. Liveness and readiness are public. Metrics are for this machine and for callers who may ask for the
+   daemon's status; they include the daemon's counters while it answers.
+5. Public token documents are read in the process' own name; OAuth forms are served by `oauth`, pages by
+   `consent` and `pages`.
+6. An unexpected exception is 500 for its request, and logged.
 Of `cursor`:
-
-1. A cursor says which question it continues: the route and the other parameters. With another one it is none.
-2. It is sealed by a key of this process; one that was changed, or comes from before a restart, is refused,
-   and the list is begun again.
-
+1. A cursor is bound to its route and the other parameters.
+2. It is sealed by a key of this process; a changed one, or one from before a restart, is refused.
 Of `tracing`:
-
-1. A client's `traceparent` is gone on with if it is one, and what it says of being kept is heeded; else a
-   trace begins here (`wire.trace`, rules 1 and 2).
-2. The name is the route's, and never what a client wrote.
+1. A valid `traceparent` is continued with its sampling flag; otherwise a trace begins here (`wire.trace`,
+   rules 1 and 2).
+2. The span's name is the route's, never a client's input.
 """
 
 from __future__ import annotations
@@ -109,7 +102,7 @@ DOCUMENTS: Final = frozenset(
 _Rows: TypeAlias = ActionRows | AdmissionRows | ApprovalRows | TaskRows | TokenRows
 _ASKS: Final = "action:ask"
 _ACTS: Final = frozenset({_ASKS, EVALUATES})
-"""What asks for actions: also of a request that is not whole the daemon is told."""
+"""Operations that ask for actions: an incomplete request for one is reported to the daemon."""
 _OK: Final = 200
 _STATUS_LIST: Final = "application/statuslist+jwt"
 _SIGNS: Final = 15.0
@@ -120,7 +113,7 @@ _LIVES: Final = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugs:
-    """What the server is given."""
+    """The dependencies of the server."""
 
     link: Link
     rates: Rates
@@ -139,7 +132,6 @@ class Server(Room["Bounds", "Connection"]):
     """Serves every connection (`http.connection.Server`)."""
 
     def __init__(self, plugs: Plugs) -> None:
-        """Serve nobody yet."""
         super().__init__(plugs.bounds, plugs.proxies, count=plugs.rates.take)
         self._plugs = plugs
         self._claimed = Claimed(plugs.link, plugs.origin, time.monotonic)
@@ -165,7 +157,7 @@ class Server(Room["Bounds", "Connection"]):
         self.metrics = Metrics()
 
     async def close(self) -> None:
-        """Serve nobody any more; what was asked is over."""
+        """Ends all connections and requests."""
         self.abort_all()
         for task in tuple(self._work):
             task.cancel()
@@ -176,7 +168,7 @@ class Server(Room["Bounds", "Connection"]):
     # --- connections -----------------------------------------------------------------------------
 
     def enter(self, connection: Connection) -> bool:
-        """Another connection, which is counted; whether there is room for it."""
+        """Counts another connection; returns whether there is room."""
         if not super().enter(connection):
             return False
         self.metrics.opened += 1
@@ -184,16 +176,16 @@ class Server(Room["Bounds", "Connection"]):
         return True
 
     def leave(self, connection: Connection) -> None:
-        """It is gone."""
+        """Removes a closed connection."""
         super().leave(connection)
         self.metrics.connections -= 1
 
     def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> Head:
-        """What the head of a request says; raises as `read_head`."""
+        """Parses the head of a request; raises as `read_head`."""
         return read_head(verb, target, fields, known=self._known, most=self.bounds.body)
 
     def reply(self, connection: Connection, head: Head | None, raw: RawHead | None) -> Reply:
-        """How a request is answered over this connection."""
+        """Returns the reply object of a request."""
         began = asyncio.get_running_loop().time()
         verb, route = _label(head)
 
@@ -212,14 +204,14 @@ class Server(Room["Bounds", "Connection"]):
         return reply
 
     def refused(self, error: TaskboundError, raw: RawHead | None) -> None:
-        """A request was refused before it was whole (rule 1)."""
+        """Takes a request that was refused before it was complete (rule 1)."""
         operation = "" if raw is None else operation_of(raw.verb, raw.target)
         unread = isinstance(error, MalformedError | SlowClientError)
         if error.code in OVERSIZED or (operation in _ACTS and unread):
             self._telling.refused(error.code, operation)
 
     def take(self, head: Head, body: bytes, reply: Reply) -> None:
-        """Answer a whole request."""
+        """Answers a complete request."""
         task = asyncio.get_running_loop().create_task(self._take(head, body, reply))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
@@ -243,7 +235,6 @@ class Server(Room["Bounds", "Connection"]):
             reply.refuse(TaskboundError("this should not have happened"))
 
     async def _answer(self, head: Head, body: bytes, reply: Reply) -> None:
-        """Answer a request that was counted."""
         if head.page:
             await self._page(head, body, reply)
         elif head.path in oauth.ENDPOINTS:
@@ -261,10 +252,7 @@ class Server(Room["Bounds", "Connection"]):
             await self._operation(head, head.found, body, reply)
 
     async def _pace(self, head: Head, reply: Reply) -> None:
-        """Count a request, or let it wait for its turn (`http.rate`, rules 4 and 5).
-
-        A token that can't be one of ours waits for nothing: it counts as no credential.
-        """
+        """A token that cannot be ours does not wait: it counts as no credential."""
         credential, rates = _credential_of(head), self._plugs.rates
         with leaving(reply):
             if credential is None or await self._is_made_up(credential, head, reply):
@@ -273,21 +261,18 @@ class Server(Room["Bounds", "Connection"]):
                 await rates.admit(reply.address, credential)
 
     async def _is_made_up(self, credential: str, head: Head, reply: Reply) -> bool:
-        """Whether it is a token that was never verified there and can't be one of ours (`claimed`)."""
         if credential != head.headers.get("authorization"):
             return False
         known = self._plugs.rates.identity(reply.address, credential)
         return not known and not await self._claimed.can_be_ours(credential)
 
     def _believe(self, connection: Connection, address: str, credential: str) -> None:
-        """The daemon verified what a request showed."""
         rates = self._plugs.rates
         identity = rates.identity(address, credential) or identity_of(credential)
         self.prove(connection, identity or network_of(address))  # whose a form is the daemon alone knows
         rates.believe(address, credential, identity)
 
     async def _page(self, head: Head, body: bytes, reply: Reply) -> None:
-        """What a person sees in a browser (rule 5)."""
         found = pages.find_page(head.path)
         if found is None:
             await self._pages.serve(head, body, reply)
@@ -299,7 +284,6 @@ class Server(Room["Bounds", "Connection"]):
     # --- what is answered ------------------------------------------------------------------------
 
     async def _operation(self, head: Head, found: Found, body: bytes, reply: Reply) -> None:
-        """Ask the daemon (rule 2); who shows nothing is told so before anything of theirs is read."""
         if not head.headers.get("authorization"):
             raise NoProofError("the request shows no proof of who asks")
         if not found.route.reads and head.headers.get("idempotency-key") == "":
@@ -325,7 +309,6 @@ class Server(Room["Bounds", "Connection"]):
         reply.give(told)
 
     async def _action(self, found: Found, query: Mapping[str, str], body: bytes, shown: Shown) -> Ask:
-        """What a request for an action asks; of one that can't be read the daemon is told."""
         try:
             return acting.read_action(found, query, body)
         except MalformedError as error:
@@ -347,7 +330,6 @@ class Server(Room["Bounds", "Connection"]):
         )
 
     def _from_cursor(self, path: str, query: dict[str, str]) -> dict[str, str]:
-        """The query of a list, with what its cursor says (rule 3)."""
         if "before" in query:
             raise BadQueryError("the route takes no parameter `before`: a `cursor` says where a page begins")
         cursor = query.pop("cursor", None)
@@ -362,7 +344,6 @@ class Server(Room["Bounds", "Connection"]):
         answer: _Rows,
         told: bytes,
     ) -> bytes:
-        """The answer, with a cursor where another page follows."""
         if not (answer.more and answer.rows):
             return told
         asked = {name: value for name, value in query.items() if name != "before"}
@@ -370,7 +351,6 @@ class Server(Room["Bounds", "Connection"]):
         return told[:-1] + b',"next":"%b"}' % cursor.encode("ascii")
 
     async def _form(self, head: Head, body: bytes, reply: Reply) -> None:
-        """What is posted to an endpoint of OAuth (rule 5)."""
         try:
             ask = oauth.read_ask(head.path, head.headers, head.query, body)
             answer = await self._plugs.link.ask(ask, self._shown(head, reply, key=""), patience=_SIGNS)
@@ -382,15 +362,13 @@ class Server(Room["Bounds", "Connection"]):
         reply.give(found.body, status=found.status, headers=found.headers)
 
     async def _published(self, ask: ShowStatusList | ShowTokenJwks, kind: str, reply: Reply) -> None:
-        """What anybody may read of tokens (rule 5)."""
         answer = await self._plugs.link.ask(ask, None, patience=_SIGNS)
         if isinstance(answer, Published):
-            reply.give(answer.text.encode("ascii"), kind=kind)  # kept by nobody between: the daemon does
+            reply.give(answer.text.encode("ascii"), kind=kind)  # the daemon paces it itself
         else:
             reply.refuse(answer if isinstance(answer, Fault) else TaskboundError("nothing was published"))
 
     async def _document(self, head: Head, reply: Reply) -> None:
-        """What is no operation (rule 4)."""
         match head.path:
             case "/readyz":
                 answer = await self._plugs.link.ask(Ping(), None, patience=_LIVES)
@@ -422,13 +400,14 @@ class Server(Room["Bounds", "Connection"]):
         if not _is_near(reply.address):
             answer = await self._plugs.link.ask(Status(), self._shown(head, reply), patience=_LIVES)
             if not isinstance(answer, StatusReport):
-                reply.refuse(answer if isinstance(answer, Fault) else TaskboundError("no status was told"))
+                reply.refuse(
+                    answer if isinstance(answer, Fault) else TaskboundError("the daemon gave no status")
+                )
                 return
         self.metrics.untold = self._telling.untold
         reply.give(self.metrics.text(await self._told_counts()), kind=KIND)
 
     async def _told_counts(self) -> Counted | None:
-        """What the daemon counts; nothing where it does not answer, or counts nothing yet."""
         try:
             answer = await self._plugs.link.ask(ShowCounts(), None, patience=_LIVES)
         except TaskboundError:
@@ -437,13 +416,12 @@ class Server(Room["Bounds", "Connection"]):
 
 
 def _methods_of(path: str) -> str:
-    """The methods that a path takes where it is a page's; empty where it is none."""
     found = pages.find_page(path)
     return ConsentPages.methods_of(path) if found is None else found.verb
 
 
 def _credential_of(head: Head | None) -> str | None:
-    """What a request shows of its sender: empty where it is in the body; None where it shows nothing."""
+    """Returns the shown credential: empty if it is in the body, None for none."""
     if head is None:
         return None
     if head.path in oauth.ENDPOINTS:
@@ -452,7 +430,7 @@ def _credential_of(head: Head | None) -> str | None:
 
 
 def _label(head: Head | None) -> tuple[str, str]:
-    """What a request is counted as; nothing of it is the client's own choice."""
+    """Returns the metrics label, free of the client's input."""
     if head is None:
         return "", ""
     if head.page:
@@ -475,7 +453,7 @@ def _is_near(address: str) -> bool:
 
 
 def _resource(origin: str) -> dict[str, object]:
-    """What a client has to know of this resource (RFC 9728 §2)."""
+    """RFC 9728 §2."""
     return {
         "resource": origin,
         "authorization_servers": [origin],
@@ -493,23 +471,18 @@ _LONGEST: Final = 512
 
 
 class Cursors:
-    """Gives them out and takes them back."""
+    """Issues and opens cursors."""
 
     def __init__(self, key: bytes) -> None:
-        """Seal with this key."""
         self._key = key
 
     def give(self, path: str, query: Mapping[str, str], before: str) -> str:
-        """The cursor of the page that follows this name."""
+        """Returns the cursor of the page after this name."""
         raw = before.encode()
         return encode_base64url(self._seal(path, query, raw) + raw)
 
     def take(self, path: str, query: Mapping[str, str], cursor: str) -> str:
-        """The name that a page follows.
-
-        Raises:
-            BadCursorError: The cursor is none, or another question's (rules 1 and 2).
-        """
+        """Returns the name that a page follows; raises BadCursorError (rules 1 and 2)."""
         raw = decode_base64url(cursor) if len(cursor) <= _LONGEST else None
         if raw is None or not hmac.compare_digest(raw[:_SEAL], self._seal(path, query, raw[_SEAL:])):
             raise BadCursorError("the cursor was not given out for this question")
@@ -528,7 +501,7 @@ _FAILED: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """One request that is traced, or is not."""
+    """One request, with or without a span."""
 
     take: Callable[[Span], None] | None
     here: Trace | None = None
@@ -537,11 +510,11 @@ class Traced:
 
     @property
     def text(self) -> str:
-        """What the daemon is told; empty where nothing is traced."""
+        """Returns the trace context for the daemon; empty for none."""
         return "" if self.here is None else self.here.text
 
     def answered(self, verb: str, route: str, status: int) -> None:
-        """The request is over (rule 2)."""
+        """Ends the span (rule 2)."""
         if self.take is None or self.here is None or not self.here.sampled:
             return
         told: dict[str, str | int] = {"http.request.method": verb, "http.route": route}
@@ -564,11 +537,10 @@ class Tracing:
     """Begins the span of each request."""
 
     def __init__(self, take: Callable[[Span], None] | None) -> None:
-        """Have spans taken there; by nobody, and then none is made."""
         self._take = take
 
     def begin(self, traceparent: str) -> Traced:
-        """A request that came with this header, or with none (rule 1)."""
+        """Begins a request with this header, empty for none (rule 1)."""
         if self._take is None:
             return Traced(None)
         said = parse_trace(traceparent)

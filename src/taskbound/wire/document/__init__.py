@@ -1,4 +1,4 @@
-"""Documents that people write, in YAML or JSON: one value, and where in the file each part of it stands."""
+"""YAML and JSON documents that people write: a value, and the position of each part in the file."""
 
 from __future__ import annotations
 

@@ -1,19 +1,16 @@
-"""One strict document: read, or written.
+"""Reads and writes one strict document.
 
 Of `document`:
-
-1. A file ``….json`` is JSON, ``….yaml`` and ``….yml`` are YAML. Another is JSON if it begins with a brace
-   or a bracket, and YAML otherwise.
-2. JSON is read by core's own parser, YAML by the rules of ``yaml``. At most 1 MiB, in UTF-8.
+1. A file ``….json`` is JSON, ``….yaml`` and ``….yml`` are YAML; another is JSON if it begins with a brace or
+   bracket, else YAML.
+2. JSON is read by core's parser, YAML by the rules of ``yaml``; at most 1 MiB of UTF-8.
 3. Every error names file, line and column, and has the line with a caret as its notes.
-4. An error about the value names its place as scopes do (``grants[0].tool``). What isn't written in the
-   document, such as a member that is missing, is pointed at by what it should stand in.
-
+4. An error about the value names its place as scopes do (``grants[0].tool``). A missing member is reported at
+   its container.
 Of `write`:
-
-1. Texts are plain where every reader takes them for texts, and JSON texts in double quotes otherwise. What
-   could hide something (`places_in`) is an escape, so that a terminal can show what is written.
-2. A mapping or list stands on one line where it fits, but for those that a person reads line by line.
+1. Texts are plain if every YAML reader takes them for texts, else JSON texts in double quotes. Characters
+   that could hide something (`places_in`) are escaped, so that a terminal can show the result.
+2. Mappings and lists stand on one line where they fit, except those meant to be read line by line.
 """
 
 from __future__ import annotations
@@ -53,7 +50,7 @@ class Format(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A value and the text that it was read from."""
+    """A value and the text from which it was read."""
 
     source: Source
     format: Format
@@ -62,7 +59,7 @@ class Document:
     """Where each part begins, where reading found it out."""
 
     def find(self, where: str) -> int:
-        """Where the place stands that an error names, or what it should stand in (rule 4)."""
+        """Returns the offset of the place that an error names, or of its container (rule 4)."""
         places = _texts(locate(self.source.text) if self.places is None else self.places)
         while where not in places and where:
             where = where[: max(where.rfind("."), where.rfind("["), 0)]
@@ -70,7 +67,7 @@ class Document:
 
     @contextmanager
     def pointing(self) -> Iterator[None]:
-        """Errors about the value that are raised inside name file, line and column (rule 3)."""
+        """Adds file, line and column to errors about the value that are raised inside (rule 3)."""
         try:
             yield
         except MalformedError as error:
@@ -79,7 +76,7 @@ class Document:
 
 
 def format_of(name: str, raw: bytes) -> Format:
-    """How a file is written (rule 1)."""
+    """Returns the format of a file (rule 1)."""
     lower = name.lower()
     if lower.endswith(".json"):
         return Format.JSON
@@ -89,14 +86,9 @@ def format_of(name: str, raw: bytes) -> Format:
 
 
 def read_document(raw: bytes, name: str) -> Document:
-    """The one document that the bytes are.
+    """Reads one document; raises MalformedError with file, line and column in `where`.
 
-    Args:
-        raw: The bytes of the file.
-        name: Its name for people, which may tell how it is written; `-` for standard input.
-
-    Raises:
-        MalformedError: It can't be read; ``where`` names file, line and column.
+    `name` is the file's name for people, from which the format may follow; `-` for standard input.
     """
     form = format_of(name, raw)
     source = Source(name=_STANDARD_INPUT if name == "-" else name, text=raw.decode(errors="replace"))
@@ -125,7 +117,7 @@ def _require_text(raw: bytes, source: Source) -> None:
 
 
 def _texts(places: Mapping[tuple[str | int, ...], int]) -> dict[str, int]:
-    """The places as errors write them; the first counts where two are written alike."""
+    """The first place counts if two have the same text."""
     found: dict[str, int] = {}
     known: dict[tuple[str | int, ...], Place] = {(): Place()}
     for steps, at in sorted(places.items(), key=lambda pair: pair[1]):
@@ -141,12 +133,9 @@ _PLAIN: Final = re.compile(r"[A-Za-z/][A-Za-z0-9_./@+-]*(?: [A-Za-z0-9_./@+-]+)*
 
 
 def write_yaml(value: JsonValue, *, order: Sequence[str] = (), blocks: Sequence[str] = ()) -> str:
-    """The text of one document.
+    """Returns the text of one document.
 
-    Args:
-        value: A JSON value.
-        order: Members that stand first, in this order; the others follow by name.
-        blocks: Members whose values, and the items of those, are written line by line.
+    `order` names members that come first, `blocks` members whose values and items are written line by line.
     """
     return "\n".join(_Writer(order, blocks).lines(value, block=True)) + "\n"
 
@@ -157,7 +146,6 @@ class _Writer:
         self._blocks = frozenset(blocks)
 
     def lines(self, value: JsonValue, *, block: bool, items: bool = False) -> Iterator[str]:
-        """The value's lines, without what they are indented by."""
         if self._is_flow(value, block=block):
             yield self.flow(value)
         elif isinstance(value, list):
@@ -181,7 +169,6 @@ class _Writer:
         return not block and len(self.flow(value)) <= _WIDTH
 
     def flow(self, value: JsonValue) -> str:
-        """The value on one line."""
         match value:
             case dict():
                 members = (f"{_text(name)}: {self.flow(value[name])}" for name in self._sorted(value))

@@ -1,27 +1,22 @@
-"""YAML and JSON documents with the place of each value.
+"""Reads YAML and JSON documents with the place of each value.
 
 Of `yaml`:
-
-1. One document, no directives, tags, anchors, aliases or merge keys; no complex keys.
-2. No tab, no control, nothing invisible: such characters are written as escapes in double quotes.
-3. A plain scalar is ``true``, ``false``, ``null``, a number as JSON writes it, or a text. What some reader
-   takes for something else (``~``, ``True``, ``0x1F``, ``017``, ``1_000``, ``12:30``, ``.inf``) refuses;
-   ``yes``, ``no``, ``on``, dates and date-times are texts, as in YAML 1.2.
+1. One document; no directives, tags, anchors, aliases, merge keys or complex keys.
+2. Tabs, controls and invisible characters must be escapes in double quotes.
+3. A plain scalar is ``true``, ``false``, ``null``, a JSON number, or a text. Scalars that some reader takes
+   for another type (``~``, ``True``, ``0x1F``, ``017``, ``1_000``, ``12:30``, ``.inf``) are refused; ``yes``,
+   ``no``, ``on``, dates and date-times are texts, as in YAML 1.2.
 4. A text in double quotes has the escapes of JSON. Plain and quoted texts stand on one line; ``|`` has lines.
-5. A key is a text, and stands once in its mapping, at every depth.
-6. What has no value refuses: ``null`` is written out.
-7. Mappings and lists stand at most 64 deep, and are at most 65,536 in all.
-
+5. A key is a text, unique in its mapping.
+6. A missing value is refused; ``null`` is written out.
+7. Depth is limited to 64, mappings and lists to 65,536 in all.
 Of `source`:
-
-1. A line ends at a line feed; a carriage return before it belongs to the end. Lines and columns are counted
-   from 1, columns in characters.
-2. What is shown of a line is escaped, at most 56 characters around the place, and a caret stands below it.
-
+1. A line ends at a line feed, with a carriage return before it. Lines and columns count from 1, in
+   characters.
+2. An excerpt is escaped, at most 56 characters around the place, with a caret below.
 Of `locate`:
-
-1. The text is walked without recursion; the walk ends at the first thing that it can't follow.
-2. ``fault`` finds the first character at which the text breaks the rule that an error names.
+1. The walk is not recursive, and ends at the first thing that it cannot follow.
+2. ``fault`` finds the first character at which the text violates the rule that an error names.
 """
 
 from __future__ import annotations
@@ -58,7 +53,7 @@ if TYPE_CHECKING:
 
 
 class DocumentSyntaxError(MalformedError):
-    """The document is no YAML, or YAML that two readers could read differently."""
+    """The document is not YAML, or is YAML that two readers could read differently."""
 
     code: ClassVar[str] = "document-syntax"
     remedy: ClassVar[str] = (
@@ -88,21 +83,16 @@ _QUOTE: Final = "put it in double quotes if a text is meant"
 
 
 def is_ambiguous(text: str) -> bool:
-    """Whether some reader takes this plain scalar for something else than a text (rule 3)."""
+    """Returns whether some reader takes this plain scalar for another type than a text (rule 3)."""
     return _AMBIGUOUS.fullmatch(text) is not None
 
 
 def _is_odd(char: str) -> bool:
-    """Whether a character must be written as an escape (rule 2)."""
     return char != "\n" and kind_of(char) not in _VISIBLE
 
 
 def read_yaml(source: Source) -> tuple[JsonValue, Places]:
-    """The value that a text is, and where each part of it begins.
-
-    Raises:
-        MalformedError: The text is not written by the rules of this module; ``where`` names the place.
-    """
+    """Returns the value of a text and the offset of each part; raises MalformedError with its place."""
     _require_visible(source)
     reader = _Reader(source)
     try:
@@ -116,7 +106,6 @@ def read_yaml(source: Source) -> tuple[JsonValue, Places]:
 
 
 def _require_visible(source: Source) -> None:
-    """Refuse what can't be seen (rule 2)."""
     if _PLAIN_ENOUGH.fullmatch(source.text) and "\r" not in source.text.replace("\r\n", "\n"):
         return
     odd = {char for char in set(source.text) if char != "\r" and _is_odd(char)}
@@ -142,7 +131,6 @@ def _escape(char: str) -> str:
 
 
 def _told(source: Source, error: yaml.YAMLError) -> DocumentSyntaxError:
-    """What the scanner says, at its place."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     at = min(_index(mark), len(source.text))
     start = at
@@ -169,8 +157,6 @@ def _named(char: str) -> str:
 
 @dataclass(slots=True)
 class _Open:
-    """A mapping or list that isn't read to its end."""
-
     into: dict[str, JsonValue] | list[JsonValue]
     steps: tuple[str | int, ...]
     key: str | None = None
@@ -180,8 +166,6 @@ class _Open:
 
 
 class _Reader:
-    """Events become one value; nothing recurses, so that no depth exhausts anything."""
-
     def __init__(self, source: Source) -> None:
         self.source = source
         self.value: JsonValue = None
@@ -191,7 +175,6 @@ class _Reader:
         self._parts = 0
 
     def take(self, event: yaml.Event) -> None:
-        """Read on by one event."""
         at = _index(event.start_mark)
         match event:
             case yaml.DocumentStartEvent():
@@ -258,7 +241,6 @@ class _Reader:
         self.places[(*top.steps, value)] = at
 
     def _put(self, value: JsonValue, at: int) -> tuple[str | int, ...]:
-        """Put a value where it belongs; the steps that lead to it."""
         if not self._open:
             self.value = value
             self.places[()] = at
@@ -275,7 +257,6 @@ class _Reader:
         return (*top.steps, key)
 
     def _read(self, event: yaml.ScalarEvent, at: int) -> JsonValue:
-        """What a scalar says (rules 3, 4 and 6)."""
         written = self.source.text[at : _index(event.end_mark)]
         match event.style:
             case '"':
@@ -345,7 +326,7 @@ class Source:
     """Where each line begins."""
 
     def __post_init__(self) -> None:
-        """Find the lines."""
+        """Finds the lines."""
         starts = [0]
         at = self.text.find("\n")
         while at >= 0:
@@ -354,12 +335,12 @@ class Source:
         object.__setattr__(self, "starts", tuple(starts))
 
     def spot(self, at: int) -> tuple[int, int]:
-        """Line and column of a character (rule 1)."""
+        """Returns line and column of a character (rule 1)."""
         line = bisect_right(self.starts, at)
         return line, at - self.starts[line - 1] + 1
 
     def excerpt(self, at: int) -> tuple[str, str]:
-        """The line of a character, and a caret below it (rule 2)."""
+        """Returns the line of a character, and a caret for below it (rule 2)."""
         line, column = self.spot(at)
         start = self.starts[line - 1]
         whole = self.text[start : self.starts[line] if line < len(self.starts) else None].rstrip("\r\n")
@@ -372,10 +353,7 @@ class Source:
         return f"{head}{before}{after}".rstrip(), f"{' ' * (len(head) - 2)}| {' ' * _cells(before)}^"
 
     def point(self, error: E, at: int) -> E:
-        """The error, with the place of a character and what stands there.
-
-        ``where`` becomes ``file:line:column``, and the excerpt its notes.
-        """
+        """Returns the error with `where` as ``file:line:column`` and the excerpt as notes."""
         line, column = self.spot(at)
         error.where = f"{self.name}:{line}:{column}"
         for one in self.excerpt(at):
@@ -384,12 +362,10 @@ class Source:
 
 
 def _visible(part: str) -> str:
-    """A part of a line, escaped; spaces at its ends are no ends of a text."""
     return escape_text(f".{part}.")[1:-1]
 
 
 def _cells(text: str) -> int:
-    """How many columns of a terminal an escaped text takes."""
     return sum(2 if unicodedata.east_asian_width(one) in _WIDE else 1 for one in text) - sum(
         1 for one in text if unicodedata.combining(one)
     )
@@ -412,8 +388,6 @@ class _LocateOpen:
 
 @dataclass(slots=True)
 class _Walk:
-    """One walk through a text."""
-
     wanted: type[MalformedError] | None
     places: Places = field(default_factory=dict)
     found: int | None = None
@@ -422,7 +396,6 @@ class _Walk:
     parts: int = 0
 
     def take(self, word: str, at: int) -> None:
-        """Go on by one word."""
         if word in "]}":
             if self.open:
                 self.open.pop()
@@ -459,7 +432,6 @@ class _Walk:
         self.places[(*top.steps, top.key)] = at
 
     def _put(self, at: int) -> tuple[str | int, ...]:
-        """The steps to the value that begins here."""
         if not self.open:
             self.places[()] = at
             return ()
@@ -482,12 +454,12 @@ class _Walk:
 
 
 def locate(text: str) -> Places:
-    """Where each part of a JSON text begins: a member at its key."""
+    """Returns the offset of each part of a JSON text; of a member that of its key."""
     return _walk(text, None).places
 
 
 def fault(error: MalformedError, raw: bytes, text: str) -> int:
-    """Where the text breaks the rule that the error names; its beginning when that isn't known."""
+    """Returns where the text violates the rule that the error names; 0 if that is unknown."""
     told = _BYTE.fullmatch(error.where)
     if told is not None:
         at = len(raw[: int(told[1])].decode(errors="replace"))

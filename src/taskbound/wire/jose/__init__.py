@@ -1,4 +1,4 @@
-"""Signed tokens of other systems and of our own: the strict gate, its keys and its kinds."""
+"""Signed tokens of other systems and our own: the strict gate, keys and kinds."""
 
 from __future__ import annotations
 

@@ -1,31 +1,25 @@
-"""The claims of our tokens and of others', read strictly.
+"""Parses the claims of our tokens and of others' strictly, and the keys that issuers publish.
 
 Of `claims`:
-
-1. A kind says which claims its tokens have (for ours: `iss`, `sub`, `aud`, `iat`, `exp`, `jti`); all may have
-   `nbf`.
-2. What a kind requires is there, and what it doesn't declare isn't, unless the kind is open; what only
-   another kind has is never there.
-3. A time is an integer in its spelling too: `1.0e9` is none, though JSON has it equal one.
-4. A token lives from `iat` to `exp`, at most as long as its kind may, and `nbf` lies before `exp`. One that
-   doesn't say when it was issued was issued as long before `exp` as its kind may live: so none is good from
-   farther off than that.
-5. `iss` and `sub` are one, or two, as the kind says.
-6. What we write is compared as values: of canonical bytes the strict reader can only refuse their size, and
-   how many and how deep arrays and objects are, and that is looked at.
-
+1. A kind declares its claims (for ours: `iss`, `sub`, `aud`, `iat`, `exp`, `jti`); all may have `nbf`.
+2. Required claims are present; undeclared ones are refused unless the kind is open; claims of another kind
+   alone always are.
+3. A time is spelled as an integer: `1.0e9` is refused, though JSON has it equal one.
+4. A token lives from `iat` to `exp`, at most as long as its kind may, with `nbf` before `exp`. Without `iat`
+   it counts as issued that long before `exp`, so none is valid from farther off.
+5. `iss` and `sub` are equal or different, as the kind says.
+6. Claims to be written are compared as values: canonical bytes can only fail the reader's limits of size,
+   count and depth, which are checked.
 Of `foreign`:
-
-1. Members that nobody here knows are passed over (`x5c`, `x5t`, `key_ops`): the numbers are the key. A
-   private one refuses the whole set: whoever published it has told its key to everybody.
-2. A key that is for something else is passed over (RFC 7517 §5): another `use` than is looked for, `key_ops`
-   without `verify`, a `kty`, `crv` or `alg` that signs nothing here. One that is for signing and no good (a
-   point off its curve, RSA below 2,048 bits) refuses the set: it is broken, or somebody made it so.
-3. A key that says its `alg` is for that one. One that doesn't is for what its curve says; one of RSA is as
-   many keys as there are algorithms of RSA, and the header says which of them (RFC 7518 §3.3, §3.5).
-4. At most 64 keys, whose `kid` differ. One without a `kid` is read only where no other key is for signing.
-5. A set without a key is one, and nothing is believed by it: that is how a trust domain says that it trusts
-   nobody.
+1. Unknown members are ignored (`x5c`, `x5t`, `key_ops`): the numbers are the key. A private member refuses
+   the whole set, because its issuer has published a private key.
+2. A key for another purpose is skipped (RFC 7517 §5): another `use`, `key_ops` without `verify`, or a `kty`,
+   `crv` or `alg` that signs nothing here. A broken signing key (a point off its curve, RSA below 2,048 bits)
+   refuses the set.
+3. A key with `alg` is for that. Without, the curve decides; an RSA key then counts once for each RSA
+   algorithm, and the header selects (RFC 7518 §3.3, §3.5).
+4. At most 64 keys with different `kid`. A key without `kid` is read only if it is the one signing key.
+5. An empty set is valid and nothing verifies by it: so a trust domain withdraws its trust.
 """
 
 from __future__ import annotations
@@ -75,13 +69,13 @@ _SPELLED: Final = re.compile(rb"[:,\[][ \t\r\n]*-?[0-9]+[.eE]")
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """What a token says, typed; whether it is so is another matter."""
+    """The typed claims of a token, not yet verified."""
 
     issuer: str
     """Empty where the kind has no `iss`, and the token none."""
     subject: str
     audience: str
-    """Empty for a kind that is for nobody in particular."""
+    """Empty for a kind without an audience."""
     id: str
     """Empty where the kind needs none, and the token has none."""
     issued: Instant
@@ -94,17 +88,14 @@ class Claims:
 
 
 class _Fraction(float):
-    """A number that was spelled with a point or an exponent."""
+    """A number spelled with a point or an exponent."""
 
 
 def parse_claims(raw: bytes, *, kind: TokenKind) -> Claims:
-    """The claims of a payload.
+    """Parses the claims of a payload.
 
-    Raises:
-        TokenClaimsError: Rules 1 to 3.
-        TokenKindError: It has a claim that only another kind has (rule 2), or rule 5.
-        TokenLifetimeError: Rule 4.
-        MalformedError: It is no JSON object, or one that two readers read differently (`core.action`).
+    Raises TokenClaimsError (rules 1 to 3), TokenKindError (another kind's claim, or rule 5),
+    TokenLifetimeError (rule 4), or MalformedError for anything but one strict JSON object.
     """
     found = parse_forms(
         raw,
@@ -118,16 +109,7 @@ def parse_claims(raw: bytes, *, kind: TokenKind) -> Claims:
 
 
 def require_claims(claims: Mapping[str, JsonValue], raw: bytes, *, kind: TokenKind) -> None:
-    """Go on only with claims whose canonical bytes `parse_claims` takes; they are not read for that (rule 6).
-
-    Args:
-        claims: As they are to be said.
-        raw: Their canonical bytes (`core.action.canonical`).
-        kind: The kind of the token.
-
-    Raises:
-        MalformedError: As `parse_claims`.
-    """
+    """Raises as `parse_claims` would for the canonical bytes `raw`, without parsing them (rule 6)."""
     require_size(raw, limits=kind.limits)
     require_shape(raw, limits=kind.limits)
     _require_forms(
@@ -143,7 +125,6 @@ def require_claims(claims: Mapping[str, JsonValue], raw: bytes, *, kind: TokenKi
 
 
 def _typed(found: Mapping[str, JsonValue], kind: TokenKind) -> Claims:
-    """The claims, of which each has its form (rules 4 and 5)."""
     _require_issuing(found, kind)
     issued, not_before, expires = _require_life(found, kind)
     return Claims(
@@ -167,13 +148,7 @@ def parse_forms(
     limits: Limits,
     closed: bool,
 ) -> dict[str, JsonValue]:
-    """The claims of a payload, each in its form.
-
-    Raises:
-        TokenClaimsError: Rules 1 to 3.
-        TokenKindError: It has a claim that only another kind has (rule 2).
-        MalformedError: It is no JSON object, or one that two readers read differently (`core.action`).
-    """
+    """Parses the claims of a payload, each in its form; raises as `parse_claims`, without lifetime."""
     found = parse_object(raw, limits=limits)
     # The strict reader was content; this one keeps spellings, and is asked where there may be one.
     spelled = json.loads(raw, parse_float=_Fraction) if _SPELLED.search(raw) else found
@@ -211,7 +186,7 @@ def _require_issuing(found: Mapping[str, JsonValue], kind: TokenKind) -> None:
 
 
 def _require_life(found: Mapping[str, JsonValue], kind: TokenKind) -> tuple[Instant, Instant, Instant]:
-    """When the token was issued, from when on it is good, and when it ends."""
+    """Returns when the token was issued, becomes valid, and expires."""
     expires = _instant(found["exp"])
     issued = _instant(found["iat"]) if "iat" in found else Instant(expires - kind.lifetime)
     not_before = _instant(found["nbf"]) if "nbf" in found else issued
@@ -306,14 +281,10 @@ _MOST_KEYS: Final = 64
 
 
 def parse_foreign_jwks(raw: bytes, *, uses: frozenset[str] = SIGNING) -> tuple[Jwk, ...]:
-    """The keys of an issuer's document that its tokens are checked with; none, where it has none for that.
+    """Returns the keys of an issuer's document that verify its tokens, possibly none.
 
-    Raises:
-        JwkSetError: It is no set, too large, or its keys can't be told apart (rule 4).
-        JwkPrivateError: It has something private (rule 1).
-        JwkMembersError: A key for signing is not written as one (rule 2).
-        JwkPointError: A key for signing is no good (rule 2).
-        MalformedError: It is no JSON object (`core.action`).
+    Raises JwkSetError (rule 4), JwkPrivateError (rule 1), JwkMembersError or JwkPointError (rule 2), or
+    MalformedError for anything but one strict JSON object.
     """
     members = parse_object(raw, limits=_LIMITS).get("keys")
     if not isinstance(members, list) or len(members) > _MOST_KEYS:
@@ -336,7 +307,7 @@ def parse_foreign_jwks(raw: bytes, *, uses: frozenset[str] = SIGNING) -> tuple[J
 
 
 def _algorithms(members: Mapping[str, JsonValue], uses: frozenset[str]) -> tuple[Algorithm, ...]:
-    """What a key is for (rules 2 and 3); nothing, where it is for something else."""
+    """Returns the algorithms of a key (rules 2 and 3); none for another purpose."""
     operations = members.get("key_ops", ["verify"])
     use = members.get("use", "")
     if not isinstance(use, str) or use not in uses:

@@ -1,11 +1,10 @@
-"""The compact form of a signed token: one text, three runs of bytes, and no second text for them.
+"""The compact form of a signed token: one text for three byte strings.
 
-Rules, in the order in which they are applied (RFC 7515 §3.1, §7.1):
-
-1. A limit of characters, seen before anything else is done with the text.
-2. Exactly two dots, and no empty segment: no signature left out, no encrypted token.
-3. Each segment is base64url that encodes its own bytes again: no padding, no other
-   alphabet, no line break, and no unused bit that is set (RFC 4648 §3.5).
+Rules in order (RFC 7515 §3.1, §7.1):
+1. The length limit comes before anything else.
+2. Exactly two dots and no empty segment: no missing signature, no encrypted token.
+3. Each segment is base64url that re-encodes to itself: no padding, other alphabet, line break or set unused
+   bit (RFC 4648 §3.5).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _ALPHABET: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compact:
-    """A text in three segments, decoded and not believed; no repr has it, as who has it has the token."""
+    """A text in three segments, decoded and unverified; no repr has it, because it is the token."""
 
     text: str = field(repr=False)
     header: bytes
@@ -33,17 +32,14 @@ class Compact:
 
     @property
     def signed(self) -> bytes:
-        """What a signature would be over: the first two segments as they are written."""
+        """Returns the signed bytes: the first two segments as written."""
         return self.text.rpartition(".")[0].encode("ascii")
 
 
 def split_compact(text: str, *, size: int) -> Compact:
-    """The three segments of a compact token.
+    """Splits a compact token.
 
-    Raises:
-        TokenSizeError: Rule 1.
-        TokenSegmentsError: Rule 2.
-        TokenEncodingError: Rule 3.
+    Raises TokenSizeError, TokenSegmentsError or TokenEncodingError (rules 1 to 3).
     """
     if len(text) > size:
         raise TokenSizeError(f"the token has {len(text)} characters; at most {size} are read")  # 1
@@ -58,7 +54,7 @@ def split_compact(text: str, *, size: int) -> Compact:
 
 
 def decode_base64url(text: str) -> bytes | None:
-    """The bytes that the text is the one base64url text of; nothing when there are none (rule 3)."""
+    """Returns the bytes of the canonical base64url text, or None (rule 3)."""
     if _ALPHABET.fullmatch(text) is None or len(text) % 4 == 1:
         return None
     raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
@@ -66,7 +62,7 @@ def decode_base64url(text: str) -> bytes | None:
 
 
 def encode_base64url(raw: bytes) -> str:
-    """The bytes as base64url without padding."""
+    """Returns base64url without padding."""
     return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 

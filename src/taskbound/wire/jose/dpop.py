@@ -1,37 +1,30 @@
-"""DPoP proofs (RFC 9449) and the URIs that they name.
+"""Verifies DPoP proofs (RFC 9449), and normalizes the URIs that they name.
 
 Of `dpop`:
-
 1. There is one proof, of at most 8,192 characters.
-2. It is a token in compact form, with one text for its segments (`compact`).
-3. It has `jti`, `htm`, `htu` and `iat`, each in its form; further claims mean nothing here.
-4. Its `typ` is `dpop+jwt`. Its header has `alg`, `jwk` and `typ`, and no others: a `kid` names nothing where
-   the key is.
-5. Its `alg` is ES256: nothing with a secret, nothing that isn't compiled in.
-6. Its signature is its own key's. Of the two that ES256 has either is taken, since others' libraries write
-   either: a proof is known again by its key and `jti`, never by its text.
-7. Its `jwk` has nothing private.
-8. `htm` is the method of the request, letter by letter.
-9. `htu` is where the request went, both in their one spelling (`uri`), without query and fragment. Where it
-   went is our own configured address; nothing that a request says of itself counts.
-10. `nonce` is the one that was given out, where one was.
-11. `iat` lies within 60 seconds behind now and 30 ahead.
-12. With an access token: `ath` is that token's digest, and the key is the one that the token is bound to.
-    Without one there is no `ath`: what was made for a token is for nothing else.
-
-That it wasn't used before is a claim in the store, of `jkt` and `jti`, kept until `DpopProof.until` (§11.1).
-One `jti` of a key is used once for whatever address, which is stricter than the RFC.
-
-Of `uri`:
-
-Rules (RFC 3986), in the order in which they are applied:
-
-1. A text of at most 2,048 characters, `http` or `https`, with a host, and without a user: what else there may
-   be is refused, not mended. No character that a URI doesn't have stands in it raw.
-2. Query and fragment are left out (RFC 9449 §4.3, check 9).
-3. Scheme and host in lower case, `%2f` as `%2F` (§6.2.2.1); what needs no escape has none (§6.2.2.2); then no
-   `.` and no `..` is left in the path (§6.2.2.3, §5.2.4).
-4. No port that is the scheme's own or empty, and no empty path (§6.2.3).
+2. It is a token in compact form (`compact`).
+3. It has `jti`, `htm`, `htu` and `iat`, each in its form; further claims are ignored.
+4. `typ` is `dpop+jwt`. The header has exactly `alg`, `jwk` and `typ`.
+5. `alg` is ES256.
+6. The signature is its own key's. Both ES256 spellings are accepted, because libraries write either: replay
+   is detected by key and `jti`, never by the text.
+7. `jwk` has nothing private.
+8. `htm` is exactly the method of the request.
+9. `htu` is the request's address, both normalized (`uri`), without query and fragment. The address is our
+   configured one, never one that the request states.
+10. `nonce` is the one that was issued, if one was.
+11. `iat` lies at most 60 seconds behind and 30 ahead of now.
+12. With an access token, `ath` is its digest and the key the one to which it is bound. Without one there is
+    no `ath`, so a proof made for a token is valid for nothing else. Replay is prevented by a claim in the
+    store of `jkt` and `jti`, kept until `DpopProof.until` (§11.1). A `jti` of a key is used once for all
+    addresses, stricter than the RFC.
+Of `uri` (RFC 3986), in order:
+1. At most 2,048 characters, `http` or `https`, a host, no user, no raw character outside of URIs; others are
+   refused.
+2. Query and fragment are dropped (RFC 9449 §4.3, check 9).
+3. Scheme and host in lower case, `%2f` as `%2F` (§6.2.2.1), no needless escape (§6.2.2.2), then no `.` or
+   `..` in the path (§6.2.2.3, §5.2.4).
+4. No default or empty port, no empty path (§6.2.3).
 """
 
 from __future__ import annotations
@@ -90,30 +83,25 @@ _KEPT: Final = 256
 
 @lru_cache(maxsize=_KEPT)
 def normalize_uri(text: str) -> str:
-    """The URI in its one spelling, without query and fragment.
-
-    Raises:
-        BadUriError: It is no URI of HTTP that can be compared (rule 1).
-    """
+    """Returns the normalized URI without query and fragment; raises BadUriError (rule 1)."""
     found = _URI.fullmatch(text) if len(text) <= _LONGEST and _RAW.fullmatch(text) else None
     if found is None or _PATH.fullmatch(found["path"]) is None:
         raise BadUriError("it is no absolute URI of `https` or `http`")  # 1
     scheme, port = found["scheme"].lower(), found["port"] or ""  # 3
     if port and int(port) > _LAST_PORT:
-        raise BadUriError("its port is none")  # 1
+        raise BadUriError("its port is not a port number")  # 1
     shown = "" if port in ("", _PORTS[scheme]) else f":{port}"  # 4
     path = _without_dots(_ESCAPE.sub(_unescaped, found["path"])) or "/"  # 3, 4
     return f"{scheme}://{found['host'].lower()}{shown}{path}"
 
 
 def _unescaped(escape: re.Match[str]) -> str:
-    """An escape as the character that needs none, or in upper case."""
     character = chr(int(escape[0][1:], 16))
     return character if _UNRESERVED.fullmatch(character) else escape[0].upper()
 
 
 def _without_dots(path: str) -> str:
-    """The path that another one leads to (RFC 3986 §5.2.4)."""
+    """RFC 3986 §5.2.4."""
     kept: list[str] = []
     segments = path.split("/")[1:]
     for at, segment in enumerate(segments):
@@ -153,7 +141,7 @@ _SHOWN: Final = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundToken:
-    """An access token that was shown with the proof; it was verified before, and no repr of this has it."""
+    """An access token shown with the proof, verified before; no repr has it."""
 
     digest: str
     """Its `ath` (`token_hash`)."""
@@ -163,7 +151,7 @@ class BoundToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DpopRequest:
-    """The request that a proof must be of."""
+    """The request that a proof must match."""
 
     method: str
     uri: str
@@ -176,7 +164,7 @@ class DpopRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DpopProof:
-    """A proof that holds: who sent the request has this key. Whether it was sent before is another matter."""
+    """A valid proof: the sender of the request has this key. Replay is checked separately."""
 
     jkt: str
     """The key's thumbprint (RFC 7638)."""
@@ -189,25 +177,18 @@ class DpopProof:
 
     @property
     def until(self) -> Instant:
-        """Until when its use is remembered: to the end of its window, and while clocks may differ (I-41)."""
+        """Returns until when its use is remembered: its window plus clock skew (I-41)."""
         return Instant(self.issued + DPOP_BEHIND + DPOP_AHEAD)
 
 
 def read_dpop(
     proofs: Sequence[str], *, request: DpopRequest, check: SignatureCheck, now: Instant
 ) -> DpopProof:
-    """The one proof among the values of the header `DPoP`, which holds for this request.
+    """Returns the one valid proof among the values of the header `DPoP`.
 
-    Raises:
-        DpopCountError: There is none, or more than one (check 1).
-        MalformedError: It can't be read as a proof (checks 1 to 7).
-        TokenUnprovenError: Its signature is not its key's (check 6).
-        DpopMethodError: Check 8.
-        DpopUriError: Check 9.
-        DpopNonceError: Check 10.
-        DpopWindowError: Check 11.
-        DpopTokenError: It is for another access token, or for none (check 12).
-        DpopKeyError: The token is bound to another key (check 12).
+    Raises DpopCountError (check 1), MalformedError (checks 1 to 7), TokenUnprovenError (check 6),
+    DpopMethodError, DpopUriError, DpopNonceError, DpopWindowError (checks 8 to 11), DpopTokenError or
+    DpopKeyError (check 12).
     """
     if len(proofs) != 1:
         raise DpopCountError(f"the request has {len(proofs)} DPoP proofs, not one")  # 1
@@ -239,13 +220,13 @@ def read_dpop(
 
 
 def token_hash(token: str) -> str:
-    """The `ath` of an access token (RFC 9449 §4.2): the SHA-256 of its characters."""
+    """Returns the `ath` of an access token (RFC 9449 §4.2): the SHA-256 of its characters."""
     return encode_base64url(hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest())
 
 
 @lru_cache(maxsize=1024)
 def _parse_header(raw: bytes) -> Jwk:
-    """The key of a header; the same bytes are read once, since all proofs of a client begin with them."""
+    """Cached, because all proofs of a client begin with the same bytes."""
     members = parse_object(raw, limits=_HEADER_LIMITS)
     if strange := sorted(members.keys() - _HEADER):
         shown = escape_text(strange[0][:_SHOWN])

@@ -1,30 +1,21 @@
-"""The format of a token: read strictly before anything else, and written.
+"""Reads tokens strictly, verifies them, and writes our own.
 
-Of `gate`:
-
-Rules, strongest first:
-
-1. A token is one text: what is accepted re-encodes to itself, and there is no second spelling of its
-   segments, of its signature (`s` in the lower half; RFC 8032's `S` below the order) or of a member. Of kinds
-   that others sign a signature may have a second one: there no flipped bit passes either, but whoever wants
-   to know a token again goes by what it says (`jti` of its issuer), or by `payload_digest`, and never by its
-   text.
-2. The key says the algorithm. The header may only agree: it chooses neither key material, nor algorithm,
-   nor anything that would be fetched. What it may hold is its kind's to say (`header`).
-3. `typ` is one of the expected kind, character by character.
-4. The issuer is the one whose keys these are, the audience the one that is named, both compared whole.
-5. Now is inside its times: `exp` is exact and exclusive; only `iat` and `nbf` may lie ahead, by the kind's
-   skew.
-6. Unverified and verified are two types, and only `verify_jws` makes the second.
-
-What a signature is worth is computed outside, by a `SignatureCheck` that is passed in: this package is a
-part of what agents' processes and clients may import, and those carry no cryptography.
-
+Of `gate`, strongest rule first:
+1. A token has one text: segments, signature (`s` in the lower half; RFC 8032's `S` below the order) and
+   members re-encode to themselves. Kinds that others sign may have a second spelling of the signature: replay
+   is detected there by the issuer's `jti` or by `payload_digest`, never by the text.
+2. The key determines the algorithm, and the header must agree: it selects no key material, algorithm or URL.
+   Its members are its kind's (`header`).
+3. `typ` is exactly one of the expected kind.
+4. Issuer and audience are compared whole with the trusted issuer and the named audience.
+5. `exp` is exact and exclusive; only `iat` and `nbf` may lie ahead, by the kind's skew.
+6. Unverified and verified are two types, and only `verify_jws` makes the second. Signatures are computed
+   outside by a `SignatureCheck`, because agents' processes and clients import this package without
+   cryptography.
 Of `write`:
-
-1. Header and claims are canonical JSON (RFC 8785): the digest of the claims is known before they are written.
-2. What is to be signed is looked at first, as the gate will: nothing is signed that our own gate refuses.
-3. The signature has the form that the kind asks for; who signs says which key it is.
+1. Header and claims are canonical JSON (RFC 8785), so the digest is known before writing.
+2. Claims are checked as the gate will check them before signing.
+3. The signature has the form of the kind; the signer selects the key.
 """
 
 from __future__ import annotations
@@ -67,18 +58,18 @@ _SHOWN: Final = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """Whom to believe: one issuer, its keys, and the one audience that its tokens must be for."""
+    """The trusted issuer, its keys, and the one audience of its tokens."""
 
     issuer: str
     """Its name as it stands in `iss`; of a trust domain, its name as it stands in `sub`."""
     audience: str
-    """Empty only for a kind that is for nobody in particular."""
+    """Empty only for a kind without an audience."""
     keys: tuple[Jwk, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnverifiedJws:
-    """A token that can be read, by nobody knows whom."""
+    """A parsed token of an unproven issuer."""
 
     compact: Compact
     kind: TokenKind
@@ -88,7 +79,7 @@ class UnverifiedJws:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jws:
-    """A token that was verified at `verified`: what it says, its issuer said, to us, and it held then."""
+    """A token verified at `verified`: its issuer made these claims for us, and it was valid then."""
 
     compact: Compact
     kind: TokenKind
@@ -98,32 +89,28 @@ class Jws:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the compact text; a token of ours has one text (rule 1)."""
+        """Returns the SHA-256 of the compact text; our own tokens have one text (rule 1)."""
         return hashlib.sha256(self.compact.text.encode("ascii")).hexdigest()
 
     @property
     def payload_digest(self) -> str:
-        """The SHA-256 of the payload's bytes: of the claims as the issuer wrote them."""
+        """Returns the SHA-256 of the payload as the issuer wrote it."""
         return hashlib.sha256(self.compact.payload).hexdigest()
 
 
 class SignatureCheck(Protocol):
-    """Says whether a signature is a key's."""
+    """Verifies signatures."""
 
     def verify(self, compact: Compact, key: Jwk) -> None:
-        """Return only when the signature is the key's over what is signed.
+        """Returns only if the signature over what is signed is the key's.
 
-        MUST use the key's own algorithm, whatever the header says. MUST raise `TokenUnprovenError` when it is
-        not; any other error is taken as the same. MUST reach nothing outside of this process.
+        MUST use the key's own algorithm, whatever the header says. MUST raise `TokenUnprovenError` otherwise;
+        any other error counts as the same. MUST reach nothing outside of this process.
         """
 
 
 def parse_jws(text: str, *, kind: TokenKind) -> UnverifiedJws:
-    """The token that the text claims to be.
-
-    Raises:
-        MalformedError: It can't be read as a token of this kind.
-    """
+    """Parses a token of this kind without verifying it; raises MalformedError."""
     compact = split_compact(text, size=kind.size)  # 1
     header = parse_header(compact.header, kind.header)
     if header.typ != kind.typ and header.typ not in kind.header.or_typ:
@@ -134,17 +121,11 @@ def parse_jws(text: str, *, kind: TokenKind) -> UnverifiedJws:
 
 
 def verify_jws(jws: UnverifiedJws, *, trust: Trust, check: SignatureCheck, now: Instant) -> Jws:
-    """The token, believed.
+    """Verifies a token.
 
-    Raises:
-        TokenIssuerError: It is by another issuer (rule 4).
-        TokenKeyError: No key of the issuer has its `kid`.
-        TokenAlgorithmError: The key is for another algorithm (rule 2).
-        TokenSignatureError: Its signature is none of that algorithm (rule 1).
-        TokenUnprovenError: Its signature is not the key's.
-        TokenAudienceError: It is for somebody else (rule 4).
-        TokenExpiredError: Its time is over (rule 5).
-        TokenNotYetError: Its time has not come (rule 5).
+    Raises TokenIssuerError or TokenAudienceError (rule 4), TokenKeyError (no key has its `kid`),
+    TokenAlgorithmError (rule 2), TokenSignatureError (rule 1), TokenUnprovenError, TokenExpiredError or
+    TokenNotYetError (rule 5).
     """
     claims = jws.claimed
     if _issuer(jws) != trust.issuer:
@@ -163,30 +144,19 @@ def verify_jws(jws: UnverifiedJws, *, trust: Trust, check: SignatureCheck, now: 
 
 
 def require_signature(compact: Compact, *, key: Jwk, check: SignatureCheck, lower_s: bool = True) -> None:
-    """Go on only when the signature is the key's (rules 1 and 2).
-
-    Raises:
-        TokenSignatureError: The signature is none of the key's algorithm, or a second spelling.
-        TokenUnprovenError: It is not the key's.
-    """
+    """Raises TokenSignatureError or TokenUnprovenError unless the key signed (rules 1 and 2)."""
     require_form(compact.signature, key, lower_s=lower_s)  # 1
     check.verify(compact, key)
 
 
 def _issuer(jws: UnverifiedJws) -> str:
-    """Who the token says that issued it, as a `Trust` names issuers."""
+    """Returns the claimed issuer in the form of `Trust`."""
     if jws.kind.issuing is Issuing.DOMAIN:
         return jws.claimed.subject.removeprefix("spiffe://").partition("/")[0]
     return jws.claimed.issuer
 
 
 def _key(jws: UnverifiedJws, keys: tuple[Jwk, ...]) -> Jwk:
-    """The one key that the token can be signed with (rule 2).
-
-    Raises:
-        TokenKeyError: There is none with its name, or it has no name and there are several.
-        TokenAlgorithmError: It is for another algorithm, or one that this kind of token isn't signed with.
-    """
     names = {one.kid for one in keys}
     kid = jws.header.kid or (names.pop() if len(names) == 1 else "")
     named = [one for one in keys if one.kid == kid]
@@ -201,18 +171,11 @@ def _key(jws: UnverifiedJws, keys: tuple[Jwk, ...]) -> Jwk:
 def write_jws(
     claims: Mapping[str, JsonValue], *, kind: TokenKind, key: Jwk, sign: Callable[[bytes], bytes]
 ) -> str:
-    """The token of this kind that says this.
+    """Writes a signed token of this kind.
 
-    Args: claims: What it says. kind: Its kind. key: The public key that it will be verified with; its `kid`
-    goes into the header. sign: Makes the signature of some bytes by that key: for ES256 `r` and `s`, 32 bytes
-    each, `s` the lower one.
-
-    Raises:
-        TokenAlgorithmError: Tokens of this kind aren't signed with such a key.
-        TokenClaimsError: The claims are not those of this kind (rule 2).
-        TokenLifetimeError: It would live too long, or not at all (rule 2).
-        TokenSizeError: It would be too large (rule 2).
-        TokenSignatureError: The signature is none of this key's (rule 3).
+    `key` is the public key that verifies it, whose `kid` goes into the header. `sign` signs bytes by that
+    key: for ES256 `r` and `s`, 32 bytes each, with the lower `s`. Raises TokenAlgorithmError,
+    TokenSignatureError (rule 3), or TokenClaimsError, TokenLifetimeError, TokenSizeError (rule 2).
     """
     if key.algorithm not in kind.header.algorithms:
         raise TokenAlgorithmError(f"the key `{key.kid}` is for {key.algorithm.value}", where="alg")
@@ -229,16 +192,12 @@ def write_jws(
 
 @lru_cache(maxsize=64)
 def _header(alg: str, kid: str, typ: str) -> str:
-    """The first segment (rule 1), which is the same for all tokens of a kind by one key."""
+    """Cached: it is the same for all tokens of a kind by one key (rule 1)."""
     return encode_base64url(canonical({"alg": alg, "kid": kid, "typ": typ}))
 
 
 def parse_access_token(text: str) -> UnverifiedJws:
-    """The access token that the text claims to be; nothing of it is verified.
-
-    Raises:
-        MalformedError: The text is not an access token.
-    """
+    """Parses an access token of any kind without verifying it; raises MalformedError."""
     try:
         return parse_jws(text, kind=TASK_TOKEN)
     except TokenClaimsError:

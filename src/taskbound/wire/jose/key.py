@@ -1,48 +1,31 @@
 """Public keys of tokens (JWK), their algorithms, curves and signatures.
 
-Of `key`:
-
-1. A key says its algorithm, and is used with no other (RFC 8725bis §3.1): `ES256` on P-256, `Ed25519`
-   (RFC 9864), or `EdDSA` with the curve Ed25519, the older name that many issuers still write.
-2. Exactly the members `kty`, `crv`, `x` (and `y`), `kid`, `alg`, `use`: what isn't known isn't skipped.
-   Anything private or secret is refused by name, whatever else is wrong.
-3. Coordinates are of exact length, and a point that is good for a key (`curve`).
-4. A `kid` is a plain word that is only ever compared: it opens no file, no row and no address.
-5. A set has 1 to 16 keys whose `kid` differ.
-
-This is how keys are read that are configured or registered here; those that an issuer publishes are read in
-`foreign`.
-
+Of `key` (configured and registered keys; an issuer's are read in `foreign`):
+1. A key states its algorithm and is used with no other (RFC 8725bis §3.1): `ES256` on P-256, `Ed25519` (RFC
+   9864), or `EdDSA` with the curve Ed25519, the older name.
+2. Exactly the members `kty`, `crv`, `x` (and `y`), `kid`, `alg`, `use`. A private or secret member is refused
+   by name before any other fault.
+3. Coordinates have the exact length and are a valid point (`curve`).
+4. A `kid` is a plain word that is only compared: it selects no file, row or address.
+5. A set has 1 to 16 keys with different `kid`.
 Of `algorithm`:
-
-1. There are no others, and none with a secret that both sides know (RFC 8725bis §3.1).
-2. ES256, Ed25519 and `EdDSA` are for what we and those who are registered here sign. RSA and the larger
-   curves are for issuers whose keys nobody here chooses (RFC 7518 §3.1, the JWT-SVID standard §2.2): a kind
-   of token says which it takes.
-
-Of `curve`:
-
-Only public numbers are computed with, so nothing here has to take the same time for all of them. Signatures
-are computed elsewhere, by a library that is made for it.
-
-1. P-256, P-384, P-521 (FIPS 186-5, SEC 2 §2.4.2, §2.5.1, §2.6.1): both coordinates below the field's prime,
-   and the curve's equation holds. Their cofactor is 1, so every such point is of the right order.
-2. Ed25519 (RFC 8032 §5.1.3): the one encoding of a point (`y` below the prime), and the point is of large
-   order: eight times it is not the neutral one, which leaves no `x` of zero to have a sign. With a point of
-   small order one signature would be right for any message.
-3. RSA (RFC 8017 §3.1, FIPS 186-5 §5.1): a modulus of 2,048 to 8,192 bits that is odd, an exponent that is
-   odd, from 65,537 on and within 32 bits: a long one would make each verification as slow as a signature.
-   Neither begins with a zero byte (RFC 7518 §2: one number, one text).
-4. RSA whose primes were made by the library of CVE-2017-15361 (ROCA) is refused: its private half can be
-   computed. Such a modulus is a power of 65,537 modulo each of the small primes at once, which chance makes
-   of none.
-
+1. No others exist, and none with a shared secret (RFC 8725bis §3.1).
+2. ES256, Ed25519 and `EdDSA` are for our and registered keys. RSA and the larger curves are for issuers (RFC
+   7518 §3.1, the JWT-SVID standard §2.2): each kind of token lists its own.
+Of `curve` (public numbers only, so no constant time; signatures are verified by a library):
+1. P-256, P-384, P-521 (FIPS 186-5, SEC 2 §2.4.2, §2.5.1, §2.6.1): both coordinates below the prime, and the
+   equation holds. The cofactor is 1, so every such point has the right order.
+2. Ed25519 (RFC 8032 §5.1.3): the canonical encoding (`y` below the prime) of a point whose eightfold is not
+   the neutral one; with a point of small order one signature would verify for any message.
+3. RSA (RFC 8017 §3.1, FIPS 186-5 §5.1): an odd modulus of 2,048 to 8,192 bits and an odd exponent from 65,537
+   within 32 bits, as a long one makes verification slow; no leading zero byte (RFC 7518 §2).
+4. RSA moduli of CVE-2017-15361 (ROCA) are refused, because their private keys can be computed. Such a modulus
+   is a power of 65,537 modulo each of the small primes, which does not occur by chance.
 Of `signature`:
-
-1. ECDSA: `r` and `s` of a coordinate's length each (RFC 7518 §3.4), above zero and below the order. Of `s`
-   and `order - s`, which are both right, a kind may take the lower one alone: then a token has one text.
+1. ECDSA: `r` and `s` of a coordinate's length (RFC 7518 §3.4), above zero and below the order. A kind may
+   require the lower of `s` and `order - s`, so that a token has one text.
 2. Ed25519: `S` below the order (RFC 8032 §5.1.7).
-3. RSA: as many bytes as the modulus, and a number below it (RFC 8017 §8.1.2, §8.2.2).
+3. RSA: the length of the modulus, and a number below it (RFC 8017 §8.1.2, §8.2.2).
 """
 
 from __future__ import annotations
@@ -98,7 +81,7 @@ class KeyForm:
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """The members that hold the key."""
+        """Returns the members that hold the key."""
         return {"EC": ("x", "y"), "OKP": ("x",)}.get(self.kty, ("n", "e"))
 
 
@@ -195,7 +178,7 @@ _ROCA_PRIMES: Final = (
 
 
 def on_curve(crv: str, x: bytes, y: bytes) -> bool:
-    """Whether the coordinates are a point of this curve (rule 1)."""
+    """Returns whether the coordinates are a point of this curve (rule 1)."""
     curve = _CURVES[crv]
     across, up = int.from_bytes(x), int.from_bytes(y)
     if across >= curve.prime or up >= curve.prime:
@@ -204,12 +187,12 @@ def on_curve(crv: str, x: bytes, y: bytes) -> bool:
 
 
 def on_p256(x: bytes, y: bytes) -> bool:
-    """Whether the coordinates are a point of P-256 (rule 1)."""
+    """Returns whether the coordinates are a point of P-256 (rule 1)."""
     return on_curve("P-256", x, y)
 
 
 def is_rsa(modulus: bytes, exponent: bytes) -> bool:
-    """Whether the numbers are an RSA key that is strong enough, and not there to keep us busy (rule 3)."""
+    """Returns whether the numbers are a strong RSA key with a bounded exponent (rule 3)."""
     if modulus[:1] == b"\0" or exponent[:1] == b"\0":
         return False
     number, power = int.from_bytes(modulus), int.from_bytes(exponent)
@@ -219,12 +202,12 @@ def is_rsa(modulus: bytes, exponent: bytes) -> bool:
 
 @cache
 def _powers(prime: int) -> frozenset[int]:
-    """The powers of 65,537 modulo a small prime (rule 4)."""
+    """Returns the powers of 65,537 modulo a small prime (rule 4)."""
     return frozenset(pow(_ROCA, exponent, prime) for exponent in range(prime))
 
 
 def on_ed25519(encoded: bytes) -> bool:
-    """Whether the bytes encode a point of Ed25519 that is good for a key (rule 2)."""
+    """Returns whether the bytes encode a valid Ed25519 key (rule 2)."""
     number = int.from_bytes(encoded, "little")
     up = number & ((1 << 255) - 1)
     if up >= _ED_PRIME:
@@ -239,7 +222,7 @@ def on_ed25519(encoded: bytes) -> bool:
 
 
 def _across(up: int) -> int | None:
-    """One of the two `x` to a `y`, where there are any (RFC 8032 §5.1.3)."""
+    """Returns one of the two `x` for a `y`, or None (RFC 8032 §5.1.3)."""
     square = (up * up - 1) * pow(_ED_D * up * up + 1, -1, _ED_PRIME) % _ED_PRIME
     root = pow(square, (_ED_PRIME + 3) // 8, _ED_PRIME)
     if root * root % _ED_PRIME != square:
@@ -248,7 +231,7 @@ def _across(up: int) -> int | None:
 
 
 def _double(point: tuple[int, int]) -> tuple[int, int]:
-    """The point twice (RFC 8032 §5.1.4; the equation is complete, so the denominators are never zero)."""
+    """RFC 8032 §5.1.4; the equation is complete, so denominators are never zero."""
     x, y = point
     product = _ED_D * x * x * y * y
     return (
@@ -270,7 +253,7 @@ _SECRET: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jwk:
-    """A public key and the one algorithm that it is for."""
+    """A public key and its one algorithm."""
 
     kid: str
     """Empty only for the one key of an issuer who gave it no name."""
@@ -286,13 +269,13 @@ class Jwk:
 
     @property
     def members(self) -> dict[str, str]:
-        """The key as the members of a JSON Web Key."""
+        """Returns the members of the JSON Web Key."""
         named = {"kid": self.kid} if self.kid else {}
         return {**self._required, **named, "alg": self.algorithm.value, "use": "sig"}
 
     @property
     def thumbprint(self) -> str:
-        """The name that the key itself has, whatever its `kid` says (RFC 7638 §3)."""
+        """Returns the thumbprint of the key, independent of its `kid` (RFC 7638 §3)."""
         return encode_base64url(hashlib.sha256(canonical({**self._required})).digest())
 
     @property
@@ -304,10 +287,9 @@ class Jwk:
 
 
 def es256_jwk(x: bytes, y: bytes) -> Jwk:
-    """The key for ES256 with these coordinates, 32 bytes each, named after itself: `kid` is its thumbprint.
+    """Returns an ES256 key with its thumbprint as `kid`; raises JwkPointError (rule 3).
 
-    Raises:
-        JwkPointError: They are no key (rule 3).
+    Coordinates have 32 bytes each.
     """
     if not (len(x) == len(y) == FORMS[Algorithm.ES256].size and on_curve("P-256", x, y)):
         raise JwkPointError("the numbers are no public key on P-256", where="x")
@@ -316,13 +298,7 @@ def es256_jwk(x: bytes, y: bytes) -> Jwk:
 
 
 def parse_jwk(members: Mapping[str, JsonValue]) -> Jwk:
-    """One public key.
-
-    Raises:
-        JwkPrivateError: It has a private member (rule 2).
-        JwkMembersError: It has others than a key has, or other values (rules 1, 2, 4).
-        JwkPointError: Its coordinates are no key (rule 3).
-    """
+    """Parses a public key; raises JwkPrivateError, JwkMembersError or JwkPointError (rules 1 to 4)."""
     require_public(members)  # 2
     algorithm = _algorithm(members.get("alg"))
     form = FORMS[algorithm]
@@ -341,14 +317,9 @@ def parse_jwk(members: Mapping[str, JsonValue]) -> Jwk:
 
 
 def parse_jwks(raw: bytes) -> tuple[Jwk, ...]:
-    """The keys of a document: one key, or a set of them (rule 5; RFC 7517 §5).
+    """Parses a document of one key or a set (rule 5; RFC 7517 §5).
 
-    Raises:
-        JwkSetError: It is a set that is empty, too large, or whose keys can't be told apart.
-        JwkPrivateError: As `parse_jwk`.
-        JwkMembersError: As `parse_jwk`.
-        JwkPointError: As `parse_jwk`.
-        MalformedError: It is no JSON object (`core.action`).
+    Raises JwkSetError, MalformedError for anything but one strict JSON object, or as `parse_jwk`.
     """
     document = parse_object(raw, limits=_LIMITS)
     if "keys" not in document:
@@ -368,22 +339,13 @@ def parse_jwks(raw: bytes) -> tuple[Jwk, ...]:
 
 
 def require_public(members: Mapping[str, JsonValue]) -> None:
-    """Go on only with a key that has nothing private (rule 2).
-
-    Raises:
-        JwkPrivateError: It has.
-    """
+    """Raises JwkPrivateError for a key with a private member (rule 2)."""
     if _SECRET & members.keys() or members.get("kty") == "oct":
         raise JwkPrivateError("the key has private members; only public keys are read")
 
 
 def read_numbers(members: Mapping[str, JsonValue], algorithm: Algorithm, *, kid: str) -> Jwk:
-    """The key whose numbers these members hold (rule 3).
-
-    Raises:
-        JwkMembersError: One is missing, or not written as it is.
-        JwkPointError: They are no key.
-    """
+    """Returns the key of these members; raises JwkMembersError or JwkPointError (rule 3)."""
     form = FORMS[algorithm]
     read = {name: _number(members.get(name), name, size=form.size) for name in form.numbers}
     match form.kty:
@@ -422,11 +384,7 @@ def _number(text: JsonValue, name: str, *, size: int) -> bytes:
 
 
 def require_form(signature: bytes, key: Jwk, *, lower_s: bool) -> None:
-    """Go on only with a signature that can be one of this key.
-
-    Raises:
-        TokenSignatureError: It can't (rules 1 to 3).
-    """
+    """Raises TokenSignatureError unless the signature can be one of this key (rules 1 to 3)."""
     form = FORMS[key.algorithm]
     length = len(key.modulus) if form.kty == "RSA" else 2 * form.size
     if len(signature) != length:

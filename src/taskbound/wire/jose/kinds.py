@@ -1,26 +1,18 @@
 """The kinds of tokens: their headers and claims.
 
-Of `kinds`:
-
-Ours, signed by our signer with ES256: task, person, service and transaction tokens, and status lists. Signed
-by who is registered here: client assertions. By issuers outside: evidence, JWT-SVIDs, workload tokens, ID
-tokens. A DPoP proof is none of these: its key is in it (`dpop`).
-
+Of `kinds`: our signer signs task, person, service and transaction tokens and status lists with ES256;
+registered agents and services sign client assertions; issuers outside sign evidence, JWT-SVIDs, workload
+tokens and ID tokens. A DPoP proof contains its own key (`dpop`).
 Of `kind`:
-
-1. Of two kinds no token is both (RFC 8725bis §3.11). Most differ in `typ`; issuers outside write `JWT` or
-   nothing, and those kinds are told apart by who issues them and by a claim that the one must have and the
-   other can't.
-2. Our own kinds have one header and one spelling of a signature. A kind that others sign takes what their
-   libraries write, which may have two spellings: for such a kind, nothing is ever remembered by the token's
-   text (`gate`).
-
+1. No token is of two kinds (RFC 8725bis §3.11). Most differ in `typ`; kinds of outside issuers, with `JWT` or
+   no `typ`, differ by issuer and by a claim that one requires and the other forbids.
+2. Our kinds have one header and one spelling of a signature. Kinds that others sign may have two, so those
+   are never remembered by their text (`gate`).
 Of `header`:
-
-1. It has `alg`, `kid` and `typ`, each a text. A kind may do without `typ` or `kid`, and may pass over
-   other names (`kind.HeaderForm`): those are texts, and nothing here looks at them.
-2. Every other member refuses, by name: `jwk`, `jku`, `x5u` and `x5c` would choose the key, `crit`, `b64` and
-   `zip` what is signed (RFC 7515 §4.1, RFC 7797, RFC 8725bis §3).
+1. It has `alg`, `kid` and `typ`, each a text. A kind may omit `typ` or `kid`, and may ignore other names
+   (`kind.HeaderForm`), which must be texts.
+2. Every other member is refused by name: `jwk`, `jku`, `x5u` and `x5c` would select the key, `crit`, `b64`
+   and `zip` what is signed (RFC 7515 §4.1, RFC 7797, RFC 8725bis §3).
 """
 
 from __future__ import annotations
@@ -45,7 +37,7 @@ SKEW: Final = seconds(30)
 
 
 class ClaimForm(Enum):
-    """What a claim is; an integer is never a boolean, a fraction, or a text of digits."""
+    """The form of a claim; an integer is never a boolean, a fraction or a text of digits."""
 
     TEXT = "a text of 1 to 512 characters"
     NAME = "a text of 1 to 512 characters that is no SPIFFE ID"
@@ -73,9 +65,9 @@ EVERY: Final[Mapping[str, ClaimForm]] = {
 
 
 class Issuing(Enum):
-    """Who a token says that issued it."""
+    """Which issuer a token states."""
 
-    NAMED = "`iss`, whoever `sub` is"
+    NAMED = "`iss`, whatever `sub` is"
     ITSELF = "`iss`, which is `sub`"
     ANOTHER = "`iss`, which is not `sub`"
     DOMAIN = "the trust domain of `sub`"
@@ -83,7 +75,7 @@ class Issuing(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeaderForm:
-    """What a header may say."""
+    """The permitted members of a header."""
 
     algorithms: frozenset[Algorithm] = OURS
     """What a token of this kind may be signed with; the key says with which."""
@@ -120,7 +112,7 @@ class TokenKind:
     audience_again: str = ""
     """A claim that names the audience once more where it stands (`azp`)."""
     open: bool = False
-    """Whether it may have claims that nobody declared; they are kept, and mean nothing here."""
+    """Whether it may have undeclared claims; they are kept and ignored."""
     skew: Duration = SKEW
     """How far `iat` and `nbf` may lie ahead of now. It lengthens no token: `exp` is exact."""
     size: int = 16_384
@@ -133,7 +125,6 @@ class TokenKind:
     """All that it may have beside."""
 
     def __post_init__(self) -> None:
-        """Put together what each token is compared with."""
         object.__setattr__(self, "needed", {**self.every, **self.required})
         object.__setattr__(self, "allowed", {"nbf": ClaimForm.TIME, **self.optional})
 
@@ -211,7 +202,7 @@ STATUS_LIST: Final = TokenKind(
     size=1_048_576,
     limits=Limits(size=786_432, depth=3, parts=4),
 )
-"""Which tokens were revoked (draft-ietf-oauth-status-list §5.1): for whoever asks, so for no audience."""
+"""The revoked tokens (draft-ietf-oauth-status-list §5.1): public, so without an audience."""
 
 _CLIENT: Final = HeaderForm(algorithms=frozenset({Algorithm.ES256}), lower_s=False)
 
@@ -309,7 +300,7 @@ _REMEMBERED: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What a header says."""
+    """The members of a header."""
 
     alg: str
     kid: str
@@ -320,11 +311,10 @@ class Header:
 
 @lru_cache(maxsize=_REMEMBERED)
 def parse_header(raw: bytes, form: HeaderForm) -> Header:
-    """The members of a header; the same bytes are read once, since all tokens of a key begin with them.
+    """Parses a header; cached, because all tokens of a key begin with the same bytes.
 
-    Raises:
-        TokenHeaderError: There are others, or one is missing or no text.
-        MalformedError: It is no JSON object, or says a member twice (`core.action`).
+    Raises TokenHeaderError for missing or other members, and MalformedError for anything but one strict JSON
+    object.
     """
     members = parse_object(raw, limits=_LIMITS_PUBLISHED if form.published else _LIMITS)
     required = {"alg"}

@@ -1,1 +1,1 @@
-"""What MCP says over a pipe: lines of bytes, JSON-RPC envelopes, and the two eras, for both directions."""
+"""MCP over a pipe, both directions: lines, JSON-RPC messages, legacy and modern revisions."""

@@ -1,43 +1,28 @@
-"""Messages of MCP: read strictly, written, and salvaged from a broken line.
+"""Reads MCP messages strictly, writes them, and salvages the id of a broken line.
 
 Of `message`:
-
-1. The line is one strict JSON document (`core.action`), and an object: batches refuse.
-2. `jsonrpc` is the text `2.0`. The members are those of the kind of message and no others:
-   a member that this reader skips could be what another reader obeys.
-3. What has a `method` is a request when it has an `id`, whatever the id is, and a
-   notification when it has none. What has none is a response: one of `result` and `error`.
-4. An id is a text of at most 200 characters or a whole number within 2^53 - 1 either way,
-   *as written*: `1.0`, `true` and `null` refuse and never make a notification.
+1. The line is one strict JSON object (`core.action`); batches are refused.
+2. `jsonrpc` is `2.0`. The members are exactly those of the kind of message, because another reader might obey
+   a member that this one ignores.
+3. A message with `method` is a request if it has an `id`, whatever its value, else a notification. Without
+   `method` it is a response: one of `result` and `error`.
+4. An id is a text of at most 200 characters or an integer within 2^53 - 1 either way, *as written*: `1.0`,
+   `true` and `null` are refused and never make a notification.
 5. `params` is an object, or absent.
-
 Of `line`:
-
-1. A line feed ends a line, and nothing else does: no carriage return, no U+2028.
-2. One carriage return right before the line feed is left out. Any other raw one
-   refuses the line: readers that end lines there would see two messages in one.
-3. An empty line is nothing.
-4. A line over the limit is never held: it is counted and hashed until its end.
-5. What is left when the stream ends is half a message, and is never run.
-
-Of `write`:
-
-No value is read or encoded again here; whoever calls brings canonical or exact bytes.
-
-Of `salvage`:
-
-A line that strict reading refuses still wants an answer, under its id if that is certain.
-It is certain only when every reader would find the same one:
-
-1. the whole line is one object, its brackets and quotes in order from the first byte to the last;
-2. no key at its top is written with an escape;
-3. the key stands there once, and its value is one plain token: an id as `message` allows
-   them, a text without escapes.
-
-Of `era`:
-
-*Legacy* revisions open a connection with `initialize`; *modern* ones carry version and
-capabilities in each request's `_meta` (MCP 2026-07-28, Versioning, Terminology).
+1. Only a line feed ends a line: no carriage return, no U+2028.
+2. One carriage return right before the line feed is dropped. Any other raw one refuses the line, because some
+   readers would see two messages.
+3. An empty line is ignored.
+4. A line over the limit is not buffered: it is counted and hashed until its end.
+5. A remainder at the end of the stream is half a message and is never run.
+Of `write`: values are neither read nor encoded again; callers pass canonical or exact bytes.
+Of `salvage`: a refused line is answered under its id only if every reader would find the same id:
+1. the whole line is one object, with brackets and quotes in order;
+2. no top-level key has an escape;
+3. the key occurs once, and its value is one plain token: an id as `message` allows, without escapes.
+Of `era`: *legacy* revisions begin with `initialize`; *modern* ones carry version and capabilities in each
+request's `_meta` (MCP 2026-07-28, Versioning, Terminology).
 """
 
 from __future__ import annotations
@@ -87,7 +72,7 @@ _NOTHING: Final = msgspec.Raw(b"")
 
 
 class _Slices(msgspec.Struct):
-    """Cuts out exact bytes; what is in them has been read strictly before."""
+    """Cuts out exact bytes whose content was strictly parsed before."""
 
     id: msgspec.Raw = _NOTHING
     result: msgspec.Raw = _NOTHING
@@ -99,7 +84,7 @@ _slices: Final = msgspec.json.Decoder(_Slices)
 
 @dataclass(slots=True)
 class Request:
-    """A request: an answer is due."""
+    """A request, which needs an answer."""
 
     id: Id
     id_raw: bytes
@@ -110,7 +95,7 @@ class Request:
 
 @dataclass(slots=True)
 class Notice:
-    """A notification: nothing may be answered."""
+    """A notification, which must not be answered."""
 
     method: str
     params: dict[str, JsonValue]
@@ -118,7 +103,7 @@ class Notice:
 
 @dataclass(slots=True)
 class Result:
-    """An answer that went well."""
+    """A successful answer."""
 
     id: Id
     raw: bytes
@@ -128,7 +113,7 @@ class Result:
 
 @dataclass(slots=True)
 class Failure:
-    """An answer that is an error."""
+    """An error answer."""
 
     id: Id | None
     """None when the other side could not tell which request it answers."""
@@ -142,22 +127,16 @@ Message: TypeAlias = Request | Notice | Result | Failure
 
 
 def parse_message(line: bytes, *, limits: Limits = LIMITS) -> Message:
-    """The message that a line is.
+    """Parses a line.
 
-    Raises:
-        BatchError: An array (rule 1).
-        NotAMessageError: No message of JSON-RPC.
-        BadProtocolError: Another protocol, or none (rule 2).
-        UnknownMemberError: A member that this kind of message does not have (rule 2).
-        BadIdError: An id that is none (rule 4).
-        BadParamsError: `params` is no object (rule 5).
-        MalformedError: The line is not one strict JSON document.
+    Raises BatchError (rule 1), NotAMessageError, BadProtocolError or UnknownMemberError (rule 2), BadIdError
+    (rule 4), BadParamsError (rule 5), or MalformedError for anything but one strict JSON document.
     """
     return read_message(line, parse_document(line, limits=limits))
 
 
 def read_message(line: bytes, value: JsonValue) -> Message:
-    """The message that a line is, once `parse_document` has read it; raises as `parse_message`."""
+    """Returns the message of a line that `parse_document` has parsed; raises as `parse_message`."""
     if isinstance(value, list):
         raise BatchError("a batch of messages can't be decided as one")
     if not isinstance(value, dict):
@@ -172,11 +151,7 @@ def read_message(line: bytes, value: JsonValue) -> Message:
 
 
 def id_of(raw: bytes) -> Id:
-    """The id that these bytes of JSON write (rule 4).
-
-    Raises:
-        BadIdError: None.
-    """
+    """Returns the id in these bytes of JSON; raises BadIdError (rule 4)."""
     if _INTEGER.fullmatch(raw):
         number = int(raw)
         if abs(number) < 2**53:
@@ -231,7 +206,7 @@ _SEPARATORS: Final = (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A line that can't be read: why, how long it was, and what of it there is."""
+    """An unreadable line: the reason, its length, and what is kept of it."""
 
     error: MalformedError
     size: int
@@ -244,13 +219,10 @@ Cut: TypeAlias = bytes | Refused
 
 
 def require_one_line(written: bytes) -> None:
-    """Go on only with bytes that every reader takes for one line.
+    """Raises LineSeparatorError for U+0085, U+2028 or U+2029.
 
-    Canonical JSON writes U+0085, U+2028 and U+2029 as they are, and some servers end a line
-    there (Node's `readline` does): the rest of a text could be a message of its own.
-
-    Raises:
-        LineSeparatorError: One of the three stands in it.
+    Canonical JSON leaves them raw, and some servers end a line there (Node's `readline`): the rest of a text
+    could be a message of its own.
     """
     if written.isascii():  # 30 times quicker than to look for three, and true of most
         return
@@ -264,7 +236,6 @@ class LineCutter:
     """Cuts one direction of one stream."""
 
     def __init__(self, limit: int) -> None:
-        """Start empty; a line of more than `limit` bytes is refused."""
         self._limit = limit
         self._held: list[bytes] = []
         self._size = 0
@@ -273,11 +244,11 @@ class LineCutter:
 
     @property
     def overflowing(self) -> bool:
-        """Whether the line that is arriving is over the limit already."""
+        """Returns whether the arriving line is over the limit already."""
         return self._over
 
     def feed(self, data: bytes) -> list[Cut]:
-        """The lines that are complete now, in order."""
+        """Returns the complete lines in order."""
         first, *rest = data.split(b"\n")
         self._hold(first)
         if not rest:
@@ -290,7 +261,7 @@ class LineCutter:
         return lines
 
     def finish(self) -> Refused | None:
-        """What is left at the end of the stream, if anything is (rule 5)."""
+        """Returns the remainder at the end of the stream, if any (rule 5)."""
         if not self._size:
             return None
         raw, size, digest = self._take()
@@ -316,7 +287,6 @@ class LineCutter:
         self._held.clear()
 
     def _end(self) -> list[Cut]:
-        """The line that ends here, unless it is nothing."""
         if self._over:
             _, size, digest = self._take()
             error = TooLargeError(f"a message of {size} bytes is over the limit of {self._limit}")
@@ -354,7 +324,7 @@ NULL: Final = b"null"
 
 
 def text(value: str) -> bytes:
-    """A text as JSON, with every character that ends a line for anyone as an escape."""
+    """Returns a text as JSON, with every line-ending character escaped."""
     written = quote(value)
     if not written.isascii():
         for odd in "\x85\u2028\u2029":
@@ -363,34 +333,34 @@ def text(value: str) -> bytes:
 
 
 def request_line(number: int, method: str, params: bytes) -> bytes:
-    """A request under an id of ours."""
+    """Returns a request with a number of ours as id."""
     return b'{"jsonrpc":"2.0","id":%d,"method":%b,"params":%b}\n' % (number, text(method), params)
 
 
 def asking_line(name: str, method: str, params: bytes) -> bytes:
-    """A request to a client, under a name of ours."""
+    """Returns a request to a client with a name of ours as id."""
     return b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}\n' % (text(name), text(method), params)
 
 
 def notice_line(method: str, params: bytes = b"") -> bytes:
-    """A notification."""
+    """Returns a notification."""
     if not params:
         return b'{"jsonrpc":"2.0","method":%b}\n' % text(method)
     return b'{"jsonrpc":"2.0","method":%b,"params":%b}\n' % (text(method), params)
 
 
 def result_line(request: bytes, result: bytes) -> bytes:
-    """The answer to a request, by the exact bytes of its id."""
+    """Returns a successful answer; `request` are the exact bytes of the id."""
     return b'{"jsonrpc":"2.0","id":%b,"result":%b}\n' % (request, result)
 
 
 def error_line(request: bytes, error: bytes) -> bytes:
-    """The answer that a request failed, with the exact bytes of the error."""
+    """Returns an error answer with the exact bytes of the error."""
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}\n' % (request, error)
 
 
 def failure_line(request: bytes, code: int, message: str, data: bytes = b"") -> bytes:
-    """The answer that a request failed; `request` is `null` when it is not known."""
+    """Returns an error answer; `request` is `null` if the id is unknown."""
     more = b',"data":%b' % data if data else b""
     error = b'{"code":%d,"message":%b%b}' % (code, text(message), more)
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}\n' % (request, error)
@@ -407,7 +377,7 @@ _MEMBER: Final = re.compile(rb'[ \t\r\n]*"([^"\\]*)"[ \t\r\n]*:(.*)', re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Salvage:
-    """What is certain of a line; everything else is None or empty."""
+    """The certain parts of a line; everything else is None or empty."""
 
     id: Id | None = None
     id_raw: bytes = b""
@@ -420,7 +390,7 @@ NOTHING: Final = Salvage()
 
 
 def salvage(line: bytes) -> Salvage:
-    """What every reader of the line would find in it."""
+    """Returns what every reader of the line would find in it."""
     top = _members(line)
     inner = _members(top.get(b"params", b""))
     raw = top.get(b"id", b"")
@@ -434,7 +404,7 @@ def salvage(line: bytes) -> Salvage:
 
 
 def _members(raw: bytes) -> dict[bytes, bytes]:
-    """The members of the one object that the bytes are; a key that stands twice has no value (rule 3)."""
+    """Returns the members of the one object; a repeated key has no value (rule 3)."""
     found: dict[bytes, bytes] = {}
     for part in _parts(raw.strip(_SPACE)):
         member = _MEMBER.fullmatch(part)
@@ -445,7 +415,7 @@ def _members(raw: bytes) -> dict[bytes, bytes]:
 
 
 def _parts(raw: bytes) -> list[bytes]:
-    """What stands between the commas of the object; nothing when it is not in order (rule 1)."""
+    """Returns the parts between the object's commas; none if it is not in order (rule 1)."""
     parts: list[bytes] = []
     open_ = bytearray()
     start, at = 1, 0
@@ -506,7 +476,7 @@ VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES_KEY: Final = "io.modelcontextprotocol/clientCapabilities"
 INFO_KEY: Final = "io.modelcontextprotocol/clientInfo"
 LOG_LEVEL_KEY: Final = "io.modelcontextprotocol/logLevel"
-"""In a modern request: from which level on what is logged of it is told."""
+"""In a modern request: the lowest log level that is wanted for it."""
 SERVER_KEY: Final = "io.modelcontextprotocol/serverInfo"
 SUBSCRIPTION_KEY: Final = "io.modelcontextprotocol/subscriptionId"
 
@@ -520,22 +490,22 @@ QUESTION_KEY: Final = "io.taskbound/question"
 
 
 def is_modern(version: str) -> bool:
-    """Whether the revision carries its version in each request."""
+    """Returns whether the revision carries its version in each request."""
     return version == MODERN
 
 
 LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 """From the least grave to the gravest."""
 SILENT: Final = ""
-"""The level of whoever wants to hear of nothing."""
+"""The level of a client that wants no logs."""
 _RANKS: Final = {name: rank for rank, name in enumerate(LEVELS)}
 
 
 def least(levels: Iterable[str]) -> str:
-    """The level from which a server has to log to serve each of these; `SILENT` if none wants any."""
+    """Returns the log level that serves each of these; `SILENT` for none."""
     return min((one for one in levels if one), key=_RANKS.__getitem__, default=SILENT)
 
 
 def reaches(level: str, floor: str) -> bool:
-    """Whether a message of this level is for who asked from `floor` on; nothing is for who asked for none."""
+    """Returns whether a message of this level is due from `floor` on; never for `SILENT`."""
     return floor in _RANKS and level in _RANKS and _RANKS[level] >= _RANKS[floor]

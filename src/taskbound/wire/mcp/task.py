@@ -1,22 +1,17 @@
-"""MCP tasks and what a peer offers.
+"""MCP tasks, and the capabilities that a peer offers.
 
-Of `task`:
-
-It is not what Taskbound calls one (`core.task`), and gives no right.
-
-1. In 2025-11-25 a client asks for it, by `task` in the parameters of the call; in 2026-07-28 a server may
-   answer so, where the client has told that it knows the extension. The members are the same but for two
-   names: `ttl` and `pollInterval` are `ttlMs` and `pollIntervalMs` later.
-2. A name has 1 to 200 printable characters of ASCII without a space: it stands in a header, and in logs.
-3. A status is one of MCP's five, times are texts, spans are whole milliseconds and not below zero. What else
-   stands there passes unread; what is wrong is refused whole.
-
+Of `task` (not Taskbound's `core.task`; grants nothing):
+1. In 2025-11-25 a client requests one by `task` in the call's parameters; in 2026-07-28 a server may answer
+   with one if the client declared the extension. Only two names differ: `ttl` and `pollInterval` became
+   `ttlMs` and `pollIntervalMs`.
+2. A name has 1 to 200 printable ASCII characters without a space: it stands in headers and logs.
+3. A status is one of MCP's five, times are texts, spans are whole milliseconds, not negative. Other members
+   are ignored; a wrong one refuses the whole.
 Of `offers`:
-
-1. A kind of question, and the parts of it that MCP knows, are words: `elicitation`, `elicitation/form`,
-   `elicitation/url`, `roots`, `sampling`, `sampling/context`, `sampling/tools`.
-2. What is told are capabilities of these words and nothing else, in canonical bytes: one set of words has one
-   text, so that nobody can say anything beside them.
+1. Kinds of questions and their parts are words: `elicitation`, `elicitation/form`, `elicitation/url`,
+   `roots`, `sampling`, `sampling/context`, `sampling/tools`.
+2. Capabilities are canonical bytes of these words alone, so a set of words has one text and carries nothing
+   else.
 """
 
 from __future__ import annotations
@@ -52,56 +47,56 @@ class HalfMessageError(MalformedError):
 
 
 class LineSeparatorError(MalformedError):
-    """A text holds a character at which some readers end a line: what follows could be read as a message."""
+    """A text has a character at which some readers end a line: the rest could be read as a message."""
 
     code = "line-separator"
     remedy = "leave out U+0085, U+2028 and U+2029"
 
 
 class BatchError(MalformedError):
-    """An array of messages, which one decision can't be made for."""
+    """The line is a batch, which cannot get one decision."""
 
     code = "batch"
     remedy = "send each message on a line of its own"
 
 
 class NotAMessageError(MalformedError):
-    """A JSON document that is no request, notification or response."""
+    """The JSON document is no request, notification or response."""
 
     code = "not-a-message"
     remedy = "send JSON-RPC 2.0 requests and notifications"
 
 
 class BadProtocolError(MalformedError):
-    """The member `jsonrpc` is missing or is not the text `2.0`."""
+    """The member `jsonrpc` is missing or is not `2.0`."""
 
     code = "bad-jsonrpc"
     remedy = 'send `"jsonrpc":"2.0"`'
 
 
 class BadIdError(MalformedError):
-    """An id that is no text and no whole number, so that others may read a notification or another id."""
+    """The id is neither a text nor an integer, so that readers may disagree about it."""
 
     code = "bad-id"
     remedy = "use a text of at most 200 characters, or a whole number within 2^53 - 1 either way"
 
 
 class UnknownMemberError(MalformedError):
-    """A member stands beside those that a message has."""
+    """The message has a member that its kind does not have."""
 
     code = "unknown-member"
     remedy = "leave it out: it would not be part of what is decided"
 
 
 class BadParamsError(MalformedError):
-    """The parameters are not what the method takes."""
+    """The parameters are not those of the method."""
 
     code = "bad-params"
     remedy = "see the method in the MCP specification"
 
 
 class BadMcpTaskError(MalformedError):
-    """What is said of a task of MCP, which is not what Taskbound calls one, is not what MCP says."""
+    """The statement about an MCP task (not a task of Taskbound) is not valid MCP."""
 
     code = "bad-mcp-task"
     remedy = "see Tasks in the MCP specification; where a server wrote it, have the server fixed"
@@ -128,7 +123,7 @@ _NAME: Final = re.compile(r"[!-~]{1,200}", re.ASCII)
 
 
 class TaskStatus(Enum):
-    """How far a task is."""
+    """The state of a task."""
 
     WORKING = "working"
     INPUT_REQUIRED = "input_required"
@@ -138,12 +133,12 @@ class TaskStatus(Enum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nothing more becomes of it."""
+        """Returns whether the state is final."""
         return self not in {TaskStatus.WORKING, TaskStatus.INPUT_REQUIRED}
 
 
 class TaskSupport(Enum):
-    """Whether calls of a tool of 2025-11-25 can be tasks, may be none, or have to be."""
+    """Whether calls of a tool of 2025-11-25 can, may not, or must be tasks."""
 
     FORBIDDEN = "forbidden"
     OPTIONAL = "optional"
@@ -152,7 +147,7 @@ class TaskSupport(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McpTask:
-    """One task, without what it waits for and what it brought."""
+    """One task, without its questions and its result."""
 
     name: str
     """`taskId`."""
@@ -170,15 +165,9 @@ class McpTask:
 
 
 def parse_task(value: Mapping[str, JsonValue], *, modern: bool) -> McpTask:
-    """The task that these members say, of either revision (rules 1 to 3).
+    """Parses a task of either revision; raises BadMcpTaskError (rules 1 to 3).
 
-    Args:
-        value: Of 2025-11-25 what stands under `task`, or the result itself where it is one; of 2026-07-28 the
-            result.
-        modern: Whether it is of 2026-07-28.
-
-    Raises:
-        BadMcpTaskError: It is none.
+    `value` is the result; in 2025-11-25, for a creation, the member `task` of it.
     """
     ttl, interval = ("ttlMs", "pollIntervalMs") if modern else ("ttl", "pollInterval")
     if ttl not in value:
@@ -198,24 +187,16 @@ def parse_task(value: Mapping[str, JsonValue], *, modern: bool) -> McpTask:
 
 
 def parse_task_name(value: JsonValue) -> str:
-    """The name of a task (rule 2).
-
-    Raises:
-        BadMcpTaskError: It is none.
-    """
+    """Returns the name of a task; raises BadMcpTaskError (rule 2)."""
     if not isinstance(value, str) or _NAME.fullmatch(value) is None:
         raise BadMcpTaskError(f"`taskId` is no text of 1 to {MAX_TASK_NAME} printable characters of ASCII")
     return value
 
 
 def parse_ttl(value: JsonValue) -> int | None:
-    """For how many milliseconds a client of 2025-11-25 wants its task kept, by what stands under `task`.
+    """Returns the milliseconds for which a client of 2025-11-25 wants its task kept; None if unstated.
 
-    Returns:
-        None where it does not say.
-
-    Raises:
-        BadMcpTaskError: That is not what MCP has there.
+    `value` is the member `task`. Raises BadMcpTaskError.
     """
     if not isinstance(value, dict) or not value.keys() <= {"ttl"}:
         raise BadMcpTaskError("`task` is an object with `ttl`, or without")
@@ -225,7 +206,7 @@ def parse_ttl(value: JsonValue) -> int | None:
 
 
 def task_members(task: McpTask, *, modern: bool) -> dict[str, JsonValue]:
-    """The members of a task as they are written in either revision; the way back of `parse_task`."""
+    """Returns the members of a task for either revision; the inverse of `parse_task`."""
     ttl, interval = ("ttlMs", "pollIntervalMs") if modern else ("ttl", "pollInterval")
     found: dict[str, JsonValue] = {
         "createdAt": task.made,
@@ -242,13 +223,13 @@ def task_members(task: McpTask, *, modern: bool) -> dict[str, JsonValue]:
 
 
 def declares_tasks(capabilities: Mapping[str, JsonValue]) -> bool:
-    """Whether a side of 2026-07-28 that declares this knows the extension."""
+    """Returns whether these capabilities of 2026-07-28 declare the extension."""
     extensions = capabilities.get("extensions")
     return isinstance(extensions, dict) and isinstance(extensions.get(TASKS_EXTENSION), dict)
 
 
 def support_of(definition: Mapping[str, JsonValue]) -> TaskSupport:
-    """What a tool's definition of 2025-11-25 says of tasks; what says nothing that MCP knows forbids them."""
+    """Returns the task support of a 2025-11-25 tool definition; forbidden if it states none."""
     execution = definition.get("execution")
     said = execution.get("taskSupport") if isinstance(execution, dict) else None
     return next((one for one in TaskSupport if one.value == said), TaskSupport.FORBIDDEN)
@@ -258,7 +239,7 @@ def _status(value: JsonValue) -> TaskStatus:
     for one in TaskStatus:
         if one.value == value:
             return one
-    raise BadMcpTaskError("`status` is none that MCP knows")
+    raise BadMcpTaskError("`status` is not one of MCP's")
 
 
 def _time(value: JsonValue, member: str) -> str:
@@ -268,7 +249,7 @@ def _time(value: JsonValue, member: str) -> str:
 
 
 def _span(value: JsonValue, member: str) -> int | None:
-    """Whole milliseconds; `1e3` and `1000.0` are the same number in JSON (rule 3)."""
+    """In JSON `1e3` and `1000.0` are the same number (rule 3)."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != int(value):
@@ -285,7 +266,7 @@ PARTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 
 
 def capabilities(words: Collection[str]) -> bytes:
-    """These words as capabilities, canonical (rule 2)."""
+    """Returns these words as canonical capabilities (rule 2)."""
     found: dict[str, JsonValue] = {}
     for word, (_, parts) in PARTS.items():
         if word in words:
@@ -295,7 +276,7 @@ def capabilities(words: Collection[str]) -> bytes:
 
 
 def are_offers(raw: bytes) -> bool:
-    """Whether these bytes say some of the words, and nothing else (rule 2)."""
+    """Returns whether these bytes state some of the words, and nothing else (rule 2)."""
     try:
         said = msgspec.json.decode(raw, type=dict[str, dict[str, object]])
     except msgspec.DecodeError:

@@ -1,4 +1,4 @@
-"""The page on which people use passkeys: served for one purpose, to one person, once, and then gone."""
+"""The browser page for passkeys: served for one purpose, to one person, once."""
 
 from __future__ import annotations
 

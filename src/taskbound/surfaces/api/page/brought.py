@@ -1,7 +1,6 @@
-"""What may be brought on the daemon's socket: everything but what a passkey has signed.
+"""What the daemon's socket accepts as a signature: any but a passkey's.
 
-1. A passkey's signature is taken from its page and from nowhere else: only who served the page knows which
-   origin was ours.
+1. A passkey's signature is accepted only from its page, because only the server of the page knows its origin.
 """
 
 from __future__ import annotations
@@ -10,17 +9,13 @@ from taskbound.core.errors import DeniedError
 
 
 class PasskeyElsewhereError(DeniedError):
-    """A passkey's signature was brought by something else than the page that it was made on."""
+    """A passkey's signature did not come from the page on which it was made."""
 
     code = "passkey-elsewhere"
     remedy = "open the page with `taskbound approval open` or `taskbound person key`, and sign there"
 
 
 def require_brought(signature: str) -> None:
-    """Go on only with what may be brought on the socket (rule 1).
-
-    Raises:
-        PasskeyElsewhereError: It is a passkey's.
-    """
+    """Raises PasskeyElsewhereError for a passkey's signature (rule 1)."""
     if signature.lstrip().startswith("{"):
         raise PasskeyElsewhereError("what a passkey has signed is taken from its page, and from nowhere else")

@@ -1,14 +1,15 @@
-"""One request of a browser, read strictly, and the one answer to it.
+"""Parses one request of a browser strictly, and renders the one answer.
 
-1. A request is HTTP/1.1, one a connection: a line, fields, and as many bytes as it says. Nothing is folded,
-   chunked, upgraded or said twice. Sizes are limited before anything is read.
-2. It names our host exactly: a name that was made to point here (DNS rebinding) is another one. `localhost`
-   and the port; no address, no dot behind, no other case.
-3. A request that brings something comes from our own page: its origin is ours exactly, and where the browser
-   says from which site it comes, from the same. No cookie, no address and no password is looked at.
-4. The page is fetched as a document of its own, never into a frame; its parts by itself; and never ahead.
-5. Every answer forbids what the page does not need: frames, forms, other sources, markup from scripts,
-   other windows, being kept, being guessed at, and telling others where it stood.
+1. A request is HTTP/1.1, one per connection: a line, fields, and a body of the stated length. Folding,
+   chunking, upgrades and repeated fields are refused. Sizes are limited before anything is read.
+2. `Host` is exactly `localhost` and the port: no address, trailing dot or other case, so that DNS rebinding
+   fails.
+3. A request with a body has exactly our origin, and the same site where the browser states it. Cookies,
+   addresses and passwords are ignored.
+4. The page is fetched as a top-level document, never into a frame and never prefetched; its parts as
+   subresources.
+5. Every answer forbids what the page does not need: frames, forms, other sources, markup from scripts, other
+   windows, caching, sniffing and referrers.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ _FORBIDDEN: Final = (
 
 
 class BadRequestError(MalformedError):
-    """What came is no request of a browser that is read here."""
+    """The bytes are no request that this server accepts."""
 
     code = "page-request"
     remedy = "open the address that the command wrote, in a browser of today"
@@ -83,17 +84,15 @@ class Request:
 
 
 class RequestBuffer:
-    """Takes bytes as they come until they are one request."""
+    """Collects bytes until they are one request."""
 
     def __init__(self) -> None:
-        """Start with none."""
         self._data = b""
 
     def feed(self, data: bytes) -> Request | None:
-        """The request, once it is whole.
+        """Returns the request once it is complete.
 
-        Raises:
-            BadRequestError: It will never be one (rule 1).
+        Raises BadRequestError if it can never be valid (rule 1).
         """
         self._data += data
         head, end, body = self._data.partition(b"\r\n\r\n")
@@ -111,11 +110,7 @@ class RequestBuffer:
 
 
 def require_ours(request: Request, port: int) -> None:
-    """Go on only with a request of our own page, or for it (rules 2 to 4).
-
-    Raises:
-        ForeignRequestError: It is another's.
-    """
+    """Raises ForeignRequestError unless the request is for our page and from it (rules 2 to 4)."""
     fields = request.fields
     host = f"localhost:{port}"
     if fields.get("host") != host:
@@ -136,7 +131,7 @@ def require_ours(request: Request, port: int) -> None:
 
 
 def answer(status: int, kind: str, body: bytes) -> bytes:
-    """The bytes of an answer (rule 5)."""
+    """Returns the bytes of an answer (rule 5)."""
     head = (
         f"HTTP/1.1 {status} {_WORDS[status]}\r\n"
         f"Content-Type: {kind}\r\n"

@@ -1,16 +1,16 @@
-"""Serves pages on loopback, each at a port of its own, for as long as it is needed.
+"""Serves pages on loopback, each on its own port, for as long as it is needed.
 
-1. A page has its port at both addresses of `localhost`, or at none: whoever had the other one would be the
-   same page to a browser. The system chooses the port, and we hold it until the page is over; so an origin
-   that is ours is one that nobody else can have meanwhile.
-2. A connection carries one request, has so long for it, and is one of few; a page takes so many in all, and
-   is over then. Whoever is slow, or floods it, ends a page and holds up nothing else.
-3. `GET` gives the same three files to everybody, and changes nothing. What is asked, and what is brought,
-   goes by `POST`.
-4. A person has few pages at a time, and all together do. A person is one of a namespace: whoever has the same
-   name in another one takes no page away.
-5. A daemon in a network of its own (a confined service, a container) serves no page to somebody outside: what
-   stands at that port outside would be another program's page, at the address that we wrote.
+1. A page holds its port at both addresses of `localhost`, or at none, because a browser treats both as one
+   origin. The system chooses the port, and it is held until the page is over, so no other process can have
+   our origin.
+2. A connection carries one request within a time limit. Concurrent connections and the total for a page are
+   limited; the page is over beyond the total. A slow or flooding client ends one page and delays nothing
+   else.
+3. `GET` gives the same three files to every client and changes nothing. Questions and results go by `POST`.
+4. Pages are limited per person and in total. A person belongs to a namespace, so the same name in another
+   namespace takes no page away.
+5. A daemon in a network namespace of its own (a confined service, a container) serves no page to a person
+   outside: another program could serve its own page at that address.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _NO_ADDRESS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageLimits:
-    """How much a page is served."""
+    """The limits of one page."""
 
     life: float = 300.0
     """Seconds."""
@@ -88,7 +88,6 @@ class Page:
     def __init__(
         self, desk: Desk, over: Callable[[Page], None], limits: PageLimits, listen: Listen | None = None
     ) -> None:
-        """Prepare to serve; `over` is told once it does no more."""
         self._listen = listen
         self.sitting = Sitting(desk)
         self.limits = limits
@@ -102,20 +101,16 @@ class Page:
 
     @property
     def origin(self) -> str:
-        """Where a browser says that it was asked."""
+        """Returns the origin that a browser states."""
         return f"http://localhost:{self.port}"
 
     @property
     def address(self) -> str:
-        """What the person opens."""
+        """Returns the address that the person opens."""
         return f"{self.origin}/#{self.sitting.token}"
 
     async def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Serve.
-
-        Raises:
-            PageUnavailableError: There is no port for it.
-        """
+        """Starts to serve; raises PageUnavailableError if no port is free."""
         sockets = bind_both(self.limits.at_once, listen=self._listen)
         self.port = sockets[0].getsockname()[1]
         for one in sockets:
@@ -126,7 +121,7 @@ class Page:
         self._timer = loop.call_later(self.limits.life, self.close)
 
     def enter(self, connection: _Connection) -> bool:
-        """Whether the connection is one of those that are served (rule 2)."""
+        """Returns whether the connection is admitted (rule 2)."""
         self._left -= 1
         if self._left < 0:
             _log.warning("a page of `%s` was asked for too often, and is over", self.sitting.desk.person)
@@ -138,11 +133,11 @@ class Page:
         return True
 
     def leave(self, connection: _Connection) -> None:
-        """It is gone."""
+        """Removes a closed connection."""
         self._connections.discard(connection)
 
     def close(self) -> None:
-        """Serve no more; answers that are on their way still arrive."""
+        """Stops serving; answers on their way still arrive."""
         if self._closed:
             return
         self._closed = True
@@ -156,7 +151,7 @@ class Page:
         self._over(self)
 
     async def answer(self, request: Request) -> bytes:
-        """The answer to a request (rule 3)."""
+        """Returns the answer to a request (rule 3)."""
         try:
             require_ours(request, self.port)
             if request.method == "GET" and request.path in _FILES:
@@ -174,7 +169,7 @@ class Page:
 
 
 class Pages:
-    """Every page that is served; used in the loop."""
+    """All pages that are served; used in the loop."""
 
     def __init__(
         self,
@@ -182,7 +177,6 @@ class Pages:
         limits: PageLimits = _LIMITS,
         listen: Listen | None = None,
     ) -> None:
-        """Start with none."""
         self._listen = listen
         self.limits = limits
         self.network = own_network()
@@ -191,14 +185,10 @@ class Pages:
         self._open: list[Page] = []
 
     async def open(self, desk: Desk, *, network: str = "") -> str:
-        """Serve a page for this; the address that opens it (rules 4 and 5).
+        """Serves a page and returns the address that opens it (rules 4 and 5).
 
-        Args:
-            desk: What it is for.
-            network: The network that whoever opens it is in; empty where they can't tell.
-
-        Raises:
-            PageUnavailableError: There are too many, or no port is left, or nobody would reach it.
+        `network` is the opener's network namespace, empty if unknown. Raises PageUnavailableError at a limit,
+        without a free port, or if the opener is in another network.
         """
         if network not in {"", self.network}:
             raise PageUnavailableError("the daemon is in a network of its own, where you reach no page of it")
@@ -217,24 +207,22 @@ class Pages:
         return page.address
 
     def keep(self, namespace: str, key: str, signature: bytes) -> None:
-        """Keep what a new passkey has signed until its holder has compared the fingerprint; of so many."""
+        """Keeps a new passkey's signature until the person has compared the fingerprint, within a limit."""
         self._brought[namespace, key] = signature
         while len(self._brought) > TOGETHER:
             del self._brought[next(iter(self._brought))]
 
     def kept(self, namespace: str, key: str) -> bytes | None:
-        """What a new passkey has signed."""
+        """Returns the kept signature of a new passkey."""
         return self._brought.get((namespace, key))
 
     def close(self) -> None:
-        """Serve none of them any more."""
+        """Stops serving all pages."""
         for one in tuple(self._open):
             one.close()
 
 
 class _Connection(asyncio.Protocol):
-    """One connection of a browser; asyncio makes one for each."""
-
     def __init__(self, page: Page) -> None:
         self._page = page
         self._buffer = RequestBuffer()
@@ -243,7 +231,6 @@ class _Connection(asyncio.Protocol):
         self._work: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Be served, or not (rule 2)."""
         if not isinstance(transport, asyncio.Transport):
             return
         self._transport = transport
@@ -253,7 +240,6 @@ class _Connection(asyncio.Protocol):
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived; what follows a whole request is not read."""
         if self._work is not None or self._transport is None:
             self.end(at_once=True)
             return
@@ -267,13 +253,11 @@ class _Connection(asyncio.Protocol):
             self._work = asyncio.get_running_loop().create_task(self._serve(request))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Make room."""
         del exc
         self._stop()
         self._page.leave(self)
 
     def end(self, *, at_once: bool = False) -> None:
-        """Close, after what was answered has arrived; or at once."""
         if self._transport is None:
             return
         if at_once or self._work is None:
@@ -308,7 +292,6 @@ def _whose(desk: Desk) -> tuple[str, str]:
 
 
 def _refusal(error: TaskboundError) -> bytes:
-    """The answer that says what is wrong."""
     fault = fault_of(error, operation="the page")
     match error:
         case PageOverError():
@@ -324,7 +307,7 @@ def _refusal(error: TaskboundError) -> bytes:
 
 
 def own_network() -> str:
-    """What the system calls the network that this process is in; empty where it doesn't say."""
+    """Returns the system's name of this process' network namespace; empty if it gives none."""
     try:
         return str(Path("/proc/self/ns/net").readlink())
     except OSError:
@@ -332,14 +315,9 @@ def own_network() -> str:
 
 
 def bind_both(backlog: int, *, listen: Listen | None = None) -> list[socket.socket]:
-    """Sockets at one port of both addresses of `localhost` (rule 1).
+    """Returns sockets on one port of both addresses of `localhost` (rule 1).
 
-    Args:
-        backlog: Connections that may wait.
-        listen: Listens at an address and a port; nothing where the machine has no such address.
-
-    Raises:
-        PageUnavailableError: There is none.
+    `listen` returns no socket where the machine lacks such an address. Raises PageUnavailableError.
     """
     listen = listen or listen_at
     for _ in range(_PORTS_TRIED):
@@ -358,10 +336,9 @@ def bind_both(backlog: int, *, listen: Listen | None = None) -> list[socket.sock
 
 
 def listen_at(family: socket.AddressFamily, port: int, backlog: int) -> socket.socket | None:
-    """A socket that listens at the address of this family; nothing where the machine has no such address.
+    """Returns a listening socket of this family, or None where the machine lacks such an address.
 
-    Raises:
-        OSError: The port is somebody's.
+    Raises OSError if the port is taken.
     """
     one: socket.socket | None = None
     try:

@@ -1,10 +1,10 @@
-"""One use of the page: for one purpose, by one person, begun once, and over after its answer.
+"""One use of the page: one purpose, one person, opened once, over after its answer.
 
-1. The address that opens it holds a token behind the `#`, which no browser sends to anybody. Its own script
-   brings it once; what it gets for it, the sitting's secret, no address ever held. Whoever comes second, also
-   in a second tab, is told that somebody came first.
-2. Neither is authority: with both one sees what is asked, and a signature is what counts.
-3. So many tries, and so long: then it is over, whatever happened.
+1. The address holds a token behind the `#`, which browsers send to no server. The page's script exchanges it
+   once for the sitting's secret, which never appears in an address. A second exchange, also from a second
+   tab, is refused and says so.
+2. Token and secret only let the holder see the question; the signature is the authority.
+3. Attempts and time are limited, whatever happens.
 """
 
 from __future__ import annotations
@@ -28,38 +28,37 @@ _TRIES: Final = 8
 
 
 class PageOverError(DeniedError):
-    """The page was opened before, elsewhere or in another tab, or has had its answer."""
+    """The page was opened before, elsewhere or in another tab, or was answered."""
 
     code = "page-over"
-    remedy = "run the command again; if nobody opened it but you, somebody else may have had its address"
+    remedy = "run the command again; if you did not open the page before, another person may have its address"
 
 
 class Desk(Protocol):
-    """What a page is for."""
+    """The purpose of a page."""
 
     @property
     def namespace(self) -> str:
-        """Of the person: another one's has people of its own."""
+        """Returns the namespace of the person."""
 
     @property
     def person(self) -> str:
-        """Whose passkey it is."""
+        """Returns the person whose passkey it is."""
 
     async def begin(self) -> PageShown:
-        """What is shown, as it is now; the secret is put in by the sitting."""
+        """Returns what is shown now; the sitting adds its secret."""
 
     async def make(self, made: PageMade, origin: str) -> PageShown:
-        """Take a passkey that was made; what is to be signed with it."""
+        """Takes a new passkey and returns what it is to sign."""
 
     async def sign(self, choice: str, assertion: Assertion) -> PageTaken:
-        """Take a signature; what became of it."""
+        """Takes a signature and returns the result."""
 
 
 class Sitting:
-    """What one page remembers."""
+    """The state of one page."""
 
     def __init__(self, desk: Desk) -> None:
-        """Make its secrets."""
         self.desk = desk
         self.token = secrets.token_urlsafe(32)
         self.over = False
@@ -68,11 +67,7 @@ class Sitting:
         self._tries = 0
 
     async def take(self, path: str, body: bytes, origin: str) -> PageShown | PageTaken:
-        """What is answered to what the page brings.
-
-        Raises:
-            TaskboundError: It is refused.
-        """
+        """Returns the answer to a message of the page, or raises its refusal."""
         match path:
             case "/begin":
                 return await self._begin(parse_page(body, PageBegin))
@@ -96,7 +91,7 @@ class Sitting:
     def _require(self, secret: str) -> None:
         known = hmac.compare_digest(secret.encode(), self._secret.encode())
         if self.over or not known or self._tries >= _TRIES:
-            raise PageOverError("the page is over, or was opened by somebody else")
+            raise PageOverError("the page is over, or was opened elsewhere")
         self._tries += 1  # 3
 
     def _shown(self, shown: PageShown) -> PageShown:

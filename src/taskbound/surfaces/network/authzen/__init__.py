@@ -1,5 +1,5 @@
-"""AuthZEN 1.0: a service asks whether somebody may do something, and acts on the answer by itself.
+"""AuthZEN 1.0: a service asks for a decision and enforces it itself.
 
-An evaluation is a way to spell a call of a tool (`request`), asked of the daemon as any other, and answered
-in AuthZEN's words (`response`). What is a draft so far stands in `drafts` alone.
+An evaluation spells a call of a tool (`request`), is decided like any call, and is answered in AuthZEN's form
+(`response`). Draft profiles stand in `drafts` alone.
 """

@@ -1,35 +1,24 @@
-"""An AuthZEN request, read strictly.
+"""Parses AuthZEN requests strictly.
 
 Of `request`:
-
-1. A body is one strict JSON object, as everywhere. Of that, members that AuthZEN does not name are ignored;
-   one that it names and that is missing, or of another type, refuses.
-2. `resource` of type `tool` with the action `tools/call` is that tool: the resource's properties are its
-   arguments, all of them, and no member of subject or context is one. Nothing else is told to it.
-3. Everything else is the tool `TYPE__ACTION`, whose arguments are `subject`, `resource` and, where
-   something is in them, `context` and `action`. `TYPE` is a whole server's name: two spellings of one tool
-   are one type.
-4. In a request of many, a member of an item takes the place of the default of its name, whole: only type, id
-   and name that it leaves out are the default's (certification scenario, c-3-2-7), never properties. An item
-   that can't be read is refused by itself, also for what its default leaves out; a default of another type
-   refuses all.
-5. Defaults stand in each item that has none of its own: what they come to together is bounded, as a body
-   is.
-6. `task_token` in the context is what the agent showed a service that asks in its own name: it says for
-   which task, and is neither an argument nor recorded.
-7. Who the subject is, is the caller's word. It goes along as such, and identifies nobody.
-
-Of `drafts`:
-
-From the *Access Request and Approval Profile* and the *Obligations Profile*, both draft 1 (July 2026).
-Nothing else here knows of them; whoever does not is told `decision: false` all the same, and does nothing.
-
-1. A hold is a denial that asking again may change: people are asked already, so there is no endpoint to ask
-   at. `form_url` is where they look at it, and `expires_at` until when it stays open while nobody comes
-   back.
-2. The same evaluation again, with whatever these profiles have the caller add to its context, is the same
-   act.
-3. Of what lifts a hold one is an obligation of the caller's side: that the person signs in so (`step-up`).
+1. A body is one strict JSON object. Members that AuthZEN does not define are ignored; a defined one that is
+   missing or of another type refuses.
+2. `resource` of type `tool` with action `tools/call` is that tool; its properties are all its arguments, and
+   no member of subject or context is one.
+3. Everything else is the tool `TYPE__ACTION` with the arguments `subject`, `resource` and, if not empty,
+   `context` and `action`. `TYPE` is the whole server name, so no tool has two spellings.
+4. In a batch, a member of an item replaces the default of its name; only a missing type, id or name is the
+   default's (certification scenario, c-3-2-7), never properties. An unreadable item is refused alone; a
+   default of another type refuses all.
+5. Defaults count in each item that uses them; the total size is bounded like a body.
+6. `task_token` in the context is a token that an agent showed to a service asking in its own name. It selects
+   the task, and is neither an argument nor recorded.
+7. The subject is the caller's statement and identifies no principal.
+Of `drafts` (*Access Request and Approval Profile* and *Obligations Profile*, draft 1, July 2026):
+1. A hold is a denial that a retry may change. Approvers are asked already, so there is no request endpoint:
+   `form_url` is their page, and `expires_at` the end of the question without a retry.
+2. A retry, with whatever these profiles add to its context, is the same act.
+3. A sign-in that would lift a hold is an obligation of the caller (`step-up`).
 """
 
 from __future__ import annotations
@@ -67,7 +56,7 @@ OBLIGATIONS: Final = ("step-up",)
 
 
 def held_context(said: NotPermitted, origin: str) -> dict[str, object]:
-    """What a hold's denial says beside why (rules 1 and 3)."""
+    """Returns the context that a hold adds to its denial (rules 1 and 3)."""
     request: dict[str, object] = {"expires_at": render_instant(Instant(said.until))}
     if said.approval:
         request["form_url"] = f"{origin}/approvals/{said.approval}"
@@ -87,21 +76,21 @@ def held_context(said: NotPermitted, origin: str) -> dict[str, object]:
 
 
 class BadEvaluationError(MalformedError):
-    """A member of an evaluation that has to be there isn't, or one is of another type than it has to be."""
+    """A required member of an evaluation is missing, or a member has the wrong type."""
 
     code = "bad-evaluation"
     remedy = "send `subject`, `action` and `resource` as AuthZEN 1.0 §5 says"
 
 
 class BadRequestIdError(MalformedError):
-    """The `X-Request-ID` of a request can't be given back as it was sent."""
+    """The `X-Request-ID` of a request cannot be returned as it was sent."""
 
     code = "bad-request-id"
     remedy = "send `X-Request-ID` once, 200 visible characters of ASCII at most, or none"
 
 
 class TooManyEvaluationsError(MalformedError):
-    """A request has more evaluations than are decided at once, or they come to too much."""
+    """A request has more evaluations, or larger ones, than the daemon decides at once."""
 
     code = "too-many-evaluations"
     remedy = "send 64 at most in one request, and in each what it needs of the defaults"
@@ -133,28 +122,22 @@ _LONGEST: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What is asked of the daemon, and how it is answered."""
+    """A parsed request: the daemon's message, and the form of the answer."""
 
     ask: EvaluateActions
     many: bool
-    """Whether the answers are told as a list."""
+    """Whether the answers form a list."""
 
 
 def read_evaluation(body: bytes) -> Asked:
-    """What one evaluation asks.
-
-    Raises:
-        MalformedError: It can't be read (rule 1).
-    """
+    """Parses a single evaluation; raises MalformedError (rule 1)."""
     return _single(parse_object(body))
 
 
 def read_evaluations(body: bytes) -> Asked:
-    """What a request of many asks; one without items is a single evaluation.
+    """Parses a batch; without items it is a single evaluation.
 
-    Raises:
-        MalformedError: It can't be read as a whole (rules 1 and 4).
-        TooManyEvaluationsError: It has too many items, or they come to too much (rule 5).
+    Raises MalformedError (rules 1 and 4), or TooManyEvaluationsError (rule 5).
     """
     told = parse_object(body)
     items = told.get("evaluations", [])
@@ -191,7 +174,6 @@ def _semantic(told: dict[str, JsonValue]) -> Literal["", "deny", "permit"]:
 
 
 def _item(told: JsonValue, number: int, defaults: dict[str, dict[str, JsonValue]]) -> Evaluation:
-    """One of many; what can't be read of it is told with it (rule 4)."""
     try:
         if not isinstance(told, dict):
             raise BadEvaluationError("an evaluation is no object")
@@ -213,14 +195,7 @@ def _entity(
     default: Mapping[str, JsonValue] = MappingProxyType({}),
     whole: bool = True,
 ) -> dict[str, JsonValue]:
-    """What AuthZEN names of an entity, or all of a context (rule 1).
-
-    Args:
-        value: As it was told.
-        name: Which it is.
-        default: What says its type, id or name where it does not (rule 4).
-        whole: Whether it has to say all of them, or may be a default that does not.
-    """
+    """`default` supplies a missing type, id or name (rule 4); `whole` requires all of them."""
     if not isinstance(value, dict):
         raise BadEvaluationError(f"`{name}` is no object", where=name)
     required = _REQUIRED.get(name)
@@ -242,7 +217,6 @@ def _entity(
 
 
 def _evaluation(entities: dict[str, dict[str, JsonValue]]) -> Evaluation:
-    """The call that an evaluation is (rules 2, 3, 6 and 7)."""
     for name in _REQUIRED:
         if name not in entities:
             raise BadEvaluationError(f"`{name}` is not there", where=name)
@@ -279,7 +253,6 @@ def _evaluation(entities: dict[str, dict[str, JsonValue]]) -> Evaluation:
 
 
 def _token_of(entities: dict[str, dict[str, JsonValue]]) -> tuple[str, dict[str, dict[str, JsonValue]]]:
-    """The token that the agent showed, and the entities without it (rule 6)."""
     context = entities.get("context", {})
     token = context.get(_SHOWN, "")
     if not isinstance(token, str) or len(token) > _MOST_TOKEN:
@@ -292,7 +265,6 @@ def _token_of(entities: dict[str, dict[str, JsonValue]]) -> tuple[str, dict[str,
 
 
 def _more(entities: dict[str, dict[str, JsonValue]]) -> dict[str, dict[str, JsonValue]]:
-    """What else is an argument, where something is in it: the action's name is the tool's (rule 3)."""
     found: dict[str, dict[str, JsonValue]] = {}
     if entities["action"].get("properties"):
         found["action"] = {"properties": entities["action"]["properties"]}

@@ -1,29 +1,20 @@
-"""An AuthZEN response.
+"""Renders AuthZEN responses.
 
 Of `response`:
-
-1. A denial is 200 with `decision: false`, never an error of HTTP, and a permit is `true` and nothing else:
-   who knows of no context does not have to refuse it for one.
-2. Why it is denied is told as `/v1/actions` tells an agent, and no more: no rule's name, no fact, no grant.
-   `reason_admin` is what stood in the way, by its code, `reason_user` what may be done instead, and `instead`
-   the arguments that a person narrowed it to.
-3. What could not be decided, or not be read, is no denial: an error of the request where it is one, and of
-   the item where they are many. No member of it is a `true`.
-4. The text of an error is its code and words. It holds nothing of what was sent but short names with
-   escapes.
-5. AuthZEN knows one status of what is wrong with a request. What HTTP has a status for before anything is
-   read (404, 405, 408, 411, 413, 431) is told under that one, in the same words.
-
+1. A denial is 200 with `decision: false`. A permit is `true` without a context, which a client may not know.
+2. A denial says what `/v1/actions` tells an agent: no rule, fact or grant. `reason_admin` is the code of the
+   obstacle, `reason_user` the remedy, `instead` the arguments to which a person narrowed the action.
+3. What could not be parsed or decided is no denial but an error, of the request or of the item of a batch.
+4. The text of an error is its code and words; of the request it has at most short, escaped names.
+5. AuthZEN has one status for a bad request, also for those that HTTP defines (404, 405, 408, 411, 413, 431).
 Of `request_id`:
-
-1. AuthZEN is spoken at whatever lies below `/access/`, whether it is served or not, and at its metadata.
-2. An answer there has the id of its request, the same bytes. What is between two visible characters of ASCII
-   may be spaces; of what is around them HTTP makes nothing.
-3. An id that can't be given back is never left out without a word: the request is refused. That is one with a
-   control character or a tab, one over its bound, and any of several, of which nobody can say which is meant.
-   So is one with bytes beyond ASCII: who reads them as Latin-1, as UTF-8 or not at all finds another id, and
-   terminals obey some of them. An empty header has no id in it.
-4. It names nothing here, makes no two requests one, and stands in no log, record or error.
+1. AuthZEN paths are everything below `/access/`, served or not, and its metadata.
+2. Their answers return the id of the request byte for byte; spaces may stand within, surrounding ones are
+   HTTP's.
+3. A request whose id cannot be returned is refused: one with control characters or tabs, one over the bound,
+   one of several, or one beyond ASCII, which readers decode differently and terminals may obey. An empty
+   header is no id.
+4. The id identifies nothing, and appears in no log, record or error.
 """
 
 from __future__ import annotations
@@ -72,13 +63,7 @@ class Told:
 
 
 def told(answers: Sequence[ActionPermitted | NotPermitted], *, many: bool, origin: str) -> Told:
-    """How the daemon's answers are told.
-
-    Args:
-        answers: In order; one where they are not told as a list.
-        many: Whether they are.
-        origin: How the API is known outside.
-    """
+    """Renders the daemon's answers; `many` as a list. `origin` is the API's external origin."""
     if many:
         found = [_decision(one, origin) for one in answers]
         return Told(status=_OK, body=msgspec.json.encode({"evaluations": found}))
@@ -90,12 +75,9 @@ def told(answers: Sequence[ActionPermitted | NotPermitted], *, many: bool, origi
 
 
 def refused(error: TaskboundError | Fault, metadata_of: str, tried: str) -> Told:
-    """How it is told that a request is answered with no decision (rule 4).
+    """Renders an error without a decision (rule 4).
 
-    Args:
-        error: Why.
-        metadata_of: Where the API says whom to ask for a token.
-        tried: The `Authorization` that came; empty without one.
+    `metadata_of` is the URL of the resource metadata, `tried` the received `Authorization`, empty for none.
     """
     problem = problem_of(error, metadata_of, tried)
     status = _BAD if problem.problem.status in _OURS else problem.problem.status
@@ -104,7 +86,7 @@ def refused(error: TaskboundError | Fault, metadata_of: str, tried: str) -> Told
 
 
 def metadata(origin: str) -> bytes | None:
-    """What a service has to know of this decision point; none where it is not known by https."""
+    """Returns the metadata of this decision point; None unless its origin is https."""
     if not origin.startswith("https://"):
         return None
     return msgspec.json.encode(
@@ -118,7 +100,6 @@ def metadata(origin: str) -> bytes | None:
 
 
 def _decision(answer: ActionPermitted | NotPermitted, origin: str) -> dict[str, object]:
-    """One decision (rules 1 and 2)."""
     if isinstance(answer, ActionPermitted):
         return {"decision": True}
     status = _error_of(answer)
@@ -138,7 +119,6 @@ def _decision(answer: ActionPermitted | NotPermitted, origin: str) -> dict[str, 
 
 
 def _error_of(answer: NotPermitted) -> int:
-    """The status of what was not decided (rule 3); 0 of a denial."""
     if answer.state or answer.code in UNNAMED:
         return 0
     status = status_of(answer.code, answer.family)
@@ -162,27 +142,14 @@ _VISIBLE: Final = re.compile(rb"[ -~]*")
 
 
 def require_request_id(target: str, fields: Sequence[tuple[bytes, bytes]]) -> None:
-    """Go on only with a request whose id can be given back, where AuthZEN is spoken (rule 3).
-
-    Args:
-        target: What is asked for, as it was written.
-        fields: Names in lower case and values of headers, in order.
-
-    Raises:
-        BadRequestIdError: It can't; the words hold nothing of it (rule 4).
-    """
+    """Raises BadRequestIdError if an AuthZEN request's id cannot be returned (rule 3)."""
     wrong = _wrong_with(_ids(fields)) if _is_spoken(target) else ""
     if wrong:
         raise BadRequestIdError(wrong)
 
 
 def told_back(target: str, fields: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...] | None:
-    """The headers of every answer to a request (rule 2); none where AuthZEN is not spoken.
-
-    Args:
-        target: What is asked for, as it was written.
-        fields: Names in lower case and values of headers, in order.
-    """
+    """Returns the headers of every answer to a request (rule 2); none outside AuthZEN paths."""
     if not _is_spoken(target):
         return None
     ids = _ids(fields)
@@ -192,7 +159,6 @@ def told_back(target: str, fields: Sequence[tuple[bytes, bytes]]) -> tuple[tuple
 
 
 def _wrong_with(ids: Sequence[bytes]) -> str:
-    """Why these can't be given back (rule 3); empty where they can."""
     if len(ids) > 1:
         return f"the request has {len(ids)} ids, and an answer gives one back"
     if any(len(one) > LONGEST for one in ids):
@@ -207,6 +173,5 @@ def _ids(fields: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
 
 
 def _is_spoken(target: str) -> bool:
-    """Whether AuthZEN is spoken there (rule 1)."""
     path = target.partition("?")[0]
     return path.startswith(_BELOW) or path == METADATA

@@ -1,10 +1,9 @@
-"""AuthZEN's endpoints: what was asked goes to the daemon as calls, and is told in AuthZEN's words.
+"""Serves AuthZEN's endpoints: asks the daemon about calls, and answers in AuthZEN's form.
 
-1. Who shows nothing is told so before anything of theirs is read. What can't be read after that is told to
-   the daemon as well, with what was shown, and leaves a record there.
-2. Whatever is wrong with a body is 400, also its kind (AuthZEN 1.0 §10): no case of its own for a client to
-   miss. How errors are told is the answer's own matter, whoever found them (`network.answer`).
-3. Searches are served by nobody: they would list what rules let through, to whoever asks.
+1. A request without a proof is refused unread. A bad body is reported to the daemon with the proof, which
+   records it.
+2. Every fault of a body is 400, also its media type (AuthZEN 1.0 §10).
+3. Search endpoints are not served, because they would reveal what the rules permit.
 """
 
 from __future__ import annotations
@@ -45,16 +44,11 @@ class EvaluationPoint:
     """Answers evaluations."""
 
     def __init__(self, link: Link, origin: str) -> None:
-        """Ask the daemon through this link; `origin` is how the API is known outside."""
         self._link = link
         self._origin = origin
 
     async def answer(self, head: Head, body: bytes, shown: Shown) -> Told:
-        """The answer to one request.
-
-        Raises:
-            TaskboundError: It is answered with an error, and nothing was decided.
-        """
+        """Returns the answer to one request; raises the error if nothing was decided."""
         if not shown.authorization:
             raise NoProofError("the request shows no proof of who asks")  # 1
         asked = await self._read(head, body, shown)

@@ -1,1 +1,1 @@
-"""What a browser is served while a person is asked about a client: one strict page, and the way on."""
+"""The page on which a person is asked about a client, and the way back to the client."""

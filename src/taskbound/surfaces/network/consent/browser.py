@@ -1,10 +1,9 @@
-"""Which requests are a browser's that a person drives, and what it is known by.
+"""Recognizes requests of a person's browser, and the cookie of an authorization request.
 
-1. A page is opened as a page: no frame, no part of another page, and nothing that is fetched ahead of whoever
-   may never ask for it. Browsers say which it is (Fetch Metadata); a program that says nothing is believed,
-   since it has no person's cookies.
-2. A browser is known by a cookie of one request, at that request's own path: no script reads it, no page of
-   another site has it sent with a form, and it ends when the request does. One that stands twice is none.
+1. A page is a top-level navigation (Fetch Metadata): no frame, subresource or prefetch. A program without
+   these headers is accepted, because it has no person's cookies.
+2. The cookie belongs to one request and its path, is hidden from scripts and other sites' forms, and expires
+   with the request. Two of them count as none.
 """
 
 from __future__ import annotations
@@ -28,50 +27,38 @@ _LIFE: Final = 300
 
 
 def methods_of(path: str) -> str:
-    """The methods that a path takes where it is a page's, as `Allow` names them; empty where it is none."""
+    """Returns the methods of a page's path in the form of `Allow`; empty for other paths."""
     asked, state = name_of(path)
     return "GET, POST" if asked and not state else "GET" if asked or path == ASK else ""
 
 
 def name_of(path: str) -> tuple[str, bool]:
-    """The request that a path is about, empty for none yet; and whether its state alone is asked for."""
+    """Returns the request id in a path, empty for none, and whether only its state is asked for."""
     found = _OWN.fullmatch(path)
     return ("", False) if found is None else (found["asked"], found["state"] is not None)
 
 
 def require_navigated(headers: Mapping[str, str]) -> None:
-    """Go on only with a page that is opened as one (rule 1).
-
-    Raises:
-        NotNavigatedError: It is framed, fetched or prefetched.
-    """
+    """Raises NotNavigatedError for a framed, fetched or prefetched page (rule 1)."""
     dest, mode = headers.get("sec-fetch-dest", "document"), headers.get("sec-fetch-mode", "navigate")
     if (dest, mode) != ("document", "navigate") or "sec-purpose" in headers:
         raise NotNavigatedError("the page is opened by a person, and is no part of another one")
 
 
 def require_own_script(headers: Mapping[str, str]) -> None:
-    """Go on only with what the page's own script asks for (rule 1).
-
-    Raises:
-        NotNavigatedError: Another page asks.
-    """
+    """Raises NotNavigatedError unless the page's own script asks (rule 1)."""
     if headers.get("sec-fetch-site", "same-origin") != "same-origin":
         raise NotNavigatedError("another page asks what became of a request")
 
 
 def cookie(asked: str, browser: str, *, secured: bool) -> tuple[str, str]:
-    """The header that lets a browser be known again, for this request alone (rule 2)."""
+    """Returns the header that sets the cookie of this request (rule 2)."""
     plain = f"{_cookie_name(secured=secured)}={browser}; Path={ASK}/{asked}; Max-Age={_LIFE}"
     return "Set-Cookie", f"{plain}; HttpOnly; SameSite=Lax{'; Secure' if secured else ''}"
 
 
 def read_browser(headers: Mapping[str, str], *, secured: bool) -> str:
-    """What the browser is known by (rule 2).
-
-    Raises:
-        NotAskedError: It shows nothing, or two things.
-    """
+    """Returns the value of the cookie (rule 2); raises NotAskedError if there is none, or two."""
     pairs = [one.strip().partition("=") for one in headers.get("cookie", "").split(";")]
     found = [value for name, _, value in pairs if name == _cookie_name(secured=secured)]
     if len(found) != 1 or _VALUE.fullmatch(found[0]) is None:

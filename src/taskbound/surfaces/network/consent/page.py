@@ -1,30 +1,22 @@
-"""The page of consent and how it is served.
+"""The consent page and how it is served.
 
 Of `page`:
-
-1. All that is not ours stands in it as text: escaped, what a reader would not see of it written out, isolated
-   from the direction of what is around it, and marked as whose word it is. Nothing of it is in a script, a
-   style, an address or an attribute.
-2. Nothing runs but the page's own script, nothing is loaded but its own style, nobody frames it, keeps it, or
-   hears where it was left for. Who opened it has no hand on it.
-   A page with a form tells its own origin where it was left from: without that, browsers send no `Origin`.
-3. It works without its script: then it looks again by itself, and there is something to press.
-4. Whoever is signed in as the client wants chooses a task on the page. Nothing is chosen beforehand, so that
-   no single press lets anybody in.
-5. A client that asks to act as the person is told of as just that: what it may then, for how long, and that
-   no task bounds it. Whoever says yes ticks that they mean it.
-
+1. Foreign text is escaped, invisible characters are written out, its direction is isolated, and its source is
+   named. It never appears in a script, style, address or attribute.
+2. Only the page's own script and style run; no framing, caching, referrers or opener. A page with a form
+   sends its origin as referrer, because browsers otherwise omit `Origin`.
+3. Without script the page reloads itself and has a button.
+4. A person signed in as the client requires chooses a task; no choice is preset, so one click admits no
+   client.
+5. A client that asks to act as the person is shown as such: its rights, duration, and that no task limits it.
+   Consent needs a checkbox.
 Of `serving`:
-
-1. What is wrong before client and redirect URI are known is shown, and sent nowhere. What can be told to the
-   client is told at its redirect URI: the daemon alone says where that is.
-2. A browser that came by another name than the API's own is sent to that one first: cookies are a name's. A
-   request begins by being sent on to a page of its own, which is as good when it is loaded again: none
-   begins a second time by that.
-3. Everything that is shown here is a page, a refusal too.
-4. What is answered on a page is posted by that page, and goes on whole; who answers, and whether it is their
-   page's form, the daemon finds out. Who is refused can go back to the page. Who answered before, and presses
-   twice, is led to what came of it: else the client would never hear of the first time.
+1. An error before client and redirect URI are known is shown only; the daemon alone names the redirect URI.
+2. A browser at another name than the API's is redirected to that first, because cookies belong to a name. A
+   request begins with a redirect to its own page, so that a reload does not begin another.
+3. Every answer here is a page, also a refusal.
+4. A form's content goes to the daemon whole, which checks sign-in and form. A refused person can return to
+   the page; a second submit leads to the first one's result, so that the client receives it.
 """
 
 from __future__ import annotations
@@ -92,7 +84,7 @@ _AGAIN: Final = 5
 
 
 def headers_of(*, posts: bool = False) -> tuple[tuple[str, str], ...]:
-    """What a page says of itself (rule 2); `posts` for one with a form."""
+    """Returns the headers of a page (rule 2); `posts` for one with a form."""
     return (*_SAID, ("Referrer-Policy", "same-origin" if posts else "no-referrer"))
 
 
@@ -101,17 +93,11 @@ HEADERS: Final = headers_of()
 
 
 def asking_page(asking: Asking, choosing: Choosing, path: str) -> bytes:
-    """The page of a request that waits.
-
-    Args:
-        asking: The request.
-        choosing: What the page offers besides.
-        path: The page's own path.
-    """
+    """Returns the page of a waiting request; `choosing` has what the page offers, `path` is its own."""
     stands_for = (
         f"<bdi>{_text(asking.host)}</bdi>, whose document at <bdi>{_text(asking.client)}</bdi> describes it"
         if asking.host
-        else f"whoever runs this Taskbound: it is registered here as <bdi>{_text(asking.client)}</bdi>"
+        else f"the operator of this Taskbound: it is registered here as <bdi>{_text(asking.client)}</bdi>"
     )
     here = " (a program on the computer of this browser)" if asking.redirect in _HERE else ""
     goes_to = f"<bdi>{_text(asking.redirect)}</bdi>{here}"
@@ -132,16 +118,16 @@ def asking_page(asking: Asking, choosing: Choosing, path: str) -> bytes:
 </main>"""
     again = f'<noscript><meta http-equiv="refresh" content="{_AGAIN}; url={_text(path)}"></noscript>\n'
     refresh = (
-        f"{'' if choosing.person else again}"  # nobody's page is loaded anew under their hands
+        f"{'' if choosing.person else again}"  # a page in use is never reloaded
         f'<script src="{SCRIPT}" type="module"></script>'
     )
     return _page(body, refresh)
 
 
 def answered_page(path: str) -> bytes:
-    """The page that goes on by itself from a form that was taken.
+    """Returns the page that continues by itself after a form was taken.
 
-    It is no redirection: browsers hold all that follows a form to `form-action`, and the client is elsewhere.
+    A redirect would fall under `form-action`, and the client is another origin.
     """
     body = f"""
 <main>
@@ -152,12 +138,10 @@ def answered_page(path: str) -> bytes:
 
 
 def _at_once(path: str) -> str:
-    """What has a page go on by itself."""
     return f'<meta http-equiv="refresh" content="0; url={_text(path)}">'
 
 
 def _what(asking: Asking) -> str:
-    """What it asks for (rule 5)."""
     if asking.agent:
         return f"<dt>The agent that it wants to act as</dt><dd><bdi>{_text(asking.agent)}</bdi></dd>"
     return f"""<dt>As whom it wants to act</dt><dd><strong>As you.</strong> It may do whatever you may do over
@@ -167,18 +151,16 @@ signed in here</dd>"""
 
 
 def _in_a_terminal(asking: Asking) -> str:
-    """How the request is answered in a terminal."""
     there = "There you choose the task in which it may act," if asking.agent else "There you say yes to that,"
     return f"""
 <p>To answer, type this in a terminal of your own. {there}
 or say no:</p>
 <pre>taskbound token consent {_text(asking.typed)}</pre>
-<p><strong>Type it only if it was you who just started this, in this browser.</strong> Whoever sends you
+<p><strong>Type it only if it was you who just started this, in this browser.</strong> Anyone who sends you
 such a code, or asks you for it, wants to act in your name.</p>"""
 
 
 def _signed_in(asking: Asking, choosing: Choosing, path: str) -> str:
-    """How the request is answered on the page, or where to sign in for that (rules 4 and 5)."""
     if not choosing.sign_in:
         return ""
     link = f'<a href="{_text(choosing.sign_in)}">'
@@ -222,7 +204,6 @@ def _signed_in(asking: Asking, choosing: Choosing, path: str) -> str:
 
 
 def _as_you(choosing: Choosing, path: str) -> str:
-    """How somebody says yes to a client that asks to act as them (rule 5)."""
     return f"""
 <form method="post" action="{_text(path)}">
 <input type="hidden" name="form" value="{_text(choosing.form)}">
@@ -234,7 +215,6 @@ I started this just now in this browser, and it may act as <bdi>{_text(choosing.
 
 
 def _unmet(choosing: Choosing, path: str) -> str:
-    """Something to press for whoever can't sign in as the client wants."""
     return f"""
 <form method="post" action="{_text(path)}">
 <input type="hidden" name="form" value="{_text(choosing.form)}">
@@ -243,12 +223,9 @@ def _unmet(choosing: Choosing, path: str) -> str:
 
 
 def problem_page(problem: Problem, *, path: str = "", answered: bool = False) -> bytes:
-    """The page that says why nothing is asked, or nothing was answered.
+    """Returns the page of a refusal.
 
-    Args:
-        problem: Why.
-        path: The page that the person came from, and can go back to; empty where there is none.
-        answered: Whether that one was answered before: then it goes on there by itself, to what came of it.
+    `path` is the page to return to, empty for none; `answered` continues there to the earlier result.
     """
     advice = f"\n<p>{_text(problem.advice)}</p>" if problem.advice else ""
     back = f'\n<p><a href="{_text(path)}">Back to what is asked</a></p>' if path else ""
@@ -277,13 +254,12 @@ def _page(body: str, more: str = "") -> bytes:
 
 
 def _text(words: str) -> str:
-    """Foreign words as nothing but text (rule 1)."""
     return escape(escape_text(words), quote=True)
 
 
 _log = logging.getLogger(__name__)
 FILES: Final = {SCRIPT: "text/javascript; charset=utf-8", STYLE: "text/css; charset=utf-8"}
-"""What the pages load, and of which kind it is."""
+"""The files that the pages load, with their media types."""
 _PATIENCE: Final = 15.0
 _ON: Final = 303
 _ANSWERS: Final[Mapping[str, Literal["consent", "deny", "unmet"]]] = {
@@ -294,18 +270,17 @@ _ANSWERS: Final[Mapping[str, Literal["consent", "deny", "unmet"]]] = {
 
 
 def label_of(path: str) -> str:
-    """What a page is counted as: nothing of it is the browser's own choice."""
+    """Returns the metrics label of a page, free of the browser's input."""
     asked, state = name_of(path)
     return f"{ASK}/{{asked}}{'/state' if state else ''}" if asked else path
 
 
 class ConsentPages:
-    """Serves them in one process."""
+    """Serves the pages in one process."""
 
     methods_of = staticmethod(methods_of)
 
     def __init__(self, link: Link, origin: str) -> None:
-        """Ask the daemon through this; `origin` is how the process is known."""
         self._link = link
         self._origin, self._host = origin, origin.partition("://")[2]
         self._cookies = Cookies(origin)
@@ -314,7 +289,7 @@ class ConsentPages:
         self.files = {path: here.joinpath(path.rpartition("/")[2]).read_bytes() for path in FILES}
 
     async def serve(self, head: Head, body: bytes, reply: Reply) -> None:
-        """Answer a request for a page (rule 3)."""
+        """Answers a request for a page (rule 3)."""
         try:
             await self._serve(head, body, reply)
         except TaskboundError as error:
@@ -343,7 +318,6 @@ class ConsentPages:
             await self._wait(asked, head, reply)
 
     async def _begin(self, head: Head, reply: Reply) -> None:
-        """Have a request wait, and send its browser to its page (rules 1 and 2)."""
         ask = AskConsent(parameters=tuple(read_pairs(head.said)), address=reply.address)
         answer = await self._link.ask(ask, None, patience=_PATIENCE)
         match answer:
@@ -356,7 +330,6 @@ class ConsentPages:
                 _show(_fault(answer), reply)
 
     async def _wait(self, asked: str, head: Head, reply: Reply) -> None:
-        """The page of a request, or the way on from it."""
         ask = AwaitConsent(asked=asked, browser=read_browser(head.headers, secured=self._secured), take=True)
         answer = await self._link.ask(ask, None, patience=_PATIENCE)
         match answer:
@@ -368,7 +341,6 @@ class ConsentPages:
                 _show(_fault(answer), reply)
 
     async def _show(self, asking: Asking, ask: AwaitConsent, head: Head, reply: Reply) -> None:
-        """The page of a request that waits, with what whoever is signed in can answer there."""
         look = LookInPage(namespace=_space(ask.browser), asked=ask.asked, browser=_secret(ask.browser))
         answer = await self._link.ask(look, self._shown(head, reply), patience=_PATIENCE)
         if isinstance(answer, Choosing):
@@ -378,14 +350,13 @@ class ConsentPages:
             _show(_fault(answer), reply)
 
     async def _answer(self, asked: str, head: Head, body: bytes, reply: Reply) -> None:
-        """Take what a form of the page says (rule 4)."""
         require_posted(head.headers, self._origin)
         known = read_browser(head.headers, secured=self._secured)
         form = read_form(head.headers, dict(read_pairs(head.said)), body)
         kind, _, name = form.pop("choice", "").partition(":")
         told = _ANSWERS.get(form.pop("answer", ""))
         if told is None or kind not in {"", "task", "template", "person"}:
-            raise BadFormError("the form is none of this page's")
+            raise BadFormError("the form is not one of this page")
         ask = AnswerInPage(
             namespace=_space(known),
             asked=asked,
@@ -398,7 +369,7 @@ class ConsentPages:
             person=kind == "person",
         )
         if form:
-            raise BadFormError("the form has a field that nobody here reads")
+            raise BadFormError("the form has an unknown field")
         answer = await self._link.ask(ask, self._shown(head, reply), patience=_PATIENCE)
         if isinstance(answer, Done):
             reply.give(answered_page(head.path), kind=KIND, headers=HEADERS)
@@ -406,7 +377,6 @@ class ConsentPages:
             _show(_fault(answer), reply, path=head.path)
 
     def _shown(self, head: Head, reply: Reply) -> Shown:
-        """What a browser showed, with who is signed in there."""
         return Shown(
             method=head.verb,
             uri=self._origin + head.path,
@@ -415,7 +385,6 @@ class ConsentPages:
         )
 
     async def _state(self, asked: str, head: Head, reply: Reply) -> None:
-        """Whether a request was answered; the answer stays where it is."""
         ask = AwaitConsent(asked=asked, browser=read_browser(head.headers, secured=self._secured))
         answer = await self._link.ask(ask, None, patience=_PATIENCE)
         if isinstance(answer, Asking):
@@ -425,12 +394,10 @@ class ConsentPages:
 
 
 def _secret(known: str) -> str:
-    """The secret of what a browser is known by."""
     return known.partition(".")[0]
 
 
 def _space(known: str) -> str:
-    """The namespace of what a browser is known by."""
     return known.partition(".")[2]
 
 
@@ -439,7 +406,7 @@ def _go(there: str, reply: Reply, *headers: tuple[str, str]) -> None:
 
 
 def _show(error: TaskboundError | Fault, reply: Reply, *, path: str = "") -> None:
-    """Show a refusal; `path` is the page whose form was refused (rule 4)."""
+    """`path` is the page whose form was refused (rule 4)."""
     refusal = problem_of(error, "")
     told = [one for one in refusal.headers if one[0] != "WWW-Authenticate"]
     answered = path != "" and error.code == AnsweredError.code
